@@ -1,0 +1,53 @@
+"""How the repository is laid out, as data: the tools and tests that need to know read it here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Import name -> folder, as setup.cfg maps it.
+PACKAGES = {
+    "tinygrad_dl": "tinygrad_dl",
+    "tinygrad_dl.ops": "tinygrad_dl/ops",
+    "tinygrad_dl.testing": "tinygrad_dl/testing",
+    "tinygrad_dl.viz": "tinygrad_dl/viz",
+    "tinygrad_dl.data": "tinygrad_dl/data",
+    "tinygrad_dl.train": "tinygrad_dl/train",
+    "tinygrad_dl.nn": "nn",
+    "tinygrad_dl.optim": "optim",
+}
+
+# A module imports from its own room and the floors below it; rooms on one floor do not import each other.
+# The roof of the engine, tinygrad_dl/__init__.py, gathers what is below it; it stands as "tinygrad_dl" alone.
+FLOORS: list[list[set[str]]] = [
+    [{"tinygrad_dl.errors", "tinygrad_dl.config", "tinygrad_dl.modes", "tinygrad_dl.backend"}],
+    [{"tinygrad_dl.graph"}],
+    [{"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.calls"}],
+    [{"tinygrad_dl.ops"}],
+    [{"tinygrad_dl.tensor"}],
+    [{"tinygrad_dl.autograd", "tinygrad_dl.func"}],
+    [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
+    [{"tinygrad_dl"}],
+    [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
+    [{"tinygrad_dl.train"}],
+    [{"tinygrad_dl.cli", "tinygrad_dl.__main__"}],
+]
+
+# What the package's import may load besides the standard library.
+HARD_DEPENDENCIES = {"numpy"}
+ONLY_BACKEND_NAMES = "cupy"
+
+CORE = ["errors", "config", "modes", "backend", "graph", "codegen", "calls", "op", "tensor"]
+CORE_BUDGET = 1000
+FILE_BUDGET = 400
+# path -> (budget, reason)
+BUDGET_EXCEPTIONS: dict[str, tuple[int, str]] = {}
+
+# Names that say nothing about what is inside.
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}
+# path -> reason
+NAME_EXCEPTIONS = {
+    "nn/utils.py": "PyTorch's name, which its users import",
+    "nn/utils": "PyTorch's name, which its users import",
+}

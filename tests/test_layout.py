@@ -1,0 +1,219 @@
+"""The house as it was designed: imports go down the floors, files stay small, every package is installed."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests import layout
+from tests.layout import FLOORS, PACKAGES, ROOT
+
+
+@cache
+def files() -> list[str]:
+    """The repository's files as Git knows them, new ones included, or all of them where there is no Git."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        return sorted(line for line in set(listed.stdout.splitlines()) if (ROOT / line).is_file())
+    hidden = {".git", ".venv", "build", "dist", "runs", "_build", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not hidden & set(path.parts))
+
+
+def python_files() -> list[str]:
+    return [path for path in files() if path.endswith(".py")]
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Import name -> file, for every module of the installed packages."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted((ROOT / folder).glob("*.py")):
+            found[package if path.stem == "__init__" else f"{package}.{path.stem}"] = path
+    return found
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Each module a file imports, wherever the import stands; those under `if TYPE_CHECKING:` excepted."""
+    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        for child in tree.orelse:
+            yield from imported_names(child)
+        return
+    if isinstance(tree, ast.Import):
+        yield from (alias.name for alias in tree.names)
+    elif isinstance(tree, ast.ImportFrom):
+        for alias in tree.names:
+            name = f"{tree.module}.{alias.name}"
+            yield name if name in modules() else str(tree.module)
+    for child in ast.iter_child_nodes(tree):
+        yield from imported_names(child)
+
+
+def imports_of(path: Path) -> set[str]:
+    return set(imported_names(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def place(module: str) -> tuple[int, int] | None:
+    """Floor and room of a module: those of its longest listed prefix. The roof counts for itself only."""
+    name = module
+    while name:
+        for floor, rooms in enumerate(FLOORS):
+            for room, members in enumerate(rooms):
+                if name in members and (name != "tinygrad_dl" or module == "tinygrad_dl"):
+                    return floor, room
+        name = name.rpartition(".")[0]
+    return None
+
+
+def misplaced_imports(module: str, path: Path) -> list[str]:
+    here = place(module)
+    assert here is not None, f"{module} stands on no floor: add it to FLOORS in tests/layout.py"
+    wrong = []
+    for name in sorted(imports_of(path)):
+        if name.split(".")[0] != "tinygrad_dl":
+            continue
+        there = place(name)
+        assert there is not None, f"{module} imports {name}, which stands on no floor"
+        if there[0] > here[0] or (there[0] == here[0] and there[1] != here[1]):
+            wrong.append(f"{module} imports {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_down_the_floors(module: str) -> None:
+    assert misplaced_imports(module, modules()[module]) == []
+
+
+def test_an_import_that_goes_up_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "optimizer.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from tinygrad_dl.graph import Node\n"
+        "if TYPE_CHECKING:\n    from tinygrad_dl.cli import main\n"
+        "def late():\n    from tinygrad_dl import nn\n"
+    )
+    assert misplaced_imports("tinygrad_dl.optim.optimizer", file) == [
+        "tinygrad_dl.optim.optimizer imports tinygrad_dl.nn"
+    ]
+    assert misplaced_imports("tinygrad_dl.graph", file) == ["tinygrad_dl.graph imports tinygrad_dl.nn"]
+    assert misplaced_imports("tinygrad_dl.viz.dot", file) == []
+
+
+def test_the_engine_imports_numpy_and_the_standard_library_only() -> None:
+    roof = place("tinygrad_dl")
+    assert roof is not None
+    for module, path in modules().items():
+        floor = place(module)
+        if floor is None or floor > roof:
+            continue
+        outside = {name.split(".")[0] for name in imports_of(path)} - sys.stdlib_module_names
+        allowed = layout.HARD_DEPENDENCIES | {"tinygrad_dl", "__future__"}
+        if module == "tinygrad_dl.backend":
+            allowed = allowed | {layout.ONLY_BACKEND_NAMES}
+        assert outside <= allowed, f"{module} imports {sorted(outside - allowed)}"
+
+
+def test_only_the_backend_names_cupy() -> None:
+    naming = [
+        module
+        for module, path in modules().items()
+        if any(name.split(".")[0] == layout.ONLY_BACKEND_NAMES for name in imports_of(path))
+    ]
+    assert set(naming) <= {"tinygrad_dl.backend"}
+
+
+@pytest.mark.parametrize("path", python_files())
+def test_imports_are_absolute(path: str) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    relative = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert relative == [], f"{path}: relative imports on lines {relative}"
+
+
+def lines(path: str | Path) -> int:
+    return len((ROOT / path).read_text(encoding="utf-8").splitlines())
+
+
+def test_no_file_exceeds_its_budget() -> None:
+    over = {}
+    for path in python_files():
+        budget, _ = layout.BUDGET_EXCEPTIONS.get(path, (layout.FILE_BUDGET, ""))
+        if lines(path) > budget:
+            over[path] = f"{lines(path)} lines, budget {budget}"
+    assert over == {}, f"split by subject, or give a reason in tests/layout.py: {over}"
+
+
+def test_every_exception_in_the_layout_is_still_needed_and_has_a_reason() -> None:
+    for path, (budget, reason) in layout.BUDGET_EXCEPTIONS.items():
+        assert (ROOT / path).is_file(), path
+        assert layout.FILE_BUDGET < lines(path) <= budget, path
+        assert len(reason) > 20, path
+
+
+def test_the_core_stays_small_enough_to_be_read_in_an_afternoon() -> None:
+    sizes = {name: lines(f"tinygrad_dl/{name}.py") for name in layout.CORE}
+    assert sum(sizes.values()) < layout.CORE_BUDGET, sizes
+
+
+def test_every_folder_with_code_is_a_package_of_the_layout() -> None:
+    folders = {
+        Path(path).parent.as_posix()
+        for path in python_files()
+        if path.split("/")[0] in {"tinygrad_dl", "nn", "optim"}
+    }
+    assert folders == set(PACKAGES.values()), "name the folder in tests/layout.py and in setup.cfg"
+
+
+def test_setup_cfg_installs_the_packages_of_the_layout() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = setup["options"]["packages"].split()
+    mapped = dict(line.split(" = ") for line in setup["options"]["package_dir"].strip().splitlines())
+    assert sorted(listed) == sorted(PACKAGES)
+    assert {name: mapped.get(name, name.replace(".", "/")) for name in listed} == PACKAGES
+
+
+def test_names_of_files_say_what_is_inside() -> None:
+    vague = [
+        path
+        for path in python_files()
+        for part in (Path(path), *Path(path).parents)
+        if part.stem in layout.FORBIDDEN_NAMES and part.as_posix() not in layout.NAME_EXCEPTIONS
+    ]
+    assert vague == []
+
+
+def texts() -> Iterator[tuple[str, int, str]]:
+    """Every line of every text file of the repository: path, number, text."""
+    for path in files():
+        try:
+            text = (ROOT / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            yield path, number, line
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    somewhere = re.compile(r"(?<![\w.}*)])/(?:work|root|home|Users)/\w")
+    assert [f"{path}:{number}" for path, number, line in texts() if somewhere.search(line)] == []
+
+
+def test_no_file_leaves_work_for_later() -> None:
+    later = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    found = [f"{path}:{n}" for path, n, line in texts() if path.endswith(".py") and later.search(line)]
+    assert found == []

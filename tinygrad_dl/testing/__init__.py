@@ -1,0 +1,1 @@
+"""Check gradients: gradcheck, the backward doctor, and Hypothesis strategies."""

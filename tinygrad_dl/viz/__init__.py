@@ -1,0 +1,1 @@
+"""Draw graphs, and plot what training and models do."""
