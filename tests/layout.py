@@ -1,7 +1,9 @@
-"""How the repository is laid out, as data: the tools and tests that need to know read it here."""
+"""How the repository is laid out: the tests that need to know read it here."""
 
 from __future__ import annotations
 
+import subprocess
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,3 +53,20 @@ NAME_EXCEPTIONS = {
     "nn/utils.py": "PyTorch's name, which its users import",
     "nn/utils": "PyTorch's name, which its users import",
 }
+
+
+@cache
+def files() -> list[str]:
+    """The repository's files as Git knows them, new ones included, or all of them where there is no Git."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        return sorted(line for line in set(listed.stdout.splitlines()) if (ROOT / line).is_file())
+    hidden = {".git", ".venv", "build", "dist", "runs", "_build", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not hidden & set(path.parts))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import configparser
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -14,24 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import layout
-from tests.layout import FLOORS, PACKAGES, ROOT
-
-
-@cache
-def files() -> list[str]:
-    """The repository's files as Git knows them, new ones included, or all of them where there is no Git."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode == 0:
-        return sorted(line for line in set(listed.stdout.splitlines()) if (ROOT / line).is_file())
-    hidden = {".git", ".venv", "build", "dist", "runs", "_build", "__pycache__"}
-    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if not hidden & set(path.parts))
+from tests.layout import FLOORS, PACKAGES, ROOT, files
 
 
 def python_files() -> list[str]:
