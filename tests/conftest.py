@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import config, modes
+from tinygrad_dl.op import OPS
 
 # dev: quick, new cases each time. ci: the default, the same cases on every run. thorough: a long search.
 # No deadline where other processes share the cores: a slow moment is no failure.
@@ -59,10 +60,14 @@ def no_test_leaks_state() -> Iterator[None]:
     """Start each test from one seed, and fail the test that leaves shared state changed."""
     generator = config.default_rng()
     config.manual_seed(0)
+    operations = dict(OPS)
     before = shared_state()
     yield
     after = shared_state()
     config._rng = generator
+    if len(OPS) != len(operations):  # operations that the test defined
+        OPS.clear()
+        OPS.update(operations)
     leaked = [name for name in before if before[name] != after[name]]
     # Put right what can be, so that only the guilty test fails.
     config.set_default_dtype(before["the default dtype"])

@@ -76,7 +76,7 @@ def misplaced_imports(module: str, path: Path) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("module", modules())
+@pytest.mark.parametrize("module", list(modules()))
 def test_imports_go_down_the_floors(module: str) -> None:
     assert misplaced_imports(module, modules()[module]) == []
 

@@ -1,0 +1,43 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tests.layout import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_programs_print_what_stands_below_them() -> None:
+    programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", README, flags=re.DOTALL)
+    assert programs
+    names: dict[str, object] = {}
+    for program, shown in programs:
+        said = StringIO()
+        with redirect_stdout(said):
+            exec(compile(program, "README.md", "exec"), names)
+        assert said.getvalue().rstrip() == shown.rstrip()
+
+
+def test_the_first_lines_say_what_the_project_is_not() -> None:
+    assert "no relation to the project tinygrad" in " ".join(README.split())[:400]
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
+def test_links_lead_to_files_of_the_repository(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"^make (\w+)|`make (\w+)`", README, flags=re.MULTILINE)))
+)
+def test_commands_are_targets_of_the_makefile(target: tuple[str, str]) -> None:
+    makefile = Path(ROOT / "Makefile").read_text(encoding="utf-8")
+    name = "".join(target)
+    assert re.search(rf"^{name}:", makefile, flags=re.MULTILINE)
