@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and CONTRIBUTING show is what happens."""
 
 from __future__ import annotations
 
@@ -41,3 +41,9 @@ def test_commands_are_targets_of_the_makefile(target: tuple[str, str]) -> None:
     makefile = Path(ROOT / "Makefile").read_text(encoding="utf-8")
     name = "".join(target)
     assert re.search(rf"^{name}:", makefile, flags=re.MULTILINE)
+
+
+def test_the_operation_that_contributing_shows_is_the_one_in_the_source() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", contributing, flags=re.DOTALL)
+    assert block in (ROOT / "tinygrad_dl" / "ops" / "elementwise.py").read_text(encoding="utf-8")

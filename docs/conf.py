@@ -1,0 +1,40 @@
+"""Sphinx settings. `make docs` builds with warnings as errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import docstrings  # noqa: E402  docs/docstrings.py, found by the line above
+import operations  # noqa: E402
+
+import tinygrad_dl  # noqa: E402
+
+project = "tinygrad_dl"
+author = "The tinygrad_dl authors"
+copyright = "2026, " + author
+version = release = tinygrad_dl.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+root_doc = "index"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstring names the shapes, which says more than Any
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = f"tinygrad_dl {version}"
+html_copy_source = False
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", docstrings.as_rst)
+    app.add_directive("operations", operations.Operations)

@@ -1,0 +1,50 @@
+"""The directive `operations`: the page of all operations, written from the registry when the docs are built."""
+
+from __future__ import annotations
+
+import importlib
+from itertools import groupby
+
+import docstrings
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+import tinygrad_dl  # noqa: F401  fills the registry
+from tinygrad_dl.op import OPS, Op
+
+
+def family(op: Op) -> str:
+    return op.forward.__module__
+
+
+def facts(op: Op) -> str:
+    """What the registry knows beside the docstring: where the derivative is, what it is at kinks."""
+    if not op.differentiable:
+        return "Not differentiable."
+    without = [name for name, rule in zip(op.inputs, op.rules) if rule is None and not op.joint]
+    said = (
+        [f"Not differentiable with respect to {', '.join(f'``{name}``' for name in without)}."]
+        if without
+        else []
+    )
+    if op.kinks:
+        said.append(f"At kinks: {docstrings.inline(op.kinks)}.")
+    return " ".join(said)
+
+
+def page() -> list[str]:
+    """The page's reStructuredText, a section a family."""
+    lines: list[str] = []
+    # The registry is in order of definition; a family stands together.
+    for module, ops in groupby(sorted(OPS.values(), key=family), key=family):
+        title = module.rpartition(".")[2]
+        about = (importlib.import_module(module).__doc__ or "").splitlines()
+        lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
+        for op in ops:
+            lines += [f".. autofunction:: {module}.{op.forward.__name__}", "", f"   {facts(op)}", ""]
+    return lines
+
+
+class Operations(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(page()), allow_section_headings=True)
