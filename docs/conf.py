@@ -25,6 +25,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 root_doc = "index"
 
+smartquotes = False  # three dots and two hyphens mean themselves in formulas
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstring names the shapes, which says more than Any
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -1,7 +1,7 @@
-"""Docstrings are plain text, meant to be read in the source and in help(); this makes reStructuredText of them.
+"""Docstrings are plain text, to be read in the source and in help(); this makes reStructuredText of them.
 
 Examples stay as they are, `code` becomes a literal, an indented block a literal block, and a line that opens
-with `Shape:`, `Raises:`, `Source:` or `name = ` starts a line of its own. All else is text: escaped, so that a
+with `Shape:`, `Raises:`, `Source:` or `name = ` starts a line of its own. All else is text and is escaped: a
 name such as `x_` or a formula such as |x| * 2 means no markup.
 """
 

@@ -1,4 +1,4 @@
-"""The directive `operations`: the page of all operations, written from the registry when the docs are built."""
+"""The directive `operations`: the page of all operations, written from the registry as the docs are built."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import docstrings
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-import tinygrad_dl  # noqa: F401  fills the registry
+import tinygrad_dl
 from tinygrad_dl.op import OPS, Op
 
 
@@ -41,7 +41,9 @@ def page() -> list[str]:
         about = (importlib.import_module(module).__doc__ or "").splitlines()
         lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
         for op in ops:
-            lines += [f".. autofunction:: {module}.{op.forward.__name__}", "", f"   {facts(op)}", ""]
+            name = op.forward.__name__
+            public = "tinygrad_dl" if getattr(tinygrad_dl, name, None) is op.function else module
+            lines += [f".. autofunction:: {public}.{name}", "", f"   {facts(op)}", ""]
     return lines
 
 

@@ -27,7 +27,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.graph"}],
     [{"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.calls"}],
     [{"tinygrad_dl.ops"}],
-    [{"tinygrad_dl.tensor"}],
+    [{"tinygrad_dl.tensor", "tinygrad_dl.protocols"}],
     [{"tinygrad_dl.autograd", "tinygrad_dl.func"}],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
     [{"tinygrad_dl"}],
@@ -40,7 +40,7 @@ FLOORS: list[list[set[str]]] = [
 HARD_DEPENDENCIES = {"numpy"}
 ONLY_BACKEND_NAMES = "cupy"
 
-CORE = ["errors", "config", "modes", "backend", "graph", "codegen", "calls", "op", "tensor"]
+CORE = ["errors", "config", "modes", "backend", "graph", "codegen", "calls", "op", "protocols", "tensor"]
 CORE_BUDGET = 1000
 FILE_BUDGET = 400
 # path -> (budget, reason)
