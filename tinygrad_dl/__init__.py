@@ -9,3 +9,10 @@ __version__ = "0.1.0"
 _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(os.path.join(_root, "nn", "module.py")):
     __path__.append(_root)
+
+from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
+from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
+from tinygrad_dl.op import OPS, op
+from tinygrad_dl.tensor import Tensor, asarray
+
+globals().update({_name: _op.function for _name, _op in OPS.items()})

@@ -1,0 +1,22 @@
+"""The array library underneath: NumPy, and whatever answers NumPy's own functions (NEP 13 and 18).
+
+Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. Only this file names CuPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+ndarray = np.ndarray
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array or a NumPy scalar (a Python number or a list is not)."""
+    return isinstance(x, (np.ndarray, np.generic)) or type(x).__module__.split(".")[0] == "cupy"
+
+
+def to_cpu(x: Any) -> np.ndarray:
+    """The values as a NumPy array, copied from the GPU when they are there."""
+    return x.get() if type(x).__module__.split(".")[0] == "cupy" else np.asarray(x)

@@ -1,0 +1,62 @@
+"""Settings: the default dtype and the random generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError
+
+default_dtype: np.dtype = np.dtype(np.float32)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype that lists of floats, Python floats and new parameters take.
+
+    Raises DTypeError unless `dtype` is a real floating dtype.
+    >>> set_default_dtype("float32")
+    """
+    global default_dtype
+    new = np.dtype(dtype)
+    if new.kind != "f":
+        raise DTypeError(f"set_default_dtype: a floating dtype is needed, such as float32; {new} came")
+    default_dtype = new
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype that lists of floats and new parameters take.
+
+    >>> get_default_dtype()
+    dtype('float32')
+    """
+    return default_dtype
+
+
+_rng = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed the default generator and return it; the same seed gives the same bits on every run.
+
+    >>> manual_seed(0).random() == manual_seed(0).random()
+    True
+    """
+    global _rng
+    _rng = np.random.default_rng(seed)
+    return _rng
+
+
+def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Generator:
+    """The generator to draw from: the one given, one seeded with the int given, or the default one.
+
+    >>> default_rng(3).integers(10) == default_rng(3).integers(10)
+    np.True_
+    """
+    if rng is None:
+        return _rng
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)):
+        return np.random.default_rng(int(rng))
+    raise DTypeError(f"rng: a np.random.Generator, an int seed or None is needed; {type(rng).__name__} came")

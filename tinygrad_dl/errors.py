@@ -1,0 +1,45 @@
+"""Exceptions: each says what was called, what came, what was needed and what to do."""
+
+
+class TinygradError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class ValueRangeError(TinygradError, ValueError):
+    """A value outside of what is allowed."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """A dtype or a type that cannot be used here."""
+
+
+class IndexRangeError(TinygradError, IndexError):
+    """An index that does not fit the array."""
+
+
+class AxisError(TinygradError, ValueError, IndexError):
+    """An axis that the array does not have."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """The graph is not in a state that allows the call."""
+
+
+class AnomalyError(TinygradError, RuntimeError):
+    """A NaN, an infinity or a changed array, found by detect_anomaly."""
+
+
+class MissingExtraError(TinygradError, ImportError):
+    """An optional package is not installed."""
+
+
+def missing_extra(package: str, extra: str, what: str) -> MissingExtraError:
+    """The error for an absent optional package: what needs it and the command that installs it."""
+    return MissingExtraError(
+        f"{what} needs the package {package}, which is not installed. "
+        f'Install it with: pip install "tinygrad_dl[{extra}]"'
+    )

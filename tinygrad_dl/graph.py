@@ -1,0 +1,224 @@
+"""The computation graph: nodes, and the walk that carries gradients from outputs back to inputs. Knows no op.
+
+A node never refers to a Tensor, so a graph has no reference cycle and dies with its last reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from tinygrad_dl.errors import GraphError, ShapeError
+from tinygrad_dl.modes import active, modes
+
+# Serials fall, so the newest node has the smallest: creation order, newest first, is a valid order for
+# backward (an operation is always newer than what went into it), and a heap yields it as it stands.
+next_serial: Callable[[], int] = count(0, -1).__next__
+
+
+class Node:
+    """One operation that was recorded, or one leaf (`op` is None).
+
+    `parents` has an entry an input: its Node; or, for an input that needs no gradient, (shape, dtype, name)
+    of an array, the number itself, or None. `saved` holds the values that the derivative rules name, and
+    None once they are freed. `origin` is set under detect_anomaly only: where the user's code made the node.
+    """
+
+    __slots__ = ("op", "parents", "saved", "options", "shape", "dtype", "serial", "watch", "origin", "scope")
+    op: Any
+    parents: tuple[Any, ...]
+    saved: tuple[Any, ...] | None
+    options: tuple[Any, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    serial: int
+    watch: Watch | None
+    origin: Any
+    scope: Any
+
+
+class Watch:
+    """What happens when a node's gradient is complete: hooks run, and the Tensor that owns it receives it."""
+
+    __slots__ = ("owner", "hooks")
+
+    def __init__(self, owner: Value | None) -> None:
+        self.owner = ref(owner) if owner is not None else None
+        self.hooks: dict[int, Callable[[Any], Any]] | None = None
+
+
+class Value:
+    """Data and the node that recorded it; the part of a Tensor that the engine needs to know."""
+
+    __slots__ = ("_data", "node", "_grad", "_name", "__weakref__")
+    _data: np.ndarray
+    node: Node | None
+    _grad: Any
+    _name: str | None
+
+
+def leaf(owner: Value) -> Node:
+    """The node of a Tensor that no operation made and that asks for its gradient."""
+    node = Node()
+    node.op, node.parents, node.saved, node.options = None, (), (), ()
+    node.shape, node.dtype = owner._data.shape, owner._data.dtype
+    node.serial, node.watch = next_serial(), Watch(owner)
+    return node
+
+
+def ancestors(roots: Iterable[Node]) -> list[Node]:
+    """All nodes that the roots depend on, and the roots, oldest first."""
+    seen: dict[int, Node] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.serial not in seen:
+            seen[node.serial] = node
+            stack += [parent for parent in node.parents if type(parent) is Node]
+    return [seen[serial] for serial in sorted(seen, reverse=True)]
+
+
+def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> set[int]:
+    """The serials of the nodes on a path from the roots to a wanted node."""
+    needed = {node.serial for node in wanted}
+    for node in ancestors(roots):
+        if any(type(parent) is Node and parent.serial in needed for parent in node.parents):
+            needed.add(node.serial)
+    return needed
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which a value of the given shape was broadcast."""
+    extra = g.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, size in enumerate(shape) if size == 1 and extra >= 0 and g.shape[i + extra] != 1
+    )
+    summed = g.sum(axis=axes, keepdims=False) if axes else g
+    if summed.size != np.prod(shape, dtype=int) or extra < 0:
+        raise ShapeError(f"a derivative rule gave the shape {g.shape}; the input it is for has {shape}")
+    return summed if summed.shape == shape else summed.reshape(shape)
+
+
+def _cast(c: Any, dtype: Any) -> Any:
+    return c if c.dtype == dtype else (c.real if c.dtype.kind == "c" else c).astype(dtype)
+
+
+def walk(
+    roots: list[tuple[Node, Any]],
+    *,
+    wanted: dict[int, Any] | None = None,
+    needed: set[int] | None = None,
+    retain: bool = False,
+    wrap: Callable[[Any], Value] | None = None,
+) -> None:
+    """Carry the roots' gradients back through the graph, newest node first.
+
+    Without `wanted` every complete gradient goes to the Tensor that watches its node; with it, to
+    `wanted[serial]` for the serials in `wanted`, by way of the nodes in `needed` only. With `wrap`, which makes
+    a Tensor of an array, rules run on Tensors and record (create_graph). Unless `retain`, saved values are freed.
+    """
+    heap: list[int] = []
+    nodes: dict[int, Node] = {}
+    pending: dict[int, Any] = {}  # gradients not yet complete
+    owned: set[int] = set()  # serials whose pending array nobody else holds, so that it may be added to in place
+    recording = wrap is not None
+    watchers = modes.watchers if active else ()
+    for node, g in roots:
+        serial = node.serial
+        if serial in nodes:
+            pending[serial] = pending[serial] + g
+        else:
+            nodes[serial], pending[serial] = node, g
+            heappush(heap, serial)
+
+    while heap:
+        serial = heappop(heap)
+        node = nodes.pop(serial)
+        g = pending.pop(serial)
+        if wrap is not None and not isinstance(g, Value):
+            g = wrap(g)
+        if node.watch is not None:
+            g = _deliver(node, g, serial in owned, wrap, wanted is None)
+        if wanted is not None and serial in wanted:
+            wanted[serial] = g if recording or serial in owned else g.copy()
+        op = node.op
+        if op is None:
+            continue
+        if node.saved is None:
+            raise GraphError(
+                f"backward: the graph was freed by an earlier backward (met at `{op.name}`). "
+                "Pass retain_graph=True to the first call if you need a second."
+            )
+        if needed is None:
+            contributions = op.pull_recording(node, g) if recording else op.pull(node, g)
+        else:
+            contributions = op.pull_needed(node, g, needed, recording)
+        for watcher in watchers:
+            watcher.pulled(node, g, contributions)
+        if not retain:
+            node.saved = None
+        for parent, c in zip(node.parents, contributions):
+            if c is None or type(parent) is not Node:
+                continue
+            fresh = c is not g
+            if c.shape != parent.shape:
+                c = unbroadcast(c, parent.shape)
+            if c.dtype is not parent.dtype:
+                c = _cast(c, parent.dtype)
+            serial = parent.serial
+            if serial not in nodes:
+                nodes[serial] = parent
+                pending[serial] = c
+                heappush(heap, serial)
+                if fresh and not recording and c.base is None:
+                    owned.add(serial)
+            elif serial in owned:
+                pending[serial] += c
+            else:
+                pending[serial] = pending[serial] + c
+                if not recording:
+                    owned.add(serial)
+
+
+def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | None, deposit: bool) -> Any:
+    """Run the hooks of a node whose gradient is complete, and hand it to the Tensor that watches the node."""
+    watch = node.watch
+    assert watch is not None
+    owner = watch.owner() if watch.owner is not None else None
+    if watch.hooks:
+        assert _tensor is not None
+        for hook in list(watch.hooks.values()):
+            given = hook(g if wrap is not None else _tensor(np.array(g)))
+            if given is not None:
+                data = given._data if isinstance(given, Value) else np.asarray(given)
+                if data.shape != node.shape:
+                    raise ShapeError(
+                        f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} is needed"
+                    )
+                data = data.astype(node.dtype, copy=False)
+                g = (given if isinstance(given, Value) and given._data.dtype == node.dtype else wrap(data)) if wrap else data
+                owned = False
+    if deposit and owner is not None:
+        before = getattr(owner, "_grad", None)
+        if wrap is not None:
+            owner._grad = g if before is None else before + g
+        else:
+            assert _tensor is not None
+            # A rule may hand on g itself or a view of it to several inputs; a .grad is nobody else's.
+            array = g if owned and node.op is None else np.array(g)
+            owner._grad = _tensor(array if before is None else np.asarray(before._data + array))
+    return g
+
+
+_tensor: Callable[[np.ndarray], Value] | None = None
+
+
+def bind_tensor(wrap: Callable[[np.ndarray], Value]) -> None:
+    """Tell the graph how an array becomes a Tensor; the class itself stands on a higher floor."""
+    global _tensor
+    _tensor = wrap

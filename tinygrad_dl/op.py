@@ -1,0 +1,269 @@
+"""Operations: the decorator `op`, which makes one block of code a differentiable operation, and the registry OPS.
+
+The function that a user calls is built here once per operation, at definition, for exactly its inputs, options
+and saved names (as a dataclass builds its `__init__`), so that nothing generic runs when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from tinygrad_dl import calls
+from tinygrad_dl.codegen import call_source, pull_source
+from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.graph import Node, Value, next_serial
+from tinygrad_dl.modes import active
+
+if TYPE_CHECKING:
+    from tinygrad_dl.tensor import Tensor
+
+P = ParamSpec("P")
+Rule = Callable[..., Any]
+
+
+class Domain:
+    """Where an operation's inputs may lie: what tests draw, and what the table of operations shows.
+
+    Values in [low, high]; at least `gap` away from each value in `avoid` (kinks, poles); `distinct` values at
+    least `gap` apart (sorting, maxima); `make` turns a drawn array into a valid one (a positive definite matrix).
+    """
+
+    def __init__(
+        self,
+        low: float = -2.0,
+        high: float = 2.0,
+        avoid: Sequence[float] = (),
+        gap: float = 0.1,
+        distinct: bool = False,
+        make: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.low, self.high, self.avoid, self.gap = low, high, tuple(avoid), gap
+        self.distinct, self.make = distinct, make
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """A float64 array of the given shape that lies in the domain."""
+        if self.distinct:
+            size = int(np.prod(shape))
+            x = rng.permutation(np.linspace(self.low, self.high, max(size, 2)))[:size].reshape(shape)
+        else:
+            x = rng.uniform(self.low, self.high, shape)
+        for point in self.avoid:
+            x = np.where(abs(x - point) < self.gap, point + np.where(x < point, -self.gap, self.gap), x)
+        return x if self.make is None else self.make(x)
+
+    def __repr__(self) -> str:
+        text = f"[{self.low:g}, {self.high:g}]"
+        return text + (f" without {', '.join(f'{p:g}' for p in self.avoid)}" if self.avoid else "")
+
+
+class Case:
+    """One sample call: an entry an input (a shape to draw, or an array or number as it is), and the options."""
+
+    def __init__(self, *inputs: Any, **options: Any) -> None:
+        self.inputs, self.options = inputs, options
+
+    def __repr__(self) -> str:
+        shown = [repr(i) for i in self.inputs] + [f"{k}={v!r}" for k, v in self.options.items()]
+        return f"Case({', '.join(shown)})"
+
+
+class Missing:
+    """In the place of a rule: the derivative does not exist yet, so asking for it is an error, never a zero."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class Op:
+    """One operation: its forward function on arrays, its derivative rules, and what tests and pages need to know."""
+
+    pull: Callable[[Node, Any], tuple[Any, ...]]
+    pull_recording: Callable[[Node, Any], tuple[Any, ...]]
+
+    def __init__(self, forward: Callable[..., Any], rules: tuple[Any, ...], **about: Any) -> None:
+        code = forward.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        self.name: str = about.pop("name") or forward.__name__
+        self.forward = forward
+        self.joint: bool = about.pop("joint")
+        self.variadic: bool = about.pop("variadic")
+        self.keeps: tuple[str, ...] = about.pop("keeps")
+        self.inputs = names[: about.pop("inputs") or len(rules)]
+        self.options = names[len(self.inputs) :]
+        self.positional, self.posonly = code.co_argcount, code.co_posonlyargcount
+        defaults = forward.__defaults__ or ()
+        self.defaults: dict[str, Any] = dict(zip(names[code.co_argcount - len(defaults) : code.co_argcount], defaults))
+        self.defaults |= forward.__kwdefaults__ or {}
+        self.rules = rules
+        self.fast: tuple[Any, ...] | None = about.pop("fast")
+        self.domain = about.pop("domain") or Domain()
+        self.cases: tuple[Case, ...] = tuple(about.pop("cases"))
+        self.kinks: str = about.pop("kinks")
+        self.label: str = about.pop("label") or self.name
+        self.hint: Callable[..., str | None] | None = about.pop("hint")
+        self.ufunc: np.ufunc | None = about.pop("ufunc")
+        self.differentiable = any(rule is not None for rule in rules)
+        self.needs = [self._names_of(rule) for rule in rules]
+        self.fast_needs = self.needs if self.fast is None else [self._names_of(rule) for rule in self.fast]
+        # What a node keeps: the values that some rule names, and nothing else.
+        named = {name for needs in (*self.needs, *self.fast_needs) for name in needs}
+        self.saves = tuple(n for n in (*self.inputs, "out", *self.keeps) if n in named)
+        self.function: Any = None
+
+    def _names_of(self, rule: Any) -> tuple[str, ...]:
+        if rule is None or isinstance(rule, Missing):
+            return ()
+        names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
+        known = {"g", "out", "needs", *self.inputs, *self.options, *self.keeps}
+        known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
+        if self.variadic:
+            known |= {"i", "shapes"}
+        for name in names:
+            if name not in known:
+                raise ValueRangeError(
+                    f"@op {self.name}: a rule names `{name}`; it may name {', '.join(sorted(known))}"
+                )
+        return tuple(names)
+
+    def __getattr__(self, name: str) -> Any:
+        # Pulls are built at their first use: an import should not pay for operations it does not run.
+        variants = {"pull": (False, False), "pull_recording": (True, False)}
+        if name in variants:
+            built = self._build_pull(*variants[name])
+        elif name == "pull_needed":
+            plain, recorded = self._build_pull(False, True), self._build_pull(True, True)
+
+            def built(node: Node, g: Any, needed: set[int], recording: bool) -> tuple[Any, ...]:
+                return (recorded if recording else plain)(node, g, needed)
+        else:
+            raise AttributeError(f"Op has no attribute {name!r}")
+        setattr(self, name, built)
+        return built
+
+    def _build_pull(self, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
+        if self.variadic:
+            from functools import partial
+
+            return partial(calls.pull_variadic, self, recording) if selective else partial(calls.pull_variadic, self, recording, needed=None)
+        rules = self.rules if recording or self.fast is None else self.fast
+        needs = self.needs if recording or self.fast is None else self.fast_needs
+        namespace = {"Node": Node, "shape_of": calls.shape_of, "dtype_of": calls.dtype_of, "attach": calls.attach, "distinct": calls.distinct}
+        namespace |= {f"rule{i}": rule for i, rule in enumerate(rules)}
+        live = [rule is not None and not isinstance(rule, Missing) for rule in rules]
+        exec(pull_source(self, needs, live, recording, selective), namespace)
+        return namespace["pull"]  # type: ignore[return-value]
+
+    def arguments(self, inputs: Sequence[Any], options: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a call as a list of the positional ones and a dict of the others."""
+        values = [*inputs, *options]
+        names = (*self.inputs, *self.options)
+        return values[: self.positional], dict(zip(names[self.positional :], values[self.positional :]))
+
+    def compute(self, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
+        """The forward function on arrays, its errors explained; without the values kept for the rules."""
+        args, kwargs = self.arguments(inputs, options)
+        try:
+            out = self.forward(*args, **kwargs)
+        except Exception as error:
+            calls.explain(self, inputs, options, error)
+        return out[0] if self.keeps else out
+
+    def refuse(self, i: int) -> GraphError:
+        """The error for asking the derivative of input `i`, which has no rule."""
+        return GraphError(
+            f"{self.name}: no derivative with respect to {self.inputs[i]}: {self.rules[i].reason}. "
+            "Call .detach() on it if no gradient should flow."
+        )
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}>"
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(
+    *rules: Rule | Missing | None,
+    name: str | None = None,
+    inputs: int | None = None,
+    joint: bool = False,
+    variadic: bool = False,
+    keeps: tuple[str, ...] = (),
+    fast: tuple[Rule | None, ...] | None = None,
+    domain: Domain | tuple[Domain, ...] | None = None,
+    cases: Sequence[Case] = (),
+    kinks: str = "",
+    label: str | None = None,
+    hint: Callable[..., str | None] | None = None,
+    ufunc: np.ufunc | None = None,
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
+
+    One rule an input, in order: what reaches that input of the gradient `g` of the result. A rule names what it
+    needs: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `keeps` (which the forward
+    returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
+    `fast`: rules for arrays only, beside the plain ones. See docs/custom-ops for a worked example.
+
+    >>> @op(lambda g, x: g * 3 * x ** 2)
+    ... def cube_of(x):
+    ...     return x ** 3
+    >>> cube_of(2.0)
+    Tensor(8., dtype=float32)
+    """
+
+    def define(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        self = Op(
+            forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, keeps=keeps, fast=fast,
+            domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
+        )  # fmt: skip
+        there = OPS.get(self.name)
+        if there is not None and there.forward.__module__ != forward.__module__:
+            raise ValueRangeError(f"@op: there is an operation `{self.name}` already; choose another name")
+        function = _build(self, forward)
+        self.function = function
+        OPS[self.name] = self
+        return function
+
+    return define
+
+
+# What generated code reads. `Tensor` is bound by tensor.py, which stands above this floor.
+COMMON: dict[str, Any] = {
+    "np": np, "ndarray": np.ndarray, "asarray": np.asarray, "active": active, "under_modes": calls.under_modes,
+    "Value": Value, "Node": Node, "next_serial": next_serial, "coerce": calls.coerce,
+    "constant": calls.constant, "apply_plain": calls.apply_plain, "apply_variadic": calls.apply_variadic,
+    "explain": calls.explain, "unusual": calls.unusual,
+    "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
+    "new": object.__new__, "RAW": frozenset((np.ndarray, float, int, bool)),
+}  # fmt: skip
+_namespaces: list[dict[str, Any]] = []
+_compiled: dict[str, Any] = {}
+
+
+def bind_tensor(tensor: type[Value]) -> None:
+    """Tell the operations which class their results have."""
+    for namespace in (COMMON, *_namespaces):
+        namespace["Tensor"] = tensor
+    calls.bind_tensor(tensor)
+
+
+def _build(self: Op, forward: Callable[..., Any]) -> Any:
+    """The public function of an operation, from source made for it; equal sources are compiled once."""
+    source = call_source(self)
+    if source not in _compiled:
+        _compiled[source] = compile(source, "<tinygrad_dl operation>", "exec")
+    namespace = dict(COMMON, op=self, forward=forward)
+    _namespaces.append(namespace)
+    exec(_compiled[source], namespace)
+    function = namespace["call"]
+    function.__defaults__, function.__kwdefaults__ = forward.__defaults__, forward.__kwdefaults__
+    function.__name__, function.__doc__ = forward.__name__, forward.__doc__
+    function.__qualname__, function.__module__ = forward.__qualname__, forward.__module__
+    function.__annotations__ = forward.__annotations__
+    function.op = self
+    return function
+
+

@@ -1,0 +1,305 @@
+"""Operations on each element: arithmetic, exponentials, comparisons, activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.op import Case, Domain, op
+
+POSITIVE = Domain(0.2, 3.0)
+PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 2), (2,)))
+
+# Arithmetic
+
+
+@op(lambda g: g, lambda g: g, cases=PAIR, label="+", ufunc=np.add)
+def add(x: Any, y: Any, /) -> Any:
+    """The sum of two values, element by element.
+
+    out = x + y.   Shapes broadcast together.
+    >>> add(np.array([1, 2]), 3)
+    array([4, 5])
+    """
+    return np.add(x, y)
+
+
+@op(lambda g: g, lambda g: -g, cases=PAIR, label="-", ufunc=np.subtract)
+def subtract(x: Any, y: Any, /) -> Any:
+    """The difference of two values, element by element.
+
+    out = x - y.   Shapes broadcast together.
+    >>> subtract(np.array([1, 2]), 3)
+    array([-2, -1])
+    """
+    return np.subtract(x, y)
+
+
+@op(lambda g, y: g * y, lambda g, x: g * x, cases=PAIR, label="*", ufunc=np.multiply)
+def multiply(x: Any, y: Any, /) -> Any:
+    """The product of two values, element by element (for matrices see matmul).
+
+    out = x * y.   Shapes broadcast together.
+    >>> multiply(np.array([1, 2]), 3)
+    array([3, 6])
+    """
+    return np.multiply(x, y)
+
+
+@op(
+    lambda g, y: g / y,
+    lambda g, out, y: -g * out / y,
+    domain=(Domain(), Domain(avoid=(0,), gap=0.4)),
+    cases=PAIR,
+    label="/",
+    ufunc=np.divide,
+)
+def divide(x: Any, y: Any, /) -> Any:
+    """The quotient of two values, element by element.
+
+    out = x / y.   Shapes broadcast together; integers give floats.
+    >>> divide(np.array([1.0, 2.0]), 4)
+    array([0.25, 0.5 ])
+    """
+    return np.divide(x, y)
+
+
+@op(lambda g: -g, label="neg", ufunc=np.negative)
+def negative(x: Any, /) -> Any:
+    """The value with the opposite sign.
+
+    out = -x.   Shape: same as x.
+    >>> negative(np.array([1, -2]))
+    array([-1,  2])
+    """
+    return np.negative(x)
+
+
+@op(lambda g: g, label="pos", ufunc=np.positive)
+def positive(x: Any, /) -> Any:
+    """The value itself, as a copy.
+
+    out = x.   Shape: same as x.
+    >>> positive(np.array([1, -2]))
+    array([ 1, -2])
+    """
+    return np.positive(x)
+
+
+def _slope_of_power(g: Any, x: Any, y: Any) -> Any:
+    if isinstance(y, (int, float)):
+        return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0 * x)
+    # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
+    return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
+
+
+def _slope_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
+    still = (x == 0) & (y >= 0)
+    return where(still, 0, g * out * log(where(still, 1, x)))
+
+
+@op(
+    _slope_of_power,
+    _slope_in_exponent,
+    domain=(POSITIVE, Domain()),
+    cases=(*PAIR, Case((3,), 2), Case((3,), 0), Case((3,), -1.5)),
+    kinks="x**0 has derivative 0 everywhere, 0**y has derivative 0 in y for y >= 0",
+    label="**",
+    ufunc=np.power,
+)
+def power(x: Any, y: Any, /) -> Any:
+    """The first value to the power of the second, element by element.
+
+    out = x ** y.   Shapes broadcast together.
+    >>> power(np.array([1.0, 2.0]), 3)
+    array([1., 8.])
+    """
+    return x**y if type(y) is int and y == 2 else np.power(x, y)  # the operator has a fast square
+
+
+@op(lambda g, x: 2 * g * x, ufunc=np.square)
+def square(x: Any, /) -> Any:
+    """The square of each element.
+
+    out = x * x.   Shape: same as x.
+    >>> square(np.array([1, -2]))
+    array([1, 4])
+    """
+    return np.square(x)
+
+
+@op(lambda g, out: g / (2 * out), domain=POSITIVE, ufunc=np.sqrt)
+def sqrt(x: Any, /) -> Any:
+    """The square root of each element.
+
+    out = x ** 0.5; its derivative is infinite at 0.   Shape: same as x.
+    >>> sqrt(np.array([4.0, 9.0]))
+    array([2., 3.])
+    """
+    return np.sqrt(x)
+
+
+@op(
+    lambda g, x: g * sign(x),
+    domain=Domain(avoid=(0,)),
+    kinks="0 at 0",
+    label="abs",
+    ufunc=np.absolute,
+)
+def abs(x: Any, /) -> Any:
+    """The absolute value of each element.
+
+    out = max(x, -x).   Shape: same as x.
+    >>> abs(np.array([1, -2]))
+    array([1, 2])
+    """
+    return np.absolute(x)
+
+
+@op(lambda g: g * 0, domain=Domain(avoid=(0,)), kinks="0 everywhere", ufunc=np.sign)
+def sign(x: Any, /) -> Any:
+    """The sign of each element: -1, 0 or 1; nan stays nan.
+
+    out = x / |x|, 0 at 0.   Shape: same as x.
+    >>> sign(np.array([3.0, -2.0, 0.0]))
+    array([ 1., -1.,  0.])
+    """
+    return np.sign(x)
+
+
+# Exponentials
+
+
+@op(lambda g, out: g * out, ufunc=np.exp)
+def exp(x: Any, /) -> Any:
+    """The exponential function of each element.
+
+    out = e ** x.   Shape: same as x.
+    >>> exp(np.array([0.0]))
+    array([1.])
+    """
+    return np.exp(x)
+
+
+@op(lambda g, x: g / x, domain=POSITIVE, ufunc=np.log)
+def log(x: Any, /) -> Any:
+    """The natural logarithm of each element.
+
+    out = ln(x), -inf at 0, nan below.   Shape: same as x.
+    >>> log(np.array([1.0]))
+    array([0.])
+    """
+    return np.log(x)
+
+
+@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
+def tanh(x: Any, /) -> Any:
+    """The hyperbolic tangent of each element.
+
+    out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
+    >>> tanh(np.array([0.0]))
+    array([0.])
+    """
+    return np.tanh(x)
+
+
+@op(lambda g, out: g * (out * (1 - out)))
+def sigmoid(x: Any, /) -> Any:
+    """The logistic function of each element.
+
+    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2, which cannot overflow.   Shape: same as x.
+    >>> sigmoid(np.array([0.0]))
+    array([0.5])
+    """
+    half = np.multiply(x, 0.5)
+    return np.add(np.tanh(half), 1) * 0.5
+
+
+# Kinks and choices
+
+
+@op(lambda g, out: g * (out > 0), domain=Domain(avoid=(0,)), kinks="0 at 0")
+def relu(x: Any, /) -> Any:
+    """The positive part of each element.
+
+    out = max(x, 0).   Shape: same as x.
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+def _share(chosen: Any, tied: Any) -> Any:
+    return where(tied, 0.5, where(chosen, 1, 0))
+
+
+@op(
+    lambda g, x, y: g * _share(x > y, x == y),
+    lambda g, x, y: g * _share(y > x, x == y),
+    domain=(Domain(-2, 2), Domain(2.1, 5)),
+    cases=PAIR,
+    kinks="ties share the gradient evenly",
+    ufunc=np.maximum,
+)
+def maximum(x: Any, y: Any, /) -> Any:
+    """The larger of two values, element by element; nan if one is nan.
+
+    out = max(x, y).   Shapes broadcast together.
+    >>> maximum(np.array([1, 5]), 3)
+    array([3, 5])
+    """
+    return np.maximum(x, y)
+
+
+@op(
+    lambda g, x, y: g * _share(x < y, x == y),
+    lambda g, x, y: g * _share(y < x, x == y),
+    domain=(Domain(-2, 2), Domain(2.1, 5)),
+    cases=PAIR,
+    kinks="ties share the gradient evenly",
+    ufunc=np.minimum,
+)
+def minimum(x: Any, y: Any, /) -> Any:
+    """The smaller of two values, element by element; nan if one is nan.
+
+    out = min(x, y).   Shapes broadcast together.
+    >>> minimum(np.array([1, 5]), 3)
+    array([1, 3])
+    """
+    return np.minimum(x, y)
+
+
+@op(
+    None,
+    lambda g, condition: where(condition, g, 0),
+    lambda g, condition: where(condition, 0, g),
+    cases=(
+        Case(np.array([True, False, True]), (3,), (2, 3)),
+        Case(np.array([[True], [False]]), (3,), ()),
+    ),
+)
+def where(condition: Any, x: Any, y: Any, /) -> Any:
+    """The first value where the condition holds, the second elsewhere.
+
+    out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch that is not
+    taken still spreads (0 * nan); where_safe avoids it.
+    >>> where(np.array([True, False]), 1, 2)
+    array([1, 2])
+    """
+    return np.where(condition, x, y)
+
+
+@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), dtype="float64"),))
+def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+    """The values converted to another dtype; the gradient is converted back.
+
+    Shape: same as x. Complex to real raises DTypeError.
+    >>> astype(np.array([1.5]), "int64")
+    array([1])
+    """
+    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+        raise DTypeError(f"astype: complex values do not fit {np.dtype(dtype)}; take the real part first")
+    return x.astype(dtype, copy=copy)

@@ -1,0 +1,182 @@
+"""Comparisons, logic, and arithmetic on bits and remainders: results that are not differentiable, or only in part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.elementwise import PAIR
+
+INTEGERS = (Case(np.array([6, 3]), np.array([3, 1])),)
+
+
+@op(None, None, cases=PAIR, label="==", ufunc=np.equal)
+def equal(x: Any, y: Any, /) -> Any:
+    """Whether two values are equal, element by element.
+
+    out = x == y, boolean.   Shapes broadcast together.
+    >>> equal(np.array([1, 2]), 2)
+    array([False,  True])
+    """
+    return np.equal(x, y)
+
+
+@op(None, None, cases=PAIR, label="!=", ufunc=np.not_equal)
+def not_equal(x: Any, y: Any, /) -> Any:
+    """Whether two values differ, element by element.
+
+    out = x != y, boolean.   Shapes broadcast together.
+    >>> not_equal(np.array([1, 2]), 2)
+    array([ True, False])
+    """
+    return np.not_equal(x, y)
+
+
+@op(None, None, cases=PAIR, label="<", ufunc=np.less)
+def less(x: Any, y: Any, /) -> Any:
+    """Whether the first value is smaller, element by element.
+
+    out = x < y, boolean.   Shapes broadcast together.
+    >>> less(np.array([1, 2]), 2)
+    array([ True, False])
+    """
+    return np.less(x, y)
+
+
+@op(None, None, cases=PAIR, label="<=", ufunc=np.less_equal)
+def less_equal(x: Any, y: Any, /) -> Any:
+    """Whether the first value is smaller or equal, element by element.
+
+    out = x <= y, boolean.   Shapes broadcast together.
+    >>> less_equal(np.array([1, 2]), 2)
+    array([ True,  True])
+    """
+    return np.less_equal(x, y)
+
+
+@op(None, None, cases=PAIR, label=">", ufunc=np.greater)
+def greater(x: Any, y: Any, /) -> Any:
+    """Whether the first value is larger, element by element.
+
+    out = x > y, boolean.   Shapes broadcast together.
+    >>> greater(np.array([1, 2]), 2)
+    array([False, False])
+    """
+    return np.greater(x, y)
+
+
+@op(None, None, cases=PAIR, label=">=", ufunc=np.greater_equal)
+def greater_equal(x: Any, y: Any, /) -> Any:
+    """Whether the first value is larger or equal, element by element.
+
+    out = x >= y, boolean.   Shapes broadcast together.
+    >>> greater_equal(np.array([1, 2]), 2)
+    array([False,  True])
+    """
+    return np.greater_equal(x, y)
+
+
+@op(None, None, cases=INTEGERS, label="&", ufunc=np.bitwise_and)
+def bitwise_and(x: Any, y: Any, /) -> Any:
+    """The bits set in both, element by element, of integers or booleans.
+
+    out = x & y.   Shapes broadcast together.
+    >>> bitwise_and(np.array([6, 3]), 1)
+    array([0, 1])
+    """
+    return np.bitwise_and(x, y)
+
+
+@op(None, None, cases=INTEGERS, label="|", ufunc=np.bitwise_or)
+def bitwise_or(x: Any, y: Any, /) -> Any:
+    """The bits set in either, element by element, of integers or booleans.
+
+    out = x | y.   Shapes broadcast together.
+    >>> bitwise_or(np.array([6, 3]), 1)
+    array([7, 3])
+    """
+    return np.bitwise_or(x, y)
+
+
+@op(None, None, cases=INTEGERS, label="^", ufunc=np.bitwise_xor)
+def bitwise_xor(x: Any, y: Any, /) -> Any:
+    """The bits set in one of two, element by element, of integers or booleans.
+
+    out = x ^ y.   Shapes broadcast together.
+    >>> bitwise_xor(np.array([6, 3]), 1)
+    array([7, 2])
+    """
+    return np.bitwise_xor(x, y)
+
+
+@op(None, None, cases=INTEGERS, label="<<", ufunc=np.bitwise_left_shift)
+def bitwise_left_shift(x: Any, y: Any, /) -> Any:
+    """The bits moved to the left, element by element, of integers.
+
+    out = x << y.   Shapes broadcast together.
+    >>> bitwise_left_shift(np.array([6, 3]), 1)
+    array([12,  6])
+    """
+    return np.bitwise_left_shift(x, y)
+
+
+@op(None, None, cases=INTEGERS, label=">>", ufunc=np.bitwise_right_shift)
+def bitwise_right_shift(x: Any, y: Any, /) -> Any:
+    """The bits moved to the right, element by element, of integers.
+
+    out = x >> y.   Shapes broadcast together.
+    >>> bitwise_right_shift(np.array([6, 3]), 1)
+    array([3, 1])
+    """
+    return np.bitwise_right_shift(x, y)
+
+
+@op(None, cases=(Case(np.array([6, 3])),), label="~", ufunc=np.bitwise_invert)
+def bitwise_invert(x: Any, /) -> Any:
+    """Every bit turned around, of integers or booleans.
+
+    out = ~x.   Shape: same as x.
+    >>> bitwise_invert(np.array([6, 3]))
+    array([-7, -4])
+    """
+    return np.bitwise_invert(x)
+
+
+@op(
+    lambda g: g * 0,
+    lambda g: g * 0,
+    domain=(Domain(0.1, 0.9), Domain(1, 3)),
+    cases=PAIR,
+    kinks="0 everywhere",
+    label="//",
+    ufunc=np.floor_divide,
+)
+def floor_divide(x: Any, y: Any, /) -> Any:
+    """The largest integer not above the quotient, element by element.
+
+    out = floor(x / y).   Shapes broadcast together.
+    >>> floor_divide(np.array([7, -7]), 2)
+    array([ 3, -4])
+    """
+    return np.floor_divide(x, y)
+
+
+@op(
+    lambda g: g,
+    lambda g, x, y: -g * (x // y),
+    domain=(Domain(3.1, 3.9), Domain(1.1, 1.5)),
+    cases=PAIR,
+    kinks="at multiples of y the derivative of the smooth part is taken",
+    label="%",
+    ufunc=np.remainder,
+)
+def remainder(x: Any, y: Any, /) -> Any:
+    """What a division leaves, with the sign of the divisor, element by element.
+
+    out = x - floor(x / y) * y.   Shapes broadcast together.
+    >>> remainder(np.array([7, -7]), 3)
+    array([1, 2])
+    """
+    return np.remainder(x, y)

@@ -1,0 +1,514 @@
+"""Tensor: an array and the node of the graph that recorded it. Its methods are a table of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import calls, graph, protocols
+from tinygrad_dl.backend import to_cpu
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.op import bind_tensor
+from tinygrad_dl.ops import contract, elementwise, index, logic, reduce
+from tinygrad_dl.ops import shape as shaping
+
+
+def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        return function(other, self)
+
+    return method
+
+
+def _assigning(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        return self._in_place(function, other, sign)
+
+    return method
+
+
+class Tensor(Value):
+    """An n-dimensional array that can record what is computed from it, and receive its gradient.
+
+    `data` is copied; lists and Python floats take the default dtype, arrays keep theirs. `requires_grad` asks for
+    the gradient in `.grad` after `backward()`; floating dtypes only (else DTypeError). `name` labels diagrams.
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([2., 4.])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> None:
+        self._data = np.array(calls.asarray_of(data, dtype))
+        self.node = None
+        if name is not None:
+            self.name = name
+        if requires_grad:
+            self.requires_grad_()
+
+    # What it is
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array underneath, shared: what is written to it is not recorded."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = calls.asarray_of(value)
+        changed = array.shape != self._data.shape or array.dtype != self._data.dtype
+        self._data = array
+        if changed and self.node is not None:
+            if not self.is_leaf:
+                raise GraphError("data: the result of an operation keeps its shape and dtype; use detach() first")
+            self.node = None
+            self.requires_grad_()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the elements."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the elements, in bytes."""
+        return self._data.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        """The memory of one element, in bytes."""
+        return self._data.itemsize
+
+    @property
+    def device(self) -> str:
+        """Where the array lies: "cpu"."""
+        return "cpu"
+
+    @property
+    def name(self) -> str | None:
+        """A label for diagrams and messages, or None."""
+        return getattr(self, "_name", None)
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise DTypeError(f"name: a string or None is needed; {calls.describe(value)} came")
+        self._name = value
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose of a matrix; for other numbers of axes use mT or permute_dims."""
+        if self.ndim != 2:
+            if self.ndim < 2:
+                return shaping.permute_dims(self, tuple(range(self.ndim)))
+            raise ShapeError(
+                f"T: a matrix is needed; the shape {self.shape} came. "
+                "Use .mT for the last two axes or permute_dims(axes)."
+            )
+        return shaping.permute_dims(self, (1, 0))
+
+    @property
+    def mT(self) -> Tensor:
+        """The transpose of the last two axes."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: at least two axes are needed; the shape {self.shape} came")
+        return shaping.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+
+    # The graph
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward brings a gradient here or further down."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this Tensor."""
+        return self.node is None or self.node.op is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward summed up here, or None."""
+        return getattr(self, "_grad", None)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = value if isinstance(value, Tensor) else asarray(value)
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ShapeError(
+                    f"grad: shape {self.shape} and dtype {self.dtype} are needed; {value.shape} and {value.dtype} came"
+                )
+        self._grad = value
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for the gradient of this Tensor, or with False no longer; returns the Tensor itself."""
+        if not requires_grad:
+            if not self.is_leaf:
+                raise GraphError("requires_grad_: this Tensor is the result of an operation; use detach() instead")
+            self.node = None
+        elif self.node is None:
+            if self._data.dtype.kind != "f":
+                raise DTypeError(
+                    f"requires_grad: only floating Tensors have gradients; this one is {self.dtype}. "
+                    "Make it floating first, with .astype('float32')."
+                )
+            self.node = graph.leaf(self)
+        return self
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to `.grad` of every leaf that it depends on.
+
+        `gradient`: what multiplies it, of this shape; may be left out for one element. `retain_graph` keeps the graph
+        for a second call; `create_graph` records the gradient itself, for higher orders. Raises GraphError.
+        >>> x = Tensor(3.0, requires_grad=True)
+        >>> (x**2).backward()
+        >>> x.grad
+        Tensor(6.)
+        """
+        if self.node is None:
+            raise GraphError(
+                "backward: this Tensor does not require grad: nothing it depends on does, or the graph was cut by "
+                "detach(), no_grad or NumPy"
+            )
+        seed = seed_for(self, gradient, "backward")
+        run_walk([(self.node, seed)], retain=retain_graph or create_graph, recording=create_graph)
+
+    def detach(self) -> Tensor:
+        """The same values, cut off from the graph; the array is shared."""
+        return calls.wrap(self._data)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result in `.grad` too. Raises GraphError without a graph."""
+        self._watch("retain_grad").owner = graph.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
+        """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces the gradient.
+
+        Returns a function that removes the hook. Raises GraphError without a graph.
+        >>> x = Tensor(1.0, requires_grad=True)
+        >>> remove = x.register_hook(lambda g: 2 * g)
+        >>> x.backward()
+        >>> x.grad
+        Tensor(2.)
+        """
+        watch = self._watch("register_hook")
+        hooks = watch.hooks = watch.hooks if watch.hooks is not None else {}
+        key = graph.next_serial()
+        hooks[key] = hook
+
+        def remove() -> None:
+            hooks.pop(key, None)
+
+        return remove
+
+    def _watch(self, what: str) -> graph.Watch:
+        if self.node is None:
+            raise GraphError(f"{what}: this Tensor does not require grad, so no gradient comes here")
+        if self.node.watch is None:
+            self.node.watch = graph.Watch(None)
+        return self.node.watch
+
+    # Other forms
+
+    def numpy(self) -> np.ndarray:
+        """The array underneath, shared. Raises GraphError if the Tensor requires grad: detach() it first."""
+        if self.node is not None:
+            raise GraphError("numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy().")
+        return to_cpu(self._data)
+
+    def item(self) -> Any:
+        """The one element as a Python number. Raises ShapeError for any other number of elements."""
+        if self._data.size != 1:
+            raise ShapeError(f"item: one element is needed; the shape {self.shape} has {self.size}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested Python lists."""
+        return self._data.tolist()
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """This Tensor; "cpu" is the only device."""
+        if device != "cpu":
+            raise ValueRangeError(f'to_device: "cpu" is the only device; {device!r} came')
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self._data.__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return protocols.namespace(api_version)
+
+    __array_ufunc__ = protocols.array_ufunc
+    __array_function__ = protocols.array_function
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=200, edgeitems=3)
+        if self._data.dtype not in ("float32", "int64", "bool") or self.size == 0:
+            text += f", dtype={self.dtype}"
+        if self.size == 0:
+            text += f", shape={self.shape}"
+        if self.name is not None:
+            text += f", name={self.name!r}"
+        if self.node is not None:
+            text += ", requires_grad=True" if self.node.op is None else f", op={self.node.op.name}"
+        return f"{type(self).__name__}({text})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.ndim == 0 else format(repr(self), spec)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError("len: a Tensor without axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueRangeError(
+                f"the truth of a Tensor of shape {self.shape} is not one answer: use .any() or .all()"
+            )
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.ndim:
+            raise DTypeError(f"a Tensor of shape {self.shape} is no index; one integer without axes is needed")
+        return self._data.__index__()
+
+    __hash__ = object.__hash__
+
+    # Copies are leaves: the history is not copied
+
+    def __reduce__(self) -> Any:
+        return rebuild, (type(self), self._data, self.requires_grad, self.name, self.grad)
+
+    def __copy__(self) -> Tensor:
+        return rebuild(type(self), self._data, self.requires_grad, self.name, self.grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        grad = None if self.grad is None else calls.wrap(self.grad._data.copy())
+        memo[id(self)] = copied = rebuild(type(self), self._data.copy(), self.requires_grad, self.name, grad)
+        return copied
+
+    # Forms that take sizes or axes one by one, as NumPy's methods do
+
+    def reshape(self, *sizes: Any, copy: bool | None = None) -> Tensor:
+        """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1."""
+        return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
+        order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
+        return shaping.permute_dims(self, order if axes and axes[0] is not None else tuple(range(self.ndim))[::-1])
+
+    # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return index.getitem(self, index.plain_key(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        key = index.plain_key(key)
+        if self.node is not None and self.node.op is None:
+            self._refuse_in_place("x[...] = ...")
+            self._data[key] = calls.asarray_of(value)
+            return
+        result = index.setitem(self, value, key)
+        self._data, self.node = result._data, result.node
+
+    def _refuse_in_place(self, what: str) -> None:
+        if modes.recording:
+            raise GraphError(
+                f"{what} on a leaf that requires grad would change what was recorded. "
+                "Do it under no_grad(), or compute a new Tensor."
+            )
+
+    def _in_place(self, function: Callable[..., Tensor], other: Any, sign: str) -> Any:
+        on_leaf = self.node is not None and self.node.op is None
+        if on_leaf:
+            self._refuse_in_place(f"x {sign} ...")
+        result = function(self, other)
+        if result.shape != self.shape:
+            raise ShapeError(f"x {sign} y: the result has the shape {result.shape}, but x has {self.shape}")
+        if result.dtype != self.dtype:
+            if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+                raise DTypeError(f"x {sign} y: the result is {result.dtype}, but x is {self.dtype}")
+            result = elementwise.astype(result, self.dtype)
+        if on_leaf:
+            self._data[...] = result._data
+            return self
+        return result
+
+    # The table of methods: operators and the functions of ops/ under their own names
+
+    __add__ = elementwise.add
+    __sub__ = elementwise.subtract
+    __mul__ = elementwise.multiply
+    __truediv__ = elementwise.divide
+    __floordiv__ = logic.floor_divide
+    __mod__ = logic.remainder
+    __pow__ = elementwise.power
+    __matmul__ = contract.matmul
+    __and__ = logic.bitwise_and
+    __or__ = logic.bitwise_or
+    __xor__ = logic.bitwise_xor
+    __lshift__ = logic.bitwise_left_shift
+    __rshift__ = logic.bitwise_right_shift
+
+    __radd__ = _reflected(elementwise.add)
+    __rsub__ = _reflected(elementwise.subtract)
+    __rmul__ = _reflected(elementwise.multiply)
+    __rtruediv__ = _reflected(elementwise.divide)
+    __rfloordiv__ = _reflected(logic.floor_divide)
+    __rmod__ = _reflected(logic.remainder)
+    __rpow__ = _reflected(elementwise.power)
+    __rmatmul__ = _reflected(contract.matmul)
+    __rand__ = _reflected(logic.bitwise_and)
+    __ror__ = _reflected(logic.bitwise_or)
+    __rxor__ = _reflected(logic.bitwise_xor)
+    __rlshift__ = _reflected(logic.bitwise_left_shift)
+    __rrshift__ = _reflected(logic.bitwise_right_shift)
+
+    __iadd__ = _assigning(elementwise.add, "+=")
+    __isub__ = _assigning(elementwise.subtract, "-=")
+    __imul__ = _assigning(elementwise.multiply, "*=")
+    __itruediv__ = _assigning(elementwise.divide, "/=")
+    __ifloordiv__ = _assigning(logic.floor_divide, "//=")
+    __imod__ = _assigning(logic.remainder, "%=")
+    __ipow__ = _assigning(elementwise.power, "**=")
+    __imatmul__ = _assigning(contract.matmul, "@=")
+    __iand__ = _assigning(logic.bitwise_and, "&=")
+    __ior__ = _assigning(logic.bitwise_or, "|=")
+    __ixor__ = _assigning(logic.bitwise_xor, "^=")
+    __ilshift__ = _assigning(logic.bitwise_left_shift, "<<=")
+    __irshift__ = _assigning(logic.bitwise_right_shift, ">>=")
+
+    __neg__ = elementwise.negative
+    __pos__ = elementwise.positive
+    __abs__ = elementwise.abs
+    __invert__ = logic.bitwise_invert
+    __eq__ = logic.equal  # type: ignore[assignment]
+    __ne__ = logic.not_equal  # type: ignore[assignment]
+    __lt__ = logic.less
+    __le__ = logic.less_equal
+    __gt__ = logic.greater
+    __ge__ = logic.greater_equal
+
+    abs = elementwise.abs
+    astype = elementwise.astype
+    exp = elementwise.exp
+    log = elementwise.log
+    relu = elementwise.relu
+    sigmoid = elementwise.sigmoid
+    sqrt = elementwise.sqrt
+    tanh = elementwise.tanh
+
+    max = reduce.max
+    mean = reduce.mean
+    min = reduce.min
+    sum = reduce.sum
+
+    squeeze = shaping.squeeze
+
+
+def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:
+    """A Tensor from its parts, without copying; what pickle and copy call."""
+    tensor = object.__new__(kind)
+    tensor._data, tensor.node = data, None
+    if name is not None:
+        tensor._name = name
+    if requires_grad:
+        tensor.requires_grad_()
+    tensor._grad = grad
+    return tensor
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A Tensor of an array, a list or a number; an array is shared unless `copy` or a change of dtype needs a copy.
+
+    A Tensor comes back as it is. Raises ValueRangeError if `copy=False` cannot be kept.
+    >>> asarray([1, 2])
+    Tensor([1, 2])
+    """
+    if device not in (None, "cpu"):
+        raise ValueRangeError(f'asarray: "cpu" is the only device; {device!r} came')
+    if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
+        return elementwise.positive(obj) if copy else obj
+    if isinstance(obj, Tensor):
+        return elementwise.astype(obj, dtype)
+    array = calls.asarray_of(obj, dtype)
+    shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
+    if copy is False and not shared:
+        raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
+    return calls.wrap(array.copy() if copy and shared else array)
+
+
+def seed_for(output: Tensor, gradient: Any, what: str) -> np.ndarray | Tensor:
+    """The gradient that a walk starts from: the given one, checked, or one for a single element."""
+    if gradient is None:
+        if output.size != 1:
+            raise GraphError(
+                f"{what}: a gradient is needed for a result of shape {output.shape}. "
+                "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
+            )
+        return np.ones(output.shape, output.dtype)
+    seed = gradient if isinstance(gradient, Tensor) else asarray(gradient)
+    if seed.shape != output.shape:
+        raise ShapeError(f"{what}: the gradient has the shape {seed.shape}; the result has {output.shape}")
+    return seed if seed.dtype == output.dtype else elementwise.astype(seed, output.dtype)
+
+
+def run_walk(roots: list[tuple[graph.Node, Any]], *, retain: bool, recording: bool, **how: Any) -> None:
+    """Walk the graph back from the roots, on arrays or, to record the gradient itself, on Tensors."""
+    # What is wrong in a gradient shows in its values; NumPy's warnings would name a line that is not the user's.
+    with np.errstate(all="ignore"):
+        if recording:
+            with enable_grad():
+                graph.walk(roots, retain=retain, wrap=calls.wrap, **how)
+        else:
+            graph.walk([(n, g._data if isinstance(g, Value) else g) for n, g in roots], retain=retain, **how)
+
+
+bind_tensor(Tensor)
+graph.bind_tensor(calls.wrap)
