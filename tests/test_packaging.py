@@ -210,13 +210,13 @@ def test_the_installed_wheel_works_from_the_root_of_a_clone(installed: Path, sou
     assert nn == (source / "nn" / "__init__.py").resolve()
 
 
-def test_the_installed_command_runs(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs_or_says_what_to_install(installed: Path, tmp_path: Path) -> None:
     command = installed.parent / "tinygrad-dl"
-    assert command.exists()
     done = subprocess.run(
         [command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert "Traceback" not in done.stderr, done.stderr
+    assert "tinygrad_dl" in done.stdout if done.returncode == 0 else "pip install" in done.stderr
 
 
 def test_an_editable_install_works_from_any_directory(source: Path, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_the_version_is_said_once(wheel: Path, sdist: Path) -> None:
 
 def test_the_import_loads_numpy_and_the_standard_library_only() -> None:
     code = (
-        "import sys, numpy; before = set(sys.modules); import tinygrad_dl;"
+        "import sys, numpy.random; before = set(sys.modules); import tinygrad_dl;"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
     done = run(sys.executable, code, ROOT)
