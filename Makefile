@@ -60,12 +60,12 @@ test: $(call for,test)
 dev: $(VENV)/dev.stamp
 	@echo "Ready: . $(VENV)/bin/activate"
 
-# The tests come last: the last lines then say how many passed.
+# Every part runs, whatever failed before it; the tests come last, so that the last lines say how many passed.
 check: $(VENV)/dev.stamp
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory docs
-	@$(MAKE) --no-print-directory test
+	@failed=""; for part in lint types docs test; do \
+	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	test -z "$$failed" || { echo "make check: failed:$$failed" >&2; exit 1; }
 
 lint: $(VENV)/dev.stamp
 	@$(RUN) -m ruff check --quiet .
