@@ -28,7 +28,7 @@ root_doc = "index"
 smartquotes = False  # three dots and two hyphens mean themselves in formulas
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstring names the shapes, which says more than Any
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
@@ -36,6 +36,12 @@ html_title = f"tinygrad_dl {version}"
 html_copy_source = False
 
 
+def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave the operations out of Tensor's page: they stand on their own."""
+    return True if what == "class" and hasattr(obj, "op") else None
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
     app.add_directive("operations", operations.Operations)
