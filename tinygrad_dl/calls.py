@@ -6,7 +6,7 @@ The generated call of an operation (codegen.py) handles Tensors, arrays and numb
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -259,11 +259,11 @@ def attach(data: Any, entry: Any) -> Any:
     return result
 
 
-def distinct(contributions: tuple[Any, ...]) -> Iterator[Any]:
+def distinct(contributions: tuple[Any, ...]) -> list[Any]:
     """The contributions of a joint rule, none of them the same array twice: they may be added to in place."""
     seen: list[Any] = []
     for c in contributions:
         if c is not None and any(c is s for s in seen):
             c = c * 1
         seen.append(c)
-    return iter(seen)
+    return seen
