@@ -154,7 +154,7 @@ def apply_variadic(self: Any, values: Any, options: tuple[Any, ...]) -> Any:
     return result
 
 
-def pull_variadic(self: Any, recording: bool, node: Node, g: Any, needed: set[int] | None) -> tuple[Any, ...]:
+def pull_variadic(self: Any, recording: bool, node: Node, g: Any, needed: Any) -> tuple[Any, ...]:
     known: dict[str, Any] = dict(zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents))
     if node.saved:
         known[self.inputs[0]] = tuple(map(attach, node.saved[0], node.parents)) if recording else node.saved[0]

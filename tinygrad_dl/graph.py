@@ -83,12 +83,12 @@ def ancestors(roots: Iterable[Node]) -> list[Node]:
     return [seen[serial] for serial in sorted(seen, reverse=True)]
 
 
-def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> set[int]:
-    """The serials of the nodes on a path from the roots to a wanted node."""
-    needed = {node.serial for node in wanted}
+def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool | None]:
+    """The serials of the nodes on a path from the roots to a wanted node, and whether the path goes on below."""
+    needed: dict[int, bool | None] = {node.serial: False for node in wanted}
     for node in ancestors(roots):
         if any(type(parent) is Node and parent.serial in needed for parent in node.parents):
-            needed.add(node.serial)
+            needed[node.serial] = True
     return needed
 
 
@@ -112,15 +112,17 @@ def walk(
     roots: list[tuple[Node, Any]],
     *,
     wanted: dict[int, Any] | None = None,
-    needed: set[int] | None = None,
+    needed: dict[int, bool | None] | None = None,
     retain: bool = False,
     wrap: Callable[[Any], Value] | None = None,
 ) -> None:
     """Carry the roots' gradients back through the graph, newest node first.
 
     Without `wanted` every complete gradient goes to the Tensor that watches its node; with it, to
-    `wanted[serial]` for the serials in `wanted`, by way of the nodes in `needed` only. With `wrap`, which makes
-    a Tensor of an array, rules run on Tensors and record (create_graph). Unless `retain`, saved values are freed.
+    `wanted[serial]` for the serials in `wanted`, by way of the nodes in `needed` only: through those that are
+    True there; what is False ends the path, what is None ends it before its hooks have run. With `wrap`, which
+    makes a Tensor of an array, rules run on Tensors and record (create_graph). Unless `retain`, saved values
+    are freed.
     """
     heap: list[int] = []
     nodes: dict[int, Node] = {}
@@ -142,12 +144,12 @@ def walk(
         g = pending.pop(serial)
         if wrap is not None and not isinstance(g, Value):
             g = wrap(g)
-        if node.watch is not None:
+        if node.watch is not None and (needed is None or needed[serial] is not None):
             g = _deliver(node, g, serial in owned, wrap, wanted is None)
         if wanted is not None and serial in wanted:
             wanted[serial] = g if recording or serial in owned else g.copy()
         op = node.op
-        if op is None:
+        if op is None or needed is not None and not needed[serial]:
             continue
         if node.saved is None:
             raise GraphError(
@@ -200,19 +202,27 @@ def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | Non
                     raise ShapeError(
                         f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} is needed"
                     )
-                data = data.astype(node.dtype, copy=False)
+                # A copy: what the hook returned stays the user's.
+                data = np.array(data, node.dtype)
                 g = (given if isinstance(given, Value) and given._data.dtype == node.dtype else wrap(data)) if wrap else data
-                owned = False
-    if deposit and owner is not None:
+    # A Tensor that has been given another node since (by an assignment to it) is not what this gradient is for.
+    if deposit and owner is not None and owner.node is node:
         before = getattr(owner, "_grad", None)
         if wrap is not None:
-            owner._grad = g if before is None else before + g
+            owner._grad = own(g, wrap) if before is None else before + g
         else:
             assert _tensor is not None
             # A rule may hand on g itself or a view of it to several inputs; a .grad is nobody else's.
             array = g if owned and node.op is None else np.array(g)
             owner._grad = _tensor(array if before is None else np.asarray(before._data + array))
     return g
+
+
+def own(g: Any, wrap: Callable[[Any], Value]) -> Value:
+    """A recorded gradient with an array of its own: a rule may hand on one Tensor to several inputs."""
+    result = wrap(g._data.copy())
+    result.node = g.node
+    return result
 
 
 _tensor: Callable[[np.ndarray], Value] | None = None

@@ -136,7 +136,7 @@ class Op:
         elif name == "pull_needed":
             plain, recorded = self._build_pull(False, True), self._build_pull(True, True)
 
-            def built(node: Node, g: Any, needed: set[int], recording: bool) -> tuple[Any, ...]:
+            def built(node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
                 return (recorded if recording else plain)(node, g, needed)
         else:
             raise AttributeError(f"Op has no attribute {name!r}")
