@@ -67,6 +67,8 @@ def files() -> list[str]:
     )
     if listed.returncode == 0:
         return sorted(line for line in set(listed.stdout.splitlines()) if (ROOT / line).is_file())
-    hidden = {".git", ".venv", "build", "dist", "runs", "_build", "__pycache__"}
-    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if not hidden & set(path.parts))
+    made = {"venv", "build", "dist", "runs", "_build", "__pycache__"}
+    found = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
+    found = [path for path in found if not any(p in made or p.startswith(".venv") for p in path.parts)]
+    own = [path for path in found if path.parts[0] == ".ci" or not path.parts[0].startswith(".")]
+    return sorted(path.as_posix() for path in own if ".egg-info" not in path.as_posix())

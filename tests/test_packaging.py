@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -261,6 +262,25 @@ def test_the_import_loads_numpy_and_the_standard_library_only() -> None:
     done = run(sys.executable, code, ROOT)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) - sys.stdlib_module_names <= HARD_DEPENDENCIES | {"tinygrad_dl"}
+
+
+def test_every_module_imports_with_numpy_alone_or_names_the_extra_it_needs(
+    bare: Path, tmp_path: Path
+) -> None:
+    names = [
+        f"{package}.{path.stem}"
+        for package, folder in PACKAGES.items()
+        for path in sorted((ROOT / folder).glob("*.py"))
+        if not path.stem.startswith("__")
+    ]
+    code = (
+        f"import importlib\nfor name in {names}:\n    try:\n        importlib.import_module(name)\n"
+        "    except ImportError as error:\n        print(name, type(error).__name__, error, sep='|')"
+    )
+    done = run(bare, code, tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        assert re.search(r'\|MissingExtraError\|.*pip install "tinygrad_dl\[\w+\]"', line), line
 
 
 def import_seconds(python: Path | str, module: str, cwd: Path) -> float:
