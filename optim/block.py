@@ -1,0 +1,168 @@
+"""What one call of an optimizer's `update` works on: a parameter, a piece of a large one, or many small ones.
+
+Small arrays cost what the calls cost, so small parameters are laid one behind the other for the update. Large
+arrays cost what memory costs, so all passes of an update go over one piece while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_dl.optim.optimizer import Optimizer
+
+PIECE = 1 << 14  # elements: six arrays of float32 are 400 kB, which a core's own cache holds
+
+
+class Stale(Exception):
+    """A parameter has another shape or dtype than when the block was made."""
+
+
+class Single:
+    """One parameter."""
+
+    def __init__(self, p: Tensor, state: dict[str, Any], work: tuple[np.ndarray, ...]) -> None:
+        self.params, self.param, self.state, self.work = [p], p, state, work
+        self.shape, self.dtype = p._data.shape, p._data.dtype
+
+    def run(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
+        p = self.param._data
+        if p.dtype != self.dtype or p.shape != self.shape:
+            raise Stale
+        self.state["step"] += 1
+        optimizer.update(p, self.param._grad._data, self.state, group, self.work)
+
+
+class Cut:
+    """One large parameter, updated piece by piece."""
+
+    def __init__(self, p: Tensor, state: dict[str, Any], work: tuple[np.ndarray, ...]) -> None:
+        self.params, self.param, self.state = [p], p, state
+        self.shape, self.dtype = p._data.shape, p._data.dtype
+        self.numbers = numbers_of(state)
+        self.pieces = []
+        for begin in range(0, p.size, PIECE):
+            part = slice(begin, min(begin + PIECE, p.size))
+            arrays = {key: value.reshape(-1)[part] for key, value in state.items() if key not in self.numbers}
+            self.pieces.append((part, arrays, tuple(w[: part.stop - begin] for w in work)))
+
+    def run(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
+        array = self.param._data
+        if array.dtype != self.dtype or array.shape != self.shape:
+            raise Stale
+        state = self.state
+        state["step"] += 1
+        before = {key: state[key] for key in self.numbers}
+        p = array.reshape(-1)  # a copy if the array is not contiguous
+        g = self.param._grad._data.reshape(-1)
+        for part, arrays, work in self.pieces:
+            arrays.update(before)
+            optimizer.update(p[part], g[part], arrays, group, work)
+        for key in self.numbers:
+            state[key] = arrays[key]
+        if not array.flags.c_contiguous:
+            array[...] = p.reshape(array.shape)
+
+
+class Together:
+    """Small parameters of one dtype and with equal numbers in their state, one behind the other."""
+
+    def __init__(self, params: list[Tensor], states: list[dict[str, Any]], scratch: int) -> None:
+        self.params, self.states = params, states
+        size, dtype = sum(p.size for p in params), params[0].dtype
+        self.p, self.g = np.empty(size, dtype), np.empty(size, dtype)
+        self.work = tuple(np.empty(size, dtype) for _ in range(scratch))
+        self.numbers = numbers_of(states[0])
+        self.state = {
+            key: value
+            if key in self.numbers
+            else np.concatenate([state[key].reshape(-1) for state in states])
+            for key, value in states[0].items()
+        }
+        self.views = []
+        begin = 0
+        for p, state in zip(params, states):
+            part = slice(begin, begin + p.size)
+            begin = part.stop
+            for key, value in self.state.items():
+                if key not in self.numbers:
+                    state[key] = value[part].reshape(p.shape)
+            self.views.append((p, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
+        self.shapes = [p.shape for p in params]
+        self.dtype = dtype
+
+    def run(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
+        copy, dtype = np.copyto, self.dtype
+        for (param, p, g), shape in zip(self.views, self.shapes):
+            array = param._data
+            if array.dtype != dtype or array.shape != shape:
+                raise Stale
+            copy(p, array)
+            copy(g, param._grad._data)
+        state = self.state
+        state["step"] += 1
+        optimizer.update(self.p, self.g, state, group, self.work)
+        for param, p, _ in self.views:
+            copy(param._data, p)
+        for key in self.numbers:
+            number = state[key]
+            for one in self.states:
+                one[key] = number
+
+
+def numbers_of(state: dict[str, Any]) -> list[str]:
+    """The entries of a state that are no arrays."""
+    return [key for key, value in state.items() if not isinstance(value, np.ndarray)]
+
+
+def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> list[Single | Cut | Together]:
+    """The blocks in which these parameters are updated; state that is not there yet is made."""
+    small: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
+    blocks: list[Single | Cut | Together] = []
+    for p, state in zip(params, _states(optimizer, params, group)):
+        if not optimizer.elementwise:
+            blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
+        elif p.size > PIECE:
+            blocks.append(Cut(p, state, tuple(w.reshape(-1) for w in _scratch(optimizer, p, PIECE))))
+        elif p.size > optimizer.together:
+            blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
+        else:
+            alike = (p.dtype, tuple(state), tuple(state[key] for key in numbers_of(state)))
+            several, states = small.setdefault(alike, ([], []))
+            several.append(p)
+            states.append(state)
+    for several, states in small.values():
+        if len(several) == 1:
+            blocks.append(Single(several[0], states[0], _scratch(optimizer, several[0], several[0].size)))
+        else:
+            blocks.append(Together(several, states, optimizer.scratch))
+    return blocks
+
+
+def _scratch(optimizer: Optimizer, p: Tensor, size: int) -> tuple[np.ndarray, ...]:
+    shape = p.shape if size == p.size else (size,)
+    return tuple(np.empty(shape, p.dtype) for _ in range(optimizer.scratch))
+
+
+def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The state of each parameter, complete, in the parameter's dtype and in memory of its own."""
+    for p in params:
+        old = optimizer.state.get(p, {})
+        new = {"step": 0, **optimizer.start(p._data, group)}
+        for key, value in old.items():
+            if isinstance(value, np.ndarray):
+                if value.shape != p.shape:
+                    raise ShapeError(
+                        f"{type(optimizer).__name__}: a parameter had the shape {value.shape} at the last "
+                        f"step and has {p.shape} now. Make a new optimizer for it."
+                    )
+                value = np.array(value, dtype=p.dtype, order="C")
+            new[key] = value
+        optimizer.state[p] = new
+        yield new
