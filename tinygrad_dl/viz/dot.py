@@ -1,0 +1,128 @@
+"""The picture in Graphviz's language. Text from users is escaped here and nowhere else for DOT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from tinygrad_dl.viz.colors import KINDS, STATUS, Coloring, dark
+from tinygrad_dl.viz.labels import edge_lines, node_lines, tooltip
+from tinygrad_dl.viz.picture import Picture, PictureModule, PictureNode
+
+FONT = "Helvetica,Arial,sans-serif"
+
+
+def to_dot(
+    picture: Picture,
+    show: Collection[str],
+    color: str | None = None,
+    direction: str = "TB",
+    legend: bool = True,
+) -> str:
+    """DOT text: the same for the same picture, with the picture's ids as names and as ids in SVG."""
+    coloring = Coloring(picture, color)
+    lines = ["digraph graph_of_tensors {"]
+    lines.append(f'  graph [rankdir={direction}, fontname="{FONT}", fontsize=11, nodesep=0.25, ranksep=0.35,')
+    lines.append(f'         bgcolor="transparent", labelloc=b, label={_legend(picture, coloring) if legend else quoted("")}];')
+    lines.append(f'  node [fontname="{FONT}", fontsize=11, margin="0.12,0.06", height=0.3, style=filled];')
+    lines.append(f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];')
+    members: dict[str, list[PictureNode]] = {}
+    for node in picture.nodes:
+        members.setdefault(node.module, []).append(node)
+    children: dict[str, list[PictureModule]] = {}
+    for module in picture.modules:
+        children.setdefault(module.parent, []).append(module)
+    lines += [_node(node, show, coloring, "  ") for node in members.get("", [])]
+    # Boxes are opened and closed from a stack: modules may be nested deeper than Python's calls may be.
+    stack: list[tuple[PictureModule | None, int]] = [(m, 1) for m in reversed(children.get("", []))]
+    while stack:
+        module, depth = stack.pop()
+        if module is None:
+            lines.append("  " * depth + "}")
+            continue
+        indent = "  " * depth
+        lines.append(f"{indent}subgraph cluster_{module.id} {{")
+        title = module_title(module)
+        lines.append(
+            f'{indent}  graph [id="{module.id}", class="module", style="rounded,filled", color="#9a86b8", '
+            f'fillcolor="#7a5aa814", labelloc=t, labeljust=l, label={quoted(title)}, tooltip={quoted(title)}];'
+        )
+        lines += [_node(node, show, coloring, indent + "  ") for node in members.get(module.id, [])]
+        stack.append((None, depth))
+        stack += [(child, depth + 1) for child in reversed(children.get(module.id, []))]
+    constants = {node.id for node in picture.nodes if node.kind in ("constant", "number")}
+    for edge in picture.edges:
+        label = "\n".join(edge_lines(edge, show))
+        extra = ", style=dashed" if edge.source in constants else ""
+        lines.append(
+            f'  {edge.source} -> {edge.target} [id="{edge.id}", label={quoted(label)}, '
+            f'tooltip={quoted(label or edge.operand)}{extra}];'
+        )
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def module_title(module: PictureModule) -> str:
+    """What stands on a module's box: its name, its class, and how often it repeats."""
+    title = f"{module.path}: {module.kind}" if module.path else module.kind
+    return title + (f"  \u00d7{module.repeat}" if module.repeat > 1 else "")
+
+
+def _node(node: PictureNode, show: Collection[str], coloring: Coloring, indent: str) -> str:
+    _, _, shape, _ = KINDS[node.kind]
+    fill = coloring.fill(node)
+    styles = ["filled"]
+    if node.kind in ("op", "elided"):
+        styles.append("rounded")
+    if node.kind in ("constant", "elided") or node.status == "removed":
+        styles.append("dashed")
+    width = 2.2 if node.output or node.bad == "origin" or node.kind == "failed" else 1.0
+    return (
+        f'{indent}{node.id} [id="{node.id}", class="{_classes(node)}", label={quoted(chr(10).join(node_lines(node, show)))}, '
+        f'shape={shape}, style="{",".join(styles)}", fillcolor="{fill}", color="{coloring.border(node)}", '
+        f'fontcolor="{"#ffffff" if dark(fill) else "#14181b"}", penwidth={width:g}'
+        f'{", peripheries=2" if node.output and shape != "plaintext" else ""}, tooltip={quoted(tooltip(node))}];'
+    )
+
+
+def _classes(node: PictureNode) -> str:
+    return " ".join(filter(None, (node.kind, "output" if node.output else "", node.status, node.bad and f"bad-{node.bad}")))
+
+
+def quoted(text: str) -> str:
+    """A string of DOT: Graphviz reads escapes (\\N), entities (&lt;) and, at both ends, angle brackets; none may act."""
+    text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def clean(text: str) -> str:
+    """Text without what XML and DOT cannot hold: control characters and lone surrogates become U+FFFD."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text.replace("\r\n", "\n"))
+
+
+def _legend(picture: Picture, coloring: Coloring) -> str:
+    """An HTML-like label of swatches; it holds words of this file only, and the notes, escaped."""
+    kinds = [kind for kind in KINDS if any(node.kind == kind for node in picture.nodes)]
+    cells = [(KINDS[kind][0], KINDS[kind][1], KINDS[kind][3]) for kind in kinds if kind != "number"]
+    if any(node.output for node in picture.nodes):
+        cells.append(("#ffffff", "#b8860b", "double line: output"))
+    cells += [(STATUS[s][0], STATUS[s][1], s) for s in STATUS if any(n.status == s for n in picture.nodes)]
+    scale = [(fill, "#5b6770", text) for fill, text in coloring.legend()]
+    rows = "".join(f"<TR>{''.join(_swatch(*cell) for cell in row)}</TR>" for row in (cells, scale) if row)
+    for note in picture.notes:
+        rows += f'<TR><TD COLSPAN="{max(1, 2 * len(cells))}" ALIGN="LEFT">{_markup(note)}</TD></TR>'
+    if not rows:
+        return quoted("")
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="1">{rows}</TABLE>>'
+
+
+def _swatch(fill: str, border: str, text: str) -> str:
+    return (
+        f'<TD BGCOLOR="{fill}" COLOR="{border}" BORDER="1" WIDTH="14" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
+        f'<TD ALIGN="LEFT">{_markup(text)}</TD>'
+    )
+
+
+def _markup(text: str) -> str:
+    text = clean(text).replace("\n", " ")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")

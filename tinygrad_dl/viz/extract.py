@@ -1,0 +1,256 @@
+"""From the nodes of a computation graph to the neutral form: one pass over the nodes, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.calls import shape_of
+from tinygrad_dl.graph import Node, Value, ancestors
+from tinygrad_dl.viz import rules
+from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode, number, statistics
+from tinygrad_dl.viz.record import Recording
+from tinygrad_dl.viz.scopes import Scopes
+
+HISTOGRAMS = 400  # nodes up to which histograms are kept
+
+
+def extract(
+    roots: Sequence[Any],
+    *,
+    model: Any = None,
+    names: Mapping[str, Any] | None = None,
+    recording: Recording | None = None,
+    also: Iterable[Any] = (),
+) -> Picture:
+    """The picture of the graph behind Tensors; `also` are Tensors that are drawn but are no outputs."""
+    nodes = ancestors([t.node for t in (*roots, *also) if t.node is not None])
+    return _Extraction(nodes, roots, model, names, recording, [*roots, *also]).run()
+
+
+class _Extraction:
+    """The state of one pass: ids are handed out in topological order, so the same program gives the same text."""
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        roots: Sequence[Any],
+        model: Any,
+        names: Mapping[str, Any] | None,
+        recording: Recording | None,
+        tensors: Sequence[Any],
+    ) -> None:
+        self.nodes, self.roots, self.recording = nodes, roots, recording
+        self.picture = Picture()
+        self.scopes = Scopes(self.picture, model)
+        self.ids: dict[int, str] = {}
+        self.histogram = len(nodes) <= HISTOGRAMS
+        self.values = self._known_values(tensors)
+        self.names, self.parameters = self._known_names(model, names)
+        self.outputs = {t.node.serial for t in roots if t.node is not None}
+        self.texts: dict[int, list[tuple[str, str]]] = {}
+
+    def run(self) -> Picture:
+        for node in self.nodes:
+            if node.op is None:
+                self._add_leaf(node)
+            else:
+                self._add_operation(node)
+        for i, tensor in enumerate(self.roots):
+            if tensor.node is None:
+                self._add_constant(f"output {i}" if len(self.roots) > 1 else "output", tensor)
+        self.scopes.finish()
+        if self.recording is not None:
+            self._add_gradients(self.recording)
+        self._add_events()
+        return self.picture
+
+    # What is known beside the nodes
+
+    def _known_values(self, tensors: Sequence[Any]) -> dict[Any, Any]:
+        """Arrays by serial, or by (serial of the user, position) for what no node made. Not kept after the pass."""
+        found: dict[Any, Any] = {}
+        for node in self.nodes:
+            watch = node.watch
+            owner = watch.owner() if watch is not None and watch.owner is not None else None
+            if owner is not None:
+                found[node.serial] = owner._data
+            if node.op is None or not node.saved:
+                continue
+            if node.op.variadic:
+                given = list(zip(range(len(node.parents)), node.saved[0]))
+            else:
+                saved = dict(zip(node.op.saves, node.saved))
+                if saved.get("out") is not None:
+                    found.setdefault(node.serial, saved["out"])
+                given = [(i, saved.get(name)) for i, name in enumerate(node.op.inputs)]
+            for i, array in given:
+                if array is not None and i < len(node.parents):
+                    entry = node.parents[i]
+                    found.setdefault(entry.serial if type(entry) is Node else (node.serial, i), array)
+        for tensor in tensors:
+            if tensor.node is not None:
+                found[tensor.node.serial] = tensor._data
+        return found
+
+    def _known_names(
+        self, model: Any, names: Mapping[str, Any] | None
+    ) -> tuple[dict[int, str], dict[int, str]]:
+        found: dict[int, str] = {}
+        parameters: dict[int, str] = {}
+        if model is not None and hasattr(model, "named_parameters"):
+            for name, tensor in model.named_parameters():
+                if tensor.node is not None:
+                    parameters.setdefault(tensor.node.serial, str(name))
+        for name, tensor in (names or {}).items():
+            if isinstance(tensor, Value) and tensor.node is not None and not str(name).startswith("_"):
+                found.setdefault(tensor.node.serial, str(name))
+        for node in self.nodes:
+            owner = node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
+            name = getattr(owner, "_name", None)
+            if name:
+                found.setdefault(node.serial, name)
+        return found, parameters
+
+    def _next_id(self) -> str:
+        return f"n{len(self.picture.nodes)}"
+
+    def _value(self, key: Any) -> dict[str, Any] | None:
+        array = self.values.get(key)
+        if array is not None and hasattr(array, "dtype"):
+            return statistics(array, self.histogram)
+        if self.recording is not None:
+            return self.recording.results.get(key)
+        return None
+
+    # Nodes
+
+    def _add_leaf(self, node: Node) -> None:
+        parameter = self.parameters.get(node.serial)
+        owner = node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
+        kind = "parameter" if parameter is not None or type(owner).__name__ == "Parameter" else "leaf"
+        name = parameter or self.names.get(node.serial, "")
+        drawn = PictureNode(self._next_id(), kind, name or kind, name, shape=node.shape, dtype=str(node.dtype))
+        drawn.value, drawn.serial = self._value(node.serial), node.serial
+        drawn.output = node.serial in self.outputs
+        grad = getattr(owner, "_grad", None)
+        if grad is not None:
+            drawn.grad = statistics(grad._data, self.histogram)
+        self.ids[node.serial] = drawn.id
+        self.picture.nodes.append(drawn)
+        self.scopes.place_leaf(drawn, parameter)
+
+    def _add_constant(self, label: str, value: Any) -> PictureNode:
+        """What needs no gradient and so has no node: a number, or an array of which the shape is known."""
+        if isinstance(value, tuple):
+            shape, dtype, name = value
+            drawn = PictureNode(self._next_id(), "constant", name or label, name or "", shape=shape)
+            drawn.dtype = str(dtype)
+        elif isinstance(value, Value):
+            drawn = PictureNode(self._next_id(), "constant", getattr(value, "_name", None) or label)
+            drawn.shape, drawn.dtype = value._data.shape, str(value._data.dtype)
+            drawn.value = statistics(value._data, self.histogram)
+        else:
+            text = number(value) if isinstance(value, (int, float, complex, np.generic)) else rules.short(value)
+            drawn = PictureNode(self._next_id(), "number", text)
+            if isinstance(value, (int, float)):
+                drawn.value = statistics(value)
+        self.picture.nodes.append(drawn)
+        return drawn
+
+    def _add_operation(self, node: Node) -> None:
+        op = node.op
+        sources = [(i, entry) for i, entry in enumerate(node.parents) if entry is not None]
+        constants: dict[int, PictureNode] = {}
+        for i, entry in sources:
+            if type(entry) is not Node:
+                constants[i] = self._add_constant("constant", entry)
+                constants[i].value = constants[i].value or self._value((node.serial, i))
+        drawn = PictureNode(self._next_id(), "op", op.label, self.names.get(node.serial, ""), op=op.name)
+        drawn.shape, drawn.dtype, drawn.serial = node.shape, str(node.dtype), node.serial
+        drawn.formula, drawn.kinks = rules.formula(op), op.kinks
+        drawn.options = rules.option_texts(op, node)
+        drawn.value = self._value(node.serial)
+        drawn.output = node.serial in self.outputs
+        drawn.cost = rules.cost(op, [_shape(entry) for entry in node.parents], node)
+        if node.saved:
+            drawn.cost["saved_bytes"] = sum(int(getattr(v, "nbytes", 0)) for v in node.saved)
+        origin = getattr(node, "origin", None)
+        drawn.origin = rules.short(origin, 400) if origin else ""
+        self.ids[node.serial] = drawn.id
+        self.picture.nodes.append(drawn)
+        self.scopes.place_operation(drawn, node)
+        for constant in constants.values():
+            constant.module = drawn.module
+        key = id(op)
+        if key not in self.texts:
+            self.texts[key] = rules.rule_texts(op)
+        for i, entry in sources:
+            source = constants[i].id if i in constants else self.ids[entry.serial]
+            edge = PictureEdge(f"e{len(self.picture.edges)}", source, drawn.id, i)
+            if len(sources) > 1:
+                edge.operand = f"{op.inputs[0]}[{i}]" if op.variadic else op.inputs[i]
+            edge.shape, edge.dtype = _shape(entry), _dtype(entry)
+            edge.broadcast = broadcast_text(edge.shape, node.shape) if op.ufunc is not None else ""
+            if type(entry) is Node:
+                edge.rule, edge.rule_source = self.texts[key][0 if op.variadic else i]
+            self.picture.edges.append(edge)
+
+    # Gradients and the player's steps
+
+    def _add_gradients(self, recording: Recording) -> None:
+        edges: dict[str, list[PictureEdge]] = {}
+        for edge in self.picture.edges:
+            edges.setdefault(edge.target, []).append(edge)
+        gradients = recording.gradients
+        for drawn in self.picture.nodes:
+            if drawn.serial is None:
+                continue
+            drawn.grad = gradients.get(drawn.serial, drawn.grad)
+            pull = recording.pulls.get(drawn.serial) if drawn.kind == "op" else None
+            if pull is None:
+                continue
+            drawn.gain = pull.gain
+            for edge in edges.get(drawn.id, []):
+                edge.flow = pull.parts.get(edge.position)
+                edge.local = pull.locals.get(edge.position)
+
+    def _add_events(self) -> None:
+        events = self.picture.events
+        events += [{"pass": "forward", "node": n.id} for n in self.picture.nodes if n.kind in ("op", "failed")]
+        if self.recording is None:
+            return
+        incoming: dict[str, list[PictureEdge]] = {}
+        for edge in self.picture.edges:
+            incoming.setdefault(edge.target, []).append(edge)
+        for serial, pull in self.recording.pulls.items():
+            if serial not in self.ids:
+                continue
+            parts = []
+            for edge in incoming.get(self.ids[serial], []):
+                if edge.position in pull.parts:
+                    part = {"edge": edge.id, "to": edge.source, "part": pull.parts[edge.position]}
+                    parts.append(part | {"sum": pull.sums[edge.position], "nth": pull.nth[edge.position]})
+            events.append({"pass": "backward", "node": self.ids[serial], "g": pull.g, "parts": parts})
+
+
+def _shape(entry: Any) -> tuple[int, ...] | None:
+    return None if entry is None else tuple(shape_of(entry))
+
+
+def _dtype(entry: Any) -> str:
+    return str(entry.dtype) if type(entry) is Node else str(entry[1]) if isinstance(entry, tuple) else ""
+
+
+def broadcast_text(shape: tuple[int, ...] | None, whole: tuple[int, ...]) -> str:
+    """How a value was broadcast, and how its gradient comes back: summed over those axes."""
+    if shape is None or shape == whole or len(shape) > len(whole):
+        return ""
+    extra = len(whole) - len(shape)
+    axes = [*range(extra), *(i + extra for i, s in enumerate(shape) if s == 1 and whole[i + extra] != 1)]
+    if not axes:
+        return ""
+    told = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+    return f"{shape} broadcast to {whole}; its gradient is summed over {told}"

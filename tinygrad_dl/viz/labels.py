@@ -1,0 +1,120 @@
+"""What stands on nodes and edges, as lines of plain text; each format escapes them in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tinygrad_dl.viz.picture import PictureEdge, PictureNode, number, shape_text
+
+SHOWABLE = ("shape", "dtype", "value", "grad", "stats", "rule", "gain", "cost", "options", "origin")
+LIMIT = 60  # characters of a line
+
+
+def cut(text: str, limit: int = LIMIT) -> str:
+    """The text, shortened in the middle if it is too long for a box."""
+    if len(text) <= limit:
+        return text
+    half = (limit - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def _flat(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\n", "\u23ce").replace("\r", "\u23ce")
+
+
+def node_title(node: PictureNode) -> str:
+    """The first line of a node: its name and what it is."""
+    label = _flat(node.label)
+    if node.kind in ("op", "failed") and node.name:
+        label = f"{_flat(node.name)} = {label}"
+    if node.repeat > 1:
+        label += f"  \u00d7{node.repeat}"
+    return cut(label) or " "
+
+
+def node_lines(node: PictureNode, show: Collection[str]) -> list[str]:
+    """The lines of a node."""
+    lines = [node_title(node)]
+    if node.kind in ("op", "failed") and node.options:
+        lines.append(cut(", ".join(f"{k}={v}" for k, v in node.options.items())))
+    if node.kind == "number":
+        return lines
+    about = [shape_text(node.shape)] if "shape" in show and node.shape is not None else []
+    if "dtype" in show and node.dtype:
+        about.append(node.dtype)
+    if about:
+        lines.append(" ".join(about))
+    if "value" in show and node.value:
+        lines.append(cut(f"value {_summary(node.value, 'stats' in show)}"))
+    if "grad" in show and node.grad:
+        lines.append(cut(f"grad {_summary(node.grad, 'stats' in show)}"))
+    if "gain" in show and node.gain is not None:
+        lines.append(f"gain {number(node.gain)}")
+    if "cost" in show and node.cost:
+        lines.append(cost_text(node.cost))
+    if "origin" in show and node.origin:
+        lines.append(cut(node.origin))
+    if node.change:
+        lines.append(cut(_flat(node.change), 80))
+    if node.error:
+        lines += [cut(line, 90) for line in node.error.splitlines()[:6]]
+    return lines
+
+
+def _summary(found: dict[str, object], stats: bool = False) -> str:
+    if "text" in found:
+        return str(found["text"])
+    text = f"norm {number(found['norm'])}"
+    bad = [f"{found[k]} {k}" for k in ("nan", "inf") if found.get(k)]
+    if bad:
+        text = " and ".join(bad) + f" of {found['size']}"
+    if stats and "mean" in found:
+        text += f", mean {number(found['mean'])} in [{number(found['min'])}, {number(found['max'])}]"
+    return text
+
+
+def cost_text(cost: dict[str, int]) -> str:
+    """A cost in few words: multiply-adds if the operation has some, and the bytes of its result."""
+    parts = []
+    if "multiply_adds" in cost:
+        parts.append(f"{quantity(cost['multiply_adds'])} multiply-adds")
+    if "bytes" in cost:
+        parts.append(f"{quantity(cost['bytes'])}B")
+    return ", ".join(parts)
+
+
+def quantity(count: int) -> str:
+    """A count with k, M or G, three significant digits."""
+    value, sign = float(count), ""
+    for unit in ("k", "M", "G", "T"):
+        if value < 1000:
+            break
+        value, sign = value / 1000, unit
+    return f"{value:.3g} {sign}".rstrip() if sign else str(count)
+
+
+def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
+    """The lines of an edge: the shape that goes forward, the rule and the part of the gradient that come back."""
+    lines = []
+    first = []
+    if edge.operand:
+        first.append(edge.operand)
+    if "shape" in show and edge.shape is not None:
+        first.append(shape_text(edge.shape))
+    if edge.count > 1:
+        first.append(f"\u00d7{edge.count}")
+    if first:
+        lines.append(" ".join(first))
+    if "rule" in show and edge.rule:
+        lines.append(cut(f"\u2190 {edge.rule}", 44))
+    if "rule" in show and edge.flow:
+        lines.append(cut(f"\u2190 {_summary(edge.flow)}", 44))
+    if edge.broadcast and ("rule" in show or "shape" in show):
+        lines.append(cut("\u2190 sum over " + edge.broadcast.rpartition("over ")[2], 44))
+    return lines
+
+
+def tooltip(node: PictureNode) -> str:
+    """What appears when the mouse rests on a node."""
+    parts = [node.formula, node.origin]
+    return cut(" | ".join(_flat(part) for part in parts if part), 200) or node_title(node)

@@ -1,0 +1,150 @@
+"""What the player shows: the numbers that backward computes, recorded as statistics while it runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import graph
+from tinygrad_dl.graph import Node, Value, unbroadcast
+from tinygrad_dl.modes import active, modes
+from tinygrad_dl.viz.picture import norm, statistics
+
+
+class Pull:
+    """One step of backward: a node's complete gradient, and by position what it contributes to each input."""
+
+    __slots__ = ("g", "gain", "locals", "nth", "parts", "sums")
+
+    def __init__(self, g: dict[str, Any]) -> None:
+        self.g = g
+        self.parts: dict[int, dict[str, Any]] = {}
+        self.sums: dict[int, dict[str, Any]] = {}  # the gradient of that input so far, this part included
+        self.nth: dict[int, int] = {}  # the how-manieth part it is
+        self.locals: dict[int, float] = {}  # the derivative itself, where result and input are single numbers
+        self.gain: float | None = None
+
+
+class Recording:
+    """Record the values that operations compute and the gradients that backward carries, as statistics.
+
+    A context manager: what runs inside is recorded, for this thread; arrays of up to 8 elements whole, of others
+    the norm, mean and range. Outside of it, backward pays nothing. `viz.draw(..., record=recording)` shows it.
+    >>> from tinygrad_dl import Tensor
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> with Recording() as recording:
+    ...     (x * x).backward()
+    >>> [pull.gain for pull in recording.pulls.values()]
+    [6.0]
+    """
+
+    def __init__(self) -> None:
+        self.results: dict[Any, dict[str, Any]] = {}
+        self.pulls: dict[int, Pull] = {}
+        self._finished: dict[int, dict[str, Any]] = {}
+        self._pending: dict[int, tuple[Any, int]] = {}
+
+    def __enter__(self) -> Recording:
+        self._before = modes.watchers
+        modes.watchers = (*modes.watchers, self)
+        active.append("watchers")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        modes.watchers = self._before
+        active.remove("watchers")
+        for serial, (total, _) in self._pending.items():
+            self._finished[serial] = statistics(total, True)
+        self._pending.clear()
+
+    @property
+    def gradients(self) -> dict[int, dict[str, Any]]:
+        """The gradient of each node, by serial."""
+        found = {serial: pull.g for serial, pull in self.pulls.items()}
+        found |= self._finished
+        return found | {serial: statistics(total) for serial, (total, _) in self._pending.items()}
+
+    # Called by the engine
+
+    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+        """An operation ran."""
+        if result.node is None:
+            return
+        self.results[result.node.serial] = statistics(result._data, True)
+        for i, x in enumerate(inputs):
+            if isinstance(x, Value) and x.node is None:
+                self.results[result.node.serial, i] = statistics(x._data, True)
+
+    def pulled(self, node: Node, g: Any, contributions: Any) -> None:
+        """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
+        g = _array(g)
+        self._pending.pop(node.serial, None)
+        self.pulls.pop(node.serial, None)  # a second backward: the later one counts, at its own place
+        pull = self.pulls[node.serial] = Pull(statistics(g, g.size > 1))
+        squared = 0.0
+        for i, (parent, c) in enumerate(zip(node.parents, contributions)):
+            if c is None or type(parent) is not Node:
+                continue
+            c = _array(c)
+            if c.shape != parent.shape:
+                c = unbroadcast(c, parent.shape)
+            before, times = self._pending.get(parent.serial, (None, 0))
+            total = c if before is None else before + c
+            self._pending[parent.serial] = total, times + 1
+            part = pull.parts[i] = statistics(c)
+            pull.sums[i] = part if before is None else statistics(total)
+            pull.nth[i] = times + 1
+            squared = math.hypot(squared, part["norm"])
+            if node.shape == () == parent.shape and g != 0:
+                pull.locals[i] = float(c) / float(g)
+        if pull.parts and pull.g["norm"]:
+            # The same input twice (x * x) counts with the sum of its parts.
+            pull.gain = _gain(node, contributions, pull, squared)
+
+
+def _array(value: Any) -> np.ndarray:
+    return value._data if isinstance(value, Value) else np.asarray(value)
+
+
+def _gain(node: Node, contributions: Any, pull: Pull, squared: float) -> float:
+    serials = [node.parents[i].serial for i in pull.parts]
+    if len(set(serials)) < len(serials):
+        sums: dict[int, Any] = {}
+        for parent, c in zip(node.parents, contributions):
+            if c is not None and type(parent) is Node:
+                c = unbroadcast(_array(c), parent.shape) if c.shape != parent.shape else _array(c)
+                sums[parent.serial] = c if parent.serial not in sums else sums[parent.serial] + c
+        squared = 0.0
+        for c in sums.values():
+            squared = math.hypot(squared, norm(c))
+    return squared / pull.g["norm"]
+
+
+def rehearse(tensor: Any) -> Recording | None:
+    """What backward from a Tensor would compute, without touching any .grad; None where it cannot be known.
+
+    Saved values stay, nothing is deposited, and hooks do not run.
+    """
+    node = tensor.node
+    if node is None or tensor._data.size != 1:
+        return None
+    nodes = graph.ancestors([node])
+    if any(n.op is not None and n.saved is None for n in nodes):
+        return None
+    watched = [(n, n.watch) for n in nodes if n.watch is not None]
+    recording = Recording()
+    before = modes.watchers
+    for n, _ in watched:
+        n.watch = None
+    try:
+        # Only this recording may look: other watchers, such as detect_anomaly, watch what the user runs.
+        modes.watchers = ()
+        with recording, np.errstate(all="ignore"):
+            graph.walk([(node, np.ones(node.shape, node.dtype))], wanted={}, retain=True)
+    finally:
+        modes.watchers = before
+        for n, watch in watched:
+            n.watch = watch
+    return recording

@@ -1,0 +1,151 @@
+"""What the registry says of an operation, for diagrams: the text of its derivative rules, its formula, its cost."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+import textwrap
+from functools import lru_cache
+from typing import Any
+
+from tinygrad_dl.graph import Node
+from tinygrad_dl.op import Missing, Op
+
+
+def rule_texts(op: Op) -> list[tuple[str, str]]:
+    """For each input, the expression of its rule and the whole source; an empty pair where there is none."""
+    return _rule_texts(op.name, op.forward, op.rules, op.inputs, op.joint)
+
+
+@lru_cache(maxsize=1024)
+def _rule_texts(
+    name: str, forward: Any, rules: tuple[Any, ...], inputs: tuple[str, ...], joint: bool
+) -> list[tuple[str, str]]:
+    written = _decorator_arguments(forward)
+    texts = []
+    for i in range(len(inputs)):
+        at = 0 if joint else i
+        rule = rules[at] if at < len(rules) else None
+        if rule is None:
+            texts.append(("", ""))
+        elif isinstance(rule, Missing):
+            texts.append(("", f"no derivative: {rule.reason}"))
+        else:
+            short, source = _of_rule(rule, written[at] if at < len(written) else None)
+            texts.append((f"{short}, part {i + 1}" if joint else short, source))
+    return texts
+
+
+def _decorator_arguments(forward: Any) -> list[ast.expr]:
+    """The positional arguments of the @op above a forward function, as they stand in its source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef):
+            for decorator in statement.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "op":
+                    return list(decorator.args)
+    return []
+
+
+def _of_rule(rule: Any, written: ast.expr | None) -> tuple[str, str]:
+    if isinstance(written, ast.Lambda):
+        return ast.unparse(written.body), ast.unparse(written)
+    names = ", ".join(inspect.signature(rule).parameters)
+    call = f"{rule.__name__.strip('_<>') or 'rule'}({names})"
+    try:
+        source = textwrap.dedent(inspect.getsource(rule))
+        body = ast.parse(source).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return call, ""
+    if isinstance(body, ast.FunctionDef):
+        last = [line for line in body.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+        if len(last) == 1 and isinstance(last[0], ast.Return) and last[0].value is not None:
+            return ast.unparse(last[0].value), source.rstrip()
+        return call, source.rstrip()
+    return call, ""
+
+
+@lru_cache(maxsize=1024)
+def formula(op: Op) -> str:
+    """The line of the docstring that starts with `out =`, without the shapes that follow it."""
+    for line in inspect.cleandoc(op.forward.__doc__ or "").splitlines():
+        found = re.match(r"out\b[^=]*=\s*(.*?)(?:\.?\s{2,}.*)?$", line)
+        if found:
+            return line.split("   ")[0].rstrip(". ")
+    return ""
+
+
+def option_texts(op: Op, node: Node) -> dict[str, str]:
+    """The options of a call that differ from their defaults, as short text."""
+    texts = {}
+    for name, value in zip(op.options, node.options):
+        if name in op.defaults and (value is op.defaults[name] or _same(value, op.defaults[name])):
+            continue
+        texts[name] = short(value)
+    return texts
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, (int, float, str, tuple, type(None))) and a == b
+
+
+def short(value: Any, limit: int = 40) -> str:
+    """A value in few characters; arrays by their shape, functions by their name, never an address in memory."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"array {tuple(value.shape)}"
+    if isinstance(value, slice):
+        parts = ["" if v is None else short(v) for v in (value.start, value.stop, value.step)]
+        return ":".join(parts if parts[2] else parts[:2])
+    if isinstance(value, (tuple, list)):
+        text = ", ".join(short(v) for v in value[:9]) + (", ..." if len(value) > 9 else "")
+        text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    elif callable(value):
+        text = getattr(value, "__name__", type(value).__name__)
+    elif value is Ellipsis:
+        text = "..."
+    else:
+        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def cost(op: Op, shapes: list[tuple[int, ...] | None], node: Node) -> dict[str, int]:
+    """What one call costs: multiply-adds of contractions, elements computed, bytes of the result."""
+    size = math.prod(node.shape)
+    found = {"elements": size, "bytes": size * node.dtype.itemsize}
+    adds = _multiply_adds(op.name, shapes, node, dict(zip(op.options, node.options)))
+    if adds is not None:
+        found["multiply_adds"] = adds
+    return found
+
+
+def _multiply_adds(
+    name: str, shapes: list[tuple[int, ...] | None], node: Node, options: dict[str, Any]
+) -> int | None:
+    known = [s for s in shapes if s is not None]
+    size = math.prod(node.shape)
+    if name in ("matmul", "linear", "vecdot", "affine", "dot", "inner") and known and known[0]:
+        return size * known[0][-1]
+    if name == "tensordot" and len(known) > 1:
+        return math.isqrt(size * math.prod(known[0]) * math.prod(known[1]))
+    if name.startswith("conv_transpose") and len(known) > 1:
+        return math.prod(known[0]) * math.prod(known[1][1:])
+    if name.startswith("conv") and len(known) > 1 and len(known[1]) > 1:
+        return size * math.prod(known[1][1:])
+    if name == "einsum":
+        return _einsum_adds(options, known)
+    return None
+
+
+def _einsum_adds(options: dict[str, Any], shapes: list[tuple[int, ...]]) -> int | None:
+    text = next((v for v in options.values() if isinstance(v, str) and ("->" in v or "," in v)), None)
+    if text is None or "." in text:
+        return None
+    sizes: dict[str, int] = {}
+    for letters, shape in zip(text.replace(" ", "").split("->")[0].split(","), shapes):
+        sizes.update(zip(letters, shape))
+    return math.prod(sizes.values())
