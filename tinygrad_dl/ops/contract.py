@@ -1,18 +1,49 @@
-"""Operations that multiply and sum over axes: matrix products."""
+"""Operations that multiply and sum over axes: products of matrices and vectors, contractions."""
 
 from __future__ import annotations
 
+from math import prod as product
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.calls import asarray_of, describe, shown, wrap
+from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
+from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.shape import expand_dims, permute_dims
+from tinygrad_dl.ops.elementwise import multiply
+from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
 
 
-def matrix_transpose_of(x: Any) -> Any:
-    """The last two axes swapped; arrays and Tensors alike."""
-    return x.mT
+def operand(what: str, x: Any) -> Any:
+    """An input of a composite function: a Tensor or an array as it is, a list or a number as a Tensor."""
+    if isinstance(x, (Value, np.ndarray)):
+        return x
+    if isinstance(x, np.generic):
+        return np.asarray(x)
+    if isinstance(x, (list, tuple, int, float, complex)):
+        return wrap(asarray_of(x))
+    raise DTypeError(f"{what}: a Tensor, an array or a number is needed; {describe(x)} came")
+
+
+def _needs_matrix(x: Any) -> str | None:
+    return f"at least two axes are needed; the shape {shown(x)} came"
+
+
+@op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes swapped.
+
+    out[..., j, i] = x[..., i, j].   x (..., M, N) -> (..., N, M).
+    >>> matrix_transpose(np.array([[1, 2], [3, 4]]))
+    array([[1, 3],
+           [2, 4]])
+    """
+    return np.matrix_transpose(x)
+
+
+# Products of matrices
 
 
 def _matmul_hint(x: Any, y: Any) -> str | None:
@@ -23,9 +54,13 @@ def _matmul_hint(x: Any, y: Any) -> str | None:
     which = "second-to-last of the second" if len(b) > 1 else "size of the second"
     if a[-1] != second:
         return (
-            f"{a} @ {b}: the last size of the first ({a[-1]}) must equal the {which} ({second}). Transpose one of them?"
+            f"{a} @ {b}: the last size of the first ({a[-1]}) must equal the {which} ({second}). "
+            "Transpose one of them?"
         )
-    return f"{a} @ {b}: the sizes in front of the last two, {a[:-2]} and {b[:-2]}, do not broadcast. Reshape one of them?"
+    return (
+        f"{a} @ {b}: the sizes in front of the last two, {a[:-2]} and {b[:-2]}, do not broadcast. "
+        "Reshape one of them?"
+    )
 
 
 def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
@@ -33,33 +68,236 @@ def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
         return expand_dims(g, -1) * y if len(x_shape) > 1 else g * y
     if len(x_shape) == 1:
         return matmul(y, expand_dims(g, -1))[..., 0]
-    return matmul(g, matrix_transpose_of(y))
+    return matmul(g, y.mT)
 
 
 def _to_right(g: Any, x: Any, y_shape: Any) -> Any:
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else x * g
     if len(y_shape) == 1:
-        return matmul(matrix_transpose_of(x), expand_dims(g, -1))[..., 0]
-    return matmul(matrix_transpose_of(x), g)
+        return matmul(x.mT, expand_dims(g, -1))[..., 0]
+    return matmul(x.mT, g)
 
 
 @op(
     _to_left,
     _to_right,
     cases=(
-        Case((2, 3), (3, 4)), Case((3,), (3,)), Case((3,), (3, 2)), Case((2, 3), (3,)), Case((2, 1, 2, 3), (4, 3, 2)),
-        Case((3,), (2, 3, 4)), Case((2, 4, 3), (3,)), Case((0, 3), (3, 2)), Case((2, 0), (0, 3)),
+        Case((2, 3), (3, 4)), Case((3,), (3,)), Case((3,), (3, 2)), Case((2, 3), (3,)),
+        Case((2, 1, 2, 3), (4, 3, 2)), Case((3,), (2, 3, 4)), Case((2, 4, 3), (3,)),
+        Case((0, 3), (3, 2)), Case((2, 0), (0, 3)),
     ),
     label="@",
     hint=_matmul_hint,
     ufunc=np.matmul,
 )  # fmt: skip
 def matmul(x: Any, y: Any, /) -> Any:
-    """The matrix product, over leading axes that broadcast; a vector counts as a row (left) or column (right).
+    """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
 
     out[..., i, j] = sum_k x[..., i, k] * y[..., k, j].   x (..., N, K), y (..., K, M) -> (..., N, M).
     >>> matmul(np.array([[1, 2]]), np.array([[3], [4]]))
     array([[11]])
     """
     return np.matmul(x, y)
+
+
+# Products of vectors
+
+
+def _axis_hint(axis: Any, a: Any, b: Any) -> str:
+    least = -min(len(a), len(b))
+    return f"axis={axis!r}: an axis of both, {least} to -1, is needed (they align from the right)"
+
+
+def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
+    a, b = np.shape(x), np.shape(y)
+    if not a or not b:
+        return f"{a} with {b}: both need at least one axis. Multiply by a number with *."
+    if not isinstance(axis, int) or axis >= 0 or -axis > min(len(a), len(b)):
+        return _axis_hint(axis, a, b)
+    if a[axis] != b[axis]:
+        return f"{a} with {b}, axis={axis}: the sizes along the axis, {a[axis]} and {b[axis]}, must be equal"
+    return None
+
+
+@op(
+    lambda g, y, axis: expand_dims(g, axis) * y,
+    lambda g, x, axis: expand_dims(g, axis) * x,
+    cases=(
+        Case((2, 3), (2, 3)),
+        Case((4, 1, 3), (2, 3)),
+        Case((2, 3, 1), (3, 4), axis=-2),
+        Case((2, 0), (0,)),
+    ),
+    hint=_vecdot_hint,
+    ufunc=np.vecdot,
+)
+def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+    """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
+
+    out = sum_k conj(x_k) * y_k.   x (..., K), y (..., K) -> (...). Raises ShapeError if the sizes K differ.
+    >>> vecdot(np.array([[1, 2], [3, 4]]), np.array([1, 1]))
+    array([3, 7])
+    """
+    if axis >= 0 or np.shape(x)[axis] != np.shape(y)[axis]:  # np.vecdot aligns a positive axis from the left
+        raise ValueError
+    return np.vecdot(x, y, axis=axis)
+
+
+def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
+    a, b = np.shape(x), np.shape(y)
+    if not isinstance(axis, int) or axis >= 0 or -axis > min(len(a), len(b)):
+        return _axis_hint(axis, a, b)
+    if a[axis] != 3 or b[axis] != 3:
+        return f"{a} with {b}, axis={axis}: vectors of size 3 are needed; {a[axis]} and {b[axis]} came"
+    return f"{a} with {b}: the shapes do not broadcast. Reshape one of them?"
+
+
+@op(
+    lambda g, y, axis: cross(y, g, axis=axis),
+    lambda g, x, axis: cross(g, x, axis=axis),
+    cases=(Case((3,), (3,)), Case((2, 3), (3,)), Case((3, 1), (4, 3, 2), axis=-2), Case((0, 3), (3,))),
+    hint=_cross_hint,
+)
+def cross(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
+
+    out = (x2 y3 - x3 y2, x3 y1 - x1 y3, x1 y2 - x2 y1).   x (..., 3), y (..., 3) -> (..., 3).
+    >>> cross(np.array([1, 0, 0]), np.array([0, 1, 0]))
+    array([0, 0, 1])
+    """
+    if axis >= 0 or np.shape(x)[axis] != 3 or np.shape(y)[axis] != 3:
+        raise ValueError
+    return np.cross(x, y, axis=axis)
+
+
+# Contractions
+
+
+def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
+    """A contraction is linear in each operand: its gradient is the contraction of `g` with the others."""
+    given, _, out = subscripts.partition("->")
+    terms = given.split(",")
+    others = [j for j in range(len(terms)) if j != i]
+    return contraction(
+        (g, *(operands[j] for j in others)), ",".join([out, *(terms[j] for j in others)]) + "->" + terms[i]
+    )
+
+
+SMALL = 4096  # products with fewer terms than this are faster in one loop than as matrix products
+
+
+@op(
+    _to_operand,
+    variadic=True,
+    cases=(
+        Case([(2, 3), (3, 4)], subscripts="ij,jk->ik"), Case([(2, 3)], subscripts="ij->ji"),
+        Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
+        Case([(2, 3), (2, 3)], subscripts="ij,ij->"),
+    ),
+)  # fmt: skip
+def contraction(operands: Any, /, subscripts: str) -> Any:
+    """What einsum comes down to: a product, summed over each letter that the result does not have.
+
+    `subscripts`: such as "ij,jk->ik"; no letter twice in an operand, each in the result or in another
+    operand, sizes equal. Shape: the sizes of the result's letters.
+    >>> contraction((np.array([1, 2]), np.array([3, 4])), "i,i->")
+    np.int64(11)
+    """
+    terms = subscripts.partition("->")[0].split(",")
+    sizes = {letter: size for term, x in zip(terms, operands) for letter, size in zip(term, np.shape(x))}
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and product(sizes.values()) > SMALL)
+
+
+def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
+    """The product of two arrays, summed over pairs of axes.
+
+    `axes`: how many of the last axes of x meet the first of y; or two sequences of axes, pair by pair.
+    Shape: the other axes of x, then the other axes of y. Raises ShapeError if a pair's sizes differ.
+    >>> tensordot(np.ones((2, 3, 4)), np.ones((4, 3)), axes=((1, 2), (1, 0)))
+    array([12., 12.])
+    """
+    x, y = operand("tensordot", x), operand("tensordot", y)
+    if isinstance(axes, (int, np.integer)):
+        if axes < 0:
+            raise AxisError(f"tensordot: axes={axes}: a number of axes, 0 or more, is needed")
+        left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
+    else:
+        left, right = ((a,) if isinstance(a, (int, np.integer)) else tuple(a) for a in axes)
+    came = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
+    if len(left) != len(right):
+        raise ShapeError(f"tensordot: axes={axes!r}: as many axes of the first as of the second are needed")
+    for z, chosen in ((x, left), (y, right)):
+        for axis in chosen:
+            if not -z.ndim <= axis < z.ndim:
+                raise AxisError(f"{came}: {z.shape} has no axis {axis}")
+    for a, b in zip(left, right):
+        if x.shape[a] != y.shape[b]:
+            raise ShapeError(
+                f"{came}: the size {x.shape[a]} of axis {a} of the first must equal the size {y.shape[b]} "
+                f"of axis {b} of the second"
+            )
+    of_x = list(ascii_letters[: x.ndim])
+    of_y = list(ascii_letters[x.ndim : x.ndim + y.ndim])
+    for a, b in zip(left, right):
+        of_y[b] = of_x[a]
+    out = [c for c in of_x if c not in of_y] + [c for c in of_y if c not in of_x]
+    return contraction((x, y), f"{''.join(of_x)},{''.join(of_y)}->{''.join(out)}")
+
+
+def inner(x: Any, y: Any, /) -> Any:
+    """The product of two arrays, summed over the last axis of both; with a number, their product.
+
+    out[i..., j...] = sum_k x[i..., k] * y[j..., k].   x (..., K), y (..., K) -> (I..., J...).
+    >>> inner(np.array([1, 2]), np.array([3, 4]))
+    np.int64(11)
+    """
+    x, y = operand("inner", x), operand("inner", y)
+    if not x.ndim or not y.ndim:
+        return multiply(x, y)
+    if x.shape[-1] != y.shape[-1]:
+        raise ShapeError(f"inner: {x.shape} with {y.shape}: the last sizes must be equal")
+    return tensordot(x, y, (-1, -1))
+
+
+def dot(x: Any, y: Any, /) -> Any:
+    """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
+
+    out[i..., j..., m] = sum_k x[i..., k] * y[j..., k, m].   Above two axes matmul is clearer.
+    >>> dot(np.array([[1, 2]]), np.array([3, 4]))
+    array([11])
+    """
+    x, y = operand("dot", x), operand("dot", y)
+    if not x.ndim or not y.ndim:
+        return multiply(x, y)
+    if x.ndim <= 2 and y.ndim <= 2:
+        return matmul(x, y)
+    return tensordot(x, y, (-1, -1 if y.ndim == 1 else -2))
+
+
+def outer(x: Any, y: Any, /) -> Any:
+    """The products of all elements of one array with all of another, as a matrix.
+
+    out[i, j] = x[i] * y[j], of the flattened arrays.   x (M), y (N) -> (M, N).
+    >>> outer(np.array([1, 2]), np.array([3, 4]))
+    array([[3, 4],
+           [6, 8]])
+    """
+    x, y = operand("outer", x), operand("outer", y)
+    return multiply(reshape(x, (-1, 1)) if x.size else reshape(x, (0, 1)), reshape(y, (1, y.size)))
+
+
+def kron(x: Any, y: Any, /) -> Any:
+    """The Kronecker product: x with each element replaced by its product with y.
+
+    x (M, N), y (P, Q) -> (M P, N Q); likewise for other numbers of axes, with axes of size 1 put in front.
+    >>> kron(np.array([1, 10]), np.array([1, 2]))
+    array([ 1,  2, 10, 20])
+    """
+    x, y = operand("kron", x), operand("kron", y)
+    ndim = max(x.ndim, y.ndim)
+    a = (1,) * (ndim - x.ndim) + x.shape
+    b = (1,) * (ndim - y.ndim) + y.shape
+    spread = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
+    mixed = permute_dims(spread, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
+    return reshape(mixed, tuple(m * n for m, n in zip(a, b)))

@@ -1,0 +1,85 @@
+"""Operations on diagonals: taking them out, laying them down, summing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import AxisError, ShapeError
+from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.reduce import sum
+
+
+@op(
+    lambda g, x_shape, offset, axis1, axis2: from_diagonal(g, x_shape, offset, axis1, axis2),
+    cases=(
+        Case((2, 3)),
+        Case((4, 2, 3), 1, -2, -1),
+        Case((3, 2, 3), -1, 0, 2),
+        Case((2, 2), 5),
+        Case((0, 2)),
+    ),
+)
+def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
+
+    out[..., i] = x[i, i + offset, ...].   Shape: without the two axes, the diagonal last.
+    >>> diagonal(np.array([[1, 2], [3, 4]]))
+    array([1, 4])
+    """
+    return np.diagonal(x, offset, axis1, axis2)
+
+
+@op(
+    lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
+    cases=(
+        Case((2,), (2, 3), 0, 0, 1),
+        Case((4, 2), (4, 2, 3), 1, -2, -1),
+        Case((2, 2), (3, 2, 3), -1, 0, 2),
+    ),
+)
+def from_diagonal(x: Any, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
+    """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.
+
+    diagonal(out, offset, axis1, axis2) = x.   Shape: `shape`.
+    >>> from_diagonal(np.array([1, 2]), (2, 2), 0, 0, 1)
+    array([[1, 0],
+           [0, 2]])
+    """
+    out = np.zeros(shape, x.dtype)
+    lines = np.diagonal(out, offset, axis1, axis2)
+    lines.flags.writeable = True  # a view of `out`, which nobody else has yet
+    lines[...] = x
+    return out
+
+
+def diag(x: Any, /, k: int = 0) -> Any:
+    """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
+
+    x (N) -> (N + |k|, N + |k|); x (M, N) -> its k-th diagonal. Raises ShapeError for other numbers of axes.
+    >>> diag(np.array([1, 2]))
+    array([[1, 0],
+           [0, 2]])
+    """
+    x = operand("diag", x)
+    if x.ndim == 2:
+        return diagonal(x, k)
+    if x.ndim != 1:
+        raise ShapeError(f"diag: a vector or a matrix is needed; the shape {x.shape} came. See diagonal.")
+    n = x.shape[0] + abs(k)
+    return from_diagonal(x, (n, n), k, 0, 1)
+
+
+def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Any:
+    """The sum of the diagonal of the matrices in two axes.
+
+    out = sum_i x[i, i + offset, ...].   Shape: without the two axes. Raises AxisError for fewer.
+    >>> trace(np.array([[1, 2], [3, 4]]))
+    np.int64(5)
+    """
+    x = operand("trace", x)
+    if x.ndim < 2:
+        raise AxisError(f"trace: at least two axes are needed; the shape {x.shape} came")
+    return sum(diagonal(x, offset, axis1, axis2), axis=-1, dtype=dtype)
