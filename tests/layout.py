@@ -28,7 +28,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.calls"}],
     [{"tinygrad_dl.ops"}],
     [{"tinygrad_dl.tensor", "tinygrad_dl.protocols"}],
-    [{"tinygrad_dl.autograd", "tinygrad_dl.func"}],
+    [{"tinygrad_dl.tree", "tinygrad_dl.autograd", "tinygrad_dl.func", "tinygrad_dl.anomaly"}],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],

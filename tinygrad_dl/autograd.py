@@ -1,0 +1,248 @@
+"""Gradients of recorded Tensors in others, without touching `.grad`; recomputing instead of keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import calls, config, graph
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
+from tinygrad_dl.graph import Node
+from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.ops.elementwise import astype
+from tinygrad_dl.ops.index import getitem
+from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.tensor import Tensor, run_walk, seed_for
+from tinygrad_dl.tree import leaves, refill
+
+__all__ = ["checkpoint", "grad"]
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the sum of the outputs with respect to each input, as a tuple; no `.grad` changes.
+
+    `grad_outputs`: what multiplies each output, of its shape; may be left out (or None) for one element.
+    `retain_graph` (default: as `create_graph`) keeps the graph for another call; `create_graph` records the
+    gradients themselves. An input that no output depends on raises GraphError, or is None with
+    `allow_unused`.
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> (slope,) = grad(x**3, x, create_graph=True)
+    >>> grad(slope, x)
+    (Tensor(18.),)
+    """
+    outs, ins = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
+    seeds = _seeds(outs, grad_outputs)
+    for name, tensors in (("outputs", outs), ("inputs", ins)):
+        for i, tensor in enumerate(tensors):
+            if tensor.node is None:
+                why = (
+                    "nothing it depends on does, or the graph was cut by detach(), no_grad or NumPy"
+                    if name == "outputs"
+                    else "call requires_grad_() on it before the outputs are computed"
+                )
+                raise GraphError(f"autograd.grad: {name}[{i}] does not require grad: {why}")
+    ends = [(t.node, seed) for t, seed in zip(outs, seeds) if t.node is not None]
+    starts = [t.node for t in ins if t.node is not None]
+    needed = graph.needed_for([node for node, _ in ends], starts)
+    wanted: dict[int, Any] = {node.serial: None for node in starts}
+    run_walk(
+        [(node, seed) for node, seed in ends if node.serial in needed],
+        retain=create_graph if retain_graph is None else retain_graph,
+        recording=create_graph,
+        wanted=wanted,
+        needed=needed,
+    )
+    results = []
+    for i, (tensor, node) in enumerate(zip(ins, starts)):
+        g = wanted[node.serial]
+        if g is None and not allow_unused:
+            raise GraphError(
+                f"autograd.grad: no output depends on inputs[{i}] (shape {tensor.shape}). "
+                "Pass allow_unused=True to get None for it."
+            )
+        if g is not None:
+            # An array of its own for each: the same gradient may reach several inputs.
+            g = (
+                graph.own(g, calls.wrap)
+                if create_graph
+                else calls.wrap(g.copy() if node in starts[:i] else g)
+            )
+        results.append(g)
+    return tuple(results)
+
+
+def _tensors(given: Any, name: str) -> list[Tensor]:
+    if isinstance(given, Tensor):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, (str, np.ndarray)):
+        raise DTypeError(
+            f"autograd.grad: {name}: a Tensor or a sequence of them is needed; {calls.describe(given)} came"
+        )
+    tensors = list(given)
+    for i, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor):
+            raise DTypeError(f"autograd.grad: {name}[{i}]: a Tensor is needed; {calls.describe(tensor)} came")
+    if not tensors:
+        raise DTypeError(f"autograd.grad: {name}: at least one Tensor is needed; an empty sequence came")
+    return tensors
+
+
+def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
+    if given is None:
+        given = [None] * len(outs)
+    elif isinstance(given, (Tensor, np.ndarray)) or not isinstance(given, Iterable):
+        given = [given]
+    seeds = list(given)
+    if len(seeds) != len(outs):
+        raise ShapeError(
+            f"autograd.grad: {len(outs)} outputs came with {len(seeds)} grad_outputs; one each is needed"
+        )
+    return [seed_for(out, seed, "autograd.grad") for out, seed in zip(outs, seeds)]
+
+
+def inside(roots: Iterable[Node], start: int) -> tuple[list[Node], dict[int, Node]]:
+    """The nodes made since the serial `start` that the roots depend on, oldest first; the older they use."""
+    found: dict[int, Node] = {}
+    border: dict[int, Node] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.serial > start:
+            border[node.serial] = node
+        elif node.serial not in found:
+            found[node.serial] = node
+            stack += [parent for parent in node.parents if type(parent) is Node]
+    return [found[serial] for serial in sorted(found, reverse=True)], border
+
+
+def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """f(*args, **kwargs), keeping nothing of what happens inside: backward computes it again.
+
+    Costs a second forward, saves the memory between. Arguments and results may be nested lists, tuples and
+    dicts; the default generator is set back, so dropout repeats its choices. f must compute the same again
+    (GraphError else); what it changes elsewhere, such as running averages, it changes twice. Every order of
+    derivative works.
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> checkpoint(lambda x: (x * x * x).sum(), x).backward()
+    >>> x.grad
+    Tensor([ 3., 12.])
+    """
+    if not modes.recording:
+        return f(*args, **kwargs)
+    state = config.default_rng().bit_generator.state
+    start = graph.next_serial()
+    result = f(*args, **kwargs)
+    made = _made_since(result, start)
+    if not made:
+        return result
+    _, border = inside([t.node for t in made], start)
+    node = Node()
+    node.op, node.parents = RECOMPUTE, tuple(border.values())
+    node.saved = (f, _packed(args), _packed(kwargs), state)
+    node.options = (tuple((t.shape, t.dtype) for t in made),)
+    node.serial, node.watch = graph.next_serial(), None
+    # One node has one value: several results become the pieces of one array.
+    joined = made[0]._data if len(made) == 1 else np.concatenate([t._data.reshape(-1) for t in made])
+    node.shape, node.dtype = joined.shape, joined.dtype
+    whole = calls.attach(joined, node)
+    pieces = iter([whole] if len(made) == 1 else _pieces(whole, node.options[0]))
+    new = {id(t) for t in made}
+    return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
+
+
+def _made_since(result: Any, start: int) -> list[Tensor]:
+    tensors = [leaf for _, leaf in leaves(result) if isinstance(leaf, Tensor)]
+    return [t for t in tensors if t.node is not None and t.node.serial < start]
+
+
+def _pieces(whole: Any, forms: Sequence[tuple[tuple[int, ...], Any]]) -> list[Any]:
+    pieces, end = [], 0
+    for shape, dtype in forms:
+        begin, end = end, end + int(np.prod(shape, dtype=int))
+        piece = reshape(getitem(whole, slice(begin, end)), shape)
+        pieces.append(piece if piece.dtype == dtype else astype(piece, dtype))
+    return pieces
+
+
+class _Packed:
+    """A Tensor's parts: a node that held the Tensor could close a reference cycle through its `.grad`."""
+
+    __slots__ = ("data", "node")
+
+    def __init__(self, data: np.ndarray, node: Node | None) -> None:
+        self.data, self.node = data, node
+
+
+def _packed(tree: Any) -> Any:
+    return refill(
+        tree, iter([_Packed(v._data, v.node) if isinstance(v, Tensor) else v for _, v in leaves(tree)])
+    )
+
+
+def _unpacked(tree: Any) -> Any:
+    values = [v for _, v in leaves(tree)]
+    return refill(tree, iter([calls.attach(v.data, v.node) if isinstance(v, _Packed) else v for v in values]))
+
+
+class Recompute:
+    """What a node has in the place of an operation: backward runs the function again and walks through it."""
+
+    name = label = "checkpoint"
+    inputs: tuple[str, ...] = ()
+    options = ("forms",)
+    rules: tuple[Any, ...] = ()
+    saves: tuple[str, ...] = ()
+    variadic, joint, differentiable, ufunc, kinks = True, True, True, None, ""
+
+    def pull(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.pull_needed(node, g, None, False)
+
+    def pull_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.pull_needed(node, g, None, True)
+
+    def pull_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
+        assert node.saved is not None
+        f, args, kwargs, state = node.saved
+        generator = config.default_rng().bit_generator
+        now, generator.state = generator.state, state
+        start = graph.next_serial()
+        try:
+            with enable_grad():
+                made = _made_since(f(*_unpacked(args), **_unpacked(kwargs)), start)
+        finally:
+            generator.state = now
+        forms = tuple((t.shape, t.dtype) for t in made)
+        within, border = inside([t.node for t in made if t.node is not None], start)
+        wanted: dict[int, Any] = {
+            p.serial: None for p in node.parents if needed is None or p.serial in needed
+        }
+        if forms != node.options[0] or set(border) != {p.serial for p in node.parents}:
+            raise GraphError(
+                "checkpoint: the function computed something else when it was run again: other results, or "
+                "from other Tensors. It must depend on its arguments and the default generator only."
+            )
+        # Hooks on what f used from outside run when its gradient is complete, not on this part of it: None.
+        path: dict[int, bool | None] = dict.fromkeys(wanted)
+        for inner in within:
+            if any(type(parent) is Node and parent.serial in path for parent in inner.parents):
+                path[inner.serial] = True
+        parts = [g] if len(made) == 1 else _pieces(g, forms)
+        roots = [
+            (t.node, part) for t, part in zip(made, parts) if t.node is not None and t.node.serial in path
+        ]
+        graph.walk(
+            roots, wanted=wanted, needed=path, retain=recording, wrap=calls.wrap if recording else None
+        )
+        return tuple(wanted.get(p.serial) for p in node.parents)
+
+
+RECOMPUTE = Recompute()
