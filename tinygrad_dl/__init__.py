@@ -10,9 +10,60 @@ _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(os.path.join(_root, "nn", "module.py")):
     __path__.append(_root)
 
+from tinygrad_dl import autograd, func
+from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.op import OPS, op
 from tinygrad_dl.tensor import Tensor, asarray
+
+from tinygrad_dl.creation import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from tinygrad_dl.dtypes import (
+    __array_namespace_info__,
+    bool,
+    can_cast,
+    complex64,
+    complex128,
+    finfo,
+    float16,
+    float32,
+    float64,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    isdtype,
+    result_type,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from tinygrad_dl.ops.join import broadcast_arrays, meshgrid, split, unstack
+from tinygrad_dl.ops.scan import diff
+from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, unique_values
+from tinygrad_dl.ops.shape import moveaxis, swapaxes
+from tinygrad_dl.ops.sort import nonzero, where_safe
+
+e = 2.718281828459045
+pi = 3.141592653589793
+inf = float("inf")
+nan = float("nan")
+newaxis = None
+__array_api_version__ = "2024.12"
 
 globals().update({_name: _op.function for _name, _op in OPS.items()})
