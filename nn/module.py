@@ -1,0 +1,348 @@
+"""Module: the base of every layer and model. Its parameters are found by walking its attributes when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from weakref import ref
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
+from tinygrad_dl.graph import Value, next_serial
+from tinygrad_dl.nn import state
+from tinygrad_dl.nn.hooks import Removable, call_with_hooks
+from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.tensor import Tensor
+
+M = TypeVar("M", bound="Module")
+
+
+class Call:
+    """Which module made a node: kept in the node's `scope`, for diagrams.
+
+    The nodes made inside have serials below `start` and above `stop` (serials fall). `inner` is the Call of the
+    module inside that returned the same node, or None. `module()` is the module, or None if it is gone.
+    """
+
+    __slots__ = ("module", "start", "stop", "inner")
+
+    def __init__(self, module: Any, start: int, stop: int, inner: Call | None) -> None:
+        self.module, self.start, self.stop, self.inner = module, start, stop, inner
+
+
+class Module:
+    """A layer or a model: what it owns are its attributes, what it does is `forward`.
+
+    Parameters, buffers and modules are found among the attributes, also in lists, tuples and dicts, in order of
+    definition; `super().__init__()` is allowed and not needed.
+    >>> class Double(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Double()(Tensor([1.0, 3.0]))
+    Tensor([2., 6.], op=multiply)
+    """
+
+    training: bool = True
+    _hooks: Any = None  # hooks.Hooks, once one is registered
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every module defines its own."""
+        raise DTypeError(f"{type(self).__name__} has no forward method: define `def forward(self, x): ...`")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        start = next_serial()
+        try:
+            if self._hooks is None:
+                out = self.forward(*args, **kwargs)
+            else:
+                out = call_with_hooks(self, self._hooks, args, kwargs)
+        except Exception as error:
+            _locate(self, error)
+            raise
+        if isinstance(out, Value):
+            node = out.node
+            if node is not None and node.serial < start:
+                node.scope = Call(ref(self), start, next_serial(), getattr(node, "scope", None))
+        elif isinstance(out, tuple):
+            self._record(out, start)
+        return out
+
+    def _record(self, out: Any, start: int) -> None:
+        stop = next_serial()
+        for part in out:
+            if isinstance(part, Value) and part.node is not None and part.node.serial < start:
+                part.node.scope = Call(ref(self), start, stop, getattr(part.node, "scope", None))
+            elif isinstance(part, tuple):
+                self._record(part, start)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = self.__dict__.get(name)
+        if before is not None and isinstance(before, (Parameter, Buffer)):
+            if type(value) is Tensor:
+                # A plain Tensor in their place would silently be neither trained nor saved.
+                if isinstance(before, Parameter):
+                    raise DTypeError(
+                        f"{type(self).__name__}.{name} is a Parameter; a Tensor cannot take its place. "
+                        f"Assign nn.Parameter(...), or write to {name}.data."
+                    )
+                value = Buffer(value, before.persistent)
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only when the attribute does not exist.
+        near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    # The walk
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all modules inside, outer ones first, with their dotted names."""
+        return state.named_modules(self, prefix, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all modules inside, each once, outer ones first."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, each once, with their names."""
+        return state.named_children(self)
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with their dotted names, in order of definition, shared ones once.
+
+        >>> from tinygrad_dl.nn import Linear
+        >>> [name for name, _ in Linear(2, 3).named_parameters()]
+        ['weight', 'bias']
+        """
+        return state.named_tensors(self, Parameter, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, in order of definition, shared ones once; what an optimizer takes."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Buffer]]:
+        """The buffers with their dotted names, in order of definition, shared ones once."""
+        return state.named_tensors(self, Buffer, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
+        """The buffers, in order of definition, shared ones once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module inside with this dotted name; "" is the module itself. Raises AttributeError."""
+        return _found(self, target, dict(self.named_modules(remove_duplicate=False)), "module")
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter with this dotted name. Raises AttributeError."""
+        return _found(self, target, dict(self.named_parameters(remove_duplicate=False)), "parameter")
+
+    def get_buffer(self, target: str) -> Buffer:
+        """The buffer with this dotted name. Raises AttributeError."""
+        return _found(self, target, dict(self.named_buffers(remove_duplicate=False)), "buffer")
+
+    # Registering by a name made at run time
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Make `param` an attribute; None keeps the name free of a parameter."""
+        if param is not None and not isinstance(param, Parameter):
+            raise DTypeError(
+                f"register_parameter: a Parameter or None is needed; {type(param).__name__} came"
+            )
+        setattr(self, _checked(name), param)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Make an array or Tensor a buffer: saved with the module (if persistent), not trained."""
+        setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Make a module an attribute under a name made at run time."""
+        if module is not None and not isinstance(module, Module):
+            raise DTypeError(f"register_module: a Module or None is needed; {type(module).__name__} came")
+        setattr(self, _checked(name), module)
+
+    add_module = register_module
+
+    # Saving
+
+    def state_dict(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Copies of all parameters and persistent buffers, by name.
+
+        >>> from tinygrad_dl.nn import Linear
+        >>> {name: array.shape for name, array in Linear(2, 3).state_dict().items()}
+        {'weight': (3, 2), 'bias': (3,)}
+        """
+        return {name: tensor._data.copy() for name, tensor in state.saved_tensors(self, prefix)}
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True) -> state.Mismatch:
+        """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
+
+        `strict`: names must be exactly those of state_dict(). Returns the names missing and unexpected.
+        Raises ValueError for names, ShapeError for shapes.
+        """
+        return state.load(self, state_dict, strict)
+
+    # Changing all of it
+
+    def apply(self: M, fn: Callable[[Module], Any]) -> M:
+        """Call `fn` with every module inside, children first, and with this one; returns the module."""
+        for module in state.inner_first(self):
+            fn(module)
+        return self
+
+    def train(self: M, mode: bool = True) -> M:
+        """Switch dropout, batch normalisation and the like to training, here and in all modules inside."""
+        if not isinstance(mode, bool):
+            raise DTypeError(f"train: True or False is needed; {mode!r} came")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Switch to evaluation: dropout is off, batch normalisation uses its running statistics."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Train all parameters, or with False freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or with `set_to_none=False` fill them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = np.zeros(parameter.shape, parameter.dtype)
+
+    def astype(self: M, dtype: Any) -> M:
+        """Convert floating parameters and buffers, and their gradients, to a floating dtype, in place."""
+        new = np.dtype(dtype)
+        if new.kind != "f":
+            raise DTypeError(f"astype: parameters are floating; {new} came")
+        for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
+            if tensor.dtype.kind == "f" and tensor.dtype != new:
+                grad, tensor.grad = tensor.grad, None
+                tensor.data = tensor._data.astype(new)
+                tensor.grad = None if grad is None else grad._data.astype(new)
+        return self
+
+    def to(self: M, *args: Any, **kwargs: Any) -> M:
+        """Convert to a dtype, as astype; "cpu" is the only device."""
+        for value in (*args, *kwargs.values()):
+            if value is not None and not (isinstance(value, str) and value == "cpu"):
+                self.astype(value.dtype if isinstance(value, Value) else value)
+        return self
+
+    def float(self: M) -> M:
+        """Convert floating parameters and buffers to float32."""
+        return self.astype(np.float32)
+
+    def double(self: M) -> M:
+        """Convert floating parameters and buffers to float64."""
+        return self.astype(np.float64)
+
+    def half(self: M) -> M:
+        """Convert floating parameters and buffers to float16."""
+        return self.astype(np.float16)
+
+    # Hooks
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Removable:
+        """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments."""
+        return Removable(self, "before", hook, with_kwargs)
+
+    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Removable:
+        """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
+
+        Returns a handle whose remove() takes the hook away; it is a context manager too.
+        """
+        return Removable(self, "after", hook, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, grad_input, grad_output)` once the gradients of the inputs are complete.
+
+        Both are tuples; what the hook returns, unless None, replaces the gradients of the inputs.
+        """
+        return Removable(self, "backward", hook, False)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, grad_output)` when the gradients of the outputs are complete; may replace them."""
+        return Removable(self, "backward_pre", hook, False)
+
+    # Showing
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the module's repr."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        own = self.extra_repr().split("\n") if self.extra_repr() else []
+        inside = []
+        for name, child in state.named_children(self, remove_duplicate=False):
+            inside.append(f"({name}): " + repr(child).replace("\n", "\n  "))
+        if not inside and len(own) <= 1:
+            return f"{self._get_name()}({own[0] if own else ''})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(own + inside) + "\n)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hooks"}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        vars(self).update(values)
+
+    def summary(self, *inputs: Any, **options: Any) -> Any:
+        """A table of the layers with shapes, parameters, multiply-adds and memory; see nn.summary."""
+        from tinygrad_dl.nn.summary import summary
+
+        return summary(self, *inputs, **options)
+
+
+def _checked(name: str) -> str:
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueRangeError(f"a name is a string without dots, and not empty; {name!r} came")
+    if hasattr(Module, name):
+        raise ValueRangeError(f"{name!r} is an attribute of every Module; choose another name")
+    return name
+
+
+def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
+    if target in known:
+        return known[target]
+    raise AttributeError(
+        f"{type(self).__name__} has no {what} {target!r}; it has {', '.join(filter(None, known)) or 'none'}"
+    )
+
+
+def _locate(self: Module, error: Exception) -> None:
+    """Add to an error that rises through this module where in it the error arose."""
+    trail: Any = getattr(error, "_raised_in", None)
+    if trail is None:
+        trail = (str(error), self, "", repr(self).partition("\n")[0].rstrip("("))
+    else:
+        text, below, path, leaf = trail
+        name = next((n for n, child in state.named_children(self) if child is below), None)
+        trail = (text, self, f"{name}.{path}".rstrip(".") if name is not None else path, leaf)
+    text, _, path, leaf = trail
+    where = f"in {type(self).__name__}.{path}: {leaf}" if path else f"in {leaf}"
+    error._raised_in = trail  # type: ignore[attr-defined]
+    if isinstance(error, TinygradError):
+        error.args = (f"{text} [{where}]",)
+    elif hasattr(error, "__notes__") or hasattr(error, "add_note"):
+        error.__notes__ = [n for n in getattr(error, "__notes__", []) if not n.startswith("Raised in ")]
+        error.__notes__.append(f"Raised {where}")

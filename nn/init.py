@@ -1,0 +1,280 @@
+"""Starting values for parameters, written in place; each function returns the Tensor it filled."""
+
+from __future__ import annotations
+
+import math
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import config
+from tinygrad_dl.config import default_rng
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.nn.parameter import Parameter
+from tinygrad_dl.tensor import Tensor
+
+
+def empty(shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Parameter:
+    """A Parameter of zeros of a shape, for a layer to fill; sizes below 0 and devices but "cpu" are refused."""
+    if device not in (None, "cpu"):
+        raise ValueRangeError(f'device: "cpu" is the only device; {device!r} came')
+    for size in shape:
+        if not isinstance(size, (int, np.integer)) or size < 0:
+            raise ValueRangeError(
+                f"a layer's sizes are integers of at least 0; {size!r} came in {tuple(shape)}"
+            )
+    chosen = config.default_dtype if dtype is None else np.dtype(dtype)
+    if chosen.kind != "f":
+        raise DTypeError(f"dtype: parameters are floating; {chosen} came")
+    return Parameter(np.zeros(shape, chosen))
+
+
+def _write(tensor: Tensor, values: Any) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise DTypeError(
+            f"init: a Tensor or Parameter is needed, to be filled in place; {type(tensor).__name__} came"
+        )
+    tensor._data[...] = values
+    return tensor
+
+
+def _uniform(tensor: Tensor, low: float, high: float, rng: Any) -> Tensor:
+    shape, dtype = tensor.shape, tensor.dtype
+    if dtype in (np.float32, np.float64):
+        values = default_rng(rng).random(shape, dtype=dtype)
+        values *= high - low
+        values += low
+        return _write(tensor, values)
+    return _write(tensor, default_rng(rng).uniform(low, high, shape))
+
+
+def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
+    shape, dtype = tensor.shape, tensor.dtype
+    values = default_rng(rng).standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
+    values *= std
+    values += mean
+    return _write(tensor, values)
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, rng: Any = None) -> Tensor:
+    """Fill with draws from the uniform distribution on [a, b).
+
+    >>> t = uniform_(Parameter(np.zeros(100)), -1.0, 1.0, rng=0)
+    >>> bool((abs(t.data) <= 1).all())
+    True
+    """
+    return _uniform(tensor, a, b, rng)
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, rng: Any = None) -> Tensor:
+    """Fill with draws from the normal distribution with a mean and a standard deviation."""
+    return _normal(tensor, mean, std, rng)
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, rng: Any = None
+) -> Tensor:
+    """Fill with draws from the normal distribution, those outside of [a, b] drawn again.
+
+    >>> t = trunc_normal_(Parameter(np.zeros(1000)), std=3.0, rng=0)
+    >>> bool((abs(t.data) <= 2).all())
+    True
+    """
+    if not a < b:
+        raise ValueRangeError(f"trunc_normal_: a must be below b; a={a!r} and b={b!r} came")
+    generator = default_rng(rng)
+    low, high = (a - mean) / std, (b - mean) / std
+    values = generator.standard_normal(tensor.shape)
+    if low > 2 or high < -2 or high - low < 0.5:
+        # Hardly any draw would be kept: a uniform proposal, weighed by the density, keeps enough.
+        peak = min(max(0.0, low), high)
+        todo = np.ones(tensor.shape, bool)
+        while todo.any():
+            proposed = generator.uniform(low, high, tensor.shape)
+            taken = todo & (np.log(generator.random(tensor.shape)) <= (peak**2 - proposed**2) / 2)
+            values[taken] = proposed[taken]
+            todo &= ~taken
+    else:
+        outside = (values < low) | (values > high)
+        while outside.any():
+            values[outside] = generator.standard_normal(int(outside.sum()))
+            outside = (values < low) | (values > high)
+    return _write(tensor, np.clip(values * std + mean, a, b))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one value.
+
+    >>> constant_(Parameter([0.0, 0.0]), 0.5)
+    Parameter([0.5, 0.5], requires_grad=True)
+    """
+    return _write(tensor, val)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with ones."""
+    return _write(tensor, 1)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with zeros."""
+    return _write(tensor, 0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Fill a matrix with the identity: a linear layer then passes its input through.
+
+    >>> eye_(Parameter(np.zeros((2, 2)))).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_: a matrix is needed; the shape {tensor.shape} came")
+    return _write(tensor, np.eye(*tensor.shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Fill a convolution's weight (out, in, k, ...) so that each group passes its channels through.
+
+    Raises ShapeError unless the weight has 3 to 5 axes and `groups` divides its first size.
+    >>> dirac_(Parameter(np.zeros((1, 1, 3)))).tolist()
+    [[[0.0, 1.0, 0.0]]]
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ShapeError(
+            f"dirac_: a convolution's weight of 3 to 5 axes is needed; the shape {tensor.shape} came"
+        )
+    out, channels, *kernel = tensor.shape
+    if groups < 1 or out % groups:
+        raise ShapeError(f"dirac_: the {out} filters do not divide into {groups} groups")
+    values = np.zeros(tensor.shape, tensor.dtype)
+    each = out // groups
+    for group in range(groups):
+        for i in range(min(each, channels)):
+            values[(group * each + i, i, *(k // 2 for k in kernel))] = 1
+    return _write(tensor, values)
+
+
+# By the number of inputs and outputs
+
+
+def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs feed one output, and how many outputs one input feeds: of a weight (out, in, k, ...)."""
+    if tensor.ndim < 2:
+        raise ShapeError(
+            f"init: the number of inputs and outputs is known for weights of at least two axes; {tensor.shape} came. "
+            "For a bias use zeros_ or uniform_."
+        )
+    kernel = prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+GAINS = {
+    "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0, "conv_transpose2d": 1.0,
+    "conv_transpose3d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75,
+}  # fmt: skip
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through an activation; `param`: the slope of "leaky_relu".
+
+    sqrt(2) for relu, 5/3 for tanh, sqrt(2 / (1 + slope^2)) for leaky_relu, 3/4 for selu, 1 for others.
+    >>> round(calculate_gain("relu") ** 2, 3)
+    2.0
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueRangeError(f"calculate_gain: the slope of leaky_relu is a number; {slope!r} came")
+        return math.sqrt(2 / (1 + slope**2))
+    if nonlinearity not in GAINS:
+        known = ", ".join([*GAINS, "leaky_relu"])
+        raise ValueRangeError(f"calculate_gain: {nonlinearity!r} is not known; known are {known}")
+    return GAINS[nonlinearity]
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+    """Xavier (Glorot) start, uniform: the variance is kept forward and backward on average; for tanh and sigmoid.
+
+    Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
+    >>> t = xavier_uniform_(Parameter(np.zeros((3, 3))), rng=0)
+    >>> bool((abs(t.data) <= 1).all())
+    True
+    """
+    bound = gain * math.sqrt(6 / max(sum(fan_in_and_out(tensor)), 1))
+    return _uniform(tensor, -bound, bound, rng)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+    """Xavier (Glorot) start, normal: standard deviation gain * sqrt(2 / (in + out))."""
+    return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
+
+
+def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueRangeError(f'kaiming: mode is "fan_in" or "fan_out"; {mode!r} came')
+    fan = fan_in_and_out(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, rng: Any = None
+) -> Tensor:
+    """He (Kaiming) start, uniform: the variance is kept through relu and its kin.
+
+    Uniform in [-b, b], b = gain * sqrt(3 / fan); `a` is the slope of leaky_relu.   Source: He and others 2015.
+    >>> t = kaiming_uniform_(Parameter(np.zeros((2, 6))), rng=0)
+    >>> bool((abs(t.data) <= 1).all())
+    True
+    """
+    bound = math.sqrt(3) * _he_std(tensor, a, mode, nonlinearity)
+    return _uniform(tensor, -bound, bound, rng)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, rng: Any = None
+) -> Tensor:
+    """He (Kaiming) start, normal: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
+    return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
+
+
+def lecun_uniform_(tensor: Tensor, *, rng: Any = None) -> Tensor:
+    """LeCun start, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
+    bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
+    return _uniform(tensor, -bound, bound, rng)
+
+
+def lecun_normal_(tensor: Tensor, *, rng: Any = None) -> Tensor:
+    """LeCun start, normal: standard deviation sqrt(1 / in); for selu and linear layers."""
+    return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+    """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
+
+    Source: Saxe and others 2014.
+    >>> w = orthogonal_(Parameter(np.zeros((2, 3))), rng=0).data
+    >>> bool(np.allclose(w @ w.T, np.eye(2)))
+    True
+    """
+    if tensor.ndim < 2:
+        raise ShapeError(f"orthogonal_: at least two axes are needed; the shape {tensor.shape} came")
+    rows, columns = tensor.shape[0], prod(tensor.shape[1:])
+    drawn = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q *= np.where(np.diag(r) < 0, -1, 1)  # without the signs of R's diagonal, Q would not be uniform
+    return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, *, rng: Any = None) -> Tensor:
+    """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: a matrix is needed; the shape {tensor.shape} came")
+    if not 0 <= sparsity <= 1:
+        raise ValueRangeError(f"sparse_: sparsity is a fraction, from 0 to 1; {sparsity!r} came")
+    generator = default_rng(rng)
+    values = generator.normal(0.0, std, tensor.shape)
+    zeros = math.ceil(sparsity * tensor.shape[0])
+    for column in range(tensor.shape[1]):
+        values[generator.permutation(tensor.shape[0])[:zeros], column] = 0
+    return _write(tensor, values)

@@ -1,0 +1,47 @@
+"""Warnings about likely mistakes that are not errors, each given once in a process."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.graph import Value
+
+given: set[str] = set()
+
+
+def warn_once(key: str, message: str) -> None:
+    """Warn at the user's line, the first outside of the package, unless this key was warned of before."""
+    if key in given:
+        return
+    given.add(key)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level - 1)
+
+
+def warn_of_widening(layer: str, data: Any, parameter: Any) -> None:
+    """Warn once where data of a wider dtype makes all that follows wider than the parameters are."""
+    came = data.dtype
+    if came != parameter.dtype and np.result_type(came, parameter.dtype) != parameter.dtype:
+        warn_once(
+            "widening",
+            f"{layer}: the data is {came}, the parameters are {parameter.dtype}; all that follows is computed in "
+            f"{np.result_type(came, parameter.dtype)}, which is slower. Convert the data with "
+            f".astype('{parameter.dtype}'), or the model with .double().",
+        )
+
+
+def warn_of_softmax(loss: str, x: Any, ops: tuple[str, ...], fix: str) -> None:
+    """Warn once if the logits of a loss come straight from the activation that the loss applies itself."""
+    node = x.node if isinstance(x, Value) else None
+    if node is not None and node.op is not None and node.op.name in ops:
+        warn_once(
+            f"{loss} after {node.op.name}",
+            f"{loss}: the input is the result of {node.op.name}, which {loss} applies itself; trained this way a "
+            f"model learns slowly and its loss is wrong. {fix}",
+        )

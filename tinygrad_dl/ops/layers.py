@@ -1,0 +1,242 @@
+"""Operations of layers, each one fused: the affine map, standardisation by mean and variance, dropout."""
+
+from __future__ import annotations
+
+from math import prod as product
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.config import default_rng
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.elementwise import sqrt
+from tinygrad_dl.ops.reduce import mean, sum
+from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+
+# Linear
+
+
+def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
+    if w.ndim != 2:
+        return f"the weight has the shape {w.shape}; (out, in) is needed"
+    if not x.ndim or x.shape[-1] != w.shape[1]:
+        advice = ". Flatten the axes after the batch first?" if product(x.shape[1:]) == w.shape[1] else ""
+        advice = advice or (". Transpose the data? Examples are rows." if x.shape[:1] == w.shape[1:] else "")
+        return f"x {x.shape} and weight {w.shape}: the last size of x must be in = {w.shape[1]}{advice}"
+    return f"the bias has the shape {b.shape}; ({w.shape[0]},) is needed" if b is not None else None
+
+
+def _rows(x: Any) -> Any:
+    """A matrix of the rows along the last axis."""
+    return x if x.ndim == 2 else reshape(x, (product(x.shape[:-1]), x.shape[-1]))
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return x if x.ndim == 2 else x.reshape(product(x.shape[:-1]), x.shape[-1])
+
+
+def _linear_to_bias(g: np.ndarray) -> np.ndarray:
+    rows = _flat(g)
+    # A product with ones sums columns several times as quickly as add.reduce, which strides.
+    return np.dot(np.ones(len(rows), g.dtype), rows)
+
+
+@op(
+    lambda g, w: matmul(g, w),
+    lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
+    lambda g: sum(_rows(g), axis=0),
+    fast=(
+        lambda g, w, x_shape: np.dot(g, w) if g.ndim == 2 else np.dot(_flat(g), w).reshape(x_shape),
+        lambda g, x: np.dot(_flat(g).T, _flat(x)),
+        _linear_to_bias,
+    ),
+    cases=(
+        Case((4, 3), (2, 3), (2,)), Case((4, 3), (2, 3), None), Case((3,), (2, 3), (2,)), Case((2, 4, 3), (5, 3), (5,)),
+        Case((0, 3), (2, 3), (2,)), Case((2, 0), (3, 0), (3,)),
+    ),
+    hint=_linear_hint,
+)  # fmt: skip
+def linear(x: Any, w: Any, b: Any = None, /) -> Any:
+    """The affine map of each row: a fully connected layer.
+
+    out = x @ w.T + b.   x (..., in), w (out, in), b (out,) or None -> (..., out).
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.5]))
+    array([[11.5]])
+    """
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError("the bias does not fit the weight")
+    if x.ndim <= 2:
+        out = np.dot(x, w.T)
+    else:
+        out = np.dot(_flat(x), w.T).reshape(*x.shape[:-1], w.shape[0])
+    if b is None:
+        return out
+    if out.dtype != b.dtype:
+        return out + b
+    out += b
+    return out
+
+
+def bilinear(x1: Any, x2: Any, w: Any, b: Any = None) -> Any:
+    """A form that is linear in each of two inputs.
+
+    out[..., o] = x1[...] @ w[o] @ x2[...] + b[o].   x1 (..., I), x2 (..., J), w (O, I, J), b (O,) -> (..., O).
+    >>> bilinear(np.array([1.0, 2.0]), np.array([3.0]), np.array([[[1.0], [10.0]]]))
+    array([63.])
+    """
+    out, i, j = w.shape
+    if x1.shape[:-1] != x2.shape[:-1] or x1.shape[-1:] != (i,) or x2.shape[-1:] != (j,):
+        raise ShapeError(
+            f"bilinear: x1 {x1.shape} and x2 {x2.shape} need the same axes but for the last, {i} and {j}: "
+            f"the weight is {w.shape}"
+        )
+    half = reshape(linear(x2, reshape(w, (out * i, j))), (*x2.shape[:-1], out, i))
+    whole = reshape(matmul(half, expand_dims(x1, -1)), (*x1.shape[:-1], out))
+    return whole if b is None else whole + b
+
+
+# Standardisation: what batch, layer, group, instance and RMS normalisation share
+
+
+def _standardize_rule(g: Any, x: Any, w: Any, axis: Any, eps: Any, center: Any, needs: Any) -> Any:
+    d = x - mean(x, axis=axis, keepdims=True) if center else x
+    scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)
+    hat = d * scale
+    h = g if w is None else g * w
+    inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
+    gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
+    return gx, g * hat if needs[1] else None, g * 1 if needs[2] else None
+
+
+def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
+    axes = list(range(a.ndim))
+    out = np.einsum(a, axes, b, axes, list(kept))
+    return out.reshape([a.shape[i] if i in kept else 1 for i in axes])
+
+
+def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    if a.ndim == 2 and kept == (1,):
+        return np.dot(np.ones(len(a), a.dtype), a)[None]
+    return a.sum(axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
+
+
+def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The axes of an array of `ndim` axes along which a parameter of the given shape varies."""
+    return () if shape is None else tuple(ndim - len(shape) + i for i, size in enumerate(shape) if size != 1)
+
+
+def _standardize_fast(
+    g: Any, w: Any, hat: Any, scale: Any, axis: Any, center: Any, needs: Any, w_shape: Any, b_shape: Any
+) -> Any:
+    count = product(g.shape[a] for a in axis)
+    kept = tuple(a for a in range(g.ndim) if a not in axis)
+    gw = _dotted(g, hat, _fitting(g.ndim, w_shape)) if needs[1] else None
+    gb = _summed(g, _fitting(g.ndim, b_shape)) if needs[2] else None
+    gx = None
+    if needs[0] and count:
+        # Where w does not vary along the axes that are averaged, its factor can wait till the end.
+        outside = w is None or all(a in kept for a in _fitting(g.ndim, w.shape))
+        h = g if outside else g * w
+        same = outside and gw is not None and _fitting(g.ndim, w_shape) == kept
+        along = gw if same else _dotted(h, hat, kept)
+        gx = np.multiply(hat, along / -count)
+        gx += h
+        if center:
+            total = (
+                gb if outside and gb is not None and _fitting(g.ndim, b_shape) == kept else _summed(h, kept)
+            )
+            gx -= total / count
+        gx *= scale * w if outside and w is not None else scale
+    elif needs[0]:
+        gx = np.zeros_like(g)
+    if gw is not None:
+        gw = gw.reshape(w_shape)
+    if gb is not None:
+        gb = gb.reshape(b_shape)
+    return gx, gw, gb
+
+
+def _standardize_hint(x: Any, w: Any, b: Any, *options: Any) -> str | None:
+    for name, value in (("weight", w), ("bias", b)):
+        if value is not None and _widens(value.shape, x.shape):
+            return f"the {name} of shape {value.shape} does not fit x of shape {x.shape}"
+    return None
+
+
+def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return len(shape) > len(whole) or any(a not in (1, b) for a, b in zip(shape[::-1], whole[::-1]))
+
+
+@op(
+    _standardize_rule,
+    fast=(_standardize_fast,),
+    joint=True,
+    inputs=3,
+    keeps=("hat", "scale"),
+    cases=(
+        Case((5, 3), (3,), (3,), axis=(0,)), Case((4, 6), (6,), (6,), axis=(1,)), Case((4, 6), None, None, axis=(1,)),
+        Case((2, 3, 4), (3, 1), (3, 1), axis=(0, 2)), Case((2, 3, 4), (3, 4), None, axis=(1, 2), center=False),
+        Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
+    ),
+)  # fmt: skip
+def standardize(
+    x: Any, w: Any = None, b: Any = None, /, axis: tuple[int, ...] = (0,), eps: float = 1e-5, *,
+    center: bool = True, moments: Any = None,
+) -> Any:  # fmt: skip
+    """Zero mean and unit variance along axes, then a scale and a shift: the core of every normalisation layer.
+
+    out = (x - mean) / sqrt(variance + eps) * w + b, with the biased variance; `center=False` leaves the mean in
+    and divides by the root mean square.   x (...), w and b broadcast to x, axis: axes >= 0 -> same as x.
+    `moments`: a function that is called with the mean and the variance. Source: Ioffe and Szegedy 2015.
+    >>> standardize(np.array([[1.0], [3.0]]), eps=0.0)
+    array([[-1.],
+           [ 1.]])
+    """
+    for value in (w, b):
+        if value is not None and _widens(value.shape, x.shape):
+            raise ShapeError(f"standardize: {_standardize_hint(x, w, b)}")
+    count = product(x.shape[a] for a in axis)
+    kept = tuple(a for a in range(x.ndim) if a not in axis)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        average = _summed(x, kept) / count if center else None
+        hat = x * 1 if average is None else x - average
+        variance = _dotted(hat, hat, kept) / count
+        scale = (variance + eps) ** -0.5
+    hat *= scale
+    if moments is not None:
+        moments(average, variance)
+    if w is None:
+        out = hat if b is None else hat + b
+    else:
+        out = hat * w
+        if b is not None:
+            out += b
+    return out, hat, scale
+
+
+# Dropout
+
+
+@op(
+    lambda g, mask: g * mask,
+    keeps=("mask",),
+    cases=(Case((4, 5), 0.5, rng=0), Case((2, 3, 4), 0.2, rng=1, shape=(2, 3, 1)), Case((3,), 1.0, rng=0)),
+)
+def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) -> Any:
+    """Each element set to 0 with the probability p, the others scaled up so that the mean stays.
+
+    out = x * m / (1 - p), with m one draw of 0 or 1 an element, or of the given `shape` that broadcasts to x.
+    Shape: same as x. Raises ValueRangeError unless 0 <= p <= 1. Source: Srivastava and others 2014 (inverted).
+    >>> dropout(np.ones(3), p=0.0)
+    array([1., 1., 1.])
+    """
+    if not 0 <= p <= 1:
+        raise ValueRangeError(f"dropout: p is a probability, from 0 to 1; {p!r} came")
+    drawn = default_rng(rng).random(x.shape if shape is None else shape, dtype=np.float32)
+    kept = drawn >= p if p < 1 else np.zeros(drawn.shape, bool)
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+    mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype, casting="unsafe")
+    return x * mask, mask
