@@ -68,3 +68,14 @@ newaxis = None
 __array_api_version__ = "2024.12"
 
 globals().update({_name: _op.function for _name, _op in OPS.items()})
+
+
+def __getattr__(name: str) -> object:
+    # What stands above the engine is imported when it is first asked for, so that importing the engine stays quick.
+    from importlib import import_module
+
+    if name == "draw":
+        return import_module("tinygrad_dl.viz").draw
+    if name in ("testing", "viz", "data", "train"):
+        return import_module(f"tinygrad_dl.{name}")
+    raise AttributeError(f"module 'tinygrad_dl' has no attribute {name!r}")

@@ -25,7 +25,11 @@ SEQUENTIAL = ("#f7fbff", "#d6e6f4", "#abcfe6", "#6aaed6", "#3787c0", "#105ba4", 
 # Blue below, white at 1, orange above: the pair that all common forms of colour blindness keep apart.
 DIVERGING = ("#08519c", "#3f8fc5", "#a6cee3", "#ffffff", "#fdc98c", "#f08a24", "#a84c00")
 
-STATUS = {"added": ("#d5efe3", "#0b7a57"), "removed": ("#fbdcc9", "#b23b00"), "changed": ("#fdf0c2", "#a27500")}
+STATUS = {
+    "added": ("#d5efe3", "#0b7a57"),
+    "removed": ("#fbdcc9", "#b23b00"),
+    "changed": ("#fdf0c2", "#a27500"),
+}
 BAD = {"origin": ("#b23b00", "#6e2400"), "path": ("#fbdcc9", "#b23b00")}
 
 
@@ -91,5 +95,8 @@ class Coloring:
             words = "gain 1/1000 or less: vanishes", "1", "1000 or more: explodes"
             return [(DIVERGING[0], words[0]), (DIVERGING[3], words[1]), (DIVERGING[-1], words[2])]
         if self.color == "nan":
-            return [(BAD["origin"][0], "first value that is not finite"), (BAD["path"][0], "spread from there")]
+            return [
+                (BAD["origin"][0], "first value that is not finite"),
+                (BAD["path"][0], "spread from there"),
+            ]
         return []

@@ -23,9 +23,13 @@ def to_dot(
     coloring = Coloring(picture, color)
     lines = ["digraph graph_of_tensors {"]
     lines.append(f'  graph [rankdir={direction}, fontname="{FONT}", fontsize=11, nodesep=0.25, ranksep=0.35,')
-    lines.append(f'         bgcolor="transparent", labelloc=b, label={_legend(picture, coloring) if legend else quoted("")}];')
+    lines.append(
+        f'         bgcolor="transparent", labelloc=b, label={_legend(picture, coloring) if legend else quoted("")}];'
+    )
     lines.append(f'  node [fontname="{FONT}", fontsize=11, margin="0.12,0.06", height=0.3, style=filled];')
-    lines.append(f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];')
+    lines.append(
+        f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];'
+    )
     members: dict[str, list[PictureNode]] = {}
     for node in picture.nodes:
         members.setdefault(node.module, []).append(node)
@@ -56,7 +60,7 @@ def to_dot(
         extra = ", style=dashed" if edge.source in constants else ""
         lines.append(
             f'  {edge.source} -> {edge.target} [id="{edge.id}", label={quoted(label)}, '
-            f'tooltip={quoted(label or edge.operand)}{extra}];'
+            f"tooltip={quoted(label or edge.operand)}{extra}];"
         )
     lines.append("}")
     return "\n".join(lines) + "\n"
@@ -64,7 +68,7 @@ def to_dot(
 
 def module_title(module: PictureModule) -> str:
     """What stands on a module's box: its name, its class, and how often it repeats."""
-    title = f"{module.path}: {module.kind}" if module.path else module.kind
+    title = f"{module.title}: {module.kind}" if module.title and module.title != module.kind else module.kind
     return title + (f"  \u00d7{module.repeat}" if module.repeat > 1 else "")
 
 
@@ -81,12 +85,16 @@ def _node(node: PictureNode, show: Collection[str], coloring: Coloring, indent: 
         f'{indent}{node.id} [id="{node.id}", class="{_classes(node)}", label={quoted(chr(10).join(node_lines(node, show)))}, '
         f'shape={shape}, style="{",".join(styles)}", fillcolor="{fill}", color="{coloring.border(node)}", '
         f'fontcolor="{"#ffffff" if dark(fill) else "#14181b"}", penwidth={width:g}'
-        f'{", peripheries=2" if node.output and shape != "plaintext" else ""}, tooltip={quoted(tooltip(node))}];'
+        f"{', peripheries=2' if node.output and shape != 'plaintext' else ''}, tooltip={quoted(tooltip(node))}];"
     )
 
 
 def _classes(node: PictureNode) -> str:
-    return " ".join(filter(None, (node.kind, "output" if node.output else "", node.status, node.bad and f"bad-{node.bad}")))
+    return " ".join(
+        filter(
+            None, (node.kind, "output" if node.output else "", node.status, node.bad and f"bad-{node.bad}")
+        )
+    )
 
 
 def quoted(text: str) -> str:
@@ -97,7 +105,9 @@ def quoted(text: str) -> str:
 
 def clean(text: str) -> str:
     """Text without what XML and DOT cannot hold: control characters and lone surrogates become U+FFFD."""
-    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text.replace("\r\n", "\n"))
+    return re.sub(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text.replace("\r\n", "\n")
+    )
 
 
 def _legend(picture: Picture, coloring: Coloring) -> str:

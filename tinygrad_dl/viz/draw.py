@@ -9,6 +9,7 @@ from typing import Any
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.viz.extract import extract
+from tinygrad_dl.viz.fold import fold
 from tinygrad_dl.viz.labels import SHOWABLE
 from tinygrad_dl.viz.picture import Picture
 from tinygrad_dl.viz.record import Recording, rehearse
@@ -46,7 +47,11 @@ def draw(
     for root in roots:
         if not isinstance(root, Value):
             raise DTypeError(f"draw: a Tensor is needed; {type(root).__name__} came")
-    if record is None and len(roots) == 1 and ({"grad", "gain", "rule"} & set(show) or color in ("grad", "gain")):
+    if (
+        record is None
+        and len(roots) == 1
+        and ({"grad", "gain", "rule"} & set(show) or color in ("grad", "gain"))
+    ):
         record = rehearse(roots[0])
     full = extract(roots, model=model, names=names, recording=record)
     return view_of(full, show, depth, color, direction, max_nodes, engine)
@@ -62,7 +67,7 @@ def view_of(
     engine: str | None,
 ) -> GraphView:
     """A view of a picture, folded to the depth and the number of boxes asked for."""
-    return GraphView(full, full, show, color, direction, engine)
+    return GraphView(fold(full, depth, max_nodes), full, show, color, direction, engine)
 
 
 def _check(show: Sequence[str], color: str | None, direction: str) -> None:
@@ -74,6 +79,10 @@ def _check(show: Sequence[str], color: str | None, direction: str) -> None:
             told = f"did you mean {near[0]!r}?" if near else f"it may hold {', '.join(SHOWABLE)}"
             raise ValueRangeError(f"draw: show holds {name!r}, which is not known; {told}")
     if color is not None and color not in COLORS:
-        raise ValueRangeError(f"draw: color: one of {', '.join(map(repr, COLORS))} or None is needed; {color!r} came")
+        raise ValueRangeError(
+            f"draw: color: one of {', '.join(map(repr, COLORS))} or None is needed; {color!r} came"
+        )
     if direction not in DIRECTIONS:
-        raise ValueRangeError(f"draw: direction: one of {', '.join(DIRECTIONS)} is needed; {direction!r} came")
+        raise ValueRangeError(
+            f"draw: direction: one of {', '.join(DIRECTIONS)} is needed; {direction!r} came"
+        )

@@ -24,40 +24,47 @@ def extract(
     names: Mapping[str, Any] | None = None,
     recording: Recording | None = None,
     also: Iterable[Any] = (),
+    running: Iterable[tuple[Any, int]] = (),
 ) -> Picture:
-    """The picture of the graph behind Tensors; `also` are Tensors that are drawn but are no outputs."""
-    nodes = ancestors([t.node for t in (*roots, *also) if t.node is not None])
-    return _Extraction(nodes, roots, model, names, recording, [*roots, *also]).run()
+    """The picture of the graph behind Tensors; `also` are Tensors that are drawn but are no outputs.
+
+    `running`: (module, first serial) of each call that an error left unfinished, the outermost first.
+    """
+    return Extraction(roots, model, names, recording, also, running).run()
 
 
-class _Extraction:
+class Extraction:
     """The state of one pass: ids are handed out in topological order, so the same program gives the same text."""
 
     def __init__(
         self,
-        nodes: list[Node],
         roots: Sequence[Any],
         model: Any,
         names: Mapping[str, Any] | None,
         recording: Recording | None,
-        tensors: Sequence[Any],
+        also: Iterable[Any] = (),
+        running: Iterable[tuple[Any, int]] = (),
     ) -> None:
-        self.nodes, self.roots, self.recording = nodes, roots, recording
+        tensors = [*roots, *also]
+        self.nodes = nodes = ancestors([t.node for t in tensors if t.node is not None])
+        self.roots, self.recording = roots, recording
         self.picture = Picture()
-        self.scopes = Scopes(self.picture, model)
+        self.scopes = Scopes(self.picture, model, nodes, running)
         self.ids: dict[int, str] = {}
         self.histogram = len(nodes) <= HISTOGRAMS
         self.values = self._known_values(tensors)
-        self.names, self.parameters = self._known_names(model, names)
+        self.names = self._known_names(names)
         self.outputs = {t.node.serial for t in roots if t.node is not None}
+        self.begun: set[str] = set()  # modules in which an operation was drawn
         self.texts: dict[int, list[tuple[str, str]]] = {}
 
     def run(self) -> Picture:
         for node in self.nodes:
-            if node.op is None:
-                self._add_leaf(node)
-            else:
+            if node.op is not None:
                 self._add_operation(node)
+        for node in self.nodes:
+            if node.serial not in self.ids:
+                self._add_leaf(node)
         for i, tensor in enumerate(self.roots):
             if tensor.node is None:
                 self._add_constant(f"output {i}" if len(self.roots) > 1 else "output", tensor)
@@ -73,8 +80,7 @@ class _Extraction:
         """Arrays by serial, or by (serial of the user, position) for what no node made. Not kept after the pass."""
         found: dict[Any, Any] = {}
         for node in self.nodes:
-            watch = node.watch
-            owner = watch.owner() if watch is not None and watch.owner is not None else None
+            owner = _owner(node)
             if owner is not None:
                 found[node.serial] = owner._data
             if node.op is None or not node.saved:
@@ -95,24 +101,19 @@ class _Extraction:
                 found[tensor.node.serial] = tensor._data
         return found
 
-    def _known_names(
-        self, model: Any, names: Mapping[str, Any] | None
-    ) -> tuple[dict[int, str], dict[int, str]]:
+    def _known_names(self, names: Mapping[str, Any] | None) -> dict[int, str]:
         found: dict[int, str] = {}
-        parameters: dict[int, str] = {}
-        if model is not None and hasattr(model, "named_parameters"):
-            for name, tensor in model.named_parameters():
-                if tensor.node is not None:
-                    parameters.setdefault(tensor.node.serial, str(name))
         for name, tensor in (names or {}).items():
             if isinstance(tensor, Value) and tensor.node is not None and not str(name).startswith("_"):
                 found.setdefault(tensor.node.serial, str(name))
         for node in self.nodes:
-            owner = node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
-            name = getattr(owner, "_name", None)
+            name = getattr(_owner(node), "_name", None)
             if name:
                 found.setdefault(node.serial, name)
-        return found, parameters
+        for tensor in self.roots:
+            if tensor.node is not None and getattr(tensor, "_name", None):
+                found.setdefault(tensor.node.serial, tensor._name)
+        return found
 
     def _next_id(self) -> str:
         return f"n{len(self.picture.nodes)}"
@@ -128,11 +129,13 @@ class _Extraction:
     # Nodes
 
     def _add_leaf(self, node: Node) -> None:
-        parameter = self.parameters.get(node.serial)
-        owner = node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
+        parameter = self.scopes.parameters.get(node.serial)
+        owner = _owner(node)
         kind = "parameter" if parameter is not None or type(owner).__name__ == "Parameter" else "leaf"
         name = parameter or self.names.get(node.serial, "")
-        drawn = PictureNode(self._next_id(), kind, name or kind, name, shape=node.shape, dtype=str(node.dtype))
+        drawn = PictureNode(
+            self._next_id(), kind, name or kind, name, shape=node.shape, dtype=str(node.dtype)
+        )
         drawn.value, drawn.serial = self._value(node.serial), node.serial
         drawn.output = node.serial in self.outputs
         grad = getattr(owner, "_grad", None)
@@ -153,7 +156,8 @@ class _Extraction:
             drawn.shape, drawn.dtype = value._data.shape, str(value._data.dtype)
             drawn.value = statistics(value._data, self.histogram)
         else:
-            text = number(value) if isinstance(value, (int, float, complex, np.generic)) else rules.short(value)
+            is_number = isinstance(value, (int, float, complex, np.generic))
+            text = number(value, 7) if is_number else rules.short(value)
             drawn = PictureNode(self._next_id(), "number", text)
             if isinstance(value, (int, float)):
                 drawn.value = statistics(value)
@@ -162,6 +166,9 @@ class _Extraction:
 
     def _add_operation(self, node: Node) -> None:
         op = node.op
+        for entry in node.parents:
+            if type(entry) is Node and entry.serial not in self.ids:
+                self._add_leaf(entry)  # beside what uses it, so that an outline reads well
         sources = [(i, entry) for i, entry in enumerate(node.parents) if entry is not None]
         constants: dict[int, PictureNode] = {}
         for i, entry in sources:
@@ -181,9 +188,12 @@ class _Extraction:
         drawn.origin = rules.short(origin, 400) if origin else ""
         self.ids[node.serial] = drawn.id
         self.picture.nodes.append(drawn)
-        self.scopes.place_operation(drawn, node)
-        for constant in constants.values():
-            constant.module = drawn.module
+        self.scopes.place_operation(drawn, node.serial)
+        first = drawn.module and drawn.module not in self.begun
+        self.begun |= {module.id for module in self.picture.within(drawn.module)} if drawn.module else set()
+        for i, constant in constants.items():
+            # The first operand of a model's first operation is what was put into the model.
+            constant.module = "" if first and i == 0 and constant.kind == "constant" else drawn.module
         key = id(op)
         if key not in self.texts:
             self.texts[key] = rules.rule_texts(op)
@@ -193,8 +203,8 @@ class _Extraction:
             if len(sources) > 1:
                 edge.operand = f"{op.inputs[0]}[{i}]" if op.variadic else op.inputs[i]
             edge.shape, edge.dtype = _shape(entry), _dtype(entry)
-            edge.broadcast = broadcast_text(edge.shape, node.shape) if op.ufunc is not None else ""
             if type(entry) is Node:
+                edge.broadcast = broadcast_text(edge.shape, node.shape) if op.ufunc is not None else ""
                 edge.rule, edge.rule_source = self.texts[key][0 if op.variadic else i]
             self.picture.edges.append(edge)
 
@@ -219,7 +229,9 @@ class _Extraction:
 
     def _add_events(self) -> None:
         events = self.picture.events
-        events += [{"pass": "forward", "node": n.id} for n in self.picture.nodes if n.kind in ("op", "failed")]
+        events += [
+            {"pass": "forward", "node": n.id} for n in self.picture.nodes if n.kind in ("op", "failed")
+        ]
         if self.recording is None:
             return
         incoming: dict[str, list[PictureEdge]] = {}
@@ -234,6 +246,10 @@ class _Extraction:
                     part = {"edge": edge.id, "to": edge.source, "part": pull.parts[edge.position]}
                     parts.append(part | {"sum": pull.sums[edge.position], "nth": pull.nth[edge.position]})
             events.append({"pass": "backward", "node": self.ids[serial], "g": pull.g, "parts": parts})
+
+
+def _owner(node: Node) -> Any:
+    return node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
 
 
 def _shape(entry: Any) -> tuple[int, ...] | None:

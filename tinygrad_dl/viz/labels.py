@@ -8,6 +8,7 @@ from tinygrad_dl.viz.picture import PictureEdge, PictureNode, number, shape_text
 
 SHOWABLE = ("shape", "dtype", "value", "grad", "stats", "rule", "gain", "cost", "options", "origin")
 LIMIT = 60  # characters of a line
+WHOLE = 34  # characters up to which a small array is written out
 
 
 def cut(text: str, limit: int = LIMIT) -> str:
@@ -62,8 +63,9 @@ def node_lines(node: PictureNode, show: Collection[str]) -> list[str]:
 
 
 def _summary(found: dict[str, object], stats: bool = False) -> str:
-    if "text" in found:
-        return str(found["text"])
+    text = str(found.get("text", ""))
+    if text and (len(text) <= WHOLE or "norm" not in found):
+        return text
     text = f"norm {number(found['norm'])}"
     bad = [f"{found[k]} {k}" for k in ("nan", "inf") if found.get(k)]
     if bad:
@@ -99,7 +101,7 @@ def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
     first = []
     if edge.operand:
         first.append(edge.operand)
-    if "shape" in show and edge.shape is not None:
+    if "shape" in show and edge.shape is not None and edge.dtype:
         first.append(shape_text(edge.shape))
     if edge.count > 1:
         first.append(f"\u00d7{edge.count}")

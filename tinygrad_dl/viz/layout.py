@@ -32,7 +32,9 @@ def render(source: str, format: str, engine: str | None = None, timeout: float |
         return _RUNNERS[chosen](source, format, timeout or TIME_LIMIT)
     if os.path.basename(chosen).split(".")[0] == "dot":
         return _run_program(chosen, source, format, timeout or TIME_LIMIT)
-    raise ValueRangeError(f"engine: {' or '.join(map(repr, ENGINES))} or a path to dot is needed; {chosen!r} came")
+    raise ValueRangeError(
+        f"engine: {' or '.join(map(repr, ENGINES))} or a path to dot is needed; {chosen!r} came"
+    )
 
 
 def available() -> list[str]:

@@ -49,6 +49,7 @@ def _node(node: PictureNode, show: Collection[str]) -> str:
 
 def escaped(text: str) -> str:
     """A label in quotes: what is not a letter, digit, space or harmless sign becomes #code;."""
+
     def code(found: re.Match[str]) -> str:
         return "<br/>" if found[0] == "\n" else f"#{ord(found[0])};"
 

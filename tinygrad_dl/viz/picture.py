@@ -73,8 +73,8 @@ class PictureModule:
     path: str
     kind: str
     parent: str = ""
+    title: str = ""  # its name inside the parent
     repeat: int = 1
-    same: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -196,14 +196,14 @@ def norm(array: Any) -> float:
     return math.sqrt(squared) if squared == squared else math.nan
 
 
-def number(value: Any) -> str:
-    """A number in a diagram: four significant digits, no trailing zeros."""
+def number(value: Any, digits: int = 4) -> str:
+    """A number in a diagram: few significant digits, no trailing zeros."""
     if isinstance(value, (bool, int)):
         return str(value)
     if isinstance(value, complex):
-        return f"{value:.4g}"
+        return f"{value:.{digits}g}"
     value = float(value)
-    return "0" if value == 0 else f"{value:.4g}"
+    return "0" if value == 0 else f"{value:.{digits}g}"
 
 
 def whole_text(value: Any) -> str:

@@ -83,7 +83,6 @@ class Recording:
         self._pending.pop(node.serial, None)
         self.pulls.pop(node.serial, None)  # a second backward: the later one counts, at its own place
         pull = self.pulls[node.serial] = Pull(statistics(g, g.size > 1))
-        squared = 0.0
         for i, (parent, c) in enumerate(zip(node.parents, contributions)):
             if c is None or type(parent) is not Node:
                 continue
@@ -96,30 +95,35 @@ class Recording:
             part = pull.parts[i] = statistics(c)
             pull.sums[i] = part if before is None else statistics(total)
             pull.nth[i] = times + 1
-            squared = math.hypot(squared, part["norm"])
             if node.shape == () == parent.shape and g != 0:
                 pull.locals[i] = float(c) / float(g)
         if pull.parts and pull.g["norm"]:
-            # The same input twice (x * x) counts with the sum of its parts.
-            pull.gain = _gain(node, contributions, pull, squared)
+            pull.gain = _gain(node, contributions, pull)
 
 
 def _array(value: Any) -> np.ndarray:
     return value._data if isinstance(value, Value) else np.asarray(value)
 
 
-def _gain(node: Node, contributions: Any, pull: Pull, squared: float) -> float:
-    serials = [node.parents[i].serial for i in pull.parts]
-    if len(set(serials)) < len(serials):
+def _gain(node: Node, contributions: Any, pull: Pull) -> float:
+    """How much larger the gradient becomes on its way back: what goes on to earlier operations over what came.
+
+    Where there is no earlier operation, what goes to the leaves counts.
+    """
+    passed = [i for i in pull.parts if node.parents[i].op is not None] or list(pull.parts)
+    parents = {i: node.parents[i].serial for i in passed}
+    if len(set(parents.values())) < len(
+        parents
+    ):  # x * x: the parts of one input add up before they are measured
         sums: dict[int, Any] = {}
-        for parent, c in zip(node.parents, contributions):
-            if c is not None and type(parent) is Node:
+        for i, (parent, c) in enumerate(zip(node.parents, contributions)):
+            if i in parents:
                 c = unbroadcast(_array(c), parent.shape) if c.shape != parent.shape else _array(c)
                 sums[parent.serial] = c if parent.serial not in sums else sums[parent.serial] + c
-        squared = 0.0
-        for c in sums.values():
-            squared = math.hypot(squared, norm(c))
-    return squared / pull.g["norm"]
+        norms = [norm(c) for c in sums.values()]
+    else:
+        norms = [pull.parts[i]["norm"] for i in passed]
+    return math.hypot(*norms) / pull.g["norm"]
 
 
 def rehearse(tensor: Any) -> Recording | None:

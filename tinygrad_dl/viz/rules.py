@@ -62,12 +62,11 @@ def _of_rule(rule: Any, written: ast.expr | None) -> tuple[str, str]:
         body = ast.parse(source).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return call, ""
-    if isinstance(body, ast.FunctionDef):
-        last = [line for line in body.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
-        if len(last) == 1 and isinstance(last[0], ast.Return) and last[0].value is not None:
-            return ast.unparse(last[0].value), source.rstrip()
-        return call, source.rstrip()
-    return call, ""
+    returns = [part for part in ast.walk(body) if isinstance(part, ast.Return) and part.value is not None]
+    if returns and isinstance(body, ast.FunctionDef) and isinstance(body.body[-1], ast.Return):
+        # The special cases return first; the last line is the general one.
+        return ast.unparse(body.body[-1].value or body), source.rstrip()
+    return call, source.rstrip()
 
 
 @lru_cache(maxsize=1024)

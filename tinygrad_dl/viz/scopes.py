@@ -1,7 +1,11 @@
-"""Which module computed a node: the boxes of a diagram, from the scopes that nn.Module writes into the graph."""
+"""Which module computed a node: the boxes of a diagram, from the calls that nn.Module writes into the graph.
+
+Serials fall, so a call that started at `start` and ended at `stop` made the nodes with serials between the two.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_dl.graph import Node
@@ -9,28 +13,89 @@ from tinygrad_dl.viz.picture import Picture, PictureModule, PictureNode
 
 
 class Scopes:
-    """Places nodes in modules while a picture is made; modules appear in the order of their first node."""
+    """Places nodes in modules while a picture is made, one box a call; nodes must come oldest first."""
 
-    def __init__(self, picture: Picture, model: Any) -> None:
+    def __init__(
+        self, picture: Picture, model: Any, nodes: Sequence[Node], running: Iterable[tuple[Any, int]] = ()
+    ) -> None:
         self.picture = picture
-        self.paths: dict[int, str] = {}
-        if model is not None and hasattr(model, "named_modules"):
-            self.paths = {id(module): str(path) for path, module in model.named_modules()}
-        self.model = model
-        self.boxes: dict[Any, PictureModule] = {}
-        self.homes: dict[str, str] = {}  # the path of a module -> the id of its first box
+        calls: dict[int, tuple[int, Any]] = {}
+        for node in nodes:
+            scope = getattr(node, "scope", None)
+            while scope is not None:
+                # A call that returned several nodes has a record at each; the last one ended it.
+                stop = min(scope.stop, calls.get(scope.start, (scope.stop, None))[0])
+                calls[scope.start] = stop, scope.module()
+                scope = scope.inner
+        end = min((node.serial for node in nodes), default=0) - 1
+        calls.update(
+            {start: (end, module) for module, start in running}
+        )  # calls that an error left unfinished
+        self.calls = [(start, *calls[start]) for start in sorted(calls)]  # the outermost and oldest is last
+        self.names: dict[int, str] = {}
+        self.parameters: dict[int, str] = {}
+        if model is not None:
+            self._learn(model, "")
+        self.open: list[
+            tuple[int, str, str]
+        ] = []  # (stop, box id, path) of the calls around the current node
+        self.boxes: dict[str, list[PictureModule]] = {}
         self.waiting: list[tuple[PictureNode, str]] = []
+        stack: list[int] = []
+        for start, stop, module in reversed(self.calls):
+            while stack and stack[-1] > start:
+                stack.pop()
+            if not stack and module is not None and id(module) not in self.names:
+                self._learn(module, "")
+            stack.append(stop)
 
-    def place_operation(self, drawn: PictureNode, node: Node) -> None:
-        """Put an operation into the box of the call that computed it."""
-        drawn.module = ""
+    def _learn(self, module: Any, prefix: str) -> None:
+        if hasattr(module, "named_modules"):
+            for name, part in module.named_modules():
+                self.names.setdefault(id(part), str(name))
+        if hasattr(module, "named_parameters"):
+            for name, tensor in module.named_parameters():
+                if tensor.node is not None:
+                    self.parameters.setdefault(tensor.node.serial, str(name))
+
+    def place_operation(self, drawn: PictureNode, serial: int) -> None:
+        """Put an operation into the box of the innermost call that computed it."""
+        while True:
+            if self.open and self.open[-1][0] > serial:
+                self.open.pop()
+            elif self.calls and self.calls[-1][0] > serial:
+                start, stop, module = self.calls.pop()
+                if stop < serial:
+                    self._enter(stop, module)
+            else:
+                break
+        drawn.module = self.open[-1][1] if self.open else ""
+
+    def _enter(self, stop: int, module: Any) -> None:
+        parent, path = (self.open[-1][1], self.open[-1][2]) if self.open else ("", "")
+        name = self.names.get(id(module)) if module is not None else None
+        kind = type(module).__name__ if module is not None else "Module"
+        if name is None:
+            name = f"{path}.{kind}" if path else kind
+        title = name.removeprefix(path + ".") if path else name
+        box = PictureModule(f"m{len(self.picture.modules)}", name, kind, parent, title)
+        self.picture.modules.append(box)
+        self.boxes.setdefault(name, []).append(box)
+        self.open.append((stop, box.id, name))
 
     def place_leaf(self, drawn: PictureNode, path: str | None) -> None:
-        """Remember where a parameter belongs: in the box of its module, once that is there."""
+        """Remember where a parameter belongs: in the box of its module, which may come later."""
         if path is not None:
-            self.waiting.append((drawn, path.rpartition(".")[0]))
+            self.waiting.append((drawn, path))
 
     def finish(self) -> None:
-        """Put the parameters into their modules' boxes."""
+        """Put the parameters into the boxes of their modules; around these, where a module was called repeatedly."""
         for drawn, path in self.waiting:
-            drawn.module = self.homes.get(path, "")
+            while path:
+                path = path.rpartition(".")[0]
+                found = self.boxes.get(path)
+                if found:
+                    drawn.module = found[0].id if len(found) == 1 else found[0].parent
+                    if len(found) == 1:
+                        drawn.label = drawn.name.removeprefix(path + ".")
+                    break

@@ -37,7 +37,9 @@ def to_text(picture: Picture, show: Collection[str] = SHOWABLE) -> str:
             for edge in sources:
                 if edge.rule:
                     back = f"  gradient to {edge.source}: {edge.rule}"
-                    lines.append("  " * (len(path) + 1) + back + (f"; {edge.broadcast}" if edge.broadcast else ""))
+                    lines.append(
+                        "  " * (len(path) + 1) + back + (f"; {edge.broadcast}" if edge.broadcast else "")
+                    )
     lines += [f"note: {note}" for note in picture.notes]
     return "\n".join(clean(line) for line in lines) + "\n"
 

@@ -52,7 +52,9 @@ class GraphView:
         path = Path(path)
         format = path.suffix[1:].lower()
         if format not in FORMATS:
-            raise ValueRangeError(f"save: the path must end in one of {', '.join('.' + f for f in FORMATS)}; {path.name!r} came")
+            raise ValueRangeError(
+                f"save: the path must end in one of {', '.join('.' + f for f in FORMATS)}; {path.name!r} came"
+            )
         content = self._made(format)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -119,4 +121,6 @@ class GraphView:
 
     def __repr__(self) -> str:
         ops = sum(node.count for node in self.picture.nodes if node.kind not in ("constant", "number"))
-        return f"<GraphView: {len(self.picture.nodes)} boxes for {ops} nodes, {len(self.picture.edges)} edges>"
+        return (
+            f"<GraphView: {len(self.picture.nodes)} boxes for {ops} nodes, {len(self.picture.edges)} edges>"
+        )
