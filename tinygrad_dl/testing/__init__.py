@@ -1,1 +1,16 @@
-"""Check gradients: gradcheck, the backward doctor, and Hypothesis strategies."""
+"""Tests for gradients: gradcheck, a doctor for hand-written backprop, and Hypothesis strategies."""
+
+from tinygrad_dl.testing.doctor import BackwardError, Diagnosis, check_backward
+from tinygrad_dl.testing.gradcheck import gradcheck, gradgradcheck
+from tinygrad_dl.testing.report import Finding, GradcheckError, Report
+
+__all__ = [
+    "BackwardError",
+    "Diagnosis",
+    "Finding",
+    "GradcheckError",
+    "Report",
+    "check_backward",
+    "gradcheck",
+    "gradgradcheck",
+]

@@ -1,0 +1,109 @@
+"""The doctor finds the planted mistakes, names them, and leaves right code alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.testing import planted
+from tinygrad_dl.testing import BackwardError, check_backward
+
+PLANTED = [
+    (planted.shallow, "missing 1/m", "missing 1/m"),
+    (planted.shallow, "sign", "sign"),
+    (planted.shallow, "output activation derivative", "activation derivative"),
+    (planted.shallow, "factor 2", "factor 2"),
+    (planted.shallow, "missing 1/m in dW2", "missing 1/m"),
+    (planted.shallow, "wrong layer's values", "wrong layer"),
+    (planted.shallow, "extra 1/m in db2", "extra 1/m"),
+    (planted.shallow, "activation derivative", "activation derivative"),
+    (planted.shallow, "sigmoid for tanh", "wrong activation"),
+    (planted.shallow, "relu for tanh", "wrong activation"),
+    (planted.shallow, "derivative at z", "wrong activation"),
+    (planted.shallow, "forgotten square", "wrong activation"),
+    (planted.shallow, "transpose", "transpose"),
+    (planted.shallow, "missing sum", "missing sum"),
+    (planted.shallow, "wrong axis", "wrong axis"),
+    (planted.shallow, "sum over everything", "wrong axis"),
+    (planted.shallow, "keepdims", "shape"),
+    (planted.shallow, "missing gradient", "missing gradient"),
+    (planted.shallow, "stale cache", "stale cache"),
+    (lambda mistake: planted.shallow(mistake, lambd=0.7), "L2 term", "L2 term"),
+    (lambda mistake: planted.shallow(mistake, lambd=0.7), "L2 scale", "L2 term"),
+    (planted.deep, "dropout mask", "dropout mask"),
+    (planted.deep, "dropout scale", "dropout not scaled"),
+    (planted.deep, "relu derivative", "activation derivative"),
+    (planted.deep, "relu the wrong way round", "wrong activation"),
+    (planted.deep, "relu as value", "wrong activation"),
+    (planted.deep, "mean for sum", "extra 1/m"),
+    (planted.deep, "other layer's weights", "transpose"),
+    (planted.deep, "layers swapped", "wrong layer"),
+    (planted.batch_norm, "dgamma without hat", "wrong layer"),
+    (planted.batch_norm, "dgamma not summed", "missing sum"),
+    (planted.batch_norm, "gamma forgotten", "missing factor"),
+    (planted.batch_norm, "mean as a constant", "missing path"),
+    (planted.batch_norm, "variance as a constant", "missing path"),
+    (planted.batch_norm, "sums for means", "missing 1/m"),
+]
+
+
+@pytest.mark.parametrize(("model", "mistake", "kind"), PLANTED, ids=[f"{m}" for _, m, _ in PLANTED])
+def test_a_planted_mistake_is_found_and_named_at_first_guess(model, mistake, kind):
+    diagnosis = check_backward(*model(mistake))
+    assert not diagnosis
+    assert diagnosis.mistake == kind, str(diagnosis)
+
+
+def test_a_mistake_of_no_known_kind_is_found_all_the_same():
+    diagnosis = check_backward(*planted.batch_norm("variance for deviation"))
+    assert diagnosis.wrong == ["x"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [planted.shallow, planted.deep, planted.batch_norm, lambda: planted.shallow(lambd=0.7)],
+    ids=["shallow", "deep with dropout", "batch norm", "L2"],
+)
+def test_right_code_is_left_alone(model):
+    diagnosis = check_backward(*model())
+    assert diagnosis, str(diagnosis)
+    assert diagnosis.guesses == [] and diagnosis.traced
+
+
+def test_a_forward_that_leaves_numpy_is_checked_by_differences_alone():
+    def forward(x):
+        return float(sum(float(v) ** 2 for v in x))
+
+    diagnosis = check_backward(forward, lambda x: 2 * x, np.array([1.0, 2.0, 3.0]))
+    assert diagnosis and not diagnosis.traced
+    wrong = check_backward(forward, lambda x: -2 * x, np.array([1.0, 2.0, 3.0]))
+    assert wrong.mistake == "sign"
+    assert "differences only" in str(wrong)
+
+
+def test_raise_exception_raises_with_the_diagnosis():
+    with pytest.raises(BackwardError, match="likely mistake: sign") as caught:
+        check_backward(lambda x: (x * x).sum(), lambda x: -2 * x, np.array([1.0, 2.0]), raise_exception=True)
+    assert caught.value.diagnosis.wrong == ["x"]
+
+
+def test_a_random_forward_is_refused_with_the_way_out():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="two calls of forward with the same inputs differ"):
+        check_backward(lambda x: (x * rng.random(2)).sum(), lambda x: x, np.array([1.0, 2.0]))
+
+
+def test_the_old_random_state_is_restored():
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    check_backward(lambda x: (x * np.random.rand(2)).sum(), lambda x: x, np.array([1.0, 2.0]))  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def test_integer_inputs_alone_are_refused():
+    with pytest.raises(TypeError, match="none of the inputs is a floating array"):
+        check_backward(lambda x: x.sum(), lambda x: x, np.array([1, 2]))
+
+
+def test_a_backward_with_other_arguments_is_refused():
+    with pytest.raises(TypeError, match="backward takes"):
+        check_backward(lambda x: x.sum(), lambda a, b, c, d: a, np.array([1.0, 2.0]))

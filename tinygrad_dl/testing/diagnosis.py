@@ -1,0 +1,98 @@
+"""Why an analytic and a numeric derivative disagree: a kink, the step, the domain, or a real fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinygrad_dl.testing import differences
+from tinygrad_dl.testing.differences import Function
+from tinygrad_dl.testing.report import Finding
+
+SMALLER = (1.0, 0.1, 0.01)
+RATIOS = {-1.0: "the sign is wrong", 2.0: "twice too large", 0.5: "half of what it should be"}
+
+
+def diagnose(
+    f: Function,
+    arrays: Sequence[np.ndarray],
+    k: int,
+    i: int,
+    o: int,
+    analytic: np.ndarray,
+    numeric: np.ndarray,
+    step: float,
+    atol: float,
+    rtol: float,
+) -> Finding | None:
+    """The finding for output `o` and element `i` of array `k`; None if closer differences agree after all."""
+    a, n = float(analytic[o, i]), float(numeric[o, i])
+    x = float(arrays[k].reshape(-1)[i])
+    h = differences.step_for(x, step)
+    values = {"analytic": a, "numeric": n}
+
+    around = [f(differences.moved(arrays, k, i, d))[o] for d in (-h, 0.0, h)]
+    if not np.all(np.isfinite(around)) and not (np.isnan(around[1]) and np.isnan(a)):
+        sides = [side for side, v in zip(("below", "at", "above"), around) if not np.isfinite(v)]
+        return Finding(
+            "domain",
+            f"the function is not finite {' and '.join(sides)} {x:.6g}: it leaves its domain here",
+            **values,
+        )
+
+    slopes = [differences.one_sided(f, arrays, k, i, differences.step_for(x, step * s)) for s in SMALLER]
+    right, left = np.array([s[0][o] for s in slopes]), np.array([s[1][o] for s in slopes])
+    centre = (right + left) / 2
+    size = max(abs(a), abs(n), 1e-12)
+    # Rounding of the value grows as the step shrinks: differences below this say nothing.
+    blur = 8 * np.finfo(np.float64).eps * max(abs(float(around[1])), 1e-12) / (h * np.array(SMALLER))
+    close = np.abs(centre - a) <= atol + blur + rtol * np.abs(centre)
+    gaps = np.abs(right - left)
+    # On a smooth function the two slopes close up with the step; at a kink they stay apart.
+    if gaps[0] > 1e-3 * size and gaps[1] > 0.5 * gaps[0] and gaps[1] > 4 * blur[1]:
+        between = min(left[1], right[1]) - atol <= a <= max(left[1], right[1]) + atol
+        side = "lies between them, as a subgradient does" if between else "lies outside of them"
+        return Finding(
+            "kink",
+            f"the slope is {left[1]:.6g} on the left and {right[1]:.6g} on the right of {x:.6g}; the "
+            f"analytic value {side}. Move the input away from the kink.",
+            **values,
+        )
+    if close[1:].any():
+        if gaps[0] > 1e-3 * size and gaps[1] < 0.5 * gaps[0] - 4 * blur[1] and gaps[1] < 1e-3 * size:
+            return Finding(
+                "kink",
+                f"a kink lies within the step {h:.2g} of {x:.6g}; with a smaller step both agree",
+                **values,
+            )
+        return Finding(
+            "step",
+            f"with a smaller step than {h:.2g} both agree: the function bends too much for it",
+            **values,
+        )
+    wide = differences.one_sided(f, arrays, k, i, differences.step_for(x, step * 100))
+    wider = float(wide[0][o] + wide[1][o]) / 2
+    if abs(wider - a) <= atol + rtol * abs(wider) and abs(wider - n) > abs(wider - a):
+        return Finding(
+            "step",
+            f"with a step above {h:.2g} both agree: rounding (cancellation) blurs the difference",
+            **values,
+        )
+    return Finding("fault", _fault(a, n, analytic, numeric), **values)
+
+
+def _fault(a: float, n: float, analytic: np.ndarray, numeric: np.ndarray) -> str:
+    if np.isnan(a):
+        return "the analytic gradient is nan where the function is smooth"
+    if a == 0:
+        return "the analytic gradient is 0: is a term missing, or the graph cut by detach, no_grad or NumPy?"
+    usable = np.abs(numeric) > 1e-8
+    ratios = analytic[usable] / numeric[usable]
+    if ratios.size and np.all(np.abs(ratios - ratios[0]) < 1e-4 * abs(ratios[0])):
+        ratio = float(ratios[0])
+        for known, words in RATIOS.items():
+            if abs(ratio - known) < 1e-4:
+                return f"the analytic gradient is wrong: {words}, everywhere"
+        return f"the analytic gradient is wrong: {ratio:.6g} times what it should be, everywhere"
+    return "the analytic gradient is wrong"

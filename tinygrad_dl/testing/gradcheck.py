@@ -1,0 +1,287 @@
+"""gradcheck: the gradient that backward gives, held against central differences, with a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import autograd
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.testing import differences
+from tinygrad_dl.testing.diagnosis import diagnose
+from tinygrad_dl.testing.report import Finding, GradcheckError, Report
+
+
+class Problem:
+    """A function and its inputs in the form that a check works on: arrays in, one flat float64 array out."""
+
+    def __init__(
+        self, f: Callable[..., Any], inputs: Sequence[Any], backward: Callable[..., Any] | None
+    ) -> None:
+        self.f, self.backward = f, backward
+        self.given = list(inputs)
+        self.tensors = [isinstance(x, Tensor) for x in inputs] if backward is None else [False] * len(inputs)
+        self.data = [x.detach().numpy() if isinstance(x, Tensor) else x for x in inputs]
+        marked = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        self.places = [
+            k
+            for k, (x, d) in enumerate(zip(inputs, self.data))
+            if isinstance(d, (np.ndarray, np.floating))
+            and d.dtype.kind == "f"
+            and (not marked or (isinstance(x, Tensor) and x.requires_grad))
+        ]
+        self.arrays = [np.asarray(self.data[k]) for k in self.places]
+        self.names = [getattr(self.given[k], "name", None) or f"input {k}" for k in self.places]
+
+    def arguments(self, arrays: Sequence[np.ndarray], requires_grad: bool) -> tuple[list[Any], list[Tensor]]:
+        """The arguments of a call, with the checked inputs replaced, and those inputs."""
+        values = list(self.data if self.backward is not None else self.given)
+        chosen: list[Any] = []
+        for k, array in zip(self.places, arrays):
+            if self.backward is None:
+                values[k] = Tensor(
+                    array, requires_grad=requires_grad, name=getattr(self.given[k], "name", None)
+                )
+            else:
+                values[k] = array
+            chosen.append(values[k])
+        return values, chosen
+
+    def outputs(self, values: Sequence[Any]) -> list[Any]:
+        """The floating results of a call, as a list."""
+        result = self.f(*values)
+        several = list(result) if isinstance(result, (tuple, list)) else [result]
+        kept = [r for r in several if np.asarray(_plain(r)).dtype.kind == "f"]
+        if not kept:
+            raise DTypeError("gradcheck: the function returns nothing floating to differentiate")
+        return kept
+
+    def value(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """All results at the given inputs, one after the other, as one flat array."""
+        values, _ = self.arguments(arrays, requires_grad=False)
+        return np.concatenate([np.asarray(_plain(r), np.float64).reshape(-1) for r in self.outputs(values)])
+
+
+def _plain(x: Any) -> Any:
+    return x.detach().numpy() if isinstance(x, Tensor) else x
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    backward: Callable[..., Any] | None = None,
+    order: int = 1,
+    fast: bool = False,
+    step: float = differences.STEP,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+    float32: bool = False,
+    seed: int = 0,
+    raise_exception: bool = True,
+) -> Report:
+    """Compare the gradient of `f` with central differences, and say where and why they disagree.
+
+    |analytic - numeric| <= atol + rtol * |numeric|, for every pair of an input element and an output element;
+    with `fast`, for one random projection an input. `inputs`: a Tensor, an array, or a sequence of them, in
+    float64; those that require grad are checked, or all floating ones. `backward(g, *inputs)`: the gradient
+    of a plain NumPy `f`. Raises GradcheckError with the report, unless `raise_exception=False`.
+    >>> bool(gradcheck(lambda x: (x * x).sum(), np.array([1.0, 2.0])))
+    True
+    """
+    if order > 1:
+        options: dict[str, Any] = {"fast": fast, "step": step, "atol": atol, "rtol": rtol, "float32": float32}
+        options |= {"seed": seed, "raise_exception": raise_exception}
+        return _higher(f, inputs, order, backward, options)
+    if order < 1:
+        raise ValueRangeError(f"gradcheck: order counts from 1; {order} came")
+    several = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    problem = Problem(f, several, backward)
+    if not problem.places:
+        raise DTypeError("gradcheck: none of the inputs is floating, so there is no gradient to check")
+    for name, array in zip(problem.names, problem.arrays):
+        if array.dtype != np.float64 and not float32:
+            raise DTypeError(
+                f"gradcheck: {name} is {array.dtype}: differences in it are too coarse to tell a right "
+                "gradient from a wrong one. Pass float64, or float32=True with fitting tolerances, "
+                "such as atol=1e-2, step=1e-2."
+            )
+    report = Report()
+    rng = np.random.default_rng(seed)
+    before = [a.copy() for a in problem.arrays]
+    here = problem.value(before)
+    for name, array, handed in zip(problem.names, problem.arrays, before):
+        if not np.array_equal(array, handed, equal_nan=True):
+            message = "the function writes into this input"
+            report.findings.append(Finding("input modified", message, input=name))
+    again = problem.value([a.copy() for a in problem.arrays])
+    if not np.array_equal(here, again, equal_nan=True):
+        message = "two calls with the same inputs differ (dropout, or another random draw?): fix the seed"
+        report.findings.append(Finding("nondeterministic", message))
+    if not report.findings:
+        (_check_projections if fast else _check_all)(problem, report, here, rng, step, atol, rtol)
+    if report.findings and raise_exception:
+        raise GradcheckError(report)
+    return report
+
+
+def gradgradcheck(f: Callable[..., Any], inputs: Any, **options: Any) -> Report:
+    """Compare second derivatives with central differences of the gradient; options as for gradcheck.
+
+    >>> bool(gradgradcheck(lambda x: (x * x * x).sum(), np.array([1.0, 2.0])))
+    True
+    """
+    return gradcheck(f, inputs, order=2, **options)
+
+
+def _analytic(problem: Problem, seeds: Sequence[np.ndarray], report: Report) -> list[list[np.ndarray]]:
+    """For each seed, a flat gradient of all outputs, the gradient of each checked input."""
+    values, chosen = problem.arguments([a.copy() for a in problem.arrays], requires_grad=True)
+    outputs = problem.outputs(values)
+    cuts = np.cumsum([0] + [int(np.asarray(_plain(o)).size) for o in outputs])
+    rows = []
+    for seed in seeds:
+        parts = [
+            seed[a:b].reshape(np.shape(_plain(o))).astype(_plain(o).dtype)
+            for a, b, o in zip(cuts, cuts[1:], outputs)
+        ]
+        if problem.backward is not None:
+            gradients = problem.backward(parts[0] if len(parts) == 1 else tuple(parts), *values)
+            gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
+            if len(gradients) != len(chosen):
+                raise ShapeError(
+                    f"gradcheck: backward gave {len(gradients)} gradients for {len(chosen)} inputs"
+                )
+        else:
+            live = [(o, p) for o, p in zip(outputs, parts) if o.requires_grad]
+            gradients = (
+                autograd.grad(
+                    [o for o, _ in live], chosen, [asarray(p) for _, p in live], True, allow_unused=True
+                )
+                if live
+                else [None] * len(chosen)
+            )
+        row = []
+        for name, g, array in zip(problem.names, gradients, problem.arrays):
+            g = np.zeros_like(array) if g is None else np.asarray(_plain(g))
+            if g.shape != array.shape or g.dtype != array.dtype:
+                kind = "shape" if g.shape != array.shape else "dtype"
+                want, came = getattr(array, kind), getattr(g, kind)
+                report.findings.append(
+                    Finding(kind, f"the gradient has {kind} {came}; the input has {want}", input=name)
+                )
+                g = np.broadcast_to(g, array.shape) if g.size == 1 else np.resize(g, array.shape)
+            row.append(g.astype(np.float64))
+        rows.append(row)
+        if report.findings:
+            break
+    return rows
+
+
+def _check_all(
+    problem: Problem, report: Report, here: np.ndarray, rng: Any, step: float, atol: float, rtol: float
+) -> None:
+    rows = _analytic(problem, list(np.eye(here.size)), report)
+    if report.findings:
+        report.disagreeing = report.checked = len(report.findings)
+        return
+    with np.errstate(all="ignore"):
+        for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
+            analytic = np.array([row[k].reshape(-1) for row in rows]).reshape(here.size, array.size)
+            numeric = np.array(list(differences.columns(problem.value, problem.arrays, k, step)))
+            numeric = numeric.reshape(array.size, here.size).T
+            report.errors[name] = differences.relative_error(analytic, numeric)
+            report.checked += analytic.size
+            # The value itself is rounded: what that alone does to a difference is no disagreement.
+            noise = 8 * np.finfo(np.float64).eps * np.max(np.abs(here), initial=0.0) / step
+            bad = ~(np.abs(analytic - numeric) <= atol + noise + rtol * np.abs(numeric))
+            bad &= ~(np.isnan(analytic) & np.isnan(numeric))
+            where = np.argwhere(bad)
+            report.disagreeing += len(where)
+            size = np.abs(analytic - numeric)[bad] if len(where) else np.empty(0)
+            worst = where[np.argsort(-np.nan_to_num(size, nan=np.inf), kind="stable")][: report.limit]
+            for o, i in worst:
+                found = diagnose(
+                    problem.value, problem.arrays, k, int(i), int(o), analytic, numeric, step, atol, rtol
+                )
+                if found is not None:
+                    found.input, found.element = name, _place(int(i), array.shape)
+                    found.output = (int(o),) if here.size > 1 else ()
+                    report.findings.append(found)
+                else:
+                    report.disagreeing -= 1
+
+
+def _place(i: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.unravel_index(i, shape)) if shape else ()
+
+
+def _check_projections(
+    problem: Problem, report: Report, here: np.ndarray, rng: Any, step: float, atol: float, rtol: float
+) -> None:
+    u = rng.standard_normal(here.size)
+    rows = _analytic(problem, [u], report)
+    if report.findings:
+        report.disagreeing = report.checked = len(report.findings)
+        return
+    with np.errstate(all="ignore"):
+        for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
+            v = rng.standard_normal(array.shape)
+            analytic = float(np.sum(rows[0][k] * v))
+            numeric = float(u @ differences.along(problem.value, problem.arrays, k, v, step))
+            report.errors[name] = differences.relative_error(analytic, numeric)
+            report.checked += 1
+            scale = float(np.abs(u) @ np.abs(here)) if here.size else 0.0
+            noise = 8 * np.finfo(np.float64).eps * scale / step
+            if not abs(analytic - numeric) <= atol * max(1, array.size) ** 0.5 + noise + rtol * abs(numeric):
+                # Which element it is needs the differences one by one.
+                full = Report()
+                _check_all(problem, full, here, rng, step, atol, rtol)
+                report.findings += full.findings
+                report.disagreeing += 1
+                if full.findings:
+                    return
+
+
+def _higher(f: Callable[..., Any], inputs: Any, order: int, backward: Any, options: dict[str, Any]) -> Report:
+    """Check the order-th derivative: gradcheck of a random projection of the one below."""
+    if backward is not None:
+        raise ValueRangeError(
+            "gradcheck: a plain NumPy backward has first derivatives only; leave order at 1"
+        )
+    several = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    places = Problem(f, several, None).places
+
+    def gradient_of(function: Callable[..., Any], level: int) -> Callable[..., Any]:
+        def projected(*values: Any) -> Any:
+            chosen = [
+                values[k] if values[k].requires_grad else Tensor(values[k].data, requires_grad=True)
+                for k in places
+            ]
+            arguments = list(values)
+            for k, tensor in zip(places, chosen):
+                arguments[k] = tensor
+            result = function(*arguments)
+            outputs = [
+                r for r in (result if isinstance(result, (tuple, list)) else [result]) if r.requires_grad
+            ]
+            if not outputs:
+                return tuple(chosen_value * 0.0 for chosen_value in chosen)
+            rng = np.random.default_rng((options["seed"], level))
+            seeds = [asarray(rng.standard_normal(o.shape)) for o in outputs]
+            gradients = autograd.grad(outputs, chosen, seeds, create_graph=True, allow_unused=True)
+            return tuple(g if g is not None else c * 0.0 for g, c in zip(gradients, chosen))
+
+        return projected
+
+    for level in range(1, order):
+        f = gradient_of(f, level)
+    raise_exception = options.pop("raise_exception")
+    report = gradcheck(f, inputs, raise_exception=False, **options)
+    report.order = order
+    if report.findings and raise_exception:
+        raise GradcheckError(report)
+    return report

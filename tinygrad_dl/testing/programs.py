@@ -1,0 +1,153 @@
+"""Random differentiable programs: operations with sharing, broadcasting, views and assignments.
+
+A program is a list of short lines, so a failure shrinks to, and prints as, code that anyone can run.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import tinygrad_dl
+from tinygrad_dl.op import Domain
+from tinygrad_dl.tensor import Tensor
+
+# Operations that are smooth and finite on every value that a program can produce.
+SMOOTH = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
+PAIRS = ("+", "-", "*")
+
+
+class Program:
+    """A function of some arrays, as source text; calling it runs the text on Tensors or on arrays."""
+
+    def __init__(self, inputs: list[np.ndarray], lines: list[str]) -> None:
+        self.inputs, self.lines = inputs, lines
+
+    @property
+    def source(self) -> str:
+        """The code of the program, with its inputs, ready to run."""
+        names = [f"x{i}" for i in range(len(self.inputs))]
+        given = [f"{name} = np.array({value.tolist()!r})" for name, value in zip(names, self.inputs)]
+        body = "".join(f"    {line}\n" for line in self.lines)
+        return (
+            "import numpy as np\nimport tinygrad_dl as tg\n\n\n"
+            f"def program({', '.join(names)}):\n{body}\n\n" + "\n".join(given)
+        )
+
+    def __call__(self, *inputs: Any) -> Any:
+        body = "".join(f"    {line}\n" for line in self.lines)
+        space: dict[str, Any] = {"np": np, "tg": tinygrad_dl}
+        exec(f"def program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", space)
+        return space["program"](*inputs)
+
+    def __repr__(self) -> str:
+        return f"Program:\n{self.source}"
+
+
+@st.composite
+def programs(draw: Any, max_inputs: int = 3, max_lines: int = 8, assignments: bool = True) -> Program:
+    """Random programs of one to `max_inputs` inputs and up to `max_lines` lines that end in one number.
+
+    >>> from hypothesis import find
+    >>> find(programs(), lambda p: True).lines
+    ['return (x0 * 1.0).sum()']
+    """
+    from tinygrad_dl.testing.strategies import arrays, broadcastable_shapes
+
+    count = draw(st.integers(1, max_inputs))
+    shapes = draw(
+        broadcastable_shapes(count, max_dims=2, max_side=3).filter(lambda s: all(0 not in x for x in s))
+    )
+    inputs = [draw(arrays(shape=shape, domain=Domain(-1, 1))) for shape in shapes]
+    known = [(f"x{i}", shape) for i, shape in enumerate(shapes)]
+    values = dict(zip((name for name, _ in known), inputs))
+    lines: list[str] = []
+    while len(lines) < max_lines:
+        name = f"v{len(lines)}"
+        line = draw(_step(known, name, assignments))
+        if line is None:
+            break
+        space = {"np": np, "tg": tinygrad_dl, **{n: Tensor(v) for n, v in values.items()}}
+        exec(line, space)
+        result = space[name]
+        if result.size == 0 or result.size > 64 or not np.all(np.abs(result.data) < 50):
+            continue
+        lines.append(line)
+        known.append((name, result.shape))
+        values[name] = result.data
+    ends = [name for name, _ in known if not any(_uses(line, name) for line in lines)] or [known[-1][0]]
+    total = " + ".join(f"({name} * {draw(st.sampled_from((1.0, -0.5, 2.0)))}).sum()" for name in ends)
+    return Program(inputs, [*lines, f"return {total}"])
+
+
+def _uses(line: str, name: str) -> bool:
+    import re
+
+    return re.search(rf"\b{name}\b", line.split("=", 1)[1]) is not None
+
+
+@st.composite
+def _step(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str | None:
+    # Whether there is another line is decided line by line: so each can be taken out when a failure shrinks.
+    return draw(_line(known, name, assignments)) if draw(st.integers(0, 5)) else None
+
+
+@st.composite
+def _line(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str:
+    x, shape = draw(st.sampled_from(known))
+    kinds = ["unary", "pair", "reduce", "view"]
+    if shape:
+        kinds += ["index", "matmul"] + (["assign"] if assignments else [])
+    kind = draw(st.sampled_from(kinds))
+    if kind == "unary":
+        return f"{name} = tg.{draw(st.sampled_from(SMOOTH))}({x})"
+    if kind == "pair":
+        fitting = [n for n, s in known if _broadcast(s, shape)]
+        return f"{name} = {x} {draw(st.sampled_from(PAIRS))} {draw(st.sampled_from(fitting))}"
+    if kind == "reduce":
+        axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1))) if shape else None
+        keep = draw(st.booleans())
+        return f"{name} = tg.{draw(st.sampled_from(('sum', 'mean')))}({x}, axis={axis}, keepdims={keep})"
+    if kind == "view":
+        size = builtins.max(1, int(np.prod(shape)))
+        forms = [f"tg.reshape({x}, ({size},))", f"tg.permute_dims({x}, {tuple(range(len(shape)))[::-1]})"]
+        forms += [f"tg.broadcast_to({x}, {(2, *shape)})", f"tg.expand_dims({x}, 0)"]
+        return f"{name} = {draw(st.sampled_from(forms))}"
+    if kind == "index":
+        n = shape[0]
+        forms = [
+            f"{x}[{n - 1}]",
+            f"{x}[::-1]",
+            f"{x}[np.array([0, {n - 1}, 0])]",
+            f"{x}[..., None]",
+            f"{x}[:1]",
+        ]
+        return f"{name} = {draw(st.sampled_from(forms))}"
+    if kind == "matmul":
+        fitting = [
+            n for n, s in known if s and (s[-2] if len(s) > 1 else s[-1]) == shape[-1] and _stack(shape, s)
+        ]
+        return f"{name} = {x} @ {draw(st.sampled_from(fitting))}" if fitting else f"{name} = {x} * {x}"
+    small = [n for n, s in known if _broadcast_into(s, shape[1:])]
+    value = draw(st.sampled_from([*small, "0.5"]))
+    at = draw(st.sampled_from(("0", "-1", ":1")))
+    return f"{name} = {x} * 1.0; {name}[{at}] = {value}"
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    try:
+        np.broadcast_shapes(a, b)
+    except ValueError:
+        return False
+    return True
+
+
+def _broadcast_into(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return _broadcast(a, b) and np.broadcast_shapes(a, b) == b
+
+
+def _stack(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return _broadcast(a[:-2], b[:-2]) if len(a) > 2 and len(b) > 2 else True

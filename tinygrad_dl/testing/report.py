@@ -1,0 +1,122 @@
+"""What a gradient check found: an object, a text for terminals, HTML for notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from tinygrad_dl.errors import TinygradError
+
+# The courses' reading of |a - n| / (|a| + |n|).
+GREAT, WORRYING = 2e-7, 1e-5
+
+
+class GradcheckError(TinygradError, AssertionError):
+    """A gradient does not agree with differences; `report` says where and why."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+class Finding:
+    """One disagreement: where, both values, and the diagnosis.
+
+    `kind` is one of kink, step, domain, nondeterministic, input modified, shape, dtype, fault.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        input: str = "",
+        element: tuple[int, ...] | None = None,
+        output: tuple[int, ...] | None = None,
+        analytic: float = float("nan"),
+        numeric: float = float("nan"),
+    ) -> None:
+        self.kind, self.message, self.input, self.element, self.output = kind, message, input, element, output
+        self.analytic, self.numeric = analytic, numeric
+
+    @property
+    def absolute_error(self) -> float:
+        """|analytic - numeric|."""
+        return abs(self.analytic - self.numeric)
+
+    @property
+    def relative_error(self) -> float:
+        """|analytic - numeric| / max(|analytic|, |numeric|)."""
+        larger = max(abs(self.analytic), abs(self.numeric))
+        return self.absolute_error / larger if larger else 0.0
+
+    def __str__(self) -> str:
+        where = self.input
+        if self.element is not None:
+            where += f"[{', '.join(map(str, self.element))}]" if self.element else ""
+        if self.output:
+            where += f", output[{', '.join(map(str, self.output))}]"
+        text = f"{where}: " if where else ""
+        if self.element is not None:
+            text += f"analytic {self.analytic:.9g}, numeric {self.numeric:.9g} "
+            text += f"(off by {self.absolute_error:.2g}, relative {self.relative_error:.2g}): "
+        return f"{text}{self.kind}: {self.message}"
+
+
+class Report:
+    """The outcome of a gradient check; true if it passed.
+
+    `findings` (the worst first), `errors` (input name -> the courses' metric), `checked` (numbers compared).
+    """
+
+    def __init__(self, order: int = 1, limit: int = 8) -> None:
+        self.order, self.limit = order, limit
+        self.findings: list[Finding] = []
+        self.errors: dict[str, float] = {}
+        self.checked = 0
+        self.disagreeing = 0
+
+    def __bool__(self) -> bool:
+        return not self.findings
+
+    def reading(self) -> str:
+        """The courses' words for the largest relative error."""
+        worst = max(self.errors.values(), default=0.0)
+        if worst <= GREAT:
+            return f"{worst:.2g}, at most 2e-7: right"
+        if worst <= WORRYING:
+            return f"{worst:.2g}, between 2e-7 and 1e-5: look again"
+        return f"{worst:.2g}, above 1e-5: probably wrong"
+
+    def __str__(self) -> str:
+        what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
+        if self:
+            agrees = f"the {what} agrees in {self.checked} numbers"
+            return f"gradcheck passed: {agrees} (relative error {self.reading()})"
+        lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
+        lines += [
+            f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
+            for name, error in list(self.errors.items())[: self.limit]
+        ]
+        lines += [f"  {finding}" for finding in self.findings[: self.limit]]
+        if len(self.findings) > self.limit:
+            lines.append(f"  and {len(self.findings) - self.limit} more")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        if self:
+            return f"<p>✓ {escape(str(self))}</p>"
+        head, *_ = str(self).splitlines()
+        rows: list[list[Any]] = [
+            [f.input, f.element, f.output, f"{f.analytic:.6g}", f"{f.numeric:.6g}", f.kind, f.message]
+            for f in self.findings[: self.limit]
+        ]
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{escape(str(c))[:400]}</td>" for c in row) + "</tr>" for row in rows
+        )
+        names = "".join(
+            f"<th>{n}</th>" for n in ("input", "element", "output", "analytic", "numeric", "kind", "why")
+        )
+        return f"<p>✗ {escape(head)}</p><table><tr>{names}</tr>{cells}</table>"
