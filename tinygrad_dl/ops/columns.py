@@ -1,0 +1,230 @@
+"""The products behind convolution, on arrays with any number of axes of space.
+
+Windows are copied side by side (im2col), for a block of examples that fits the cache and in the order that
+their channels allow, and multiplied with the weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.ops.window import (
+    Pairs,
+    channels_first,
+    channels_last,
+    cropped,
+    empty_channels_last,
+    inner,
+    offsets_of,
+    pad_pairs,
+    padded_sizes,
+    per_axis,
+    scratch,
+    window_counts,
+    windows_at,
+)
+
+# Elements of a column matrix that is built and multiplied at a time, as measured: smaller ones give small
+# products, larger ones leave the cache.
+BLOCK = 2**20
+# Below this many elements side by side (channels times the last kernel size), planes are copied, not rows.
+SHORT_RUN = 16
+# Below this many channels the gradient is added up plane by plane.
+FEW_CHANNELS = 8
+
+
+class Frame:
+    """The geometry of one convolution: sizes of space, kernel, stride, padding, dilation, windows."""
+
+    __slots__ = ("sizes", "kernel", "stride", "pads", "dilation", "counts")
+
+    def __init__(self, name: str, sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
+        n = len(kernel)
+        self.sizes, self.kernel = tuple(sizes), tuple(kernel)
+        self.stride, self.dilation = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
+        self.pads: Pairs = pad_pairs(padding, self.kernel, self.stride, self.dilation)
+        self.counts = window_counts(name, self.sizes, self.kernel, self.stride, self.pads, self.dilation)
+
+    def at(self, offset: tuple[int, ...]) -> tuple[slice, ...]:
+        return windows_at(offset, self.counts, self.stride, self.dilation)
+
+    def mirrored(self) -> Frame:
+        """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
+        other = object.__new__(Frame)
+        other.sizes, other.kernel, other.counts = self.counts, self.kernel, self.sizes
+        other.stride, other.dilation = self.stride, self.dilation
+        reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
+        other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
+        return other
+
+
+def _blocks(n: int, elements: int) -> Iterator[tuple[int, int]]:
+    step = max(1, min(n, BLOCK // max(1, elements)))
+    return ((start, min(start + step, n)) for start in range(0, n, step))
+
+
+def _in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
+    """x padded, in one memory order or the other; x itself where it is so already."""
+    n, c, *sizes = x.shape
+    if not any(lo or hi for lo, hi in pads):
+        view = channels_last(x) if last else x
+        if view.flags.c_contiguous:
+            return view
+    grown = padded_sizes(tuple(sizes), pads)
+    out = scratch("padded", (n, *grown, c) if last else (n, c, *grown), x.dtype)
+    there, taken = inner(tuple(sizes), pads)
+    out.fill(0)
+    source = x[(slice(None), slice(None), *taken)]
+    if last:
+        out[(slice(None), *there)] = channels_last(source)
+    else:
+        out[(slice(None), slice(None), *there)] = source
+    return out
+
+
+def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Block by block of examples: start, stop, and the matrix (windows, kernel places * channels)."""
+    n, c = x.shape[:2]
+    k = prod(f.kernel)
+    by_plane = c * f.kernel[-1] < SHORT_RUN and k > 1
+    for start, stop in _blocks(n, prod(f.counts) * k * c):
+        m = stop - start
+        xp = _in_scratch(x[start:stop], f.pads, last=not by_plane)
+        if by_plane:
+            planes = scratch("columns", (*f.kernel, c, m, *f.counts), x.dtype)
+            view = xp.swapaxes(0, 1)
+            for offset in offsets_of(f.kernel):
+                planes[offset] = view[(..., *f.at(offset))]
+            yield start, stop, planes.reshape(k * c, m * prod(f.counts)).T
+            continue
+        if k == 1:
+            seen = xp[(slice(None), *f.at((0,) * len(f.kernel)))]
+            if seen.flags.c_contiguous:
+                yield start, stop, seen.reshape(m * prod(f.counts), c)
+                continue
+        else:
+            b, *space, e = xp.strides
+            strides = (
+                b,
+                *(a * s for a, s in zip(space, f.stride)),
+                *(a * d for a, d in zip(space, f.dilation)),
+                e,
+            )
+            seen = np.ndarray((m, *f.counts, *f.kernel, c), x.dtype, xp, 0, strides)
+        rows = scratch("columns", (m, *f.counts, *f.kernel, c), x.dtype)
+        np.copyto(rows.reshape(seen.shape), seen)
+        yield start, stop, rows.reshape(m * prod(f.counts), k * c)
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(N, C, *S) as the matrix (places, C); a copy unless it lies channels last."""
+    return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
+
+
+def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
+    matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
+    last = channels_last(out)
+    for start, stop, columns in _columns(x, f):
+        np.matmul(columns, matrix, out=last[start:stop].reshape(-1, w.shape[0]))
+    return out
+
+
+def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    """What conv's input receives: y carried back through the windows."""
+    outs, c = w.shape[:2]
+    if c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and outs <= 2 * c and set(f.stride) == {1}:
+        mirror = w[(slice(None), slice(None), *(slice(None, None, -1),) * len(f.kernel))].swapaxes(0, 1)
+        return correlate(y, mirror, f.mirrored())
+    n, dtype = y.shape[0], np.result_type(y, w)
+    grown = padded_sizes(f.sizes, f.pads)
+    by_plane = c < FEW_CHANNELS
+    k = prod(f.kernel)
+    if by_plane:
+        out = np.zeros((n, c, *grown), dtype)
+        matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, outs)
+    else:
+        out = np.zeros((n, *grown, c), dtype)
+        matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 0, 1)).reshape(k, outs, c)
+    for start, stop in _blocks(n, prod(f.counts) * c * (k if by_plane else 2)):
+        m = stop - start
+        rows = _rows(y[start:stop])
+        if by_plane:
+            planes = scratch("columns", (k * c, rows.shape[0]), dtype)
+            np.matmul(matrix, rows.T, out=planes)
+            planes = planes.reshape(*f.kernel, c, m, *f.counts)
+            for offset in offsets_of(f.kernel):
+                target = out[(slice(start, stop), slice(None), *f.at(offset))].swapaxes(0, 1)
+                target += planes[offset]
+            continue
+        part = scratch("columns", (rows.shape[0], c), dtype)
+        for i, offset in enumerate(offsets_of(f.kernel)):
+            np.matmul(rows, matrix[i], out=part)
+            target = out[(slice(start, stop), *f.at(offset))]
+            target += part.reshape(target.shape)
+    return cropped(out if by_plane else channels_first(out), f.pads)
+
+
+def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
+    """What conv's weight receives: every window times what its place of the result receives."""
+    c, outs = x.shape[1], y.shape[1]
+    total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
+    for start, stop, columns in _columns(x, f):
+        total += columns.T @ _rows(y[start:stop])
+    n = len(f.kernel)
+    return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))
+
+
+# One filter a channel (depthwise): products of shifted arrays; a matrix product would have one column
+
+
+def correlate_by_channel(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    outs, c = w.shape[0], x.shape[1]
+    out = empty_channels_last(x.shape[0], outs, f.counts, np.result_type(x, w))
+    last = channels_last(out)
+    for start, stop in _blocks(x.shape[0], 4 * prod(f.counts) * c):
+        xp = _in_scratch(x[start:stop], f.pads, last=True)
+        for m in range(outs // c):
+            sum_, part = (scratch(use, (stop - start, *f.counts, c), out.dtype) for use in ("sum", "part"))
+            sum_.fill(0)
+            for offset in offsets_of(f.kernel):
+                np.multiply(
+                    xp[(slice(None), *f.at(offset))], w[(slice(m, None, outs // c), 0, *offset)], out=part
+                )
+                np.add(sum_, part, out=sum_)
+            last[start:stop, ..., m :: outs // c] = sum_
+    return out
+
+
+def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndarray:
+    each = w.shape[0] // c
+    out = np.zeros((y.shape[0], *padded_sizes(f.sizes, f.pads), c), np.result_type(y, w))
+    last = channels_last(y)
+    for start, stop in _blocks(y.shape[0], 4 * prod(f.counts) * c):
+        part = scratch("part", (stop - start, *f.counts, c), out.dtype)
+        for m in range(each):
+            for offset in offsets_of(f.kernel):
+                np.multiply(last[start:stop, ..., m::each], w[(slice(m, None, each), 0, *offset)], out=part)
+                target = out[(slice(start, stop), *f.at(offset))]
+                target += part
+    return cropped(channels_first(out), f.pads)
+
+
+def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
+    outs, c = y.shape[1], x.shape[1]
+    each = outs // c
+    total = np.zeros((outs, 1, *f.kernel), np.result_type(x, y))
+    last = channels_last(y)
+    for start, stop in _blocks(x.shape[0], 4 * prod(f.counts) * c):
+        xp = _in_scratch(x[start:stop], f.pads, last=True)
+        part = scratch("part", (stop - start, *f.counts, c), total.dtype)
+        ones = np.ones(part.size // c, total.dtype)
+        for m in range(each):
+            for offset in offsets_of(f.kernel):
+                np.multiply(xp[(slice(None), *f.at(offset))], last[start:stop, ..., m::each], out=part)
+                total[(slice(m, None, each), 0, *offset)] += ones @ part.reshape(-1, c)
+    return total

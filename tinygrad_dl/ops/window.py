@@ -1,0 +1,258 @@
+"""Windows that slide over the axes of space: how many there are, and copies in which they lie side by side.
+
+Arrays are (N, C, *S): examples, channels, then n axes of space; all code here is for any n. Results often lie
+in memory channels last (their strides say so): a matrix product over all places then needs no copy.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, op
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def per_axis(value: Any, n: int, name: str, least: int = 1) -> tuple[int, ...]:
+    """An int for every one of n axes, or n ints, as a tuple."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        values = (int(value),) * n
+    else:
+        values = tuple(int(v) for v in value)
+        if len(values) == 1:
+            values = values * n
+    if len(values) != n:
+        raise ShapeError(f"{name}={value!r}: an int or {n} ints are needed, one for each axis of space")
+    if any(v < least for v in values):
+        raise ValueRangeError(f"{name}={value!r}: at least {least} is needed")
+    return values
+
+
+def pad_pairs(
+    padding: Any, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Pairs:
+    """What is added in front of and behind each axis: from an int, ints, pairs, "valid" or "same"."""
+    n = len(kernel)
+    if isinstance(padding, str):
+        if padding == "valid":
+            return ((0, 0),) * n
+        if padding != "same":
+            raise ValueRangeError(f"padding={padding!r}: an int, a tuple, 'same' or 'valid' is needed")
+        if any(s != 1 for s in stride):
+            raise ValueRangeError(
+                f"padding='same' keeps the sizes, so it needs stride=1; stride={stride} came"
+            )
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    if not isinstance(padding, (int, np.integer)) and any(isinstance(p, (tuple, list)) for p in padding):
+        pairs = tuple((int(lo), int(hi)) for lo, hi in padding)
+        if len(pairs) != n:
+            raise ShapeError(f"padding={padding!r}: {n} pairs are needed, one for each axis of space")
+        return pairs
+    return tuple((p, p) for p in per_axis(padding, n, "padding", 0))
+
+
+def window_counts(
+    name: str,
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pads: Pairs,
+    dilation: tuple[int, ...],
+    ceil_mode: bool = False,
+) -> tuple[int, ...]:
+    """How many windows fit along each axis; with `ceil_mode` also one that begins inside and ends outside."""
+    counts = []
+    for axis, (size, k, s, (lo, hi), d) in enumerate(zip(sizes, kernel, stride, pads, dilation)):
+        room = size + lo + hi - (d * (k - 1) + 1)
+        if room < 0:
+            reach = f"{k}" if d == 1 else f"{k} with dilation {d}, spanning {d * (k - 1) + 1},"
+            raise ShapeError(
+                f"{name}: a kernel of {reach} does not fit axis {axis + 2} of size {size} with padding "
+                f"({lo}, {hi}). Use a smaller kernel, more padding or larger inputs."
+            )
+        count = room // s + 1
+        if ceil_mode and room % s and count * s < size + lo:
+            count += 1
+        counts.append(count)
+    return tuple(counts)
+
+
+def check_space(name: str, x: Any, n: int) -> None:
+    """Raise unless x is (N, C, *S) with n axes of space."""
+    if x.ndim != n + 2:
+        raise ShapeError(
+            f"{name}: x must be (N, C, {', '.join('DHW'[-n:] if n < 4 else '*S')}); {x.shape} came"
+        )
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.arrays: dict[Any, np.ndarray] = {}
+
+
+_scratch = _Scratch()
+KEPT_ELEMENTS = 2**22
+
+
+def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An undefined array, the same memory at each call for a use: fresh pages cost more than copying."""
+    size = prod(shape)
+    held = _scratch.arrays.get((use, dtype))
+    if held is None or held.size < size:
+        held = np.empty(size, dtype)
+        if size <= KEPT_ELEMENTS:
+            _scratch.arrays[use, dtype] = held
+    return held[:size].reshape(shape)
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """(N, C, *S) seen as (N, *S, C)."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """(N, *S, C) seen as (N, C, *S)."""
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An undefined (N, C, *S) array that lies channels last in memory."""
+    return channels_first(np.empty((n, *sizes, channels), dtype))
+
+
+def inner(sizes: tuple[int, ...], pads: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where the values stand in the padded axes, and which of them do: a negative padding cuts."""
+    there = tuple(
+        slice(max(lo, 0), max(lo, 0) + s + min(lo, 0) + min(hi, 0)) for s, (lo, hi) in zip(sizes, pads)
+    )
+    taken = tuple(slice(max(-lo, 0), s + min(hi, 0)) for s, (lo, hi) in zip(sizes, pads))
+    return there, taken
+
+
+def padded_sizes(sizes: tuple[int, ...], pads: Pairs) -> tuple[int, ...]:
+    """The sizes of space with the padding on both sides."""
+    return tuple(s + lo + hi for s, (lo, hi) in zip(sizes, pads))
+
+
+def padded(x: np.ndarray, pads: Pairs, value: Any = 0) -> np.ndarray:
+    """(N, C, *S) with a constant around space, in the memory order of x; x itself without padding."""
+    if not any(lo or hi for lo, hi in pads):
+        return x
+    n, c, *sizes = x.shape
+    there, taken = inner(tuple(sizes), pads)
+    grown = padded_sizes(tuple(sizes), pads)
+    last = lies_channels_last(x)
+    out = empty_channels_last(n, c, grown, x.dtype) if last else np.empty((n, c, *grown), x.dtype)
+    out.fill(value)
+    out[(slice(None), slice(None), *there)] = x[(slice(None), slice(None), *taken)]
+    return out
+
+
+def cropped(x: np.ndarray, pads: Pairs) -> np.ndarray:
+    """What `padded` was given, from what it returned (a view, where nothing was cut)."""
+    if any(lo < 0 or hi < 0 for lo, hi in pads):
+        return padded(x, tuple((-lo, -hi) for lo, hi in pads))
+    return x[(slice(None), slice(None), *(slice(lo, s - hi) for s, (lo, hi) in zip(x.shape[2:], pads)))]
+
+
+def lies_channels_last(x: np.ndarray) -> bool:
+    """Whether (N, C, *S) lies as (N, *S, C) in memory, and not channels first."""
+    return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
+
+
+def windows_at(
+    offset: tuple[int, ...], counts: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """The slices of padded space that hold, for every window, its element at an offset of the kernel."""
+    return tuple(
+        slice(o * d, o * d + (c - 1) * s + 1, s) for o, c, s, d in zip(offset, counts, stride, dilation)
+    )
+
+
+def offsets_of(kernel: tuple[int, ...]) -> Any:
+    """The places inside a kernel, the last axis fastest."""
+    return product(*map(range, kernel))
+
+
+# im2col and col2im
+
+
+@op(
+    lambda g, x_shape, kernel, stride, padding, dilation: fold(
+        g, x_shape[2:], kernel, stride, padding, dilation
+    ),
+    cases=(
+        Case((2, 3, 4, 5), kernel=2), Case((1, 2, 5), kernel=3, stride=2, padding=1, dilation=2),
+        Case((1, 1, 4, 3), kernel=(2, 3), stride=(2, 1), padding=(0, 1)), Case((1, 1, 2, 3, 2), kernel=2),
+    ),
+)  # fmt: skip
+def unfold(x: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+    """The windows that slide over space, each as a column (im2col).
+
+    out[n, (c, k), l] = padded x[n, c, place k of window l].   x (N, C, *S) -> (N, C*K, L), K places a window.
+    Raises ShapeError if the kernel does not fit.
+    >>> unfold(np.arange(4.0).reshape(1, 1, 4), 2)
+    array([[[0., 1., 2.],
+            [1., 2., 3.]]])
+    """
+    n = x.ndim - 2
+    if n < 1:
+        raise ShapeError(f"unfold: x must be (N, C, *S) with at least one axis of space; {x.shape} came")
+    kernel, stride, dilation = (
+        per_axis(kernel, n, "kernel"),
+        per_axis(stride, n, "stride"),
+        per_axis(dilation, n, "dilation"),
+    )
+    pads = pad_pairs(padding, kernel, stride, dilation)
+    counts = window_counts("unfold", x.shape[2:], kernel, stride, pads, dilation)
+    xp = padded(x, pads)
+    out = np.empty((*x.shape[:2], *kernel, *counts), x.dtype)
+    for offset in offsets_of(kernel):
+        out[(slice(None), slice(None), *offset)] = xp[(..., *windows_at(offset, counts, stride, dilation))]
+    return out.reshape(x.shape[0], x.shape[1] * prod(kernel), prod(counts))
+
+
+@op(
+    lambda g, kernel, stride, padding, dilation: unfold(g, kernel, stride, padding, dilation),
+    cases=(
+        Case((2, 8, 6), size=(3, 4), kernel=2), Case((1, 6, 1), size=(5,), kernel=3, stride=2, dilation=2),
+        Case((1, 6, 3), size=(4, 3), kernel=(2, 3), stride=(2, 1), padding=(1, 0)),
+    ),
+)  # fmt: skip
+def fold(x: Any, size: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+    """Columns added up where their windows lie (col2im): the counterpart of unfold.
+
+    out[n, c, s] = sum over the windows l and places k that meet s of x[n, (c, k), l].
+    x (N, C*K, L) -> (N, C, *size).   Raises ShapeError if K or L do not belong to `size`.
+    >>> fold(np.ones((1, 2, 3)), (4,), 2)
+    array([[[1., 2., 2., 1.]]])
+    """
+    size = tuple(size)
+    n = len(size)
+    kernel, stride, dilation = (
+        per_axis(kernel, n, "kernel"),
+        per_axis(stride, n, "stride"),
+        per_axis(dilation, n, "dilation"),
+    )
+    pads = pad_pairs(padding, kernel, stride, dilation)
+    counts = window_counts("fold", size, kernel, stride, pads, dilation)
+    if x.ndim != 3 or x.shape[1] % prod(kernel) or x.shape[2] != prod(counts):
+        raise ShapeError(
+            f"fold: x must be (N, C*K, L) with K = {prod(kernel)} elements a window of kernel {kernel} and "
+            f"L = {prod(counts)} windows {counts} in size {size}; {x.shape} came"
+        )
+    channels = x.shape[1] // prod(kernel)
+    columns = x.reshape(x.shape[0], channels, *kernel, *counts)
+    out = np.zeros((x.shape[0], channels, *padded_sizes(size, pads)), x.dtype)
+    for offset in offsets_of(kernel):
+        out[(..., *windows_at(offset, counts, stride, dilation))] += columns[
+            (slice(None), slice(None), *offset)
+        ]
+    return np.ascontiguousarray(cropped(out, pads))
