@@ -1,5 +1,7 @@
 """Exceptions: each says what was called, what came, what was needed and what to do."""
 
+from numpy.linalg import LinAlgError
+
 
 class TinygradError(Exception):
     """Base of every exception that this package raises on purpose."""
@@ -25,12 +27,20 @@ class AxisError(TinygradError, ValueError, IndexError):
     """An axis that the array does not have."""
 
 
+class MatrixError(TinygradError, LinAlgError):
+    """A matrix that the operation cannot work with: not square, singular, not positive definite. A ValueError too."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph is not in a state that allows the call."""
 
 
 class AnomalyError(TinygradError, RuntimeError):
     """A NaN, an infinity or a changed array, found by detect_anomaly."""
+
+
+class FileFormatError(TinygradError, ValueError):
+    """A file that is damaged or of another kind."""
 
 
 class MissingExtraError(TinygradError, ImportError):

@@ -68,7 +68,7 @@ def test_the_array_of_a_parameter_is_changed_in_place() -> None:
     assert all(p.data is array for p, array in zip(params, arrays))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_step_keeps_the_dtype_even_if_the_rate_is_a_float64_of_numpy(dtype: str) -> None:
     for make in (SGD, Adam):
         params = parameters((2, 2), (3,), (PIECE + 1,), dtype=dtype)

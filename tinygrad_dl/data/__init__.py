@@ -1,1 +1,11 @@
 """Data sets, loaders, and what prepares data."""
+
+from __future__ import annotations
+
+from tinygrad_dl.data import datasets
+from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
+from tinygrad_dl.data.loader import DataLoader
+from tinygrad_dl.data.prepare import Standardize
+from tinygrad_dl.data.split import split
+
+__all__ = ["DataLoader", "Dataset", "Standardize", "Subset", "TensorDataset", "datasets", "split"]
