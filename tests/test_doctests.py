@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.layout import PACKAGES, ROOT
@@ -67,7 +68,7 @@ def examples() -> Iterator[Any]:
 
 @pytest.mark.parametrize("example", list(examples()))
 def test_the_example_in_the_docstring_is_true(example: doctest.DocTest) -> None:
-    example.globs = dict(example.globs)
+    example.globs = {"np": np} | example.globs
     said: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
     assert not failed, "".join(said)

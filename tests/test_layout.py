@@ -6,7 +6,7 @@ import ast
 import configparser
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,24 +30,28 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported_names(tree: ast.AST) -> Iterator[str]:
-    """Each module a file imports, wherever the import stands; those under `if TYPE_CHECKING:` excepted."""
+def imported_names(tree: ast.AST, at_once: bool = False) -> Iterator[str]:
+    """Each module a file imports, wherever the import stands; those under `if TYPE_CHECKING:` excepted.
+
+    `at_once`: only what importing the file imports, not what its functions import when they are called.
+    """
+    children: Iterable[ast.AST] = ast.iter_child_nodes(tree)
     if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
-        for child in tree.orelse:
-            yield from imported_names(child)
-        return
-    if isinstance(tree, ast.Import):
+        children = tree.orelse
+    elif at_once and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        children = ()
+    elif isinstance(tree, ast.Import):
         yield from (alias.name for alias in tree.names)
     elif isinstance(tree, ast.ImportFrom):
         for alias in tree.names:
             name = f"{tree.module}.{alias.name}"
             yield name if name in modules() else str(tree.module)
-    for child in ast.iter_child_nodes(tree):
-        yield from imported_names(child)
+    for child in children:
+        yield from imported_names(child, at_once)
 
 
-def imports_of(path: Path) -> set[str]:
-    return set(imported_names(ast.parse(path.read_text(encoding="utf-8"))))
+def imports_of(path: Path, at_once: bool = False) -> set[str]:
+    return set(imported_names(ast.parse(path.read_text(encoding="utf-8")), at_once))
 
 
 def place(module: str) -> tuple[int, int] | None:
@@ -103,10 +107,8 @@ def test_the_engine_imports_numpy_and_the_standard_library_only() -> None:
         floor = place(module)
         if floor is None or floor > roof:
             continue
-        outside = {name.split(".")[0] for name in imports_of(path)} - sys.stdlib_module_names
-        allowed = layout.HARD_DEPENDENCIES | {"tinygrad_dl", "__future__"}
-        if module == "tinygrad_dl.backend":
-            allowed = allowed | {layout.ONLY_BACKEND_NAMES}
+        outside = {name.split(".")[0] for name in imports_of(path, at_once=True)} - sys.stdlib_module_names
+        allowed = layout.HARD_DEPENDENCIES | {"tinygrad_dl"}
         assert outside <= allowed, f"{module} imports {sorted(outside - allowed)}"
 
 

@@ -211,7 +211,7 @@ def op(
     ... def cube_of(x):
     ...     return x ** 3
     >>> cube_of(2.0)
-    Tensor(8., dtype=float32)
+    Tensor(8.)
     """
 
     def define(forward: Callable[P, Any]) -> Callable[P, Tensor]:
