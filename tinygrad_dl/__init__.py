@@ -12,8 +12,9 @@ if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(os.path.j
 
 from tinygrad_dl import autograd, func
 from tinygrad_dl.autograd import checkpoint
-from tinygrad_dl import nn
+from tinygrad_dl import nn, optim
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
+from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.op import OPS, op
 from tinygrad_dl.tensor import Tensor, asarray
