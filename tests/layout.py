@@ -27,12 +27,21 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.graph"}],
     [{"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.calls"}],
     [{"tinygrad_dl.ops"}],
-    [{"tinygrad_dl.tensor", "tinygrad_dl.protocols"}],
-    [{"tinygrad_dl.tree", "tinygrad_dl.autograd", "tinygrad_dl.func", "tinygrad_dl.anomaly"}],
+    [
+        {
+            "tinygrad_dl.methods",
+            "tinygrad_dl.tensor",
+            "tinygrad_dl.protocols",
+            "tinygrad_dl.creation",
+            "tinygrad_dl.dtypes",
+        }
+    ],
+    [{"tinygrad_dl.tree", "tinygrad_dl.autograd", "tinygrad_dl.func", "tinygrad_dl.anomaly", "tinygrad_dl.files"}],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
     [{"tinygrad_dl.train"}],
+    [{"tinygrad_dl.demo", "tinygrad_dl.environment"}],
     [{"tinygrad_dl.cli", "tinygrad_dl.__main__"}],
 ]
 

@@ -1,4 +1,4 @@
-"""Tensor: an array and the node of the graph that recorded it. Its methods are a table of operations."""
+"""Tensor: an array and the node of the graph that recorded it. What it computes is a table in methods.py."""
 
 from __future__ import annotations
 
@@ -11,27 +11,14 @@ from tinygrad_dl import calls, graph, protocols
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.methods import Methods
 from tinygrad_dl.modes import enable_grad, modes
 from tinygrad_dl.op import bind_tensor
-from tinygrad_dl.ops import contract, elementwise, index, logic, reduce
+from tinygrad_dl.ops import elementwise, index
 from tinygrad_dl.ops import shape as shaping
 
 
-def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Tensor:
-        return function(other, self)
-
-    return method
-
-
-def _assigning(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Tensor:
-        return self._in_place(function, other, sign)
-
-    return method
-
-
-class Tensor(Value):
+class Tensor(Methods):
     """An n-dimensional array that can record what is computed from it, and receive its gradient.
 
     `data` is copied; lists and Python floats take the default dtype, arrays keep theirs. `requires_grad` asks for
@@ -44,7 +31,9 @@ class Tensor(Value):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
+    ) -> None:
         self._data = np.array(calls.asarray_of(data, dtype))
         self.node = None
         if name is not None:
@@ -66,7 +55,9 @@ class Tensor(Value):
         self._data = array
         if changed and self.node is not None:
             if not self.is_leaf:
-                raise GraphError("data: the result of an operation keeps its shape and dtype; use detach() first")
+                raise GraphError(
+                    "data: the result of an operation keeps its shape and dtype; use detach() first"
+                )
             self.node = None
             self.requires_grad_()
 
@@ -170,7 +161,9 @@ class Tensor(Value):
         """Ask for the gradient of this Tensor, or with False no longer; returns the Tensor itself."""
         if not requires_grad:
             if not self.is_leaf:
-                raise GraphError("requires_grad_: this Tensor is the result of an operation; use detach() instead")
+                raise GraphError(
+                    "requires_grad_: this Tensor is the result of an operation; use detach() instead"
+                )
             self.node = None
         elif self.node is None:
             if self._data.dtype.kind != "f":
@@ -239,7 +232,9 @@ class Tensor(Value):
     def numpy(self) -> np.ndarray:
         """The array underneath, shared. Raises GraphError if the Tensor requires grad: detach() it first."""
         if self.node is not None:
-            raise GraphError("numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy().")
+            raise GraphError(
+                "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy()."
+            )
         return to_cpu(self._data)
 
     def item(self) -> Any:
@@ -314,10 +309,10 @@ class Tensor(Value):
 
     def __index__(self) -> int:
         if self.ndim:
-            raise DTypeError(f"a Tensor of shape {self.shape} is no index; one integer without axes is needed")
+            raise DTypeError(
+                f"a Tensor of shape {self.shape} is no index; one integer without axes is needed"
+            )
         return self._data.__index__()
-
-    __hash__ = object.__hash__
 
     # Copies are leaves: the history is not copied
 
@@ -341,7 +336,9 @@ class Tensor(Value):
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
         order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
-        return shaping.permute_dims(self, order if axes and axes[0] is not None else tuple(range(self.ndim))[::-1])
+        return shaping.permute_dims(
+            self, order if axes and axes[0] is not None else tuple(range(self.ndim))[::-1]
+        )
 
     # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it
 
@@ -379,77 +376,6 @@ class Tensor(Value):
             self._data[...] = result._data
             return self
         return result
-
-    # The table of methods: operators and the functions of ops/ under their own names
-
-    __add__ = elementwise.add
-    __sub__ = elementwise.subtract
-    __mul__ = elementwise.multiply
-    __truediv__ = elementwise.divide
-    __floordiv__ = logic.floor_divide
-    __mod__ = logic.remainder
-    __pow__ = elementwise.power
-    __matmul__ = contract.matmul
-    __and__ = logic.bitwise_and
-    __or__ = logic.bitwise_or
-    __xor__ = logic.bitwise_xor
-    __lshift__ = logic.bitwise_left_shift
-    __rshift__ = logic.bitwise_right_shift
-
-    __radd__ = _reflected(elementwise.add)
-    __rsub__ = _reflected(elementwise.subtract)
-    __rmul__ = _reflected(elementwise.multiply)
-    __rtruediv__ = _reflected(elementwise.divide)
-    __rfloordiv__ = _reflected(logic.floor_divide)
-    __rmod__ = _reflected(logic.remainder)
-    __rpow__ = _reflected(elementwise.power)
-    __rmatmul__ = _reflected(contract.matmul)
-    __rand__ = _reflected(logic.bitwise_and)
-    __ror__ = _reflected(logic.bitwise_or)
-    __rxor__ = _reflected(logic.bitwise_xor)
-    __rlshift__ = _reflected(logic.bitwise_left_shift)
-    __rrshift__ = _reflected(logic.bitwise_right_shift)
-
-    __iadd__ = _assigning(elementwise.add, "+=")
-    __isub__ = _assigning(elementwise.subtract, "-=")
-    __imul__ = _assigning(elementwise.multiply, "*=")
-    __itruediv__ = _assigning(elementwise.divide, "/=")
-    __ifloordiv__ = _assigning(logic.floor_divide, "//=")
-    __imod__ = _assigning(logic.remainder, "%=")
-    __ipow__ = _assigning(elementwise.power, "**=")
-    __imatmul__ = _assigning(contract.matmul, "@=")
-    __iand__ = _assigning(logic.bitwise_and, "&=")
-    __ior__ = _assigning(logic.bitwise_or, "|=")
-    __ixor__ = _assigning(logic.bitwise_xor, "^=")
-    __ilshift__ = _assigning(logic.bitwise_left_shift, "<<=")
-    __irshift__ = _assigning(logic.bitwise_right_shift, ">>=")
-
-    __neg__ = elementwise.negative
-    __pos__ = elementwise.positive
-    __abs__ = elementwise.abs
-    __invert__ = logic.bitwise_invert
-    __eq__ = logic.equal  # type: ignore[assignment]
-    __ne__ = logic.not_equal  # type: ignore[assignment]
-    __lt__ = logic.less
-    __le__ = logic.less_equal
-    __gt__ = logic.greater
-    __ge__ = logic.greater_equal
-
-    abs = elementwise.abs
-    astype = elementwise.astype
-    exp = elementwise.exp
-    log = elementwise.log
-    relu = elementwise.relu
-    sigmoid = elementwise.sigmoid
-    sqrt = elementwise.sqrt
-    tanh = elementwise.tanh
-
-    max = reduce.max
-    mean = reduce.mean
-    min = reduce.min
-    sum = reduce.sum
-
-    squeeze = shaping.squeeze
 
 
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:

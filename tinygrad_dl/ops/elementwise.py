@@ -292,7 +292,7 @@ def where(condition: Any, x: Any, y: Any, /) -> Any:
     return np.where(condition, x, y)
 
 
-@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), dtype="float64"),))
+@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
@@ -303,3 +303,39 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         raise DTypeError(f"astype: complex values do not fit {np.dtype(dtype)}; take the real part first")
     return x.astype(dtype, copy=copy)
+
+
+# Complex values; they need no gradient, so on what does, these pass the gradient through or give zeros
+
+
+@op(lambda g: g, ufunc=np.conjugate)
+def conj(x: Any, /) -> Any:
+    """The complex conjugate of each element; a real one as it is.
+
+    out = real(x) - i * imag(x).   Shape: same as x.
+    >>> conj(np.array([1 + 2j]))
+    array([1.-2.j])
+    """
+    return np.conjugate(x)
+
+
+@op(lambda g: g)
+def real(x: Any, /) -> Any:
+    """The real part of each element.
+
+    out = (x + conj(x)) / 2.   Shape: same as x.
+    >>> real(np.array([1 + 2j]))
+    array([1.])
+    """
+    return np.real(x)
+
+
+@op(lambda g: g * 0)
+def imag(x: Any, /) -> Any:
+    """The imaginary part of each element; 0 for a real one.
+
+    out = (x - conj(x)) / 2i.   Shape: same as x.
+    >>> imag(np.array([1 + 2j]))
+    array([2.])
+    """
+    return np.imag(x)

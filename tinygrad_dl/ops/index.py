@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import IndexRangeError
+from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 
@@ -18,7 +18,9 @@ def plain_key(key: Any) -> Any:
     if isinstance(key, Value):
         data = key._data
         if data.dtype.kind not in "iub":
-            raise IndexRangeError(f"indexing: integers, slices or booleans are needed; an array of {data.dtype} came")
+            raise IndexRangeError(
+                f"indexing: integers, slices or booleans are needed; an array of {data.dtype} came"
+            )
         return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
     return np.asarray(key, dtype=None if len(key) else int) if type(key) is list else key
 
@@ -27,7 +29,10 @@ def is_basic(key: Any) -> bool:
     """Whether a key picks every element at most once, and so may be written without adding up."""
     parts = key if type(key) is tuple else (key,)
     return all(
-        k is None or k is Ellipsis or isinstance(k, (int, slice, np.integer, bool)) or getattr(k, "dtype", None) == bool
+        k is None
+        or k is Ellipsis
+        or isinstance(k, (int, slice, np.integer, bool))
+        or getattr(k, "dtype", None) == bool
         for k in parts
     )
 
@@ -72,11 +77,26 @@ def place(x: Any, /, key: Any, shape: Any) -> Any:
     return out
 
 
+def _written(g: Any, x_shape: Any, key: Any) -> Any:
+    picked = getitem(g, key)
+    if is_basic(key):
+        return picked
+    # which of the values written to one place is still there: the assignment itself tells
+    marks = np.arange(picked.size).reshape(picked.shape)
+    board = np.full(x_shape, -1)
+    board[key] = marks
+    return picked * (board[key] == marks)
+
+
 @op(
     lambda g, key: setitem(g, 0, key),
-    lambda g, key: getitem(g, key),
-    cases=(Case((4, 3), (2, 3), slice(1, 3)), Case((4, 3), (), 2), Case((3,), (2,), np.array([0, 2]))),
-)
+    lambda g, x_shape, key: _written(g, x_shape, key),
+    cases=(
+        Case((4, 3), (2, 3), slice(1, 3)), Case((4, 3), (), 2), Case((3,), (2,), np.array([0, 2])),
+        Case((4, 3), (3, 3), np.array([0, 2, 0])), Case((4,), (3,), np.array([0, 2, 0])),
+    ),
+    kinks="of values written to one place only the last has a gradient",
+)  # fmt: skip
 def setitem(x: Any, value: Any, /, key: Any) -> Any:
     """A copy of x with a value put in at an index, as `x[key] = value` does it.
 
@@ -87,3 +107,91 @@ def setitem(x: Any, value: Any, /, key: Any) -> Any:
     out = np.array(x)
     out[key] = value
     return out
+
+
+def _taken(g: Any, x_shape: Any, indices: Any, axis: Any) -> Any:
+    if axis is None:
+        return place(g, indices, (int(np.prod(x_shape, dtype=int)),)).reshape(x_shape)
+    return place(g, (slice(None),) * (axis % len(x_shape)) + (indices,), x_shape)
+
+
+@op(
+    lambda g, x_shape, indices, axis: _taken(g, x_shape, indices, axis),
+    None,
+    cases=(
+        Case((4, 3), np.array([0, 0, 2])), Case((4, 3), np.array([[2, -1]]), axis=1), Case((4, 3), 1, axis=0),
+        Case((4,), np.array([1, 3]), axis=0), Case((4, 3), np.array([], int), axis=-1),
+    ),
+)  # fmt: skip
+def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
+    """The slices at given indices along an axis; of the flattened array without `axis`.
+
+    out[..., i, ...] = x[..., indices[i], ...].   Shape: x's with that of `indices` in the place of `axis`.
+    >>> take(np.array([[1, 2], [3, 4]]), np.array([1, 1]), axis=1)
+    array([[2, 2],
+           [4, 4]])
+    """
+    return np.take(x, indices, axis=axis)
+
+
+def _along(indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index that take_along_axis stands for: the indices along the axis, every place along the others."""
+    axis %= indices.ndim
+    places = np.ogrid[tuple(slice(n) for n in indices.shape)]
+    return tuple(indices if a == axis else p for a, p in enumerate(places))
+
+
+def _put_back(g: Any, x_shape: Any, indices: Any, axis: int) -> Any:
+    axis %= len(x_shape)
+    shape = tuple(n if a == axis or n != 1 else m for a, (n, m) in enumerate(zip(x_shape, g.shape)))
+    indices = np.broadcast_to(indices, g.shape)
+    return place(g, _along(indices, axis), shape)
+
+
+@op(
+    lambda g, x_shape, indices, axis: _put_back(g, x_shape, indices, axis),
+    None,
+    cases=(
+        Case((4, 3), np.array([[0, 2, 0], [0, 1, -1]]), axis=0), Case((2, 3), np.array([[1], [0]])),
+        Case((2, 3), np.array([[1, 1]]), axis=1), Case((1, 3), np.array([[1, 1], [0, 2]]), axis=1),
+    ),
+)  # fmt: skip
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """For each line along an axis the elements at the indices in the same line of `indices`.
+
+    out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`.
+    >>> take_along_axis(np.array([[5, 6], [7, 8]]), np.array([[1, 0]]), axis=0)
+    array([[7, 6]])
+    """
+    return np.take_along_axis(x, indices, axis)
+
+
+PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def _inner(g: Any, x_shape: Any, pad_width: Any, mode: str) -> Any:
+    widths = np.broadcast_to(pad_width, (len(x_shape), 2)).tolist()
+    if mode == "constant":
+        return getitem(g, tuple(slice(a, a + n) for n, (a, _) in zip(x_shape, widths)))
+    sources = [np.pad(np.arange(n), width, mode) for n, width in zip(x_shape, widths)]
+    return place(g, np.ix_(*sources), x_shape)
+
+
+@op(
+    lambda g, x_shape, pad_width, mode: _inner(g, x_shape, pad_width, mode),
+    cases=(
+        Case((2, 3), 1), Case((2, 3), ((0, 1), (2, 0)), constant_values=1.5), Case((3, 4), ((1, 2), (2, 3)), "reflect"),
+        Case((3,), (1, 4), "edge"), Case((2, 3), 2, "symmetric"), Case((2, 3), ((1, 1), (4, 0)), "wrap"), Case((0,), 2),
+    ),
+)  # fmt: skip
+def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """Elements added around the array: a constant, or by "edge", "reflect", "symmetric", "wrap" those inside.
+
+    `pad_width`: ((before, after), ...) an axis, (before, after) or one number for all.   Shape: x's plus these.
+    Raises ShapeError for widths that do not fit, ValueRangeError for another mode.
+    >>> pad(np.array([1, 2]), (1, 2))
+    array([0, 1, 2, 0, 0])
+    """
+    if mode not in PAD_MODES:
+        raise ValueRangeError(f"pad: mode is one of {', '.join(PAD_MODES)}; {mode!r} came")
+    return np.pad(x, pad_width, mode, **({"constant_values": constant_values} if mode == "constant" else {}))

@@ -180,3 +180,115 @@ def remainder(x: Any, y: Any, /) -> Any:
     array([1, 2])
     """
     return np.remainder(x, y)
+
+
+BOOLEANS = (
+    Case(np.array([True, False]), np.array([True, True])),
+    Case(np.array([[2.0], [0.0]]), np.array([0.0, 1.0])),
+)
+
+
+@op(None, None, cases=BOOLEANS, ufunc=np.logical_and)
+def logical_and(x: Any, y: Any, /) -> Any:
+    """Whether both values are true, that is, not 0, element by element.
+
+    out = x and y, boolean.   Shapes broadcast together.
+    >>> logical_and(np.array([True, False]), True)
+    array([ True, False])
+    """
+    return np.logical_and(x, y)
+
+
+@op(None, None, cases=BOOLEANS, ufunc=np.logical_or)
+def logical_or(x: Any, y: Any, /) -> Any:
+    """Whether at least one value is true, that is, not 0, element by element.
+
+    out = x or y, boolean.   Shapes broadcast together.
+    >>> logical_or(np.array([True, False]), False)
+    array([ True, False])
+    """
+    return np.logical_or(x, y)
+
+
+@op(None, None, cases=BOOLEANS, ufunc=np.logical_xor)
+def logical_xor(x: Any, y: Any, /) -> Any:
+    """Whether exactly one value is true, that is, not 0, element by element.
+
+    out = x != y as booleans.   Shapes broadcast together.
+    >>> logical_xor(np.array([True, False]), True)
+    array([False,  True])
+    """
+    return np.logical_xor(x, y)
+
+
+@op(None, cases=(Case(np.array([True, False])), Case(np.array([2.0, 0.0]))), ufunc=np.logical_not)
+def logical_not(x: Any, /) -> Any:
+    """Whether each element is false, that is, 0.
+
+    out = not x, boolean.   Shape: same as x.
+    >>> logical_not(np.array([True, False]))
+    array([False,  True])
+    """
+    return np.logical_not(x)
+
+
+@op(None, ufunc=np.isnan)
+def isnan(x: Any, /) -> Any:
+    """Whether each element is nan, not a number.
+
+    out = x != x.   Shape: same as x.
+    >>> isnan(np.array([1.0, np.nan]))
+    array([False,  True])
+    """
+    return np.isnan(x)
+
+
+@op(None, ufunc=np.isinf)
+def isinf(x: Any, /) -> Any:
+    """Whether each element is infinite, of either sign.
+
+    out = |x| == inf.   Shape: same as x.
+    >>> isinf(np.array([1.0, -np.inf]))
+    array([False,  True])
+    """
+    return np.isinf(x)
+
+
+@op(None, ufunc=np.isfinite)
+def isfinite(x: Any, /) -> Any:
+    """Whether each element is a number: neither nan nor infinite.
+
+    out = |x| < inf.   Shape: same as x.
+    >>> isfinite(np.array([1.0, np.nan, np.inf]))
+    array([ True, False, False])
+    """
+    return np.isfinite(x)
+
+
+@op(None, None, cases=(*PAIR, Case(np.array([1.0, np.nan]), np.array([1.0, np.nan]), equal_nan=True)))
+def isclose(x: Any, y: Any, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether two values are equal within a tolerance, element by element.
+
+    out = |x - y| <= atol + rtol * |y|.   Shapes broadcast together.
+    >>> isclose(np.array([1.0, 2.0]), 1.000001)
+    array([ True, False])
+    """
+    return np.isclose(x, y, rtol, atol, equal_nan)
+
+
+@op(
+    None,
+    None,
+    cases=(
+        Case(np.array([[1, 2], [3, 4]]), np.array([2, 4])),
+        Case(np.array([1]), np.array([1]), invert=True),
+    ),
+)
+def isin(x: Any, values: Any, /, *, invert: bool = False) -> Any:
+    """Whether each element is one of the values; with `invert` whether it is none of them.
+
+    out = x == values_1 or ... or x == values_n.   Shape: same as x.
+    >>> isin(np.array([1, 2, 3]), np.array([2, 3]))
+    array([False,  True,  True])
+    """
+    return np.isin(x, values, invert=invert)

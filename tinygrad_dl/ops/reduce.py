@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.shape import broadcast_to, expand_dims
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.scan import cumulative_prod
+from tinygrad_dl.ops.shape import broadcast_to, expand_dims, flip, permute_dims, reshape
 
 AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()))
 
@@ -32,7 +34,9 @@ def count(shape: tuple[int, ...], axis: Any) -> int:
     return product(shape[a] for a in axes)
 
 
-@op(lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims), cases=(*AXES, Case((0, 2), axis=0)))
+@op(
+    lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims), cases=(*AXES, Case((0, 2), axis=0))
+)
 def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
 
@@ -90,3 +94,136 @@ def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     array([1, 4])
     """
     return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def _normalized(axis: Any, ndim: int) -> tuple[int, ...]:
+    axes = range(ndim) if axis is None else axis if type(axis) is tuple else (axis,)
+    return tuple(a % ndim for a in axes)
+
+
+def _without_itself(x: Any, axis: Any) -> Any:
+    """For each element, the product of all the others along the axes: no division, so zeros are no exception."""
+    axes = _normalized(axis, x.ndim)
+    order = (*(a for a in range(x.ndim) if a not in axes), *axes)
+    moved = permute_dims(x, order)
+    row = reshape(moved, (*moved.shape[: x.ndim - len(axes)], product(moved.shape[x.ndim - len(axes) :])))
+    before = cumulative_prod(row, axis=-1, include_initial=True)[..., :-1]
+    after = flip(cumulative_prod(flip(row, -1), axis=-1, include_initial=True)[..., :-1], -1)
+    others = reshape(before * after, moved.shape)
+    return permute_dims(others, tuple(order.index(a) for a in range(x.ndim)))
+
+
+def _product_rule(g: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+    return kept(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
+
+
+def _quick_product_rule(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+    if not np.all(np.isfinite(out)) or not np.all(out):
+        return _product_rule(g, x, x_shape, axis, keepdims)
+    return kept(g * out, x_shape, axis, keepdims) / x
+
+
+@op(
+    _product_rule,
+    fast=(_quick_product_rule,),
+    cases=(
+        *AXES,
+        Case(np.array([0.0, 2.0, 3.0])),
+        Case(np.array([[0.0, 0.0, 3.0], [1.0, 2.0, 0.0]]), axis=1),
+    ),
+)
+def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product of the elements along axes (all of them by default); its derivative is exact with zeros too.
+
+    out = x_1 * ... * x_n, 1 for no elements.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    >>> prod(np.array([[1, 2], [3, 4]]), axis=0)
+    array([3, 8])
+    """
+    return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def _centered(x: Any, axis: Any) -> Any:
+    return x - mean(x, axis=axis, keepdims=True)
+
+
+@op(
+    lambda g, x, x_shape, axis, correction, keepdims: (
+        kept(g, x_shape, axis, keepdims) * _centered(x, axis) * _divided(2, count(x_shape, axis) - correction)
+    ),
+    cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
+)
+def var(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = False) -> Any:
+    """The variance of the elements along axes (all of them by default).
+
+    out = sum_i (x_i - mean)^2 / (n - correction).   Shape: without `axis`; with size 1 there if `keepdims`.
+    >>> var(np.array([1.0, 3.0]))
+    np.float64(1.0)
+    """
+    return np.var(x, axis=axis, ddof=correction, keepdims=keepdims)
+
+
+def _divided(x: float, y: float) -> float:
+    return x / y if y > 0 else np.nan
+
+
+def _deviation_rule(
+    g: Any, out: Any, x: Any, x_shape: Any, axis: Any, correction: Any, keepdims: bool
+) -> Any:
+    spread_out = kept(out, x_shape, axis, keepdims)
+    # where nothing deviates the numerator is 0 as well: the derivative there is taken as 0
+    slope = _centered(x, axis) / where(spread_out == 0, 1, spread_out)
+    return kept(g, x_shape, axis, keepdims) * slope * _divided(1, count(x_shape, axis) - correction)
+
+
+@op(
+    _deviation_rule,
+    domain=Domain(distinct=True),
+    cases=(
+        Case((2, 3)),
+        Case((2, 3, 4), axis=1),
+        Case((2, 3, 4), axis=(0, -1), keepdims=True),
+        Case((4,), correction=1),
+    ),
+    kinks="0 where all elements are equal",
+)
+def std(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = False) -> Any:
+    """The standard deviation of the elements along axes (all of them by default).
+
+    out = sqrt(var(x)).   Shape: without `axis`; with size 1 there if `keepdims`.
+    >>> std(np.array([1.0, 3.0]))
+    np.float64(1.0)
+    """
+    return np.std(x, axis=axis, ddof=correction, keepdims=keepdims)
+
+
+@op(None, cases=AXES)
+def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Whether every element along axes (all of them by default) is true, that is, not 0.
+
+    out = x_1 and ... and x_n, True for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
+    >>> all(np.array([[True, False], [True, True]]), axis=1)
+    array([False,  True])
+    """
+    return np.all(x, axis=axis, keepdims=keepdims)
+
+
+@op(None, cases=AXES)
+def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Whether some element along axes (all of them by default) is true, that is, not 0.
+
+    out = x_1 or ... or x_n, False for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
+    >>> any(np.array([[True, False], [False, False]]), axis=1)
+    array([ True, False])
+    """
+    return np.any(x, axis=axis, keepdims=keepdims)
+
+
+@op(None, cases=AXES)
+def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """How many elements along axes (all of them by default) are not 0.
+
+    out: integers.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    >>> count_nonzero(np.array([[1, 0], [0, 0]]), axis=1)
+    array([1, 0])
+    """
+    return np.count_nonzero(x, axis=axis, keepdims=keepdims)

@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import calls
+from tinygrad_dl.backend import is_array
+from tinygrad_dl.errors import AxisError, ValueRangeError
+from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.index import place
 
 
-@op(lambda g, x_shape: reshape(g, x_shape), cases=(Case((2, 3), (3, 2)), Case((2, 3), -1), Case((), (1, 1))), inputs=1)
+@op(
+    lambda g, x_shape: reshape(g, x_shape),
+    cases=(Case((2, 3), (3, 2)), Case((2, 3), -1), Case((), (1, 1))),
+    inputs=1,
+)
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
 
@@ -73,3 +82,162 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
     array([1, 2])
     """
     return np.squeeze(x, axis)
+
+
+def value_of(x: Any) -> Any:
+    """What a function made of operations begins with: Tensors and arrays as they are, lists and numbers as Tensors."""
+    return x if isinstance(x, Value) or is_array(x) else calls.wrap(calls.asarray_of(x))
+
+
+def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
+    """Axes moved to other places; the others keep their order.
+
+    Shape: x's sizes in the new order. Raises AxisError for an axis that x does not have.
+    >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    x = value_of(x)
+    ndim = x.ndim
+    sources = [
+        _place(a, ndim, "moveaxis") for a in (source if isinstance(source, (tuple, list)) else (source,))
+    ]
+    targets = [
+        _place(a, ndim, "moveaxis")
+        for a in (destination if isinstance(destination, (tuple, list)) else (destination,))
+    ]
+    if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
+        raise ValueRangeError(
+            f"moveaxis: as many places as axes are needed, each once; {source} and {destination} came"
+        )
+    order = [a for a in range(ndim) if a not in sources]
+    for target, axis in sorted(zip(targets, sources)):
+        order.insert(target, axis)
+    return permute_dims(x, tuple(order))
+
+
+def _place(axis: Any, ndim: int, name: str) -> int:
+    if not -ndim <= axis < ndim:
+        raise AxisError(f"{name}: axis {axis} is out of bounds for an array with {ndim} axes")
+    return int(axis) % ndim
+
+
+def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
+    """Two axes exchanged.
+
+    Shape: x's with the two sizes exchanged. Raises AxisError for an axis that x does not have.
+    >>> swapaxes(np.zeros((2, 3, 4)), 0, -1).shape
+    (4, 3, 2)
+    """
+    x = value_of(x)
+    order = list(range(x.ndim))
+    first, second = (_place(a, len(order), "swapaxes") for a in (axis1, axis2))
+    order[first], order[second] = second, first
+    return permute_dims(x, tuple(order))
+
+
+@op(
+    lambda g, axis: flip(g, axis),
+    cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case(())),
+)
+def flip(x: Any, /, axis: Any = None) -> Any:
+    """The elements in reverse order along axes (all of them by default).
+
+    Shape: same as x.
+    >>> flip(np.array([1, 2, 3]))
+    array([3, 2, 1])
+    """
+    return np.flip(x, axis)
+
+
+def _opposite(shift: Any) -> Any:
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+@op(
+    lambda g, shift, axis: roll(g, _opposite(shift), axis),
+    cases=(Case((2, 3), 1), Case((2, 3), -2, axis=1), Case((2, 3, 4), (1, 5), axis=(0, 2)), Case((), 1)),
+)
+def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
+    """The elements moved on by some places along axes, those beyond the end put at the start.
+
+    out[(i + shift) mod n] = x[i]; without `axis` the flattened elements move.   Shape: same as x.
+    >>> roll(np.array([1, 2, 3]), 1)
+    array([3, 1, 2])
+    """
+    return np.roll(x, shift, axis)
+
+
+def _unrepeated(g: Any, x_shape: Any, repeats: Any, axis: Any) -> Any:
+    shape = (int(np.prod(x_shape, dtype=int)),) if axis is None else x_shape
+    axis = 0 if axis is None else axis % len(shape)
+    if np.ndim(repeats) == 0:
+        apart = reshape(g, (*shape[: axis + 1], int(repeats), *shape[axis + 1 :]))
+        return reshape(apart.sum(axis=axis + 1), x_shape)
+    owners = np.repeat(np.arange(shape[axis]), repeats)
+    return reshape(place(g, (slice(None),) * axis + (owners,), shape), x_shape)
+
+
+@op(
+    lambda g, x_shape, repeats, axis: _unrepeated(g, x_shape, repeats, axis),
+    None,
+    cases=(
+        Case((2, 3), 2), Case((2, 3), 3, axis=0), Case((2, 3), np.array([2, 0, 1]), axis=-1), Case((3,), 0), Case((), 2),
+    ),
+)  # fmt: skip
+def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
+    """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
+
+    Shape: x's with `axis` times `repeats`, or their sum.
+    >>> repeat(np.array([1, 2]), 2)
+    array([1, 1, 2, 2])
+    """
+    return np.repeat(x, repeats, axis)
+
+
+def _untiled(g: Any, x_shape: Any, repetitions: Any) -> Any:
+    times = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    ndim = max(len(times), len(x_shape))
+    times, sizes = (1,) * (ndim - len(times)) + tuple(times), (1,) * (ndim - len(x_shape)) + x_shape
+    apart = reshape(g, tuple(n for pair in zip(times, sizes) for n in pair))
+    return reshape(apart.sum(axis=tuple(range(0, 2 * ndim, 2))), x_shape)
+
+
+@op(
+    lambda g, x_shape, repetitions: _untiled(g, x_shape, repetitions),
+    cases=(Case((2, 3), 2), Case((3,), (2, 1, 2)), Case((2, 3), (2, 2)), Case((), (3,)), Case((2,), 0)),
+)
+def tile(x: Any, repetitions: Any, /) -> Any:
+    """The whole array repeated along each axis, as often as said.
+
+    Shape: x's sizes times `repetitions`, both filled up with ones on the left.
+    >>> tile(np.array([1, 2]), 2)
+    array([1, 2, 1, 2])
+    """
+    return np.tile(x, repetitions)
+
+
+TRIANGLES = (Case((3, 3)), Case((2, 3, 4), k=1), Case((3, 2), k=-1), Case((0, 2)))
+
+
+@op(lambda g, k: tril(g, k=k), cases=TRIANGLES)
+def tril(x: Any, /, *, k: int = 0) -> Any:
+    """The lower triangles of matrices, zeros above the k-th diagonal.
+
+    out[..., i, j] = x[..., i, j] if j <= i + k else 0.   Shape: same as x, (..., N, M).
+    >>> tril(np.array([[1, 2], [3, 4]]))
+    array([[1, 0],
+           [3, 4]])
+    """
+    return np.tril(x, k)
+
+
+@op(lambda g, k: triu(g, k=k), cases=TRIANGLES)
+def triu(x: Any, /, *, k: int = 0) -> Any:
+    """The upper triangles of matrices, zeros below the k-th diagonal.
+
+    out[..., i, j] = x[..., i, j] if j >= i + k else 0.   Shape: same as x, (..., N, M).
+    >>> triu(np.array([[1, 2], [3, 4]]))
+    array([[1, 2],
+           [0, 4]])
+    """
+    return np.triu(x, k)

@@ -1,0 +1,196 @@
+"""Functions that make Tensors out of nothing: zeros, ranges, grids. Floats take the default dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import calls, config
+from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor, asarray
+
+
+def _check_device(device: Any, name: str) -> None:
+    if device not in (None, "cpu"):
+        raise ValueRangeError(f'{name}: "cpu" is the only device; {device!r} came')
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, (Value, np.ndarray, np.generic)) else x
+
+
+def _dtype_for(*numbers: Any) -> Any:
+    """The dtype that Python numbers make: the default one for floats, NumPy's for integers and booleans."""
+    if any(isinstance(n, complex) for n in numbers):
+        return np.result_type(config.default_dtype, np.complex64)
+    if any(isinstance(n, float) for n in numbers):
+        return config.default_dtype
+    return None
+
+
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of zeros, of the default dtype unless another is given.
+
+    Shape: `shape`, an int or a tuple.
+    >>> zeros((2, 2))
+    Tensor([[0., 0.],
+            [0., 0.]])
+    """
+    _check_device(device, "zeros")
+    return calls.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
+
+
+def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of ones, of the default dtype unless another is given.
+
+    Shape: `shape`, an int or a tuple.
+    >>> ones(3)
+    Tensor([1., 1., 1.])
+    """
+    _check_device(device, "ones")
+    return calls.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
+
+
+def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor whose elements are not set yet, of the default dtype unless another is given.
+
+    Shape: `shape`, an int or a tuple.
+    >>> empty((2, 0)).shape
+    (2, 0)
+    """
+    _check_device(device, "empty")
+    return calls.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
+
+
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with one value everywhere; a Python float makes the default dtype.
+
+    Shape: `shape`, an int or a tuple.
+    >>> full(2, 7.0)
+    Tensor([7., 7.])
+    """
+    _check_device(device, "full")
+    value = fill_value._data if isinstance(fill_value, Value) else fill_value
+    return calls.wrap(np.full(_sizes(shape, "full"), value, _dtype_for(value) if dtype is None else dtype))
+
+
+def _sizes(shape: Any, name: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+    except (AttributeError, TypeError) as error:
+        raise DTypeError(f"{name}: the shape is an int or a tuple of ints; {shape!r} came") from error
+    if any(n < 0 for n in sizes):
+        raise ValueRangeError(f"{name}: sizes are not negative; {shape!r} came")
+    return sizes
+
+
+def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
+    data = calls.asarray_of(x)
+    return data.shape, data.dtype if dtype is None else dtype
+
+
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of zeros with the shape and dtype of x.
+
+    Shape: same as x.
+    >>> zeros_like(Tensor([1, 2]))
+    Tensor([0, 0])
+    """
+    shape, dtype = _like(x, dtype)
+    return zeros(shape, dtype=dtype, device=device)
+
+
+def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of ones with the shape and dtype of x.
+
+    Shape: same as x.
+    >>> ones_like(Tensor([1, 2]))
+    Tensor([1, 1])
+    """
+    shape, dtype = _like(x, dtype)
+    return ones(shape, dtype=dtype, device=device)
+
+
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x whose elements are not set yet.
+
+    Shape: same as x.
+    >>> empty_like(Tensor([1, 2])).shape
+    (2,)
+    """
+    shape, dtype = _like(x, dtype)
+    return empty(shape, dtype=dtype, device=device)
+
+
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x and one value everywhere.
+
+    Shape: same as x.
+    >>> full_like(Tensor([1, 2]), 7)
+    Tensor([7, 7])
+    """
+    shape, dtype = _like(x, dtype)
+    return full(shape, fill_value, dtype=dtype, device=device)
+
+
+def arange(
+    start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """The numbers from `start` in steps, `stop` excluded; with one number from 0 up to it.
+
+    out_k = start + k * step.   Shape: (ceil((stop - start) / step),). Raises ValueRangeError for step 0.
+    >>> arange(3)
+    Tensor([0, 1, 2])
+    """
+    _check_device(device, "arange")
+    start, stop, step = _number(start), _number(stop), _number(step)
+    if stop is None:
+        start, stop = 0, start
+    if step == 0:
+        raise ValueRangeError("arange: the step is not 0")
+    return calls.wrap(np.arange(start, stop, step, _dtype_for(start, stop, step) if dtype is None else dtype))
+
+
+def linspace(
+    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+) -> Tensor:
+    """`num` numbers at equal distances, from `start` to `stop`, which `endpoint=False` leaves out.
+
+    out_k = start + k * (stop - start) / (num - 1).   Shape: (num,).
+    >>> linspace(0, 1, 3)
+    Tensor([0. , 0.5, 1. ])
+    """
+    _check_device(device, "linspace")
+    start, stop, num = _number(start), _number(stop), _number(num)
+    if num < 0:
+        raise ValueRangeError(f"linspace: how many numbers is not negative; {num} came")
+    dtype = _dtype_for(start, stop, 0.0) if dtype is None else dtype
+    return calls.wrap(np.linspace(start, stop, num, endpoint=endpoint).astype(dtype))
+
+
+def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
+    """The identity matrix: ones on the k-th diagonal, zeros elsewhere.
+
+    out[i, j] = 1 if j == i + k else 0.   Shape: (n_rows, n_cols), square without `n_cols`.
+    >>> eye(2)
+    Tensor([[1., 0.],
+            [0., 1.]])
+    """
+    _check_device(device, "eye")
+    n_rows, n_cols = _number(n_rows), _number(n_cols)
+    return calls.wrap(np.eye(n_rows, n_cols, k, config.default_dtype if dtype is None else dtype))
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A Tensor that shares the memory of another library's array, by the DLPack protocol.
+
+    Shape: same as x. Raises DTypeError for what has no `__dlpack__`.
+    >>> from_dlpack(np.array([1, 2]))
+    Tensor([1, 2])
+    """
+    _check_device(device, "from_dlpack")
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed; {calls.describe(x)} came")
+    return asarray(np.from_dlpack(x), copy=copy)

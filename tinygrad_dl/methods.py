@@ -1,0 +1,180 @@
+"""The methods of Tensor that are operations: a table of operators, and of functions under their own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops import (
+    contract,
+    elementwise,
+    index,
+    logic,
+    reduce,
+    rounding,
+    scan,
+    sort,
+    special,
+    trigonometry,
+)
+from tinygrad_dl.ops import shape as shaping
+
+
+def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        return function(other, self)
+
+    return method
+
+
+def _assigning(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        return self._in_place(function, other, sign)
+
+    return method
+
+
+class Methods(Value):
+    """What a Tensor can compute, as a base class: each entry is a function of `tinygrad_dl.ops`."""
+
+    __slots__ = ()
+
+    __add__ = elementwise.add
+    __sub__ = elementwise.subtract
+    __mul__ = elementwise.multiply
+    __truediv__ = elementwise.divide
+    __floordiv__ = logic.floor_divide
+    __mod__ = logic.remainder
+    __pow__ = elementwise.power
+    __matmul__ = contract.matmul
+    __and__ = logic.bitwise_and
+    __or__ = logic.bitwise_or
+    __xor__ = logic.bitwise_xor
+    __lshift__ = logic.bitwise_left_shift
+    __rshift__ = logic.bitwise_right_shift
+
+    __radd__ = _reflected(elementwise.add)
+    __rsub__ = _reflected(elementwise.subtract)
+    __rmul__ = _reflected(elementwise.multiply)
+    __rtruediv__ = _reflected(elementwise.divide)
+    __rfloordiv__ = _reflected(logic.floor_divide)
+    __rmod__ = _reflected(logic.remainder)
+    __rpow__ = _reflected(elementwise.power)
+    __rmatmul__ = _reflected(contract.matmul)
+    __rand__ = _reflected(logic.bitwise_and)
+    __ror__ = _reflected(logic.bitwise_or)
+    __rxor__ = _reflected(logic.bitwise_xor)
+    __rlshift__ = _reflected(logic.bitwise_left_shift)
+    __rrshift__ = _reflected(logic.bitwise_right_shift)
+
+    __iadd__ = _assigning(elementwise.add, "+=")
+    __isub__ = _assigning(elementwise.subtract, "-=")
+    __imul__ = _assigning(elementwise.multiply, "*=")
+    __itruediv__ = _assigning(elementwise.divide, "/=")
+    __ifloordiv__ = _assigning(logic.floor_divide, "//=")
+    __imod__ = _assigning(logic.remainder, "%=")
+    __ipow__ = _assigning(elementwise.power, "**=")
+    __imatmul__ = _assigning(contract.matmul, "@=")
+    __iand__ = _assigning(logic.bitwise_and, "&=")
+    __ior__ = _assigning(logic.bitwise_or, "|=")
+    __ixor__ = _assigning(logic.bitwise_xor, "^=")
+    __ilshift__ = _assigning(logic.bitwise_left_shift, "<<=")
+    __irshift__ = _assigning(logic.bitwise_right_shift, ">>=")
+
+    __neg__ = elementwise.negative
+    __pos__ = elementwise.positive
+    __abs__ = elementwise.abs
+    __invert__ = logic.bitwise_invert
+    __eq__ = logic.equal  # type: ignore[assignment]
+    __ne__ = logic.not_equal  # type: ignore[assignment]
+    __lt__ = logic.less
+    __le__ = logic.less_equal
+    __gt__ = logic.greater
+    __ge__ = logic.greater_equal
+    __hash__ = object.__hash__
+
+    abs = elementwise.abs
+    astype = elementwise.astype
+    conj = elementwise.conj
+    cos = trigonometry.cos
+    exp = elementwise.exp
+    expm1 = special.expm1
+    log = elementwise.log
+    log1p = special.log1p
+    relu = elementwise.relu
+    sigmoid = elementwise.sigmoid
+    sin = trigonometry.sin
+    sqrt = elementwise.sqrt
+    square = elementwise.square
+    tanh = elementwise.tanh
+
+    clip = rounding.clip
+    round = rounding.round
+    __round__ = rounding.round
+    __trunc__ = rounding.trunc
+    __floor__ = rounding.floor
+    __ceil__ = rounding.ceil
+
+    all = reduce.all
+    any = reduce.any
+    logsumexp = special.logsumexp
+    log_softmax = special.log_softmax
+    max = reduce.max
+    mean = reduce.mean
+    min = reduce.min
+    prod = reduce.prod
+    softmax = special.softmax
+    std = reduce.std
+    sum = reduce.sum
+    var = reduce.var
+
+    argmax = sort.argmax
+    argmin = sort.argmin
+    argsort = sort.argsort
+    nonzero = sort.nonzero
+    searchsorted = sort.searchsorted
+    sort = sort.sort
+
+    dot = contract.dot
+    repeat = shaping.repeat
+    squeeze = shaping.squeeze
+    swapaxes = shaping.swapaxes
+
+    def cumsum(self, axis: Any = None, dtype: Any = None) -> Any:
+        """The sums of the first elements along an axis, or of the flattened elements: see cumulative_sum."""
+        x = self if axis is not None else shaping.reshape(self, (-1,))
+        return scan.cumulative_sum(x, axis=0 if axis is None else axis, dtype=dtype)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None) -> Any:
+        """The products of the first elements along an axis, or of the flattened elements: see cumulative_prod."""
+        x = self if axis is not None else shaping.reshape(self, (-1,))
+        return scan.cumulative_prod(x, axis=0 if axis is None else axis, dtype=dtype)
+
+    def take(self, indices: Any, axis: Any = None) -> Any:
+        """The slices at given indices along an axis, or of the flattened elements."""
+        return index.take(self, indices, axis=axis)
+
+    def flatten(self) -> Any:
+        """The elements along one axis."""
+        return shaping.reshape(self, (self._data.size,))
+
+    ravel = flatten
+
+    def copy(self) -> Any:
+        """The same values in another array; the gradient passes through."""
+        return (
+            elementwise.positive(self) if self._data.dtype != np.bool_ else elementwise.astype(self, np.bool_)
+        )
+
+    @property
+    def real(self) -> Any:
+        """The real parts; of a real Tensor the Tensor itself."""
+        return elementwise.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary parts; zeros for a real Tensor."""
+        return elementwise.imag(self)

@@ -1,0 +1,127 @@
+"""Operations that put arrays together and take them apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.shape import broadcast_to, moveaxis, reshape, value_of
+
+
+def _part(g: Any, i: int, shapes: Any, axis: Any) -> Any:
+    if axis is None:
+        sizes = [int(np.prod(s, dtype=int)) for s in shapes]
+        start = sum(sizes[:i])
+        return reshape(g[start : start + sizes[i]], shapes[i])
+    axis %= g.ndim
+    start = sum(s[axis] for s in shapes[:i])
+    return g[(slice(None),) * axis + (slice(start, start + shapes[i][axis]),)]
+
+
+@op(
+    lambda g, i, shapes, axis: _part(g, i, shapes, axis),
+    variadic=True,
+    cases=(
+        Case(((2, 3), (1, 3))), Case(((2, 3), (2, 1), (2, 0)), axis=-1), Case(((2,), (), (1, 2)), axis=None),
+    ),
+)  # fmt: skip
+def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
+    """Arrays put one behind another along an axis that they have; axis=None flattens them first.
+
+    Shapes: equal but along `axis`, where the sizes add up.
+    >>> concat([np.array([1, 2]), np.array([3])])
+    array([1, 2, 3])
+    """
+    return np.concatenate(arrays, axis=axis)
+
+
+@op(
+    lambda g, i, axis: moveaxis(g, axis, 0)[i],
+    variadic=True,
+    cases=(Case(((2, 3), (2, 3))), Case(((2, 3), (2, 3), (2, 3)), axis=-1), Case(((), ()))),
+)
+def stack(arrays: Any, /, *, axis: int = 0) -> Any:
+    """Arrays of one shape put side by side along a new axis.
+
+    Shapes: n of the same shape -> that shape with n at `axis`.
+    >>> stack([np.array([1, 2]), np.array([3, 4])])
+    array([[1, 2],
+           [3, 4]])
+    """
+    return np.stack(arrays, axis=axis)
+
+
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The slices along an axis, as a tuple: the counterpart of stack.
+
+    Shapes: x's without `axis`, as many as `axis` is long. Raises AxisError without such an axis.
+    >>> unstack(np.array([[1, 2], [3, 4]]))
+    (array([1, 2]), array([3, 4]))
+    """
+    front = moveaxis(x, axis, 0)
+    return tuple(front[i] for i in range(front.shape[0]))
+
+
+def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:
+    """Parts along an axis: that many equal ones, or cut at the given places.
+
+    Shapes: x's but along `axis`. Raises ShapeError if the size is no multiple of the number of parts.
+    >>> split(np.array([1, 2, 3, 4]), 2)
+    (array([1, 2]), array([3, 4]))
+    """
+    front = moveaxis(x, axis, 0)
+    size = front.shape[0]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        parts = int(indices_or_sections)
+        if parts < 1 or size % parts:
+            raise ShapeError(
+                f"split: {size} elements along axis {axis} do not make {parts} equal parts. "
+                "Give the places to cut at, such as split(x, [2, 5])."
+            )
+        cuts = [size // parts * i for i in range(parts + 1)]
+    else:
+        cuts = [0, *(int(c) for c in indices_or_sections), size]
+    return tuple(moveaxis(front[start:stop], 0, axis) for start, stop in zip(cuts[:-1], cuts[1:]))
+
+
+def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+    """Arrays repeated to the shape to which all of them broadcast, as a tuple.
+
+    Shapes: all that of the broadcast. Raises ShapeError if there is none.
+    >>> broadcast_arrays(np.array([1, 2]), np.array([3]))
+    (array([1, 2]), array([3, 3]))
+    """
+    arrays = tuple(value_of(x) for x in arrays)
+    shapes = [x.shape for x in arrays]
+    try:
+        whole = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise ShapeError(
+            f"broadcast_arrays({', '.join(map(str, shapes))}): the shapes do not broadcast: aligned from the right, "
+            "two sizes must be equal or one of them 1"
+        ) from error
+    return tuple(broadcast_to(x, whole) for x in arrays)
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    """The coordinates of a grid, from those along each axis: "ij" in order, "xy" with the first two swapped.
+
+    Shapes: (N,), (M,) -> (N, M) twice for "ij", (M, N) twice for "xy". Raises ShapeError for other than one axis.
+    >>> meshgrid(np.array([1, 2]), np.array([3]))
+    (array([[1, 2]]), array([[3, 3]]))
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueRangeError(f'meshgrid: indexing is "xy" or "ij"; {indexing!r} came')
+    n = len(arrays)
+    places = list(range(n))
+    if indexing == "xy" and n > 1:
+        places[0], places[1] = 1, 0
+    lined = []
+    for place, x in zip(places, map(value_of, arrays)):
+        if x.ndim > 1:
+            raise ShapeError(f"meshgrid: arrays with one axis are needed; the shape {x.shape} came")
+        lined.append(reshape(x, tuple(-1 if i == place else 1 for i in range(n))))
+    return broadcast_arrays(*lined)

@@ -1,0 +1,140 @@
+"""Operations that run along an axis: cumulative sums and products, recurrences, differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import AxisError
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.join import concat
+from tinygrad_dl.ops.logic import not_equal
+from tinygrad_dl.ops.shape import flip, moveaxis, value_of
+
+ALONG = (
+    Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((3,), include_initial=True), Case((0, 2), axis=0),
+    Case((2, 3), axis=1, include_initial=True),
+)  # fmt: skip
+
+
+def _the_axis(axis: Any, ndim: int, name: str) -> int:
+    if axis is None:
+        if ndim > 1:
+            raise AxisError(f"{name}: which axis? An array with {ndim} axes needs axis=")
+        return 0
+    return int(axis)
+
+
+def _from_the_end(g: Any, axis: Any, include_initial: bool) -> Any:
+    axis = 0 if axis is None else axis
+    sums = flip(cumulative_sum(flip(g, axis), axis=axis), axis)
+    return _leaving_first(sums, axis) if include_initial else sums
+
+
+def _leaving_first(x: Any, axis: int) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (slice(1, None),)]
+
+
+def _leaving_last(x: Any, axis: int) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (slice(None, -1),)]
+
+
+@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG)
+def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """The sums of the first elements along an axis, which may be left out for one axis only.
+
+    out_k = x_1 + ... + x_k.   Shape: same as x; with `include_initial` one more along `axis`, a 0 in front.
+    >>> cumulative_sum(np.array([1, 2, 3]))
+    array([1, 3, 6])
+    """
+    axis = _the_axis(axis, np.ndim(x), "cumulative_sum")
+    return np.cumulative_sum(x, axis=axis, dtype=dtype, include_initial=include_initial)
+
+
+def _earlier(y: Any) -> Any:
+    """The values one step earlier along the last axis, a 0 in front."""
+    return concat([y[..., :1] * 0, y[..., :-1]], axis=-1)
+
+
+def _back(g: Any, a: Any) -> Any:
+    """What reaches each step from its own result and all later ones: the recurrence run from the end."""
+    turned = flip(a, -1)
+    return flip(linear_recurrence(flip(g, -1), _earlier(turned)), -1)
+
+
+@op(
+    lambda g, a: _back(g, a),
+    lambda g, out, a: _back(g, a) * _earlier(out),
+    cases=(
+        Case((4,), (4,)),
+        Case((2, 3), (2, 3)),
+        Case((2, 3), (3,)),
+        Case((0,), (0,)),
+        Case((2, 0), (2, 0)),
+    ),
+)
+def linear_recurrence(x: Any, a: Any, /) -> Any:
+    """A value carried along the last axis: multiplied at each step, then added to.
+
+    out_k = x_k + a_k * out_(k-1), out_0 = x_0: moving averages, discounted sums.   Shapes broadcast together.
+    >>> linear_recurrence(np.array([1.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.5]))
+    array([1.  , 1.5 , 1.75])
+    """
+    x, a = np.broadcast_arrays(x, a)
+    out = np.empty(x.shape, np.result_type(x, a))
+    carried: Any = 0
+    for k in range(x.shape[-1]):
+        carried = out[..., k] = x[..., k] + a[..., k] * carried
+    return out
+
+
+def _product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+    # out_k holds x_i once for k >= i, so the derivative is (product before i) * r_i with
+    # r_i = g_i + x_(i+1) r_(i+1): no division, so zeros are no exception
+    axis = 0 if axis is None else axis
+    if include_initial:
+        g, before = _leaving_first(g, axis), _leaving_last(out, axis)
+    else:
+        before = _leaving_last(cumulative_prod(x, axis=axis, include_initial=True), axis)
+    g, x, before = (moveaxis(v, axis, -1) for v in (g, x, before))
+    return moveaxis(before * _back(g, x), -1, axis)
+
+
+def _quick_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+    if not np.all(np.isfinite(out)) or not np.all(out):
+        return _product_rule(g, x, out, axis, include_initial)
+    return _from_the_end(g * out, axis, include_initial) / x
+
+
+@op(
+    _product_rule,
+    fast=(_quick_product_rule,),
+    domain=Domain(avoid=(0,), gap=0.3),
+    cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
+)
+def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """The products of the first elements along an axis; the derivative is exact with zeros too.
+
+    out_k = x_1 * ... * x_k.   Shape: same as x; with `include_initial` one more along `axis`, a 1 in front.
+    >>> cumulative_prod(np.array([1, 2, 3]))
+    array([1, 2, 6])
+    """
+    axis = _the_axis(axis, np.ndim(x), "cumulative_prod")
+    return np.cumulative_prod(x, axis=axis, dtype=dtype, include_initial=include_initial)
+
+
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along an axis, taken n times; `prepend` and `append` are put at the ends first.
+
+    out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`.
+    >>> diff(np.array([1, 4, 9]))
+    array([3, 5])
+    """
+    x = value_of(x)
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x = concat(parts, axis=axis) if len(parts) > 1 else x
+    for _ in range(n):
+        later, earlier = _leaving_first(x, axis), _leaving_last(x, axis)
+        x = not_equal(later, earlier) if x.dtype == bool else later - earlier
+    return x

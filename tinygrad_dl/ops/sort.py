@@ -1,0 +1,141 @@
+"""Sorting and searching: order, extremes' places, and where things are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import calls
+from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.index import take_along_axis
+from tinygrad_dl.ops.shape import value_of
+
+ORDERED = (
+    Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)), Case((4,), stable=False),
+)  # fmt: skip
+PLACES = (
+    Case((5,)),
+    Case((2, 3), axis=0),
+    Case((2, 3, 4), axis=-1, keepdims=True),
+    Case((2, 3), keepdims=True),
+)
+
+
+def _order(x: Any, axis: int, descending: bool, stable: bool) -> Any:
+    kind = "stable" if stable else "quicksort"
+    if not descending:
+        return np.argsort(x, axis=axis, kind=kind)
+    # turned around twice, so that equal elements keep their order
+    size = x.shape[axis]
+    return size - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind=kind), axis)
+
+
+@op(
+    lambda g, axis, order: take_along_axis(g, np.argsort(order, axis=axis, kind="stable"), axis=axis),
+    keeps=("order",),
+    domain=Domain(distinct=True),
+    cases=ORDERED,
+    kinks="equal elements keep their order, each its own gradient",
+)
+def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
+
+    out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x. Raises AxisError without the axis.
+    >>> sort(np.array([3, 1, 2]))
+    array([1, 2, 3])
+    """
+    order = _order(x, axis, descending, stable)
+    return np.take_along_axis(x, order, axis), order
+
+
+@op(None, domain=Domain(distinct=True), cases=ORDERED)
+def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The indices that put the elements in order along an axis.
+
+    take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x. Raises AxisError without the axis.
+    >>> argsort(np.array([3, 1, 2]))
+    array([1, 2, 0])
+    """
+    return _order(x, axis, descending, stable)
+
+
+@op(None, domain=Domain(distinct=True), cases=PLACES)
+def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The index of the largest element along an axis, the first of equals; of the flattened array by default.
+
+    x[out] = max(x).   Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError for no elements.
+    >>> argmax(np.array([[1, 5], [3, 4]]), axis=0)
+    array([1, 0])
+    """
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@op(None, domain=Domain(distinct=True), cases=PLACES)
+def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The index of the smallest element along an axis, the first of equals; of the flattened array by default.
+
+    x[out] = min(x).   Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError for no elements.
+    >>> argmin(np.array([[1, 5], [3, 4]]), axis=0)
+    array([0, 1])
+    """
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@op(
+    None,
+    None,
+    cases=(
+        Case(np.array([0.0, 1.0, 2.0]), (2, 3)), Case(np.array([0.0, 1.0]), np.array([1.0]), side="right"),
+        Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
+    ),
+)  # fmt: skip
+def searchsorted(x: Any, values: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+    """Where values would be put into a sorted array so that it stays sorted.
+
+    "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: that of `values`, x (N,).
+    >>> searchsorted(np.array([1, 3, 5]), np.array([3, 6]))
+    array([1, 3])
+    """
+    return np.searchsorted(x, values, side=side, sorter=sorter)
+
+
+def nonzero(x: Any, /) -> tuple[Any, ...]:
+    """The indices of the elements that are not 0, an array for each axis, so that x[nonzero(x)] are these.
+
+    Shapes: (K,) each, for K such elements. Raises ShapeError for a value without axes.
+    >>> nonzero(np.array([[0, 7], [8, 0]]))
+    (array([0, 1]), array([1, 0]))
+    """
+    x = value_of(x)
+    if not x.ndim:
+        raise ShapeError(
+            "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first."
+        )
+    if isinstance(x, Value):
+        return tuple(calls.wrap(places) for places in np.nonzero(x._data))
+    return np.nonzero(x)
+
+
+def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
+    """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
+
+    out = f(x) if condition else other. With where(condition, f(x), other) an infinite or nan derivative of f
+    would spoil the gradient in places not taken too (0 * inf); here these are filled in with another x before f,
+    which works element by element.   Shapes broadcast together.
+    >>> from tinygrad_dl import Tensor, sqrt
+    >>> where_safe(Tensor([False, True]), sqrt, Tensor([-1.0, 4.0]), 0.0)
+    Tensor([0., 2.])
+    """
+    condition, x = value_of(condition), value_of(x)
+    taken = np.asarray(condition._data if isinstance(condition, Value) else condition, bool)
+    values = x._data if isinstance(x, Value) else x
+    mask, spread = np.broadcast_arrays(taken, values)
+    if not mask.any():
+        return where(condition, x, other)
+    # one of the values taken: the only ones of which it is known that f can be computed there
+    inside = spread[mask].flat[0]
+    return where(condition, f(where(condition, x, inside)), other)

@@ -1,0 +1,184 @@
+"""Exponentials and logarithms in the forms that stay exact: log1p, logsumexp, softmax, erf."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import erf as erf_of_number
+from math import exp as exp_of_number
+from math import log as log_of_number
+from math import pi
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
+from tinygrad_dl.ops.reduce import AXES, kept, sum
+
+ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
+
+
+@op(lambda g, out: g * (out + 1), ufunc=np.expm1)
+def expm1(x: Any, /) -> Any:
+    """The exponential of each element less one, exact for small values.
+
+    out = e ** x - 1.   Shape: same as x.
+    >>> expm1(np.array([0.0]))
+    array([0.])
+    """
+    return np.expm1(x)
+
+
+@op(lambda g, out: g * out * log_of_number(2), ufunc=np.exp2)
+def exp2(x: Any, /) -> Any:
+    """Two to the power of each element.
+
+    out = 2 ** x.   Shape: same as x.
+    >>> exp2(np.array([3.0]))
+    array([8.])
+    """
+    return np.exp2(x)
+
+
+@op(lambda g, x: g / (1 + x), domain=Domain(-0.8, 3), ufunc=np.log1p)
+def log1p(x: Any, /) -> Any:
+    """The natural logarithm of one plus each element, exact for small values.
+
+    out = ln(1 + x), -inf at -1, nan below.   Shape: same as x.
+    >>> log1p(np.array([0.0]))
+    array([0.])
+    """
+    return np.log1p(x)
+
+
+@op(lambda g, x: g / (x * log_of_number(2)), domain=POSITIVE, ufunc=np.log2)
+def log2(x: Any, /) -> Any:
+    """The logarithm of each element to base 2.
+
+    out = ln(x) / ln(2), -inf at 0, nan below.   Shape: same as x.
+    >>> log2(np.array([8.0]))
+    array([3.])
+    """
+    return np.log2(x)
+
+
+@op(lambda g, x: g / (x * log_of_number(10)), domain=POSITIVE, ufunc=np.log10)
+def log10(x: Any, /) -> Any:
+    """The logarithm of each element to base 10.
+
+    out = ln(x) / ln(10), -inf at 0, nan below.   Shape: same as x.
+    >>> log10(np.array([100.0]))
+    array([2.])
+    """
+    return np.log10(x)
+
+
+def _weight(x: Any, out: Any) -> Any:
+    # e^x / e^out; where everything is -inf nothing weighs anything, and -inf - -inf must not make it nan
+    return exp(x - where(out == -np.inf, 0, out))
+
+
+@op(
+    lambda g, x, out: g * _weight(x, out),
+    lambda g, y, out: g * _weight(y, out),
+    cases=PAIR,
+    kinks="0 where both are -inf",
+    ufunc=np.logaddexp,
+)
+def logaddexp(x: Any, y: Any, /) -> Any:
+    """The logarithm of the sum of two exponentials, which cannot overflow.
+
+    out = ln(e^x + e^y).   Shapes broadcast together.
+    >>> logaddexp(np.array([1000.0]), -1000.0)
+    array([1000.])
+    """
+    return np.logaddexp(x, y)
+
+
+@op(
+    lambda g, x, out, x_shape, axis, keepdims: (
+        kept(g, x_shape, axis, keepdims) * _weight(x, kept(out, x_shape, axis, keepdims))
+    ),
+    cases=AXES,
+    kinks="0 where everything is -inf",
+)
+def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
+
+    out = ln(e^x_1 + ... + e^x_n), -inf for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
+    >>> logsumexp(np.array([1000.0, -1000.0]))
+    np.float64(1000.0)
+    """
+    peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
+    with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
+        out = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
+
+
+@op(lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)), cases=ONE_AXIS)
+def softmax(x: Any, /, axis: Any = None) -> Any:
+    """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
+
+    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest so that nothing overflows.   Shape: same as x.
+    >>> softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+@op(lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True), cases=ONE_AXIS)
+def log_softmax(x: Any, /, axis: Any = None) -> Any:
+    """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
+
+    out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.
+    >>> log_softmax(np.array([1000.0, 0.0]))
+    array([    0., -1000.])
+    """
+    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+# erf is summed from its Taylor series about the nearest multiple of 1/8: 12 terms reach the last digit of
+# float64, and from 6 on erf is 1 there.
+GRID, END = 8, 6
+
+
+@cache
+def _taylor_table(terms: int, dtype: Any) -> np.ndarray:
+    """Row k: the k-th Taylor coefficients of erf about 0, 1/8, 2/8, ..., END."""
+    columns = []
+    for point in range(GRID * END + 1):
+        c = point / GRID
+        # f' = s e^(-c^2), and f^(k+2) = -2 c f^(k+1) - 2 k f^(k), from the derivative of e^(-x^2)
+        derivatives = [erf_of_number(c), 2 / pi**0.5 * exp_of_number(-c * c)]
+        for k in range(terms - 2):
+            derivatives.append(-2 * c * derivatives[-1] - 2 * k * (derivatives[-2] if k else 0))
+        factorial, column = 1.0, []
+        for k, derivative in enumerate(derivatives):
+            factorial *= max(k, 1)
+            column.append(derivative / factorial)
+        columns.append(column)
+    return np.array(columns, dtype).T.copy()
+
+
+@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)))
+def erf(x: Any, /) -> Any:
+    """The error function of each element, to the last digits of float32 and float64.
+
+    out = 2 / sqrt(pi) * integral of e^(-t^2) from 0 to x, in [-1, 1].   Shape: same as x.
+    >>> erf(np.array([0.0, 10.0]))
+    array([0., 1.])
+    """
+    x = x if x.dtype.kind == "f" else np.asarray(x, np.float64)
+    narrow = x.dtype.itemsize <= 4
+    table = _taylor_table(8, np.dtype(np.float32)) if narrow else _taylor_table(13, np.dtype(np.float64))
+    size = np.minimum(np.abs(x), END)
+    nearest = np.rint(size * GRID)
+    rest = size - nearest / GRID
+    where_to = np.where(np.isnan(nearest), 0, nearest).astype(np.intp)
+    out = table[-1][where_to]
+    for row in table[-2::-1]:
+        out = out * rest + row[where_to]
+    return np.copysign(out, x).astype(x.dtype, copy=False) if x.dtype.itemsize <= 8 else np.copysign(out, x)

@@ -1,0 +1,195 @@
+"""Trigonometric and hyperbolic functions, their inverses, and lengths and angles in the plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.op import Domain, op
+from tinygrad_dl.ops.elementwise import PAIR, sqrt, where
+
+INSIDE = Domain(-0.9, 0.9)
+PLANE = (Domain(avoid=(0,), gap=0.3), Domain(avoid=(0,), gap=0.3))
+
+
+@op(lambda g, x: g * cos(x), ufunc=np.sin)
+def sin(x: Any, /) -> Any:
+    """The sine of each element, in radians.
+
+    out = sin(x).   Shape: same as x.
+    >>> sin(np.array([0.0]))
+    array([0.])
+    """
+    return np.sin(x)
+
+
+@op(lambda g, x: -g * sin(x), ufunc=np.cos)
+def cos(x: Any, /) -> Any:
+    """The cosine of each element, in radians.
+
+    out = cos(x).   Shape: same as x.
+    >>> cos(np.array([0.0]))
+    array([1.])
+    """
+    return np.cos(x)
+
+
+@op(lambda g, out: g * (1 + out * out), domain=Domain(-1.2, 1.2), ufunc=np.tan)
+def tan(x: Any, /) -> Any:
+    """The tangent of each element, in radians.
+
+    out = sin(x) / cos(x).   Shape: same as x.
+    >>> tan(np.array([0.0]))
+    array([0.])
+    """
+    return np.tan(x)
+
+
+@op(lambda g, x: g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arcsin)
+def asin(x: Any, /) -> Any:
+    """The angle whose sine is each element, in radians; nan outside [-1, 1].
+
+    out = asin(x), in [-pi/2, pi/2]; its derivative is infinite at -1 and 1.   Shape: same as x.
+    >>> asin(np.array([0.0]))
+    array([0.])
+    """
+    return np.arcsin(x)
+
+
+@op(lambda g, x: -g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arccos)
+def acos(x: Any, /) -> Any:
+    """The angle whose cosine is each element, in radians; nan outside [-1, 1].
+
+    out = acos(x), in [0, pi]; its derivative is infinite at -1 and 1.   Shape: same as x.
+    >>> acos(np.array([1.0]))
+    array([0.])
+    """
+    return np.arccos(x)
+
+
+@op(lambda g, x: g / (1 + x * x), ufunc=np.arctan)
+def atan(x: Any, /) -> Any:
+    """The angle whose tangent is each element, in radians.
+
+    out = atan(x), in [-pi/2, pi/2].   Shape: same as x.
+    >>> atan(np.array([0.0]))
+    array([0.])
+    """
+    return np.arctan(x)
+
+
+@op(
+    lambda g, x, y: g * y / (x * x + y * y),
+    lambda g, x, y: -g * x / (x * x + y * y),
+    domain=PLANE,
+    cases=PAIR,
+    ufunc=np.arctan2,
+)
+def atan2(x: Any, y: Any, /) -> Any:
+    """The angle of the point (y, x) of the plane, in radians; the sine side comes first.
+
+    out = atan(x / y) in the right quadrant, in [-pi, pi].   Shapes broadcast together.
+    >>> atan2(np.array([0.0]), 1.0)
+    array([0.])
+    """
+    return np.arctan2(x, y)
+
+
+@op(lambda g, x: g * cosh(x), ufunc=np.sinh)
+def sinh(x: Any, /) -> Any:
+    """The hyperbolic sine of each element.
+
+    out = (e^x - e^-x) / 2.   Shape: same as x.
+    >>> sinh(np.array([0.0]))
+    array([0.])
+    """
+    return np.sinh(x)
+
+
+@op(lambda g, x: g * sinh(x), ufunc=np.cosh)
+def cosh(x: Any, /) -> Any:
+    """The hyperbolic cosine of each element.
+
+    out = (e^x + e^-x) / 2.   Shape: same as x.
+    >>> cosh(np.array([0.0]))
+    array([1.])
+    """
+    return np.cosh(x)
+
+
+@op(lambda g, x: g / sqrt(x * x + 1), ufunc=np.arcsinh)
+def asinh(x: Any, /) -> Any:
+    """The value whose hyperbolic sine is each element.
+
+    out = ln(x + sqrt(x^2 + 1)).   Shape: same as x.
+    >>> asinh(np.array([0.0]))
+    array([0.])
+    """
+    return np.arcsinh(x)
+
+
+@op(lambda g, x: g / sqrt(x * x - 1), domain=Domain(1.2, 4), ufunc=np.arccosh)
+def acosh(x: Any, /) -> Any:
+    """The value whose hyperbolic cosine is each element; nan below 1.
+
+    out = ln(x + sqrt(x^2 - 1)); its derivative is infinite at 1.   Shape: same as x.
+    >>> acosh(np.array([1.0]))
+    array([0.])
+    """
+    return np.arccosh(x)
+
+
+@op(lambda g, x: g / (1 - x * x), domain=INSIDE, ufunc=np.arctanh)
+def atanh(x: Any, /) -> Any:
+    """The value whose hyperbolic tangent is each element; infinite at -1 and 1, nan outside.
+
+    out = ln((1 + x) / (1 - x)) / 2.   Shape: same as x.
+    >>> atanh(np.array([0.0]))
+    array([0.])
+    """
+    return np.arctanh(x)
+
+
+def _share_of_length(g: Any, out: Any, x: Any) -> Any:
+    return g * (x / where(out == 0, 1, out))
+
+
+@op(
+    lambda g, out, x: _share_of_length(g, out, x),
+    lambda g, out, y: _share_of_length(g, out, y),
+    domain=PLANE,
+    cases=PAIR,
+    kinks="0 at (0, 0)",
+    ufunc=np.hypot,
+)
+def hypot(x: Any, y: Any, /) -> Any:
+    """The length of the point (x, y) of the plane, without overflow on the way.
+
+    out = sqrt(x^2 + y^2).   Shapes broadcast together.
+    >>> hypot(np.array([3.0]), 4.0)
+    array([5.])
+    """
+    return np.hypot(x, y)
+
+
+@op(lambda g: g * (np.pi / 180), ufunc=np.deg2rad)
+def deg2rad(x: Any, /) -> Any:
+    """Angles in degrees as angles in radians.
+
+    out = x * pi / 180.   Shape: same as x.
+    >>> deg2rad(np.array([0.0]))
+    array([0.])
+    """
+    return np.deg2rad(x)
+
+
+@op(lambda g: g * (180 / np.pi), ufunc=np.rad2deg)
+def rad2deg(x: Any, /) -> Any:
+    """Angles in radians as angles in degrees.
+
+    out = x * 180 / pi.   Shape: same as x.
+    >>> rad2deg(np.array([0.0]))
+    array([0.])
+    """
+    return np.rad2deg(x)
