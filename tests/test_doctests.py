@@ -18,18 +18,31 @@ from tinygrad_dl.errors import MissingExtraError
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+def names() -> list[str]:
+    """The modules' import names. pytest itself would import nn/ as `nn`."""
+    return [
+        package if path.stem == "__init__" else f"{package}.{path.stem}"
+        for package, folder in PACKAGES.items()
+        for path in sorted((ROOT / folder).glob("*.py"))
+        if path.stem != "__main__"
+    ]
+
+
 def modules() -> Iterator[ModuleType]:
-    """Each module whose needs are installed. Imported by name: pytest would import nn/ as `nn`."""
-    for package, folder in PACKAGES.items():
-        for path in sorted((ROOT / folder).glob("*.py")):
-            if path.stem == "__main__":
-                continue
-            try:
-                yield importlib.import_module(
-                    package if path.stem == "__init__" else f"{package}.{path.stem}"
-                )
-            except MissingExtraError:
-                continue  # test_packaging.py tests what happens without the extras
+    """Each module that can be imported here."""
+    for name in names():
+        try:
+            yield importlib.import_module(name)
+        except Exception:
+            continue  # the test below says why
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_module_imports_unless_its_extra_is_absent(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 def documented(module: ModuleType) -> Iterator[tuple[str, str]]:
