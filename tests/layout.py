@@ -36,7 +36,16 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.dtypes",
         }
     ],
-    [{"tinygrad_dl.tree", "tinygrad_dl.autograd", "tinygrad_dl.func", "tinygrad_dl.anomaly", "tinygrad_dl.files"}],
+    [
+        {
+            "tinygrad_dl.tree",
+            "tinygrad_dl.autograd",
+            "tinygrad_dl.func",
+            "tinygrad_dl.anomaly",
+            "tinygrad_dl.cause",
+            "tinygrad_dl.files",
+        }
+    ],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],

@@ -11,6 +11,7 @@ if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(os.path.j
     __path__.append(_root)
 
 from tinygrad_dl import autograd, func
+from tinygrad_dl.anomaly import detect_anomaly
 from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl import nn, optim
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype

@@ -1,0 +1,254 @@
+"""detect_anomaly: where the first nan or infinity was made, and which saved array changed before backward."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import graph
+from tinygrad_dl.cause import of_derivative, of_result
+from tinygrad_dl.errors import AnomalyError
+from tinygrad_dl.graph import Node, Value
+from tinygrad_dl.modes import Mode, modes
+
+
+class detect_anomaly(Mode):
+    """Raise AnomalyError at the first operation that makes a nan or an infinity, forward or backward.
+
+    The error shows its inputs' ranges, the user's line, the module, and the likely cause. Backward also
+    raises if an array that an operation saved has changed since. Both must run inside. A context manager
+    and a decorator, per thread; slow, and free of cost when it is off.
+    >>> from tinygrad_dl import Tensor
+    >>> x = Tensor([1.0, 0.0])
+    >>> with detect_anomaly():
+    ...     x.log()
+    Traceback (most recent call last):
+        ...
+    tinygrad_dl.errors.AnomalyError: log: made -inf in 1 of 2 elements
+      x: float32 (2,), 0 to 1
+      likely cause: log of 0...
+    """
+
+    setting = "watchers"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._errors: list[dict[str, Any]] = []
+
+    def __enter__(self) -> detect_anomaly:
+        others = modes.watchers
+        self.value = others if any(isinstance(w, detect_anomaly) for w in others) else (*others, self)
+        # NumPy's warnings would come first and say less.
+        self._errors.append(np.seterr(all="ignore"))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        np.seterr(**self._errors.pop())
+
+    # Called by the engine
+
+    def computed(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+        """An operation ran: remember where it was called, and look at its result."""
+        node = result.node
+        if node is not None:
+            node.origin = Origin(node)
+        out = result._data
+        if out.dtype.kind not in "fc" or np.isfinite(out).all() or _in_rule():
+            return
+        arrays = [np.asarray(x._data if isinstance(x, Value) else x) for x in inputs if x is not None]
+        names = (op.inputs * len(arrays) if op.variadic else op.inputs)[: len(arrays)]
+        floating = [x for x in arrays if x.dtype.kind in "fc"]
+        had_nan = any(np.isnan(x).any() for x in floating)
+        had_infinity = any(np.isinf(x).any() for x in floating)
+        if np.isnan(out).any():
+            what = "was given" if had_nan else "made"
+        elif not had_infinity and not had_nan:
+            what = "made"
+        else:
+            return  # an infinity handed on, such as the -inf of a mask
+        found = "nan" if np.isnan(out).any() else infinity(out)
+        cause = (
+            "no operation in here made it: the data or a parameter has it already"
+            if what == "was given"
+            else of_result(op.name, arrays, out)
+        )
+        raise AnomalyError(
+            _report(
+                f"{op.name}: {what} {found} in {_share(out)}",
+                [(name, x) for name, x in zip(names, arrays)],
+                cause,
+                f"called at {Origin(None).place}",
+            )
+        )
+
+    def pulled(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+        """Backward went through a node: its saved arrays must be as they were, its contributions finite."""
+        origin = getattr(node, "origin", None)
+        called = (
+            "called outside of detect_anomaly"
+            if origin is None
+            else f"called at {origin.place}{origin.within}"
+        )
+        if origin is not None:
+            for (name, before), (_, after) in zip(origin.prints, _prints(node)):
+                if before != after:
+                    raise AnomalyError(
+                        _report(
+                            f"backward: {name}, which {node.op.name} saved, was changed in place since",
+                            [],
+                            "written through .data, .numpy() or an array shared by asarray, or by an "
+                            "optimizer's "
+                            "step between forward and backward; compute a new Tensor or write to a copy",
+                            called,
+                        )
+                    )
+        g = _array(g)
+        for i, c in enumerate(contributions):
+            if c is None or type(node.parents[i]) is not Node or np.isfinite(_array(c)).all():
+                continue
+            c = _array(c)
+            found = "nan" if np.isnan(c).any() else infinity(c)
+            held = [(f"g, the gradient of {node.op.name}", g), *_held(node)]
+            finite = np.isfinite(g).all()
+            name = node.op.inputs[min(i, len(node.op.inputs) - 1)] if node.op.inputs else f"input {i}"
+            raise AnomalyError(
+                _report(
+                    f"backward: the derivative of {node.op.name} in {name} "
+                    f"{'made' if finite else 'was given'} "
+                    f"{found} in {_share(c)}",
+                    held,
+                    of_derivative(node, g, c, dict(held))
+                    if finite
+                    else "no derivative made it: the gradient passed to backward, a hook or a sum did",
+                    called,
+                )
+            )
+
+
+class Origin:
+    """Where the user's code called an operation, in which module, and what the saved arrays looked like."""
+
+    __slots__ = ("place", "prints", "within")
+
+    def __init__(self, node: Node | None) -> None:
+        self.place, modules = _caller()
+        self.within = f" [in {_path(modules)}]" if modules else ""
+        self.prints = [] if node is None else _prints(node)
+
+
+def _prints(node: Node) -> list[tuple[str, int]]:
+    """A fingerprint of each array that a node keeps."""
+    from zlib import crc32
+
+    named = [*zip(node.op.saves, node.saved or ()), *zip(node.op.options, node.options)]
+    return [(name, crc32(np.ascontiguousarray(a))) for name, value in named for a in _arrays(value)]
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _arrays(part)
+
+
+def _held(node: Node) -> list[tuple[str, np.ndarray]]:
+    """The saved arrays, and the numbers among the inputs."""
+    held = [(name, a) for name, value in zip(node.op.saves, node.saved or ()) for a in _arrays(value)]
+    return held + [
+        (name, np.asarray(entry))
+        for name, entry in zip(node.op.inputs, node.parents)
+        if isinstance(entry, (int, float)) and name not in dict(held)
+    ]
+
+
+def _array(x: Any) -> np.ndarray:
+    return x._data if isinstance(x, Value) else np.asarray(x)
+
+
+def infinity(x: np.ndarray) -> str:
+    """Which infinities an array has."""
+    if x.dtype.kind == "c":
+        return "inf"
+    return " and ".join(name for name, bad in (("inf", np.inf), ("-inf", -np.inf)) if (x == bad).any())
+
+
+def _share(x: np.ndarray) -> str:
+    bad = np.isnan(x) if np.isnan(x).any() else np.isinf(x)
+    return f"{int(bad.sum())} of {x.size} element{'' if x.size == 1 else 's'}"
+
+
+def _report(what: str, values: Sequence[tuple[str, np.ndarray]], cause: str, called: str) -> str:
+    lines = [
+        what,
+        *(f"  {name}: {ranged(x)}" for name, x in values),
+        f"  likely cause: {cause}",
+        f"  {called}",
+    ]
+    return "\n".join(lines)
+
+
+def ranged(x: np.ndarray) -> str:
+    """An array in a report: dtype, shape, the range of what is finite in it, and how much is not."""
+    text = f"{x.dtype} {x.shape}"
+    if x.dtype.kind not in "biuf" or not x.size:
+        return text
+    finite = x[np.isfinite(x)]
+    if finite.size:
+        low, high = finite.min(), finite.max()
+        text += f", {low:.6g}" if low == high else f", {low:.6g} to {high:.6g}"
+    for name, count in (("nan", np.isnan(x).sum()), ("infinite", np.isinf(x).sum())):
+        text += f", {int(count)} {name}" if count else ""
+    return text
+
+
+# Where the user's code is
+
+
+def _own(frame: Any) -> bool:
+    """Whether a frame runs this package's code; generated operations have no module name."""
+    name = frame.f_globals.get("__name__")
+    return name is None or name.partition(".")[0] == "tinygrad_dl"
+
+
+def _in_rule() -> bool:
+    """Whether the current operation is part of a derivative rule that records: pulled() sees its result."""
+    frame = sys._getframe(1)
+    while frame is not None and _own(frame):
+        if frame.f_code is graph.walk.__code__:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _caller() -> tuple[str, list[Any]]:
+    """The user's file, line and code; and the modules that are being called, outermost first."""
+    import linecache
+
+    frame: Any = sys._getframe(2)
+    place = ""
+    modules: list[Any] = []
+    while frame is not None:
+        if not place and not _own(frame):
+            name, line = frame.f_code.co_filename, frame.f_lineno
+            code = linecache.getline(name, line, frame.f_globals).strip()
+            place = f"{name}:{line}" + (f": {code}" if code else "")
+        if frame.f_code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
+            modules.insert(0, frame.f_locals["self"])
+        frame = frame.f_back
+    return place or "an unknown place", modules
+
+
+def _path(modules: list[Any]) -> str:
+    """The innermost module as it is reached from the outermost, such as `Model.block.0: Linear`."""
+    names = []
+    for outer, inner in zip(modules, modules[1:]):
+        names += [name for name, child in outer.named_children() if child is inner][:1]
+    return ".".join([type(modules[0]).__name__, *names]) + (
+        f": {type(modules[-1]).__name__}" if len(modules) > 1 else ""
+    )
