@@ -27,9 +27,9 @@ root_doc = "index"
 
 smartquotes = False  # three dots and two hyphens mean themselves in formulas
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # an override that says nothing new is not listed again
 autodoc_typehints = "none"  # the docstring names the shapes, which says more than Any
 autodoc_default_options = {"members": True}
-python_maximum_signature_line_length = 88
 
 html_theme = "furo"
 html_title = f"tinygrad_dl {version}"
