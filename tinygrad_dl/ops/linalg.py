@@ -1,0 +1,234 @@
+"""Operations on square matrices: inverse, linear equations, determinants, powers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.contract import matmul, operand
+from tinygrad_dl.ops.diagonals import trace
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.shape import expand_dims
+
+
+class SlogdetResult(NamedTuple):
+    """The sign of the determinant and the logarithm of its absolute value."""
+
+    sign: Any
+    logabsdet: Any
+
+
+def check_matrix(what: str, x: Any) -> None:
+    """Raise MatrixError unless x is a matrix or a stack of them."""
+    shape = getattr(x, "shape", ())
+    if len(shape) < 2:
+        raise MatrixError(f"{what}: a matrix, or a stack of them, is needed; the shape {shape} came")
+
+
+def check_square(what: str, x: Any) -> None:
+    """Raise MatrixError unless x is a square matrix or a stack of them."""
+    shape = getattr(x, "shape", ())
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise MatrixError(f"{what}: a square matrix, or a stack of them, is needed; the shape {shape} came")
+
+
+def _singular(what: str, x: Any) -> MatrixError:
+    where_ = "the matrix is singular" if np.ndim(x) == 2 else "a matrix of the stack is singular"
+    return MatrixError(
+        f"{what}: {where_}: its rows are not independent. Use pinv or lstsq, or add to its diagonal?"
+    )
+
+
+def regular(x: np.ndarray) -> np.ndarray:
+    """A matrix well away from singular."""
+    return x / 2 + np.eye(x.shape[-1]) * 3
+
+
+SQUARE = (Case((3, 3)), Case((2, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
+
+
+@op(lambda g, out: -(out.mT @ g @ out.mT), domain=Domain(make=regular), cases=SQUARE)
+def inv(x: Any, /) -> Any:
+    """The inverse of a square matrix. To solve equations, `solve` is faster and more exact.
+
+    x @ out = identity.   x (..., N, N) -> (..., N, N). Raises MatrixError if x is not square or singular.
+    >>> inv(np.array([[2.0, 0.0], [0.0, 4.0]]))
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
+    check_square("inv", x)
+    try:
+        return np.linalg.inv(x)
+    except np.linalg.LinAlgError:
+        raise _singular("inv", x) from None
+
+
+def _to_right_hand_side(g: Any, a: Any, b_shape: Any) -> Any:
+    if len(b_shape) == 1:
+        return solve(a.mT, expand_dims(g, -1))[..., 0]
+    return solve(a.mT, g)
+
+
+def _to_matrix(g: Any, out: Any, a: Any, b_shape: Any) -> Any:
+    if len(b_shape) == 1:
+        return -(solve(a.mT, expand_dims(g, -1)) @ expand_dims(out, -2))
+    return -(solve(a.mT, g) @ out.mT)
+
+
+def _solve_hint(a: Any, b: Any) -> str | None:
+    m, n = np.shape(a), np.shape(b)
+    return (
+        f"{m} with {n}: the equations, {m[-1]}, must be as many as the right-hand side has rows, "
+        f"{n[-1] if len(n) == 1 else n[-2]}, and sizes in front of that must broadcast"
+    )
+
+
+@op(
+    _to_matrix,
+    _to_right_hand_side,
+    domain=(Domain(make=regular), Domain()),
+    cases=(
+        Case((3, 3), (3,)), Case((3, 3), (3, 2)), Case((2, 2, 2), (2,)), Case((2, 1, 2, 2), (3, 2, 1)),
+        Case((2, 2), (3, 2, 2)), Case((0, 2, 2), (2,)),
+    ),
+    hint=_solve_hint,
+)  # fmt: skip
+def solve(a: Any, b: Any, /) -> Any:
+    """The solution of linear equations; b is one right-hand side, or a matrix of columns.
+
+    a @ out = b.   a (..., N, N), b (N) -> (..., N); b (..., N, K) -> (..., N, K), leading axes broadcasting.
+    Raises MatrixError if `a` is not square or singular, ShapeError if the sizes differ.
+    >>> solve(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 2.0]))
+    array([1. , 0.5])
+    """
+    check_square("solve", a)
+    if not np.ndim(b):
+        raise ShapeError("solve: the right-hand side needs at least one axis; a number came")
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        raise _singular("solve", a) from None
+
+
+# Determinants
+
+
+def _products_of_others(s: np.ndarray) -> np.ndarray:
+    """For each element along the last axis, the product of all others, without dividing by one."""
+    before = np.cumprod(np.concatenate([np.ones_like(s[..., :1]), s[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([np.ones_like(s[..., :1]), s[..., :0:-1]], axis=-1), axis=-1)
+    return before * after[..., ::-1]
+
+
+def _frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The singular vectors and values of x, and the sign that the vectors have as determinant."""
+    u, s, vh = np.linalg.svd(x)
+    sign = np.linalg.slogdet(u)[0] * np.linalg.slogdet(vh)[0]
+    return u, s, vh, sign[..., None, None].astype(x.dtype)
+
+
+def cofactors(x: Any) -> Any:
+    """The matrix of cofactors, det(x) * inv(x).T: the derivative of det, also where x is singular."""
+    data = x._data if isinstance(x, Value) else x
+    if not data.size:
+        return data * 1
+    u, s, vh, sign = _frames(data)
+    if not isinstance(x, Value):
+        return u @ (_products_of_others(s)[..., :, None] * vh) * sign
+    n = s.shape[-1]
+    if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
+        return det(x)[..., None, None] * inv(x).mT
+    # Singular, and to be differentiated again: the adjugate as a polynomial (Faddeev and LeVerrier), of the
+    # matrix turned by constants until it is diagonal, where the recursion is exact to rounding.
+    turned = u.mT @ x @ vh.mT
+    unit = np.eye(n, dtype=s.dtype)
+    power = unit
+    for k in range(1, n):
+        product = turned @ power
+        power = product - (trace(product, 0, -2, -1) / k)[..., None, None] * unit
+    adjugate = power if n % 2 else -power
+    return u @ adjugate.mT @ vh * sign if n > 1 else x * 0 + 1
+
+
+@op(
+    lambda g, x: g[..., None, None] * cofactors(x),
+    cases=(
+        *SQUARE,
+        Case(np.array([[1.0, 2.0], [2.0, 4.0]])),
+        Case(np.zeros((3, 3))),
+        Case(np.diag([1.0, 0.0, 2.0])),
+    ),
+)
+def det(x: Any, /) -> Any:
+    """The determinant of a square matrix. For large matrices slogdet does not overflow.
+
+    x (..., N, N) -> (...). The derivative is the matrix of cofactors, which singular matrices have too.
+    Raises MatrixError if x is not square.
+    >>> det(np.array([[2.0, 0.0], [0.0, 4.0]]))
+    np.float64(8.0)
+    """
+    check_square("det", x)
+    return np.linalg.det(x)
+
+
+def _slope_of_slogdet(g: Any, out: Any, x: Any) -> Any:
+    # At a singular matrix there is no derivative: nan, not an error about an inverse nobody asked for
+    usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
+    return g[..., 1, None, None] * inv(usable).mT
+
+
+@op(_slope_of_slogdet, domain=Domain(make=regular), cases=SQUARE, kinks="singular matrices: nan")
+def slogdet_parts(x: Any, /) -> Any:
+    """The parts of slogdet: the sign, then the logarithm.
+
+    x (..., N, N) -> (..., 2).
+    >>> slogdet_parts(np.array([[-1.0]]))
+    array([-1.,  0.])
+    """
+    check_square("slogdet", x)
+    sign, logabsdet = np.linalg.slogdet(x)
+    return np.stack([sign, logabsdet], axis=-1)
+
+
+def slogdet(x: Any, /) -> SlogdetResult:
+    """The sign of the determinant and the logarithm of its absolute value, which does not overflow.
+
+    det(x) = sign * exp(logabsdet).   x (..., N, N) -> (...), (...). A singular matrix gives 0 and -inf, and
+    nan as the gradient. Raises MatrixError if x is not square.
+    >>> slogdet(np.array([[-1.0, 0.0], [0.0, 1.0]])).sign
+    np.float64(-1.0)
+    """
+    x = operand("slogdet", x)
+    packed = slogdet_parts(x)
+    return SlogdetResult(packed[..., 0], packed[..., 1] if x.dtype.kind != "c" else packed[..., 1].real)
+
+
+def matrix_power(x: Any, n: int, /) -> Any:
+    """A square matrix multiplied with itself n times; the inverse if n is negative, the identity if it is 0.
+
+    out = x @ x @ ... @ x.   x (..., N, N) -> (..., N, N).
+    Raises MatrixError if x is not square, or if it is singular and n negative.
+    >>> matrix_power(np.array([[1, 1], [0, 1]]), 3)
+    array([[1, 3],
+           [0, 1]])
+    """
+    x = operand("matrix_power", x)
+    check_square("matrix_power", x)
+    if not isinstance(n, (int, np.integer)):
+        raise DTypeError(f"matrix_power: n must be an integer; {n!r} came")
+    if n == 0:
+        unit = np.eye(x.shape[-1], dtype=x.dtype)
+        return where(np.ones(x.shape, bool), unit, x)  # constant, and still a result of x
+    base = inv(x) if n < 0 else x
+    result, left = None, -int(n) if n < 0 else int(n)
+    while True:
+        if left % 2:
+            result = base if result is None else matmul(result, base)
+        left //= 2
+        if not left:
+            return result if result is not x else x * 1
+        base = matmul(base, base)

@@ -1,0 +1,217 @@
+"""Norms of vectors and matrices; rank, condition, pseudo-inverse and least squares."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.contract import matmul, operand
+from tinygrad_dl.ops.elementwise import abs, sign, where
+from tinygrad_dl.ops.linalg import check_matrix, check_square, inv
+from tinygrad_dl.ops.parts import well_shaped
+from tinygrad_dl.ops.reduce import kept, max, min, spread, sum
+from tinygrad_dl.ops.shape import expand_dims, permute_dims
+from tinygrad_dl.ops.spectral import svdvals
+
+
+class LstsqResult(NamedTuple):
+    """The solution, the sums of squared residuals, the rank and the singular values."""
+
+    solution: Any
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+def _slope_of_norm(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
+    g, out = kept(g, x_shape, axis, keepdims), kept(out, x_shape, axis, keepdims)
+    if ord == 2:
+        return x * where(out == 0, 0, g / where(out == 0, 1, out))
+    if ord == 1:
+        return g * sign(x)
+    if ord == 0:
+        return spread(g * 0, x_shape, axis, True)
+    if ord in (np.inf, -np.inf):
+        hit = abs(x) == out
+        return g * sign(x) * (hit / sum(hit, axis=axis, keepdims=True))
+    # An element that is 0 has a slope of 0, or for ord < 1 an infinite one with no sign: 0 too
+    still = (out == 0) if ord > 1 else (x == 0) | (out == 0)
+    share = where(still, 1, abs(x) / where(out == 0, 1, out))
+    return where(still, 0, g * sign(x) * share ** (ord - 1))
+
+
+NORM_CASES = (
+    Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()),
+    Case((2, 3), axis=1, ord=3), Case((2, 3), axis=0, ord=0.5), Case((2, 3), axis=1, ord=np.inf),
+    Case((2, 3), axis=1, ord=-np.inf), Case((3,), ord=0), Case((3,), ord=-1), Case((0, 3), axis=0),
+    Case((3,), ord=1), Case((2,), ord=1.5),
+)  # fmt: skip
+
+
+@op(
+    _slope_of_norm,
+    domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
+    cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
+    kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; ties share evenly for ord=inf, -inf",
+)
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
+
+    out = (sum_i |x_i|^ord)^(1 / ord); the largest |x_i| for inf, the smallest for -inf, the
+    number of elements that are not 0 for 0.
+    Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    >>> vector_norm(np.array([3.0, 4.0]))
+    np.float64(5.0)
+    """
+    if isinstance(ord, str):
+        raise ValueRangeError(f"vector_norm: ord is a number, inf or -inf; {ord!r} came. See matrix_norm.")
+    return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
+
+    "fro" sqrt(sum_ij x_ij^2); "nuc" the sum of singular values; 2 and -2 the largest and smallest of them;
+    1 and -1 the largest and smallest sum of |x_ij| in a column; inf and -inf in a row.   x (..., M, N) -> (...).
+    The gradient at the zero matrix is 0, ties share it evenly. Raises MatrixError, ValueRangeError.
+    >>> matrix_norm(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    np.float64(5.0)
+    """
+    x = operand("matrix_norm", x)
+    check_matrix("matrix_norm", x)
+    if ord == "fro":
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    if ord in (1, -1, np.inf, -np.inf):
+        sums = sum(abs(x), axis=-2 if ord in (1, -1) else -1)
+        out = max(sums, axis=-1) if ord > 0 else min(sums, axis=-1)
+    elif ord in ("nuc", 2, -2):
+        values = abs(svdvals(x))  # they are not negative; the slope of abs is 0 where one is 0
+        out = (
+            sum(values, axis=-1)
+            if ord == "nuc"
+            else max(values, axis=-1)
+            if ord == 2
+            else min(values, axis=-1)
+        )
+    else:
+        raise ValueRangeError(f'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf; {ord!r} came')
+    return expand_dims(out, (-2, -1)) if keepdims else out
+
+
+def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """NumPy's norm: of vectors along one axis, of matrices in two, of all elements without `ord` and `axis`.
+
+    The orders are those of vector_norm (2 by default) and matrix_norm ("fro" by default).
+    Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError, AxisError, ValueRangeError.
+    >>> norm(np.array([3.0, 4.0]))
+    np.float64(5.0)
+    """
+    x = operand("norm", x)
+    if axis is None and ord is None:
+        return vector_norm(x, keepdims=keepdims)
+    if axis is None:
+        if x.ndim not in (1, 2):
+            raise ShapeError(
+                f"norm: with ord={ord!r}, a vector, a matrix or an axis is needed; the shape {x.shape} came"
+            )
+        axes = tuple(range(x.ndim))
+    else:
+        axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
+    if len(axes) != 2:
+        raise AxisError(f"norm: one axis or two are needed; axis={axis!r} came. vector_norm takes more.")
+    for a in axes:
+        if not -x.ndim <= a < x.ndim:
+            raise AxisError(f"norm: the shape {x.shape} has no axis {a}")
+    pair = [a % x.ndim for a in axes]
+    if pair[0] == pair[1]:
+        raise AxisError(f"norm: axis={axis!r} names one axis twice")
+    others = [a for a in range(x.ndim) if a not in pair]
+    out = matrix_norm(permute_dims(x, (*others, *pair)), ord="fro" if ord is None else ord)
+    return expand_dims(out, tuple(pair)) if keepdims else out
+
+
+def cond(x: Any, /, p: Any = None) -> Any:
+    """The condition number: how far a small relative change of the matrix can move the solution of equations.
+
+    out = norm(x, p) * norm(inv(x), p); for p None or 2 the largest singular value by the smallest, for -2
+    the reverse.   x (..., M, N) -> (...); square unless p is None, 2 or -2. Raises MatrixError.
+    >>> cond(np.array([[4.0, 0.0], [0.0, 2.0]]))
+    np.float64(2.0)
+    """
+    x = operand("cond", x)
+    check_matrix("cond", x)
+    if p in (None, 2, -2):
+        values = svdvals(x)
+        if not values.shape[-1]:
+            raise MatrixError(f"cond: the shape {x.shape} has no elements")
+        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+    check_square("cond", x)
+    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+
+
+@op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)))
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+    """How many singular values exceed `rtol` times the largest.
+
+    x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default. Raises MatrixError if x has fewer than two axes.
+    >>> matrix_rank(np.array([[1.0, 2.0], [2.0, 4.0]]))
+    np.int64(1)
+    """
+    check_matrix("matrix_rank", x)
+    return np.linalg.matrix_rank(x, rtol=rtol)
+
+
+def _slope_of_pinv(g: Any, out: Any, x: Any) -> Any:
+    # Golub and Pereyra 1973: three terms, the inverse's and those of the two null spaces
+    p, pt, gt = out, out.mT, g.mT
+    slope = -(pt @ g @ pt)
+    inner = gt @ p @ pt
+    slope = slope + inner - x @ (p @ inner)
+    inner = pt @ p @ gt
+    return slope + inner - (inner @ p) @ x
+
+
+@op(
+    _slope_of_pinv,
+    domain=Domain(make=well_shaped),
+    cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
+)
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+    """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
+
+    x @ out @ x = x, out @ x @ out = out, both products symmetric.   x (..., M, N) -> (..., N, M).
+    `rtol` is max(M, N) times the dtype's precision by default. The derivative is the one at constant rank.
+    >>> pinv(np.array([[2.0], [0.0]]))
+    array([[0.5, 0. ]])
+    """
+    check_matrix("pinv", x)
+    return np.linalg.pinv(x, rtol=rtol)
+
+
+def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
+    """The least-squares solution of linear equations, the shortest one if there are several.
+
+    minimises |a @ solution - b|^2.   a (M, N), b (M) or (M, K) -> solution (N) or (N, K), residuals (K) if
+    a has rank N < M, else (0), rank, singular values; those up to `rcond` times the largest count as 0.
+    Raises MatrixError, ShapeError.
+    >>> lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0])).solution
+    array([2.])
+    """
+    a, b = operand("lstsq", a), operand("lstsq", b)
+    if a.ndim != 2:
+        raise MatrixError(f"lstsq: the first must be one matrix; the shape {a.shape} came")
+    if b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
+        raise ShapeError(
+            f"lstsq: {a.shape} with {b.shape}: the second must have {a.shape[0]} rows, one or two axes"
+        )
+    values = svdvals(a)
+    rank = matrix_rank(a, rtol=rcond)
+    solution = matmul(pinv(a, rtol=rcond), b)
+    squares = sum((matmul(a, solution) - b) ** 2, axis=0, keepdims=b.ndim == 1)
+    full = int(rank) == a.shape[1] < a.shape[0]
+    return LstsqResult(solution, squares if full else squares[:0], rank, values)

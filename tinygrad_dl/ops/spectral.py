@@ -1,0 +1,282 @@
+"""Eigenvalues and singular values, with their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.op import Case, Domain, Missing, op
+from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.diagonals import from_diagonal
+from tinygrad_dl.ops.elementwise import abs
+from tinygrad_dl.ops.linalg import check_matrix, check_square
+from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.reduce import sum
+
+
+class EigResult(NamedTuple):
+    """Eigenvalues (..., N) and eigenvectors, the columns of (..., N, N)."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class EighResult(NamedTuple):
+    """Eigenvalues (..., N), ascending, and orthonormal eigenvectors, the columns of (..., N, N)."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SVDResult(NamedTuple):
+    """Left singular vectors, columns of U; singular values S, descending; right ones, rows of Vh."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+# Eigenvalues
+
+
+@op(
+    lambda g, y: g / y,
+    lambda g, out, y: -g * out / y,
+    None,
+    domain=(Domain(), Domain(0.5, 2), Domain()),
+    cases=(Case((2, 2), (2, 2), np.zeros((2, 2), bool)),),
+)
+def settled_quotient(x: Any, y: Any, settled: Any, /) -> Any:
+    """A quotient that is 0 where it is settled to be so.
+
+    out = 0 if settled else x / y. The derivatives are those of x / y everywhere: where y is 0 they are not
+    finite, so that a second derivative which does not exist is seen.   Shapes broadcast together.
+    >>> settled_quotient(np.array([0.0, 1.0]), np.array([0.0, 2.0]), np.array([True, False]))
+    array([0. , 0.5])
+    """
+    return np.where(settled, 0, x / np.where(settled, 1, y))
+
+
+def _unused(*gradients: Any) -> Any:
+    """Which columns have a gradient of nothing but zeros."""
+    still = sum(abs(gradients[0]), axis=-2) == 0
+    for g in gradients[1:]:
+        still = still & (sum(abs(g), axis=-2) == 0)
+    return still
+
+
+def _both(still: Any) -> Any:
+    return still[..., :, None] & still[..., None, :]
+
+
+def _on_diagonal(x: Any) -> Any:
+    n = x.shape[-1]
+    return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
+
+
+def _slope_of_eigh(g: Any, out: Any, x_shape: Any) -> Any:
+    n = x_shape[-1]
+    (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(g, ((n,), (n, n)))
+    gaps = w[..., None, :] - w[..., :, None] + np.eye(n, dtype=w.dtype)
+    turned = v.mT @ gv
+    # Between equal eigenvalues the quotient has no value, unless neither vector is used
+    mixed = settled_quotient((turned - turned.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
+    return v @ (_on_diagonal(gw) + mixed) @ v.mT
+
+
+@op(
+    _slope_of_eigh,
+    domain=Domain(make=symmetric),
+    cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
+)
+def eigh_parts(x: Any, /) -> Any:
+    """The parts of eigh, flattened: eigenvalues, then eigenvectors.
+
+    x (..., N, N) -> (..., N + N N).
+    >>> eigh_parts(np.array([[2.0]]))
+    array([2., 1.])
+    """
+    check_square("eigh", x)
+    w, v = np.linalg.eigh(hermitian(x))
+    return pack((w, 1), (v, 2))
+
+
+def eigh(x: Any, /) -> EighResult:
+    """The eigenvalues, ascending, and orthonormal eigenvectors of a symmetric matrix; (x + x^H) / 2 counts.
+
+    x = V @ diag(w) @ V^H.   x (..., N, N) -> w (..., N), V (..., N, N), the vectors in columns.
+    Where eigenvalues are equal, their vectors have no derivative: what uses them gets nan or inf, what uses
+    other vectors does not; what needs the values alone should call eigvalsh. Raises MatrixError.
+    >>> eigh(np.array([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    array([1., 2.])
+    """
+    x = operand("eigh", x)
+    check_square("eigh", x)
+    n = x.shape[-1]
+    w, v = unpack(eigh_parts(x), ((n,), (n, n)))
+    return EighResult(w if x.dtype.kind != "c" else w.real, v)
+
+
+def _slope_of_eigvalsh(g: Any, x: Any) -> Any:
+    v = eigh(x).eigenvectors
+    return (v * g[..., None, :]) @ v.mT
+
+
+@op(
+    _slope_of_eigvalsh,
+    domain=Domain(make=symmetric),
+    cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
+    kinks="equal eigenvalues: the derivative that functions symmetric in them have",
+)
+def eigvalsh(x: Any, /) -> Any:
+    """The eigenvalues, ascending, of a symmetric matrix; of x, the part (x + x^H) / 2 counts.
+
+    x (..., N, N) -> (..., N). Raises MatrixError if x is not square.
+    >>> eigvalsh(np.array([[2.0, 0.0], [0.0, 1.0]]))
+    array([1., 2.])
+    """
+    check_square("eigvalsh", x)
+    return np.linalg.eigvalsh(hermitian(x))
+
+
+GENERAL = Missing(
+    "the eigenvalues of a general matrix are complex; of a symmetric one, eigh and eigvalsh have it"
+)
+
+
+@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
+def eig_parts(x: Any, /) -> Any:
+    """The parts of eig, flattened: eigenvalues, then eigenvectors.
+
+    x (..., N, N) -> (..., N + N N).
+    >>> eig_parts(np.array([[2.0]]))
+    array([2., 1.])
+    """
+    check_square("eig", x)
+    w, v = np.linalg.eig(x)
+    return pack((w, 1), (v, 2))
+
+
+def eig(x: Any, /) -> EigResult:
+    """The eigenvalues, in no order, and eigenvectors of a square matrix, complex unless all are real.
+
+    x @ V = V @ diag(w).   x (..., N, N) -> w (..., N), V (..., N, N). It has no derivative here: GraphError.
+    >>> eig(np.array([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    array([2., 1.])
+    """
+    x = operand("eig", x)
+    check_square("eig", x)
+    n = x.shape[-1]
+    return EigResult(*unpack(eig_parts(x), ((n,), (n, n))))
+
+
+@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
+def eigvals(x: Any, /) -> Any:
+    """The eigenvalues of a square matrix, in no order, complex unless all are real.
+
+    x (..., N, N) -> (..., N). Raises MatrixError if x is not square.
+    >>> eigvals(np.array([[2.0, 0.0], [0.0, 1.0]]))
+    array([2., 1.])
+    """
+    check_square("eigvals", x)
+    return np.linalg.eigvals(x)
+
+
+# Singular values
+
+
+def _svd_shapes(shape: Sequence[int], full: bool) -> tuple[tuple[int, ...], ...]:
+    m, n = shape[-2:]
+    k = min(m, n)
+    return ((m, m if full else k), (k,), (n if full else k, n))
+
+
+def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
+    shapes = _svd_shapes(x_shape, full_matrices)
+    (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(g, shapes)
+    k = shapes[1][0]
+    v, gv = vh.mT, gvh.mT
+    rests = (u[..., k:], gu[..., k:]), (v[..., k:], gv[..., k:])
+    u, gu, v, gv = u[..., :k], gu[..., :k], v[..., :k], gv[..., :k]
+    row, column = s[..., None, :], s[..., :, None]
+    gaps = (row - column) * (row + column) + np.eye(k, dtype=s.dtype)
+    settled = (gaps == 0) & _both(_unused(gu, gv))
+    left, right = u.mT @ gu, v.mT @ gv
+    middle = settled_quotient(left - left.mT, gaps, settled) * row + _on_diagonal(gs)
+    middle = middle + column * settled_quotient(right - right.mT, gaps, settled)
+    slope = u @ middle @ vh[..., :k, :]
+    # The space beside the singular vectors: they turn into it, and the basis of it turns with them
+    for first, other, gradient, inner, (rest, grest), flipped in (
+        (u, v, gu, left, rests[0], False),
+        (v, u, gv, right, rests[1], True),
+    ):
+        if first.shape[-2] > k:
+            outside = gradient - first @ inner
+            if rest.shape[-1]:
+                check_free_basis("svd", rest.mT @ grest)
+                outside = outside - rest @ (grest.mT @ first)
+            unused = (row == 0) & (sum(abs(outside), axis=-2, keepdims=True) == 0)
+            part = settled_quotient(outside, row, unused) @ other.mT
+            slope = slope + (part.mT if flipped else part)
+    return slope
+
+
+@op(
+    _slope_of_svd,
+    domain=Domain(make=well_shaped),
+    cases=(
+        Case((3, 3), False), Case((2, 4, 2), False), Case((2, 4), False), Case((3, 2), True),
+        Case((2, 3), True),
+        Case((0, 3, 2), False),
+    ),
+)  # fmt: skip
+def svd_parts(x: Any, /, full_matrices: bool) -> Any:
+    """The parts of svd, flattened: U, singular values, Vh.
+
+    x (..., M, N) -> (..., P), P the number of elements of the three for one matrix.
+    >>> svd_parts(np.array([[2.0]]), False)
+    array([1., 2., 1.])
+    """
+    check_matrix("svd", x)
+    u, s, vh = np.linalg.svd(x, full_matrices)
+    return pack((u, 2), (s, 1), (vh, 2))
+
+
+def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
+    """The singular value decomposition, singular values descending.
+
+    x = U[:, :K] @ diag(S) @ Vh[:K], K = min(M, N).   x (..., M, N) -> U (..., M, M), S (..., K),
+    Vh (..., N, N); with full_matrices=False U (..., M, K), Vh (..., K, N). Where singular values are equal or
+    0, their vectors have no derivative: what uses them gets nan or inf; what needs the values alone should
+    call svdvals. Raises MatrixError.
+    >>> svd(np.array([[2.0]])).S
+    array([2.])
+    """
+    x = operand("svd", x)
+    check_matrix("svd", x)
+    u, s, vh = unpack(svd_parts(x, full_matrices), _svd_shapes(x.shape, full_matrices))
+    return SVDResult(u, s if x.dtype.kind != "c" else s.real, vh)
+
+
+def _slope_of_svdvals(g: Any, x: Any) -> Any:
+    u, _, vh = svd(x, full_matrices=False)
+    return (u * g[..., None, :]) @ vh
+
+
+@op(
+    _slope_of_svdvals,
+    domain=Domain(make=well_shaped),
+    cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2))),
+    kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",
+)
+def svdvals(x: Any, /) -> Any:
+    """The singular values, descending.
+
+    x (..., M, N) -> (..., min(M, N)). Raises MatrixError if x has fewer than two axes.
+    >>> svdvals(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    array([4., 3.])
+    """
+    check_matrix("svdvals", x)
+    return np.linalg.svdvals(x)

@@ -1,0 +1,139 @@
+"""Decompositions with a triangular factor: Cholesky and QR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.errors import MatrixError, ValueRangeError
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.join import concat
+from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
+from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+
+
+class QRResult(NamedTuple):
+    """Orthonormal columns Q and the upper triangle R."""
+
+    Q: Any
+    R: Any
+
+
+def _halved(x: Any) -> Any:
+    """The lower triangle with half its diagonal."""
+    n = x.shape[-1]
+    return x * (np.tri(n, dtype=x.dtype) - np.eye(n, dtype=x.dtype) / 2)
+
+
+def divided_from_right(what: str, x: Any, triangle: Any) -> Any:
+    """x @ inverse(triangle), in a derivative rule."""
+    try:
+        return solve(triangle.mT, x.mT).mT
+    except MatrixError:
+        raise MatrixError(f"{what}: no derivative, for the matrix does not have full rank") from None
+
+
+# Cholesky
+
+
+def _slope_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
+    factor, g = (out.mT, g.mT) if upper else (out, g)
+    inner = _halved(factor.mT @ g)
+    middle = divided_from_right("cholesky", divided_from_right("cholesky", inner, factor).mT, factor)
+    return (middle + middle.mT) / 2
+
+
+@op(
+    _slope_of_cholesky,
+    domain=Domain(make=symmetric),
+    cases=(Case((3, 3)), Case((2, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
+)
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+    """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
+
+    x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N); the gradient is symmetric.
+    Raises MatrixError if x is not square or not positive definite.
+    >>> cholesky(np.array([[4.0, 2.0], [2.0, 5.0]]))
+    array([[2., 0.],
+           [1., 2.]])
+    """
+    check_square("cholesky", x)
+    try:
+        return np.linalg.cholesky(hermitian(x), upper=upper)
+    except np.linalg.LinAlgError:
+        raise MatrixError(
+            f"cholesky: the matrix{' or one of the stack' * (np.ndim(x) > 2)} is not positive definite. "
+            "Add a small multiple of the identity?"
+        ) from None
+
+
+# QR
+
+
+def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    m, n = shape[-2:]
+    k = m if mode == "complete" else min(m, n)
+    return (m, k), (k, n)
+
+
+def _slope_of_qr(g: Any, out: Any, x: Any, x_shape: Any, mode: str) -> Any:
+    (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
+    m, n = x_shape[-2:]
+    if m >= n:
+        return _slope_of_tall_qr(q, r, gq, gr, n)
+    # wide: x = [a, b] = [q u, q v]; of b, only v = q^T b depends on it
+    b, gv = x[..., m:], gr[..., m:]
+    of_a = _slope_of_tall_qr(q, r[..., :m], gq + b @ gv.mT, gr[..., :m], m)
+    return concat((of_a, q @ gv), axis=-1)
+
+
+def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
+    rest, grest = q[..., n:], gq[..., n:]
+    q, gq, r, gr = q[..., :n], gq[..., :n], r[..., :n, :], gr[..., :n, :]
+    inner = r @ gr.mT - gq.mT @ q
+    lower = _halved(inner)
+    whole = gq + q @ (lower + lower.mT)
+    if rest.shape[-1]:
+        check_free_basis("qr", rest.mT @ grest)
+        whole = whole - rest @ (grest.mT @ q)
+    return divided_from_right("qr", whole, r.mT)
+
+
+@op(
+    _slope_of_qr,
+    domain=Domain(make=well_shaped),
+    cases=(
+        Case((3, 3), "reduced"), Case((2, 4, 2), "reduced"), Case((2, 4), "reduced"),
+        Case((2, 3), "complete"),
+        Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
+    ),
+)  # fmt: skip
+def qr_parts(x: Any, /, mode: str) -> Any:
+    """The parts Q and R of qr, flattened, one after the other.
+
+    x (..., M, N) -> (..., M K + K N), K the number of columns of Q.
+    >>> qr_parts(np.array([[2.0]]), "reduced")
+    array([-1., -2.])
+    """
+    check_matrix("qr", x)
+    q, r = np.linalg.qr(x, mode)
+    return pack((q, 2), (r, 2))
+
+
+def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+    """The decomposition into orthonormal columns and an upper triangle.
+
+    x = Q @ R.   x (..., M, N) -> Q (..., M, K), R (..., K, N), K = min(M, N), or M with mode="complete".
+    The derivative needs the first min(M, N) columns of x to be independent, and what is computed from the
+    columns that "complete" adds not to depend on how they are turned. Raises MatrixError, ValueRangeError.
+    >>> qr(np.array([[2.0]])).R
+    array([[-2.]])
+    """
+    if mode not in ("reduced", "complete"):
+        raise ValueRangeError(f'qr: mode "reduced" or "complete" is needed; {mode!r} came')
+    x = operand("qr", x)
+    check_matrix("qr", x)
+    return QRResult(*unpack(qr_parts(x, mode), _qr_shapes(x.shape, mode)))
