@@ -1,0 +1,104 @@
+"""The pytest plugin: a thorough mode, the seed of random checks in the header, and a watch over shared state.
+
+Registered under the name tinygrad_dl; `pytest -p no:tinygrad_dl` leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import config, modes
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options --gradcheck-thorough and --gradcheck-seed."""
+    group = parser.getgroup("tinygrad_dl", "gradient checks")
+    group.addoption(
+        "--gradcheck-thorough",
+        action="store_true",
+        help="search long: 1,000 Hypothesis examples a test, all new",
+    )
+    group.addoption(
+        "--gradcheck-seed",
+        type=int,
+        default=None,
+        metavar="N",
+        help="seed the random numbers of gradient checks",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed of this run, and the Hypothesis profile."""
+    seed = config.getoption("--gradcheck-seed")
+    config.stash[SEED] = int(np.random.SeedSequence().entropy) % 2**32 if seed is None else seed  # type: ignore[arg-type]
+    if config.getoption("--gradcheck-thorough"):
+        import hypothesis
+
+        hypothesis.settings.register_profile("gradcheck-thorough", max_examples=1000, deadline=None)
+        hypothesis.settings.load_profile("gradcheck-thorough")
+
+
+SEED = pytest.StashKey[int]()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """One line: how gradients are checked, and the seed that repeats it."""
+    effort = "thorough" if config.getoption("--gradcheck-thorough") else "quick"
+    return f"tinygrad_dl: gradient checks {effort}, repeat with --gradcheck-seed={config.stash[SEED]}"
+
+
+@pytest.fixture
+def gradcheck_rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded from the run's seed and the test's name: the same in every order of tests."""
+    name = [ord(c) for c in request.node.nodeid]
+    return np.random.default_rng([request.config.stash[SEED], *name])
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail the test if it leaves modes, the default dtype or the state of a random generator changed."""
+    with watched() as leaked:
+        yield
+    if leaked:
+        pytest.fail("the test changed and did not restore: " + ", ".join(leaked), pytrace=False)
+
+
+def shared_state() -> dict[str, Any]:
+    """What a test must leave as it found it: settings, modes, and the globals of NumPy."""
+    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    return {
+        "the default dtype": config.get_default_dtype(),
+        "the modes of this thread": {
+            name: getattr(modes.modes, name) for name in vars(modes.Modes) if not name.startswith("_")
+        },
+        "the modes entered": list(modes.active),
+        "np.seterr": np.geterr(),
+        "np.set_printoptions": repr(np.get_printoptions()),
+        "the state of np.random": (keys.tobytes(), position),
+        "the working directory": os.getcwd(),
+    }
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Run a block from one seed and put shared state right after it; the list names what it left changed."""
+    generator, before, leaked = config.default_rng(), shared_state(), list[str]()
+    config.manual_seed(0)
+    try:
+        yield leaked
+    finally:
+        after = shared_state()
+        config._rng = generator
+        leaked += [name for name in before if before[name] != after[name]]
+        config.set_default_dtype(before["the default dtype"])
+        for name, value in before["the modes of this thread"].items():
+            setattr(modes.modes, name, value)
+        modes.active[:] = before["the modes entered"]
+        np.seterr(**before["np.seterr"])
+        os.chdir(before["the working directory"])
