@@ -150,8 +150,8 @@ def _prints(node: Node) -> list[tuple[str, int]]:
 
 
 def _arrays(value: Any) -> Iterator[np.ndarray]:
-    if isinstance(value, np.ndarray):
-        yield value
+    if isinstance(value, (np.ndarray, np.generic)):
+        yield np.asarray(value)
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from _arrays(part)

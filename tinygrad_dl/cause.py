@@ -60,39 +60,40 @@ def _overflow(name: str, dtype: Any) -> str:
 def of_derivative(node: Node, g: np.ndarray, c: np.ndarray, held: dict[str, np.ndarray]) -> str:
     """The likely cause of a nan or infinity among what a node's derivative gives, where `g` is finite."""
     bad = ~np.isfinite(c)
-    where = _where(node, held, bad)
+    point, advice = _infinite_at(node, held)
     if g.shape == c.shape and np.isnan(c).any() and (g[bad] == 0).all():
         return (
-            f"{where or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So "
-            "it is in the branch "
-            "of a where that is not taken, or under a mask: use where_safe, or make the input harmless before"
+            f"{point or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So it is in "
+            "the branch of a where that is not taken, or under a mask: use where_safe"
         )
-    if where:
-        return where
+    if point:
+        return f"{point}. {advice}"
     return _overflow("", c.dtype) if np.isinf(c).any() else "the inputs lie where there is no derivative"
 
 
-def _where(node: Node, held: dict[str, np.ndarray], bad: np.ndarray) -> str:
-    """The point at which the derivative is infinite, if this is one."""
+SMALL = "Add a small number before"
+
+
+def _infinite_at(node: Node, held: dict[str, np.ndarray]) -> tuple[str, str]:
+    """The point at which the derivative is infinite, if this is one, and what to do."""
     name = node.op.name
     x, y, out = (held.get(key) for key in ("x", "y", "out"))
-    if name == "sqrt" and out is not None and (out == 0).any():
+    zero_out = out is not None and bool((out == 0).any())
+    if name == "sqrt" and zero_out:
         source = node.parents[0]
         if type(source) is Node and source.op is not None and source.op.name in ("sum", "mean"):
             return (
-                "the norm (the square root of a sum) at 0, where its derivative is infinite. "
-                "linalg.vector_norm, std "
-                "and var have a finite one there; or add a small number under the root"
+                "a norm (the square root of a sum) at 0, where its derivative is infinite",
+                "linalg.vector_norm and std have a finite one there",
             )
-        return "sqrt at 0, where its derivative is infinite. Add a small number under the root"
+        return "sqrt at 0, where its derivative is infinite", SMALL
     if name in LOGARITHMS and x is not None and (x == LOGARITHMS[name]).any():
-        return f"{name} at {LOGARITHMS[name]:g}, where its derivative is infinite"
-    if name in ("divide", "reciprocal") and any(
-        v is not None and (v == 0).any() for v in (y, x if y is None else None)
-    ):
-        return "division by 0"
+        return f"{name} at {LOGARITHMS[name]:g}, where its derivative is infinite", SMALL
+    divisor = y if name == "divide" else out if name == "reciprocal" else None
+    if divisor is not None and (np.isinf(divisor) if name == "reciprocal" else divisor == 0).any():
+        return "division by 0", SMALL
     if name == "power" and x is not None and (x == 0).any():
-        return "a power of 0 with an exponent below 1, where its derivative is infinite"
-    if name in ("vector_norm", "norm", "cbrt") and out is not None and (out == 0).any():
-        return f"{name} at 0"
-    return ""
+        return "a power of 0 with an exponent below 1, where its derivative is infinite", SMALL
+    if name in ("norm", "cbrt") and zero_out:
+        return f"{name} at 0, where its derivative is infinite", SMALL
+    return "", ""
