@@ -1,4 +1,4 @@
-"""Colours of diagrams: one for each kind of node, and scales for gradients, all told apart by the colour-blind."""
+"""Colours of diagrams: one for each kind of node, scales for gradients; the colour-blind can tell all apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = {
     "parameter": ("#cfe4f5", "#1f6fa8", "box", "parameter"),
     "leaf": ("#d5efe3", "#0b7a57", "ellipse", "input with gradient"),
     "constant": ("#f0f0ee", "#8a8a86", "box", "constant"),
-    "number": ("#ffffff", "#8a8a86", "plaintext", "number"),
+    "number": ("none", "#8a8a86", "plaintext", "number"),
     "failed": ("#fbdcc9", "#b23b00", "octagon", "failed here"),
     "module": ("#ece5f4", "#6b4a9a", "box3d", "folded module"),
     "elided": ("#f0f0ee", "#8a8a86", "box", "folded operations"),
@@ -35,6 +35,8 @@ BAD = {"origin": ("#b23b00", "#6e2400"), "path": ("#fbdcc9", "#b23b00")}
 
 def dark(color: str) -> bool:
     """Whether white text reads better on a colour than black text."""
+    if not color.startswith("#"):
+        return False
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue < 140
 

@@ -57,7 +57,9 @@ def to_dot(
     constants = {node.id for node in picture.nodes if node.kind in ("constant", "number")}
     for edge in picture.edges:
         label = "\n".join(edge_lines(edge, show))
-        extra = ", style=dashed" if edge.source in constants else ""
+        extra = ", style=dashed" if edge.source in constants or edge.status == "removed" else ""
+        if edge.status:
+            extra += f', color="{STATUS[edge.status][1]}", penwidth=2'
         lines.append(
             f'  {edge.source} -> {edge.target} [id="{edge.id}", label={quoted(label)}, '
             f"tooltip={quoted(label or edge.operand)}{extra}];"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.viz.extract import extract
-from tinygrad_dl.viz.fold import fold
+from tinygrad_dl.viz.failure import picture_of_failure
+from tinygrad_dl.viz.gradient import split_parts
 from tinygrad_dl.viz.labels import SHOWABLE
-from tinygrad_dl.viz.picture import Picture
+from tinygrad_dl.viz.nonfinite import mark
 from tinygrad_dl.viz.record import Recording, rehearse
-from tinygrad_dl.viz.view import GraphView
+from tinygrad_dl.viz.view import GraphView, view_of
 
 COLORS = ("grad", "gain", "nan")
 DIRECTIONS = ("TB", "BT", "LR", "RL")
@@ -28,46 +29,75 @@ def draw(
     color: str | None = None,
     direction: str = "TB",
     max_nodes: int = 400,
+    repeats: bool = True,
+    inputs: Sequence[Any] = (),
     names: Mapping[str, Any] | None = None,
     record: Recording | None = None,
+    forward: Any = None,
     engine: str | None = None,
 ) -> GraphView:
-    """The computation graph behind a Tensor, or behind several, as a diagram.
+    """The computation graph of `tensor`: a Tensor or several, a function or model to run on `inputs`, an exception.
 
-    `model` gives parameters their names and modules their boxes, `names` (such as `locals()`) names Tensors.
-
+    `model`: whose names and boxes; `names`: more of them, as locals(). `show`: shape, dtype, value, grad, stats, rule,
+    gain, cost, options, origin. `color`: "grad", "gain", "nan". `depth` folds modules, `repeats` equal blocks,
+    `max_nodes` the rest. `record`: a viz.record() of the run. `forward`: the Tensor whose gradient `tensor` is.
+    Raises ValueRangeError, DTypeError.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True, name="x")
-    >>> print(draw(x * x, show=("shape",)).text(), end="")
-    n0 x; leaf; ()
-    n1 *(n0, n0); (); output
+    >>> print(draw(x * x, show=("shape", "grad")).text(), end="")
+    n0 x; leaf; (); grad 6
+    n1 *(n0, n0); (); grad 1; output
     """
     _check(show, color, direction)
-    roots = list(tensor) if isinstance(tensor, (list, tuple)) else [tensor]
-    for root in roots:
-        if not isinstance(root, Value):
-            raise DTypeError(f"draw: a Tensor is needed; {type(root).__name__} came")
-    if (
-        record is None
-        and len(roots) == 1
-        and ({"grad", "gain", "rule"} & set(show) or color in ("grad", "gain"))
-    ):
-        record = rehearse(roots[0])
-    full = extract(roots, model=model, names=names, recording=record)
-    return view_of(full, show, depth, color, direction, max_nodes, engine)
+    if callable(tensor) and not isinstance(tensor, (Value, type)):
+        if model is None and hasattr(tensor, "named_modules"):
+            model = tensor
+        tensor, record = _run(tensor, inputs, record)
+    if isinstance(tensor, BaseException):
+        full = picture_of_failure(tensor, model, names, record)
+    else:
+        roots = _tensors(tensor)
+        wants = not {"grad", "gain", "rule"}.isdisjoint(show) or color in COLORS
+        if wants and len(roots) == 1 and (record is None or not record.pulls):
+            record = rehearse(roots[0], record)
+        full = extract(roots, model=model, names=names, recording=record, also=_tensors(forward))
+        if forward is not None:
+            split_parts(full, _tensors(forward))
+    if color == "nan":
+        mark(full)
+    return view_of(full, show, depth, color, direction, max_nodes, repeats, engine)
 
 
-def view_of(
-    full: Picture,
-    show: Sequence[str],
-    depth: int | None,
-    color: str | None,
-    direction: str,
-    max_nodes: int,
-    engine: str | None,
-) -> GraphView:
-    """A view of a picture, folded to the depth and the number of boxes asked for."""
-    return GraphView(fold(full, depth, max_nodes), full, show, color, direction, engine)
+def _run(
+    function: Callable[..., Any], inputs: Sequence[Any], record: Recording | None
+) -> tuple[Any, Recording]:
+    """What a function gives, or the exception that it raises, and a recording of every value on the way."""
+    record = record if record is not None else Recording()
+    with record:
+        try:
+            return function(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))), record
+        except Exception as error:
+            return error, record
+
+
+def _tensors(given: Any) -> list[Any]:
+    found: list[Any] = []
+    stack = [given]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Value):
+            found.append(one)
+        elif isinstance(one, (list, tuple)):
+            stack += reversed(one)
+        elif isinstance(one, dict):
+            stack += reversed(one.values())
+        elif one is not None:
+            raise DTypeError(
+                f"draw: a Tensor, several, an exception or a function is needed; {type(one).__name__} came"
+            )
+    if given is not None and not found:
+        raise DTypeError(f"draw: a Tensor is needed; {type(given).__name__} without one came")
+    return found
 
 
 def _check(show: Sequence[str], color: str | None, direction: str) -> None:

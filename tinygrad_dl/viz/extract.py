@@ -24,7 +24,7 @@ def extract(
     names: Mapping[str, Any] | None = None,
     recording: Recording | None = None,
     also: Iterable[Any] = (),
-    running: Iterable[tuple[Any, int]] = (),
+    running: Sequence[tuple[Any, int]] = (),
 ) -> Picture:
     """The picture of the graph behind Tensors; `also` are Tensors that are drawn but are no outputs.
 
@@ -43,7 +43,7 @@ class Extraction:
         names: Mapping[str, Any] | None,
         recording: Recording | None,
         also: Iterable[Any] = (),
-        running: Iterable[tuple[Any, int]] = (),
+        running: Sequence[tuple[Any, int]] = (),
     ) -> None:
         tensors = [*roots, *also]
         self.nodes = nodes = ancestors([t.node for t in tensors if t.node is not None])
@@ -59,6 +59,12 @@ class Extraction:
         self.texts: dict[int, list[tuple[str, str]]] = {}
 
     def run(self) -> Picture:
+        """The whole pass."""
+        self.begin()
+        return self.end()
+
+    def begin(self) -> None:
+        """Draw the nodes of the graph."""
         for node in self.nodes:
             if node.op is not None:
                 self._add_operation(node)
@@ -67,7 +73,10 @@ class Extraction:
                 self._add_leaf(node)
         for i, tensor in enumerate(self.roots):
             if tensor.node is None:
-                self._add_constant(f"output {i}" if len(self.roots) > 1 else "output", tensor)
+                self.add_constant(f"output {i}" if len(self.roots) > 1 else "output", tensor).output = True
+
+    def end(self) -> Picture:
+        """Put parameters into their modules, gradients onto nodes and edges, and list the player's steps."""
         self.scopes.finish()
         if self.recording is not None:
             self._add_gradients(self.recording)
@@ -97,7 +106,7 @@ class Extraction:
                     entry = node.parents[i]
                     found.setdefault(entry.serial if type(entry) is Node else (node.serial, i), array)
         for tensor in tensors:
-            if tensor.node is not None:
+            if tensor.node is not None and hasattr(tensor, "_data"):
                 found[tensor.node.serial] = tensor._data
         return found
 
@@ -145,12 +154,15 @@ class Extraction:
         self.picture.nodes.append(drawn)
         self.scopes.place_leaf(drawn, parameter)
 
-    def _add_constant(self, label: str, value: Any) -> PictureNode:
+    def add_constant(self, label: str, value: Any) -> PictureNode:
         """What needs no gradient and so has no node: a number, or an array of which the shape is known."""
         if isinstance(value, tuple):
             shape, dtype, name = value
             drawn = PictureNode(self._next_id(), "constant", name or label, name or "", shape=shape)
             drawn.dtype = str(dtype)
+        elif isinstance(value, np.ndarray):
+            drawn = PictureNode(self._next_id(), "constant", label, shape=value.shape, dtype=str(value.dtype))
+            drawn.value = statistics(value, self.histogram)
         elif isinstance(value, Value):
             drawn = PictureNode(self._next_id(), "constant", getattr(value, "_name", None) or label)
             drawn.shape, drawn.dtype = value._data.shape, str(value._data.dtype)
@@ -166,15 +178,14 @@ class Extraction:
 
     def _add_operation(self, node: Node) -> None:
         op = node.op
-        for entry in node.parents:
-            if type(entry) is Node and entry.serial not in self.ids:
-                self._add_leaf(entry)  # beside what uses it, so that an outline reads well
         sources = [(i, entry) for i, entry in enumerate(node.parents) if entry is not None]
         constants: dict[int, PictureNode] = {}
         for i, entry in sources:
             if type(entry) is not Node:
-                constants[i] = self._add_constant("constant", entry)
+                constants[i] = self.add_constant("constant", entry)
                 constants[i].value = constants[i].value or self._value((node.serial, i))
+            elif entry.serial not in self.ids:
+                self._add_leaf(entry)  # beside what uses it, so that an outline reads well
         drawn = PictureNode(self._next_id(), "op", op.label, self.names.get(node.serial, ""), op=op.name)
         drawn.shape, drawn.dtype, drawn.serial = node.shape, str(node.dtype), node.serial
         drawn.formula, drawn.kinks = rules.formula(op), op.kinks

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 
 from tinygrad_dl.viz.picture import PictureEdge, PictureNode, number, shape_text
 
 SHOWABLE = ("shape", "dtype", "value", "grad", "stats", "rule", "gain", "cost", "options", "origin")
 LIMIT = 60  # characters of a line
+ERROR_LINES = 6
 WHOLE = 34  # characters up to which a small array is written out
 
 
@@ -33,21 +35,21 @@ def node_title(node: PictureNode) -> str:
     return cut(label) or " "
 
 
-def node_lines(node: PictureNode, show: Collection[str]) -> list[str]:
-    """The lines of a node."""
+def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) -> list[str]:
+    """The lines of a node; an error is wrapped, or in one line if `whole`."""
     lines = [node_title(node)]
     if node.kind in ("op", "failed") and node.options:
         lines.append(cut(", ".join(f"{k}={v}" for k, v in node.options.items())))
     if node.kind == "number":
-        return lines
+        return lines + ([cut(_flat(node.change), 80)] if node.change else [])
     about = [shape_text(node.shape)] if "shape" in show and node.shape is not None else []
     if "dtype" in show and node.dtype:
         about.append(node.dtype)
     if about:
         lines.append(" ".join(about))
-    if "value" in show and node.value:
+    if "value" in show and node.value and "value " not in node.change:
         lines.append(cut(f"value {_summary(node.value, 'stats' in show)}"))
-    if "grad" in show and node.grad:
+    if "grad" in show and node.grad and "grad " not in node.change:
         lines.append(cut(f"grad {_summary(node.grad, 'stats' in show)}"))
     if "gain" in show and node.gain is not None:
         lines.append(f"gain {number(node.gain)}")
@@ -57,8 +59,11 @@ def node_lines(node: PictureNode, show: Collection[str]) -> list[str]:
         lines.append(cut(node.origin))
     if node.change:
         lines.append(cut(_flat(node.change), 80))
-    if node.error:
-        lines += [cut(line, 90) for line in node.error.splitlines()[:6]]
+    if node.error and whole:
+        lines.append(" ".join(node.error.split()))
+    elif node.error:
+        wrapped = [part for line in node.error.splitlines() for part in textwrap.wrap(line, LIMIT)]
+        lines += [*wrapped[:ERROR_LINES], *(["..."] if len(wrapped) > ERROR_LINES else [])]
     return lines
 
 

@@ -38,6 +38,7 @@ def to_mermaid(picture: Picture, show: Collection[str], direction: str = "TB") -
         lines.append(f"  {edge.source} -->{told} {edge.target}")
     for kind, (fill, border, _, _) in KINDS.items():
         if any(node.kind == kind for node in picture.nodes):
+            fill = "transparent" if fill == "none" else fill
             lines.append(f"  classDef {kind} fill:{fill},stroke:{border},color:#14181b")
     return "\n".join(lines) + "\n"
 

@@ -62,6 +62,7 @@ class PictureEdge:
     local: float | None = None
     flow: dict[str, Any] | None = None  # the contribution to the gradient of the source
     broadcast: str = ""
+    status: str = ""
     count: int = 1
 
 

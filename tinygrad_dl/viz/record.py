@@ -126,19 +126,19 @@ def _gain(node: Node, contributions: Any, pull: Pull) -> float:
     return math.hypot(*norms) / pull.g["norm"]
 
 
-def rehearse(tensor: Any) -> Recording | None:
-    """What backward from a Tensor would compute, without touching any .grad; None where it cannot be known.
+def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | None:
+    """What backward from a Tensor would compute, without touching any .grad; added to a recording, if there is one.
 
     Saved values stay, nothing is deposited, and hooks do not run.
     """
     node = tensor.node
     if node is None or tensor._data.size != 1:
-        return None
+        return recording
     nodes = graph.ancestors([node])
     if any(n.op is not None and n.saved is None for n in nodes):
-        return None
+        return recording
     watched = [(n, n.watch) for n in nodes if n.watch is not None]
-    recording = Recording()
+    recording = recording if recording is not None else Recording()
     before = modes.watchers
     for n, _ in watched:
         n.watch = None

@@ -10,6 +10,8 @@ import textwrap
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dl.graph import Node
 from tinygrad_dl.op import Missing, Op
 
@@ -97,6 +99,8 @@ def short(value: Any, limit: int = 40) -> str:
     """A value in few characters; arrays by their shape, functions by their name, never an address in memory."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"array {tuple(value.shape)}"
+    if isinstance(value, np.dtype):
+        return str(value)
     if isinstance(value, slice):
         parts = ["" if v is None else short(v) for v in (value.start, value.stop, value.step)]
         return ":".join(parts if parts[2] else parts[:2])

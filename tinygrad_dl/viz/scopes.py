@@ -5,7 +5,7 @@ Serials fall, so a call that started at `start` and ended at `stop` made the nod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dl.graph import Node
@@ -16,7 +16,7 @@ class Scopes:
     """Places nodes in modules while a picture is made, one box a call; nodes must come oldest first."""
 
     def __init__(
-        self, picture: Picture, model: Any, nodes: Sequence[Node], running: Iterable[tuple[Any, int]] = ()
+        self, picture: Picture, model: Any, nodes: Sequence[Node], running: Sequence[tuple[Any, int]] = ()
     ) -> None:
         self.picture = picture
         calls: dict[int, tuple[int, Any]] = {}
@@ -27,10 +27,9 @@ class Scopes:
                 stop = min(scope.stop, calls.get(scope.start, (scope.stop, None))[0])
                 calls[scope.start] = stop, scope.module()
                 scope = scope.inner
-        end = min((node.serial for node in nodes), default=0) - 1
-        calls.update(
-            {start: (end, module) for module, start in running}
-        )  # calls that an error left unfinished
+        # Calls that an error left unfinished end after everything that is drawn.
+        self.end = min([0, *(node.serial for node in nodes), *(start for _, start in running)]) - 1
+        calls.update({start: (self.end - 1, module) for module, start in running})
         self.calls = [(start, *calls[start]) for start in sorted(calls)]  # the outermost and oldest is last
         self.names: dict[int, str] = {}
         self.parameters: dict[int, str] = {}

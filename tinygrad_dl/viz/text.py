@@ -25,13 +25,16 @@ def to_text(picture: Picture, show: Collection[str] = SHOWABLE) -> str:
         for depth in range(shared, len(path)):
             lines.append("  " * depth + f"[{cut(module_title(modules[path[depth]]))}]")
         open_path = path
-        first, *rest = node_lines(node, show)
+        first, *rest = node_lines(node, show, whole=True)
         sources = incoming.get(node.id, [])
         text = f"{node.id} {first}"
         if sources:
             text += f"({', '.join(_operand(edge) for edge in sources)})"
         kind = {"op": "", "module": "module", "elided": ""}.get(node.kind, node.kind)
-        told = [*([kind] if kind and kind != first else []), *rest, *(["output"] if node.output else [])]
+        told = [word for word in (kind, node.status) if word and word != first]
+        told += [*rest, *(["output"] if node.output else [])]
+        if node.bad:
+            told.append("not finite, first here" if node.bad == "origin" else "not finite")
         lines.append("  " * len(path) + "; ".join([text, *told]))
         if "rule" in show:
             for edge in sources:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.viz.dot import to_dot
+from tinygrad_dl.viz.fold import fold
 from tinygrad_dl.viz.layout import LayoutError, available, render
 from tinygrad_dl.viz.picture import Picture
 
@@ -124,3 +125,17 @@ class GraphView:
         return (
             f"<GraphView: {len(self.picture.nodes)} boxes for {ops} nodes, {len(self.picture.edges)} edges>"
         )
+
+
+def view_of(
+    full: Picture,
+    show: Collection[str],
+    depth: int | None,
+    color: str | None,
+    direction: str,
+    max_nodes: int,
+    repeats: bool,
+    engine: str | None,
+) -> GraphView:
+    """A view of a picture, folded to the depth and the number of boxes asked for."""
+    return GraphView(fold(full, depth, max_nodes, repeats), full, show, color, direction, engine)
