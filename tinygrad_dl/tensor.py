@@ -352,7 +352,10 @@ class Tensor(Methods):
             self._data[key] = calls.asarray_of(value)
             return
         result = index.setitem(self, value, key)
+        watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
+        if watch is not None and watch.owner is not None and self.node is not None:
+            self.retain_grad()
 
     def _refuse_in_place(self, what: str) -> None:
         if modes.recording:
