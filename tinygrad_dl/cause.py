@@ -60,14 +60,14 @@ def _overflow(name: str, dtype: Any) -> str:
 def of_derivative(node: Node, g: np.ndarray, c: np.ndarray, held: dict[str, np.ndarray]) -> str:
     """The likely cause of a nan or infinity among what a node's derivative gives, where `g` is finite."""
     bad = ~np.isfinite(c)
-    point, advice = _infinite_at(node, held)
+    at, advice = _infinite_at(node, held)
     if g.shape == c.shape and np.isnan(c).any() and (g[bad] == 0).all():
         return (
-            f"{point or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So it is in "
-            "the branch of a where that is not taken, or under a mask: use where_safe"
+            f"{at or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So it is "
+            "in the branch of a where that is not taken, or under a mask: use where_safe"
         )
-    if point:
-        return f"{point}. {advice}"
+    if at:
+        return f"{at}. {advice}"
     return _overflow("", c.dtype) if np.isinf(c).any() else "the inputs lie where there is no derivative"
 
 
