@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tests.leaves import gradient, leaf
+from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.tensor import Tensor
 
 # No gradient shares memory with another
