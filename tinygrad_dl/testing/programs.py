@@ -9,11 +9,16 @@ import builtins
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 import tinygrad_dl
+from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.op import Domain
 from tinygrad_dl.tensor import Tensor
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:  # pragma: no cover - the test extra is not installed
+    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.programs") from error
 
 # Operations that are smooth and finite on every value that a program can produce.
 SMOOTH = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
