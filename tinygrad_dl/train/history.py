@@ -1,0 +1,133 @@
+"""History: what each epoch measured."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from tinygrad_dl.errors import FileFormatError, ValueRangeError
+from tinygrad_dl.files import write_atomically
+
+# What is better when it is larger; everything else is taken for a loss.
+RISING = ("accuracy", "precision", "recall", "f1", "r2", "auc", "top")
+
+
+def rises(name: str) -> bool:
+    """Whether larger values of a quantity are better."""
+    return name.removeprefix("dev_").startswith(RISING)
+
+
+class History:
+    """The epochs of a run, a dict each: "epoch" from 1, "loss", metrics, their "dev_" forms, "lr", "seconds".
+
+    `history["dev_loss"]` lists one quantity. `stopped` says why training ended before its last epoch, if it
+    did.
+
+    >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    >>> history["loss"], history.best("loss")["epoch"]
+    ([0.5, 0.25], 2)
+    """
+
+    def __init__(self, epochs: list[dict[str, Any]] | None = None, name: str = "") -> None:
+        self.epochs = list(epochs or [])
+        self.name = name
+        self.stopped = ""
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.epochs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    @property
+    def names(self) -> list[str]:
+        """The quantities that some epoch measured, in order of appearance."""
+        return list(dict.fromkeys(name for epoch in self.epochs for name in epoch))
+
+    def __getitem__(self, name: str) -> list[Any]:
+        """One quantity in every epoch; nan where it was not measured. Raises ValueRangeError."""
+        self._check(name)
+        return [epoch.get(name, math.nan) for epoch in self.epochs]
+
+    def best(self, name: str = "dev_loss") -> dict[str, Any]:
+        """The epoch in which a quantity was best: largest for accuracy and its like, smallest for losses."""
+        self._check(name)
+        sign = -1 if rises(name) else 1
+        known = [epoch for epoch in self.epochs if name in epoch and not math.isnan(epoch[name])]
+        if not known:
+            raise ValueRangeError(f"History.best: {name} was nan in every epoch")
+        return min(known, key=lambda epoch: sign * epoch[name])
+
+    def _check(self, name: str) -> None:
+        if name not in self.names:
+            raise ValueRangeError(
+                f"History: {name!r} was not measured; there are {', '.join(self.names) or 'none'}"
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV table, a row an epoch."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.epochs)
+        write_atomically(path, text.getvalue().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `save` wrote. Raises FileFormatError for other tables."""
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            epochs = [
+                {
+                    name: int(value) if name == "epoch" else float(value)
+                    for name, value in row.items()
+                    if value
+                }
+                for row in rows
+            ]
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"History.load: {os.fspath(path)} is no table of epochs: {error}") from None
+        return cls(epochs, name=os.path.basename(os.path.dirname(os.path.abspath(path))))
+
+    def table(self) -> str:
+        """The epochs as lines of text."""
+        names = self.names
+        rows = [names, *([shown(epoch.get(name, "")) for name in names] for epoch in self.epochs)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(names))]
+        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
+
+    def plot(self, *others: History, **options: Any) -> Any:
+        """Learning curves; see viz.plot_history. `others`: runs to compare with."""
+        from tinygrad_dl.viz.curves import plot_history
+
+        return plot_history(self, *others, **options)
+
+    def __repr__(self) -> str:
+        last = "".join(
+            f", {name} {shown(value)}" for name, value in (self.epochs or [{}])[-1].items() if name != "epoch"
+        )
+        return f"History({len(self)} epochs{last})"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.names)
+        rows = [
+            "".join(f"<td>{html.escape(shown(epoch.get(name, '')))}</td>" for name in self.names)
+            for epoch in self.epochs
+        ]
+        if len(rows) > 20:
+            rows[10:-10] = [f'<td colspan="{len(self.names)}">… {len(rows) - 20} more …</td>']
+        return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def shown(value: Any) -> str:
+    """A number for people: four digits, whole numbers as they are."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

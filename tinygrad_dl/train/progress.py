@@ -1,0 +1,132 @@
+"""Progress: what training shows while it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.train.history import rises, shown
+
+if TYPE_CHECKING:
+    from tinygrad_dl.train.trainer import Trainer
+
+LEVELS = ("auto", "bar", "epoch", "off")
+INTERVAL = 0.1  # seconds: ten pictures a second are enough for eyes
+
+
+class Progress(Callback):
+    """A line an epoch, and in a terminal a live bar below them, on stderr.
+
+    `level`: "auto" takes the bar in terminals only, "bar", "epoch" and "off" say it. NO_COLOR is honoured.
+    Runs of more than 100 epochs print every `every`-th (about 100 lines in all) and the last. Raises
+    ValueRangeError.
+    """
+
+    def __init__(self, level: str = "auto", every: int | None = None, stream: IO[str] | None = None) -> None:
+        if level not in LEVELS:
+            raise ValueRangeError(f"progress: one of {', '.join(LEVELS)} is needed; {level!r} came")
+        self.level, self.every, self.stream = level, every, stream
+        self._console: Any = None
+        self._bar: Any = None
+        self._best: dict[str, float] = {}
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self._last = 0.0
+        self._stream = self.stream if self.stream is not None else sys.stderr
+        self._step = self.every or max(1, trainer.epochs // 100)
+        self._printed = -1
+        if self.level in ("off", "epoch"):
+            return
+        try:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        except ImportError:
+            if self.level == "bar":
+                raise missing_extra("rich", "train", "a progress bar") from None
+            return
+        console = Console(file=self._stream)
+        live = console.is_terminal and not console.is_dumb_terminal and not console.is_jupyter
+        if self.level == "auto" and not live:
+            return
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}", style="dim"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            refresh_per_second=1 / INTERVAL,
+        )
+        self._task = self._bar.add_task("training", total=trainer.epochs * trainer.batches, figures="")
+        self._bar.start()
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if self._bar is None:
+            return
+        now = time.monotonic()
+        if now - self._last < INTERVAL:
+            return
+        self._last = now
+        done = (trainer.epoch - trainer.first_epoch) * trainer.batches + trainer.batch
+        self._bar.update(
+            self._task,
+            completed=done,
+            total=trainer.epochs * trainer.batches,
+            description=f"epoch {trainer.epoch + 1}/{trainer.first_epoch + trainer.epochs}",
+            figures=f"loss {trainer.running_loss:.4f}",
+        )
+
+    def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
+        last = trainer.first_epoch + trainer.epochs
+        better = self._improved(epoch)
+        if self.level == "off" or (epoch["epoch"] % self._step and epoch["epoch"] != last):
+            return
+        self._print(line(epoch, last), better)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if trainer.history.stopped and self.level != "off":
+            self._print(f"stopped: {trainer.history.stopped}", False)
+
+    def _improved(self, epoch: dict[str, Any]) -> bool:
+        """Whether this is the best epoch so far, by the dev loss, or the loss without one."""
+        name = "dev_loss" if "dev_loss" in epoch else "loss"
+        best = self._best.get(name)
+        value = -epoch[name] if rises(name) else epoch[name]
+        if best is None or value < best:
+            self._best[name] = value
+            return True
+        return False
+
+    def _print(self, text: str, better: bool) -> None:
+        if self._bar is not None:
+            self._console.print(text, style="green" if better else None, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self._stream, flush=True)
+
+
+def line(epoch: dict[str, Any], last: int) -> str:
+    """One epoch in one line: each quantity on the training part and, after a stroke, on the dev part."""
+    parts = [f"epoch {epoch['epoch']:>{len(str(last))}}/{last}"]
+    for name, value in epoch.items():
+        if name in ("epoch", "lr", "seconds") or name.startswith("dev_") or isinstance(value, str):
+            continue
+        text = f"{name} {_figure(name, value)}"
+        if f"dev_{name}" in epoch:
+            text += f" | dev {_figure(name, epoch[f'dev_{name}'])}"
+        parts.append(text)
+    if "seconds" in epoch:
+        parts.append(f"{epoch['seconds']:.2f} s")
+    return "   ".join(parts)
+
+
+def _figure(name: str, value: float) -> str:
+    if name.endswith(("accuracy", "precision", "recall")):
+        return f"{100 * value:.2f} %".rjust(8)
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else shown(float(value))

@@ -1,0 +1,106 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.viz.axes import COLOURS, axes_for, new_figure, tidy
+
+
+def plot_history(
+    history: Any,
+    *others: Any,
+    names: list[str] | None = None,
+    labels: list[str] | None = None,
+    log: bool | None = None,
+    ax: Any = None,
+) -> Any:
+    """Curves of a run's quantities over its epochs, training part and dev part together, the best epoch marked.
+
+    `history`, `others`: runs (History, or mappings name -> list); several are told apart by colour and
+    `labels`. `names`: which quantities, by default all; each has its axes. `log`: a logarithmic axis, by
+    default for losses that fall a hundredfold. `ax`: axes for a single quantity. Returns the figure. Raises
+    ValueRangeError.
+    """
+    runs = [history, *others]
+    wanted = names or _quantities(runs[0])
+    if not wanted or not len(runs[0]["loss" if "loss" in runs[0] else wanted[0]]):
+        raise ValueRangeError("plot_history: the history is empty: no epoch has ended yet")
+    if ax is not None and len(wanted) > 1:
+        raise ValueRangeError(
+            f"plot_history: ax is for one quantity; choose names= one of {', '.join(wanted)}"
+        )
+    if ax is None:
+        figure = new_figure("plot_history", (4.8 * len(wanted), 3.6))
+        places = [figure.add_subplot(1, len(wanted), i + 1) for i in range(len(wanted))]
+    else:
+        figure, places = ax.figure, [ax]
+    titles = labels or [getattr(run, "name", "") or f"run {i}" for i, run in enumerate(runs, 1)]
+    for place, name in zip(places, wanted):
+        for i, run in enumerate(runs):
+            _curve(place, run, name, titles[i] if len(runs) > 1 else "", i, len(runs) > 1)
+        low, high = _range(runs, name)
+        if log or (log is None and name.endswith("loss") and low > 0 and high / low > 100):
+            place.set_yscale("log")
+        place.set(xlabel="epoch", ylabel=name.replace("_", " "))
+        place.xaxis.get_major_locator().set_params(integer=True)
+        tidy(place)
+        place.legend(frameon=False)
+    return figure
+
+
+def _quantities(run: Any) -> list[str]:
+    names = list(getattr(run, "names", None) or run)
+    hidden = {"epoch", "lr", "seconds"}
+    return [name for name in names if name not in hidden and not name.startswith("dev_")]
+
+
+def _numbers(run: Any) -> np.ndarray:
+    if "epoch" in run:
+        return np.asarray(run["epoch"])
+    return np.arange(1, len(run[next(iter(run))]) + 1)
+
+
+def _range(runs: list[Any], name: str) -> tuple[float, float]:
+    both = [key for key in (name, f"dev_{name}") for run in runs if key in run]
+    values = np.concatenate([np.asarray(run[key], float) for run in runs for key in both if key in run])
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+
+
+def _curve(ax: Any, run: Any, name: str, title: str, i: int, several: bool) -> None:
+    colour, dev_colour = (COLOURS[i % len(COLOURS)],) * 2 if several else COLOURS[:2]
+    epochs = _numbers(run)
+    prefix = f"{title}: " if title else ""
+    marker = "o" if len(epochs) == 1 else None
+    if name in run:
+        ax.plot(epochs, run[name], color=colour, marker=marker, label=f"{prefix}train", alpha=0.9)
+    dev = f"dev_{name}"
+    if dev not in run:
+        return
+    values = np.asarray(run[dev], float)
+    ax.plot(
+        epochs,
+        values,
+        color=dev_colour,
+        marker=marker,
+        label=f"{prefix}dev",
+        linestyle="--" if several else "-",
+    )
+    if np.isfinite(values).any():
+        best = int(np.nanargmin(values) if name.endswith("loss") or "error" in name else np.nanargmax(values))
+        ax.plot(epochs[best], values[best], "o", color=dev_colour, markersize=6, fillstyle="none")
+        # Towards the middle of the curve, where there is room.
+        right = best > len(epochs) / 2
+        ax.annotate(
+            f"best {values[best]:.4g}",
+            (epochs[best], values[best]),
+            xytext=(-6 if right else 6, 10 if name.endswith("loss") else -16),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize="small",
+            color=dev_colour,
+        )

@@ -1,0 +1,98 @@
+"""What a classifier got right and wrong: the confusion matrix, and the examples themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.viz.axes import axes_for, new_figure
+
+
+def confusion(target: Any, predicted: Any, classes: int | None = None) -> np.ndarray:
+    """Counts (C, C): row the true class, column the predicted one. Raises ShapeError, ValueRangeError.
+
+    >>> confusion([0, 1, 1], [0, 1, 0]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    target, predicted = np.asarray(target), np.asarray(predicted)
+    if target.shape != predicted.shape or target.ndim != 1:
+        raise ShapeError(
+            f"confusion: two lists of classes, (N,), are needed; {target.shape} and {predicted.shape} came"
+        )
+    if target.dtype.kind not in "iub" or predicted.dtype.kind not in "iub":
+        raise ValueRangeError("confusion: class numbers are needed; take argmax(axis=1) of logits")
+    target, predicted = target.astype(np.int64), predicted.astype(np.int64)
+    highest = max(target.max(initial=-1), predicted.max(initial=-1))
+    count = int(classes if classes is not None else highest + 1)
+    if min(target.min(initial=0), predicted.min(initial=0)) < 0 or highest >= count:
+        raise ValueRangeError(f"confusion: classes from 0 to {count - 1} are needed")
+    return np.bincount(target * count + predicted, minlength=count * count).reshape(count, count)
+
+
+def plot_confusion(
+    target: Any, predicted: Any, classes: Sequence[str] | None = None, title: str = "", ax: Any = None
+) -> Any:
+    """The confusion matrix (true class downwards, predicted to the right) with its counts. Returns the axes."""
+    counts = confusion(target, predicted, len(classes) if classes is not None else None)
+    names = list(classes) if classes is not None else [str(i) for i in range(len(counts))]
+    size = 2.2 + 0.36 * len(names)
+    ax = axes_for("plot_confusion", ax, (max(size, 3.4), max(size, 3.4) * 0.95))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.argwhere(counts) if len(names) <= 30 else ():
+        dark = shares[i, j] > 0.5
+        colour = "white" if dark else "black" if i == j else "#B2182B"
+        ax.text(j, i, counts[i, j], ha="center", va="center", color=colour, fontsize="small")
+    ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names), default=0) > 3 else 0)
+    ax.set_yticks(range(len(names)), names)
+    right, total = np.trace(counts), counts.sum()
+    ax.set(xlabel="predicted", ylabel="true", title=title or f"{right} of {total} right")
+    return ax
+
+
+def plot_mistakes(
+    images: Any,
+    target: Any,
+    predicted: Any,
+    classes: Sequence[str] | None = None,
+    confidence: Any = None,
+    limit: int = 24,
+    columns: int = 6,
+) -> Any:
+    """The wrongly read images, the surest mistakes first, with both labels. Returns the figure.
+
+    images (N, H, W) or (N, H, W, 3); `confidence` (N,): the probability given to the predicted class.
+    """
+    images, target, predicted = np.asarray(images), np.asarray(target), np.asarray(predicted)
+    if images.ndim not in (3, 4) or len(images) != len(target) or target.shape != predicted.shape:
+        raise ShapeError(
+            "plot_mistakes: images (N, H, W) and two lists of N classes are needed; "
+            f"{images.shape}, {target.shape} and {predicted.shape} came"
+        )
+    wrong = np.flatnonzero(target != predicted)
+    if confidence is not None:
+        wrong = wrong[np.argsort(-np.asarray(confidence)[wrong], kind="stable")]
+    shown = wrong[:limit]
+    columns = max(1, min(columns, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = new_figure("plot_mistakes", (max(1.35 * columns, 3.6), 1.75 * rows + 0.4))
+    if not len(shown):
+        figure.text(0.5, 0.5, "no mistakes", ha="center", va="center", fontsize="large")
+        return figure
+
+    def name(label: int) -> str:
+        return classes[label] if classes is not None else str(label)
+
+    for place, i in enumerate(shown):
+        ax = figure.add_subplot(rows, columns, place + 1)
+        ax.imshow(images[i], cmap="gray_r", interpolation="nearest")
+        sure = f", {100 * float(np.asarray(confidence)[i]):.0f} %" if confidence is not None else ""
+        ax.set_title(f"{name(target[i])} read as {name(predicted[i])}{sure}", fontsize=7.5)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    more = f", {len(shown)} shown" if len(shown) < len(wrong) else ""
+    figure.suptitle(f"{len(wrong)} of {len(target)} read wrongly{more}", fontsize=10)
+    return figure
