@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.ops.window import (
+    Frame,
     Pairs,
     channels_first,
     channels_last,
@@ -20,12 +20,8 @@ from tinygrad_dl.ops.window import (
     empty_channels_last,
     inner,
     offsets_of,
-    pad_pairs,
     padded_sizes,
-    per_axis,
     scratch,
-    window_counts,
-    windows_at,
 )
 
 # Elements of a column matrix that is built and multiplied at a time, as measured: smaller ones give small
@@ -35,31 +31,6 @@ BLOCK = 2**20
 SHORT_RUN = 16
 # Below this many channels the gradient is added up plane by plane.
 FEW_CHANNELS = 8
-
-
-class Frame:
-    """The geometry of one convolution: sizes of space, kernel, stride, padding, dilation, windows."""
-
-    __slots__ = ("sizes", "kernel", "stride", "pads", "dilation", "counts")
-
-    def __init__(self, name: str, sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
-        n = len(kernel)
-        self.sizes, self.kernel = tuple(sizes), tuple(kernel)
-        self.stride, self.dilation = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
-        self.pads: Pairs = pad_pairs(padding, self.kernel, self.stride, self.dilation)
-        self.counts = window_counts(name, self.sizes, self.kernel, self.stride, self.pads, self.dilation)
-
-    def at(self, offset: tuple[int, ...]) -> tuple[slice, ...]:
-        return windows_at(offset, self.counts, self.stride, self.dilation)
-
-    def mirrored(self) -> Frame:
-        """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
-        other = object.__new__(Frame)
-        other.sizes, other.kernel, other.counts = self.counts, self.kernel, self.sizes
-        other.stride, other.dilation = self.stride, self.dilation
-        reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
-        other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
-        return other
 
 
 def _blocks(n: int, elements: int) -> Iterator[tuple[int, int]]:

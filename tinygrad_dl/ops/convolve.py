@@ -15,7 +15,6 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.columns import (
-    Frame,
     correlate,
     correlate_by_channel,
     correlate_weight,
@@ -23,7 +22,7 @@ from tinygrad_dl.ops.columns import (
     spread,
     spread_by_channel,
 )
-from tinygrad_dl.ops.window import channels_last, check_space, empty_channels_last, pad_pairs, per_axis
+from tinygrad_dl.ops.window import Frame, channels_last, check_space, empty_channels_last, pad_pairs, per_axis
 
 
 def _halves(groups: int, channels: int, outs: int) -> Iterator[tuple[slice, slice]]:

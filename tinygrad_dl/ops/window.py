@@ -71,15 +71,15 @@ def window_counts(
     counts = []
     for axis, (size, k, s, (lo, hi), d) in enumerate(zip(sizes, kernel, stride, pads, dilation)):
         room = size + lo + hi - (d * (k - 1) + 1)
-        if room < 0:
+        count = room // s + 1
+        if ceil_mode and room % s and count * s < size + lo:
+            count += 1
+        if count < 1:
             reach = f"{k}" if d == 1 else f"{k} with dilation {d}, spanning {d * (k - 1) + 1},"
             raise ShapeError(
                 f"{name}: a kernel of {reach} does not fit axis {axis + 2} of size {size} with padding "
                 f"({lo}, {hi}). Use a smaller kernel, more padding or larger inputs."
             )
-        count = room // s + 1
-        if ceil_mode and room % s and count * s < size + lo:
-            count += 1
         counts.append(count)
     return tuple(counts)
 
@@ -179,6 +179,53 @@ def windows_at(
 def offsets_of(kernel: tuple[int, ...]) -> Any:
     """The places inside a kernel, the last axis fastest."""
     return product(*map(range, kernel))
+
+
+class Frame:
+    """The geometry of windows over space: its sizes, kernel, stride, padding, dilation, how many windows."""
+
+    __slots__ = ("sizes", "kernel", "stride", "asked", "pads", "dilation", "counts")
+
+    def __init__(
+        self,
+        name: str,
+        sizes: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool = False,
+    ) -> None:
+        n = len(sizes)
+        self.sizes, self.kernel = tuple(sizes), per_axis(kernel, n, "kernel")
+        self.stride, self.dilation = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
+        pads = pad_pairs(padding, self.kernel, self.stride, self.dilation)
+        self.counts = window_counts(
+            name, self.sizes, self.kernel, self.stride, pads, self.dilation, ceil_mode
+        )
+        self.asked: Pairs = pads
+        if ceil_mode:  # the last window may reach further than the padding
+            reach = self.reach()
+            pads = tuple((lo, max(hi, r - s - lo)) for r, s, (lo, hi) in zip(reach, self.sizes, pads))
+        self.pads: Pairs = pads
+
+    def reach(self) -> tuple[int, ...]:
+        """How far the last window reaches along each padded axis."""
+        parts = zip(self.counts, self.stride, self.dilation, self.kernel)
+        return tuple((c - 1) * s + d * (k - 1) + 1 for c, s, d, k in parts)
+
+    def at(self, offset: tuple[int, ...]) -> tuple[slice, ...]:
+        """The slices of padded space that hold the element of every window at an offset of the kernel."""
+        return windows_at(offset, self.counts, self.stride, self.dilation)
+
+    def mirrored(self) -> Frame:
+        """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
+        other = object.__new__(Frame)
+        other.sizes, other.kernel, other.counts = self.counts, self.kernel, self.sizes
+        other.stride, other.dilation = self.stride, self.dilation
+        reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
+        other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
+        return other
 
 
 # im2col and col2im

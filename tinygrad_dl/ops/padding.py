@@ -1,0 +1,158 @@
+"""Padding: elements around the axes of an array, constant, mirrored, repeated or from the other end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, op
+
+Widths = tuple[tuple[int, int], ...]
+
+
+def _checked(name: str, x: Any, widths: Any) -> Widths:
+    pairs = tuple((int(lo), int(hi)) for lo, hi in widths)
+    if len(pairs) != x.ndim:
+        raise ShapeError(f"{name}: {len(pairs)} pairs of widths came for the {x.ndim} axes of {x.shape}")
+    for axis, (size, (lo, hi)) in enumerate(zip(x.shape, pairs)):
+        if size + min(lo, 0) + min(hi, 0) < 0 or size + lo + hi < 0:
+            raise ShapeError(f"{name}: widths ({lo}, {hi}) cut more from axis {axis} than its size {size}")
+    return pairs
+
+
+def _opposite(widths: Any) -> Widths:
+    return tuple((-lo, -hi) for lo, hi in widths)
+
+
+@op(
+    lambda g, widths: pad_constant(g, _opposite(widths)),
+    cases=(
+        Case((2, 3), ((1, 0), (0, 2))), Case((4, 2), ((-1, 2), (1, -1)), value=1.5), Case((), ()),
+        Case((3,), ((-1, -1),)),
+    ),
+    inputs=1,
+)  # fmt: skip
+def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
+    """A constant added in front of and behind each axis; a negative width cuts that many elements.
+
+    Shape: x's sizes plus the two widths of each axis; `widths` holds a pair an axis. Raises ShapeError.
+    >>> pad_constant(np.array([1, 2, 3]), ((2, -1),))
+    array([0, 0, 1, 2])
+    """
+    pairs = _checked("pad_constant", x, widths)
+    out = np.full(tuple(s + lo + hi for s, (lo, hi) in zip(x.shape, pairs)), value, x.dtype)
+    there = tuple(slice(max(lo, 0), o - max(hi, 0)) for o, (lo, hi) in zip(out.shape, pairs))
+    taken = tuple(slice(max(-lo, 0), s - max(-hi, 0)) for s, (lo, hi) in zip(x.shape, pairs))
+    out[there] = x[taken]
+    return out
+
+
+def _sources(size: int, lo: int, hi: int, mode: str) -> np.ndarray:
+    """For each place of a padded axis, the element of the axis that stands there."""
+    places = np.arange(-lo, size + hi)
+    if mode == "replicate":
+        return places.clip(0, size - 1)
+    if mode == "circular":
+        return places % size
+    last = size - 1
+    return last - abs(last - abs(places))
+
+
+MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
+
+
+def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
+    if mode not in MODES:
+        raise ValueRangeError(f"pad: mode={mode!r}: 'constant', {', '.join(map(repr, MODES))} are known")
+    most = max(lo, hi)
+    if most > 0 and (
+        size == 0 or (mode == "reflect" and most > size - 1) or (mode == "circular" and most > size)
+    ):
+        raise ShapeError(
+            f"pad: {mode} of ({lo}, {hi}) around axis {axis} of size {size}: at most {MODES[mode]} can be "
+            "added, and nothing to an empty axis"
+        )
+
+
+@op(
+    lambda g, widths, mode: pad_fold(g, widths, mode),
+    cases=(
+        Case((3, 4), ((1, 2), (0, 3)), "reflect"), Case((2, 3), ((1, 3), (0, 1)), "replicate"),
+        Case((3, 4), ((2, 3), (1, 0)), "circular"), Case((5,), ((-1, 2),), "reflect"),
+        Case((2, 1), ((0, 0), (0, 0)), "reflect"),
+    ),
+    inputs=1,
+)  # fmt: skip
+def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
+    """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
+
+    [1 2 3] with (1, 1): 2 1 2 3 2; 1 1 2 3 3; 3 1 2 3 1.   Shape: x's sizes plus the two widths of each axis;
+    a negative width cuts. Raises ShapeError if more is added than there is.
+    >>> pad_with(np.array([1, 2, 3]), ((2, 1),), "reflect")
+    array([3, 2, 1, 2, 3, 2])
+    """
+    for axis, (lo, hi) in enumerate(_checked("pad", x, widths)):
+        _check_mode(x.shape[axis], axis, lo, hi, mode)
+        if lo or hi:
+            x = np.take(x, _sources(x.shape[axis], lo, hi, mode), axis=axis)
+    return x.copy()
+
+
+@op(
+    lambda g, widths, mode: pad_with(g, widths, mode),
+    cases=(
+        Case((6, 7), ((1, 2), (0, 3)), "reflect"), Case((4, 3), ((1, 1), (0, 2)), "replicate"),
+        Case((4,), ((-1, 2),), "circular"),
+    ),
+    inputs=1,
+)  # fmt: skip
+def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
+    """What stands around each axis added to where pad_with took it from: its counterpart.
+
+    Shape: x's sizes minus the two widths of each axis.
+    >>> pad_fold(np.array([1, 1, 10, 1]), ((1, 1),), "reflect")
+    array([ 1, 12])
+    """
+    for axis, (lo, hi) in enumerate(widths):
+        if not lo and not hi:
+            continue
+        size = x.shape[axis] - lo - hi
+        to = _sources(size, lo, hi, mode)
+        front = (slice(None),) * axis
+        start, stop = max(lo, 0), x.shape[axis] - max(hi, 0)
+        out = np.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+        out[(*front, slice(max(-lo, 0), size - max(-hi, 0)))] = x[(*front, slice(start, stop))]
+        for place in (*range(start), *range(stop, x.shape[axis])):
+            out[(*front, int(to[place]))] += x[(*front, place)]
+        x = out
+    return x.copy()
+
+
+def pad(x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    """Elements added around the last axes, in PyTorch's order: (last lo, last hi, second to last lo, ...).
+
+    Modes: "constant" (with `value`, 0 by default), "reflect", "replicate", "circular"; a negative width cuts.
+    Shape: x's sizes plus the two widths of each axis named. Raises ShapeError, ValueRangeError.
+    >>> pad(np.array([[1, 2]]), (1, 0))
+    array([[0, 1, 2]])
+    """
+    numbers = tuple(int(p) for p in pad)
+    if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
+        raise ShapeError(
+            f"pad: pad={numbers}: two numbers for each axis to pad are needed, the last axis first; "
+            f"x has the shape {x.shape}"
+        )
+    named = tuple(zip(numbers[::2], numbers[1::2]))[::-1]
+    widths = ((0, 0),) * (x.ndim - len(named)) + named
+    if mode == "constant":
+        return pad_constant(x, widths, 0 if value is None else value)
+    if value is not None and value != 0:
+        raise ValueRangeError(
+            f"pad: value={value!r} is for mode='constant'; mode={mode!r} takes elements of x"
+        )
+    if mode == "circular" and any(p < 0 for p in numbers):  # what is cut does not come back at the other end
+        x = pad_constant(x, tuple((min(lo, 0), min(hi, 0)) for lo, hi in widths))
+        widths = tuple((max(lo, 0), max(hi, 0)) for lo, hi in widths)
+    return pad_with(x, widths, mode)
