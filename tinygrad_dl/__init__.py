@@ -56,11 +56,15 @@ from tinygrad_dl.dtypes import (
     uint32,
     uint64,
 )
+from tinygrad_dl.ops.contract import dot, inner, kron, outer, tensordot
+from tinygrad_dl.ops.diagonals import diag, trace
+from tinygrad_dl.ops.einsum import einsum
 from tinygrad_dl.ops.join import broadcast_arrays, meshgrid, split, unstack
 from tinygrad_dl.ops.scan import diff
 from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, unique_values
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
 from tinygrad_dl.ops.sort import nonzero, where_safe
+from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
 
 e = 2.718281828459045
 pi = 3.141592653589793
@@ -70,6 +74,8 @@ newaxis = None
 __array_api_version__ = "2024.12"
 
 globals().update({_name: _op.function for _name, _op in OPS.items()})
+# A second name that NumPy has too.
+pow, absolute, concatenate = OPS["power"].function, OPS["abs"].function, OPS["concat"].function
 
 
 def __getattr__(name: str) -> object:
@@ -78,6 +84,8 @@ def __getattr__(name: str) -> object:
 
     if name == "draw":
         return import_module("tinygrad_dl.viz").draw
-    if name in ("testing", "viz", "data", "train"):
+    if name == "norm":
+        return import_module("tinygrad_dl.linalg").norm
+    if name in ("linalg", "fft", "testing", "viz", "data", "train"):
         return import_module(f"tinygrad_dl.{name}")
     raise AttributeError(f"module 'tinygrad_dl' has no attribute {name!r}")

@@ -195,6 +195,7 @@ SMALL = 4096  # products with fewer terms than this are faster in one loop than 
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
         Case([(2, 3), (2, 3)], subscripts="ij,ij->"),
     ),
+    label="einsum",
 )  # fmt: skip
 def contraction(operands: Any, /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.
@@ -301,3 +302,36 @@ def kron(x: Any, y: Any, /) -> Any:
     spread = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
     mixed = permute_dims(spread, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
     return reshape(mixed, tuple(m * n for m, n in zip(a, b)))
+
+
+def multi_dot(arrays: Any, /) -> Any:
+    """The product of several matrices, in the order that needs the fewest multiplications.
+
+    out = x_1 @ x_2 @ ... @ x_n; the first and the last may be vectors.
+    Raises ShapeError for fewer than two, or for shapes that do not chain. Source: Cormen et al., 15.2.
+    >>> multi_dot([np.ones((2, 3)), np.ones((3, 4)), np.ones(4)])
+    array([12., 12.])
+    """
+    chain = [operand("multi_dot", x) for x in arrays]
+    shapes = [x.shape for x in chain]
+    last = len(chain) - 1
+    if last < 1:
+        raise ShapeError(f"multi_dot: two arrays or more are needed; {len(chain)} came")
+    if any(x.ndim != 2 and not (x.ndim == 1 and i in (0, last)) for i, x in enumerate(chain)):
+        raise ShapeError(f"multi_dot: matrices are needed, or a vector first and last; {shapes} came")
+    sizes = [1 if chain[0].ndim == 1 else shapes[0][0], *(s[0] for s in shapes[1:]), shapes[-1][-1]]
+    if chain[-1].ndim == 1:
+        sizes[-1] = 1
+    cost = {(i, i): 0 for i in range(last + 1)}
+    cut = {}
+    for length in range(1, last + 1):
+        for i in range(last + 1 - length):
+            j = i + length
+            cost[i, j], cut[i, j] = min(
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+
+    def product_of(i: int, j: int) -> Any:
+        return chain[i] if i == j else matmul(product_of(i, cut[i, j]), product_of(cut[i, j] + 1, j))
+
+    return product_of(0, last)

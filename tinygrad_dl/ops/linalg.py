@@ -181,7 +181,13 @@ def _slope_of_slogdet(g: Any, out: Any, x: Any) -> Any:
     return g[..., 1, None, None] * inv(usable).mT
 
 
-@op(_slope_of_slogdet, domain=Domain(make=regular), cases=SQUARE, kinks="singular matrices: nan")
+@op(
+    _slope_of_slogdet,
+    domain=Domain(make=regular),
+    cases=SQUARE,
+    kinks="singular matrices: nan",
+    name="slogdet",
+)
 def slogdet_parts(x: Any, /) -> Any:
     """The parts of slogdet: the sign, then the logarithm.
 

@@ -55,7 +55,7 @@ NORM_CASES = (
     _slope_of_norm,
     domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
-    kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; ties share evenly for ord=inf, -inf",
+    kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
 )
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
@@ -75,7 +75,8 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
 
     "fro" sqrt(sum_ij x_ij^2); "nuc" the sum of singular values; 2 and -2 the largest and smallest of them;
-    1 and -1 the largest and smallest sum of |x_ij| in a column; inf and -inf in a row.   x (..., M, N) -> (...).
+    1 and -1 the largest and smallest sum of |x_ij| in a column; inf and -inf in a row.
+    x (..., M, N) -> (...).
     The gradient at the zero matrix is 0, ties share it evenly. Raises MatrixError, ValueRangeError.
     >>> matrix_norm(np.array([[3.0, 0.0], [0.0, 4.0]]))
     np.float64(5.0)
@@ -102,7 +103,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """NumPy's norm: of vectors along one axis, of matrices in two, of all elements without `ord` and `axis`.
+    """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
 
     The orders are those of vector_norm (2 by default) and matrix_norm ("fro" by default).
     Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError, AxisError, ValueRangeError.
@@ -158,7 +159,8 @@ def cond(x: Any, /, p: Any = None) -> Any:
 def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     """How many singular values exceed `rtol` times the largest.
 
-    x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default. Raises MatrixError if x has fewer than two axes.
+    x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default.
+    Raises MatrixError if x has fewer than two axes.
     >>> matrix_rank(np.array([[1.0, 2.0], [2.0, 4.0]]))
     np.int64(1)
     """

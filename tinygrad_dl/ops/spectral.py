@@ -90,6 +90,7 @@ def _slope_of_eigh(g: Any, out: Any, x_shape: Any) -> Any:
     _slope_of_eigh,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
+    name="eigh",
 )
 def eigh_parts(x: Any, /) -> Any:
     """The parts of eigh, flattened: eigenvalues, then eigenvectors.
@@ -146,7 +147,11 @@ GENERAL = Missing(
 )
 
 
-@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
+@op(
+    GENERAL,
+    cases=(Case((3, 3)), Case((0, 2, 2))),
+    name="eig",
+)
 def eig_parts(x: Any, /) -> Any:
     """The parts of eig, flattened: eigenvalues, then eigenvectors.
 
@@ -230,7 +235,7 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
         Case((3, 3), False), Case((2, 4, 2), False), Case((2, 4), False), Case((3, 2), True),
         Case((2, 3), True),
         Case((0, 3, 2), False),
-    ),
+    ), name="svd",
 )  # fmt: skip
 def svd_parts(x: Any, /, full_matrices: bool) -> Any:
     """The parts of svd, flattened: U, singular values, Vh.

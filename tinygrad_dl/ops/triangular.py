@@ -54,8 +54,8 @@ def _slope_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
 
-    x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N); the gradient is symmetric.
-    Raises MatrixError if x is not square or not positive definite.
+    x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N).
+    The gradient is symmetric. Raises MatrixError if x is not square or not positive definite.
     >>> cholesky(np.array([[4.0, 2.0], [2.0, 5.0]]))
     array([[2., 0.],
            [1., 2.]])
@@ -109,7 +109,7 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
         Case((3, 3), "reduced"), Case((2, 4, 2), "reduced"), Case((2, 4), "reduced"),
         Case((2, 3), "complete"),
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
-    ),
+    ), name="qr",
 )  # fmt: skip
 def qr_parts(x: Any, /, mode: str) -> Any:
     """The parts Q and R of qr, flattened, one after the other.
