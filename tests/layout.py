@@ -54,7 +54,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
     [{"tinygrad_dl.train"}],
     [{"tinygrad_dl.demo", "tinygrad_dl.environment"}],
-    [{"tinygrad_dl.cli", "tinygrad_dl.__main__"}],
+    [{"tinygrad_dl.cli", "tinygrad_dl.commands", "tinygrad_dl.__main__"}],
 ]
 
 # What the package's import may load besides the standard library.

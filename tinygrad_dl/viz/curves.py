@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.viz.axes import COLOURS, axes_for, new_figure, tidy
+from tinygrad_dl.viz.axes import COLOURS, new_figure, tidy
 
 
 def plot_history(
@@ -18,7 +18,7 @@ def plot_history(
     log: bool | None = None,
     ax: Any = None,
 ) -> Any:
-    """Curves of a run's quantities over its epochs, training part and dev part together, the best epoch marked.
+    """Curves of a run's quantities over its epochs, training and dev part together, the best epoch marked.
 
     `history`, `others`: runs (History, or mappings name -> list); several are told apart by colour and
     `labels`. `names`: which quantities, by default all; each has its axes. `log`: a logarithmic axis, by

@@ -35,7 +35,7 @@ def confusion(target: Any, predicted: Any, classes: int | None = None) -> np.nda
 def plot_confusion(
     target: Any, predicted: Any, classes: Sequence[str] | None = None, title: str = "", ax: Any = None
 ) -> Any:
-    """The confusion matrix (true class downwards, predicted to the right) with its counts. Returns the axes."""
+    """The confusion matrix with its counts: a row a true class, a column a predicted one. Returns the axes."""
     counts = confusion(target, predicted, len(classes) if classes is not None else None)
     names = list(classes) if classes is not None else [str(i) for i in range(len(counts))]
     size = 2.2 + 0.36 * len(names)
