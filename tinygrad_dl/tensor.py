@@ -12,7 +12,7 @@ from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.modes import enable_grad, lenient_broadcast, modes
 from tinygrad_dl.op import bind_tensor
 from tinygrad_dl.ops import elementwise, index
 from tinygrad_dl.ops import shape as shaping
@@ -433,7 +433,7 @@ def run_walk(roots: list[tuple[graph.Node, Any]], *, retain: bool, recording: bo
     # What is wrong in a gradient shows in its values; NumPy's warnings would name a line that is not the user's.
     with np.errstate(all="ignore"):
         if recording:
-            with enable_grad():
+            with enable_grad(), lenient_broadcast():
                 graph.walk(roots, retain=retain, wrap=calls.wrap, **how)
         else:
             graph.walk([(n, g._data if isinstance(g, Value) else g) for n, g in roots], retain=retain, **how)
