@@ -34,7 +34,7 @@ class detect_anomaly(Mode):
 
     setting = "watchers"
 
-    def __init__(self) -> None:
+    def __init__(self, function: Any = None) -> None:
         super().__init__()
         self._errors: list[dict[str, Any]] = []
 

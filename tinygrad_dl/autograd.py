@@ -40,7 +40,6 @@ def grad(
     (Tensor(18.),)
     """
     outs, ins = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
-    seeds = _seeds(outs, grad_outputs)
     for name, tensors in (("outputs", outs), ("inputs", ins)):
         for i, tensor in enumerate(tensors):
             if tensor.node is None:
@@ -50,7 +49,7 @@ def grad(
                     else "call requires_grad_() on it before the outputs are computed"
                 )
                 raise GraphError(f"autograd.grad: {name}[{i}] does not require grad: {why}")
-    ends = [(t.node, seed) for t, seed in zip(outs, seeds) if t.node is not None]
+    ends = [(t.node, seed) for t, seed in zip(outs, _seeds(outs, grad_outputs)) if t.node is not None]
     starts = [t.node for t in ins if t.node is not None]
     needed = graph.needed_for([node for node, _ in ends], starts)
     wanted: dict[int, Any] = {node.serial: None for node in starts}

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tinygrad_dl.errors import DTypeError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,13 +30,17 @@ active: list[str] = []
 class Mode:
     """A setting for a while: a context manager, and a decorator for functions and generators.
 
-    It holds for the current thread, is restored after exceptions, and inside a generator is left at each yield.
+    It holds for the current thread, is restored after exceptions, and a generator leaves it at each yield.
     """
 
     setting: str
     value: Any
 
-    def __init__(self) -> None:
+    def __new__(cls, function: Any = None) -> Any:
+        # Without parentheses, @no_grad is called with the function itself.
+        return object.__new__(cls) if function is None else cls()(function)
+
+    def __init__(self, function: Any = None) -> None:
         self._before: list[Any] = []
 
     def __enter__(self) -> Mode:
@@ -53,9 +59,19 @@ class Mode:
     def __call__(self, function: F) -> F:
         from functools import wraps
 
-        generator_flag = 0x20
-        code = getattr(function, "__code__", None)
-        if code is not None and code.co_flags & generator_flag:
+        name = type(self).__name__
+        if not callable(function) or isinstance(function, type):
+            raise DTypeError(
+                f"@{name}: a function is needed; {function!r} came. Decorate the methods of a class"
+            )
+        generator_flag, coroutine_flags = 0x20, 0x80 | 0x200
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if flags & coroutine_flags:
+            raise DTypeError(
+                f"@{name}: {function.__name__} is asynchronous and would leave the mode on while others run. "
+                f"Write `with {name}():` around the parts that do not await."
+            )
+        if flags & generator_flag:
 
             @wraps(function)
             def stepping(*args: Any, **kwargs: Any) -> Any:
@@ -70,7 +86,8 @@ class Mode:
                     try:
                         step, value = inner.send, (yield produced)
                     except GeneratorExit:
-                        inner.close()
+                        with self._fresh():
+                            inner.close()
                         raise
                     except BaseException as error:
                         step, value = inner.throw, error
@@ -107,6 +124,12 @@ class enable_grad(Mode):
     """
 
     setting, value = "recording", True
+
+
+class lenient_broadcast(Mode):
+    """Broadcast freely inside strict_broadcast: derivative rules do, and are none of the user's code."""
+
+    setting, value = "strict", False
 
 
 class strict_broadcast(Mode):
