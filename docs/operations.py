@@ -10,6 +10,8 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 import tinygrad_dl
+import tinygrad_dl.fft
+import tinygrad_dl.linalg
 from tinygrad_dl.op import OPS, Op
 
 
@@ -42,7 +44,8 @@ def page() -> list[str]:
         lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
         for op in ops:
             name = op.forward.__name__
-            public = "tinygrad_dl" if getattr(tinygrad_dl, name, None) is op.function else module
+            rooms = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
+            public = next((r.__name__ for r in rooms if getattr(r, name, None) is op.function), module)
             lines += [f".. autofunction:: {public}.{name}", "", f"   {facts(op)}", ""]
     return lines
 
