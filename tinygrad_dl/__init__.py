@@ -1,25 +1,22 @@
-"""Reverse-mode autograd in pure Python over NumPy, with nn modules, optimizers, graph diagrams and a gradient-testing kit."""
+"""Reverse-mode autograd in pure Python over NumPy: modules, optimizers, diagrams, a gradient-testing kit."""
+
+# ruff: noqa: E402, F403 - the path below must be set before the imports; stars are for type checkers only
 
 import os
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 # In a checkout nn/ and optim/ stand beside this folder; an installed package has them inside. Adding the
 # checkout's root lets a plain clone import them, also when it shadows an installed wheel.
 _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(os.path.join(_root, "nn", "module.py")):
+if all(os.path.isfile(os.path.join(_root, *path)) for path in (("setup.cfg",), ("nn", "module.py"))):
     __path__.append(_root)
 
-from tinygrad_dl import autograd, func
+from tinygrad_dl import autograd, func, nn, optim
 from tinygrad_dl.anomaly import detect_anomaly
 from tinygrad_dl.autograd import checkpoint
-from tinygrad_dl import nn, optim
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
-from tinygrad_dl.files import load, save
-from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
-from tinygrad_dl.op import OPS, op
-from tinygrad_dl.tensor import Tensor, asarray
-
 from tinygrad_dl.creation import (
     arange,
     empty,
@@ -56,6 +53,9 @@ from tinygrad_dl.dtypes import (
     uint32,
     uint64,
 )
+from tinygrad_dl.files import load, save
+from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
+from tinygrad_dl.op import OPS, op
 from tinygrad_dl.ops.contract import dot, inner, kron, outer, tensordot
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
@@ -65,6 +65,35 @@ from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, uniq
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
 from tinygrad_dl.ops.sort import nonzero, where_safe
 from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
+from tinygrad_dl.tensor import Tensor, asarray
+
+if TYPE_CHECKING:
+    # What stands here at run time too, by the registry or on demand (below).
+    from tinygrad_dl import data as data
+    from tinygrad_dl import fft as fft
+    from tinygrad_dl import linalg as linalg
+    from tinygrad_dl import testing as testing
+    from tinygrad_dl import train as train
+    from tinygrad_dl import viz as viz
+    from tinygrad_dl.linalg import norm as norm
+    from tinygrad_dl.ops.activations import *
+    from tinygrad_dl.ops.contract import *
+    from tinygrad_dl.ops.diagonals import *
+    from tinygrad_dl.ops.elementwise import *
+    from tinygrad_dl.ops.index import *
+    from tinygrad_dl.ops.join import *
+    from tinygrad_dl.ops.layers import *
+    from tinygrad_dl.ops.logic import *
+    from tinygrad_dl.ops.losses import *
+    from tinygrad_dl.ops.reduce import *
+    from tinygrad_dl.ops.rounding import *
+    from tinygrad_dl.ops.scan import *
+    from tinygrad_dl.ops.shape import *
+    from tinygrad_dl.ops.sort import *
+    from tinygrad_dl.ops.special import *
+    from tinygrad_dl.ops.trigonometry import *
+    from tinygrad_dl.viz import draw as draw
+
 
 e = 2.718281828459045
 pi = 3.141592653589793
@@ -73,13 +102,104 @@ nan = float("nan")
 newaxis = None
 __array_api_version__ = "2024.12"
 
+__all__ = [
+    "OPS",
+    "Tensor",
+    "__array_api_version__",
+    "__array_namespace_info__",
+    "__version__",
+    "absolute",
+    "arange",
+    "asarray",
+    "autograd",
+    "average",
+    "bool",
+    "broadcast_arrays",
+    "can_cast",
+    "checkpoint",
+    "complex64",
+    "complex128",
+    "concatenate",
+    "detect_anomaly",
+    "diag",
+    "diff",
+    "dot",
+    "e",
+    "einsum",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "eye",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "func",
+    "get_default_dtype",
+    "iinfo",
+    "inf",
+    "inner",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "interp",
+    "is_grad_enabled",
+    "isdtype",
+    "kron",
+    "linspace",
+    "load",
+    "manual_seed",
+    "median",
+    "meshgrid",
+    "moveaxis",
+    "nan",
+    "newaxis",
+    "nn",
+    "no_grad",
+    "nonzero",
+    "ones",
+    "ones_like",
+    "op",
+    "optim",
+    "outer",
+    "pi",
+    "pow",
+    "ptp",
+    "quantile",
+    "result_type",
+    "save",
+    "set_default_dtype",
+    "split",
+    "strict_broadcast",
+    "swapaxes",
+    "tensordot",
+    "trace",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
+    "where_safe",
+    "zeros",
+    "zeros_like",
+]
+
 globals().update({_name: _op.function for _name, _op in OPS.items()})
+__all__ += OPS
 # A second name that NumPy has too.
 pow, absolute, concatenate = OPS["power"].function, OPS["abs"].function, OPS["concat"].function
 
 
 def __getattr__(name: str) -> object:
-    # What stands above the engine is imported when it is first asked for, so that importing the engine stays quick.
+    # What stands above the engine is imported when it is first asked for: the engine's import stays quick.
     from importlib import import_module
 
     if name == "draw":
