@@ -59,7 +59,11 @@ class Coloring:
 
     def fill(self, node: PictureNode) -> str:
         """The fill of a node, as #rrggbb."""
-        return self._special(node, 0) or self._scaled(node) or KINDS[node.kind][0]
+        return self.measured(node) or KINDS[node.kind][0]
+
+    def measured(self, node: PictureNode) -> str:
+        """The fill that a node's status or numbers ask for; nothing if its kind alone decides."""
+        return self._special(node, 0) or self._scaled(node)
 
     def border(self, node: PictureNode) -> str:
         """The colour of a node's outline."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureModule, PictureNode
-from tinygrad_dl.viz.repeats import drop_copies, repeated_modules, repeated_operations
+from tinygrad_dl.viz.repeats import drop_copies, moved_events, repeated_modules, repeated_operations
 
 REPEATS = 3  # copies from which on a block is folded
 
@@ -170,32 +170,6 @@ def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureMo
             merged[source, target] = moved = replace(edge, source=source, target=target)
             edges.append(moved)
     shown = {edge.id for edge in edges}
-    return Picture(
-        nodes,
-        edges,
-        modules,
-        _moved_events(full, {k: v.id for k, v in inside.items()}, shown),
-        full.notes,
-        full.title,
-    )
-
-
-def _moved_events(full: Picture, inside: dict[str, str], shown: set[str]) -> list[dict[str, object]]:
-    """The steps with hidden nodes replaced by their boxes; `of` keeps which node it was."""
-    moved = []
-    for event in full.events:
-        parts = [
-            {
-                **part,
-                "to": inside.get(part["to"], part["to"]),
-                "edge": part["edge"] if part["edge"] in shown else "",
-            }
-            for part in event.get("parts", ())
-        ]
-        event = {
-            **event,
-            "node": inside.get(event["node"], event["node"]),
-            "of": event.get("of", event["node"]),
-        }
-        moved.append({**event, "parts": parts} if "parts" in event else event)
-    return moved
+    moved_ids = {id: box.id for id, box in inside.items()}
+    events = moved_events(full, moved_ids, shown)
+    return Picture(nodes, edges, modules, events, full.notes, full.title, full.hide(moved_ids))

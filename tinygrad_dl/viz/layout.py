@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
 
 ENGINES = ("dot", "pygraphviz")
+ENGINE_IN_PAGE = "viz.js"  # pages only: they lay themselves out
 VARIABLE = "TINYGRAD_DL_GRAPH_ENGINE"
 TIME_LIMIT = 60.0  # seconds
 

@@ -91,6 +91,7 @@ class Picture:
     events: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     title: str = ""
+    hidden: dict[str, str] = field(default_factory=dict)  # folded node -> the box that stands for it
 
     def node(self, id: str) -> PictureNode:
         """The node with an id; KeyError if there is none."""
@@ -105,6 +106,10 @@ class Picture:
         while id:
             yield by_id[id]
             id = by_id[id].parent
+
+    def hide(self, inside: dict[str, str]) -> dict[str, str]:
+        """`hidden` once more nodes stand for others: node id -> box id."""
+        return {id: inside.get(box, box) for id, box in self.hidden.items()} | inside
 
     def to_dict(self) -> dict[str, Any]:
         """The whole as data for JSON: what is empty is left out, numbers that JSON lacks become text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tinygrad_dl.viz.picture import Picture, PictureNode
 
@@ -205,20 +206,27 @@ def drop_copies(picture: Picture, groups: list[tuple[Group, list[str]]]) -> Pict
         replace(m, repeat=module_copies.get(m.id, m.repeat)) for m in picture.modules if m.id in used
     ]
     shown = {edge.id for edge in edges}
-    events = []
+    copies_of = {id: first for id, first in stands.items() if id != first}
+    events = moved_events(picture, copies_of, shown)
+    return Picture(nodes, edges, modules_left, events, picture.notes, picture.title, picture.hide(copies_of))
+
+
+def moved_events(picture: Picture, inside: dict[str, str], shown: set[str]) -> list[dict[str, Any]]:
+    """The steps with hidden nodes replaced by what stands for them; `of` keeps which node it was."""
+    moved = []
     for event in picture.events:
         parts = [
             {
                 **part,
-                "to": stands.get(part["to"], part["to"]),
+                "to": inside.get(part["to"], part["to"]),
                 "edge": part["edge"] if part["edge"] in shown else "",
             }
             for part in event.get("parts", ())
         ]
-        moved_event = {
+        event = {
             **event,
-            "node": stands.get(event["node"], event["node"]),
+            "node": inside.get(event["node"], event["node"]),
             "of": event.get("of", event["node"]),
         }
-        events.append({**moved_event, "parts": parts} if "parts" in event else moved_event)
-    return Picture(nodes, edges, modules_left, events, picture.notes, picture.title)
+        moved.append({**event, "parts": parts} if "parts" in event else event)
+    return moved

@@ -31,15 +31,18 @@ class GraphView:
         color: str | None,
         direction: str,
         engine: str | None,
+        max_nodes: int = 400,
+        repeats: bool = True,
     ) -> None:
         self.picture = picture
         self.full = full
-        self._show, self.color, self.direction, self.engine = tuple(show), color, direction, engine
+        self.show_lines, self.color, self.direction, self.engine = tuple(show), color, direction, engine
+        self.max_nodes, self.repeats = max_nodes, repeats
 
     @property
     def source(self) -> str:
         """The diagram in DOT, Graphviz's language."""
-        return to_dot(self.picture, self._show, self.color, self.direction)
+        return to_dot(self.picture, self.show_lines, self.color, self.direction)
 
     def svg(self) -> str:
         """The diagram as SVG. Raises LayoutError where no layout engine is installed."""
@@ -84,13 +87,13 @@ class GraphView:
         """The diagram as an outline for terminals and screen readers."""
         from tinygrad_dl.viz.text import to_text
 
-        return to_text(self.picture, self._show)
+        return to_text(self.picture, self.show_lines)
 
     def mermaid(self) -> str:
         """The diagram as a Mermaid flowchart, which GitHub and many notebooks draw."""
         from tinygrad_dl.viz.mermaid import to_mermaid
 
-        return to_mermaid(self.picture, self._show, self.direction)
+        return to_mermaid(self.picture, self.show_lines, self.direction)
 
     def html(self) -> str:
         """One self-contained page: pan, zoom, search, panels, and the player of the backward pass."""
@@ -138,4 +141,6 @@ def view_of(
     engine: str | None,
 ) -> GraphView:
     """A view of a picture, folded to the depth and the number of boxes asked for."""
-    return GraphView(fold(full, depth, max_nodes, repeats), full, show, color, direction, engine)
+    return GraphView(
+        fold(full, depth, max_nodes, repeats), full, show, color, direction, engine, max_nodes, repeats
+    )
