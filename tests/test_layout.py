@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from tests import layout
 from tests.layout import FLOORS, PACKAGES, ROOT, files
+from tinygrad_dl.op import OPS
 
 
 def python_files() -> list[str]:
@@ -181,9 +183,37 @@ def test_names_of_files_say_what_is_inside() -> None:
     assert vague == []
 
 
+@pytest.mark.parametrize("path", layout.VENDORED)
+def test_what_is_vendored_is_described_and_unchanged(path: str) -> None:
+    described = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")
+    assert Path(path).name in described
+    assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() in described
+
+
+def test_type_checkers_see_every_operation_that_the_roof_offers() -> None:
+    """At run time the registry fills the roof; type checkers read its star imports, a line a family."""
+    import tinygrad_dl
+
+    tree = ast.parse((ROOT / "tinygrad_dl" / "__init__.py").read_text(encoding="utf-8"))
+    starred = {
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+    }
+    offered = {
+        op.forward.__module__
+        for name, op in OPS.items()
+        if getattr(tinygrad_dl, name, None) is op.function
+        and op.forward.__module__.startswith("tinygrad_dl.ops.")
+    }
+    assert starred == offered
+
+
 def texts() -> Iterator[tuple[str, int, str]]:
-    """Every line of every text file of the repository: path, number, text."""
+    """Every line of every text file of our own: path, number, text."""
     for path in files():
+        if path in layout.VENDORED:
+            continue
         try:
             text = (ROOT / path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
