@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_dl as td
+import tinygrad_dl.fft
+import tinygrad_dl.linalg  # operations of these two are registered when they are imported
 from tinygrad_dl import OPS, Tensor
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import Case, Domain, Missing, Op
@@ -81,7 +83,9 @@ def projection(shape: tuple[int, ...], seed: int) -> np.ndarray:
     )
 
 
-def along(f: Callable[[list[np.ndarray]], float], points: list[np.ndarray], directions: list[np.ndarray]) -> float:
+def along(
+    f: Callable[[list[np.ndarray]], float], points: list[np.ndarray], directions: list[np.ndarray]
+) -> float:
     """The derivative of f along a direction by central differences of fourth order."""
 
     def at(t: float) -> float:
@@ -125,14 +129,14 @@ def check_orders(op: Op, case: Case, seed: int, orders: Sequence[int] = (1, 2)) 
         for g, again in zip(plain if 1 in orders else recorded, recorded):
             np.testing.assert_allclose(again.data, g.data, rtol=1e-9, atol=1e-12)
         scale = sum((g * projection(g.shape, seed + 17 + i)).sum() for i, g in enumerate(recorded))
-        second = (
-            grad(scale, leaves, allow_unused=True) if scale.requires_grad else [None] * len(leaves)
-        )
+        second = grad(scale, leaves, allow_unused=True) if scale.requires_grad else [None] * len(leaves)
         exact = sum(float((g.data * d).sum()) for g, d in zip(second, directions) if g is not None)
 
         def slope(new: list[np.ndarray]) -> float:
             _, found = gradients(new, False)
-            return sum(float((g.data * projection(g.shape, seed + 17 + i)).sum()) for i, g in enumerate(found))
+            return sum(
+                float((g.data * projection(g.shape, seed + 17 + i)).sum()) for i, g in enumerate(found)
+            )
 
         numeric = along(slope, points, directions)
         assert agree(exact, numeric, float(abs(scale.data))), (
@@ -149,7 +153,9 @@ def test_every_operation_is_documented_and_has_cases(op: Op) -> None:
     assert len(text.strip().splitlines()) <= 12, "a docstring has 12 lines at most"
     domains = op.domain if isinstance(op.domain, tuple) else (op.domain,)
     assert all(isinstance(domain, Domain) for domain in domains)
-    assert op.cases or len(op.inputs) == 1 and not op.options, "an operation of several inputs or options has cases"
+    assert op.cases or len(op.inputs) == 1 and not op.options, (
+        "an operation of several inputs or options has cases"
+    )
     for rule in op.rules:
         assert rule is None or isinstance(rule, Missing) or callable(rule)
 
@@ -216,13 +222,17 @@ def broadcast_anew(op: Op, case: Case, data: st.DataObject) -> Case:
     return Case(*drawn_shapes, **case.options)
 
 
-@pytest.mark.parametrize("op", [op for op in OPS.values() if any(isinstance(r, Missing) for r in op.rules)], ids=str)
+@pytest.mark.parametrize(
+    "op", [op for op in OPS.values() if any(isinstance(r, Missing) for r in op.rules)], ids=str
+)
 def test_asking_for_a_derivative_that_does_not_exist_raises(op: Op) -> None:
     for case, i in itertools.product(cases_of(op), range(len(op.inputs))):
         values, _, options, named = drawn(op, case, 0)
         if isinstance(op.rules[i], Missing) and isinstance(values[i], np.ndarray):
             values[i] = Tensor(values[i], requires_grad=True)
-            with pytest.raises(RuntimeError, match=f"{op.name}: no derivative with respect to {op.inputs[i]}"):
+            with pytest.raises(
+                RuntimeError, match=f"{op.name}: no derivative with respect to {op.inputs[i]}"
+            ):
                 call(op, values, options, named)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_dl import calls, config
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.tensor import Tensor
 
 
 def _check_device(device: Any, name: str) -> None:
@@ -193,4 +193,5 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     _check_device(device, "from_dlpack")
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed; {calls.describe(x)} came")
-    return asarray(np.from_dlpack(x), copy=copy)
+    array = np.from_dlpack(x)
+    return calls.wrap(array.copy() if copy else array)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from tinygrad_dl import calls
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import (
     contract,
@@ -153,6 +152,12 @@ class Methods(Value):
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_prod(x, axis=0 if axis is None else axis, dtype=dtype)
 
+    def __divmod__(self, other: Any) -> Any:
+        return logic.floor_divide(self, other), logic.remainder(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return logic.floor_divide(other, self), logic.remainder(other, self)
+
     def take(self, indices: Any, axis: Any = None) -> Any:
         """The slices at given indices along an axis, or of the flattened elements."""
         return index.take(self, indices, axis=axis)
@@ -165,9 +170,7 @@ class Methods(Value):
 
     def copy(self) -> Any:
         """The same values in another array; the gradient passes through."""
-        return (
-            elementwise.positive(self) if self._data.dtype != np.bool_ else elementwise.astype(self, np.bool_)
-        )
+        return calls.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
 
     @property
     def real(self) -> Any:

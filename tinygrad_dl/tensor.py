@@ -256,8 +256,10 @@ class Tensor(Methods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.numpy().__dlpack__(**kwargs)
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        return self.numpy().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
@@ -403,7 +405,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     if device not in (None, "cpu"):
         raise ValueRangeError(f'asarray: "cpu" is the only device; {device!r} came')
     if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
-        return elementwise.positive(obj) if copy else obj
+        return obj.copy() if copy else obj
     if isinstance(obj, Tensor):
         return elementwise.astype(obj, dtype)
     array = calls.asarray_of(obj, dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 
 POSITIVE = Domain(0.2, 3.0)
@@ -293,13 +293,15 @@ def where(condition: Any, x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
-def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
     Shape: same as x. Complex to real raises DTypeError.
     >>> astype(np.array([1.5]), "int64")
     array([1])
     """
+    if device not in (None, "cpu"):
+        raise ValueRangeError(f'astype: "cpu" is the only device; {device!r} came')
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         raise DTypeError(f"astype: complex values do not fit {np.dtype(dtype)}; take the real part first")
     return x.astype(dtype, copy=copy)

@@ -73,6 +73,17 @@ def log10(x: Any, /) -> Any:
     return np.log10(x)
 
 
+@op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt)
+def cbrt(x: Any, /) -> Any:
+    """The cube root of each element, with its sign.
+
+    out ** 3 = x; its derivative is infinite at 0.   Shape: same as x.
+    >>> cbrt(np.array([-8.0]))
+    array([-2.])
+    """
+    return np.cbrt(x)
+
+
 def _weight(x: Any, out: Any) -> Any:
     # e^x / e^out; where everything is -inf nothing weighs anything, and -inf - -inf must not make it nan
     return exp(x - where(out == -np.inf, 0, out))

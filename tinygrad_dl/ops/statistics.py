@@ -1,0 +1,141 @@
+"""Order statistics and interpolation, made of other operations: their derivatives follow."""
+
+from __future__ import annotations
+
+from math import ceil, floor
+from math import prod as product
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.index import take
+from tinygrad_dl.ops.join import stack
+from tinygrad_dl.ops.logic import isnan
+from tinygrad_dl.ops.reduce import max, min, sum
+from tinygrad_dl.ops.rounding import clip
+from tinygrad_dl.ops.shape import broadcast_to, moveaxis, reshape, value_of
+from tinygrad_dl.ops.sort import searchsorted, sort
+
+METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+    """x sorted, with all reduced axes as one last axis; the shapes of the result without these axes, and with them as 1."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not -x.ndim <= a < x.ndim:
+            raise AxisError(f"{name}: axis {a} is out of bounds for an array with {x.ndim} axes")
+    gone = {a % x.ndim for a in axes}
+    rest = [a for a in range(x.ndim) if a not in gone]
+    shape = tuple(x.shape[a] for a in rest)
+    length = product(x.shape[a] for a in gone)
+    if not length:
+        raise ShapeError(
+            f"{name}: at least one element along axis {axis} is needed; the shape {x.shape} came"
+        )
+    rows = reshape(moveaxis(x, tuple(rest), tuple(range(len(rest)))), (*shape, length))
+    return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
+
+
+def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+    """The value below which the fraction q of the elements along axes lies, between two elements by `method`.
+
+    With s sorted and k = q (n - 1): out = s_floor(k) + (k - floor(k)) * (s_ceil(k) - s_floor(k)) for "linear"; nan if
+    there is one.   Shape: that of q, then x's without `axis`. Raises ValueRangeError for q outside [0, 1].
+    >>> quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
+    np.float64(2.5)
+    """
+    x = value_of(x)
+    fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
+    if not np.all((fractions >= 0) & (fractions <= 1)):
+        raise ValueRangeError(f"quantile: q is in [0, 1]; {q!r} came")
+    if method not in METHODS:
+        raise ValueRangeError(f"quantile: method is one of {', '.join(METHODS)}; {method!r} came")
+    rows, shape, kept_shape = _rows(x, axis, "quantile")
+    found = [_between(rows, float(f), method) for f in fractions.flat]
+    shape = kept_shape if keepdims else shape
+    if not fractions.ndim:
+        return found[0] if found[0].shape == shape else reshape(found[0], shape)
+    if not found:
+        return reshape(take(rows, np.zeros(0, int), axis=-1), (*fractions.shape, *shape))
+    return reshape(stack(found), (*fractions.shape, *shape))
+
+
+def _between(rows: Any, q: float, method: str) -> Any:
+    place = q * (rows.shape[-1] - 1)
+    low, high = floor(place), ceil(place)
+    weight = {
+        "linear": place - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5, "nearest": float(round(place) - low)
+    }[method]  # fmt: skip
+    below, above, last = rows[..., low], rows[..., high], rows[..., -1]
+    # sorted last, a nan shows there; and the difference of equal infinities must not make one
+    out = (
+        below
+        if low == high or not weight
+        else above
+        if weight == 1
+        else below * (1 - weight) + above * weight
+    )
+    return where(isnan(last), last, out)
+
+
+def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The middle element along axes (all of them by default), or the mean of the two in the middle.
+
+    out = quantile(x, 0.5).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    >>> median(np.array([3.0, 1.0, 2.0]))
+    np.float64(2.0)
+    """
+    return quantile(x, 0.5, axis, keepdims=keepdims)
+
+
+def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The range of the elements along axes (all of them by default).
+
+    out = max(x) - min(x).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    >>> ptp(np.array([3, 1, 2]))
+    np.int64(2)
+    """
+    return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
+
+
+def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """The mean of the elements along axes, weighted.
+
+    out = sum(x * w) / sum(w).   Shape: without `axis`; `weights` broadcasts to x, or is (N,) along one `axis`.
+    >>> average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0]))
+    np.float64(1.5)
+    """
+    x = value_of(x)
+    weights = value_of(1.0 if weights is None else weights)
+    if isinstance(axis, int) and weights.ndim == 1 and x.ndim > 1:
+        weights = reshape(weights, tuple(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
+    total = sum(broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
+    return sum(x * weights, axis=axis, keepdims=keepdims) / total
+
+
+def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> Any:
+    """The piecewise linear function through the points (xp, fp), at each x; xp rises.
+
+    out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between two points; `left` and `right` outside, or
+    fp there.   Shapes: that of x; xp (N,), fp (N,). At a point the derivative is that of the piece before it.
+    >>> interp(np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([10.0, 20.0]))
+    array([15., 20.])
+    """
+    x, xp, fp = value_of(x), value_of(xp), value_of(fp)
+    if xp.ndim != 1 or xp.shape != fp.shape or not xp.shape[0]:
+        raise ShapeError(f"interp: xp and fp are (N,) with N > 0; {xp.shape} and {fp.shape} came")
+    below, above = x < xp[0], x > xp[-1]
+    # outside, where the result is another, the pieces see a point of their own
+    x = where(below | above, xp[0], x)
+    if xp.shape[0] > 1:
+        upper = clip(searchsorted(xp, x), 1, xp.shape[0] - 1)
+        x0, x1, f0, f1 = take(xp, upper - 1), take(xp, upper), take(fp, upper - 1), take(fp, upper)
+        inside = f0 + (x - x0) * ((f1 - f0) / where(x1 == x0, 1, x1 - x0))
+    else:
+        inside = where(isnan(x), x, fp[0])
+    inside = where(above, fp[-1] if right is None else right, inside)
+    return where(below, fp[0] if left is None else left, inside)
