@@ -1,54 +1,388 @@
-"""Activations: what stands between the linear layers."""
+"""Activations: what stands between the linear layers. Each is also a function in nn.functional."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from tinygrad_dl.nn import activation_functions as functions
+from tinygrad_dl.nn.init import constant_ as _constant_
+from tinygrad_dl.nn.init import empty as _empty
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor
 
 
-class ReLU(Module):
+class _Activation(Module):
+    """An activation with options: attributes named as the options of its function, shown in its repr."""
+
+    function: Callable[..., Any]
+    options: tuple[str, ...] = ()
+
+    def forward(self, input: Any) -> Tensor:
+        """The activation of the input."""
+        return type(self).function(input, *[getattr(self, name) for name in self.options])
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
+
+
+class _InPlace(_Activation):
+    """What may be asked to work in place, as in PyTorch; the result is a new Tensor all the same."""
+
+    inplace = False
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return ", ".join(filter(None, (super().extra_repr(), "inplace=True" if self.inplace else "")))
+
+
+class ReLU(_InPlace):
     """The positive part.
 
-    out = max(x, 0), its derivative 0 at 0.   Shape: same as x.
+    out = max(x, 0), with derivative 0 at 0.
     >>> ReLU()(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
     """
 
+    function = staticmethod(functions.relu)
+
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
-        """The activation of x."""
-        return elementwise.relu(x)
 
-    def extra_repr(self) -> str:
-        """Whether it was asked to work in place; results are new Tensors all the same."""
-        return "inplace=True" if self.inplace else ""
+class ReLU6(_InPlace):
+    """The positive part, held below 6.
 
-
-class Tanh(Module):
-    """The hyperbolic tangent, in (-1, 1).
-
-    >>> Tanh()(Tensor([0.0]))
-    Tensor([0.])
+    out = min(max(x, 0), 6), with derivative 0 at 0 and 6.
+    >>> ReLU6()(Tensor([-1.0, 8.0]))
+    Tensor([0., 6.])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The activation of x."""
-        return elementwise.tanh(x)
+    function = staticmethod(functions.relu6)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
-class Sigmoid(Module):
+class Tanh(_Activation):
+    """The hyperbolic tangent, in (-1, 1)."""
+
+    function = staticmethod(functions.tanh)
+
+
+class Sigmoid(_Activation):
     """The logistic function, in (0, 1).
 
-    out = 1 / (1 + e^-x).   Shape: same as x.
+    out = 1 / (1 + e^-x).
     >>> Sigmoid()(Tensor([0.0]))
     Tensor([0.5])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The activation of x."""
-        return elementwise.sigmoid(x)
+    function = staticmethod(functions.sigmoid)
+
+
+class SELU(_InPlace):
+    """elu with the two constants that keep mean 0 and variance 1 from layer to layer; with lecun_normal_ and
+    AlphaDropout.
+    """
+
+    function = staticmethod(functions.selu)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class SiLU(_InPlace):
+    """The value times its logistic function.
+
+    out = x / (1 + e^-x).
+    """
+
+    function = staticmethod(functions.silu)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class Mish(_InPlace):
+    """The value times the hyperbolic tangent of its softplus.
+
+    out = x * tanh(log(1 + e^x)).
+    """
+
+    function = staticmethod(functions.mish)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class Hardswish(_InPlace):
+    """The value times its hardsigmoid.
+
+    out = x * min(max(x + 3, 0), 6) / 6.
+    """
+
+    function = staticmethod(functions.hardswish)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class Hardsigmoid(_InPlace):
+    """The logistic function in three lines.
+
+    out = min(max(x / 6 + 1/2, 0), 1).
+    """
+
+    function = staticmethod(functions.hardsigmoid)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class LogSigmoid(_Activation):
+    """The logarithm of the logistic function, exact at any size."""
+
+    function = staticmethod(functions.logsigmoid)
+
+
+class Softsign(_Activation):
+    """A curve like tanh that levels off slowly.
+
+    out = x / (1 + |x|).
+    """
+
+    function = staticmethod(functions.softsign)
+
+
+class Tanhshrink(_Activation):
+    """What tanh takes away.
+
+    out = x - tanh(x).
+    """
+
+    function = staticmethod(functions.tanhshrink)
+
+
+class LeakyReLU(_InPlace):
+    """The positive part, and a small multiple of the negative part.
+
+    out = x where x > 0, negative_slope * x elsewhere.
+    """
+
+    function = staticmethod(functions.leaky_relu)
+    options = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope, self.inplace = negative_slope, inplace
+
+
+class ELU(_InPlace):
+    """The value above 0, an exponential that levels off below.
+
+    out = x where x > 0, alpha * (e^x - 1) elsewhere.
+    """
+
+    function = staticmethod(functions.elu)
+    options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
+
+
+class CELU(_InPlace):
+    """elu with a smooth derivative at 0.
+
+    out = x where x > 0, alpha * (e^(x / alpha) - 1) elsewhere.
+    """
+
+    function = staticmethod(functions.celu)
+    options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
+
+
+class GELU(_Activation):
+    """The value times the normal distribution function; approximate="tanh" for the form of some published models.
+
+    out = x * (1 + erf(x / sqrt(2))) / 2.
+    """
+
+    function = staticmethod(functions.gelu)
+    options = ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+
+class Softplus(_Activation):
+    """A smooth positive part.
+
+    out = log(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold.
+    """
+
+    function = staticmethod(functions.softplus)
+    options = (
+        "beta",
+        "threshold",
+    )
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+
+class Hardtanh(_InPlace):
+    """The value held between two bounds.
+
+    out = min(max(x, min_val), max_val).
+    """
+
+    function = staticmethod(functions.hardtanh)
+    options = (
+        "min_val",
+        "max_val",
+    )
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+
+class Hardshrink(_Activation):
+    """Zero near zero, the value itself elsewhere.
+
+    out = x where |x| > lambd, 0 elsewhere.
+    """
+
+    function = staticmethod(functions.hardshrink)
+    options = ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = lambd
+
+
+class Softshrink(_Activation):
+    """The value moved towards zero by lambd, and zero nearer than that."""
+
+    function = staticmethod(functions.softshrink)
+    options = ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = lambd
+
+
+class Threshold(_InPlace):
+    """The value where it lies above a threshold, another one elsewhere.
+
+    out = x where x > threshold, value elsewhere.
+    """
+
+    function = staticmethod(functions.threshold)
+    options = (
+        "threshold",
+        "value",
+    )
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+
+class GLU(_Activation):
+    """One half of the channels gated by the other.
+
+    out = a * sigmoid(b), with x cut into a and b along `dim`.
+    """
+
+    function = staticmethod(functions.glu)
+    options = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+
+class Softmax(_Activation):
+    """Exponentials made to sum to one along `dim`. Not before CrossEntropyLoss, which applies it itself.
+
+    out_i = e^x_i / (e^x_1 + ... + e^x_n).
+    """
+
+    function = staticmethod(functions.softmax)
+    options = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+
+class Softmin(_Activation):
+    """The softmax of -x along `dim`."""
+
+    function = staticmethod(functions.softmin)
+    options = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+
+class LogSoftmax(_Activation):
+    """The logarithm of softmax along `dim`, exact where softmax rounds to 0 or 1; for NLLLoss."""
+
+    function = staticmethod(functions.log_softmax)
+    options = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+
+class Softmax2d(Module):
+    """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Any) -> Tensor:
+        """The activation of the input."""
+        return functions.softmax2d(input)
+
+
+class PReLU(Module):
+    """The positive part, and a learnt multiple of the negative part: one for all channels, or one each.
+
+    out = x where x > 0, weight * x elsewhere.   weight (num_parameters,), channels on axis 1.
+    >>> PReLU()(Tensor([-1.0, 2.0])).tolist()
+    [-0.25, 2.0]
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = _empty((num_parameters,), dtype, device)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The slope it was constructed with."""
+        _constant_(self.weight, self.init)
+
+    def forward(self, input: Any) -> Tensor:
+        """The activation of the input."""
+        return functions.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of slopes."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class RReLU(_InPlace):
+    """leaky_relu with a slope drawn for each element while training; in evaluation their mean.
+
+    Slopes are uniform in [lower, upper].   Source: Xu and others 2015.
+    """
+
+    options = ("lower", "upper")
+
+    def __init__(
+        self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False, *, rng: Any = None
+    ) -> None:
+        self.lower, self.upper, self.inplace, self.rng = lower, upper, inplace, rng
+
+    def forward(self, input: Any) -> Tensor:
+        """The activation of the input."""
+        return functions.rrelu(input, self.lower, self.upper, self.training, rng=self.rng)

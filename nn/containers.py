@@ -129,12 +129,12 @@ class Sequential(_Numbered):
             return type(self)(dict(list(self._entries().items())[index]))
         return super().__getitem__(index)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """The result of the last module."""
         for module in list(vars(self).values()):
             if isinstance(module, Module):
-                x = module(x)
-        return x
+                input = module(input)
+        return input
 
 
 class ModuleList(_Numbered):
@@ -273,9 +273,9 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, x: Any) -> Any:
-        """x."""
-        return x
+    def forward(self, input: Any) -> Any:
+        """input."""
+        return input
 
 
 class Flatten(Module):
@@ -289,19 +289,19 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Any) -> Tensor:
-        """x with those axes made one."""
-        ndim = len(x.shape)
+    def forward(self, input: Any) -> Tensor:
+        """input with those axes made one."""
+        ndim = len(input.shape)
         if not ndim:
-            return reshape(x, (1,))
+            return reshape(input, (1,))
         start, end = self.start_dim, self.end_dim
         if not (-ndim <= start < ndim and -ndim <= end < ndim) or start % ndim > end % ndim:
-            raise ShapeError(f"Flatten: the axes {start} to {end} do not fit the shape {x.shape}")
-        shape, start, end = x.shape, start % ndim, end % ndim
+            raise ShapeError(f"Flatten: the axes {start} to {end} do not fit the shape {input.shape}")
+        shape, start, end = input.shape, start % ndim, end % ndim
         size = 1
         for n in shape[start : end + 1]:
             size *= n
-        return reshape(x, (*shape[:start], size, *shape[end + 1 :]))
+        return reshape(input, (*shape[:start], size, *shape[end + 1 :]))
 
     def extra_repr(self) -> str:
         """The axes."""
@@ -320,13 +320,13 @@ class Unflatten(Module):
             raise DTypeError(f"Unflatten: axes have no names here, dim is an int; {dim!r} came")
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
-    def forward(self, x: Any) -> Tensor:
-        """x with that axis made several."""
-        shape, dim = x.shape, self.dim
+    def forward(self, input: Any) -> Tensor:
+        """input with that axis made several."""
+        shape, dim = input.shape, self.dim
         if not -len(shape) <= dim < len(shape):
             raise ShapeError(f"Unflatten: the shape {shape} has no axis {dim}")
         dim %= len(shape)
-        return reshape(x, (*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
+        return reshape(input, (*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
 
     def extra_repr(self) -> str:
         """The axis and its new sizes."""

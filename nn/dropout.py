@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.nn.dropout_functions import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import layers
 from tinygrad_dl.tensor import Tensor
@@ -29,30 +37,23 @@ class Dropout(_Dropout):
     Tensor([1., 2.])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """x with some elements set to 0."""
-        return layers.dropout(x, self.p, rng=self.rng) if self.training and self.p else x
+    def forward(self, input: Any) -> Tensor:
+        """input with some elements set to 0."""
+        return layers.dropout(input, self.p, rng=self.rng) if self.training and self.p else input
 
 
 class _ChannelDropout(_Dropout):
-    axes: tuple[int, ...]
+    function: Callable[..., Any]
 
-    def forward(self, x: Any) -> Tensor:
-        """x with some channels set to 0."""
-        if x.ndim not in self.axes:
-            sizes = " or ".join(map(str, self.axes))
-            raise ShapeError(f"{type(self).__name__}: x needs {sizes} axes; the shape {x.shape} came")
-        if not self.training or not self.p:
-            return x
-        batched = 1 if len(self.axes) == 1 or x.ndim < max(self.axes) else 2
-        shape = (*x.shape[:batched], *[1] * (x.ndim - batched))
-        return layers.dropout(x, self.p, shape=shape, rng=self.rng)
+    def forward(self, input: Any) -> Tensor:
+        """The input with some channels set to 0."""
+        return type(self).function(input, self.p, self.training, rng=self.rng)
 
 
 class Dropout1d(_ChannelDropout):
     """Dropout of whole channels of x (N, C, L) or (C, L)."""
 
-    axes = (2, 3)
+    function = staticmethod(dropout1d)
 
 
 class Dropout2d(_ChannelDropout):
@@ -63,10 +64,31 @@ class Dropout2d(_ChannelDropout):
     [1, 1, 1]
     """
 
-    axes = (3, 4)
+    function = staticmethod(dropout2d)
 
 
 class Dropout3d(_ChannelDropout):
     """Dropout of whole channels of x (N, C, D, H, W) or (C, D, H, W)."""
 
-    axes = (4, 5)
+    function = staticmethod(dropout3d)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout that keeps mean 0 and variance 1, for networks of SELU.
+
+    Dropped elements are set to selu's limit -1.7581, then all are scaled and shifted.   Source: Klambauer 2017.
+    >>> AlphaDropout(0.5).eval()(Tensor([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """The input with some elements at selu's limit."""
+        return alpha_dropout(input, self.p, self.training, rng=self.rng)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout of whole channels of x (N, C, ...)."""
+
+    def forward(self, input: Any) -> Tensor:
+        """The input with some channels at selu's limit."""
+        return feature_alpha_dropout(input, self.p, self.training, rng=self.rng)

@@ -7,7 +7,6 @@ from typing import Any
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.notices import warn_of_widening
-from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.ops.layers import bilinear, linear
 from tinygrad_dl.tensor import Tensor
 
@@ -38,12 +37,12 @@ class Linear(Module):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def forward(self, x: Any) -> Tensor:
-        """The layer's result for x (..., in)."""
+    def forward(self, input: Any) -> Tensor:
+        """The layer's result for input (..., in)."""
         weight = self.weight
-        if isinstance(x, Tensor) and x._data.dtype is not weight._data.dtype:
-            warn_of_widening("Linear", x, weight)
-        return linear(x, weight, self.bias)
+        if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
+            warn_of_widening("Linear", input, weight)
+        return linear(input, weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -55,7 +54,7 @@ class Linear(Module):
 class Bilinear(Module):
     """A form that is linear in each of two inputs.
 
-    out[n, o] = x1[n] @ weight[o] @ x2[n] + bias[o].   x1 (..., in1), x2 (..., in2) -> (..., out);
+    out[n, o] = input1[n] @ weight[o] @ input2[n] + bias[o].   input1 (..., in1), input2 (..., in2) -> (..., out);
     weight (out, in1, in2), bias (out,). Both start uniform in [-k, k], k = 1 / sqrt(in1).
     >>> Bilinear(2, 3, 4)(Tensor([[1.0, 2.0]]), Tensor([[1.0, 2.0, 3.0]])).shape
     (1, 4)
@@ -77,9 +76,9 @@ class Bilinear(Module):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def forward(self, x1: Any, x2: Any) -> Tensor:
-        """The layer's result for x1 (..., in1) and x2 (..., in2)."""
-        return bilinear(x1, x2, self.weight, self.bias)
+    def forward(self, input1: Any, input2: Any) -> Tensor:
+        """The layer's result for input1 (..., in1) and input2 (..., in2)."""
+        return bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
-from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.normalize import batch_norm
+from tinygrad_dl.nn.normalize import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 from tinygrad_dl.nn.parameter import Buffer
+from tinygrad_dl.ops.shape import expand_dims, squeeze
 from tinygrad_dl.tensor import Tensor
 
 
@@ -22,12 +30,12 @@ class _ChannelNorm(Module):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None,
+        track_running_stats: bool = True, device: Any = None, dtype: Any = None, bias: bool = True,
     ) -> None:  # fmt: skip
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = init.empty((num_features,), dtype, device) if affine else None
-        self.bias = init.empty((num_features,), dtype, device) if affine else None
+        self.bias = init.empty((num_features,), dtype, device) if affine and bias else None
         kind = config.default_dtype if dtype is None else np.dtype(dtype)
         self.running_mean = Buffer(np.zeros(num_features, kind)) if track_running_stats else None
         self.running_var = Buffer(np.ones(num_features, kind)) if track_running_stats else None
@@ -49,14 +57,15 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """Scale 1, shift 0, statistics forgotten."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
-    def _check(self, x: Any) -> None:
-        if x.ndim not in self.axes:
+    def _check(self, input: Any) -> None:
+        if input.ndim not in self.axes:
             sizes = " or ".join(map(str, self.axes))
-            raise ShapeError(f"{type(self).__name__}: x needs {sizes} axes; the shape {x.shape} came")
+            raise ShapeError(f"{type(self).__name__}: input needs {sizes} axes; the shape {input.shape} came")
 
     def extra_repr(self) -> str:
         """The sizes and settings."""
@@ -67,12 +76,12 @@ class _ChannelNorm(Module):
 
 
 class _BatchNorm(_ChannelNorm):
-    def forward(self, x: Any) -> Tensor:
-        """x normalised channel by channel."""
-        self._check(x)
-        if x.shape[1] != self.num_features:
+    def forward(self, input: Any) -> Tensor:
+        """input normalised channel by channel."""
+        self._check(input)
+        if input.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: x of shape {x.shape} has {x.shape[1]} channels; num_features is "
+                f"{type(self).__name__}: input of shape {input.shape} has {input.shape[1]} channels; num_features is "
                 f"{self.num_features}"
             )
         momentum = self.momentum
@@ -83,7 +92,7 @@ class _BatchNorm(_ChannelNorm):
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         return batch_norm(
-            x, self.running_mean if track else None, self.running_var if track else None,
+            input, self.running_mean if track else None, self.running_var if track else None,
             self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
         )  # fmt: skip
 
@@ -94,8 +103,8 @@ class BatchNorm1d(_BatchNorm):
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased (divided by n). While training,
     running = (1 - momentum) * running + momentum * batch's, with the unbiased variance (divided by n - 1);
     evaluation uses the running ones. `momentum=None`: their plain average.   Source: Ioffe and Szegedy 2015.
-    >>> BatchNorm1d(1)(Tensor([[1.0], [3.0]])).numpy is not None
-    True
+    >>> BatchNorm1d(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    [[-1.0], [1.0]]
     """
 
     axes = (2, 3)
@@ -111,3 +120,180 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of x (N, C, D, H, W); see BatchNorm1d for the formula."""
 
     axes = (5,)
+
+
+class _InstanceNorm(_ChannelNorm):
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False,
+        track_running_stats: bool = False, device: Any = None, dtype: Any = None, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Any) -> Tensor:
+        """The input with each channel of each example normalised."""
+        self._check(input)
+        single = input.ndim == min(self.axes)
+        x = expand_dims(input, 0) if single else input
+        if self.affine and x.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{type(self).__name__}: the input of shape {input.shape} has {x.shape[1]} channels; num_features is "
+                f"{self.num_features}"
+            )
+        out = instance_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias,
+            self.training or not self.track_running_stats, self.momentum or 0.0, self.eps,
+        )  # fmt: skip
+        return squeeze(out, 0) if single else out
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Each channel of each example of x (N, C, L) or (C, L) normalised over its positions.
+
+    out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; without weight and bias unless `affine`.
+    Source: Ulyanov and others 2016.
+    >>> InstanceNorm1d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
+    [[[-1.0, 1.0]]]
+    """
+
+    axes = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of x (N, C, H, W) or (C, H, W); see InstanceNorm1d for the formula."""
+
+    axes = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of x (N, C, D, H, W) or (C, D, H, W); see InstanceNorm1d for the formula."""
+
+    axes = (4, 5)
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+
+
+class LayerNorm(Module):
+    """Each example normalised over its last axes, those of `normalized_shape`.
+
+    out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; weight and bias of `normalized_shape`.
+    Source: Ba and others 2016.
+    >>> LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(
+        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self.normalized_shape, self.eps = _sizes(normalized_shape), eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = init.empty(self.normalized_shape, dtype, device) if elementwise_affine else None
+        self.bias = init.empty(self.normalized_shape, dtype, device) if elementwise_affine and bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scale 1, shift 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Tensor:
+        """The input normalised."""
+        return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The sizes and settings."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class RMSNorm(Module):
+    """Each example divided by the root mean square over its last axes.
+
+    out = x / sqrt(mean(x^2) + eps) * weight; eps is the dtype's own unless given.   Source: Zhang and Sennrich 2019.
+    >>> RMSNorm(2, eps=0.0)(Tensor([[1.0, 7.0]])).round(4).tolist()
+    [[0.20000000298023224, 1.399999976158142]]
+    """
+
+    def __init__(
+        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self.normalized_shape, self.eps = _sizes(normalized_shape), eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = init.empty(self.normalized_shape, dtype, device) if elementwise_affine else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scale 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Any) -> Tensor:
+        """The input normalised."""
+        return rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """The sizes and settings."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class GroupNorm(Module):
+    """Groups of channels of each example normalised together.
+
+    out = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased var over a group of C / num_groups channels
+    and all positions of x (N, C, ...); weight and bias (C,).   Source: Wu and He 2018.
+    >>> GroupNorm(1, 2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
+        dtype: Any = None, *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueRangeError(
+                f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
+            )
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self.weight = init.empty((num_channels,), dtype, device) if affine else None
+        self.bias = init.empty((num_channels,), dtype, device) if affine and bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scale 1, shift 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Tensor:
+        """The input normalised."""
+        return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The sizes and settings."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class LocalResponseNorm(Module):
+    """Each value divided by a power of the squares in neighbouring channels.
+
+    out = x / (k + alpha / size * sum of squares over `size` channels around)^beta.   x (N, C, ...).
+    Source: Krizhevsky and others 2012.
+    >>> LocalResponseNorm(1, alpha=3.0, beta=0.5)(Tensor([[[1.0]]])).tolist()
+    [[[0.5]]]
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Any) -> Tensor:
+        """The input normalised."""
+        return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -240,3 +240,50 @@ def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) ->
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
     mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype, casting="unsafe")
     return x * mask, mask
+
+
+# Rows of a table
+
+
+@op(
+    lambda g, w_shape, indices: scatter_rows(g, indices, w_shape[0]),
+    cases=(
+        Case((4, 3), np.array([[0, 2], [2, 1]])),
+        Case((4, 3), np.array(1)),
+        Case((4, 3), np.zeros((0,), int)),
+    ),
+)
+def rows(w: Any, /, indices: Any) -> Any:
+    """Rows of a table by index, the lookup of an embedding; gradients of a row that is met repeatedly add up.
+
+    out[...] = w[indices[...]].   w (V, D), indices (...) -> (..., D).
+    >>> rows(np.array([[1.0], [2.0]]), np.array([1, 1])).tolist()
+    [[2.0], [2.0]]
+    """
+    return w[indices]
+
+
+@op(
+    lambda g, indices: rows(g, indices),
+    cases=(
+        Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4), Case((0, 3), np.zeros((0,), int), 4),
+    ),
+)  # fmt: skip
+def scatter_rows(x: Any, /, indices: Any, count: int) -> Any:
+    """A table of `count` rows with x added at the indices: the counterpart of rows.
+
+    out = zeros; out[indices[...]] += x[...].   x (..., D), indices (...) -> (count, D).
+    >>> scatter_rows(np.array([[1.0], [10.0]]), np.array([1, 1]), 2).tolist()
+    [[0.0], [11.0]]
+    """
+    width = x.shape[-1]
+    flat, values = indices.reshape(-1), x.reshape(indices.size, width)
+    out = np.zeros((count, width), x.dtype)
+    if not flat.size:
+        return out
+    # Sorted, equal indices are runs, which reduceat adds up several times as quickly as np.add.at.
+    order = np.argsort(flat, kind="stable")
+    met = flat[order]
+    starts = np.flatnonzero(np.append(True, met[1:] != met[:-1]))
+    out[met[starts]] = np.add.reduceat(values[order], starts, axis=0)
+    return out

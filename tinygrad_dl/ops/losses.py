@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.elementwise import exp, sigmoid
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.elementwise import exp, log, sigmoid, where
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.shape import reshape
 
@@ -184,7 +184,7 @@ def softmax_cross_entropy(
 
 
 def _bce_fast(g: Any, x: Any, target: Any, x_shape: Any, reduction: Any) -> Any:
-    gx = np.multiply(x, 0.5)
+    gx = np.multiply(x, 0.5, out=np.empty_like(x))
     np.tanh(gx, out=gx)
     gx += 1
     gx *= 0.5
@@ -211,13 +211,42 @@ def bce_with_logits(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     >>> bce_with_logits(np.array([0.0, -200.0]), np.array([1.0, 1.0]), reduction="none")
     array([  0.69314718, 200.        ])
     """
-    loss = np.absolute(x)
+    loss = np.absolute(x, out=np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64))
     np.negative(loss, out=loss)
     np.exp(loss, out=loss)
     np.log1p(loss, out=loss)
     loss += np.maximum(x, 0)
     loss -= x * target
     return _reduced(loss, reduction)
+
+
+def _bce_slope(x: Any, target: Any) -> Any:
+    product = x * (1 - x)
+    return (x - target) / where(product < 1e-12, 1e-12, product)
+
+
+@op(
+    lambda g, x, target: g * _bce_slope(x, target),
+    lambda g, x: g * (_clamped_log(1 - x) - _clamped_log(x)),
+    domain=(Domain(0.1, 0.9), Domain(0.1, 0.9)),
+    kinks="at 0 and 1 the slope is finite: (x - t) / 1e-12",
+)
+def binary_cross_entropy(x: Any, target: Any, /) -> Any:
+    """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
+
+    loss = -t log x - (1 - t) log(1 - x), logarithms held above -100.   Shape: same as x and target.
+    >>> binary_cross_entropy(np.array([0.0, 0.5]), np.array([1.0, 1.0]))
+    array([100.        ,   0.69314718])
+    """
+    with np.errstate(divide="ignore"):
+        loss = np.maximum(np.log1p(-x), -100) * (target - 1)
+        loss -= np.maximum(np.log(x), -100) * target
+    return loss
+
+
+def _clamped_log(x: Any) -> Any:
+    small = x < 4e-44  # e^-100
+    return where(small, -100, log(where(small, 1, x)))
 
 
 # Squared error

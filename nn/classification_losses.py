@@ -1,0 +1,211 @@
+"""Losses on classes, as functions, with PyTorch's arguments. They never broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.nn.loss_arguments import as_value, constant, paired, reduced
+from tinygrad_dl.nn.notices import warn_of_softmax
+from tinygrad_dl.ops import losses, reduce
+from tinygrad_dl.ops.activations import log_sigmoid, softplus
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.index import take_along_axis
+from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.losses import check_classes, check_reduction
+from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
+from tinygrad_dl.ops.special import log_softmax
+
+
+def _class_weights(name: str, weight: Any, x: Any) -> Any:
+    weights = constant(weight, x.dtype)
+    if weights is not None and weights.shape != (x.shape[1 if x.ndim > 1 else 0],):
+        raise ShapeError(
+            f"{name}: weight has the shape {weights.shape}; the logits {x.shape} need one number for each of "
+            f"{x.shape[1 if x.ndim > 1 else 0]} classes"
+        )
+    return weights
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
+
+    loss_n = -sum_c q_c w_c log softmax(input_n)_c; "mean" divides by the sum of the weights of the classes.
+    input (N, C, ...) or (C,); target (N, ...) of integers, or of input's shape. `ignore_index`: a target that
+    does not count. `label_smoothing` e mixes the target with e / C for every class.
+    >>> cross_entropy([[1000.0, 0.0]], [1])
+    Tensor(1000.)
+    """
+    name = "cross_entropy"
+    check_reduction(name, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueRangeError(f"{name}: label_smoothing is a fraction, from 0 to 1; {label_smoothing!r} came")
+    input, target = as_value(input), as_value(target)
+    warn_of_softmax(name, input, ("softmax",), "Pass the logits, without the softmax.")
+    if not input.ndim:
+        raise ShapeError(f"{name}: logits of at least one axis, (C,) or (N, C, ...), are needed; () came")
+    weights = None if weight is None else _class_weights(name, weight, input)
+    if input.shape == target.shape and target.dtype.kind == "f":
+        return _with_probabilities(input, target, weights, reduction, label_smoothing)
+    if input.ndim == 1:
+        check_classes(name, input[None], target[None])
+        loss = losses.softmax_cross_entropy(
+            input[None], target[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+        return loss[0] if reduction == "none" else loss
+    check_classes(name, input, target)
+    return losses.softmax_cross_entropy(
+        input, target, weight=weights, reduction=reduction, ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+def _with_probabilities(x: Any, target: Any, weights: Any, reduction: str, label_smoothing: float) -> Any:
+    axis = 1 if x.ndim > 1 else 0
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
+    if weights is not None:
+        target = target * weights.reshape(-1, *[1] * (x.ndim - axis - 1))
+    loss = -reduce.sum(log_softmax(x, axis=axis) * target, axis=axis)
+    return reduced(loss, reduction)
+
+
+def linear_cross_entropy(
+    input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+    reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None,
+) -> Any:  # fmt: skip
+    """The cross-entropy of logits that a linear map makes of the input.
+
+    loss = cross_entropy(input @ linear_weight.T + linear_bias, target).   input (N, in) or (in,),
+    linear_weight (C, ..., in), linear_bias (C, ...). `options` tells PyTorch how to save memory; it changes no value
+    and is accepted for that reason.
+    >>> linear_cross_entropy(np.array([[1.0]]), np.array([[0.0], [1000.0]]), np.array([0]))
+    np.float64(1000.0)
+    """
+    classes, *others, features = linear_weight.shape
+    count = classes
+    for size in others:
+        count *= size
+    bias = None if linear_bias is None else reshape(linear_bias, (count,))
+    logits = linear(input, reshape(linear_weight, (count, features)), bias)
+    if others:
+        logits = reshape(logits, (*input.shape[:-1], classes, *others))
+    ignored = -100 if ignore_index is None else ignore_index
+    single = input.ndim == 1 and bool(others)
+    if single:  # without a batch, but with several axes of targets
+        logits, target = expand_dims(logits, 0), as_value(target)[None]
+    loss = cross_entropy(
+        logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing
+    )
+    return loss[0] if single and reduction == "none" else loss
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """The negative log-likelihood of classes, from log-probabilities.
+
+    loss_n = -w[t] * input[n, t]; "mean" divides by the sum of the w[t].   input (N, C, ...) or (C,); target (N, ...).
+    >>> nll_loss(np.log([[0.5, 0.5]]), np.array([1])).round(4)
+    np.float64(0.6931)
+    """
+    name = "nll_loss"
+    check_reduction(name, reduction)
+    input, target = as_value(input), as_value(target)
+    weights = _class_weights(name, weight, input)
+    if input.ndim == 1:
+        loss = nll_loss(input[None], target[None], weights, ignore_index=ignore_index, reduction=reduction)
+        return loss[0] if reduction == "none" else loss
+    check_classes(name, input, target)
+    index = constant(target, np.int64)
+    counted = index != ignore_index
+    classes = input.shape[1]
+    if ((index < 0) | (index >= classes))[counted].any():
+        wrong = index[((index < 0) | (index >= classes)) & counted][0]
+        raise IndexRangeError(
+            f"{name}: the target holds the class {wrong}; input has the classes 0 to {classes - 1}"
+        )
+    safe = np.where(counted, index, 0)
+    share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(input.dtype)
+    picked = squeeze(take_along_axis(input, safe[:, None], axis=1), axis=1)
+    loss = where(counted, -picked * share, 0)
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    total = share.sum()
+    return reduce.sum(loss) / total if total else reduce.sum(loss) * np.asarray(np.nan, input.dtype)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+    """The binary cross-entropy of probabilities; of logits, binary_cross_entropy_with_logits is exact.
+
+    loss = -w (t log x + (1 - t) log(1 - x)), logarithms held above -100.   input and target of the same shape;
+    `weight` broadcasts to it. Raises ValueRangeError for an input outside of [0, 1].
+    >>> binary_cross_entropy([0.5], [1.0])
+    Tensor(0.6931472)
+    """
+    name = "binary_cross_entropy"
+    input, target = paired(name, input, target, reduction)
+    values = input._data if isinstance(input, Value) else input
+    if ((values < 0) | (values > 1)).any():
+        raise ValueRangeError(
+            f"{name}: probabilities from 0 to 1 are needed; values from {values.min():g} to {values.max():g} came. "
+            "For logits use binary_cross_entropy_with_logits."
+        )
+    loss = losses.binary_cross_entropy(input, target)
+    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """The binary cross-entropy of the logistic function s of logits, exact at any size.
+
+    loss = -w (p t log s(x) + (1 - t) log(1 - s(x))).   input and target of the same shape; `weight` w and
+    `pos_weight` p (for imbalanced classes) broadcast to it.
+    >>> binary_cross_entropy_with_logits([-200.0], [1.0])
+    Tensor(200.)
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = paired(name, input, target, reduction)
+    warn_of_softmax(name, input, ("sigmoid",), "Pass the logits, without the sigmoid.")
+    if weight is None and pos_weight is None:
+        return losses.bce_with_logits(input, target, reduction=reduction)
+    loss = losses.bce_with_logits(input, target, reduction="none")
+    if pos_weight is not None:
+        # -t log s(x) counts p times instead of once
+        loss = loss + (as_value(pos_weight) - 1) * target * -log_sigmoid(input)
+    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """The logistic loss of scores for targets -1 and 1.
+
+    loss = log(1 + e^(-target * input)).   input and target of the same shape.
+    >>> soft_margin_loss([0.0], [1.0])
+    Tensor(0.6931472)
+    """
+    input, target = paired("soft_margin_loss", input, target, reduction)
+    return reduced(softplus(-target * input, threshold=float("inf")), reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
+) -> Any:
+    """The binary cross-entropy of logits for several labels, averaged over the labels.
+
+    loss_n = mean_c -w_c (t log s(x) + (1 - t) log(1 - s(x))).   input and target (N, C) or (C,); weight (C,).
+    >>> multilabel_soft_margin_loss([[0.0, 0.0]], [[1.0, 0.0]])
+    Tensor(0.6931472)
+    """
+    input, target = paired("multilabel_soft_margin_loss", input, target, reduction)
+    loss = losses.bce_with_logits(input, target, reduction="none")
+    if weight is not None:
+        loss = loss * as_value(weight)
+    return reduced(reduce.mean(loss, axis=-1), reduction)

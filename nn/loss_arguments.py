@@ -1,0 +1,44 @@
+"""What every loss does with its arguments: make them arrays of one dtype, refuse what does not fit, reduce."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.losses import check_reduction, check_same_shape
+from tinygrad_dl.tensor import asarray
+
+
+def as_value(x: Any) -> Any:
+    """A list or a number as a Tensor; arrays and Tensors as they are."""
+    return x if isinstance(x, (Value, np.ndarray)) else asarray(x)
+
+
+def paired(name: str, x: Any, target: Any, reduction: str) -> tuple[Any, Any]:
+    """Prediction and target, of one shape and, where the target only differs in precision, of one dtype."""
+    check_reduction(name, reduction)
+    x, target = as_value(x), as_value(target)
+    check_same_shape(name, x, target)
+    if target.dtype != x.dtype and (target.dtype.kind in "biu" or x.dtype.kind == target.dtype.kind == "f"):
+        target = target.astype(x.dtype)
+    return x, target
+
+
+def reduced(loss: Any, reduction: str) -> Any:
+    """The mean of the losses, their sum, or all of them."""
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return reduce.sum(loss)
+    # The mean of nothing is nan, as in NumPy; its warning would name a line that is not the user's.
+    return reduce.mean(loss) if loss.size else reduce.sum(loss) * np.asarray(np.nan, loss.dtype)
+
+
+def constant(x: Any, dtype: Any) -> Any:
+    """Weights or targets as an array of a dtype, cut off from the graph; None stays None."""
+    if x is None:
+        return None
+    return np.asarray(x._data if isinstance(x, Value) else x).astype(dtype, copy=False)

@@ -1,0 +1,176 @@
+"""Padding layers, each written once for one, two and three axes of space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.ops.padding import pad
+from tinygrad_dl.tensor import Tensor
+
+
+class _Pad(Module):
+    n: int  # axes of space
+    mode: str
+    value: float = 0.0
+
+    def __init__(self, padding: Any) -> None:
+        self.padding = (int(padding),) * 2 * self.n if isinstance(padding, int) else tuple(padding)
+        if len(self.padding) != 2 * self.n:
+            raise ShapeError(
+                f"{type(self).__name__}: padding={padding!r}: an int or {2 * self.n} ints are needed, "
+                "two for each axis of space, the last axis first"
+            )
+
+    def forward(self, input: Any) -> Tensor:
+        """The input (N, C, *S) or (C, *S) with elements added around space."""
+        if input.ndim not in (self.n + 1, self.n + 2):
+            raise ShapeError(
+                f"{type(self).__name__}: input needs {self.n + 2} axes, (N, C, *S), or {self.n + 1} without N; "
+                f"the shape {input.shape} came"
+            )
+        return pad(input, self.padding, self.mode, self.value if self.mode == "constant" else None)
+
+    def extra_repr(self) -> str:
+        """The widths."""
+        return f"{self.padding}"
+
+
+class _ConstantPad(_Pad):
+    mode = "constant"
+
+    def __init__(self, padding: Any, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def extra_repr(self) -> str:
+        """The widths and the value."""
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """A constant in front of and behind the axis of x (N, C, L); padding: an int or (left, right).
+
+    >>> ConstantPad1d((1, 2), 9.0)(Tensor([[[1.0]]]))
+    Tensor([[[9., 1., 9., 9.]]])
+    """
+
+    n = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """A constant around x (N, C, H, W); padding: an int or (left, right, top, bottom)."""
+
+    n = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """A constant around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
+
+    n = 3
+
+
+class _ZeroPad(_Pad):
+    mode = "constant"
+
+
+class ZeroPad1d(_ZeroPad):
+    """Zeros in front of and behind the axis of x (N, C, L); padding: an int or (left, right)."""
+
+    n = 1
+
+
+class ZeroPad2d(_ZeroPad):
+    """Zeros around x (N, C, H, W); padding: an int or (left, right, top, bottom); a negative width cuts.
+
+    >>> ZeroPad2d((1, 0, 0, 1))(Tensor([[[[1.0]]]]))
+    Tensor([[[[0., 1.],
+              [0., 0.]]]])
+    """
+
+    n = 2
+
+
+class ZeroPad3d(_ZeroPad):
+    """Zeros around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
+
+    n = 3
+
+
+class _ReflectionPad(_Pad):
+    mode = "reflect"
+
+
+class ReflectionPad1d(_ReflectionPad):
+    """x (N, C, L) continued by its mirror image, the edge not repeated; padding: an int or (left, right).
+
+    >>> ReflectionPad1d(2)(Tensor([[[1.0, 2.0, 3.0]]]))
+    Tensor([[[3., 2., 1., 2., 3., 2., 1.]]])
+    """
+
+    n = 1
+
+
+class ReflectionPad2d(_ReflectionPad):
+    """x (N, C, H, W) continued by its mirror image, the edge not repeated."""
+
+    n = 2
+
+
+class ReflectionPad3d(_ReflectionPad):
+    """x (N, C, D, H, W) continued by its mirror image, the edge not repeated."""
+
+    n = 3
+
+
+class _ReplicationPad(_Pad):
+    mode = "replicate"
+
+
+class ReplicationPad1d(_ReplicationPad):
+    """x (N, C, L) continued by its first and last elements; padding: an int or (left, right).
+
+    >>> ReplicationPad1d(2)(Tensor([[[1.0, 2.0]]]))
+    Tensor([[[1., 1., 1., 2., 2., 2.]]])
+    """
+
+    n = 1
+
+
+class ReplicationPad2d(_ReplicationPad):
+    """x (N, C, H, W) continued by the elements at its edges."""
+
+    n = 2
+
+
+class ReplicationPad3d(_ReplicationPad):
+    """x (N, C, D, H, W) continued by the elements at its edges."""
+
+    n = 3
+
+
+class _CircularPad(_Pad):
+    mode = "circular"
+
+
+class CircularPad1d(_CircularPad):
+    """x (N, C, L) continued from its other end; padding: an int or (left, right).
+
+    >>> CircularPad1d(1)(Tensor([[[1.0, 2.0, 3.0]]]))
+    Tensor([[[3., 1., 2., 3., 1.]]])
+    """
+
+    n = 1
+
+
+class CircularPad2d(_CircularPad):
+    """x (N, C, H, W) continued from its other ends."""
+
+    n = 2
+
+
+class CircularPad3d(_CircularPad):
+    """x (N, C, D, H, W) continued from its other ends."""
+
+    n = 3

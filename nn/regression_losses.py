@@ -1,0 +1,207 @@
+"""Losses on numbers and on densities, as functions, with PyTorch's arguments. They never broadcast."""
+
+from __future__ import annotations
+
+from math import log as log_of
+from math import pi
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.nn.loss_arguments import as_value, paired, reduced
+from tinygrad_dl.ops import losses, reduce
+from tinygrad_dl.ops.elementwise import abs, exp, log, where
+from tinygrad_dl.ops.losses import check_same_shape
+from tinygrad_dl.ops.shape import expand_dims
+
+
+def _weighted(name: str, loss: Any, reduction: str, weight: Any) -> Any:
+    if weight is None:
+        return reduced(loss, reduction)
+    weight = as_value(weight)
+    check_same_shape(f"{name} (weight)", loss, weight)
+    loss = loss * weight
+    return reduced(loss, reduction) if reduction != "mean" else reduce.sum(loss) / reduce.sum(weight)
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """The squared error; with `weight`, a weighted mean.
+
+    loss = (input - target)^2.   input and target of the same shape.
+    >>> mse_loss([1.0, 2.0], [1.0, 4.0])
+    Tensor(2.)
+    """
+    input, target = paired("mse_loss", input, target, reduction)
+    if weight is None:
+        return losses.squared_error(input, target, reduction=reduction)
+    return _weighted("mse_loss", losses.squared_error(input, target, reduction="none"), reduction, weight)
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """The absolute error; with `weight`, a weighted mean.
+
+    loss = |input - target|.   input and target of the same shape.
+    >>> l1_loss([1.0, 2.0], [1.0, 4.0])
+    Tensor(1.)
+    """
+    input, target = paired("l1_loss", input, target, reduction)
+    return _weighted("l1_loss", abs(input - target), reduction, weight)
+
+
+def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """The absolute error, rounded off near 0.
+
+    loss = d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, d = input - target.   Source: Girshick 2015.
+    >>> smooth_l1_loss([0.0, 0.0], [0.5, 2.0], reduction="none")
+    Tensor([0.125, 1.5  ])
+    """
+    if beta < 0:
+        raise ValueRangeError(f"smooth_l1_loss: beta is at least 0; {beta!r} came")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    input, target = paired("smooth_l1_loss", input, target, reduction)
+    d = input - target
+    size = abs(d)
+    return reduced(where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """The squared error near 0, the absolute one further out: outliers count less.
+
+    loss = d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, d = input - target.   Source: Huber 1964.
+    >>> huber_loss([0.0, 0.0], [0.5, 2.0], reduction="none")
+    Tensor([0.125, 1.5  ])
+    """
+    if delta <= 0:
+        raise ValueRangeError(f"huber_loss: delta is above 0; {delta!r} came")
+    input, target = paired("huber_loss", input, target, reduction)
+    d = input - target
+    size = abs(d)
+    loss = where(size <= delta, d * d * 0.5, (size - 0.5 * delta) * delta)
+    return _weighted("huber_loss", loss, reduction, weight)
+
+
+def poisson_nll_loss(
+    input: Any, target: Any, *, log_input: bool = True, full: bool = False, eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """The negative log-likelihood of counts under a Poisson distribution.
+
+    loss = e^input - target * input, the input being the log of the rate; or input - target * log(input + eps).
+    `full`: with Stirling's term for log(target!), t log t - t + log(2 pi t) / 2 where t > 1.
+    >>> poisson_nll_loss([0.0], [2.0])
+    Tensor(1.)
+    """
+    input, target = paired("poisson_nll_loss", input, target, reduction)
+    loss = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if full:
+        large = target > 1
+        t = where(large, target, 1)
+        loss = loss + where(large, t * log(t) - t + 0.5 * log(t * (2 * pi)), 0)
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Any:
+    """The negative log-likelihood of targets under normal distributions with given means and variances.
+
+    loss = (log var + (input - target)^2 / var) / 2, and log(2 pi) / 2 if `full`.   input and target (N, ...);
+    var of that shape, without its last axis or with size 1 there; variances below eps count as eps.
+    >>> gaussian_nll_loss([0.0], [2.0], [1.0])
+    Tensor(2.)
+    """
+    name = "gaussian_nll_loss"
+    input, target = paired(name, input, target, reduction)
+    if isinstance(var, (int, float)):
+        if var < 0:
+            raise ValueRangeError(f"{name}: variances are at least 0; {var!r} came")
+        var = np.full(input.shape, var, input.dtype)
+    var = as_value(var)
+    if var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = expand_dims(var, -1)
+        elif var.shape != (*input.shape[:-1], 1):
+            raise ShapeError(
+                f"{name}: input has the shape {input.shape}, var {var.shape}; the same, or one variance a row, is needed"
+            )
+    values = var._data if isinstance(var, Value) else var
+    if (values < 0).any():
+        raise ValueRangeError(f"{name}: variances are at least 0; {values.min()} came")
+    # Held above eps as a constant: the gradient of a small variance should still push it up.
+    var = var + np.maximum(eps - values, 0).astype(values.dtype)
+    d = input - target
+    loss = 0.5 * (log(var) + d * d / var)
+    return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
+
+
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+    """The Kullback-Leibler divergence of a target distribution from one given by log-probabilities.
+
+    loss = target * (log target - input), each; `log_target`: the target is given as its logarithm too.
+    "batchmean" sums and divides by N, which is the divergence's definition; "mean" divides by all elements.
+    >>> kl_div([[0.0, 0.0]], [[1.0, 0.0]], reduction="batchmean")
+    Tensor(0.)
+    """
+    batchmean = reduction == "batchmean"
+    input, target = paired("kl_div", input, target, "sum" if batchmean else reduction)
+    if log_target:
+        loss = exp(target) * (target - input)
+    else:
+        positive = target > 0
+        loss = where(positive, target * log(where(positive, target, 1)), 0) - target * input
+    if batchmean:
+        return reduce.sum(loss) / (input.shape[0] if input.ndim else 1)
+    return reduced(loss, reduction)
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """The cosine of the angle between vectors along `dim`.
+
+    out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast together.
+    >>> cosine_similarity(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4).tolist()
+    [0.7071]
+    """
+    x1, x2 = as_value(x1), as_value(x2)
+    norms = []
+    for x in (x1, x2):
+        square = reduce.sum(x * x, axis=dim, keepdims=True)
+        small = square <= eps * eps
+        norms.append(where(small, eps, where(small, 1, square) ** 0.5))
+    return reduce.sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    """The p-norm of the difference of vectors along the last axis.
+
+    out = (sum |x1 - x2 + eps|^p)^(1/p).   x1 and x2 broadcast together.
+    >>> pairwise_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), eps=0.0).tolist()
+    [5.0]
+    """
+    size = abs(as_value(x1) - as_value(x2) + eps)
+    if p == float("inf"):
+        return reduce.max(size, axis=-1, keepdims=keepdim)
+    if p == 1:
+        return reduce.sum(size, axis=-1, keepdims=keepdim)
+    total = reduce.sum(size**p, axis=-1, keepdims=keepdim)
+    zero = total == 0
+    return where(zero, 0, where(zero, 1, total) ** (1 / p))
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
+
+    >>> normalize(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    size = abs(input)
+    if p == float("inf"):
+        norm = reduce.max(size, axis=dim, keepdims=True)
+    else:
+        total = reduce.sum(size**p, axis=dim, keepdims=True)
+        norm = where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))
+    return input / where(norm < eps, eps, norm)

@@ -1,0 +1,369 @@
+"""Activations with a parameter or a curve of their own; relu, tanh and sigmoid are elementwise, softmax is special."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.elementwise import exp, multiply, sigmoid, tanh, where
+from tinygrad_dl.ops.special import erf
+
+APART = Domain(avoid=(0,))
+WIDE = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
+
+
+def buffer(x: Any) -> np.ndarray:
+    """An empty array of the floating dtype that a function of x has, to be written to with `out=`."""
+    return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.result_type(x.dtype, np.float32))
+
+
+def _between(x: Any, low: float, high: float) -> Any:
+    """Whether x lies strictly inside; nan counts, so that it stays visible in gradients."""
+    return ~((x <= low) | (x >= high))
+
+
+# Pieces of lines
+
+
+@op(
+    lambda g, x, slope: g * where(x > 0, 1, slope),
+    domain=APART,
+    cases=(Case((2, 3)), Case((3,), 0.2)),
+    kinks="the slope at 0",
+)
+def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
+    """The positive part, and a small multiple of the negative part.
+
+    out = x where x > 0, slope * x elsewhere.   Shape: same as x.   Source: Maas and others 2013.
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return np.where(x > 0, x, x * slope)
+
+
+@op(
+    lambda g, x, w: g * where(x > 0, 1, w),
+    lambda g, x: g * where(x > 0, 0, x),
+    domain=(APART, Domain()),
+    cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
+    kinks="w at 0",
+)
+def prelu(x: Any, w: Any, /) -> Any:
+    """The positive part, and a learnt multiple of the negative part.
+
+    out = x where x > 0, w * x elsewhere.   w broadcasts to x.   Source: He and others 2015.
+    >>> prelu(np.array([-1.0, 2.0]), np.array([0.25]))
+    array([-0.25,  2.  ])
+    """
+    return np.where(x > 0, x, x * w)
+
+
+@op(
+    lambda g, x, low, high: where(_between(x, low, high), g, 0),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
+    kinks="0 at both bounds",
+)
+def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
+    """The value held between two bounds; with 0 and 6 it is relu6.
+
+    out = min(max(x, low), high).   Shape: same as x. Raises ValueRangeError unless low <= high.
+    >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+    array([-1. ,  0.5,  1. ])
+    """
+    if low > high:
+        raise ValueRangeError(f"hardtanh: the lower bound {low} lies above the upper bound {high}")
+    return np.minimum(np.maximum(x, low), high)
+
+
+@op(
+    lambda g, x: where(_between(x, -3, 3), g / 6, 0),
+    domain=WIDE,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3 and 3",
+)
+def hardsigmoid(x: Any, /) -> Any:
+    """The logistic function in three lines.
+
+    out = min(max(x / 6 + 1/2, 0), 1).   Shape: same as x.
+    >>> hardsigmoid(np.array([-3.0, 0.0, 3.0]))
+    array([0. , 0.5, 1. ])
+    """
+    return np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
+    domain=WIDE,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3, 1 at 3",
+)
+def hardswish(x: Any, /) -> Any:
+    """The value times its hardsigmoid.
+
+    out = x * min(max(x + 3, 0), 6) / 6.   Shape: same as x.   Source: Howard and others 2019.
+    >>> hardswish(np.array([-3.0, 1.5, 3.0]))
+    array([0.   , 1.125, 3.   ])
+    """
+    return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), 0, g),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
+    """Zero near zero, the value itself elsewhere.
+
+    out = x where |x| > lambd, 0 elsewhere.   Shape: same as x.
+    >>> hardshrink(np.array([-1.0, 0.2]))
+    array([-1.,  0.])
+    """
+    return np.where((x >= -lambd) & (x <= lambd), 0, x)
+
+
+@op(
+    lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), 0, g),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
+    """The value moved towards zero, and zero near zero.
+
+    out = x - lambd where x > lambd, x + lambd where x < -lambd, 0 elsewhere.   Shape: same as x.
+    >>> softshrink(np.array([-1.0, 0.2]))
+    array([-0.5,  0. ])
+    """
+    if lambd < 0:
+        raise ValueRangeError(f"softshrink: lambd is at least 0; {lambd!r} came")
+    return np.where((x >= -lambd) & (x <= lambd), 0, x - np.copysign(lambd, x).astype(x.dtype))
+
+
+@op(
+    lambda g, x, threshold: where(x <= threshold, 0, g),
+    domain=WIDE,
+    cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
+    kinks="0 at the threshold",
+)
+def threshold(x: Any, /, threshold: float, value: float) -> Any:
+    """The value where it lies above a threshold, another one elsewhere.
+
+    out = x where x > threshold, value elsewhere.   Shape: same as x.
+    >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
+    array([-1.,  2.])
+    """
+    return np.where(x <= threshold, x.dtype.type(value), x)
+
+
+# Curves
+
+
+@op(
+    lambda g, x, out, alpha, scale, rate: g * where(x > 0, scale, rate * (out + alpha * scale)),
+    domain=APART,
+    cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
+    kinks="alpha at 0",
+)
+def elu(x: Any, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
+    """The value above 0, an exponential that levels off below.
+
+    out = scale * x where x > 0, scale * alpha * (e^(rate * x) - 1) elsewhere.   Shape: same as x.
+    Source: Clevert and others 2016; with rate = 1 / alpha it is celu, with two fixed numbers selu.
+    >>> elu(np.array([-1000.0, 2.0]))
+    array([-1.,  2.])
+    """
+    low = np.expm1(np.minimum(x, 0) * rate)
+    low *= alpha * scale
+    return np.where(x > 0, x * scale, low)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """elu with a smooth derivative at 0 for every alpha.
+
+    out = x where x > 0, alpha * (e^(x / alpha) - 1) elsewhere.   Shape: same as x.   Source: Barron 2017.
+    >>> celu(np.array([-1000.0, 2.0]), 2.0)
+    array([-2.,  2.])
+    """
+    if alpha == 0:
+        raise ValueRangeError("celu: alpha must not be 0")
+    return elu(x, alpha, 1.0, 1.0 / alpha)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # the fixed point of mean 0, variance 1
+
+
+def selu(x: Any) -> Any:
+    """elu with the two constants that keep mean 0 and variance 1 from layer to layer.
+
+    out = 1.0507 * (x where x > 0, 1.6733 * (e^x - 1) elsewhere).   Source: Klambauer and others 2017.
+    >>> selu(np.array([0.0, 1.0]))
+    array([0.        , 1.05070099])
+    """
+    return elu(x, SELU_ALPHA, SELU_SCALE)
+
+
+def _softplus_slope(x: Any, beta: Any, threshold: Any) -> Any:
+    return where(x * beta > threshold, 1, sigmoid(x * beta))
+
+
+@op(
+    lambda g, x, beta, threshold: g * _softplus_slope(x, beta, threshold),
+    cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
+    domain=Domain(avoid=(0.5,)),
+)
+def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """A smooth positive part.
+
+    out = log(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold.   Shape: same as x.
+    >>> softplus(np.array([0.0, 1000.0]))
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    z = x * beta
+    out = np.absolute(z, out=buffer(x))
+    np.exp(np.negative(out, out=out), out=out)
+    np.log1p(out, out=out)
+    out += np.maximum(z, 0)
+    out /= beta
+    return np.where(z > threshold, x, out)
+
+
+@op(lambda g, x: g * sigmoid(-x))
+def log_sigmoid(x: Any, /) -> Any:
+    """The logarithm of the logistic function, exact at any size.
+
+    out = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|).   Shape: same as x.
+    >>> log_sigmoid(np.array([0.0, -1000.0]))
+    array([-6.93147181e-01, -1.00000000e+03])
+    """
+    out = np.absolute(x, out=buffer(x))
+    np.exp(np.negative(out, out=out), out=out)
+    np.log1p(out, out=out)
+    return np.subtract(np.minimum(x, 0), out, out=out)
+
+
+def _silu_fast(g: Any, x: Any, s: Any) -> Any:
+    gx = np.subtract(1, s, out=np.empty_like(s))
+    gx *= x
+    gx += 1
+    gx *= s
+    gx *= g
+    return gx
+
+
+def _silu_slope(x: Any) -> Any:
+    s = sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+@op(lambda g, x: g * _silu_slope(x), fast=(_silu_fast,), keeps=("s",))
+def silu(x: Any, /) -> Any:
+    """The value times its logistic function; also called swish.
+
+    out = x / (1 + e^-x).   Shape: same as x.   Source: Elfwing and others 2018.
+    >>> silu(np.array([0.0, 100.0]))
+    array([  0., 100.])
+    """
+    s = np.multiply(x, 0.5, out=buffer(x))
+    np.tanh(s, out=s)
+    s += 1
+    s *= 0.5
+    return x * s, s
+
+
+def _normal_cdf(x: Any) -> Any:
+    return (erf(x * (1 / sqrt(2))) + 1) * 0.5
+
+
+def _gelu_slope(x: Any) -> Any:
+    return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
+
+
+def _gelu_fast(g: Any, x: Any, cdf: Any) -> Any:
+    gx = np.multiply(x, x, out=np.empty_like(x))
+    gx *= -0.5
+    np.exp(gx, out=gx)
+    gx *= 1 / sqrt(2 * pi)
+    gx *= x
+    gx += cdf
+    gx *= g
+    return gx
+
+
+@op(lambda g, x: g * _gelu_slope(x), fast=(_gelu_fast,), keeps=("cdf",))
+def gelu(x: Any, /) -> Any:
+    """The value times the normal distribution function: how probable it is that a normal draw lies below.
+
+    out = x * (1 + erf(x / sqrt(2))) / 2.   Shape: same as x.   Source: Hendrycks and Gimpel 2016.
+    >>> gelu(np.array([0.0, 10.0]))
+    array([ 0., 10.])
+    """
+    cdf = erf(np.multiply(x, 1 / sqrt(2)))
+    cdf += 1
+    cdf *= 0.5
+    return x * cdf, cdf
+
+
+def gelu_tanh(x: Any) -> Any:
+    """gelu by the approximation that some published models were trained with.
+
+    out = x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.   Shape: same as x.
+    >>> gelu_tanh(np.array([0.0, 10.0]))
+    array([ 0., 10.])
+    """
+    return x * 0.5 * (1 + tanh((x + 0.044715 * (x * x * x)) * sqrt(2 / pi)))
+
+
+def _mish_slope(x: Any) -> Any:
+    t = tanh(softplus(x))
+    return t + x * (1 - t * t) * sigmoid(x)
+
+
+@op(lambda g, x: g * _mish_slope(x))
+def mish(x: Any, /) -> Any:
+    """The value times the hyperbolic tangent of its softplus.
+
+    out = x * tanh(log(1 + e^x)).   Shape: same as x.   Source: Misra 2019.
+    >>> mish(np.array([0.0, 100.0]))
+    array([  0., 100.])
+    """
+    return x * np.tanh(np.logaddexp(x, 0))
+
+
+def softsign(x: Any) -> Any:
+    """A curve like tanh that levels off slowly.
+
+    out = x / (1 + |x|).   Shape: same as x.
+    >>> softsign(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
+    """
+    return x / (1 + abs(x))
+
+
+def tanhshrink(x: Any) -> Any:
+    """What tanh takes away.
+
+    out = x - tanh(x).   Shape: same as x.
+    >>> tanhshrink(np.array([0.0]))
+    array([0.])
+    """
+    return x - tanh(x)
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """One half of the channels, gated by the other.
+
+    out = a * sigmoid(b), with x cut into a and b along an axis of even size.   Source: Dauphin and others 2017.
+    >>> glu(np.array([3.0, 0.0]))
+    array([1.5])
+    """
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
+        raise ShapeError(f"glu: an axis of even size is needed; axis {axis} of the shape {x.shape} came")
+    half, before = x.shape[axis] // 2, (slice(None),) * (axis % x.ndim)
+    return multiply(x[(*before, slice(None, half))], sigmoid(x[(*before, slice(half, None))]))
