@@ -48,7 +48,8 @@ class Run:
         for n in chosen:
             if not isinstance(n, int) or not -len(args) <= n < len(args):
                 raise ValueRangeError(
-                    f"func.{what}: argnums={argnums!r}, but f was called with {len(args)} arguments"
+                    f"func.{what}: argnums={argnums!r}, but f was called with {len(args)} "
+                    f"argument{'' if len(args) == 1 else 's'}"
                 )
         given = list(args)
         present = [leaf for _, leaf in leaves([args, kwargs])]
@@ -125,6 +126,10 @@ class Run:
         """One tree for an int, a tuple of them for a tuple."""
         return trees if isinstance(self.argnums, tuple) else trees[0]
 
+    def join(self, tree: Any) -> None:
+        """Count a vector among what was given: with a Tensor in it, Tensors come out."""
+        self.plain = self.plain and not any(isinstance(leaf, Tensor) for _, leaf in leaves(tree))
+
     def with_aux(self, result: Any, has_aux: bool) -> Any:
         return (result, self.give(self.aux)) if has_aux else result
 
@@ -187,7 +192,11 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     """
     run = Run("vjp", f, primals, {}, tuple(range(len(primals))), has_aux)
 
+    plain = run.plain
+
     def pullback(cotangents: Any) -> tuple[Any, ...]:
+        run.plain = plain
+        run.join(cotangents)
         seeds = _matching("vjp: cotangents", cotangents, run.result, run.outs)
         recording = modes.recording and any(seed.node is not None for seed in seeds)
         found = run.pull(seeds, recording=recording)
@@ -216,6 +225,7 @@ def jvp(
             )
     primals = tuple(primals)
     run = Run("jvp", f, primals, {}, tuple(range(len(primals))), has_aux)
+    run.join(tangents)
     directions = _matching("jvp: tangents", tuple(tangents), primals, run.variables)
     recording = run.recording or (modes.recording and any(v.node is not None for v in directions))
     changes = _pushed(run, Transposed(run), directions, recording)
@@ -338,7 +348,10 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     args, vector = (x, v) if isinstance(x, tuple) else ((x,), (v,))
     run = Run("hvp", f, args, {}, tuple(range(len(args))), False)
     if len(run.outs) != 1 or run.outs[0].size != 1:
-        raise GraphError(f"func.hvp: f must return one number; {[t.shape for t in run.outs]} came")
+        raise GraphError(
+            f"func.hvp: f must return one number; {', '.join(str(t.shape) for t in run.outs)} came"
+        )
+    run.join(vector)
     directions = _matching("hvp: v", vector, args, run.variables)
     slopes = run.pull([None], recording=True)
     live = [(g, d) for g, d in zip(slopes, directions) if g is not None and g.node is not None]
@@ -347,7 +360,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     if live:
         outs, given = zip(*live)
         found = autograd.grad(outs, run.variables, given, True, recording, allow_unused=True)
-    run.recording = recording
+    run.recording, run.plain = recording, run.plain and not recording
     products = run.gradients(found)
     return products if isinstance(x, tuple) else products[0]
 
