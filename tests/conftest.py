@@ -10,6 +10,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+# The operations of these two register at their first import, which is not to happen in the middle of a test.
+import tinygrad_dl.fft
+import tinygrad_dl.linalg  # noqa: F401
 from tinygrad_dl import config
 from tinygrad_dl.op import OPS
 from tinygrad_dl.testing.plugin import watched
