@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_dl.nn import pooling_functions as functions
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.tensor import Tensor
 
 
@@ -259,7 +260,8 @@ class _FractionalMaxPool(_Pool):
         _random_samples: Any = None, *, rng: Any = None,
     ) -> None:  # fmt: skip
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
-        self.return_indices, self._random_samples, self.rng = return_indices, _random_samples, rng
+        self.return_indices, self.rng = return_indices, rng
+        self._random_samples = None if _random_samples is None else Buffer(_random_samples)
 
     def forward(self, input: Any) -> Any:
         """The maxima of input's windows, drawn anew at each call; with return_indices a pair."""

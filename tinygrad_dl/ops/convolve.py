@@ -65,7 +65,7 @@ def _add_bias(out: np.ndarray, bias: Any, name: str) -> np.ndarray:
     last = channels_last(out)
     if last.flags.c_contiguous and out.shape[1] < 64:
         # A row of places at a time: adding so few numbers at a time would cost more than the sum itself.
-        wide = last.reshape(*last.shape[:-2], -1)
+        wide = last.reshape(*last.shape[:-2], last.shape[-2] * last.shape[-1])
         wide += np.tile(bias, last.shape[-2])
     else:
         last += bias

@@ -300,7 +300,7 @@ def avg_pool(
 ) -> Any:
     """The mean of each window; padding counts as zeros, or with count_include_pad=False not at all.
 
-    out[n, c, p] = sum over k of padded x[n, c, p * stride + k] / (elements of the window or divisor_override).
+    out[n, c, p] = sum over k of padded x[n, c, p * stride + k] / (the window's elements or divisor_override).
     x (N, C, *S) -> (N, C, *L).   Raises ShapeError if the kernel does not fit.
     >>> avg_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2)
     array([[[2., 1.]]])

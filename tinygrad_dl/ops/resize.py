@@ -130,7 +130,8 @@ def interpolate(
     """Space at another size; modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, area.
 
     x (N, C, *S) -> (N, C, *size), or with sizes floor(S * scale_factor). align_corners: the outermost
-    elements keep their places; else element i covers [i, i + 1]. antialias: weights as wide as a step. Raises ShapeError, ValueRangeError.
+    elements keep their places; else element i covers [i, i + 1]. antialias: weights as wide as a step.
+    Raises ShapeError, ValueRangeError.
     >>> interpolate(np.array([[[1.0, 2.0]]]), scale_factor=2)
     array([[[1., 1., 2., 2.]]])
     """
@@ -175,7 +176,7 @@ def _adaptive_size(x: Any, size: Any, name: str) -> tuple[int, ...]:
 def adaptive_avg_pool(x: Any, size: Any) -> Any:
     """The means of as many regions, evenly spread, as `size` says; regions overlap where sizes do not divide.
 
-    Region i of an axis of size S: floor(i * S / out) to ceil((i + 1) * S / out); None in `size` keeps an axis.
+    Region i of an axis of size S: floor(i * S / out) to ceil((i + 1) * S / out). None in `size` keeps a size.
     x (N, C, *S) -> (N, C, *size).
     >>> adaptive_avg_pool(np.array([[[1.0, 2.0, 3.0]]]), 2)
     array([[[1.5, 2.5]]])
