@@ -1,4 +1,4 @@
-"""Colours of diagrams: one for each kind of node, scales for gradients; the colour-blind can tell all apart."""
+"""Colours of diagrams: one a kind of node, and scales for gradients; the colour-blind can tell all apart."""
 
 from __future__ import annotations
 

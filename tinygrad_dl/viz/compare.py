@@ -28,8 +28,8 @@ def diff(
 ) -> GraphView:
     """The second graph, with what it has more or less than the first, and whose values differ, marked.
 
-    `before`, `after`: two views that draw() made. Values differ if |a - b| > atol + rtol * |b|, element by element
-    where a view holds them whole, else by norm and mean. Raises DTypeError, ValueRangeError.
+    `before`, `after`: two views that draw() made. Values differ if |a - b| > atol + rtol * |b|, element by
+    element where a view holds them whole, else by norm and mean. Raises DTypeError, ValueRangeError.
     >>> from tinygrad_dl import Tensor, viz
     >>> x = Tensor(2.0, requires_grad=True, name="x")
     >>> print(viz.diff(viz.draw(x * 3), viz.draw(x * 4), show=()).text(), end="")

@@ -21,11 +21,10 @@ def to_dot(
 ) -> str:
     """DOT text: the same for the same picture, with the picture's ids as names and as ids in SVG."""
     coloring = Coloring(picture, color)
+    about = _legend(picture, coloring) if legend else quoted("")
     lines = ["digraph graph_of_tensors {"]
     lines.append(f'  graph [rankdir={direction}, fontname="{FONT}", fontsize=11, nodesep=0.25, ranksep=0.35,')
-    lines.append(
-        f'         bgcolor="transparent", labelloc=b, label={_legend(picture, coloring) if legend else quoted("")}];'
-    )
+    lines.append(f'         bgcolor="transparent", labelloc=b, label={about}];')
     lines.append(f'  node [fontname="{FONT}", fontsize=11, margin="0.12,0.06", height=0.3, style=filled];')
     lines.append(
         f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];'
@@ -34,22 +33,22 @@ def to_dot(
     for node in picture.nodes:
         members.setdefault(node.module, []).append(node)
     children: dict[str, list[PictureModule]] = {}
-    for module in picture.modules:
-        children.setdefault(module.parent, []).append(module)
+    for child in picture.modules:
+        children.setdefault(child.parent, []).append(child)
     lines += [_node(node, show, coloring, "  ") for node in members.get("", [])]
     # Boxes are opened and closed from a stack: modules may be nested deeper than Python's calls may be.
     stack: list[tuple[PictureModule | None, int]] = [(m, 1) for m in reversed(children.get("", []))]
     while stack:
-        module, depth = stack.pop()
-        if module is None:
+        opened, depth = stack.pop()
+        if opened is None:
             lines.append("  " * depth + "}")
             continue
-        indent = "  " * depth
+        module, indent = opened, "  " * depth
         lines.append(f"{indent}subgraph cluster_{module.id} {{")
-        title = module_title(module)
+        title = quoted(module_title(module))
         lines.append(
             f'{indent}  graph [id="{module.id}", class="module", style="rounded,filled", color="#9a86b8", '
-            f'fillcolor="#7a5aa814", labelloc=t, labeljust=l, label={quoted(title)}, tooltip={quoted(title)}];'
+            f'fillcolor="#7a5aa814", labelloc=t, labeljust=l, label={title}, tooltip={title}];'
         )
         lines += [_node(node, show, coloring, indent + "  ") for node in members.get(module.id, [])]
         stack.append((None, depth))
@@ -60,9 +59,9 @@ def to_dot(
         extra = ", style=dashed" if edge.source in constants or edge.status == "removed" else ""
         if edge.status:
             extra += f', color="{STATUS[edge.status][1]}", penwidth=2'
+        told = quoted(label)
         lines.append(
-            f'  {edge.source} -> {edge.target} [id="{edge.id}", label={quoted(label)}, '
-            f"tooltip={quoted(label or edge.operand)}{extra}];"
+            f'  {edge.source} -> {edge.target} [id="{edge.id}", label={told}, tooltip={told}{extra}];'
         )
     lines.append("}")
     return "\n".join(lines) + "\n"
@@ -82,12 +81,14 @@ def _node(node: PictureNode, show: Collection[str], coloring: Coloring, indent: 
         styles.append("rounded")
     if node.kind in ("constant", "elided") or node.status == "removed":
         styles.append("dashed")
+    label = quoted("\n".join(node_lines(node, show)))
+    double = ", peripheries=2" if node.output and shape != "plaintext" else ""
     width = 2.2 if node.output or node.bad == "origin" or node.kind == "failed" else 1.0
     return (
-        f'{indent}{node.id} [id="{node.id}", class="{_classes(node)}", label={quoted(chr(10).join(node_lines(node, show)))}, '
+        f'{indent}{node.id} [id="{node.id}", class="{_classes(node)}", label={label}, '
         f'shape={shape}, style="{",".join(styles)}", fillcolor="{fill}", color="{coloring.border(node)}", '
         f'fontcolor="{"#ffffff" if dark(fill) else "#14181b"}", penwidth={width:g}'
-        f"{', peripheries=2' if node.output and shape != 'plaintext' else ''}, tooltip={quoted(tooltip(node))}];"
+        f"{double}, tooltip={quoted(tooltip(node))}];"
     )
 
 
@@ -100,7 +101,7 @@ def _classes(node: PictureNode) -> str:
 
 
 def quoted(text: str) -> str:
-    """A string of DOT: Graphviz reads escapes (\\N), entities (&lt;) and, at both ends, angle brackets; none may act."""
+    """A DOT string. Graphviz reads escapes (\\N), entities (&lt;) and, at both ends, <>; none may act here."""
     text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 

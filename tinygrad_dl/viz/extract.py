@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,8 @@ from tinygrad_dl.calls import shape_of
 from tinygrad_dl.graph import Node, Value, ancestors
 from tinygrad_dl.viz import rules
 from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode, number, statistics
-from tinygrad_dl.viz.record import Recording
+from tinygrad_dl.viz.record import DETAILS, Recording
 from tinygrad_dl.viz.scopes import Scopes
-
-HISTOGRAMS = 400  # nodes up to which histograms are kept
 
 
 def extract(
@@ -34,7 +33,7 @@ def extract(
 
 
 class Extraction:
-    """The state of one pass: ids are handed out in topological order, so the same program gives the same text."""
+    """The state of one pass: ids follow the topological order, so the same program gives the same text."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Extraction:
         self.picture = Picture()
         self.scopes = Scopes(self.picture, model, nodes, running)
         self.ids: dict[int, str] = {}
-        self.histogram = len(nodes) <= HISTOGRAMS
+        self.detail = len(nodes) <= DETAILS
         self.values = self._known_values(tensors)
         self.names = self._known_names(names)
         self.outputs = {t.node.serial for t in roots if t.node is not None}
@@ -86,7 +85,7 @@ class Extraction:
     # What is known beside the nodes
 
     def _known_values(self, tensors: Sequence[Any]) -> dict[Any, Any]:
-        """Arrays by serial, or by (serial of the user, position) for what no node made. Not kept after the pass."""
+        """Arrays by serial, or by (serial of the user, position) for what no node made."""
         found: dict[Any, Any] = {}
         for node in self.nodes:
             owner = _owner(node)
@@ -116,9 +115,9 @@ class Extraction:
             if isinstance(tensor, Value) and tensor.node is not None and not str(name).startswith("_"):
                 found.setdefault(tensor.node.serial, str(name))
         for node in self.nodes:
-            name = getattr(_owner(node), "_name", None)
-            if name:
-                found.setdefault(node.serial, name)
+            own = getattr(_owner(node), "_name", None)
+            if own:
+                found.setdefault(node.serial, own)
         for tensor in self.roots:
             if tensor.node is not None and getattr(tensor, "_name", None):
                 found.setdefault(tensor.node.serial, tensor._name)
@@ -130,7 +129,7 @@ class Extraction:
     def _value(self, key: Any) -> dict[str, Any] | None:
         array = self.values.get(key)
         if array is not None and hasattr(array, "dtype"):
-            return statistics(array, self.histogram)
+            return statistics(array, self.detail)
         if self.recording is not None:
             return self.recording.results.get(key)
         return None
@@ -143,13 +142,13 @@ class Extraction:
         kind = "parameter" if parameter is not None or type(owner).__name__ == "Parameter" else "leaf"
         name = parameter or self.names.get(node.serial, "")
         drawn = PictureNode(
-            self._next_id(), kind, name or kind, name, shape=node.shape, dtype=str(node.dtype)
+            self._next_id(), kind, name or kind, name, shape=node.shape, dtype=_text(node.dtype)
         )
         drawn.value, drawn.serial = self._value(node.serial), node.serial
         drawn.output = node.serial in self.outputs
         grad = getattr(owner, "_grad", None)
         if grad is not None:
-            drawn.grad = statistics(grad._data, self.histogram)
+            drawn.grad = statistics(grad._data, self.detail)
         self.ids[node.serial] = drawn.id
         self.picture.nodes.append(drawn)
         self.scopes.place_leaf(drawn, parameter)
@@ -159,14 +158,14 @@ class Extraction:
         if isinstance(value, tuple):
             shape, dtype, name = value
             drawn = PictureNode(self._next_id(), "constant", name or label, name or "", shape=shape)
-            drawn.dtype = str(dtype)
+            drawn.dtype = _text(dtype)
         elif isinstance(value, np.ndarray):
             drawn = PictureNode(self._next_id(), "constant", label, shape=value.shape, dtype=str(value.dtype))
-            drawn.value = statistics(value, self.histogram)
+            drawn.value = statistics(value, self.detail)
         elif isinstance(value, Value):
             drawn = PictureNode(self._next_id(), "constant", getattr(value, "_name", None) or label)
             drawn.shape, drawn.dtype = value._data.shape, str(value._data.dtype)
-            drawn.value = statistics(value._data, self.histogram)
+            drawn.value = statistics(value._data, self.detail)
         else:
             is_number = isinstance(value, (int, float, complex, np.generic))
             text = number(value, 7) if is_number else rules.short(value)
@@ -187,7 +186,7 @@ class Extraction:
             elif entry.serial not in self.ids:
                 self._add_leaf(entry)  # beside what uses it, so that an outline reads well
         drawn = PictureNode(self._next_id(), "op", op.label, self.names.get(node.serial, ""), op=op.name)
-        drawn.shape, drawn.dtype, drawn.serial = node.shape, str(node.dtype), node.serial
+        drawn.shape, drawn.dtype, drawn.serial = node.shape, _text(node.dtype), node.serial
         drawn.formula, drawn.kinks = rules.formula(op), op.kinks
         drawn.options = rules.option_texts(op, node)
         drawn.value = self._value(node.serial)
@@ -263,12 +262,17 @@ def _owner(node: Node) -> Any:
     return node.watch.owner() if node.watch is not None and node.watch.owner is not None else None
 
 
+@cache
+def _text(dtype: Any) -> str:
+    return str(dtype)
+
+
 def _shape(entry: Any) -> tuple[int, ...] | None:
     return None if entry is None else tuple(shape_of(entry))
 
 
 def _dtype(entry: Any) -> str:
-    return str(entry.dtype) if type(entry) is Node else str(entry[1]) if isinstance(entry, tuple) else ""
+    return _text(entry.dtype) if type(entry) is Node else _text(entry[1]) if isinstance(entry, tuple) else ""
 
 
 def broadcast_text(shape: tuple[int, ...] | None, whole: tuple[int, ...]) -> str:

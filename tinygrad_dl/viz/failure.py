@@ -78,7 +78,7 @@ class Failure:
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
-    """The frames an exception rose through, the outermost first; those of its cause where it has none itself."""
+    """The frames an exception rose through, outermost first; those of its cause where it has none."""
     seen: set[int] = set()
     while error.__traceback__ is None and (error.__cause__ or error.__context__) and id(error) not in seen:
         seen.add(id(error))
@@ -92,14 +92,14 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 def picture_of_failure(
     error: BaseException, model: Any, names: Mapping[str, Any] | None, recording: Recording | None
 ) -> Picture:
-    """The graph of what went into the failing operation, and that operation with the error. Raises DTypeError."""
+    """The graph of what went into the failing operation, and it with the error. Raises DTypeError."""
     failure = Failure(error)
     message = f"{type(error).__name__}: {error}"
     if failure.at is not None:
         return _failed_backward(failure, message, model, names, recording)
     if not failure.inputs:
         raise DTypeError(
-            f"draw: no Tensor was met on the way of this {type(error).__name__}, so there is no graph to draw. "
+            f"draw: no Tensor was met on the way of this {type(error).__name__}, so there is no graph. "
             "Pass the exception as `except ... as error` gives it, with its traceback."
         )
     tensors = [x for _, x in failure.inputs if isinstance(x, Value)]

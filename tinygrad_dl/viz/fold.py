@@ -1,4 +1,4 @@
-"""Folding: modules below a depth, repeated blocks, and the middle of what is still too long, become one box each."""
+"""Folding: modules below a depth, repeated blocks, the middle of what is too long, become one box each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ REPEATS = 3  # copies from which on a block is folded
 def fold(full: Picture, depth: int | None, max_nodes: int, repeats: bool = True) -> Picture:
     """The picture with modules open down to `depth` levels, and with at most about `max_nodes` boxes.
 
-    What is folded for the sake of `max_nodes` is told in the notes: repeats of operations, then modules, from the
-    innermost, then the middle of the graph.
+    What is folded for the sake of `max_nodes` is told in the notes: repeats of operations, then modules, the
+    innermost first, then the middle of the graph.
     """
     folded = drop_copies(full, repeated_modules(full, REPEATS)) if repeats else full
     if depth is not None:
@@ -142,7 +142,7 @@ def elide(full: Picture, max_nodes: int) -> Picture:
 
 
 def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureModule]) -> Picture:
-    """The picture with some nodes replaced by a box; edges within a box go, equal ones become one with a count."""
+    """The picture with nodes replaced by boxes; edges within a box go, equal ones become one with a count."""
     at = {node.id: i for i, node in enumerate(full.nodes)}
     ends: dict[str, int] = {}
     for id, box in inside.items():

@@ -101,7 +101,7 @@ def quantity(count: int) -> str:
 
 
 def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
-    """The lines of an edge: the shape that goes forward, the rule and the part of the gradient that come back."""
+    """The lines of an edge: the shape that goes forward, the rule and part of the gradient that come back."""
     lines = []
     first = []
     if edge.operand:

@@ -1,4 +1,4 @@
-"""Layout engines: who turns DOT into a picture. Graphviz on the PATH, or inside pygraphviz; nothing is downloaded."""
+"""Layout engines, which turn DOT into a picture: Graphviz on the PATH, or inside pygraphviz."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _run_program(program: str, source: str, format: str, timeout: float) -> byte
         raise LayoutError(f"draw: there is no program {program!r}") from error
     except subprocess.TimeoutExpired as error:
         raise LayoutError(
-            f"draw: Graphviz did not finish the layout in {timeout:g} s. Fold the graph with depth= or max_nodes=, "
-            "or save .html without an engine, .dot or .txt."
+            f"draw: Graphviz did not finish the layout in {timeout:g} s. Fold the graph with depth= or "
+            "max_nodes=, or save .html without an engine, .dot or .txt."
         ) from error
     if done.returncode or not done.stdout:
         raise LayoutError(f"draw: Graphviz failed: {done.stderr.decode(errors='replace').strip()[:400]}")
@@ -92,9 +92,9 @@ def _nothing_there(format: str) -> str:
         sys.platform, "apt install graphviz, or your system's like of it"
     )
     return (
-        f"draw: .{format} needs a layout engine; there is neither the program dot on the PATH nor the Python package "
-        f"pygraphviz. Three ways out:\n"
+        f"draw: .{format} needs a layout engine; there is neither the program dot on the PATH nor the Python "
+        f"package pygraphviz. Three ways out:\n"
         f'  1. pip install "tinygrad_dl[viz]" (pygraphviz brings its own Graphviz);\n'
         f"  2. install Graphviz: {package};\n"
-        f'  3. save another format: "graph.html" lays itself out in the browser; .dot, .json, .txt and .mmd need nothing.'
+        f'  3. save another format: "graph.html" is laid out by the browser; .dot, .json, .txt, .mmd need nothing.'
     )

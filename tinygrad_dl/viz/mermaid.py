@@ -25,13 +25,13 @@ def to_mermaid(picture: Picture, show: Collection[str], direction: str = "TB") -
     lines += [_node(node, show) for node in members.get("", [])]
     stack: list[PictureModule | None] = list(reversed(children.get("", [])))
     while stack:
-        module = stack.pop()
-        if module is None:
+        opened = stack.pop()
+        if opened is None:
             lines.append("  end")
             continue
-        lines.append(f'  subgraph {module.id}["{escaped(module_title(module))}"]')
-        lines += [_node(node, show) for node in members.get(module.id, [])]
-        stack += [None, *reversed(children.get(module.id, []))]
+        lines.append(f'  subgraph {opened.id}["{escaped(module_title(opened))}"]')
+        lines += [_node(node, show) for node in members.get(opened.id, [])]
+        stack += [None, *reversed(children.get(opened.id, []))]
     for edge in picture.edges:
         label = escaped("\n".join(edge_lines(edge, show)))
         told = f'|"{label}"|' if label else ""

@@ -1,4 +1,4 @@
-"""Where a NaN or an infinity came from: the first node that has one though its inputs do not, and the path from there."""
+"""Where a NaN or an infinity came from: the first node that has one though its inputs do not; its path."""
 
 from __future__ import annotations
 

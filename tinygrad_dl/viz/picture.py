@@ -1,4 +1,4 @@
-"""The neutral form of a diagram: nodes, edges, modules and events as plain data, from which every format is made."""
+"""The neutral form of a diagram: nodes, edges, modules, events, from which each format is made."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class PictureModule:
 
 @dataclass(slots=True)
 class Picture:
-    """Nodes in topological order, edges in the order of their targets, modules outermost first, and the events.
+    """Nodes in topological order, edges in the order of their targets, modules outermost first, and events.
 
     `events` are the steps of the player: the forward steps, then those of the backward pass.
     """
@@ -138,7 +138,7 @@ def _plain(item: Any) -> dict[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """The value as JSON can hold it, numbers rounded to six digits, so that the text is the same on every machine."""
+    """The value as JSON can hold it, with six digits, so that the text is the same on every machine."""
     if isinstance(value, dict):
         return {key: jsonable(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -148,8 +148,11 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def statistics(array: Any, histogram: bool = False) -> dict[str, Any]:
-    """What a diagram keeps of an array: norm, mean, range, what is not finite, and few elements whole."""
+def statistics(array: Any, detail: bool = False) -> dict[str, Any]:
+    """What a diagram keeps of an array: its norm, what is not finite, few elements whole.
+
+    With `detail` also range, mean and, of more than a few elements, spread and histogram.
+    """
     array = np.asarray(array)
     if array.size == 0:
         return {"norm": 0.0, "size": 0, "text": f"empty {array.shape}"}
@@ -162,22 +165,25 @@ def statistics(array: Any, histogram: bool = False) -> dict[str, Any]:
             found["nan" if value != value else "inf"] = 1
         return found
     found = {"norm": norm(array), "size": array.size}
+    finite = array.reshape(-1)
     if not math.isfinite(found["norm"]):
-        found["nan"] = int(np.isnan(array).sum())
-        found["inf"] = int(np.isinf(array).sum())
+        found["nan"], found["inf"] = int(np.isnan(array).sum()), int(np.isinf(array).sum())
         finite = array[np.isfinite(array)]
-    else:
-        finite = array.reshape(-1)
-    if finite.size:
-        low, high = float(finite.min()), float(finite.max())
-        with np.errstate(all="ignore"):
-            found |= {"min": low, "max": high, "mean": float(finite.mean(dtype=np.float64))}
-            if histogram and array.size > SMALL:
-                found["std"] = float(finite.std(dtype=np.float64))
-                found["histogram"] = _histogram(finite, low, high)
+    if detail and finite.size:
+        found |= _spread(finite)
     if array.size <= SMALL:
         found["whole"] = array.tolist() if array.dtype.kind != "b" else array.astype(int).tolist()
         found["text"] = whole_text(found["whole"])
+    return found
+
+
+def _spread(finite: np.ndarray) -> dict[str, Any]:
+    low, high = float(finite.min()), float(finite.max())
+    with np.errstate(all="ignore"):
+        found: dict[str, Any] = {"min": low, "max": high, "mean": float(finite.mean(dtype=np.float64))}
+        if finite.size > SMALL:
+            found["std"] = float(finite.std(dtype=np.float64))
+            found["histogram"] = _histogram(finite, low, high)
     return found
 
 
@@ -185,16 +191,16 @@ def _histogram(values: np.ndarray, low: float, high: float) -> list[int]:
     if not high > low or not math.isfinite(high - low):
         return [int(values.size)]
     scaled = (values.astype(np.float64) - low) * (BINS / (high - low))
-    return np.bincount(np.minimum(scaled.astype(np.intp), BINS - 1), minlength=BINS).tolist()  # type: ignore[no-any-return]
+    return np.bincount(np.minimum(scaled.astype(np.intp), BINS - 1), minlength=BINS).tolist()
 
 
 def norm(array: Any) -> float:
     """The Euclidean norm of all elements, in double precision; nan and inf show in it."""
     flat = np.asarray(array, np.float64).reshape(-1)
-    with np.errstate(all="ignore"):
-        squared = float(np.dot(flat, flat))
-        if squared == math.inf or (0 < squared < 1e-290) or (squared == 0 and flat.size):
-            # The squares left the range of doubles; the values may not have.
+    squared = float(np.dot(flat, flat))  # no ufunc, so NumPy warns of nothing here
+    if squared == math.inf or (squared < 1e-290 and flat.size):
+        # The squares left the range of doubles; the values may not have.
+        with np.errstate(all="ignore"):
             largest = float(np.abs(flat).max())
             if 0 < largest < math.inf:
                 return largest * float(np.sqrt(np.dot(flat / largest, flat / largest)))

@@ -12,6 +12,8 @@ from tinygrad_dl.graph import Node, Value, unbroadcast
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.viz.picture import norm, statistics
 
+DETAILS = 400  # nodes of a graph up to which a drawing keeps histograms
+
 
 class Pull:
     """One step of backward: a node's complete gradient, and by position what it contributes to each input."""
@@ -30,8 +32,8 @@ class Pull:
 class Recording:
     """Record the values that operations compute and the gradients that backward carries, as statistics.
 
-    A context manager: what runs inside is recorded, for this thread; arrays of up to 8 elements whole, of others
-    the norm, mean and range. Outside of it, backward pays nothing. `viz.draw(..., record=recording)` shows it.
+    A context manager: what runs inside is recorded, for this thread; arrays of up to 8 elements whole, of
+    others norm and, with `detail`, range, mean and histogram. `viz.draw(..., record=recording)` shows it.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True)
     >>> with Recording() as recording:
@@ -40,7 +42,8 @@ class Recording:
     [6.0]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, detail: bool = True) -> None:
+        self.detail = detail
         self.results: dict[Any, dict[str, Any]] = {}
         self.pulls: dict[int, Pull] = {}
         self._finished: dict[int, dict[str, Any]] = {}
@@ -56,7 +59,7 @@ class Recording:
         modes.watchers = self._before
         active.remove("watchers")
         for serial, (total, _) in self._pending.items():
-            self._finished[serial] = statistics(total, True)
+            self._finished[serial] = statistics(total, self.detail)
         self._pending.clear()
 
     @property
@@ -72,17 +75,17 @@ class Recording:
         """An operation ran."""
         if result.node is None:
             return
-        self.results[result.node.serial] = statistics(result._data, True)
+        self.results[result.node.serial] = statistics(result._data, self.detail)
         for i, x in enumerate(inputs):
             if isinstance(x, Value) and x.node is None:
-                self.results[result.node.serial, i] = statistics(x._data, True)
+                self.results[result.node.serial, i] = statistics(x._data, self.detail)
 
     def pulled(self, node: Node, g: Any, contributions: Any) -> None:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
         g = _array(g)
         self._pending.pop(node.serial, None)
         self.pulls.pop(node.serial, None)  # a second backward: the later one counts, at its own place
-        pull = self.pulls[node.serial] = Pull(statistics(g, g.size > 1))
+        pull = self.pulls[node.serial] = Pull(statistics(g, self.detail))
         for i, (parent, c) in enumerate(zip(node.parents, contributions)):
             if c is None or type(parent) is not Node:
                 continue
@@ -106,7 +109,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _gain(node: Node, contributions: Any, pull: Pull) -> float:
-    """How much larger the gradient becomes on its way back: what goes on to earlier operations over what came.
+    """How much the gradient grows on its way back: what goes on to earlier operations, over what came.
 
     Where there is no earlier operation, what goes to the leaves counts.
     """
@@ -127,7 +130,7 @@ def _gain(node: Node, contributions: Any, pull: Pull) -> float:
 
 
 def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | None:
-    """What backward from a Tensor would compute, without touching any .grad; added to a recording, if there is one.
+    """What backward from a Tensor would compute, without touching any .grad; added to `recording` if given.
 
     Saved values stay, nothing is deposited, and hooks do not run.
     """
@@ -138,7 +141,7 @@ def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | Non
     if any(n.op is not None and n.saved is None for n in nodes):
         return recording
     watched = [(n, n.watch) for n in nodes if n.watch is not None]
-    recording = recording if recording is not None else Recording()
+    recording = recording if recording is not None else Recording(len(nodes) <= DETAILS)
     before = modes.watchers
     for n, _ in watched:
         n.watch = None

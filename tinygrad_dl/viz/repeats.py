@@ -1,4 +1,4 @@
-"""Finding repeated blocks: runs of modules, or of operations, that are built the same way one after the other."""
+"""Finding repeated blocks: runs of modules, or of operations, that are built the same way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_dl.viz.picture import Picture, PictureNode
+from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode
 
 PERIODS = 12  # longest block, in operations or sibling modules
 LEAVES = ("parameter", "constant", "number", "leaf")
@@ -98,7 +98,7 @@ def _look(node: PictureNode) -> Hashable:
 
 
 def repeated_operations(picture: Picture, least: int) -> list[tuple[Group, list[str]]]:
-    """Runs of operations outside of modules that repeat with the same wiring, as a loop in Python makes them."""
+    """Runs of operations outside of modules that repeat with the same wiring, as a loop makes them."""
     operations = [node for node in picture.nodes if node.kind not in LEAVES and not node.module]
     number = {node.id: i for i, node in enumerate(operations)}
     nodes = {node.id: node for node in picture.nodes}
@@ -131,7 +131,7 @@ def repeated_operations(picture: Picture, least: int) -> list[tuple[Group, list[
 
 
 def runs(keys: Sequence[Hashable], least: int) -> list[tuple[int, int, int]]:
-    """Where a sequence repeats itself: (start, period, copies), the longest first choice, none overlapping."""
+    """Where a sequence repeats itself: (start, period, copies), the longest first, none overlapping."""
     count = len(keys)
     same: dict[int, list[int]] = {}  # for each period, how long keys[i] == keys[i + period] holds from i on
     for period in range(1, min(PERIODS, count // least) + 1):
@@ -185,7 +185,7 @@ def drop_copies(picture: Picture, groups: list[tuple[Group, list[str]]]) -> Pict
         )
         nodes.append(replace(node, repeat=node.repeat * times, count=node.count * times, output=output))
     edges = []
-    seen = {}
+    seen: dict[tuple[str, str, int], PictureEdge] = {}
     for edge in picture.edges:
         source, target = stands.get(edge.source, edge.source), stands.get(edge.target, edge.target)
         if (

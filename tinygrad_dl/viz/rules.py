@@ -1,4 +1,4 @@
-"""What the registry says of an operation, for diagrams: the text of its derivative rules, its formula, its cost."""
+"""What the registry says of an operation, for diagrams: its derivative rules, its formula, its cost."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def short(value: Any, limit: int = 40) -> str:
-    """A value in few characters; arrays by their shape, functions by their name, never an address in memory."""
+    """A value in few characters: arrays by shape, functions by name, never an address in memory."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"array {tuple(value.shape)}"
     if isinstance(value, np.dtype):

@@ -1,6 +1,6 @@
 """Which module computed a node: the boxes of a diagram, from the calls that nn.Module writes into the graph.
 
-Serials fall, so a call that started at `start` and ended at `stop` made the nodes with serials between the two.
+Serials fall, so a call that started at `start` and ended at `stop` made the nodes with serials in between.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Scopes:
             self.waiting.append((drawn, path))
 
     def finish(self) -> None:
-        """Put the parameters into the boxes of their modules; around these, where a module was called repeatedly."""
+        """Put the parameters into their modules' boxes; around these, where a module was called often."""
         for drawn, path in self.waiting:
             while path:
                 path = path.rpartition(".")[0]

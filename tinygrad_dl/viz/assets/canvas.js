@@ -5,6 +5,9 @@ const data = JSON.parse(byId("data").textContent);
 const canvas = byId("canvas");
 const state = { layout: 0, color: data.color, step: 0, node: "", svg: null, view: null, whole: null, folded: new Set() };
 const parts = new Map(); // id in the SVG -> its group
+const edgeOf = new Map(data.edges.map((edge) => [edge.id, edge]));
+const incoming = new Map();
+for (const edge of data.edges) incoming.set(edge.target, [...(incoming.get(edge.target) || []), edge]);
 let engine = null; // viz.js, where the page lays itself out
 
 function make(tag, text, attributes) {
@@ -12,6 +15,10 @@ function make(tag, text, attributes) {
   if (text !== undefined && text !== null) made.textContent = text;
   for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
   return made;
+}
+
+function incomingOf(id) {
+  return incoming.get(id) || [];
 }
 
 function say(text) {

@@ -121,7 +121,7 @@ function choose(id) {
     about.append(make("h3", "Formula"));
     about.append(make("pre", node.formula));
   }
-  const incoming = data.edges.filter((edge) => edge.target === id);
+  const incoming = incomingOf(id);
   const outgoing = data.edges.filter((edge) => edge.source === id);
   if (incoming.length) {
     about.append(make("h3", "Inputs, and the gradient that goes back to each"));
@@ -158,7 +158,7 @@ function choose(id) {
 }
 
 function showEdge(id) {
-  const edge = data.edges.find((e) => e.id === id);
+  const edge = edgeOf.get(id);
   if (!edge) return;
   mark("chosen", []);
   const about = openPanel();

@@ -23,8 +23,8 @@ function tellForward(node, incoming) {
 function tellBackward(event, node) {
   const lines = [paragraph(make("b", `Backward: ${node.name || node.label}`), `   incoming gradient g = ${brief(event.g)}`)];
   for (const part of event.parts) {
-    const edge = data.edges.find((e) => e.id === (part.at || part.edge)) || {};
-    const to = (data.nodes[part.from || part.to] || { says: part.to }).says.split(",")[0];
+    const edge = edgeOf.get(part.edge) || {};
+    const to = (data.nodes[part.to] || { says: part.to }).says.split(",")[0];
     const pieces = [`to ${to}: `, make("code", edge.rule || "its rule"), ` = ${brief(part.part)}`];
     if (edge.local !== undefined) pieces.push(` (local derivative ${number(edge.local)} times g)`);
     if (edge.broadcast) pieces.push(`, ${edge.broadcast.split("; ")[1]}`);
@@ -44,13 +44,13 @@ function goTo(step, quiet) {
     if (backward && past.pass === "forward") return;
     done.add(shownAs(past.node));
     if (past.pass === "backward") past.parts.forEach((part) => done.add(part.edge).add(shownAs(part.to)));
-    else data.edges.forEach((edge) => edge.target === past.node && done.add(edge.id).add(shownAs(edge.source)));
+    else incomingOf(past.node).forEach((edge) => done.add(edge.id).add(shownAs(edge.source)));
   });
   const told = byId("told");
   told.replaceChildren();
   if (event) {
     const node = data.nodes[event.node];
-    const incoming = data.edges.filter((edge) => edge.target === event.node);
+    const incoming = incomingOf(event.node);
     active.add(shownAs(event.node));
     if (backward) event.parts.forEach((part) => active.add(part.edge));
     else incoming.forEach((edge) => active.add(edge.id));
