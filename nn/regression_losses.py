@@ -111,7 +111,7 @@ def gaussian_nll_loss(
     """The negative log-likelihood of targets under normal distributions with given means and variances.
 
     loss = (log var + (input - target)^2 / var) / 2, and log(2 pi) / 2 if `full`.   input and target (N, ...);
-    var of that shape, without its last axis or with size 1 there; variances below eps count as eps.
+    var of that shape, without its last axis, or with one axis of size 1; variances below eps count as eps.
     >>> gaussian_nll_loss([0.0], [2.0], [1.0])
     Tensor(2.)
     """
@@ -125,9 +125,10 @@ def gaussian_nll_loss(
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:
             var = expand_dims(var, -1)
-        elif var.shape != (*input.shape[:-1], 1):
+        elif var.ndim != input.ndim or [b for a, b in zip(input.shape, var.shape) if a != b] != [1]:
             raise ShapeError(
-                f"{name}: input has the shape {input.shape}, var {var.shape}; the same, or one variance a row, is needed"
+                f"{name}: input has the shape {input.shape}, var {var.shape}; the same shape is needed, or one axis of "
+                "size 1, or one axis less: a variance a row"
             )
     values = var._data if isinstance(var, Value) else var
     if (values < 0).any():
@@ -152,8 +153,8 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     if log_target:
         loss = exp(target) * (target - input)
     else:
-        positive = target > 0
-        loss = where(positive, target * log(where(positive, target, 1)), 0) - target * input
+        zero = target == 0
+        loss = where(zero, 0, target * log(where(zero, 1, target))) - target * input
     if batchmean:
         return reduce.sum(loss) / (input.shape[0] if input.ndim else 1)
     return reduced(loss, reduction)

@@ -58,6 +58,17 @@ def translated_module(theirs: Any) -> Any:
     )  # fmt: skip
 
 
+def leaves(value: Any) -> Any:
+    """The same arguments as leaves, so that PyTorch keeps their gradients."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, (tuple, list)):
+        return type(value)(leaves(v) for v in value)
+    if isinstance(value, dict):
+        return {key: leaves(v) for key, v in value.items()}
+    return value
+
+
 def tensors(value: Any) -> Iterator[Any]:
     """The tensors in arguments or results, in order."""
     if isinstance(value, (torch.Tensor, Tensor)):
@@ -91,7 +102,7 @@ def agree(ours: Any, theirs: Any, what: str) -> None:
 
 def compare(theirs: Any, ours: Any, sample: Any, training: bool) -> None:
     """One forward and one backward on both sides, from the same state."""
-    args, kwargs = sample.forward_input.args, sample.forward_input.kwargs
+    args, kwargs = leaves(sample.forward_input.args), leaves(sample.forward_input.kwargs)
     our_args, our_kwargs = translated(args), translated(kwargs)
     theirs.train(training)
     ours.train(training)

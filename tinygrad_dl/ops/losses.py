@@ -86,9 +86,8 @@ def _coefficients(
     if smoothing:
         spread = (smoothing / shape[1]) * weights.reshape(-1, *[1] * (len(shape) - 2))
         a += spread * counted[:, None]
-    if reduction == "mean":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            a /= mine.sum()
+    if reduction == "mean" and mine.sum():
+        a /= mine.sum()
     return a, a.sum(axis=1, keepdims=True)
 
 
@@ -160,7 +159,7 @@ def softmax_cross_entropy(
         p /= s
     plain = weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f"
     least = np.minimum.reduce(target, axis=None, initial=classes)
-    if plain and least < 0:
+    if plain and (least < 0 or ignore_index >= 0):
         plain = not (target == ignore_index).any()
     if least < 0 or np.maximum.reduce(target, axis=None, initial=0) >= classes:
         wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
@@ -177,6 +176,8 @@ def softmax_cross_entropy(
     a, _ = _coefficients(target, x.shape, dtype, weight, reduction, ignore_index, label_smoothing)
     # 0 * -inf: a class that does not count, whatever its probability
     loss = -np.where(a == 0, 0, a * z).sum(axis=1)
+    if reduction == "mean" and not (target != ignore_index).any():
+        return dtype.type(np.nan), p, False  # the mean of no samples, whose gradient is 0
     return loss if reduction == "none" else np.add.reduce(loss, axis=None), p, False
 
 
