@@ -22,7 +22,7 @@ def plot_history(
 
     `history`, `others`: runs (History, or mappings name -> list); several are told apart by colour and
     `labels`. `names`: which quantities, by default all; each has its axes. `log`: a logarithmic axis, by
-    default for losses that fall a hundredfold. `ax`: axes for a single quantity. Returns the figure. Raises
+    default for losses that fall thirtyfold. `ax`: axes for a single quantity. Returns the figure. Raises
     ValueRangeError.
     """
     runs = [history, *others]
@@ -43,7 +43,7 @@ def plot_history(
         for i, run in enumerate(runs):
             _curve(place, run, name, titles[i] if len(runs) > 1 else "", i, len(runs) > 1)
         low, high = _range(runs, name)
-        if log or (log is None and name.endswith("loss") and low > 0 and high / low > 100):
+        if log or (log is None and name.endswith("loss") and low > 0 and high / low > 30):
             place.set_yscale("log")
         place.set(xlabel="epoch", ylabel=name.replace("_", " "))
         place.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,135 @@
+"""The commands of tinygrad-dl and their options."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinygrad_dl import __version__, environment
+from tinygrad_dl.errors import missing_extra
+
+try:
+    import click
+except ImportError:
+    raise missing_extra("click", "train", "the command tinygrad-dl") from None
+
+
+class Rate(click.ParamType):
+    """A finite number above 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"a number above 0 is needed; {value!r} came", param, ctx)
+        return number
+
+
+class Whole(click.ParamType):
+    """A whole number in a range."""
+
+    name = "integer"
+
+    def __init__(self, least: int, most: int) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = self.least - 1
+        if not self.least <= number <= self.most:
+            self.fail(
+                f"a whole number from {self.least} to {self.most} is needed; {value!r} came", param, ctx
+            )
+        return number
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="tinygrad_dl %(version)s")
+def tinygrad_dl() -> None:
+    """Deep learning in pure Python over NumPy.
+
+    Begin with `tinygrad-dl demo`; `tinygrad-dl doctor` says what is installed.
+    """
+
+
+@tinygrad_dl.command()
+@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of everything random.")
+@click.option(
+    "--epochs", type=Whole(1, 10_000), default=60, show_default=True, help="Passes over the training part."
+)
+@click.option(
+    "--lr", type=Rate(), default=0.003, show_default=True, help="Adam's learning rate at the beginning."
+)
+@click.option("--batch-size", type=Whole(2, 1024), default=64, show_default=True, help="Examples a step.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Folder for the results.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout; everything else on stderr."
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json: bool, quiet: bool) -> int:
+    """Train a network on real handwritten digits and show what it learned.
+
+    Writes curves, the confusion matrix, the misread digits, the computation graph, the weights, and
+    report.html, which shows all of it.
+    """
+    from tinygrad_dl import demo
+
+    settings = demo.Settings(seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, out=out)
+    return demo.run(settings, as_json=as_json, quiet=quiet)
+
+
+@tinygrad_dl.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def doctor(as_json: bool) -> int:
+    """Say which versions, extras and graph layout engines are here, and what to install for the rest."""
+    print(environment.as_json() if as_json else environment.as_text())
+    return 0
+
+
+@tinygrad_dl.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report(run: Path) -> int:
+    """Gather the results in the folder RUN into one page, RUN/report.html."""
+    from tinygrad_dl.train.page import write_report
+
+    print(write_report(run))
+    return 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; a wrong call is one line on stderr and exit code 2."""
+    if not arguments:
+        arguments = ["--help"]
+    try:
+        code = tinygrad_dl.main(list(arguments), prog_name="tinygrad-dl", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "tinygrad-dl"
+        print(f"{where}: {_one_line(error)}; see {where} --help", file=sys.stderr)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(error: click.UsageError) -> str:
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        option = "/".join(error.param.opts)
+        if isinstance(error, click.MissingParameter):
+            return f"{error.param.make_metavar(error.ctx) if error.ctx else option} is missing"
+        return f"{option if option.startswith('-') else option.upper()}: {error.message}".rstrip(".")
+    return " ".join(error.format_message().split()).rstrip(".")

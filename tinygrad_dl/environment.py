@@ -1,0 +1,124 @@
+"""What is installed here: versions, extras, layout engines, and what to install for what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import __file__ as location
+from tinygrad_dl import __version__
+
+# extra -> (what it is for, its packages as pip and as Python name them)
+EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
+    "train": (
+        "the command, progress, saved weights",
+        {"rich": "rich", "click": "click", "safetensors": "safetensors"},
+    ),
+    "data": ("bundled data sets, downloads", {"scikit-learn": "sklearn", "pooch": "pooch"}),
+    "viz": (
+        "plots and graph diagrams",
+        {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},
+    ),
+    "search": ("hyperparameter search", {"optuna": "optuna"}),
+    "test": (
+        "testing gradients and this package",
+        {"pytest": "pytest", "hypothesis": "hypothesis", "playwright": "playwright"},
+    ),
+}
+
+
+def version_of(package: str, module: str) -> str | None:
+    """The installed version of a package, or None."""
+    if importlib.util.find_spec(module) is None:
+        return None
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def examine() -> dict[str, Any]:
+    """Versions, extras with their packages, layout engines, and the commands that install what is missing."""
+    from tinygrad_dl.viz.layout import available
+
+    extras = {
+        extra: {package: version_of(package, module) for package, module in packages.items()}
+        for extra, (_, packages) in EXTRAS.items()
+    }
+    engines = available()
+    missing = [extra for extra, packages in extras.items() if extra != "test" and None in packages.values()]
+    advice = []
+    if missing:
+        root = os.path.dirname(os.path.dirname(os.path.abspath(location)))
+        here = os.path.isfile(os.path.join(root, "setup.cfg"))  # a checkout
+        wanted = f"[{','.join(missing)}]"
+        advice.append(f'pip install -e "{root}{wanted}"' if here else f'pip install "tinygrad_dl{wanted}"')
+    if not engines and "viz" not in missing:
+        advice.append("install Graphviz, such as: apt install graphviz, or brew install graphviz")
+    return {
+        "tinygrad_dl": __version__,
+        "location": os.path.dirname(location),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "extras": extras,
+        "layout_engines": engines,
+        "install": advice,
+    }
+
+
+def _blas() -> str:
+    """The library behind NumPy's matrix products, as NumPy was built."""
+    try:
+        built: Any = np.show_config(mode="dicts")
+        blas = built["Build Dependencies"]["blas"]
+        return f"{blas['name']} {blas['version']}"
+    except (KeyError, TypeError):
+        return "unknown"
+
+
+def as_json() -> str:
+    """The examination as JSON."""
+    return json.dumps(examine(), indent=2)
+
+
+def as_text() -> str:
+    """The examination for people."""
+    found = examine()
+    lines = [
+        f"tinygrad_dl  {found['tinygrad_dl']}  in {found['location']}",
+        f"Python       {found['python']}  {found['executable']}",
+        f"NumPy        {found['numpy']}  BLAS: {found['blas']}",
+        f"machine      {found['platform']}, {found['cores']} cores",
+        "",
+        "Extras",
+    ]
+    for extra, packages in found["extras"].items():
+        mark = (
+            "ok     "
+            if None not in packages.values()
+            else "missing"
+            if not any(packages.values())
+            else "partly "
+        )
+        each = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
+        lines += [f"  {extra:<7} {mark:<7}  {EXTRAS[extra][0]}", f"                   {each}"]
+    engines = ", ".join(found["layout_engines"])
+    lines += [
+        "",
+        f"Graph layout engines: {engines or 'none, so diagrams cannot be saved as SVG, PNG or PDF'}",
+        "",
+        "Everything is here." if not found["install"] else "To have everything:",
+        *(f"  {command}" for command in found["install"]),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,230 @@
+"""report.html: a run's results on one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tinygrad_dl.errors import FileFormatError, ValueRangeError
+from tinygrad_dl.files import write_atomically
+from tinygrad_dl.train.history import History, shown
+
+# file -> (heading, what the picture shows, what to look for)
+PICTURES = {
+    "curves.png": (
+        "Learning curves",
+        "Loss and accuracy over the epochs, for the training part and the dev part.",
+        "The training figures are measured under noise and dropout, the dev figures without them: that "
+        "is why "
+        "the dev curve can be the better one. A dev loss that rises while the training loss falls would mean "
+        "overfitting.",
+    ),
+    "confusion.png": (
+        "What is taken for what",
+        "Confusion matrix of the test part: a row for each true class, a column for each predicted one.",
+        "Right answers stand on the diagonal; each red number counts one kind of mistake.",
+    ),
+    "mistakes.png": (
+        "The mistakes",
+        "The wrongly read test images, each with its true and its predicted label and the probability "
+        "given to the "
+        "wrong one.",
+        "The surest mistakes come first.",
+    ),
+    "graph.svg": (
+        "The computation graph of one step",
+        "Graph from the inputs and parameters to the loss, with the modules as boxes and the shapes on "
+        "the edges.",
+        "Four examples pass through the network; backward() walks the same graph from the loss to every "
+        "parameter.",
+    ),
+}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --page: #fff; --card: #f6f8fa;
+  --line: #d0d7de; --accent: #0b6e4f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --soft: #9da7b1; --page: #191919; --card: #222426; --line: #3d444d;
+    --accent: #5fd3a8; }
+  img.paper { filter: invert(.902) hue-rotate(180deg); } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 68rem; font: 1rem/1.55 system-ui, sans-serif;
+  color: var(--ink); background: var(--page); }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
+p { margin: .3rem 0 .8rem; max-width: 46rem; }
+.soft, figcaption { color: var(--soft); }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .7rem;
+  margin: 1.2rem 0; padding: 0; }
+.tiles div { padding: .6rem .8rem; }
+.tiles div, pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; }
+.tiles dt { color: var(--soft); font-size: .85rem; }
+.tiles dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tiles .main dd { color: var(--accent); font-size: 1.6rem; line-height: 1.2; }
+figure { margin: 0; }
+figcaption { margin-top: .6rem; max-width: 46rem; }
+figure img { display: block; max-width: 100%; height: auto; }
+.square img { width: 32rem; }
+@media (max-width: 40rem) { .wide { overflow-x: auto; } .wide img { max-width: none; width: 38rem; } }
+.scroll { overflow: auto; max-height: 46rem; border: 1px solid var(--line); border-radius: .5rem; }
+.scroll:focus-visible { outline: 2px solid var(--accent); }
+.scroll img { max-width: none; }
+.scroll.table { max-height: 22rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+pre { overflow-x: auto; padding: .7rem .9rem; font-size: .85rem; }
+summary { cursor: pointer; font-weight: 600; margin: 1rem 0 .5rem; }
+"""
+
+
+def write_report(run: str | os.PathLike[str]) -> Path:
+    """Gather metrics.json, history.csv and pictures of a run's folder into its report.html; returns the path.
+
+    What is not there is left out. Raises ValueRangeError if nothing is there, FileFormatError for damaged
+    files.
+    """
+    folder = Path(run)
+    metrics: dict[str, Any] = {}
+    if (folder / "metrics.json").is_file():
+        try:
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise FileFormatError(f"report: {folder / 'metrics.json'} is damaged: {error}") from None
+    history = History.load(folder / "history.csv") if (folder / "history.csv").is_file() else None
+    pictures = [name for name in PICTURES if (folder / name).is_file()]
+    if not metrics and history is None and not pictures:
+        raise ValueRangeError(
+            f"report: {folder} holds no run: metrics.json, history.csv or pictures such as curves.png are "
+            "needed"
+        )
+    title = (
+        "Reading handwritten digits" if metrics.get("data") == "digits" else f"Run {folder.resolve().name}"
+    )
+    parts = [_head(title, metrics)]
+    parts += [_picture(folder / name) for name in pictures]
+    if history is not None and len(history):
+        parts.append(_table(history))
+    parts.append(_details(metrics))
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n" + "\n".join(filter(None, parts)) + "\n</body>\n</html>\n"
+    )
+    path = folder / "report.html"
+    write_atomically(path, page.encode())
+    return path
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _head(title: str, metrics: dict[str, Any]) -> str:
+    lines = [f"<header><h1>{_text(title)}</h1>"]
+    test = metrics.get("test", {})
+    if metrics.get("data") == "digits":
+        lines.append(
+            f"<p>A network with {metrics['parameters']:,} parameters learned to read scans of handwritten "
+            "digits, "
+            f"8 by 8 pixels each, from {metrics['train']['examples']:,} examples. It read "
+            f"{test['examples'] - metrics['mistakes']} of {test['examples']} that it had never seen.</p>"
+        )
+    if metrics.get("interrupted"):
+        lines.append(
+            f"<p><strong>The training was interrupted after {metrics['epochs_done']} of "
+            f"{metrics['epochs']} epochs."
+            "</strong></p>"
+        )
+    tiles = _tiles(metrics)
+    if tiles:
+        boxes = "".join(
+            f"<div{' class=main' if i == 0 else ''}><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>"
+            for i, (k, v) in enumerate(tiles)
+        )
+        lines.append(f'<dl class="tiles">{boxes}</dl>')
+    return "\n".join(lines) + "</header>\n<main>"
+
+
+def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    tiles = []
+    for part in ("test", "dev", "train"):
+        for name, value in metrics.get(part, {}).items():
+            if name == "accuracy":
+                tiles.append((f"{part} accuracy", f"{100 * value:.2f}\u00a0%"))
+    if "test" in metrics and "loss" in metrics["test"]:
+        tiles.append(("test loss", shown(float(metrics["test"]["loss"]))))
+    for key, label in (
+        ("epochs_done", "epochs"),
+        ("lr", "learning rate"),
+        ("batch_size", "batch size"),
+        ("seed", "seed"),
+    ):
+        if key in metrics:
+            tiles.append((label, shown(metrics[key])))
+    seconds = metrics.get("timing", {}).get("training_seconds")
+    if seconds is not None:
+        tiles.append(("training time", f"{seconds:.1f} s"))
+    return tiles
+
+
+def _picture(path: Path) -> str:
+    heading, what, hint = PICTURES[path.name]
+    data = path.read_bytes()
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    # A picture that knows dark pages itself is left alone.
+    paper = "" if b"prefers-color-scheme" in data else ' class="paper"'
+    image = (
+        f'<img{paper} alt="{_text(what)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    )
+    label = f' tabindex="0" role="region" aria-label="{_text(heading)}"'
+    frame = "scroll" if path.suffix == ".svg" else "square" if path.stem == "confusion" else "wide"
+    scrolls = "" if frame == "square" else label
+    image = f'<div class="{frame}"{scrolls}>{image}</div>'
+    return (
+        f"<section><h2>{_text(heading)}</h2>\n<figure>{image}\n<figcaption>{_text(what)} "
+        f"{_text(hint)}</figcaption>"
+        "</figure></section>"
+    )
+
+
+def _table(history: History) -> str:
+    names = history.names
+    head = "".join(f'<th scope="col">{_text(name.replace("_", " "))}</th>' for name in names)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_text(shown(epoch.get(name, '')))}</td>" for name in names) + "</tr>"
+        for epoch in history
+    )
+    return (
+        f"<section><details><summary>All {len(history)} epochs</summary>\n"
+        '<div class="scroll table" tabindex="0" role="region" aria-label="All epochs"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details></section>"
+    )
+
+
+def _details(metrics: dict[str, Any]) -> str:
+    if not metrics:
+        return "</main>"
+    parts = ["<section><h2>How it was made</h2>"]
+    if "model" in metrics:
+        parts.append(f"<p>The model:</p>\n<pre>{_text(metrics['model'])}</pre>")
+    if metrics.get("data") == "digits":
+        command = (
+            f"tinygrad-dl demo --seed {metrics['seed']} --epochs {metrics['epochs']} --lr {metrics['lr']:g} "
+            f"--batch-size {metrics['batch_size']}"
+        )
+        parts.append(f"<p>The same figures again:</p>\n<pre>{_text(command)}</pre>")
+        parts.append(
+            "<p>The weights are in <code>model.safetensors</code>; <code>tinygrad_dl.load(path)</code> "
+            "reads them. "
+            "To try next: another seed, 5 epochs, a learning rate of 0.1.</p>"
+        )
+    parts.append(
+        "<details><summary>All "
+        f"figures</summary>\n<pre>{_text(json.dumps(metrics, indent=2))}</pre></details></section>"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in metrics.get("versions", {}).items())
+    return "\n".join(parts) + f'\n</main>\n<footer class="soft"><p>{_text(versions)}</p></footer>'
