@@ -31,6 +31,7 @@ FLOORS: list[list[set[str]]] = [
         {
             "tinygrad_dl.methods",
             "tinygrad_dl.tensor",
+            "tinygrad_dl.backward",
             "tinygrad_dl.protocols",
             "tinygrad_dl.numpy_functions",
             "tinygrad_dl.creation",
@@ -64,8 +65,11 @@ ONLY_BACKEND_NAMES = "cupy"
 # Loaded by a program that brings what they import.
 PLUGINS = {"tinygrad_dl.testing.plugin": "pytest"}
 
-CORE = ["errors", "config", "modes", "backend", "graph", "codegen", "calls", "op", "protocols", "tensor"]
+CORE = ["errors", "config", "backend", "graph", "op", "tensor"]
 CORE_BUDGET = 1000
+# What the core's files were split into by subject: counted too, so that splitting is no way around a budget.
+COMPANIONS = ["modes", "codegen", "calls", "protocols", "methods", "backward"]
+ENGINE_BUDGET = 2100
 FILE_BUDGET = 400
 # path -> (budget, reason)
 BUDGET_EXCEPTIONS: dict[str, tuple[int, str]] = {}

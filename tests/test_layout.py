@@ -153,6 +153,8 @@ def test_every_exception_in_the_layout_is_still_needed_and_has_a_reason() -> Non
 def test_the_core_stays_small_enough_to_be_read_in_an_afternoon() -> None:
     sizes = {name: lines(f"tinygrad_dl/{name}.py") for name in layout.CORE}
     assert sum(sizes.values()) < layout.CORE_BUDGET, sizes
+    sizes |= {name: lines(f"tinygrad_dl/{name}.py") for name in layout.COMPANIONS}
+    assert sum(sizes.values()) < layout.ENGINE_BUDGET, sizes
 
 
 def test_every_folder_with_code_is_a_package_of_the_layout() -> None:

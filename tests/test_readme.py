@@ -14,7 +14,13 @@ from tests.layout import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_programs_print_what_stands_below_them() -> None:
+def texts_of(picture: Path) -> list[str]:
+    """What can be read in a picture; where it stands depends on the version of the layout engine."""
+    return sorted(re.findall(r"<text[^>]*>([^<]*)<", picture.read_text(encoding="utf-8")))
+
+
+def test_the_programs_print_what_stands_below_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # they write files
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", README, flags=re.DOTALL)
     assert programs
     names: dict[str, object] = {}
@@ -23,6 +29,8 @@ def test_the_programs_print_what_stands_below_them() -> None:
         with redirect_stdout(said):
             exec(compile(program, "README.md", "exec"), names)
         assert said.getvalue().rstrip() == shown.rstrip()
+    drawn, picture = (tmp_path / "graph.svg"), (ROOT / "docs" / "images" / "graph.svg")
+    assert texts_of(drawn) == texts_of(picture), "make the README's picture anew with its program"
 
 
 def test_the_first_lines_say_what_the_project_is_not() -> None:

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.linalg import norm as norm
     from tinygrad_dl.ops.activations import *
     from tinygrad_dl.ops.contract import *
+    from tinygrad_dl.ops.convolve import *
     from tinygrad_dl.ops.diagonals import *
     from tinygrad_dl.ops.elementwise import *
     from tinygrad_dl.ops.index import *
@@ -85,13 +86,17 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.layers import *
     from tinygrad_dl.ops.logic import *
     from tinygrad_dl.ops.losses import *
+    from tinygrad_dl.ops.padding import *
+    from tinygrad_dl.ops.pooling import *
     from tinygrad_dl.ops.reduce import *
+    from tinygrad_dl.ops.resize import *
     from tinygrad_dl.ops.rounding import *
     from tinygrad_dl.ops.scan import *
     from tinygrad_dl.ops.shape import *
     from tinygrad_dl.ops.sort import *
     from tinygrad_dl.ops.special import *
     from tinygrad_dl.ops.trigonometry import *
+    from tinygrad_dl.ops.window import *
     from tinygrad_dl.viz import draw as draw
 
 
