@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import tinygrad_dl as tg
 from tests.leaves import gradient, leaf
 from tinygrad_dl import func
-from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
 
 X = np.array([1.0, 2.0])
@@ -333,84 +332,3 @@ def test_pytorch_gives_the_same_jacobians_and_hessians() -> None:
     np.testing.assert_allclose(func.jacobian(mix)(x), jac.numpy(), rtol=1e-10, atol=1e-12)
     hess = torch.autograd.functional.hessian(lambda x: theirs(x).sum(), torch.tensor(x))
     np.testing.assert_allclose(func.hessian(lambda x: mix(x).sum())(x), hess.numpy(), rtol=1e-9, atol=1e-10)
-
-
-# Errors
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (
-            lambda: func.grad(lambda x: x * x)(X),
-            GraphError,
-            "func.grad: f must return one number; (2,) came. Reduce it, such as with .sum() or .mean(), or "
-            "use "
-            "func.jacobian.",
-        ),
-        (
-            lambda: func.value_and_grad(lambda x: [x.sum()])(X),
-            GraphError,
-            "func.value_and_grad: f must return one number; list [Tensor(3., dtype=float64, op=sum)] came. "
-            "Reduce it, "
-            "such as with .sum() or .mean(), or use func.jacobian.",
-        ),
-        (
-            lambda: func.grad(lambda x: float(x.sum()))(X),
-            DTypeError,
-            "func.grad: f must return Tensors; result is float 3.0. If it was taken out with .data, "
-            ".numpy(), .item() "
-            "or float(), its derivative is lost: compute with the Tensor itself.",
-        ),
-        (
-            lambda: func.grad(lambda x: x.sum())([1, 2.0]),
-            DTypeError,
-            "func.grad: argument 0[0] is int64; only floating values have derivatives. Make it floating, "
-            "or leave it "
-            "out with argnums.",
-        ),
-        (
-            lambda: func.grad(lambda x: x.sum(), argnums=1)(X),
-            ValueRangeError,
-            "func.grad: argnums=1, but f was called with 1 argument",
-        ),
-        (
-            lambda: func.grad(lambda x: x.sum(), argnums=(0, "x"))(X, X),
-            ValueRangeError,
-            "func.grad: argnums=(0, 'x'), but f was called with 2 arguments",
-        ),
-        (
-            lambda: func.grad(X)(X),
-            DTypeError,
-            "func.grad: a function is needed first; an array of shape (2,) and dtype float64 came",
-        ),
-        (
-            lambda: func.grad(lambda x: x.sum(), has_aux=True)(X),
-            DTypeError,
-            "func.grad: with has_aux f must return (result, aux); an array of shape () and dtype float64 "
-            "came",
-        ),
-        (
-            lambda: func.jvp(lambda x: x, (X,), (np.ones(3),)),
-            ShapeError,
-            "func.jvp: tangents[0]: the shape (2,) is needed; (3,) came",
-        ),
-        (
-            lambda: func.jvp(lambda x: x, X, X),
-            DTypeError,
-            "func.jvp: primals: a tuple with an entry an argument is needed; an array of shape (2,) and "
-            "dtype float64 "
-            "came",
-        ),
-        (
-            lambda: func.vjp(lambda x: {"y": x}, X)[1](X),
-            ShapeError,
-            "func.vjp: cotangents: the nesting ['y'] is needed; one array came",
-        ),
-        (lambda: func.hvp(lambda x: x, X, X), GraphError, "func.hvp: f must return one number; (2,) came"),
-    ],
-)
-def test_func_says_what_is_wrong(call: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error) as caught:
-        call()
-    assert str(caught.value) == message

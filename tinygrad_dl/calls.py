@@ -13,7 +13,15 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl.backend import is_array
-from tinygrad_dl.errors import AxisError, DTypeError, GraphError, IndexRangeError, ShapeError, TinygradError, ValueRangeError
+from tinygrad_dl.errors import (
+    AxisError,
+    DTypeError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    TinygradError,
+    ValueRangeError,
+)
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active, modes
 
@@ -94,9 +102,18 @@ def explain(self: Any, inputs: Sequence[Any], options: Sequence[Any], error: Exc
     """Raise the error of a forward function again, with the operation, what came, and what to do."""
     if isinstance(error, TinygradError):
         raise error
-    kinds = (np.exceptions.AxisError, AxisError), (IndexError, IndexRangeError), (ValueError, ShapeError), (TypeError, DTypeError)
+    kinds = (
+        (np.exceptions.AxisError, AxisError),
+        (IndexError, IndexRangeError),
+        (ValueError, ShapeError),
+        (TypeError, DTypeError),
+    )
     for base, kind in kinds:
-        if isinstance(error, base) and type(error).__module__ in ("builtins", "numpy.exceptions", "numpy._core._exceptions"):
+        if isinstance(error, base) and type(error).__module__ in (
+            "builtins",
+            "numpy.exceptions",
+            "numpy._core._exceptions",
+        ):
             break
     else:
         raise error
@@ -107,10 +124,13 @@ def explain(self: Any, inputs: Sequence[Any], options: Sequence[Any], error: Exc
         text = str(error)
         if "could not be broadcast" in text:
             text = (
-                "the shapes do not broadcast: aligned from the right, two sizes must be equal or one of them 1. "
+                "the shapes do not broadcast: aligned from the right, two sizes must be equal or one of "
+                "them 1. "
                 "Reshape one of them?"
             )
-        chosen = ", ".join(f"{n}={v!r}" for n, v in zip(self.options, options) if v is not self.defaults.get(n, self))
+        chosen = ", ".join(
+            f"{n}={v!r}" for n, v in zip(self.options, options) if v is not self.defaults.get(n, self)
+        )
         advice = f"({came}{', ' if chosen and came else ''}{chosen}): {text}"
         raise kind(f"{self.name}{advice}") from error
     raise kind(f"{self.name}: {advice}") from error
@@ -119,11 +139,16 @@ def explain(self: Any, inputs: Sequence[Any], options: Sequence[Any], error: Exc
 def apply_plain(self: Any, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
     """A call without a Tensor: on arrays and NumPy scalars it computes; on numbers and lists alone it makes Tensors."""
     if any(is_array(x) for x in inputs):
-        data = [x if is_array(x) or (x is None and n in self.defaults) else coerce(self, x) for n, x in zip(self.inputs, inputs)]
+        data = [
+            x if is_array(x) or (x is None and n in self.defaults) else coerce(self, x)
+            for n, x in zip(self.inputs, inputs)
+        ]
         return self.compute(data, options)
     if all(x is None for x in inputs):
         coerce(self, None)
-    coerced = [None if x is None and n in self.defaults else coerce(self, x) for n, x in zip(self.inputs, inputs)]
+    coerced = [
+        None if x is None and n in self.defaults else coerce(self, x) for n, x in zip(self.inputs, inputs)
+    ]
     tensors = [None if x is None else _tensor(x) for x in coerced]
     args, kwargs = self.arguments(tensors, options)
     return self.function(*args, **kwargs)
@@ -155,9 +180,13 @@ def apply_variadic(self: Any, values: Any, options: tuple[Any, ...]) -> Any:
 
 
 def pull_variadic(self: Any, recording: bool, node: Node, g: Any, needed: Any) -> tuple[Any, ...]:
-    known: dict[str, Any] = dict(zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents))
+    known: dict[str, Any] = dict(
+        zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents)
+    )
     if node.saved:
-        known[self.inputs[0]] = tuple(map(attach, node.saved[0], node.parents)) if recording else node.saved[0]
+        known[self.inputs[0]] = (
+            tuple(map(attach, node.saved[0], node.parents)) if recording else node.saved[0]
+        )
     return tuple(
         self.rules[0](*[i if name == "i" else known[name] for name in self.needs[0]])
         if type(parent) is Node and (needed is None or parent.serial in needed)
@@ -200,7 +229,11 @@ def _check_strict(self: Any, values: Sequence[Any]) -> None:
         return
     shapes = [x._data.shape if isinstance(x, Value) else np.shape(x) for x in values]
     whole = np.broadcast_shapes(*shapes) if _fit(shapes) else None
-    if whole is not None and len(shapes) > 1 and all(np.prod(s, dtype=int) < np.prod(whole, dtype=int) for s in shapes):
+    if (
+        whole is not None
+        and len(shapes) > 1
+        and all(np.prod(s, dtype=int) < np.prod(whole, dtype=int) for s in shapes)
+    ):
         raise ShapeError(
             f"{self.name}: {' with '.join(map(str, shapes))} expands both to {whole} under strict_broadcast. "
             "Reshape one of them to the shape of the other."
@@ -213,6 +246,18 @@ def _fit(shapes: Sequence[tuple[int, ...]]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def plain(self: Any, out: Any, options: Sequence[Any]) -> np.ndarray:
+    """The result of a forward function that is no plain array as one: a NumPy scalar, most often."""
+    if isinstance(out, Value):
+        for name, option in zip(self.options, options):
+            if isinstance(option, Value):
+                raise DTypeError(
+                    f"{self.name}: the option {name} is a Tensor; options have no gradient. "
+                    "Make it an input, or pass a number."
+                )
+    return np.asarray(out)
 
 
 def wrap(out: Any) -> Any:

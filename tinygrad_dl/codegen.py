@@ -46,12 +46,20 @@ def call_source(self: Any) -> str:
     ]
     if len(inputs) == 1:
         (x,) = inputs
-        lines += [f"    if isinstance({x}, Value):", f"        {x}_data = {x}._data", f"        {x}_node = {x}.node"]
+        lines += [
+            f"    if isinstance({x}, Value):",
+            f"        {x}_data = {x}._data",
+            f"        {x}_node = {x}.node",
+        ]
         lines += ["    else:", f"        return apply_plain(op, ({x},), {options})"]
     else:
         lines += ["    met = False"]
         for n in inputs:
-            lines += [f"    if isinstance({n}, Value):", f"        {n}_data = {n}._data", f"        {n}_node = {n}.node"]
+            lines += [
+                f"    if isinstance({n}, Value):",
+                f"        {n}_data = {n}._data",
+                f"        {n}_node = {n}.node",
+            ]
             lines += ["        met = True"]
             if n in self.defaults:
                 lines += [f"    elif {n} is None:", f"        {n}_data = {n}_node = None"]
@@ -65,13 +73,20 @@ def call_source(self: Any) -> str:
     lines += [f"    {line}" for line in forward]
     if self.keeps:
         lines += [f"    out, {', '.join(self.keeps)} = out"]
-    lines += ["    result = new(Tensor)", "    result._data = out if type(out) is ndarray else asarray(out)"]
+    lines += [
+        "    result = new(Tensor)",
+        f"    result._data = out if type(out) is ndarray else plain(op, out, {options})",
+    ]
     return "\n".join(lines + _record(self))
 
 
 def _record(self: Any) -> list[str]:
     inputs = self.inputs
-    live = [n for n, rule in zip(inputs, self.rules if not self.joint else self.rules * len(inputs)) if rule is not None]
+    live = [
+        n
+        for n, rule in zip(inputs, self.rules if not self.joint else self.rules * len(inputs))
+        if rule is not None
+    ]
     if not live:
         return ["    result.node = None", "    return result"]
     lines = [f"    if {' and '.join(f'{n}_node is None' for n in live)}:", "        result.node = None"]
@@ -79,8 +94,16 @@ def _record(self: Any) -> list[str]:
     for i, rule in enumerate(self.rules):
         if type(rule).__name__ == "Missing":
             lines += [f"    if {inputs[i]}_node is not None:", f"        raise op.refuse({i})"]
-    lines += ["    dtype = out.dtype", "    if dtype is not F4 and dtype is not F8 and not unusual(op, dtype):"]
-    lines += ["        result.node = None", "        return result", "    node = new(Node)", "    node.op = op"]
+    lines += [
+        "    dtype = out.dtype",
+        "    if dtype is not F4 and dtype is not F8 and not unusual(op, dtype):",
+    ]
+    lines += [
+        "        result.node = None",
+        "        return result",
+        "    node = new(Node)",
+        "    node.op = op",
+    ]
     entries = []
     for n in inputs:
         if n in live and len(inputs) == 1:
@@ -132,7 +155,9 @@ def pull_source(
         lines += [f"    {n} = attach({n}, {n}_node)" for n in inputs if n in named]
         if "out" in named:
             lines += ["    out = attach(out, node)"]
-    wanted = [f"type({n}_node) is Node" + (f" and {n}_node.serial in needed" if selective else "") for n in inputs]
+    wanted = [
+        f"type({n}_node) is Node" + (f" and {n}_node.serial in needed" if selective else "") for n in inputs
+    ]
     if self.joint:
         if "needs" in named:
             lines += [f"    needs = {_tuple(wanted)}"]

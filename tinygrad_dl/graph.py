@@ -13,7 +13,7 @@ from weakref import ref
 
 import numpy as np
 
-from tinygrad_dl.errors import GraphError, ShapeError
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.modes import active, modes
 
 # Serials fall, so the newest node has the smallest: creation order, newest first, is a valid order for
@@ -95,12 +95,12 @@ def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which a value of the given shape was broadcast."""
     extra = g.ndim - len(shape)
+    if extra < 0 or any(size not in (1, g.shape[i + extra]) for i, size in enumerate(shape)):
+        raise ShapeError(f"the shape {g.shape} cannot be summed to {shape}")
     axes = tuple(range(extra)) + tuple(
-        i + extra for i, size in enumerate(shape) if size == 1 and extra >= 0 and g.shape[i + extra] != 1
+        i + extra for i, size in enumerate(shape) if size == 1 and g.shape[i + extra] != 1
     )
-    summed = g.sum(axis=axes, keepdims=False) if axes else g
-    if summed.size != np.prod(shape, dtype=int) or extra < 0:
-        raise ShapeError(f"a derivative rule gave the shape {g.shape}; the input it is for has {shape}")
+    summed = g.sum(axis=axes, keepdims=False)
     return summed if summed.shape == shape else summed.reshape(shape)
 
 
@@ -127,7 +127,9 @@ def walk(
     heap: list[int] = []
     nodes: dict[int, Node] = {}
     pending: dict[int, Any] = {}  # gradients not yet complete
-    owned: set[int] = set()  # serials whose pending array nobody else holds, so that it may be added to in place
+    owned: set[int] = (
+        set()
+    )  # serials whose pending array nobody else holds, so that it may be added to in place
     recording = wrap is not None
     watchers = modes.watchers if active else ()
     for node, g in roots:
@@ -164,27 +166,51 @@ def walk(
             watcher.pulled(node, g, contributions)
         if not retain:
             node.saved = None
-        for parent, c in zip(node.parents, contributions):
-            if c is None or type(parent) is not Node:
-                continue
-            fresh = c is not g
-            if c.shape != parent.shape:
-                c = unbroadcast(c, parent.shape)
-            if c.dtype is not parent.dtype:
-                c = _cast(c, parent.dtype)
-            serial = parent.serial
-            if serial not in nodes:
-                nodes[serial] = parent
-                pending[serial] = c
-                heappush(heap, serial)
-                if fresh and not recording and c.base is None:
-                    owned.add(serial)
-            elif serial in owned:
-                pending[serial] += c
-            else:
-                pending[serial] = pending[serial] + c
-                if not recording:
-                    owned.add(serial)
+        try:
+            for parent, c in zip(node.parents, contributions):
+                if c is None or type(parent) is not Node:
+                    continue
+                fresh = c is not g
+                if c.shape != parent.shape:
+                    c = unbroadcast(c, parent.shape)
+                if c.dtype is not parent.dtype:
+                    c = _cast(c, parent.dtype)
+                serial = parent.serial
+                if serial not in nodes:
+                    nodes[serial] = parent
+                    pending[serial] = c
+                    heappush(heap, serial)
+                    if fresh and not recording and c.base is None:
+                        owned.add(serial)
+                elif serial in owned:
+                    pending[serial] += c
+                else:
+                    pending[serial] = pending[serial] + c
+                    if not recording:
+                        owned.add(serial)
+        except (AttributeError, ShapeError):
+            _blame(node, contributions)
+            raise
+
+
+def _blame(node: Node, contributions: Iterable[Any]) -> None:
+    """Raise the error for a rule that gave something else than an array of its input's shape, if one did."""
+    op = node.op
+    for i, (parent, c) in enumerate(zip(node.parents, contributions)):
+        if c is None or type(parent) is not Node:
+            continue
+        name = op.inputs[min(i, len(op.inputs) - 1)]
+        if not hasattr(c, "shape"):
+            raise DTypeError(
+                f"{op.name}: its derivative rule for {name} gave {type(c).__name__} {c!r}; an array is needed"
+            )
+        try:
+            unbroadcast(c, parent.shape)
+        except (ShapeError, ValueError) as error:
+            raise ShapeError(
+                f"{op.name}: its derivative rule for {name} gave the shape {c.shape}; the input has "
+                f"{parent.shape}"
+            ) from error
 
 
 def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | None, deposit: bool) -> Any:
@@ -200,12 +226,18 @@ def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | Non
                 data = given._data if isinstance(given, Value) else np.asarray(given)
                 if data.shape != node.shape:
                     raise ShapeError(
-                        f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} is needed"
+                        f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} "
+                        "is needed"
                     )
                 # A copy: what the hook returned stays the user's.
                 data = np.array(data, node.dtype)
-                g = (given if isinstance(given, Value) and given._data.dtype == node.dtype else wrap(data)) if wrap else data
-    # A Tensor that has been given another node since (by an assignment to it) is not what this gradient is for.
+                g = (
+                    (given if isinstance(given, Value) and given._data.dtype == node.dtype else wrap(data))
+                    if wrap
+                    else data
+                )
+    # A Tensor that has been given another node since (by an assignment to it) is not what this gradient is
+    # for.
     if deposit and owner is not None and owner.node is node:
         before = getattr(owner, "_grad", None)
         if wrap is not None:

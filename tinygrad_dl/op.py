@@ -91,11 +91,15 @@ class Op:
         self.joint: bool = about.pop("joint")
         self.variadic: bool = about.pop("variadic")
         self.keeps: tuple[str, ...] = about.pop("keeps")
-        self.inputs = names[: about.pop("inputs") or len(rules)]
+        count = about.pop("inputs") or len(rules)
+        self._check_signature(code, count, rules)
+        self.inputs = names[:count]
         self.options = names[len(self.inputs) :]
         self.positional, self.posonly = code.co_argcount, code.co_posonlyargcount
         defaults = forward.__defaults__ or ()
-        self.defaults: dict[str, Any] = dict(zip(names[code.co_argcount - len(defaults) : code.co_argcount], defaults))
+        self.defaults: dict[str, Any] = dict(
+            zip(names[code.co_argcount - len(defaults) : code.co_argcount], defaults)
+        )
         self.defaults |= forward.__kwdefaults__ or {}
         self.rules = rules
         self.fast: tuple[Any, ...] | None = about.pop("fast")
@@ -112,6 +116,26 @@ class Op:
         named = {name for needs in (*self.needs, *self.fast_needs) for name in needs}
         self.saves = tuple(n for n in (*self.inputs, "out", *self.keeps) if n in named)
         self.function: Any = None
+
+    def _check_signature(self, code: Any, count: int, rules: tuple[Any, ...]) -> None:
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if not rules:
+            raise ValueRangeError(
+                f"@op {self.name}: at least one rule is needed, one an input; None for an input without a "
+                "derivative"
+            )
+        if code.co_flags & 0x0C:  # *args or **kwargs
+            more = code.co_varnames[len(names)]
+            raise ValueRangeError(
+                f"@op {self.name}: {'*' if code.co_flags & 0x04 else '**'}{more} has no place in an "
+                "operation; "
+                "name each parameter, or use variadic=True for a sequence"
+            )
+        if count > code.co_argcount or (len(rules) > 1 and len(rules) != count):
+            raise ValueRangeError(
+                f"@op {self.name}: {len(rules)} rules came for the parameters {', '.join(names) or 'none'}; "
+                "one rule an input is needed"
+            )
 
     def _names_of(self, rule: Any) -> tuple[str, ...]:
         if rule is None or isinstance(rule, Missing):
@@ -147,10 +171,20 @@ class Op:
         if self.variadic:
             from functools import partial
 
-            return partial(calls.pull_variadic, self, recording) if selective else partial(calls.pull_variadic, self, recording, needed=None)
+            return (
+                partial(calls.pull_variadic, self, recording)
+                if selective
+                else partial(calls.pull_variadic, self, recording, needed=None)
+            )
         rules = self.rules if recording or self.fast is None else self.fast
         needs = self.needs if recording or self.fast is None else self.fast_needs
-        namespace = {"Node": Node, "shape_of": calls.shape_of, "dtype_of": calls.dtype_of, "attach": calls.attach, "distinct": calls.distinct}
+        namespace = {
+            "Node": Node,
+            "shape_of": calls.shape_of,
+            "dtype_of": calls.dtype_of,
+            "attach": calls.attach,
+            "distinct": calls.distinct,
+        }
         namespace |= {f"rule{i}": rule for i, rule in enumerate(rules)}
         live = [rule is not None and not isinstance(rule, Missing) for rule in rules]
         exec(pull_source(self, needs, live, recording, selective), namespace)
@@ -232,7 +266,7 @@ def op(
 
 # What generated code reads. `Tensor` is bound by tensor.py, which stands above this floor.
 COMMON: dict[str, Any] = {
-    "np": np, "ndarray": np.ndarray, "asarray": np.asarray, "active": active, "under_modes": calls.under_modes,
+    "np": np, "ndarray": np.ndarray, "plain": calls.plain, "active": active, "under_modes": calls.under_modes,
     "Value": Value, "Node": Node, "next_serial": next_serial, "coerce": calls.coerce,
     "constant": calls.constant, "apply_plain": calls.apply_plain, "apply_variadic": calls.apply_variadic,
     "explain": calls.explain, "unusual": calls.unusual,
@@ -265,5 +299,3 @@ def _build(self: Op, forward: Callable[..., Any]) -> Any:
     function.__annotations__ = forward.__annotations__
     function.op = self
     return function
-
-
