@@ -103,9 +103,9 @@ def _cross_entropy_rule(
 
 def _cross_entropy_fast(
     g: Any, p: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
-    label_smoothing: Any, plain: Any,
+    label_smoothing: Any, simple: Any,
 ) -> Any:  # fmt: skip
-    if not plain:
+    if not simple:
         a, share = _coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
         gx = p * share
         gx -= a
@@ -127,7 +127,7 @@ def _cross_entropy_fast(
     _cross_entropy_rule,
     None,
     fast=(_cross_entropy_fast, None),
-    keeps=("p", "plain"),
+    keeps=("p", "simple"),
     cases=(
         Case((4, 3), np.array([0, 2, 1, 1])), Case((4, 3), np.array([0, 2, 1, 1]), reduction="sum"),
         Case((3, 4), np.array([3, 0, 1]), reduction="none"),
