@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import calls, config, graph
+from tinygrad_dl.backward import run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import enable_grad, modes
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.tensor import Tensor, run_walk, seed_for
+from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.tree import leaves, refill
 
 __all__ = ["checkpoint", "grad"]
@@ -53,7 +54,7 @@ def grad(
     starts = [t.node for t in ins if t.node is not None]
     needed = graph.needed_for([node for node, _ in ends], starts)
     wanted: dict[int, Any] = {node.serial: None for node in starts}
-    run_walk(
+    run(
         [(node, seed) for node, seed in ends if node.serial in needed],
         retain=create_graph if retain_graph is None else retain_graph,
         recording=create_graph,

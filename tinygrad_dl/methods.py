@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dl import calls
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import (
     contract,
     elementwise,
@@ -143,12 +147,12 @@ class Methods(Value):
     swapaxes = shaping.swapaxes
 
     def cumsum(self, axis: Any = None, dtype: Any = None) -> Any:
-        """The sums of the first elements along an axis, or of the flattened elements: see cumulative_sum."""
+        """The sums of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_sum(x, axis=0 if axis is None else axis, dtype=dtype)
 
     def cumprod(self, axis: Any = None, dtype: Any = None) -> Any:
-        """The products of the first elements along an axis, or of the flattened elements: see cumulative_prod."""
+        """The products of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_prod(x, axis=0 if axis is None else axis, dtype=dtype)
 
@@ -181,3 +185,64 @@ class Methods(Value):
     def imag(self) -> Any:
         """The imaginary parts; zeros for a real Tensor."""
         return elementwise.imag(self)
+
+    @property
+    def T(self) -> Any:
+        """The transpose of a matrix; for other numbers of axes use mT or permute_dims."""
+        if self._data.ndim != 2:
+            if self._data.ndim < 2:
+                return shaping.permute_dims(self, tuple(range(self._data.ndim)))
+            raise ShapeError(
+                f"T: a matrix is needed; the shape {self._data.shape} came. "
+                "Use .mT for the last two axes or permute_dims(axes)."
+            )
+        return shaping.permute_dims(self, (1, 0))
+
+    @property
+    def mT(self) -> Any:
+        """The transpose of the last two axes."""
+        if self._data.ndim < 2:
+            raise ShapeError(f"mT: at least two axes are needed; the shape {self._data.shape} came")
+        return shaping.permute_dims(
+            self, (*range(self._data.ndim - 2), self._data.ndim - 1, self._data.ndim - 2)
+        )
+
+    # Forms that take sizes or axes one by one, as NumPy's methods do
+
+    def reshape(self, *sizes: Any, copy: bool | None = None) -> Any:
+        """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1."""
+        return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
+        order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
+        return shaping.permute_dims(
+            self, order if axes and axes[0] is not None else tuple(range(self._data.ndim))[::-1]
+        )
+
+    # Assignment by operators
+
+    def _refuse_in_place(self, what: str) -> None:
+        if modes.recording:
+            raise GraphError(
+                f"{what} on a leaf that requires grad would change what was recorded. "
+                "Do it under no_grad(), or compute a new Tensor."
+            )
+
+    def _in_place(self, function: Callable[..., Any], other: Any, sign: str) -> Any:
+        on_leaf = self.node is not None and self.node.op is None
+        if on_leaf:
+            self._refuse_in_place(f"x {sign} ...")
+        result = function(self, other)
+        if result.shape != self._data.shape:
+            raise ShapeError(
+                f"x {sign} y: the result has the shape {result.shape}, but x has {self._data.shape}"
+            )
+        if result.dtype != self._data.dtype:
+            if not np.can_cast(result.dtype, self._data.dtype, "same_kind"):
+                raise DTypeError(f"x {sign} y: the result is {result.dtype}, but x is {self._data.dtype}")
+            result = elementwise.astype(result, self._data.dtype)
+        if on_leaf:
+            self._data[...] = result._data
+            return self
+        return result

@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls, graph, protocols
+from tinygrad_dl import backward, calls, graph, protocols
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.modes import enable_grad, lenient_broadcast, modes
 from tinygrad_dl.op import bind_tensor
 from tinygrad_dl.ops import elementwise, index
-from tinygrad_dl.ops import shape as shaping
 
 
 class Tensor(Methods):
     """An n-dimensional array that can record what is computed from it, and receive its gradient.
 
-    `data` is copied; lists and Python floats take the default dtype, arrays keep theirs. `requires_grad` asks for
-    the gradient in `.grad` after `backward()`; floating dtypes only (else DTypeError). `name` labels diagrams.
+    `data` is copied; lists and Python floats take the default dtype, arrays keep theirs. `requires_grad` asks
+    for the gradient in `.grad` after `backward()`; floating dtypes only (else DTypeError). `name` labels
+    diagrams.
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
@@ -107,25 +105,6 @@ class Tensor(Methods):
             raise DTypeError(f"name: a string or None is needed; {calls.describe(value)} came")
         self._name = value
 
-    @property
-    def T(self) -> Tensor:
-        """The transpose of a matrix; for other numbers of axes use mT or permute_dims."""
-        if self.ndim != 2:
-            if self.ndim < 2:
-                return shaping.permute_dims(self, tuple(range(self.ndim)))
-            raise ShapeError(
-                f"T: a matrix is needed; the shape {self.shape} came. "
-                "Use .mT for the last two axes or permute_dims(axes)."
-            )
-        return shaping.permute_dims(self, (1, 0))
-
-    @property
-    def mT(self) -> Tensor:
-        """The transpose of the last two axes."""
-        if self.ndim < 2:
-            raise ShapeError(f"mT: at least two axes are needed; the shape {self.shape} came")
-        return shaping.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
-
     # The graph
 
     @property
@@ -153,7 +132,8 @@ class Tensor(Methods):
             value = value if isinstance(value, Tensor) else asarray(value)
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
-                    f"grad: shape {self.shape} and dtype {self.dtype} are needed; {value.shape} and {value.dtype} came"
+                    f"grad: shape {self.shape} and dtype {self.dtype} are needed; "
+                    f"{value.shape} and {value.dtype} came"
                 )
         self._grad = value
 
@@ -177,8 +157,9 @@ class Tensor(Methods):
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf that it depends on.
 
-        `gradient`: what multiplies it, of this shape; may be left out for one element. `retain_graph` keeps the graph
-        for a second call; `create_graph` records the gradient itself, for higher orders. Raises GraphError.
+        `gradient`: what multiplies it, of this shape; may be left out for one element. `retain_graph` keeps
+        the graph for a second call; `create_graph` records the gradient itself, for higher orders. Raises
+        GraphError.
         >>> x = Tensor(3.0, requires_grad=True)
         >>> (x**2).backward()
         >>> x.grad
@@ -186,11 +167,11 @@ class Tensor(Methods):
         """
         if self.node is None:
             raise GraphError(
-                "backward: this Tensor does not require grad: nothing it depends on does, or the graph was cut by "
-                "detach(), no_grad or NumPy"
+                "backward: this Tensor does not require grad: nothing it depends on does, or the graph was "
+                "cut by detach(), no_grad or NumPy"
             )
-        seed = seed_for(self, gradient, "backward")
-        run_walk([(self.node, seed)], retain=retain_graph or create_graph, recording=create_graph)
+        seed = backward.seed_for(self, gradient, "backward")
+        backward.run([(self.node, seed)], retain=retain_graph or create_graph, recording=create_graph)
 
     def detach(self) -> Tensor:
         """The same values, cut off from the graph; the array is shared."""
@@ -201,7 +182,7 @@ class Tensor(Methods):
         self._watch("retain_grad").owner = graph.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
-        """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces the gradient.
+        """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces it.
 
         Returns a function that removes the hook. Raises GraphError without a graph.
         >>> x = Tensor(1.0, requires_grad=True)
@@ -329,19 +310,6 @@ class Tensor(Methods):
         memo[id(self)] = copied = rebuild(type(self), self._data.copy(), self.requires_grad, self.name, grad)
         return copied
 
-    # Forms that take sizes or axes one by one, as NumPy's methods do
-
-    def reshape(self, *sizes: Any, copy: bool | None = None) -> Tensor:
-        """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1."""
-        return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
-        order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
-        return shaping.permute_dims(
-            self, order if axes and axes[0] is not None else tuple(range(self.ndim))[::-1]
-        )
-
     # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it
 
     def __getitem__(self, key: Any) -> Tensor:
@@ -359,29 +327,6 @@ class Tensor(Methods):
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
 
-    def _refuse_in_place(self, what: str) -> None:
-        if modes.recording:
-            raise GraphError(
-                f"{what} on a leaf that requires grad would change what was recorded. "
-                "Do it under no_grad(), or compute a new Tensor."
-            )
-
-    def _in_place(self, function: Callable[..., Tensor], other: Any, sign: str) -> Any:
-        on_leaf = self.node is not None and self.node.op is None
-        if on_leaf:
-            self._refuse_in_place(f"x {sign} ...")
-        result = function(self, other)
-        if result.shape != self.shape:
-            raise ShapeError(f"x {sign} y: the result has the shape {result.shape}, but x has {self.shape}")
-        if result.dtype != self.dtype:
-            if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-                raise DTypeError(f"x {sign} y: the result is {result.dtype}, but x is {self.dtype}")
-            result = elementwise.astype(result, self.dtype)
-        if on_leaf:
-            self._data[...] = result._data
-            return self
-        return result
-
 
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:
     """A Tensor from its parts, without copying; what pickle and copy call."""
@@ -396,7 +341,7 @@ def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None,
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A Tensor of an array, a list or a number; an array is shared unless `copy` or a change of dtype needs a copy.
+    """A Tensor of an array, a list or a number; arrays are shared unless `copy` or a new dtype needs a copy.
 
     A Tensor comes back as it is. Raises ValueRangeError if `copy=False` cannot be kept.
     >>> asarray([1, 2])
@@ -413,32 +358,6 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     if copy is False and not shared:
         raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
     return calls.wrap(array.copy() if copy and shared else array)
-
-
-def seed_for(output: Tensor, gradient: Any, what: str) -> np.ndarray | Tensor:
-    """The gradient that a walk starts from: the given one, checked, or one for a single element."""
-    if gradient is None:
-        if output.size != 1:
-            raise GraphError(
-                f"{what}: a gradient is needed for a result of shape {output.shape}. "
-                "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
-            )
-        return np.ones(output.shape, output.dtype)
-    seed = gradient if isinstance(gradient, Tensor) else asarray(gradient)
-    if seed.shape != output.shape:
-        raise ShapeError(f"{what}: the gradient has the shape {seed.shape}; the result has {output.shape}")
-    return seed if seed.dtype == output.dtype else elementwise.astype(seed, output.dtype)
-
-
-def run_walk(roots: list[tuple[graph.Node, Any]], *, retain: bool, recording: bool, **how: Any) -> None:
-    """Walk the graph back from the roots, on arrays or, to record the gradient itself, on Tensors."""
-    # What is wrong in a gradient shows in its values; NumPy's warnings would name a line that is not the user's.
-    with np.errstate(all="ignore"):
-        if recording:
-            with enable_grad(), lenient_broadcast():
-                graph.walk(roots, retain=retain, wrap=calls.wrap, **how)
-        else:
-            graph.walk([(n, g._data if isinstance(g, Value) else g) for n, g in roots], retain=retain, **how)
 
 
 bind_tensor(Tensor)
