@@ -17,7 +17,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise, join, logic, reduce, scan, sets, sort, statistics
 from tinygrad_dl.ops import shape as shaping
 
-# The same name and the same meaning here; modules are looked up as they are called, for linalg and fft stand apart.
+# The same name and the same meaning here.
 SAME = frozenset(
     """
     all any argmax argmin argsort average broadcast_arrays broadcast_to can_cast clip count_nonzero
@@ -32,7 +32,9 @@ SAME = frozenset(
 LINALG = frozenset(
     """
     cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq matmul matrix_norm
-    matrix_power matrix_rank matrix_transpose multi_dot norm outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
+    matrix_power matrix_rank matrix_transpose multi_dot norm outer pinv qr slogdet solve
+    svd svdvals tensordot trace vecdot
+    vector_norm
     """.split()
 )
 RENAMED = {
@@ -153,7 +155,7 @@ def _each(arrays: tuple[Any, ...], ndim: int) -> Any:
 
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The result of a function of NumPy's by the operations here. Raises DTypeError for what cannot be done."""
+    """The result of a function of NumPy's by the operations here; DTypeError for what cannot be done."""
     room, name = function.__module__, function.__name__
     shown = f"{'np' if room == 'numpy' else room.replace('numpy', 'np', 1)}.{name}"
     here = _find(room, name)
@@ -193,7 +195,7 @@ def _find(room: str, name: str) -> Any:
 
 
 def _bound(function: Any, args: Any, kwargs: Any, shown: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments given one by one (of `*arrays`), and those given otherwise than by default, by our names."""
+    """The arguments of `*arrays`, and those given otherwise than by default, by our names."""
     from inspect import Parameter, signature
 
     parameters = signature(function).parameters

@@ -210,7 +210,7 @@ def tanh(x: Any, /) -> Any:
 def sigmoid(x: Any, /) -> Any:
     """The logistic function of each element.
 
-    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2, which cannot overflow.   Shape: same as x.
+    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
     >>> sigmoid(np.array([0.0]))
     array([0.5])
     """
@@ -221,7 +221,8 @@ def sigmoid(x: Any, /) -> Any:
 # Kinks and choices
 
 
-@op(lambda g, out: g * (out > 0), domain=Domain(avoid=(0,)), kinks="0 at 0")
+# out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
+@op(lambda g, out: g * (out != 0), domain=Domain(avoid=(0,)), kinks="0 at 0")
 def relu(x: Any, /) -> Any:
     """The positive part of each element.
 
@@ -284,8 +285,8 @@ def minimum(x: Any, y: Any, /) -> Any:
 def where(condition: Any, x: Any, y: Any, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
 
-    out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch that is not
-    taken still spreads (0 * nan); where_safe avoids it.
+    out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch not taken
+    still spreads (0 * nan); where_safe avoids it.
     >>> where(np.array([True, False]), 1, 2)
     array([1, 2])
     """

@@ -100,8 +100,8 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
         whole = np.broadcast_shapes(*shapes)
     except ValueError as error:
         raise ShapeError(
-            f"broadcast_arrays({', '.join(map(str, shapes))}): the shapes do not broadcast: aligned from the right, "
-            "two sizes must be equal or one of them 1"
+            f"broadcast_arrays({', '.join(map(str, shapes))}): the shapes do not broadcast: "
+            "aligned from the right, two sizes must be equal or one of them 1"
         ) from error
     return tuple(broadcast_to(x, whole) for x in arrays)
 
@@ -109,7 +109,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
 def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     """The coordinates of a grid, from those along each axis: "ij" in order, "xy" with the first two swapped.
 
-    Shapes: (N,), (M,) -> (N, M) twice for "ij", (M, N) twice for "xy". Raises ShapeError for other than one axis.
+    Shapes: (N,), (M,) -> (N, M) twice for "ij", (M, N) twice for "xy". Raises ShapeError otherwise.
     >>> meshgrid(np.array([1, 2]), np.array([3]))
     (array([[1, 2]]), array([[3, 3]]))
     """

@@ -1,4 +1,4 @@
-"""Comparisons, logic, and arithmetic on bits and remainders: results that are not differentiable, or only in part."""
+"""Comparisons, logic, bits and remainders: what is not differentiable, or only in part."""
 
 from __future__ import annotations
 

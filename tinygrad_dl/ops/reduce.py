@@ -102,7 +102,7 @@ def _normalized(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _without_itself(x: Any, axis: Any) -> Any:
-    """For each element, the product of all the others along the axes: no division, so zeros are no exception."""
+    """For each element, the product of all the others along the axes: no division, so zeros may be there."""
     axes = _normalized(axis, x.ndim)
     order = (*(a for a in range(x.ndim) if a not in axes), *axes)
     moved = permute_dims(x, order)
@@ -133,9 +133,9 @@ def _quick_product_rule(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepd
     ),
 )
 def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product of the elements along axes (all of them by default); its derivative is exact with zeros too.
+    """The product of the elements along axes (all of them by default), differentiable at zeros too.
 
-    out = x_1 * ... * x_n, 1 for no elements.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
+    out = x_1 * ... * x_n, 1 for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
     >>> prod(np.array([[1, 2], [3, 4]]), axis=0)
     array([3, 8])
     """

@@ -13,8 +13,8 @@ from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import flip, moveaxis, value_of
 
 ALONG = (
-    Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((3,), include_initial=True), Case((0, 2), axis=0),
-    Case((2, 3), axis=1, include_initial=True),
+    Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
+    Case((3,), include_initial=True), Case((2, 3), axis=1, include_initial=True),
 )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbours along an axis, taken n times; `prepend` and `append` are put at the ends first.
+    """The differences of neighbours along an axis, taken n times, with `prepend` and `append` at the ends.
 
     out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`.
     >>> diff(np.array([1, 4, 9]))

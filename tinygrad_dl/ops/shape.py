@@ -85,7 +85,7 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
 
 
 def value_of(x: Any) -> Any:
-    """What a function made of operations begins with: Tensors and arrays as they are, lists and numbers as Tensors."""
+    """What a function made of operations begins with: Tensors and arrays as they are, lists as Tensors."""
     return x if isinstance(x, Value) or is_array(x) else calls.wrap(calls.asarray_of(x))
 
 
@@ -181,7 +181,8 @@ def _unrepeated(g: Any, x_shape: Any, repeats: Any, axis: Any) -> Any:
     lambda g, x_shape, repeats, axis: _unrepeated(g, x_shape, repeats, axis),
     None,
     cases=(
-        Case((2, 3), 2), Case((2, 3), 3, axis=0), Case((2, 3), np.array([2, 0, 1]), axis=-1), Case((3,), 0), Case((), 2),
+        Case((2, 3), 2), Case((2, 3), 3, axis=0), Case((2, 3), np.array([2, 0, 1]), axis=-1), Case((3,), 0),
+        Case((), 2),
     ),
 )  # fmt: skip
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:

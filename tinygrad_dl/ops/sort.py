@@ -15,7 +15,8 @@ from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.shape import value_of
 
 ORDERED = (
-    Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)), Case((4,), stable=False),
+    Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)),
+    Case((4,), stable=False),
 )  # fmt: skip
 PLACES = (
     Case((5,)),
@@ -65,9 +66,9 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
 def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The index of the largest element along an axis, the first of equals; of the flattened array by default.
+    """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
-    x[out] = max(x).   Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError for no elements.
+    x[out] = max(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
     >>> argmax(np.array([[1, 5], [3, 4]]), axis=0)
     array([1, 0])
     """
@@ -76,9 +77,9 @@ def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
 def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The index of the smallest element along an axis, the first of equals; of the flattened array by default.
+    """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
-    x[out] = min(x).   Shape: without `axis`; with size 1 there if `keepdims`. Raises ShapeError for no elements.
+    x[out] = min(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
     >>> argmin(np.array([[1, 5], [3, 4]]), axis=0)
     array([0, 1])
     """
@@ -96,7 +97,7 @@ def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 def searchsorted(x: Any, values: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.
 
-    "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: that of `values`, x (N,).
+    "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: of `values`, x (N,).
     >>> searchsorted(np.array([1, 3, 5]), np.array([3, 6]))
     array([1, 3])
     """
@@ -124,7 +125,7 @@ def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 
     out = f(x) if condition else other. With where(condition, f(x), other) an infinite or nan derivative of f
-    would spoil the gradient in places not taken too (0 * inf); here these are filled in with another x before f,
+    would spoil the gradient in places not taken too (0 * inf); here they are filled with another x before f,
     which works element by element.   Shapes broadcast together.
     >>> from tinygrad_dl import Tensor, sqrt
     >>> where_safe(Tensor([False, True]), sqrt, Tensor([-1.0, 4.0]), 0.0)

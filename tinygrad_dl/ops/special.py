@@ -89,9 +89,16 @@ def _weight(x: Any, out: Any) -> Any:
     return exp(x - where(out == -np.inf, 0, out))
 
 
+def _share(x: Any, y: Any, out: Any) -> Any:
+    # e^x / e^out; of infinities the larger has all, equal ones half each, and -inf twice nothing
+    infinite = abs(out) == np.inf
+    at_infinity = where((x == out) & (out > 0), where(y == out, 0.5, 1), 0)
+    return where(infinite, at_infinity, exp(where(infinite, 0, x) - where(infinite, 0, out)))
+
+
 @op(
-    lambda g, x, out: g * _weight(x, out),
-    lambda g, y, out: g * _weight(y, out),
+    lambda g, x, y, out: g * _share(x, y, out),
+    lambda g, x, y, out: g * _share(y, x, out),
     cases=PAIR,
     kinks="0 where both are -inf",
     ufunc=np.logaddexp,
@@ -116,7 +123,7 @@ def logaddexp(x: Any, y: Any, /) -> Any:
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
 
-    out = ln(e^x_1 + ... + e^x_n), -inf for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
+    out = ln(e^x_1 + ... + e^x_n), -inf for no elements.   Shape: without `axis`; 1 there if `keepdims`.
     >>> logsumexp(np.array([1000.0, -1000.0]))
     np.float64(1000.0)
     """
@@ -131,7 +138,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 def softmax(x: Any, /, axis: Any = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
 
-    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest so that nothing overflows.   Shape: same as x.
+    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
     >>> softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """

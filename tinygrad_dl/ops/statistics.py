@@ -23,7 +23,7 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
-    """x sorted, with all reduced axes as one last axis; the shapes of the result without these axes, and with them as 1."""
+    """x sorted along one last axis that stands for all of `axis`; the shape without it, and with 1 there."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
         if not -x.ndim <= a < x.ndim:
@@ -43,10 +43,10 @@ def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int
 def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
     """The value below which the fraction q of the elements along axes lies, between two elements by `method`.
 
-    With s sorted and k = q (n - 1): out = s_floor(k) + (k - floor(k)) * (s_ceil(k) - s_floor(k)) for "linear"; nan if
-    there is one.   Shape: that of q, then x's without `axis`. Raises ValueRangeError for q outside [0, 1].
+    With s sorted and k = q (n - 1): out = s_floor(k) + (k - floor(k)) * (s_ceil(k) - s_floor(k));
+    nan if there is one.   Shape: that of q, then x's without `axis`. ValueRangeError for q outside [0, 1].
     >>> quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
-    np.float64(2.5)
+    array(2.5)
     """
     x = value_of(x)
     fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
@@ -68,7 +68,8 @@ def _between(rows: Any, q: float, method: str) -> Any:
     place = q * (rows.shape[-1] - 1)
     low, high = floor(place), ceil(place)
     weight = {
-        "linear": place - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5, "nearest": float(round(place) - low)
+        "linear": place - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5,
+        "nearest": float(round(place) - low),
     }[method]  # fmt: skip
     below, above, last = rows[..., low], rows[..., high], rows[..., -1]
     # sorted last, a nan shows there; and the difference of equal infinities must not make one
@@ -87,7 +88,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     out = quantile(x, 0.5).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
     >>> median(np.array([3.0, 1.0, 2.0]))
-    np.float64(2.0)
+    array(2.)
     """
     return quantile(x, 0.5, axis, keepdims=keepdims)
 
@@ -105,7 +106,7 @@ def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes, weighted.
 
-    out = sum(x * w) / sum(w).   Shape: without `axis`; `weights` broadcasts to x, or is (N,) along one `axis`.
+    out = sum(x * w) / sum(w).   Shape: without `axis`; `weights` as x, or (N,) along one `axis`.
     >>> average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0]))
     np.float64(1.5)
     """
@@ -120,8 +121,8 @@ def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool 
 def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> Any:
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 
-    out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between two points; `left` and `right` outside, or
-    fp there.   Shapes: that of x; xp (N,), fp (N,). At a point the derivative is that of the piece before it.
+    out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between points; outside `left`, `right`
+    or the ends of fp.   Shape: that of x; xp (N,), fp (N,). At a point the piece before it gives the slope.
     >>> interp(np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([10.0, 20.0]))
     array([15., 20.])
     """
