@@ -260,6 +260,7 @@ def fractional_max_pool(
         samples = default_rng(rng).random((*x.shape[:2], n))
     if isinstance(samples, Value):
         samples = samples._data
+    samples = samples[: x.shape[0]]
     places = resize.fractional_max_indices(
         x, samples, per_axis(kernel_size, n, "kernel_size"), per_axis(output_size, n, "output_size")
     )
