@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn import init
@@ -13,7 +14,7 @@ from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.ops import layers, reduce
 from tinygrad_dl.ops.elementwise import where
-from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.tensor import Tensor
 
 
 def _indices(name: str, input: Any, rows: int) -> np.ndarray:

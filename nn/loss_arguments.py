@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
-from tinygrad_dl.tensor import asarray
 
 
 def as_value(x: Any) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.tensor import asarray
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

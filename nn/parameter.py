@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.tensor import Tensor, asarray, rebuild
+from tinygrad_dl.creation import asarray
+from tinygrad_dl.tensor import Tensor, rebuild
 
 
 class Parameter(Tensor):

@@ -19,6 +19,7 @@ from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
 from tinygrad_dl.creation import (
     arange,
+    asarray,
     empty,
     empty_like,
     eye,
@@ -65,7 +66,7 @@ from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, uniq
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
 from tinygrad_dl.ops.sort import nonzero, where_safe
 from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
-from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
     # What stands here at run time too, by the registry or on demand (below).

@@ -1,4 +1,4 @@
-"""Functions that make Tensors out of nothing: zeros, ranges, grids. Floats take the default dtype."""
+"""Functions that make Tensors: of arrays and lists, zeros, ranges, grids. Floats take the default dtype."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl import calls, config
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor
 
 
@@ -28,6 +29,25 @@ def _dtype_for(*numbers: Any) -> Any:
     if any(isinstance(n, float) for n in numbers):
         return config.default_dtype
     return None
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A Tensor of an array, a list or a number; arrays are shared unless `copy` or a new dtype needs a copy.
+
+    A Tensor comes back as it is. Raises ValueRangeError if `copy=False` cannot be kept.
+    >>> asarray([1, 2])
+    Tensor([1, 2])
+    """
+    _check_device(device, "asarray")
+    if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
+        return obj.copy() if copy else obj
+    if isinstance(obj, Tensor):
+        return elementwise.astype(obj, dtype)
+    array = calls.asarray_of(obj, dtype)
+    shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
+    if copy is False and not shared:
+        raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
+    return calls.wrap(array.copy() if copy and shared else array)
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.config import get_default_dtype
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.ops.fourier import (
     fft,
@@ -22,7 +23,7 @@ from tinygrad_dl.ops.fourier import (
     rfft,
     rfftn,
 )
-from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.tensor import Tensor
 
 __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft",

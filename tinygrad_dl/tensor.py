@@ -12,7 +12,7 @@ from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.op import bind_tensor
-from tinygrad_dl.ops import elementwise, index
+from tinygrad_dl.ops import index
 
 
 class Tensor(Methods):
@@ -129,7 +129,7 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            value = value if isinstance(value, Tensor) else asarray(value)
+            value = value if isinstance(value, Tensor) else calls.wrap(calls.asarray_of(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
                     f"grad: shape {self.shape} and dtype {self.dtype} are needed; "
@@ -338,26 +338,6 @@ def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None,
         tensor.requires_grad_()
     tensor._grad = grad
     return tensor
-
-
-def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A Tensor of an array, a list or a number; arrays are shared unless `copy` or a new dtype needs a copy.
-
-    A Tensor comes back as it is. Raises ValueRangeError if `copy=False` cannot be kept.
-    >>> asarray([1, 2])
-    Tensor([1, 2])
-    """
-    if device not in (None, "cpu"):
-        raise ValueRangeError(f'asarray: "cpu" is the only device; {device!r} came')
-    if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
-        return obj.copy() if copy else obj
-    if isinstance(obj, Tensor):
-        return elementwise.astype(obj, dtype)
-    array = calls.asarray_of(obj, dtype)
-    shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
-    if copy is False and not shared:
-        raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
-    return calls.wrap(array.copy() if copy and shared else array)
 
 
 bind_tensor(Tensor)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import autograd
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.tensor import Tensor, asarray
+from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing import differences
 from tinygrad_dl.testing.diagnosis import diagnose
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
