@@ -27,7 +27,7 @@ def cases_of(op: Op) -> tuple[Case, ...]:
 
 
 def every_case() -> Iterator[Any]:
-    for op in OPS.values():
+    for op in OWN.values():
         for number, case in enumerate(cases_of(op)):
             yield pytest.param(op, case, id=f"{op.name}-{number}")
 
@@ -144,7 +144,7 @@ def check_orders(op: Op, case: Case, seed: int, orders: Sequence[int] = (1, 2)) 
         )
 
 
-@pytest.mark.parametrize("op", list(OPS.values()), ids=list(OPS))
+@pytest.mark.parametrize("op", list(OWN.values()), ids=list(OWN))
 def test_every_operation_is_documented_and_has_cases(op: Op) -> None:
     text = op.function.__doc__
     assert text, "a docstring is needed"
@@ -199,7 +199,7 @@ def test_derivatives_of_first_and_second_order_agree_with_differences(op: Op, ca
 
 
 @pytest.mark.parametrize(
-    "op", [op for op in OPS.values() if any(callable(r) for r in op.rules)], ids=lambda op: op.name
+    "op", [op for op in OWN.values() if any(callable(r) for r in op.rules)], ids=lambda op: op.name
 )
 @given(data=st.data())
 def test_derivatives_agree_with_differences_wherever_the_domain_reaches(op: Op, data: st.DataObject) -> None:
@@ -223,7 +223,7 @@ def broadcast_anew(op: Op, case: Case, data: st.DataObject) -> Case:
 
 
 @pytest.mark.parametrize(
-    "op", [op for op in OPS.values() if any(isinstance(r, Missing) for r in op.rules)], ids=str
+    "op", [op for op in OWN.values() if any(isinstance(r, Missing) for r in op.rules)], ids=str
 )
 def test_asking_for_a_derivative_that_does_not_exist_raises(op: Op) -> None:
     for case, i in itertools.product(cases_of(op), range(len(op.inputs))):

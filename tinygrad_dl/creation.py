@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import calls, config
-from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor
@@ -93,7 +93,11 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
     """
     _check_device(device, "full")
     value = fill_value._data if isinstance(fill_value, Value) else fill_value
-    return calls.wrap(np.full(_sizes(shape, "full"), value, _dtype_for(value) if dtype is None else dtype))
+    sizes = _sizes(shape, "full")
+    value = calls.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
+    if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):
+        raise ShapeError(f"full: values of the shape {value.shape} do not fill the shape {sizes}")
+    return calls.wrap(np.full(sizes, value))
 
 
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
@@ -199,7 +203,7 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, de
             [0., 1.]])
     """
     _check_device(device, "eye")
-    n_rows, n_cols = _number(n_rows), _number(n_cols)
+    n_rows, n_cols = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
     return calls.wrap(np.eye(n_rows, n_cols, k, config.default_dtype if dtype is None else dtype))
 
 

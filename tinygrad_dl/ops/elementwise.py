@@ -101,6 +101,13 @@ def _slope_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return where(still, 0, g * out * log(where(still, 1, x)))
 
 
+def _power_hint(x: Any, y: Any) -> str | None:
+    kinds = [x.dtype.kind if hasattr(x, "dtype") else "i" if isinstance(x, int) else "f" for x in (x, y)]
+    if kinds != ["i", "i"]:
+        return None
+    return "an integer to a negative power is no integer. Make one of them floating first, such as x ** -1.0."
+
+
 @op(
     _slope_of_power,
     _slope_in_exponent,
@@ -108,6 +115,7 @@ def _slope_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     cases=(*PAIR, Case((3,), 2), Case((3,), 0), Case((3,), -1.5)),
     kinks="x**0 has derivative 0 everywhere, 0**y has derivative 0 in y for y >= 0",
     label="**",
+    hint=_power_hint,
     ufunc=np.power,
 )
 def power(x: Any, y: Any, /) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.shape import broadcast_to, moveaxis, reshape, value_of
+from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 
 
 def _part(g: Any, i: int, shapes: Any, axis: Any) -> Any:
@@ -21,12 +21,40 @@ def _part(g: Any, i: int, shapes: Any, axis: Any) -> Any:
     return g[(slice(None),) * axis + (slice(start, start + shapes[i][axis]),)]
 
 
+def _concat_hint(arrays: Any, axis: Any) -> str | None:
+    shapes = [np.shape(x) for x in arrays]
+    ndim = len(shapes[0])
+    if axis is None or not all(len(s) == ndim for s in shapes):
+        wrong = next((s for s in shapes if len(s) != ndim), None)
+        return (
+            wrong and f"{shapes[0]} and {wrong} have a different number of axes. Reshape one, or stack them?"
+        )
+    if not isinstance(axis, int) or not -ndim <= axis < ndim:
+        return None
+    for shape in shapes[1:]:
+        for a, (n, m) in enumerate(zip(shapes[0], shape)):
+            if n != m and a != axis % ndim:
+                return f"{shapes[0]} and {shape} differ in axis {a}; along axis={axis} only they may"
+    return None
+
+
+def _stack_hint(arrays: Any, axis: Any) -> str | None:
+    shapes = [np.shape(x) for x in arrays]
+    wrong = next((s for s in shapes if s != shapes[0]), None)
+    return (
+        None
+        if wrong is None
+        else f"equal shapes are needed; {shapes[0]} and {wrong} came. concat joins along an axis."
+    )
+
+
 @op(
     lambda g, i, shapes, axis: _part(g, i, shapes, axis),
     variadic=True,
     cases=(
         Case(((2, 3), (1, 3))), Case(((2, 3), (2, 1), (2, 0)), axis=-1), Case(((2,), (), (1, 2)), axis=None),
     ),
+    hint=_concat_hint,
 )  # fmt: skip
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays put one behind another along an axis that they have; axis=None flattens them first.
@@ -42,6 +70,7 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     lambda g, i, axis: moveaxis(g, axis, 0)[i],
     variadic=True,
     cases=(Case(((2, 3), (2, 3))), Case(((2, 3), (2, 3), (2, 3)), axis=-1), Case(((), ()))),
+    hint=_stack_hint,
 )
 def stack(arrays: Any, /, *, axis: int = 0) -> Any:
     """Arrays of one shape put side by side along a new axis.
@@ -61,7 +90,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     >>> unstack(np.array([[1, 2], [3, 4]]))
     (array([1, 2]), array([3, 4]))
     """
-    front = moveaxis(x, axis, 0)
+    x = value_of(x)
+    front = moveaxis(x, axis_of(axis, x.ndim, "unstack"), 0)
     return tuple(front[i] for i in range(front.shape[0]))
 
 
@@ -72,7 +102,8 @@ def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]
     >>> split(np.array([1, 2, 3, 4]), 2)
     (array([1, 2]), array([3, 4]))
     """
-    front = moveaxis(x, axis, 0)
+    x = value_of(x)
+    front = moveaxis(x, axis_of(axis, x.ndim, "split"), 0)
     size = front.shape[0]
     if isinstance(indices_or_sections, (int, np.integer)):
         parts = int(indices_or_sections)

@@ -9,6 +9,12 @@ import numpy as np
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import PAIR
 
+
+def _bits_hint(*inputs: Any) -> str:
+    came = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
+    return f"integers or booleans are needed; {came} came. Convert them with astype, or compare for a mask first?"
+
+
 INTEGERS = (Case(np.array([6, 3]), np.array([3, 1])),)
 
 
@@ -78,7 +84,7 @@ def greater_equal(x: Any, y: Any, /) -> Any:
     return np.greater_equal(x, y)
 
 
-@op(None, None, cases=INTEGERS, label="&", ufunc=np.bitwise_and)
+@op(None, None, cases=INTEGERS, label="&", hint=_bits_hint, ufunc=np.bitwise_and)
 def bitwise_and(x: Any, y: Any, /) -> Any:
     """The bits set in both, element by element, of integers or booleans.
 
@@ -89,7 +95,7 @@ def bitwise_and(x: Any, y: Any, /) -> Any:
     return np.bitwise_and(x, y)
 
 
-@op(None, None, cases=INTEGERS, label="|", ufunc=np.bitwise_or)
+@op(None, None, cases=INTEGERS, label="|", hint=_bits_hint, ufunc=np.bitwise_or)
 def bitwise_or(x: Any, y: Any, /) -> Any:
     """The bits set in either, element by element, of integers or booleans.
 
@@ -100,7 +106,7 @@ def bitwise_or(x: Any, y: Any, /) -> Any:
     return np.bitwise_or(x, y)
 
 
-@op(None, None, cases=INTEGERS, label="^", ufunc=np.bitwise_xor)
+@op(None, None, cases=INTEGERS, label="^", hint=_bits_hint, ufunc=np.bitwise_xor)
 def bitwise_xor(x: Any, y: Any, /) -> Any:
     """The bits set in one of two, element by element, of integers or booleans.
 
@@ -111,7 +117,7 @@ def bitwise_xor(x: Any, y: Any, /) -> Any:
     return np.bitwise_xor(x, y)
 
 
-@op(None, None, cases=INTEGERS, label="<<", ufunc=np.bitwise_left_shift)
+@op(None, None, cases=INTEGERS, label="<<", hint=_bits_hint, ufunc=np.bitwise_left_shift)
 def bitwise_left_shift(x: Any, y: Any, /) -> Any:
     """The bits moved to the left, element by element, of integers.
 
@@ -122,7 +128,7 @@ def bitwise_left_shift(x: Any, y: Any, /) -> Any:
     return np.bitwise_left_shift(x, y)
 
 
-@op(None, None, cases=INTEGERS, label=">>", ufunc=np.bitwise_right_shift)
+@op(None, None, cases=INTEGERS, label=">>", hint=_bits_hint, ufunc=np.bitwise_right_shift)
 def bitwise_right_shift(x: Any, y: Any, /) -> Any:
     """The bits moved to the right, element by element, of integers.
 
@@ -133,7 +139,7 @@ def bitwise_right_shift(x: Any, y: Any, /) -> Any:
     return np.bitwise_right_shift(x, y)
 
 
-@op(None, cases=(Case(np.array([6, 3])),), label="~", ufunc=np.bitwise_invert)
+@op(None, cases=(Case(np.array([6, 3])),), label="~", hint=_bits_hint, ufunc=np.bitwise_invert)
 def bitwise_invert(x: Any, /) -> Any:
     """Every bit turned around, of integers or booleans.
 

@@ -10,7 +10,7 @@ from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
-from tinygrad_dl.ops.shape import flip, moveaxis, value_of
+from tinygrad_dl.ops.shape import axis_of, flip, moveaxis, value_of
 
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
@@ -134,6 +134,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     x = value_of(x)
     parts = [part for part in (prepend, x, append) if part is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
+    axis = axis_of(axis, x.ndim, "diff")
     for _ in range(n):
         later, earlier = _leaving_first(x, axis), _leaving_last(x, axis)
         x = not_equal(later, earlier) if x.dtype == bool else later - earlier

@@ -8,16 +8,26 @@ import numpy as np
 
 from tinygrad_dl import calls
 from tinygrad_dl.backend import is_array
-from tinygrad_dl.errors import AxisError, ValueRangeError
+from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import place
+
+
+def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not all(isinstance(n, (int, np.integer)) for n in sizes) or copy is False:
+        return None
+    known = int(np.prod([n for n in sizes if n != -1], dtype=int))
+    needed = f"a multiple of {known}" if -1 in sizes else str(known)
+    return f"the shape {x.shape} has {x.size} elements, but {shape} needs {needed}"
 
 
 @op(
     lambda g, x_shape: reshape(g, x_shape),
     cases=(Case((2, 3), (3, 2)), Case((2, 3), -1), Case((), (1, 1))),
     inputs=1,
+    hint=_reshape_hint,
 )
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
@@ -29,6 +39,10 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     return np.reshape(x, shape, copy=copy)
 
 
+def _axes_hint(x: Any, axes: Any) -> str:
+    return f"the shape {x.shape} has {x.ndim} axes, and each is named once, such as {tuple(range(x.ndim))}; {axes} came"
+
+
 def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([a % ndim for a in axes])) if ndim else ()
 
@@ -37,6 +51,7 @@ def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
     lambda g, axes: permute_dims(g, _inverse(axes, g.ndim)),
     cases=(Case((2, 3, 4), (1, -1, 0)), Case((), ())),
     label="transpose",
+    hint=_axes_hint,
 )
 def permute_dims(x: Any, /, axes: Any) -> Any:
     """The axes in another order.
@@ -49,7 +64,18 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     return np.transpose(x, axes)
 
 
-@op(lambda g: g, cases=(Case((3, 1), (2, 3, 4)), Case((), (2,)), Case((2, 3), (2, 3))))
+def _broadcast_hint(x: Any, shape: Any) -> str:
+    return (
+        f"the shape {x.shape} does not broadcast to {shape}: aligned from the right, each of its sizes must be the "
+        "one needed or 1"
+    )
+
+
+@op(
+    lambda g: g,
+    cases=(Case((3, 1), (2, 3, 4)), Case((), (2,)), Case((2, 3), (2, 3))),
+    hint=_broadcast_hint,
+)
 def broadcast_to(x: Any, /, shape: Any) -> Any:
     """The elements repeated along new axes and axes of size 1; the engine sums the gradient back.
 
@@ -73,7 +99,19 @@ def expand_dims(x: Any, /, axis: Any = 0) -> Any:
     return np.expand_dims(x, axis)
 
 
-@op(lambda g, x_shape: reshape(g, x_shape), cases=(Case((2, 1, 3), 1), Case((1, 2, 1), axis=(0, 2))))
+def _squeeze_hint(x: Any, axis: Any) -> str | None:
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(a, int) and -x.ndim <= a < x.ndim for a in axes):
+        return None
+    long = [a for a in axes if x.shape[a] != 1]
+    return f"axis {long[0]} of the shape {x.shape} has size {x.shape[long[0]]}, not 1" if long else None
+
+
+@op(
+    lambda g, x_shape: reshape(g, x_shape),
+    cases=(Case((2, 1, 3), 1), Case((1, 2, 1), axis=(0, 2))),
+    hint=_squeeze_hint,
+)
 def squeeze(x: Any, /, axis: Any = None) -> Any:
     """Without axes of size 1: the given ones, or all of them.
 
@@ -99,10 +137,10 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     x = value_of(x)
     ndim = x.ndim
     sources = [
-        _place(a, ndim, "moveaxis") for a in (source if isinstance(source, (tuple, list)) else (source,))
+        axis_of(a, ndim, "moveaxis") for a in (source if isinstance(source, (tuple, list)) else (source,))
     ]
     targets = [
-        _place(a, ndim, "moveaxis")
+        axis_of(a, ndim, "moveaxis")
         for a in (destination if isinstance(destination, (tuple, list)) else (destination,))
     ]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
@@ -115,7 +153,8 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     return permute_dims(x, tuple(order))
 
 
-def _place(axis: Any, ndim: int, name: str) -> int:
+def axis_of(axis: Any, ndim: int, name: str) -> int:
+    """An axis counted from the front. Raises AxisError."""
     if not -ndim <= axis < ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array with {ndim} axes")
     return int(axis) % ndim
@@ -130,7 +169,7 @@ def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
     """
     x = value_of(x)
     order = list(range(x.ndim))
-    first, second = (_place(a, len(order), "swapaxes") for a in (axis1, axis2))
+    first, second = (axis_of(a, len(order), "swapaxes") for a in (axis1, axis2))
     order[first], order[second] = second, first
     return permute_dims(x, tuple(order))
 
@@ -164,6 +203,10 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
     >>> roll(np.array([1, 2, 3]), 1)
     array([3, 1, 2])
     """
+    if not all(
+        isinstance(s, (int, np.integer)) for s in (shift if isinstance(shift, (tuple, list)) else (shift,))
+    ):
+        raise DTypeError(f"roll: the shift is an int, or a tuple of ints for several axes; {shift!r} came")
     return np.roll(x, shift, axis)
 
 

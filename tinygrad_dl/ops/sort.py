@@ -86,9 +86,14 @@ def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
+def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
+    return f"what is searched has one axis, (N,); the shape {np.shape(x)} came" if np.ndim(x) != 1 else None
+
+
 @op(
     None,
     None,
+    hint=_search_hint,
     cases=(
         Case(np.array([0.0, 1.0, 2.0]), (2, 3)), Case(np.array([0.0, 1.0]), np.array([1.0]), side="right"),
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),

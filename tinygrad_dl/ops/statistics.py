@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
@@ -16,7 +16,7 @@ from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.logic import isnan
 from tinygrad_dl.ops.reduce import max, min, sum
 from tinygrad_dl.ops.rounding import clip
-from tinygrad_dl.ops.shape import broadcast_to, moveaxis, reshape, value_of
+from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 from tinygrad_dl.ops.sort import searchsorted, sort
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -25,17 +25,13 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
     """x sorted along one last axis that stands for all of `axis`; the shape without it, and with 1 there."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    for a in axes:
-        if not -x.ndim <= a < x.ndim:
-            raise AxisError(f"{name}: axis {a} is out of bounds for an array with {x.ndim} axes")
-    gone = {a % x.ndim for a in axes}
+    gone = {axis_of(a, x.ndim, name) for a in axes}
     rest = [a for a in range(x.ndim) if a not in gone]
     shape = tuple(x.shape[a] for a in rest)
     length = product(x.shape[a] for a in gone)
     if not length:
-        raise ShapeError(
-            f"{name}: at least one element along axis {axis} is needed; the shape {x.shape} came"
-        )
+        along = "" if axis is None else f" along axis {axis}"
+        raise ShapeError(f"{name}: at least one element{along} is needed; the shape {x.shape} came")
     rows = reshape(moveaxis(x, tuple(rest), tuple(range(len(rest)))), (*shape, length))
     return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
 
@@ -48,15 +44,22 @@ def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", kee
     >>> quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
     array(2.5)
     """
+    return _quantile(x, q, axis, method, keepdims, "quantile")
+
+
+def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
     x = value_of(x)
     fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
     if not np.all((fractions >= 0) & (fractions <= 1)):
-        raise ValueRangeError(f"quantile: q is in [0, 1]; {q!r} came")
+        raise ValueRangeError(f"{name}: q is in [0, 1]; {q!r} came")
     if method not in METHODS:
-        raise ValueRangeError(f"quantile: method is one of {', '.join(METHODS)}; {method!r} came")
-    rows, shape, kept_shape = _rows(x, axis, "quantile")
-    found = [_between(rows, float(f), method) for f in fractions.flat]
+        raise ValueRangeError(f"{name}: method is one of {', '.join(METHODS)}; {method!r} came")
+    rows, shape, kept_shape = _rows(x, axis, name)
     shape = kept_shape if keepdims else shape
+    weights: list[Any] = list(fractions.flat)
+    if isinstance(q, Value) and q.node is not None:
+        weights = list(reshape(q, (-1,)))
+    found = [_between(rows, float(f), w, method) for f, w in zip(fractions.flat, weights)]
     if not fractions.ndim:
         return found[0] if found[0].shape == shape else reshape(found[0], shape)
     if not found:
@@ -64,23 +67,23 @@ def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", kee
     return reshape(stack(found), (*fractions.shape, *shape))
 
 
-def _between(rows: Any, q: float, method: str) -> Any:
-    place = q * (rows.shape[-1] - 1)
+def _between(rows: Any, fraction: float, q: Any, method: str) -> Any:
+    """The quantile of each sorted row; q is the fraction, as a Tensor if its gradient is wanted."""
+    steps = rows.shape[-1] - 1
+    place = fraction * steps
     low, high = floor(place), ceil(place)
-    weight = {
-        "linear": place - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5,
-        "nearest": float(round(place) - low),
-    }[method]  # fmt: skip
-    below, above, last = rows[..., low], rows[..., high], rows[..., -1]
-    # sorted last, a nan shows there; and the difference of equal infinities must not make one
-    out = (
-        below
-        if low == high or not weight
-        else above
-        if weight == 1
-        else below * (1 - weight) + above * weight
-    )
-    return where(isnan(last), last, out)
+    below, above, last = rows[..., low], rows[..., low + 1 if low < steps else low], rows[..., -1]
+    if method == "linear":
+        weight = float(q) * steps - low if isinstance(q, float) else q * steps - low
+    else:
+        weight = {"lower": 0.0, "higher": float(high - low), "midpoint": 0.5 * (high - low)}.get(
+            method, float(round(place) - low)
+        )
+    if isinstance(weight, float) and weight in (0.0, 1.0):
+        out = above if weight else below  # a mean with an infinity would not do
+    else:
+        out = below * (1 - weight) + above * weight
+    return where(isnan(last), last, out)  # sorted last, a nan shows there
 
 
 def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -90,7 +93,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     >>> median(np.array([3.0, 1.0, 2.0]))
     array(2.)
     """
-    return quantile(x, 0.5, axis, keepdims=keepdims)
+    return _quantile(x, 0.5, axis, "linear", keepdims, "median")
 
 
 def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
