@@ -42,7 +42,7 @@ def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | 
         if not isinstance(key, str) or not isinstance(value, str):
             raise DTypeError(f"save: metadata: strings are needed; {key!r}: {value!r} came")
     header[DIGEST] = _digest(arrays, header)
-    write_atomically(path, library.save(arrays, metadata=header))
+    write_atomically(path, _ordered(library.save(arrays, metadata=header)))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -100,6 +100,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[str],
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _ordered(file: bytes) -> bytes:
+    """The same file with its metadata in order: the library writes it in one that differs each time."""
+    import json
+
+    size = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+    return file[:8] + text + file[8 + size :] if len(text) == size else file
 
 
 def _safetensors(what: str) -> Any:

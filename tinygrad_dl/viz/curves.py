@@ -82,25 +82,10 @@ def _curve(ax: Any, run: Any, name: str, title: str, i: int, several: bool) -> N
     if dev not in run:
         return
     values = np.asarray(run[dev], float)
-    ax.plot(
-        epochs,
-        values,
-        color=dev_colour,
-        marker=marker,
-        label=f"{prefix}dev",
-        linestyle="--" if several else "-",
-    )
+    label = f"{prefix}dev"
     if np.isfinite(values).any():
         best = int(np.nanargmin(values) if name.endswith("loss") or "error" in name else np.nanargmax(values))
-        ax.plot(epochs[best], values[best], "o", color=dev_colour, markersize=6, fillstyle="none")
-        # Towards the middle of the curve, where there is room.
-        right = best > len(epochs) / 2
-        ax.annotate(
-            f"best {values[best]:.4g}",
-            (epochs[best], values[best]),
-            xytext=(-6 if right else 6, 10 if name.endswith("loss") else -16),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            fontsize="small",
-            color=dev_colour,
-        )
+        label += f", best {values[best]:.4g} in epoch {epochs[best]}"
+        ax.plot(epochs[best], values[best], "o", color=dev_colour, markersize=7, fillstyle="none")
+    style = "--" if several else "-"
+    ax.plot(epochs, values, color=dev_colour, marker=marker, label=label, linestyle=style)

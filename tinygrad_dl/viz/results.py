@@ -78,7 +78,7 @@ def plot_mistakes(
     shown = wrong[:limit]
     columns = max(1, min(columns, len(shown)))
     rows = max(1, -(-len(shown) // columns))
-    figure = new_figure("plot_mistakes", (max(1.35 * columns, 3.6), 1.75 * rows + 0.4))
+    figure = new_figure("plot_mistakes", (max(1.35 * columns, 3.6), 1.6 * rows + 0.45))
     if not len(shown):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center", fontsize="large")
         return figure
