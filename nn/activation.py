@@ -20,6 +20,8 @@ class _Activation(Module):
 
     def forward(self, input: Any) -> Tensor:
         """The activation of the input."""
+        if not self.options:
+            return type(self).function(input)
         return type(self).function(input, *[getattr(self, name) for name in self.options])
 
     def extra_repr(self) -> str:

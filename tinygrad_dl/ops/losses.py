@@ -158,16 +158,18 @@ def softmax_cross_entropy(
         s = np.add.reduce(p, axis=1, keepdims=True)
         p /= s
     plain = weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f"
-    least = np.minimum.reduce(target, axis=None, initial=classes)
-    if plain and (least < 0 or ignore_index >= 0):
-        plain = not (target == ignore_index).any()
-    if least < 0 or np.maximum.reduce(target, axis=None, initial=0) >= classes:
+    # As unsigned numbers, negative classes are the largest: one pass finds any class outside of the range.
+    unsigned = target.view(np.uint64) if target.dtype == np.int64 else target.astype(np.int64).view(np.uint64)
+    outside = unsigned.size > 0 and np.maximum.reduce(unsigned, axis=None) >= classes
+    if outside:
         wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
         if wrong.size:
             raise IndexRangeError(
                 f"cross_entropy: the target holds the class {wrong.flat[0]}; "
                 f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
             )
+    if plain and (outside or ignore_index >= 0):
+        plain = not (target == ignore_index).any()
     if plain:
         loss = np.log(s[:, 0])
         loss -= z[np.arange(n), target]
