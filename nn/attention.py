@@ -1,0 +1,101 @@
+"""Attention of several heads as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.nn import init
+from tinygrad_dl.nn.attention_functions import multi_head_attention_forward
+from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.ops.shape import permute_dims
+from tinygrad_dl.tensor import Tensor
+
+
+class MultiheadAttention(Module):
+    """Several heads, each an average of values by how well keys fit a query, side by side and mixed linearly.
+
+    head_h = softmax(q_h @ k_h.T / sqrt(E / heads) + masks) @ v_h, q_h the h-th part of W_q query + b_q, and so on.
+    query (L, N, E), key (S, N, kdim), value (S, N, vdim) -> (L, N, E) and the weights (N, L, S), averaged over
+    heads unless average_attn_weights is False; with batch_first N comes first, and N may be left out.
+    attn_mask (L, S) or (N * heads, L, S), key_padding_mask (N, S): True where nobody may look, or numbers to add.
+    Parameters: in_proj_weight (3 E, E), or q_, k_ and v_proj_weight; in_proj_bias, out_proj.
+    Source: Vaswani and others 2017.
+    >>> from tinygrad_dl import zeros
+    >>> x = zeros((5, 2, 4))
+    >>> [part.shape for part in MultiheadAttention(4, 2)(x, x, x)]
+    [(5, 2, 4), (2, 5, 5)]
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
+        add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
+        device: Any = None, dtype: Any = None, *, rng: Any = None,
+    ) -> None:  # fmt: skip
+        if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
+            raise ValueRangeError(
+                f"MultiheadAttention: embed_dim={embed_dim} must be divisible by num_heads={num_heads}"
+            )
+        self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
+            embed_dim,
+            num_heads,
+            dropout,
+            batch_first,
+        )
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.head_dim, self.add_zero_attn, self.rng = embed_dim // num_heads, add_zero_attn, rng
+        together = self.kdim == self.vdim == embed_dim
+        if together:
+            self.in_proj_weight = init.empty((3 * embed_dim, embed_dim), dtype, device)
+        else:
+            self.q_proj_weight = init.empty((embed_dim, embed_dim), dtype, device)
+            self.k_proj_weight = init.empty((embed_dim, self.kdim), dtype, device)
+            self.v_proj_weight = init.empty((embed_dim, self.vdim), dtype, device)
+        self.in_proj_bias = init.empty((3 * embed_dim,), dtype, device) if bias else None
+        self.out_proj = Linear(embed_dim, embed_dim, bias, device, dtype, rng=rng)
+        self.bias_k = init.empty((1, 1, embed_dim), dtype, device) if add_bias_kv else None
+        self.bias_v = init.empty((1, 1, embed_dim), dtype, device) if add_bias_kv else None
+        self.reset_parameters(rng)
+
+    @property
+    def _together(self) -> bool:
+        return "in_proj_weight" in self.__dict__
+
+    def reset_parameters(self, rng: Any = None) -> None:
+        """Draw the weights anew (Xavier), biases 0."""
+        names = ("in_proj_weight",) if self._together else ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+        for name in names:
+            init.xavier_uniform_(getattr(self, name), rng=rng)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.zeros_(bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias, rng=rng)
+
+    def forward(
+        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
+        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """The result and the weights, or None in their place unless need_weights."""
+        swapped = self.batch_first and query.ndim == 3
+        if swapped:
+            same_key, same_value = key is query, value is key
+            query = permute_dims(query, (1, 0, 2))
+            key = query if same_key else permute_dims(key, (1, 0, 2)) if key.ndim == 3 else key
+            value = key if same_value else permute_dims(value, (1, 0, 2)) if value.ndim == 3 else value
+        of = self.__dict__
+        out, weights = multi_head_attention_forward(
+            query, key, value, self.embed_dim, self.num_heads, of.get("in_proj_weight"), self.in_proj_bias,
+            self.bias_k, self.bias_v, self.add_zero_attn, self.dropout, self.out_proj.weight, self.out_proj.bias,
+            self.training, key_padding_mask, need_weights, attn_mask, not self._together,
+            of.get("q_proj_weight"), of.get("k_proj_weight"), of.get("v_proj_weight"),
+            average_attn_weights=average_attn_weights, is_causal=is_causal, rng=self.rng,
+        )  # fmt: skip
+        return permute_dims(out, (1, 0, 2)) if swapped else out, weights
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}"

@@ -1,0 +1,371 @@
+"""Recurrent layers and their cells: RNN, LSTM, GRU, with layers, directions, dropout and projections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.nn import init
+from tinygrad_dl.nn.dropout_functions import dropout
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.notices import warn_of_widening
+from tinygrad_dl.ops.join import concat, stack
+from tinygrad_dl.ops.lstm import lstm, lstm_projected
+from tinygrad_dl.ops.recurrent import gru, rnn
+from tinygrad_dl.ops.shape import expand_dims, permute_dims, squeeze
+from tinygrad_dl.tensor import Tensor
+
+
+def _draw(module: Module, hidden_size: int, rng: Any) -> None:
+    bound = hidden_size**-0.5 if hidden_size else 0.0
+    for parameter in module.parameters():
+        init.uniform_(parameter, -bound, bound, rng=rng)
+
+
+class _Recurrent(Module):
+    """What the layers share: parameters named by layer and direction, and the walk over both."""
+
+    gates: int
+    # One layer in one direction: (x, state, suffix) -> all its outputs (T, N, H), and its last state.
+    _run: Callable[..., tuple[Any, tuple[Any, ...]]]
+    # (x, hx, unbatched) -> the parts of the starting state, each (layers * directions, N, size).
+    _begin: Callable[..., tuple[Any, ...]]
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
+        proj_size: int = 0, rng: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        if hidden_size < 1 or num_layers < 1:
+            raise ValueRangeError(
+                f"{name}: hidden_size={hidden_size}, num_layers={num_layers}: both must be at least 1"
+            )
+        if not 0 <= dropout <= 1:
+            raise ValueRangeError(f"{name}: dropout={dropout!r} is a probability, from 0 to 1")
+        if not 0 <= proj_size < hidden_size:
+            raise ValueRangeError(
+                f"{name}: proj_size={proj_size} must be smaller than hidden_size={hidden_size}"
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.rng = rng
+        wide, state = self.gates * hidden_size, proj_size or hidden_size
+        for layer, suffix in self._places():
+            ins = input_size if not layer else state * self._directions
+            setattr(self, f"weight_ih_{suffix}", init.empty((wide, ins), dtype, device))
+            setattr(self, f"weight_hh_{suffix}", init.empty((wide, state), dtype, device))
+            if bias:
+                setattr(self, f"bias_ih_{suffix}", init.empty((wide,), dtype, device))
+                setattr(self, f"bias_hh_{suffix}", init.empty((wide,), dtype, device))
+            if proj_size:
+                setattr(self, f"weight_hr_{suffix}", init.empty((proj_size, hidden_size), dtype, device))
+        self.reset_parameters(rng)
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _places(self) -> Iterator[tuple[int, str]]:
+        for layer in range(self.num_layers):
+            yield layer, f"l{layer}"
+            if self.bidirectional:
+                yield layer, f"l{layer}_reverse"
+
+    def reset_parameters(self, rng: Any = None) -> None:
+        """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        _draw(self, self.hidden_size, rng)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do; here so that code written for PyTorch runs."""
+
+    def _parameters_at(self, suffix: str) -> tuple[Any, ...]:
+        of = self.__dict__
+        return tuple(of.get(f"{kind}_{suffix}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+
+    def _part(self, name: str, x: Any, part: Any, size: int, unbatched: bool) -> Any:
+        shape = (self.num_layers * self._directions, x.shape[1], size)
+        if part is None:
+            return np.zeros(shape, x.dtype)
+        part = expand_dims(part, 1) if unbatched and part.ndim == 2 else part
+        if part.shape != shape:
+            given = part.shape if not unbatched else (part.shape[0], *part.shape[2:])
+            wanted = shape if not unbatched else (shape[0], size)
+            raise ShapeError(
+                f"{type(self).__name__}: {name} has the shape {given}; (num_layers * directions, "
+                f"{'' if unbatched else 'N, '}size) = {wanted} is needed"
+            )
+        return part
+
+    def _walk(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
+        name = type(self).__name__
+        if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
+            order = "(N, T, I)" if self.batch_first else "(T, N, I)"
+            raise ShapeError(
+                f"{name}: input must be {order}, or (T, I), with I = input_size = {self.input_size}; {input.shape} came"
+            )
+        weight = self.__dict__["weight_hh_l0"]
+        if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
+            warn_of_widening(name, input, weight)
+        unbatched = input.ndim == 2
+        x = input
+        if unbatched:
+            x = expand_dims(x, 1)
+        elif self.batch_first:
+            x = permute_dims(x, (1, 0, 2))
+        begin = self._begin(x, hx, unbatched)
+        ends: list[tuple[Any, ...]] = []
+        outs: list[Any] = []
+        for i, (layer, suffix) in enumerate(self._places()):
+            reverse = suffix.endswith("reverse")
+            if layer and not reverse and self.dropout and self.training:
+                x = dropout(x, self.dropout, True, rng=self.rng)
+            out, end = self._run(x[::-1] if reverse else x, tuple(part[i] for part in begin), suffix)
+            outs.append(out[::-1] if reverse else out)
+            ends.append(end)
+            if len(outs) == self._directions:
+                x, outs = (concat(outs, axis=2) if self.bidirectional else outs[0]), []
+        last = tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in zip(*ends))
+        if unbatched:
+            return squeeze(x, 1), tuple(squeeze(part, 1) for part in last)
+        return (permute_dims(x, (1, 0, 2)) if self.batch_first else x), last
+
+    def extra_repr(self) -> str:
+        """The sizes, and the settings that are not at their defaults."""
+        text = f"{self.input_size}, {self.hidden_size}"
+        for name, default in (
+            ("proj_size", 0), ("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0),
+            ("bidirectional", False),
+        ):  # fmt: skip
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)}"
+        return text
+
+
+class _OneState(_Recurrent):
+    def _begin(self, x: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+        return (self._part("hx", x, hx, self.hidden_size, unbatched),)
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
+        """All states of the last layer, and the last state of every layer."""
+        out, (last,) = self._walk(input, hx)
+        return out, last
+
+
+class RNN(_OneState):
+    """Recurrent layers: h[t] = tanh(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), or relu.
+
+    input (T, N, I), or (N, T, I) with batch_first -> all states of the last layer (T, N, D * H) and the last ones
+    of all layers (layers * D, N, H), D = 2 if bidirectional. `dropout` between layers, while training.
+    Parameters weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0, bias_hh_l0 (H,), ..._reverse; all start
+    uniform in [-k, k], k = 1 / sqrt(H).   Source: Elman 1990.
+    >>> from tinygrad_dl import zeros
+    >>> out, last = RNN(3, 5)(zeros((7, 2, 3)))
+    >>> out.shape, last.shape
+    ((7, 2, 5), (1, 2, 5))
+    """
+
+    gates = 1
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
+        dtype: Any = None, *, rng: Any = None,
+    ) -> None:  # fmt: skip
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueRangeError(f"RNN: nonlinearity={nonlinearity!r}: 'tanh' or 'relu' is needed")
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
+            rng=rng,
+        )
+
+    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        out = rnn(x, *state, *self._parameters_at(suffix), nonlinearity=self.nonlinearity)
+        return out, (out[-1],)
+
+
+class GRU(_OneState):
+    """Gated recurrent layers; gates in the order reset r, update z, new n.
+
+    r, z = sigmoid(W_ih x + b_ih + W_hh h + b_hh), n = tanh(W_in x + b_in + r * (W_hn h + b_hn)),
+    h' = (1 - z) * n + z * h.   Shapes as RNN's, weight_ih_l0 (3 H, I), weight_hh_l0 (3 H, H).
+    Source: Cho and others 2014.
+    >>> from tinygrad_dl import zeros
+    >>> GRU(3, 5, num_layers=2, batch_first=True)(zeros((2, 7, 3)))[0].shape
+    (2, 7, 5)
+    """
+
+    gates = 3
+
+    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        out = gru(x, *state, *self._parameters_at(suffix))
+        return out, (out[-1],)
+
+
+class LSTM(_Recurrent):
+    """Layers with long short-term memory; gates in the order input i, forget f, cell g, output o.
+
+    i, f, o = sigmoid(W_ih x + b_ih + W_hh h + b_hh), g = tanh(that), c' = f * c + i * g, h' = o * tanh(c').
+    input (T, N, I), state (h, c), zeros by default -> states (T, N, D * H) and (h, c) of every layer
+    (layers * D, N, H); weight_ih_l0 (4 H, I), weight_hh_l0 (4 H, H). proj_size=P: h' = W_hr (o * tanh(c')), (P,).
+    Other arguments as RNN's.   Source: Hochreiter and Schmidhuber 1997.
+    >>> from tinygrad_dl import zeros
+    >>> out, (h, c) = LSTM(3, 5)(zeros((7, 2, 3)))
+    >>> out.shape, h.shape, c.shape
+    ((7, 2, 5), (1, 2, 5), (1, 2, 5))
+    """
+
+    gates = 4
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None,
+        dtype: Any = None, *, rng: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
+            proj_size=proj_size, rng=rng,
+        )  # fmt: skip
+
+    def _begin(self, x: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+        if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
+            raise ShapeError(f"LSTM: the state is a pair (h, c); {type(hx).__name__} came")
+        h, c = (None, None) if hx is None else hx
+        return (
+            self._part("h", x, h, self.proj_size or self.hidden_size, unbatched),
+            self._part("c", x, c, self.hidden_size, unbatched),
+        )
+
+    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        parameters = self._parameters_at(suffix)
+        if self.proj_size:
+            out, c = lstm_projected(x, *state, *parameters, self.__dict__[f"weight_hr_{suffix}"])
+            return out, (out[-1], c)
+        whole = lstm(x, *state, *parameters)
+        return whole[:-1], (whole[-2], whole[-1])
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """All states of the last layer, and the pair of the last h and c of every layer."""
+        out, (h, c) = self._walk(input, hx)
+        return out, (h, c)
+
+
+class _Cell(Module):
+    """One step of a recurrent layer."""
+
+    gates: int
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
+        rng: Any = None,
+    ) -> None:  # fmt: skip
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        wide = self.gates * hidden_size
+        self.weight_ih = init.empty((wide, input_size), dtype, device)
+        self.weight_hh = init.empty((wide, hidden_size), dtype, device)
+        self.bias_ih = init.empty((wide,), dtype, device) if bias else None
+        self.bias_hh = init.empty((wide,), dtype, device) if bias else None
+        self.reset_parameters(rng)
+
+    def reset_parameters(self, rng: Any = None) -> None:
+        """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        _draw(self, self.hidden_size, rng)
+
+    def _sequence(self, input: Any, *states: Any) -> tuple[Any, list[Any], bool]:
+        """The input as a sequence of one step, the states as (N, H), and whether N had to be added."""
+        name = type(self).__name__
+        if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"{name}: input must be (N, I) or (I,) with I = input_size = {self.input_size}; {input.shape} came"
+            )
+        added = input.ndim == 1
+        x = expand_dims(input, (0, 1) if added else 0)
+        ready = []
+        for state in states:
+            if state is None:
+                state = np.zeros((x.shape[1], self.hidden_size), x.dtype)
+            elif added and state.ndim == 1:
+                state = expand_dims(state, 0)
+            if state.shape != (x.shape[1], self.hidden_size):
+                raise ShapeError(
+                    f"{name}: for input {input.shape} the state must be {(x.shape[1], self.hidden_size)}; "
+                    f"{state.shape} came"
+                )
+            ready.append(state)
+        return x, ready, added
+
+    def _parameters_here(self) -> tuple[Any, ...]:
+        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """One step of RNN: input (N, I), hx (N, H), zeros by default -> (N, H).
+
+    >>> from tinygrad_dl import zeros
+    >>> RNNCell(3, 5)(zeros((2, 3))).shape
+    (2, 5)
+    """
+
+    gates = 1
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
+        device: Any = None, dtype: Any = None, *, rng: Any = None,
+    ) -> None:  # fmt: skip
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueRangeError(f"RNNCell: nonlinearity={nonlinearity!r}: 'tanh' or 'relu' is needed")
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias, device, dtype, rng=rng)
+
+    def forward(self, input: Any, hx: Any = None) -> Tensor:
+        """The next state."""
+        x, (h,), added = self._sequence(input, hx)
+        out = rnn(x, h, *self._parameters_here(), nonlinearity=self.nonlinearity)
+        return out[0, 0] if added else out[0]
+
+
+class GRUCell(_Cell):
+    """One step of GRU: input (N, I), hx (N, H), zeros by default -> (N, H)."""
+
+    gates = 3
+
+    def forward(self, input: Any, hx: Any = None) -> Tensor:
+        """The next state."""
+        x, (h,), added = self._sequence(input, hx)
+        out = gru(x, h, *self._parameters_here())
+        return out[0, 0] if added else out[0]
+
+
+class LSTMCell(_Cell):
+    """One step of LSTM: input (N, I), hx a pair (h, c) of (N, H), zeros by default -> the next pair.
+
+    >>> from tinygrad_dl import zeros
+    >>> h, c = LSTMCell(3, 5)(zeros((2, 3)))
+    >>> h.shape, c.shape
+    ((2, 5), (2, 5))
+    """
+
+    gates = 4
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
+        """The next h and c."""
+        x, (h, c), added = self._sequence(input, *((None, None) if hx is None else hx))
+        out = lstm(x, h, c, *self._parameters_here())
+        return (out[0, 0], out[1, 0]) if added else (out[0], out[1])
