@@ -300,12 +300,6 @@ class Module:
             return f"{self._get_name()}({own[0] if own else ''})"
         return f"{self._get_name()}(\n  " + "\n  ".join(own + inside) + "\n)"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_hooks"}
-
-    def __setstate__(self, values: dict[str, Any]) -> None:
-        vars(self).update(values)
-
     def summary(self, *inputs: Any, **options: Any) -> Any:
         """A table of the layers with shapes, parameters, multiply-adds and memory; see nn.summary."""
         from tinygrad_dl.nn.summary import summary

@@ -1,0 +1,179 @@
+"""Weights computed from other parameters before each forward: weight and spectral normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.config import default_rng
+from tinygrad_dl.errors import GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Parameter
+from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.shape import permute_dims, reshape
+
+
+class Reparametrization:
+    """A forward pre-hook that computes the attribute `name` of a module from other parameters."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def compute(self, module: Module) -> Any:
+        """The weight, from the parameters that replace it; every reparametrisation defines its own."""
+        raise GraphError(f"{type(self).__name__} defines no compute")
+
+    def __call__(self, module: Module, args: Any) -> None:
+        setattr(module, self.name, self.compute(module))
+
+    @classmethod
+    def of(cls, module: Module, name: str) -> Reparametrization | None:
+        """The reparametrisation of this kind that a module has for a weight."""
+        hooks = module._hooks.of["before"].values() if module._hooks is not None else ()
+        return next((hook for hook, _ in hooks if isinstance(hook, cls) and hook.name == name), None)
+
+    def begin(self, module: Module) -> None:
+        """Put the hook in front of the module's forward, and compute the weight for the first time."""
+        delattr(module, self.name)
+        setattr(module, self.name, self.compute(module))
+        module.register_forward_pre_hook(self)
+
+    def end(self, module: Module, names: tuple[str, ...]) -> None:
+        """Make the weight a parameter again, with its present value."""
+        value = self.compute(module)
+        for suffix in names:
+            delattr(module, f"{self.name}_{suffix}")
+        delattr(module, self.name)
+        setattr(module, self.name, Parameter(value.detach()))
+        hooks = module._hooks.of["before"]
+        for key in [key for key, (hook, _) in hooks.items() if hook is self]:
+            del hooks[key]
+        if not any(module._hooks.of.values()):
+            module._hooks = None
+
+
+def _weight(what: str, module: Module, name: str) -> Parameter:
+    weight = getattr(module, name, None)
+    if not isinstance(weight, Parameter):
+        raise ValueRangeError(f"{what}: {type(module).__name__} has no parameter {name!r}")
+    return weight
+
+
+class WeightNorm(Reparametrization):
+    """weight = g * v / |v|, the norm over all axes but `dim`."""
+
+    def __init__(self, name: str, dim: int | None) -> None:
+        super().__init__(name)
+        self.dim = dim
+
+    def norm(self, v: Any) -> Any:
+        """The norms of v's slices along `dim`, or of all of v."""
+        axes = None if self.dim is None else tuple(a for a in range(v.ndim) if a != self.dim % v.ndim)
+        return reduce.sum(v * v, axis=axes, keepdims=self.dim is not None) ** 0.5
+
+    def compute(self, module: Module) -> Any:
+        """The weight."""
+        g, v = getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v")
+        return v * (g / self.norm(v))
+
+
+def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
+    """Learn a weight's length and direction apart: name_g and name_v take the place of the parameter.
+
+    weight = g * v / |v|, a length for each slice along `dim`, or one for all with dim=None.
+    Source: Salimans and Kingma 2016.
+    >>> from tinygrad_dl.nn import Linear
+    >>> sorted(weight_norm(Linear(2, 3)).state_dict())
+    ['bias', 'weight_g', 'weight_v']
+    """
+    weight = _weight("weight_norm", module, name)
+    if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        raise ShapeError(f"weight_norm: dim={dim} is no axis of a weight of shape {weight.shape}")
+    kind = WeightNorm(name, None if dim in (None, -1) else dim)
+    setattr(module, f"{name}_g", Parameter(kind.norm(weight.detach())))
+    setattr(module, f"{name}_v", Parameter(weight.detach()))
+    kind.begin(module)
+    return module
+
+
+def remove_weight_norm(module: Any, name: str = "weight") -> Any:
+    """Undo weight_norm; the weight keeps its present value."""
+    kind = WeightNorm.of(module, name)
+    if kind is None:
+        raise ValueRangeError(f"remove_weight_norm: {type(module).__name__}.{name} has no weight_norm")
+    kind.end(module, ("g", "v"))
+    return module
+
+
+class SpectralNorm(Reparametrization):
+    """weight = orig / sigma, sigma its largest singular value, followed by power iteration."""
+
+    def __init__(self, name: str, iterations: int, eps: float, dim: int) -> None:
+        super().__init__(name)
+        self.iterations, self.eps, self.dim = iterations, eps, dim
+
+    def matrix(self, weight: Any) -> Any:
+        """The weight as a matrix, `dim` first."""
+        if self.dim:
+            weight = permute_dims(weight, (self.dim, *[a for a in range(weight.ndim) if a != self.dim]))
+        rows = weight.shape[0]
+        return reshape(weight, (rows, weight.size // rows if rows else 0))
+
+    def _unit(self, x: np.ndarray) -> np.ndarray:
+        return x / max(float(np.linalg.norm(x)), self.eps)
+
+    def iterate(self, module: Module, times: int) -> None:
+        """Move u and v towards the first singular vectors, in place."""
+        u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
+        matrix = self.matrix(getattr(module, f"{self.name}_orig")._data)
+        for _ in range(times):
+            v._data[...] = self._unit(matrix.T @ u._data)
+            u._data[...] = self._unit(matrix @ v._data)
+
+    def compute(self, module: Module) -> Any:
+        """The weight; in training after an iteration."""
+        if module.training:
+            self.iterate(module, self.iterations)
+        orig = getattr(module, f"{self.name}_orig")
+        u, v = (getattr(module, f"{self.name}_{s}")._data.copy() for s in "uv")
+        sigma = reduce.sum((self.matrix(orig) @ v) * u)
+        return orig / sigma
+
+
+def spectral_norm(
+    module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
+    rng: Any = None,
+) -> Any:  # fmt: skip
+    """Divide a weight by its largest singular value: the layer then stretches no vector.
+
+    name_orig is the parameter; name_u and name_v are buffers with the singular vectors, followed by power iteration
+    in training. `dim`: the axis of the outputs (0; 1 for transposed convolutions).   Source: Miyato and others 2018.
+    >>> from tinygrad_dl.nn import Linear
+    >>> sorted(spectral_norm(Linear(2, 3)).state_dict())
+    ['bias', 'weight_orig', 'weight_u', 'weight_v']
+    """
+    weight = _weight("spectral_norm", module, name)
+    if n_power_iterations < 1:
+        raise ValueRangeError(f"spectral_norm: n_power_iterations is at least 1; {n_power_iterations!r} came")
+    if dim is None:
+        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    kind = SpectralNorm(name, n_power_iterations, eps, dim)
+    setattr(module, f"{name}_orig", Parameter(weight.detach()))
+    height, width = kind.matrix(weight._data).shape
+    generator = default_rng(rng)
+    for suffix, size in (("u", height), ("v", width)):
+        module.register_buffer(f"{name}_{suffix}", kind._unit(generator.standard_normal(size)).astype(weight.dtype))
+    kind.iterate(module, 15)
+    kind.begin(module)
+    return module
+
+
+def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
+    """Undo spectral_norm; the weight keeps its present value."""
+    kind = SpectralNorm.of(module, name)
+    if kind is None:
+        raise ValueRangeError(f"remove_spectral_norm: {type(module).__name__}.{name} has no spectral_norm")
+    kind.end(module, ("orig", "u", "v"))
+    return module
+

@@ -1,0 +1,248 @@
+"""A model's layers as a table: shapes, parameters, multiply-adds and memory, measured by running it once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import config
+from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, modes, no_grad
+from tinygrad_dl.nn import state
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.tensor import Tensor
+
+HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
+
+
+class Layer:
+    """What the table says of one module."""
+
+    def __init__(self, name: str, module: Any, depth: int) -> None:
+        self.name, self.module, self.depth = name, module, depth
+        self.given: Any = None
+        self.result: Any = None
+        self.calls = 0
+        self.parameters = 0
+        self.multiply_adds = 0
+        self.memory = 0
+        self.failed = False
+        self.again = False  # a module met before: its parameters are counted there
+
+
+def _shapes(value: Any) -> str:
+    if isinstance(value, (Value, np.ndarray)):
+        return str(value.shape)
+    if isinstance(value, (tuple, list)):
+        return ", ".join(filter(None, map(_shapes, value)))
+    return ""
+
+
+def multiply_adds(name: str, inputs: Any, out: Any) -> int:
+    """The products of an operation that multiplies and sums: matrix products and convolutions; 0 for others."""
+    shapes = [x.shape for x in inputs if isinstance(x, (Value, np.ndarray))]
+    if len(shapes) < 2 or not shapes[0]:
+        return 0
+    if name in ("linear", "matmul", "vecdot"):
+        return int(out.size) * int(shapes[0][-1])
+    if name.startswith("conv_transpose"):
+        return math.prod(shapes[0]) * math.prod(shapes[1][1:])
+    if name.startswith("conv"):
+        return int(out.size) * math.prod(shapes[1][1:])
+    return 0
+
+
+class _Counter:
+    """Adds what each operation costs to the modules that are running; told by the engine of every operation."""
+
+    def __init__(self) -> None:
+        self.running: list[Layer] = []
+
+    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+        cost = multiply_adds(op.name, inputs, result)
+        base = result._data.base is None
+        for layer in self.running:
+            layer.multiply_adds += cost
+            layer.memory += result.nbytes if base else 0
+
+    def pulled(self, node: Any, g: Any, contributions: Any) -> None:
+        """Nothing: no gradient is computed."""
+
+    def __enter__(self) -> _Counter:
+        self.before = modes.watchers
+        modes.watchers = (*self.before, self)
+        active.append("watchers")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        modes.watchers = self.before
+        active.remove("watchers")
+
+
+class Summary:
+    """The table; `layers` has its rows, `error` what stopped the run, if anything did. Printing it shows it."""
+
+    def __init__(self, layers: list[Layer], error: Exception | None) -> None:
+        self.layers, self.error = layers, error
+
+    @property
+    def parameters(self) -> int:
+        """The number of elements of all parameters."""
+        return self.layers[0].parameters
+
+    @property
+    def trainable(self) -> int:
+        """The number of elements of the parameters that require a gradient."""
+        return sum(p.size for p in self.layers[0].module.parameters() if p.requires_grad)
+
+    @property
+    def multiply_adds(self) -> int:
+        """The products of one run."""
+        return self.layers[0].multiply_adds
+
+    def _row(self, layer: Layer, lead: str) -> list[str]:
+        kind = type(layer.module).__name__
+        title = f"{lead}{layer.name}: {kind}" if layer.name else kind
+        title += f" x{layer.calls}" if layer.calls > 1 else ""
+        if layer.failed:
+            given, result = layer.given or "", "failed"
+        else:
+            given, result = (layer.given, layer.result) if layer.calls else ("not called", "")
+        count = "(as above)" if layer.again else f"{layer.parameters:,}" if layer.parameters else ""
+        cost = f"{layer.multiply_adds:,}" if layer.multiply_adds else ""
+        memory = _bytes(layer.memory) if layer.memory else ""
+        return [title, given, result, count, cost, memory, "train" if layer.module.training else "eval"]
+
+    def __str__(self) -> str:
+        rows = [list(HEADINGS)]
+        shown = self.layers
+        if self.error is not None:
+            last = max((i for i, layer in enumerate(shown) if layer.failed), default=len(shown) - 1)
+            shown = shown[: last + 1]
+        for i, layer in enumerate(shown):
+            rows.append(self._row(layer, _lead(shown, i)))
+        widths = [max(len(row[c]) for row in rows) for c in range(len(HEADINGS))]
+        right = (3, 4, 5)
+        lines = [
+            "  ".join(cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(row, widths))).rstrip()
+            for row in rows
+        ]
+        rule = "-" * max(map(len, lines))
+        lines = [lines[0], rule, *lines[1:], rule]
+        if self.error is not None:
+            return "\n".join([*lines, f"stopped by {type(self.error).__name__}: {self.error}"])
+        frozen = self.parameters - self.trainable
+        size = sum(p.nbytes for p in self.layers[0].module.parameters())
+        lines.append(f"parameters: {self.parameters:,} ({_bytes(size)})" + (f", {frozen:,} of them frozen" if frozen else ""))
+        lines.append(f"multiply-adds: {self.multiply_adds:,}; activations: {_bytes(self.layers[0].memory)}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _lead(layers: list[Layer], i: int) -> str:
+    """The branches of the tree in front of a name."""
+    text, depth = "", layers[i].depth
+    for level in range(1, depth + 1):
+        later = next((other.depth for other in layers[i + 1 :] if other.depth <= level), 0)
+        more = later == level
+        text += ("|-- " if more else "`-- ") if level == depth else ("|   " if more else "    ")
+    return text
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+def _tree(module: Any) -> list[Layer]:
+    layers: list[Layer] = []
+    seen: set[int] = set()
+
+    def visit(module: Any, name: str, depth: int, around: tuple[int, ...]) -> None:
+        layer = Layer(name, module, depth)
+        layers.append(layer)
+        layer.again = id(module) in seen
+        seen.add(id(module))
+        layer.parameters = sum(p.size for p in module.parameters())
+        for child, inner in state.named_children(module, remove_duplicate=False):
+            if id(inner) not in around:
+                visit(inner, child, depth + 1, (*around, id(module)))
+
+    visit(module, "", 0, (id(module),))
+    return layers
+
+
+def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(given) == 1 and isinstance(given[0], tuple) and all(isinstance(n, int) for n in given[0]):
+        return (Tensor(np.zeros(given[0], config.default_dtype)),)
+    return tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in given)
+
+
+def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
+    """A table of a model's layers: shapes in and out, parameters, multiply-adds, memory of results, mode.
+
+    `inputs`: what forward takes, or one shape, for zeros. The model runs once, in evaluation mode and without a
+    graph; afterwards modes, parameters, buffers, gradients and the random generator are as they were. An error
+    inside ends the table at the layer that failed.
+    >>> from tinygrad_dl.nn import Linear
+    >>> summary(Linear(3, 2), (5, 3)).multiply_adds
+    30
+    """
+    layers = _tree(model)
+    first: dict[int, Layer] = {}
+    for layer in layers:
+        first.setdefault(id(layer.module), layer)
+    counter = _Counter()
+    before = [(module, module.__dict__.get("training")) for module in model.modules()]
+    values = [(tensor, tensor._data.copy()) for tensor in (*model.parameters(), *model.buffers())]
+    generators = [config.default_rng()] + [
+        m.rng for m in model.modules() if isinstance(getattr(m, "rng", None), np.random.Generator)
+    ]
+    states = [generator.bit_generator.state for generator in generators]
+    handles = []
+
+    def enter(module: Any, args: Any, kwargs: Any) -> None:
+        layer = first[id(module)]
+        layer.calls += 1
+        layer.failed = True  # until it returns
+        layer.given = layer.given or _shapes([args, list(kwargs.values())])
+        counter.running.append(layer)
+
+    def leave(module: Any, args: Any, out: Any) -> None:
+        layer = counter.running.pop()
+        layer.failed = False
+        layer.result = layer.result or _shapes(out)
+
+    error: Exception | None = None
+    try:
+        for layer in first.values():
+            handles.append(layer.module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(layer.module.register_forward_hook(leave))
+        model.eval()
+        with no_grad(), counter:
+            model(*_inputs(inputs), **options)
+    except Exception as caught:
+        error = caught
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in before:
+            if training is None:
+                module.__dict__.pop("training", None)
+            else:
+                module.training = training
+        for tensor, value in values:
+            tensor._data[...] = value
+        for generator, kept in zip(generators, states):
+            generator.bit_generator.state = kept
+    for layer in layers:
+        if layer.again:
+            source = first[id(layer.module)]
+            layer.given, layer.result, layer.calls = source.given, source.result, 1 if source.calls else 0
+    return Summary(layers, error)

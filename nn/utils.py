@@ -1,0 +1,150 @@
+"""What is done to parameters from outside of a model: clipping gradients, one vector of all, reparametrisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.reparametrize import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
+from tinygrad_dl.ops.join import concat
+from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.creation import asarray
+from tinygrad_dl.tensor import Tensor
+
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
+    "remove_spectral_norm", "remove_weight_norm", "spectral_norm", "vector_to_parameters", "weight_norm",
+]  # fmt: skip
+
+
+def _named(parameters: Any) -> Iterator[tuple[str, Tensor]]:
+    """Parameters with a name for messages: of a model, of pairs, of a list, or of one Tensor."""
+    if isinstance(parameters, Module):
+        yield from parameters.named_parameters()
+        return
+    for i, entry in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
+        name, parameter = entry if isinstance(entry, tuple) else (None, entry)
+        yield name or parameter.name or f"number {i} of shape {parameter.shape}", parameter
+
+
+def _norm(array: np.ndarray, norm_type: float) -> float:
+    if norm_type == inf:
+        return float(np.abs(array).max(initial=0))
+    flat = array.reshape(-1)
+    if norm_type == 2:
+        # A product with itself needs no temporary; what it overflows on is summed again in float64.
+        with np.errstate(over="ignore"):
+            square = float(np.dot(flat, flat))
+        if not isfinite(square) and np.isfinite(flat).all():
+            square = float(np.sum(flat.astype(np.float64) ** 2))
+        return square**0.5
+    return float(np.sum(np.abs(flat.astype(np.float64)) ** norm_type) ** (1 / norm_type))
+
+
+def _total(norms: list[float], norm_type: float) -> float:
+    if norm_type == inf:
+        return max(norms, default=0.0)
+    return float(sum(norm**norm_type for norm in norms) ** (1 / norm_type))
+
+
+def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """The norm of all the tensors as if they were one vector.
+
+    >>> get_total_norm([Tensor([3.0]), Tensor([[4.0]])])
+    Tensor(5.)
+    """
+    named = list(_named(tensors))
+    _check_norm_type("get_total_norm", norm_type)
+    return _summed("get_total_norm", named, norm_type, error_if_nonfinite)
+
+
+def _check_norm_type(name: str, norm_type: float) -> None:
+    if not norm_type > 0:
+        raise ValueRangeError(f"{name}: norm_type is a number above 0, or inf; {norm_type!r} came")
+
+
+def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    norms = [_norm(tensor._data, norm_type) for _, tensor in named]
+    total = _total(norms, norm_type)
+    if error_if_nonfinite and not isfinite(total):
+        bad = [n for (n, tensor), norm in zip(named, norms) if not isfinite(norm) or not np.isfinite(tensor._data).all()]
+        raise AnomalyError(
+            f"{name}: the norm of the gradients is {total}: nan or inf in {', '.join(bad) or 'their sum'}. "
+            "Run the step under detect_anomaly() to find where it arose."
+        )
+    dtype = named[0][1].dtype if named else np.dtype(np.float32)
+    return asarray(np.array(total, dtype))
+
+
+def clip_grad_norm_(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the norm before.
+
+    factor = min(1, max_norm / (norm + 1e-6)).   parameters: a model, its parameters, or pairs of name and parameter.
+    `error_if_nonfinite`: raise AnomalyError naming the parameters whose gradients are nan or inf.
+    >>> p = Tensor([3.0, 4.0], requires_grad=True)
+    >>> p.grad = Tensor([3.0, 4.0])
+    >>> clip_grad_norm_([p], 1.0), p.grad.round(4)
+    (Tensor(5.), Tensor([0.6, 0.8]))
+    """
+    _check_norm_type("clip_grad_norm_", norm_type)
+    grads = [(name, p.grad) for name, p in _named(parameters) if p.grad is not None]
+    total = _summed("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
+    _scale([grad for _, grad in grads], max_norm, float(total))
+    return total
+
+
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> None:
+    """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
+    _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
+
+
+def _scale(grads: list[Any], max_norm: float, total: float) -> None:
+    factor = max_norm / (total + 1e-6)
+    if not factor >= 1:  # nan scales as well, so that it stays visible
+        for grad in grads:
+            grad._data *= grad.dtype.type(factor)
+
+
+def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+    """Hold each element of the gradients between -clip_value and clip_value, in place.
+
+    >>> p = Tensor([3.0], requires_grad=True)
+    >>> p.grad = Tensor([3.0])
+    >>> clip_grad_value_([p], 1.0)
+    >>> p.grad
+    Tensor([1.])
+    """
+    if clip_value < 0:
+        raise ValueRangeError(f"clip_grad_value_: clip_value is at least 0; {clip_value!r} came")
+    for _, p in _named(parameters):
+        if p.grad is not None:
+            np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
+
+
+def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
+    """All parameters one behind another in one vector; it records.
+
+    >>> parameters_to_vector([Tensor([1.0]), Tensor([[2.0, 3.0]])])
+    Tensor([1., 2., 3.])
+    """
+    return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
+
+
+def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
+    """Write a vector made by parameters_to_vector back into the parameters. Raises ShapeError unless it fits."""
+    named = list(_named(parameters))
+    flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)
+    needed = sum(p.size for _, p in named)
+    if flat.shape != (needed,):
+        raise ShapeError(f"vector_to_parameters: a vector of {needed} elements is needed; the shape {flat.shape} came")
+    start = 0
+    for _, p in named:
+        p._data[...] = flat[start : start + p.size].reshape(p.shape)
+        start += p.size
