@@ -31,6 +31,10 @@ from tinygrad_dl.nn.activation_functions import (
     tanhshrink,
     threshold,
 )
+from tinygrad_dl.nn.attention_functions import (
+    multi_head_attention_forward,
+    scaled_dot_product_attention,
+)
 from tinygrad_dl.nn.classification_losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -39,6 +43,16 @@ from tinygrad_dl.nn.classification_losses import (
     multilabel_soft_margin_loss,
     nll_loss,
     soft_margin_loss,
+)
+from tinygrad_dl.nn.conv_functions import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    fold,
+    unfold,
 )
 from tinygrad_dl.nn.ctc import ctc_loss
 from tinygrad_dl.nn.dropout_functions import (
@@ -68,6 +82,28 @@ from tinygrad_dl.nn.normalize import (
     rms_norm,
 )
 from tinygrad_dl.nn.one_hot import one_hot
+from tinygrad_dl.nn.pooling_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from tinygrad_dl.nn.regression_losses import (
     cosine_similarity,
     gaussian_nll_loss,
@@ -81,3 +117,12 @@ from tinygrad_dl.nn.regression_losses import (
     smooth_l1_loss,
 )
 from tinygrad_dl.ops.layers import bilinear, linear
+from tinygrad_dl.ops.padding import (
+    pad,
+)
+from tinygrad_dl.ops.resize import (
+    channel_shuffle,
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+)

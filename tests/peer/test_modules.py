@@ -14,9 +14,13 @@ import pytest
 from tinygrad_dl import Tensor, config, nn
 from tinygrad_dl.nn import functional
 
-torch = pytest.importorskip("torch", reason="PyTorch, which these modules are compared with, is not installed")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch, which these modules are compared with, is not installed"
+)
 pytest.importorskip("expecttest", reason="PyTorch's module database needs the package expecttest")
-database = pytest.importorskip("torch.testing._internal.common_modules", reason="this PyTorch has no module database")
+database = pytest.importorskip(
+    "torch.testing._internal.common_modules", reason="this PyTorch has no module database"
+)
 
 SAMPLES = 60  # of a module at most, evenly spread: some have hundreds that differ in a reduction
 
@@ -54,7 +58,8 @@ def translated_module(theirs: Any) -> Any:
     attention = theirs.self_attn
     return nn.TransformerEncoderLayer(
         attention.embed_dim, attention.num_heads, theirs.linear1.out_features, theirs.dropout.p,
-        batch_first=attention.batch_first, norm_first=theirs.norm_first,
+        activation=getattr(functional, theirs.activation.__name__), batch_first=attention.batch_first,
+        norm_first=theirs.norm_first, bias=theirs.linear1.bias is not None,
     )  # fmt: skip
 
 
@@ -156,7 +161,9 @@ def test_a_module_agrees_with_pytorch(name: str, mode: str) -> None:
             try:
                 compare(theirs, ours, sample, mode == "train")
             except Exception as error:
-                shown = [tuple(t.shape) for t in tensors([sample.forward_input.args, sample.forward_input.kwargs])]
+                shown = [
+                    tuple(t.shape) for t in tensors([sample.forward_input.args, sample.forward_input.kwargs])
+                ]
                 error.add_note(f"sample {sample.desc!r}: {name}{made.args}{made.kwargs} on {shown}")
                 raise
     finally:
