@@ -185,6 +185,24 @@ def test_names_of_files_say_what_is_inside() -> None:
     assert vague == []
 
 
+@pytest.mark.parametrize("folder", ["tinygrad_dl", "nn", "optim"])
+def test_what_a_package_offers_stands_in_its_all(folder: str) -> None:
+    """Type checkers and the documentation take a name without it for a private one."""
+    tree = ast.parse((ROOT / folder / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+    }
+    listed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert imported <= set(listed)
+
+
 @pytest.mark.parametrize("path", layout.VENDORED)
 def test_what_is_vendored_is_described_and_unchanged(path: str) -> None:
     described = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")

@@ -87,8 +87,10 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.layers import *
     from tinygrad_dl.ops.logic import *
     from tinygrad_dl.ops.losses import *
+    from tinygrad_dl.ops.lstm import *
     from tinygrad_dl.ops.padding import *
     from tinygrad_dl.ops.pooling import *
+    from tinygrad_dl.ops.recurrent import *
     from tinygrad_dl.ops.reduce import *
     from tinygrad_dl.ops.resize import *
     from tinygrad_dl.ops.rounding import *
