@@ -84,7 +84,11 @@ class Standardize:
 
     def _check(self, x: np.ndarray) -> None:
         assert self.mean is not None
-        fits = x.ndim == self.mean.ndim and all(m in (1, s) for m, s in zip(self.mean.shape, x.shape))
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        measured = {axis % self.mean.ndim for axis in axes}
+        fits = x.ndim == self.mean.ndim and all(
+            i in measured or m == s for i, (m, s) in enumerate(zip(self.mean.shape, x.shape))
+        )
         if not fits:
             raise ShapeError(f"Standardize: fitted for {self.mean.shape}; x has the shape {x.shape}")
 

@@ -1,0 +1,57 @@
+"""Data sets by number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor
+from tinygrad_dl.data import Dataset, Subset, TensorDataset
+from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
+
+
+def test_an_example_is_a_tuple_of_tensors() -> None:
+    data = TensorDataset(np.arange(6.0).reshape(3, 2), [0, 1, 2])
+    x, y = data[-1]
+    assert isinstance(x, Tensor) and x.tolist() == [4.0, 5.0] and y.item() == 2
+    assert [y.item() for _, y in data] == [0, 1, 2]
+    assert data[1:][1].tolist() == [1, 2]
+
+
+def test_arrays_are_shared_and_lists_take_the_default_dtype() -> None:
+    x = np.zeros((2, 3))
+    data = TensorDataset(x, [[1.0], [2.0]])
+    assert data.x is x and data.y.dtype == np.float32
+
+
+def test_unequal_lengths_are_refused_and_a_transposed_x_is_recognised() -> None:
+    with pytest.raises(
+        ShapeError, match=r"the shapes are \(2, 5\), \(5,\)\. Examples come first here: transpose x"
+    ):
+        TensorDataset(np.zeros((2, 5)), np.zeros(5))
+    with pytest.raises(ShapeError, match=r"the shapes are \(\), \(5,\)\.$"):
+        TensorDataset(np.zeros(()), np.zeros(5))
+    with pytest.raises(ValueRangeError, match="at least one array"):
+        TensorDataset()
+
+
+def test_an_example_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(IndexRangeError, match="example 3 of 3 does not exist"):
+        TensorDataset(np.zeros(3))[3]
+    with pytest.raises(IndexRangeError, match="example 3 of 3 does not exist"):
+        Subset([1, 2, 3], [0, 3])
+
+
+def test_a_subset_of_a_subset_counts_in_the_first_data_set() -> None:
+    data = [10, 20, 30, 40]
+    inner = Subset(Subset(data, [3, 2, 1]), [0, -1])
+    assert list(inner) == [40, 20]
+    assert list(inner[1:]) == [20]
+    assert len(Subset(data, [])) == 0
+
+
+def test_a_data_set_without_its_methods_is_told_what_to_define() -> None:
+    with pytest.raises(DTypeError, match="Dataset has to define __len__"):
+        len(Dataset())
+    with pytest.raises(DTypeError, match=r"has to define __getitem__\(i\)"):
+        Dataset()[0]

@@ -1,0 +1,135 @@
+"""DataLoader."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_dl.data import DataLoader, Dataset, Subset, TensorDataset
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+
+
+def numbers(n: int) -> TensorDataset:
+    return TensorDataset(np.arange(float(n)), np.arange(n))
+
+
+def seen(loader: Any) -> list[int]:
+    return [i for _, y in loader for i in y.tolist()]
+
+
+class Squares(Dataset):
+    """Examples made one by one."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < 5:
+            raise IndexError(index)
+        return {"x": np.array([float(index), 1.0]), "y": (index * index,)}
+
+
+@given(n=st.integers(0, 40), size=st.integers(1, 50), shuffle=st.booleans(), drop=st.booleans())
+def test_an_epoch_has_every_example_once_in_batches_of_the_size(
+    n: int, size: int, shuffle: bool, drop: bool
+) -> None:
+    loader = DataLoader(numbers(n), size, shuffle, drop, rng=0)
+    sizes = [len(y) for _, y in loader]
+    assert len(sizes) == len(loader)
+    assert set(sizes[:-1]) <= {size}
+    assert sum(sizes) == (n // size * size if drop else n)
+    examples = seen(loader)
+    assert len(set(examples)) == len(examples)
+    if not shuffle:
+        assert examples == list(range(len(examples)))
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
+    one, other = (DataLoader(numbers(20), 3, shuffle=True, rng=5) for _ in range(2))
+    first, second = seen(one), seen(one)
+    assert first != second
+    other.epoch = 1
+    assert seen(other) == second
+    assert seen(DataLoader(numbers(20), 3, shuffle=True, rng=6)) != first
+    half = iter(one)
+    next(half)  # an epoch that is broken off counts
+    other.epoch = 3
+    assert seen(one) == seen(other)
+
+
+def test_without_shuffling_nothing_is_drawn_from_the_generator() -> None:
+    rng = np.random.default_rng(0)
+    DataLoader(numbers(3), rng=rng)
+    assert rng.random() == np.random.default_rng(0).random()
+
+
+def test_a_tuple_of_arrays_a_subset_and_a_list_can_be_loaded() -> None:
+    assert seen(DataLoader((np.zeros(3), np.arange(3)), 2)) == [0, 1, 2]
+    assert sorted(
+        seen(DataLoader(Subset(Subset(numbers(9), [8, 7, 1]), [0, 2]), 2, shuffle=True, rng=0))
+    ) == [1, 8]
+    batches = list(DataLoader([1.5, 2.5, 3.5], 2))
+    assert [b.tolist() for b in batches] == [[1.5, 2.5], [3.5]] and batches[0].dtype == np.float32
+    ((x,),) = DataLoader(np.arange(2), 2)
+    assert x.tolist() == [0, 1]
+
+
+def test_examples_of_any_structure_are_put_together() -> None:
+    batch = next(iter(DataLoader(Squares(), 2)))
+    assert batch["x"].tolist() == [[0.0, 1.0], [1.0, 1.0]] and batch["y"][0].tolist() == [0, 1]
+    assert next(iter(DataLoader(Subset(Squares(), [3]), 2)))["y"][0].tolist() == [9]
+
+
+def test_examples_of_different_shapes_need_a_collate_function() -> None:
+    ragged = [np.zeros(2), np.zeros(3)]
+    with pytest.raises(ShapeError, match=r"different shapes, such as \(2,\) and \(3,\)\. Give collate="):
+        next(iter(DataLoader(ragged, 2)))
+    assert next(iter(DataLoader(ragged, 2, collate=len))) == 2
+    with pytest.raises(ShapeError, match="different numbers of parts"):
+        next(iter(DataLoader([(1, 2), (1,)], 2)))
+
+
+def test_a_transform_changes_batches_with_the_generator_of_the_epoch() -> None:
+    def noisy(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return x + rng.random(x.shape)
+
+    one, other = (DataLoader(numbers(4), 2, transform=noisy, rng=1) for _ in range(2))
+    first = [x.tolist() for x, _ in one]
+    assert first == [x.tolist() for x, _ in other] != [x.tolist() for x, _ in one]
+    both = DataLoader(numbers(2), 2, transform=lambda rng, x, y: (x * 0, y + 1))
+    ((x, y),) = both
+    assert x.tolist() == [0.0, 0.0] and y.tolist() == [1, 2]
+
+
+def test_prefetching_gives_the_same_batches_and_its_thread_ends() -> None:
+    before = threading.active_count()
+    plain, ahead = (DataLoader(numbers(50), 4, shuffle=True, rng=2, prefetch=n) for n in (0, 3))
+    assert seen(plain) == seen(ahead)
+    batches = iter(ahead)
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_prefetching_thread_arrives() -> None:
+    def broken(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError("here")
+
+    with pytest.raises(ZeroDivisionError, match="here"):
+        list(DataLoader(numbers(5), 2, transform=broken, prefetch=2))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "3"])
+def test_a_batch_size_that_is_no_positive_whole_number_is_refused(size: Any) -> None:
+    with pytest.raises(ValueRangeError, match="batch_size: a whole number of at least 1 is needed"):
+        DataLoader(numbers(3), size)
+
+
+def test_what_is_no_data_set_is_refused() -> None:
+    with pytest.raises(DTypeError, match="or a tuple of arrays, is needed; int came"):
+        DataLoader(3)
