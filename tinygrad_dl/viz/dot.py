@@ -101,7 +101,7 @@ def _classes(node: PictureNode) -> str:
 
 
 def quoted(text: str) -> str:
-    """A DOT string. Graphviz reads escapes (\\N), entities (&lt;) and, at both ends, <>; none may act here."""
+    """DOT text. Graphviz reads escapes (\\N), entities (&lt;) and, at both ends, <>; none may act here."""
     text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 

@@ -39,9 +39,9 @@ def draw(
     """The computation graph of `tensor`: Tensors, a function or model to run on `inputs`, or an exception.
 
     `model`: whose names and boxes; `names`: more of them, as locals(). `show`: shape, dtype, value, grad,
-    stats, rule, gain, cost, options, origin. `color`: "grad", "gain", "nan". `depth` folds modules, `repeats` equal
-    blocks, `max_nodes` the rest. `record`: a viz.record() of the run. `forward`: the Tensor whose gradient
-    `tensor` is. Raises ValueRangeError, DTypeError.
+    stats, rule, gain, cost, options, origin. `color`: "grad", "gain", "nan". `depth` folds modules, `repeats`
+    equal blocks, `max_nodes` the rest. `record`: a viz.record() of the run. `forward`: the Tensor whose
+    gradient `tensor` is. Raises ValueRangeError, DTypeError.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True, name="x")
     >>> print(draw(x * x, show=("shape", "grad")).text(), end="")

@@ -54,6 +54,8 @@ class Extraction:
         self.values = self._known_values(tensors)
         self.names = self._known_names(names)
         self.outputs = {t.node.serial for t in roots if t.node is not None}
+        self.constants: dict[Any, list[PictureNode]] = {}
+        self.placed: set[str] = set()
         self.begun: set[str] = set()  # modules in which an operation was drawn
         self.texts: dict[int, list[tuple[str, str]]] = {}
 
@@ -114,6 +116,8 @@ class Extraction:
         for name, tensor in (names or {}).items():
             if isinstance(tensor, Value) and tensor.node is not None and not str(name).startswith("_"):
                 found.setdefault(tensor.node.serial, str(name))
+        if self.recording is not None:
+            found |= {serial: name for serial, name in self.recording.names.items() if serial not in found}
         for node in self.nodes:
             own = getattr(_owner(node), "_name", None)
             if own:
@@ -153,12 +157,20 @@ class Extraction:
         self.picture.nodes.append(drawn)
         self.scopes.place_leaf(drawn, parameter)
 
-    def add_constant(self, label: str, value: Any) -> PictureNode:
-        """What needs no gradient and so has no node: a number, or an array of which the shape is known."""
+    def add_constant(self, label: str, value: Any, known: dict[str, Any] | None = None) -> PictureNode:
+        """What needs no gradient and so has no node: a number, or an array of which the shape is known.
+
+        Arrays are told apart by name, shape and what is known of their values; the same one is drawn once.
+        """
         if isinstance(value, tuple):
             shape, dtype, name = value
+            for same in self.constants.get((name, shape, dtype), ()) if name else ():
+                if same.value is None or known is None or repr(same.value) == repr(known):
+                    same.value = same.value or known
+                    return same
             drawn = PictureNode(self._next_id(), "constant", name or label, name or "", shape=shape)
-            drawn.dtype = _text(dtype)
+            drawn.dtype, drawn.value = _text(dtype), known
+            self.constants.setdefault((name, shape, dtype), []).append(drawn)
         elif isinstance(value, np.ndarray):
             drawn = PictureNode(self._next_id(), "constant", label, shape=value.shape, dtype=str(value.dtype))
             drawn.value = statistics(value, self.detail)
@@ -181,8 +193,7 @@ class Extraction:
         constants: dict[int, PictureNode] = {}
         for i, entry in sources:
             if type(entry) is not Node:
-                constants[i] = self.add_constant("constant", entry)
-                constants[i].value = constants[i].value or self._value((node.serial, i))
+                constants[i] = self.add_constant("constant", entry, self._value((node.serial, i)))
             elif entry.serial not in self.ids:
                 self._add_leaf(entry)  # beside what uses it, so that an outline reads well
         drawn = PictureNode(self._next_id(), "op", op.label, self.names.get(node.serial, ""), op=op.name)
@@ -191,7 +202,8 @@ class Extraction:
         drawn.options = rules.option_texts(op, node)
         drawn.value = self._value(node.serial)
         drawn.output = node.serial in self.outputs
-        drawn.cost = rules.cost(op, [_shape(entry) for entry in node.parents], node)
+        shapes = [_shape(entry) for entry in node.parents]
+        drawn.cost = rules.cost(op, shapes, node)
         if node.saved:
             drawn.cost["saved_bytes"] = sum(int(getattr(v, "nbytes", 0)) for v in node.saved)
         origin = getattr(node, "origin", None)
@@ -203,7 +215,10 @@ class Extraction:
         self.begun |= {module.id for module in self.picture.within(drawn.module)} if drawn.module else set()
         for i, constant in constants.items():
             # The first operand of a model's first operation is what was put into the model.
-            constant.module = "" if first and i == 0 and constant.kind == "constant" else drawn.module
+            shared = constant.id in self.placed and constant.module != drawn.module
+            outside = shared or (first and i == 0 and constant.kind == "constant")
+            constant.module = "" if outside else drawn.module
+            self.placed.add(constant.id)
         key = id(op)
         if key not in self.texts:
             self.texts[key] = rules.rule_texts(op)
@@ -212,7 +227,7 @@ class Extraction:
             edge = PictureEdge(f"e{len(self.picture.edges)}", source, drawn.id, i)
             if len(sources) > 1:
                 edge.operand = f"{op.inputs[0]}[{i}]" if op.variadic else op.inputs[i]
-            edge.shape, edge.dtype = _shape(entry), _dtype(entry)
+            edge.shape, edge.dtype = shapes[i], _dtype(entry)
             if type(entry) is Node:
                 edge.broadcast = broadcast_text(edge.shape, node.shape) if op.ufunc is not None else ""
                 edge.rule, edge.rule_source = self.texts[key][0 if op.variadic else i]
@@ -268,6 +283,8 @@ def _text(dtype: Any) -> str:
 
 
 def _shape(entry: Any) -> tuple[int, ...] | None:
+    if type(entry) in (float, int):
+        return ()
     return None if entry is None else tuple(shape_of(entry))
 
 

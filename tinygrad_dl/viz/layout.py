@@ -96,5 +96,5 @@ def _nothing_there(format: str) -> str:
         f"package pygraphviz. Three ways out:\n"
         f'  1. pip install "tinygrad_dl[viz]" (pygraphviz brings its own Graphviz);\n'
         f"  2. install Graphviz: {package};\n"
-        f'  3. save another format: "graph.html" is laid out by the browser; .dot, .json, .txt, .mmd need nothing.'
+        f"  3. save another format: .html is laid out by the browser; .dot, .json, .txt, .mmd need nothing."
     )

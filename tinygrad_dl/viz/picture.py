@@ -197,13 +197,13 @@ def _histogram(values: np.ndarray, low: float, high: float) -> list[int]:
 def norm(array: Any) -> float:
     """The Euclidean norm of all elements, in double precision; nan and inf show in it."""
     flat = np.asarray(array, np.float64).reshape(-1)
-    squared = float(np.dot(flat, flat))  # no ufunc, so NumPy warns of nothing here
-    if squared == math.inf or (squared < 1e-290 and flat.size):
-        # The squares left the range of doubles; the values may not have.
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        squared = float(np.dot(flat, flat))
+        if squared == math.inf or (squared < 1e-290 and flat.size):
+            # The squares left the range of doubles; the values may not have.
             largest = float(np.abs(flat).max())
             if 0 < largest < math.inf:
-                return largest * float(np.sqrt(np.dot(flat / largest, flat / largest)))
+                return largest * math.sqrt(np.dot(flat / largest, flat / largest))
             return largest
     return math.sqrt(squared) if squared == squared else math.nan
 

@@ -46,8 +46,10 @@ class Recording:
         self.detail = detail
         self.results: dict[Any, dict[str, Any]] = {}
         self.pulls: dict[int, Pull] = {}
+        self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
         self._finished: dict[int, dict[str, Any]] = {}
-        self._pending: dict[int, tuple[Any, int]] = {}
+        self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
+        self._last: float = -math.inf
 
     def __enter__(self) -> Recording:
         self._before = modes.watchers
@@ -58,6 +60,9 @@ class Recording:
     def __exit__(self, *exc: object) -> None:
         modes.watchers = self._before
         active.remove("watchers")
+        self._finish()
+
+    def _finish(self) -> None:
         for serial, (total, _) in self._pending.items():
             self._finished[serial] = statistics(total, self.detail)
         self._pending.clear()
@@ -77,12 +82,20 @@ class Recording:
             return
         self.results[result.node.serial] = statistics(result._data, self.detail)
         for i, x in enumerate(inputs):
-            if isinstance(x, Value) and x.node is None:
+            if not isinstance(x, Value):
+                continue
+            if x.node is None:
                 self.results[result.node.serial, i] = statistics(x._data, self.detail)
+            elif getattr(x, "_name", None):
+                self.names[x.node.serial] = str(x._name)
 
     def pulled(self, node: Node, g: Any, contributions: Any) -> None:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
         g = _array(g)
+        if node.serial <= self._last:
+            # A walk goes from new nodes to old ones, whose serials are larger: this is another walk.
+            self._finish()
+        self._last = node.serial
         self._pending.pop(node.serial, None)
         self.pulls.pop(node.serial, None)  # a second backward: the later one counts, at its own place
         pull = self.pulls[node.serial] = Pull(statistics(g, self.detail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ class GraphView:
         """The neutral form: nodes, edges, modules and the steps of the player."""
         import json
 
-        return json.dumps(self.picture.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(self.picture.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # A lone surrogate is no character that a file can hold; escaped, it is still the user's name.
+        return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
     def text(self) -> str:
         """The diagram as an outline for terminals and screen readers."""

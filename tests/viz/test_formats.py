@@ -1,0 +1,199 @@
+"""DOT, JSON, text and Mermaid: stored texts, DOT parsed again, and names that try to break out."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.leaves import leaf
+from tests.viz.examples import EXAMPLES, STORED, texts
+from tinygrad_dl import Tensor, viz
+from tinygrad_dl.viz import GraphView
+from tinygrad_dl.viz.dot import clean, quoted
+from tinygrad_dl.viz.labels import cut, edge_lines, node_lines
+from tinygrad_dl.viz.layout import available
+from tinygrad_dl.viz.mermaid import escaped
+
+NASTY = [
+    "</script><script>alert(1)</script>",
+    "<b>bold</b>",
+    '"quoted"',
+    "a\\N\\G\\l\\",
+    "<x>",
+    "a:b:c",
+    "line\nbreak\r\nand\rmore",
+    "&lt;&amp;&#65;",
+    "{a|b}",
+    "\u00e9\u4e2d\u0000\x1b\ud800\uffff\u2028",
+    "%title% %data%",
+    "'); drop",
+    "]]> --> <!--",
+    "x" * 10_000,
+    "",
+]
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_texts_are_those_that_are_stored(name: str) -> None:
+    # After a change that was meant: python -m tests.viz.examples, and look at the differences.
+    for format, text in texts(name).items():
+        assert text == (STORED / f"{name}.{format}").read_text(encoding="utf-8"), f"{name}.{format}"
+
+
+def parsed_by_dot(source: str) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
+    """Labels by node id, and (source, target, edge id), as the program dot reads them."""
+    done = subprocess.run(["dot", "-Tdot_json"], input=source.encode(), capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    objects = found.get("objects", [])
+    nodes = {o["name"]: o for o in objects if not o["name"].startswith("cluster_")}
+    edges = [
+        (objects[e["tail"]]["name"], objects[e["head"]]["name"], e["id"]) for e in found.get("edges", [])
+    ]
+    return {name: o["label"] for name, o in nodes.items()}, edges
+
+
+def parsed_by_pygraphviz(source: str) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
+    with pytest.importorskip("pygraphviz", reason="pygraphviz is not installed").AGraph(
+        string=source
+    ) as graph:
+        nodes = {str(n): n.attr["label"] for n in graph.nodes()}
+        return nodes, [(str(e[0]), str(e[1]), e.attr["id"]) for e in graph.edges()]
+
+
+PARSERS = {"dot": parsed_by_dot, "pygraphviz": parsed_by_pygraphviz}
+
+
+def unquoted(label: str) -> str:
+    """What Graphviz shows for a label: escapes and entities undone."""
+    pieces = {"\\n": "\n", "\\\\": "\\", '\\"': '"'}
+    return html.unescape(re.sub(r"\\(?:n|\\|\")", lambda found: pieces[found[0]], label))
+
+
+@pytest.mark.parametrize("engine", list(PARSERS))
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_parsed_dot_is_the_neutral_form(name: str, engine: str) -> None:
+    if engine == "dot" and shutil.which("dot") is None:
+        pytest.skip("Graphviz is not installed")
+    view = EXAMPLES[name]()
+    nodes, edges = PARSERS[engine](view.source)
+    assert {id: unquoted(label) for id, label in nodes.items()} == {
+        node.id: "\n".join(node_lines(node, view.show_lines)) for node in view.picture.nodes
+    }
+    assert sorted(edges) == sorted((e.source, e.target, e.id) for e in view.picture.edges)
+
+
+def named(name: str) -> GraphView:
+    """A small graph in which users' text stands everywhere it can."""
+    x = Tensor([1.0, 2.0], requires_grad=True, name=name)
+    c = Tensor([1.0, 2.0], name=name + "!")
+    y = (x * c).sum()
+    return viz.draw(y, names={name: y} if name else {}, show=("shape", "value", "grad", "rule"))
+
+
+def svg_texts(svg: str) -> list[str]:
+    root = ET.fromstring(svg)
+    assert not [e.tag for e in root.iter() if e.tag.split("}")[-1] not in SVG_PARTS]
+    assert not [k for e in root.iter() for k in e.attrib if k.lower().startswith("on")]
+    return ["".join(e.itertext()) for e in root.iter() if e.tag.endswith("}text")]
+
+
+SVG_PARTS = {"svg", "g", "title", "text", "path", "polygon", "ellipse", "polyline", "a"}
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+def test_a_nasty_name_is_text_in_the_picture(name: str, engine: str) -> None:
+    if engine not in available():
+        pytest.skip(f"{engine} is not installed")
+    view = named(name)
+    view.engine = engine
+    shown = svg_texts(view.svg())
+    first = node_lines(view.picture.nodes[0], ())[0]
+    if first.strip():
+        expected = clean(first).replace("\u00a0", " ")
+        assert expected in [text.replace("\u00a0", " ") for text in shown]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_nasty_name_survives_the_way_through_json(name: str) -> None:
+    view = named(name)
+    back = json.loads(view.json().encode())
+    assert name in {node.get("name", "") for node in back["nodes"]}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_nasty_name_can_be_saved_in_every_text_format(name: str, tmp_path: Path) -> None:
+    view = named(name)
+    view.engine = "viz.js"
+    for format in ("dot", "json", "txt", "mmd", "html"):
+        text = view.save(tmp_path / f"graph.{format}").read_text(encoding="utf-8")
+        assert "\ud800" not in text and "\0" not in text
+        assert format != "html" or "<script>alert" not in text.lower()
+
+
+@given(st.text(max_size=60))
+def test_any_label_is_one_string_of_dot(text: str) -> None:
+    inside = quoted(text)[1:-1]
+    assert '"' not in re.sub(r"\\.", "", inside) and not inside.startswith("<")
+    assert not re.search(r"(?<!\\)(?:\\\\)*\\$", inside)
+    assert unquoted(quoted(text)[1:-1]) == clean(text)
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
+def test_labels_round_trip_through_pygraphviz(names: list[str]) -> None:
+    x = leaf(1.0)
+    total = x
+    for name in names:
+        total = total * 2
+        total.name = name
+    view = viz.draw(total, names={"root": x}, max_nodes=100)
+    nodes, _ = parsed_by_pygraphviz(view.source)
+    expected = {n.id: clean("\n".join(node_lines(n, view.show_lines))) for n in view.picture.nodes}
+    assert {id: unquoted(label) for id, label in nodes.items()} == expected
+
+
+@given(st.text(max_size=80))
+def test_mermaid_labels_hold_no_syntax(text: str) -> None:
+    assert re.fullmatch(r"(?:[\w .,=()\u2190\u00d7+\-]|#\d+;|<br/>)*", escaped(text))
+
+
+@given(st.text(max_size=80))
+def test_a_name_never_breaks_a_text_format(name: str) -> None:
+    view = named(name)
+    assert len(view.text().splitlines()) == len(view.text().split("\n")) - 1
+    assert view.mermaid().count("\n  n") >= 3
+    assert json.loads(view.json())["nodes"]
+
+
+def test_long_lines_are_cut_in_the_middle() -> None:
+    assert cut("abc" * 100, 20) == "abcabcab...bcabcabc"
+    assert len(cut("y" * 10_000)) <= 60
+
+
+def test_values_that_are_not_finite_stay_valid_json() -> None:
+    x = leaf([np.nan, np.inf, 1.0])
+    text = viz.draw((x * 2).sum()).json()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["nodes"][0]["value"]["whole"] == ["nan", "inf", 1.0]
+
+
+def test_operands_stand_on_edges_only_where_there_are_several() -> None:
+    x = leaf(2.0)
+    view = viz.draw((x - 1).exp(), show=("shape",))
+    assert [edge_lines(edge, view.show_lines) for edge in view.picture.edges] == [["x ()"], ["y"], ["()"]]
+
+
+@pytest.mark.parametrize("direction", ["TB", "BT", "LR", "RL"])
+def test_directions_are_graphviz_own(direction: str) -> None:
+    assert f"rankdir={direction}," in viz.draw(leaf(1.0) * 2, direction=direction).source

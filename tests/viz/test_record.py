@@ -1,0 +1,220 @@
+"""What the player shows: the numbers of backward itself, and nothing when nobody records."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.leaves import leaf
+from tinygrad_dl import Tensor, autograd, no_grad, viz
+from tinygrad_dl.modes import active, modes
+from tinygrad_dl.viz.picture import Picture
+from tinygrad_dl.viz.record import rehearse
+
+UNARY = ("exp", "tanh", "sigmoid", "sin", "negative")
+BINARY = ("add", "subtract", "multiply")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[Tensor], Tensor]:
+    """Leaves and a scalar computed from them in a random way, with values used often, and broadcast."""
+    import tinygrad_dl as tg
+
+    shapes = [(), (3,), (2, 1), (2, 3)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    leaves = [leaf(rng.uniform(-1, 1, draw(st.sampled_from(shapes)))) for _ in range(draw(st.integers(1, 3)))]
+    pool: list[Tensor] = list(leaves)
+    for _ in range(draw(st.integers(1, 8))):
+        if draw(st.booleans()):
+            pool.append(getattr(tg, draw(st.sampled_from(UNARY)))(pool[draw(st.integers(0, len(pool) - 1))]))
+        else:
+            one, two = (pool[draw(st.integers(0, len(pool) - 1))] for _ in range(2))
+            pool.append(getattr(tg, draw(st.sampled_from(BINARY)))(one, two))
+    total = pool[-1].sum()
+    for value in pool[:-1]:
+        total = total + value.sum()
+    return leaves, total
+
+
+def whole(found: dict[str, object] | None) -> np.ndarray:
+    assert found is not None
+    return np.array(found["whole"])
+
+
+@given(graphs())
+def test_contributions_add_up_to_the_gradient_that_backward_gives(
+    given_: tuple[list[Tensor], Tensor],
+) -> None:
+    leaves, total = given_
+    with viz.record() as recording:
+        total.backward()
+    picture = viz.draw(total, record=recording).full
+    by_serial = {node.serial: node for node in picture.nodes}
+    for x in leaves:
+        drawn = by_serial[x.node.serial]
+        np.testing.assert_allclose(whole(drawn.grad), x.grad.numpy(), rtol=1e-12, atol=1e-12)
+    for node in picture.nodes:
+        parts = [whole(edge.flow) for edge in picture.edges if edge.source == node.id and edge.flow]
+        if parts and not node.output:
+            np.testing.assert_allclose(sum(parts), whole(node.grad), rtol=1e-12, atol=1e-12)
+
+
+@given(graphs())
+def test_the_last_sum_of_a_node_is_its_gradient(given_: tuple[list[Tensor], Tensor]) -> None:
+    _, total = given_
+    with viz.record() as recording:
+        total.backward()
+    picture = viz.draw(total, record=recording).full
+    last: dict[str, object] = {}
+    for event in picture.events:
+        for part in event.get("parts", ()):
+            last[part["to"]] = part["sum"]
+    for node in picture.nodes:
+        if node.id in last:
+            np.testing.assert_allclose(whole(last[node.id]), whole(node.grad), rtol=1e-12)
+
+
+@given(graphs())
+def test_a_rehearsal_gives_what_backward_gives_and_leaves_no_trace(
+    given_: tuple[list[Tensor], Tensor],
+) -> None:
+    leaves, total = given_
+    rehearsed = rehearse(total)
+    assert all(x.grad is None for x in leaves)
+    with viz.record() as recording:
+        total.backward()
+    assert rehearsed is not None and rehearsed.gradients == recording.gradients
+
+
+def backward_steps(picture: Picture) -> list[dict[str, object]]:
+    return [event for event in picture.events if event["pass"] == "backward"]
+
+
+def test_the_steps_of_the_chain_rule_by_hand() -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    picture = viz.draw(c * c + a, names={"a": a, "b": b, "c": c}).full
+    add, square, product = backward_steps(picture)
+    assert [part["part"]["whole"] for part in add["parts"]] == [1.0, 1.0]
+    assert [(part["part"]["whole"], part["sum"]["whole"], part["nth"]) for part in square["parts"]] == [
+        (-6.0, -6.0, 1),
+        (-6.0, -12.0, 2),
+    ]
+    # a has a part from the sum already: 1 + -12 * -3
+    assert [(part["part"]["whole"], part["sum"]["whole"], part["nth"]) for part in product["parts"]] == [
+        (36.0, 37.0, 2),
+        (-24.0, -24.0, 1),
+    ]
+    edges = {edge.id: edge for edge in picture.edges}
+    assert [edges[part["edge"]].local for part in product["parts"]] == [-3.0, 2.0]
+
+
+def test_forward_steps_come_first_and_in_order() -> None:
+    x = leaf(1.0)
+    picture = viz.draw((x * 2).exp()).full
+    assert [(event["pass"], event["node"]) for event in picture.events] == [
+        ("forward", "n2"),
+        ("forward", "n3"),
+        ("backward", "n3"),
+        ("backward", "n2"),
+    ]
+
+
+def test_the_gain_is_what_goes_on_over_what_came() -> None:
+    x = leaf([3.0, 4.0])
+    picture = viz.draw(((x * 1) * 10).sum()).full
+    gains = {node.op: node.gain for node in picture.nodes if node.op}
+    assert gains["sum"] == pytest.approx(math.sqrt(2)) and gains["multiply"] == pytest.approx(10)
+
+
+def test_the_gain_of_a_square_adds_its_two_parts_first() -> None:
+    x = leaf(3.0)
+    (node,) = (node for node in viz.draw(x * x).full.nodes if node.op)
+    assert node.gain == 6
+
+
+def test_the_gain_counts_what_goes_on_to_earlier_operations_not_to_parameters() -> None:
+    w, x = leaf(100.0), leaf(1.0)
+    h = x * 1
+    gains = [node.gain for node in viz.draw(w * h).full.nodes if node.op]
+    assert gains == [1.0, 100.0]
+
+
+def test_recorded_values_are_shown_where_the_graph_keeps_none() -> None:
+    x = leaf(2.0)
+    with viz.record() as recording:
+        y = (x + 1) + 2
+    values = [node.value for node in viz.draw(y + 3, record=recording).full.nodes if node.op]
+    assert [v and v["whole"] for v in values] == [3.0, 5.0, 8.0]
+
+
+def test_a_recording_holds_numbers_only() -> None:
+    x = leaf(np.ones(1000))
+    with viz.record() as recording:
+        (x * 2).sum().backward()
+    kept = [*recording.results.values(), *recording.gradients.values()]
+    assert all(isinstance(v, (int, float, str, list)) for found in kept for v in found.values())
+    assert "whole" not in recording.gradients[x.node.serial]
+
+
+def test_the_modes_are_restored_after_an_exception() -> None:
+    before = modes.watchers
+    with pytest.raises(ZeroDivisionError), viz.record():
+        raise ZeroDivisionError
+    assert modes.watchers == before and active == []
+
+
+def test_recordings_nest() -> None:
+    x = leaf(2.0)
+    with viz.record() as outer:
+        a = x * 2
+        with viz.record() as inner:
+            b = a * 3
+    assert len(outer.results) > len(inner.results) > 0
+    assert b.node.serial in inner.results and a.node.serial not in inner.results
+
+
+def test_the_second_of_two_backward_passes_counts() -> None:
+    x = leaf(2.0)
+    y = x * x
+    with viz.record() as recording:
+        y.backward(retain_graph=True)
+        y.backward(gradient=10.0)
+    assert [pull.g["whole"] for pull in recording.pulls.values()] == [10.0]
+
+
+def test_a_recorded_gradient_graph_has_its_numbers() -> None:
+    x = leaf(2.0)
+    y = x * x * x
+    with viz.record() as recording:
+        (slope,) = autograd.grad(y, x, create_graph=True)
+        slope.backward()
+    assert recording.gradients[x.node.serial]["whole"] == pytest.approx(12.0)
+    assert viz.draw(slope, record=recording).source
+
+
+def test_nothing_is_recorded_without_a_graph() -> None:
+    with viz.record() as recording, no_grad():
+        leaf(2.0) * 2
+    assert recording.results == {}
+
+
+def test_backward_knows_of_no_recording_when_none_is_on() -> None:
+    x = leaf(2.0)
+    with viz.record() as recording:
+        pass
+    (x * x).backward()
+    assert recording.pulls == {} and modes.watchers == () and active == []
+
+
+def test_a_freed_graph_or_a_vector_is_drawn_without_gradients() -> None:
+    x = leaf([1.0, 2.0])
+    assert all(node.gain is None for node in viz.draw(x * x).full.nodes)
+    y = (x * x).sum()
+    y.backward()
+    view = viz.draw(y)
+    assert [node.grad is not None for node in view.full.nodes] == [True, False, False]
