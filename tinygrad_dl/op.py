@@ -13,7 +13,9 @@ import numpy as np
 
 from tinygrad_dl import calls
 from tinygrad_dl.codegen import call_source, pull_source
-from tinygrad_dl.domain import Case, Domain, Missing
+from tinygrad_dl.domain import Case as Case
+from tinygrad_dl.domain import Domain as Domain
+from tinygrad_dl.domain import Missing as Missing
 from tinygrad_dl.errors import GraphError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active
