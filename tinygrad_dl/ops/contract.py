@@ -104,18 +104,20 @@ def matmul(x: Any, y: Any, /) -> Any:
 # Products of vectors
 
 
-def _axis_hint(axis: Any, a: Any, b: Any) -> str:
-    least = -min(len(a), len(b))
-    return f"axis={axis!r}: an axis of both, {least} to -1, is needed (they align from the right)"
+def _check_axis(axis: Any, x: Any, y: Any) -> None:
+    """A negative axis of both, for they align from the right."""
+    least = -min(np.ndim(x), np.ndim(y))
+    if not isinstance(axis, (int, np.integer)) or not least <= axis < 0:
+        raise np.exceptions.AxisError(
+            f"axis={axis!r}: an axis of both, {least} to -1, is needed (they align from the right)"
+        )
 
 
 def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
     a, b = np.shape(x), np.shape(y)
     if not a or not b:
         return f"{a} with {b}: both need at least one axis. Multiply by a number with *."
-    if not isinstance(axis, int) or axis >= 0 or -axis > min(len(a), len(b)):
-        return _axis_hint(axis, a, b)
-    if a[axis] != b[axis]:
+    if -min(len(a), len(b)) <= axis < 0 and a[axis] != b[axis]:
         return f"{a} with {b}, axis={axis}: the sizes along the axis, {a[axis]} and {b[axis]}, must be equal"
     return None
 
@@ -139,15 +141,16 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     >>> vecdot(np.array([[1, 2], [3, 4]]), np.array([1, 1]))
     array([3, 7])
     """
-    if axis >= 0 or np.shape(x)[axis] != np.shape(y)[axis]:  # np.vecdot aligns a positive axis from the left
+    _check_axis(axis, x, y)
+    if np.shape(x)[axis] != np.shape(y)[axis]:
         raise ValueError
     return np.vecdot(x, y, axis=axis)
 
 
 def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
     a, b = np.shape(x), np.shape(y)
-    if not isinstance(axis, int) or axis >= 0 or -axis > min(len(a), len(b)):
-        return _axis_hint(axis, a, b)
+    if -min(len(a), len(b)) > axis or axis >= 0:
+        return None
     if a[axis] != 3 or b[axis] != 3:
         return f"{a} with {b}, axis={axis}: vectors of size 3 are needed; {a[axis]} and {b[axis]} came"
     return f"{a} with {b}: the shapes do not broadcast. Reshape one of them?"
@@ -166,7 +169,8 @@ def cross(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     >>> cross(np.array([1, 0, 0]), np.array([0, 1, 0]))
     array([0, 0, 1])
     """
-    if axis >= 0 or np.shape(x)[axis] != 3 or np.shape(y)[axis] != 3:
+    _check_axis(axis, x, y)
+    if np.shape(x)[axis] != 3 or np.shape(y)[axis] != 3:
         raise ValueError
     return np.cross(x, y, axis=axis)
 
@@ -220,8 +224,10 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     """
     x, y = operand("tensordot", x), operand("tensordot", y)
     if isinstance(axes, (int, np.integer)):
-        if axes < 0:
-            raise AxisError(f"tensordot: axes={axes}: a number of axes, 0 or more, is needed")
+        if not 0 <= axes <= min(x.ndim, y.ndim):
+            raise AxisError(
+                f"tensordot: {x.shape} with {y.shape}, axes={axes}: 0 to {min(x.ndim, y.ndim)} axes are needed"
+            )
         left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
         left, right = ((a,) if isinstance(a, (int, np.integer)) else tuple(a) for a in axes)

@@ -65,9 +65,7 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
     for part in (*terms, out):
         wrong = [c for c in part.replace("...", "", 1) if c not in ascii_letters]
         if wrong:
-            raise ValueRangeError(
-                f"{where}: letters, commas, one '->' and '...' are allowed; {wrong[0]!r} came"
-            )
+            raise ValueRangeError(f"{where}: letters, ',', '->' and '...' are allowed; {wrong[0]!r} came")
     if len(terms) != len(arrays):
         raise ValueRangeError(f"{where} names {len(terms)} operands; {len(arrays)} came")
     free = [c for c in reversed(ascii_letters) if c not in subscripts]
@@ -88,9 +86,7 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
     elif "..." in out:
         out = out.replace("...", dots)
     elif dots:
-        raise ValueRangeError(
-            f"{where}: the result needs '...' too, for the {len(dots)} axes that it stands for"
-        )
+        raise ValueRangeError(f"{where}: the result needs '...' too")
     for letter in out:
         if out.count(letter) > 1:
             raise ValueRangeError(f"{where}: the result has {letter!r} twice")
