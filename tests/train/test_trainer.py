@@ -1,0 +1,243 @@
+"""Trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tinygrad_dl import nn, optim
+from tinygrad_dl.data import DataLoader, TensorDataset
+from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
+from tinygrad_dl.train import Callback, EarlyStopping, Schedule, Trainer
+
+
+def points(n: int = 40, seed: int = 0) -> TensorDataset:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2)).astype(np.float32)
+    return TensorDataset(x, (x[:, 0] > 0).astype(np.int64))
+
+
+def trainer(seed: int = 0, lr: float = 0.05, **options: Any) -> Trainer:
+    tg.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+    options = {"metrics": ["accuracy"], "progress": "off", **options}
+    return Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=lr), **options)
+
+
+def weights(t: Trainer) -> np.ndarray:
+    return np.concatenate([np.ravel(value) for value in t.model.state_dict().values()])
+
+
+def test_it_learns_and_measures_every_epoch() -> None:
+    t = trainer()
+    history = t.fit(points(), points(seed=1), 30, batch_size=8, rng=0)
+    assert history is t.history and len(history) == 30
+    assert history.names == [
+        "epoch", "loss", "accuracy", "dev_loss", "dev_accuracy", "lr", "seconds",
+    ]  # fmt: skip
+    assert history["epoch"] == list(range(1, 31))
+    assert history["dev_loss"][-1] < history["dev_loss"][0] / 2
+    assert t.evaluate(points(seed=2))["accuracy"] > 0.9
+
+
+def test_it_does_what_the_plain_loop_does() -> None:
+    data = points()
+    t = trainer()
+    t.fit(DataLoader(data, 7, shuffle=True, rng=3), epochs=3)
+    twin = trainer()
+    model, optimizer, loss = twin.model, twin.optimizer, nn.CrossEntropyLoss()
+    loader = DataLoader(data, 7, shuffle=True, rng=3)
+    for _ in range(3):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss(model(x), y).backward()
+            optimizer.step()
+    np.testing.assert_array_equal(weights(t), weights(twin))
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_examples() -> None:
+    t = trainer(lr=0.0)
+    t.model.eval()
+    data = points(10)
+    expected = t.evaluate(data)["loss"]
+    assert t.evaluate(data, batch_size=3)["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluating_and_predicting_change_neither_mode_nor_running_averages() -> None:
+    t = trainer()
+    t.model.train()
+    before = weights(t)
+    t.evaluate(points())
+    out = t.predict(points(), batch_size=7)
+    assert out.shape == (40, 2) and t.predict(np.zeros((0, 2), np.float32)).shape == (0, 2)
+    np.testing.assert_allclose(out, t.predict(points().x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(before, weights(t))
+    assert t.model.training
+    t.model.eval()
+    t.evaluate(points())
+    assert not t.model.training
+
+
+def test_a_second_fit_goes_on() -> None:
+    t = trainer()
+    t.fit(points(), epochs=2)
+    assert t.fit(points(), epochs=3)["epoch"] == [1, 2, 3, 4, 5]
+    assert len(t.fit(points(), epochs=0)) == 5
+
+
+def test_a_run_taken_up_from_its_state_ends_in_the_same_bits() -> None:
+    def make() -> Trainer:
+        return trainer(callbacks=[EarlyStopping("loss", patience=50), Schedule(lambda epoch: 0.9**epoch)])
+
+    whole = make()
+    whole.fit(points(), points(seed=1), 6, rng=0)
+    first = make()
+    first.fit(points(), points(seed=1), 3, rng=0)
+    state = first.state_dict()
+    tg.manual_seed(99)
+    second = make()
+    second.loader = DataLoader(points(), 64, shuffle=True, rng=5)
+    second.load_state_dict(state)
+    second.fit(second.loader, points(seed=1), 3)
+    np.testing.assert_array_equal(weights(whole), weights(second))
+    for name in ("loss", "dev_loss", "lr", "accuracy"):
+        assert whole.history[name] == second.history[name]
+
+
+def test_a_state_of_another_kind_of_run_is_refused() -> None:
+    with pytest.raises(ValueRangeError, match="the saved run had 0 callbacks, this one has 1"):
+        trainer(callbacks=[EarlyStopping()]).load_state_dict(trainer().state_dict())
+
+
+class Log(Callback):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self.told.append("fit")
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        self.told.append(f"epoch {trainer.epoch}")
+
+    def on_backward(self, trainer: Trainer) -> None:
+        assert all(p.grad is not None for p in trainer.model.parameters())
+        self.told.append("backward")
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        self.told.append(f"batch {trainer.batch}/{trainer.batches}")
+
+    def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
+        self.told.append(f"end of {epoch['epoch']}")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self.told.append("done")
+
+
+def test_callbacks_are_called_in_their_order() -> None:
+    log = Log()
+    trainer(callbacks=[log]).fit(points(6), epochs=2, batch_size=4)
+    one = ["backward", "batch 1/2", "backward", "batch 2/2"]
+    assert log.told == ["fit", "epoch 0", *one, "end of 1", "epoch 1", *one, "end of 2", "done"]
+
+
+def test_an_interruption_keeps_the_epochs_done_and_ends_the_callbacks() -> None:
+    class Interrupt(Log):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if trainer.epoch == 2:
+                raise KeyboardInterrupt
+
+    log = Interrupt()
+    t = trainer(callbacks=[log])
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(points(), epochs=9)
+    assert len(t.history) == 2 and t.history.stopped == "interrupted in epoch 3"
+    assert log.told[-1] == "done"
+
+
+def test_a_loss_of_nan_is_an_error_that_says_where_unless_allowed() -> None:
+    bad = points(8)
+    bad.x[5, 0] = np.nan
+    with pytest.raises(
+        AnomalyError, match=r"the loss became nan in epoch 1, batch 2. Is the learning rate \(0.05\)"
+    ):
+        trainer().fit(DataLoader(bad, 4), epochs=1)
+    history = trainer(allow_nan=True).fit(DataLoader(bad, 4), epochs=1)
+    assert np.isnan(history["loss"][0])
+
+
+def test_binary_and_regression_outputs_are_decided_by_their_loss() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    yes = (x[:, :1] > 0).astype(np.float32)
+    model = nn.Linear(2, 1)
+    t = Trainer(
+        model,
+        nn.BCEWithLogitsLoss(),
+        optim.Adam(model.parameters(), lr=0.1),
+        metrics="accuracy",
+        progress="off",
+    )
+    assert t.fit((x, yes), epochs=20, rng=0)["accuracy"][-1] > 0.9
+    pytest.importorskip("sklearn", reason="R² is scikit-learn's")
+    model = nn.Linear(2, 1)
+    t = Trainer(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.1), metrics=["r2"], progress="off")
+    assert t.fit((x, x[:, :1] * 2), epochs=60, rng=0)["r2"][-1] > 0.9
+
+
+def test_metrics_are_scikit_learns_or_functions() -> None:
+    pytest.importorskip("sklearn", reason="these metrics are scikit-learn's")
+    names = ["accuracy", "precision", "recall", "f1", "balanced_accuracy", "top5"]
+    figures = trainer(metrics=names).evaluate(points())
+    assert list(figures) == ["loss", *names] and figures["top5"] == 1.0
+    figures = trainer(metrics={"ones": lambda target, decision: decision.sum()}).evaluate(points())
+    assert figures["ones"] == int(figures["ones"])
+
+
+def test_a_metric_of_scikit_learn_without_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(MissingExtraError, match=r"the metric f1 needs .*\[data\]"):
+        trainer(metrics=["f1"])
+
+
+def test_batches_of_another_form_are_taken_by_a_subclass() -> None:
+    class Named(Trainer):
+        def forward(self, batch: Any) -> tuple[Any, Any]:
+            return self.model(batch["x"]), batch["y"]
+
+    data = [{"x": row, "y": label} for row, label in zip(points().x, points().y)]
+    model = nn.Linear(2, 2)
+    t = Named(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), progress="off")
+    assert len(t.fit(data, epochs=2)) == 2
+    with pytest.raises(DTypeError, match=r"each batch is a tuple \(x, y\); .* dict came"):
+        trainer().fit(data, epochs=1)
+
+
+def test_wrong_uses_are_explained() -> None:
+    model = nn.Linear(2, 2)
+    loss, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters())
+    with pytest.raises(DTypeError, match="model: an nn.Module is needed; function came"):
+        Trainer(lambda x: x, loss, optimizer)
+    with pytest.raises(DTypeError, match="loss: a loss such as"):
+        Trainer(model, None, optimizer)  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="optimizer: one such as"):
+        Trainer(model, loss, None)
+    with pytest.raises(DTypeError, match="a Callback is needed"):
+        Trainer(model, loss, optimizer, callbacks=[print])  # type: ignore[list-item]
+    with pytest.raises(ValueRangeError, match="'acuracy' is not known; there are accuracy"):
+        Trainer(model, loss, optimizer, metrics=["acuracy"])
+    with pytest.raises(ValueRangeError, match="one of auto, bar, epoch, off is needed"):
+        Trainer(model, loss, optimizer, progress="loud")
+    with pytest.raises(ValueRangeError, match="epochs: a whole number of at least 0 is needed; 1.5 came"):
+        trainer().fit(points(), epochs=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueRangeError, match="the training part has no batch"):
+        trainer().fit(DataLoader(points(3), 4, drop_last=True))
+    with pytest.raises(ValueRangeError, match="there are no examples"):
+        trainer().evaluate(points(0))
