@@ -11,10 +11,62 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise, special
 from tinygrad_dl.ops.shape import reshape
 
-relu, tanh, sigmoid = elementwise.relu, elementwise.tanh, elementwise.sigmoid
-selu, mish, silu, hardsigmoid = activations.selu, activations.mish, activations.silu, activations.hardsigmoid
-hardswish, softsign, tanhshrink = activations.hardswish, activations.softsign, activations.tanhshrink
-logsigmoid = activations.log_sigmoid
+# `inplace` is accepted and changes nothing: the result is a new Tensor.
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """The positive part: max(x, 0), with derivative 0 at 0."""
+    return elementwise.relu(input)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """elu with the two constants that keep mean 0 and variance 1 from layer to layer."""
+    return activations.selu(input)
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """The value times its logistic function: x / (1 + e^-x)."""
+    return activations.silu(input)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """The value times the hyperbolic tangent of its softplus."""
+    return activations.mish(input)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """The logistic function in three lines: min(max(x / 6 + 1/2, 0), 1)."""
+    return activations.hardsigmoid(input)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """The value times its hardsigmoid."""
+    return activations.hardswish(input)
+
+
+def sigmoid(input: Any) -> Any:
+    """The logistic function: 1 / (1 + e^-x)."""
+    return elementwise.sigmoid(input)
+
+
+def tanh(input: Any) -> Any:
+    """The hyperbolic tangent."""
+    return elementwise.tanh(input)
+
+
+def softsign(input: Any) -> Any:
+    """A curve like tanh that levels off slowly: x / (1 + |x|)."""
+    return activations.softsign(input)
+
+
+def tanhshrink(input: Any) -> Any:
+    """What tanh takes away: x - tanh(x)."""
+    return activations.tanhshrink(input)
+
+
+def logsigmoid(input: Any) -> Any:
+    """The logarithm of the logistic function, exact at any size."""
+    return activations.log_sigmoid(input)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -84,23 +136,27 @@ def _dim(name: str, dim: int | None, ndim: int) -> int:
     return dim
 
 
-def softmax(input: Any, dim: int | None = None) -> Any:
+def _in(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else elementwise.astype(x, dtype)
+
+
+def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """Exponentials made to sum to one along `dim`.
 
     >>> softmax(np.array([1000.0, 1000.0]), dim=-1)
     array([0.5, 0.5])
     """
-    return special.softmax(input, axis=_dim("softmax", dim, input.ndim))
+    return special.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
 
 
-def log_softmax(input: Any, dim: int | None = None) -> Any:
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """The logarithm of softmax along `dim`, exact where softmax rounds to 0 or 1."""
-    return special.log_softmax(input, axis=_dim("log_softmax", dim, input.ndim))
+    return special.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
 
 
-def softmin(input: Any, dim: int | None = None) -> Any:
+def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """The softmax of -x along `dim`."""
-    return special.softmax(-input, axis=_dim("softmin", dim, input.ndim))
+    return special.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
 
 
 def softmax2d(input: Any) -> Any:

@@ -175,10 +175,6 @@ def _described(value: Any) -> str:
 class _Named(Module):
     """What ModuleDict and ParameterDict share: entries are attributes under their keys."""
 
-    def __init__(self, values: Any = None) -> None:
-        if values is not None:
-            self.update(values)
-
     def _checked(self, value: Any) -> Any:
         if not isinstance(value, Module):
             raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
@@ -247,6 +243,9 @@ class ModuleDict(_Named):
     ReLU()
     """
 
+    def __init__(self, modules: Any = None) -> None:
+        self.update(modules or {})
+
 
 class ParameterDict(_Named):
     """A dict of parameters that is itself a module; arrays and Tensors become parameters.
@@ -254,6 +253,9 @@ class ParameterDict(_Named):
     >>> ParameterDict({"scale": [2.0]})["scale"]
     Parameter([2.], requires_grad=True)
     """
+
+    def __init__(self, parameters: Any = None) -> None:
+        self.update(parameters or {})
 
     def _checked(self, value: Any) -> Parameter:
         return as_parameter(value)

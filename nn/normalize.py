@@ -117,7 +117,7 @@ def layer_norm(
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Each example divided by the root mean square over its last axes; eps is the dtype's own unless given.
 
-    >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).tolist()
+    >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
     axes = _last_axes("rms_norm", input, normalized_shape)

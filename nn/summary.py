@@ -126,7 +126,9 @@ class Summary:
         widths = [max(len(row[c]) for row in rows) for c in range(len(HEADINGS))]
         right = (3, 4, 5)
         lines = [
-            "  ".join(cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(row, widths))).rstrip()
+            "  ".join(
+                cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(row, widths))
+            ).rstrip()
             for row in rows
         ]
         rule = "-" * max(map(len, lines))
@@ -135,7 +137,10 @@ class Summary:
             return "\n".join([*lines, f"stopped by {type(self.error).__name__}: {self.error}"])
         frozen = self.parameters - self.trainable
         size = sum(p.nbytes for p in self.layers[0].module.parameters())
-        lines.append(f"parameters: {self.parameters:,} ({_bytes(size)})" + (f", {frozen:,} of them frozen" if frozen else ""))
+        lines.append(
+            f"parameters: {self.parameters:,} ({_bytes(size)})"
+            + (f", {frozen:,} of them frozen" if frozen else "")
+        )
         lines.append(f"multiply-adds: {self.multiply_adds:,}; activations: {_bytes(self.layers[0].memory)}")
         return "\n".join(lines)
 

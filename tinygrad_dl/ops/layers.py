@@ -266,7 +266,8 @@ def rows(w: Any, /, indices: Any) -> Any:
 @op(
     lambda g, indices: rows(g, indices),
     cases=(
-        Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4), Case((0, 3), np.zeros((0,), int), 4),
+        Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4),
+        Case((0, 3), np.zeros((0,), int), 4),
     ),
 )  # fmt: skip
 def scatter_rows(x: Any, /, indices: Any, count: int) -> Any:

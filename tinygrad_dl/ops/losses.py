@@ -232,6 +232,7 @@ def _bce_slope(x: Any, target: Any) -> Any:
     lambda g, x, target: g * _bce_slope(x, target),
     lambda g, x: g * (_clamped_log(1 - x) - _clamped_log(x)),
     domain=(Domain(0.1, 0.9), Domain(0.1, 0.9)),
+    cases=(Case((2, 3), (2, 3)), Case((3,), np.array([0.0, 1.0, 0.5])), Case((), ())),
     kinks="at 0 and 1 the slope is finite: (x - t) / 1e-12",
 )
 def binary_cross_entropy(x: Any, target: Any, /) -> Any:
