@@ -26,7 +26,7 @@ endif
 # A developer's environment serves every target, so one that is there is used.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs bench array-api clean
+.PHONY: help demo test check dev lint types layout docs bench array-api faults clean
 .DELETE_ON_ERROR:
 
 help:
@@ -92,6 +92,9 @@ bench: $(call for,demo)
 # SUITE: a checkout of data-apis/array-api-tests with its submodule, and its requirements installed in .venv.
 array-api: $(VENV)/dev.stamp
 	@$(RUN) -m benchmarks.array_api "$(SUITE)"
+
+faults: $(call for,test)
+	@OPENBLAS_NUM_THREADS=1 $(RUN) -m tests.faults $(ARGS)
 
 clean:
 	@rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
+
 import numpy as np
 import pytest
 
+from tests.layout import ROOT
 from tests.testing import planted
 from tinygrad_dl.testing import BackwardError, check_backward
 
@@ -107,3 +110,11 @@ def test_integer_inputs_alone_are_refused():
 def test_a_backward_with_other_arguments_is_refused():
     with pytest.raises(TypeError, match="backward takes"):
         check_backward(lambda x: x.sum(), lambda a, b, c, d: a, np.array([1.0, 2.0]))
+
+
+def test_the_page_shows_the_doctors_guesses_of_today():
+    path = ROOT / "docs" / "planted.py"
+    spec = spec_from_file_location("planted_page", path)
+    page = module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert page.PAGE.read_text() == page.fresh(), "run: python docs/planted.py"

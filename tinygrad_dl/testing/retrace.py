@@ -5,7 +5,7 @@ A wrong step changes every gradient before it, so its mark is the whole set of g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -231,7 +231,7 @@ def _along(trace: Trace, chain: list[Node]) -> Iterator[tuple[Any, float, str, s
                 before, after = trace.values.get(chain[i].serial), _value(trace, chain, j)
                 for words, slope in _other_slopes(before, after):
                     if not close(slope, skipped):
-                        said = f"the derivative used is {words}, in the place of that of the activation"
+                        said = f"the derivative used is {words} in the place of the activation's own"
                         jump = {chain[j].serial: (chain[i], slope)}
                         yield (
                             (form, i, j, words),
@@ -251,6 +251,10 @@ def _smooth(part: list[Node]) -> bool:
     return bool(names & {"tanh", "sigmoid", "relu", "exp", "maximum", "where", "clip"})
 
 
+def _said(names: Iterable[str]) -> str:
+    return ", ".join(f"`{n}`" for n in names)
+
+
 def _is_activation(part: list[Node]) -> bool:
     """Whether a part of a chain is an activation alone: one operation, or one written out with exp."""
     names = {n.op.name for n in part}
@@ -260,7 +264,7 @@ def _is_activation(part: list[Node]) -> bool:
 def _name(part: list[Node], slope: np.ndarray) -> tuple[str, str]:
     """What is missing when a part of a chain has no derivative."""
     names = [n.op.name for n in part]
-    said = " ".join(f"`{n}`" for n in names)
+    said = _said(names)
     flat = np.asarray(slope)
     distinct = np.unique(np.round(flat, 12))
     if set(names) <= {"multiply", "divide", "where"}:
@@ -280,8 +284,7 @@ def _other_slopes(before: Any, after: Any) -> list[tuple[str, Any]]:
         formulas += [
             ("of sigmoid, a * (1 - a)", after * (1 - after)), ("of tanh, 1 - a**2", 1 - after**2),
             ("of ReLU, a > 0", (after > 0) * 1.0), ("a, without its (1 - a)", after),
-            ("1 - a, without its a", 1 - after),
-            ("1 - a, without the square", 1 - after), ("a**2, without its 1 -", after**2),
+            ("1 - a alone, without a square or a factor a,", 1 - after), ("a**2, without its 1 -,", after**2),
         ]  # fmt: skip
     if before is not None:
         formulas += [
