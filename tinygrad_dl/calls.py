@@ -6,7 +6,7 @@ The generated call of an operation (codegen.py) handles Tensors, arrays and numb
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def coerce(self: Any, x: Any) -> Any:
     """What is no Tensor, array or Python number as one of them; TypeError for what cannot be computed with."""
     if isinstance(x, np.ndarray):
         if x.dtype.kind in "biufc":
-            return x.view(np.ndarray)
+            return x if type(x) is np.ndarray else x.view(np.ndarray)
     elif isinstance(x, np.generic):
         if x.dtype.kind in "biufc":
             return float(x) if type(x) is np.float64 else x
@@ -160,6 +160,8 @@ def apply_variadic(self: Any, values: Any, options: tuple[Any, ...]) -> Any:
         result = under_modes(self, (values,), options)
         if result is not None:
             return result
+    if not isinstance(values, Iterable):
+        raise DTypeError(f"{self.name}: a sequence of arrays is needed; {describe(values)} came")
     values = tuple(values)
     if not values:
         raise ValueRangeError(f"{self.name}: at least one array is needed; an empty sequence came")

@@ -221,7 +221,7 @@ COMMON: dict[str, Any] = {
     "constant": calls.constant, "apply_plain": calls.apply_plain, "apply_variadic": calls.apply_variadic,
     "explain": calls.explain, "unusual": calls.unusual,
     "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
-    "new": object.__new__, "RAW": frozenset((np.ndarray, float, int, bool)),
+    "new": object.__new__, "RAW": frozenset((float, int, bool)),
 }  # fmt: skip
 _namespaces: list[dict[str, Any]] = []
 _compiled: dict[str, Any] = {}

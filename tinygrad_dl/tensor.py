@@ -291,9 +291,10 @@ class Tensor(Methods):
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self.ndim:
+        if self.ndim or self.dtype.kind not in "iu":
             raise DTypeError(
-                f"a Tensor of shape {self.shape} is no index; one integer without axes is needed"
+                f"a Tensor of shape {self.shape} and dtype {self.dtype} is no index; "
+                "one integer without axes is needed"
             )
         return self._data.__index__()
 
