@@ -100,7 +100,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.special import *
     from tinygrad_dl.ops.trigonometry import *
     from tinygrad_dl.ops.window import *
-    from tinygrad_dl.viz import draw as draw
+    from tinygrad_dl.viz.draw import draw as draw
 
 
 e = 2.718281828459045
