@@ -15,12 +15,14 @@ from tinygrad_dl.ops.index import place
 
 
 def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
-    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not all(isinstance(n, (int, np.integer)) for n in sizes) or copy is False:
         return None
+    if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
+        return f"sizes are not negative, and one at most may be -1, which is worked out; {shape} came"
     known = int(np.prod([n for n in sizes if n != -1], dtype=int))
     needed = f"a multiple of {known}" if -1 in sizes else str(known)
-    return f"the shape {x.shape} has {x.size} elements, but {shape} needs {needed}"
+    return f"the shape {x.shape} has {x.size} elements, but {sizes} needs {needed}"
 
 
 @op(

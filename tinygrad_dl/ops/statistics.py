@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import calls
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import where
@@ -129,7 +130,13 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
     >>> interp(np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([10.0, 20.0]))
     array([15., 20.])
     """
-    x, xp, fp = value_of(x), value_of(xp), value_of(fp)
+    x = value_of(x)
+    # lists join the dtype of x, as numbers do
+    xp, fp = (
+        calls.asarray_of(v, x.dtype if x.dtype.kind == "f" else None) if isinstance(v, list) else v
+        for v in (xp, fp)
+    )
+    xp, fp = value_of(xp), value_of(fp)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.shape[0]:
         raise ShapeError(f"interp: xp and fp are (N,) with N > 0; {xp.shape} and {fp.shape} came")
     below, above = x < xp[0], x > xp[-1]

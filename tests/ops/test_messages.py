@@ -1,0 +1,170 @@
+"""What the errors of operations say, to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as td
+from tinygrad_dl import Tensor
+from tinygrad_dl.errors import TinygradError
+
+x = td.ones((2, 3))
+
+WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: x + td.ones(4),
+        ValueError,
+        "add((2, 3), (4,)): the shapes do not broadcast: aligned from the right, two sizes must be equal or one of "
+        "them 1. Reshape one of them?",
+    ),
+    (
+        lambda: td.sum(x, axis=2),
+        ValueError,
+        "sum((2, 3), axis=2): axis 2 is out of bounds for array of dimension 2",
+    ),
+    (
+        lambda: td.sum(x, axis=2),
+        IndexError,
+        "sum((2, 3), axis=2): axis 2 is out of bounds for array of dimension 2",
+    ),
+    (lambda: x.reshape(4), ValueError, "reshape: the shape (2, 3) has 6 elements, but (4,) needs 4"),
+    (
+        lambda: x.reshape(4, -1),
+        ValueError,
+        "reshape: the shape (2, 3) has 6 elements, but (4, -1) needs a multiple of 4",
+    ),
+    (
+        lambda: td.concat([x, td.ones(3)]),
+        ValueError,
+        "concat: (2, 3) and (3,) have a different number of axes. Reshape one, or stack them?",
+    ),
+    (
+        lambda: td.concat([x, td.ones((2, 2))]),
+        ValueError,
+        "concat: (2, 3) and (2, 2) differ in axis 1; along axis=0 only they may",
+    ),
+    (lambda: td.concat([]), ValueError, "concat: at least one array is needed; an empty sequence came"),
+    (
+        lambda: td.stack([x, td.ones(3)]),
+        ValueError,
+        "stack: equal shapes are needed; (2, 3) and (3,) came. concat joins along an axis.",
+    ),
+    (
+        lambda: td.split(x, 2, axis=1),
+        ValueError,
+        "split: 3 elements along axis 1 do not make 2 equal parts. Give the places to cut at, such as "
+        "split(x, [2, 5]).",
+    ),
+    (lambda: td.squeeze(x, 0), ValueError, "squeeze: axis 0 of the shape (2, 3) has size 2, not 1"),
+    (
+        lambda: td.permute_dims(x, (0,)),
+        ValueError,
+        "permute_dims: the shape (2, 3) has 2 axes, and each is named once, such as (0, 1); (0,) came",
+    ),
+    (
+        lambda: td.broadcast_to(x, (4,)),
+        ValueError,
+        "broadcast_to: the shape (2, 3) does not broadcast to (4,): aligned from the right, each of its sizes must "
+        "be the one needed or 1",
+    ),
+    (
+        lambda: td.moveaxis(x, 0, 2),
+        ValueError,
+        "moveaxis: axis 2 is out of bounds for an array with 2 axes",
+    ),
+    (lambda: td.unstack(x, axis=3), IndexError, "unstack: axis 3 is out of bounds for an array with 2 axes"),
+    (
+        lambda: td.roll(x, 1.5),
+        TypeError,
+        "roll: the shift is an int, or a tuple of ints for several axes; 1.5 came",
+    ),
+    (
+        lambda: td.take(x, np.array([5]), axis=0),
+        IndexError,
+        "take((2, 3), (1,), axis=0): index 5 is out of bounds for axis 0 with size 2",
+    ),
+    (
+        lambda: td.pad(x, 1, "mean"),
+        ValueError,
+        "pad: mode is one of constant, edge, reflect, symmetric, wrap; 'mean' came",
+    ),
+    (lambda: td.quantile(x, 1.5), ValueError, "quantile: q is in [0, 1]; 1.5 came"),
+    (
+        lambda: td.median(td.zeros(0)),
+        ValueError,
+        "median: at least one element is needed; the shape (0,) came",
+    ),
+    (
+        lambda: td.searchsorted(x, 1.0),
+        ValueError,
+        "searchsorted: what is searched has one axis, (N,); the shape (2, 3) came",
+    ),
+    (
+        lambda: td.nonzero(Tensor(1.0)),
+        ValueError,
+        "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first.",
+    ),
+    (
+        lambda: td.interp(x, td.ones(3), td.ones(2)),
+        ValueError,
+        "interp: xp and fp are (N,) with N > 0; (3,) and (2,) came",
+    ),
+    (lambda: td.meshgrid(x), ValueError, "meshgrid: arrays with one axis are needed; the shape (2, 3) came"),
+    (lambda: td.sin("a"), TypeError, "sin: a Tensor, an array or a number is needed; str 'a' came"),
+    (lambda: x + None, TypeError, "add: a Tensor, an array or a number is needed; NoneType None came"),
+    (
+        lambda: x & x,
+        TypeError,
+        "bitwise_and: integers or booleans are needed; float32 and float32 came. Convert them with astype, or "
+        "compare for a mask first?",
+    ),
+    (
+        lambda: Tensor([1, 2]) ** -1,
+        ValueError,
+        "power: an integer to a negative power is no integer. Make one of them floating first, such as x ** -1.0.",
+    ),
+    (
+        lambda: td.astype(Tensor([1j]), "float32"),
+        TypeError,
+        "astype: complex values do not fit float32; take the real part first",
+    ),
+    (lambda: td.zeros(2.5), TypeError, "zeros: the shape is an int or a tuple of ints; 2.5 came"),
+    (lambda: td.eye(-1), ValueError, "eye: sizes are not negative; (-1, -1) came"),
+    (lambda: td.arange(0, 1, 0), ValueError, "arange: the step is not 0"),
+    (lambda: td.linspace(0, 1, -1), ValueError, "linspace: how many numbers is not negative; -1 came"),
+    (lambda: td.ones(2, device="gpu"), ValueError, "ones: \"cpu\" is the only device; 'gpu' came"),
+    (lambda: td.finfo("int32"), TypeError, "finfo: a floating dtype is needed; int32 came"),
+    (
+        lambda: td.isdtype(td.float32, "float"),
+        ValueError,
+        "isdtype: kind is a dtype or one of bool, signed integer, unsigned integer, integral, real floating, "
+        "complex floating, numeric; 'float' came",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"), WRONG, ids=[message.split(":")[0] for *_, message in WRONG]
+)
+def test_an_error_says_what_came_and_what_was_needed(
+    call: Callable[[], Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value) == message
+    assert isinstance(error.value, TinygradError)
+
+
+def test_a_derivative_that_does_not_exist_is_refused_when_the_operation_is_recorded() -> None:
+    leaf = Tensor([1.0], requires_grad=True)
+    with pytest.raises(RuntimeError) as error:
+        td.nextafter(leaf, 2.0)
+    assert str(error.value) == (
+        "nextafter: no derivative with respect to x: it steps from one floating number to the next. Call .detach() "
+        "on it if no gradient should flow."
+    )
+    assert td.nextafter(leaf.detach(), 2.0).item() > 1
