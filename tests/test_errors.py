@@ -1,0 +1,393 @@
+"""What errors say, word by word: what was called, what came, what was needed, what to do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tinygrad_dl import config, errors
+from tinygrad_dl.errors import (
+    AxisError,
+    DTypeError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    TinygradError,
+    ValueRangeError,
+)
+from tinygrad_dl.tensor import Tensor
+
+x = Tensor(np.ones((2, 3)), requires_grad=True)
+i = Tensor([1, 2, 3])
+L = Tensor([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: x @ x,
+            ShapeError,
+            "matmul: (2, 3) @ (2, 3): the last size of the first (3) must equal the second-to-last of the "
+            "second (2). Transpose one of them?",
+        ),
+        (
+            lambda: x @ 2.0,
+            ShapeError,
+            "matmul: (2, 3) @ (): both need at least one axis. Multiply by a number with *.",
+        ),
+        (
+            lambda: x @ Tensor([1.0, 2.0]),
+            ShapeError,
+            "matmul: (2, 3) @ (2,): the last size of the first (3) must equal the size of the second (2). "
+            "Transpose one of them?",
+        ),
+        (
+            lambda: x + Tensor([1.0, 2.0]),
+            ShapeError,
+            "add((2, 3), (2,)): the shapes do not broadcast: aligned from the right, two sizes must be "
+            "equal or one of them 1. Reshape one of them?",
+        ),
+        (lambda: x.reshape(4), ShapeError, "reshape: the shape (2, 3) has 6 elements, but (4,) needs 4"),
+        (
+            lambda: x.reshape(-1, -1),
+            ShapeError,
+            "reshape: sizes are not negative, and one at most may be -1, which is worked out; (-1, -1) came",
+        ),
+        (
+            lambda: x.reshape(-1, 4),
+            ShapeError,
+            "reshape: the shape (2, 3) has 6 elements, but (-1, 4) needs a multiple of 4",
+        ),
+        (
+            lambda: x.sum(axis=2),
+            AxisError,
+            "sum((2, 3), axis=2): axis 2 is out of bounds for array of dimension 2",
+        ),
+        (lambda: x.mean(axis=(0, 0)), ShapeError, "mean((2, 3), axis=(0, 0)): duplicate value in 'axis'"),
+        (
+            lambda: tg.concat([x, L]),
+            ShapeError,
+            "concat: (2, 3) and (3,) have a different number of axes. Reshape one, or stack them?",
+        ),
+        (
+            lambda: tg.concat([x, Tensor(np.ones((3, 2)))]),
+            ShapeError,
+            "concat: (2, 3) and (3, 2) differ in axis 1; along axis=0 only they may",
+        ),
+        (
+            lambda: tg.concat([]),
+            ValueRangeError,
+            "concat: at least one array is needed; an empty sequence came",
+        ),
+        (lambda: tg.concat(3), DTypeError, "concat: a sequence of arrays is needed; int 3 came"),
+        (
+            lambda: tg.stack([x, L]),
+            ShapeError,
+            "stack: equal shapes are needed; (2, 3) and (3,) came. concat joins along an axis.",
+        ),
+        (
+            lambda: tg.permute_dims(x, (0, 0)),
+            ShapeError,
+            "permute_dims: the shape (2, 3) has 2 axes, and each is named once, such as (0, 1); (0, 0) came",
+        ),
+        (
+            lambda: x[2],
+            IndexRangeError,
+            "getitem((2, 3), key=2): index 2 is out of bounds for axis 0 with size 2",
+        ),
+        (
+            lambda: x[0, 0, 0],
+            IndexRangeError,
+            "getitem((2, 3), key=(0, 0, 0)): too many indices for array: array is 2-dimensional, but 3 "
+            "were indexed",
+        ),
+        (
+            lambda: x[L],
+            IndexRangeError,
+            "indexing: integers, slices or booleans are needed; an array of float32 came",
+        ),
+        (
+            lambda: x[np.array([0, 5])],
+            IndexRangeError,
+            "getitem((2, 3), key=array([0, 5])): index 5 is out of bounds for axis 0 with size 2",
+        ),
+        (
+            lambda: x[np.array([True, False, True])],
+            IndexRangeError,
+            "getitem((2, 3), key=array([ True, False,  True])): boolean index did not match indexed array "
+            "along axis 0; size of axis is 2 but size of corresponding boolean axis is 3",
+        ),
+        (
+            lambda: tg.broadcast_to(x, (3, 3)),
+            ShapeError,
+            "broadcast_to: the shape (2, 3) does not broadcast to (3, 3): aligned from the right, each of "
+            "its sizes must be the one needed or 1",
+        ),
+        (lambda: x.squeeze(0), ShapeError, "squeeze: axis 0 of the shape (2, 3) has size 2, not 1"),
+        (
+            lambda: tg.expand_dims(x, 5),
+            AxisError,
+            "expand_dims((2, 3), axis=5): axis 5 is out of bounds for array of dimension 3",
+        ),
+        (
+            lambda: x.__setitem__(0, 1.0),
+            GraphError,
+            "x[...] = ... on a leaf that requires grad would change what was recorded. Do it under "
+            "no_grad(), or compute a new Tensor.",
+        ),
+        (
+            lambda: (x * 1).__setitem__(0, np.ones(5)),
+            ShapeError,
+            "setitem((2, 3), (5,), key=0): could not broadcast input array from shape (5,) into shape (3,)",
+        ),
+        (
+            lambda: x.__iadd__(1),
+            GraphError,
+            "x += ... on a leaf that requires grad would change what was recorded. Do it under no_grad(), "
+            "or compute a new Tensor.",
+        ),
+        (
+            lambda: Tensor([1.0]).__iadd__(np.ones(3)),
+            ShapeError,
+            "x += y: the result has the shape (3,), but x has (1,)",
+        ),
+        (lambda: i.__iadd__(1.5), DTypeError, "x += y: the result is float64, but x is int64"),
+        (
+            lambda: Tensor([1, 2], requires_grad=True),
+            DTypeError,
+            "requires_grad: only floating Tensors have gradients; this one is int64. Make it floating "
+            "first, with .astype('float32').",
+        ),
+        (
+            lambda: x.backward(),
+            GraphError,
+            "backward: a gradient is needed for a result of shape (2, 3). Reduce it to one number first, "
+            "such as with .sum() or .mean(), or pass the gradient.",
+        ),
+        (
+            lambda: L.sum().backward(),
+            GraphError,
+            "backward: this Tensor does not require grad: nothing it depends on does, or the graph was cut "
+            "by detach(), no_grad or NumPy",
+        ),
+        (
+            lambda: (x * 2).backward(np.ones(3)),
+            ShapeError,
+            "backward: the gradient has the shape (3,); the result has (2, 3)",
+        ),
+        (lambda: (x * 2).backward("a"), DTypeError, "asarray: numbers or booleans are needed; str 'a' came"),
+        (
+            lambda: x.numpy(),
+            GraphError,
+            "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy().",
+        ),
+        (lambda: x.item(), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (
+            lambda: bool(x),
+            ValueRangeError,
+            "the truth of a Tensor of shape (2, 3) is not one answer: use .any() or .all()",
+        ),
+        (lambda: len(Tensor(1.0)), DTypeError, "len: a Tensor without axes has no length"),
+        (lambda: float(x), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (
+            lambda: range(3)[Tensor(1.0)],
+            DTypeError,
+            "a Tensor of shape () and dtype float32 is no index; one integer without axes is needed",
+        ),
+        (lambda: x + "a", DTypeError, "add: a Tensor, an array or a number is needed; str 'a' came"),
+        (lambda: x + None, DTypeError, "add: a Tensor, an array or a number is needed; NoneType None came"),
+        (
+            lambda: tg.exp(None),
+            DTypeError,
+            "exp: a Tensor, an array or a number is needed; NoneType None came",
+        ),
+        (
+            lambda: x + np.array([object()]),
+            DTypeError,
+            "add: a Tensor, an array or a number is needed; an array of shape (1,) and dtype object came",
+        ),
+        (
+            lambda: Tensor([[1, 2], [3]]),
+            ShapeError,
+            "asarray: the nested lists have rows of different lengths",
+        ),
+        (lambda: Tensor("abc"), DTypeError, "asarray: numbers or booleans are needed; str 'abc' came"),
+        (
+            lambda: Tensor([1.0], dtype="foo"),
+            DTypeError,
+            "asarray: numbers are needed; list [1.0] came (data type 'foo' not understood)",
+        ),
+        (
+            lambda: setattr(x, "grad", np.ones(2)),
+            ShapeError,
+            "grad: shape (2, 3) and dtype float64 are needed; (2,) and float64 came",
+        ),
+        (
+            lambda: setattr(x * 2, "data", np.ones(2)),
+            GraphError,
+            "data: the result of an operation keeps its shape and dtype; use detach() first",
+        ),
+        (lambda: setattr(x, "name", 3), DTypeError, "name: a string or None is needed; int 3 came"),
+        (
+            lambda: L.register_hook(print),
+            GraphError,
+            "register_hook: this Tensor does not require grad, so no gradient comes here",
+        ),
+        (
+            lambda: L.retain_grad(),
+            GraphError,
+            "retain_grad: this Tensor does not require grad, so no gradient comes here",
+        ),
+        (
+            lambda: (x * 2).requires_grad_(False),
+            GraphError,
+            "requires_grad_: this Tensor is the result of an operation; use detach() instead",
+        ),
+        (
+            lambda: Tensor(np.ones((2, 3, 4))).T,
+            ShapeError,
+            "T: a matrix is needed; the shape (2, 3, 4) came. Use .mT for the last two axes or "
+            "permute_dims(axes).",
+        ),
+        (lambda: L.mT, ShapeError, "mT: at least two axes are needed; the shape (3,) came"),
+        (
+            lambda: tg.asarray([1.0], copy=False),
+            ValueRangeError,
+            "asarray: copy=False, but a new array is needed for this object and dtype",
+        ),
+        (lambda: x.to_device("gpu"), ValueRangeError, "to_device: \"cpu\" is the only device; 'gpu' came"),
+        (
+            lambda: np.add(x, x, out=np.ones((2, 3))),
+            DTypeError,
+            "np.add: out= would overwrite an array, and what was overwritten cannot be recorded. Leave "
+            "out= away, and write x = x + t for array += t.",
+        ),
+        (
+            lambda: np.frexp(x),
+            DTypeError,
+            "np.frexp cannot work on a Tensor. Use .detach().numpy(), or an operation of tinygrad_dl.",
+        ),
+        (
+            lambda: np.histogram(x),
+            DTypeError,
+            "np.histogram cannot work on a Tensor. Use .detach().numpy(), or an operation of tinygrad_dl.",
+        ),
+        (
+            lambda: tg.set_default_dtype("int32"),
+            DTypeError,
+            "set_default_dtype: a floating dtype is needed, such as float32; int32 came",
+        ),
+        (
+            lambda: config.default_rng("a"),
+            DTypeError,
+            "rng: a np.random.Generator, an int seed or None is needed; str came",
+        ),
+        (
+            lambda: x * 1j,
+            GraphError,
+            "multiply: the result is complex, and complex values have no gradient here. Call .detach() on "
+            "the inputs if no gradient should flow.",
+        ),
+        (
+            lambda: L << 1,
+            DTypeError,
+            "bitwise_left_shift: integers or booleans are needed; float32 and int came. Convert them with "
+            "astype, or compare for a mask first?",
+        ),
+        (
+            lambda: tg.take(x, np.array([9]), axis=0),
+            IndexRangeError,
+            "take((2, 3), (1,), axis=0): index 9 is out of bounds for axis 0 with size 2",
+        ),
+    ],
+)
+def test_an_error_says_what_was_called_what_came_and_what_to_do(
+    call: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (ShapeError, ValueError),
+        (ValueRangeError, ValueError),
+        (DTypeError, TypeError),
+        (IndexRangeError, IndexError),
+        (AxisError, ValueError),
+        (AxisError, IndexError),
+        (GraphError, RuntimeError),
+        (errors.AnomalyError, RuntimeError),
+        (errors.MissingExtraError, ImportError),
+    ],
+)
+def test_each_error_is_the_built_in_one_that_people_catch(
+    kind: type[Exception], builtin: type[Exception]
+) -> None:
+    assert issubclass(kind, builtin) and issubclass(kind, TinygradError)
+
+
+def test_numpys_error_is_kept_as_the_cause() -> None:
+    with pytest.raises(ShapeError) as caught:
+        x + L.reshape(3, 1)[:2].reshape(2) * np.ones((5, 2))
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_wrong_option_is_named_by_python_itself() -> None:
+    with pytest.raises(TypeError, match=r"sum\(\) got an unexpected keyword argument 'axes'"):
+        tg.sum(x, axes=0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"add\(\) missing 1 required positional argument: 'y'"):
+        tg.add(x)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"exp\(\) takes 1 positional argument but 2 were given"):
+        tg.exp(x, x)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("recording", [True, False])
+@pytest.mark.parametrize("watched", [True, False])
+def test_errors_are_the_same_with_and_without_recording_and_watching(recording: bool, watched: bool) -> None:
+    with (
+        tg.enable_grad() if recording else tg.no_grad(),
+        tg.detect_anomaly() if watched else tg.enable_grad(),
+    ):
+        for call in (lambda: x @ x, lambda: tg.concat([x, x.T]), lambda: x.sum(axis=5)):
+            with pytest.raises((ShapeError, AxisError)) as caught:
+                call()
+            first = str(caught.value)
+            with pytest.raises((ShapeError, AxisError)) as caught:
+                call()
+            assert str(caught.value) == first
+
+
+def test_arrays_alone_meet_the_same_errors() -> None:
+    a = np.ones((2, 3))
+    for ours, theirs in (
+        (lambda: tg.matmul(a, a), lambda: tg.matmul(x, x)),
+        (lambda: tg.add(a, a.T), lambda: x + x.T),
+    ):
+        messages = []
+        for call in (ours, theirs):
+            with pytest.raises(ShapeError) as caught:
+                call()
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+
+
+def test_numpys_warnings_in_forward_point_at_no_line_of_backward() -> None:
+    t = Tensor([0.0, 1.0], requires_grad=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y = t.log()
+    assert [str(w.message) for w in caught] == ["divide by zero encountered in log"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y.sum().backward()
+    assert t.grad is not None and t.grad.tolist() == [np.inf, 1]
