@@ -15,7 +15,7 @@ from tinygrad_dl.modes import active, modes
 from tinygrad_dl.viz.picture import Picture
 from tinygrad_dl.viz.record import rehearse
 
-UNARY = ("exp", "tanh", "sigmoid", "sin", "negative")
+UNARY = ("cos", "tanh", "sigmoid", "sin", "negative")
 BINARY = ("add", "subtract", "multiply")
 
 

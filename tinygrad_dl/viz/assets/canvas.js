@@ -148,6 +148,8 @@ function listenToPointers() {
   const end = (event) => {
     down.delete(event.pointerId);
     canvas.classList.remove("dragging");
+    // The click that ends a drag comes before this; one that comes later is a click.
+    setTimeout(() => (moved = 0), 0);
   };
   window.addEventListener("pointerup", end);
   window.addEventListener("pointercancel", end);

@@ -14,14 +14,14 @@ function paragraph(...pieces) {
 
 function tellForward(node, incoming) {
   const from = incoming.map((edge) => (data.nodes[edge.source] || { says: edge.source }).says.split(",")[0]);
-  const lines = [paragraph(make("b", `Forward: ${node.name || node.label}`), node.formula ? `   ${node.formula}` : "")];
+  const lines = [paragraph(make("b", `Forward: ${node.name || node.label}`), node.formula ? `: ${node.formula}` : "")];
   lines.push(paragraph(from.length ? `from ${from.join(" and ")}` : "", node.value ? `; result ${brief(node.value)}` : ""));
   if (node.error) lines.push(paragraph(node.error));
   return lines;
 }
 
 function tellBackward(event, node) {
-  const lines = [paragraph(make("b", `Backward: ${node.name || node.label}`), `   incoming gradient g = ${brief(event.g)}`)];
+  const lines = [paragraph(make("b", `Backward: ${node.name || node.label}`), `: incoming gradient g = ${brief(event.g)}`)];
   for (const part of event.parts) {
     const edge = edgeOf.get(part.edge) || {};
     const to = (data.nodes[part.to] || { says: part.to }).says.split(",")[0];
@@ -65,7 +65,7 @@ function goTo(step, quiet) {
   mark("active", active);
   byId("steps").value = state.step;
   byId("count").textContent = `${state.step} / ${data.events.length}`;
-  if (event) say(told.textContent);
+  if (event) say([...told.children].map((p) => p.textContent).join(". "));
   link();
 }
 

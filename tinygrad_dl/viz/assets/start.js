@@ -21,13 +21,13 @@ async function follow() {
   const words = new URLSearchParams(location.hash.slice(1));
   const fold = Number(words.get("fold") || 0);
   state.color = words.get("color") === "kind" ? "" : words.get("color") || data.color;
-  if (!(state.color in data.legends)) state.color = data.color;
+  if (!Object.hasOwn(data.legends, state.color)) state.color = data.color;
   await showLayout(data.layouts[fold] ? fold : 0);
   byId("depth").value = state.layout;
   byId("color").value = state.color;
   legend();
   goTo(Number(words.get("step")) || 0, true);
-  if (words.get("node")) choose(words.get("node"));
+  if (Object.hasOwn(data.nodes, words.get("node") || "")) choose(words.get("node"));
   linking = true;
 }
 
