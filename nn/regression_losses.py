@@ -13,6 +13,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.loss_arguments import as_value, paired, reduced
 from tinygrad_dl.ops import losses, reduce
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
+from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.losses import check_same_shape
 from tinygrad_dl.ops.shape import expand_dims
 
@@ -167,13 +168,18 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     >>> cosine_similarity(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4).tolist()
     [0.7071]
     """
-    x1, x2 = as_value(x1), as_value(x2)
+    x1, x2 = broadcast_arrays(as_value(x1), as_value(x2))
     norms = []
     for x in (x1, x2):
         square = reduce.sum(x * x, axis=dim, keepdims=True)
         small = square <= eps * eps
         norms.append(where(small, eps, where(small, 1, square) ** 0.5))
     return reduce.sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
+
+
+def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
+    """The norm for p = 0: how many elements are not 0, which has a derivative of 0."""
+    return reduce.sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
@@ -188,6 +194,8 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
         return reduce.max(size, axis=-1, keepdims=keepdim)
     if p == 1:
         return reduce.sum(size, axis=-1, keepdims=keepdim)
+    if p == 0:
+        return _how_many(size, -1, keepdim)
     total = reduce.sum(size**p, axis=-1, keepdims=keepdim)
     zero = total == 0
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
@@ -202,6 +210,8 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     size = abs(input)
     if p == float("inf"):
         norm = reduce.max(size, axis=dim, keepdims=True)
+    elif p == 0:
+        norm = _how_many(size, dim, True)
     else:
         total = reduce.sum(size**p, axis=dim, keepdims=True)
         norm = where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))

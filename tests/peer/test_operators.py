@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.peer.operators import OURS, Unlike
+from tests.peer.operators import OURS, Unlike, of_functional
 from tinygrad_dl import Tensor, autograd
 from tinygrad_dl import sum as sum_of
 
@@ -40,6 +40,10 @@ def name_of(info: Any) -> str:
     return f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
 
 
+for info in database.op_db:
+    counterpart = of_functional(name_of(info))
+    if counterpart is not None and torch.float64 in info.dtypes:
+        OURS.setdefault(name_of(info), counterpart)
 INFOS = {
     name_of(info): info for info in database.op_db if name_of(info) in OURS and torch.float64 in info.dtypes
 }
