@@ -246,9 +246,11 @@ def test_another_library_may_answer_for_its_own_arrays() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    """abs all any argmax argmin argsort astype clip conj copy cumprod cumsum dot exp flatten item log max mean min
-    nonzero prod ravel repeat reshape round searchsorted sort sqrt squeeze std sum swapaxes take tolist transpose var T mT real
-    imag shape dtype ndim size nbytes itemsize""".split(),
+    """
+    abs all any argmax argmin argsort astype clip conj copy cumprod cumsum dot exp flatten item log
+    max mean min nonzero prod ravel repeat reshape round searchsorted sort sqrt squeeze std sum
+    swapaxes take tolist transpose var T mT real imag shape dtype ndim size nbytes itemsize
+    """.split(),
 )
 def test_a_tensor_has_the_familiar_methods_and_attributes_of_an_array(name: str) -> None:
     x = Tensor(ARRAY)

@@ -19,7 +19,7 @@ def _check_device(device: Any, name: str) -> None:
 
 
 def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, (Value, np.ndarray, np.generic)) else x
+    return x.item() if isinstance(x, (Tensor, np.ndarray, np.generic)) else x
 
 
 def _dtype_for(*numbers: Any) -> Any:
@@ -174,7 +174,8 @@ def arange(
         start, stop = 0, start
     if step == 0:
         raise ValueRangeError("arange: the step is not 0")
-    return calls.wrap(np.arange(start, stop, step, _dtype_for(start, stop, step) if dtype is None else dtype))
+    dtype = _dtype_for(start, stop, step) if dtype is None else dtype
+    return calls.wrap(np.arange(start, stop, step, dtype))  # type: ignore[call-overload]
 
 
 def linspace(

@@ -170,7 +170,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def _inner(g: Any, x_shape: Any, pad_width: Any, mode: str) -> Any:
+def _inner(g: Any, x_shape: Any, pad_width: Any, mode: Any) -> Any:
     widths = np.broadcast_to(pad_width, (len(x_shape), 2)).tolist()
     if mode == "constant":
         return getitem(g, tuple(slice(a, a + n) for n, (a, _) in zip(x_shape, widths)))
@@ -186,7 +186,7 @@ def _inner(g: Any, x_shape: Any, pad_width: Any, mode: str) -> Any:
         Case((2, 3), ((1, 1), (4, 0)), "wrap"),
     ),
 )  # fmt: skip
-def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+def pad(x: Any, /, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0) -> Any:
     """Elements added around the array: a constant, or by "edge", "reflect", "symmetric", "wrap" those inside.
 
     `pad_width`: ((before, after), ...) an axis, (before, after) or a number for all.   Shape: x's plus these.
@@ -196,4 +196,5 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
     """
     if mode not in PAD_MODES:
         raise ValueRangeError(f"pad: mode is one of {', '.join(PAD_MODES)}; {mode!r} came")
-    return np.pad(x, pad_width, mode, **({"constant_values": constant_values} if mode == "constant" else {}))
+    how: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
+    return np.pad(x, pad_width, mode, **how)

@@ -27,7 +27,7 @@ PLACES = (
 
 
 def _order(x: Any, axis: int, descending: bool, stable: bool) -> Any:
-    kind = "stable" if stable else "quicksort"
+    kind: Any = "stable" if stable else "quicksort"
     if not descending:
         return np.argsort(x, axis=axis, kind=kind)
     # turned around twice, so that equal elements keep their order
@@ -99,7 +99,7 @@ def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
     ),
 )  # fmt: skip
-def searchsorted(x: Any, values: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(x: Any, values: Any, /, *, side: Any = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.
 
     "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: of `values`, x (N,).
