@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -279,6 +280,8 @@ def summary(settings: Settings, metrics: dict[str, Any]) -> str:
     width = max(len(str(out / name)) for name in metrics["files"])
     files = [f"  {str(out / name):<{width}}  {FILES[name]}" for name in FILES if name in metrics["files"]]
     weights = out / "model.safetensors"
+    python = interpreter()
+    command = "tinygrad-dl" if shutil.which("tinygrad-dl") else f"{python} -m tinygrad_dl"
     return "\n".join(
         [
             f"Test accuracy: {100 * test['accuracy']:.2f} % ({right} of {test['examples']} digits never "
@@ -289,8 +292,16 @@ def summary(settings: Settings, metrics: dict[str, Any]) -> str:
             "",
             "What to try next:",
             f"  open {out / 'report.html'} in a browser",
-            "  tinygrad-dl demo --seed 1              other parts, other initial weights",
-            "  tinygrad-dl demo --epochs 5 --lr 0.1   what a high learning rate does",
-            f"  python -c \"import tinygrad_dl as tg; print(tg.load('{weights}').keys())\"",
+            f"  {command} demo --seed 1              other parts, other initial weights",
+            f"  {command} demo --epochs 5 --lr 0.1   what a high learning rate does",
+            f"  {python} -c \"import tinygrad_dl as tg; print(tg.load('{weights}').keys())\"",
         ]
     )
+
+
+def interpreter() -> str:
+    """How a person in this folder calls the Python that runs this."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
