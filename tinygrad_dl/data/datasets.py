@@ -131,7 +131,7 @@ def circles(
     seed=2 its test points.
     """
     made = _scikit_learn("circles").make_circles(n, noise=noise, factor=factor, random_state=_legacy(seed))
-    return _plane(*made, "circles", dtype)
+    return _plane(made[0], made[1], "circles", dtype)
 
 
 def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: Any = None) -> TensorDataset:
@@ -140,7 +140,7 @@ def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: Any = None) ->
     The defaults are the points of course 2 week 2 of the Deep Learning Specialization.
     """
     made = _scikit_learn("moons").make_moons(n, noise=noise, random_state=_legacy(seed))
-    return _plane(*made, "moons", dtype)
+    return _plane(made[0], made[1], "moons", dtype)
 
 
 def blobs(
@@ -151,4 +151,4 @@ def blobs(
     The defaults are the points of course 1 week 3 of the Deep Learning Specialization, there taken modulo 2.
     """
     made = _scikit_learn("blobs").make_blobs(n, centers=centers, cluster_std=std, random_state=_legacy(seed))
-    return _plane(*made, "blobs", dtype)
+    return _plane(made[0], made[1], "blobs", dtype)

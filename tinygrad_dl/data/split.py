@@ -49,7 +49,7 @@ def split(
     ends = np.r_[starts[1:], n][: len(starts)]
     part_of_unit = np.searchsorted(np.cumsum(counts), (starts + ends - 1) / 2, side="right")
     part = np.repeat(part_of_unit, ends - starts)
-    parts = []
+    parts: list[Any] = []
     for i, name in enumerate(names):
         chosen = order[part == i]
         if counts[i] and not len(chosen):

@@ -115,7 +115,8 @@ class Schedule(Callback):
             raise DTypeError(
                 f"Schedule: a function of the epoch or a scheduler is needed; {type(schedule).__name__} came"
             )
-        self.schedule, self.per, self.monitor = schedule, per, monitor
+        self.schedule: Any = schedule
+        self.per, self.monitor = per, monitor
         self.initial: list[float] = []
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -142,9 +143,7 @@ class Schedule(Callback):
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if self.per == "epoch" and hasattr(self.schedule, "step"):
-            from tinygrad_dl.optim import lr_scheduler
-
-            if isinstance(self.schedule, lr_scheduler.ReduceLROnPlateau):
+            if type(self.schedule).__name__ == "ReduceLROnPlateau":
                 self.schedule.step(epoch[self.monitor])
             else:
                 self.schedule.step()
