@@ -89,8 +89,11 @@ docs: $(VENV)/dev.stamp
 bench: $(call for,demo)
 	@$(RUN) -m benchmarks $(ARGS)
 
-# SUITE: a checkout of data-apis/array-api-tests with its submodule, and its requirements installed in .venv.
+# SUITE: a checkout of data-apis/array-api-tests with its submodule; its requirements are installed into .venv.
 array-api: $(VENV)/dev.stamp
+	@test -f "$(SUITE)/requirements.txt" || \
+	  { echo "Say where the suite is: make array-api SUITE=path/to/array-api-tests" >&2; exit 1; }
+	@$(PIP) install -r "$(SUITE)/requirements.txt"
 	@$(RUN) -m benchmarks.array_api "$(SUITE)"
 
 faults: $(call for,test)
