@@ -21,7 +21,7 @@ def warn_once(key: str, message: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level - 1)
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def warn_of_widening(layer: str, data: Any, parameter: Any) -> None:

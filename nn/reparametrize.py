@@ -163,7 +163,9 @@ def spectral_norm(
     height, width = kind.matrix(weight._data).shape
     generator = default_rng(rng)
     for suffix, size in (("u", height), ("v", width)):
-        module.register_buffer(f"{name}_{suffix}", kind._unit(generator.standard_normal(size)).astype(weight.dtype))
+        module.register_buffer(
+            f"{name}_{suffix}", kind._unit(generator.standard_normal(size)).astype(weight.dtype)
+        )
     kind.iterate(module, 15)
     kind.begin(module)
     return module
@@ -176,4 +178,3 @@ def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
         raise ValueRangeError(f"remove_spectral_norm: {type(module).__name__}.{name} has no spectral_norm")
     kind.end(module, ("orig", "u", "v"))
     return module
-

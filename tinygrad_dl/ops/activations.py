@@ -333,7 +333,10 @@ def mish(x: Any, /) -> Any:
     >>> mish(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    return x * np.tanh(np.logaddexp(x, 0))
+    out = np.absolute(x, out=buffer(x))
+    np.log1p(np.exp(np.negative(out, out=out), out=out), out=out)
+    out += np.maximum(x, 0)
+    return np.multiply(x, np.tanh(out, out=out), out=out)
 
 
 def softsign(x: Any) -> Any:

@@ -1,0 +1,62 @@
+"""Layers whose input size is read off the first input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dl.nn import normalization as norms
+from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.module import Module
+
+
+class _Lazy(Module):
+    """Becomes the plain layer, of the class `becomes`, when it meets its first input."""
+
+    becomes: type[Module]
+    axis = 1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pending = (args, kwargs)
+
+    def forward(self, input: Any) -> Any:
+        """Become the plain layer for inputs like this one, and give its result."""
+        given, named = self.__dict__.pop("_pending")
+        size = input.shape[self.axis]
+        self.__class__ = self.becomes  # type: ignore[assignment]
+        self.__init__(size, *given, **named)  # type: ignore[misc]
+        return self.forward(input)
+
+    def extra_repr(self) -> str:
+        """What is known before the first input."""
+        given, named = self._pending
+        return ", ".join(["?", *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
+
+
+class LazyLinear(_Lazy):
+    """Linear without in_features, which the first input tells. Make the optimizer after that.
+
+    >>> import numpy as np
+    >>> layer = LazyLinear(2)
+    >>> layer(np.zeros((4, 3), "float32")).shape, layer
+    ((4, 2), Linear(in_features=3, out_features=2, bias=True))
+    """
+
+    becomes, axis = Linear, -1
+
+
+class LazyBatchNorm1d(_Lazy):
+    """BatchNorm1d without num_features, which the first input tells."""
+
+    becomes = norms.BatchNorm1d
+
+
+class LazyBatchNorm2d(_Lazy):
+    """BatchNorm2d without num_features, which the first input tells."""
+
+    becomes = norms.BatchNorm2d
+
+
+class LazyBatchNorm3d(_Lazy):
+    """BatchNorm3d without num_features, which the first input tells."""
+
+    becomes = norms.BatchNorm3d

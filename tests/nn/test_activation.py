@@ -1,0 +1,94 @@
+"""Activations: their values at kinks and far out, and random ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.nn import functional as F
+
+SIMPLE = [
+    nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid, nn.SELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid,
+    nn.Softsign, nn.Tanhshrink, nn.LeakyReLU, nn.ELU, nn.CELU, nn.GELU, nn.Softplus, nn.Hardtanh, nn.Hardshrink,
+    nn.Softshrink, nn.PReLU, nn.RReLU,
+]  # fmt: skip
+
+SLOPES = [
+    (nn.ReLU(), 0.0, 0.0), (nn.ReLU6(), 0.0, 0.0), (nn.ReLU6(), 6.0, 0.0), (nn.LeakyReLU(0.3), 0.0, 0.3),
+    (nn.ELU(2.0), 0.0, 2.0), (nn.CELU(2.0), 0.0, 1.0), (nn.PReLU(init=0.5), 0.0, 0.5), (nn.Hardtanh(), 1.0, 0.0),
+    (nn.Hardsigmoid(), 3.0, 0.0), (nn.Hardswish(), -3.0, 0.0), (nn.Hardswish(), 3.0, 1.0), (nn.Softshrink(), 0.5, 0.0),
+    (nn.Hardshrink(), -0.5, 0.0), (nn.LogSigmoid(), 0.0, 0.5), (nn.Softplus(), 0.0, 0.5),
+    (nn.Threshold(1.0, 0.0), 1.0, 0.0),
+    (nn.GELU(), 0.0, 0.5), (nn.SiLU(), 0.0, 0.5), (nn.Mish(), 0.0, 0.6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "at", "slope"), SLOPES, ids=lambda v: repr(v))
+def test_the_slope_at_the_kink_is_the_documented_one(layer: Any, at: float, slope: float) -> None:
+    x = Tensor([at], requires_grad=True)
+    layer(x).backward()
+    assert x.grad is not None and x.grad.item() == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+def test_values_and_slopes_far_out_are_finite_and_float32(kind: Any) -> None:
+    x = Tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
+    out = kind()(x)
+    out.sum().backward()
+    assert x.grad is not None and out.dtype == x.grad.dtype == np.float32
+    assert np.isfinite(out.detach().numpy()).all() and np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+def test_nan_stays_visible(kind: Any) -> None:
+    assert np.isnan(kind()(Tensor([float("nan")])).item())
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 1, 3)])
+def test_the_shape_stays(kind: Any, shape: tuple[int, ...]) -> None:
+    x = Tensor(np.ones(shape, "float32"), requires_grad=True)
+    out = kind()(x)
+    out.sum().backward()
+    assert out.shape == shape and x.grad is not None and x.grad.shape == shape
+
+
+def test_softmax_asks_along_which_axis() -> None:
+    assert nn.Softmax(dim=0)(Tensor([0.0, 0.0])).tolist() == [0.5, 0.5]
+    with pytest.raises(ValueError, match="softmax: say along which axis, such as dim=-1"):
+        nn.Softmax()(Tensor([0.0]))
+    with pytest.raises(ValueError, match="dim=2 is no axis of an array with 1 axes"):
+        F.softmax(Tensor([0.0]), dim=2)
+
+
+def test_prelu_has_one_slope_or_one_a_channel() -> None:
+    layer = nn.PReLU(2)
+    layer.load_state_dict({"weight": [0.5, 0.0]})
+    assert layer(Tensor([[-2.0, -2.0]])).tolist() == [[-1.0, 0.0]]
+    with pytest.raises(
+        ValueError, match=r"weight has 2 slopes; axis 1 of the shape \(1, 3\) needs that size"
+    ):
+        layer(Tensor([[1.0, 2.0, 3.0]]))
+
+
+def test_glu_needs_an_even_size() -> None:
+    with pytest.raises(
+        ValueError, match=r"glu: an axis of even size is needed; axis -1 of the shape \(3,\) came"
+    ):
+        nn.GLU()(Tensor([1.0, 2.0, 3.0]))
+
+
+def test_random_activations_follow_rng_and_stop_in_evaluation() -> None:
+    x = Tensor([-1.0] * 100)
+    layer = nn.RReLU(rng=0)
+    slopes = -layer(x).detach().numpy()
+    assert slopes.min() >= 1 / 8 and slopes.max() <= 1 / 3 and len(set(slopes)) > 50
+    assert layer.eval()(x).tolist() == pytest.approx([-(1 / 8 + 1 / 3) / 2] * 100)
+    logits = Tensor(np.zeros((5, 3)), requires_grad=True)
+    hard = F.gumbel_softmax(logits, hard=True, rng=0)
+    assert sorted(set(hard.detach().numpy().ravel().round(12))) == [0.0, 1.0]
+    (hard * np.arange(3)).sum().backward()
+    assert logits.grad is not None and logits.grad.numpy().any()

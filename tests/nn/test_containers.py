@@ -1,0 +1,65 @@
+"""Containers: what they hold, in which order, under which names."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinygrad_dl import Tensor, nn
+
+
+def test_sequential_runs_in_order_takes_names_slices_and_changes() -> None:
+    model = nn.Sequential({"first": nn.Linear(1, 1), "act": nn.ReLU()})
+    assert list(model.state_dict()) == ["first.weight", "first.bias"]
+    assert model.first is model[0] and len(model) == 2 and isinstance(model[-1], nn.ReLU)
+    assert list(model[1:]._entries()) == ["act"]
+    model[1] = nn.Tanh()
+    assert repr(model[1]) == "Tanh()"
+    model.append(nn.Identity()).insert(0, nn.Flatten())
+    assert [type(module).__name__ for module in model] == ["Flatten", "Linear", "Tanh", "Identity"]
+    assert list(model._entries()) == ["0", "1", "2", "3"]
+    del model[0]
+    assert type(model.pop()).__name__ == "Identity" and len(model) == 2
+
+
+def test_sequential_says_what_to_do_with_lists_and_classes() -> None:
+    with pytest.raises(TypeError) as caught:
+        nn.Sequential([nn.ReLU()])
+    assert str(caught.value) == (
+        "Sequential: entry 0 is no Module but list. Pass them one by one: Sequential(*layers)."
+    )
+    with pytest.raises(TypeError, match=r"Give an instance: ReLU\(\)\."):
+        nn.Sequential(nn.ReLU)
+
+
+def test_lists_and_dicts_hold_modules_and_parameters_under_their_places() -> None:
+    layers = nn.ModuleList([nn.Linear(1, 1)]) + [nn.ReLU()]
+    layers.extend([nn.Linear(1, 1)])
+    assert list(layers.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    named = nn.ModuleDict({"a": nn.ReLU(), "b": nn.Tanh()})
+    assert (
+        list(named) == ["a", "b"]
+        and "a" in named
+        and type(named.pop("a")).__name__ == "ReLU"
+        and len(named) == 1
+    )
+    with pytest.raises(KeyError, match="one of its methods"):
+        named["keys"] = nn.ReLU()
+    values = nn.ParameterList([[1.0], [2.0]])
+    assert list(values.state_dict()) == ["0", "1"] and all(p.requires_grad for p in values)
+    table = nn.ParameterDict({"w": [1.0]})
+    table["v"] = [2.0]
+    assert list(table.state_dict()) == ["w", "v"]
+    with pytest.raises(IndexError, match="ModuleList: it has 3 entries; the index 3 came"):
+        layers[3]
+    with pytest.raises(TypeError, match="ModuleList: a Module is needed; int came"):
+        layers.append(3)
+
+
+def test_flatten_and_unflatten_undo_each_other() -> None:
+    x = Tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    flat = nn.Flatten()(x)
+    assert flat.shape == (1, 4) and nn.Unflatten(1, (2, -1))(flat).tolist() == x.tolist()
+    assert nn.Flatten(0, 1)(x).shape == (2, 2)
+    assert nn.Flatten()(Tensor([[[]]])).shape == (1, 0)
+    with pytest.raises(ValueError, match="Flatten: the axes 1 to -1 do not fit the shape"):
+        nn.Flatten()(Tensor([1.0]))

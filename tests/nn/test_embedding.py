@@ -1,0 +1,85 @@
+"""Embeddings: rows, their gradients, padding and norms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.nn import functional as F
+
+
+def test_repeated_rows_add_their_gradients_up() -> None:
+    table = Tensor(np.arange(6.0).reshape(3, 2), requires_grad=True)
+    out = F.embedding([1, 1, 2], table)
+    assert out.tolist() == [[2.0, 3.0], [2.0, 3.0], [4.0, 5.0]]
+    out.sum().backward()
+    assert table.grad is not None and table.grad.tolist() == [[0.0, 0.0], [2.0, 2.0], [1.0, 1.0]]
+
+
+def test_the_padding_row_starts_at_0_and_gets_no_gradient() -> None:
+    layer = nn.Embedding(3, 2, padding_idx=-1)
+    assert layer.padding_idx == 2 and layer.weight.data[2].tolist() == [0.0, 0.0]
+    layer([0, 2, 2]).sum().backward()
+    assert layer.weight.grad is not None and layer.weight.grad.tolist() == [
+        [1.0, 1.0],
+        [0.0, 0.0],
+        [0.0, 0.0],
+    ]
+
+
+def test_gradients_can_be_divided_by_frequency() -> None:
+    table = Tensor(np.zeros((2, 1)), requires_grad=True)
+    F.embedding([0, 0, 1], table, scale_grad_by_freq=True).sum().backward()
+    assert table.grad is not None and table.grad.tolist() == [[1.0], [1.0]]
+
+
+def test_long_rows_are_shortened_in_place_where_they_are_used() -> None:
+    layer = nn.Embedding(2, 2, max_norm=1.0)
+    layer.weight.data[...] = [[3.0, 4.0], [3.0, 4.0]]
+    assert layer([0]).tolist() == [pytest.approx([0.6, 0.8])]
+    assert layer.weight.data[1].tolist() == [3.0, 4.0]
+
+
+def test_wrong_indices_are_named() -> None:
+    layer = nn.Embedding(3, 2)
+    with pytest.raises(IndexError, match="embedding: the index 3 came; the table has the rows 0 to 2"):
+        layer([0, 3])
+    with pytest.raises(IndexError, match="embedding: the index -1 came"):
+        layer([-1])
+    with pytest.raises(TypeError, match="indices are integers; float32 came"):
+        layer(Tensor([0.5]))
+    assert layer(np.zeros((0,), int)).shape == (0, 2)
+
+
+def test_a_given_table_is_frozen_unless_asked() -> None:
+    layer = nn.Embedding.from_pretrained([[1.0, 2.0]])
+    assert not layer.weight.requires_grad and layer([0]).tolist() == [[1.0, 2.0]]
+    assert nn.Embedding.from_pretrained([[1.0, 2.0]], freeze=False).weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("mode", "out"),
+    [("sum", [[4.0], [0.0], [2.0]]), ("mean", [[4 / 3], [0.0], [2.0]]), ("max", [[2.0], [0.0], [2.0]])],
+)
+def test_bags_of_different_sizes(mode: str, out: list[list[float]]) -> None:
+    table = Tensor(np.array([[0.0], [2.0]]), requires_grad=True)
+    bags = F.embedding_bag([0, 1, 1, 1], table, [0, 3, 3], mode=mode)
+    assert np.allclose(bags.detach().numpy(), out)
+    bags.sum().backward()
+    assert table.grad is not None and np.isfinite(table.grad.numpy()).all()
+
+
+def test_weights_and_padding_of_a_bag() -> None:
+    table = np.array([[1.0], [10.0]])
+    assert F.embedding_bag(
+        np.array([[0, 1]]), table, mode="sum", per_sample_weights=np.array([[2.0, 3.0]])
+    ).tolist() == [[32.0]]
+    assert F.embedding_bag(np.array([[0, 1]]), table, padding_idx=0).tolist() == [[10.0]]
+
+
+def test_one_hot() -> None:
+    assert F.one_hot([1, 0]).tolist() == [[0, 1], [1, 0]]
+    assert F.one_hot(np.array([[1]]), 3).tolist() == [[[0, 1, 0]]]
+    with pytest.raises(IndexError, match="the class 3 came; 3 classes are 0 to 2"):
+        F.one_hot([3], 3)

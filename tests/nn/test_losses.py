@@ -1,0 +1,190 @@
+"""Losses: values by hand, the ends of their ranges, and shapes that do not fit."""
+
+from __future__ import annotations
+
+import warnings
+from math import log
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.nn import functional as F
+from tinygrad_dl.nn import notices
+
+PAIRED = [
+    nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss, nn.KLDivLoss, nn.BCELoss,
+    nn.BCEWithLogitsLoss, nn.SoftMarginLoss, nn.MultiLabelSoftMarginLoss, nn.HingeEmbeddingLoss,
+    nn.MultiLabelMarginLoss,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PAIRED)
+def test_no_loss_broadcasts(kind: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        kind()(Tensor([[0.1], [0.2], [0.3]]), Tensor([0.0, 1.0, 1.0]))
+    assert (
+        "the prediction has the shape (3, 1), the target (3,); losses do not broadcast. "
+        "Drop the last axis of the prediction with .squeeze(-1)?"
+    ) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "advice"),
+    [
+        (((3,), (3, 1)), "Drop the last axis of the target with .squeeze(-1)?"),
+        (((2, 3), (3, 2)), "Transpose one of them?"),
+        (
+            ((2, 3), (2,)),
+            "For class indices use cross_entropy; for other targets give each prediction its own.",
+        ),
+        (((2, 3), (4,)), "Each prediction needs one target: reshape one of them."),
+    ],
+)
+def test_the_likely_fix_is_named(shapes: Any, advice: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        F.mse_loss(Tensor(np.zeros(shapes[0])), Tensor(np.zeros(shapes[1])))
+    assert str(caught.value) == (
+        f"mse_loss: the prediction has the shape {shapes[0]}, the target {shapes[1]}; losses do not broadcast. {advice}"
+    )
+
+
+def test_cross_entropy_is_exact_for_huge_logits_without_a_warning() -> None:
+    x = Tensor([[1000.0, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(x, [1])
+    loss.backward()
+    assert loss.item() == 1000.0 and x.grad is not None and x.grad.tolist() == [[1.0, -1.0]]
+
+
+def test_the_gradient_of_cross_entropy_is_probability_minus_target_over_n() -> None:
+    x = Tensor([[0.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    F.cross_entropy(x, [0, 1]).backward()
+    assert x.grad is not None and x.grad.tolist() == [[-0.25, 0.25], [0.25, -0.25]]
+
+
+def test_weights_smoothing_and_ignored_targets_of_cross_entropy_by_hand() -> None:
+    x = np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
+    weight = [1.0, 2.0, 3.0]
+    weighted = F.cross_entropy(x, np.array([0, 2]), weight)
+    assert weighted == pytest.approx(-(log(0.5) + 3 * log(0.6)) / 4)
+    ignored = F.cross_entropy(x, np.array([0, -100]))
+    assert ignored == pytest.approx(-log(0.5))
+    smooth = F.cross_entropy(x[:1], np.array([0]), label_smoothing=0.3)
+    assert smooth == pytest.approx(-0.8 * log(0.5) - 0.1 * log(0.25) - 0.1 * log(0.25))
+    probable = F.cross_entropy(x[:1], np.array([[0.5, 0.5, 0.0]]))
+    assert probable == pytest.approx(-0.5 * log(0.5) - 0.5 * log(0.25))
+
+
+def test_the_mean_of_ignored_targets_alone_is_nan_with_gradient_zero() -> None:
+    x = Tensor([[1.0, 2.0]], requires_grad=True)
+    loss = F.cross_entropy(x, [1], ignore_index=1)
+    loss.backward()
+    assert np.isnan(loss.item()) and x.grad is not None and x.grad.tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("target", [[2], [-1]])
+def test_a_class_that_does_not_exist_is_named(target: list[int]) -> None:
+    with pytest.raises(IndexError) as caught:
+        nn.CrossEntropyLoss()(Tensor([[1.0, 2.0]]), target)
+    assert str(caught.value) == (
+        f"cross_entropy: the target holds the class {target[0]}; logits of shape (1, 2) have the classes 0 to 1 "
+        "[in CrossEntropyLoss()]"
+    )
+
+
+def test_targets_that_are_no_classes_are_refused() -> None:
+    with pytest.raises(TypeError, match="class indices are integers; a target of float32 came"):
+        F.cross_entropy(Tensor([[1.0, 2.0]]), Tensor([1.0]))
+    with pytest.raises(ValueError, match=r"the logits have the shape \(1, 2\), the target \(1, 1\).*squeeze"):
+        F.cross_entropy(Tensor([[1.0, 2.0]]), [[1]])
+
+
+def test_bce_with_logits_at_zero_and_far_out() -> None:
+    x = Tensor([0.0, -200.0, 1000.0], requires_grad=True)
+    loss = F.binary_cross_entropy_with_logits(x, [0.0, 1.0, 1.0], reduction="none")
+    loss.sum().backward()
+    assert loss.tolist() == pytest.approx([log(2), 200.0, 0.0])
+    assert x.grad is not None and x.grad.tolist() == [0.5, -1.0, 0.0]
+
+
+def test_pos_weight_counts_positive_targets_more_often() -> None:
+    x, three = np.array([0.5, 0.5]), np.array([3.0, 3.0])
+    plain = F.binary_cross_entropy_with_logits(x, np.array([1.0, 0.0]), reduction="none")
+    weighted = F.binary_cross_entropy_with_logits(x, np.array([1.0, 0.0]), reduction="none", pos_weight=three)
+    assert np.allclose(weighted, plain * [3, 1])
+
+
+def test_bce_holds_the_logarithm_above_minus_100_and_refuses_logits() -> None:
+    assert F.binary_cross_entropy([0.0], [1.0]).item() == 100.0
+    with pytest.raises(
+        ValueError, match="values from 2 to 2 came. For logits use binary_cross_entropy_with_logits"
+    ):
+        F.binary_cross_entropy([2.0], [1.0])
+
+
+def test_softmax_in_front_of_cross_entropy_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "given", set())
+    x = Tensor([[1.0, 2.0]], requires_grad=True)
+    with pytest.warns(
+        UserWarning, match="the input is the result of softmax, which cross_entropy applies itself"
+    ):
+        nn.CrossEntropyLoss()(nn.Softmax(dim=1)(x), [1])
+    with pytest.warns(UserWarning, match="the input is the result of sigmoid"):
+        nn.BCEWithLogitsLoss()(nn.Sigmoid()(x), [[1.0, 0.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nn.CrossEntropyLoss()(nn.Softmax(dim=1)(x), [1])
+
+
+def test_kl_divergence_of_a_distribution_from_itself_is_zero_also_with_zeros_in_it() -> None:
+    p = np.array([[0.5, 0.5, 0.0]])
+    with np.errstate(divide="ignore"):
+        log_p = np.where(p > 0, np.log(np.where(p > 0, p, 1)), -30)
+    assert F.kl_div(log_p, p, reduction="batchmean") == pytest.approx(0.0)
+    assert F.kl_div(log_p, log_p, reduction="batchmean", log_target=True) == pytest.approx(0.0)
+
+
+def test_losses_of_margins_by_hand() -> None:
+    assert F.margin_ranking_loss([1.0], [3.0], [-1.0], margin=1.0).item() == 0.0
+    assert F.triplet_margin_loss([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 1.0]], eps=0.0).item() == 5.0
+    assert F.multi_margin_loss([[1.0, 0.5, 3.0]], [0]).item() == pytest.approx((0.5 + 3.0) / 3)
+    assert F.cosine_embedding_loss([[1.0, 0.0]], [[2.0, 0.0]], [-1], margin=0.25).item() == pytest.approx(
+        0.75
+    )
+
+
+def test_ctc_counts_every_way_to_stretch_the_labels() -> None:
+    p = np.array([[0.6, 0.4], [0.3, 0.7]])  # blank and one label, two steps
+    ways = 0.4 * 0.7 + 0.6 * 0.7 + 0.4 * 0.3
+    loss = F.ctc_loss(np.log(p)[:, None], np.array([[1]]), [2], [1], reduction="sum")
+    assert loss == pytest.approx(-log(ways))
+    none = F.ctc_loss(np.log(p)[:, None], np.array([[1, 1]]), [2], [2], reduction="sum")
+    assert none == np.inf
+    assert F.ctc_loss(np.log(p)[:, None], np.array([[1, 1]]), [2], [2], zero_infinity=True) == 0.0
+
+
+def test_reductions_are_checked_by_name() -> None:
+    with pytest.raises(ValueError, match='reduction is "mean", "sum" or "none"; \'avg\' came'):
+        nn.MSELoss(reduction="avg")
+    assert nn.KLDivLoss(reduction="batchmean").reduction == "batchmean"
+
+
+@pytest.mark.parametrize("kind", [nn.MSELoss, nn.L1Loss, nn.BCEWithLogitsLoss, nn.HuberLoss])
+def test_float32_stays_float32_whatever_the_target_is(kind: Any) -> None:
+    x = Tensor(np.zeros(3, "float32"), requires_grad=True)
+    for target in (np.ones(3), np.ones(3, int), np.ones(3, bool)):
+        loss = kind()(x, target)
+        loss.backward()
+        assert loss.dtype == np.float32 and x.grad is not None and x.grad.dtype == np.float32
+
+
+def test_cosine_similarity_broadcasts_before_it_sums() -> None:
+    x, y = np.ones((1, 2, 3)), np.ones((2, 1, 3))
+    np.testing.assert_allclose(F.cosine_similarity(x, y, dim=-2), np.ones((2, 3)))
+
+
+def test_normalize_and_pairwise_distance_count_for_p_zero() -> None:
+    x = np.array([[3.0, 0.0, 4.0]])
+    np.testing.assert_allclose(F.normalize(x, p=0), [[1.5, 0, 2]])
+    np.testing.assert_allclose(F.pairwise_distance(x, np.zeros((1, 3)), p=0, eps=0.0), [2])

@@ -1,0 +1,268 @@
+"""Module: what is found among its attributes, saved and loaded, switched, hooked, copied and shown."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.errors import ShapeError
+
+
+class Scale(nn.Module):
+    def __init__(self) -> None:
+        self.factor = nn.Parameter([2.0])
+
+    def forward(self, x: Any) -> Any:
+        return x * self.factor
+
+
+class Everything(nn.Module):
+    """Parameters and modules in every place where they are looked for; no call of super().__init__()."""
+
+    def __init__(self) -> None:
+        self.first = nn.Parameter([1.0])
+        self.layers = [nn.Linear(2, 2), (Scale(), {"a": Scale()})]
+        self.table = {"w": nn.Parameter([3.0]), "n": 5}
+        self.last = nn.Parameter([4.0])
+        self.steps = nn.Buffer(np.array(0))
+        self.hidden = nn.Buffer([1.0], persistent=False)
+        self.number, self.nothing = 3, None
+
+
+NAMES = [
+    "first",
+    "table.w",
+    "last",
+    "layers.0.weight",
+    "layers.0.bias",
+    "layers.1.0.factor",
+    "layers.1.1.a.factor",
+]
+
+
+def test_parameters_are_found_in_lists_tuples_and_dicts_in_order_of_definition() -> None:
+    assert [name for name, _ in Everything().named_parameters()] == NAMES
+
+
+def test_state_dict_holds_parameters_and_persistent_buffers_and_copies_them() -> None:
+    model = Everything()
+    saved = model.state_dict()
+    assert list(saved) == NAMES[:3] + ["steps"] + NAMES[3:]
+    saved["first"][:] = 9
+    assert model.first.tolist() == [1.0]
+
+
+def test_shared_parameters_and_modules_count_once_and_are_saved_under_every_name() -> None:
+    model = nn.Module()
+    model.a = nn.Linear(1, 1)
+    model.b = model.a
+    model.weight = model.a.weight
+    assert [name for name, _ in model.named_parameters()] == ["weight", "a.bias"]
+    assert [name for name, _ in model.named_modules()] == ["", "a"]
+    assert list(model.state_dict()) == ["weight", "a.weight", "a.bias", "b.weight", "b.bias"]
+
+
+def test_a_module_that_knows_its_owner_and_a_list_that_holds_itself_do_not_go_round() -> None:
+    model = Scale()
+    model.inner = Scale()
+    model.inner.owner = model
+    model.items = [model.inner]
+    model.items.append(model.items)
+    assert [name for name, _ in model.named_parameters()] == ["factor", "inner.factor"]
+    assert list(model.state_dict()) == ["factor", "inner.factor", "items.0.factor"]
+
+
+def test_loading_takes_arrays_tensors_and_other_float_dtypes_and_keeps_the_parameters_dtype() -> None:
+    layer = nn.Linear(2, 1)
+    found = layer.load_state_dict({"weight": np.array([[1.0, 2.0]]), "bias": Tensor([3.0])})
+    assert found == ([], [])
+    assert layer.weight.dtype == np.float32
+    assert layer(Tensor([1.0, 1.0])).tolist() == [6.0]
+
+
+def test_loading_writes_in_place_so_that_optimizers_keep_their_parameters() -> None:
+    layer = nn.Linear(1, 1)
+    weight, array = layer.weight, layer.weight.data
+    layer.load_state_dict({"weight": [[5.0]], "bias": [0.0]})
+    assert layer.weight is weight and layer.weight.data is array and array.tolist() == [[5.0]]
+
+
+def test_a_state_dict_with_other_names_loads_nothing_and_names_them() -> None:
+    layer = nn.Linear(1, 1)
+    before = layer.state_dict()
+    with pytest.raises(ValueError) as caught:
+        layer.load_state_dict({"weight": [[5.0]], "bais": [0.0]})
+    assert str(caught.value) == (
+        "load_state_dict: the names do not fit Linear. Missing: bias (did you mean 'bais'?). Unexpected: bais. "
+        "Pass strict=False to load what fits."
+    )
+    assert all(np.array_equal(value, before[name]) for name, value in layer.state_dict().items())
+    assert layer.load_state_dict({"weight": [[5.0]], "bais": [0.0]}, strict=False) == (["bias"], ["bais"])
+
+
+def test_a_state_dict_with_one_wrong_shape_loads_nothing() -> None:
+    layer = nn.Linear(2, 1)
+    before = layer.state_dict()
+    with pytest.raises(ShapeError) as caught:
+        layer.load_state_dict({"weight": [[5.0, 6.0]], "bias": [0.0, 1.0]})
+    assert str(caught.value) == (
+        "load_state_dict: arrays do not fit Linear: bias: (2,) came, (1,) is needed. Nothing was loaded."
+    )
+    assert np.array_equal(layer.weight.data, before["weight"])
+
+
+def test_a_tensor_in_the_place_of_a_parameter_is_refused_and_in_that_of_a_buffer_becomes_one() -> None:
+    model = Everything()
+    with pytest.raises(TypeError, match=r"Everything\.first is a Parameter; a Tensor cannot take its place"):
+        model.first = Tensor([1.0])
+    model.hidden = model.hidden * 3
+    assert (
+        isinstance(model.hidden, nn.Buffer) and not model.hidden.persistent and model.hidden.tolist() == [3.0]
+    )
+    model.first = None
+    assert "first" not in model.state_dict()
+
+
+def test_train_and_eval_reach_every_module_and_leave_parameters_alone() -> None:
+    model = Everything().eval()
+    assert not any(module.training for module in model.modules())
+    assert all(module.training for module in model.train().modules())
+
+
+def test_apply_visits_inner_modules_first_and_each_once() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), nn.Tanh())
+    seen: list[str] = []
+    assert model.apply(lambda module: seen.append(type(module).__name__)) is model
+    assert seen == ["Linear", "ReLU", "Sequential", "Tanh", "Sequential"]
+
+
+def test_freezing_keeps_gradients_away() -> None:
+    model = nn.Sequential(nn.Linear(1, 1).requires_grad_(False), nn.Linear(1, 1))
+    model(Tensor([1.0])).backward()
+    assert [p.grad is not None for p in model.parameters()] == [False, False, True, True]
+
+
+def test_zero_grad_drops_gradients_or_fills_them() -> None:
+    model = Scale()
+    model(Tensor([1.0])).backward()
+    model.zero_grad(set_to_none=False)
+    assert model.factor.grad is not None and model.factor.grad.tolist() == [0.0]
+    model.zero_grad()
+    assert model.factor.grad is None
+
+
+def test_double_converts_floats_and_their_gradients_in_place() -> None:
+    model = Everything()
+    (model.first * 2).backward()
+    first = model.first
+    assert model.double() is model and model.first is first
+    assert first.dtype == first.grad.dtype == model.hidden.dtype == np.float64
+    assert model.steps.dtype == np.int64
+    (model.first * 2).backward()
+    assert first.grad.tolist() == [4.0]
+
+
+def test_hooks_see_and_replace_arguments_and_outputs_until_removed() -> None:
+    model = Scale()
+    seen = []
+    before = model.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
+    after = model.register_forward_hook(lambda module, args, out: seen.append((args[0].item(), out.item())))
+    assert model(Tensor([1.0])).tolist() == [4.0]
+    before.remove()
+    with after:
+        assert model(Tensor([1.0])).tolist() == [2.0]
+    model(Tensor([1.0]))
+    assert seen == [(2.0, 4.0), (1.0, 2.0)]
+    assert model._hooks is None
+
+
+def test_backward_hooks_see_both_gradients_and_may_replace_the_inputs() -> None:
+    model = Scale()
+    seen = []
+
+    def hook(module: Any, grad_input: Any, grad_output: Any) -> Any:
+        seen.append((grad_input[0].item(), grad_output[0].item()))
+        return (grad_input[0] * 10,)
+
+    with model.register_full_backward_hook(hook):
+        x = Tensor([1.0], requires_grad=True)
+        (model(x) * 3).backward()
+    assert seen == [(6.0, 3.0)]
+    assert x.grad is not None and x.grad.tolist() == [60.0]
+
+
+def test_an_error_inside_says_where_in_the_model_it_arose() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.blocks = [nn.Sequential(nn.ReLU(), nn.Linear(3, 2))]
+
+        def forward(self, x: Any) -> Any:
+            return self.blocks[0](x)
+
+    with pytest.raises(ShapeError) as caught:
+        Net()(Tensor([[1.0, 2.0]]))
+    assert str(caught.value) == (
+        "linear: x (1, 2) and weight (2, 3): the last size of x must be in = 3 "
+        "[in Net.blocks.0.1: Linear(in_features=3, out_features=2, bias=True)]"
+    )
+
+
+def test_a_node_remembers_the_modules_that_made_it_without_keeping_them_alive() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    out = model(Tensor([[1.0]]))
+    assert out.node is not None
+    outer = out.node.scope
+    assert outer.module() is model and outer.inner.module() is model[1]
+    linear = out.node.parents[0].scope
+    assert (
+        linear.module() is model[0]
+        and outer.start > linear.start > linear.stop > outer.inner.start > outer.stop
+    )
+    del model
+    assert outer.module() is None
+
+
+def test_copies_and_pickles_are_models_of_their_own() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout(0.5)).eval()
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert repr(twin) == repr(model) and not twin.training
+        assert all(
+            np.array_equal(a, b) for a, b in zip(twin.state_dict().values(), model.state_dict().values())
+        )
+        twin[0].weight.data[...] = 0
+        assert model[0].weight.data.any()
+        assert all(type(a) is type(b) for a, b in zip(twin.buffers(), model.buffers()))
+
+
+def test_a_shared_parameter_stays_shared_in_a_copy() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    twin = copy.deepcopy(model)
+    assert twin[1].weight is twin[0].weight
+
+
+def test_registering_checks_kinds_and_names() -> None:
+    model = nn.Module()
+    model.register_parameter("w", nn.Parameter([1.0]))
+    model.register_buffer("b", [2.0], persistent=False)
+    model.register_module("m", nn.ReLU())
+    assert list(model.state_dict()) == ["w"] and [name for name, _ in model.named_children()] == ["m"]
+    with pytest.raises(TypeError, match="a Parameter or None is needed; Tensor came"):
+        model.register_parameter("v", Tensor([1.0]))  # type: ignore[arg-type]
+    for name in ("a.b", "", "forward"):
+        with pytest.raises(ValueError):
+            model.register_module(name, nn.ReLU())
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(AttributeError, match="Linear has no attribute 'Weight'. Did you mean 'weight'?"):
+        nn.Linear(1, 1).Weight  # noqa: B018
+    with pytest.raises(TypeError, match="Empty has no forward method"):
+        type("Empty", (nn.Module,), {})()(1)
+    with pytest.raises(AttributeError, match="Linear has no parameter 'w'; it has weight, bias"):
+        nn.Linear(1, 1).get_parameter("w")

@@ -1,0 +1,106 @@
+"""Clipping, vectors of parameters, and reparametrised weights."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.nn import utils
+
+
+def with_grad(*grads: list[float]) -> list[Tensor]:
+    parameters = [Tensor(np.zeros(len(g)), requires_grad=True) for g in grads]
+    for parameter, g in zip(parameters, grads):
+        parameter.grad = Tensor(np.array(g))
+    return parameters
+
+
+@pytest.mark.parametrize(
+    ("norm_type", "norm"), [(2.0, 5.0), (1.0, 7.0), (float("inf"), 4.0), (3.0, 91 ** (1 / 3))]
+)
+def test_gradients_are_scaled_to_the_norm_and_the_norm_before_returned(norm_type: float, norm: float) -> None:
+    a, b = with_grad([3.0], [4.0])
+    assert utils.clip_grad_norm_([a, b], 1.0, norm_type).item() == pytest.approx(norm)
+    assert a.grad is not None and b.grad is not None
+    assert (a.grad.item(), b.grad.item()) == pytest.approx((3 / norm, 4 / norm), rel=1e-5)
+
+
+def test_short_gradients_and_missing_ones_stay() -> None:
+    (a,) = with_grad([0.3, 0.4])
+    assert utils.clip_grad_norm_([a, Tensor([1.0], requires_grad=True)], 1.0).item() == pytest.approx(0.5)
+    assert a.grad is not None and a.grad.tolist() == [0.3, 0.4]
+    assert utils.clip_grad_norm_([], 1.0).item() == 0.0
+
+
+def test_the_norm_of_large_float32_gradients_does_not_overflow() -> None:
+    p = Tensor(np.zeros(2, "float32"), requires_grad=True)
+    p.grad = Tensor(np.array([3e30, 4e30], "float32"))
+    assert utils.clip_grad_norm_(p, 1.0).item() == pytest.approx(5e30, rel=1e-6)
+
+
+def test_a_non_finite_gradient_names_its_parameter_when_asked() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    for p in model.parameters():
+        p.grad = np.ones(p.shape, "float32")
+    model[1].bias.grad = np.full((1,), np.nan, "float32")
+    with pytest.raises(RuntimeError, match=r"the norm of the gradients is nan: nan or inf in 1\.bias\."):
+        utils.clip_grad_norm_(model, 1.0, error_if_nonfinite=True)
+    with pytest.raises(RuntimeError, match=r"nan or inf in number 3 of shape \(1,\)\."):
+        utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+    assert model[0].weight.grad.item() == 1.0
+
+
+def test_values_are_held_between_bounds() -> None:
+    (a,) = with_grad([-3.0, 0.5, 3.0])
+    utils.clip_grad_value_(a, 1.0)
+    assert a.grad is not None and a.grad.tolist() == [-1.0, 0.5, 1.0]
+
+
+def test_parameters_go_into_a_vector_and_back() -> None:
+    layer = nn.Linear(2, 1)
+    vector = utils.parameters_to_vector(layer.parameters())
+    assert vector.shape == (3,) and vector.requires_grad
+    utils.vector_to_parameters(vector.detach() * 2, layer.parameters())
+    assert np.allclose(
+        utils.parameters_to_vector(layer.parameters()).detach().numpy(), vector.detach().numpy() * 2
+    )
+    with pytest.raises(ValueError, match=r"a vector of 3 elements is needed; the shape \(2,\) came"):
+        utils.vector_to_parameters(np.zeros(2), layer.parameters())
+
+
+def test_weight_norm_keeps_the_weight_and_learns_length_and_direction() -> None:
+    layer = nn.Linear(3, 2)
+    weight = layer.weight.data.copy()
+    utils.weight_norm(layer)
+    assert sorted(name for name, _ in layer.named_parameters()) == ["bias", "weight_g", "weight_v"]
+    layer(Tensor(np.ones((1, 3), "float32"))).sum().backward()
+    assert np.allclose(layer.weight.detach().numpy(), weight, atol=1e-6)
+    assert layer.weight_g.grad.shape == (2, 1)
+    v, g = layer.weight_v.data, layer.weight_v.grad.numpy()
+    assert np.allclose((v * g).sum(axis=1), 0, atol=1e-5)  # the direction's gradient is perpendicular to it
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        twin.weight_g.data *= 2
+        twin(Tensor(np.ones((1, 3), "float32")))
+        assert np.allclose(twin.weight.detach().numpy(), 2 * weight, atol=1e-6)
+    utils.remove_weight_norm(layer)
+    assert sorted(name for name, _ in layer.named_parameters()) == ["bias", "weight"]
+    with pytest.raises(ValueError, match="has no weight_norm"):
+        utils.remove_weight_norm(layer)
+
+
+def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
+    layer = utils.spectral_norm(nn.Linear(5, 4, rng=0), rng=0)
+    for _ in range(20):
+        out = layer(Tensor(np.ones((1, 5), "float32")))
+    assert np.linalg.svd(layer.weight.detach().numpy())[1][0] == pytest.approx(1, abs=1e-3)
+    out.sum().backward()
+    assert layer.weight_orig.grad is not None
+    layer.eval()
+    u = layer.weight_u.data.copy()
+    layer(Tensor(np.ones((1, 5), "float32")))
+    assert np.array_equal(layer.weight_u.data, u)
+    assert sorted(utils.remove_spectral_norm(layer).state_dict()) == ["bias", "weight"]
