@@ -97,6 +97,7 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
 
     # A node's panel: by mouse and by keyboard.
     tanh = next(node.id for node in view.picture.nodes if node.op == "tanh")
+    page.click("#fit")
     page.click(f"#{tanh}")
     panel = page.inner_text("#about")
     assert panel.startswith("tanh") and "g * (1 - out * out)" in panel and "Used by" in panel
@@ -110,6 +111,7 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
     page.click("#close")
 
     # Zoom and pan, by wheel, buttons and dragging.
+    page.click("#fit")
     before = page.get_attribute("#canvas svg", "viewBox")
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -211,8 +211,9 @@ class Extraction:
         self.ids[node.serial] = drawn.id
         self.picture.nodes.append(drawn)
         self.scopes.place_operation(drawn, node.serial)
-        first = drawn.module and drawn.module not in self.begun
-        self.begun |= {module.id for module in self.picture.within(drawn.module)} if drawn.module else set()
+        around = [module.id for module in self.picture.within(drawn.module)] if drawn.module else []
+        first = bool(around) and around[-1] not in self.begun
+        self.begun.update(around)
         for i, constant in constants.items():
             # The first operand of a model's first operation is what was put into the model.
             shared = constant.id in self.placed and constant.module != drawn.module

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureModule, PictureNode
+from tinygrad_dl.viz.picture import LEAVES, Picture, PictureEdge, PictureModule, PictureNode
 from tinygrad_dl.viz.repeats import drop_copies, moved_events, repeated_modules, repeated_operations
 
 REPEATS = 3  # copies from which on a block is folded
@@ -73,7 +73,7 @@ def fold_modules(full: Picture, depth: int) -> Picture:
 
 
 def _box_of(module: PictureModule, members: list[PictureNode]) -> PictureNode:
-    operations = [node for node in members if node.kind not in ("parameter", "constant", "number", "leaf")]
+    operations = [node for node in members if node.kind not in LEAVES]
     last = operations[-1] if operations else members[-1]
     title = f"{module.title}: {module.kind}" if module.title and module.title != module.kind else module.kind
     box = PictureNode(
@@ -126,7 +126,7 @@ def elide(full: Picture, max_nodes: int) -> Picture:
     keep = max(2, max_nodes - 1)
     first, last = keep // 2, keep - keep // 2
     middle = full.nodes[first : len(full.nodes) - last]
-    operations = [node for node in middle if node.kind not in ("parameter", "constant", "number", "leaf")]
+    operations = [node for node in middle if node.kind not in LEAVES]
     counts: dict[str, int] = {}
     for node in operations:
         counts[node.label] = counts.get(node.label, 0) + node.count
@@ -146,7 +146,7 @@ def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureMo
     at = {node.id: i for i, node in enumerate(full.nodes)}
     ends: dict[str, int] = {}
     for id, box in inside.items():
-        if full.nodes[at[id]].kind not in ("parameter", "constant", "number", "leaf") or box.id not in ends:
+        if full.nodes[at[id]].kind not in LEAVES or box.id not in ends:
             ends[box.id] = max(ends.get(box.id, -1), at[id])
     nodes: list[PictureNode] = []
     for i, node in enumerate(full.nodes):

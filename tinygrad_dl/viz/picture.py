@@ -12,7 +12,7 @@ import numpy as np
 SMALL = 8  # elements that are shown and recorded whole
 BINS = 16
 
-KINDS = ("parameter", "leaf", "constant", "number", "op", "failed", "module", "elided")
+LEAVES = ("parameter", "constant", "number", "leaf")  # the kinds that no operation made
 
 
 @dataclass(slots=True)

@@ -6,10 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode
+from tinygrad_dl.viz.picture import LEAVES, Picture, PictureEdge, PictureNode
 
 PERIODS = 12  # longest block, in operations or sibling modules
-LEAVES = ("parameter", "constant", "number", "leaf")
 
 # A group: the copies of a block, each the list of its node ids, in corresponding order; the first one stays.
 Group = list[list[str]]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from tinygrad_dl.viz.dot import clean, module_title
 from tinygrad_dl.viz.labels import SHOWABLE, cut, node_lines
-from tinygrad_dl.viz.picture import Picture, PictureEdge
+from tinygrad_dl.viz.picture import LEAVES, Picture, PictureEdge
 
 
 def to_text(picture: Picture, show: Collection[str] = SHOWABLE) -> str:
@@ -24,7 +24,8 @@ def to_text(picture: Picture, show: Collection[str] = SHOWABLE) -> str:
             shared += 1
         for depth in range(shared, len(path)):
             lines.append("  " * depth + f"[{cut(module_title(modules[path[depth]]))}]")
-        open_path = path
+        if node.kind not in LEAVES or shared < len(path):
+            open_path = path  # what goes into a module from outside does not end it
         first, *rest = node_lines(node, show, whole=True)
         sources = incoming.get(node.id, [])
         text = f"{node.id} {first}"

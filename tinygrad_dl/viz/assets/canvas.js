@@ -5,6 +5,7 @@ const data = JSON.parse(byId("data").textContent);
 const canvas = byId("canvas");
 const state = { layout: 0, color: data.color, step: 0, node: "", svg: null, view: null, whole: null, folded: new Set() };
 const parts = new Map(); // id in the SVG -> its group
+const READABLE = 1.1; // points a pixel: text of 11 points is then 10 pixels high
 const edgeOf = new Map(data.edges.map((edge) => [edge.id, edge]));
 const incoming = new Map();
 for (const edge of data.edges) incoming.set(edge.target, [...(incoming.get(edge.target) || []), edge]);
@@ -70,7 +71,7 @@ async function showLayout(index) {
     group.setAttribute("role", "button");
     group.setAttribute("aria-label", data.nodes[id].says);
   }
-  fit();
+  begin();
   paint();
 }
 
@@ -87,6 +88,28 @@ function fit() {
   // A small graph is not blown up to more than two pixels a point.
   const grow = Math.max(1, Math.min(box.width / (2 * width), box.height / (2 * height)));
   setView(x - (width * (grow - 1)) / 2, y - (height * (grow - 1)) / 2, width * grow, height * grow);
+}
+
+// The first sight: the whole, unless its text would be too small to read; then its beginning.
+function begin() {
+  fit();
+  if (unitsPerPixel() > 2) closer(data.layouts[state.layout].nodes[0]);
+}
+
+// Put a node into the middle, at a size at which its text can be read.
+function closer(id) {
+  const group = parts.get(id);
+  if (!group) return;
+  const box = canvas.getBoundingClientRect(), at = group.getBBox();
+  const shift = state.svg.querySelector("g").transform.baseVal.consolidate().matrix;
+  const x = at.x + at.width / 2 + shift.e, y = at.y + at.height / 2 + shift.f;
+  const width = box.width * READABLE, height = box.height * READABLE;
+  const [left, top, wide, high] = state.whole;
+  // Where the drawing is larger than the window, the window does not reach beyond it.
+  const within = (center, length, start, all) => length >= all
+    ? start + all / 2 - length / 2
+    : Math.max(start, Math.min(start + all - length, center - length / 2));
+  setView(within(x, width, left, wide), within(y, height, top, high), width, height);
 }
 
 function unitsPerPixel() {
@@ -111,10 +134,14 @@ function pan(dx, dy) {
   setView(state.view[0] - dx * unit, state.view[1] - dy * unit, state.view[2], state.view[3]);
 }
 
-// Bring a node into sight if it is outside.
+// Bring a node into sight if it is outside, or too small to read.
 function reveal(id) {
   const group = parts.get(id);
-  if (!group || !group.getBoundingClientRect) return;
+  if (!group) return;
+  if (unitsPerPixel() > 1.6) {
+    closer(id);
+    return;
+  }
   const box = canvas.getBoundingClientRect(), at = group.getBoundingClientRect();
   const cx = at.left + at.width / 2, cy = at.top + at.height / 2, edge = 30;
   const outside = at.left < box.left + edge || at.right > box.right - edge || at.top < box.top + edge || at.bottom > box.bottom - edge;

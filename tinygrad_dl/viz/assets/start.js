@@ -88,7 +88,7 @@ function listenToControls() {
       canvas.focus();
     }
   });
-  window.addEventListener("resize", () => state.svg && fit());
+  window.addEventListener("resize", () => state.svg && begin());
   window.addEventListener("hashchange", follow);
 }
 
