@@ -26,7 +26,7 @@ endif
 # A developer's environment serves every target, so one that is there is used.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs bench array-api faults clean
+.PHONY: help demo test check dev lint types layout docs ops-table bench array-api faults clean
 .DELETE_ON_ERROR:
 
 help:
@@ -85,6 +85,9 @@ layout: $(call for,test)
 docs: $(VENV)/dev.stamp
 	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
+
+ops-table: $(VENV)/dev.stamp
+	@$(RUN) docs/ops_table.py
 
 bench: $(call for,demo)
 	@$(RUN) -m benchmarks $(ARGS)

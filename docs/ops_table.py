@@ -1,0 +1,117 @@
+"""Write docs/ops.md, the table of all operations, from the registry: `make ops-table`."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import tinygrad_dl  # noqa: E402  found by the line above
+import tinygrad_dl.fft  # noqa: E402
+import tinygrad_dl.linalg  # noqa: E402, F401
+from tinygrad_dl.op import OPS, Missing, Op  # noqa: E402
+
+HEAD = """\
+# All operations
+
+Made from the registry by `make ops-table`; a test holds that it is fresh. Each operation is one block of source:
+what stands here under *derivative* is the text of its rules, one an input in order, and runs as it stands. In it
+`g` is the gradient of the result `out`; names with an underscore in front are functions beside the operation.
+*Tested in* is where the tests draw the inputs; *at kinks* is what is taken where there is no derivative, or no
+single one.
+"""
+
+
+@cache
+def blocks(module: str) -> dict[str, tuple[str, ast.Call]]:
+    """The source of a module, and the decorator `op(...)` of each of its functions."""
+    source = Path(sys.modules[module].__file__ or "").read_text(encoding="utf-8")
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) in ("op", "tg.op"):
+                    found[node.name] = (source, mark)
+    return found
+
+
+def rules(op: Op) -> list[str]:
+    """The text of each rule."""
+    if op.forward.__name__ not in blocks(op.forward.__module__):
+        return ["made by a function"]
+    source, mark = blocks(op.forward.__module__)[op.forward.__name__]
+    texts = []
+    for rule, argument in zip(op.rules, mark.args):
+        if isinstance(rule, Missing):
+            texts.append(f"missing: {rule.reason}")
+        elif rule is None:
+            texts.append("none")
+        else:
+            body = argument.body if isinstance(argument, ast.Lambda) else argument
+            text = ast.get_source_segment(source, body) or ""
+            named = "" if isinstance(argument, ast.Lambda) else f"({', '.join(op.needs[len(texts)])})"
+            texts.append(code(text + named))
+    return texts
+
+
+def code(text: str) -> str:
+    """Source as one line of code in a table."""
+    text = re.sub(r"\s*#.*", "", text)
+    text = re.sub(r"(?<=\() | (?=\))", "", re.sub(r"\s+", " ", text).strip())
+    return f"`{text}`".replace("|", "\\|")
+
+
+def formula(op: Op) -> str:
+    """The formula of the docstring, or else its first sentence."""
+    text = op.forward.__doc__ or ""
+    for line in text.splitlines():
+        found = re.match(r"\s*(out\b.* = .*?|\w+\(.*?\) = .*?)(\.?\s{2,}.*|\.)?$", line)
+        if found:
+            return code(found[1].rstrip(".;,"))
+    return text.strip().splitlines()[0].rstrip(".").replace("|", "\\|") if text.strip() else ""
+
+
+def domain(op: Op) -> str:
+    domains = op.domain if isinstance(op.domain, tuple) else (op.domain,)
+    texts = [repr(d) for d in domains]
+    return texts[0] if len(set(texts)) == 1 else "; ".join(texts)
+
+
+def page() -> Iterator[str]:
+    """The lines of the page."""
+    yield HEAD
+
+    def family(op: Op) -> str:
+        return op.forward.__module__
+
+    ours = [op for op in OPS.values() if family(op).split(".")[0] == "tinygrad_dl"]
+    for module, members in groupby(sorted(ours, key=lambda op: (family(op), op.name)), key=family):
+        ops = list(members)
+        yield f"## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n"
+        differentiable = [op for op in ops if op.differentiable]
+        if differentiable:
+            yield "| operation | formula | derivative | tested in | at kinks |\n|---|---|---|---|---|"
+            for op in differentiable:
+                kinks = op.kinks.replace("|", "\\|")
+                yield (f"| `{op.name}` | {formula(op)} | {'<br>'.join(rules(op))} | {domain(op)} | {kinks} |")
+            yield ""
+        constant = [f"`{op.name}`" for op in ops if not op.differentiable]
+        if constant:
+            yield f"Without a derivative: {', '.join(constant)}.\n"
+
+
+def text() -> str:
+    """The whole page."""
+    return "\n".join(page()).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "ops.md").write_text(text(), encoding="utf-8")
+    print(f"docs/ops.md: {len(OPS)} operations")
