@@ -115,8 +115,8 @@ def qr_parts(x: Any, /, mode: str) -> Any:
     """The parts Q and R of qr, flattened, one after the other.
 
     x (..., M, N) -> (..., M K + K N), K the number of columns of Q.
-    >>> qr_parts(np.array([[2.0]]), "reduced")
-    array([-1., -2.])
+    >>> abs(qr_parts(np.array([[2.0]]), "reduced"))  # which of the two signs is up to LAPACK
+    array([1., 2.])
     """
     check_matrix("qr", x)
     q, r = np.linalg.qr(x, mode)
@@ -129,8 +129,8 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     x = Q @ R.   x (..., M, N) -> Q (..., M, K), R (..., K, N), K = min(M, N), or M with mode="complete".
     The derivative needs the first min(M, N) columns of x to be independent, and what is computed from the
     columns that "complete" adds not to depend on how they are turned. Raises MatrixError, ValueRangeError.
-    >>> qr(np.array([[2.0]])).R
-    array([[-2.]])
+    >>> abs(qr(np.array([[2.0]])).R)  # the sign is up to LAPACK
+    array([[2.]])
     """
     if mode not in ("reduced", "complete"):
         raise ValueRangeError(f'qr: mode "reduced" or "complete" is needed; {mode!r} came')
