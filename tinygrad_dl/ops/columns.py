@@ -29,8 +29,10 @@ from tinygrad_dl.ops.window import (
 BLOCK = 2**20
 # Below this many elements side by side (channels times the last kernel size), planes are copied, not rows.
 SHORT_RUN = 16
+# Rows that one product sums over when it gives a weight's gradient.
+SUMMED = 1024
 # Below this many channels the gradient is added up plane by plane.
-FEW_CHANNELS = 8
+FEW_CHANNELS = 4
 
 
 def _blocks(n: int, elements: int) -> Iterator[tuple[int, int]]:
@@ -140,12 +142,25 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     return cropped(out if by_plane else channels_first(out), f.pads)
 
 
+def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.ndarray:
+    """columns.T @ rows, in parts of few rows: BLAS is slow where the sum is long and the result small."""
+    places, k = columns.shape
+    parts = next((p for p in range(1, examples + 1) if not examples % p and places <= p * SUMMED), examples)
+    if parts < 2:
+        return columns.T @ rows
+    if columns.flags.c_contiguous:
+        split = columns.reshape(parts, -1, k).transpose(0, 2, 1)
+    else:
+        split = columns.T.reshape(k, parts, -1).transpose(1, 0, 2)
+    return np.matmul(split, rows.reshape(parts, -1, rows.shape[1])).sum(axis=0)
+
+
 def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
     total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
     for start, stop, columns in _columns(x, f):
-        total += columns.T @ _rows(y[start:stop])
+        total += _inner_product(columns, _rows(y[start:stop]), stop - start)
     n = len(f.kernel)
     return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))
 

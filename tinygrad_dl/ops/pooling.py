@@ -13,6 +13,7 @@ from tinygrad_dl.ops.window import (
     Frame,
     channels_first,
     cropped,
+    in_order_of,
     lies_channels_last,
     offsets_of,
     padded,
@@ -97,7 +98,7 @@ def _to_max_fast(
 ) -> Any:
     f = _frame("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     dx, apart = _zeros_like_windows(out, f), _apart(f)
-    part = None if apart else np.empty_like(out)
+    g, part = in_order_of(g, out), None if apart else np.empty_like(out)
     for offset, hit in _hits(x, out, f):
         target = dx[(..., *f.at(offset))]
         if apart:

@@ -167,6 +167,13 @@ def lies_channels_last(x: np.ndarray) -> bool:
     return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
 
 
+def in_order_of(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """x in the memory order of another array of its shape: to mix orders costs more than a copy."""
+    if lies_channels_last(other):
+        return x if lies_channels_last(x) else channels_first(np.ascontiguousarray(channels_last(x)))
+    return np.ascontiguousarray(x)
+
+
 def windows_at(
     offset: tuple[int, ...], counts: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[slice, ...]:
