@@ -111,6 +111,41 @@ def report(run: Path) -> int:
     return 0
 
 
+@tinygrad_dl.command()
+@click.argument("target", metavar="FILE.py:NAME")
+@click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="Of one input: 32,64 or 32,64:int64.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("graph.html"), show_default=True)
+@click.option("--depth", type=Whole(0, 1000), help="Fold the modules below this depth.")
+@click.option("--color", type=click.Choice(["grad", "gain", "nan"]), help="What the colours tell.")
+@click.option("--max-nodes", type=Whole(2, 1_000_000), default=400, show_default=True, help="Boxes at most.")
+@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of weights and inputs.")
+def draw(
+    target: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    depth: int | None,
+    color: str | None,
+    max_nodes: int,
+    seed: int,
+) -> int:
+    """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
+
+    It is run once, on random inputs of the shapes given. The ending of --out says how it is drawn: .html (with
+    the backward pass step by step), .svg, .png, .pdf, .dot, .json, .txt, .mmd. A run that fails is drawn up to
+    the failing operation; the exit code is then 1.
+    """
+    from tinygrad_dl.config import manual_seed
+    from tinygrad_dl.viz.scripts import draw_script
+
+    manual_seed(seed)
+    view = draw_script(target, inputs, seed, depth=depth, color=color, max_nodes=max_nodes)
+    print(view.save(out))
+    failed = [node.error for node in view.full.nodes if node.error]
+    for error in failed:
+        print(f"tinygrad-dl draw: {' '.join(error.split())}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command; a wrong call is one line on stderr and exit code 2."""
     if not arguments:

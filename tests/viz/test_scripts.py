@@ -1,0 +1,119 @@
+"""Drawing what a Python file defines, from Python and from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinygrad_dl import cli, viz
+from tinygrad_dl.errors import TinygradError
+from tinygrad_dl.viz.scripts import draw_script
+
+SOURCE = """
+import numpy as np
+from tinygrad_dl import Tensor, nn
+from beside import SIZE
+
+net = nn.Sequential(nn.Linear(SIZE, 8), nn.ReLU(), nn.Linear(8, 2))
+words = nn.Embedding(5, 3)
+number = 7
+
+class Net(nn.Module):
+    def __init__(self):
+        self.fc = nn.Linear(SIZE, 2)
+    def forward(self, x):
+        return self.fc(x)
+
+def make():
+    return Net()
+
+def loss(x, y):
+    return ((x - y) ** 2).mean()
+
+def result():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    return (x * x).sum()
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> str:
+    (tmp_path / "beside.py").write_text("SIZE = 4\n")
+    (tmp_path / "model.py").write_text(SOURCE)
+    return str(tmp_path / "model.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "operations"),
+    [
+        ("net", ["3,4"], ["linear", "relu", "linear"]),
+        ("Net", ["3,4"], ["linear"]),
+        ("make", ["(3, 4)"], ["linear"]),
+        ("words", ["6:int64"], ["rows"]),
+        ("loss", ["3", "3"], ["subtract", "power", "mean"]),
+        ("result", [], ["multiply", "sum"]),
+    ],
+)
+def test_models_factories_and_functions_are_drawn(
+    script: str, name: str, inputs: list[str], operations: list[str]
+) -> None:
+    view = draw_script(f"{script}:{name}", inputs)
+    drawn = [node.op for node in view.full.nodes if node.kind == "op"]
+    assert [op for op in drawn if op in operations] == operations
+
+
+def test_the_same_seed_gives_the_same_inputs(script: str) -> None:
+    texts = [draw_script(f"{script}:loss", ["3", "3"], seed=s).text() for s in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize(
+    ("target", "inputs", "message"),
+    [
+        ("{}", [], "draw: FILE.py:NAME is needed"),
+        ("missing.py:net", [], "draw: there is no file 'missing.py'"),
+        ("{}:nett", [], "has no 'nett'; it has Net, loss, make, result"),
+        ("{}:net", [], "draw: net needs 1 inputs; 0 came. Give each its shape: --input 32,64"),
+        ("{}:net", ["3x4"], "draw: a shape such as 32,64 or 32,64:int64 is needed; '3x4' came"),
+        ("{}:net", ["3,4:float33"], "draw: 'float33' is no dtype"),
+        ("{}:number", [], "draw: number is a int; a model, a function or a Tensor is needed"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(script: str, target: str, inputs: list[str], message: str) -> None:
+    with pytest.raises(TinygradError) as caught:
+        draw_script(target.format(script), inputs)
+    assert message in str(caught.value)
+
+
+def test_the_command_writes_a_page(script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("click", reason="click is not installed")
+    out = tmp_path / "x.html"
+    assert cli.main(["draw", f"{script}:net", "--input", "32,4", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert '"op":"relu"' in out.read_text(encoding="utf-8")
+
+
+def test_the_command_draws_a_failed_run_and_says_so_in_its_exit_code(
+    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("click", reason="click is not installed")
+    out = tmp_path / "x.txt"
+    assert cli.main(["draw", f"{script}:net", "--input", "3,5", "--out", str(out)]) == 1
+    assert "failed; ShapeError: linear" in out.read_text(encoding="utf-8")
+    assert capsys.readouterr().err.startswith("tinygrad-dl draw: ShapeError: linear")
+
+
+def test_wrong_calls_of_the_command_are_one_line(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("click", reason="click is not installed")
+    assert cli.main(["draw", "nowhere.py:net"]) == 1
+    assert capsys.readouterr().err == "tinygrad-dl: draw: there is no file 'nowhere.py'\n"
+    assert cli.main(["draw"]) == 2
+    assert cli.main(["draw", f"{script}:net", "--color", "red"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_view_says_what_it_holds() -> None:
+    from tests.leaves import leaf
+
+    assert repr(viz.draw(leaf(1.0) * 2)) == "<GraphView: 3 boxes for 2 nodes, 2 edges>"
