@@ -1,0 +1,238 @@
+"""Convolution against loops over its formula and known numbers; its layers' shapes, options and errors."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.nn import functional
+from tinygrad_dl.ops import columns
+from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
+from tinygrad_dl.ops.window import fold, unfold
+
+
+def by_formula(
+    x: np.ndarray, w: np.ndarray, stride: int, padding: int, dilation: int, groups: int
+) -> np.ndarray:
+    """The sum that defines a convolution, place by place."""
+    x = np.pad(x, [(0, 0), (0, 0), *[(padding, padding)] * (x.ndim - 2)])
+    kernel = w.shape[2:]
+    sizes = [(s - dilation * (k - 1) - 1) // stride + 1 for s, k in zip(x.shape[2:], kernel)]
+    out = np.zeros((x.shape[0], w.shape[0], *sizes))
+    each, per = w.shape[0] // groups, w.shape[1]
+    for place in itertools.product(*map(range, sizes)):
+        window = tuple(
+            slice(p * stride, p * stride + dilation * (k - 1) + 1, dilation) for p, k in zip(place, kernel)
+        )
+        for o in range(w.shape[0]):
+            start = o // each * per
+            part = x[(slice(None), slice(start, start + per), *window)]
+            out[(slice(None), o, *place)] = (part * w[o]).reshape(len(x), -1).sum(1)
+    return out
+
+
+@given(
+    n=st.integers(1, 3),
+    per=st.sampled_from([1, 2, 5, 9]),
+    each=st.integers(1, 3),
+    groups=st.integers(1, 3),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    last=st.booleans(),
+)
+def test_convolution_is_the_sum_of_its_formula_in_every_memory_order(
+    n: int,
+    per: int,
+    each: int,
+    groups: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    last: bool,
+) -> None:
+    rng = np.random.default_rng(n + per)
+    x = rng.standard_normal((2, per * groups, *(6,) * n))
+    w = rng.standard_normal((each * groups, per, *(kernel,) * n))
+    given_x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if last else x
+    got = conv(given_x, w, None, stride, padding, dilation, groups)
+    np.testing.assert_allclose(got, by_formula(x, w, stride, padding, dilation, groups), atol=1e-10)
+
+
+@given(
+    n=st.integers(1, 2),
+    channels=st.sampled_from([1, 2, 9]),
+    outs=st.sampled_from([1, 4, 9]),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    dilation=st.integers(1, 2),
+)
+def test_the_three_operations_are_one_trilinear_form(
+    n: int, channels: int, outs: int, kernel: int, stride: int, padding: int, dilation: int
+) -> None:
+    """<conv(x, w), g> = <x, conv_transpose(g, w)> = <w, conv_weight(x, g)>."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, channels, *(7, 6)[:n]))
+    w = rng.standard_normal((outs, channels, *(kernel,) * n))
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    out = conv(x, w, **how)
+    g = rng.standard_normal(out.shape)
+    whole = (out * g).sum()
+    assert np.isclose((x * conv_transpose(g, w, size=x.shape[2:], **how)).sum(), whole)
+    assert np.isclose((w * conv_weight(x, g, w.shape[2:], **how)).sum(), whole)
+
+
+def test_convolution_slides_the_kernel_without_mirroring_it() -> None:
+    assert conv(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[1.0, 10.0]]])).tolist() == [[[21.0, 32.0]]]
+
+
+def test_a_strided_padded_convolution_has_the_known_values_and_gradients() -> None:
+    x = Tensor(np.arange(16.0).reshape(1, 1, 4, 4), requires_grad=True)
+    w = Tensor(np.ones((1, 1, 3, 3)), requires_grad=True)
+    out = functional.conv2d(x, w, stride=2, padding=1)
+    assert out.data.tolist() == [[[[10, 24], [51, 90]]]]
+    out.sum().backward()
+    assert w.grad is not None and w.grad.data.tolist() == [[[[5, 10, 12], [10, 20, 24], [18, 36, 40]]]]
+
+
+def test_an_element_that_no_window_meets_gets_no_gradient() -> None:
+    x = Tensor(np.zeros((1, 1, 5)), requires_grad=True)
+    functional.conv1d(x, np.ones((1, 1, 2)), stride=2).sum().backward()
+    assert x.grad is not None and x.grad.data.tolist() == [[[1, 1, 1, 1, 0]]]
+
+
+def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    for channels in (1, 9):
+        x = rng.standard_normal((7, channels, 6, 6))
+        w = Tensor(rng.standard_normal((4, channels, 3, 3)), requires_grad=True)
+        results: list[Any] = []
+        for block in (2**20, 1):
+            monkeypatch.setattr(columns, "BLOCK", block)
+            leaf = Tensor(x, requires_grad=True)
+            w.grad = None
+            out = conv(leaf, w, padding=1)
+            (out * out).sum().backward()
+            assert leaf.grad is not None and w.grad is not None
+            results.append((out.data, leaf.grad.data, w.grad.data))
+        for whole, parts in zip(*results):
+            np.testing.assert_allclose(parts, whole, atol=1e-10)
+
+
+def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    for channels in (1, 9):
+        x, g = rng.standard_normal((6, channels, 5)), rng.standard_normal((6, 2, 4))
+        whole = conv_weight(x, g, (2,))
+        monkeypatch.setattr(columns, "SUMMED", 8)
+        np.testing.assert_allclose(conv_weight(x, g, (2,)), whole, atol=1e-12)
+        monkeypatch.undo()
+
+
+def test_same_padding_keeps_the_sizes_and_puts_the_odd_element_behind() -> None:
+    layer = nn.Conv1d(1, 1, kernel_size=2, padding="same", bias=False)
+    layer.weight.data[...] = 1
+    assert layer(Tensor([[[1.0, 2.0, 3.0]]])).data.tolist() == [[[3.0, 5.0, 3.0]]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("zeros", [2, 4, 2]), ("reflect", [4, 4, 4]), ("replicate", [3, 4, 5]), ("circular", [5, 4, 3])],
+)
+def test_padding_modes_say_what_stands_outside(mode: str, expected: list[float]) -> None:
+    layer = nn.Conv1d(1, 1, kernel_size=3, padding=1, padding_mode=mode, bias=False)
+    layer.weight.data[...] = [[[1, 0, 1]]]
+    assert layer(Tensor([[[1.0, 2.0, 3.0]]])).data.ravel().tolist() == expected
+
+
+def test_an_input_without_a_batch_gives_a_result_without_one() -> None:
+    layer = nn.Conv2d(2, 3, 3)
+    x = Tensor(np.ones((2, 5, 5), np.float32))
+    np.testing.assert_allclose(layer(x).data, layer(x.reshape(1, 2, 5, 5)).data[0])
+
+
+def test_an_empty_batch_gives_an_empty_result_and_zero_gradients() -> None:
+    layer = nn.Conv2d(2, 3, 3)
+    out = layer(Tensor(np.zeros((0, 2, 5, 5), np.float32)))
+    assert out.shape == (0, 3, 3, 3)
+    out.sum().backward()
+    assert layer.weight.grad is not None and not layer.weight.grad.data.any()
+
+
+def test_a_transposed_convolution_can_give_each_size_that_its_stride_allows() -> None:
+    layer = nn.ConvTranspose1d(1, 1, kernel_size=3, stride=2)
+    x = Tensor(np.ones((1, 1, 3), np.float32))
+    assert [layer(x, output_size=(size,)).shape[2] for size in (7, 8)] == [7, 8]
+    with pytest.raises(ShapeError, match=r"sizes from \(7,\) to \(8,\) are possible"):
+        layer(x, output_size=(9,))
+
+
+def test_float32_stays_float32_and_the_result_lies_channels_last() -> None:
+    out = nn.Conv2d(3, 8, 3)(Tensor(np.zeros((2, 3, 6, 6), np.float32)))
+    assert out.dtype == np.float32
+    assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_wrong_channels_are_explained() -> None:
+    with pytest.raises(ShapeError) as error:
+        nn.Conv2d(3, 8, 3)(Tensor(np.zeros((2, 6, 6, 3), np.float32)))
+    assert "input (2, 6, 6, 3) has 6 channels; in_channels is 3" in str(error.value)
+    assert "move the channels, which are last, to axis 1" in str(error.value)
+
+
+def test_a_kernel_larger_than_the_input_is_explained() -> None:
+    with pytest.raises(ShapeError) as error:
+        conv(np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), dilation=2)
+    assert str(error.value) == (
+        "conv: a kernel of 3 with dilation 2, spanning 5, does not fit axis 2 of size 3 with padding (0, 0). "
+        "Use a smaller kernel, more padding or larger inputs."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"groups": 2}, "in_channels=3 must be divisible by groups=2"),
+        ({"groups": 0}, "groups=0: at least 1 is needed"),
+        ({"stride": 2, "padding": "same"}, "padding='same' keeps the sizes, so it needs stride=1"),
+        ({"padding": "most"}, "padding='most': an int, a tuple, 'same' or 'valid' is needed"),
+        ({"stride": 0}, "stride=0: at least 1 is needed"),
+        ({"padding_mode": "mirror"}, "padding_mode='mirror': one of zeros, reflect, replicate, circular"),
+    ],
+)
+def test_arguments_that_make_no_convolution_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueRangeError, match=message.replace("(", r"\(")):
+        nn.Conv2d(3, 4, 3, **options)
+
+
+def test_a_lazy_layer_becomes_the_plain_one_at_its_first_input() -> None:
+    layer = nn.LazyConv2d(4, kernel_size=3)
+    assert layer(Tensor(np.zeros((1, 2, 5, 5), np.float32))).shape == (1, 4, 3, 3)
+    assert type(layer) is nn.Conv2d and layer.weight.shape == (4, 2, 3, 3)
+
+
+def test_convolution_is_a_product_with_the_unfolded_input() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((4, 3, 2, 2))
+    product = w.reshape(4, -1) @ unfold(x, 2)
+    np.testing.assert_allclose(product.reshape(2, 4, 4, 3), conv(x, w), atol=1e-12)
+
+
+def test_folding_what_was_unfolded_counts_each_element_once_a_window() -> None:
+    x = np.ones((1, 1, 3, 3))
+    assert fold(unfold(x, 2), (3, 3), 2)[0, 0].tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+
+
+def test_columns_that_do_not_fit_the_image_are_refused() -> None:
+    with pytest.raises(ShapeError, match="L = 4 windows"):
+        nn.Fold((3, 3), 2)(Tensor(np.zeros((1, 4, 5))))

@@ -1,0 +1,158 @@
+"""Pooling, padding and resizing: known numbers, kinks and edges, and the errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, nn
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.nn import functional
+from tinygrad_dl.ops.pooling import avg_pool, max_pool, max_pool_indices
+from tinygrad_dl.ops.resize import resize_matrix
+
+
+def gradient(function: Any, x: Any) -> np.ndarray:
+    leaf = Tensor(np.asarray(x, float), requires_grad=True)
+    function(leaf).sum().backward()
+    assert leaf.grad is not None
+    return leaf.grad.data
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
+@pytest.mark.parametrize("order", [np.asarray, channels_last], ids=["channels first", "channels last"])
+def test_the_first_maximum_of_a_window_gets_the_whole_gradient(order: Any) -> None:
+    ones = order(np.ones((1, 2, 4, 4)))
+    expected = np.zeros((4, 4))
+    expected[::2, ::2] = 1
+    assert gradient(lambda x: max_pool(x, 2), ones).tolist() == [[expected.tolist()] * 2]
+    overlapping = gradient(lambda x: max_pool(x, 3, 1), ones)
+    assert overlapping[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_the_gradient_of_maxima_is_the_same_when_it_is_recorded() -> None:
+    x = Tensor(np.array([[[3.0, 3.0, 1.0, 4.0, 4.0]]]), requires_grad=True)
+    (max_pool(x, 2, 1) ** 2).sum().backward(create_graph=True)
+    assert x.grad is not None and x.grad.data.tolist() == [[[6.0, 6.0, 0.0, 16.0, 0.0]]]
+
+
+def test_padding_never_wins_a_maximum() -> None:
+    x = np.full((1, 1, 2), -5.0)
+    assert max_pool(x, 2, 2, 1).tolist() == [[[-5.0, -5.0]]]
+    low = np.full((1, 1, 2), -np.inf)
+    assert max_pool_indices(low, 2, 2, 1).tolist() == [[[0, 1]]]
+
+
+def test_a_nan_is_the_maximum_of_its_windows_and_gets_their_gradient() -> None:
+    x = np.array([[[1.0, np.nan, 3.0, 4.0]]])
+    assert np.isnan(max_pool(x, 2)[0, 0]).tolist() == [True, False]
+    assert gradient(lambda t: max_pool(t, 2), x).tolist() == [[[0, 1, 0, 1]]]
+
+
+def test_integers_can_be_pooled() -> None:
+    assert max_pool(np.array([[[1, -3, 2, 5]]]), 3, 1, 1).tolist() == [[[1, 2, 5, 5]]]
+
+
+def test_ceil_mode_adds_a_window_that_begins_inside() -> None:
+    x = np.arange(5.0).reshape(1, 1, 5)
+    assert max_pool(x, 2).tolist() == [[[1, 3]]]
+    assert max_pool(x, 2, ceil_mode=True).tolist() == [[[1, 3, 4]]]
+    assert avg_pool(x, 2, ceil_mode=True).tolist() == [[[0.5, 2.5, 4]]]
+
+
+def test_means_count_padding_unless_told_otherwise() -> None:
+    x = np.full((1, 1, 2), 6.0)
+    assert avg_pool(x, 3, 3, 1).tolist() == [[[4.0]]]
+    assert avg_pool(x, 3, 3, 1, count_include_pad=False).tolist() == [[[6.0]]]
+    assert avg_pool(x, 2, divisor_override=3).tolist() == [[[4.0]]]
+
+
+def test_indices_put_maxima_back_where_they_were() -> None:
+    x = Tensor(np.array([[[[1.0, 2.0], [4.0, 3.0]]]]))
+    pooled, places = nn.MaxPool2d(2, return_indices=True)(x)
+    assert places.data.tolist() == [[[[2]]]]
+    assert nn.MaxUnpool2d(2)(pooled, places).data.tolist() == [[[[0, 0], [4, 0]]]]
+
+
+def test_adaptive_regions_overlap_where_sizes_do_not_divide() -> None:
+    x = np.arange(5.0).reshape(1, 1, 5)
+    assert functional.adaptive_avg_pool1d(x, 2).tolist() == [[[1.0, 3.0]]]
+    assert functional.adaptive_max_pool1d(x, 3).tolist() == [[[1.0, 3.0, 4.0]]]
+
+
+def test_a_window_of_nothing_but_padding_is_refused() -> None:
+    with pytest.raises(ValueRangeError, match="must be at most half of the kernel"):
+        nn.MaxPool1d(2, padding=2)(Tensor(np.zeros((1, 1, 4))))
+
+
+def test_an_index_outside_of_the_result_is_refused() -> None:
+    with pytest.raises(ValueRangeError, match="lies outside of the 4 places"):
+        functional.max_unpool1d(np.ones((1, 1, 2)), np.array([[[0, 9]]]), 2)
+
+
+def test_empty_batches_pass_through() -> None:
+    x = Tensor(np.zeros((0, 2, 4, 4)), requires_grad=True)
+    for layer in (
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.LPPool2d(2, 2),
+        nn.ZeroPad2d(1),
+    ):
+        out = layer(x)
+        assert out.shape[:2] == (0, 2)
+        out.sum().backward()
+
+
+# Padding and resizing
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("reflect", [3, 2, 1, 2, 3, 2]), ("replicate", [1, 1, 1, 2, 3, 3]), ("circular", [2, 3, 1, 2, 3, 1])],
+)
+def test_padding_takes_elements_from_where_its_mode_says(mode: str, expected: list[float]) -> None:
+    x = np.array([[1.0, 2.0, 3.0]])
+    assert functional.pad(x, (2, 1), mode).tolist() == [expected]
+    counts = [expected.count(v) for v in (1, 2, 3)]
+    assert gradient(lambda t: functional.pad(t, (2, 1), mode), x).tolist() == [counts]
+
+
+def test_a_negative_width_cuts_and_gives_no_gradient_there() -> None:
+    assert functional.pad(np.array([1, 2, 3]), (-1, 1)).tolist() == [2, 3, 0]
+    assert gradient(lambda t: functional.pad(t, (-1, 1), value=5.0), [1.0, 2.0, 3.0]).tolist() == [0, 1, 1]
+
+
+def test_more_mirror_image_than_there_is_is_refused() -> None:
+    with pytest.raises(ShapeError, match="at most the size minus 1 can be added"):
+        nn.ReflectionPad1d(3)(Tensor(np.zeros((1, 1, 3))))
+
+
+@pytest.mark.parametrize("mode", ["linear", "bicubic", "nearest", "nearest-exact"])
+@pytest.mark.parametrize(("size", "out"), [(3, 7), (7, 3), (5, 5), (1, 4), (4, 1)])
+def test_resizing_a_constant_leaves_it(mode: str, size: int, out: int) -> None:
+    np.testing.assert_allclose(resize_matrix(size, out, mode).sum(1), 1)
+    if mode in ("linear", "bicubic"):
+        np.testing.assert_allclose(resize_matrix(size, out, mode, antialias=True).sum(1), 1)
+
+
+def test_align_corners_keeps_the_outermost_elements() -> None:
+    out = functional.interpolate(np.array([[[0.0, 3.0]]]), size=4, mode="linear", align_corners=True)
+    np.testing.assert_allclose(out, [[[0, 1, 2, 3]]])
+    out = functional.interpolate(np.array([[[0.0, 4.0]]]), size=4, mode="linear")
+    np.testing.assert_allclose(out, [[[0, 1, 3, 4]]])
+
+
+def test_pixel_unshuffle_undoes_pixel_shuffle() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 8, 3, 2))
+    np.testing.assert_array_equal(functional.pixel_unshuffle(functional.pixel_shuffle(x, 2), 2), x)
+
+
+def test_a_mode_that_does_not_fit_the_axes_is_refused() -> None:
+    with pytest.raises(ShapeError, match="mode='bilinear' does not fit x .* takes linear"):
+        nn.Upsample(scale_factor=2, mode="bilinear")(Tensor(np.zeros((1, 1, 4))))
