@@ -90,7 +90,7 @@ def test_the_doctor_says_what_is_here_and_what_to_install(
     code, out, _ = call(capsys, "doctor")
     assert code == 0
     for text in (
-        "NumPy", "train   ok", "data    partly", "scikit-learn 1.0, pooch missing", '[data]"',
+        "NumPy", "train   ok", "data    partly", "scikit-learn 1.0, pooch missing, h5py 1.0", '[data]"',
         "Graph layout engines: none", "install Graphviz",
     ):  # fmt: skip
         assert text in out

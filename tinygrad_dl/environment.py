@@ -21,7 +21,7 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         "the command, progress, saved weights",
         {"rich": "rich", "click": "click", "safetensors": "safetensors"},
     ),
-    "data": ("bundled data sets, downloads", {"scikit-learn": "sklearn", "pooch": "pooch"}),
+    "data": ("bundled data sets, downloads", {"scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"}),
     "viz": (
         "plots and graph diagrams",
         {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},

@@ -32,7 +32,7 @@ def made(name: str, **options: Any) -> TensorDataset:
     return getattr(datasets, name)(**options)
 
 
-@pytest.mark.parametrize("name", datasets.__all__)
+@pytest.mark.parametrize("name", SHAPES)
 def test_each_has_its_shape_dtype_and_classes(name: str) -> None:
     shape, classes = SHAPES[name]
     data = made(name)

@@ -1,4 +1,4 @@
-"""Data sets that need no download: scikit-learn's real ones, and the plane figures of the courses.
+"""Data sets: scikit-learn's bundled real ones, the plane figures of the courses, MNIST, files of the user.
 
 The figures are drawn with NumPy's legacy generator, seeded as in the courses, whose results they reproduce.
 """
@@ -11,15 +11,22 @@ import numpy as np
 
 from tinygrad_dl import get_default_dtype
 from tinygrad_dl.data.dataset import TensorDataset
+from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
+from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
 from tinygrad_dl.errors import ValueRangeError, missing_extra
 
 __all__ = [
     "blobs",
     "circles",
     "load_breast_cancer",
+    "load_cats",
+    "load_csv",
     "load_diabetes",
     "load_digits",
+    "load_fashion_mnist",
     "load_iris",
+    "load_mnist",
+    "load_npz",
     "load_wine",
     "moons",
     "planar_flower",

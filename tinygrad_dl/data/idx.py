@@ -1,0 +1,156 @@
+"""IDX files, the format of MNIST: reading them, and finding or fetching those of MNIST and Fashion-MNIST."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import get_default_dtype
+from tinygrad_dl.data.dataset import TensorDataset
+from tinygrad_dl.errors import FileFormatError, TinygradError, ValueRangeError, missing_extra
+
+# The third byte of an IDX file
+DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+# The files as their authors published them, with their MD5: it identifies them and finds damage.
+MNIST = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+FASHION = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+FASHION_MIRRORS = (
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+)
+CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+PREFIX = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array in an IDX file, packed with gzip or not. Raises FileNotFoundError, FileFormatError."""
+    where = os.fspath(path)
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise FileFormatError(f"read_idx: {where} is damaged: {error}") from None
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
+        raise FileFormatError(
+            f"read_idx: {where} is no IDX file: it begins with {data[:4].hex(' ') or 'nothing'}"
+        )
+    dtype, begin = np.dtype(DTYPES[data[2]]), 4 + 4 * data[3]
+    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, begin, 4))
+    needed = math.prod(shape) * dtype.itemsize
+    if len(data) - begin != needed:
+        raise FileFormatError(
+            f"read_idx: {where} is damaged: for the shape {shape} there have to be {needed} bytes; "
+            f"there are {max(len(data) - begin, 0)}"
+        )
+    return np.frombuffer(data, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def load_mnist(
+    folder: str | os.PathLike[str] | None = None,
+    part: str = "train",
+    dtype: Any = None,
+    mirrors: Sequence[str] = MNIST_MIRRORS,
+) -> TensorDataset:
+    """Handwritten digits: x (60000 or 10000, 1, 28, 28) from 0 to 1, y from 0 to 9; part "train" or "test".
+
+    `folder`: where the IDX files are, or else where they are fetched to, by default the user's cache; what is
+    fetched is checked against its published sum. Raises FileFormatError, ValueRangeError, MissingExtraError.
+    Source: LeCun, Cortes, Burges; CC BY-SA 3.0.
+    """
+    return _load("MNIST", folder, part, dtype, MNIST, mirrors, [str(i) for i in range(10)])
+
+
+def load_fashion_mnist(
+    folder: str | os.PathLike[str] | None = None,
+    part: str = "train",
+    dtype: Any = None,
+    mirrors: Sequence[str] = FASHION_MIRRORS,
+) -> TensorDataset:
+    """Pieces of clothing in ten classes, in the form of MNIST; see load_mnist.
+
+    Source: Xiao, Rasul, Vollgraf 2017; MIT licence.
+    """
+    return _load("Fashion-MNIST", folder, part, dtype, FASHION, mirrors, list(CLOTHES))
+
+
+def _load(
+    name: str,
+    folder: str | os.PathLike[str] | None,
+    part: str,
+    dtype: Any,
+    sums: dict[str, str],
+    mirrors: Sequence[str],
+    classes: list[str],
+) -> TensorDataset:
+    if part not in PREFIX:
+        raise ValueRangeError(f'load {name}: part: "train" or "test" is needed; {part!r} came')
+    paths = []
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        file = f"{PREFIX[part]}-{kind}"
+        found = [] if folder is None else [Path(folder) / file, Path(folder) / f"{file}.gz"]
+        there = [path for path in found if path.is_file()]
+        paths.append(there[0] if there else _fetched(name, f"{file}.gz", folder, sums, mirrors))
+    images, labels = map(read_idx, paths)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise FileFormatError(
+            f"load {name}: {paths[0]} and {paths[1]} do not belong together: shapes {images.shape}, "
+            f"{labels.shape}"
+        )
+    x = images[:, None].astype(dtype or get_default_dtype())
+    x /= 255
+    y = labels.astype(np.int64)
+    if y.size and not 0 <= y.min() <= y.max() < len(classes):
+        raise FileFormatError(f"load {name}: {paths[1]} has labels from {y.min()} to {y.max()}")
+    return TensorDataset(x, y, part=part, classes=classes, name=name)
+
+
+def _fetched(
+    name: str, file: str, folder: str | os.PathLike[str] | None, sums: dict[str, str], mirrors: Sequence[str]
+) -> Path:
+    """The path of a file in the folder or the cache, fetched from the first mirror that gives it whole."""
+    try:
+        import pooch
+    except ImportError:
+        raise missing_extra("pooch", "data", f"fetching {name}") from None
+    pooch.get_logger().setLevel("ERROR")
+    place = os.fspath(folder) if folder is not None else pooch.os_cache("tinygrad_dl") / name
+    problems = []
+    for mirror in mirrors:
+        try:
+            # Written beside and renamed only if its sum is right, so that nothing half-written stays.
+            path = pooch.retrieve(mirror + file, known_hash=f"md5:{sums[file]}", fname=file, path=place)
+            return Path(path)
+        except Exception as error:
+            problems.append(f"{mirror}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
+    raise UnavailableError(
+        f"load {name}: {file} is not in {place} and no mirror gave it. {'; '.join(problems)}. "
+        f"Put the file there by hand, or give folder=."
+    )
+
+
+class UnavailableError(TinygradError, OSError):
+    """A data set that is neither here nor to be fetched."""
