@@ -36,7 +36,7 @@ class detect_anomaly(Mode):
 
     def __init__(self, function: Any = None) -> None:
         super().__init__()
-        self._errors: list[dict[str, Any]] = []
+        self._errors: list[Any] = []
 
     def __enter__(self) -> detect_anomaly:
         others = modes.watchers
@@ -146,7 +146,7 @@ def _prints(node: Node) -> list[tuple[str, int]]:
     from zlib import crc32
 
     named = [*zip(node.op.saves, node.saved or ()), *zip(node.op.options, node.options)]
-    return [(name, crc32(np.ascontiguousarray(a))) for name, value in named for a in _arrays(value)]
+    return [(name, crc32(a.tobytes())) for name, value in named for a in _arrays(value)]
 
 
 def _arrays(value: Any) -> Iterator[np.ndarray]:

@@ -52,7 +52,7 @@ def grad(
                 raise GraphError(f"autograd.grad: {name}[{i}] does not require grad: {why}")
     ends = [(t.node, seed) for t, seed in zip(outs, _seeds(outs, grad_outputs)) if t.node is not None]
     starts = [t.node for t in ins if t.node is not None]
-    needed = graph.needed_for([node for node, _ in ends], starts)
+    needed = needed_for([node for node, _ in ends], starts)
     wanted: dict[int, Any] = {node.serial: None for node in starts}
     run(
         [(node, seed) for node, seed in ends if node.serial in needed],
@@ -78,6 +78,26 @@ def grad(
             )
         results.append(g)
     return tuple(results)
+
+
+def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool | None]:
+    """The serials on a path from the roots to a wanted node, and whether the path goes on below."""
+    needed: dict[int, bool | None] = {node.serial: False for node in wanted}
+    oldest = max(needed, default=0)
+    seen: dict[int, list[Node]] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        # What is older than everything wanted depends on none of it.
+        if node.serial not in seen and node.serial < oldest:
+            seen[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
+            stack += parents
+    for serial in sorted(seen, reverse=True):
+        for parent in seen[serial]:
+            if parent.serial in needed:
+                needed[serial] = True
+                break
+    return needed
 
 
 def _tensors(given: Any, name: str) -> list[Tensor]:
@@ -144,7 +164,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     made = _made_since(result, start)
     if not made:
         return result
-    _, border = inside([t.node for t in made], start)
+    _, border = inside([t.node for t in made if t.node is not None], start)
     node = Node()
     node.op, node.parents = RECOMPUTE, tuple(border.values())
     node.saved = (f, _packed(args), _packed(kwargs), state)

@@ -1,4 +1,4 @@
-"""The source of the functions that op.py builds: the call of an operation, and the pull that runs its rules.
+"""The source of the functions that build.py makes: the call of an operation, and the pull that runs its rules.
 
 The text depends only on what the operation declares, and names nothing of one operation alone (`op`, `forward`
 and the rules come from the namespace it is run in), so operations of one form share one compiled code.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+from tinygrad_dl.errors import ValueRangeError
 
 
 def _signature(self: Any) -> str:
@@ -172,3 +174,23 @@ def pull_source(
         else:
             calls.append(f"{call} if {wanted[i]} else None")
     return "\n".join([*lines, f"    return {_tuple(calls)}"])
+
+
+def check_signature(name: str, code: Any, count: int, rules: int) -> None:
+    """Refuse a definition whose parameters and rules do not go together."""
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if not rules:
+        raise ValueRangeError(
+            f"@op {name}: at least one rule is needed, one an input; None for an input without a derivative"
+        )
+    if code.co_flags & 0x0C:  # *args or **kwargs
+        more = code.co_varnames[len(names)]
+        raise ValueRangeError(
+            f"@op {name}: {'*' if code.co_flags & 0x04 else '**'}{more} has no place in an operation; "
+            "name each parameter, or use variadic=True for a sequence"
+        )
+    if count > code.co_argcount or (rules > 1 and rules != count):
+        raise ValueRangeError(
+            f"@op {name}: {rules} rules came for the parameters {', '.join(names) or 'none'}; "
+            "one rule an input is needed"
+        )

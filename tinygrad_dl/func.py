@@ -88,7 +88,7 @@ class Run:
                 f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
-        return calls.wrap(data).requires_grad_()  # type: ignore[no-any-return]
+        return calls.wrap(data).requires_grad_()
 
     def _output(self, leaf: Any, path: str) -> Tensor:
         if isinstance(leaf, Tensor):
@@ -135,7 +135,7 @@ class Run:
 
 
 def zeros_like(t: Tensor) -> Tensor:
-    return calls.wrap(np.zeros(t.shape, t.dtype))  # type: ignore[no-any-return]
+    return calls.wrap(np.zeros(t.shape, t.dtype))
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -298,7 +298,7 @@ def _by_rows(run: Run) -> list[list[Tensor]]:
 def _joined(rows: list[Tensor | None], shape: tuple[int, ...], v: Tensor) -> Tensor:
     whole = (*shape, *v.shape)
     if all(row is None for row in rows):
-        return calls.wrap(np.zeros(whole, v.dtype))  # type: ignore[no-any-return]
+        return calls.wrap(np.zeros(whole, v.dtype))
     return reshape(stack([zeros_like(v) if row is None else row for row in rows]), whole)
 
 

@@ -83,26 +83,6 @@ def ancestors(roots: Iterable[Node]) -> list[Node]:
     return [seen[serial] for serial in sorted(seen, reverse=True)]
 
 
-def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool | None]:
-    """The serials on a path from the roots to a wanted node, and whether the path goes on below."""
-    needed: dict[int, bool | None] = {node.serial: False for node in wanted}
-    oldest = max(needed, default=0)
-    seen: dict[int, list[Node]] = {}
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        # What is older than everything wanted depends on none of it.
-        if node.serial not in seen and node.serial < oldest:
-            seen[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
-            stack += parents
-    for serial in sorted(seen, reverse=True):
-        for parent in seen[serial]:
-            if parent.serial in needed:
-                needed[serial] = True
-                break
-    return needed
-
-
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which a value of the given shape was broadcast."""
     extra = g.ndim - len(shape)
