@@ -1,7 +1,6 @@
 """Operations: the decorator `op`, which makes one block of code a differentiable operation, and the registry OPS.
 
-The function that a user calls is built here once per operation, at definition, for exactly its inputs, options
-and saved names (as a dataclass builds its `__init__`), so that nothing generic runs when it is called.
+The function that a user calls is made for the operation at its first call: see build.py.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from tinygrad_dl import calls
-from tinygrad_dl.codegen import call_source, pull_source
+from tinygrad_dl import build, calls
+from tinygrad_dl.codegen import check_signature
 from tinygrad_dl.domain import Case as Case
 from tinygrad_dl.domain import Domain as Domain
 from tinygrad_dl.domain import Missing as Missing
 from tinygrad_dl.errors import GraphError, ValueRangeError
-from tinygrad_dl.graph import Node, Value, next_serial
-from tinygrad_dl.modes import active
+from tinygrad_dl.graph import Node
 
 if TYPE_CHECKING:
     from tinygrad_dl.tensor import Tensor
@@ -42,7 +40,7 @@ class Op:
         self.variadic: bool = about.pop("variadic")
         self.keeps: tuple[str, ...] = about.pop("keeps")
         count = about.pop("inputs") or len(rules)
-        self._check_signature(code, count, rules)
+        check_signature(self.name, code, count, len(rules))
         self.inputs = names[:count]
         self.options = names[len(self.inputs) :]
         self.positional, self.posonly = code.co_argcount, code.co_posonlyargcount
@@ -67,26 +65,6 @@ class Op:
         self.saves = tuple(n for n in (*self.inputs, "out", *self.keeps) if n in named)
         self.function: Any = None
 
-    def _check_signature(self, code: Any, count: int, rules: tuple[Any, ...]) -> None:
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        if not rules:
-            raise ValueRangeError(
-                f"@op {self.name}: at least one rule is needed, one an input; None for an input without a "
-                "derivative"
-            )
-        if code.co_flags & 0x0C:  # *args or **kwargs
-            more = code.co_varnames[len(names)]
-            raise ValueRangeError(
-                f"@op {self.name}: {'*' if code.co_flags & 0x04 else '**'}{more} has no place in an "
-                "operation; "
-                "name each parameter, or use variadic=True for a sequence"
-            )
-        if count > code.co_argcount or (len(rules) > 1 and len(rules) != count):
-            raise ValueRangeError(
-                f"@op {self.name}: {len(rules)} rules came for the parameters {', '.join(names) or 'none'}; "
-                "one rule an input is needed"
-            )
-
     def _names_of(self, rule: Any) -> tuple[str, ...]:
         if rule is None or isinstance(rule, Missing):
             return ()
@@ -106,9 +84,9 @@ class Op:
         # Pulls are built at their first use: an import should not pay for operations it does not run.
         variants = {"pull": (False, False), "pull_recording": (True, False)}
         if name in variants:
-            built = self._build_pull(*variants[name])
+            built = build.pull(self, *variants[name])
         elif name == "pull_needed":
-            plain, recorded = self._build_pull(False, True), self._build_pull(True, True)
+            plain, recorded = build.pull(self, False, True), build.pull(self, True, True)
 
             def built(node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
                 return (recorded if recording else plain)(node, g, needed)
@@ -116,29 +94,6 @@ class Op:
             raise AttributeError(f"Op has no attribute {name!r}")
         setattr(self, name, built)
         return built
-
-    def _build_pull(self, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
-        if self.variadic:
-            from functools import partial
-
-            return (
-                partial(calls.pull_variadic, self, recording)
-                if selective
-                else partial(calls.pull_variadic, self, recording, needed=None)
-            )
-        rules = self.rules if recording or self.fast is None else self.fast
-        needs = self.needs if recording or self.fast is None else self.fast_needs
-        namespace = {
-            "Node": Node,
-            "shape_of": calls.shape_of,
-            "dtype_of": calls.dtype_of,
-            "attach": calls.attach,
-            "distinct": calls.distinct,
-        }
-        namespace |= {f"rule{i}": rule for i, rule in enumerate(rules)}
-        live = [rule is not None and not isinstance(rule, Missing) for rule in rules]
-        exec(pull_source(self, needs, live, recording, selective), namespace)
-        return namespace["pull"]  # type: ignore[return-value]
 
     def arguments(self, inputs: Sequence[Any], options: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a call as a list of the positional ones and a dict of the others."""
@@ -206,46 +161,9 @@ def op(
         there = OPS.get(self.name)
         if there is not None and there.forward.__module__ != forward.__module__:
             raise ValueRangeError(f"@op: there is an operation `{self.name}` already; choose another name")
-        function = _build(self, forward)
+        function = build.declare(self, forward)
         self.function = function
         OPS[self.name] = self
         return function
 
     return define
-
-
-# What generated code reads. `Tensor` is bound by tensor.py, which stands above this floor.
-COMMON: dict[str, Any] = {
-    "np": np, "ndarray": np.ndarray, "plain": calls.plain, "active": active, "under_modes": calls.under_modes,
-    "Value": Value, "Node": Node, "next_serial": next_serial, "coerce": calls.coerce,
-    "constant": calls.constant, "apply_plain": calls.apply_plain, "apply_variadic": calls.apply_variadic,
-    "explain": calls.explain, "unusual": calls.unusual,
-    "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
-    "new": object.__new__, "RAW": frozenset((float, int, bool)),
-}  # fmt: skip
-_namespaces: list[dict[str, Any]] = []
-_compiled: dict[str, Any] = {}
-
-
-def bind_tensor(tensor: type[Value]) -> None:
-    """Tell the operations which class their results have."""
-    for namespace in (COMMON, *_namespaces):
-        namespace["Tensor"] = tensor
-    calls.bind_tensor(tensor)
-
-
-def _build(self: Op, forward: Callable[..., Any]) -> Any:
-    """The public function of an operation, from source made for it; equal sources are compiled once."""
-    source = call_source(self)
-    if source not in _compiled:
-        _compiled[source] = compile(source, "<tinygrad_dl operation>", "exec")
-    namespace = dict(COMMON, op=self, forward=forward)
-    _namespaces.append(namespace)
-    exec(_compiled[source], namespace)
-    function = namespace["call"]
-    function.__defaults__, function.__kwdefaults__ = forward.__defaults__, forward.__kwdefaults__
-    function.__name__, function.__doc__ = forward.__name__, forward.__doc__
-    function.__qualname__, function.__module__ = forward.__qualname__, forward.__module__
-    function.__annotations__ = forward.__annotations__
-    function.op = self
-    return function

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinygrad_dl import backward, calls, graph, protocols
 from tinygrad_dl.backend import to_cpu
+from tinygrad_dl.build import bind_tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.op import bind_tensor
 from tinygrad_dl.ops import index
 
 
@@ -240,7 +240,8 @@ class Tensor(Methods):
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
     ) -> Any:
-        return self.numpy().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+        given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return self.numpy().__dlpack__(**{name: value for name, value in given.items() if value is not None})
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
