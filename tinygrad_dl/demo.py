@@ -161,7 +161,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
 
 
-def noisy(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def noisy(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Training scans with normal noise of half a standard deviation: no scan is ever seen twice."""
     return x + rng.normal(0, 0.5, x.shape).astype(x.dtype)
 

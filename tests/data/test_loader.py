@@ -95,13 +95,13 @@ def test_examples_of_different_shapes_need_a_collate_function() -> None:
 
 
 def test_a_transform_changes_batches_with_the_generator_of_the_epoch() -> None:
-    def noisy(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def noisy(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return x + rng.random(x.shape)
 
     one, other = (DataLoader(numbers(4), 2, transform=noisy, rng=1) for _ in range(2))
     first = [x.tolist() for x, _ in one]
     assert first == [x.tolist() for x, _ in other] != [x.tolist() for x, _ in one]
-    both = DataLoader(numbers(2), 2, transform=lambda rng, x, y: (x * 0, y + 1))
+    both = DataLoader(numbers(2), 2, transform=lambda x, y, rng: (x * 0, y + 1))
     ((x, y),) = both
     assert x.tolist() == [0.0, 0.0] and y.tolist() == [1, 2]
 
@@ -117,7 +117,7 @@ def test_prefetching_gives_the_same_batches_and_its_thread_ends() -> None:
 
 
 def test_an_error_in_the_prefetching_thread_arrives() -> None:
-    def broken(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def broken(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         raise ZeroDivisionError("here")
 
     with pytest.raises(ZeroDivisionError, match="here"):

@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 from tinygrad_dl.data import datasets
+from tinygrad_dl.data.augment import (
+    Affine,
+    Augmentation,
+    Colour,
+    Compose,
+    Crop,
+    Flip,
+    Noise,
+    Rotate,
+    Shear,
+    Shift,
+    Zoom,
+)
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
 from tinygrad_dl.data.split import split
 
-__all__ = ["DataLoader", "Dataset", "Standardize", "Subset", "TensorDataset", "datasets", "split"]
+__all__ = [
+    "Affine",
+    "Augmentation",
+    "Colour",
+    "Compose",
+    "Crop",
+    "DataLoader",
+    "Dataset",
+    "Flip",
+    "Noise",
+    "Rotate",
+    "Shear",
+    "Shift",
+    "Standardize",
+    "Subset",
+    "TensorDataset",
+    "Zoom",
+    "datasets",
+    "split",
+]

@@ -20,7 +20,7 @@ class DataLoader:
     """Batches of a data set, as Tensors; iterating it once is one epoch.
 
     `rng` seeds the orders: epoch e's is drawn from (seed, e) alone, so that setting `epoch` repeats or
-    resumes any. `transform(rng, *arrays)` changes each batch, e.g. augments it, and gives the new arrays.
+    resumes any. `transform(*arrays, rng=rng)` changes each batch, e.g. augments it, and gives the new arrays.
     `prefetch`: a thread prepares so many batches ahead, worth it where examples are read from disk. Raises
     ValueRangeError.
 
@@ -89,7 +89,7 @@ class DataLoader:
                 batch = (self.collate or _stack)([self.dataset[i] for i in examples])
             if self.transform is not None:
                 parts = batch if isinstance(batch, tuple) else (batch,)
-                changed = self.transform(rng, *parts)
+                changed = self.transform(*parts, rng=rng)
                 batch = changed if isinstance(changed, tuple) else (changed, *parts[1:])
             yield _tensors(batch)
 
