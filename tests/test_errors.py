@@ -213,6 +213,12 @@ L = Tensor([1.0, 2.0, 3.0])
             "add: a Tensor, an array or a number is needed; an array of shape (1,) and dtype object came",
         ),
         (
+            lambda: tg.exp([x[0, 0], 2.0]),
+            GraphError,
+            "asarray: the list holds Tensors that require grad, and its array would be cut off from the "
+            "graph. Use stack(list), or detach() them.",
+        ),
+        (
             lambda: Tensor([[1, 2], [3]]),
             ShapeError,
             "asarray: the nested lists have rows of different lengths",

@@ -58,6 +58,12 @@ def asarray_of(x: Any, dtype: Any = None) -> np.ndarray:
     elif isinstance(x, (np.ndarray, np.generic)):
         array = np.asarray(x)
     elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
+        if modes.recording and any(isinstance(v, Value) and v.node is not None for v in x):
+            raise GraphError(
+                "asarray: the list holds Tensors that require grad, and its array would be cut off from "
+                "the graph. "
+                "Use stack(list), or detach() them."
+            )
         array = np.stack([asarray_of(v) for v in x])
     else:
         try:
