@@ -166,7 +166,8 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if name == "where" and len(args) == 1 and not kwargs:
         return sort.nonzero(*args)
     first, named = _bound(function, args, kwargs, shown)
-    code = getattr(here, "__code__", None)
+    # An operation's own code is built at its first call; its parameters are those of its forward function.
+    code = getattr(getattr(getattr(here, "op", None), "forward", here), "__code__", None)
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
     spreads = code is not None and code.co_flags & 0x0C
     positional = list(first)
