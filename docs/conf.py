@@ -34,6 +34,7 @@ autodoc_default_options = {"members": True}
 html_theme = "furo"
 html_title = f"tinygrad_dl {version}"
 html_copy_source = False
+html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
 def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

@@ -34,7 +34,7 @@ def diff(
     >>> x = Tensor(2.0, requires_grad=True, name="x")
     >>> print(viz.diff(viz.draw(x * 3), viz.draw(x * 4), show=()).text(), end="")
     n0 x; leaf; changed; grad 3 -> 4
-    n1 4; number; changed; 3 -> 4
+    n1 3 -> 4; number; changed
     n2 *(n0, n1); changed; value 6 -> 8; output
     note: 3 changed
     """

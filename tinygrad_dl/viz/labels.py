@@ -41,7 +41,7 @@ def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) ->
     if node.kind in ("op", "failed") and node.options:
         lines.append(cut(", ".join(f"{k}={v}" for k, v in node.options.items())))
     if node.kind == "number":
-        return lines + ([cut(_flat(node.change), 80)] if node.change else [])
+        return [cut(_flat(node.change), 80)] if node.change else lines
     about = [shape_text(node.shape)] if "shape" in show and node.shape is not None else []
     if "dtype" in show and node.dtype:
         about.append(node.dtype)

@@ -87,7 +87,9 @@ def option_texts(op: Op, node: Node) -> dict[str, str]:
     for name, value in zip(op.options, node.options):
         if name in op.defaults and (value is op.defaults[name] or _same(value, op.defaults[name])):
             continue
-        texts[name] = short(value)
+        text = short(value)
+        if name != "dtype" or text != str(node.dtype):
+            texts[name] = text
     return texts
 
 

@@ -1,0 +1,58 @@
+"""The gallery page: its programs run, and its pictures are those that they make."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tinygrad_dl.viz.layout import available
+from tests.layout import ROOT
+
+pytestmark = pytest.mark.skipif(not available(), reason="neither Graphviz nor pygraphviz is installed")
+
+
+@pytest.fixture(scope="module")
+def gallery() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def words(picture: Path) -> list[str]:
+    """The texts of a picture, sorted, without numbers: their last digits differ between machines."""
+    if picture.suffix == ".html":
+        text = picture.read_text(encoding="utf-8")
+        return sorted(re.sub(r"\d+", "#", found) for found in re.findall(r'"says":"(.*?)"', text))
+    texts = ["".join(e.itertext()) for e in ET.parse(picture).iter() if e.tag.endswith("}text")]
+    return sorted(re.sub(r"-?\d[\d.]*(?:e[-+]\d+)?", "#", text) for text in texts)
+
+
+def test_the_programs_run_and_the_pictures_are_fresh(gallery: ModuleType, tmp_path: Path) -> None:
+    for said, shown in gallery.run(tmp_path / "pictures"):
+        assert said == shown
+    made = {path.name: path for path in (tmp_path / "pictures").iterdir()}
+    kept = {path.name: path for path in gallery.PICTURES.iterdir()}
+    assert set(made) == set(kept)
+    for name in made:
+        assert words(made[name]) == words(kept[name]), f"{name} is old: python docs/gallery.py"
+
+
+def test_every_picture_is_on_the_page_with_words_for_who_cannot_see_it(gallery: ModuleType) -> None:
+    page = gallery.PAGE.read_text(encoding="utf-8")
+    shown = dict((name, text) for text, name in re.findall(r"!\[(.+?)\]\(gallery/(\S+)\)", page))
+    assert set(shown) | {"player.html"} == {path.name for path in gallery.PICTURES.iterdir()}
+    assert len(shown) >= 10 and all(len(text) > 20 for text in shown.values())
+
+
+def test_each_picture_takes_few_lines_and_is_small(gallery: ModuleType) -> None:
+    page = gallery.PAGE.read_text(encoding="utf-8")
+    for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        assert len(program.strip().splitlines()) <= 8
+    assert all(path.stat().st_size < 100_000 for path in gallery.PICTURES.iterdir())
