@@ -28,7 +28,6 @@ CALLS: list[Callable[[Any], Any]] = [
     lambda x: np.ptp(x, axis=0),
     lambda x: np.clip(x, 2, 3),
     lambda x: np.clip(x, a_min=2, a_max=None),
-    lambda x: np.clip(x, min=2, max=3),
     lambda x: np.where(x > 2, x, 0),
     lambda x: np.where(x > 2)[0],
     lambda x: np.concatenate([x, np.ones((1, 2))]),

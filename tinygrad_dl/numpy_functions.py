@@ -39,7 +39,7 @@ LINALG = frozenset(
 )
 RENAMED = {
     "amax": "max", "amin": "min", "around": "round", "concatenate": "concat",
-    "ddof": "correction", "a_min": "min", "a_max": "max",
+    "ddof": "correction", "a_min": "min", "a_max": "max", "newshape": "shape",
 }  # fmt: skip
 # What says how NumPy is to do it, not what it is to do.
 IGNORED = frozenset({"kind", "subok", "overwrite_input", "optimize", "order"})
@@ -149,6 +149,19 @@ OWN: dict[str, Callable[..., Any]] = {
 }
 
 
+# Signatures of functions written in C, which older NumPy does not tell.
+COMPILED: dict[str, Callable[..., Any]] = {
+    "can_cast": lambda from_, to, casting="safe": None,
+    "concatenate": lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None,
+    "dot": lambda a, b, out=None: None,
+    "empty_like": lambda prototype, /, dtype=None, order="K", subok=True, shape=None, *, device=None: None,
+    "inner": lambda a, b, /: None,
+    "result_type": lambda *arrays_and_dtypes: None,
+    "vdot": lambda a, b, /: None,
+    "where": lambda condition, x=None, y=None, /: None,
+}
+
+
 def _each(arrays: tuple[Any, ...], ndim: int) -> Any:
     made = tuple(_axis_zero(x, ndim) for x in arrays)
     return made[0] if len(made) == 1 else made
@@ -199,6 +212,8 @@ def _bound(function: Any, args: Any, kwargs: Any, shown: str) -> tuple[tuple[Any
     """The arguments of `*arrays`, and those given otherwise than by default, by our names."""
     from inspect import Parameter, signature
 
+    if function.__name__ in COMPILED:
+        function = COMPILED[function.__name__]
     parameters = signature(function).parameters
     bound = signature(function).bind(*args, **kwargs).arguments
     first: tuple[Any, ...] = ()

@@ -226,4 +226,4 @@ def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any
     >>> count_nonzero(np.array([[1, 0], [0, 0]]), axis=1)
     array([1, 0])
     """
-    return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+    return np.sum(np.not_equal(x, 0), axis=axis, keepdims=keepdims, dtype=np.intp)

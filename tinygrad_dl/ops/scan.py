@@ -26,6 +26,12 @@ def _the_axis(axis: Any, ndim: int, name: str) -> int:
     return int(axis)
 
 
+def _with_initial(x: Any, axis: int, value: Any) -> Any:
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (1, 0)
+    return np.pad(x, widths, constant_values=value)
+
+
 def _from_the_end(g: Any, axis: Any, include_initial: bool) -> Any:
     axis = 0 if axis is None else axis
     sums = flip(cumulative_sum(flip(g, axis), axis=axis), axis)
@@ -49,7 +55,8 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
     array([1, 3, 6])
     """
     axis = _the_axis(axis, np.ndim(x), "cumulative_sum")
-    return np.cumulative_sum(x, axis=axis, dtype=dtype, include_initial=include_initial)
+    sums = np.cumsum(x, axis=axis, dtype=dtype)
+    return _with_initial(sums, axis, 0) if include_initial else sums
 
 
 def _earlier(y: Any) -> Any:
@@ -121,7 +128,8 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
     array([1, 2, 6])
     """
     axis = _the_axis(axis, np.ndim(x), "cumulative_prod")
-    return np.cumulative_prod(x, axis=axis, dtype=dtype, include_initial=include_initial)
+    products = np.cumprod(x, axis=axis, dtype=dtype)
+    return _with_initial(products, axis, 1) if include_initial else products
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:

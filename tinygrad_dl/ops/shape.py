@@ -16,11 +16,13 @@ from tinygrad_dl.ops.index import place
 
 def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not all(isinstance(n, (int, np.integer)) for n in sizes) or copy is False:
+    if not all(isinstance(n, (int, np.integer)) for n in sizes):
         return None
     if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
         return f"sizes are not negative, and one at most may be -1, which is worked out; {shape} came"
     known = int(np.prod([n for n in sizes if n != -1], dtype=int))
+    if x.size == known or -1 in sizes and known and not x.size % known:
+        return None
     needed = f"a multiple of {known}" if -1 in sizes else str(known)
     return f"the shape {x.shape} has {x.size} elements, but {sizes} needs {needed}"
 
@@ -38,7 +40,12 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     >>> reshape(np.array([[1, 2], [3, 4]]), (4,))
     array([1, 2, 3, 4])
     """
-    return np.reshape(x, shape, copy=copy)
+    out = np.reshape(x, shape)
+    if copy is None or copy != np.may_share_memory(out, x):
+        return out
+    if not copy:
+        raise ValueRangeError(f"reshape: copy=False, but {x.shape} as {shape} needs a copy of this array")
+    return out.copy()
 
 
 def _axes_hint(x: Any, axes: Any) -> str:
