@@ -35,7 +35,6 @@ class Progress(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self._last = 0.0
-        self._stream = self.stream if self.stream is not None else sys.stderr
         self._step = self.every or max(1, trainer.epochs // 100)
         self._printed = -1
         if self.level in ("off", "epoch"):
@@ -47,7 +46,7 @@ class Progress(Callback):
             if self.level == "bar":
                 raise missing_extra("rich", "train", "a progress bar") from None
             return
-        console = Console(file=self._stream)
+        console = Console(file=self.stream if self.stream is not None else sys.stderr)
         live = console.is_terminal and not console.is_dumb_terminal and not console.is_jupyter
         if self.level == "auto" and not live:
             return
@@ -91,8 +90,8 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if trainer.history.stopped and self.level != "off":
-            self._print(f"stopped: {trainer.history.stopped}", False)
+        if trainer.history.stopped:
+            self.say(f"stopped: {trainer.history.stopped}")
 
     def _improved(self, epoch: dict[str, Any]) -> bool:
         """Whether this is the best epoch so far, by the dev loss, or the loss without one."""
@@ -104,11 +103,16 @@ class Progress(Callback):
             return True
         return False
 
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one; nothing at the level "off"."""
+        if self.level != "off":
+            self._print(text, False)
+
     def _print(self, text: str, better: bool) -> None:
         if self._bar is not None:
             self._console.print(text, style="green" if better else None, highlight=False, soft_wrap=True)
         else:
-            print(text, file=self._stream, flush=True)
+            print(text, file=self.stream if self.stream is not None else sys.stderr, flush=True)
 
 
 def line(epoch: dict[str, Any], last: int) -> str:

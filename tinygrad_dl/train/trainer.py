@@ -67,7 +67,8 @@ class Trainer:
         self.batch = self.batches = 0  # of the current epoch: done, in all
         self.running_loss = float("nan")  # mean over the current epoch so far
         self.loader: Any = None
-        self._stop = False
+        self.stopping = False  # training ends after this epoch
+        self.interrupted = False  # by an exception
 
     def fit(
         self,
@@ -94,7 +95,7 @@ class Trainer:
                 "Trainer.fit: the training part has no batch: it is empty, or smaller than one batch"
             )
         self.first_epoch, self.epochs, self.batch = self.epoch, int(epochs), 0
-        self._stop, self.history.stopped = False, ""
+        self.stopping, self.interrupted, self.history.stopped = False, True, ""
         everyone = [*self.callbacks, self.progress]
         self._backward = [c for c in everyone if type(c).on_backward is not Callback.on_backward]
         self._batch_end = [c for c in everyone if type(c).on_batch_end is not Callback.on_batch_end]
@@ -103,7 +104,7 @@ class Trainer:
             for callback in everyone:
                 begun.append(callback)
                 callback.on_fit_begin(self)
-            while self.epoch < self.first_epoch + self.epochs and not self._stop:
+            while self.epoch < self.first_epoch + self.epochs and not self.stopping:
                 for callback in everyone:
                     callback.on_epoch_begin(self)
                 figures = self._epoch(dev)
@@ -112,6 +113,7 @@ class Trainer:
                 self.batch = 0
                 for callback in everyone:
                     callback.on_epoch_end(self, figures)
+            self.interrupted = False
         except KeyboardInterrupt:
             self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
             raise
@@ -122,8 +124,12 @@ class Trainer:
 
     def stop(self, reason: str) -> None:
         """End training after this epoch; the reason goes to the history."""
-        self._stop = True
+        self.stopping = True
         self.history.stopped = reason
+
+    def say(self, text: str) -> None:
+        """Show a line of text where the progress is shown."""
+        self.progress.say(text)
 
     def _epoch(self, dev: Any) -> dict[str, Any]:
         begin = time.perf_counter()
@@ -226,6 +232,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
             "history": self.history.epochs,
+            "stopped": self.history.stopped,
             "epoch": self.epoch,
             "first_epoch": self.first_epoch,
             "loader": {
@@ -255,6 +262,8 @@ class Trainer:
             callback.load_state_dict(saved)
         self.history.epochs = [dict(epoch) for epoch in state["history"]]
         self.epoch, self.first_epoch = state["epoch"], state["first_epoch"]
+        self.history.stopped = state["stopped"]
+        self.stopping = bool(state["stopped"])
         if self.loader is not None and state["loader"]["seed"] is not None and hasattr(self.loader, "seed"):
             self.loader.seed, self.loader.epoch = state["loader"]["seed"], state["loader"]["epoch"]
         for generator, saved in zip(generators, state["generators"]):

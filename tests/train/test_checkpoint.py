@@ -1,0 +1,105 @@
+"""Checkpoint: runs that are interrupted, killed, damaged."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.layout import ROOT
+from tests.train.test_trainer import points, trainer, weights
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.train import Checkpoint, EarlyStopping, Progress, Trainer
+
+pytest.importorskip("safetensors", reason="checkpoints are safetensors files")
+
+
+def run(folder: Path, epochs: int = 6, said: io.StringIO | None = None, **options: Any) -> Trainer:
+    t = trainer(callbacks=[Checkpoint(folder, **options), EarlyStopping("loss", patience=4)])
+    t.progress = Progress("epoch", stream=said or io.StringIO())
+    t.fit(points(), points(seed=1), epochs, rng=0)
+    return t
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks, which this system cannot")
+def test_a_run_killed_at_50_random_moments_ends_in_the_same_bits(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.train.killed", str(tmp_path), "50"],
+        cwd=ROOT, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("killed 50 times")
+
+
+def test_the_newest_checkpoints_are_kept_and_the_last_epoch_is_one(tmp_path: Path) -> None:
+    run(tmp_path, epochs=7, every=3, keep=2)
+    assert names(tmp_path) == ["epoch-000006.safetensors", "epoch-000007.safetensors"]
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
+    first, said = run(tmp_path), io.StringIO()
+    again = run(tmp_path, said=said)
+    assert len(again.history) == 6 and "resumed after epoch 6, from" in said.getvalue()
+    np.testing.assert_array_equal(weights(first), weights(again))
+    longer = run(tmp_path, epochs=8)
+    assert longer.history["epoch"] == list(range(1, 9))
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    def stopping() -> Trainer:
+        t = trainer(lr=0.0, callbacks=[Checkpoint(tmp_path), EarlyStopping("lr", patience=2)])
+        t.fit(points(), epochs=9, rng=0)
+        return t
+
+    assert len(stopping().history) == len(stopping().history) == 3
+    assert stopping().history.stopped.startswith("lr has not improved")
+
+
+def test_a_second_fit_of_one_trainer_trains_on(tmp_path: Path) -> None:
+    t = run(tmp_path, epochs=2)
+    t.fit(points(), epochs=2)
+    assert len(t.history) == 4
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(damage: str, tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", epochs=6)
+    run(tmp_path / "broken", epochs=6)
+    newest = tmp_path / "broken" / "epoch-000006.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1
+    newest.write_bytes({"cut": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+    said = io.StringIO()
+    again = run(tmp_path / "broken", epochs=6, said=said)
+    lines = said.getvalue().splitlines()
+    assert lines[0].startswith("passed over: load: ") and "is damaged" in lines[0]
+    assert lines[1].startswith("resumed after epoch 5, from ")
+    np.testing.assert_array_equal(weights(whole), weights(again))
+
+
+def test_half_a_file_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".epoch-000003.safetensors.77.safetensors").write_bytes(b"half")
+    run(tmp_path, epochs=1)
+    assert names(tmp_path) == ["epoch-000001.safetensors"]
+
+
+def test_without_resuming_old_checkpoints_are_removed(tmp_path: Path) -> None:
+    run(tmp_path, epochs=3)
+    t = run(tmp_path, epochs=1, resume=False)
+    assert len(t.history) == 1 and names(tmp_path) == ["epoch-000001.safetensors"]
+
+
+def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueRangeError, match="every and keep of at least 1 are needed; 0, 2 came"):
+        Checkpoint(tmp_path, every=0)
