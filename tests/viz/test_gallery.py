@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from tinygrad_dl.viz.layout import available
 from tests.layout import ROOT
+from tinygrad_dl.viz.layout import available
 
 pytestmark = pytest.mark.skipif(not available(), reason="neither Graphviz nor pygraphviz is installed")
 
@@ -46,7 +46,7 @@ def test_the_programs_run_and_the_pictures_are_fresh(gallery: ModuleType, tmp_pa
 
 def test_every_picture_is_on_the_page_with_words_for_who_cannot_see_it(gallery: ModuleType) -> None:
     page = gallery.PAGE.read_text(encoding="utf-8")
-    shown = dict((name, text) for text, name in re.findall(r"!\[(.+?)\]\(gallery/(\S+)\)", page))
+    shown = {name: text for text, name in re.findall(r"!\[(.+?)\]\(gallery/(\S+)\)", page)}
     assert set(shown) | {"player.html"} == {path.name for path in gallery.PICTURES.iterdir()}
     assert len(shown) >= 10 and all(len(text) > 20 for text in shown.values())
 
