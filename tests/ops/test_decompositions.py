@@ -118,3 +118,45 @@ def test_equal_eigenvalues_harm_only_what_uses_their_vectors() -> None:
         assert not np.isfinite(slope(lambda x: linalg.eigh(x).eigenvectors[:, 0] ** 2 @ w, x)).all()
         hessian = second(lambda x: linalg.eigvalsh(x) ** 2, np.eye(2))
     assert np.isnan(hessian).any()  # 2 on the diagonal in truth: seen, not silently wrong
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (3, 3)])
+@pytest.mark.parametrize("rest", [(1.0, 1.0), (0.0, 0.0), (2.0, 0.0)])
+def test_equal_and_vanishing_singular_values_harm_only_what_uses_their_vectors(
+    shape: tuple[int, int], rest: tuple[float, float]
+) -> None:
+    x = np.zeros(shape)  # diagonal: rounding would break ties
+    x[range(3), range(3)] = [4.0, *rest]
+    w = drawn(22, *shape)
+
+    def largest(x: Any) -> Any:
+        left, _, right = linalg.svd(x, full_matrices=False)
+        return (left[:, :1] @ right[:1]) * w
+
+    def left_only(x: Any) -> Any:
+        left = linalg.svd(x, full_matrices=False).U[:, :1]
+        return (left @ left.mT) * (w @ w.T)
+
+    step = drawn(23, *shape)
+    for f in (largest, left_only):
+        numeric = (f(x + 1e-6 * step).sum() - f(x - 1e-6 * step).sum()) / 2e-6
+        assert (slope(f, x) * step).sum() == pytest.approx(numeric, rel=1e-6)
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_vectors_of_equal_singular_values_have_no_finite_gradient(part: int) -> None:
+    x = np.diag([4.0, 1.0, 1.0])
+
+    def f(x: Any) -> Any:
+        vectors = linalg.svd(x)[part]
+        return (vectors if part else vectors.mT)[1] ** 2 * np.arange(3.0)
+
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(slope(f, x)).all()
+
+
+def test_vectors_of_a_vanishing_singular_value_have_no_finite_gradient() -> None:
+    x = np.array([[4.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    with np.errstate(all="ignore"):
+        g = slope(lambda x: linalg.svd(x, full_matrices=False).U[:, 1] * np.array([1.0, 2.0, 3.0]), x)
+    assert not np.isfinite(g).all()

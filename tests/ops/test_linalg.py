@@ -253,6 +253,17 @@ def test_second_derivatives_of_a_determinant_hold_at_singular_matrices(x: np.nda
     np.testing.assert_allclose(second(linalg.det, x), exact, atol=1e-12)
 
 
+def test_second_derivatives_hold_in_a_stack_of_singular_matrices() -> None:
+    x = np.stack([np.ones((3, 3)), np.zeros((3, 3)), np.diag([1.0, 2.0, 0.0]), drawn(2, 3, 3)])
+    alone = [second(linalg.det, one) for one in x]
+    regular = alone[-1]
+    together = second(linalg.det, x).reshape(4, 9, 4, 9)
+    for i in range(4):
+        np.testing.assert_allclose(together[i, :, i], alone[i], atol=1e-12)
+    assert alone[0][0, 4] == pytest.approx(1.0)  # d2 det / dx00 dx11 = x22
+    assert regular[0, 4] == pytest.approx(x[3, 2, 2])
+
+
 def test_a_third_derivative_of_a_determinant_holds_at_the_zero_matrix() -> None:
     x = leaf(np.zeros((3, 3)))
     g = linalg.det(x)

@@ -48,7 +48,7 @@ def regular(x: np.ndarray) -> np.ndarray:
     return x / 2 + np.eye(x.shape[-1]) * 3
 
 
-SQUARE = (Case((3, 3)), Case((2, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
+SQUARE = (Case((3, 3)), Case((3, 1, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
 
 
 @op(lambda g, out: -(out.mT @ g @ out.mT), domain=Domain(make=regular), cases=SQUARE)
@@ -135,7 +135,7 @@ def cofactors(x: Any) -> Any:
     """The matrix of cofactors, det(x) * inv(x).T: the derivative of det, also where x is singular."""
     data = x._data if isinstance(x, Value) else x
     if not data.size:
-        return data * 1
+        return data
     u, s, vh, sign = _frames(data)
     if not isinstance(x, Value):
         return u @ (_products_of_others(s)[..., :, None] * vh) * sign
@@ -151,7 +151,7 @@ def cofactors(x: Any) -> Any:
         product = turned @ power
         power = product - (trace(product, 0, -2, -1) / k)[..., None, None] * unit
     adjugate = power if n % 2 else -power
-    return u @ adjugate.mT @ vh * sign if n > 1 else x * 0 + 1
+    return u @ adjugate.mT @ vh * sign
 
 
 @op(

@@ -49,7 +49,7 @@ def _slope_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
 @op(
     _slope_of_cholesky,
     domain=Domain(make=symmetric),
-    cases=(Case((3, 3)), Case((2, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
+    cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
 )
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
@@ -106,7 +106,7 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
     _slope_of_qr,
     domain=Domain(make=well_shaped),
     cases=(
-        Case((3, 3), "reduced"), Case((2, 4, 2), "reduced"), Case((2, 4), "reduced"),
+        Case((3, 3), "reduced"), Case((3, 1, 4, 2), "reduced"), Case((3, 1, 2, 4), "reduced"),
         Case((2, 3), "complete"),
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
