@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.contract import matmul
-from tinygrad_dl.ops.layers import standardize
+from tinygrad_dl.ops.layers import affine, standardize
 from tinygrad_dl.ops.shape import reshape
 
 
@@ -66,7 +66,7 @@ def batch_norm(
     mean = by_channel(_data(running_mean), input.ndim)
     scale = by_channel(inner, input.ndim) if w is None else w * by_channel(inner, input.ndim)
     shift = scale * -mean if b is None else b - scale * mean
-    return input * scale + shift
+    return affine(input, scale, shift)
 
 
 def instance_norm(
@@ -136,11 +136,10 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"group_norm: the channels (axis 1) of x {input.shape} do not divide into {num_groups} groups"
         )
     n, channels, *positions = input.shape
-    each = prod((channels // num_groups, *positions))
-    out = reshape(standardize(reshape(input, (n, num_groups, each)), None, None, (2,), eps), input.shape)
-    if weight is not None:
-        out = out * by_channel(weight, input.ndim)
-    return out if bias is None else out + by_channel(bias, input.ndim)
+    each = channels // num_groups
+    x = reshape(input, (n, num_groups, each, prod(positions)))
+    w, b = (None if p is None else reshape(p, (num_groups, each, 1)) for p in (weight, bias))
+    return reshape(standardize(x, w, b, (2, 3), eps), input.shape)
 
 
 def local_response_norm(

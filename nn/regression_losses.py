@@ -63,9 +63,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     input, target = paired("smooth_l1_loss", input, target, reduction)
-    d = input - target
-    size = abs(d)
-    return reduced(where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+    return reduced(losses.huber(input, target, beta) / beta, reduction)
 
 
 def huber_loss(
@@ -80,10 +78,7 @@ def huber_loss(
     if delta <= 0:
         raise ValueRangeError(f"huber_loss: delta is above 0; {delta!r} came")
     input, target = paired("huber_loss", input, target, reduction)
-    d = input - target
-    size = abs(d)
-    loss = where(size <= delta, d * d * 0.5, (size - 0.5 * delta) * delta)
-    return _weighted("huber_loss", loss, reduction, weight)
+    return _weighted("huber_loss", losses.huber(input, target, delta), reduction, weight)
 
 
 def poisson_nll_loss(

@@ -26,11 +26,20 @@ def _between(x: Any, low: float, high: float) -> Any:
     return ~((x <= low) | (x >= high))
 
 
-# Pieces of lines
+# Pieces of lines. On arrays the fast rules choose by multiplying with masks: np.where costs ten times as much on
+# data whose signs follow no pattern.
+
+
+def _chosen(mask: np.ndarray, where_true: Any, where_false: Any) -> np.ndarray:
+    """where_true where the mask holds and where_false elsewhere, both finite."""
+    out = np.multiply(where_true, mask)
+    out += np.multiply(where_false, ~mask)
+    return out
 
 
 @op(
     lambda g, x, slope: g * where(x > 0, 1, slope),
+    fast=(lambda g, x, slope: _chosen(x > 0, g, g * slope),),
     domain=APART,
     cases=(Case((2, 3)), Case((3,), 0.2)),
     kinks="the slope at 0",
@@ -42,12 +51,13 @@ def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
-    return np.where(x > 0, x, x * slope)
+    return np.maximum(x, 0) + np.minimum(x, 0) * slope
 
 
 @op(
     lambda g, x, w: g * where(x > 0, 1, w),
     lambda g, x: g * where(x > 0, 0, x),
+    fast=(lambda g, x, w: _chosen(x > 0, g, g * w), lambda g, x: g * np.minimum(x, 0)),
     domain=(APART, Domain()),
     cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
     kinks="w at 0",
@@ -59,11 +69,11 @@ def prelu(x: Any, w: Any, /) -> Any:
     >>> prelu(np.array([-1.0, 2.0]), np.array([0.25]))
     array([-0.25,  2.  ])
     """
-    return np.where(x > 0, x, x * w)
+    return np.maximum(x, 0) + np.minimum(x, 0) * w
 
 
 @op(
-    lambda g, x, low, high: where(_between(x, low, high), g, 0),
+    lambda g, x, low, high: g * _between(x, low, high),
     domain=WIDE,
     cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
     kinks="0 at both bounds",
@@ -81,7 +91,7 @@ def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
 
 
 @op(
-    lambda g, x: where(_between(x, -3, 3), g / 6, 0),
+    lambda g, x: g * _between(x, -3, 3) / 6,
     domain=WIDE,
     cases=(Case((4, 3)),),
     kinks="0 at -3 and 3",
@@ -98,6 +108,7 @@ def hardsigmoid(x: Any, /) -> Any:
 
 @op(
     lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
+    fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
     domain=WIDE,
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
@@ -113,7 +124,7 @@ def hardswish(x: Any, /) -> Any:
 
 
 @op(
-    lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), 0, g),
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
     domain=WIDE,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
@@ -125,11 +136,11 @@ def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
     >>> hardshrink(np.array([-1.0, 0.2]))
     array([-1.,  0.])
     """
-    return np.where((x >= -lambd) & (x <= lambd), 0, x)
+    return x * ~((x >= -lambd) & (x <= lambd))
 
 
 @op(
-    lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), 0, g),
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
     domain=WIDE,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
@@ -143,7 +154,7 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
     """
     if lambd < 0:
         raise ValueRangeError(f"softshrink: lambd is at least 0; {lambd!r} came")
-    return np.where((x >= -lambd) & (x <= lambd), 0, x - np.copysign(lambd, x).astype(x.dtype))
+    return x - np.clip(x, -lambd, lambd)
 
 
 @op(
@@ -165,8 +176,16 @@ def threshold(x: Any, /, threshold: float, value: float) -> Any:
 # Curves
 
 
+def _elu_fast(g: Any, x: Any, out: Any, alpha: Any, scale: Any, rate: Any) -> Any:
+    slope = out + alpha * scale
+    slope *= rate
+    slope *= g
+    return _chosen(x > 0, g * scale, slope)
+
+
 @op(
     lambda g, x, out, alpha, scale, rate: g * where(x > 0, scale, rate * (out + alpha * scale)),
+    fast=(_elu_fast,),
     domain=APART,
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
@@ -181,7 +200,7 @@ def elu(x: Any, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) ->
     """
     low = np.expm1(np.minimum(x, 0) * rate)
     low *= alpha * scale
-    return np.where(x > 0, x * scale, low)
+    return low + np.maximum(x, 0) * scale
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
@@ -215,6 +234,7 @@ def _softplus_slope(x: Any, beta: Any, threshold: Any) -> Any:
 
 @op(
     lambda g, x, beta, threshold: g * _softplus_slope(x, beta, threshold),
+    fast=(lambda g, x, beta, threshold: g * np.maximum(sigmoid(x * beta), x * beta > threshold),),
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
 )
@@ -229,9 +249,10 @@ def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     out = np.absolute(z, out=buffer(x))
     np.exp(np.negative(out, out=out), out=out)
     np.log1p(out, out=out)
+    out *= ~(z > threshold)
     out += np.maximum(z, 0)
     out /= beta
-    return np.where(z > threshold, x, out)
+    return out
 
 
 @op(lambda g, x: g * sigmoid(-x))
@@ -285,6 +306,34 @@ def _gelu_slope(x: Any) -> Any:
     return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
+def _cdf(x: Any) -> Any:
+    """The normal distribution function of an array: exact in float64; in float32 by a formula that is right there.
+
+    Abramowitz and Stegun 7.1.26, whose error of 1.5e-7 is float32's own, costs a fifth of erf.
+    """
+    if x.dtype != np.float32 or not x.ndim:
+        cdf = erf(np.multiply(x, 1 / sqrt(2)))
+        cdf += 1
+        cdf *= 0.5
+        return cdf
+    z = np.absolute(x)
+    t = z * np.float32(0.3275911 / sqrt(2))
+    t += 1
+    np.reciprocal(t, out=t)
+    tail = t * np.float32(1.061405429)
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail += np.float32(coefficient)
+        tail *= t
+    z *= z
+    z *= np.float32(-0.5)
+    tail *= np.exp(z, out=z)
+    tail *= np.float32(0.5)  # the probability beyond |x|
+    np.subtract(0.5, tail, out=tail)
+    np.copysign(tail, x, out=tail)
+    tail += np.float32(0.5)
+    return tail
+
+
 def _gelu_fast(g: Any, x: Any, cdf: Any) -> Any:
     gx = np.multiply(x, x, out=np.empty_like(x))
     gx *= -0.5
@@ -304,9 +353,7 @@ def gelu(x: Any, /) -> Any:
     >>> gelu(np.array([0.0, 10.0]))
     array([ 0., 10.])
     """
-    cdf = erf(np.multiply(x, 1 / sqrt(2)))
-    cdf += 1
-    cdf *= 0.5
+    cdf = _cdf(x)
     return x * cdf, cdf
 
 

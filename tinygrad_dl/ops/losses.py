@@ -11,6 +11,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, log, sigmoid, where
 from tinygrad_dl.ops.reduce import max, sum
+from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -301,3 +302,25 @@ def check_classes(name: str, x: Any, target: Any) -> None:
         raise DTypeError(
             f"{name}: class indices are integers; a target of {dtype} came. Convert it with .astype('int64')."
         )
+
+
+# Huber
+
+
+@op(
+    lambda g, x, y, delta: g * clip(x - y, -delta, delta),
+    lambda g, x, y, delta: g * clip(y - x, -delta, delta),
+    domain=(Domain(-1, 1), Domain(2, 4)),
+    cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
+)
+def huber(x: Any, y: Any, /, delta: float = 1.0) -> Any:
+    """Half the squared difference up to delta, and further out a line with the slope delta.
+
+    loss = d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, d = x - y.   x and y of the same shape.
+    >>> huber(np.array([0.5, 2.0]), np.array([0.0, 0.0]))
+    array([0.125, 1.5  ])
+    """
+    d = x - y
+    held = np.clip(d, -delta, delta)
+    d -= held * 0.5  # held * (d - held / 2) is both branches at once
+    return held * d
