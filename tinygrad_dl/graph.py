@@ -118,9 +118,7 @@ def walk(
     heap: list[int] = []
     nodes: dict[int, Node] = {}
     pending: dict[int, Any] = {}  # gradients not yet complete
-    owned: set[int] = (
-        set()
-    )  # serials whose pending array nobody else holds, so that it may be added to in place
+    owned: set[int] = set()  # whose pending array nobody else holds: it may be added to in place
     recording = wrap is not None
     watchers = modes.watchers if active else ()
     for node, g in roots:
@@ -153,6 +151,9 @@ def walk(
             contributions = op.pull_recording(node, g) if recording else op.pull(node, g)
         else:
             contributions = op.pull_needed(node, g, needed, recording)
+            if op.joint:  # one rule for all inputs: it may give more than was asked for
+                wants = [type(parent) is Node and parent.serial in needed for parent in node.parents]
+                contributions = tuple(c if want else None for c, want in zip(contributions, wants))
         for watcher in watchers:
             watcher.pulled(node, g, contributions)
         if not retain:
