@@ -3,8 +3,35 @@
 if __name__ != "tinygrad_dl.optim":
     raise ImportError("this folder is the package tinygrad_dl.optim: write `from tinygrad_dl import optim`")
 
-from tinygrad_dl.optim.adam import Adam
+from tinygrad_dl.optim.adadelta import Adadelta
+from tinygrad_dl.optim.adafactor import Adafactor
+from tinygrad_dl.optim.adagrad import Adagrad
+from tinygrad_dl.optim.adam import Adam, AdamW
+from tinygrad_dl.optim.adamax import Adamax
+from tinygrad_dl.optim.asgd import ASGD
+from tinygrad_dl.optim.lbfgs import LBFGS
+from tinygrad_dl.optim.muon import Muon
+from tinygrad_dl.optim.nadam import NAdam
 from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.radam import RAdam
+from tinygrad_dl.optim.rmsprop import RMSprop
+from tinygrad_dl.optim.rprop import Rprop
 from tinygrad_dl.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = [
+    "ASGD",
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]

@@ -1,4 +1,4 @@
-"""Adam."""
+"""Adam, and AdamW: the same with weight decay beside the gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Adam(Optimizer):
 
     g += weight_decay * p;  m = b1 * m + (1 - b1) * g;  v = b2 * v + (1 - b2) * g**2;
     p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps);  amsgrad: with the maximum of v so far for v.
-    `betas` = (b1, b2); t counts from 1. Raises ValueRangeError. Source: Kingma, Ba 2015; Reddi et al. 2018.
+    `betas` = (b1, b2); t counts from 1. `maximize`: uphill. Raises ValueRangeError.
+    Source: Kingma, Ba 2015; Reddi et al. 2018.
 
     >>> from tinygrad_dl import Tensor
     >>> p = Tensor(1.0, requires_grad=True)
@@ -32,13 +33,18 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Any = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -49,14 +55,17 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
     def check(self, group: dict[str, Any]) -> None:
-        for option in ("lr", "eps", "weight_decay"):
-            self.refuse(not group[option] >= 0, option, "a number of at least 0", group[option])
-        fits = len(group["betas"]) == 2 and all(0 <= beta < 1 for beta in group["betas"])
-        self.refuse(not fits, "betas", "a pair of numbers in [0, 1)", group["betas"])
+        self.refuse_below(group, 0, "lr", "eps", "weight_decay")
+        self.refuse_averages(group)
 
     def needs(self, group: dict[str, Any]) -> Hashable:
         return group["amsgrad"]
@@ -76,18 +85,13 @@ class Adam(Optimizer):
         w, u = work
         m, v, t = state["exp_avg"], state["exp_avg_sq"], state["step"]
         b1, b2 = map(float, group["betas"])
-        decay = float(group["weight_decay"])
-        if group["maximize"]:
-            g = np.negative(g, out=u)
-        if decay:
-            np.multiply(p, decay, out=w)
-            g = np.add(g, w, out=u)
+        g = self.decayed(p, g, group, u)
         np.subtract(g, m, out=w)
         w *= 1.0 - b1
         m += w
         np.multiply(g, g, out=w)
-        w -= v
         w *= 1.0 - b2
+        v *= b2
         v += w
         if group["amsgrad"]:
             v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
@@ -98,3 +102,48 @@ class Adam(Optimizer):
         np.divide(m, w, out=w)
         w *= float(group["lr"]) * root / (1.0 - b1**t)
         p -= w
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: the parameter shrinks by itself, whatever its gradient's history.
+
+    p *= 1 - lr * weight_decay, then Adam's step without weight decay. Adam adds the decay to the gradient,
+    where it is divided by sqrt(v) like the rest. Raises ValueRangeError. Source: Loshchilov, Hutter 2019.
+
+    >>> from tinygrad_dl import Tensor
+    >>> p = Tensor(1.0, requires_grad=True)
+    >>> p.backward()
+    >>> AdamW([p], lr=0.25, weight_decay=0.5).step()
+    >>> p.item()
+    0.625
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

@@ -157,10 +157,11 @@ def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -
         new = {"step": 0, **optimizer.start(p._data, group)}
         for key, value in old.items():
             if isinstance(value, np.ndarray):
-                if value.shape != p.shape:
+                needed = np.shape(new.get(key, p._data))
+                if value.shape != needed:
                     raise ShapeError(
                         f"{type(optimizer).__name__}: a parameter had the shape {value.shape} at the last "
-                        f"step and has {p.shape} now. Make a new optimizer for it."
+                        f"step and has {needed} now. Make a new optimizer for it."
                     )
                 value = np.array(value, dtype=p.dtype, order="C")
             new[key] = value
