@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import activations, elementwise, special
+from tinygrad_dl.ops import activations, elementwise, piecewise, special
 from tinygrad_dl.ops.shape import reshape
 
 # `inplace` is accepted and changes nothing: the result is a new Tensor.
@@ -36,12 +36,12 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """The logistic function in three lines: min(max(x / 6 + 1/2, 0), 1)."""
-    return activations.hardsigmoid(input)
+    return piecewise.hardsigmoid(input)
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """The value times its hardsigmoid."""
-    return activations.hardswish(input)
+    return piecewise.hardswish(input)
 
 
 def sigmoid(input: Any) -> Any:
@@ -71,12 +71,12 @@ def logsigmoid(input: Any) -> Any:
 
 def relu6(input: Any, inplace: bool = False) -> Any:
     """The positive part, held below 6.   out = min(max(x, 0), 6)."""
-    return activations.hardtanh(input, 0.0, 6.0)
+    return piecewise.hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """The positive part, and a small multiple of the negative part."""
-    return activations.leaky_relu(input, negative_slope)
+    return piecewise.leaky_relu(input, negative_slope)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -103,22 +103,22 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """The value held between two bounds."""
-    return activations.hardtanh(input, min_val, max_val)
+    return piecewise.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """The value where |x| > lambd, 0 elsewhere."""
-    return activations.hardshrink(input, lambd)
+    return piecewise.hardshrink(input, lambd)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """The value moved towards zero by lambd, and zero nearer than that."""
-    return activations.softshrink(input, lambd)
+    return piecewise.softshrink(input, lambd)
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """The value where it lies above a threshold, another one elsewhere."""
-    return activations.threshold(input, threshold, value)
+    return piecewise.threshold(input, threshold, value)
 
 
 def glu(input: Any, dim: int = -1) -> Any:
@@ -189,12 +189,12 @@ def prelu(input: Any, weight: Any) -> Any:
     """The positive part, and a learnt multiple of the negative part: one, or one a channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
-        return activations.prelu(input, weight if input.ndim else reshape(weight, ()))
+        return piecewise.prelu(input, weight if input.ndim else reshape(weight, ()))
     if input.ndim < 2 or input.shape[1] != channels:
         raise ShapeError(
             f"prelu: weight has {channels} slopes; axis 1 of the shape {input.shape} needs that size"
         )
-    return activations.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
+    return piecewise.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
 
 
 def rrelu(
@@ -203,6 +203,6 @@ def rrelu(
 ) -> Any:  # fmt: skip
     """leaky_relu with a slope drawn for each element while training; in evaluation their mean."""
     if not training:
-        return activations.leaky_relu(input, (lower + upper) / 2)
+        return piecewise.leaky_relu(input, (lower + upper) / 2)
     slopes = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
-    return activations.prelu(input, slopes)
+    return piecewise.prelu(input, slopes)

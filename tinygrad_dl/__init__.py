@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.losses import *
     from tinygrad_dl.ops.lstm import *
     from tinygrad_dl.ops.padding import *
+    from tinygrad_dl.ops.piecewise import *
     from tinygrad_dl.ops.pooling import *
     from tinygrad_dl.ops.recurrent import *
     from tinygrad_dl.ops.reduce import *
