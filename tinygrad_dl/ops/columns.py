@@ -116,14 +116,19 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     n, dtype = y.shape[0], np.result_type(y, w)
     grown = padded_sizes(f.sizes, f.pads)
     by_plane = c < FEW_CHANNELS
+    # Without a stride the products of one place of the kernel are added in long runs; with one they are not,
+    # and one product for all places is better.
+    strided = f.stride[-1] != 1
     k = prod(f.kernel)
     if by_plane:
         out = np.zeros((n, c, *grown), dtype)
         matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, outs)
     else:
         out = np.zeros((n, *grown, c), dtype)
-        matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 0, 1)).reshape(k, outs, c)
-    for start, stop in _blocks(n, prod(f.counts) * c * (k if by_plane else 2)):
+        order = (0, *range(2, w.ndim), 1) if strided else (*range(2, w.ndim), 0, 1)
+        shape = (outs, k * c) if strided else (k, outs, c)
+        matrix = np.ascontiguousarray(w.transpose(order)).reshape(shape)
+    for start, stop in _blocks(n, prod(f.counts) * c * (k if by_plane or strided else 2)):
         m = stop - start
         rows = _rows(y[start:stop])
         if by_plane:
@@ -134,11 +139,18 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
                 target = out[(slice(start, stop), slice(None), *f.at(offset))].swapaxes(0, 1)
                 target += planes[offset]
             continue
-        part = scratch("columns", (rows.shape[0], c), dtype)
+        if strided:
+            parts = scratch("columns", (rows.shape[0], k * c), dtype)
+            np.matmul(rows, matrix, out=parts)
+            parts = parts.reshape(m, *f.counts, *f.kernel, c)
+        part = scratch("part", (rows.shape[0], c), dtype)
         for i, offset in enumerate(offsets_of(f.kernel)):
-            np.matmul(rows, matrix[i], out=part)
             target = out[(slice(start, stop), *f.at(offset))]
-            target += part.reshape(target.shape)
+            if strided:
+                target += parts[(..., *offset, slice(None))]
+            else:
+                np.matmul(rows, matrix[i], out=part)
+                target += part.reshape(target.shape)
     return cropped(out if by_plane else channels_first(out), f.pads)
 
 

@@ -254,7 +254,7 @@ def max_unpool(x: Any, places: Any, size: Any) -> Any:
 def _divided(values: np.ndarray, f: Frame, count_pad: bool, override: Any) -> Any:
     """Sums of windows, or what they receive, over the number of elements that each window holds."""
     if override is not None:
-        return values / override
+        return values if override == 1 else values / override
     parts: Any = 1
     for i, (count, s, k, size, (lo, hi)) in enumerate(zip(f.counts, f.stride, f.kernel, f.sizes, f.asked)):
         start = np.arange(count) * s - lo
@@ -343,9 +343,12 @@ def avg_pool_spread(
     f = _frame("avg_pool_spread", tuple(size), kernel, stride, padding, 1, ceil_mode)
     if x.shape[2:] != f.counts:
         raise ShapeError(f"avg_pool_spread: size={tuple(size)} has {f.counts} windows; x is {x.shape}")
-    share = _divided(x, f, count_include_pad, divisor_override)
-    out = _zeros_like_windows(share, f)
+    share = x if divisor_override == 1 else _divided(x, f, count_include_pad, divisor_override)
+    out, apart = _zeros_like_windows(share, f), _apart(f)
     for offset in offsets_of(f.kernel):
         target = out[(..., *f.at(offset))]
-        target += share
+        if apart:
+            target[...] = share
+        else:
+            target += share
     return cropped(out, f.pads)

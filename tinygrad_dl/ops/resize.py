@@ -11,8 +11,9 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.contract import matmul
-from tinygrad_dl.ops.pooling import avg_pool
-from tinygrad_dl.ops.shape import broadcast_to, moveaxis, permute_dims, reshape
+from tinygrad_dl.ops.pooling import avg_pool, avg_pool_spread
+from tinygrad_dl.ops.reduce import mean
+from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
@@ -95,15 +96,6 @@ def along(x: Any, matrix: np.ndarray, axis: int) -> Any:
     return moveaxis(matmul(moveaxis(x, axis, -1), matrix.T), -1, axis)
 
 
-def _repeated(x: Any, factors: tuple[int, ...]) -> Any:
-    """Every element repeated along each axis of space, by broadcasting: the engine sums the gradient."""
-    n, c, *sizes = x.shape
-    apart = [part for s in sizes for part in (s, 1)]
-    wide = [part for s, f in zip(sizes, factors) for part in (s, f)]
-    whole = broadcast_to(reshape(x, (n, c, *apart)), (n, c, *wide))
-    return reshape(whole, (n, c, *(s * f for s, f in zip(sizes, factors))))
-
-
 def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
     n = x.ndim - 2
     if (size is None) == (scale_factor is None):
@@ -154,7 +146,8 @@ def interpolate(
     ratios = tuple(t // s for t, s in zip(target, x.shape[2:]))
     if mode == "nearest" and all(t == s * r for t, s, r in zip(target, x.shape[2:], ratios)):
         if factors is None or all(f == r for f, r in zip(factors, ratios)):
-            return _repeated(x, ratios)
+            # Every element repeated is what the sums over windows that do not overlap send back.
+            return avg_pool_spread(x, target, ratios, divisor_override=1)
     for i, (s, t) in enumerate(zip(x.shape[2:], target)):
         factor = factors[i] if factors is not None and not align_corners else None
         if s != t or factor not in (None, 1.0):
@@ -182,6 +175,8 @@ def adaptive_avg_pool(x: Any, size: Any) -> Any:
     array([[[1.5, 2.5]]])
     """
     target = _adaptive_size(x, size, "adaptive_avg_pool")
+    if all(t == 1 for t in target) and all(x.shape[2:]):
+        return mean(x, axis=tuple(range(2, x.ndim)), keepdims=True)
     if all(t and s and s % t == 0 for s, t in zip(x.shape[2:], target)):
         return avg_pool(x, tuple(s // t for s, t in zip(x.shape[2:], target)))
     for i, t in enumerate(target):
