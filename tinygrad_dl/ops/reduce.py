@@ -58,6 +58,14 @@ def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
+def _quick_to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+    best = kept(out, x_shape, axis, keepdims)
+    hit = np.equal(x, best)
+    if np.count_nonzero(hit) != np.size(best) or np.any(best != best):  # ties or nan
+        return _to_extremes(g, out, x, x_shape, axis, keepdims)
+    return kept(g, x_shape, axis, keepdims) * hit
+
+
 def _to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
     best = kept(out, x_shape, axis, keepdims)
     hit = (x == best) | ((x != x) & (best != best))  # a nan is its own extreme
@@ -65,7 +73,8 @@ def _to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bo
 
 
 @op(
-    lambda g, out, x, x_shape, axis, keepdims: _to_extremes(g, out, x, x_shape, axis, keepdims),
+    _to_extremes,
+    fast=(_quick_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
@@ -81,7 +90,8 @@ def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(
-    lambda g, out, x, x_shape, axis, keepdims: _to_extremes(g, out, x, x_shape, axis, keepdims),
+    _to_extremes,
+    fast=(_quick_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",

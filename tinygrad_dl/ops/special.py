@@ -91,7 +91,9 @@ def _weight(x: Any, out: Any) -> Any:
 
 def _share(x: Any, y: Any, out: Any) -> Any:
     # e^x / e^out; of infinities the larger has all, equal ones half each, and -inf twice nothing
-    infinite = abs(out) == np.inf
+    infinite = (out == np.inf) | (out == -np.inf)
+    if isinstance(out, (np.ndarray, np.generic)) and not infinite.any():
+        return exp(x - out)
     at_infinity = where((x == out) & (out > 0), where(y == out, 0.5, 1), 0)
     return where(infinite, at_infinity, exp(where(infinite, 0, x) - where(infinite, 0, out)))
 
