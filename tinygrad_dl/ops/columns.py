@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -179,50 +180,79 @@ def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
 
 # One filter a channel (depthwise): products of shifted arrays; a matrix product would have one column
 
+# Elements of a block of examples that these sums go over several times, so that it stays in the cache.
+CACHED = 2**16
+
+
+def _merged(a: np.ndarray, f: Frame) -> np.ndarray:
+    """(..., W, C) seen as (..., W * C) where the windows lie side by side: longer runs; else as it is."""
+    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1]) if f.stride[-1] == 1 else a
+
+
+def _channel_blocks(n: int, c: int, f: Frame) -> Iterator[tuple[int, int]]:
+    step = max(1, CACHED // max(1, prod(f.counts) * c))
+    return ((start, min(start + step, n)) for start in range(0, n, step))
+
+
+def _channel_weights(w: np.ndarray, c: int, f: Frame) -> dict[Any, np.ndarray]:
+    """The weights of all channels, by filter of a channel and place of the kernel, as `_merged` needs them."""
+    each = w.shape[0] // c
+    times = f.counts[-1] if f.stride[-1] == 1 else 1
+    return {
+        (m, offset): np.tile(w[(slice(m, None, each), 0, *offset)], times)
+        for m in range(each)
+        for offset in offsets_of(f.kernel)
+    }
+
 
 def correlate_by_channel(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    """`correlate` for one or more filters of each channel alone."""
     outs, c = w.shape[0], x.shape[1]
     out = empty_channels_last(x.shape[0], outs, f.counts, np.result_type(x, w))
-    last = channels_last(out)
-    for start, stop in _blocks(x.shape[0], 4 * prod(f.counts) * c):
+    last, weights, each = channels_last(out), _channel_weights(w, c, f), outs // c
+    for start, stop in _channel_blocks(x.shape[0], c, f):
         xp = _in_scratch(x[start:stop], f.pads, last=True)
-        for m in range(outs // c):
-            sum_, part = (scratch(use, (stop - start, *f.counts, c), out.dtype) for use in ("sum", "part"))
-            sum_.fill(0)
+        for m in range(each):
+            total = scratch("sum", (stop - start, *f.counts, c), out.dtype)
+            total.fill(0)
+            wide = _merged(total, f)
+            part = scratch("part", wide.shape, out.dtype)
             for offset in offsets_of(f.kernel):
-                np.multiply(
-                    xp[(slice(None), *f.at(offset))], w[(slice(m, None, outs // c), 0, *offset)], out=part
-                )
-                np.add(sum_, part, out=sum_)
-            last[start:stop, ..., m :: outs // c] = sum_
+                np.multiply(_merged(xp[(slice(None), *f.at(offset))], f), weights[m, offset], out=part)
+                np.add(wide, part, out=wide)
+            last[start:stop, ..., m::each] = total
     return out
 
 
 def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndarray:
+    """`spread` for one or more filters of each channel alone."""
     each = w.shape[0] // c
     out = np.zeros((y.shape[0], *padded_sizes(f.sizes, f.pads), c), np.result_type(y, w))
-    last = channels_last(y)
-    for start, stop in _blocks(y.shape[0], 4 * prod(f.counts) * c):
-        part = scratch("part", (stop - start, *f.counts, c), out.dtype)
+    last, weights = channels_last(y), _channel_weights(w, c, f)
+    for start, stop in _channel_blocks(y.shape[0], c, f):
         for m in range(each):
+            given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
+            part = scratch("part", given.shape, out.dtype)
             for offset in offsets_of(f.kernel):
-                np.multiply(last[start:stop, ..., m::each], w[(slice(m, None, each), 0, *offset)], out=part)
-                target = out[(slice(start, stop), *f.at(offset))]
+                np.multiply(given, weights[m, offset], out=part)
+                target = _merged(out[(slice(start, stop), *f.at(offset))], f)
                 target += part
     return cropped(channels_first(out), f.pads)
 
 
 def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
+    """`correlate_weight` for one or more filters of each channel alone."""
     outs, c = y.shape[1], x.shape[1]
     each = outs // c
     total = np.zeros((outs, 1, *f.kernel), np.result_type(x, y))
     last = channels_last(y)
-    for start, stop in _blocks(x.shape[0], 4 * prod(f.counts) * c):
+    for start, stop in _channel_blocks(x.shape[0], c, f):
         xp = _in_scratch(x[start:stop], f.pads, last=True)
-        part = scratch("part", (stop - start, *f.counts, c), total.dtype)
-        ones = np.ones(part.size // c, total.dtype)
+        ones = np.ones((stop - start) * prod(f.counts), total.dtype)
         for m in range(each):
+            given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
+            part = scratch("part", given.shape, total.dtype)
             for offset in offsets_of(f.kernel):
-                np.multiply(xp[(slice(None), *f.at(offset))], last[start:stop, ..., m::each], out=part)
-                total[(slice(m, None, each), 0, *offset)] += ones @ part.reshape(-1, c)
+                np.multiply(_merged(xp[(slice(None), *f.at(offset))], f), given, out=part)
+                total[(slice(m, None, each), 0, *offset)] += ones @ part.reshape(len(ones), c)
     return total
