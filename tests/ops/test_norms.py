@@ -30,6 +30,14 @@ def test_a_vector_norm_at_zero_has_gradient_zero_of_both_orders(ord: float) -> N
     assert part[0].tolist() == [0.0, 0.0] and np.isfinite(part).all()
 
 
+@pytest.mark.parametrize("ord", [1, 2, 3, 1.5, 0.5, -1, np.inf, -np.inf])
+def test_the_gradient_at_zero_does_not_change_with_a_factor_in_front(ord: float) -> None:
+    with np.errstate(divide="ignore"):
+        x, factor = leaf(np.zeros(2)), leaf(3.0)
+        (g,) = grad(factor * linalg.vector_norm(x, ord=ord), [x], create_graph=True)
+        assert [d.tolist() for d in grad(g.sum(), [x, factor], retain_graph=True)] == [[0.0, 0.0], 0.0]
+
+
 @pytest.mark.parametrize("ord", ["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
 def test_a_matrix_norm_at_zero_has_gradient_zero(ord: Any) -> None:
     assert slope(lambda x: linalg.matrix_norm(x, ord=ord), np.zeros((2, 3))).tolist() == [[0.0] * 3] * 2
