@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from tinygrad_dl.train.callback import Callback, EarlyStopping, Schedule
 from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.history import History
@@ -10,17 +12,31 @@ from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.trainer import Trainer
 
+if TYPE_CHECKING:
+    from tinygrad_dl.train.estimator import Classifier, Regressor
+
 __all__ = [
     "AveragedWeights",
     "Callback",
     "Checkpoint",
+    "Classifier",
     "ClipGradients",
     "EarlyStopping",
     "History",
     "Log",
     "Penalty",
     "Progress",
+    "Regressor",
     "Schedule",
     "TensorBoard",
     "Trainer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The estimators' bases are scikit-learn's, which is imported when one is first asked for.
+    if name in ("Classifier", "Regressor"):
+        from tinygrad_dl.train import estimator
+
+        return getattr(estimator, name)
+    raise AttributeError(f"module 'tinygrad_dl.train' has no attribute {name!r}")

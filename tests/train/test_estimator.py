@@ -1,0 +1,105 @@
+"""Classifier and Regressor in scikit-learn's hands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tinygrad_dl import nn
+from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+
+pytest.importorskip("sklearn", reason="the estimators are scikit-learn's")
+
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tinygrad_dl.train import Classifier, Regressor
+
+
+@parametrize_with_checks(
+    [Classifier(epochs=60, lr=0.01, random_state=0), Regressor(epochs=60, lr=0.01, random_state=0)]
+)
+def test_it_passes_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    state = np.random.get_state()  # noqa: NPY002  some of the checks draw from it
+    try:
+        check(estimator)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def test_it_works_in_a_pipeline_a_search_and_a_cross_validation() -> None:
+    x, y = load_iris(return_X_y=True)
+    pipe = make_pipeline(MinMaxScaler(), Classifier(epochs=20, lr=0.02, random_state=0))
+    assert cross_val_score(pipe, x, y, cv=3).mean() > 0.9
+    search = GridSearchCV(pipe, {"classifier__hidden": [(2,), (16,)]}, cv=3).fit(x, y)
+    assert search.best_params_["classifier__hidden"] in [(2,), (16,)] and search.best_score_ > 0.9
+    assert (
+        Regressor(epochs=40, lr=0.01, random_state=0)
+        .fit(*load_diabetes(return_X_y=True))
+        .score(*load_diabetes(return_X_y=True))
+        > 0.4
+    )
+
+
+def test_the_same_random_state_gives_the_same_bits_and_leaves_the_default_generator_alone() -> None:
+    x, y = load_iris(return_X_y=True)
+    tg.manual_seed(5)
+    one, other = (Classifier(epochs=3, random_state=1).fit(x, y).predict_proba(x) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert tg.config.default_rng().random() == np.random.default_rng(5).random()
+    tg.manual_seed(5)
+    first = Classifier(epochs=2).fit(x, y).predict_proba(x)
+    second = Classifier(epochs=2).fit(x, y).predict_proba(x)
+    assert not np.array_equal(first, second)
+    tg.manual_seed(5)
+    np.testing.assert_array_equal(Classifier(epochs=2).fit(x, y).predict_proba(x), first)
+
+
+def test_a_model_of_ones_own_is_copied_or_made_by_a_function() -> None:
+    x, y = load_iris(return_X_y=True)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+    before = model.state_dict()
+    fitted = Classifier(model, epochs=30, batch_size=37, lr=0.02, random_state=0).fit(x, y)
+    assert fitted.score(x, y) > 0.9
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    made = Classifier(lambda inputs, classes: nn.Linear(inputs, classes), epochs=5).fit(x, y)
+    assert made.model_.weight.shape == (3, 4)
+    assert clone(fitted).model is not fitted.model_
+
+
+def test_early_stopping_and_penalty_shorten_training_and_weights() -> None:
+    x, y = load_iris(return_X_y=True)
+    plain = Classifier(epochs=200, lr=0.05, random_state=0).fit(x, y)
+    early = Classifier(epochs=200, lr=0.05, early_stopping=5, dev=0.2, random_state=0).fit(x, y)
+    assert early.n_iter_ < plain.n_iter_ == 200 and "dev_loss" in early.history_
+    small = Classifier(epochs=200, lr=0.05, l2=0.1, random_state=0).fit(x, y)
+    norms = [sum((p.data**2).sum() for p in m.model_.parameters()) for m in (plain, small)]
+    assert norms[1] < norms[0] / 2
+    with pytest.raises(ValueRangeError, match="dev: a share between 0 and 1"):
+        Classifier(early_stopping=1, dev=1.0).fit(x, y)
+
+
+def test_several_targets_keep_their_shape() -> None:
+    x = np.linspace(-1, 1, 40)[:, None]
+    y = np.c_[2 * x, -3 * x]
+    predicted = Regressor(epochs=150, lr=0.01, random_state=0).fit(x, y).predict(x)
+    assert predicted.shape == (40, 2) and np.abs(predicted - y).max() < 0.5
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tinygrad_dl.train.estimator", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delattr(tg.train, "estimator", raising=False)
+    with pytest.raises(MissingExtraError, match=r"Classifier and Regressor needs .*\[data\]"):
+        _ = tg.train.Classifier
+    with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
+        _ = tg.train.Clasifier

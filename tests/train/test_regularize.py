@@ -1,0 +1,101 @@
+"""Clipping, penalties, averaged weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tests.train.test_trainer import points, trainer, weights
+from tinygrad_dl import nn, optim
+from tinygrad_dl.errors import AnomalyError, ValueRangeError
+from tinygrad_dl.train import AveragedWeights, Callback, ClipGradients, Penalty, Trainer
+
+
+class Watch(Callback):
+    """Notes the norm of all gradients, and the weights after each step."""
+
+    last = True
+
+    def __init__(self) -> None:
+        self.norms: list[float] = []
+        self.weights: list[np.ndarray] = []
+
+    def on_backward(self, trainer: Any) -> None:
+        grads = [p.grad.data for p in trainer.model.parameters()]
+        self.norms.append(float(np.sqrt(sum((g.astype(float) ** 2).sum() for g in grads))))
+
+    def on_batch_end(self, trainer: Any) -> None:
+        self.weights.append(np.concatenate([p.data.ravel().copy() for p in trainer.model.parameters()]))
+
+
+def test_gradients_are_clipped_before_the_step() -> None:
+    watch, clip = Watch(), ClipGradients(norm=0.05)
+    trainer(callbacks=[clip, watch]).fit(points(), epochs=2, rng=0)
+    assert max(watch.norms) <= 0.05 + 1e-6 and clip.share == 1.0
+    free, loose = Watch(), ClipGradients(norm=1e6)
+    trainer(callbacks=[loose, free]).fit(points(), epochs=2, rng=0)
+    assert loose.share == 0.0 and max(free.norms) > 0.05
+    each = ClipGradients(value=0.01)
+    t = trainer(callbacks=[each])
+    t.fit(points(), epochs=1, rng=0)
+    assert max(np.abs(p.grad.data).max() for p in t.model.parameters()) <= np.float32(0.01)
+
+
+def test_a_gradient_of_nan_is_not_clipped_but_reported() -> None:
+    bad = points(4)
+    bad.x[0, 0] = np.nan
+    with pytest.raises(AnomalyError, match="clip_grad_norm_"):
+        trainer(callbacks=[ClipGradients(norm=1.0)], allow_nan=True).fit(bad, epochs=1)
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(0.5, 0.0), (0.0, 0.5), (0.25, 0.5)])
+def test_a_penalty_adds_its_derivative_to_weights_but_not_to_biases(l1: float, l2: float) -> None:
+    model = nn.Linear(2, 2)
+    before = {name: p.data.copy() for name, p in model.named_parameters()}
+
+    def nothing(output: Any, target: Any) -> Any:
+        return (output * 0).sum()
+
+    t = Trainer(
+        model, nothing, optim.SGD(model.parameters(), lr=1.0), callbacks=[Penalty(l1, l2)], progress="off"
+    )
+    t.fit(points(8), epochs=1)
+    w = before["weight"]
+    np.testing.assert_allclose(model.weight.data, w - l1 * np.sign(w) - l2 * w, rtol=1e-6)
+    np.testing.assert_array_equal(model.bias.data, before["bias"])
+
+
+def test_averaged_weights_follow_their_formula_and_take_over_at_the_end() -> None:
+    watch, averaged = Watch(), AveragedWeights(0.5)
+    t = trainer(callbacks=[averaged, watch])
+    expected = np.concatenate([p.data.ravel().copy() for p in t.model.parameters()])
+    t.fit(points(), epochs=3, batch_size=10, rng=0)
+    for now in watch.weights:
+        expected = 0.5 * expected + 0.5 * now
+    got = np.concatenate([p.data.ravel() for p in t.model.parameters()])
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_averaged_weights_can_be_tried_for_a_while() -> None:
+    averaged = AveragedWeights(0.9, apply=False)
+    t = trainer(callbacks=[averaged])
+    t.fit(points(), epochs=2, rng=0)
+    before = weights(t)
+    with averaged.swapped(t.model):
+        assert not np.array_equal(weights(t), before)
+    np.testing.assert_array_equal(weights(t), before)
+
+
+def test_impossible_options_are_refused() -> None:
+    with pytest.raises(ValueRangeError, match="a norm or a value above 0 is needed"):
+        ClipGradients()
+    with pytest.raises(ValueRangeError, match="a norm or a value above 0 is needed"):
+        ClipGradients(norm=-1.0)
+    with pytest.raises(ValueRangeError, match="l1 and l2 of at least 0, one above, are needed"):
+        Penalty()
+    with pytest.raises(ValueRangeError, match="decay between 0 and 1"):
+        AveragedWeights(1.0)
+    assert tg.is_grad_enabled()

@@ -1,0 +1,189 @@
+"""Classifier and Regressor: scikit-learn estimators over any model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import config, nn, optim
+from tinygrad_dl.config import default_rng, manual_seed
+from tinygrad_dl.data import DataLoader, TensorDataset, split
+from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.train.callback import EarlyStopping
+from tinygrad_dl.train.regularize import Penalty
+from tinygrad_dl.train.trainer import Trainer
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError:
+    raise missing_extra("scikit-learn", "data", "Classifier and Regressor") from None
+
+
+class _Estimator(BaseEstimator):
+    """What both share: the options, the training, the outputs."""
+
+    def __init__(
+        self,
+        model: Any = None,
+        hidden: Sequence[int] = (64,),
+        *,
+        epochs: int = 100,
+        batch_size: int = 32,
+        lr: float = 0.003,
+        l2: float = 0.0,
+        standardize: bool = True,
+        early_stopping: int | None = None,
+        dev: float = 0.1,
+        random_state: Any = None,
+        progress: str = "off",
+    ) -> None:
+        self.model = model
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.l2 = l2
+        self.standardize = standardize
+        self.early_stopping = early_stopping
+        self.dev = dev
+        self.random_state = random_state
+        self.progress = progress
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return int(default_rng().integers(2**31))
+        if isinstance(self.random_state, np.random.RandomState):
+            return int(self.random_state.randint(2**31 - 1))
+        return int(default_rng(self.random_state).integers(2**31))
+
+    def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, loss: Any, stratify: bool) -> None:
+        seed = self._seed()
+        wide = x.astype(np.float64)
+        self.mean_ = wide.mean(axis=0) if self.standardize else np.zeros(x.shape[1:])
+        spread = wide.std(axis=0) if self.standardize else np.ones(x.shape[1:])
+        self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.mean_), 1e-300), spread, 1.0)
+        data = TensorDataset(self._prepared(x), y)
+        held = None
+        if self.early_stopping is not None:
+            if not 0 < self.dev < 1:
+                raise ValueRangeError(
+                    f"{type(self).__name__}: dev: a share between 0 and 1 is needed; {self.dev!r} came"
+                )
+            data, held = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
+        before = config._rng
+        try:
+            manual_seed(seed)
+            self.model_ = self._made(x.shape[1:], outputs)
+            callbacks: list[Any] = [Penalty(l2=self.l2)] if self.l2 else []
+            if self.early_stopping is not None:
+                callbacks.append(EarlyStopping(patience=self.early_stopping))
+            optimizer = optim.Adam(self.model_.parameters(), lr=self.lr)
+            trainer = Trainer(self.model_, loss, optimizer, callbacks=callbacks, progress=self.progress)
+            # A last batch of one example has no spread that batch normalisation could use.
+            alone = len(data) > 1 and len(data) % self.batch_size == 1
+            loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=alone, rng=seed)
+            self.history_ = trainer.fit(loader, held, self.epochs)
+        finally:
+            config._rng = before
+        self.n_iter_ = len(self.history_)
+        self.model_.eval()
+        self.loss_ = loss
+
+    def _made(self, shape: tuple[int, ...], outputs: int) -> Any:
+        """A copy of the model given, what a factory(inputs, outputs) makes, or hidden layers with ReLU."""
+        inputs = int(np.prod(shape))
+        if isinstance(self.model, nn.Module):
+            return copy.deepcopy(self.model)
+        if self.model is not None:
+            return self.model(inputs, outputs)
+        sizes = [inputs, *self.hidden]
+        layers: list[Any] = []
+        for a, b in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+    def _prepared(self, x: np.ndarray) -> np.ndarray:
+        return ((x - self.mean_) / self.scale_).astype(np.float32)
+
+    def _outputs(self, x: Any) -> np.ndarray:
+        check_is_fitted(self, "model_")
+        x = validate_data(self, x, reset=False, dtype="numeric", ensure_2d=True)
+        trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
+        return trainer.predict(self._prepared(x))
+
+
+class Classifier(ClassifierMixin, _Estimator):
+    """A network as a scikit-learn classifier: fit(X, y), predict, predict_proba, in pipelines and searches.
+
+    `model`: an nn.Module that gives a logit a class, or a function(inputs, classes) that makes one; None:
+    layers of `hidden` units with ReLU. `l2`: penalty on the weights. `early_stopping`: patience in epochs,
+    on the share `dev`. `random_state` gives the same bits each time. After fit: classes_, model_, history_,
+    n_iter_.
+
+    >>> Classifier(epochs=50, random_state=0).fit([[0.0], [1.0], [2.0], [3.0]],
+    list("aabb")).predict([[0.2], [2.9]]) array(['a', 'b'], dtype='<U1')
+    """
+
+    def fit(self, X: Any, y: Any) -> Classifier:
+        """Train on X (N, features) and labels y (N,)."""
+        X, y = validate_data(self, X, y, dtype="numeric")
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueRangeError("Classifier.fit: y has only one class; two are needed at least")
+        self._train(X, codes.reshape(-1).astype(np.int64), len(self.classes_), nn.CrossEntropyLoss(), True)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, (N, classes), in the order of classes_."""
+        logits = self._outputs(X)
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """The logits (N, classes); of two classes the difference (N,), positive for the second."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest label of each row."""
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
+
+
+class Regressor(RegressorMixin, _Estimator):
+    """A network as a scikit-learn regressor: fit(X, y), predict, in pipelines and searches.
+
+    The options are those of Classifier; targets are standardised for the training, y (N,) or (N, targets).
+
+    >>> model = Regressor(epochs=200, random_state=0).fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0])
+    >>> abs(model.predict([[1.5]])[0] - 3) < 0.5
+    np.True_
+    """
+
+    def fit(self, X: Any, y: Any) -> Regressor:
+        """Train on X (N, features) and numbers y (N,) or (N, targets)."""
+        X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True)
+        y = np.asarray(y, np.float64)
+        self.target_shape_ = y.shape[1:]
+        columns = y.reshape(len(y), -1)
+        self.target_mean_, spread = columns.mean(axis=0), columns.std(axis=0)
+        self.target_scale_ = np.where(spread > 0, spread, 1.0)
+        scaled = ((columns - self.target_mean_) / self.target_scale_).astype(np.float32)
+        self._train(X, scaled, scaled.shape[1], nn.MSELoss(), False)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The expected target of each row."""
+        outputs = self._outputs(X) * self.target_scale_ + self.target_mean_
+        return outputs.reshape(len(outputs), *self.target_shape_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
