@@ -113,7 +113,7 @@ def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
 
     Shape: x's sizes minus the two widths of each axis.
     >>> pad_fold(np.array([1, 1, 10, 1]), ((1, 1),), "reflect")
-    array([ 1, 12])
+    array([ 2, 11])
     """
     for axis, (lo, hi) in enumerate(widths):
         if not lo and not hi:
