@@ -78,6 +78,16 @@ def test_a_hook_of_a_recorded_gradient_is_differentiated_too() -> None:
     assert (g.item(), h.item()) == (16, 24)
 
 
+def test_a_hook_that_gives_another_dtype_stays_in_the_graph() -> None:
+    x = leaf(2.0, np.float32)
+    y = x * x
+    remove = y.register_hook(lambda g: g.astype("float64") * y)
+    (g,) = tg.autograd.grad(y, x, create_graph=True)
+    remove()
+    (h,) = tg.autograd.grad(g, x)
+    assert (g.item(), h.item()) == (16, 24) and g.dtype == h.dtype == np.float32
+
+
 def test_a_hook_with_the_wrong_shape_says_so() -> None:
     x = leaf([1.0, 2.0])
     x.register_hook(lambda g: g.sum())

@@ -221,15 +221,11 @@ def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | Non
                         f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} "
                         "is needed"
                     )
-                # A copy: what the hook returned stays the user's.
-                data = np.array(data, node.dtype)
-                g = (
-                    (given if isinstance(given, Value) and given._data.dtype == node.dtype else wrap(data))
-                    if wrap
-                    else data
-                )
-    # A Tensor that has been given another node since (by an assignment to it) is not what this gradient is
-    # for.
+                if wrap is not None and isinstance(given, Value):
+                    g = _cast(given, node.dtype)
+                else:  # a copy: what the hook returned stays the user's
+                    g = np.array(data, node.dtype) if wrap is None else wrap(np.array(data, node.dtype))
+    # A Tensor that an assignment has given another node since is not what this gradient is for.
     if deposit and owner is not None and owner.node is node:
         before = getattr(owner, "_grad", None)
         if wrap is not None:
