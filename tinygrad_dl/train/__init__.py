@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.train.callback import Callback, EarlyStopping, Schedule
 from tinygrad_dl.train.checkpoint import Checkpoint
+from tinygrad_dl.train.diagnosis import Finding, diagnose
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.logs import Log, TensorBoard
+from tinygrad_dl.train.monitor import Monitor
 from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.trainer import Trainer
@@ -22,14 +24,17 @@ __all__ = [
     "Classifier",
     "ClipGradients",
     "EarlyStopping",
+    "Finding",
     "History",
     "Log",
+    "Monitor",
     "Penalty",
     "Progress",
     "Regressor",
     "Schedule",
     "TensorBoard",
     "Trainer",
+    "diagnose",
 ]
 
 
