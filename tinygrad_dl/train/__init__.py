@@ -11,6 +11,7 @@ from tinygrad_dl.train.history import History
 from tinygrad_dl.train.logs import Log, TensorBoard
 from tinygrad_dl.train.monitor import Monitor
 from tinygrad_dl.train.progress import Progress
+from tinygrad_dl.train.rates import Rates, find_rate
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.trainer import Trainer
 
@@ -30,11 +31,13 @@ __all__ = [
     "Monitor",
     "Penalty",
     "Progress",
+    "Rates",
     "Regressor",
     "Schedule",
     "TensorBoard",
     "Trainer",
     "diagnose",
+    "find_rate",
 ]
 
 

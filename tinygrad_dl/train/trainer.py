@@ -67,6 +67,8 @@ class Trainer:
         self.batch = self.batches = 0  # of the current epoch: done, in all
         self.running_loss = float("nan")  # mean over the current epoch so far
         self.loader: Any = None
+        self._backward: list[Callback] = []  # those of the callbacks that act then
+        self._batch_end: list[Callback] = []
         self.stopping = False  # training ends after this epoch
         self.interrupted = False  # by an exception
 

@@ -1,0 +1,134 @@
+"""The decision boundary of a classifier in the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import asarray, no_grad
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.viz.axes import COLOURS, axes_for, matplotlib, tidy
+
+TOGETHER = 8192  # points a call of the model
+
+
+def plot_decision_boundary(
+    model: Any,
+    X: Any,
+    y: Any,
+    *,
+    resolution: int = 200,
+    classes: Sequence[str] | None = None,
+    title: str = "",
+    ax: Any = None,
+) -> Any:
+    """Which class a model gives to each point of the plane, and the points X (N, 2) of classes y (N,).
+
+    `model`: an nn.Module, an object with predict, or a function of an array (M, 2). It may give class
+    numbers, logits or probabilities (M,), (M, 1) or (M, classes). y may be one-hot. `resolution`: points an
+    axis. Raises ShapeError, which recognises X as (features, examples). Returns the axes.
+    """
+    X, labels = _points(X, y)
+    if resolution < 2:
+        raise ValueRangeError(
+            f"plot_decision_boundary: resolution of at least 2 is needed; {resolution} came"
+        )
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin = np.maximum(0.08 * (high - low), 1e-3)
+    sides = [np.linspace(low[i] - margin[i], high[i] + margin[i], resolution) for i in (0, 1)]
+    grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(X.dtype)
+    given = np.concatenate([_call(model, grid[i : i + TOGETHER]) for i in range(0, len(grid), TOGETHER)])
+    regions = _decided(given).reshape(resolution, resolution)
+    count = int(max(labels.max(), regions.max())) + 1
+    ax = axes_for("plot_decision_boundary", ax, (5.2, 4.6))
+    colours = [COLOURS[i % len(COLOURS)] for i in range(count)]
+    palette = matplotlib("plot_decision_boundary").colors.ListedColormap(colours)
+    ax.pcolormesh(
+        *sides, regions, cmap=palette, vmin=-0.5, vmax=count - 0.5, alpha=0.25, shading="nearest", linewidth=0
+    )
+    if regions.min() != regions.max():
+        ax.contour(*sides, regions, levels=np.arange(count - 1) + 0.5, colors="0.3", linewidths=0.8)
+    for i in range(count):
+        here = X[labels == i]
+        label = classes[i] if classes is not None and i < len(classes) else str(i)
+        if len(here):
+            ax.scatter(
+                here[:, 0],
+                here[:, 1],
+                s=14,
+                color=colours[i],
+                edgecolors="white",
+                linewidths=0.4,
+                label=label,
+            )
+    ax.set(xlabel="x[0]", ylabel="x[1]", title=title, xlim=sides[0][[0, -1]], ylim=sides[1][[0, -1]])
+    tidy(ax)
+    ax.grid(False)
+    ax.legend(frameon=False, fontsize="small", title="class", loc="best")
+    return ax
+
+
+def _points(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    X, y = (
+        np.asarray(getattr(value, "data", value) if hasattr(value, "requires_grad") else value)
+        for value in (X, y)
+    )
+    if X.ndim == 2 and X.shape[0] == 2 and X.shape[1] != 2:
+        raise ShapeError(
+            f"plot_decision_boundary: X is (N, 2), an example a row; {X.shape} came. It looks like "
+            "(features, "
+            "examples), as in the course: give X.T, and y as (N,)."
+        )
+    if X.ndim != 2 or X.shape[1] != 2 or not len(X):
+        raise ShapeError(f"plot_decision_boundary: points in the plane, X (N, 2), are needed; {X.shape} came")
+    if y.ndim == 2 and len(y) == len(X) and y.shape[1] > 1:
+        y = y.argmax(axis=1)
+    if y.size != len(X):
+        raise ShapeError(
+            f"plot_decision_boundary: one class a point, y ({len(X)},), is needed; {y.shape} came"
+        )
+    y = y.reshape(-1)
+    if (y != np.round(y)).any() or y.min() < 0:
+        raise ValueRangeError(
+            "plot_decision_boundary: class numbers 0, 1, ... are needed in y; is this a regression?"
+        )
+    return X if X.dtype.kind == "f" else X.astype(np.float32), y.astype(np.int64)
+
+
+def _call(model: Any, points: np.ndarray) -> np.ndarray:
+    """What the model gives for the points, without a graph and in eval mode; the mode is put back."""
+    if hasattr(model, "predict"):
+        out = model.predict(points)
+    elif hasattr(model, "eval") and hasattr(model, "training"):
+        training = model.training
+        model.eval()
+        try:
+            with no_grad():
+                out = model(asarray(points))
+        finally:
+            model.train(training)
+    else:
+        with no_grad():
+            out = model(points)
+    array = np.asarray(out.data if hasattr(out, "requires_grad") else out)
+    if array.ndim == 0 or len(array) != len(points):
+        raise ShapeError(
+            f"plot_decision_boundary: for {len(points)} points the model gave the shape {array.shape}; "
+            f"({len(points)},) "
+            f"or ({len(points)}, classes) is needed"
+        )
+    return array
+
+
+def _decided(given: np.ndarray) -> np.ndarray:
+    """Class numbers from class numbers, logits or probabilities."""
+    if given.ndim == 2 and given.shape[1] > 1:
+        return given.argmax(axis=1)
+    given = given.reshape(len(given))
+    if given.dtype.kind in "biu" or (given == np.round(given)).all() and given.min() >= 0:
+        return given.astype(np.int64)
+    # Probabilities lie between 0 and 1; of logits some point of the plane is usually beyond.
+    probability = given.min() >= 0 and given.max() <= 1
+    return (given > (0.5 if probability else 0)).astype(np.int64)
