@@ -250,11 +250,12 @@ class LSTM(_Recurrent):
         )
 
     def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
-        parameters = self._parameters_at(suffix)
+        (h, c), (w_ih, w_hh, b_ih, b_hh) = state, self._parameters_at(suffix)
         if self.proj_size:
-            out, c = lstm_projected(x, *state, *parameters, self.__dict__[f"weight_hr_{suffix}"])
+            w_hr = self.__dict__[f"weight_hr_{suffix}"]
+            out, c = lstm_projected(x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr)
             return out, (out[-1], c)
-        whole = lstm(x, *state, *parameters)
+        whole = lstm(x, h, c, w_ih, w_hh, b_ih, b_hh)
         return whole[:-1], (whole[-2], whole[-1])
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:

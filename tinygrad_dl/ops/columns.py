@@ -72,7 +72,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
             planes = scratch("columns", (*f.kernel, c, m, *f.counts), x.dtype)
             view = xp.swapaxes(0, 1)
             for offset in offsets_of(f.kernel):
-                planes[offset] = view[(..., *f.at(offset))]
+                planes[offset] = view[f.key(offset)]
             yield start, stop, planes.reshape(k * c, m * prod(f.counts)).T
             continue
         if k == 1:

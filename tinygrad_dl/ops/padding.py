@@ -125,7 +125,8 @@ def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
         out = np.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
         out[(*front, slice(max(-lo, 0), size - max(-hi, 0)))] = x[(*front, slice(start, stop))]
         for place in (*range(start), *range(stop, x.shape[axis])):
-            out[(*front, int(to[place]))] += x[(*front, place)]
+            here: Any = (*front, int(to[place]))
+            out[here] += x[(*front, place)]
         x = out
     return x.copy()
 

@@ -79,10 +79,10 @@ def _hits(x: np.ndarray, out: np.ndarray, f: Frame) -> Any:
     low = xp is not x and bool((out == _lowest(x.dtype)).any())
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
     for offset in offsets_of(f.kernel):
-        part = xp[(..., *f.at(offset))]
+        part = xp[f.key(offset)]
         hit = part == out
         if inside is not None:  # -inf itself is the maximum: padding must not be taken for it
-            hit &= inside[(..., *f.at(offset))]
+            hit &= inside[f.key(offset)]
         if lost:
             hit |= np.isnan(part)
         if free is None:
@@ -100,7 +100,7 @@ def _to_max_fast(
     dx, apart = _zeros_like_windows(out, f), _apart(f)
     g, part = in_order_of(g, out), None if apart else np.empty_like(out)
     for offset, hit in _hits(x, out, f):
-        target = dx[(..., *f.at(offset))]
+        target = dx[f.key(offset)]
         if apart:
             np.multiply(g, hit, out=target)
         else:
@@ -346,7 +346,7 @@ def avg_pool_spread(
     share = x if divisor_override == 1 else _divided(x, f, count_include_pad, divisor_override)
     out, apart = _zeros_like_windows(share, f), _apart(f)
     for offset in offsets_of(f.kernel):
-        target = out[(..., *f.at(offset))]
+        target = out[f.key(offset)]
         if apart:
             target[...] = share
         else:

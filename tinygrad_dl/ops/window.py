@@ -225,6 +225,10 @@ class Frame:
         """The slices of padded space that hold the element of every window at an offset of the kernel."""
         return windows_at(offset, self.counts, self.stride, self.dilation)
 
+    def key(self, offset: tuple[int, ...]) -> Any:
+        """The index of (N, C, *S) that picks the element of every window at an offset of the kernel."""
+        return (..., *self.at(offset))
+
     def mirrored(self) -> Frame:
         """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
         other = object.__new__(Frame)
@@ -259,18 +263,12 @@ def unfold(x: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any
     n = x.ndim - 2
     if n < 1:
         raise ShapeError(f"unfold: x must be (N, C, *S) with at least one axis of space; {x.shape} came")
-    kernel, stride, dilation = (
-        per_axis(kernel, n, "kernel"),
-        per_axis(stride, n, "stride"),
-        per_axis(dilation, n, "dilation"),
-    )
-    pads = pad_pairs(padding, kernel, stride, dilation)
-    counts = window_counts("unfold", x.shape[2:], kernel, stride, pads, dilation)
-    xp = padded(x, pads)
-    out = np.empty((*x.shape[:2], *kernel, *counts), x.dtype)
-    for offset in offsets_of(kernel):
-        out[(slice(None), slice(None), *offset)] = xp[(..., *windows_at(offset, counts, stride, dilation))]
-    return out.reshape(x.shape[0], x.shape[1] * prod(kernel), prod(counts))
+    f = Frame("unfold", x.shape[2:], kernel, stride, padding, dilation)
+    xp = padded(x, f.pads)
+    out = np.empty((*x.shape[:2], *f.kernel, *f.counts), x.dtype)
+    for offset in offsets_of(f.kernel):
+        out[(slice(None), slice(None), *offset)] = xp[f.key(offset)]
+    return out.reshape(x.shape[0], x.shape[1] * prod(f.kernel), prod(f.counts))
 
 
 @op(
@@ -288,25 +286,16 @@ def fold(x: Any, size: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dila
     >>> fold(np.ones((1, 2, 3)), (4,), 2)
     array([[[1., 2., 2., 1.]]])
     """
-    size = tuple(size)
-    n = len(size)
-    kernel, stride, dilation = (
-        per_axis(kernel, n, "kernel"),
-        per_axis(stride, n, "stride"),
-        per_axis(dilation, n, "dilation"),
-    )
-    pads = pad_pairs(padding, kernel, stride, dilation)
-    counts = window_counts("fold", size, kernel, stride, pads, dilation)
-    if x.ndim != 3 or x.shape[1] % prod(kernel) or x.shape[2] != prod(counts):
+    f = Frame("fold", tuple(size), kernel, stride, padding, dilation)
+    k, windows = prod(f.kernel), prod(f.counts)
+    if x.ndim != 3 or x.shape[1] % k or x.shape[2] != windows:
         raise ShapeError(
-            f"fold: x must be (N, C*K, L) with K = {prod(kernel)} elements a window of kernel {kernel} and "
-            f"L = {prod(counts)} windows {counts} in size {size}; {x.shape} came"
+            f"fold: x must be (N, C*K, L) with K = {k} elements a window of kernel {f.kernel} and "
+            f"L = {windows} windows {f.counts} in size {f.sizes}; {x.shape} came"
         )
-    channels = x.shape[1] // prod(kernel)
-    columns = x.reshape(x.shape[0], channels, *kernel, *counts)
-    out = np.zeros((x.shape[0], channels, *padded_sizes(size, pads)), x.dtype)
-    for offset in offsets_of(kernel):
-        out[(..., *windows_at(offset, counts, stride, dilation))] += columns[
-            (slice(None), slice(None), *offset)
-        ]
-    return np.ascontiguousarray(cropped(out, pads))
+    channels = x.shape[1] // k
+    columns = x.reshape(x.shape[0], channels, *f.kernel, *f.counts)
+    out = np.zeros((x.shape[0], channels, *padded_sizes(f.sizes, f.pads)), x.dtype)
+    for offset in offsets_of(f.kernel):
+        out[f.key(offset)] += columns[(slice(None), slice(None), *offset)]
+    return np.ascontiguousarray(cropped(out, f.pads))
