@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from tests.leaves import leaf
 from tests.viz.examples import Tower
-from tinygrad_dl import Tensor, autograd, concat, matmul, nn, no_grad, sqrt, viz
-from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl import Tensor, autograd, concat, detect_anomaly, matmul, nn, no_grad, sqrt, viz
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 
 
 def mismatched() -> tuple[nn.Module, Tensor]:
@@ -119,6 +121,24 @@ def test_an_infinite_gradient_of_finite_values_has_its_origin_too() -> None:
         view = viz.draw(lambda: (sqrt(x * 1) * 2).sum(), color="nan")
     assert bad(view)["sqrt"] == "origin"
     assert view.full.notes == ["the values are finite; the gradient is not"]
+
+
+def test_an_anomaly_in_forward_is_drawn_from_its_exception() -> None:
+    x = leaf([1.0, -1.0])
+    with pytest.raises(AnomalyError) as caught, np.errstate(invalid="ignore"), detect_anomaly():
+        (x.log() * 2).sum()
+    view = viz.draw(caught.value, color="nan")
+    assert bad(view) == {"log": "origin"} and "made nan in 1 of 2 elements" in view.full.nodes[-1].error
+
+
+def test_an_anomaly_in_backward_is_drawn_in_the_whole_graph() -> None:
+    x = leaf([1.0, 0.0])
+    with pytest.raises(AnomalyError) as caught, np.errstate(all="ignore"), detect_anomaly():
+        (sqrt(x * 1) * 2).sum().backward()
+    picture = viz.draw(caught.value, color="nan").full
+    (failed,) = [node for node in picture.nodes if node.kind == "failed"]
+    assert (failed.op, failed.bad) == ("sqrt", "origin") and "the derivative of sqrt" in failed.error
+    assert all(re.match(r"test_failure\.py:\d+", node.origin) for node in picture.nodes if node.op)
 
 
 def test_a_healthy_graph_has_nothing_marked() -> None:

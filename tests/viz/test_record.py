@@ -152,6 +152,14 @@ def test_recorded_values_are_shown_where_the_graph_keeps_none() -> None:
     assert [v and v["whole"] for v in values] == [3.0, 5.0, 8.0]
 
 
+def test_a_recording_knows_the_line_of_the_users_code() -> None:
+    x = leaf(2.0)
+    with viz.record() as recording:
+        y = x * 2  # here
+    (origin,) = [node.origin for node in viz.draw(y, record=recording).full.nodes if node.op]
+    assert origin.startswith("test_record.py:") and origin.endswith(": y = x * 2  # here")
+
+
 def test_a_recording_holds_numbers_only() -> None:
     x = leaf(np.ones(1000))
     with viz.record() as recording:

@@ -9,6 +9,9 @@ from tinygrad_dl.viz.colors import KINDS, STATUS, Coloring, dark
 from tinygrad_dl.viz.labels import edge_lines, node_lines, tooltip
 from tinygrad_dl.viz.picture import Picture, PictureModule, PictureNode
 
+# Edges from which on a layout must not search for the best: Graphviz's own limit is many times the graph, and
+# labels on edges double its ranks. They are read as tips then.
+LARGE = 500
 FONT = "Helvetica,Arial,sans-serif"
 
 
@@ -29,6 +32,9 @@ def to_dot(
     lines.append(
         f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];'
     )
+    large = len(picture.edges) > LARGE
+    if large:
+        lines.append("  graph [nslimit=0.5, nslimit1=0.5, mclimit=0.3];")
     members: dict[str, list[PictureNode]] = {}
     for node in picture.nodes:
         members.setdefault(node.module, []).append(node)
@@ -55,13 +61,13 @@ def to_dot(
         stack += [(child, depth + 1) for child in reversed(children.get(module.id, []))]
     constants = {node.id for node in picture.nodes if node.kind in ("constant", "number")}
     for edge in picture.edges:
-        label = "\n".join(edge_lines(edge, show))
+        tip = quoted("\n".join(edge_lines(edge, show)))
         extra = ", style=dashed" if edge.source in constants or edge.status == "removed" else ""
         if edge.status:
             extra += f', color="{STATUS[edge.status][1]}", penwidth=2'
-        told = quoted(label)
+        label = '""' if large else tip
         lines.append(
-            f'  {edge.source} -> {edge.target} [id="{edge.id}", label={told}, tooltip={told}{extra}];'
+            f'  {edge.source} -> {edge.target} [id="{edge.id}", label={label}, tooltip={tip}{extra}];'
         )
     lines.append("}")
     return "\n".join(lines) + "\n"
@@ -122,7 +128,10 @@ def _legend(picture: Picture, coloring: Coloring) -> str:
     cells += [(STATUS[s][0], STATUS[s][1], s) for s in STATUS if any(n.status == s for n in picture.nodes)]
     scale = [(fill, "#5b6770", text) for fill, text in coloring.legend()]
     rows = "".join(f"<TR>{''.join(_swatch(*cell) for cell in row)}</TR>" for row in (cells, scale) if row)
-    for note in picture.notes:
+    notes = [*picture.notes]
+    if len(picture.edges) > LARGE:
+        notes.append(f"more than {LARGE} edges: their labels are in their tips")
+    for note in notes:
         rows += f'<TR><TD COLSPAN="{max(1, 2 * len(cells))}" ALIGN="LEFT">{_markup(note)}</TD></TR>'
     if not rows:
         return quoted("")

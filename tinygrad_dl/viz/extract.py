@@ -206,8 +206,7 @@ class Extraction:
         drawn.cost = rules.cost(op, shapes, node)
         if node.saved:
             drawn.cost["saved_bytes"] = sum(int(getattr(v, "nbytes", 0)) for v in node.saved)
-        origin = getattr(node, "origin", None)
-        drawn.origin = rules.short(origin, 400) if origin else ""
+        drawn.origin = self._origin(node)
         self.ids[node.serial] = drawn.id
         self.picture.nodes.append(drawn)
         self.scopes.place_operation(drawn, node.serial)
@@ -233,6 +232,13 @@ class Extraction:
                 edge.broadcast = broadcast_text(edge.shape, node.shape) if op.ufunc is not None else ""
                 edge.rule, edge.rule_source = self.texts[key][0 if op.variadic else i]
             self.picture.edges.append(edge)
+
+    def _origin(self, node: Node) -> str:
+        if self.recording is not None and node.serial in self.recording.origins:
+            return self.recording.origins[node.serial]
+        # Set under detect_anomaly, with the whole path of the file.
+        place = getattr(getattr(node, "origin", None), "place", None)
+        return str(place).replace("\\", "/").rpartition("/")[2] if place else ""
 
     # Gradients and the player's steps
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.errors import AnomalyError, DTypeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.op import Op
 from tinygrad_dl.viz import rules
@@ -114,6 +114,7 @@ def picture_of_failure(
         elif x is not None:
             sources.append((name, add(name, x).id, x))
     failed = PictureNode(f"n{len(extraction.picture.nodes)}", "failed", failure.label, error=message)
+    failed.bad = "origin" if isinstance(error, AnomalyError) else ""
     failed.op, failed.options = failure.op.name if failure.op else "", failure.options
     extraction.picture.nodes.append(failed)
     extraction.scopes.place_operation(failed, extraction.scopes.end)
@@ -143,5 +144,6 @@ def _failed_backward(
     extraction.begin()
     assert failure.at is not None
     drawn = extraction.picture.node(extraction.ids[failure.at.serial])
+    drawn.bad = "origin" if isinstance(failure.error, AnomalyError) else ""
     drawn.kind, drawn.error = "failed", f"in the backward pass: {message}"
     return extraction.end()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import math
+import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,11 @@ from tinygrad_dl.modes import active, modes
 from tinygrad_dl.viz.picture import norm, statistics
 
 DETAILS = 400  # nodes of a graph up to which a drawing keeps histograms
+
+
+PACKAGE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""
+)  # where the engine stands
 
 
 class Pull:
@@ -46,6 +54,7 @@ class Recording:
         self.detail = detail
         self.results: dict[Any, dict[str, Any]] = {}
         self.pulls: dict[int, Pull] = {}
+        self.origins: dict[int, str] = {}  # where the user's code called the operation
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
         self._finished: dict[int, dict[str, Any]] = {}
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
@@ -81,6 +90,7 @@ class Recording:
         if result.node is None:
             return
         self.results[result.node.serial] = statistics(result._data, self.detail)
+        self.origins[result.node.serial] = _caller()
         for i, x in enumerate(inputs):
             if not isinstance(x, Value):
                 continue
@@ -115,6 +125,20 @@ class Recording:
                 pull.locals[i] = float(c) / float(g)
         if pull.parts and pull.g["norm"]:
             pull.gain = _gain(node, contributions, pull)
+
+
+def _caller() -> str:
+    """The line of the user's code that is running: the innermost outside of this package."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and (
+        str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl.")
+        or frame.f_code.co_filename.startswith((PACKAGE, "<tinygrad_dl operation>"))
+    ):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    # Of a relative name the wrong file may be found. Only the file's own name is kept: paths differ by machine.
+    code = linecache.getline(file, line).strip() if os.path.isabs(file) or file.startswith("<") else ""
+    return f"{os.path.basename(file)}:{line}" + (f": {code}" if code else "")
 
 
 def _array(value: Any) -> np.ndarray:

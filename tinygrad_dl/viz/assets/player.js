@@ -16,6 +16,7 @@ function tellForward(node, incoming) {
   const from = incoming.map((edge) => (data.nodes[edge.source] || { says: edge.source }).says.split(",")[0]);
   const lines = [paragraph(make("b", `Forward: ${node.name || node.label}`), node.formula ? `: ${node.formula}` : "")];
   lines.push(paragraph(from.length ? `from ${from.join(" and ")}` : "", node.value ? `; result ${brief(node.value)}` : ""));
+  if (node.origin) lines.push(paragraph(make("code", node.origin)));
   if (node.error) lines.push(paragraph(node.error));
   return lines;
 }
