@@ -280,19 +280,10 @@ def _tests_fail(module: ModuleType, function: FunctionType) -> bool:
                 test_registry.check_orders(op, case, test_registry.seed_of(op, case))
             except Exception:
                 return True
-    return (
-        pytest.main(
-            [
-                "-q",
-                "-x",
-                "-p",
-                "no:cacheprovider",
-                str(ROOT / "tests" / "ops"),
-                str(ROOT / "tests" / "test_traps.py"),
-            ]
-        )
-        != 0
-    )
+    edges = [str(ROOT / "tests" / name) for name in ("ops", "nn", "test_traps.py")]
+    quiet = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not optimizers"]
+    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
+    return pytest.main([*quiet, *edges]) != 0
 
 
 # The engine: each fault in a copy of the package, checked by the tests that stand on it
