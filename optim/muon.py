@@ -114,15 +114,20 @@ def orthogonalized(
     X = X / |X|;  X = a * X + (b * A + c * A @ A) @ X with A = X @ X.T, `steps` times. Each result is rounded
     to bfloat16: the coefficients are chosen for speed and not to converge, and PyTorch's steps are met.
     """
-    a, b, c = map(np.float32, map(float, coefficients))
+    a, b, c = (np.float32(float(k)) for k in coefficients)
     tall = x.shape[0] > x.shape[1]
     x = bfloat16(x.T if tall else x)
     norm = bfloat16(np.sqrt(np.square(x).sum(dtype=np.float32)))
     x = bfloat16(x / np.maximum(norm, bfloat16(np.float32(eps))))
     for _ in range(steps):
         gram = bfloat16(x @ x.T)
-        x = bfloat16(a * x + bfloat16(b * gram + c * (gram @ gram)) @ x)
+        x = bfloat16(_sum(a, x, bfloat16(_sum(b, gram, c * (gram @ gram))) @ x))
     return x.T if tall else x
+
+
+def _sum(a: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """a * x + y, rounded once, as processors do it in one instruction."""
+    return np.multiply(x, a, dtype=np.float64) + y
 
 
 def bfloat16(x: Any) -> np.ndarray:
