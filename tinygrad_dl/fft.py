@@ -10,6 +10,7 @@ from tinygrad_dl.config import get_default_dtype
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.ops.fourier import (
+    Scaling,
     fft,
     fftn,
     fftshift,
@@ -31,22 +32,22 @@ __all__ = [
 ]  # fmt: skip
 
 
-def fft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
+def fft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
     """The Fourier transform along two axes; see fftn."""
     return fftn(x, s, axes, norm)
 
 
-def ifft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
+def ifft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
     """The inverse of fft2; see ifftn."""
     return ifftn(x, s, axes, norm)
 
 
-def rfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
+def rfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
     """The Fourier transform of real values along two axes; see rfftn."""
     return rfftn(x, s, axes, norm)
 
 
-def irfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Any:
+def irfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
     """The inverse of rfft2; see irfftn."""
     return irfftn(x, s, axes, norm)
 

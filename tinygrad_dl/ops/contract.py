@@ -144,7 +144,7 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     _check_axis(axis, x, y)
     if np.shape(x)[axis] != np.shape(y)[axis]:
         raise ValueError
-    return np.vecdot(x, y, axis=axis)
+    return np.vecdot(x, y, axis=axis)  # type: ignore[call-overload]  # NumPy's stubs leave `axis` out
 
 
 def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from tinygrad_dl.op import Case, Missing, op
 from tinygrad_dl.ops.contract import operand
 from tinygrad_dl.ops.shape import roll
 
+Scaling = Literal["backward", "ortho", "forward"] | None
 COMPLEX = Missing("a Fourier transform works with complex values, which have no gradient here")
 ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
 SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
@@ -22,7 +23,7 @@ def _all_of(s: Any, axes: Any) -> Any:
 
 
 @op(COMPLEX, cases=ONE)
-def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
 
     out_k = sum_j x_j e^(-2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -35,7 +36,7 @@ def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None
 
 
 @op(COMPLEX, cases=ONE)
-def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
 
     out_j = (1 / n) sum_k x_k e^(2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -48,7 +49,7 @@ def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = Non
 
 
 @op(COMPLEX, cases=ONE)
-def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
 
     out_k = sum_j x_j e^(-2 pi i j k / n), k = 0 ... n // 2.   Shape: n // 2 + 1 along `axis`, complex.
@@ -61,7 +62,7 @@ def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = Non
 
 
 @op(COMPLEX, cases=ONE)
-def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
     irfft(rfft(x), n) = x.   Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -74,7 +75,7 @@ def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = No
 
 
 @op(COMPLEX, cases=ONE)
-def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
     Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -87,7 +88,7 @@ def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = Non
 
 
 @op(COMPLEX, cases=ONE)
-def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
+def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
 
     Shape: x's with n // 2 + 1 along `axis`, complex.
@@ -100,7 +101,7 @@ def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = No
 
 
 @op(COMPLEX, cases=SEVERAL)
-def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
+def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform along several axes (all by default).
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -111,7 +112,7 @@ def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) ->
 
 
 @op(COMPLEX, cases=SEVERAL)
-def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
+def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of fftn.
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -122,7 +123,7 @@ def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -
 
 
 @op(COMPLEX, cases=SEVERAL)
-def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
+def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform of real values along several axes, of the last axis one half.
 
     Shape: x's with the sizes `s` along `axes`, the last s // 2 + 1, complex. `norm` as for fft.
@@ -133,7 +134,7 @@ def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -
 
 
 @op(COMPLEX, cases=SEVERAL)
-def irfftn(x: Any, /, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
+def irfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of rfftn: real values.
 
     Shape: x's with the sizes `s` along `axes`, the last by default 2 (size - 1), real. `norm` as for fft.

@@ -24,14 +24,14 @@ class SlogdetResult(NamedTuple):
 
 def check_matrix(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a matrix or a stack of them."""
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2:
         raise MatrixError(f"{what}: a matrix, or a stack of them, is needed; the shape {shape} came")
 
 
 def check_square(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a square matrix or a stack of them."""
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise MatrixError(f"{what}: a square matrix, or a stack of them, is needed; the shape {shape} came")
 
@@ -230,7 +230,8 @@ def matrix_power(x: Any, n: int, /) -> Any:
         unit = np.eye(x.shape[-1], dtype=x.dtype)
         return where(np.ones(x.shape, bool), unit, x)  # constant, and still a result of x
     base = inv(x) if n < 0 else x
-    result, left = None, -int(n) if n < 0 else int(n)
+    result: Any = None
+    left = abs(int(n))
     while True:
         if left % 2:
             result = base if result is None else matmul(result, base)

@@ -120,7 +120,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
             )
         axes = tuple(range(x.ndim))
     else:
-        axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+        axes = (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
     if len(axes) == 1:
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) != 2:

@@ -111,7 +111,7 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
 )  # fmt: skip
-def qr_parts(x: Any, /, mode: str) -> Any:
+def qr_parts(x: Any, /, mode: Any) -> Any:
     """The parts Q and R of qr, flattened, one after the other.
 
     x (..., M, N) -> (..., M K + K N), K the number of columns of Q.
