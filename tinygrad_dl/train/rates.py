@@ -77,10 +77,15 @@ def find_rate(
 
 
 def _steepest(rates: list[float], smooth: list[float]) -> float:
-    """The rate at which the loss falls fastest for each tenfold of the rate, before its least value."""
+    """The rate at which the loss falls fastest for each tenfold of the rate, before its least value.
+
+    The first tenth is left out: there the average is of a few batches, and its fall is chance.
+    """
     values = np.array(smooth)[np.isfinite(smooth)]
-    end = max(int(values.argmin()) + 1, 3)
-    if len(values) < 3:
-        return rates[0]
-    slope = np.gradient(values[:end])
-    return rates[int(slope.argmin())]
+    begin = min(len(values) // 10 + 1, len(values) - 1)
+    end = begin + int(values[begin:].argmin()) + 1
+    if end - begin < 3:
+        return rates[max(end - 1, 0)]
+    reach = min(5, (end - begin) // 2)
+    fall = values[begin : end - reach] - values[begin + reach : end]
+    return rates[begin + int(fall.argmax()) + reach // 2]
