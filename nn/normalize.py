@@ -103,6 +103,16 @@ def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
     return tuple(range(input.ndim - len(sizes), input.ndim))
 
 
+def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center: bool) -> Any:
+    """standardize over the last axes, made one: on matrices its sums are products with vectors."""
+    if input.ndim == 2 and axes == 1:
+        return standardize(input, weight, bias, (1,), eps, center=center)
+    size = prod(input.shape[input.ndim - axes :])
+    rows = reshape(input, (prod(input.shape[: input.ndim - axes]), size))
+    w, b = (None if p is None else reshape(p, (size,)) for p in (weight, bias))
+    return reshape(standardize(rows, w, b, (1,), eps, center=center), input.shape)
+
+
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -111,7 +121,7 @@ def layer_norm(
     >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
     [[-1.0, 1.0]]
     """
-    return standardize(input, weight, bias, _last_axes("layer_norm", input, normalized_shape), eps)
+    return _over_rows(input, weight, bias, len(_last_axes("layer_norm", input, normalized_shape)), eps, True)
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
@@ -120,9 +130,9 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
-    axes = _last_axes("rms_norm", input, normalized_shape)
+    axes = len(_last_axes("rms_norm", input, normalized_shape))
     chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
-    return standardize(input, weight, None, axes, chosen, center=False)
+    return _over_rows(input, weight, None, axes, chosen, False)
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:

@@ -128,35 +128,47 @@ def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     return () if shape is None else tuple(ndim - len(shape) + i for i, size in enumerate(shape) if size != 1)
 
 
+def _gathered(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """Sums that still have size 1 where they were summed, summed on over all axes but the kept ones."""
+    rest = tuple(i for i in range(a.ndim) if i not in kept and a.shape[i] != 1)
+    return a.sum(axis=rest, keepdims=True) if rest else a
+
+
 def _standardize_fast(
     g: Any, w: Any, hat: Any, scale: Any, axis: Any, center: Any, needs: Any, w_shape: Any, b_shape: Any
 ) -> Any:
+    # gx = scale * (h - mean(h) - hat * mean(h * hat)), h = g * w, the means along `axis`
     count = product(g.shape[a] for a in axis)
     kept = tuple(a for a in range(g.ndim) if a not in axis)
-    gw = _dotted(g, hat, _fitting(g.ndim, w_shape)) if needs[1] else None
-    gb = _summed(g, _fitting(g.ndim, b_shape)) if needs[2] else None
-    gx = None
-    if needs[0] and count:
-        # Where w does not vary along the axes that are averaged, its factor can wait till the end.
-        outside = w is None or all(a in kept for a in _fitting(g.ndim, w.shape))
+    w_axes, b_axes = _fitting(g.ndim, w_shape), _fitting(g.ndim, b_shape)
+    gw = gb = None
+    outside = w is None or set(w_axes) <= set(kept)  # w's factor can wait till the end
+    both = tuple(sorted({*kept, *w_axes}))
+    if outside or len(both) == g.ndim:
+        gw = _dotted(g, hat, w_axes) if needs[1] else None
+        gb = _summed(g, b_axes) if needs[2] else None
         h = g if outside else g * w
-        same = outside and gw is not None and _fitting(g.ndim, w_shape) == kept
-        along = gw if same else _dotted(h, hat, kept)
-        gx = np.multiply(hat, along / -count)
-        gx += h
+        along = gw if outside and gw is not None and w_axes == kept else _dotted(h, hat, kept)
+        total = gb if outside and gb is not None and b_axes == kept else _summed(h, kept) if center else None
+    else:
+        # Sums over the axes along which neither w nor the statistics vary serve both.
+        products, sums = _dotted(g, hat, both), _summed(g, both)
+        gw = _gathered(products, w_axes) if needs[1] else None
+        gb = (
+            (_gathered(sums, b_axes) if set(b_axes) <= set(both) else _summed(g, b_axes))
+            if needs[2]
+            else None
+        )
+        h, along, total = None, _gathered(products * w, kept), _gathered(sums * w, kept)
+    gx = None
+    if needs[0]:
+        factor = scale * w if outside and w is not None else scale
+        gx = np.multiply(hat, along / -max(count, 1))
+        gx += g * w if h is None else h
         if center:
-            total = (
-                gb if outside and gb is not None and _fitting(g.ndim, b_shape) == kept else _summed(h, kept)
-            )
-            gx -= total / count
-        gx *= scale * w if outside and w is not None else scale
-    elif needs[0]:
-        gx = np.zeros_like(g)
-    if gw is not None:
-        gw = gw.reshape(w_shape)
-    if gb is not None:
-        gb = gb.reshape(b_shape)
-    return gx, gw, gb
+            gx -= total / max(count, 1)
+        gx *= factor
+    return gx, None if gw is None else gw.reshape(w_shape), None if gb is None else gb.reshape(b_shape)
 
 
 def _standardize_hint(x: Any, w: Any, b: Any, *options: Any) -> str | None:
