@@ -23,6 +23,7 @@ from tinygrad_dl.ops.window import (
     offsets_of,
     padded_sizes,
     scratch,
+    windows_at,
 )
 
 # Elements of a column matrix that is built and multiplied at a time, as measured: smaller ones give small
@@ -114,6 +115,8 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     if c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and outs <= 2 * c and set(f.stride) == {1}:
         mirror = w[(slice(None), slice(None), *(slice(None, None, -1),) * len(f.kernel))].swapaxes(0, 1)
         return correlate(y, mirror, f.mirrored())
+    if _rows_are_better(w, f):
+        return _spread_rows(y, w, f)
     n, dtype = y.shape[0], np.result_type(y, w)
     grown = padded_sizes(f.sizes, f.pads)
     by_plane = c < FEW_CHANNELS
@@ -153,6 +156,38 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
                 np.matmul(rows, matrix[i], out=part)
                 target += part.reshape(target.shape)
     return cropped(out if by_plane else channels_first(out), f.pads)
+
+
+def _rows_are_better(w: np.ndarray, f: Frame) -> bool:
+    """Whether wide kernels over few channels make a product for whole rows cheaper than one for each place."""
+    outs, c, kernel = w.shape[0], w.shape[1], f.kernel[-1]
+    width = f.counts[-1] + kernel - 1
+    small = outs * f.counts[-1] * c * width * prod(f.kernel[:-1]) <= BLOCK
+    plain = f.stride[-1] == f.dilation[-1] == 1
+    return plain and small and FEW_CHANNELS <= c < SHORT_RUN and kernel >= 4 and width <= 4 * kernel
+
+
+def _spread_rows(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    """`spread`, the last axis of space by a banded matrix: a row of y (W * O) gives a row of the result (W' * C)."""
+    (outs, c), n, dtype = w.shape[:2], y.shape[0], np.result_type(y, w)
+    lead, wide = f.kernel[:-1], f.counts[-1]
+    *grown, width = padded_sizes(f.sizes, f.pads)
+    band = np.zeros((wide, outs, *lead, width * c), dtype)
+    step, *others = band.strides
+    shape = (wide, outs, *lead, f.kernel[-1] * c)
+    diagonal = np.ndarray(shape, dtype, band, 0, (step + c * band.itemsize, *others))
+    diagonal[...] = w.transpose(0, *range(2, w.ndim), 1).reshape(outs, *lead, -1)
+    out = np.zeros((n, *grown, width * c), dtype)
+    for start, stop in _blocks(n, prod(f.counts[:-1]) * prod(lead) * width * c):
+        m = stop - start
+        rows = channels_last(y[start:stop]).reshape(m * prod(f.counts[:-1]), wide * outs)
+        parts = (rows @ band.reshape(wide * outs, -1)).reshape(m, *f.counts[:-1], *lead, width * c)
+        for offset in offsets_of(lead):
+            target = out[
+                (slice(start, stop), *windows_at(offset, f.counts[:-1], f.stride[:-1], f.dilation[:-1]))
+            ]
+            target += parts[(..., *offset, slice(None))]
+    return cropped(channels_first(out.reshape(n, *grown, width, c)), f.pads)
 
 
 def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.ndarray:
