@@ -6,13 +6,16 @@ import builtins
 import sys
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 
 from tests.leaves import leaf
 from tinygrad_dl import viz
-from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import GraphError, MissingExtraError, ValueRangeError
 from tinygrad_dl.viz import LayoutError, layout
 
 ENGINES = layout.available()
@@ -165,3 +168,44 @@ def test_draw_is_found_under_the_package() -> None:
     assert tg.draw is viz.draw and tg.viz is viz
     with pytest.raises(AttributeError, match="no attribute 'drawing'"):
         tg.drawing  # noqa: B018
+
+
+class Shown:
+    """Stands in for IPython: collects what would be displayed."""
+
+    def __init__(self, kernel: bool) -> None:
+        self.shown: list[str] = []
+        self.kernel = kernel
+
+    def modules(self) -> dict[str, Any]:
+        shell = SimpleNamespace(kernel=object()) if self.kernel else SimpleNamespace()
+        ipython = ModuleType("IPython")
+        ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
+        screen = ModuleType("IPython.display")
+        screen.HTML = lambda text: text  # type: ignore[attr-defined]
+        screen.display = self.shown.append  # type: ignore[attr-defined]
+        return {"IPython": ipython, "IPython.display": screen}
+
+
+def test_in_a_notebook_show_puts_a_sandboxed_frame_below_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Shown(kernel=True)
+    for name, module in notebook.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    view().show()
+    (frame,) = notebook.shown
+    assert 'sandbox="allow-scripts"' in frame and frame.count("<") == 2 and "srcdoc=" in frame
+
+
+def test_elsewhere_show_opens_a_browser_or_says_where_the_page_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, opened = Shown(kernel=False), []
+    for name, module in terminal.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or True)
+    view().show()
+    path = Path(url2pathname(urlparse(opened[0]).path))
+    assert "<title>Graph of sum</title>" in path.read_text(encoding="utf-8") and terminal.shown == []
+    path.unlink()
+    monkeypatch.setattr("webbrowser.open", lambda uri: False)
+    with pytest.raises(GraphError, match=r"no browser could be opened\. The page is .*\.html;") as caught:
+        view().show()
+    Path(str(caught.value).partition("The page is ")[2].partition(";")[0]).unlink()
