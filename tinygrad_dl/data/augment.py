@@ -37,7 +37,7 @@ class Augmentation:
 
     def _range(self, name: str, value: Any, least: float, neutral: float = 0.0) -> tuple[float, float]:
         """(low, high) of a random amount: a number reaches to both sides of what changes nothing."""
-        pair = (neutral - value, neutral + value) if np.isscalar(value) else tuple(value)
+        pair = (neutral - float(value), neutral + float(value)) if np.ndim(value) == 0 else tuple(value)
         if len(pair) != 2 or not least <= pair[0] <= pair[1] < np.inf:
             raise ValueRangeError(
                 f"{type(self).__name__}: {name}: a number or a pair (low, high), not below {least:g}, is "

@@ -55,7 +55,9 @@ def find_rate(
     probe = Trainer(model, trainer.loss, optimizer, progress="off", allow_nan=True)
     probe.forward = lambda batch: type(trainer).forward(probe, batch)  # type: ignore[method-assign]
     model.train()
-    rates, losses, smooth = [], [], []
+    rates: list[float] = []
+    losses: list[float] = []
+    smooth: list[float] = []
     average = 0.0
     try:
         while len(rates) < steps:
