@@ -263,6 +263,10 @@ class Hardshrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = lambd
 
+    def extra_repr(self) -> str:
+        """The bound."""
+        return str(self.lambd)
+
 
 class Softshrink(_Activation):
     """The value moved towards zero by lambd, and zero nearer than that."""
@@ -272,6 +276,10 @@ class Softshrink(_Activation):
 
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        """The bound."""
+        return str(self.lambd)
 
 
 class Threshold(_InPlace):

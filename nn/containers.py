@@ -148,6 +148,24 @@ class ModuleList(_Numbered):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         self.extend(modules or ())
 
+    def __repr__(self) -> str:
+        # As in PyTorch, neighbours that read the same are one entry: (0-5): 6 x Linear(...)
+        runs: list[list[Any]] = []
+        for i, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = i
+            else:
+                runs.append([i, i, text])
+        lines = [
+            (f"({a}): " if a == b else f"({a}-{b}): {b - a + 1} x ") + text.replace("\n", "\n  ")
+            for a, b, text in runs
+        ]
+        return (
+            f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+            if lines
+            else f"{type(self).__name__}()"
+        )
+
 
 class ParameterList(_Numbered):
     """A list of parameters that is itself a module; arrays and Tensors become parameters.

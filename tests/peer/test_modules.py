@@ -168,3 +168,23 @@ def test_a_module_agrees_with_pytorch(name: str, mode: str) -> None:
                 raise
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+# Where PyTorch's own text leaves something out, quotes strings otherwise, or names a class of its own inside.
+OTHER_TEXT = {
+    "AvgPool1d", "Conv1d", "Conv2d", "Conv3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "RNNCell",
+    "MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer", "TransformerDecoderLayer",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(n for n in INFOS if n not in OTHER_TEXT and not n.startswith("Lazy")))
+@pytest.mark.filterwarnings("ignore")
+def test_a_module_reads_as_in_pytorch(name: str) -> None:
+    info = INFOS[name]
+    samples = info.module_inputs_func(
+        info, device="cpu", dtype=torch.float64, requires_grad=False, training=True
+    )
+    for sample in samples[:SAMPLES]:
+        made = sample.constructor_input
+        theirs = info.module_cls(*made.args, **made.kwargs)
+        assert repr(getattr(nn, name)(*translated(made.args), **translated(made.kwargs))) == repr(theirs)
