@@ -111,7 +111,8 @@ class Embedding(Module):
         table = asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"from_pretrained: a table (V, D) is needed; the shape {table.shape} came")
-        return cls(*table.shape, padding_idx=padding_idx, _weight=table.detach(), _freeze=freeze, **options)
+        rows, width = table.shape
+        return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
 
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw the table anew; the padding row is 0."""
@@ -175,13 +176,13 @@ def embedding_bag(
     place = np.where(valid, place, 0)
     picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
     padding = _padding(name, padding_idx, weight.shape[0])
-    counted = valid if padding is None else valid & (picked != padding)
+    counted = valid if padding is None else np.logical_and(valid, picked != padding)
     rows = embedding(picked, weight, padding, max_norm, norm_type, scale_grad_by_freq)
     if mode == "max":
         if not longest:
             return reduce.sum(rows, axis=1)
         best = reduce.max(where(counted[..., None], rows, -np.inf), axis=1)
-        return where(counted.any(axis=1)[:, None], best, 0)
+        return where(np.any(counted, axis=1, keepdims=True), best, 0)
     rows = where(counted[..., None], rows, 0)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights[place][..., None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tinygrad_dl.graph import Value, next_serial
@@ -79,7 +80,7 @@ class _Backward:
             if isinstance(x, Value) and x.node is not None:
                 x = positive(x)  # a node of its own, on which gradients can be watched
                 self.waiting += 1
-                x.register_hook(lambda g, i=i: self.input_arrived(i, g))
+                x.register_hook(partial(self.input_arrived, i))
             marked.append(x)
         return tuple(marked)
 
@@ -90,7 +91,7 @@ class _Backward:
             self.grad_output.append(None)
             if isinstance(x, Value) and x.node is not None:
                 x = positive(x)  # a node of its own, on which gradients can be watched
-                x.register_hook(lambda g, i=i: self.output_arrived(i, g))
+                x.register_hook(partial(self.output_arrived, i))
             marked.append(x)
         return tuple(marked) if isinstance(out, tuple) else marked[0]
 

@@ -243,7 +243,7 @@ class Module:
         """Convert to a dtype, as astype; "cpu" is the only device."""
         for value in (*args, *kwargs.values()):
             if value is not None and not (isinstance(value, str) and value == "cpu"):
-                self.astype(value.dtype if isinstance(value, Value) else value)
+                self.astype(value.dtype if isinstance(value, Tensor) else value)
         return self
 
     def float(self: M) -> M:

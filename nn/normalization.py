@@ -171,7 +171,7 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
 class LayerNorm(Module):

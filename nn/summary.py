@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
-from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, modes, no_grad
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.module import Module
@@ -33,7 +32,7 @@ class Layer:
 
 
 def _shapes(value: Any) -> str:
-    if isinstance(value, (Value, np.ndarray)):
+    if isinstance(value, (Tensor, np.ndarray)):
         return str(value.shape)
     if isinstance(value, (tuple, list)):
         return ", ".join(filter(None, map(_shapes, value)))
@@ -42,7 +41,7 @@ def _shapes(value: Any) -> str:
 
 def multiply_adds(name: str, inputs: Any, out: Any) -> int:
     """The products of an operation that multiplies and sums: matrix products and convolutions; 0 for others."""
-    shapes = [x.shape for x in inputs if isinstance(x, (Value, np.ndarray))]
+    shapes = [x.shape for x in inputs if isinstance(x, (Tensor, np.ndarray))]
     if len(shapes) < 2 or not shapes[0]:
         return 0
     if name in ("linear", "matmul", "vecdot"):
