@@ -116,6 +116,10 @@ from tinygrad_dl.nn.regression_losses import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from tinygrad_dl.ops.grid import (
+    affine_grid,
+    grid_sample,
+)
 from tinygrad_dl.ops.layers import bilinear, linear
 from tinygrad_dl.ops.padding import (
     pad,

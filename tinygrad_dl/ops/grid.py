@@ -1,0 +1,115 @@
+"""Sampling at places that a grid names: spatial transformers. Differentiable in the input and in the grid."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.elementwise import abs, where
+from tinygrad_dl.ops.pooling import pick_in_space
+from tinygrad_dl.ops.shape import expand_dims, reshape
+
+PADDING_MODES = ("zeros", "border", "reflection")
+
+
+def affine_grid(theta: Any, size: Any, align_corners: bool = False) -> Any:
+    """A grid for grid_sample that maps places of the result to places of the input, in [-1, 1], by matrices.
+
+    out[n, p] = theta[n] @ (p, 1), x first.   theta (N, d, d + 1), size (N, C, *S) -> (N, *S, d), d = 2 or 3 axes.
+    Raises ShapeError.   Source: Jaderberg and others 2015.
+    >>> affine_grid(np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), (1, 1, 1, 2))
+    array([[[[-0.5,  0. ],
+             [ 0.5,  0. ]]]])
+    """
+    space = tuple(int(s) for s in size)[2:]
+    d = len(space)
+    if d not in (2, 3) or theta.shape != (size[0], d, d + 1):
+        raise ShapeError(
+            f"affine_grid: theta {theta.shape} must be (N, d, d + 1) for size {tuple(size)}, (N, C, *S) with d = 2 or 3"
+        )
+    axes = []
+    for s in space:
+        steps = np.linspace(-1, 1, s) if s > 1 else np.zeros(1)
+        axes.append(steps if align_corners else steps * (s - 1) / s)
+    places = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(space)], -1).reshape(-1, d + 1)
+    return reshape(matmul(places.astype(theta.dtype), theta.mT), (size[0], *space, d))
+
+
+def _inside(at: Any, size: int, mode: str, align_corners: bool) -> Any:
+    """Places brought back into the axis, as the padding mode says."""
+    if mode == "reflection":
+        low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
+        span = high - low
+        if not span:
+            at = at * 0
+        else:
+            # a triangle wave between the two ends
+            turns = np.floor(_plain(abs(at - low)) / (2 * span)) * (2 * span)
+            at = low + span - abs(abs(at - low) - turns - span)
+    outside_low, outside_high = _plain(at) < 0, _plain(at) > size - 1
+    return where(outside_low, 0.0, where(outside_high, float(size - 1), at))
+
+
+def _plain(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+def grid_sample(
+    x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+) -> Any:
+    """The input at places that a grid names, between its elements by lines ("bilinear") or at the nearest one.
+
+    x (N, C, *S), grid (N, *L, d) in [-1, 1], its last axis in the order x, y, (z) -> (N, C, *L), d = 2 or 3.
+    padding_mode, outside: "zeros", "border" or "reflection". align_corners: -1 and 1 are the centers of the
+    outermost elements, else their edges. Raises ShapeError, ValueRangeError.   Source: Jaderberg and others 2015.
+    >>> grid_sample(np.array([[[[1.0, 3.0]]]]), np.array([[[[0.0, 0.0]]]]))
+    array([[[[2.]]]])
+    """
+    d = x.ndim - 2
+    if d not in (2, 3) or grid.ndim != x.ndim or grid.shape[0] != x.shape[0] or grid.shape[-1] != d:
+        raise ShapeError(
+            f"grid_sample: x {x.shape} and grid {grid.shape} must be (N, C, *S) and (N, *L, d), d = 2 or 3"
+        )
+    if mode not in ("bilinear", "nearest") or padding_mode not in PADDING_MODES:
+        raise ValueRangeError(
+            f"grid_sample: mode={mode!r}, padding_mode={padding_mode!r}: bilinear or nearest, and one of "
+            f"{', '.join(PADDING_MODES)} are needed"
+        )
+    if not all(x.shape[2:]):
+        raise ShapeError(f"grid_sample: x {x.shape} has no elements to sample")
+    sizes, spread = x.shape[2:], bool(align_corners)
+    at = []
+    for axis, s in enumerate(sizes):
+        place = grid[..., d - 1 - axis]
+        place = (place + 1) * ((s - 1) / 2) if spread else ((place + 1) * s - 1) / 2
+        at.append(place if padding_mode == "zeros" else _inside(place, s, padding_mode, spread))
+    if mode == "nearest":
+        return _at_corner(x, [np.rint(_plain(p)) for p in at])
+    low = [np.floor(_plain(p)) for p in at]
+    total: Any = 0
+    for corner in product((0, 1), repeat=d):
+        weight: Any = 1
+        for bit, p, base in zip(corner, at, low):
+            weight = weight * (p - base if bit else base + 1 - p)
+        picked = _at_corner(x, [base + bit for base, bit in zip(low, corner)])
+        total = total + picked * expand_dims(weight, 1)
+    return total
+
+
+def _at_corner(x: Any, places: list[np.ndarray]) -> Any:
+    """The elements at whole places, zeros outside."""
+    n, c, *sizes = x.shape
+    inside = np.ones(places[0].shape, bool)
+    flat = np.zeros(places[0].shape, np.int64)
+    for i, (p, s) in enumerate(zip(places, sizes)):
+        inside &= (p >= 0) & (p <= s - 1)
+        flat += np.nan_to_num(p).clip(0, s - 1).astype(np.int64) * prod(sizes[i + 1 :])
+    everywhere = np.broadcast_to(flat[:, None], (n, c, *flat.shape[1:]))
+    picked = pick_in_space(x, everywhere)
+    return picked if inside.all() else where(inside[:, None], picked, 0.0)
