@@ -3,6 +3,7 @@
 if __name__ != "tinygrad_dl.optim":
     raise ImportError("this folder is the package tinygrad_dl.optim: write `from tinygrad_dl import optim`")
 
+from tinygrad_dl.optim import lr_scheduler
 from tinygrad_dl.optim.adadelta import Adadelta
 from tinygrad_dl.optim.adafactor import Adafactor
 from tinygrad_dl.optim.adagrad import Adagrad
@@ -34,4 +35,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "lr_scheduler",
 ]

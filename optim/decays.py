@@ -1,0 +1,238 @@
+"""Schedules that follow one formula from the first epoch to the last."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from math import cos, pi, sqrt
+
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.schedule import LRScheduler
+
+Factor = Callable[[int], float]
+
+
+class LambdaLR(LRScheduler):
+    """lr(e) = initial lr * lr_lambda(e); one function for all groups or a list with one each.
+
+    >>> from tinygrad_dl import Tensor, optim
+    >>> optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=0.5)
+    >>> schedule = LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
+    ) -> None:
+        self.optimizer = self.checked(optimizer)
+        self.lr_lambdas = self.each("lr_lambda", lr_lambda)
+        for function in self.lr_lambdas:
+            if not callable(function):
+                raise DTypeError(
+                    f"{type(self).__name__}: lr_lambda: a function of the epoch is needed; "
+                    f"{type(function).__name__} came"
+                )
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs)]
+
+
+class MultiplicativeLR(LambdaLR):
+    """lr(e) = lr(e - 1) * lr_lambda(e), from e = 1; one function for all groups or a list with one each."""
+
+    def get_lr(self) -> list[float]:
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if self._is_initial:
+            return rates
+        return [rate * factor(self.last_epoch) for factor, rate in zip(self.lr_lambdas, rates)]
+
+
+class StepLR(LRScheduler):
+    """lr(e) = initial lr * gamma**floor(e / step_size)."""
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.refuse(not step_size > 0, "step_size", "a number of epochs above 0", step_size)
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
+
+    def at(self, base: float) -> float:
+        return base * self.gamma ** (self.last_epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """lr(e) = initial lr * gamma**(number of milestones up to e)."""
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        return lr * self.gamma ** self.milestones.count(self.last_epoch)
+
+    def at(self, base: float) -> float:
+        return base * self.gamma ** bisect_right(self.milestones, self.last_epoch)
+
+
+class ConstantLR(LRScheduler):
+    """lr(e) = initial lr * factor before epoch total_iters, then initial lr."""
+
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
+        self.refuse(not 0 < factor <= 1, "factor", "a number above 0, up to 1,", factor)
+        self.factor, self.total_iters = factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        if self.last_epoch == 0:
+            return lr * self.factor
+        return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
+
+    def at(self, base: float) -> float:
+        return base if self.last_epoch >= self.total_iters else base * self.factor
+
+
+class LinearLR(LRScheduler):
+    """lr(e) = initial lr * f, f going evenly from start_factor to end_factor in total_iters epochs."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        self.refuse(not 0 < start_factor <= 1, "start_factor", "a number above 0, up to 1,", start_factor)
+        self.refuse(not 0 <= end_factor <= 1, "end_factor", "a number in [0, 1]", end_factor)
+        self.refuse(not total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        rise, epoch = self.end_factor - self.start_factor, self.last_epoch
+        if epoch == 0:
+            return lr * self.start_factor
+        if self._is_initial or epoch > self.total_iters:
+            return lr
+        return lr * (1.0 + rise / (self.total_iters * self.start_factor + (epoch - 1) * rise))
+
+    def at(self, base: float) -> float:
+        share = min(self.total_iters, self.last_epoch) / self.total_iters
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
+
+
+class ExponentialLR(LRScheduler):
+    """lr(e) = initial lr * gamma**e."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        return lr if self._is_initial else lr * self.gamma
+
+    def at(self, base: float) -> float:
+        return base * self.gamma**self.last_epoch
+
+
+class PolynomialLR(LRScheduler):
+    """lr(e) = initial lr * (1 - min(e, total_iters) / total_iters)**power."""
+
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
+        self.refuse(not total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return lr
+        left, before = (1.0 - e / self.total_iters for e in (self.last_epoch, self.last_epoch - 1))
+        return lr * (left / before) ** self.power
+
+    def at(self, base: float) -> float:
+        return base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr(e) = eta_min + (initial lr - eta_min) * (1 + cos(pi * e / T_max)) / 2; after T_max it rises again.
+
+    Source: Loshchilov, Hutter 2017, without the restarts.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.refuse(not T_max > 0, "T_max", "a number of epochs above 0", T_max)
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def follow(self, lr: float, base: float) -> float:
+        if self._is_initial:
+            return lr
+        epoch, period = self.last_epoch, self.T_max
+        if self._step_count == 1 and epoch > 0:
+            return self.at(base)
+        if (epoch - 1 - period) % (2 * period) == 0:  # from the bottom there is no factor that leads up
+            return lr + (base - self.eta_min) * (1 - cos(pi / period)) / 2
+        ratio = (1 + cos(pi * epoch / period)) / (1 + cos(pi * (epoch - 1) / period))
+        return ratio * (lr - self.eta_min) + self.eta_min
+
+    def at(self, base: float) -> float:
+        return self.eta_min + (base - self.eta_min) * (1 + cos(pi * self.last_epoch / self.T_max)) / 2
+
+
+class InverseTimeLR(LRScheduler):
+    """lr(e) = initial lr / (1 + decay * e).
+
+    >>> from tinygrad_dl import Tensor, optim
+    >>> optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=0.5)
+    >>> schedule = InverseTimeLR(optimizer, decay=1.0)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, decay: float, last_epoch: int = -1) -> None:
+        self.refuse(not decay >= 0, "decay", "a number of at least 0", decay)
+        self.decay = decay
+        super().__init__(optimizer, last_epoch)
+
+    def at(self, base: float) -> float:
+        return base / (1.0 + self.decay * self.last_epoch)
+
+
+class StaircaseLR(LRScheduler):
+    """lr(e) = initial lr / (1 + decay * floor(e / interval)): InverseTimeLR in steps."""
+
+    def __init__(self, optimizer: Optimizer, decay: float, interval: int = 1, last_epoch: int = -1) -> None:
+        self.refuse(not decay >= 0, "decay", "a number of at least 0", decay)
+        self.refuse(not interval > 0, "interval", "a number of epochs above 0", interval)
+        self.decay, self.interval = decay, interval
+        super().__init__(optimizer, last_epoch)
+
+    def at(self, base: float) -> float:
+        return base / (1.0 + self.decay * (self.last_epoch // self.interval))
+
+
+class InverseSqrtLR(LRScheduler):
+    """lr(e) = initial lr * k / sqrt(e + 1); the first epoch, e = 0, is the one that courses number 1."""
+
+    def __init__(self, optimizer: Optimizer, k: float = 1.0, last_epoch: int = -1) -> None:
+        self.refuse(not k > 0, "k", "a number above 0", k)
+        self.k = k
+        super().__init__(optimizer, last_epoch)
+
+    def at(self, base: float) -> float:
+        return base * self.k / sqrt(self.last_epoch + 1)

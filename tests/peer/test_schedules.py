@@ -1,0 +1,172 @@
+"""Every schedule against PyTorch's: the same rates, and momentum, over 100 steps; states go over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, optim
+from tinygrad_dl.optim import lr_scheduler
+
+torch = pytest.importorskip("torch", reason="PyTorch, which schedules are compared with, is not installed")
+
+Make = Callable[[Any, Any], Any]  # a module of schedules and an optimizer -> a schedule
+
+
+def sequence(m: Any, o: Any) -> Any:
+    parts = [m.LinearLR(o, 0.1, total_iters=10), m.CosineAnnealingLR(o, 20), m.ExponentialLR(o, 0.9)]
+    return m.SequentialLR(o, parts, [10, 40])
+
+
+def sequence_of_many(m: Any, o: Any) -> Any:
+    parts = [
+        m.ConstantLR(o, 0.5, 4),
+        m.CosineAnnealingWarmRestarts(o, 5, 2),
+        m.StepLR(o, 3, 0.5),
+        m.MultiStepLR(o, [2, 5], 0.3),
+        m.PolynomialLR(o, 12, 2.0),
+        m.LambdaLR(o, lambda e: 1 / (1 + e)),
+    ]
+    return m.SequentialLR(o, parts, [7, 30, 44, 60, 80])
+
+
+def chain(m: Any, o: Any) -> Any:
+    return m.ChainedScheduler([m.ConstantLR(o, 0.1, 5), m.ExponentialLR(o, 0.9), m.StepLR(o, 30, 0.5)])
+
+
+MADE: dict[str, Make] = {
+    "LambdaLR": lambda m, o: m.LambdaLR(o, [lambda e: 0.95**e, lambda e: 1 / (1 + e)]),
+    "MultiplicativeLR": lambda m, o: m.MultiplicativeLR(o, lambda e: 0.9 + 0.001 * e),
+    "StepLR": lambda m, o: m.StepLR(o, 7, 0.5),
+    "MultiStepLR": lambda m, o: m.MultiStepLR(o, [80, 30, 30, 5], 0.3),
+    "ConstantLR": lambda m, o: m.ConstantLR(o, 0.25, 9),
+    "LinearLR": lambda m, o: m.LinearLR(o, 0.2, 0.7, 40),
+    "ExponentialLR": lambda m, o: m.ExponentialLR(o, 0.97),
+    "PolynomialLR": lambda m, o: m.PolynomialLR(o, 60, 1.7),
+    "CosineAnnealingLR": lambda m, o: m.CosineAnnealingLR(o, 23, 0.001),
+    "CosineAnnealingWarmRestarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, 7, 2, 0.01),
+    "OneCycleLR": lambda m, o: m.OneCycleLR(o, [0.5, 1.0], total_steps=101),
+    "OneCycleLR, linear": lambda m, o: m.OneCycleLR(
+        o, 0.5, epochs=11, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.4
+    ),
+    "OneCycleLR, three phases": lambda m, o: m.OneCycleLR(o, 0.5, total_steps=120, three_phase=True),
+    "CyclicLR": lambda m, o: m.CyclicLR(o, 0.01, [0.1, 0.2], 7, 12),
+    "CyclicLR, triangular2": lambda m, o: m.CyclicLR(o, 0.01, 0.1, 9, mode="triangular2"),
+    "CyclicLR, exp_range": lambda m, o: m.CyclicLR(o, 0.01, 0.1, 9, mode="exp_range", gamma=0.99),
+    "CyclicLR, own scale": lambda m, o: m.CyclicLR(
+        o, 0.01, 0.1, 9, scale_fn=lambda x: 1 / x, cycle_momentum=False
+    ),
+    "SequentialLR": sequence,
+    "SequentialLR of many": sequence_of_many,
+    "ChainedScheduler": chain,
+}
+OPTIMIZERS = {"SGD": {"lr": 0.1, "momentum": 0.9}, "AdamW": {"lr": 0.1}}
+
+
+def ours(name: str = "SGD") -> Any:
+    params = [Tensor(np.ones(2), requires_grad=True) for _ in range(2)]
+    return getattr(optim, name)(
+        [{"params": [params[0]]}, {"params": params[1:], "lr": 0.02}], **OPTIMIZERS[name]
+    )
+
+
+def theirs(name: str = "SGD") -> Any:
+    params = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    groups = [{"params": [params[0]]}, {"params": params[1:], "lr": 0.02}]
+    optimizer = getattr(torch.optim, name)(groups, **OPTIMIZERS[name])
+    optimizer.step()  # their schedules warn otherwise
+    return optimizer
+
+
+def settings(optimizer: Any) -> list[float]:
+    """All rates and momenta that are set."""
+    groups = optimizer.param_groups
+    return [x for g in groups for x in (float(g["lr"]), g.get("momentum", g.get("betas", (0,))[0]))]
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("name", MADE)
+def test_a_schedule_sets_the_same_as_pytorch_over_100_steps(name: str, kind: str) -> None:
+    a, b = ours(kind), theirs(kind)
+    mine, other = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
+    for step in range(100):
+        assert settings(a) == pytest.approx(settings(b), rel=1e-9, abs=1e-15), step
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-9, abs=1e-15)
+        mine.step()
+        other.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.parametrize("name", MADE)
+def test_a_state_of_pytorch_is_taken_over_in_the_middle(name: str) -> None:
+    a, b = ours(), theirs()
+    mine, other = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
+    for _ in range(37):
+        other.step()
+    mine.load_state_dict(other.state_dict())
+    for group, saved in zip(a.param_groups, b.state_dict()["param_groups"]):
+        group.update({key: saved[key] for key in ("lr", "momentum")})
+    for _ in range(37, 100):
+        mine.step()
+        other.step()
+        assert settings(a) == pytest.approx(settings(b), rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 2, "cooldown": 3, "factor": 0.5},
+        {"mode": "max", "patience": 1, "min_lr": [0.01, 0.001]},
+        {"threshold_mode": "abs", "threshold": 0.05, "patience": 3},
+        {"mode": "max", "threshold_mode": "abs", "threshold": 0.05, "patience": 3, "eps": 1e-3},
+        {"mode": "max", "threshold": 0.2, "patience": 0},
+    ],
+)
+def test_reduce_on_plateau_follows_a_quantity_like_pytorch(options: dict[str, Any]) -> None:
+    a, b = ours(), theirs()
+    mine = lr_scheduler.ReduceLROnPlateau(a, **options)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(b, **options)
+    rng = np.random.default_rng(0)
+    for step in range(100):
+        quantity = math.exp(-step / 20) + 0.05 * rng.normal()
+        quantity = float("nan") if step == 50 else quantity
+        mine.step(quantity)
+        other.step(quantity)
+        assert settings(a) == pytest.approx(settings(b), rel=1e-12)
+        assert mine.num_bad_epochs == other.num_bad_epochs
+        if step == 60:
+            fresh = lr_scheduler.ReduceLROnPlateau(a, **options)
+            fresh.load_state_dict(other.state_dict())
+            mine = fresh
+
+
+@pytest.mark.parametrize("epoch", [0, 3, 6.5, 7, 20.25, 21, 48.9, 49, 100])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_warm_restarts_go_to_any_epoch_like_pytorch(epoch: float, factor: int) -> None:
+    a, b = ours(), theirs()
+    mine = lr_scheduler.CosineAnnealingWarmRestarts(a, 7, factor)
+    other = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(b, 7, factor)
+    for move in (epoch, None, None):
+        mine.step(move)
+        other.step(move)
+        assert settings(a) == pytest.approx(settings(b), rel=1e-9)
+
+
+def test_swalr_is_that_of_pytorch() -> None:
+    from tinygrad_dl.optim.swa_utils import SWALR
+
+    for strategy in ("cos", "linear"):
+        a, b = ours(), theirs()
+        mine = SWALR(a, 0.005, 10, strategy)
+        other = torch.optim.swa_utils.SWALR(b, 0.005, 10, strategy)
+        for _ in range(15):
+            assert settings(a) == pytest.approx(settings(b), rel=1e-9)
+            mine.step()
+            other.step()
