@@ -136,7 +136,17 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-@op(lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)), cases=ONE_AXIS)
+def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+    gx = g - np.sum(g * out, axis=axis, keepdims=True)
+    gx *= out
+    return gx
+
+
+@op(
+    lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
+    fast=(_softmax_fast,),
+    cases=ONE_AXIS,
+)
 def softmax(x: Any, /, axis: Any = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
 
@@ -145,10 +155,22 @@ def softmax(x: Any, /, axis: Any = None) -> Any:
     array([0.5, 0.5])
     """
     e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.sum(e, axis=axis, keepdims=True)
+    e /= np.sum(e, axis=axis, keepdims=True)
+    return e
 
 
-@op(lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True), cases=ONE_AXIS)
+def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+    gx = np.exp(out)
+    gx *= -np.sum(g, axis=axis, keepdims=True)
+    gx += g
+    return gx
+
+
+@op(
+    lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
+    fast=(_log_softmax_fast,),
+    cases=ONE_AXIS,
+)
 def log_softmax(x: Any, /, axis: Any = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
 
@@ -157,7 +179,8 @@ def log_softmax(x: Any, /, axis: Any = None) -> Any:
     array([    0., -1000.])
     """
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return shifted
 
 
 # erf is summed from its Taylor series about the nearest multiple of 1/8: 12 terms reach the last digit of
