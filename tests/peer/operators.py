@@ -57,6 +57,9 @@ FUNCTIONAL: dict[str, Callable[..., Any]] = {
     "gaussian_nll_loss": _functional(
         "gaussian_nll_loss", lambda x, y, *_, **__: "losses do not broadcast" if x.shape != y.shape else None
     ),
+    "grid_sample": _functional(
+        "grid_sample", lambda *_, mode="bilinear", **__: "no bicubic samples" if mode == "bicubic" else None
+    ),
     "scaled_dot_product_attention": _functional(
         "scaled_dot_product_attention",
         lambda *_, dropout_p=0, **__: "dropout is random" if dropout_p else None,
