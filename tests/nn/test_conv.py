@@ -139,6 +139,19 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("padding", [0, 2])
+def test_wide_kernels_over_few_channels_carry_back_what_the_formula_says(padding: int) -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 6, 9, 8)), rng.standard_normal((3, 6, 5, 5))
+    g = rng.standard_normal(conv(x, w, padding=padding).shape)
+    back = conv_transpose(g, w, padding=padding)
+    # What one element of x adds to <conv(x, w), g>, the convolution being linear in it.
+    for place in [(0, 0, 0, 0), (1, 5, 8, 7), (0, 2, 4, 3)]:
+        one = np.zeros_like(x)
+        one[place] = 1
+        assert np.isclose((by_formula(one, w, 1, padding, 1, 1) * g).sum(), back[place])
+
+
 def test_same_padding_keeps_the_sizes_and_puts_the_odd_element_behind() -> None:
     layer = nn.Conv1d(1, 1, kernel_size=2, padding="same", bias=False)
     layer.weight.data[...] = 1
