@@ -9,6 +9,7 @@ import pytest
 
 from tests.train.test_trainer import points, trainer, weights
 from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.optim import lr_scheduler
 from tinygrad_dl.train import Callback, EarlyStopping, Schedule
 
 
@@ -83,6 +84,22 @@ def test_a_schedule_steps_a_scheduler() -> None:
     t.callbacks.append(Schedule(Halving(t.optimizer), per="batch"))
     t.fit(points(20), epochs=1, batch_size=10)
     assert t.optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_the_schedulers_of_optim_are_stepped_and_resumed() -> None:
+    def make(kind: str, **options: Any) -> Any:
+        t = trainer(lr=1.0)
+        t.callbacks.append(Schedule(getattr(lr_scheduler, kind)(t.optimizer, **options), monitor="loss"))
+        return t
+
+    halving = {"step_size": 1, "gamma": 0.5}
+    assert make("StepLR", **halving).fit(points(), epochs=3)["lr"] == [1.0, 0.5, 0.25]
+    first, second = make("StepLR", **halving), make("StepLR", **halving)
+    first.fit(points(), epochs=2)
+    second.load_state_dict(first.state_dict())
+    assert second.fit(points(), epochs=2)["lr"] == [1.0, 0.5, 0.25, 0.125]
+    waiting = make("ReduceLROnPlateau", patience=0, threshold=1e9)
+    assert waiting.fit(points(), epochs=3)["lr"][-1] < 1.0
 
 
 def test_wrong_schedules_are_refused() -> None:
