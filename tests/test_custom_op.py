@@ -282,3 +282,15 @@ def test_errors_of_other_kinds_in_the_forward_function_pass_unchanged() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         failing(leaf([1.0]))
+
+
+def test_a_rule_that_makes_a_tensor_of_plain_numbers_is_told_so():
+    @tg.op(lambda g, factor: g * tg.exp(factor), inputs=1)
+    def scaled_by_exp(x, factor):
+        return x * np.exp(factor)
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(
+        TypeError, match="scaled_by_exp: its derivative rule for x gave a Tensor where only arrays"
+    ):
+        scaled_by_exp(x, 2.0).sum().backward()

@@ -339,3 +339,10 @@ def test_trap_20_gradcheck_tells_kinks_from_bugs_and_refuses_float32() -> None:
     with pytest.raises(GradcheckError):
         gradcheck(wrong_exp, [np.array([0.5, 1.0])])
     assert gradcheck(tg.exp, [np.array([0.5, 1.0])])
+
+
+def test_a_tensor_is_not_equal_to_none_or_a_string():
+    x = Tensor([1.0, 2.0])
+    assert (x == None) is False and (x != None) is True  # noqa: E711
+    assert (x == "a") is False
+    assert (x == [1.0, 3.0]).tolist() == [True, False]

@@ -71,7 +71,7 @@ def _build(self: Any) -> None:
 def pull(self: Any, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
     """The function that runs an operation's rules: on arrays or on Tensors, for all parents or for some."""
     if self.variadic:
-        how = {} if selective else {"needed": None}
+        how: dict[str, Any] = {} if selective else {"needed": None}
         return partial(calls.pull_variadic, self, recording, **how)
     plain = recording or self.fast is None
     rules, needs = (self.rules, self.needs) if plain else (self.fast, self.fast_needs)

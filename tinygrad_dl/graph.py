@@ -181,11 +181,11 @@ def walk(
                     if not recording:
                         owned.add(serial)
         except (AttributeError, ShapeError):
-            _blame(node, contributions)
+            _blame(node, contributions, recording)
             raise
 
 
-def _blame(node: Node, contributions: Iterable[Any]) -> None:
+def _blame(node: Node, contributions: Iterable[Any], recording: bool) -> None:
     """Raise the error for a rule that gave something else than an array of its input's shape, if one did."""
     op = node.op
     for i, (parent, c) in enumerate(zip(node.parents, contributions)):
@@ -195,6 +195,11 @@ def _blame(node: Node, contributions: Iterable[Any]) -> None:
         if not hasattr(c, "shape"):
             raise DTypeError(
                 f"{op.name}: its derivative rule for {name} gave {type(c).__name__} {c!r}; an array is needed"
+            )
+        if isinstance(c, Value) and not recording:
+            raise DTypeError(
+                f"{op.name}: its derivative rule for {name} gave a Tensor where only arrays went in. "
+                "Does it call an operation on plain numbers, which makes Tensors?"
             )
         try:
             unbroadcast(c, parent.shape)

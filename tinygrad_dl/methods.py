@@ -40,6 +40,16 @@ def _assigning(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
     return method
 
 
+def _or_identity(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except DTypeError:
+            return NotImplemented  # as Python has it for None, strings and other objects: equal only to itself
+
+    return method
+
+
 class Methods(Value):
     """What a Tensor can compute, as a base class: each entry is a function of `tinygrad_dl.ops`."""
 
@@ -91,8 +101,8 @@ class Methods(Value):
     __pos__ = elementwise.positive
     __abs__ = elementwise.abs
     __invert__ = logic.bitwise_invert
-    __eq__ = logic.equal  # type: ignore[assignment]
-    __ne__ = logic.not_equal  # type: ignore[assignment]
+    __eq__ = _or_identity(logic.equal)
+    __ne__ = _or_identity(logic.not_equal)
     __lt__ = logic.less
     __le__ = logic.less_equal
     __gt__ = logic.greater

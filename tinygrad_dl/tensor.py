@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -179,7 +180,7 @@ class Tensor(Methods):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too. Raises GraphError without a graph."""
-        self._watch("retain_grad").owner = graph.ref(self)
+        self._watch("retain_grad").owner = ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces it.
@@ -332,7 +333,7 @@ class Tensor(Methods):
 
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:
     """A Tensor from its parts, without copying; what pickle and copy call."""
-    tensor = object.__new__(kind)
+    tensor: Any = object.__new__(kind)
     tensor._data, tensor.node = data, None
     if name is not None:
         tensor._name = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def diagnose(
     a, n = float(analytic[o, i]), float(numeric[o, i])
     x = float(arrays[k].reshape(-1)[i])
     h = differences.step_for(x, step)
-    values = {"analytic": a, "numeric": n}
+    values: dict[str, Any] = {"analytic": a, "numeric": n}
 
     around = [f(differences.moved(arrays, k, i, d))[o] for d in (-h, 0.0, h)]
     if not np.all(np.isfinite(around)) and not (np.isnan(around[1]) and np.isnan(a)):

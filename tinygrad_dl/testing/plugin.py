@@ -71,7 +71,7 @@ def no_leaks() -> Iterator[None]:
 
 def shared_state() -> dict[str, Any]:
     """What a test must leave as it found it: settings, modes, and the globals of NumPy."""
-    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
     return {
         "the default dtype": config.get_default_dtype(),
         "the modes of this thread": {
@@ -80,7 +80,7 @@ def shared_state() -> dict[str, Any]:
         "the modes entered": list(modes.active),
         "np.seterr": np.geterr(),
         "np.set_printoptions": repr(np.get_printoptions()),
-        "the state of np.random": (keys.tobytes(), position),
+        "the state of np.random": (state[1].tobytes(), state[2]),
         "the working directory": os.getcwd(),
     }
 

@@ -75,7 +75,7 @@ def programs(draw: Any, max_inputs: int = 3, max_lines: int = 8, assignments: bo
         line = draw(_step(known, name, assignments))
         if line is None:
             break
-        space = {"np": np, "tg": tinygrad_dl, **{n: Tensor(v) for n, v in values.items()}}
+        space: dict[str, Any] = {"np": np, "tg": tinygrad_dl, **{n: Tensor(v) for n, v in values.items()}}
         exec(line, space)
         result = space[name]
         if result.size == 0 or result.size > 64 or not np.all(np.abs(result.data) < 50):

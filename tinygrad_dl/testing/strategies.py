@@ -87,7 +87,7 @@ def arrays(
 
 
 @st.composite
-def tensors(draw: Any, requires_grad: bool = True, **options: Any) -> Tensor:
+def tensors(draw: Any, /, requires_grad: bool = True, **options: Any) -> Tensor:
     """Tensors that require grad; options as for `arrays`.
 
     >>> from hypothesis import find
