@@ -77,7 +77,7 @@ CORE = ["errors", "config", "backend", "graph", "op", "tensor"]
 CORE_BUDGET = 1000
 # What the core's files were split into by subject: counted too, so that splitting is no way around a budget.
 COMPANIONS = ["modes", "codegen", "build", "calls", "domain", "protocols", "methods", "backward"]
-ENGINE_BUDGET = 2100
+ENGINE_BUDGET = 2200
 FILE_BUDGET = 400
 # path -> (budget, reason)
 BUDGET_EXCEPTIONS: dict[str, tuple[int, str]] = {}

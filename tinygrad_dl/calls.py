@@ -114,7 +114,7 @@ def explain(self: Any, inputs: Sequence[Any], options: Sequence[Any], error: Exc
         (ValueError, ShapeError),
         (TypeError, DTypeError),
     )
-    for base, kind in kinds:
+    for base, kind in kinds:  # noqa: B007  read after the loop
         if isinstance(error, base) and type(error).__module__ in (
             "builtins",
             "numpy.exceptions",
