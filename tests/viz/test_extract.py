@@ -11,12 +11,12 @@ import pytest
 
 from tests.leaves import leaf
 from tests.viz.examples import Tower
-from tinygrad_dl import Tensor, concat, nn, op, viz
+from tinygrad_dl import Tensor, concat, nn, op, vecdot, viz
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.extract import broadcast_text
 from tinygrad_dl.viz.picture import norm, statistics
-from tinygrad_dl.viz.rules import rule_texts
+from tinygrad_dl.viz.rules import MULTIPLY_ADDS, rule_texts
 
 
 def test_a_product_with_itself_has_two_edges_with_their_positions() -> None:
@@ -172,6 +172,27 @@ def test_costs_are_counted_by_hand() -> None:
     node = viz.draw((x @ w).sum()).full.nodes[2]
     assert node.cost == {"elements": 20, "bytes": 160, "multiply_adds": 60, "saved_bytes": 96 + 120}
     assert "60 multiply-adds, 160B" in viz.draw((x @ w).sum(), show=("cost",)).source
+
+
+def multiply_adds(tensor: Tensor) -> dict[str, int]:
+    nodes = viz.draw(tensor).full.nodes
+    return {node.op: node.cost["multiply_adds"] for node in nodes if "multiply_adds" in node.cost}
+
+
+def test_costs_of_layers_are_counted_by_hand() -> None:
+    image = leaf(np.ones((2, 3, 5, 5)), np.float32)
+    # 2 images of 4 channels and 4 x 4 places, each a sum over 3 channels and 2 x 2 places
+    assert multiply_adds(nn.Conv2d(3, 4, 2)(image).sum()) == {"conv": 2 * 4 * 4 * 4 * 3 * 2 * 2}
+    assert multiply_adds(nn.Conv2d(3, 3, 2, groups=3)(image).sum()) == {"conv": 2 * 3 * 4 * 4 * 2 * 2}
+    assert multiply_adds(nn.ConvTranspose2d(3, 4, 2)(image).sum()) == {
+        "conv_transpose": 2 * 3 * 5 * 5 * 4 * 2 * 2
+    }
+    # 6 steps of 2 sequences, four gates of 8, each from 3 inputs and 8 states
+    sequence = leaf(np.ones((6, 2, 3)), np.float32)
+    assert multiply_adds(nn.LSTM(3, 8)(sequence)[0].sum()) == {"lstm": 6 * 2 * 4 * 8 * (3 + 8)}
+    assert multiply_adds(nn.GRU(3, 8)(sequence)[0].sum()) == {"gru": 6 * 2 * 3 * 8 * (3 + 8)}
+    assert multiply_adds(vecdot(leaf(np.ones((4, 3))), leaf(np.ones(3))).sum()) == {"vecdot": 12}
+    assert set(MULTIPLY_ADDS) <= set(OPS)
 
 
 def test_a_broadcast_is_told_with_what_undoes_it() -> None:

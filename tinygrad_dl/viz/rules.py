@@ -7,6 +7,7 @@ import inspect
 import math
 import re
 import textwrap
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -122,35 +123,25 @@ def cost(op: Op, shapes: list[tuple[int, ...] | None], node: Node) -> dict[str, 
     """What one call costs: multiply-adds of contractions, elements computed, bytes of the result."""
     size = math.prod(node.shape)
     found = {"elements": size, "bytes": size * node.dtype.itemsize}
-    adds = _multiply_adds(op.name, shapes, node, dict(zip(op.options, node.options)))
-    if adds is not None:
-        found["multiply_adds"] = adds
+    if op.name in MULTIPLY_ADDS:
+        found["multiply_adds"] = MULTIPLY_ADDS[op.name](size, *(shape or () for shape in shapes))
     return found
 
 
-def _multiply_adds(
-    name: str, shapes: list[tuple[int, ...] | None], node: Node, options: dict[str, Any]
-) -> int | None:
-    known = [s for s in shapes if s is not None]
-    size = math.prod(node.shape)
-    if name in ("matmul", "linear", "vecdot", "affine", "dot", "inner") and known and known[0]:
-        return size * known[0][-1]
-    if name == "tensordot" and len(known) > 1:
-        return math.isqrt(size * math.prod(known[0]) * math.prod(known[1]))
-    if name.startswith("conv_transpose") and len(known) > 1:
-        return math.prod(known[0]) * math.prod(known[1][1:])
-    if name.startswith("conv") and len(known) > 1 and len(known[1]) > 1:
-        return size * math.prod(known[1][1:])
-    if name == "einsum":
-        return _einsum_adds(options, known)
-    return None
+def _recurrent(size: int, x: tuple[int, ...], *others: tuple[int, ...]) -> int:
+    # The weights are the inputs with two axes; each step of each sequence is multiplied with all of them.
+    return math.prod(x[:-1]) * sum(math.prod(shape) for shape in others[-4:-2])
 
 
-def _einsum_adds(options: dict[str, Any], shapes: list[tuple[int, ...]]) -> int | None:
-    text = next((v for v in options.values() if isinstance(v, str) and ("->" in v or "," in v)), None)
-    if text is None or "." in text:
-        return None
-    sizes: dict[str, int] = {}
-    for letters, shape in zip(text.replace(" ", "").split("->")[0].split(","), shapes):
-        sizes.update(zip(letters, shape))
-    return math.prod(sizes.values())
+# Operation -> its multiply-adds, from the size of the result and the shapes of the inputs.
+MULTIPLY_ADDS: dict[str, Callable[..., int]] = {
+    "matmul": lambda size, x, y: size * x[-1],
+    "linear": lambda size, x, w, *b: size * x[-1],
+    "vecdot": lambda size, x, y: max(math.prod(x), math.prod(y)),
+    "conv": lambda size, x, w, *b: size * math.prod(w[1:]),
+    "conv_transpose": lambda size, y, w, *b: math.prod(y) * math.prod(w[1:]),
+    "conv_weight": lambda size, x, y: size * y[0] * math.prod(y[2:]),
+    "rnn": _recurrent,
+    "gru": _recurrent,
+    "lstm": _recurrent,
+}
