@@ -3,7 +3,7 @@
 if __name__ != "tinygrad_dl.optim":
     raise ImportError("this folder is the package tinygrad_dl.optim: write `from tinygrad_dl import optim`")
 
-from tinygrad_dl.optim import lr_scheduler
+from tinygrad_dl.optim import lr_scheduler, swa_utils
 from tinygrad_dl.optim.adadelta import Adadelta
 from tinygrad_dl.optim.adafactor import Adafactor
 from tinygrad_dl.optim.adagrad import Adagrad
@@ -14,6 +14,7 @@ from tinygrad_dl.optim.lbfgs import LBFGS
 from tinygrad_dl.optim.muon import Muon
 from tinygrad_dl.optim.nadam import NAdam
 from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.penalties import decay_groups, l1_penalty, l2_penalty, weights
 from tinygrad_dl.optim.radam import RAdam
 from tinygrad_dl.optim.rmsprop import RMSprop
 from tinygrad_dl.optim.rprop import Rprop
@@ -35,5 +36,10 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "decay_groups",
+    "l1_penalty",
+    "l2_penalty",
     "lr_scheduler",
+    "swa_utils",
+    "weights",
 ]

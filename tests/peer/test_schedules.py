@@ -159,6 +159,7 @@ def test_warm_restarts_go_to_any_epoch_like_pytorch(epoch: float, factor: int) -
         assert settings(a) == pytest.approx(settings(b), rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of")
 def test_swalr_is_that_of_pytorch() -> None:
     from tinygrad_dl.optim.swa_utils import SWALR
 
@@ -170,3 +171,31 @@ def test_swalr_is_that_of_pytorch() -> None:
             assert settings(a) == pytest.approx(settings(b), rel=1e-9)
             mine.step()
             other.step()
+
+
+@pytest.mark.parametrize("kind", ["ema", "ema of many", "mean"])
+def test_averaged_weights_are_those_of_pytorch(kind: str) -> None:
+    from tinygrad_dl import nn
+    from tinygrad_dl.optim import swa_utils
+
+    def options(m: Any) -> dict[str, Any]:
+        if kind == "mean":
+            return {}
+        return (
+            {"avg_fn": m.get_ema_avg_fn(0.9)}
+            if kind == "ema"
+            else {"multi_avg_fn": m.get_ema_multi_avg_fn(0.9)}
+        )
+
+    a, b = nn.Linear(3, 2).double(), torch.nn.Linear(3, 2).double()
+    mine = swa_utils.AveragedModel(a, **options(swa_utils))
+    other = torch.optim.swa_utils.AveragedModel(b, **options(torch.optim.swa_utils))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        for p, q in zip(a.parameters(), b.parameters()):
+            p.data[...] = rng.normal(size=p.shape)
+            q.data = torch.tensor(p.data)
+        mine.update_parameters(a)
+        other.update_parameters(b)
+    for key, value in other.state_dict().items():
+        np.testing.assert_allclose(np.asarray(mine.state_dict()[key]), value.numpy(), rtol=1e-12)

@@ -9,6 +9,7 @@ from tinygrad_dl.viz.layout import LayoutError
 from tinygrad_dl.viz.record import Recording as record
 from tinygrad_dl.viz.results import confusion, plot_confusion, plot_mistakes
 from tinygrad_dl.viz.surface import plot_filters, plot_loss_surface, plot_rates, plot_schedule
+from tinygrad_dl.viz.schedules import plot_schedule
 from tinygrad_dl.viz.view import GraphView
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "plot_history",
     "plot_loss_surface",
     "plot_mistakes",
+    "plot_schedule",
     "plot_norms",
     "plot_rates",
     "plot_schedule",
