@@ -142,7 +142,7 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
 @pytest.mark.parametrize("padding", [0, 2])
 def test_wide_kernels_over_few_channels_carry_back_what_the_formula_says(padding: int) -> None:
     rng = np.random.default_rng(3)
-    x, w = rng.standard_normal((2, 6, 9, 8)), rng.standard_normal((3, 6, 5, 5))
+    x, w = rng.standard_normal((2, 6, 9, 8)), rng.standard_normal((13, 6, 5, 5))  # filters > 2 * channels
     g = rng.standard_normal(conv(x, w, padding=padding).shape)
     back = conv_transpose(g, w, padding=padding)
     # What one element of x adds to <conv(x, w), g>, the convolution being linear in it.

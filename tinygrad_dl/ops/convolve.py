@@ -103,7 +103,7 @@ def _to_conv_w(g: Any, x: Any, w_shape: Any, stride: Any, padding: Any, dilation
         Case((1, 2, 4, 4), (2, 2, 3, 3), (2,), padding="same"), Case((1, 8, 3), (9, 8, 2), None, padding=1),
         Case((1, 9, 5), (2, 9, 2), None, stride=2, padding=1), Case((1, 1, 3, 2, 3), (2, 1, 2, 2, 2), (2,)),
         Case((2, 3, 3), (2, 3, 1), (2,), stride=2), Case((0, 2, 4), (3, 2, 2), (3,)),
-        Case((1, 5, 6), (2, 5, 4), None),
+        Case((1, 5, 6), (11, 5, 4), None),
     ),
 )  # fmt: skip
 def conv(
