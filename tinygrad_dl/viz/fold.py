@@ -167,7 +167,11 @@ def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureMo
         elif (source, target) in merged:
             merged[source, target].count += edge.count
         else:
-            merged[source, target] = moved = replace(edge, source=source, target=target)
+            moved = replace(edge, source=source, target=target)
+            if target != edge.target:
+                # Which operand it is, and of what rule, is a matter of the inside.
+                moved.operand = moved.rule = moved.rule_source = ""
+            merged[source, target] = moved
             edges.append(moved)
     shown = {edge.id for edge in edges}
     moved_ids = {id: box.id for id, box in inside.items()}
