@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.leaves import leaf
-from tinygrad_dl import Tensor, autograd, no_grad, viz
+from tinygrad_dl import Tensor, autograd, no_grad, op, viz
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.viz.picture import Picture
 from tinygrad_dl.viz.record import rehearse
@@ -217,6 +217,23 @@ def test_backward_knows_of_no_recording_when_none_is_on() -> None:
         pass
     (x * x).backward()
     assert recording.pulls == {} and modes.watchers == () and active == []
+
+
+def test_a_rule_that_raises_does_not_keep_its_graph_from_being_drawn() -> None:
+    def broken(g: Tensor) -> Tensor:
+        raise ArithmeticError("not today")
+
+    @op(broken)
+    def unlucky(x: np.ndarray) -> np.ndarray:
+        return x * 2
+
+    x = leaf(1.0)
+    view = viz.draw(unlucky(x) * 3)
+    assert view.picture.notes == ["the gradient could not be computed: ArithmeticError: not today"]
+    assert [node.op for node in view.full.nodes if node.op] == [
+        "unlucky",
+        "multiply",
+    ] and modes.watchers == ()
 
 
 def test_a_freed_graph_or_a_vector_is_drawn_without_gradients() -> None:

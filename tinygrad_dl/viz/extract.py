@@ -81,6 +81,8 @@ class Extraction:
         self.scopes.finish()
         if self.recording is not None:
             self._add_gradients(self.recording)
+            if self.recording.note:
+                self.picture.notes.append(self.recording.note)
         self._add_events()
         return self.picture
 

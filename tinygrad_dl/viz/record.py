@@ -56,6 +56,7 @@ class Recording:
         self.pulls: dict[int, Pull] = {}
         self.origins: dict[int, str] = {}  # where the user's code called the operation
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
+        self.note = ""  # what went wrong while the gradient was computed for the drawing
         self._finished: dict[int, dict[str, Any]] = {}
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
         self._last: float = -math.inf
@@ -187,6 +188,10 @@ def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | Non
         modes.watchers = ()
         with recording, np.errstate(all="ignore"):
             graph.walk([(node, np.ones(node.shape, node.dtype))], wanted={}, retain=True)
+    except (
+        Exception
+    ) as error:  # a rule may be the user's own, and the forward graph can be drawn all the same
+        recording.note = f"the gradient could not be computed: {type(error).__name__}: {error}"
     finally:
         modes.watchers = before
         for n, watch in watched:
