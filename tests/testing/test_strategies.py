@@ -83,10 +83,16 @@ def test_modules_fit_their_input_and_pass_gradcheck(drawn):
 @given(strategies.optimizers())
 def test_optimizer_settings_make_optimizers_that_step(drawn):
     name, options = drawn
-    p = nn.Parameter(np.array([1.0, 2.0]))
+    p = nn.Parameter(np.array([[1.0, 2.0]]))
     optimizer = getattr(optim, name)([p], **options)
-    (p * p).sum().backward()
-    optimizer.step()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
     assert np.all(np.isfinite(p.data))
 
 

@@ -227,20 +227,37 @@ def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
 def optimizers(draw: Any) -> tuple[str, dict[str, Any]]:
     """The name of an optimizer in tinygrad_dl.optim and settings for it.
 
+    LBFGS among them steps with a closure only; Muon takes matrices only.
+
     >>> from hypothesis import find
     >>> find(optimizers(), lambda found: found[0] == "SGD")[0]
     'SGD'
     """
-    rate = draw(st.sampled_from((1e-3, 1e-2, 1e-1)))
-    decay = draw(st.sampled_from((0.0, 1e-2)))
-    name = draw(st.sampled_from(("SGD", "Adam")))
-    settings: dict[str, Any] = {"lr": rate, "weight_decay": decay}
-    if name == "SGD":
-        settings["momentum"] = draw(st.sampled_from((0.0, 0.9)))
-        settings["nesterov"] = bool(settings["momentum"]) and draw(st.booleans())
-    else:
-        settings["betas"] = (draw(st.sampled_from((0.8, 0.9))), draw(st.sampled_from((0.99, 0.999))))
+    from inspect import isclass, signature
+
+    from tinygrad_dl import optim
+
+    found = [name for name, value in vars(optim).items() if isclass(value) and name != "Optimizer"]
+    name = draw(st.sampled_from(sorted(found)))
+    known = signature(getattr(optim, name)).parameters
+    settings = {key: draw(value) for key, value in OPTIMIZER_SETTINGS.items() if key in known}
+    if settings.get("nesterov") and "dampening" in known:
+        settings["nesterov"] = settings["momentum"] > 0
     return name, settings
+
+
+OPTIMIZER_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
+    "lr": st.sampled_from((1e-3, 1e-2, 1e-1)),
+    "weight_decay": st.sampled_from((0.0, 1e-2)),
+    "momentum": st.sampled_from((0.0, 0.9)),
+    "nesterov": st.booleans(),
+    "betas": st.tuples(st.sampled_from((0.8, 0.9)), st.sampled_from((0.99, 0.999))),
+    "amsgrad": st.booleans(),
+    "centered": st.booleans(),
+    "maximize": st.booleans(),
+    "decoupled_weight_decay": st.booleans(),
+    "line_search_fn": st.sampled_from((None, "strong_wolfe")),
+}
 
 
 def operations(differentiable: bool = True) -> st.SearchStrategy[Any]:
