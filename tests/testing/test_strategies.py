@@ -80,7 +80,7 @@ def test_modules_fit_their_input_and_pass_gradcheck(drawn):
     gradcheck(model, x, fast=True, atol=1e-5)
 
 
-@given(strategies.optimizers())
+@given(strategies.optimizers(closures=True, matrices=True))
 def test_optimizer_settings_make_optimizers_that_step(drawn):
     name, options = drawn
     p = nn.Parameter(np.array([[1.0, 2.0]]))

@@ -224,10 +224,10 @@ def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
 
 
 @st.composite
-def optimizers(draw: Any) -> tuple[str, dict[str, Any]]:
-    """The name of an optimizer in tinygrad_dl.optim and settings for it.
+def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tuple[str, dict[str, Any]]:
+    """The name of an optimizer in tinygrad_dl.optim and settings for it, all of which go downhill.
 
-    LBFGS among them steps with a closure only; Muon takes matrices only.
+    `closures`: LBFGS too, whose step needs a closure; `matrices`: Muon too, which takes matrices only.
 
     >>> from hypothesis import find
     >>> find(optimizers(), lambda found: found[0] == "SGD")[0]
@@ -238,7 +238,8 @@ def optimizers(draw: Any) -> tuple[str, dict[str, Any]]:
     from tinygrad_dl import optim
 
     found = [name for name, value in vars(optim).items() if isclass(value) and name != "Optimizer"]
-    name = draw(st.sampled_from(sorted(found)))
+    left_out = {name for name, asked in (("LBFGS", closures), ("Muon", matrices)) if not asked}
+    name = draw(st.sampled_from(sorted(set(found) - left_out)))
     known = signature(getattr(optim, name)).parameters
     settings = {key: draw(value) for key, value in OPTIMIZER_SETTINGS.items() if key in known}
     if settings.get("nesterov") and "dampening" in known:
@@ -254,7 +255,6 @@ OPTIMIZER_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "betas": st.tuples(st.sampled_from((0.8, 0.9)), st.sampled_from((0.99, 0.999))),
     "amsgrad": st.booleans(),
     "centered": st.booleans(),
-    "maximize": st.booleans(),
     "decoupled_weight_decay": st.booleans(),
     "line_search_fn": st.sampled_from((None, "strong_wolfe")),
 }
