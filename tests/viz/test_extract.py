@@ -195,6 +195,19 @@ def test_costs_of_layers_are_counted_by_hand() -> None:
     assert set(MULTIPLY_ADDS) <= set(OPS)
 
 
+def test_a_gradient_that_accumulates_is_written_out_as_a_sum() -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    text = viz.draw(c * c + a, names={"a": a, "b": b, "c": c}, show=("grad", "rule")).text()
+    assert "n0 a; leaf; grad 37; = 1 + 36" in text
+    assert "c = *(n0, n1); grad -12; = -6 + -6" in text
+    assert "n1 b; leaf; grad -24\n" in text
+    total = a
+    for _ in range(40):
+        total = total + a
+    assert "= the sum of 41 parts" in viz.draw(total, show=("grad", "rule")).text()
+
+
 def test_a_broadcast_is_told_with_what_undoes_it() -> None:
     assert broadcast_text((4,), (3, 4)) == "(4,) broadcast to (3, 4); its gradient is summed over axis 0"
     assert broadcast_text((1, 4), (2, 3, 4)).endswith("summed over axes 0, 1")

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_dl.calls import shape_of
 from tinygrad_dl.graph import Node, Value, ancestors
 from tinygrad_dl.viz import rules
+from tinygrad_dl.viz.labels import summary
 from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode, number, statistics
 from tinygrad_dl.viz.record import DETAILS, Recording
 from tinygrad_dl.viz.scopes import Scopes
@@ -260,6 +261,14 @@ class Extraction:
             for edge in edges.get(drawn.id, []):
                 edge.flow = pull.parts.get(edge.position)
                 edge.local = pull.locals.get(edge.position)
+
+        sums: dict[str, list[str]] = {}
+        for edge in reversed(self.picture.edges):  # the order of backward: the last user gives the first part
+            if edge.flow is not None:
+                sums.setdefault(edge.source, []).append(summary(edge.flow))
+        for drawn in self.picture.nodes:
+            if len(sums.get(drawn.id, ())) > 1 and not drawn.output:
+                drawn.parts = sums[drawn.id]
 
     def _add_events(self) -> None:
         events = self.picture.events

@@ -48,9 +48,12 @@ def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) ->
     if about:
         lines.append(" ".join(about))
     if "value" in show and node.value and "value " not in node.change:
-        lines.append(cut(f"value {_summary(node.value, 'stats' in show)}"))
+        lines.append(cut(f"value {summary(node.value, 'stats' in show)}"))
     if "grad" in show and node.grad and "grad " not in node.change:
-        lines.append(cut(f"grad {_summary(node.grad, 'stats' in show)}"))
+        lines.append(cut(f"grad {summary(node.grad, 'stats' in show)}"))
+        if "rule" in show and node.parts:
+            written = f"= {' + '.join(node.parts)}"
+            lines.append(written if len(written) <= LIMIT else f"= the sum of {len(node.parts)} parts")
     if "gain" in show and node.gain is not None:
         lines.append(f"gain {number(node.gain)}")
     if "cost" in show and node.cost:
@@ -67,7 +70,8 @@ def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) ->
     return lines
 
 
-def _summary(found: dict[str, object], stats: bool = False) -> str:
+def summary(found: dict[str, object], stats: bool = False) -> str:
+    """A recorded array in few words: itself if it is small, else its norm."""
     text = str(found.get("text", ""))
     if text and (len(text) <= WHOLE or "norm" not in found):
         return text
@@ -115,7 +119,7 @@ def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
     if "rule" in show and edge.rule:
         lines.append(cut(f"\u2190 {edge.rule}", 44))
     if "rule" in show and edge.flow:
-        lines.append(cut(f"\u2190 {_summary(edge.flow)}", 44))
+        lines.append(cut(f"\u2190 {summary(edge.flow)}", 44))
     if edge.broadcast and ("rule" in show or "shape" in show):
         lines.append(cut("\u2190 sum over " + edge.broadcast.rpartition("over ")[2], 44))
     return lines

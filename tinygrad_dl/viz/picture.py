@@ -32,6 +32,7 @@ class PictureNode:
     output: bool = False
     value: dict[str, Any] | None = None
     grad: dict[str, Any] | None = None
+    parts: list[str] = field(default_factory=list)  # what the gradient is the sum of, where it is a sum
     gain: float | None = None
     cost: dict[str, int] = field(default_factory=dict)
     kinks: str = ""
