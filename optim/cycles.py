@@ -130,7 +130,7 @@ class OneCycleLR(MomentumCycle):
             phases += [(self.total_steps - 1.0, "initial_lr", "min_lr", low, low)]
         else:
             phases += [(self.total_steps - 1.0, "max_lr", "min_lr", high, low)]
-        self._schedule_phases = [dict(zip(PHASE, phase)) for phase in phases]
+        self._schedule_phases: list[dict[str, Any]] = [dict(zip(PHASE, phase)) for phase in phases]
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, self.each("max_lr", max_lr)):
                 group["max_lr"], group["initial_lr"] = rate, rate / div_factor

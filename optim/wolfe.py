@@ -66,7 +66,7 @@ def strong_wolfe(
     stuck = False
     while tries < most and abs(ends[1].t - ends[0].t) * width >= tolerance:
         left, right = sorted(place.t for place in ends)
-        t = lowest(*ends)
+        t = lowest(ends[0], ends[1])
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:
             # Twice in a row at an end, or outside: the interval would hardly shrink.

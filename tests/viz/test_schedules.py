@@ -14,8 +14,8 @@ pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib")
 def test_a_schedule_is_plotted_and_left_as_it_is() -> None:
     optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=0.5)
     schedule = lr_scheduler.ExponentialLR(optimizer, 0.5)
-    figure = viz.plot_schedule(schedule, lambda epoch: 0.1, steps=4, labels=["falling", "constant"])
-    one, other = figure.axes[0].lines
+    ax = viz.plot_schedule([schedule, lambda epoch: 0.1], 4, labels=["falling", "constant"])
+    one, other = ax.lines
     assert list(one.get_ydata()) == [0.5, 0.25, 0.125, 0.0625]
     assert list(other.get_ydata()) == [0.1] * 4
     assert one.get_label() == "falling"
@@ -25,8 +25,8 @@ def test_a_schedule_is_plotted_and_left_as_it_is() -> None:
 def test_groups_with_rates_of_their_own_have_curves_of_their_own() -> None:
     p, q = Tensor(1.0, requires_grad=True), Tensor(1.0, requires_grad=True)
     optimizer = optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.1}], lr=0.5)
-    figure = viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2))
-    assert [line.get_label() for line in figure.axes[0].lines] == ["StepLR, group 0", "StepLR, group 1"]
+    ax = viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2))
+    assert [line.get_label() for line in ax.lines] == ["StepLR, group 0", "StepLR, group 1"]
 
 
 def test_what_cannot_be_plotted_is_refused() -> None:
@@ -35,7 +35,7 @@ def test_what_cannot_be_plotted_is_refused() -> None:
         viz.plot_schedule(lr_scheduler.ReduceLROnPlateau(optimizer))
     with pytest.raises(DTypeError, match="a schedule or a function is needed; int came"):
         viz.plot_schedule(3)
-    with pytest.raises(ValueRangeError, match="at least one schedule and one step"):
-        viz.plot_schedule()
+    with pytest.raises(ValueRangeError, match="epochs of at least 1 and a schedule are needed; 0 and 1 came"):
+        viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2), 0)
     with pytest.raises(ValueRangeError, match="labels: 2 came for 1 schedules"):
         viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2), labels=["a", "b"])

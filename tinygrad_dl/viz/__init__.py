@@ -8,8 +8,8 @@ from tinygrad_dl.viz.inside import plot_activations, plot_dead_units, plot_gradi
 from tinygrad_dl.viz.layout import LayoutError
 from tinygrad_dl.viz.record import Recording as record
 from tinygrad_dl.viz.results import confusion, plot_confusion, plot_mistakes
-from tinygrad_dl.viz.surface import plot_filters, plot_loss_surface, plot_rates, plot_schedule
 from tinygrad_dl.viz.schedules import plot_schedule
+from tinygrad_dl.viz.surface import plot_filters, plot_loss_surface, plot_rates
 from tinygrad_dl.viz.view import GraphView
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "plot_history",
     "plot_loss_surface",
     "plot_mistakes",
-    "plot_schedule",
     "plot_norms",
     "plot_rates",
     "plot_schedule",

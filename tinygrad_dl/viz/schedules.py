@@ -1,55 +1,64 @@
-"""Learning rates over the steps."""
+"""Learning rates over the epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
+
+import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.viz.axes import COLOURS, axes_for, tidy
 
 
-def plot_schedule(*schedules: Any, steps: int = 100, labels: list[str] | None = None, ax: Any = None) -> Any:
-    """The learning rate that schedules set in each of the next `steps` epochs, a curve a schedule and group.
+def plot_schedule(
+    schedule: Any, epochs: int = 100, lr: float = 1.0, ax: Any = None, labels: list[str] | None = None
+) -> Any:
+    """The learning rate in each of the coming epochs, a curve a schedule and group.
 
-    `schedules`: from optim.lr_scheduler, which stay as they are, or functions of the epoch. Schedules that
-    follow a measured quantity cannot be foreseen. Returns the figure. Raises DTypeError, ValueRangeError.
+    `schedule`: one of optim.lr_scheduler, which stays as it is; or a function of the epoch, by which `lr` is
+    multiplied; or a list of these, told apart by `labels`. Returns the axes. Raises DTypeError,
+    ValueRangeError for no epochs and for ReduceLROnPlateau, which follows what is measured.
     """
-    if not schedules or steps < 1:
-        raise ValueRangeError("plot_schedule: at least one schedule and one step are needed")
+    schedules = list(schedule) if isinstance(schedule, (list, tuple)) else [schedule]
+    if epochs < 1 or not schedules:
+        raise ValueRangeError(
+            f"plot_schedule: epochs of at least 1 and a schedule are needed; {epochs} and {len(schedules)} came"
+        )
     if labels is not None and len(labels) != len(schedules):
         raise ValueRangeError(f"plot_schedule: labels: {len(labels)} came for {len(schedules)} schedules")
+    curves = {}
+    for i, one in enumerate(schedules):
+        found = rates(one, epochs, lr)
+        name = labels[i] if labels else getattr(one, "__name__", type(one).__name__)
+        for j, curve in enumerate(found):
+            curves[i, j] = (f"{name}, group {j}" if len(found) > 1 else name), curve
     ax = axes_for("plot_schedule", ax)
-    count = 0
-    for i, schedule in enumerate(schedules):
-        curves = rates(schedule, steps)
-        name = labels[i] if labels else getattr(schedule, "__name__", type(schedule).__name__)
-        for j, curve in enumerate(curves):
-            label = f"{name}, group {j}" if len(curves) > 1 else name
-            ax.plot(range(steps), curve, color=COLOURS[count % len(COLOURS)], label=label)
-            count += 1
-    ax.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    for count, (name, curve) in enumerate(curves.values()):
+        colour = COLOURS[count % len(COLOURS)]
+        ax.step(range(epochs), curve, where="post", color=colour, label=name)
+    ax.set(xlabel="epoch", ylabel="learning rate")
     tidy(ax)
-    ax.legend(frameon=False)
-    return ax.figure
+    if len(curves) > 1 or labels:
+        ax.legend(frameon=False)
+    return ax
 
 
-def rates(schedule: Callable[[int], float] | Any, steps: int) -> list[list[float]]:
-    """The rates of each group in the coming epochs, the present one first; groups that agree only once."""
+def rates(schedule: Any, epochs: int, lr: float) -> list[np.ndarray]:
+    """The rates of each group in the coming epochs, the present one first; of groups that agree one."""
     if not hasattr(schedule, "get_last_lr"):
         if not callable(schedule):
             raise DTypeError(
                 f"plot_schedule: a schedule or a function is needed; {type(schedule).__name__} came"
             )
-        return [[float(schedule(epoch)) for epoch in range(steps)]]
+        return [np.array([lr * float(schedule(epoch)) for epoch in range(epochs)])]
     if hasattr(schedule, "patience"):
         raise ValueRangeError("plot_schedule: ReduceLROnPlateau follows a quantity that is not known yet")
     copy = deepcopy(schedule)
-    copy.optimizer.stepped = True  # nothing is trained here
+    copy.optimizer.stepped = True  # nothing is trained here, so nothing is out of order
     found = [list(copy.get_last_lr())]
-    for _ in range(steps - 1):
+    for _ in range(epochs - 1):
         copy.step()
         found.append(list(copy.get_last_lr()))
-    curves = [list(curve) for curve in zip(*found)]
-    return curves[:1] if all(curve == curves[0] for curve in curves) else curves
+    curves = list(np.array(found).T)
+    return curves[:1] if all((curve == curves[0]).all() for curve in curves) else curves

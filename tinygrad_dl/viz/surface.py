@@ -1,4 +1,4 @@
-"""Loss surfaces with optimizer paths, learning-rate range tests, schedules, filters."""
+"""Loss surfaces with optimizer paths, learning-rate range tests, filters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.viz.axes import COLOURS, axes_for, new_figure, tidy
 
 
@@ -74,17 +74,6 @@ def plot_rates(result: Any, ax: Any = None) -> Any:
     )
     tidy(ax)
     ax.legend(frameon=False, fontsize="small")
-    return ax
-
-
-def plot_schedule(schedule: Callable[[float], float], epochs: int, lr: float = 1.0, ax: Any = None) -> Any:
-    """The learning rate lr * schedule(epoch) over the epochs. Returns the axes."""
-    if epochs < 1:
-        raise ValueRangeError(f"plot_schedule: epochs of at least 1 is needed; {epochs} came")
-    ax = axes_for("plot_schedule", ax)
-    ax.step(range(epochs), [lr * schedule(epoch) for epoch in range(epochs)], where="post", color=COLOURS[0])
-    ax.set(xlabel="epoch", ylabel="learning rate")
-    tidy(ax)
     return ax
 
 
