@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_dl.train import search
 from tinygrad_dl.train.callback import Callback, EarlyStopping, Schedule
 from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.diagnosis import Finding, diagnose
@@ -38,6 +39,7 @@ __all__ = [
     "Trainer",
     "diagnose",
     "find_rate",
+    "search",
 ]
 
 

@@ -1,0 +1,266 @@
+"""The search for hyperparameters: ranges, samplers, storage, processes, and what is left after a kill."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.layout import ROOT
+from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
+from tinygrad_dl.train import search
+from tinygrad_dl.train.space import Range, narrowed
+
+SPACE: dict[str, Range] = {"lr": search.LogUniform(1e-4, 1.0), "units": search.Whole(1, 9)}
+
+
+def valley(setting: search.Setting) -> float:
+    """Lowest at a learning rate of 0.01 and 4 units."""
+    return math.log10(setting["lr"] / 0.01) ** 2 + (setting["units"] - 4) ** 2 / 10
+
+
+class FakeTrial:
+    """Gives the low end of everything."""
+
+    def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
+        return low
+
+
+def test_ranges_give_grids_and_hyperparameters() -> None:
+    assert search.Uniform(0, 1, points=3).grid() == [0.0, 0.5, 1.0]
+    assert search.LogUniform(0.01, 1, points=3).grid() == pytest.approx([0.01, 0.1, 1.0])
+    assert search.LogUniform(0.01, 1, points=1).grid() == [0.01]
+    assert search.Whole(1, 100, log=True, points=3).grid() == [1, 10, 100]
+    assert search.Whole(1, 2, points=5).grid() == [1, 2]
+    assert search.Choice("a", None).grid() == ["a", None]
+    assert search.OneMinus(0.001, 0.1).suggest(FakeTrial(), "beta") == 0.999
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: search.LogUniform(0, 1), "LogUniform: 0 < low <= high, both finite, are needed; 0, 1 came"),
+        (lambda: search.Uniform(2, 1), "Uniform: low <= high, both finite, are needed; 2, 1 came"),
+        (lambda: search.Uniform(0, math.nan), "Uniform: low <= high, both finite, are needed; 0, nan came"),
+        (lambda: search.OneMinus(0.9, 1.0), "low and high bound 1 - beta, and lie between 0 and 1"),
+        (lambda: search.Whole(0.5, 2), r"Whole: whole numbers are needed; 0\.5, 2 came"),  # type: ignore[arg-type]
+        (lambda: search.Choice(), "Choice: at least one value is needed"),
+        (lambda: search.Choice([1]), r"which a storage can keep, are needed; \[1\] came"),
+    ],
+)
+def test_impossible_ranges_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueRangeError, match=message):
+        make()
+
+
+def test_ranges_shrink_around_good_values() -> None:
+    narrow = narrowed(search.LogUniform(1e-6, 1.0), [0.001, 0.1])
+    assert (narrow.low, narrow.high) == pytest.approx((10**-3.5, 10**-0.5))  # type: ignore[attr-defined]
+    assert narrowed(search.Uniform(0, 8), [4.0]) == search.Uniform(3, 5)
+    assert narrowed(search.Whole(1, 9), [8, 9]) == search.Whole(7, 9)
+    assert narrowed(search.Choice("a", "b", "c"), ["c", "a", "c"]) == search.Choice("a", "c")
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "tinygrad_dl\[search\]"'):
+        search.run(valley, SPACE)
+
+
+def test_optuna_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, tinygrad_dl.train.search; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+optuna_needed = pytest.mark.skipif(
+    not __import__("importlib.util").util.find_spec("optuna"), reason="searches need optuna (extra search)"
+)
+
+
+@optuna_needed
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_finds_the_valley_and_the_seed_repeats_it(sampler: str) -> None:
+    found = search.run(valley, SPACE, 60, sampler=sampler, rng=0)
+    assert found.best_value < 0.5 and found.best["units"] in (2, 3, 4, 5, 6)
+    assert found.best == search.run(valley, SPACE, 60, sampler=sampler, rng=0).best
+    assert found.best != search.run(valley, SPACE, 60, sampler=sampler, rng=1).best
+
+
+@optuna_needed
+def test_a_grid_is_tried_once_however_many_trials_are_asked_for() -> None:
+    space = {"lr": search.LogUniform(1e-4, 1.0, points=5), "units": search.Whole(3, 5, points=3)}
+    found = search.run(valley, space, 100, sampler="grid")
+    tried = [(t.params["lr"], t.params["units"]) for t in found.study.trials]
+    assert len(tried) == len(set(tried)) == 15
+    assert found.best == {"lr": pytest.approx(0.01), "units": 4}
+
+
+@optuna_needed
+def test_coarse_to_fine() -> None:
+    coarse = search.run(valley, SPACE, 20, sampler="random", rng=0)
+    space = coarse.finer()
+    assert space["lr"].high / space["lr"].low < 1e4 / 2  # type: ignore[attr-defined]
+    fine = search.run(valley, space, 20, sampler="random", rng=0)
+    middle = len(fine.ranked) // 2
+    assert fine.ranked[middle].value < coarse.ranked[middle].value
+
+
+@optuna_needed
+def test_one_minus_beta_and_choices_come_as_they_are_used() -> None:
+    space = {"beta": search.OneMinus(0.001, 0.1), "kind": search.Choice("a", "b")}
+    found = search.run(
+        lambda s: abs(s["beta"] - 0.99) + (s["kind"] == "b"), space, 30, sampler="random", rng=0
+    )
+    assert found.best["kind"] == "a" and 0.95 < found.best["beta"] < 0.999
+    assert "0.99" in found.table(3) or "0.98" in found.table(3)
+
+
+@optuna_needed
+def test_hopeless_trials_are_pruned_and_diverged_ones_say_why() -> None:
+    def objective(setting: search.Setting) -> float:
+        for epoch in range(20):
+            setting.report(setting["x"] * (1 + 1 / (epoch + 1)))
+        if setting["x"] > 0.95:
+            return math.nan
+        if setting["x"] > 0.9:
+            raise AnomalyError("the loss became inf in epoch 3. Is the learning rate too high?")
+        return setting["x"]
+
+    found = search.run(objective, {"x": search.Uniform(0, 1)}, 30, rng=0, sampler="random")
+    states = [t.state.name for t in found.study.trials]
+    assert states.count("PRUNED") > 5 and states.count("COMPLETE") >= 5
+    every = search.run(objective, {"x": search.Uniform(0.9, 1)}, 10, pruner=None, rng=0, sampler="random")
+    assert "pruned: the loss became inf in epoch 3" in every.table()
+    assert "pruned: the objective returned nan" in every.table()
+    with pytest.raises(ValueRangeError, match="none of 10 trials ended with a finite value"):
+        every.best  # noqa: B018
+    with pytest.raises(ValueRangeError, match="none of 10 trials"):
+        every.plot()
+
+
+@optuna_needed
+def test_a_trainer_reports_by_a_callback() -> None:
+    from tests.train.test_trainer import points, trainer
+
+    seen = []
+
+    def objective(setting: search.Setting) -> float:
+        t = trainer(lr=setting["lr"], callbacks=[setting.pruning(quantity)])
+        history = t.fit(points(), points(seed=1), 3, rng=0)
+        seen.append(len(history))
+        return history["dev_loss"][-1]
+
+    quantity = "dev_loss"
+    found = search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 3, rng=0)
+    assert seen == [3, 3, 3] and len(found.study.trials[0].intermediate_values) == 3
+    with pytest.raises(ValueRangeError, match="better values of dev_loss lie the other way"):
+        search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 1, maximize=True)
+    quantity = "f1"
+    with pytest.raises(ValueRangeError, match="'f1' is not measured; there are epoch, loss"):
+        search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 1)
+
+
+@optuna_needed
+@pytest.mark.parametrize("file", ["search.journal", "search.db"])
+def test_what_was_done_counts_when_a_search_goes_on(tmp_path: Path, file: str) -> None:
+    storage = tmp_path / "runs" / file
+    first = search.run(valley, SPACE, 5, storage=storage, sampler="random", rng=0)
+    assert len(first.study.trials) == 5
+    second = search.run(valley, SPACE, 8, storage=storage, sampler="random", rng=0)
+    drawn = [t.params["lr"] for t in second.study.trials]
+    assert len(drawn) == len(set(drawn)) == 8, "the seed must not draw the same again"
+    assert len(search.run(valley, SPACE, 8, storage=storage).study.trials) == 8
+    with pytest.raises(ValueRangeError, match="the study 'search' in .* minimizes; give another name="):
+        search.run(valley, SPACE, 8, storage=storage, maximize=True)
+
+
+@optuna_needed
+def test_processes_share_a_search(tmp_path: Path) -> None:
+    found = search.run(valley, SPACE, 8, storage=tmp_path / "search.journal", processes=2, rng=0)
+    assert len(found.ranked) in (8, 9)
+    assert len({t.params["lr"] for t in found.study.trials}) == len(found.study.trials)
+    assert len({t.user_attrs["process"][1] for t in found.study.trials} - {os.getpid()}) in (1, 2)
+
+
+@optuna_needed
+def test_a_killed_search_goes_on_and_tries_the_interrupted_trial_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys, time
+            from tinygrad_dl.train import search
+
+            def objective(setting):
+                if len(sys.argv) > 2 and setting.trial.number == 2:
+                    print("in the third", flush=True)
+                    time.sleep(60)
+                return setting["x"]
+
+            found = search.run(objective, {"x": search.Uniform(0, 1)}, 5, storage=sys.argv[1], rng=0)
+            print(len(found.ranked))
+            """
+        )
+    )
+    journal = tmp_path / "search.journal"
+    call = [sys.executable, str(script), str(journal)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen([*call, "wait"], stdout=subprocess.PIPE, text=True, env=env)
+    assert killed.stdout is not None and killed.stdout.readline() == "in the third\n"
+    time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+    assert subprocess.run(call, capture_output=True, text=True, env=env, check=True).stdout == "5\n"
+    trials = search.run(valley, {"x": search.Uniform(0, 1)}, 5, storage=journal).study.trials
+    assert [t.state.name for t in trials] == ["COMPLETE", "COMPLETE", "FAIL", *["COMPLETE"] * 3]
+    assert trials[3].params == trials[2].params
+
+
+@optuna_needed
+def test_tables_and_plots() -> None:
+    found = search.run(valley, SPACE, 12, rng=0)
+    lines = found.table().splitlines()
+    assert lines[0].split() == ["trial", "value", "lr", "units"] and len(lines) == 13
+    assert [int(line.split()[0]) for line in lines[1:]] == [t.number for t in found.ranked]
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra viz)")
+    for kind in ("history", "slice", "contour", "parallel"):
+        assert found.plot(kind).axes
+    with pytest.raises(ValueRangeError, match="kind is one of history, slice"):
+        found.plot("pie")
+
+
+@optuna_needed
+def test_wrong_calls_say_what_is_needed() -> None:
+    def run(**changed: Any) -> None:
+        search.run(**{"objective": valley, "space": SPACE, "trials": 1, **changed})
+
+    for changed, kind, message in (
+        ({"objective": 3}, DTypeError, "objective: a function of a setting is needed; int came"),
+        ({"space": {}}, ValueRangeError, "at least one hyperparameter is needed"),
+        ({"space": {"lr": (0, 1)}}, DTypeError, r"space\['lr'\]: a range such as LogUniform"),
+        ({"trials": 0}, ValueRangeError, "trials: a whole number of at least 1 is needed; 0 came"),
+        (
+            {"sampler": "bayes"},
+            ValueRangeError,
+            "sampler is one of tpe, random, grid, or Optuna's; 'bayes' came",
+        ),
+        ({"processes": 2}, ValueRangeError, "several processes meet in a storage"),
+    ):
+        with pytest.raises(kind, match=message):
+            run(**changed)
+
+
+@optuna_needed
+def test_an_objective_that_other_processes_cannot_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DTypeError, match="must be a function of a module, not a lambda"):
+        search.run(lambda s: 0.0, SPACE, 4, storage=tmp_path / "journal", processes=2)
+    with pytest.raises(ValueRangeError, match="keep is a share"):
+        search.run(valley, SPACE, 2).finer(0)
