@@ -16,6 +16,7 @@ PACKAGES = {
     "tinygrad_dl.viz": "tinygrad_dl/viz",
     "tinygrad_dl.data": "tinygrad_dl/data",
     "tinygrad_dl.train": "tinygrad_dl/train",
+    "tinygrad_dl.course": "examples/course",
     "tinygrad_dl.nn": "nn",
     "tinygrad_dl.optim": "optim",
 }
@@ -62,6 +63,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
     [{"tinygrad_dl.train"}],
+    [{"tinygrad_dl.course"}],
     [{"tinygrad_dl.demo", "tinygrad_dl.environment"}],
     [{"tinygrad_dl.cli", "tinygrad_dl.commands", "tinygrad_dl.__main__"}],
 ]

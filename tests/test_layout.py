@@ -161,7 +161,7 @@ def test_every_folder_with_code_is_a_package_of_the_layout() -> None:
     folders = {
         Path(path).parent.as_posix()
         for path in python_files()
-        if path.split("/")[0] in {"tinygrad_dl", "nn", "optim"}
+        if path.split("/")[0] in {"tinygrad_dl", "nn", "optim", "examples"}
     }
     assert folders == set(PACKAGES.values()), "name the folder in tests/layout.py and in setup.cfg"
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# In a checkout nn/ and optim/ stand beside this folder; an installed package has them inside. Adding the
-# checkout's root lets a plain clone import them, also when it shadows an installed wheel.
+# In a checkout nn/, optim/ and examples/course/ stand beside this folder; an installed package has them inside.
+# Adding their folders lets a plain clone import them, also when it shadows an installed wheel.
 _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if all(os.path.isfile(os.path.join(_root, *path)) for path in (("setup.cfg",), ("nn", "module.py"))):
-    __path__.append(_root)
+    __path__.extend((_root, os.path.join(_root, "examples")))
 
 from tinygrad_dl import autograd, func, nn, optim
 from tinygrad_dl.anomaly import detect_anomaly
@@ -215,6 +215,6 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("linalg", "fft", "testing", "viz", "data", "train"):
+    if name in ("linalg", "fft", "testing", "viz", "data", "train", "course"):
         return import_module(f"tinygrad_dl.{name}")
     raise AttributeError(f"module 'tinygrad_dl' has no attribute {name!r}")

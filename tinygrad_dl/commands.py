@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -144,6 +145,46 @@ def draw(
     for error in failed:
         print(f"tinygrad-dl draw: {' '.join(error.split())}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@tinygrad_dl.command()
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Run every experiment, which takes some minutes.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="TINYGRAD_DL_COURSE_DATA",
+    help="Folder with the course's own files: train_catvnoncat.h5, test_catvnoncat.h5, data.mat; and with MNIST.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/course"),
+    show_default=True,
+    help="Folder for pictures.",
+)
+@click.option("--list", "listed", is_flag=True, help="List the experiments, as without NAME.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout.")
+def course(
+    name: str | None, everything: bool, data: Path | None, out: Path, listed: bool, as_json: bool
+) -> int:
+    """Run the courses' experiments: the figures printed there beside those here.
+
+    NAME is one experiment. What needs files of the course is left out without --data. The exit code is 1 if a
+    figure differs. The scripts are examples/course/, installed as the package tinygrad_dl.course.
+    """
+    from tinygrad_dl.course import EXPERIMENTS, runner
+
+    if name is not None and name not in EXPERIMENTS:
+        raise click.BadParameter(
+            f"one of {', '.join(EXPERIMENTS)} is needed; {name!r} came", param_hint="NAME"
+        )
+    if name is not None and everything:
+        raise click.UsageError("NAME or --all is needed; both came", click.get_current_context())
+    if listed or not (name or everything):
+        print(json.dumps(list(EXPERIMENTS)) if as_json else runner.listing())
+        return 0
+    return runner.run(EXPERIMENTS if name is None else [name], data, out, as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

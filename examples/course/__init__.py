@@ -1,0 +1,23 @@
+"""The experiments of the Deep Learning Specialization, a script each: what its notebooks print, beside what is here.
+
+`tinygrad-dl course` lists and runs them; each also runs by itself, `python examples/course/planar_flower.py`.
+"""
+
+if __name__ != "tinygrad_dl.course":
+    raise ImportError("this folder is the package tinygrad_dl.course: write `from tinygrad_dl import course`")
+
+# The scripts in the order in which the courses tell it.
+PUBLISHED = (
+    "cats_logistic",
+    "planar_flower",
+    "cats_two_layer",
+    "cats_deep",
+    "initialization",
+    "regularization",
+    "gradient_checking",
+    "optimizers",
+)
+FURTHER: tuple[str, ...] = ()
+EXPERIMENTS = PUBLISHED + FURTHER
+
+__all__ = ["EXPERIMENTS", "FURTHER", "PUBLISHED"]

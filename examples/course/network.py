@@ -1,0 +1,74 @@
+"""The courses' fully connected networks, drawn and trained as there.
+
+There the examples stand in columns, Z = W X + b; here in rows, as everywhere in this package: Z = X W^T + b. The
+weights have one shape in both, (units, inputs), so that the same draws give the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import tinygrad_dl as tg
+from tinygrad_dl import nn
+from tinygrad_dl.nn.functional import binary_cross_entropy_with_logits
+
+
+def network(
+    sizes: Sequence[int], seed: int, scale: Callable[[int], float], activation: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """Layers of these sizes in float64, the last without activation: its output is a logit.
+
+    The courses draw W1, W2, ... in this order, np.random.randn(units, inputs) * scale(inputs) after
+    np.random.seed(seed); the biases start at 0.
+    """
+    draw = np.random.RandomState(seed)
+    layers: list[nn.Module] = []
+    for inputs, units in zip(sizes, sizes[1:]):
+        linear = nn.Linear(inputs, units, dtype=np.float64)
+        linear.weight.data[:] = draw.randn(units, inputs) * scale(inputs)
+        linear.bias.data[:] = 0.0
+        layers += [linear, activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def he(inputs: int) -> float:
+    """He's scale, after which ReLU keeps the spread of its input."""
+    return float(np.sqrt(2.0 / inputs))
+
+
+def train(optimizer: Any, cost: Callable[[], tg.Tensor], iterations: int, every: int = 1) -> dict[int, float]:
+    """Step down the cost of the whole batch; returns the cost before every so many steps."""
+    costs = {}
+    for i in range(iterations):
+        value = cost()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        if i % every == 0:
+            costs[i] = value.item()
+    return costs
+
+
+def cross_entropy(model: Callable[[Any], tg.Tensor], x: tg.Tensor, y: tg.Tensor) -> Callable[[], tg.Tensor]:
+    """The courses' cost, -mean(y log a + (1 - y) log(1 - a)) with a = sigmoid(logit), as a function to call."""
+    return lambda: binary_cross_entropy_with_logits(model(x), y)
+
+
+def accuracy(model: Callable[[Any], tg.Tensor], x: tg.Tensor, y: tg.Tensor) -> float:
+    """Percent of the examples on the right side of a = 0.5."""
+    with tg.no_grad():
+        return float(((model(x).data > 0) == y.data).mean() * 100)
+
+
+def tensors(data: Any) -> tuple[tg.Tensor, tg.Tensor]:
+    """The examples (N, features) and labels (N, 1) of a data set, in float64."""
+    x = np.asarray(data.x, np.float64).reshape(len(data.x), -1)
+    return tg.asarray(x), tg.asarray(np.asarray(data.y, np.float64).reshape(-1, 1))
+
+
+def of_iterations(costs: dict[int, float], prefix: str = "") -> dict[str, float]:
+    """The costs under the names that the tables use."""
+    return {f"{prefix}cost, iteration {i}": value for i, value in costs.items()}

@@ -1,0 +1,71 @@
+"""One hidden layer on the planar flower (course 1, week 3): tanh, learning rate 1.2.
+
+Data: np.random.seed(1); weights: seed 2 for every hidden size, times 0.01. The learning rate is so high that the
+training of a layer of 4 shakes from iteration 7,000 on, and that of 20 and 50 before 5,000: weights that differ by one
+part in 1e15 at the start, less than one rounding, end 1e-4 apart in cost. Copies of the notebook from different
+machines differ as much. So the last rows give the range over such starts.
+"""
+
+from __future__ import annotations
+
+from tinygrad_dl import nn, optim
+from tinygrad_dl.course.network import accuracy, cross_entropy, network, of_iterations, tensors, train
+from tinygrad_dl.course.record import show
+from tinygrad_dl.data import datasets
+
+TITLE = "Planar flower, 2-4-1, tanh, learning rate 1.2"
+THERE = {
+    "cost, iteration 0": "0.693048",
+    "cost, iteration 1000": "0.288083",
+    "cost, iteration 2000": "0.254385",
+    "cost, iteration 3000": "0.233864",
+    "cost, iteration 4000": "0.226792",
+    "cost, iteration 5000": "0.222644",
+    "cost, iteration 9000": "0.218612",
+    "accuracy": "90 %",
+    "accuracy, 1 hidden unit": "67.5 %",
+    "accuracy, 2 hidden units": "67.25 %",
+    "accuracy, 3 hidden units": "90.75 %",
+    "accuracy, 4 hidden units": "90.5 %",
+    "accuracy, 5 hidden units": "91.25 %",
+    "accuracy, 20 hidden units": "90.0 %",
+    "accuracy, 50 hidden units": "90.25 %",
+}
+CHANGES = (1e-15, -1e-15, 1e-13, 1e-12, -1e-12)
+CHAOTIC = {"cost, iteration 9000": 5e-4, "accuracy, 20 hidden units": 1.0, "accuracy, 50 hidden units": 1.0}
+
+
+def trained(hidden: int, iterations: int, change: float = 0.0) -> tuple[dict[int, float], float]:
+    """Costs and accuracy of a network with so many hidden units; `change`: of the weights before, as a share."""
+    x, y = tensors(datasets.planar_flower(dtype="float64"))
+    model = network((2, hidden, 1), seed=2, scale=lambda inputs: 0.01 * (1 + change), activation=nn.Tanh)
+    optimizer = optim.SGD(model.parameters(), lr=1.2)
+    costs = train(optimizer, cross_entropy(model, x, y), iterations, every=1000)
+    return costs, accuracy(model, x, y)
+
+
+def run(iterations: int = 10_000, sizes: tuple[int, ...] = (1, 2, 3, 4, 5, 20, 50)) -> dict[str, float]:
+    """Costs of 2-4-1 and accuracies by hidden size."""
+    costs, percent = trained(4, iterations)
+    here = of_iterations({i: cost for i, cost in costs.items() if i <= 5000 or i == 9000})
+    if iterations == 10_000:
+        here["accuracy"] = percent
+    for hidden in sizes:
+        units = "unit" if hidden == 1 else "units"
+        here[f"accuracy, {hidden} hidden {units}"] = trained(hidden, iterations // 2)[1]
+    if iterations == 10_000:
+        costs_at_end = [trained(4, 9_001, change)[0][9000] for change in CHANGES]
+        here |= spread("cost, iteration 9000", [here["cost, iteration 9000"], *costs_at_end])
+        for hidden in sizes[-2:]:
+            what = f"accuracy, {hidden} hidden units"
+            here |= spread(what, [here[what], *(trained(hidden, 5_000, change)[1] for change in CHANGES)])
+    return here
+
+
+def spread(what: str, values: list[float]) -> dict[str, float]:
+    """The range of a figure."""
+    return {f"{what}: lowest of {len(values)} starts": min(values), f"{what}: highest": max(values)}
+
+
+if __name__ == "__main__":
+    show(globals())
