@@ -176,9 +176,8 @@ def course(
     from tinygrad_dl.course import EXPERIMENTS, runner
 
     if name is not None and name not in EXPERIMENTS:
-        raise click.BadParameter(
-            f"one of {', '.join(EXPERIMENTS)} is needed; {name!r} came", param_hint="NAME"
-        )
+        message = f"NAME: one of {', '.join(EXPERIMENTS)} is needed; {name!r} came"
+        raise click.UsageError(message, click.get_current_context())
     if name is not None and everything:
         raise click.UsageError("NAME or --all is needed; both came", click.get_current_context())
     if listed or not (name or everything):

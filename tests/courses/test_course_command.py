@@ -1,0 +1,111 @@
+"""tinygrad-dl course: what it prints, when it says that figures differ, what it leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinygrad_dl import cli
+from tinygrad_dl.course import EXPERIMENTS, gradient_checking
+from tinygrad_dl.course.record import Row, beside, table
+
+pytest.importorskip("click", reason="the command is made with click")
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(["course", *arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(
+    ("row", "shown", "verdict"),
+    [
+        (Row("cost", "0.693147", 0.6931471806), "0.693147", "same"),
+        (Row("cost", "0.693147", 0.6931476), "0.693148", "DIFFERS"),
+        (Row("cost", "0.218612", 0.218544, 5e-4), "0.218544", "chaotic: close"),
+        (Row("cost", "0.218612", 0.2186121, 5e-4), "0.218612", "same"),
+        (Row("cost", "0.218612", 0.2196, 5e-4), "0.219600", "DIFFERS"),
+        (Row("cost", "0.218612", float("nan")), "nan", "DIFFERS"),
+        (Row("accuracy", "90 %", 90.75), "90.75 %", "same"),
+        (Row("accuracy", "90 %", 91.0), "91.00 %", "DIFFERS"),
+        (Row("accuracy", "98.56 %", 98.5646), "98.56 %", "same"),
+        (Row("difference", "1e-9", 6e-10), "6.0e-10", "same"),
+        (Row("difference", "1e-9", 6e-8), "6.0e-08", "DIFFERS"),
+        (Row("seconds", "", 1.5), "1.5", ""),
+    ],
+)
+def test_a_figure_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
+    assert (row.shown, row.verdict) == (shown, verdict)
+
+
+def test_there_stands_beside_here_and_what_was_not_measured_is_left_out() -> None:
+    rows = beside({"a": "1.0", "b": "2.0"}, {"a": 1.0, "c": 3.0})
+    assert table(rows) == "   there  here\na    1.0   1.0  same\nc            3"
+
+
+def test_an_experiment_is_run_and_its_figures_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "gradient_checking")
+    assert code == 0 and err == "" and out.startswith(gradient_checking.TITLE)
+    assert out.count("same") == 3
+
+
+def test_a_figure_that_differs_makes_the_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gradient_checking.THERE, "planted faults found", "3")
+    code, out, _ = call(capsys, "gradient_checking")
+    assert code == 1 and out.count("DIFFERS") == 1
+
+
+def test_with_json_the_figures_are_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "gradient_checking", "--json")
+    (result,) = json.loads(out)["experiments"]
+    assert code == 0 and result["name"] == "gradient_checking" and "same" in err
+    assert result["rows"][1]["there"] == result["rows"][1]["shown"] == "0.285093"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--list"]])
+def test_the_list_names_every_experiment_and_its_files(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, *arguments)
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == list(EXPERIMENTS)
+    assert "[needs data.mat]" in out
+    assert json.loads(call(capsys, "--json")[1]) == list(EXPERIMENTS)
+
+
+def test_without_the_courses_files_an_experiment_is_left_out_and_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINYGRAD_DL_COURSE_DATA", raising=False)
+    code, out, err = call(capsys, "regularization")
+    said = "tinygrad-dl course: regularization is left out: it needs data.mat, not distributed with this package; "
+    assert code == 1 and out == "" and err == said + "the folder that has them: --data FOLDER\n"
+    assert call(capsys, "regularization", "--data", str(tmp_path))[2] == said + f"not found in {tmp_path}\n"
+
+
+def test_a_damaged_file_of_the_course_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("scipy", reason="data.mat is read with it")
+    (tmp_path / "data.mat").write_bytes(b"nothing of the kind" * 20)
+    code, _, err = call(capsys, "regularization", "--data", str(tmp_path))
+    assert code == 1 and err.count("\n") == 1 and "damaged or not the course's data.mat" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "NAME: one of cats_logistic, "),
+        (["gradient_checking", "--all"], "NAME or --all is needed; both came"),
+        (["--data", "nowhere"], "--data: Directory 'nowhere' does not exist"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, *arguments)
+    assert code == 2 and out == "" and err.count("\n") == 1 and message in err
