@@ -1,0 +1,127 @@
+"""Draw docs/images/optimizer-paths.svg and schedules.svg: python docs/paths.py, in the repository's root."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from tinygrad_dl import Tensor, optim
+from tinygrad_dl.optim import lr_scheduler as lrs
+
+IMAGES = Path(__file__).parent / "images"
+START, STEPS = (-7.0, 2.0), 40
+
+# Title -> class and options; the rates are chosen so that each arrives, or shows what keeps it from that.
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SGD, lr 0.95": ("SGD", {"lr": 0.95}),
+    "momentum, lr 0.1": ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    "Nesterov, lr 0.1": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    "ASGD, lr 0.9": ("ASGD", {"lr": 0.9, "lambd": 1e-2}),
+    "Adagrad, lr 1.5": ("Adagrad", {"lr": 1.5}),
+    "RMSprop, lr 0.3": ("RMSprop", {"lr": 0.3, "alpha": 0.9}),
+    "Adadelta, lr 60": ("Adadelta", {"lr": 60.0}),
+    "Rprop, lr 0.2": ("Rprop", {"lr": 0.2}),
+    "Adam, lr 0.4": ("Adam", {"lr": 0.4}),
+    "AdamW, lr 0.4": ("AdamW", {"lr": 0.4, "weight_decay": 0.1}),
+    "Adamax, lr 0.5": ("Adamax", {"lr": 0.5}),
+    "NAdam, lr 0.4": ("NAdam", {"lr": 0.4}),
+    "RAdam, lr 0.4": ("RAdam", {"lr": 0.4}),
+    "Adafactor, lr 0.3": ("Adafactor", {"lr": 0.3}),
+    "Muon, lr 0.5": ("Muon", {"lr": 0.5, "weight_decay": 0.0}),
+    "LBFGS, lr 1": ("LBFGS", {"lr": 1.0, "max_iter": 1, "line_search_fn": "strong_wolfe"}),
+}
+
+
+def path_of(name: str, options: dict[str, Any]) -> np.ndarray:
+    """The places on f(x, y) = x**2 / 20 + y**2 that an optimizer comes by, (steps + 1, 2)."""
+    p = Tensor([list(START)], dtype="float64", requires_grad=True)
+    optimizer = getattr(optim, name)([p], **options)
+    places = [p.data[0].copy()]
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p * Tensor([[0.05, 1.0]])).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+        places.append(p.data[0].copy())
+    return np.array(places)
+
+
+def draw_paths() -> None:
+    """One panel an optimizer."""
+    figure = Figure(figsize=(9.2, 6.6), layout="constrained")
+    for i, (title, (name, options)) in enumerate(OPTIMIZERS.items(), 1):
+        ax = figure.add_subplot(4, 4, i)
+        for level in (0.05, 0.3, 1.0, 2.2, 4.0, 6.4, 9.4):
+            size = 2 * (20 * level) ** 0.5, 2 * level**0.5
+            ax.add_patch(Ellipse((0, 0), *size, fill=False, color="#bbbbbb", linewidth=0.6))
+        path = path_of(name, options)
+        ax.plot(*path.T, "-", color="#0072B2", linewidth=1)
+        ax.plot(*path.T, ".", color="#0072B2", markersize=3)
+        ax.plot(*START, "o", color="#D55E00", markersize=4)
+        ax.plot(0, 0, "+", color="black", markersize=7)
+        ax.set(title=title, xlim=(-8, 8), ylim=(-2.6, 2.6), xticks=[-5, 0, 5], yticks=[-2, 0, 2])
+        ax.title.set_size(9)
+        ax.tick_params(labelsize=7)
+    write(figure, "optimizer-paths.svg")
+
+
+SCHEDULES: dict[str, Any] = {
+    "StepLR(30, 0.5)": lambda o: lrs.StepLR(o, 30, 0.5),
+    "MultiStepLR([50, 80], 0.3)": lambda o: lrs.MultiStepLR(o, [50, 80], 0.3),
+    "ExponentialLR(0.97)": lambda o: lrs.ExponentialLR(o, 0.97),
+    "PolynomialLR(100, 2)": lambda o: lrs.PolynomialLR(o, 100, 2.0),
+    "InverseTimeLR(0.05)": lambda o: lrs.InverseTimeLR(o, 0.05),
+    "StaircaseLR(1, 25)": lambda o: lrs.StaircaseLR(o, 1.0, 25),
+    "InverseSqrtLR()": lambda o: lrs.InverseSqrtLR(o),
+    "CosineAnnealingLR(100)": lambda o: lrs.CosineAnnealingLR(o, 100),
+    "CosineAnnealingWarmRestarts(15, 2)": lambda o: lrs.CosineAnnealingWarmRestarts(o, 15, 2),
+    "CyclicLR(0.1, 1, 20)": lambda o: lrs.CyclicLR(o, 0.1, 1.0, 20, mode="triangular2"),
+    "OneCycleLR(1, 100)": lambda o: lrs.OneCycleLR(o, 1.0, 100),
+    "SequentialLR: linear, then cosine": lambda o: lrs.SequentialLR(
+        o, [lrs.LinearLR(o, 0.05, total_iters=15), lrs.CosineAnnealingLR(o, 85)], [15]
+    ),
+}
+
+
+def draw_schedules() -> None:
+    """One panel a schedule."""
+    figure = Figure(figsize=(9.2, 4.8), layout="constrained")
+    for i, (title, make) in enumerate(SCHEDULES.items(), 1):
+        optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=1.0, momentum=0.9)
+        schedule = make(optimizer)
+        found = []
+        for _ in range(100):
+            found.append(schedule.get_last_lr()[0])
+            schedule.step()
+        ax = figure.add_subplot(3, 4, i)
+        ax.plot(found, color="#0072B2", linewidth=1.3)
+        ax.set(title=title, ylim=(0, 1.08), xticks=[0, 50, 100], yticks=[0, 1])
+        ax.title.set_size(8)
+        ax.tick_params(labelsize=7)
+        ax.spines[["top", "right"]].set_visible(False)
+    write(figure, "schedules.svg")
+
+
+def write(figure: Figure, name: str) -> None:
+    """The same bytes for the same figure."""
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(IMAGES / name, metadata={"Date": None})
+    text = re.sub(
+        r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), (IMAGES / name).read_text()
+    )
+    (IMAGES / name).write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+
+
+if __name__ == "__main__":
+    draw_paths()
+    draw_schedules()
