@@ -45,7 +45,7 @@ def _or_identity(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(self, other)
         except DTypeError:
-            return NotImplemented  # as Python has it for None, strings and other objects: equal only to itself
+            return NotImplemented  # for None, strings and other objects Python then compares identities
 
     return method
 

@@ -125,8 +125,9 @@ class Classifier(ClassifierMixin, _Estimator):
     on the share `dev`. `random_state` gives the same bits each time. After fit: classes_, model_, history_,
     n_iter_.
 
-    >>> Classifier(epochs=50, random_state=0).fit([[0.0], [1.0], [2.0], [3.0]],
-    list("aabb")).predict([[0.2], [2.9]]) array(['a', 'b'], dtype='<U1')
+    >>> model = Classifier(epochs=50, random_state=0)
+    >>> model.fit([[0.0], [1.0], [2.0], [3.0]], list("aabb")).predict([[0.2], [2.9]])
+    array(['a', 'b'], dtype='<U1')
     """
 
     def fit(self, X: Any, y: Any) -> Classifier:
