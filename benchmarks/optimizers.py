@@ -1,7 +1,8 @@
 """What a step costs: every optimizer on a small and a middle model, beside PyTorch's (foreach) in the same run.
 
-python -m benchmarks.optimizers [--seconds S] [--names SGD Adam ...]
-Mark: no optimizer slower than PyTorch's on the small model, none slower than 3 times on the middle one.
+OMP_NUM_THREADS=1 python -m benchmarks.optimizers [--seconds S] [--names SGD Adam ...]
+One thread: several that wait for each other on a busy machine measure the machine. Mark: no optimizer slower than
+PyTorch's, but Muon on the middle model, whose matrices PyTorch multiplies in bfloat16 hardware.
 """
 
 from __future__ import annotations
