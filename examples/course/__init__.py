@@ -17,7 +17,23 @@ PUBLISHED = (
     "gradient_checking",
     "optimizers",
 )
-FURTHER: tuple[str, ...] = ()
+FURTHER = (
+    "activation_and_start",
+    "batch_norm",
+    "batch_norm_graph",
+    "few_digits",
+    "adaptive_rates",
+    "rate_decays",
+    "batch_sizes",
+    "augmentation",
+    "early_stopping",
+    "random_and_grid_search",
+    "digits_cnn",
+    "mnist_cnn",
+    "softmax_regression",
+    "im2col",
+    "covariate_shift",
+)
 EXPERIMENTS = PUBLISHED + FURTHER
 
 __all__ = ["EXPERIMENTS", "FURTHER", "PUBLISHED"]

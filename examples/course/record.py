@@ -71,11 +71,14 @@ def beside(
 def table(rows: Iterable[Row]) -> str:
     """The rows as text in columns."""
     cells = [("", "there", "here", ""), *((r.what, r.there, r.shown, r.verdict) for r in rows)]
+    if not any(there for _, there, _, _ in cells[1:]):
+        cells[0] = ("", "", "", "")
     widths = [max(len(row[i]) for row in cells) for i in range(3)]
-    return "\n".join(
+    lines = (
         f"{what:<{widths[0]}}  {there:>{widths[1]}}  {here:>{widths[2]}}  {verdict}".rstrip()
         for what, there, here, verdict in cells
     )
+    return "\n".join(line for line in lines if line)
 
 
 def show(script: Mapping[str, Any]) -> None:

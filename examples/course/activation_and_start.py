@@ -1,0 +1,66 @@
+"""Sigmoid against ReLU, Xavier's start against He's, by depth and width (course 2, week 1).
+
+Data pass once through freshly started networks of 10 classes on digits, and the gradients back. With the start that
+fits the activation both keep their size from layer to layer; else they vanish. Then short trainings show what it does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import tinygrad_dl as tg
+from tinygrad_dl import nn, optim
+from tinygrad_dl.course.digits import PICTURES, last, parts, perceptron, picture, trained
+from tinygrad_dl.course.record import show
+
+TITLE = "Sigmoid and ReLU, Xavier and He, by depth and width"
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "ReLU": nn.ReLU}
+STARTS = {"Xavier": nn.init.xavier_normal_, "He": nn.init.kaiming_normal_}
+
+
+def once(model: nn.Sequential, x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The activations of the hidden layers, and the gradients of their weights, of one pass."""
+    activations, value = [], tg.asarray(x)
+    for layer in model:
+        value = layer(value)
+        if not isinstance(layer, nn.Linear):
+            activations.append(value.data)
+    nn.functional.cross_entropy(value, tg.asarray(y)).backward()
+    return activations, [layer.weight.grad.data for layer in model if isinstance(layer, nn.Linear)][:-1]
+
+
+def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
+    """Spread of activations and gradients from first to last layer, and accuracy after some epochs."""
+    train, dev = parts()
+    here: dict[str, float] = {}
+    with picture(out, "activation_and_start", 4, 5, size=2.2) as axes:
+        for row, (kind, start) in enumerate((k, s) for k in ACTIVATIONS for s in STARTS):
+            for depth, width in ((2, 32), (5, 32), (5, 128), (10, 128)):
+                model = perceptron(*[width] * depth, activation=ACTIVATIONS[kind], start=STARTS[start])
+                activations, gradients = once(model, train.x, train.y)
+                optimizer = optim.Adam(model.parameters(), lr=0.002)
+                history = trained(model, train, dev, optimizer=optimizer, epochs=epochs)
+                what = f"{kind}, {start}, {depth} x {width}"
+                here[f"{what}: std of activations, last / first"] = float(
+                    activations[-1].std() / activations[0].std()
+                )
+                here[f"{what}: std of gradients, first / last"] = float(
+                    gradients[0].std() / gradients[-1].std()
+                )
+                here[f"{what}: accuracy after {epochs} epochs, %"] = last(history)
+                if (depth, width) == (5, 128):
+                    for i, ax in enumerate(axes[row]):
+                        ax.hist(activations[i].ravel(), bins=40, color="tab:blue", density=True)
+                        inset = ax.inset_axes((0.55, 0.55, 0.43, 0.4))
+                        inset.hist(gradients[i].ravel(), bins=40, color="tab:orange")
+                        inset.set(xticks=[], yticks=[])
+                        inset.set_title(f"dW std {gradients[i].std():.1e}", fontsize=6)
+                        ax.set_title(f"{kind}, {start}: layer {i + 1}", fontsize=8)
+                        ax.set_yticks([])
+    return here
+
+
+if __name__ == "__main__":
+    show(globals())
