@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,25 @@ author = "The tinygrad_dl authors"
 copyright = "2026, " + author
 version = release = tinygrad_dl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-myst_enable_extensions = ["colon_fence", "deflist"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "mathml"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 root_doc = "index"
+
+# Tutorials are notebooks in Markdown: each build runs them, and an error in one ends it.
+os.environ["PYTHONPATH"] = str(ROOT)  # this checkout, not what may be installed
+# An IPython without the user's own start-up files; its kernel need not warn of a connection on this machine.
+os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+profile = Path(os.environ["IPYTHONDIR"], "profile_default", "ipython_kernel_config.py")
+profile.parent.mkdir()
+profile.write_text("c.IPKernelApp.log_level = 40\nc.InlineBackend.figure_formats = ['retina']\n")
+logging.getLogger("traitlets").setLevel(logging.WARNING)
+nb_execution_mode = "force"
+nb_execution_in_temp = True  # what they save is thrown away
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120  # seconds a cell
+nb_merge_streams = True
 
 smartquotes = False  # three dots and two hyphens mean themselves in formulas
 autodoc_member_order = "bysource"
@@ -32,6 +49,7 @@ autodoc_typehints = "none"  # the docstring names the shapes, which says more th
 autodoc_default_options = {"members": True}
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"tinygrad_dl {version}"
 html_copy_source = False
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame

@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from tests.layout import ROOT
 from tests.test_doctests import FLAGS
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
+# Sphinx runs those when the documentation is built.
+TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + sorted((ROOT / "docs").glob("ja/*.md"))
 
 
 def examples(page: Path) -> str:
@@ -43,7 +48,33 @@ def test_the_table_of_operations_is_fresh() -> None:
     assert (ROOT / "docs" / "ops.md").read_text(encoding="utf-8") == table.text(), "run `make ops-table`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
+def test_the_programs_of_a_how_to_print_what_stands_below_them(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page.stem != "save-and-load":
+        pytest.importorskip("sklearn", reason="the data sets of the how-tos are scikit-learn's (extra data)")
+    monkeypatch.chdir(tmp_path)  # they write files
+    names: dict[str, object] = {}
+    text = page.read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
+    assert programs
+    for program, shown in programs:
+        said = StringIO()
+        with redirect_stdout(said):
+            exec(compile(program, page.name, "exec"), names)
+        assert said.getvalue().rstrip() == shown.rstrip()
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("---\njupytext:") and "```{code-cell} ipython3\n" in text
+    assert f"<{page.stem}.ipynb>`" in text, "say where the notebook is"
+    assert len(text.splitlines()) < 250
+
+
+@pytest.mark.parametrize("page", [*PAGES, *HOW_TOS, *TUTORIALS], ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_links_lead_to_pages(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
@@ -52,4 +83,6 @@ def test_links_lead_to_pages(page: Path) -> None:
 def test_every_page_is_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
-    assert {p.stem for p in PAGES} - {"index"} <= listed
+    docs = ROOT / "docs"
+    pages = {p.relative_to(docs).with_suffix("").as_posix() for p in [*PAGES, *HOW_TOS, *TUTORIALS]}
+    assert pages - {"index"} <= listed

@@ -33,6 +33,13 @@ def test_the_programs_print_what_stands_below_them(tmp_path: Path, monkeypatch: 
     assert texts_of(drawn) == texts_of(picture), "make the README's picture anew with its program"
 
 
+def test_the_japanese_readme_shows_the_same_programs_and_links_to_files_that_are_there() -> None:
+    japanese = (ROOT / "README.ja.md").read_text(encoding="utf-8")
+    blocks = r"```(?:python|text)\n.*?```"
+    assert re.findall(blocks, japanese, flags=re.DOTALL) == re.findall(blocks, README, flags=re.DOTALL)
+    assert [t for t in re.findall(r"\]\((?!https?:)([^)#]+)", japanese) if not (ROOT / t).exists()] == []
+
+
 def test_the_first_lines_say_what_the_project_is_not() -> None:
     assert "no relation to the project tinygrad" in " ".join(README.split())[:400]
 
