@@ -40,7 +40,9 @@ def test_an_average_is_called_saved_and_copied_like_a_model() -> None:
     np.testing.assert_array_equal(other(x).data, average(x).data)
     np.testing.assert_array_equal(copy.deepcopy(average)(x).data, average(x).data)
     assert len(list(average.parameters())) == 4 and "n_averaged=1" in repr(average)
-    with pytest.raises(ShapeError, match="the model is another one: 0.weight is missing or has another shape"):
+    with pytest.raises(
+        ShapeError, match="the model is another one: 0.weight is missing or has another shape"
+    ):
         average.update_parameters(nn.Linear(2, 3))
     with pytest.raises(ValueRangeError, match='"n_averaged" is missing'):
         average.load_state_dict({})
