@@ -35,7 +35,7 @@ def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
     """Spread of activations and gradients from first to last layer, and accuracy after some epochs."""
     train, dev = parts()
     here: dict[str, float] = {}
-    with picture(out, "activation_and_start", 4, 5, size=2.2) as axes:
+    with picture(out, "activation_and_start", 4, 3, size=2.2) as axes:
         for row, (kind, start) in enumerate((k, s) for k in ACTIVATIONS for s in STARTS):
             for depth, width in ((2, 32), (5, 32), (5, 128), (10, 128)):
                 model = perceptron(*[width] * depth, activation=ACTIVATIONS[kind], start=STARTS[start])
@@ -51,7 +51,7 @@ def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
                 )
                 here[f"{what}: accuracy after {epochs} epochs, %"] = last(history)
                 if (depth, width) == (5, 128):
-                    for i, ax in enumerate(axes[row]):
+                    for i, ax in zip((0, 2, 4), axes[row]):
                         ax.hist(activations[i].ravel(), bins=40, color="tab:blue", density=True)
                         inset = ax.inset_axes((0.55, 0.55, 0.43, 0.4))
                         inset.hist(gradients[i].ravel(), bins=40, color="tab:orange")

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_dl import nn
 from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron, picture, trained
 from tinygrad_dl.course.record import show
+from tinygrad_dl.data import DataLoader
 
 TITLE = "Batch normalisation on and off, weights from normal draws of several sizes"
 SIZES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
@@ -30,9 +31,11 @@ def run(out: Path = PICTURES, epochs: int = 15) -> dict[str, float]:
                 def start(weight: Any, size: float = size) -> Any:
                     return nn.init.normal_(weight, 0.0, size)
 
+                # A last batch of 4 would say little about means and spreads.
+                loader = DataLoader(train, 64, shuffle=True, drop_last=True, rng=0)
                 model = perceptron(*[100] * 5, before=layers, start=start)
                 with np.errstate(over="ignore", invalid="ignore"):
-                    runs[label] = trained(model, train, dev, epochs=epochs)
+                    runs[label] = trained(model, loader, dev, epochs=epochs)
                 here[f"std {size:g}, {label} batch norm: accuracy, %"] = last(runs[label])
             curves(ax, runs, "dev_accuracy")
             ax.set(title=f"weights of std {size:g}", ylim=(0, 1.02))

@@ -53,7 +53,7 @@ def run(out: Path = PICTURES, epochs: int = 20) -> dict[str, float]:
             ax.bar(np.arange(len(shares)) + 0.27 * (i - 1), shares[:, i], 0.25, label=way)
         ax.set_xticks(range(len(shares)), list(shifted(dev.x)), fontsize=7)
         ax.set_ylabel("accuracy, %")
-        ax.legend(fontsize=7, loc="lower left")
+        ax.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return here
 
 

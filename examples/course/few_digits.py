@@ -18,10 +18,10 @@ from tinygrad_dl.train import Penalty
 TITLE = "L1, L2, dropout and mixtures on 150 digits, 30 of them labelled wrongly"
 WAYS = {  # l1, l2, share dropped
     "none": (0.0, 0.0, 0.0),
-    "L1": (5e-4, 0.0, 0.0),
+    "L1": (2e-4, 0.0, 0.0),
     "L2": (0.0, 1e-2, 0.0),
     "dropout": (0.0, 0.0, 0.4),
-    "L1 and L2": (2e-4, 5e-3, 0.0),
+    "L1 and L2": (1e-4, 5e-3, 0.0),
     "L2 and dropout": (0.0, 5e-3, 0.4),
     "all three": (1e-4, 3e-3, 0.4),
 }

@@ -42,10 +42,10 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def run(data: Path, out: Path = PICTURES, epochs: int = 20) -> dict[str, float]:
+def run(data: Path, out: Path = PICTURES, epochs: int = 20, train_on: int = 8000) -> dict[str, float]:
     """Accuracy on the last 2,000 images."""
     digits = datasets.load_mnist(data, part="test")
-    train, test = digits.take(slice(8000)), digits.take(slice(8000, None))
+    train, test = digits.take(slice(train_on)), digits.take(slice(8000, None))
     tg.manual_seed(0)
     model = network()
     optimizer = optim.Adam(model.parameters(), lr=0.004)
@@ -61,13 +61,14 @@ def run(data: Path, out: Path = PICTURES, epochs: int = 20) -> dict[str, float]:
         progress="off",
     )
     history = trainer.fit(loader, test, epochs)
-    wrong = trainer.predict(test).argmax(axis=1) != test.y
+    read = trainer.predict(test).argmax(axis=1)
+    wrong = read != test.y
     with picture(out, "mnist_cnn", 2, 8, size=1.6) as axes:
         for ax in axes.flat:
             ax.axis("off")
-        for ax, image, label in zip(axes.flat, test.x[wrong], test.y[wrong]):
+        for ax, image, label, taken in zip(axes.flat, test.x[wrong], test.y[wrong], read[wrong]):
             ax.imshow(image[0], cmap="gray_r")
-            ax.set_title(f"not read as {label}", fontsize=7)
+            ax.set_title(f"{label}, read as {taken}", fontsize=7)
     return {
         "test accuracy, %": float(100 * (1 - wrong.mean())),
         "images read wrongly, of 2,000": float(wrong.sum()),

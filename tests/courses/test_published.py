@@ -85,4 +85,4 @@ def test_every_experiment_is_a_script_with_a_title_and_a_run(name: str) -> None:
 
 def test_every_script_in_the_folder_is_an_experiment_or_belongs_to_all() -> None:
     found = {path.stem for path in (ROOT / "examples" / "course").glob("*.py")}
-    assert found - set(EXPERIMENTS) == {"__init__", "network", "record", "runner"}
+    assert found - set(EXPERIMENTS) == {"__init__", "digits", "network", "record", "runner"}
