@@ -112,3 +112,21 @@ def test_wrong_axes_and_channels_are_explained() -> None:
         nn.LayerNorm(3)(Tensor(np.zeros((2, 4))))
     with pytest.raises(ValueError, match="5 channels do not divide into 2 groups"):
         nn.GroupNorm(2, 5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_group_norm_in_float32_keeps_its_digits_far_from_zero(groups: int, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    data, seed = rng.standard_normal((3, 8, 5, 7)) + offset, rng.standard_normal((3, 8, 5, 7))
+    found = []
+    for dtype in (np.float32, np.float64):
+        layer = nn.GroupNorm(groups, 8).astype(dtype)
+        layer.weight.data[...] = np.arange(1, 9)
+        x = Tensor(data.astype(np.float32).astype(dtype), requires_grad=True)
+        out = layer(x)
+        out.backward(Tensor(seed.astype(dtype)))
+        found.append([out, x.grad, layer.weight.grad, layer.bias.grad])
+    for got, exact in zip(*found):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got.numpy(), exact.numpy(), atol=2e-3 if offset else 5e-5)

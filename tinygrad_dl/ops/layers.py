@@ -14,6 +14,7 @@ from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import sqrt
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.ops.window import scratch
 
 # Linear
 
@@ -110,8 +111,23 @@ def _standardize_rule(g: Any, x: Any, w: Any, axis: Any, eps: Any, center: Any, 
     return gx, g * hat if needs[1] else None, g * 1 if needs[2] else None
 
 
+# A run of this many elements is summed by BLAS, row by row; shorter ones by einsum and add.reduce.
+LONG_RUN = 16
+
+
+def _runs(a: np.ndarray, kept: tuple[int, ...]) -> int:
+    """How many rows `a` has if the axes behind the last kept one are made one; 0 if those rows are no long runs."""
+    last = max(kept, default=-1) + 1
+    run = product(a.shape[last:])
+    return a.size // run if run >= LONG_RUN and a.flags.c_contiguous else 0
+
+
 def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
+    rows = _runs(a, kept) if b.flags.c_contiguous and a.dtype == b.dtype else 0
+    if rows:
+        sums = np.vecdot(a.reshape(rows, -1), b.reshape(rows, -1))
+        return _gathered(_with_ones(sums, a, kept), kept)
     axes = list(range(a.ndim))
     out = np.einsum(a, axes, b, axes, list(kept))
     return out.reshape([a.shape[i] if i in kept else 1 for i in axes])
@@ -120,7 +136,17 @@ def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
 def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     if a.ndim == 2 and kept == (1,):
         return np.dot(np.ones(len(a), a.dtype), a)[None]
+    rows = _runs(a, kept)
+    if rows:
+        matrix = a.reshape(rows, -1)
+        return _gathered(_with_ones(np.dot(matrix, np.ones(matrix.shape[1], a.dtype)), a, kept), kept)
     return a.sum(axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
+
+
+def _with_ones(sums: np.ndarray, a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """Sums over the axes of `a` behind the last kept one, with size 1 on those."""
+    last = max(kept, default=-1) + 1
+    return sums.reshape(*a.shape[:last], *[1] * (a.ndim - last))
 
 
 def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -135,39 +161,45 @@ def _gathered(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
 
 
 def _standardize_fast(
-    g: Any, w: Any, hat: Any, scale: Any, axis: Any, center: Any, needs: Any, w_shape: Any, b_shape: Any
-) -> Any:
+    g: Any, w: Any, hat: Any, scale: Any, factor: Any, axis: Any, center: Any, needs: Any, w_shape: Any, b_shape: Any
+) -> Any:  # fmt: skip
     # gx = scale * (h - mean(h) - hat * mean(h * hat)), h = g * w, the means along `axis`
-    count = product(g.shape[a] for a in axis)
+    count = max(product(g.shape[a] for a in axis), 1)
     kept = tuple(a for a in range(g.ndim) if a not in axis)
     w_axes, b_axes = _fitting(g.ndim, w_shape), _fitting(g.ndim, b_shape)
-    gw = gb = None
-    outside = w is None or set(w_axes) <= set(kept)  # w's factor can wait till the end
-    both = tuple(sorted({*kept, *w_axes}))
-    if outside or len(both) == g.ndim:
+    gx = gw = gb = None
+    if factor is None:
         gw = _dotted(g, hat, w_axes) if needs[1] else None
         gb = _summed(g, b_axes) if needs[2] else None
-        h = g if outside else g * w
-        along = gw if outside and gw is not None and w_axes == kept else _dotted(h, hat, kept)
-        total = gb if outside and gb is not None and b_axes == kept else _summed(h, kept) if center else None
+        if needs[0]:
+            h = g * w
+            gx = np.multiply(hat, _dotted(h, hat, kept) / -count)
+            gx += h
+            if center:
+                gx -= _summed(h, kept) / count
+            gx *= scale
     else:
-        # Sums over the axes along which neither w nor the statistics vary serve both.
+        # Sums over the axes along which neither w nor the statistics vary serve all three; hat is not scaled yet.
+        both = kept if set(w_axes) <= set(kept) else tuple(sorted({*kept, *w_axes}))
         products, sums = _dotted(g, hat, both), _summed(g, both)
-        gw = _gathered(products, w_axes) if needs[1] else None
-        gb = (
-            (_gathered(sums, b_axes) if set(b_axes) <= set(both) else _summed(g, b_axes))
-            if needs[2]
-            else None
-        )
-        h, along, total = None, _gathered(products * w, kept), _gathered(sums * w, kept)
-    gx = None
-    if needs[0]:
-        factor = scale * w if outside and w is not None else scale
-        gx = np.multiply(hat, along / -max(count, 1))
-        gx += g * w if h is None else h
-        if center:
-            gx -= total / max(count, 1)
-        gx *= factor
+        products *= scale
+        gw = (products if both == w_axes else _gathered(products, w_axes)) if needs[1] else None
+        if needs[2]:
+            gb = (
+                sums
+                if both == b_axes
+                else _gathered(sums, b_axes)
+                if set(b_axes) <= set(both)
+                else _summed(g, b_axes)
+            )
+        if needs[0]:
+            along = products if w is None else products * w
+            share = (along if both == kept else _gathered(along, kept)) * (scale * scale / -count)
+            gx = g * factor
+            gx += np.multiply(hat, share, out=scratch("standardize", hat.shape, hat.dtype))
+            if center:
+                total = sums if w is None else sums * w
+                gx -= (total if both == kept else _gathered(total, kept)) * (scale / count)
     return gx, None if gw is None else gw.reshape(w_shape), None if gb is None else gb.reshape(b_shape)
 
 
@@ -187,7 +219,7 @@ def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
     fast=(_standardize_fast,),
     joint=True,
     inputs=3,
-    keeps=("hat", "scale"),
+    keeps=("hat", "scale", "factor"),
     cases=(
         Case((5, 3), (3,), (3,), axis=(0,)), Case((4, 6), (6,), (6,), axis=(1,)), Case((4, 6), None, None, axis=(1,)),
         Case((2, 3, 4), (3, 1), (3, 1), axis=(0, 2)), Case((2, 3, 4), (3, 4), None, axis=(1, 2), center=False),
@@ -214,19 +246,21 @@ def standardize(
     kept = tuple(a for a in range(x.ndim) if a not in axis)
     with np.errstate(invalid="ignore", divide="ignore"):
         average = _summed(x, kept) / count if center else None
-        hat = x * 1 if average is None else x - average
+        hat = x if average is None else x - average
         variance = _dotted(hat, hat, kept) / count
         scale = (variance + eps) ** -0.5
-    hat *= scale
     if moments is not None:
         moments(average, variance)
-    if w is None:
-        out = hat if b is None else hat + b
+    if w is None or len({*kept, *_fitting(x.ndim, w.shape)}) < x.ndim:
+        factor = scale if w is None else scale * w  # small: one pass for both
+        out = hat * factor
     else:
+        factor = None  # says that hat is scaled
+        hat = np.multiply(hat, scale, out=None if hat is x else hat)
         out = hat * w
-        if b is not None:
-            out += b
-    return out, hat, scale
+    if b is not None:
+        out = np.add(out, b, out=out if out.dtype == np.result_type(out, b) else None)
+    return out, hat, scale, factor
 
 
 # Dropout
