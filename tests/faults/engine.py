@@ -1,0 +1,94 @@
+"""Faults in the engine: a changed file is put in place of its own in a fresh import, and the tests above it run."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from tests.faults.children import failing
+from tests.faults.mutants import Mutant, mutants_of
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ("graph.py", "backward.py", "calls.py", "op.py", "build.py", "codegen.py")
+# The fast tests of everything that stands on these files, those that notice most first.
+TESTS = (
+    "test_traps.py", "test_graph.py", "test_autograd.py", "test_hooks.py", "test_custom_op.py", "test_modes.py",
+    "test_errors.py", "test_aliasing.py", "test_dtypes.py", "test_anomaly.py", "test_creation.py",
+    "ops", "test_registry_laws.py", "test_func.py", "nn/test_recurrent.py", "testing/test_laws.py",
+)  # fmt: skip
+
+
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from changed source."""
+
+    def __init__(self, name: str, path: Path, code: CodeType) -> None:
+        self.name, self.path, self.code = name, path, code
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        if name != self.name:
+            return None
+        spec = importlib.machinery.ModuleSpec(name, self, origin=str(self.path))
+        spec.has_location = True
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, vars(module))
+
+
+def mutants(only: str | None, sample: int | None) -> list[Mutant]:
+    """Faults of the engine's files: all, or some of them drawn from a fixed seed."""
+    found = [
+        mutant
+        for name in FILES
+        if only is None or only in name
+        for mutant in mutants_of(ROOT / "tinygrad_dl" / name)
+    ]
+    if sample is not None and sample < len(found):
+        found = sorted(random.Random(0).sample(found, sample))
+    return found
+
+
+def get_ready() -> None:
+    """Import what the tests need, but nothing of the package: that each child imports anew."""
+    import hypothesis.extra.numpy
+    import numpy
+    import pytest  # noqa: F401
+
+    loaded = [name for name in sys.modules if name.partition(".")[0] == "tinygrad_dl"]
+    assert not loaded, f"already imported: {loaded}"
+    if failing(lambda: run_tests(None), 600):
+        sys.exit("the tests fail without any fault: mend them first")
+
+
+def noticed(mutant: Mutant) -> bool:
+    """Whether a test shows the fault."""
+    return failing(lambda: run_tests(mutant), 120)
+
+
+def run_tests(mutant: Mutant | None) -> bool:
+    """Import the package with one change, or none, and run the tests; whether they fail."""
+    import pytest
+
+    sys.dont_write_bytecode = True
+    if mutant is not None:
+        code = compile(mutant.tree(), str(mutant.path), "exec")
+        sys.meta_path.insert(0, Changed(f"tinygrad_dl.{mutant.path.stem}", mutant.path, code))
+    quiet = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--hypothesis-seed=0",
+        "--no-header",
+        "--rootdir",
+        str(ROOT),
+    ]
+    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
+    tests = [str(ROOT / "tests" / name) for name in TESTS if (ROOT / "tests" / name).exists()]
+    return pytest.main([*quiet, *tests]) != 0

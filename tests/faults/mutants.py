@@ -1,0 +1,159 @@
+"""The changes that are planted: every way to get one node of a function wrong, one at a time."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BINARY = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
+COMPARE = {
+    ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+# Left alone: imports, annotations, docstrings and the words of messages change nothing that is computed.
+QUIET = (ast.Raise, ast.JoinedStr, ast.ImportFrom, ast.Import, ast.AnnAssign, ast.Assert)
+
+Function = ast.FunctionDef | ast.Lambda
+Change = tuple[str, Callable[[Any], None]]
+
+
+class Mutant(NamedTuple):
+    """One change to one function of a file; `place` and `which` find its node and the change again."""
+
+    path: Path
+    line: int
+    number: int
+    place: int
+    which: int
+    what: str
+    within: str
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line}: {self.what}"
+
+    def tree(self) -> ast.Module:
+        """The changed source."""
+        tree = ast.parse(self.path.read_text())
+        function = functions_of(tree)[self.number]
+        if self.place < 0:
+            inner: Any = function.body
+            function.body = _WHOLE[self.which][1](inner)
+        else:
+            node = _inside(function)[self.place]
+            list(changes_of(node, parameters_of(function)))[self.which][1](node)
+        return ast.fix_missing_locations(tree)
+
+
+# Of a lambda, which most derivative rules are, the whole value is changed too.
+_WHOLE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("sign", lambda body: ast.UnaryOp(ast.USub(), body)),
+    ("factor 2", lambda body: ast.BinOp(ast.Constant(2), ast.Mult(), body)),
+)
+
+
+def functions_of(tree: ast.AST) -> list[Any]:
+    """Every function and lambda, in an order that a change inside one of them keeps."""
+    return [node for node in ast.walk(tree) if isinstance(node, Function)]
+
+
+def parameters_of(function: Any) -> list[str]:
+    given = function.args
+    return [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+
+
+def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
+    """All mutants of a file, or of the functions that begin on the given lines and of those inside them."""
+    tree = ast.parse(path.read_text())
+    functions = functions_of(tree)
+    chosen = [f for f in functions if lines is None or f.lineno in lines]
+    wanted = {id(inner) for f in chosen for inner in functions_of(f)}
+    for number, function in enumerate(functions):
+        if id(function) not in wanted:
+            continue
+        within = ast.unparse(function)
+        for place, node in enumerate(_inside(function)):
+            text = ast.unparse(node)[:60]
+            line = getattr(node, "lineno", function.lineno)
+            for which, (what, _) in enumerate(changes_of(node, parameters_of(function))):
+                yield Mutant(path, line, number, place, which, f"{what} in `{text}`", within)
+        if isinstance(function, ast.Lambda):
+            for which, (what, _) in enumerate(_WHOLE):
+                text = ast.unparse(function.body)[:60]
+                yield Mutant(path, function.lineno, number, -1, which, f"{what}: `{text}`", within)
+
+
+def changes_of(node: ast.AST, parameters: Sequence[str]) -> Iterator[Change]:
+    """The ways to get one node wrong: words for it, and a function that changes the node."""
+    if isinstance(node, ast.BinOp):
+        yield from _changes_of_operator(node)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield "sign dropped", lambda n: setattr(n, "op", ast.UAdd())
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
+
+        def twice(n: Any) -> None:
+            n.operand = ast.UnaryOp(n.op, n.operand)
+
+        yield "negation dropped", twice
+    elif isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARE:
+        other = COMPARE[type(node.ops[0])]
+        yield (
+            f"{type(node.ops[0]).__name__} becomes {other.__name__}",
+            lambda n: setattr(n, "ops", [other(), *n.ops[1:]]),
+        )
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        new = node.value + 1
+        yield f"{node.value} becomes {new}", lambda n: setattr(n, "value", new)
+    elif isinstance(node, ast.Constant) and type(node.value) is bool:
+        yield f"{node.value} becomes {not node.value}", lambda n: setattr(n, "value", not n.value)
+    elif isinstance(node, ast.BoolOp):
+        other_op = ast.Or if isinstance(node.op, ast.And) else ast.And
+        yield (
+            f"{type(node.op).__name__.lower()} becomes {other_op.__name__.lower()}",
+            lambda n: setattr(n, "op", other_op()),
+        )
+    elif isinstance(node, ast.AugAssign) and type(node.op) in BINARY:
+        changed = BINARY[type(node.op)]
+        yield (
+            f"{type(node.op).__name__} becomes {changed.__name__}",
+            lambda n: setattr(n, "op", changed()),
+        )
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in parameters:
+        for name in parameters:
+            if name != node.id and "g" not in (name, node.id) and _alike(name, node.id):
+                yield f"{node.id} becomes {name}", lambda n, name=name: setattr(n, "id", name)
+
+
+def _changes_of_operator(node: ast.BinOp) -> Iterator[Change]:
+    if type(node.op) in BINARY:
+        new = BINARY[type(node.op)]
+        yield f"{type(node.op).__name__} becomes {new.__name__}", lambda n: setattr(n, "op", new())
+    if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)):
+
+        def swap(n: Any) -> None:
+            n.left, n.right = n.right, n.left
+
+        yield "operands swapped", swap
+
+
+def _alike(a: str, b: str) -> bool:
+    """Whether one name may be written for the other by mistake: both shapes or neither, and no axis."""
+    return (
+        a.endswith("_shape") == b.endswith("_shape") and a != "axis" and b != "axis" and "dims" not in a + b
+    )
+
+
+def _inside(function: Any) -> list[ast.AST]:
+    """The nodes of a function's body, without nested functions and what only makes messages."""
+    body = [function.body] if isinstance(function, ast.Lambda) else function.body
+    found, stack = [], list(reversed(body))
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (*QUIET, *Function.__args__)) or (  # type: ignore[attr-defined]
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            continue
+        found.append(node)
+        stack += reversed(list(ast.iter_child_nodes(node)))
+    return found

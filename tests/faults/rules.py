@@ -1,0 +1,184 @@
+"""Faults in derivative rules: changed in this process, held against differences, then against the tests that run them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from tests.faults.children import failing
+from tests.faults.mutants import Mutant, mutants_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = (
+    "ops", "nn", "test_registry.py", "test_registry_laws.py", "test_traps.py", "test_aliasing.py",
+    "test_dtypes.py",
+)  # fmt: skip
+
+
+class Planted(NamedTuple):
+    """A mutant of a rule and the function whose code it replaces."""
+
+    mutant: Mutant
+    module: ModuleType
+    function: FunctionType
+    number: int
+
+    def code(self) -> CodeType | None:
+        """The changed code of the function, or None where the compiler makes the same of it."""
+        path = self.mutant.path
+        code = codes_of(compile(self.mutant.tree(), str(path), "exec"))[self.number]
+        return None if code == self.function.__code__ else code
+
+
+def codes_of(code: CodeType) -> list[CodeType]:
+    """A code object and all inside it, in source order."""
+    return [code] + [c for inner in code.co_consts if isinstance(inner, CodeType) for c in codes_of(inner)]
+
+
+def place_of(code: CodeType) -> tuple[Any, ...]:
+    """Where a code object stands in its file."""
+    first = next(((p[0], p[2]) for p in code.co_positions() if p[2]), None)
+    return (code.co_firstlineno, code.co_name, first, code.co_code)
+
+
+def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
+    """The functions that a module's derivatives run: the rules and what they call in the module."""
+    from tinygrad_dl.op import OPS
+
+    found: dict[Any, FunctionType] = {}
+    stack = [
+        rule
+        for op in OPS.values()
+        for rule in (*op.rules, *(op.fast or ()))
+        if isinstance(rule, FunctionType) and rule.__module__ == module.__name__
+    ]
+    while stack:
+        function = stack.pop()
+        if place_of(function.__code__) in found:
+            continue
+        found[place_of(function.__code__)] = function
+        for name in function.__code__.co_names:
+            called = vars(module).get(name)
+            own = isinstance(called, FunctionType) and called.__module__ == module.__name__
+            if own and not hasattr(called, "op"):
+                stack.append(called)
+    return found
+
+
+def planted(only: str | None) -> Iterator[Planted]:
+    """Each mutant of each rule."""
+    import tinygrad_dl.ops
+
+    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
+        module = importlib.import_module(info.name)
+        if only is not None and only not in info.name:
+            continue
+        live = rule_functions(module)
+        path = Path(str(module.__file__))
+        source = path.read_text()
+        places = [place_of(code) for code in codes_of(compile(source, str(path), "exec"))]
+        for place, function in live.items():
+            number = places.index(place)
+            for mutant in mutants_of(path, {place[0]}):
+                changed = codes_of(compile(mutant.tree(), str(path), "exec"))[number]
+                if changed != function.__code__:
+                    yield Planted(mutant, module, function, number)
+
+
+class Recorder:
+    """A pytest plugin: which tests run which rules, and which tests are to run."""
+
+    def __init__(self) -> None:
+        self.users: dict[CodeType, list[str]] = {}
+        self.watched: set[CodeType] = set()
+        self.only: set[str] | None = None
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self.only is not None:
+            items[:] = [item for item in items if item.nodeid in self.only]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self.only is not None:
+            return
+        watched, users = self.watched, self.users
+
+        def seen(frame: Any, event: str, _: Any) -> None:
+            code = frame.f_code
+            if event == "call" and code in watched:
+                names = users.setdefault(code, [])
+                if not names or names[-1] != nodeid:
+                    names.append(nodeid)
+
+        sys.setprofile(seen)
+
+    def pytest_runtest_logfinish(self) -> None:
+        sys.setprofile(None)
+
+
+RECORDER = Recorder()
+
+
+def run_tests(files: list[str]) -> bool:
+    """Run tests in this process; whether they fail."""
+    import pytest
+
+    quiet = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--hypothesis-seed=0",
+        "--no-header",
+        "--rootdir",
+        str(ROOT),
+    ]
+    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
+    return pytest.main([*quiet, *files], plugins=[RECORDER]) != 0
+
+
+def record() -> None:
+    """Run the tests once without a fault and note which rules each of them runs."""
+    import tinygrad_dl.ops
+
+    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
+        module = importlib.import_module(info.name)
+        RECORDER.watched |= {function.__code__ for function in rule_functions(module).values()}
+    if run_tests([str(ROOT / "tests" / name) for name in TESTS]):
+        sys.exit("the tests fail without any fault: mend them first")
+
+
+def noticed(fault: Planted) -> bool:
+    """Whether differences or a test show the fault."""
+    code = fault.code()
+    before = fault.function.__code__
+
+    def fails() -> bool:
+        fault.function.__code__ = code  # type: ignore[assignment]
+        if differs(fault):
+            return True
+        RECORDER.only = set(RECORDER.users.get(before, ()))
+        files = sorted({test.partition("::")[0] for test in RECORDER.only})
+        return bool(files) and run_tests([str(ROOT / name) for name in files])
+
+    return failing(fails, 120)
+
+
+def differs(fault: Planted) -> bool:
+    """Whether the registry's own cases show the fault: the quickest way, tried first."""
+    from tests import test_registry
+    from tinygrad_dl.op import OPS
+
+    users = [op for op in OPS.values() if fault.function in (*op.rules, *(op.fast or ()))]
+    check: Callable[..., None] = test_registry.check_orders
+    for op in users:
+        for case in test_registry.cases_of(op):
+            try:
+                check(op, case, test_registry.seed_of(op, case))
+            except Exception:
+                return True
+    return False
