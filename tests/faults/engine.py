@@ -56,8 +56,8 @@ def mutants(only: str | None, sample: int | None) -> list[Mutant]:
 
 def get_ready() -> None:
     """Import what the tests need, but nothing of the package: that each child imports anew."""
-    import hypothesis.extra.numpy
-    import numpy
+    import hypothesis.extra.numpy  # noqa: F401
+    import numpy  # noqa: F401
     import pytest  # noqa: F401
 
     loaded = [name for name in sys.modules if name.partition(".")[0] == "tinygrad_dl"]

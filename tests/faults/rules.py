@@ -1,4 +1,4 @@
-"""Faults in derivative rules: changed in this process, held against differences, then against the tests that run them."""
+"""Faults in derivative rules: changed in this process, held against differences, then against tests."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
+from tinygrad_dl.autograd import grad
 from tinygrad_dl.nn import functional as F
 
 SIMPLE = [
@@ -19,7 +20,7 @@ SIMPLE = [
 SLOPES = [
     (nn.ReLU(), 0.0, 0.0), (nn.ReLU6(), 0.0, 0.0), (nn.ReLU6(), 6.0, 0.0), (nn.LeakyReLU(0.3), 0.0, 0.3),
     (nn.ELU(2.0), 0.0, 2.0), (nn.CELU(2.0), 0.0, 1.0), (nn.PReLU(init=0.5), 0.0, 0.5), (nn.Hardtanh(), 1.0, 0.0),
-    (nn.Hardsigmoid(), 3.0, 0.0), (nn.Hardswish(), -3.0, 0.0), (nn.Hardswish(), 3.0, 1.0), (nn.Softshrink(), 0.5, 0.0),
+    (nn.Hardsigmoid(), 3.0, 0.0), (nn.Hardswish(), -3.0, 0.0), (nn.Hardswish(), 3.0, 1.0), (nn.Softshrink(), 0.5, 0.0), (nn.Softshrink(), -0.5, 0.0), (nn.Hardshrink(), 0.5, 0.0), (nn.Hardtanh(), -1.0, 0.0), (nn.Hardsigmoid(), -3.0, 0.0),
     (nn.Hardshrink(), -0.5, 0.0), (nn.LogSigmoid(), 0.0, 0.5), (nn.Softplus(), 0.0, 0.5),
     (nn.Threshold(1.0, 0.0), 1.0, 0.0),
     (nn.GELU(), 0.0, 0.5), (nn.SiLU(), 0.0, 0.5), (nn.Mish(), 0.0, 0.6),
@@ -29,7 +30,9 @@ SLOPES = [
 @pytest.mark.parametrize(("layer", "at", "slope"), SLOPES, ids=lambda v: repr(v))
 def test_the_slope_at_the_kink_is_the_documented_one(layer: Any, at: float, slope: float) -> None:
     x = Tensor([at], requires_grad=True)
-    layer(x).backward()
+    out = layer(x)
+    assert grad(out, [x], create_graph=True)[0].item() == pytest.approx(slope)
+    out.backward()
     assert x.grad is not None and x.grad.item() == pytest.approx(slope)
 
 
