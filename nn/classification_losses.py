@@ -8,14 +8,15 @@ import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.loss_arguments import as_value, constant, paired, reduced
+from tinygrad_dl.nn.loss_arguments import as_value, constant, named_reduction, paired, reduced
 from tinygrad_dl.nn.notices import warn_of_softmax
-from tinygrad_dl.ops import losses, reduce
+from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.activations import log_sigmoid, softplus
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.layers import linear
 from tinygrad_dl.ops.losses import check_classes, check_reduction
+from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
 from tinygrad_dl.ops.special import log_softmax
 
@@ -31,8 +32,8 @@ def _class_weights(name: str, weight: Any, x: Any) -> Any:
 
 
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+    reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Any:  # fmt: skip
     """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
 
@@ -42,6 +43,7 @@ def cross_entropy(
     >>> cross_entropy([[1000.0, 0.0]], [1])
     Tensor(1000.)
     """
+    reduction = named_reduction("cross_entropy", size_average, reduce, reduction)
     name = "cross_entropy"
     check_reduction(name, reduction)
     if not 0 <= label_smoothing <= 1:
@@ -73,7 +75,7 @@ def _with_probabilities(x: Any, target: Any, weights: Any, reduction: str, label
         target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
     if weights is not None:
         target = target * weights.reshape(-1, *[1] * (x.ndim - axis - 1))
-    loss = -reduce.sum(log_softmax(x, axis=axis) * target, axis=axis)
+    loss = -sum(log_softmax(x, axis=axis) * target, axis=axis)
     return reduced(loss, reduction)
 
 
@@ -108,14 +110,16 @@ def linear_cross_entropy(
 
 
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
-) -> Any:
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+    reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
     """The negative log-likelihood of classes, from log-probabilities.
 
     loss_n = -w[t] * input[n, t]; "mean" divides by the sum of the w[t].   input (N, C, ...) or (C,); target (N, ...).
     >>> nll_loss(np.log([[0.5, 0.5]]), np.array([1])).round(4)
     np.float64(0.6931)
     """
+    reduction = named_reduction("nll_loss", size_average, reduce, reduction)
     name = "nll_loss"
     check_reduction(name, reduction)
     input, target = as_value(input), as_value(target)
@@ -139,10 +143,13 @@ def nll_loss(
     if reduction != "mean":
         return reduced(loss, reduction)
     total = share.sum()
-    return reduce.sum(loss) / total if total else reduce.sum(loss) * np.asarray(np.nan, input.dtype)
+    return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, input.dtype)
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
     """The binary cross-entropy of probabilities; of logits, binary_cross_entropy_with_logits is exact.
 
     loss = -w (t log x + (1 - t) log(1 - x)), logarithms held above -100.   input and target of the same shape;
@@ -150,6 +157,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
     >>> binary_cross_entropy([0.5], [1.0])
     Tensor(0.6931472)
     """
+    reduction = named_reduction("binary_cross_entropy", size_average, reduce, reduction)
     name = "binary_cross_entropy"
     input, target = paired(name, input, target, reduction)
     values = input._data if isinstance(input, Value) else input
@@ -163,8 +171,9 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-) -> Any:
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean", pos_weight: Any = None,
+) -> Any:  # fmt: skip
     """The binary cross-entropy of the logistic function s of logits, exact at any size.
 
     loss = -w (p t log s(x) + (1 - t) log(1 - s(x))).   input and target of the same shape; `weight` w and
@@ -172,6 +181,7 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([-200.0], [1.0])
     Tensor(200.)
     """
+    reduction = named_reduction("binary_cross_entropy_with_logits", size_average, reduce, reduction)
     name = "binary_cross_entropy_with_logits"
     input, target = paired(name, input, target, reduction)
     warn_of_softmax(name, input, ("sigmoid",), "Pass the logits, without the sigmoid.")
@@ -184,28 +194,33 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else loss * as_value(weight), reduction)
 
 
-def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+def soft_margin_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Any:
     """The logistic loss of scores for targets -1 and 1.
 
     loss = log(1 + e^(-target * input)).   input and target of the same shape.
     >>> soft_margin_loss([0.0], [1.0])
     Tensor(0.6931472)
     """
+    reduction = named_reduction("soft_margin_loss", size_average, reduce, reduction)
     input, target = paired("soft_margin_loss", input, target, reduction)
     return reduced(softplus(-target * input, threshold=float("inf")), reduction)
 
 
 def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Any:
+    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
     """The binary cross-entropy of logits for several labels, averaged over the labels.
 
     loss_n = mean_c -w_c (t log s(x) + (1 - t) log(1 - s(x))).   input and target (N, C) or (C,); weight (C,).
     >>> multilabel_soft_margin_loss([[0.0, 0.0]], [[1.0, 0.0]])
     Tensor(0.6931472)
     """
+    reduction = named_reduction("multilabel_soft_margin_loss", size_average, reduce, reduction)
     input, target = paired("multilabel_soft_margin_loss", input, target, reduction)
     loss = losses.bce_with_logits(input, target, reduction="none")
     if weight is not None:
         loss = loss * as_value(weight)
-    return reduced(reduce.mean(loss, axis=-1), reduction)
+    return reduced(mean(loss, axis=-1), reduction)

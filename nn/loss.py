@@ -10,6 +10,7 @@ from tinygrad_dl.nn import margin_losses as margins
 from tinygrad_dl.nn import regression_losses as numbers
 from tinygrad_dl.nn.ctc import ctc_loss
 from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.loss_arguments import named_reduction
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops.losses import check_reduction
@@ -28,7 +29,8 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
-    def __init__(self, *, reduction: str = "mean") -> None:
+    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+        reduction = named_reduction(type(self).__name__, size_average, reduce, reduction)
         if reduction not in self.reductions:
             check_reduction(type(self).__name__, reduction)
         self.reduction = reduction
@@ -64,8 +66,10 @@ class SmoothL1Loss(_Loss):
     function = staticmethod(numbers.smooth_l1_loss)
     options = ("beta", "reduction")
 
-    def __init__(self, *, beta: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
 
@@ -75,7 +79,7 @@ class HuberLoss(_Loss):
     function = staticmethod(numbers.huber_loss)
     options = ("delta", "reduction")
 
-    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
@@ -87,9 +91,10 @@ class PoissonNLLLoss(_Loss):
     options = ("log_input", "full", "eps", "reduction")
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"
-    ) -> None:
-        super().__init__(reduction=reduction)
+        self, log_input: bool = True, full: bool = False, size_average: Any = None, eps: float = 1e-8,
+        reduce: Any = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
 
@@ -120,8 +125,10 @@ class KLDivLoss(_Loss):
     reductions = ("batchmean",)
     options = ("log_target", "reduction")
 
-    def __init__(self, *, log_target: bool = False, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
 
@@ -136,14 +143,10 @@ class CrossEntropyLoss(_Loss):
     options = ("weight", "ignore_index", "label_smoothing", "reduction")
 
     def __init__(
-        self,
-        weight: Any = None,
-        *,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction=reduction)
+        self, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
+        reduction: str = "mean", label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index, self.label_smoothing = _buffer(weight), ignore_index, label_smoothing
 
 
@@ -153,8 +156,11 @@ class NLLLoss(_Loss):
     function = staticmethod(classes.nll_loss)
     options = ("weight", "ignore_index", "reduction")
 
-    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index = _buffer(weight), ignore_index
 
 
@@ -164,8 +170,10 @@ class BCELoss(_Loss):
     function = staticmethod(classes.binary_cross_entropy)
     options = ("weight", "reduction")
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.weight = _buffer(weight)
 
 
@@ -179,8 +187,11 @@ class BCEWithLogitsLoss(_Loss):
     function = staticmethod(classes.binary_cross_entropy_with_logits)
     options = ("weight", "pos_weight", "reduction")
 
-    def __init__(self, weight: Any = None, *, pos_weight: Any = None, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+        pos_weight: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.weight, self.pos_weight = _buffer(weight), _buffer(pos_weight)
 
 
@@ -196,8 +207,10 @@ class MultiLabelSoftMarginLoss(_Loss):
     function = staticmethod(classes.multilabel_soft_margin_loss)
     options = ("weight", "reduction")
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.weight = _buffer(weight)
 
 
@@ -207,8 +220,10 @@ class MarginRankingLoss(_Loss):
     function = staticmethod(margins.margin_ranking_loss)
     options = ("margin", "reduction")
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:  # type: ignore[override]
@@ -224,8 +239,10 @@ class HingeEmbeddingLoss(_Loss):
     function = staticmethod(margins.hinge_embedding_loss)
     options = ("margin", "reduction")
 
-    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
 
@@ -235,8 +252,10 @@ class CosineEmbeddingLoss(_Loss):
     function = staticmethod(margins.cosine_embedding_loss)
     options = ("margin", "reduction")
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:  # type: ignore[override]
@@ -253,9 +272,10 @@ class MultiMarginLoss(_Loss):
     options = ("p", "margin", "weight", "reduction")
 
     def __init__(
-        self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
-    ) -> None:
-        super().__init__(reduction=reduction)
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
+        reduce: Any = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.p, self.margin, self.weight = p, margin, _buffer(weight)
 
 
@@ -272,15 +292,10 @@ class TripletMarginLoss(_Loss):
     options = ("margin", "p", "eps", "swap", "reduction")
 
     def __init__(
-        self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        *,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction=reduction)
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+        size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:  # type: ignore[override]

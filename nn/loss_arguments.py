@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.creation import asarray
+from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
@@ -25,6 +27,25 @@ def paired(name: str, x: Any, target: Any, reduction: str) -> tuple[Any, Any]:
     if target.dtype != x.dtype and (target.dtype.kind in "biu" or x.dtype.kind == target.dtype.kind == "f"):
         target = target.astype(x.dtype)
     return x, target
+
+
+def named_reduction(name: str, size_average: Any, reduce: Any, reduction: str) -> str:
+    """The reduction, also where it is given as PyTorch did before it had a name, by two booleans."""
+    if size_average is None and reduce is None:
+        return reduction
+    for old, value in (("size_average", size_average), ("reduce", reduce)):
+        if isinstance(value, str):
+            raise DTypeError(
+                f"{name}: {value!r} came in the place of PyTorch's old `{old}`, a boolean. "
+                f"Write reduction={value!r}."
+            )
+    averaged, summed = size_average is None or size_average, reduce is None or reduce
+    meant = ("mean" if averaged else "sum") if summed else "none"
+    warnings.warn(
+        f"{name}: size_average and reduce are PyTorch's old arguments; write reduction={meant!r}.",
+        stacklevel=3,
+    )
+    return meant
 
 
 def reduced(loss: Any, reduction: str) -> Any:

@@ -8,36 +8,42 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
-from tinygrad_dl.nn.loss_arguments import as_value, constant, paired, reduced
+from tinygrad_dl.nn.loss_arguments import as_value, constant, named_reduction, paired, reduced
 from tinygrad_dl.nn.regression_losses import pairwise_distance
-from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import minimum, relu, where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
+from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.rounding import clip
 
 
 def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
-) -> Any:
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
     """How far the first score fails to beat the second (target 1), or the second the first (target -1).
 
     loss = max(0, -target * (input1 - input2) + margin).   All of the same shape.
     >>> margin_ranking_loss([1.0], [3.0], [1.0])
     Tensor(2.)
     """
+    reduction = named_reduction("margin_ranking_loss", size_average, reduce, reduction)
     input1, input2 = paired("margin_ranking_loss", input1, input2, reduction)
     input1, target = paired("margin_ranking_loss", input1, target, reduction)
     return reduced(clip(-target * (input1 - input2) + margin, 0), reduction)
 
 
-def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+def hinge_embedding_loss(
+    input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
     """For distances of pairs that belong together (target 1) or not (target -1).
 
     loss = input where target is 1, max(0, margin - input) where it is -1.   input and target of the same shape.
     >>> hinge_embedding_loss([0.5, 0.5], [1.0, -1.0], reduction="none")
     Tensor([0.5, 0.5])
     """
+    reduction = named_reduction("hinge_embedding_loss", size_average, reduce, reduction)
     input, target = paired("hinge_embedding_loss", input, target, reduction)
     apart = where(target != 1, clip(margin - input, 0), 0)
     return reduced(apart + where(target != -1, input, 0), reduction)
@@ -55,19 +61,21 @@ def _angles(name: str, input1: Any, input2: Any, target: Any) -> tuple[Any, Any,
 
 
 def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
-) -> Any:
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
     """For vectors that should point the same way (target 1) or not (target -1).
 
     loss = 1 - cos where target is 1, max(0, cos - margin) where it is -1.   inputs (N, D) or (D,), target (N,) or ().
     >>> cosine_embedding_loss([[1.0, 0.0]], [[0.0, 1.0]], [1])
     Tensor(1.)
     """
+    reduction = named_reduction("cosine_embedding_loss", size_average, reduce, reduction)
     check_reduction("cosine_embedding_loss", reduction)
     input1, input2, target = _angles("cosine_embedding_loss", input1, input2, target)
     eps = 1e-12
-    dot = reduce.sum(input1 * input2, axis=-1)
-    square1, square2 = reduce.sum(input1 * input1, axis=-1) + eps, reduce.sum(input2 * input2, axis=-1) + eps
+    dot = sum(input1 * input2, axis=-1)
+    square1, square2 = sum(input1 * input1, axis=-1) + eps, sum(input2 * input2, axis=-1) + eps
     cos = dot / (square1 * square2) ** 0.5
     kind = constant(target, np.int64)
     loss = where(kind == 1, 1 - cos, where(kind == -1, clip(cos - margin, 0), 0))
@@ -75,14 +83,16 @@ def cosine_embedding_loss(
 
 
 def multi_margin_loss(
-    input: Any, target: Any, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
-) -> Any:
+    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
+    reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
     """The hinge loss for several classes: every other score should stay a margin below that of the class.
 
     loss_n = sum_{i != t} w[t] * max(0, margin - input[t] + input[i])^p / C, p 1 or 2.   input (N, C) or (C,).
     >>> multi_margin_loss([[1.0, 0.5]], [0])
     Tensor(0.25)
     """
+    reduction = named_reduction("multi_margin_loss", size_average, reduce, reduction)
     name = "multi_margin_loss"
     check_reduction(name, reduction)
     if p not in (1, 2):
@@ -103,10 +113,12 @@ def multi_margin_loss(
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weight is not None:
         loss = loss * constant(weight, input.dtype)[index][..., None]
-    return reduced(reduce.sum(loss, axis=-1) / classes, reduction)
+    return reduced(sum(loss, axis=-1) / classes, reduction)
 
 
-def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+def multilabel_margin_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Any:
     """The hinge loss for several labels: scores of labels should stay 1 above all others.
 
     loss_n = sum_{j in labels, i not in labels} max(0, 1 - input[j] + input[i]) / C.   input and target (N, C) or
@@ -114,6 +126,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     >>> multilabel_margin_loss([[0.5, 0.0]], [[0, -1]])
     Tensor(0.25)
     """
+    reduction = named_reduction("multilabel_margin_loss", size_average, reduce, reduction)
     name = "multilabel_margin_loss"
     check_reduction(name, reduction)
     input, target = as_value(input), as_value(target)
@@ -131,12 +144,12 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     scores = take_along_axis(input, safe, axis=-1)
     pairs = relu(1 - scores[..., :, None] + input[..., None, :])
     counted = listed[..., :, None] & ~is_label[..., None, :]
-    return reduced(reduce.sum(where(counted, pairs, 0), axis=(-2, -1)) / classes, reduction)
+    return reduced(sum(where(counted, pairs, 0), axis=(-2, -1)) / classes, reduction)
 
 
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, *, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
-    swap: bool = False, reduction: str = "mean",
+    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+    swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """The anchor should lie nearer to the positive example than to the negative one, by a margin.
 
@@ -145,6 +158,7 @@ def triplet_margin_loss(
     >>> triplet_margin_loss([[0.0]], [[2.0]], [[2.5]], eps=0.0)
     Tensor(0.5)
     """
+    reduction = named_reduction("triplet_margin_loss", size_average, reduce, reduction)
 
     def distance(x: Any, y: Any) -> Any:
         return pairwise_distance(x, y, p, eps)

@@ -10,11 +10,12 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.loss_arguments import as_value, paired, reduced
-from tinygrad_dl.ops import losses, reduce
+from tinygrad_dl.nn.loss_arguments import as_value, named_reduction, paired, reduced
+from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
 from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.losses import check_same_shape
+from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.shape import expand_dims
 
 
@@ -24,40 +25,52 @@ def _weighted(name: str, loss: Any, reduction: str, weight: Any) -> Any:
     weight = as_value(weight)
     check_same_shape(f"{name} (weight)", loss, weight)
     loss = loss * weight
-    return reduced(loss, reduction) if reduction != "mean" else reduce.sum(loss) / reduce.sum(weight)
+    return reduced(loss, reduction) if reduction != "mean" else sum(loss) / sum(weight)
 
 
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+def mse_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:  # fmt: skip
     """The squared error; with `weight`, a weighted mean.
 
     loss = (input - target)^2.   input and target of the same shape.
     >>> mse_loss([1.0, 2.0], [1.0, 4.0])
     Tensor(2.)
     """
+    reduction = named_reduction("mse_loss", size_average, reduce, reduction)
     input, target = paired("mse_loss", input, target, reduction)
     if weight is None:
         return losses.squared_error(input, target, reduction=reduction)
     return _weighted("mse_loss", losses.squared_error(input, target, reduction="none"), reduction, weight)
 
 
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+def l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:  # fmt: skip
     """The absolute error; with `weight`, a weighted mean.
 
     loss = |input - target|.   input and target of the same shape.
     >>> l1_loss([1.0, 2.0], [1.0, 4.0])
     Tensor(1.)
     """
+    reduction = named_reduction("l1_loss", size_average, reduce, reduction)
     input, target = paired("l1_loss", input, target, reduction)
     return _weighted("l1_loss", abs(input - target), reduction, weight)
 
 
-def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+def smooth_l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    beta: float = 1.0,
+) -> Any:  # fmt: skip
     """The absolute error, rounded off near 0.
 
     loss = d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, d = input - target.   Source: Girshick 2015.
     >>> smooth_l1_loss([0.0, 0.0], [0.5, 2.0], reduction="none")
     Tensor([0.125, 1.5  ])
     """
+    reduction = named_reduction("smooth_l1_loss", size_average, reduce, reduction)
     if beta < 0:
         raise ValueRangeError(f"smooth_l1_loss: beta is at least 0; {beta!r} came")
     if beta == 0:
@@ -67,7 +80,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
 
 
 def huber_loss(
-    input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
     """The squared error near 0, the absolute one further out: outliers count less.
 
@@ -82,8 +95,8 @@ def huber_loss(
 
 
 def poisson_nll_loss(
-    input: Any, target: Any, *, log_input: bool = True, full: bool = False, eps: float = 1e-8,
-    reduction: str = "mean",
+    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
+    eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
     """The negative log-likelihood of counts under a Poisson distribution.
 
@@ -92,6 +105,7 @@ def poisson_nll_loss(
     >>> poisson_nll_loss([0.0], [2.0])
     Tensor(1.)
     """
+    reduction = named_reduction("poisson_nll_loss", size_average, reduce, reduction)
     input, target = paired("poisson_nll_loss", input, target, reduction)
     loss = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
@@ -102,7 +116,7 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:
     """The negative log-likelihood of targets under normal distributions with given means and variances.
 
@@ -136,7 +150,10 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
 
 
-def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+def kl_div(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:  # fmt: skip
     """The Kullback-Leibler divergence of a target distribution from one given by log-probabilities.
 
     loss = target * (log target - input), each; `log_target`: the target is given as its logarithm too.
@@ -144,6 +161,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     >>> kl_div([[0.0, 0.0]], [[1.0, 0.0]], reduction="batchmean")
     Tensor(0.)
     """
+    reduction = named_reduction("kl_div", size_average, reduce, reduction)
     batchmean = reduction == "batchmean"
     input, target = paired("kl_div", input, target, "sum" if batchmean else reduction)
     if log_target:
@@ -152,7 +170,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         zero = target == 0
         loss = where(zero, 0, target * log(where(zero, 1, target))) - target * input
     if batchmean:
-        return reduce.sum(loss) / (input.shape[0] if input.ndim else 1)
+        return sum(loss) / (input.shape[0] if input.ndim else 1)
     return reduced(loss, reduction)
 
 
@@ -166,15 +184,15 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     x1, x2 = broadcast_arrays(as_value(x1), as_value(x2))
     norms = []
     for x in (x1, x2):
-        square = reduce.sum(x * x, axis=dim, keepdims=True)
+        square = sum(x * x, axis=dim, keepdims=True)
         small = square <= eps * eps
         norms.append(where(small, eps, where(small, 1, square) ** 0.5))
-    return reduce.sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
+    return sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
 
 
 def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
     """The norm for p = 0: how many elements are not 0, which has a derivative of 0."""
-    return reduce.sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
+    return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
@@ -186,12 +204,12 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     """
     size = abs(as_value(x1) - as_value(x2) + eps)
     if p == float("inf"):
-        return reduce.max(size, axis=-1, keepdims=keepdim)
+        return max(size, axis=-1, keepdims=keepdim)
     if p == 1:
-        return reduce.sum(size, axis=-1, keepdims=keepdim)
+        return sum(size, axis=-1, keepdims=keepdim)
     if p == 0:
         return _how_many(size, -1, keepdim)
-    total = reduce.sum(size**p, axis=-1, keepdims=keepdim)
+    total = sum(size**p, axis=-1, keepdims=keepdim)
     zero = total == 0
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
@@ -204,10 +222,10 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     """
     size = abs(input)
     if p == float("inf"):
-        norm = reduce.max(size, axis=dim, keepdims=True)
+        norm = max(size, axis=dim, keepdims=True)
     elif p == 0:
         norm = _how_many(size, dim, True)
     else:
-        total = reduce.sum(size**p, axis=dim, keepdims=True)
+        total = sum(size**p, axis=dim, keepdims=True)
         norm = where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))
     return input / where(norm < eps, eps, norm)

@@ -188,3 +188,33 @@ def test_normalize_and_pairwise_distance_count_for_p_zero() -> None:
     x = np.array([[3.0, 0.0, 4.0]])
     np.testing.assert_allclose(F.normalize(x, p=0), [[1.5, 0, 2]])
     np.testing.assert_allclose(F.pairwise_distance(x, np.zeros((1, 3)), p=0, eps=0.0), [2])
+
+
+def test_losses_take_their_options_in_pytorchs_places() -> None:
+    x, t, var = Tensor([[0.5, 2.0]]), Tensor([[1.0, 1.0]]), Tensor([[1.0, 2.0]])
+    assert nn.HuberLoss("sum", 2.0)(x, t) == F.huber_loss(x, t, reduction="sum", delta=2.0)
+    assert F.huber_loss(x, t, "sum", 2.0) == F.huber_loss(x, t, reduction="sum", delta=2.0)
+    whole = F.gaussian_nll_loss(x, t, var, full=True)
+    assert F.gaussian_nll_loss(x, t, var, True) == whole
+    assert nn.CrossEntropyLoss(None, None, 1)(x, Tensor([1])).isnan().item()  # the class 1 is ignored
+    assert F.margin_ranking_loss(x, t, t, 0.25) == nn.MarginRankingLoss(0.25)(x, t, t)
+    assert F.multi_margin_loss(x, Tensor([0]), 2, 0.5) == nn.MultiMarginLoss(2, 0.5)(x, Tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("old", "reduction"),
+    [({"size_average": False}, "sum"), ({"reduce": False}, "none"), ({"size_average": True}, "mean")],
+)
+def test_the_reductions_old_arguments_warn_and_mean_the_same(old: dict[str, bool], reduction: str) -> None:
+    with pytest.warns(UserWarning, match=f"write reduction='{reduction}'"):
+        loss = nn.MSELoss(**old)
+    assert loss.reduction == reduction
+    with pytest.warns(UserWarning, match=f"write reduction='{reduction}'"):
+        got = F.l1_loss([1.0, 2.0], [0.0, 4.0], **old)
+    assert (got == F.l1_loss([1.0, 2.0], [0.0, 4.0], reduction=reduction)).all()
+
+
+def test_a_reduction_in_the_place_of_an_old_boolean_is_an_error_that_names_the_argument() -> None:
+    # PyTorch takes the string for True there, and averages.
+    with pytest.raises(TypeError, match=r"MSELoss: 'sum' came in the place .*Write reduction='sum'\."):
+        nn.MSELoss("sum")
