@@ -13,18 +13,21 @@ from benchmarks.steps import data
 Step = Callable[[], Any]
 
 
+def train(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Step:
+    """A training step: forward, loss, backward, update."""
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
 def cases(
     nn: Any, optim: Any, array: Callable[[np.ndarray], Any], leaf: Callable[[np.ndarray], Any]
 ) -> dict[str, Any]:
     """The makers of all steps; `array` makes a tensor of data, `leaf` one that requires grad."""
-
-    def train(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Step:
-        def step() -> None:
-            optimizer.zero_grad()
-            loss(model(x), y).backward()
-            optimizer.step()
-
-        return step
 
     def layers(sizes: tuple[int, ...]) -> list[Any]:
         made: list[Any] = []
