@@ -6,7 +6,9 @@ fits the activation both keep their size from layer to layer; else they vanish. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from tinygrad_dl.course.record import show
 
 TITLE = "Sigmoid and ReLU, Xavier and He, by depth and width"
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "ReLU": nn.ReLU}
-STARTS = {"Xavier": nn.init.xavier_normal_, "He": nn.init.kaiming_normal_}
+STARTS: dict[str, Callable[..., Any]] = {"Xavier": nn.init.xavier_normal_, "He": nn.init.kaiming_normal_}
 
 
 def once(model: nn.Sequential, x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -28,7 +30,8 @@ def once(model: nn.Sequential, x: np.ndarray, y: np.ndarray) -> tuple[list[np.nd
         if not isinstance(layer, nn.Linear):
             activations.append(value.data)
     nn.functional.cross_entropy(value, tg.asarray(y)).backward()
-    return activations, [layer.weight.grad.data for layer in model if isinstance(layer, nn.Linear)][:-1]
+    gradients = [p.grad.data for p in model.parameters() if p.grad is not None and p.ndim == 2]
+    return activations, gradients[:-1]
 
 
 def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:

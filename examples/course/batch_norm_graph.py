@@ -46,7 +46,7 @@ def gradients(f: Any, arrays: list[np.ndarray], g: np.ndarray) -> list[np.ndarra
     """The gradients that autograd gives for the output's gradient g."""
     tensors = [tg.Tensor(array, requires_grad=True) for array in arrays]
     f(*tensors).backward(tg.asarray(g))
-    return [t.grad.data for t in tensors]
+    return [t.grad.data for t in tensors if t.grad is not None]
 
 
 def run(out: Path = PICTURES) -> dict[str, float]:

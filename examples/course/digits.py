@@ -29,7 +29,7 @@ def parts(few: int | None = None, images: bool = False) -> tuple[TensorDataset, 
 def perceptron(
     *widths: int,
     activation: type[nn.Module] = nn.ReLU,
-    start: Callable[[Any], Any] | None = None,
+    start: Callable[..., Any] | None = None,
     before: Sequence[Callable[[int], nn.Module]] = (),
     after: Sequence[Callable[[], nn.Module]] = (),
     seed: int = 0,
@@ -43,8 +43,9 @@ def perceptron(
     sizes = (64, *widths, 10)
     for i, (inputs, units) in enumerate(zip(sizes, sizes[1:])):
         linear = nn.Linear(inputs, units)
-        (start or nn.init.kaiming_normal_)(linear.weight)
-        nn.init.zeros_(linear.bias)
+        weight, bias = linear.parameters()
+        (start or nn.init.kaiming_normal_)(weight)
+        nn.init.zeros_(bias)
         layers.append(linear)
         if i < len(widths):
             layers += [layer(units) for layer in before] + [activation()] + [layer() for layer in after]

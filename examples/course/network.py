@@ -28,8 +28,9 @@ def network(
     layers: list[nn.Module] = []
     for inputs, units in zip(sizes, sizes[1:]):
         linear = nn.Linear(inputs, units, dtype=np.float64)
-        linear.weight.data[:] = draw.randn(units, inputs) * scale(inputs)
-        linear.bias.data[:] = 0.0
+        weight, bias = linear.parameters()
+        weight.data[:] = draw.randn(units, inputs) * scale(inputs)
+        bias.data[:] = 0.0
         layers += [linear, activation()]
     return nn.Sequential(*layers[:-1])
 
