@@ -52,6 +52,8 @@ html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = f"tinygrad_dl {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
@@ -60,7 +62,14 @@ def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, option
     return True if what == "class" and hasattr(obj, "op") else None
 
 
+def language_of(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Browsers choose Japanese forms of characters by this."""
+    if page.startswith("ja/"):
+        context["language"] = "ja"
+
+
 def setup(app: Any) -> None:
+    app.connect("html-page-context", language_of)
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
     app.add_directive("operations", operations.Operations)

@@ -119,6 +119,8 @@ def test_one_minus_beta_and_choices_come_as_they_are_used() -> None:
         lambda s: abs(s["beta"] - 0.99) + (s["kind"] == "b"), space, 30, sampler="random", rng=0
     )
     assert found.best["kind"] == "a" and 0.95 < found.best["beta"] < 0.999
+    assert list(found.study.trials[0].params) == ["1 - beta", "kind"]
+    assert found.finer()["kind"] == search.Choice("a")
     assert "0.99" in found.table(3) or "0.98" in found.table(3)
 
 

@@ -35,6 +35,9 @@ PLOTS = {
 }
 
 
+LARGE_RANGE = 30  # from here on an axis is logarithmic, as in learning curves
+
+
 class Setting(dict[str, Any]):
     """The hyperparameters of one trial, by name; `report` and `pruning` let a hopeless trial end early."""
 
@@ -142,6 +145,9 @@ class Found(NamedTuple):
             axes = getattr(optuna.visualization.matplotlib, PLOTS[kind])(self.study)
         while not hasattr(axes, "figure"):
             axes = axes[0]  # plots with several axes come as an array
+        values = [t.value for t in self.ranked]
+        if kind in ("history", "slice", "curves") and 0 < LARGE_RANGE * min(values) < max(values):
+            axes.set_yscale("log")
         plt.close(axes.figure)  # no window; the figure itself stays
         return axes.figure
 
@@ -155,7 +161,10 @@ class Found(NamedTuple):
         self._best()
         ranked = self.ranked
         best = ranked[: max(1, round(keep * len(ranked)))]
-        return {name: narrowed(part, [t.params[name] for t in best]) for name, part in self.space.items()}
+        return {
+            name: narrowed(part, [t.params[part.stored(name)] for t in best])
+            for name, part in self.space.items()
+        }
 
 
 def run(
@@ -278,7 +287,9 @@ class _Work(NamedTuple):
         if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed)
         if self.sampler == "grid":
-            return optuna.samplers.GridSampler({n: part.grid() for n, part in self.space.items()}, seed)
+            return optuna.samplers.GridSampler(
+                {part.stored(n): part.grid() for n, part in self.space.items()}, seed
+            )
         # constant_liar: points that others are trying right now are not tried twice.
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
@@ -326,4 +337,4 @@ def _grid_size(space: Mapping[str, Range]) -> int:
 
 
 def _settings(trial: Any, space: Mapping[str, Range]) -> dict[str, Any]:
-    return {name: part.of(trial.params[name]) for name, part in space.items()}
+    return {name: part.of(trial.params[part.stored(name)]) for name, part in space.items()}

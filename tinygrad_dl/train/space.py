@@ -19,6 +19,10 @@ class Range:
         """A value drawn by Optuna's trial."""
         raise TypeError(f"{type(self).__name__} does not say how it is drawn")
 
+    def stored(self, name: str) -> str:
+        """The name under which Optuna keeps and plots the values."""
+        return name
+
     def grid(self) -> list[Any]:
         """The values of a grid, as Optuna stores them."""
         raise TypeError(f"{type(self).__name__} has no grid")
@@ -45,7 +49,7 @@ class Uniform(Range):
         self.low, self.high, self.points = float(low), float(high), points
 
     def suggest(self, trial: Any, name: str) -> Any:
-        return trial.suggest_float(name, self.low, self.high)
+        return trial.suggest_float(self.stored(name), self.low, self.high)
 
     def grid(self) -> list[Any]:
         step = (self.high - self.low) / max(self.points - 1, 1)
@@ -64,7 +68,7 @@ class LogUniform(Range):
         self.low, self.high, self.points = float(low), float(high), points
 
     def suggest(self, trial: Any, name: str) -> Any:
-        return self.of(trial.suggest_float(name, self.low, self.high, log=True))
+        return self.of(trial.suggest_float(self.stored(name), self.low, self.high, log=True))
 
     def grid(self) -> list[Any]:
         # The ends are exact: a value past them by rounding would be refused.
@@ -86,6 +90,9 @@ class OneMinus(LogUniform):
                 f"OneMinus: low and high bound 1 - beta, and lie between 0 and 1; {low!r}, {high!r} came"
             )
 
+    def stored(self, name: str) -> str:
+        return f"1 - {name}"
+
     def of(self, stored: Any) -> Any:
         return 1.0 - stored
 
@@ -100,7 +107,7 @@ class Whole(Range):
         self.low, self.high, self.log, self.points = low, high, log, points
 
     def suggest(self, trial: Any, name: str) -> Any:
-        return trial.suggest_int(name, self.low, self.high, log=self.log)
+        return trial.suggest_int(self.stored(name), self.low, self.high, log=self.log)
 
     def grid(self) -> list[Any]:
         along = (LogUniform if self.log else Uniform)(self.low, self.high, self.points).grid()
@@ -121,7 +128,7 @@ class Choice(Range):
         self.values = values
 
     def suggest(self, trial: Any, name: str) -> Any:
-        return trial.suggest_categorical(name, list(self.values))
+        return trial.suggest_categorical(self.stored(name), list(self.values))
 
     def grid(self) -> list[Any]:
         return list(self.values)

@@ -15,7 +15,9 @@ HEARTBEAT = 60  # seconds; a trial on a machine that has been silent for twice a
 def optuna_module() -> Any:
     """Optuna itself. Raises MissingExtraError."""
     try:
-        import optuna
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook it misses widgets that are not used here
+            import optuna
     except ImportError:
         raise missing_extra("optuna", "search", "train.search") from None
     return optuna

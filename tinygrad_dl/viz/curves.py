@@ -48,7 +48,7 @@ def plot_history(
         place.set(xlabel="epoch", ylabel=name.replace("_", " "))
         place.xaxis.get_major_locator().set_params(integer=True)
         tidy(place)
-        place.legend(frameon=False)
+        place.legend(frameon=False, fontsize="small")
     return figure
 
 
@@ -77,7 +77,9 @@ def _curve(ax: Any, run: Any, name: str, title: str, i: int, several: bool) -> N
     prefix = f"{title}: " if title else ""
     marker = "o" if len(epochs) == 1 else None
     if name in run:
-        ax.plot(epochs, run[name], color=colour, marker=marker, label=f"{prefix}train", alpha=0.9)
+        # A name such as dev_loss stands at the axis already.
+        label = (title or "dev") if name.startswith("dev_") else f"{prefix}train"
+        ax.plot(epochs, run[name], color=colour, marker=marker, label=label, alpha=0.9)
     dev = f"dev_{name}"
     if dev not in run:
         return
