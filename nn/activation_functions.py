@@ -167,16 +167,17 @@ def softmax2d(input: Any) -> Any:
 
 
 def gumbel_softmax(
-    input: Any, tau: float = 1.0, hard: bool = False, dim: int = -1, *, rng: Any = None
+    logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1, *, rng: Any = None
 ) -> Any:
     """A random choice along `dim` that has a gradient: the softmax of (logits + Gumbel noise) / tau.
 
-    `hard`: the result is one-hot, the gradient that of the soft choice.   Source: Jang and others 2017.
+    `hard`: the result is one-hot, the gradient that of the soft choice. `eps` is PyTorch's and
+    changes nothing.   Source: Jang and others 2017.
     >>> gumbel_softmax(np.zeros(3), hard=True, rng=0).sum().item()
     1.0
     """
-    noise = default_rng(rng).gumbel(size=input.shape).astype(input.dtype)
-    soft = special.softmax((input + noise) / tau, axis=dim)
+    noise = default_rng(rng).gumbel(size=logits.shape).astype(logits.dtype)
+    soft = special.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
     values = soft.detach().numpy() if hasattr(soft, "detach") else soft

@@ -63,6 +63,14 @@ from tinygrad_dl.nn.dropout_functions import (
     feature_alpha_dropout,
 )
 from tinygrad_dl.nn.embedding import embedding, embedding_bag
+from tinygrad_dl.nn.linear_functions import (
+    bilinear,
+    linear,
+    pdist,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from tinygrad_dl.nn.margin_losses import (
     cosine_embedding_loss,
     hinge_embedding_loss,
@@ -119,7 +127,6 @@ from tinygrad_dl.ops.grid import (
     affine_grid,
     grid_sample,
 )
-from tinygrad_dl.ops.layers import bilinear, linear
 from tinygrad_dl.ops.padding import (
     pad,
 )
@@ -213,6 +220,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -238,4 +246,7 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

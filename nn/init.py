@@ -57,7 +57,7 @@ def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
     return _write(tensor, values)
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, rng: Any = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
     """Fill with draws from the uniform distribution on [a, b).
 
     >>> t = uniform_(Parameter(np.zeros(100)), -1.0, 1.0, rng=0)
@@ -67,13 +67,13 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, rng: Any = None)
     return _uniform(tensor, a, b, rng)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, rng: Any = None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
     """Fill with draws from the normal distribution with a mean and a standard deviation."""
     return _normal(tensor, mean, std, rng)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, rng: Any = None
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
 ) -> Tensor:
     """Fill with draws from the normal distribution, those outside of [a, b] drawn again.
 
@@ -193,7 +193,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return GAINS[nonlinearity]
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     """Xavier (Glorot) start, uniform: the variance is kept forward and backward on average; for tanh and sigmoid.
 
     Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
@@ -205,7 +205,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Te
     return _uniform(tensor, -bound, bound, rng)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     """Xavier (Glorot) start, normal: standard deviation gain * sqrt(2 / (in + out))."""
     return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
 
@@ -218,7 +218,7 @@ def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, rng: Any = None
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
 ) -> Tensor:
     """He (Kaiming) start, uniform: the variance is kept through relu and its kin.
 
@@ -232,24 +232,24 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, rng: Any = None
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
 ) -> Tensor:
     """He (Kaiming) start, normal: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
     return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
 
 
-def lecun_uniform_(tensor: Tensor, *, rng: Any = None) -> Tensor:
+def lecun_uniform_(tensor: Tensor, rng: Any = None) -> Tensor:
     """LeCun start, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
     bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
     return _uniform(tensor, -bound, bound, rng)
 
 
-def lecun_normal_(tensor: Tensor, *, rng: Any = None) -> Tensor:
+def lecun_normal_(tensor: Tensor, rng: Any = None) -> Tensor:
     """LeCun start, normal: standard deviation sqrt(1 / in); for selu and linear layers."""
     return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
 
     Source: Saxe and others 2014.
@@ -266,7 +266,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, *, rng: Any = None) -> Tensor
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, *, rng: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None) -> Tensor:
     """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_: a matrix is needed; the shape {tensor.shape} came")

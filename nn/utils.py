@@ -53,7 +53,10 @@ def _total(norms: list[float], norm_type: float) -> float:
 
 
 def get_total_norm(
-    tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Iterable[Any],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all the tensors as if they were one vector.
 
@@ -88,12 +91,14 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Tensor:
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the norm before.
 
     factor = min(1, max_norm / (norm + 1e-6)).   parameters: a model, its parameters, or pairs of name and parameter.
-    `error_if_nonfinite`: raise AnomalyError naming the parameters whose gradients are nan or inf.
+    `error_if_nonfinite`: raise AnomalyError naming the parameters whose gradients are nan or inf. `foreach` is
+    PyTorch's choice of an implementation and changes nothing.
     >>> p = Tensor([3.0, 4.0], requires_grad=True)
     >>> p.grad = Tensor([3.0, 4.0])
     >>> clip_grad_norm_([p], 1.0), p.grad.round(4)
@@ -106,7 +111,9 @@ def clip_grad_norm_(
     return total
 
 
-def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> None:
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None
+) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
 
@@ -118,7 +125,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
-def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
     """Hold each element of the gradients between -clip_value and clip_value, in place.
 
     >>> p = Tensor([3.0], requires_grad=True)

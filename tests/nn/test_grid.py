@@ -14,7 +14,7 @@ X = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 def test_the_identity_gives_the_image_back(align_corners: bool, mode: str) -> None:
     theta = np.broadcast_to(np.eye(2, 3), (2, 2, 3))
     grid = affine_grid(theta, X.shape, align_corners)
@@ -46,4 +46,19 @@ def test_grids_and_modes_that_do_not_fit_are_explained() -> None:
     with pytest.raises(ShapeError, match=r"must be \(N, C, \*S\) and \(N, \*L, d\)"):
         grid_sample(X, np.zeros((2, 4, 5, 3)))
     with pytest.raises(ValueRangeError, match="mode='bicubic'"):
-        grid_sample(X, np.zeros((2, 4, 5, 2)), mode="bicubic")
+        grid_sample(X, np.zeros((2, 4, 5, 2)), mode="cubic")
+
+
+def test_a_cubic_sample_is_the_kernels_sum_over_four_neighbours() -> None:
+    x = np.arange(6.0).reshape(1, 1, 1, 6) * np.ones((1, 1, 6, 1))
+    grid = np.array([[[[0.1, 0.0], [-0.1, 0.2]]]])
+    out = grid_sample(x, grid, mode="bicubic", align_corners=True)
+    t = 0.75  # of the way from 2 to 3
+
+    def k(d: float, a: float = -0.75) -> float:
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+
+    expected = 1 * k(1 + t) + 2 * k(t) + 3 * k(1 - t) + 4 * k(2 - t)
+    assert out[0, 0, 0, 0] == pytest.approx(expected)

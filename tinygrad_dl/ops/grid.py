@@ -15,6 +15,7 @@ from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
 
+MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 
 
@@ -61,26 +62,32 @@ def _plain(x: Any) -> Any:
 
 
 def grid_sample(
-    x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+    input: Any,
+    grid: Any,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
 ) -> Any:
-    """The input at places that a grid names, between its elements by lines ("bilinear") or at the nearest one.
+    """The input at places that a grid names: by lines ("bilinear") or cubics ("bicubic"), or at the nearest element.
 
-    x (N, C, *S), grid (N, *L, d) in [-1, 1], its last axis in the order x, y, (z) -> (N, C, *L), d = 2 or 3.
+    input (N, C, *S), grid (N, *L, d) in [-1, 1], its last axis in the order x, y, (z) -> (N, C, *L), d = 2 or 3.
     padding_mode, outside: "zeros", "border" or "reflection". align_corners: -1 and 1 are the centers of the
     outermost elements, else their edges. Raises ShapeError, ValueRangeError.   Source: Jaderberg and others 2015.
     >>> grid_sample(np.array([[[[1.0, 3.0]]]]), np.array([[[[0.0, 0.0]]]]))
     array([[[[2.]]]])
     """
-    d = x.ndim - 2
+    x, d = input, input.ndim - 2
     if d not in (2, 3) or grid.ndim != x.ndim or grid.shape[0] != x.shape[0] or grid.shape[-1] != d:
         raise ShapeError(
             f"grid_sample: x {x.shape} and grid {grid.shape} must be (N, C, *S) and (N, *L, d), d = 2 or 3"
         )
-    if mode not in ("bilinear", "nearest") or padding_mode not in PADDING_MODES:
+    if mode not in MODES or padding_mode not in PADDING_MODES:
         raise ValueRangeError(
-            f"grid_sample: mode={mode!r}, padding_mode={padding_mode!r}: bilinear or nearest, and one of "
+            f"grid_sample: mode={mode!r}, padding_mode={padding_mode!r}: one of {', '.join(MODES)}, and one of "
             f"{', '.join(PADDING_MODES)} are needed"
         )
+    if mode == "bicubic" and d != 2:
+        raise ShapeError(f"grid_sample: bicubic is for two axes of space; x {x.shape} has {d}")
     if not all(x.shape[2:]):
         raise ShapeError(f"grid_sample: x {x.shape} has no elements to sample")
     sizes, spread = x.shape[2:], bool(align_corners)
@@ -88,7 +95,11 @@ def grid_sample(
     for axis, s in enumerate(sizes):
         place = grid[..., d - 1 - axis]
         place = (place + 1) * ((s - 1) / 2) if spread else ((place + 1) * s - 1) / 2
-        at.append(place if padding_mode == "zeros" else _inside(place, s, padding_mode, spread))
+        # Cubics first find their neighbours; those are brought back inside one by one.
+        whole = padding_mode == "zeros" or mode == "bicubic"
+        at.append(place if whole else _inside(place, s, padding_mode, spread))
+    if mode == "bicubic":
+        return _by_cubics(x, at, padding_mode, spread)
     if mode == "nearest":
         return _at_corner(x, [np.rint(_plain(p)) for p in at])
     low = [np.floor(_plain(p)) for p in at]
@@ -100,6 +111,30 @@ def grid_sample(
         picked = _at_corner(x, [base + bit for base, bit in zip(low, corner)])
         total = total + picked * expand_dims(weight, 1)
     return total
+
+
+def _by_cubics(x: Any, at: list[Any], padding_mode: str, align_corners: bool) -> Any:
+    """The sum over four neighbours along each axis, weighted by the cubic kernel of resizing, a = -0.75."""
+    low = [np.floor(_plain(p)) for p in at]
+    weights = [[_cubic(abs(p - (base + o))) for o in range(-1, 3)] for p, base in zip(at, low)]
+    total: Any = 0
+    for corner in product(range(4), repeat=len(at)):
+        weight: Any = 1
+        for i, each in zip(corner, weights):
+            weight = weight * each[i]
+        places = [base + (i - 1) for i, base in zip(corner, low)]
+        if padding_mode != "zeros":
+            sizes = x.shape[2:]
+            places = [np.rint(_inside(p, s, padding_mode, align_corners)) for p, s in zip(places, sizes)]
+        total = total + _at_corner(x, places) * expand_dims(weight, 1)
+    return total
+
+
+def _cubic(distance: Any, a: float = -0.75) -> Any:
+    """Keys' kernel at a distance from 0 to 2."""
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return where(_plain(distance) <= 1, near, far)
 
 
 def _at_corner(x: Any, places: list[np.ndarray]) -> Any:

@@ -131,7 +131,7 @@ def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
     return x.copy()
 
 
-def pad(x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     """Elements added around the last axes, in PyTorch's order: (last lo, last hi, second to last lo, ...).
 
     Modes: "constant" (with `value`, 0 by default), "reflect", "replicate", "circular"; a negative width cuts.
@@ -139,6 +139,7 @@ def pad(x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     >>> pad(np.array([[1, 2]]), (1, 0))
     array([[0, 1, 2]])
     """
+    x = input
     numbers = tuple(int(p) for p in pad)
     if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
         raise ShapeError(

@@ -115,19 +115,19 @@ def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tupl
 
 
 def interpolate(
-    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Any:  # fmt: skip
     """Space at another size; modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, area.
 
-    x (N, C, *S) -> (N, C, *size), or with sizes floor(S * scale_factor). align_corners: the outermost
+    input (N, C, *S) -> (N, C, *size), or with sizes floor(S * scale_factor). align_corners: the outermost
     elements keep their places; else element i covers [i, i + 1]. antialias: weights as wide as a step.
     Raises ShapeError, ValueRangeError.
     >>> interpolate(np.array([[[1.0, 2.0]]]), scale_factor=2)
     array([[[1., 1., 2., 2.]]])
     """
-    n = x.ndim - 2
+    x, n = input, input.ndim - 2
     if mode not in MODES:
         raise ValueRangeError(f"interpolate: mode={mode!r}: one of {', '.join(MODES)} is needed")
     if n < 1 or LINEAR.get(mode, n) != n or (mode == "bicubic" and n != 2):
@@ -240,7 +240,7 @@ def fractional_max_indices(x: Any, samples: Any, kernel: Any, size: Any) -> Any:
 # Channels and space
 
 
-def pixel_shuffle(x: Any, upscale_factor: int) -> Any:
+def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """Channels spread over space: each block of r * r channels becomes r * r pixels.
 
     out[..., c, h*r + i, w*r + j] = x[..., c*r*r + i*r + j, h, w].
@@ -249,6 +249,7 @@ def pixel_shuffle(x: Any, upscale_factor: int) -> Any:
     array([[[0, 1],
             [2, 3]]])
     """
+    x = input
     r = int(upscale_factor)
     if r < 1 or x.ndim < 3 or x.shape[-3] % (r * r):
         raise ShapeError(
@@ -262,13 +263,14 @@ def pixel_shuffle(x: Any, upscale_factor: int) -> Any:
     return reshape(moved, (*lead, c // (r * r), h * r, w * r))
 
 
-def pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """Space gathered in channels: the inverse of pixel_shuffle.
 
     x (..., C, H*r, W*r) -> (..., C*r*r, H, W).   Raises ShapeError.
     >>> pixel_unshuffle(np.arange(4).reshape(1, 2, 2), 2).shape
     (4, 1, 1)
     """
+    x = input
     r = int(downscale_factor)
     if r < 1 or x.ndim < 3 or x.shape[-2] % r or x.shape[-1] % r:
         raise ShapeError(f"pixel_unshuffle: height and width of x {x.shape} must be divisible by {r}")
@@ -279,7 +281,7 @@ def pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
     return reshape(moved, (*lead, c * r * r, h // r, w // r))
 
 
-def channel_shuffle(x: Any, groups: int) -> Any:
+def channel_shuffle(input: Any, groups: int) -> Any:
     """Channels of groups dealt out in turn, so that the next grouped convolution sees all groups.
 
     out[:, k * groups + g] = x[:, g * (C / groups) + k].   Shape: same as x, (N, C, *S).
@@ -287,6 +289,7 @@ def channel_shuffle(x: Any, groups: int) -> Any:
     >>> channel_shuffle(np.arange(4).reshape(1, 4, 1), 2).ravel()
     array([0, 2, 1, 3])
     """
+    x = input
     if x.ndim < 3 or x.shape[1] % groups:
         raise ShapeError(f"channel_shuffle: the channels of x {x.shape} must be divisible by groups={groups}")
     n, c, *sizes = x.shape
