@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -210,19 +211,24 @@ def test_a_rate_that_makes_the_loss_explode_is_explained(tmp_path: Path) -> None
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command("--epochs", "10000"), cwd=tmp_path, env=environment(), text=True,
+    # In a background job of a shell Ctrl-C is ignored, and what it starts inherits that.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command("--epochs", "10000"), cwd=tmp_path, env=environment(), text=True, preexec_fn=heard,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    said = []
-    for text in process.stderr:
-        said.append(text)
-        if text.startswith("epoch "):
-            time.sleep(0.2)
-            process.send_signal(signal.SIGINT)
-            break
-    out, err = process.communicate(timeout=60)
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        said = []
+        try:
+            for text in process.stderr:
+                said.append(text)
+                if text.startswith("epoch "):
+                    time.sleep(0.2)
+                    process.send_signal(signal.SIGINT)
+                    break
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, "".join(said) + err
     metrics = json.loads((tmp_path / "runs/demo/metrics.json").read_text())
     assert metrics["interrupted"] and 1 <= metrics["epochs_done"] < 10000

@@ -27,11 +27,21 @@ def test_hooks_run_in_order_and_can_be_removed() -> None:
     x.register_hook(lambda g: g * 2)
     (x * 1).backward()
     assert gradient(x) == 4
-    first()
-    first()
+    first.remove()
+    first.remove()
     x.grad = None
     (x * 1).backward()
     assert gradient(x) == 2
+
+
+def test_a_hook_ends_with_its_block_or_when_its_handle_is_called() -> None:
+    x = leaf(1.0)
+    with x.register_hook(lambda g: g * 2):
+        (x * 1).backward()
+    called = x.register_hook(lambda g: g * 100)
+    called()
+    (x * 1).backward()
+    assert gradient(x) == 3
 
 
 def test_a_hook_on_a_leaf_runs_at_each_backward() -> None:

@@ -135,7 +135,9 @@ def explain(self: Any, inputs: Sequence[Any], options: Sequence[Any], error: Exc
                 "Reshape one of them?"
             )
         chosen = ", ".join(
-            f"{n}={v!r}" for n, v in zip(self.options, options) if v is not self.defaults.get(n, self)
+            f"{n}={describe(v) if isinstance(v, np.ndarray) and v.size > 8 else repr(v)}"
+            for n, v in zip(self.options, options)
+            if not (v is (usual := self.defaults.get(n, self)) or type(v) in (int, float, str) and v == usual)
         )
         advice = f"({came}{', ' if chosen and came else ''}{chosen}): {text}"
         raise kind(f"{self.name}{advice}") from error

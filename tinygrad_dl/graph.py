@@ -52,6 +52,28 @@ class Watch:
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
 
 
+class Hook:
+    """The handle of a hook: remove() takes it away, as does calling it, or the end of a `with` block."""
+
+    __slots__ = ("_hooks", "_key")
+
+    def __init__(self, hooks: dict[int, Callable[[Any], Any]], hook: Callable[[Any], Any]) -> None:
+        self._hooks, self._key = hooks, next_serial()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self._hooks.pop(self._key, None)
+
+    __call__ = remove
+
+    def __enter__(self) -> Hook:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
 class Value:
     """Data and the node that recorded it; the part of a Tensor that the engine needs to know."""
 

@@ -182,25 +182,19 @@ class Tensor(Methods):
         """Keep the gradient of this intermediate result in `.grad` too. Raises GraphError without a graph."""
         self._watch("retain_grad").owner = ref(self)
 
-    def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> graph.Hook:
         """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces it.
 
-        Returns a function that removes the hook. Raises GraphError without a graph.
+        Returns a handle, whose remove() takes the hook away. Raises GraphError without a graph.
         >>> x = Tensor(1.0, requires_grad=True)
-        >>> remove = x.register_hook(lambda g: 2 * g)
+        >>> handle = x.register_hook(lambda g: 2 * g)
         >>> x.backward()
         >>> x.grad
         Tensor(2.)
         """
         watch = self._watch("register_hook")
-        hooks = watch.hooks = watch.hooks if watch.hooks is not None else {}
-        key = graph.next_serial()
-        hooks[key] = hook
-
-        def remove() -> None:
-            hooks.pop(key, None)
-
-        return remove
+        watch.hooks = watch.hooks if watch.hooks is not None else {}
+        return graph.Hook(watch.hooks, hook)
 
     def _watch(self, what: str) -> graph.Watch:
         if self.node is None:
@@ -266,7 +260,15 @@ class Tensor(Methods):
         return f"{type(self).__name__}({text})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.ndim == 0 else format(repr(self), spec)
+        if spec and self.ndim == 0:
+            return format(self.item(), spec)
+        try:
+            return format(repr(self), spec)
+        except ValueError as error:
+            raise DTypeError(
+                f"format {spec!r} is for one number; this Tensor has the shape {self.shape}. "
+                "Format .item(), or each element of .tolist()."
+            ) from error
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -274,6 +276,8 @@ class Tensor(Methods):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DTypeError("a Tensor without axes cannot be iterated over; .item() gives its number")
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:

@@ -139,6 +139,33 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: td.ones(2, device="gpu"), ValueError, "ones: \"cpu\" is the only device; 'gpu' came"),
     (lambda: td.finfo("int32"), TypeError, "finfo: a floating dtype is needed; int32 came"),
     (
+        lambda: td.linalg.solve(np.eye(2, dtype="float16"), np.ones(2, "float16")),
+        TypeError,
+        "solve((2, 2), (2,)): array type float16 is unsupported in linalg",
+    ),
+    (
+        lambda: td.nn.functional.cross_entropy(Tensor([[1, 2]]), Tensor([0])),
+        TypeError,
+        "cross_entropy: floating logits are needed; int64 came. Convert them, such as with .astype('float32').",
+    ),
+    (
+        lambda: f"{x:.2f}",
+        TypeError,
+        "format '.2f' is for one number; this Tensor has the shape (2, 3). Format .item(), or each element of "
+        ".tolist().",
+    ),
+    (
+        lambda: list(Tensor(1.0)),
+        TypeError,
+        "a Tensor without axes cannot be iterated over; .item() gives its number",
+    ),
+    (
+        lambda: x[np.zeros((3, 3), bool)],
+        IndexError,
+        "getitem((2, 3), key=an array of shape (3, 3) and dtype bool): boolean index did not match indexed array "
+        "along axis 0; size of axis is 2 but size of corresponding boolean axis is 3",
+    ),
+    (
         lambda: td.isdtype(td.float32, "float"),
         ValueError,
         "isdtype: kind is a dtype or one of bool, signed integer, unsigned integer, integral, real floating, "

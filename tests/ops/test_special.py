@@ -81,3 +81,11 @@ def test_nan_stays_visible() -> None:
     x = np.array([np.nan, 1.0])
     for f in (td.softmax, td.log_softmax, td.logsumexp, td.erf, td.log1p, td.cbrt):
         assert np.isnan(f(x)).any(), f.__name__
+
+
+def test_softmax_and_logsumexp_of_integers_and_booleans_are_those_of_their_float64() -> None:
+    for x in (np.array([1, 2, 3]), np.array([True, False]), np.array([255, 0], np.uint8)):
+        for f in (td.softmax, td.log_softmax, td.logsumexp):
+            y = f(x)
+            assert y.dtype == np.float64
+            np.testing.assert_array_equal(y, f(x.astype(float)))

@@ -283,7 +283,7 @@ def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) ->
         raise ValueRangeError(f"dropout: p is a probability, from 0 to 1; {p!r} came")
     drawn = default_rng(rng).random(x.shape if shape is None else shape, dtype=np.float32)
     kept = drawn >= p if p < 1 else np.zeros(drawn.shape, bool)
-    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+    dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.dtype(np.float32)
     mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype, casting="unsafe")
     return x * mask, mask
 

@@ -81,6 +81,8 @@ def _to_matrix(g: Any, out: Any, a: Any, b_shape: Any) -> Any:
 
 def _solve_hint(a: Any, b: Any) -> str | None:
     m, n = np.shape(a), np.shape(b)
+    if len(m) > 1 and m[-1] == m[-2] == n[-2 if len(n) > 1 else -1]:
+        return None
     return (
         f"{m} with {n}: the equations, {m[-1]}, must be as many as the right-hand side has rows, "
         f"{n[-1] if len(n) == 1 else n[-2]}, and sizes in front of that must broadcast"

@@ -175,6 +175,10 @@ def softmax_cross_entropy(
         loss = np.log(s[:, 0])
         loss -= z[np.arange(n), target]
         return _reduced(loss, reduction), p, True
+    if dtype.kind != "f":
+        raise DTypeError(
+            f"cross_entropy: floating logits are needed; {dtype} came. Convert them, such as with .astype('float32')."
+        )
     z -= np.log(s)
     a, _ = _coefficients(target, x.shape, dtype, weight, reduction, ignore_index, label_smoothing)
     # 0 * -inf: a class that does not count, whatever its probability

@@ -115,6 +115,11 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     return np.logaddexp(x, y)
 
 
+def _floating(x: Any) -> Any:
+    # integers have no -inf to start a maximum from
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
 @op(
     lambda g, x, out, x_shape, axis, keepdims: (
         kept(g, x_shape, axis, keepdims) * _weight(x, kept(out, x_shape, axis, keepdims))
@@ -129,6 +134,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     >>> logsumexp(np.array([1000.0, -1000.0]))
     np.float64(1000.0)
     """
+    x = _floating(x)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
     with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
@@ -154,6 +160,7 @@ def softmax(x: Any, /, axis: Any = None) -> Any:
     >>> softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
+    x = _floating(x)
     e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     e /= np.sum(e, axis=axis, keepdims=True)
     return e
@@ -178,6 +185,7 @@ def log_softmax(x: Any, /, axis: Any = None) -> Any:
     >>> log_softmax(np.array([1000.0, 0.0]))
     array([    0., -1000.])
     """
+    x = _floating(x)
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
     return shifted
