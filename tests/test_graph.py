@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import tinygrad_dl as tg
 from tests.leaves import gradient, leaf
-from tinygrad_dl.errors import GraphError
-from tinygrad_dl.graph import Node, ancestors
+from tinygrad_dl.errors import GraphError, ShapeError
+from tinygrad_dl.graph import Node, ancestors, unbroadcast
 from tinygrad_dl.tensor import Tensor
 
 
@@ -344,3 +344,32 @@ def test_a_graph_built_in_one_thread_is_differentiated_in_another() -> None:
     thread.start()
     thread.join()
     assert gradient(x) == 6
+
+
+# What the engine's own functions promise
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((2, 3, 4), ()), ((3, 4), (0,)), ((1, 4), (0, 1)), ((3, 1), (0, 2)), ((4,), (0, 1)), ((1,), (0, 1, 2)),
+        ((), (0, 1, 2)), ((2, 1, 1), (1, 2)), ((1, 3, 1), (0, 2)),
+    ],
+)  # fmt: skip
+def test_unbroadcast_sums_over_the_axes_that_were_stretched(shape: tuple[int, ...], axes: Any) -> None:
+    g = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(unbroadcast(g, shape), g.sum(axis=axes).reshape(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3, 4), (2, 4), (2, 3, 3), (24,)])
+def test_unbroadcast_refuses_a_shape_that_was_never_stretched(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="cannot be summed to"):
+        unbroadcast(np.zeros((2, 3, 4)), shape)
+
+
+def test_ancestors_are_each_there_once_and_oldest_first() -> None:
+    x, y = leaf(1.0), leaf(2.0)
+    a = x * y
+    b = a + 1.0
+    c = a * b
+    assert ancestors([c.node, b.node]) == [t.node for t in (x, y, a, b, c)]

@@ -73,15 +73,25 @@ def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
         if id(function) not in wanted:
             continue
         within = ast.unparse(function)
+        around = {id(child): node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
         for place, node in enumerate(_inside(function)):
-            text = ast.unparse(node)[:60]
+            text = _seen(node, around)
             line = getattr(node, "lineno", function.lineno)
             for which, (what, _) in enumerate(changes_of(node, parameters_of(function))):
                 yield Mutant(path, line, number, place, which, f"{what} in `{text}`", within)
-        if isinstance(function, ast.Lambda):
+        if isinstance(function, ast.Lambda) and not ast.unparse(function.body).endswith(" * 0"):
             for which, (what, _) in enumerate(_WHOLE):
                 text = ast.unparse(function.body)[:60]
                 yield Mutant(path, function.lineno, number, -1, which, f"{what}: `{text}`", within)
+
+
+def _seen(node: ast.AST, around: dict[int, ast.AST]) -> str:
+    """The source of a node, and what it stands in where a name or a number alone would say little."""
+    text = ast.unparse(node)[:60]
+    outer = node
+    while len(ast.unparse(outer)) < 12 and isinstance(around.get(id(outer)), ast.expr):
+        outer = around[id(outer)]
+    return text if outer is node else f"{text}` of `{ast.unparse(outer)[:60]}"
 
 
 def changes_of(node: ast.AST, parameters: Sequence[str]) -> Iterator[Change]:
@@ -144,6 +154,15 @@ def _alike(a: str, b: str) -> bool:
     )
 
 
+def _empty(node: ast.AST) -> bool:
+    """Whether a call asks for memory of the shape of its argument, so that the argument's values do not matter."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in (
+        "np.empty_like",
+        "np.zeros_like",
+        "buffer",
+    )
+
+
 def _inside(function: Any) -> list[ast.AST]:
     """The nodes of a function's body, without nested functions and what only makes messages."""
     body = [function.body] if isinstance(function, ast.Lambda) else function.body
@@ -155,5 +174,9 @@ def _inside(function: Any) -> list[ast.AST]:
         ):
             continue
         found.append(node)
+        if _empty(node):
+            continue
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "0":
+            continue
         stack += reversed(list(ast.iter_child_nodes(node)))
     return found

@@ -75,6 +75,15 @@ def test_powers_at_zero() -> None:
     base, exponent = slopes(td.power, [0, 0, -2], [2, 0, 2])
     assert base == [0, 0, -4]
     assert exponent[:2] == [0, 0] and np.isnan(exponent[2])
+    base, exponent = slopes(td.power, [0, 3, 2], [1, 1, 0])
+    assert base == [1, 1, 0]
+    with np.errstate(divide="ignore"):
+        assert slopes(td.power, [0], [-1]) == [[-INF], [-INF]]
+
+
+def test_a_power_of_0_has_slope_0_at_infinity_too() -> None:
+    assert slopes(lambda x: x**0, [INF, -INF]) == [[0, 0]]
+    assert slopes(td.power, [INF, 2], [0, 0])[0] == [0, 0]
 
 
 def test_hypot_at_the_origin_has_slope_zero_and_does_not_overflow() -> None:
@@ -176,3 +185,13 @@ def test_empty_and_zero_dimensional_tensors_pass_through(shape: tuple[int, ...])
     x = Tensor(np.full(shape, 0.5), requires_grad=True)
     td.sum(td.asin(x) + td.atan2(x, 1.0) + td.erf(x)).backward()
     assert x.grad.shape == shape
+
+
+def test_softplus_at_its_threshold_has_still_the_slope_of_the_curve() -> None:
+    ((slope,),) = slopes(lambda x: td.softplus(x, 2.0, 1.0), [0.5])
+    assert slope == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_a_negative_alpha_makes_elu_positive_below_0() -> None:
+    ((slope,),) = slopes(lambda x: td.elu(x, -2.0), [-1])
+    assert slope == pytest.approx(-2 / np.e)
