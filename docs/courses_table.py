@@ -43,16 +43,17 @@ def text(results: dict[str, Any]) -> str:
     """The page for the results that the command prints with --json."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines = [HEAD, f"Measured with {versions}; data and weights by the seeds in the scripts.\n"]
+    lines.append("## Figures that the notebooks print\n")
     further = False
     for experiment in results["experiments"]:
         script = import_module(f"tinygrad_dl.course.{experiment['name']}")
         if not hasattr(script, "THERE") and not further:
             further = True
-            lines.append("# Further experiments\n")
+            lines.append("## Further experiments\n")
             lines.append(
                 "What the courses describe without figures, on data that ships. Each leaves a picture.\n"
             )
-        lines.append(f"## {script.TITLE}\n")
+        lines.append(f"### {script.TITLE}\n")
         lines.append(f"`tinygrad-dl course {experiment['name']}`, {experiment['seconds']:.0f} s.\n")
         published = hasattr(script, "THERE")
         lines.append("| figure | there | here | |" if published else "| figure | here |")

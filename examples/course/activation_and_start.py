@@ -55,9 +55,9 @@ def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
                 here[f"{what}: accuracy after {epochs} epochs, %"] = last(history)
                 if (depth, width) == (5, 128):
                     for i, ax in zip((0, 2, 4), axes[row]):
-                        ax.hist(activations[i].ravel(), bins=40, color="tab:blue", density=True)
+                        ax.stairs(*np.histogram(activations[i], bins=40), fill=True)
                         inset = ax.inset_axes((0.55, 0.55, 0.43, 0.4))
-                        inset.hist(gradients[i].ravel(), bins=40, color="tab:orange")
+                        inset.stairs(*np.histogram(gradients[i], bins=40), fill=True, color="tab:orange")
                         inset.set(xticks=[], yticks=[])
                         inset.set_title(f"dW std {gradients[i].std():.1e}", fontsize=6)
                         ax.set_title(f"{kind}, {start}: layer {i + 1}", fontsize=8)

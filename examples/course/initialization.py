@@ -2,7 +2,8 @@
 
 Learning rate 0.01, 15,000 iterations. Data: make_circles with noise 0.05, 300 points of seed 1 to train on, 100 of
 seed 2 to test; weights: seed 3. The cost of the start from large weights is infinite at first there (log 0);
-computed from logits it is finite here, and the gradients are the same.
+computed from logits it is finite here, and the gradients are the same. At iterations 2,000 and 4,000 of He's start
+the notebook prints 0.6751286264523371 and 0.6082958970572938, sometimes quoted with a digit lost.
 """
 
 from __future__ import annotations
