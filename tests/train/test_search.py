@@ -17,6 +17,7 @@ from tests.layout import ROOT
 from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
 from tinygrad_dl.train import search
 from tinygrad_dl.train.space import Range, narrowed
+from tinygrad_dl.train.studies import alive
 
 SPACE: dict[str, Range] = {"lr": search.LogUniform(1e-4, 1.0), "units": search.Whole(1, 9)}
 
@@ -224,6 +225,53 @@ def test_a_killed_search_goes_on_and_tries_the_interrupted_trial_again(tmp_path:
     trials = search.run(valley, {"x": search.Uniform(0, 1)}, 5, storage=journal).study.trials
     assert [t.state.name for t in trials] == ["COMPLETE", "COMPLETE", "FAIL", *["COMPLETE"] * 3]
     assert trials[3].params == trials[2].params
+
+
+@optuna_needed
+@pytest.mark.skipif(os.name != "posix", reason="signals and parents of processes are POSIX's")
+def test_the_processes_of_a_killed_search_end(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, pathlib, sys, time
+            from tinygrad_dl.train import search
+
+            def objective(setting):
+                pathlib.Path(sys.argv[1], f"{os.getpid()}.pid").touch()
+                time.sleep(0.1)
+                return setting["x"]
+
+            if __name__ == "__main__":
+                storage = os.path.join(sys.argv[1], "search.journal")
+                search.run(objective, {"x": search.Uniform(0, 1)}, 1000, storage=storage, processes=2)
+            """
+        )
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=env)
+    deadline = time.monotonic() + 60
+    while len(workers := [int(p.stem) for p in tmp_path.glob("*.pid")]) < 2:
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    while any(alive(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="zombies are POSIX's")
+def test_a_process_that_ended_and_was_not_waited_for_is_not_alive() -> None:
+    assert alive(os.getpid()) and not alive(2**22 + 1)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    if Path("/proc/self/stat").exists():
+        deadline = time.monotonic() + 30
+        while alive(ended.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    ended.wait()
+    assert not alive(ended.pid)
 
 
 @optuna_needed

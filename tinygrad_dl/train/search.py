@@ -260,7 +260,8 @@ class _Work(NamedTuple):
 
     def _orphaned(self, study: Any, trial: Any) -> None:
         if os.name == "posix" and self.parent not in (os.getpid(), os.getppid()):
-            study.stop()  # the search was killed: a process of it must not go on alone
+            # The search was killed: a process of it must not go on alone, nor wait for more work for ever.
+            os._exit(1)
 
     def _value(self, trial: Any) -> float:
         trial.set_user_attr("process", [socket.gethostname(), os.getpid()])

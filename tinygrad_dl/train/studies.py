@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import warnings
+from pathlib import Path
 from typing import Any
 
 from tinygrad_dl.errors import missing_extra
@@ -79,16 +80,19 @@ def retry_killed(study: Any) -> None:
         host, process = trial.user_attrs.get("process", ("", 0))
         if trial.state.name != "RUNNING" or host != socket.gethostname():
             continue
-        if process == os.getpid() or not _alive(process):
+        if process == os.getpid() or not alive(process):
             study.tell(trial.number, state=type(trial.state).FAIL)
             study.enqueue_trial(trial.params)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    # In a container nobody may have taken note of its end: it is dead, but still has its number.
+    status = Path("/proc", str(process), "stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
