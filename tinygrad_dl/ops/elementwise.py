@@ -90,7 +90,7 @@ def positive(x: Any, /) -> Any:
 
 def _slope_of_power(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
-        return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0 * x)
+        return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0)
     # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
