@@ -39,7 +39,7 @@ def run(
         if not seen:
             survivors.append(str(mutant))
             print(f"survives: {mutant}   [{mutant.within[:110]!r}]", flush=True)
-        if done % 100 == 0:
+        if done % 50 == 0:
             print(f"  {done} of {len(real)}, {time.monotonic() - began:.0f} s", flush=True)
     print(f"\n{title}: {time.monotonic() - began:.0f} s\n\n{printed(table)}\n", flush=True)
     return table, sorted(survivors)

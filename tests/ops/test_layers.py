@@ -1,0 +1,56 @@
+"""Operations that layers share: whatever shapes the parameters have and whoever asks for a gradient."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.ops.slopes import drawn
+from tinygrad_dl import Tensor
+from tinygrad_dl.autograd import grad
+from tinygrad_dl.op import OPS
+
+AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
+SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]
+
+
+def both_agree(f: Any, arrays: list[Any], needed: tuple[bool, ...]) -> None:
+    """The gradients of the quick rules are those of the rules that record."""
+    tensors = [a if a is None else Tensor(a, requires_grad=n) for a, n in zip(arrays, needed)]
+    asked = [t for t in tensors if t is not None and t.requires_grad]
+    if not asked:
+        return
+    out = f(*tensors)
+    seed = drawn(9, *out.shape)
+    plain = grad(out, asked, seed, retain_graph=True)
+    recorded = grad(out, asked, seed, create_graph=True)
+    for x, g, again in zip(asked, plain, recorded):
+        assert g.shape == x.shape
+        np.testing.assert_allclose(g.data, again.data, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("center", [True, False])
+def test_standardize_has_one_gradient_for_all_shapes_of_its_parameters(axis: Any, center: bool) -> None:
+    standardize = OPS["standardize"].function
+    for w, b in product(SHAPES, SHAPES):
+        arrays = [drawn(1, 2, 3, 4), None if w is None else drawn(2, *w), None if b is None else drawn(3, *b)]
+        for needed in [(True, True, True), (True, False, False), (False, True, True), (False, False, True)]:
+            both_agree(lambda *a: standardize(*a, axis=axis, center=center), arrays, needed)
+
+
+@pytest.mark.parametrize("needed", [n for n in product([True, False], repeat=3) if any(n)])
+def test_affine_has_one_gradient_for_all_shapes_of_its_parameters(needed: tuple[bool, ...]) -> None:
+    affine = OPS["affine"].function
+    for scale, shift in product(SHAPES[1:], SHAPES[1:]):
+        both_agree(affine, [drawn(1, 2, 3, 4), drawn(2, *scale), drawn(3, *shift)], needed)
+
+
+def test_long_runs_and_memory_in_another_order_give_the_same_sums() -> None:
+    affine = OPS["affine"].function
+    for x in (drawn(1, 3, 40), drawn(1, 2, 3, 5, 8), drawn(1, 40, 3).T):
+        scale, shift = drawn(2, *x.shape[1:]), drawn(3, *x.shape[-1:])
+        both_agree(affine, [x, scale, shift], (True, True, True))
