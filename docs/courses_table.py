@@ -31,8 +31,8 @@ in its first lines which seeds, orders of draws and formulas are the course's. T
 `--data` their experiments are left out. The exit code is 1 if a figure differs.
 
 *Same*: equal in every digit printed there; percents, which the notebooks round or cut off, to less than one of the
-last digit. *Chaotic*: rounding decides, as the script shows by ranges over starts that differ by less than one
-rounding; copies of the notebook from different machines differ as much.
+last digit. *Chaotic*: rounding decides, as the script shows by ranges over starts that differ by one part in
+1e9; copies of the notebook from different machines differ as much.
 
 The tables below were written by a run of the command. The tests hold that what stands under *there* is what the
 scripts compare with, and train each network far enough to meet the first figures of *here* again.

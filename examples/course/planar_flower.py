@@ -1,12 +1,14 @@
 """One hidden layer on the planar flower (course 1, week 3): tanh, learning rate 1.2.
 
 Data: np.random.seed(1); weights: seed 2 for every hidden size, times 0.01. The learning rate is so high that the
-training of a layer of 4 shakes from iteration 7,000 on, and that of 20 and 50 before 5,000: weights that differ by one
-part in 1e15 at the start, less than one rounding, end 1e-4 apart in cost. Copies of the notebook from different
-machines differ as much. So the last rows give the range over such starts.
+training of a layer of 4 shakes from iteration 7,000 on, and that of 20 and 50 before 5,000: there rounding decides.
+Copies of the notebook print 0.218612, 0.218607 or 0.218633 for iteration 9,000. So the last rows give the range over
+starts whose weights differ by one part in 1e9: the published figures lie within.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from tinygrad_dl import nn, optim
 from tinygrad_dl.course.network import accuracy, cross_entropy, network, of_iterations, tensors, train
@@ -31,14 +33,18 @@ THERE = {
     "accuracy, 20 hidden units": "90.0 %",
     "accuracy, 50 hidden units": "90.25 %",
 }
-CHANGES = (1e-15, -1e-15, 1e-13, 1e-12, -1e-12)
-CHAOTIC = {"cost, iteration 9000": 5e-4, "accuracy, 20 hidden units": 1.0, "accuracy, 50 hidden units": 1.0}
+STARTS = (0, 1, 2, 3, 4)
+CHAOTIC = {"cost, iteration 9000": 2e-4, "accuracy, 20 hidden units": 1.0, "accuracy, 50 hidden units": 1.0}
 
 
-def trained(hidden: int, iterations: int, change: float = 0.0) -> tuple[dict[int, float], float]:
-    """Costs and accuracy of a network with so many hidden units; `change`: of the weights before, as a share."""
+def trained(hidden: int, iterations: int, start: int | None = None) -> tuple[dict[int, float], float]:
+    """Costs and accuracy of a network with so many hidden units; `start`: seed of a tiny change of the weights."""
     x, y = tensors(datasets.planar_flower(dtype="float64"))
-    model = network((2, hidden, 1), seed=2, scale=lambda inputs: 0.01 * (1 + change), activation=nn.Tanh)
+    model = network((2, hidden, 1), seed=2, scale=lambda inputs: 0.01, activation=nn.Tanh)
+    if start is not None:
+        draw = np.random.default_rng(start)
+        for p in model.parameters():
+            p.data *= 1 + 1e-9 * draw.standard_normal(p.shape)
     optimizer = optim.SGD(model.parameters(), lr=1.2)
     costs = train(optimizer, cross_entropy(model, x, y), iterations, every=1000)
     return costs, accuracy(model, x, y)
@@ -54,11 +60,11 @@ def run(iterations: int = 10_000, sizes: tuple[int, ...] = (1, 2, 3, 4, 5, 20, 5
         units = "unit" if hidden == 1 else "units"
         here[f"accuracy, {hidden} hidden {units}"] = trained(hidden, iterations // 2)[1]
     if iterations == 10_000:
-        costs_at_end = [trained(4, 9_001, change)[0][9000] for change in CHANGES]
+        costs_at_end = [trained(4, 9_001, start)[0][9000] for start in STARTS]
         here |= spread("cost, iteration 9000", [here["cost, iteration 9000"], *costs_at_end])
         for hidden in sizes[-2:]:
             what = f"accuracy, {hidden} hidden units"
-            here |= spread(what, [here[what], *(trained(hidden, 5_000, change)[1] for change in CHANGES)])
+            here |= spread(what, [here[what], *(trained(hidden, 5_000, start)[1] for start in STARTS)])
     return here
 
 

@@ -16,10 +16,10 @@ class Row(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """`here`, to the digits of `there`; percents to two."""
+        """`here`, to the digits of `there`; percents to two digits."""
         number, _, unit = self.there.partition(" ")
         if not self.there:
-            return f"{self.here:.6g}"
+            return f"{self.here:.2f}" if self.what.endswith("%") else f"{self.here:.6g}"
         if "e" in number:
             return f"{self.here:.1e}"
         if unit:

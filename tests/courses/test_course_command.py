@@ -35,6 +35,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (Row("difference", "1e-9", 6e-10), "6.0e-10", "same"),
         (Row("difference", "1e-9", 6e-8), "6.0e-08", "DIFFERS"),
         (Row("seconds", "", 1.5), "1.5", ""),
+        (Row("accuracy, %", "", 98.76543), "98.77", ""),
     ],
 )
 def test_a_figure_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
