@@ -321,3 +321,15 @@ def test_a_power_of_a_matrix_has_the_derivative_of_a_power(n: int) -> None:
     assert out is not x and out.item() == 2.0**n
     (g,) = grad(out.sum(), [x])
     assert g.item() == n * 2.0 ** (n - 1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"), [("float32", "complex64"), ("float64", "complex128"), ("int64", "complex128")]
+)
+def test_eigenvalues_of_a_general_matrix_are_complex_whether_or_not_they_happen_to_be_real(
+    dtype: str, wanted: str
+) -> None:
+    for x in (np.array([[2, 0], [0, 1]], dtype), np.array([[0, -1], [1, 0]], dtype)):
+        w, v = linalg.eig(x)
+        assert w.dtype == v.dtype == linalg.eigvals(x).dtype == wanted
+        np.testing.assert_allclose(x @ v, v * w, atol=1e-6)

@@ -17,12 +17,19 @@ ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
 SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
 
 
+def _scaling_hint(x: Any, *options: Any) -> str | None:
+    norm = options[-1]
+    if norm in (None, "backward", "ortho", "forward"):
+        return None
+    return f'norm is "backward", "ortho" or "forward"; {norm!r} came'
+
+
 def _all_of(s: Any, axes: Any) -> Any:
     """The axes that the sizes are for: the last ones, unless they are given."""
     return tuple(range(-len(s), 0)) if axes is None and s is not None else axes
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
 
@@ -35,7 +42,7 @@ def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -
     return np.fft.fft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
 
@@ -48,7 +55,7 @@ def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
     return np.fft.ifft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
 
@@ -61,7 +68,7 @@ def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
     return np.fft.rfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
@@ -74,7 +81,7 @@ def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None)
     return np.fft.irfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
@@ -87,7 +94,7 @@ def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
     return np.fft.hfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE)
+@op(COMPLEX, cases=ONE, hint=_scaling_hint)
 def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
 
@@ -100,7 +107,7 @@ def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None)
     return np.fft.ihfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=SEVERAL)
+@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
 def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform along several axes (all by default).
 
@@ -111,7 +118,7 @@ def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> An
     return np.fft.fftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL)
+@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
 def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of fftn.
 
@@ -122,7 +129,7 @@ def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> A
     return np.fft.ifftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL)
+@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
 def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform of real values along several axes, of the last axis one half.
 
@@ -133,7 +140,7 @@ def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> A
     return np.fft.rfftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL)
+@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
 def irfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of rfftn: real values.
 

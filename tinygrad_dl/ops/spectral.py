@@ -142,6 +142,11 @@ def eigvalsh(x: Any, /) -> Any:
     return np.linalg.eigvalsh(hermitian(x))
 
 
+def _complex(x: np.ndarray) -> np.ndarray:
+    # NumPy before 2.5 gives real arrays where all eigenvalues happen to be real
+    return x.astype(np.result_type(x, np.complex64), copy=False)
+
+
 GENERAL = Missing(
     "the eigenvalues of a general matrix are complex; of a symmetric one, eigh and eigvalsh have it"
 )
@@ -161,15 +166,15 @@ def eig_parts(x: Any, /) -> Any:
     """
     check_square("eig", x)
     w, v = np.linalg.eig(x)
-    return pack((w, 1), (v, 2))
+    return pack((_complex(w), 1), (_complex(v), 2))
 
 
 def eig(x: Any, /) -> EigResult:
-    """The eigenvalues, in no order, and eigenvectors of a square matrix, complex unless all are real.
+    """The eigenvalues, in no order, and eigenvectors of a square matrix, both complex.
 
     x @ V = V @ diag(w).   x (..., N, N) -> w (..., N), V (..., N, N). It has no derivative here: GraphError.
     >>> eig(np.array([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
-    array([2., 1.])
+    array([2.+0.j, 1.+0.j])
     """
     x = operand("eig", x)
     check_square("eig", x)
@@ -179,14 +184,14 @@ def eig(x: Any, /) -> EigResult:
 
 @op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
 def eigvals(x: Any, /) -> Any:
-    """The eigenvalues of a square matrix, in no order, complex unless all are real.
+    """The eigenvalues of a square matrix, in no order, complex.
 
     x (..., N, N) -> (..., N). Raises MatrixError if x is not square.
     >>> eigvals(np.array([[2.0, 0.0], [0.0, 1.0]]))
-    array([2., 1.])
+    array([2.+0.j, 1.+0.j])
     """
     check_square("eigvals", x)
-    return np.linalg.eigvals(x)
+    return _complex(np.linalg.eigvals(x))
 
 
 # Singular values
