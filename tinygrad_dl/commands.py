@@ -154,6 +154,7 @@ def draw(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="TINYGRAD_DL_COURSE_DATA",
+    show_envvar=True,
     help="Folder with the course's own files: train_catvnoncat.h5, test_catvnoncat.h5, data.mat; and with MNIST.",
 )
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,17 @@ def test_a_damaged_file_of_the_course_is_one_clear_line(
     (tmp_path / "data.mat").write_bytes(b"nothing of the kind" * 20)
     code, _, err = call(capsys, "regularization", "--data", str(tmp_path))
     assert code == 1 and err.count("\n") == 1 and "damaged or not the course's data.mat" in err
+
+
+def test_an_experiment_whose_extra_is_absent_is_left_out_and_names_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    code, _, err = call(capsys, "initialization")
+    assert code == 1 and err.count("\n") == 1
+    assert "initialization is left out: " in err and 'pip install "tinygrad_dl[data]"' in err
 
 
 @pytest.mark.parametrize(
