@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
+from tinygrad_dl.autograd import grad
 from tinygrad_dl.nn import functional as F
 from tinygrad_dl.nn import notices
 
@@ -218,3 +219,34 @@ def test_a_reduction_in_the_place_of_an_old_boolean_is_an_error_that_names_the_a
     # PyTorch takes the string for True there, and averages.
     with pytest.raises(TypeError, match=r"MSELoss: 'sum' came in the place .*Write reduction='sum'\."):
         nn.MSELoss("sum")
+
+
+def slopes_of(loss: Any, x: list[float], t: list[float]) -> list[list[float]]:
+    """The gradients in prediction and target, which must be the same where they are recorded."""
+    pair = [Tensor(np.array(v), requires_grad=True) for v in (x, t)]
+    out = loss(*pair)
+    plain = grad(out, pair, retain_graph=True)
+    for g, again in zip(plain, grad(out, pair, create_graph=True)):
+        np.testing.assert_allclose(again.detach().numpy(), g.numpy())
+    return [g.tolist() for g in plain]
+
+
+def test_huber_has_the_slope_of_its_line_on_both_sides_and_at_its_ends() -> None:
+    d = [-3.0, -2.0, -0.5, 0.0, 0.5, 2.0, 3.0]
+    in_x, in_y = slopes_of(lambda x, y: F.huber_loss(x, y, "sum", 2.0), [v + 5 for v in d], [5.0] * 7)
+    assert in_x == [-2, -2, -0.5, 0, 0.5, 2, 2] and in_y == [-v for v in in_x]
+
+
+def test_binary_cross_entropy_at_certainty_has_a_finite_slope_in_both_arguments() -> None:
+    in_x, in_t = slopes_of(
+        lambda x, t: F.binary_cross_entropy(x, t, reduction="sum"), [0.0, 1.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.5]
+    )
+    assert in_x == [-1e12, 1e12, 0, 0]
+    assert in_t == [100, -100, 100, 0]
+
+
+def test_one_class_has_no_loss_and_an_ignored_sample_no_gradient() -> None:
+    x = Tensor(np.array([[3.0], [4.0]]), requires_grad=True)
+    out = F.cross_entropy(x, np.array([0, -100]), weight=np.array([2.0]))
+    assert out.item() == 0
+    assert grad(out, [x], create_graph=True)[0].tolist() == [[0], [0]]
