@@ -1,6 +1,7 @@
 """Planted faults: derivative rules and the engine's lines, changed one at a time; do the tests notice?
 
-python -m tests.faults [--engine] [--rules] [--only NAME] [--sample N] [--json FILE]   (Python 3.11 or newer)
+python -m tests.faults [--engine] [--rules] [--only NAME,NAME] [--sample N] [--again FILE] [--json FILE]
+(Python 3.11 or newer). What changes no result, and why, is listed in equivalent.py.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,11 +26,11 @@ COLUMNS = ("planted", "equivalent", "noticed", "surviving")
 
 def run(
     title: str, faults: Sequence[Any], mutants: Sequence[Mutant], noticed: Callable[[Any], bool], workers: int
-) -> tuple[dict[str, Counter[str]], list[str]]:
+) -> tuple[dict[str, Counter[str]], list[tuple[str, str, str]]]:
     """Plant the faults; the figures of each file, and the survivors, printed as they come."""
     began = time.monotonic()
     table: dict[str, Counter[str]] = {}
-    survivors: list[str] = []
+    survivors: list[tuple[str, str, str]] = []
     real = [(fault, mutant) for fault, mutant in zip(faults, mutants) if reason_for(mutant) is None]
     for mutant in mutants:
         table.setdefault(mutant.path.name, Counter())["planted"] += 1
@@ -37,12 +39,28 @@ def run(
         mutant = real[i][1]
         table[mutant.path.name]["noticed" if seen else "surviving"] += 1
         if not seen:
-            survivors.append(str(mutant))
+            survivors.append((mutant.path.name, mutant.what, mutant.within))
             print(f"survives: {mutant}   [{mutant.within[:110]!r}]", flush=True)
         if done % 50 == 0:
             print(f"  {done} of {len(real)}, {time.monotonic() - began:.0f} s", flush=True)
     print(f"\n{title}: {time.monotonic() - began:.0f} s\n\n{printed(table)}\n", flush=True)
     return table, sorted(survivors)
+
+
+def selected(faults: list[Any], mutant_of: Callable[[Any], Mutant], chosen: argparse.Namespace) -> list[Any]:
+    """The faults to plant: all, those that survived before, or some drawn from a fixed seed."""
+    if chosen.again is not None:
+        before = [
+            tuple(entry)
+            for _, survivors in json.loads(chosen.again.read_text()).values()
+            for entry in survivors
+        ]
+        faults = [f for f in faults if mutant_of(f).is_one_of(before)]
+    if chosen.sample is not None and chosen.sample < len(faults):
+        numbers = sorted(random.Random(0).sample(range(len(faults)), chosen.sample))
+        print(f"{chosen.sample} of {len(faults)} possible faults are planted", flush=True)
+        return [faults[i] for i in numbers]
+    return faults
 
 
 def printed(table: dict[str, Counter[str]]) -> str:
@@ -61,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Plant faults.")
     parser.add_argument("--rules", action="store_true", help="the derivative rules only")
     parser.add_argument("--engine", action="store_true", help="the engine's files only")
-    parser.add_argument("--only", help="files whose name holds this")
+    parser.add_argument("--only", help="files whose name holds one of these, separated by commas")
     parser.add_argument(
         "--sample", type=int, metavar="N", help="N of the engine's faults, the same each time"
     )
@@ -73,11 +91,11 @@ def main() -> None:
     found: dict[str, Any] = {}
     if chosen.engine or both:  # first: it wants a process without the package
         engine.get_ready()
-        mutants = engine.mutants(chosen.only, chosen.sample)
+        mutants = selected(list(engine.mutants(chosen.only)), lambda m: m, chosen)
         found["engine"] = run("Engine", mutants, mutants, engine.noticed, chosen.workers)
     if chosen.rules or both:
         rules.record()
-        planted = list(rules.planted(chosen.only))
+        planted = selected(list(rules.planted(chosen.only)), lambda p: p.mutant, chosen)
         found["rules"] = run("Rules", planted, [p.mutant for p in planted], rules.noticed, chosen.workers)
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1) + "\n")

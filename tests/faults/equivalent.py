@@ -1,6 +1,6 @@
 """Planted changes that change no result, each with the reason. No test can notice them.
 
-Found again by the file, a piece of the function's source and the words of the change, so lines may move.
+Found again by the file, a piece of the function"s source and the words of the change, so lines may move.
 """
 
 from __future__ import annotations
@@ -19,7 +19,58 @@ class Equivalent(NamedTuple):
     reason: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent("piecewise.py", "lambda g, x: g * where(x > 0, 0, x)", "Gt becomes GtE",
+               "at 0 both branches are 0"),
+    Equivalent("elementwise.py", "_share(", "Gt becomes GtE",
+               "ties are taken out first"),
+    Equivalent("elementwise.py", "_share(", "Lt becomes LtE",
+               "ties are taken out first"),
+    Equivalent("elementwise.py", "def _slope_in_exponent", "1 becomes 2 in `1` of `where(still, 1, x)",
+               "the value is not used: it is chosen away outside"),
+    Equivalent("elementwise.py", "def _slope_of_power", "1 becomes 2 in `1` of `where(y == 0, 1, y - 1)",
+               "the value is not used: it is chosen away outside"),
+    Equivalent("contract.py", "def _to_left", "Gt becomes GtE in `len(x_shape) > 1",
+               "g is 0-d there, and an axis of size 1 broadcasts as none does"),
+    Equivalent("contract.py", "def _to_right", "sign dropped in `-1` of `expand_dims(x, -1)",
+               "x has one axis: behind it is place 1 as well as -1"),
+    Equivalent("convolve.py", "def _sum_places_fast", "and becomes or",
+               "the choice between two ways to one sum; no size is 0 where the division is"),
+    Equivalent("convolve.py", "def _sum_places_fast", "1 becomes 2 in `1` of `last.reshape(-1",
+               "NumPy takes any negative size for the one to be worked out"),
+    Equivalent("layers.py", "def _summed(", "1 becomes 2",
+               "a shortcut is not taken; the general sum gives the same"),
+    Equivalent("layers.py", "def _dotted(", "a becomes b",
+               "a and b have one shape; their memory order and dtype only choose the way"),
+    Equivalent("layers.py", "def _gathered(", "1 becomes 2",
+               "sums over an axis of size 1 as well: nothing is added"),
+    Equivalent("layers.py", "def _gathered(", "a becomes kept",
+               "sums over an axis of size 1 as well: nothing is added"),
+    Equivalent("layers.py", "np.dot(_flat(g), w).reshape(x_shape)", "",
+               "the general way serves two axes too; np.dot takes more axes as they are"),
+    Equivalent("layers.py", "def _standardize_fast", "Eq becomes NotEq in `len(both) == g.ndim",
+               "the choice between two ways to the same sums"),
+    Equivalent("layers.py", "def _standardize_fast", "or becomes and in `w is None or",
+               "the choice between two ways to the same sums"),
+    Equivalent("linalg.py", "def cofactors", "Mult becomes Div in `u @ (_products_of_others(s)",
+               "the sign is 1 or -1: dividing by it is multiplying"),
+    Equivalent("linalg.py", "def cofactors", "Mult becomes Div in `u @ adjugate.mT",
+               "the sign is 1 or -1: dividing by it is multiplying"),
+    Equivalent("linalg.py", "def _frames", "Mult becomes Div",
+               "the sign is 1 or -1: dividing by it is multiplying"),
+    Equivalent("linalg.py", "def cofactors", "Mult becomes Div in `n * np.finfo",
+               "the way for singular matrices serves the others too"),
+    Equivalent("linalg.py", "def cofactors", "operands swapped in `turned @ power",
+               "a matrix and its polynomials commute"),
+    Equivalent("losses.py", "def _clamped_log", "Lt becomes LtE",
+               "at e^-100 the logarithm is -100 too"),
+    Equivalent("losses.py", "def _clamped_log", "1 becomes 2 in `1` of `where(small, 1, x)",
+               "the value is not used: it is chosen away outside"),
+    Equivalent("losses.py", "def _bce_slope", "Lt becomes LtE",
+               "at equality both values are the same"),
+    Equivalent("losses.py", "def _coefficients", "dtype becomes weight",
+               "ones of float64, cast where they are used"),
+)  # fmt: skip
 
 
 def reason_for(mutant: Mutant) -> str | None:
