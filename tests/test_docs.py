@@ -20,6 +20,12 @@ HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
 TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + sorted((ROOT / "docs").glob("ja/*.md"))
 
 
+def needs_safetensors(text: str) -> None:
+    """Skip what saves weights where that extra is absent."""
+    if "save(" in text or "Checkpoint(" in text:
+        pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
+
+
 def examples(page: Path) -> str:
     """The examples of a page, which is one session; other lines become blank, so that numbers are right."""
     kept, inside = [], False
@@ -32,6 +38,7 @@ def examples(page: Path) -> str:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if ">>>" in examples(p)], ids=lambda p: p.stem)
 def test_the_examples_of_the_page_are_true(page: Path) -> None:
+    needs_safetensors(examples(page))
     test = doctest.DocTestParser().get_doctest(
         examples(page), {"__name__": "__main__"}, page.stem, str(page), 0
     )
@@ -57,6 +64,7 @@ def test_the_programs_of_a_how_to_print_what_stands_below_them(
     monkeypatch.chdir(tmp_path)  # they write files
     names: dict[str, object] = {}
     text = page.read_text(encoding="utf-8")
+    needs_safetensors(text)
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
     assert programs
     for program, shown in programs:

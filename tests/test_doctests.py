@@ -84,6 +84,8 @@ def test_the_example_in_the_docstring_is_true(example: doctest.DocTest) -> None:
     example.globs = {"np": np} | example.globs
     said: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
+    if "MissingExtraError: " in "".join(said):
+        pytest.skip("".join(said).rsplit("MissingExtraError: ", 1)[1].splitlines()[0])
     assert not failed, "".join(said)
 
 
