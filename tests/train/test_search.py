@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -101,6 +102,40 @@ def test_a_grid_is_tried_once_however_many_trials_are_asked_for() -> None:
     tried = [(t.params["lr"], t.params["units"]) for t in found.study.trials]
     assert len(tried) == len(set(tried)) == 15
     assert found.best == {"lr": pytest.approx(0.01), "units": 4}
+
+
+@optuna_needed
+@pytest.mark.parametrize("killed", [1, 2, 3])
+def test_a_grid_that_was_killed_at_any_point_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def objective(setting: search.Setting) -> float:
+        if setting.trial.number == killed:
+            raise Killed
+        return setting["x"]
+
+    def run() -> search.Found:
+        space = {"x": search.Uniform(0, 1, points=4)}
+        return search.run(objective, space, 10, sampler="grid", storage=tmp_path / "journal")
+
+    from optuna.study import Study
+
+    def optimize(study: Any, value: Any, callbacks: Any) -> None:
+        """As if the process died in a trial: nobody marks it, nor another that was under way, as failed."""
+        study.ask().set_user_attr("process", [socket.gethostname(), os.getpid()])
+        while True:
+            trial = study.ask()
+            study.tell(trial, value(trial))
+
+    with monkeypatch.context() as context:
+        context.setattr(Study, "optimize", optimize)
+        with pytest.raises(Killed):
+            run()
+    found = run()
+    assert sorted(t.params["x"] for t in found.ranked) == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
 @optuna_needed

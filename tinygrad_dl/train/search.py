@@ -257,6 +257,9 @@ class _Work(NamedTuple):
             those = (states.COMPLETE, states.PRUNED, states.RUNNING)
             enough = optuna.study.MaxTrialsCallback(self.trials, states=those)
             study.optimize(self._value, callbacks=[enough, self._orphaned])
+            # A grid ends once each point has been tried; those of killed trials wait to be tried again.
+            while counted(study) < self.trials and study.get_trials(deepcopy=False, states=(states.WAITING,)):
+                study.optimize(self._value, callbacks=[enough, self._orphaned])
 
     def _orphaned(self, study: Any, trial: Any) -> None:
         if os.name == "posix" and self.parent not in (os.getpid(), os.getppid()):
