@@ -9,8 +9,6 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from tinygrad_dl.errors import MissingExtraError, missing_extra
 from tinygrad_dl.files import save, write_atomically
 from tinygrad_dl.train import History, Schedule, Trainer
 from tinygrad_dl.train.page import write_report
+from tinygrad_dl.train.threads import one_blas_thread
 from tinygrad_dl.viz.axes import matplotlib
 from tinygrad_dl.viz.curves import plot_history
 from tinygrad_dl.viz.layout import LayoutError
@@ -181,18 +180,6 @@ def trainer_of(model: Any, settings: Settings, quiet: bool) -> Trainer:
         callbacks=[Schedule(falling)],
         progress="off" if quiet else "auto",
     )
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """For matrices this small a second thread costs more than it brings, above all on a busy machine."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def probabilities(trainer: Trainer, data: TensorDataset) -> np.ndarray:

@@ -18,6 +18,7 @@ from tinygrad_dl import __version__
 from tinygrad_dl.course import EXPERIMENTS, FURTHER
 from tinygrad_dl.course.record import Row, beside, table
 from tinygrad_dl.errors import MissingExtraError
+from tinygrad_dl.train.threads import one_blas_thread
 
 
 def listing() -> str:
@@ -26,7 +27,7 @@ def listing() -> str:
     for name in EXPERIMENTS:
         script = import_module(f"tinygrad_dl.course.{name}")
         needs = getattr(script, "NEEDS", ())
-        lines.append(f"{name:<20}  {script.TITLE}" + (f"  [needs {', '.join(needs)}]" if needs else ""))
+        lines.append(f"{name:<22}  {script.TITLE}" + (f"  [needs {', '.join(needs)}]" if needs else ""))
     return "\n".join(lines)
 
 
@@ -68,7 +69,8 @@ def run(names: Sequence[str], data: Path | None, out: Path, as_json: bool = Fals
         say(f"{title} ({name})")
         begin = time.perf_counter()
         try:
-            rows = measure(name, data, out)
+            with one_blas_thread():
+                rows = measure(name, data, out)
         except MissingExtraError as error:
             print(f"tinygrad-dl course: {name} is left out: {error}", file=sys.stderr, flush=True)
             left_out.append(name)
