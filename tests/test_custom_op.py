@@ -294,3 +294,58 @@ def test_a_rule_that_makes_a_tensor_of_plain_numbers_is_told_so():
         TypeError, match="scaled_by_exp: its derivative rule for x gave a Tensor where only arrays"
     ):
         scaled_by_exp(x, 2.0).sum().backward()
+
+
+# What the declaration and the calls off the fast path promise
+
+
+def test_the_function_of_an_operation_is_known_by_where_and_how_it_was_written() -> None:
+    forward = OPS["exp"].forward
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+        assert getattr(tg.exp, name) == getattr(forward, name)
+    assert tg.exp.__module__ == "tinygrad_dl.ops.elementwise"
+
+
+def test_inputs_that_may_be_left_out_may_be_none_beside_scalars_and_lists() -> None:
+    assert tg.clip(np.float64(3), None, 1.0) == 1
+    assert tg.clip([3.0], None, 1.0).tolist() == [1]
+    assert tg.clip([3.0], 4.0, None).tolist() == [4]
+    with pytest.raises(
+        TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType None came"
+    ):
+        tg.multiply([3.0], None)
+
+
+def test_what_a_sequence_holds_is_named_in_its_errors() -> None:
+    with pytest.raises(TypeError, match="^concat: a Tensor, an array or a number is needed; str 'a' came"):
+        tg.concat([np.ones(2), "a"])
+    with pytest.raises(IndexError, match=r"^concat\(\(2, 3\), \(1, 3\), axis=5\): axis 5 is out of bounds"):
+        tg.concat([np.ones((2, 3)), np.ones((1, 3))], axis=5)
+
+
+def test_a_rule_may_name_the_sequence_that_came_and_else_it_is_not_kept() -> None:
+    @tg.op(lambda g, i, arrays: g * arrays[1 - i], variadic=True, cases=(Case([(3,), (3,)]),))
+    def product_of_two(arrays: Any, /) -> Any:
+        return arrays[0] * arrays[1]
+
+    x, y = Tensor([2.0], requires_grad=True), Tensor([5.0], requires_grad=True)
+    out = product_of_two([x, y])
+    out.backward()
+    assert x.grad.tolist() == [5] and y.grad.tolist() == [2]
+    assert tg.concat([x, y]).node.saved == ()
+
+
+def test_arrays_in_a_list_keep_their_dtype_where_numbers_take_the_default() -> None:
+    assert tg.asarray([np.array([1.0])]).dtype == np.float64
+    assert tg.asarray([[np.array([1.0], np.float32)], [[2.0]]]).dtype == np.float32
+    assert tg.asarray([1.0]).dtype == np.float32
+
+
+def test_a_complex_contribution_to_a_real_input_counts_with_its_real_part() -> None:
+    @tg.op(lambda g: g * (2 + 3j))
+    def with_a_complex_rule(x: Any) -> Any:
+        return x * 2
+
+    x = Tensor([1.0], requires_grad=True)
+    with_a_complex_rule(x).backward()
+    assert x.grad.dtype == np.float32 and x.grad.tolist() == [2]

@@ -262,3 +262,14 @@ def test_strict_broadcast_does_not_hold_inside_derivative_rules() -> None:
         assert g is not None and g.tolist() == [5, 7]
         g.sum().backward()
     assert gradient(x).shape == (2,)
+
+
+def test_without_recording_an_input_may_be_left_out_and_a_wrong_one_is_named_all_the_same() -> None:
+    x = leaf([3.0])
+    with no_grad():
+        assert tg.clip(x, None, 1.0).tolist() == [1]
+        assert tg.clip(x, 4.0, None).tolist() == [4]
+        with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; str 'a' came"):
+            tg.multiply(x, "a")
+        with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType"):
+            tg.multiply(x, None)

@@ -70,6 +70,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "at equality both values are the same"),
     Equivalent("losses.py", "def _coefficients", "dtype becomes weight",
                "ones of float64, cast where they are used"),
+    Equivalent("index.py", "def _put_back", "or becomes and",
+               "an axis of size 1 is spread and then summed to size 1 again by the un-broadcasting"),
+    Equivalent("index.py", "def _written", "sign dropped in `-1` of `np.full",
+               "only places that were written are read"),
+    Equivalent("index.py", "def _written", "1 becomes 2 in `1` of `",
+               "only places that were written are read"),
 )  # fmt: skip
 
 
