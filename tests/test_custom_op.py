@@ -349,3 +349,40 @@ def test_a_complex_contribution_to_a_real_input_counts_with_its_real_part() -> N
     x = Tensor([1.0], requires_grad=True)
     with_a_complex_rule(x).backward()
     assert x.grad.dtype == np.float32 and x.grad.tolist() == [2]
+
+
+def test_a_joint_rule_may_give_one_array_to_several_inputs_and_none_to_others() -> None:
+    @tg.op(lambda g: (g, g, None, None), joint=True, inputs=4, fast=(lambda g: (g, g, None, None),))
+    def sum_of_two(x: Any, y: Any, a: Any, b: Any, /) -> Any:
+        return x + y
+
+    x, y, a, b = (leaf([1.0]) for _ in range(4))
+    z = sum_of_two(x, y, a, b)
+    (z + x * 3 + y * 5).sum().backward()
+    assert gradient(x).tolist() == [4] and gradient(y).tolist() == [6]
+    assert a.grad is None and b.grad is None
+
+
+def test_a_rule_may_name_shape_and_dtype_of_an_input_that_needs_no_gradient() -> None:
+    seen: list[Any] = []
+
+    @tg.op(lambda g, y_shape, y_dtype: seen.append((y_shape, y_dtype)) or g, None)
+    def first_of_two(x: Any, y: Any) -> Any:
+        return x * 1
+
+    for y in (np.ones((2, 3)), Tensor(np.ones((2, 3))), leaf(np.ones((2, 3))), 2.0):
+        first_of_two(leaf(np.ones((2, 3))), y).sum().backward()
+    assert seen == [((2, 3), np.float64)] * 3 + [((), np.float64)]
+
+
+def test_op_without_its_rules_says_where_they_stand() -> None:
+    @op  # type: ignore[arg-type]
+    def doubled(x: Any) -> Any:
+        return x * 2
+
+    with pytest.raises(TypeError) as error:
+        doubled(Tensor([1.0]))  # type: ignore[arg-type]
+    assert str(error.value) == (
+        "@op: a function on arrays is needed; an array of shape (1,) and dtype float32 came. The rules stand in "
+        "parentheses behind @op, one an input: @op(lambda g, x: ...)"
+    )

@@ -13,7 +13,7 @@ import tinygrad_dl as tg
 from tests.leaves import gradient, leaf
 from tinygrad_dl import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.errors import DTypeError, ShapeError
-from tinygrad_dl.modes import active
+from tinygrad_dl.modes import active, modes
 
 
 def test_no_grad_records_nothing_and_enable_grad_records_again() -> None:
@@ -269,7 +269,37 @@ def test_without_recording_an_input_may_be_left_out_and_a_wrong_one_is_named_all
     with no_grad():
         assert tg.clip(x, None, 1.0).tolist() == [1]
         assert tg.clip(x, 4.0, None).tolist() == [4]
-        with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; str 'a' came"):
+        with pytest.raises(
+            TypeError, match="^multiply: a Tensor, an array or a number is needed; str 'a' came"
+        ):
             tg.multiply(x, "a")
         with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType"):
             tg.multiply(x, None)
+
+
+def test_who_watches_is_told_of_each_operation_with_its_inputs_options_and_result() -> None:
+    class Witness:
+        def __init__(self) -> None:
+            self.seen: list[Any] = []
+
+        def computed(self, *what: Any) -> None:
+            self.seen.append(what)
+
+        def pulled(self, *what: Any) -> None:
+            self.seen.append(what)
+
+    witness, x = Witness(), leaf([3.0])
+    modes.watchers = (witness,)
+    active.append("watchers")
+    try:
+        y = tg.leaky_relu(x, 0.5)
+        y.backward()
+        with no_grad():
+            z = tg.concat([x, y.detach()])
+    finally:
+        modes.watchers = ()
+        active.remove("watchers")
+    (op, inputs, options, result), (node, g, contributions), (joining, joined, axis, whole) = witness.seen
+    assert (op.name, inputs, options) == ("leaky_relu", (x,), (0.5,)) and result is y
+    assert node is y.node and g.tolist() == [1] and [c.tolist() for c in contributions] == [[1]]
+    assert (joining.name, len(joined), axis) == ("concat", 2, (0,)) and whole is z

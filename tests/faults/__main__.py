@@ -80,9 +80,8 @@ def main() -> None:
     parser.add_argument("--rules", action="store_true", help="the derivative rules only")
     parser.add_argument("--engine", action="store_true", help="the engine's files only")
     parser.add_argument("--only", help="files whose name holds one of these, separated by commas")
-    parser.add_argument(
-        "--sample", type=int, metavar="N", help="N of the engine's faults, the same each time"
-    )
+    parser.add_argument("--sample", type=int, metavar="N", help="N of the faults, the same each time")
+    parser.add_argument("--again", type=Path, help="only the faults that survive in this file of --json")
     parser.add_argument("--json", type=Path, help="write figures and survivors to this file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()

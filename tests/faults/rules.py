@@ -14,10 +14,7 @@ from tests.faults.children import failing
 from tests.faults.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = (
-    "ops", "nn", "test_registry.py", "test_registry_laws.py", "test_traps.py", "test_aliasing.py",
-    "test_dtypes.py",
-)  # fmt: skip
+TESTS = ("ops", "nn", "test_registry.py", "test_traps.py")
 
 
 class Planted(NamedTuple):
@@ -137,6 +134,8 @@ def run_tests(files: list[str]) -> bool:
         "--rootdir",
         str(ROOT),
     ]
+    # The search through the domains of all operations takes a minute, and the fixed cases see the same faults.
+    quiet += ["-k", "not wherever_the_domain_reaches"]
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
     return pytest.main([*quiet, *files], plugins=[RECORDER]) != 0
 
