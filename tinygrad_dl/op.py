@@ -15,7 +15,7 @@ from tinygrad_dl.codegen import check_signature
 from tinygrad_dl.domain import Case as Case
 from tinygrad_dl.domain import Domain as Domain
 from tinygrad_dl.domain import Missing as Missing
-from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
 from tinygrad_dl.graph import Node
 
 if TYPE_CHECKING:
@@ -154,6 +154,11 @@ def op(
     """
 
     def define(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        if not hasattr(forward, "__code__"):
+            raise DTypeError(
+                f"@op: a function on arrays is needed; {calls.describe(forward)} came. The rules stand in parentheses "
+                "behind @op, one an input: @op(lambda g, x: ...)"
+            )
         self = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, keeps=keeps, fast=fast,
             domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,

@@ -195,3 +195,16 @@ def test_a_derivative_that_does_not_exist_is_refused_when_the_operation_is_recor
         "on it if no gradient should flow."
     )
     assert td.nextafter(leaf.detach(), 2.0).item() > 1
+
+
+def test_op_without_its_rules_says_where_they_stand() -> None:
+    @td.op
+    def doubled(x: Any) -> Any:
+        return x * 2
+
+    with pytest.raises(TypeError) as error:
+        doubled(Tensor([1.0]))
+    assert str(error.value) == (
+        "@op: a function on arrays is needed; an array of shape (1,) and dtype float32 came. The rules stand in "
+        "parentheses behind @op, one an input: @op(lambda g, x: ...)"
+    )
