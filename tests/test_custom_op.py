@@ -375,14 +375,15 @@ def test_a_rule_may_name_shape_and_dtype_of_an_input_that_needs_no_gradient() ->
     assert seen == [((2, 3), np.float64)] * 3 + [((), np.float64)]
 
 
-def test_op_without_its_rules_says_where_they_stand() -> None:
-    @op  # type: ignore[arg-type]
-    def doubled(x: Any) -> Any:
-        return x * 2
+def test_inputs_without_a_rule_or_without_a_parameter_are_refused() -> None:
+    with pytest.raises(ValueRangeError, match="^@op without_a_rule: at least one rule is needed"):
 
-    with pytest.raises(TypeError) as error:
-        doubled(Tensor([1.0]))  # type: ignore[arg-type]
-    assert str(error.value) == (
-        "@op: a function on arrays is needed; an array of shape (1,) and dtype float32 came. The rules stand in "
-        "parentheses behind @op, one an input: @op(lambda g, x: ...)"
-    )
+        @tg.op(inputs=2)
+        def without_a_rule(x: Any, y: Any) -> Any:
+            return x + y
+
+    with pytest.raises(ValueRangeError, match="1 rules came for the parameters x, y; one rule an input is needed"):
+
+        @tg.op(lambda g: (g, g, g), joint=True, inputs=3)
+        def without_a_parameter(x: Any, y: Any) -> Any:
+            return x + y
