@@ -76,6 +76,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "only places that were written are read"),
     Equivalent("index.py", "def _written", "1 becomes 2 in `1` of `",
                "only places that were written are read"),
+    Equivalent("codegen.py", "def pull_source", "and becomes or in `self.saves and any(",
+               "the generated code also unpacks names that nothing in it reads"),
+    Equivalent("graph.py", "def walk", "or becomes and in `recording or serial in owned`",
+               "a gradient that nobody else holds is copied once more before it is handed out"),
+    Equivalent("graph.py", "def unbroadcast", "False becomes True in `False",
+               "the reshape that follows drops the axes of size 1"),
 )  # fmt: skip
 
 
