@@ -20,8 +20,10 @@ SIMPLE = [
 SLOPES = [
     (nn.ReLU(), 0.0, 0.0), (nn.ReLU6(), 0.0, 0.0), (nn.ReLU6(), 6.0, 0.0), (nn.LeakyReLU(0.3), 0.0, 0.3),
     (nn.ELU(2.0), 0.0, 2.0), (nn.CELU(2.0), 0.0, 1.0), (nn.PReLU(init=0.5), 0.0, 0.5), (nn.Hardtanh(), 1.0, 0.0),
-    (nn.Hardsigmoid(), 3.0, 0.0), (nn.Hardswish(), -3.0, 0.0), (nn.Hardswish(), 3.0, 1.0), (nn.Softshrink(), 0.5, 0.0), (nn.Softshrink(), -0.5, 0.0), (nn.Hardshrink(), 0.5, 0.0), (nn.Hardtanh(), -1.0, 0.0), (nn.Hardsigmoid(), -3.0, 0.0),
-    (nn.Hardshrink(), -0.5, 0.0), (nn.LogSigmoid(), 0.0, 0.5), (nn.Softplus(), 0.0, 0.5),
+    (nn.Hardsigmoid(), 3.0, 0.0), (nn.Hardswish(), -3.0, 0.0), (nn.Hardswish(), 3.0, 1.0),
+    (nn.Softshrink(), 0.5, 0.0), (nn.Softshrink(), -0.5, 0.0), (nn.Hardshrink(), 0.5, 0.0),
+    (nn.Hardtanh(), -1.0, 0.0), (nn.Hardsigmoid(), -3.0, 0.0), (nn.Hardshrink(), -0.5, 0.0),
+    (nn.LogSigmoid(), 0.0, 0.5), (nn.Softplus(), 0.0, 0.5),
     (nn.Threshold(1.0, 0.0), 1.0, 0.0),
     (nn.GELU(), 0.0, 0.5), (nn.SiLU(), 0.0, 0.5), (nn.Mish(), 0.0, 0.6),
 ]  # fmt: skip

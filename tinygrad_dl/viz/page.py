@@ -193,7 +193,7 @@ def open_page(view: GraphView) -> None:
     """Show the page below a notebook's cell, or in the browser. Raises GraphError where there is neither."""
     page = to_html(view)
     if _in_notebook():
-        from IPython.display import HTML, display  # type: ignore[import-not-found]
+        from IPython.display import HTML, display
 
         frame = f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" width="100%" height="640"'
         display(HTML(frame + ' title="Computation graph" style="border: 1px solid #c9d0d6"></iframe>'))
