@@ -310,6 +310,7 @@ def test_inputs_that_may_be_left_out_may_be_none_beside_scalars_and_lists() -> N
     assert tg.clip(np.float64(3), None, 1.0) == 1
     assert tg.clip([3.0], None, 1.0).tolist() == [1]
     assert tg.clip([3.0], 4.0, None).tolist() == [4]
+    assert tg.clip(3.0, None, 1.0).item() == 1 and tg.clip(3.0, 4.0, None).item() == 4
     with pytest.raises(
         TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType None came"
     ):
@@ -330,6 +331,8 @@ def test_a_rule_may_name_the_sequence_that_came_and_else_it_is_not_kept() -> Non
 
     x, y = Tensor([2.0], requires_grad=True), Tensor([5.0], requires_grad=True)
     out = product_of_two([x, y])
+    (g,) = grad(out, [x], create_graph=True)
+    assert grad(g, [y])[0].tolist() == [1]
     out.backward()
     assert x.grad.tolist() == [5] and y.grad.tolist() == [2]
     assert tg.concat([x, y]).node.saved == ()

@@ -74,3 +74,12 @@ def test_the_rule_that_gave_no_array_is_named_by_its_input() -> None:
         DTypeError, match="^sum_with_a_slip: its derivative rule for y gave float 1.0; an array"
     ):
         sum_with_a_slip(leaf([1.0]), leaf([1.0])).backward()
+
+
+def test_an_error_in_a_sequence_names_the_shape_of_each_of_its_arrays() -> None:
+    @tg.op(lambda g, i: g, variadic=True)
+    def sum_of_all(arrays: Any, /) -> Any:
+        return np.add(arrays[0], arrays[1])
+
+    with pytest.raises(ShapeError, match=r"^sum_of_all\(\(2,\), \(3,\)\): the shapes do not broadcast"):
+        sum_of_all([np.ones(2), np.ones(3)])

@@ -82,6 +82,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a gradient that nobody else holds is copied once more before it is handed out"),
     Equivalent("graph.py", "def unbroadcast", "False becomes True in `False",
                "the reshape that follows drops the axes of size 1"),
+    Equivalent("recurrent.py", "def _gru_fast", "gates becomes w_hh in `gates` of `np.zeros",
+               "both have the one dtype of the layer"),
+    Equivalent("recurrent.py", "def _rnn_fast", "1 becomes 2 in `1` of `d.reshape(-1",
+               "NumPy takes any negative size for the one to be worked out"),
+    Equivalent("recurrent.py", "def to_weights_fast", "d_ih becomes needs in `d_ih` of `d_hh is d_ih",
+               "a shortcut is not taken: one sum is computed twice"),
+    Equivalent("pooling.py", "def _hits", "x becomes f in `x` of `xp is not x",
+               "where nothing was padded the mask of what was is true everywhere"),
+    Equivalent("special.py", "def _share", "out becomes x in `out` of `isinstance(out",
+               "a shortcut for finite values; the general formula gives the same"),
+    Equivalent("spectral.py", "def _slope_of_svd", "1 becomes 2 in `1` of `rest.shape[-1]",
+               "where the space is empty, sums over nothing are added"),
 )  # fmt: skip
 
 

@@ -65,3 +65,9 @@ def test_the_axis_may_be_left_out_for_one_axis_only() -> None:
     with pytest.raises(ValueError) as error:
         td.cumulative_sum(td.ones((2, 3)))
     assert str(error.value) == "cumulative_sum: which axis? An array with 2 axes needs axis="
+
+
+def test_a_product_that_underflows_has_the_slope_of_the_factors_that_do_not() -> None:
+    x = Tensor(np.array([1e-200, 1e-200]), requires_grad=True)
+    td.cumulative_prod(x).backward(np.array([0.0, 1.0]))
+    assert x.grad.tolist() == [1e-200, 1e-200]
