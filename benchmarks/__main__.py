@@ -1,6 +1,6 @@
 """make bench: training steps of tinygrad_dl beside other libraries, each in a process of its own, in turns.
 
-python -m benchmarks [--case NAME ...] [--rounds N] [--seconds S] [--out DIR]
+python -m benchmarks [--case NAME ...] [--library NAME ...] [--rounds N] [--seconds S] [--out DIR]
 """
 
 from __future__ import annotations
@@ -168,6 +168,9 @@ def main() -> None:
     """Measure, print the tables, and write the figures and the chart."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", action="append", choices=NAMES, help="this case only (may be repeated)")
+    parser.add_argument(
+        "--library", action="append", choices=LIBRARIES, help="this library only (may be repeated)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one turn of one library")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
@@ -175,6 +178,7 @@ def main() -> None:
 
     present = [name for name, (_, package) in LIBRARIES.items() if find_spec(package)]
     absent = [name for name in LIBRARIES if name not in present]
+    present = [name for name in present if not chosen.library or name in chosen.library]
     print(machine())
     print("with", ", ".join(f"{n} {_version(LIBRARIES[n][1])}" for n in present))
     if absent:
