@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -385,8 +386,16 @@ def test_inputs_without_a_rule_or_without_a_parameter_are_refused() -> None:
         def without_a_rule(x: Any, y: Any) -> Any:
             return x + y
 
-    with pytest.raises(ValueRangeError, match="1 rules came for the parameters x, y; one rule an input is needed"):
+    with pytest.raises(
+        ValueRangeError, match="1 rules came for the parameters x, y; one rule an input is needed"
+    ):
 
         @tg.op(lambda g: (g, g, g), joint=True, inputs=3)
         def without_a_parameter(x: Any, y: Any) -> Any:
             return x + y
+
+
+def test_help_shows_the_signature_before_the_first_call_and_op_says_if_it_has_derivatives() -> None:
+    fresh = tg.op(lambda g: g)(lambda x, /: x)
+    assert str(inspect.signature(fresh)) == "(x, /)"
+    assert OPS["exp"].differentiable and not OPS["isnan"].differentiable

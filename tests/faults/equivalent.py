@@ -94,6 +94,16 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a shortcut for finite values; the general formula gives the same"),
     Equivalent("spectral.py", "def _slope_of_svd", "1 becomes 2 in `1` of `rest.shape[-1]",
                "where the space is empty, sums over nothing are added"),
+    Equivalent("recurrent.py", "def to_weights_fast", "d_hh becomes needs in `d_hh` of `d_hh is d_ih`",
+               "a shortcut is not taken: one sum is computed twice"),
+    Equivalent("lstm.py", "def _lstm_fast", "memory becomes gates in `memory` of `memory.shape`",
+               "both have the batch as their axis 1"),
+    Equivalent("lstm.py", "def _lstm_fast", "memory becomes x in `memory` of `memory.shape`",
+               "both have the batch as their axis 1"),
+    Equivalent("pooling.py", "def _hits", "x becomes out in `x` of `_lowest(x.dtype)`",
+               "both have one dtype"),
+    Equivalent("norms.py", "def _slope_of_norm", "out becomes x in `out` of `out == 0 if ord > 1",
+               "an element that is 0 has the slope 0 either way, since its sign is 0"),
 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def test_hypot_at_the_origin_has_slope_zero_and_does_not_overflow() -> None:
 
 def test_copysign_reads_the_sign_of_a_zero() -> None:
     assert td.copysign(np.array([1.0, -1.0]), np.array([-0.0, 0.0])).tolist() == [-1, 1]
-    assert slopes(td.copysign, [2, -2], [-1, -1]) == [[-1, 1], [0, 0]]
+    assert slopes(td.copysign, [2, -2, 0], [-1, -1, 1]) == [[-1, 1, 0], [0, 0, 0]]
 
 
 def test_logaddexp_of_infinities() -> None:
