@@ -104,6 +104,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have one dtype"),
     Equivalent("norms.py", "def _slope_of_norm", "out becomes x in `out` of `out == 0 if ord > 1",
                "an element that is 0 has the slope 0 either way, since its sign is 0"),
+    Equivalent("recurrent.py", "def _gru_fast", "1 becomes 2 in `1` of `d_hh.reshape(-1",
+               "NumPy takes any negative size for the one to be worked out"),
+    Equivalent("losses.py", "def _coefficients", "1 becomes 2 in `1` of `weights.reshape(-1",
+               "NumPy takes any negative size for the one to be worked out"),
+    Equivalent("pooling.py", "def _hits", "x becomes out in `x` of `x.dtype.kind`",
+               "both have one dtype"),
+    Equivalent("spectral.py", "def _slope_of_eigh", "Add becomes Sub in `w[..., None, :]",
+               "the diagonal is divided into zeros, by 1 or by -1"),
+    Equivalent("recurrent.py", "def _gru_fast", "gates becomes states in `gates` of `np.zeros",
+               "both have the one dtype of the layer"),
+    Equivalent("spectral.py", "def _slope_of_svd", "Add becomes Sub in `(row - column) * (row + column) + np.eye",
+               "the diagonal is divided into zeros, by 1 or by -1"),
 )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ def test_maximum_and_minimum_split_ties_evenly() -> None:
 
 def test_clip_has_slope_one_at_its_bounds() -> None:
     assert slopes(lambda x: td.clip(x, -1, 1), [-2, -1, 0, 1, 2]) == [[0, 1, 1, 1, 0]]
+    assert slopes(lambda x: td.clip(x, None, 1), [0, 1, 2]) == [[1, 1, 0]]
+    assert slopes(lambda x: td.clip(x, -1, None), [-2, -1, 0]) == [[0, 1, 1]]
 
 
 def test_the_bounds_of_clip_receive_the_gradient_of_what_they_cut() -> None:

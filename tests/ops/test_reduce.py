@@ -110,3 +110,11 @@ def test_sum_in_another_dtype_gives_the_gradient_back_in_the_first() -> None:
 def test_counting_has_no_gradient() -> None:
     x = Tensor([1.0, 0.0], requires_grad=True)
     assert td.count_nonzero(x).item() == 1 and not td.count_nonzero(x).requires_grad
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("f", [td.var, td.std])
+def test_a_variance_without_degrees_of_freedom_has_no_slope(f: Any) -> None:
+    x = Tensor(np.array([1.0, 4.0]), requires_grad=True)
+    f(x, correction=2).backward()
+    assert np.isnan(x.grad.data).all()

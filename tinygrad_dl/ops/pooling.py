@@ -288,6 +288,7 @@ def _to_avg(
         Case((2, 2, 5), kernel=2), Case((1, 1, 5), kernel=3, stride=2, padding=1, count_include_pad=False),
         Case((1, 1, 5), kernel=2, stride=2, padding=1, ceil_mode=True), Case((1, 1, 3, 4), kernel=(2, 3)),
         Case((1, 1, 4), kernel=2, stride=1, divisor_override=3), Case((1, 1, 2, 3, 2), kernel=2),
+        Case((1, 1, 6), kernel=3, stride=2),
     ),
 )  # fmt: skip
 def avg_pool(
