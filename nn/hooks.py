@@ -22,11 +22,18 @@ class Hooks:
 class Removable:
     """The handle of a registered hook: remove() takes it away; as a context manager it does so at the end."""
 
-    def __init__(self, module: Any, kind: str, hook: Callable[..., Any], with_kwargs: bool) -> None:
+    def __init__(
+        self, module: Any, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
+    ) -> None:
         if module._hooks is None:
             module._hooks = Hooks()
         self._module, self._kind, self._key = module, kind, next_serial()
-        module._hooks.of[kind][self._key] = (hook, with_kwargs)
+        there = module._hooks.of[kind]
+        module._hooks.of[kind] = (
+            {self._key: (hook, with_kwargs), **there}
+            if prepend
+            else {**there, self._key: (hook, with_kwargs)}
+        )
 
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""

@@ -260,16 +260,24 @@ class Module:
 
     # Hooks
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Removable:
-        """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments."""
-        return Removable(self, "before", hook, with_kwargs)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
+        """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments.
 
-    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Removable:
+        `prepend`: before the hooks that are there, not after them.
+        """
+        return Removable(self, "before", hook, with_kwargs, prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
         """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
 
-        Returns a handle whose remove() takes the hook away; it is a context manager too.
+        `prepend`: before the hooks that are there. Returns a handle whose remove() takes the hook away; it is a
+        context manager too.
         """
-        return Removable(self, "after", hook, with_kwargs)
+        return Removable(self, "after", hook, with_kwargs, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any]) -> Removable:
         """Call `hook(module, grad_input, grad_output)` once the gradients of the inputs are complete.

@@ -266,3 +266,12 @@ def test_what_is_missing_is_named() -> None:
         type("Empty", (nn.Module,), {})()(1)
     with pytest.raises(AttributeError, match="Linear has no parameter 'w'; it has weight, bias"):
         nn.Linear(1, 1).get_parameter("w")
+
+
+def test_a_prepended_hook_runs_before_those_that_are_there() -> None:
+    layer, ran = nn.Identity(), []
+    for name, first in (("a", False), ("b", True), ("c", False)):
+        layer.register_forward_pre_hook(lambda *_, name=name: ran.append(name), prepend=first)
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name.upper()), prepend=first)
+    layer(1)
+    assert ran == ["b", "a", "c", "B", "A", "C"]
