@@ -278,6 +278,10 @@ class ParameterDict(_Named):
     def _checked(self, value: Any) -> Parameter:
         return as_parameter(value)
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The entry under a key, or the default."""
+        return self[key] if key in self else default
+
     def extra_repr(self) -> str:
         """A line a parameter."""
         return "\n".join(f"({name}): {_described(value)}" for name, value in self._entries().items())

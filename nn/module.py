@@ -176,14 +176,14 @@ class Module:
 
     # Saving
 
-    def state_dict(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """Copies of all parameters and persistent buffers, by name.
+    def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray]:
+        """Copies of all parameters and persistent buffers, by name; `prefix` is put in front of each as it is.
 
         >>> from tinygrad_dl.nn import Linear
         >>> {name: array.shape for name, array in Linear(2, 3).state_dict().items()}
         {'weight': (3, 2), 'bias': (3,)}
         """
-        return {name: tensor._data.copy() for name, tensor in state.saved_tensors(self, prefix)}
+        return {prefix + name: tensor._data.copy() for name, tensor in state.saved_tensors(self)}
 
     def load_state_dict(self, state_dict: Any, strict: bool = True) -> state.Mismatch:
         """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.

@@ -63,3 +63,10 @@ def test_flatten_and_unflatten_undo_each_other() -> None:
     assert nn.Flatten()(Tensor([[[]]])).shape == (1, 0)
     with pytest.raises(ValueError, match="Flatten: the axes 1 to -1 do not fit the shape"):
         nn.Flatten()(Tensor([1.0]))
+
+
+def test_a_dict_of_parameters_gives_a_default_for_a_key_it_lacks() -> None:
+    held = nn.ParameterDict({"scale": [2.0]})
+    assert held.get("scale") is held["scale"]
+    assert held.get("shift") is None
+    assert held.get("shift", 3) == 3

@@ -275,3 +275,7 @@ def test_a_prepended_hook_runs_before_those_that_are_there() -> None:
         layer.register_forward_hook(lambda *_, name=name: ran.append(name.upper()), prepend=first)
     layer(1)
     assert ran == ["b", "a", "c", "B", "A", "C"]
+
+
+def test_the_prefix_of_a_state_dict_is_put_in_front_as_it_is() -> None:
+    assert list(nn.Linear(1, 1).state_dict(prefix="net.")) == ["net.weight", "net.bias"]
