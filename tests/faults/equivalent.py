@@ -116,6 +116,16 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the one dtype of the layer"),
     Equivalent("spectral.py", "def _slope_of_svd", "Add becomes Sub in `(row - column) * (row + column) + np.eye",
                "the diagonal is divided into zeros, by 1 or by -1"),
+    Equivalent("pooling.py", "def _to_max_fast", "out becomes x in `out` of `in_order_of(g, out)`",
+               "only the order in memory is read"),
+    Equivalent("recurrent.py", "def to_weights_fast", "and becomes or in `same and needs[3]`",
+               "a sum is computed that nobody asked for"),
+    Equivalent("pooling.py", "def _frame", "name becomes sizes",
+               "the name stands in messages only"),
+    Equivalent("norms.py", "def _slope_of_norm", "1 becomes 2 in `1` of `out == 0 if ord > 1",
+               "an element that is 0 has the slope 0 either way, since its sign is 0"),
+    Equivalent("special.py", "def _share", "0 becomes 1 in `0` of `where(infinite, 0, x)`",
+               "the value is not used: it is chosen away outside"),
 )  # fmt: skip
 
 

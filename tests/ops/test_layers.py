@@ -54,3 +54,9 @@ def test_long_runs_and_memory_in_another_order_give_the_same_sums() -> None:
     for x in (drawn(1, 3, 40), drawn(1, 2, 3, 5, 8), drawn(1, 40, 3).T):
         scale, shift = drawn(2, *x.shape[1:]), drawn(3, *x.shape[-1:])
         both_agree(affine, [x, scale, shift], (True, True, True))
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_recurrent_layer_whose_one_parameter_is_asked_for_gives_its_gradient(place: int) -> None:
+    arrays = [drawn(i, *shape) for i, shape in enumerate([(3, 2, 4), (2, 5), (5, 4), (5, 5), (5,), (5,)])]
+    both_agree(OPS["rnn"].function, arrays, tuple(i == place for i in range(6)))
