@@ -179,11 +179,18 @@ class Module:
     def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray]:
         """Copies of all parameters and persistent buffers, by name; `prefix` is put in front of each as it is.
 
+        A module that defines get_extra_state() and set_extra_state(state) saves that too, as "_extra_state".
+
         >>> from tinygrad_dl.nn import Linear
         >>> {name: array.shape for name, array in Linear(2, 3).state_dict().items()}
         {'weight': (3, 2), 'bias': (3,)}
         """
-        return {prefix + name: tensor._data.copy() for name, tensor in state.saved_tensors(self)}
+        saved: dict[str, Any] = {
+            prefix + name: tensor._data.copy() for name, tensor in state.saved_tensors(self)
+        }
+        for name, owner in state.extra_states(self).items():
+            saved[prefix + name] = owner.get_extra_state()
+        return saved
 
     def load_state_dict(self, state_dict: Any, strict: bool = True) -> state.Mismatch:
         """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.

@@ -107,6 +107,16 @@ def saved_tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]
                 yield joined(path, name), value
 
 
+def extra_states(module: Any) -> dict[str, Any]:
+    """The modules that save more than arrays, by the name of what they save: they define get_extra_state."""
+    owners = named_modules(module, remove_duplicate=False)
+    return {
+        joined(path, "_extra_state"): owner
+        for path, owner in owners
+        if hasattr(type(owner), "get_extra_state")
+    }
+
+
 def _near(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
@@ -121,8 +131,9 @@ def load(module: Any, given: Any, strict: bool) -> Mismatch:
     name_of = type(module).__name__
     own = dict(saved_tensors(module))
     arrays = dict(given.items())
-    missing = [name for name in own if name not in arrays]
-    unexpected = [name for name in arrays if name not in own]
+    extra = extra_states(module)
+    missing = [name for name in (*own, *extra) if name not in arrays]
+    unexpected = [name for name in arrays if name not in own and name not in extra]
     if strict and (missing or unexpected):
         lines = [f"load_state_dict: the names do not fit {name_of}."]
         if missing:
@@ -149,4 +160,7 @@ def load(module: Any, given: Any, strict: bool) -> Mismatch:
         )
     for target, array in writes:
         target[...] = array
+    for name, owner in extra.items():
+        if name in arrays:
+            owner.set_extra_state(arrays[name])
     return Mismatch(missing, unexpected)

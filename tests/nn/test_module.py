@@ -279,3 +279,26 @@ def test_a_prepended_hook_runs_before_those_that_are_there() -> None:
 
 def test_the_prefix_of_a_state_dict_is_put_in_front_as_it_is() -> None:
     assert list(nn.Linear(1, 1).state_dict(prefix="net.")) == ["net.weight", "net.bias"]
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        self.weight, self.calls = nn.Parameter([1.0]), {"train": 0}
+
+    def get_extra_state(self) -> dict[str, int]:
+        return dict(self.calls)
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = dict(state)
+
+
+def test_what_a_module_saves_beside_its_arrays_comes_back() -> None:
+    one, other = nn.Sequential(Counting()), nn.Sequential(Counting())
+    one[0].calls["train"] = 3
+    saved = one.state_dict()
+    assert list(saved) == ["0.weight", "0._extra_state"]
+    other.load_state_dict(saved)
+    assert other[0].calls == {"train": 3}
+    del saved["0._extra_state"]
+    with pytest.raises(ValueError, match=r"Missing: 0\._extra_state"):
+        other.load_state_dict(saved)
