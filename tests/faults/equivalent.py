@@ -126,6 +126,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "an element that is 0 has the slope 0 either way, since its sign is 0"),
     Equivalent("special.py", "def _share", "0 becomes 1 in `0` of `where(infinite, 0, x)`",
                "the value is not used: it is chosen away outside"),
+    Equivalent("reduce.py", "def kept", "Is becomes IsNot in `axis is None`",
+               "a 0-d gradient broadcasts as one with axes of size 1 does"),
+    Equivalent("special.py", "def _share", "out becomes x in `out` of `out == -np.inf`",
+               "where x is -inf its share is 0 by either formula, and where out is, x is too"),
 )  # fmt: skip
 
 

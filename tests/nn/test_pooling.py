@@ -156,3 +156,10 @@ def test_pixel_unshuffle_undoes_pixel_shuffle() -> None:
 def test_a_mode_that_does_not_fit_the_axes_is_refused() -> None:
     with pytest.raises(ShapeError, match="mode='bilinear' does not fit x .* takes linear"):
         nn.Upsample(scale_factor=2, mode="bilinear")(Tensor(np.zeros((1, 1, 4))))
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 1), (2, 2), (3, 2), (5, 3)])
+def test_padding_by_more_than_half_of_the_kernel_is_refused(kernel: int, padding: int) -> None:
+    avg_pool(np.ones((1, 1, 9)), kernel, padding=padding - 1)
+    with pytest.raises(ValueError, match="must be at most half of the kernel"):
+        avg_pool(np.ones((1, 1, 9)), kernel, padding=padding)
