@@ -34,6 +34,9 @@ from tinygrad_dl.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from tinygrad_dl.nn.adaptive_softmax import (
+    AdaptiveLogSoftmaxWithLoss,
+)
 from tinygrad_dl.nn.attention import (
     MultiheadAttention,
 )
@@ -210,6 +213,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
