@@ -18,6 +18,7 @@ PACKAGES = {
     "tinygrad_dl.train": "tinygrad_dl/train",
     "tinygrad_dl.course": "examples/course",
     "tinygrad_dl.nn": "nn",
+    "tinygrad_dl.nn.utils": "nn/utils",
     "tinygrad_dl.optim": "optim",
 }
 
@@ -91,7 +92,6 @@ VENDORED = ["tinygrad_dl/viz/assets/viz-global.js"]
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}
 # path -> reason
 NAME_EXCEPTIONS = {
-    "nn/utils.py": "PyTorch's name, which its users import",
     "nn/utils": "PyTorch's name, which its users import",
 }
 
