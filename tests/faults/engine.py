@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import sys
@@ -57,23 +58,25 @@ def get_ready() -> None:
 
     loaded = [name for name in sys.modules if name.partition(".")[0] == "tinygrad_dl"]
     assert not loaded, f"already imported: {loaded}"
-    if failing(lambda: run_tests(None), 600):
+    if failing(lambda: run_tests(), 600):
         sys.exit("the tests fail without any fault: mend them first")
+    if not failing(lambda: run_tests(ROOT / "tinygrad_dl" / FILES[0], ast.parse("raise SystemError")), 600):
+        sys.exit("the tests pass without an engine: the faults are not what they import")
 
 
 def noticed(mutant: Mutant) -> bool:
     """Whether a test shows the fault."""
-    return failing(lambda: run_tests(mutant), 120)
+    return failing(lambda: run_tests(mutant.path, mutant.tree()), 120)
 
 
-def run_tests(mutant: Mutant | None) -> bool:
-    """Import the package with one change, or none, and run the tests; whether they fail."""
+def run_tests(path: Path | None = None, tree: ast.Module | None = None) -> bool:
+    """Import the package, one of its files perhaps from other source, and run the tests; whether they fail."""
     import pytest
 
     sys.dont_write_bytecode = True
-    if mutant is not None:
-        code = compile(mutant.tree(), str(mutant.path), "exec")
-        sys.meta_path.insert(0, Changed(f"tinygrad_dl.{mutant.path.stem}", mutant.path, code))
+    if path is not None and tree is not None:
+        code = compile(tree, str(path), "exec")
+        sys.meta_path.insert(0, Changed(f"tinygrad_dl.{path.stem}", path, code))
     quiet = [
         "-q",
         "-x",
@@ -88,7 +91,7 @@ def run_tests(mutant: Mutant | None) -> bool:
         "-k",
         "not pytorch and not 100_000",
     ]  # a second or more each, and nothing that others do not see
-    quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
+    quiet += ["--assert=plain"]  # pytest's own import hook would come first, and take the files as they are
     return any(
         pytest.main([*quiet, *(str(ROOT / "tests" / name) for name in names)]) != 0
         for names in (FIRST, TESTS)
