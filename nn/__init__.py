@@ -40,6 +40,11 @@ from tinygrad_dl.nn.adaptive_softmax import (
 from tinygrad_dl.nn.attention import (
     MultiheadAttention,
 )
+from tinygrad_dl.nn.cells import (
+    GRUCell,
+    LSTMCell,
+    RNNCell,
+)
 from tinygrad_dl.nn.containers import (
     Flatten,
     Identity,
@@ -176,9 +181,6 @@ from tinygrad_dl.nn.recurrent import (
     GRU,
     LSTM,
     RNN,
-    GRUCell,
-    LSTMCell,
-    RNNCell,
 )
 from tinygrad_dl.nn.similarity import (
     CosineSimilarity,

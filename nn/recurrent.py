@@ -1,8 +1,10 @@
-"""Recurrent layers and their cells: RNN, LSTM, GRU, with layers, directions, dropout and projections."""
+"""Recurrent layers: RNN, LSTM, GRU, with layers, directions, dropout, projections and packed sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,25 @@ from tinygrad_dl.nn.notices import warn_of_widening
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.lstm import lstm, lstm_projected
 from tinygrad_dl.ops.recurrent import gru, rnn
-from tinygrad_dl.ops.shape import expand_dims, permute_dims, squeeze
+from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
 
 
-def _draw(module: Module, hidden_size: int, rng: Any) -> None:
+def draw(module: Module, hidden_size: int, rng: Any) -> None:
+    """Draw all parameters uniform in [-k, k], k = 1 / sqrt(hidden_size)."""
     bound = hidden_size**-0.5 if hidden_size else 0.0
     for parameter in module.parameters():
         init.uniform_(parameter, -bound, bound, rng=rng)
+
+
+def _blocks(batch_sizes: list[int]) -> list[tuple[int, int, int]]:
+    """Steps with equally many sequences in one block: where it starts in packed data, its steps, its sequences."""
+    blocks, start = [], 0
+    for batch, run in groupby(batch_sizes):
+        steps = len(list(run))
+        blocks.append((start, steps, batch))
+        start += steps * batch
+    return blocks
 
 
 class _Recurrent(Module):
@@ -31,7 +44,7 @@ class _Recurrent(Module):
     gates: int
     # One layer in one direction: (x, state, suffix) -> all its outputs (T, N, H), and its last state.
     _run: Callable[..., tuple[Any, tuple[Any, ...]]]
-    # (x, hx, unbatched) -> the parts of the starting state, each (layers * directions, N, size).
+    # (N, dtype, hx, unbatched) -> the parts of the starting state, each (layers * directions, N, size).
     _begin: Callable[..., tuple[Any, ...]]
 
     def __init__(
@@ -78,19 +91,21 @@ class _Recurrent(Module):
 
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
-        _draw(self, self.hidden_size, rng)
+        draw(self, self.hidden_size, rng)
 
     def flatten_parameters(self) -> None:
         """Nothing to do; here so that code written for PyTorch runs."""
 
     def _parameters_at(self, suffix: str) -> tuple[Any, ...]:
-        of = self.__dict__
-        return tuple(of.get(f"{kind}_{suffix}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        weights = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
+        if not self.bias:
+            return *weights, None, None
+        return *weights, getattr(self, f"bias_ih_{suffix}"), getattr(self, f"bias_hh_{suffix}")
 
-    def _part(self, name: str, x: Any, part: Any, size: int, unbatched: bool) -> Any:
-        shape = (self.num_layers * self._directions, x.shape[1], size)
+    def _part(self, name: str, batch: int, dtype: Any, part: Any, size: int, unbatched: bool) -> Any:
+        shape = (self.num_layers * self._directions, batch, size)
         if part is None:
-            return np.zeros(shape, x.dtype)
+            return np.zeros(shape, dtype)
         part = expand_dims(part, 1) if unbatched and part.ndim == 2 else part
         if part.shape != shape:
             given = part.shape if not unbatched else (part.shape[0], *part.shape[2:])
@@ -102,37 +117,81 @@ class _Recurrent(Module):
         return part
 
     def _walk(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
-        name = type(self).__name__
-        if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
-            order = "(N, T, I)" if self.batch_first else "(T, N, I)"
-            raise ShapeError(
-                f"{name}: input must be {order}, or (T, I), with I = input_size = {self.input_size}; {input.shape} came"
-            )
-        weight = self.__dict__["weight_hh_l0"]
-        if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
-            warn_of_widening(name, input, weight)
-        unbatched = input.ndim == 2
-        x = input
+        """The outputs of the last layer, packed if the input is, and the last states of every layer."""
+        packed = hasattr(input, "batch_sizes")
+        x = input.data if packed else input
+        self._check(x, (2,) if packed else (2, 3))
+        if packed:
+            sizes, order, back = input.batch_sizes.tolist(), input.sorted_indices, input.unsorted_indices
+            begin = self._begin(sizes[0], x.dtype, hx, False)
+            if order is not None:
+                begin = tuple(part[:, order] for part in begin)
+            x, last = self._stacked(x, begin, partial(self._run_packed, _blocks(sizes)))
+            return input._replace(data=x), last if back is None else tuple(part[:, back] for part in last)
+        unbatched = x.ndim == 2
         if unbatched:
             x = expand_dims(x, 1)
         elif self.batch_first:
             x = permute_dims(x, (1, 0, 2))
-        begin = self._begin(x, hx, unbatched)
-        ends: list[tuple[Any, ...]] = []
-        outs: list[Any] = []
-        for i, (layer, suffix) in enumerate(self._places()):
-            reverse = suffix.endswith("reverse")
-            if layer and not reverse and self.dropout and self.training:
-                x = dropout(x, self.dropout, True, rng=self.rng)
-            out, end = self._run(x[::-1] if reverse else x, tuple(part[i] for part in begin), suffix)
-            outs.append(out[::-1] if reverse else out)
-            ends.append(end)
-            if len(outs) == self._directions:
-                x, outs = (concat(outs, axis=2) if self.bidirectional else outs[0]), []
-        last = tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in zip(*ends))
+        x, last = self._stacked(x, self._begin(x.shape[1], x.dtype, hx, unbatched), self._run_directed)
         if unbatched:
             return squeeze(x, 1), tuple(squeeze(part, 1) for part in last)
         return (permute_dims(x, (1, 0, 2)) if self.batch_first else x), last
+
+    def _check(self, x: Any, axes: tuple[int, ...]) -> None:
+        name = type(self).__name__
+        if x.ndim not in axes or x.shape[-1] != self.input_size:
+            order = "(N, T, I)" if self.batch_first else "(T, N, I)"
+            shapes = f"{order}, or (T, I)," if 3 in axes else "packed sequences of (L, I)"
+            raise ShapeError(
+                f"{name}: input must be {shapes} with I = input_size = {self.input_size}; {x.shape} came"
+            )
+        weight = self.weight_hh_l0
+        if isinstance(x, Tensor) and x._data.dtype is not weight._data.dtype:
+            warn_of_widening(name, x, weight)
+
+    def _stacked(
+        self, x: Any, begin: tuple[Any, ...], run: Callable[..., Any]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """All layers and directions, each by `run`: the outputs of the last layer, the last states of every one."""
+        ends: list[tuple[Any, ...]] = []
+        outs: list[Any] = []
+        for i, (layer, suffix) in enumerate(self._places()):
+            if layer and not outs and self.dropout and self.training:
+                x = dropout(x, self.dropout, True, rng=self.rng)
+            out, end = run(x, tuple(part[i] for part in begin), suffix)
+            outs.append(out)
+            ends.append(end)
+            if len(outs) == self._directions:
+                x, outs = (concat(outs, axis=-1) if self.bidirectional else outs[0]), []
+        return x, tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in zip(*ends))
+
+    def _run_directed(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        if not suffix.endswith("reverse"):
+            return self._run(x, state, suffix)
+        out, end = self._run(x[::-1], state, suffix)
+        return out[::-1], end
+
+    def _run_packed(
+        self, blocks: list[tuple[int, int, int]], x: Any, state: tuple[Any, ...], suffix: str
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Block by block of steps with equally many sequences: forwards some end, backwards some begin."""
+        reverse = suffix.endswith("reverse")
+        outs: list[Any] = []
+        ends: list[tuple[Any, ...]] = []
+        now = tuple(part[:0] for part in state) if reverse else state
+        for start, steps, batch in reversed(blocks) if reverse else blocks:
+            here = now[0].shape[0]
+            if here < batch:
+                now = tuple(concat([part, first[here:batch]]) for part, first in zip(now, state))
+            elif here > batch:
+                ends.append(tuple(part[batch:] for part in now))
+                now = tuple(part[:batch] for part in now)
+            block = reshape(x[start : start + steps * batch], (steps, batch, x.shape[1]))
+            out, now = self._run_directed(block, now, suffix)
+            outs.append(reshape(out, (steps * batch, out.shape[2])))
+        last = tuple(concat(parts) for parts in zip(now, *reversed(ends)))
+        return concat(outs[::-1] if reverse else outs), last
 
     def extra_repr(self) -> str:
         """The sizes, and the settings that are not at their defaults."""
@@ -147,8 +206,8 @@ class _Recurrent(Module):
 
 
 class _OneState(_Recurrent):
-    def _begin(self, x: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
-        return (self._part("hx", x, hx, self.hidden_size, unbatched),)
+    def _begin(self, batch: int, dtype: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+        return (self._part("hx", batch, dtype, hx, self.hidden_size, unbatched),)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """All states of the last layer, and the last state of every layer."""
@@ -240,19 +299,19 @@ class LSTM(_Recurrent):
             proj_size=proj_size, rng=rng,
         )  # fmt: skip
 
-    def _begin(self, x: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+    def _begin(self, batch: int, dtype: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
         if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
             raise ShapeError(f"LSTM: the state is a pair (h, c); {type(hx).__name__} came")
         h, c = (None, None) if hx is None else hx
         return (
-            self._part("h", x, h, self.proj_size or self.hidden_size, unbatched),
-            self._part("c", x, c, self.hidden_size, unbatched),
+            self._part("h", batch, dtype, h, self.proj_size or self.hidden_size, unbatched),
+            self._part("c", batch, dtype, c, self.hidden_size, unbatched),
         )
 
     def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         (h, c), (w_ih, w_hh, b_ih, b_hh) = state, self._parameters_at(suffix)
         if self.proj_size:
-            w_hr = self.__dict__[f"weight_hr_{suffix}"]
+            w_hr = getattr(self, f"weight_hr_{suffix}")
             out, c = lstm_projected(x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr)
             return out, (out[-1], c)
         whole = lstm(x, h, c, w_ih, w_hh, b_ih, b_hh)
@@ -262,111 +321,3 @@ class LSTM(_Recurrent):
         """All states of the last layer, and the pair of the last h and c of every layer."""
         out, (h, c) = self._walk(input, hx)
         return out, (h, c)
-
-
-class _Cell(Module):
-    """One step of a recurrent layer."""
-
-    gates: int
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
-        rng: Any = None,
-    ) -> None:  # fmt: skip
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        wide = self.gates * hidden_size
-        self.weight_ih = init.empty((wide, input_size), dtype, device)
-        self.weight_hh = init.empty((wide, hidden_size), dtype, device)
-        self.bias_ih = init.empty((wide,), dtype, device) if bias else None
-        self.bias_hh = init.empty((wide,), dtype, device) if bias else None
-        self.reset_parameters(rng)
-
-    def reset_parameters(self, rng: Any = None) -> None:
-        """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
-        _draw(self, self.hidden_size, rng)
-
-    def _sequence(self, input: Any, *states: Any) -> tuple[Any, list[Any], bool]:
-        """The input as a sequence of one step, the states as (N, H), and whether N had to be added."""
-        name = type(self).__name__
-        if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{name}: input must be (N, I) or (I,) with I = input_size = {self.input_size}; {input.shape} came"
-            )
-        added = input.ndim == 1
-        x = expand_dims(input, (0, 1) if added else 0)
-        ready = []
-        for state in states:
-            if state is None:
-                state = np.zeros((x.shape[1], self.hidden_size), x.dtype)
-            elif added and state.ndim == 1:
-                state = expand_dims(state, 0)
-            if state.shape != (x.shape[1], self.hidden_size):
-                raise ShapeError(
-                    f"{name}: for input {input.shape} the state must be {(x.shape[1], self.hidden_size)}; "
-                    f"{state.shape} came"
-                )
-            ready.append(state)
-        return x, ready, added
-
-    def _parameters_here(self) -> tuple[Any, ...]:
-        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
-
-
-class RNNCell(_Cell):
-    """One step of RNN: input (N, I), hx (N, H), zeros by default -> (N, H).
-
-    >>> from tinygrad_dl import zeros
-    >>> RNNCell(3, 5)(zeros((2, 3))).shape
-    (2, 5)
-    """
-
-    gates = 1
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
-        device: Any = None, dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueRangeError(f"RNNCell: nonlinearity={nonlinearity!r}: 'tanh' or 'relu' is needed")
-        self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, device, dtype, rng=rng)
-
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
-        """The next state."""
-        x, (h,), added = self._sequence(input, hx)
-        out = rnn(x, h, *self._parameters_here(), nonlinearity=self.nonlinearity)
-        return out[0, 0] if added else out[0]
-
-
-class GRUCell(_Cell):
-    """One step of GRU: input (N, I), hx (N, H), zeros by default -> (N, H)."""
-
-    gates = 3
-
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
-        """The next state."""
-        x, (h,), added = self._sequence(input, hx)
-        out = gru(x, h, *self._parameters_here())
-        return out[0, 0] if added else out[0]
-
-
-class LSTMCell(_Cell):
-    """One step of LSTM: input (N, I), hx a pair (h, c) of (N, H), zeros by default -> the next pair.
-
-    >>> from tinygrad_dl import zeros
-    >>> h, c = LSTMCell(3, 5)(zeros((2, 3)))
-    >>> h.shape, c.shape
-    ((2, 5), (2, 5))
-    """
-
-    gates = 4
-
-    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
-        """The next h and c."""
-        x, (h, c), added = self._sequence(input, *((None, None) if hx is None else hx))
-        out = lstm(x, h, c, *self._parameters_here())
-        return (out[0, 0], out[1, 0]) if added else (out[0], out[1])

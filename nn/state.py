@@ -117,6 +117,20 @@ def extra_states(module: Any) -> dict[str, Any]:
     }
 
 
+def dtype_asked_for(what: str, args: Any, kwargs: Any) -> Any:
+    """The dtype among the arguments of `to`, or None; a device other than the CPU raises ValueRangeError."""
+    dtype = None
+    for value in (*args, *kwargs.values()):
+        value = value.dtype if isinstance(value, Tensor) else value
+        if isinstance(value, bool) or value is None or str(value).partition(":")[0] == "cpu":
+            continue
+        try:
+            dtype = np.dtype(value)
+        except TypeError:
+            raise ValueRangeError(f'{what}: "cpu" is the only device; {value!r} came') from None
+    return dtype
+
+
 def _near(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
