@@ -118,7 +118,7 @@ class _Recurrent(Module):
 
     def _walk(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
         """The outputs of the last layer, packed if the input is, and the last states of every layer."""
-        packed = hasattr(input, "batch_sizes")
+        packed = isinstance(input, tuple)  # a PackedSequence
         x = input.data if packed else input
         self._check(x, (2,) if packed else (2, 3))
         if packed:
