@@ -11,6 +11,11 @@ import numpy as np
 
 ndarray = np.ndarray
 
+# glibc asks the system anew for each block larger than the largest freed so far (at first 128 KiB), and gives it back
+# when it is freed: every training step would pay for the same pages again. One block of nearly 32 MiB, the most that it
+# adapts to, made and freed without being touched, lets the arrays of a step be used again by the next.
+np.empty((1 << 25) - (1 << 14), np.uint8)
+
 
 def is_array(x: Any) -> bool:
     """Whether `x` is an array or a NumPy scalar (a Python number or a list is not)."""
