@@ -63,6 +63,8 @@ def _reduced(loss: np.ndarray, reduction: str) -> Any:
 
 # Cross-entropy on class indices
 
+FEW = 64  # classes
+
 
 def _softmax(x: Any) -> Any:
     """The softmax along axis 1, in operations that record."""
@@ -103,32 +105,26 @@ def _cross_entropy_rule(
 
 
 def _cross_entropy_fast(
-    g: Any, p: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
+    g: Any, e: Any, s: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
     label_smoothing: Any, simple: Any,
 ) -> Any:  # fmt: skip
     if not simple:
         a, share = _coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
-        gx = p * share
+        gx = (e / s).swapaxes(0, 1) * share
         gx -= a
         gx *= g if reduction != "none" else g[:, None]
         return gx
-    n = x_shape[0]
-    if reduction == "none":
-        g = g[:, None]
-        gx = p * g
-        gx[np.arange(n), target] -= g[:, 0]
-        return gx
-    each = g / x_dtype.type(n) if reduction == "mean" else g
-    gx = p * each
-    gx[np.arange(n), target] -= each
-    return gx
+    each = g / x_dtype.type(len(target)) if reduction == "mean" else g
+    gx = e * (each / s)
+    gx[target, np.arange(len(target))] -= each
+    return gx.T
 
 
 @op(
     _cross_entropy_rule,
     None,
     fast=(_cross_entropy_fast, None),
-    keeps=("p", "simple"),
+    keeps=("e", "s", "simple"),
     cases=(
         Case((4, 3), np.array([0, 2, 1, 1])), Case((4, 3), np.array([0, 2, 1, 1]), reduction="sum"),
         Case((3, 4), np.array([3, 0, 1]), reduction="none"),
@@ -149,32 +145,33 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([1]))
     np.float64(1000.0)
     """
-    n, classes = x.shape[:2]
-    dtype = x.dtype
-    top = np.maximum.reduce(x, axis=1, keepdims=True, initial=-np.inf if not classes else np._NoValue)
+    (n, classes), dtype = x.shape[:2], x.dtype
+    # Classes first: sums over few classes go over long rows, many times as quickly as over short ones.
+    z = x.swapaxes(0, 1)
+    if x.ndim == 2 and classes <= FEW:
+        z = z.copy()
     # NaN or infinite logits give NaN; the warning would point at this line and not at their cause.
     with np.errstate(invalid="ignore", divide="ignore"):
-        z = x - top
-        p = np.exp(z)
-        s = np.add.reduce(p, axis=1, keepdims=True)
-        p /= s
-    plain = weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f"
-    # As unsigned numbers, negative classes are the largest: one pass finds any class outside of the range.
-    unsigned = target.view(np.uint64) if target.dtype == np.int64 else target.astype(np.int64).view(np.uint64)
-    outside = unsigned.size > 0 and np.maximum.reduce(unsigned, axis=None) >= classes
-    if outside:
-        wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
-        if wrong.size:
-            raise IndexRangeError(
-                f"cross_entropy: the target holds the class {wrong.flat[0]}; "
-                f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
-            )
-    if plain and (outside or ignore_index >= 0):
-        plain = not (target == ignore_index).any()
-    if plain:
-        loss = np.log(s[:, 0])
-        loss -= z[np.arange(n), target]
-        return _reduced(loss, reduction), p, True
+        z = z - np.maximum.reduce(z, axis=0, initial=-np.inf if not classes else np._NoValue)
+        e = np.exp(z)
+        s = np.add.reduce(e, axis=0)
+        simple = weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f"
+        # As unsigned numbers, negative classes are the largest: one pass finds any class outside of the range.
+        index = target if target.dtype == np.int64 else target.astype(np.int64)
+        outside = target.size > 0 and np.maximum.reduce(index.view(np.uint64), axis=None) >= classes
+        if outside:
+            wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+            if wrong.size:
+                raise IndexRangeError(
+                    f"cross_entropy: the target holds the class {wrong.flat[0]}; "
+                    f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
+                )
+        if simple and (outside or ignore_index >= 0):
+            simple = not (target == ignore_index).any()
+        if simple:
+            loss = np.log(s)
+            loss -= z[index, np.arange(n)]
+            return _reduced(loss, reduction), e, s, True
     if dtype.kind != "f":
         raise DTypeError(
             f"cross_entropy: floating logits are needed; {dtype} came. Convert them, such as with .astype('float32')."
@@ -182,10 +179,10 @@ def softmax_cross_entropy(
     z -= np.log(s)
     a, _ = _coefficients(target, x.shape, dtype, weight, reduction, ignore_index, label_smoothing)
     # 0 * -inf: a class that does not count, whatever its probability
-    loss = -np.where(a == 0, 0, a * z).sum(axis=1)
+    loss = -np.where(a == 0, 0, a * z.swapaxes(0, 1)).sum(axis=1)
     if reduction == "mean" and not (target != ignore_index).any():
-        return dtype.type(np.nan), p, False  # the mean of no samples, whose gradient is 0
-    return loss if reduction == "none" else np.add.reduce(loss, axis=None), p, False
+        return dtype.type(np.nan), e, s, False  # the mean of no samples, whose gradient is 0
+    return loss if reduction == "none" else np.add.reduce(loss, axis=None), e, s, False
 
 
 # Binary cross-entropy on logits
