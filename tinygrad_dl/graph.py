@@ -137,30 +137,28 @@ def walk(
     makes a Tensor of an array, rules run on Tensors and record (create_graph). Unless `retain`, saved values
     are freed.
     """
-    heap: list[int] = []
-    nodes: dict[int, Node] = {}
-    pending: dict[int, Any] = {}  # gradients not yet complete
-    owned: set[int] = set()  # whose pending array nobody else holds: it may be added to in place
+    heap: list[int] = []  # serials of operations; leaves, which nothing lies behind, come last
+    # Serial -> node, its gradient so far, and whether nobody else holds that array: it may be added to in place.
+    met: dict[int, list[Any]] = {}
     recording = wrap is not None
     watchers = modes.watchers if active else ()
     for node, g in roots:
         serial = node.serial
-        if serial in nodes:
-            pending[serial] = pending[serial] + g
+        if serial in met:
+            met[serial][1] = met[serial][1] + g
         else:
-            nodes[serial], pending[serial] = node, g
+            met[serial] = [node, g, False]
             heappush(heap, serial)
 
-    while heap:
-        serial = heappop(heap)
-        node = nodes.pop(serial)
-        g = pending.pop(serial)
+    while met:
+        serial = heappop(heap) if heap else next(iter(met))
+        node, g, owned = met.pop(serial)
         if wrap is not None and not isinstance(g, Value):
             g = wrap(g)
         if node.watch is not None and (needed is None or needed[serial] is not None):
-            g = _deliver(node, g, serial in owned, wrap, wanted is None)
+            g = _deliver(node, g, owned, wrap, wanted is None)
         if wanted is not None and serial in wanted:
-            wanted[serial] = g if recording or serial in owned else g.copy()
+            wanted[serial] = g if recording or owned else g.copy()
         op = node.op
         if op is None or needed is not None and not needed[serial]:
             continue
@@ -190,18 +188,16 @@ def walk(
                 if c.dtype is not parent.dtype:
                     c = _cast(c, parent.dtype)
                 serial = parent.serial
-                if serial not in nodes:
-                    nodes[serial] = parent
-                    pending[serial] = c
-                    heappush(heap, serial)
-                    if fresh and not recording and c.base is None:
-                        owned.add(serial)
-                elif serial in owned:
-                    pending[serial] += c
+                entry = met.get(serial)
+                if entry is None:
+                    met[serial] = [parent, c, fresh and not recording and c.base is None]
+                    if parent.op is not None:
+                        heappush(heap, serial)
+                elif entry[2]:
+                    entry[1] += c
                 else:
-                    pending[serial] = pending[serial] + c
-                    if not recording:
-                        owned.add(serial)
+                    entry[1] = entry[1] + c
+                    entry[2] = not recording
         except (AttributeError, ShapeError):
             _blame(node, contributions, recording)
             raise
