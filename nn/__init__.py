@@ -46,14 +46,11 @@ from tinygrad_dl.nn.cells import (
     RNNCell,
 )
 from tinygrad_dl.nn.containers import (
-    Flatten,
-    Identity,
     ModuleDict,
     ModuleList,
     ParameterDict,
     ParameterList,
     Sequential,
-    Unflatten,
 )
 from tinygrad_dl.nn.conv import (
     Conv1d,
@@ -80,6 +77,11 @@ from tinygrad_dl.nn.dropout import (
 from tinygrad_dl.nn.embedding import (
     Embedding,
     EmbeddingBag,
+)
+from tinygrad_dl.nn.flatten import (
+    Flatten,
+    Identity,
+    Unflatten,
 )
 from tinygrad_dl.nn.fold import (
     Fold,

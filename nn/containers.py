@@ -1,33 +1,55 @@
-"""Modules made of modules: in a chain, in a list, in a dict; and those that only change the shape."""
+"""Modules that hold others, or parameters: in a chain, in a list, in a dict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
+from tinygrad_dl.errors import DTypeError, IndexRangeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter, as_parameter
-from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.tensor import Tensor
 
 
-class _Numbered(Module):
-    """What Sequential, ModuleList and ParameterList share: entries are attributes named 0, 1, 2, ..."""
+class _Container(Module):
+    """What all containers share: their entries are their attributes of one kind."""
+
+    kind: type = Module
 
     def _entries(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("training", "_hooks")}
+        return {name: value for name, value in vars(self).items() if isinstance(value, self.kind)}
+
+    def _checked(self, value: Any) -> Any:
+        if not isinstance(value, Module):
+            raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
+        return value
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+
+class _OfParameters(_Container):
+    kind = Parameter
+
+    def _checked(self, value: Any) -> Parameter:
+        return as_parameter(value)
+
+    def extra_repr(self) -> str:
+        """A line a parameter."""
+        lines = []
+        for name, value in self._entries().items():
+            sizes = "x".join(map(str, value.shape)) or "scalar"
+            lines.append(f"({name}): Parameter containing: [{value.dtype} of size {sizes}]")
+        return "\n".join(lines)
+
+
+class _Numbered(_Container):
+    """What Sequential, ModuleList and ParameterList share: entries are attributes named 0, 1, 2, ..."""
 
     def _refill(self, values: Iterable[Any]) -> None:
         for name in self._entries():
             delattr(self, name)
         for i, value in enumerate(values):
             setattr(self, str(i), value)
-
-    def _checked(self, value: Any) -> Any:
-        if not isinstance(value, Module):
-            raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
-        return value
 
     def _name_at(self, index: int) -> str:
         names = list(self._entries())
@@ -36,9 +58,6 @@ class _Numbered(Module):
                 f"{type(self).__name__}: it has {len(names)} entries; the index {index} came"
             )
         return names[index]
-
-    def __len__(self) -> int:
-        return len(self._entries())
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._entries().values())
@@ -74,6 +93,10 @@ class _Numbered(Module):
     def insert(self, index: int, value: Any) -> Any:
         """Put an entry in front of the one at an index; returns the container."""
         values = list(self)
+        if not -len(values) <= index <= len(values):
+            raise IndexRangeError(
+                f"{type(self).__name__}: an entry goes in at -{len(values)} to {len(values)}; the index {index} came"
+            )
         values.insert(index, self._checked(value))
         self._refill(values)
         return self
@@ -129,12 +152,29 @@ class Sequential(_Numbered):
             return type(self)(dict(list(self._entries().items())[index]))
         return super().__getitem__(index)
 
+    def __mul__(self, times: int) -> Any:
+        return Sequential(*_repeated(self, times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Any:
+        return self.extend(_repeated(self, times)[len(self) :])
+
     def forward(self, input: Any) -> Any:
         """The result of the last module."""
         for module in list(vars(self).values()):
             if isinstance(module, Module):
                 input = module(input)
         return input
+
+
+def _repeated(chain: Sequential, times: int) -> list[Any]:
+    """The same modules, not copies, as many times."""
+    if not isinstance(times, int):
+        raise DTypeError(f"Sequential: it is repeated an int of times; {type(times).__name__} came")
+    if times < 1:
+        raise ValueRangeError(f"Sequential: it is repeated at least once; {times} came")
+    return list(chain) * times
 
 
 class ModuleList(_Numbered):
@@ -167,7 +207,7 @@ class ModuleList(_Numbered):
         )
 
 
-class ParameterList(_Numbered):
+class ParameterList(_OfParameters, _Numbered):
     """A list of parameters that is itself a module; arrays and Tensors become parameters.
 
     >>> ParameterList([[1.0], [2.0]])[1]
@@ -177,29 +217,9 @@ class ParameterList(_Numbered):
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         self.extend(values or ())
 
-    def _checked(self, value: Any) -> Parameter:
-        return as_parameter(value)
 
-    def extra_repr(self) -> str:
-        """A line a parameter."""
-        return "\n".join(f"({name}): {_described(value)}" for name, value in self._entries().items())
-
-
-def _described(value: Any) -> str:
-    sizes = "x".join(map(str, value.shape)) or "scalar"
-    return f"Parameter containing: [{value.dtype} of size {sizes}]"
-
-
-class _Named(Module):
+class _Named(_Container):
     """What ModuleDict and ParameterDict share: entries are attributes under their keys."""
-
-    def _checked(self, value: Any) -> Any:
-        if not isinstance(value, Module):
-            raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
-        return value
-
-    def _entries(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("training", "_hooks")}
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._entries():
@@ -209,17 +229,19 @@ class _Named(Module):
     def __setitem__(self, key: str, value: Any) -> None:
         if hasattr(type(self), key):
             raise KeyError(f"{type(self).__name__}: {key!r} is one of its methods; choose another key")
+        if not key or "." in key:
+            raise KeyError(f"{type(self).__name__}: a key is not empty and has no dots; {key!r} came")
         setattr(self, key, self._checked(value))
 
     def __delitem__(self, key: str) -> None:
         self[key]
         delattr(self, key)
 
-    def __len__(self) -> int:
-        return len(self._entries())
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries())
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._entries())
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries()
@@ -265,7 +287,7 @@ class ModuleDict(_Named):
         self.update(modules or {})
 
 
-class ParameterDict(_Named):
+class ParameterDict(_OfParameters, _Named):
     """A dict of parameters that is itself a module; arrays and Tensors become parameters.
 
     >>> ParameterDict({"scale": [2.0]})["scale"]
@@ -275,83 +297,42 @@ class ParameterDict(_Named):
     def __init__(self, parameters: Any = None) -> None:
         self.update(parameters or {})
 
-    def _checked(self, value: Any) -> Parameter:
-        return as_parameter(value)
-
     def get(self, key: str, default: Any = None) -> Any:
         """The entry under a key, or the default."""
         return self[key] if key in self else default
 
-    def extra_repr(self) -> str:
-        """A line a parameter."""
-        return "\n".join(f"({name}): {_described(value)}" for name, value in self._entries().items())
+    def setdefault(self, key: str, default: Any) -> Any:
+        """The entry under a key; if there is none, the default is put there first."""
+        if key not in self:
+            self[key] = default
+        return self[key]
 
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last entry out and return it with its key."""
+        key = next(reversed(self), None)
+        if key is None:
+            raise KeyError(f"{type(self).__name__}: it is empty")
+        return key, self.pop(key)
 
-class Identity(Module):
-    """Passes its input on; whatever it is constructed with is ignored, so it can stand in for any layer.
+    def copy(self) -> ParameterDict:
+        """Another ParameterDict of the same parameters."""
+        return ParameterDict(self.items())
 
-    >>> Identity(54)(1)
-    1
-    """
+    @staticmethod
+    def fromkeys(keys: Iterable[str], default: Any) -> ParameterDict:
+        """A ParameterDict with a parameter of its own, made of the default, under each key."""
+        return ParameterDict({key: Parameter(default) for key in keys})
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
+    def __or__(self, other: Any) -> ParameterDict:
+        joined = self.copy()
+        joined.update(other)
+        return joined
 
-    def forward(self, input: Any) -> Any:
-        """input."""
-        return input
+    def __ror__(self, other: Any) -> Any:
+        joined = other.copy()
+        joined.update(self.items())
+        return joined
 
-
-class Flatten(Module):
-    """The axes from start_dim to end_dim made one.
-
-    x (N, A, B, ...) -> (N, A*B*...) by default.
-    >>> Flatten()(Tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
-    (1, 4)
-    """
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, input: Any) -> Tensor:
-        """input with those axes made one."""
-        ndim = len(input.shape)
-        if not ndim:
-            return reshape(input, (1,))
-        start, end = self.start_dim, self.end_dim
-        if not (-ndim <= start < ndim and -ndim <= end < ndim) or start % ndim > end % ndim:
-            raise ShapeError(f"Flatten: the axes {start} to {end} do not fit the shape {input.shape}")
-        shape, start, end = input.shape, start % ndim, end % ndim
-        size = 1
-        for n in shape[start : end + 1]:
-            size *= n
-        return reshape(input, (*shape[:start], size, *shape[end + 1 :]))
-
-    def extra_repr(self) -> str:
-        """The axes."""
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
-class Unflatten(Module):
-    """One axis made several: the reverse of Flatten.
-
-    >>> Unflatten(1, (2, 3))(Tensor([[0.0] * 6])).shape
-    (1, 2, 3)
-    """
-
-    def __init__(self, dim: int, unflattened_size: Any) -> None:
-        if not isinstance(dim, int):
-            raise DTypeError(f"Unflatten: axes have no names here, dim is an int; {dim!r} came")
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
-
-    def forward(self, input: Any) -> Tensor:
-        """input with that axis made several."""
-        shape, dim = input.shape, self.dim
-        if not -len(shape) <= dim < len(shape):
-            raise ShapeError(f"Unflatten: the shape {shape} has no axis {dim}")
-        dim %= len(shape)
-        return reshape(input, (*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
-
-    def extra_repr(self) -> str:
-        """The axis and its new sizes."""
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tinygrad_dl import Tensor, nn
@@ -19,6 +21,77 @@ def test_sequential_runs_in_order_takes_names_slices_and_changes() -> None:
     assert list(model._entries()) == ["0", "1", "2", "3"]
     del model[0]
     assert type(model.pop()).__name__ == "Identity" and len(model) == 2
+
+
+def test_sequentials_are_added_and_repeated_with_the_same_modules() -> None:
+    one, other = nn.Sequential(nn.ReLU(), nn.Tanh()), nn.Sequential(nn.Sigmoid())
+    joined = one + other
+    assert list(joined) == [*one, *other] and list(joined._entries()) == ["0", "1", "2"]
+    assert list(one * 2) == list(2 * one) == [*one, *one] and len(one) == 2
+    one *= 2
+    one += other
+    assert [type(module).__name__ for module in one] == ["ReLU", "Tanh", "ReLU", "Tanh", "Sigmoid"]
+    assert (
+        one[0] is one[2] and repr(one.pop(slice(0, 1))) == "Sequential(\n  (0): ReLU()\n)" and len(one) == 4
+    )
+
+
+def test_an_attribute_that_is_no_module_is_no_entry() -> None:
+    model = nn.Sequential(nn.Linear(1, 1))
+    model.note, model.scale = "first", nn.Parameter([1.0])
+    assert len(model) == 1 and list(model) == [model[0]] and model(Tensor([[1.0]])).shape == (1, 1)
+    held = nn.ParameterDict({"a": [1.0]})
+    held.note = "first"
+    assert list(held) == ["a"] and len(held) == 1
+
+
+def test_a_dict_of_parameters_has_the_methods_of_a_dict() -> None:
+    held = nn.ParameterDict({"a": [1.0], "b": [2.0]})
+    assert list(reversed(held)) == ["b", "a"]
+    assert held.setdefault("a", [9.0]) is held["a"] and held.setdefault("c", [3.0]).tolist() == [3.0]
+    twin = held.copy()
+    assert held.popitem()[0] == "c" and list(held) == ["a", "b"]
+    assert list(twin) == ["a", "b", "c"] and twin["a"] is held["a"]
+    both = held | {"a": [5.0], "d": [6.0]}
+    assert [both[key].tolist() for key in both] == [[5], [2], [6]] and held["a"].tolist() == [1]
+    reverse: Any = {"e": 1} | held
+    assert reverse == {"e": 1, "a": held["a"], "b": held["b"]}
+    held |= {"d": [6.0]}
+    held.update([("d", [7.0])])
+    assert held.pop("d").tolist() == [7] and list(held) == ["a", "b"]
+    alike = nn.ParameterDict.fromkeys(["x", "y"], [0.0])
+    assert list(alike.state_dict()) == ["x", "y"] and alike["x"] is not alike["y"]
+    held.clear()
+    with pytest.raises(KeyError, match="ParameterDict: it is empty"):
+        held.popitem()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: nn.Sequential(nn.ReLU()) * 0, ValueError, "Sequential: it is repeated at least once; 0 came"),
+        (
+            lambda: nn.Sequential(nn.ReLU()) * 1.5, TypeError,
+            "Sequential: it is repeated an int of times; float came",
+        ),
+        (
+            lambda: nn.ModuleList([nn.ReLU()]).insert(2, nn.ReLU()), IndexError,
+            "ModuleList: an entry goes in at -1 to 1; the index 2 came",
+        ),
+        (
+            lambda: nn.ModuleDict({"a.b": nn.ReLU()}), KeyError,
+            "\"ModuleDict: a key is not empty and has no dots; 'a.b' came\"",
+        ),
+        (
+            lambda: nn.ParameterDict({"": [1.0]}), KeyError,
+            "\"ParameterDict: a key is not empty and has no dots; '' came\"",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_container_cannot_do_is_explained(call: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value) == message
 
 
 def test_sequential_says_what_to_do_with_lists_and_classes() -> None:

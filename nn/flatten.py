@@ -1,0 +1,80 @@
+"""Modules that compute nothing: Identity, and those that only change the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dl.errors import DTypeError, ShapeError
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.tensor import Tensor
+
+
+class Identity(Module):
+    """Passes its input on; whatever it is constructed with is ignored, so it can stand in for any layer.
+
+    >>> Identity(54)(1)
+    1
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """input."""
+        return input
+
+
+class Flatten(Module):
+    """The axes from start_dim to end_dim made one.
+
+    x (N, A, B, ...) -> (N, A*B*...) by default.
+    >>> Flatten()(Tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
+    (1, 4)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Any) -> Tensor:
+        """input with those axes made one."""
+        ndim = len(input.shape)
+        if not ndim:
+            return reshape(input, (1,))
+        start, end = self.start_dim, self.end_dim
+        if not (-ndim <= start < ndim and -ndim <= end < ndim) or start % ndim > end % ndim:
+            raise ShapeError(f"Flatten: the axes {start} to {end} do not fit the shape {input.shape}")
+        shape, start, end = input.shape, start % ndim, end % ndim
+        size = 1
+        for n in shape[start : end + 1]:
+            size *= n
+        return reshape(input, (*shape[:start], size, *shape[end + 1 :]))
+
+    def extra_repr(self) -> str:
+        """The axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """One axis made several: the reverse of Flatten.
+
+    >>> Unflatten(1, (2, 3))(Tensor([[0.0] * 6])).shape
+    (1, 2, 3)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Any) -> None:
+        if not isinstance(dim, int):
+            raise DTypeError(f"Unflatten: axes have no names here, dim is an int; {dim!r} came")
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, input: Any) -> Tensor:
+        """input with that axis made several."""
+        shape, dim = input.shape, self.dim
+        if not -len(shape) <= dim < len(shape):
+            raise ShapeError(f"Unflatten: the shape {shape} has no axis {dim}")
+        dim %= len(shape)
+        return reshape(input, (*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
+
+    def extra_repr(self) -> str:
+        """The axis and its new sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
