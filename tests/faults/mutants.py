@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,11 +82,15 @@ def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
             continue
         within = ast.unparse(function)
         around = {id(child): node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
+        told: Counter[str] = Counter()
         for place, node in enumerate(_inside(function)):
             text = _seen(node, around)
             line = getattr(node, "lineno", function.lineno)
             for which, (what, _) in enumerate(changes_of(node, parameters_of(function))):
-                yield Mutant(path, line, number, place, which, f"{what} in `{text}`", within)
+                what = f"{what} in `{text}`"
+                told[what] += 1
+                again = f" ({told[what]})" if told[what] > 1 else ""
+                yield Mutant(path, line, number, place, which, what + again, within)
         if isinstance(function, ast.Lambda) and not ast.unparse(function.body).endswith(" * 0"):
             for which, (what, _) in enumerate(_WHOLE):
                 text = ast.unparse(function.body)[:60]
@@ -171,10 +176,18 @@ def _empty(node: ast.AST) -> bool:
     )
 
 
+def _whatever_is_left(node: ast.AST) -> set[ast.AST]:
+    """The -1 in x.reshape(-1, n): any negative number asks for the size that is left, so its 1 does not matter."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+        return {size for size in node.args if ast.unparse(size) == "-1"}
+    return set()
+
+
 def _inside(function: Any) -> list[ast.AST]:
     """The nodes of a function's body, without nested functions and what only makes messages."""
     body = [function.body] if isinstance(function, ast.Lambda) else function.body
     found, stack = [], list(reversed(body))
+    left: set[ast.AST] = set()
     while stack:
         node = stack.pop()
         if isinstance(node, (*QUIET, *Function.__args__)) or (  # type: ignore[attr-defined]
@@ -182,7 +195,8 @@ def _inside(function: Any) -> list[ast.AST]:
         ):
             continue
         found.append(node)
-        if _empty(node):
+        left |= _whatever_is_left(node)
+        if _empty(node) or node in left:
             continue
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "0":
             continue

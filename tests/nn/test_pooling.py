@@ -163,3 +163,13 @@ def test_padding_by_more_than_half_of_the_kernel_is_refused(kernel: int, padding
     avg_pool(np.ones((1, 1, 9)), kernel, padding=padding - 1)
     with pytest.raises(ValueError, match="must be at most half of the kernel"):
         avg_pool(np.ones((1, 1, 9)), kernel, padding=padding)
+
+
+@pytest.mark.parametrize("pool", [max_pool, avg_pool])
+def test_a_kernel_that_does_not_fit_is_explained_by_the_name_of_the_operation(pool: Any) -> None:
+    with pytest.raises(ShapeError) as error:
+        pool(np.ones((1, 1, 9, 2)), 3)
+    assert str(error.value) == (
+        f"{pool.__name__}: a kernel of 3 does not fit axis 3 of size 2 with padding (0, 0). "
+        "Use a smaller kernel, more padding or larger inputs."
+    )

@@ -10,6 +10,8 @@ import pytest
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.ops.lstm import lstm
+from tinygrad_dl.ops.recurrent import gru, rnn
 
 LAYERS = [nn.RNN, nn.GRU, nn.LSTM]
 CELLS = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
@@ -160,3 +162,23 @@ def test_settings_that_make_no_layer_are_refused() -> None:
             nn.LSTM(**{"input_size": 3, "hidden_size": 4, **options})
     with pytest.raises(ValueRangeError, match="proj_size=4 must be smaller than hidden_size=4"):
         nn.LSTM(3, 4, proj_size=4)
+
+
+@pytest.mark.parametrize("weights_are_narrow", [False, True])
+@pytest.mark.parametrize(("op", "gates", "states"), [(rnn, 1, 1), (gru, 3, 1), (lstm, 4, 2)])
+def test_a_layer_of_mixed_precision_has_its_gradients_in_the_larger_one(
+    op: Any, gates: int, states: int, weights_are_narrow: bool
+) -> None:
+    rng = np.random.default_rng(5)
+    shapes = [(4, 2, 3), *[(2, 5)] * states, (5 * gates, 3), (5 * gates, 5)]
+    wide = [rng.standard_normal(shape).astype(np.float32).astype(np.float64) for shape in shapes]
+    narrow = [(i > states) == weights_are_narrow for i in range(len(shapes))]
+    mixed = [a.astype(np.float32) if low else a for a, low in zip(wide, narrow)]
+    found = []
+    for arrays in (wide, mixed):
+        leaves = [Tensor(a, requires_grad=True) for a in arrays]
+        out = op(*leaves)
+        assert out.dtype == np.float64
+        found.append(grad((out * out).sum(), leaves))
+    for exact, got, low in zip(*found, narrow):
+        np.testing.assert_allclose(got.data, exact.data, rtol=1e-6 if low else 1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as td
+from tests.ops.slopes import second
 from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
 
@@ -54,6 +55,15 @@ def test_the_bounds_of_clip_receive_the_gradient_of_what_they_cut() -> None:
     ]
 
 
+def test_a_bound_without_its_counterpart_receives_the_gradient_of_what_it_cuts() -> None:
+    assert slopes(lambda x, low: td.clip(x, low, None), [-2, -1, 0], [-1] * 3) == [[0, 1, 1], [1, 0, 0]]
+    assert slopes(lambda x, high: td.clip(x, None, high), [0, 1, 2], [1] * 3) == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_of_equal_bounds_the_one_that_cuts_receives_the_gradient() -> None:
+    assert slopes(td.clip, [0, 1, 2], [1] * 3, [1] * 3) == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
 def test_where_the_lower_bound_is_above_the_upper_one_the_upper_wins() -> None:
     assert td.clip(np.array([0.0]), np.array([2.0]), np.array([1.0])).tolist() == [1]
     assert slopes(td.clip, [0], [2], [1]) == [[0], [0], [1]]
@@ -91,6 +101,12 @@ def test_a_power_of_0_has_slope_0_at_infinity_too() -> None:
 def test_hypot_at_the_origin_has_slope_zero_and_does_not_overflow() -> None:
     assert slopes(td.hypot, [0, 3], [0, 4]) == [[0, 0.6], [0, 0.8]]
     assert td.hypot(np.array([1e300]), 1e300)[0] == pytest.approx(2**0.5 * 1e300)
+
+
+def test_the_second_derivative_of_hypot_is_zero_at_the_origin_and_right_on_the_axes() -> None:
+    assert second(lambda x: td.hypot(x[0], x[1]), [0.0, 0.0]).tolist() == [[0, 0], [0, 0]]
+    assert second(lambda x: td.hypot(x[0], x[1]), [0.0, 2.0]).tolist() == [[0.5, 0], [0, 0]]
+    assert second(lambda x: td.hypot(x[0], x[1]), [-4.0, 0.0]).tolist() == [[0, 0], [0, 0.25]]
 
 
 def test_copysign_reads_the_sign_of_a_zero() -> None:

@@ -57,6 +57,12 @@ def test_an_element_that_is_zero_has_no_slope(ord: float, expected: list[float])
     np.testing.assert_allclose(rows, [[0, 0], [1, 0]])
 
 
+def test_a_sum_of_absolute_values_is_straight_at_infinity_too() -> None:
+    x = [-np.inf, 2.0, 0.0]
+    assert slope(lambda x: linalg.vector_norm(x, ord=1), x).tolist() == [-1, 1, 0]
+    assert not second(lambda x: linalg.vector_norm(x, ord=1), x).any()
+
+
 def test_the_gradient_of_a_norm_is_the_direction() -> None:
     np.testing.assert_allclose(slope(linalg.vector_norm, [3.0, -4.0]), [0.6, -0.8])
     np.testing.assert_allclose(second(linalg.vector_norm, [3.0, 0.0]), [[0, 0], [0, 1 / 3]], atol=1e-16)

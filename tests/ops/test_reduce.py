@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as td
+from tests.ops.slopes import second
 from tinygrad_dl import Tensor
 
 NAN = float("nan")
@@ -44,10 +45,23 @@ def test_a_product_that_underflows_has_the_gradient_of_its_factors() -> None:
     np.testing.assert_allclose(x.grad.data, [1e-100, 1e-100, 0], atol=1e-300)
 
 
+def test_a_product_that_overflows_has_the_gradient_of_its_factors() -> None:
+    x = Tensor(np.array([1e200, 1e120]), requires_grad=True)
+    with np.errstate(over="ignore"):
+        td.prod(x).backward()
+    assert x.grad.tolist() == [1e120, 1e200]
+
+
 @pytest.mark.parametrize("correction", [0, 1])
 def test_the_deviation_of_a_constant_has_gradient_zero(correction: float) -> None:
     assert slope(lambda x: td.std(x, correction=correction), [1, 1]) == [0, 0]
     assert slope(lambda x: td.std(x, axis=1, correction=correction), [[2, 2], [1, 3]])[0] == [0, 0]
+
+
+def test_the_deviation_of_a_constant_has_second_derivatives_zero() -> None:
+    assert second(td.std, [3.0, 3.0]).tolist() == [[0, 0], [0, 0]]
+    both = second(lambda x: td.std(x, axis=1), [[3.0, 3.0], [0.0, 2.0]])
+    assert both.tolist() == [[0, 0, 0, 0]] * 4
 
 
 def test_variance_divides_by_the_number_less_the_correction() -> None:

@@ -71,3 +71,10 @@ def test_a_product_that_underflows_has_the_slope_of_the_factors_that_do_not() ->
     x = Tensor(np.array([1e-200, 1e-200]), requires_grad=True)
     td.cumulative_prod(x).backward(np.array([0.0, 1.0]))
     assert x.grad.tolist() == [1e-200, 1e-200]
+
+
+def test_a_product_that_overflows_has_the_slope_of_the_factors_that_do_not() -> None:
+    x = Tensor(np.array([1e200, 1e120]), requires_grad=True)
+    with np.errstate(over="ignore"):
+        td.cumulative_prod(x).backward(np.array([0.0, 1.0]))
+    assert x.grad.tolist() == [1e120, 1e200]

@@ -89,3 +89,24 @@ def test_softmax_and_logsumexp_of_integers_and_booleans_are_those_of_their_float
             y = f(x)
             assert y.dtype == np.float64
             np.testing.assert_array_equal(y, f(x.astype(float)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("recording", [False, True])
+@pytest.mark.parametrize(
+    ("x", "y", "shares"),
+    [
+        (INF, 0, (1, 0)), (INF, -5, (1, 0)), (INF, -INF, (1, 0)), (INF, INF, (0.5, 0.5)),
+        (-3, -INF, (1, 0)), (3, -INF, (1, 0)), (-INF, -INF, (0, 0)),
+    ],
+)  # fmt: skip
+def test_of_two_infinities_the_larger_has_the_whole_slope_of_logaddexp(
+    x: float, y: float, shares: tuple[float, float], recording: bool
+) -> None:
+    for a, b, expected in ((x, y, shares), (y, x, shares[::-1])):
+        leaves = [
+            Tensor(np.array([a, 0.0]), requires_grad=True),
+            Tensor(np.array([b, 0.0]), requires_grad=True),
+        ]
+        slopes = td.autograd.grad(td.logaddexp(*leaves).sum(), leaves, create_graph=recording)
+        assert [g.tolist() for g in slopes] == [[expected[0], 0.5], [expected[1], 0.5]]

@@ -64,7 +64,7 @@ def _lstm_rule(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, 
 def _lstm_fast(
     g: Any, x: Any, w_ih: Any, w_hh: Any, states: Any, gates: Any, memory: Any, needs: Any
 ) -> tuple[Any, ...]:
-    steps, n, size = len(gates), memory.shape[1], memory.shape[2]
+    (steps, n, _), size = x.shape, w_hh.shape[1]
     split = gates.reshape(steps, n, 4, size)
     i, f, new, o = (split[:, :, k] for k in range(4))
     squashed = np.tanh(memory[1:])
@@ -78,7 +78,7 @@ def _lstm_fast(
     squashed *= squashed
     through = np.subtract(1, squashed, out=squashed)
     through *= o
-    dh, dc, part = np.zeros((n, size), d.dtype), g[steps].astype(d.dtype), np.empty((n, size), d.dtype)
+    dh, dc, part = np.zeros_like(memory[0]), g[steps].astype(d.dtype), np.empty_like(memory[0])
     for t in range(steps - 1, -1, -1):
         now = d[t]
         dh += g[t]

@@ -122,6 +122,7 @@ def _rnn_fast(
     keeps=("states",),
     cases=(
         Case(*SMALL, (2, 2), (2, 2), (2,), (2,)), Case(*SMALL, (2, 2), (2, 2), None, None, nonlinearity="relu"),
+        Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
     ),
 )  # fmt: skip
 def rnn(
@@ -199,7 +200,7 @@ def _gru_fast(
     np.multiply(parts, r * (1 - r), out=d_hh[:, :, 0])
     np.multiply(states[:-1] - new, z * (1 - z), out=d_hh[:, :, 1])
     d_hh[:, :, 2] = r
-    carried, kept = np.zeros((n, size), gates.dtype), np.empty((n, size), gates.dtype)
+    carried, kept = np.zeros_like(parts[0]), np.empty_like(parts[0])
     for t in range(steps - 1, -1, -1):
         carried += g[t]
         d_new[t] *= carried
@@ -221,7 +222,7 @@ def _gru_fast(
     joint=True,
     inputs=6,
     keeps=("states", "gates", "parts"),
-    cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case(*SMALL, (6, 2), (6, 2), None, None)),
+    cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
 )
 def gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
     """A gated recurrent layer over a sequence; gates in PyTorch's order: reset r, update z, new n.

@@ -17,10 +17,10 @@ AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), kee
 
 def kept(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduced value with its reduced axes put back with size 1."""
-    if keepdims or axis is None and not g.ndim:
+    if keepdims or not g.ndim:  # without axes it broadcasts as it is
         return g
-    axes = range(len(shape)) if axis is None else axis if type(axis) is tuple else (axis,)
-    return expand_dims(g, tuple(a % len(shape) for a in axes)) if shape else g
+    axes = axis if type(axis) is tuple else (axis,)
+    return expand_dims(g, tuple(a % len(shape) for a in axes))
 
 
 def spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
@@ -180,8 +180,9 @@ def _deviation_rule(
     g: Any, out: Any, x: Any, x_shape: Any, axis: Any, correction: Any, keepdims: bool
 ) -> Any:
     spread_out = kept(out, x_shape, axis, keepdims)
-    # where nothing deviates the numerator is 0 as well: the derivative there is taken as 0
-    slope = _centered(x, axis) / where(spread_out == 0, 1, spread_out)
+    # where nothing deviates the derivative, and those of higher order, are taken as 0
+    still = spread_out == 0
+    slope = where(still, 0, _centered(x, axis) / where(still, 1, spread_out))
     return kept(g, x_shape, axis, keepdims) * slope * _divided(1, count(x_shape, axis) - correction)
 
 

@@ -139,7 +139,7 @@ def _to_upper(g: Any, x: Any, min: Any, max: Any) -> Any:
     _to_upper,
     domain=(Domain(-2, 2, avoid=(-1.05, 1.05), gap=0.15), Domain(-1.1, -1), Domain(1, 1.1)),
     cases=(
-        Case((2, 3), -1.05, 1.05), Case((2, 3), (3,), (2, 1)), Case((3,), (3,), None), Case((3,), None, 1.05),
+        Case((2, 3), -1.05, 1.05), Case((2, 3), (3,), (2, 1)), Case((3,), (3,), None), Case((3,), None, (3,)),
         Case((3,), None, None), Case((0, 3), -1.05, None),
     ),
     kinks="1 at the bounds, for x",

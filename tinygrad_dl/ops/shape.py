@@ -53,7 +53,7 @@ def _axes_hint(x: Any, axes: Any) -> str:
 
 
 def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argsort([a % ndim for a in axes])) if ndim else ()
+    return tuple(int(i) for i in np.argsort([a % ndim for a in axes]))
 
 
 @op(

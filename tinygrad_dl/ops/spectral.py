@@ -224,9 +224,8 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
     ):
         if first.shape[-2] > k:
             outside = gradient - first @ inner
-            if rest.shape[-1]:
-                check_free_basis("svd", rest.mT @ grest)
-                outside = outside - rest @ (grest.mT @ first)
+            check_free_basis("svd", rest.mT @ grest)
+            outside = outside - rest @ (grest.mT @ first)
             unused = (row == 0) & (sum(abs(outside), axis=-2, keepdims=True) == 0)
             part = settled_quotient(outside, row, unused) @ other.mT
             slope = slope + (part.mT if flipped else part)

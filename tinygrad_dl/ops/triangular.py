@@ -81,12 +81,10 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
 
 def _slope_of_qr(g: Any, out: Any, x: Any, x_shape: Any, mode: str) -> Any:
     (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
-    m, n = x_shape[-2:]
-    if m >= n:
-        return _slope_of_tall_qr(q, r, gq, gr, n)
-    # wide: x = [a, b] = [q u, q v]; of b, only v = q^T b depends on it
-    b, gv = x[..., m:], gr[..., m:]
-    of_a = _slope_of_tall_qr(q, r[..., :m], gq + b @ gv.mT, gr[..., :m], m)
+    # x = [a, b] = [q u, q v], a tall; of b, which is empty unless x is wide, only v = q^T b depends on it
+    k = min(x_shape[-2:])
+    b, gv = x[..., k:], gr[..., k:]
+    of_a = _slope_of_tall_qr(q, r[..., :k], gq + b @ gv.mT, gr[..., :k], k)
     return concat((of_a, q @ gv), axis=-1)
 
 
@@ -96,9 +94,8 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
     inner = r @ gr.mT - gq.mT @ q
     lower = _halved(inner)
     whole = gq + q @ (lower + lower.mT)
-    if rest.shape[-1]:
-        check_free_basis("qr", rest.mT @ grest)
-        whole = whole - rest @ (grest.mT @ q)
+    check_free_basis("qr", rest.mT @ grest)
+    whole = whole - rest @ (grest.mT @ q)
     return divided_from_right("qr", whole, r.mT)
 
 

@@ -152,7 +152,8 @@ def atanh(x: Any, /) -> Any:
 
 
 def _share_of_length(g: Any, out: Any, x: Any) -> Any:
-    return g * (x / where(out == 0, 1, out))
+    still = out == 0
+    return g * where(still, 0, x / where(still, 1, out))
 
 
 @op(
