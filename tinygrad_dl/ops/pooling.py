@@ -55,12 +55,13 @@ def _reduced(x: np.ndarray, f: Frame, ufunc: np.ufunc) -> np.ndarray:
 
 
 def _zeros_like_windows(g: np.ndarray, f: Frame) -> np.ndarray:
-    """Zeros of padded space, in the memory order of g."""
+    """Zeros of padded space, in the memory order of g; undefined where windows cover all of it and do not overlap."""
     n, c = g.shape[:2]
     grown = padded_sizes(f.sizes, f.pads)
+    new = np.empty if f.kernel == f.stride and _apart(f) and f.reach() == grown else np.zeros
     if lies_channels_last(g):
-        return channels_first(np.zeros((n, *grown, c), g.dtype))
-    return np.zeros((n, c, *grown), g.dtype)
+        return channels_first(new((n, *grown, c), g.dtype))
+    return new((n, c, *grown), g.dtype)
 
 
 def _apart(f: Frame) -> bool:
@@ -70,15 +71,22 @@ def _apart(f: Frame) -> bool:
 
 # Maxima
 
+# Windows of a block of examples that are gone over several times, so that it stays in the cache.
+CACHED = 2**15
+
 
 def _hits(x: np.ndarray, out: np.ndarray, f: Frame) -> Any:
     """For each place of the kernel, where it holds its window's first maximum (a nan is one)."""
     xp = padded(x, f.pads, _lowest(x.dtype))
-    free = None
+    free: Any = None  # the windows whose maximum has not been met yet
     lost = out.size > 0 and x.dtype.kind == "f" and bool(np.isnan(out.max()))
     low = xp is not x and bool((out == _lowest(x.dtype)).any())
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
+    last = tuple(k - 1 for k in f.kernel)
     for offset in offsets_of(f.kernel):
+        if offset == last and free is not None:
+            yield offset, free
+            return
         part = xp[f.key(offset)]
         hit = part == out
         if inside is not None:  # -inf itself is the maximum: padding must not be taken for it
@@ -97,14 +105,18 @@ def _to_max_fast(
     g: Any, x: Any, out: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
 ) -> Any:
     f = _frame("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-    dx, apart = _zeros_like_windows(out, f), _apart(f)
-    g, part = in_order_of(g, out), None if apart else np.empty_like(out)
-    for offset, hit in _hits(x, out, f):
-        target = dx[f.key(offset)]
-        if apart:
-            np.multiply(g, hit, out=target)
-        else:
-            target += np.multiply(g, hit, out=part)
+    dx, apart, g = _zeros_like_windows(out, f), _apart(f), in_order_of(g, out)
+    step = max(1, CACHED * len(out) // max(1, out.size))
+    for i in range(0, len(out), step):
+        few = slice(i, i + step)
+        part = np.empty_like(out[few])
+        for offset, hit in _hits(x[few], out[few], f):
+            np.multiply(g[few], hit, out=part)  # and then put in: a mask is not multiplied well into strides
+            target = dx[few][f.key(offset)]
+            if apart:
+                target[...] = part
+            else:
+                target += part
     return cropped(dx, f.pads)
 
 
