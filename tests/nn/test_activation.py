@@ -61,6 +61,27 @@ def test_the_shape_stays(kind: Any, shape: tuple[int, ...]) -> None:
     assert out.shape == shape and x.grad is not None and x.grad.shape == shape
 
 
+def test_gelu_of_float32_is_that_of_float64_rounded_in_value_and_slope() -> None:
+    data = np.linspace(-9, 9, 70001)  # more than is computed in one piece
+    results = []
+    for dtype in (np.float32, np.float64):
+        x = Tensor(data.astype(dtype), requires_grad=True)
+        out = F.gelu(x)
+        out.sum().backward()
+        results.append((out.detach().numpy(), x.grad.numpy()))
+    (out, slope), (exact, exact_slope) = results
+    assert out.dtype == slope.dtype == np.float32
+    np.testing.assert_allclose(out, exact, rtol=1e-7, atol=6e-7)
+    np.testing.assert_allclose(slope, exact_slope, rtol=0, atol=3e-7)
+
+
+def test_gelu_of_infinities_and_of_a_column_of_a_matrix() -> None:
+    infinite = F.gelu(Tensor([float("inf"), -float("inf"), 1e30, -1e30])).numpy()
+    assert infinite[0] == np.inf and np.isnan(infinite[1]) and infinite[2:].tolist() == [np.float32(1e30), 0]
+    matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(F.gelu(matrix.T), F.gelu(matrix).T)
+
+
 def test_softmax_asks_along_which_axis() -> None:
     assert nn.Softmax(dim=0)(Tensor([0.0, 0.0])).tolist() == [0.5, 0.5]
     with pytest.raises(ValueError, match="softmax: say along which axis, such as dim=-1"):

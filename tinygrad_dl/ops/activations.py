@@ -153,46 +153,40 @@ def _gelu_slope(x: Any) -> Any:
     return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
-def _cdf(x: Any) -> Any:
-    """The normal distribution function of an array: exact in float64; in float32 by a formula that is right there.
-
-    Abramowitz and Stegun 7.1.26, whose error of 1.5e-7 is float32's own, costs a fifth of erf.
-    """
-    if x.dtype != np.float32 or not x.ndim:
-        cdf = erf(np.multiply(x, 1 / sqrt(2)))
-        cdf += 1
-        cdf *= 0.5
-        return cdf
-    z = np.absolute(x)
-    t = z * np.float32(0.3275911 / sqrt(2))
-    t += 1
-    np.reciprocal(t, out=t)
-    tail = t * np.float32(1.061405429)
-    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        tail += np.float32(coefficient)
-        tail *= t
-    z *= z
-    z *= np.float32(-0.5)
-    tail *= np.exp(z, out=z)
-    tail *= np.float32(0.5)  # the probability beyond |x|
-    np.subtract(0.5, tail, out=tail)
-    np.copysign(tail, x, out=tail)
-    tail += np.float32(0.5)
-    return tail
+# Of q(x^2) in cdf(x) = (1 + tanh(x * q(x^2))) / 2, the last power first: the error stays below 3e-8, half of
+# float32's own. A tanh costs as much as three multiplications, so this is half the time of erf by its series.
+CDF32 = (
+    1.756278e-09, -1.322663e-07, 3.9647734e-06, -5.530632e-05, -3.2594742e-05, 0.036333084, 0.79788494,
+)  # fmt: skip
+PIECE = 1 << 16  # elements: four arrays of them stay in a core's cache through all passes
 
 
-def _gelu_fast(g: Any, x: Any, cdf: Any) -> Any:
-    gx = np.multiply(x, x, out=np.empty_like(x))
-    gx *= -0.5
-    np.exp(gx, out=gx)
-    gx *= 1 / sqrt(2 * pi)
-    gx *= x
-    gx += cdf
-    gx *= g
-    return gx
+def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    out, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    flat = [array.reshape(-1) for array in (x, out, slope)]
+    with np.errstate(over="ignore", invalid="ignore"):  # far out the powers overflow, and tanh is 1 all the same
+        for begin in range(0, x.size, PIECE):
+            v, cdf, s = (array[begin : begin + PIECE] for array in flat)
+            np.square(v, out=s)
+            np.multiply(s, CDF32[0], out=cdf)
+            for coefficient in CDF32[1:-1]:
+                cdf += coefficient
+                cdf *= s
+            cdf += CDF32[-1]
+            cdf *= v
+            np.tanh(cdf, out=cdf)
+            cdf += 1
+            cdf *= 0.5
+            s *= -0.5
+            np.exp(s, out=s)
+            s *= v
+            s *= 1 / sqrt(2 * pi)
+            s += cdf
+            cdf *= v
+    return out, slope
 
 
-@op(lambda g, x: g * _gelu_slope(x), fast=(_gelu_fast,), keeps=("cdf",))
+@op(lambda g, x: g * _gelu_slope(x), fast=(lambda g, slope: g * slope,), keeps=("slope",))
 def gelu(x: Any, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw lies below.
 
@@ -200,8 +194,10 @@ def gelu(x: Any, /) -> Any:
     >>> gelu(np.array([0.0, 10.0]))
     array([ 0., 10.])
     """
-    cdf = _cdf(x)
-    return x * cdf, cdf
+    if x.dtype == np.float32 and x.ndim:
+        return _gelu_float32(x)
+    cdf = _normal_cdf(x)
+    return x * cdf, cdf + x * np.exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
 def gelu_tanh(x: Any) -> Any:
