@@ -70,8 +70,7 @@ class _Conv(Module):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def _check(self, input: Any) -> None:
-        weight = self.weight
+    def _check(self, input: Any, weight: Any) -> None:
         if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
             warn_of_widening(type(self).__name__, input, weight)
         axis = input.ndim - self.n - 1
@@ -86,11 +85,12 @@ class _Conv(Module):
 
     def forward(self, input: Any) -> Tensor:
         """The layer's result for input (N, C, *S) or (C, *S)."""
-        self._check(input)
+        weight = self.weight  # read once: a parametrized one is computed anew each time
+        self._check(input, weight)
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._around, self.padding_mode), 0
-        return _conv(self.n, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return _conv(self.n, input, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """The sizes and settings, those at their defaults left out."""
@@ -158,12 +158,13 @@ class _ConvTranspose(_Conv):
 
     def forward(self, input: Any, output_size: Any = None) -> Tensor:
         """The layer's result for input (N, C, *S) or (C, *S); `output_size`: which of the possible sizes."""
-        self._check(input)
+        weight = self.weight
+        self._check(input, weight)
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
         return _conv_transpose(
             self.n,
             input,
-            self.weight,
+            weight,
             self.bias,
             self.stride,
             self.padding,
