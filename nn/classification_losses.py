@@ -43,8 +43,8 @@ def cross_entropy(
     >>> cross_entropy([[1000.0, 0.0]], [1])
     Tensor(1000.)
     """
-    reduction = named_reduction("cross_entropy", size_average, reduce, reduction)
     name = "cross_entropy"
+    reduction = named_reduction(name, size_average, reduce, reduction)
     check_reduction(name, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueRangeError(f"{name}: label_smoothing is a fraction, from 0 to 1; {label_smoothing!r} came")

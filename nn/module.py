@@ -65,7 +65,7 @@ class Module:
         if isinstance(out, Value):
             node = out.node
             if node is not None and node.serial < start:
-                node.scope = Call(ref(self), start, next_serial(), getattr(node, "scope", None))
+                node.scope = Call(ref(self), start, next_serial(), node.scope)
         elif isinstance(out, tuple):
             self._record(out, start)
         return out
@@ -74,7 +74,7 @@ class Module:
         stop = next_serial()
         for part in out:
             if isinstance(part, Value) and part.node is not None and part.node.serial < start:
-                part.node.scope = Call(ref(self), start, stop, getattr(part.node, "scope", None))
+                part.node.scope = Call(ref(self), start, stop, part.node.scope)
             elif isinstance(part, tuple):
                 self._record(part, start)
 

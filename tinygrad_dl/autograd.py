@@ -169,7 +169,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     node.op, node.parents = RECOMPUTE, tuple(border.values())
     node.saved = (f, _packed(args), _packed(kwargs), state)
     node.options = (tuple((t.shape, t.dtype) for t in made),)
-    node.serial, node.watch = graph.next_serial(), None
+    node.serial, node.watch, node.scope = graph.next_serial(), None, None
     # One node has one value: several results become the pieces of one array.
     joined = made[0]._data if len(made) == 1 else np.concatenate([t._data.reshape(-1) for t in made])
     node.shape, node.dtype = joined.shape, joined.dtype

@@ -21,7 +21,9 @@ def seed_for(output: Value, gradient: Any, what: str) -> Any:
                 f"{what}: a gradient is needed for a result of shape {data.shape}. "
                 "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
             )
-        return np.ones(data.shape, data.dtype)
+        one = np.empty(data.shape, data.dtype)
+        one.fill(1)
+        return one
     seed: Any = gradient if isinstance(gradient, Value) else calls.asarray_of(gradient)
     if seed.shape != data.shape:
         raise ShapeError(f"{what}: the gradient has the shape {seed.shape}; the result has {data.shape}")

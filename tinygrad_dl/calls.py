@@ -184,7 +184,7 @@ def apply_variadic(self: Any, values: Any, options: tuple[Any, ...]) -> Any:
         node.op, node.options, node.shape, node.dtype = self, options, out.shape, out.dtype
         node.parents = tuple(n if n is not None else constant(v, d) for n, v, d in zip(nodes, values, data))
         node.saved = (data,) if self.inputs[0] in self.saves else ()
-        node.serial, node.watch = next_serial(), None
+        node.serial, node.watch, node.scope = next_serial(), None, None
         result.node = node
     return result
 

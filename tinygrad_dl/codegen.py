@@ -120,7 +120,8 @@ def _record(self: Any) -> list[str]:
         saved.append(value if set(users) >= set(live) else f"{value} if {_any_node(users)} else None")
     lines += [f"    node.saved = {_tuple(saved)}", f"    node.options = {_tuple(self.options)}"]
     lines += ["    node.shape = out.shape", "    node.dtype = dtype", "    node.serial = next_serial()"]
-    return [*lines, "    node.watch = None", "    result.node = node", "    return result"]
+    lines += ["    node.watch = node.scope = None"]
+    return [*lines, "    result.node = node", "    return result"]
 
 
 def _any_node(users: Sequence[str]) -> str:

@@ -26,7 +26,8 @@ class Node:
 
     `parents` has an entry an input: its Node; or, for an input that needs no gradient, (shape, dtype, name)
     of an array, the number itself, or None. `saved` holds the values that the derivative rules name, and
-    None once they are freed. `origin` is set under detect_anomaly only: where the user's code made the node.
+    None once they are freed. `scope` tells which module made it. `origin` is set under detect_anomaly only: where
+    the user's code made the node.
     """
 
     __slots__ = ("op", "parents", "saved", "options", "shape", "dtype", "serial", "watch", "origin", "scope")
@@ -89,7 +90,7 @@ def leaf(owner: Value) -> Node:
     node = Node()
     node.op, node.parents, node.saved, node.options = None, (), (), ()
     node.shape, node.dtype = owner._data.shape, owner._data.dtype
-    node.serial, node.watch = next_serial(), Watch(owner)
+    node.serial, node.watch, node.scope = next_serial(), Watch(owner), None
     return node
 
 

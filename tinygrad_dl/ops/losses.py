@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,12 @@ def _shared(g: Any, shape: tuple[int, ...], reduction: str) -> Any:
 def _reduced(loss: np.ndarray, reduction: str) -> Any:
     if reduction == "none":
         return loss
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = np.add.reduce(loss, axis=None)
-        return total if reduction == "sum" else total / loss.dtype.type(loss.size)
+    total = np.add.reduce(loss, axis=None)
+    return total if reduction == "sum" else total / loss.dtype.type(loss.size)
+
+
+# The mean of nothing and the sum of opposite infinities are nan; a warning would point at a line not the user's.
+quiet = partial(np.errstate, invalid="ignore", divide="ignore")
 
 
 # Cross-entropy on class indices
@@ -150,8 +154,7 @@ def softmax_cross_entropy(
     z = x.swapaxes(0, 1)
     if x.ndim == 2 and classes <= FEW:
         z = z.copy()
-    # NaN or infinite logits give NaN; the warning would point at this line and not at their cause.
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with quiet():
         z = z - np.maximum.reduce(z, axis=0, initial=-np.inf if not classes else np._NoValue)
         e = np.exp(z)
         s = np.add.reduce(e, axis=0)
@@ -222,7 +225,8 @@ def bce_with_logits(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     np.log1p(loss, out=loss)
     loss += np.maximum(x, 0)
     loss -= x * target
-    return _reduced(loss, reduction)
+    with quiet():
+        return _reduced(loss, reduction)
 
 
 def _bce_slope(x: Any, target: Any) -> Any:
@@ -282,7 +286,8 @@ def squared_error(x: Any, y: Any, /, *, reduction: str = "mean") -> Any:
     """
     d = np.subtract(x, y)
     d *= d
-    return _reduced(d, reduction)
+    with quiet():
+        return _reduced(d, reduction)
 
 
 def check_classes(name: str, x: Any, target: Any) -> None:

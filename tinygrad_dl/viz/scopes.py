@@ -21,7 +21,7 @@ class Scopes:
         self.picture = picture
         calls: dict[int, tuple[int, Any]] = {}
         for node in nodes:
-            scope = getattr(node, "scope", None)
+            scope = node.scope
             while scope is not None:
                 # A call that returned several nodes has a record at each; the last one ended it.
                 stop = min(scope.stop, calls.get(scope.start, (scope.stop, None))[0])
