@@ -46,8 +46,9 @@ class MultiheadAttention(Module):
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
         self.head_dim, self.add_zero_attn, self.rng = embed_dim // num_heads, add_zero_attn, rng
-        together = self.kdim == self.vdim == embed_dim
-        if together:
+        self._qkv_same_embed_dim = self.kdim == self.vdim == embed_dim
+        self.in_proj_weight = self.q_proj_weight = self.k_proj_weight = self.v_proj_weight = None
+        if self._qkv_same_embed_dim:
             self.in_proj_weight = init.empty((3 * embed_dim, embed_dim), dtype, device)
         else:
             self.q_proj_weight = init.empty((embed_dim, embed_dim), dtype, device)
@@ -59,15 +60,11 @@ class MultiheadAttention(Module):
         self.bias_v = init.empty((1, 1, embed_dim), dtype, device) if add_bias_kv else None
         self.reset_parameters(rng)
 
-    @property
-    def _together(self) -> bool:
-        return "in_proj_weight" in self.__dict__
-
     def reset_parameters(self, rng: Any = None) -> None:
         """Draw the weights anew (Xavier), biases 0."""
-        names = ("in_proj_weight",) if self._together else ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-        for name in names:
-            init.xavier_uniform_(getattr(self, name), rng=rng)
+        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            if weight is not None:
+                init.xavier_uniform_(weight, rng=rng)
         for bias in (self.in_proj_bias, self.out_proj.bias):
             if bias is not None:
                 init.zeros_(bias)
@@ -86,12 +83,11 @@ class MultiheadAttention(Module):
             query = permute_dims(query, (1, 0, 2))
             key = query if same_key else permute_dims(key, (1, 0, 2)) if key.ndim == 3 else key
             value = key if same_value else permute_dims(value, (1, 0, 2)) if value.ndim == 3 else value
-        of = self.__dict__
         out, weights = multi_head_attention_forward(
-            query, key, value, self.embed_dim, self.num_heads, of.get("in_proj_weight"), self.in_proj_bias,
+            query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias,
             self.bias_k, self.bias_v, self.add_zero_attn, self.dropout, self.out_proj.weight, self.out_proj.bias,
-            self.training, key_padding_mask, need_weights, attn_mask, not self._together,
-            of.get("q_proj_weight"), of.get("k_proj_weight"), of.get("v_proj_weight"),
+            self.training, key_padding_mask, need_weights, attn_mask, not self._qkv_same_embed_dim,
+            self.q_proj_weight, self.k_proj_weight, self.v_proj_weight,
             average_attn_weights=average_attn_weights, is_causal=is_causal, rng=self.rng,
         )  # fmt: skip
         return permute_dims(out, (1, 0, 2)) if swapped else out, weights

@@ -146,7 +146,7 @@ class _Recurrent(Module):
             raise ShapeError(
                 f"{name}: input must be {shapes} with I = input_size = {self.input_size}; {x.shape} came"
             )
-        weight = self.weight_hh_l0
+        weight = vars(self).get("weight_hh_l0", x)  # not there if it is computed by a parametrization
         if isinstance(x, Tensor) and x._data.dtype is not weight._data.dtype:
             warn_of_widening(name, x, weight)
 
