@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.parameter import Parameter
+from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.shape import permute_dims, reshape
 
@@ -53,6 +53,47 @@ class Reparametrization:
             module._hooks = None
 
 
+def lengths(v: Any, dim: int | None) -> Any:
+    """The norms of v's slices along `dim`, or of all of v."""
+    axes = None if dim is None else tuple(a for a in range(v.ndim) if a != dim % v.ndim)
+    return reduce.sum(v * v, axis=axes, keepdims=dim is not None) ** 0.5
+
+
+def as_matrix(weight: Any, dim: int) -> Any:
+    """The weight as a matrix, `dim` first."""
+    if dim:
+        weight = permute_dims(weight, (dim, *[a for a in range(weight.ndim) if a != dim]))
+    rows = weight.shape[0]
+    return reshape(weight, (rows, weight.size // rows if rows else 0))
+
+
+def unit(x: np.ndarray, eps: float) -> np.ndarray:
+    """The vector x divided by its norm."""
+    return x / max(float(np.linalg.norm(x)), eps)
+
+
+def power_iteration(matrix: np.ndarray, u: Any, v: Any, times: int, eps: float) -> None:
+    """Move the buffers u and v towards the first singular vectors, v first, in place."""
+    for _ in range(times):
+        v._data[...] = unit(matrix.T @ u._data, eps)
+        u._data[...] = unit(matrix @ v._data, eps)
+
+
+def over_sigma(weight: Any, dim: int, u: Any, v: Any) -> Any:
+    """The weight divided by the singular value that belongs to u and v."""
+    return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
+
+
+def start(size: int, like: Any, eps: float, rng: Any) -> Buffer:
+    """A random unit vector in the dtype of a weight."""
+    return Buffer(unit(default_rng(rng).standard_normal(size), eps).astype(like.dtype))
+
+
+def axis_of_outputs(module: Module) -> int:
+    """Of a weight: the first, the second in transposed convolutions."""
+    return int(any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__))
+
+
 def _weight(what: str, module: Module, name: str) -> Parameter:
     weight = getattr(module, name, None)
     if not isinstance(weight, Parameter):
@@ -67,15 +108,10 @@ class WeightNorm(Reparametrization):
         super().__init__(name)
         self.dim = dim
 
-    def norm(self, v: Any) -> Any:
-        """The norms of v's slices along `dim`, or of all of v."""
-        axes = None if self.dim is None else tuple(a for a in range(v.ndim) if a != self.dim % v.ndim)
-        return reduce.sum(v * v, axis=axes, keepdims=self.dim is not None) ** 0.5
-
     def compute(self, module: Module) -> Any:
         """The weight."""
         g, v = getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v")
-        return v * (g / self.norm(v))
+        return v * (g / lengths(v, self.dim))
 
 
 def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
@@ -91,7 +127,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     if dim is not None and not -weight.ndim <= dim < weight.ndim:
         raise ShapeError(f"weight_norm: dim={dim} is no axis of a weight of shape {weight.shape}")
     kind = WeightNorm(name, None if dim in (None, -1) else dim)
-    setattr(module, f"{name}_g", Parameter(kind.norm(weight.detach())))
+    setattr(module, f"{name}_g", Parameter(lengths(weight.detach(), kind.dim)))
     setattr(module, f"{name}_v", Parameter(weight.detach()))
     kind.begin(module)
     return module
@@ -113,32 +149,20 @@ class SpectralNorm(Reparametrization):
         super().__init__(name)
         self.iterations, self.eps, self.dim = iterations, eps, dim
 
-    def matrix(self, weight: Any) -> Any:
-        """The weight as a matrix, `dim` first."""
-        if self.dim:
-            weight = permute_dims(weight, (self.dim, *[a for a in range(weight.ndim) if a != self.dim]))
-        rows = weight.shape[0]
-        return reshape(weight, (rows, weight.size // rows if rows else 0))
-
-    def _unit(self, x: np.ndarray) -> np.ndarray:
-        return x / max(float(np.linalg.norm(x)), self.eps)
+    def vectors(self, module: Module) -> tuple[Any, Any]:
+        """The buffers u and v."""
+        return getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
 
     def iterate(self, module: Module, times: int) -> None:
         """Move u and v towards the first singular vectors, in place."""
-        u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
-        matrix = self.matrix(getattr(module, f"{self.name}_orig")._data)
-        for _ in range(times):
-            v._data[...] = self._unit(matrix.T @ u._data)
-            u._data[...] = self._unit(matrix @ v._data)
+        matrix = as_matrix(getattr(module, f"{self.name}_orig")._data, self.dim)
+        power_iteration(matrix, *self.vectors(module), times, self.eps)
 
     def compute(self, module: Module) -> Any:
         """The weight; in training after an iteration."""
         if module.training:
             self.iterate(module, self.iterations)
-        orig = getattr(module, f"{self.name}_orig")
-        u, v = (getattr(module, f"{self.name}_{s}")._data.copy() for s in "uv")
-        sigma = reduce.sum((self.matrix(orig) @ v) * u)
-        return orig / sigma
+        return over_sigma(getattr(module, f"{self.name}_orig"), self.dim, *self.vectors(module))
 
 
 def spectral_norm(
@@ -156,16 +180,11 @@ def spectral_norm(
     weight = _weight("spectral_norm", module, name)
     if n_power_iterations < 1:
         raise ValueRangeError(f"spectral_norm: n_power_iterations is at least 1; {n_power_iterations!r} came")
-    if dim is None:
-        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
-    kind = SpectralNorm(name, n_power_iterations, eps, dim)
+    kind = SpectralNorm(name, n_power_iterations, eps, axis_of_outputs(module) if dim is None else dim)
     setattr(module, f"{name}_orig", Parameter(weight.detach()))
-    height, width = kind.matrix(weight._data).shape
     generator = default_rng(rng)
-    for suffix, size in (("u", height), ("v", width)):
-        module.register_buffer(
-            f"{name}_{suffix}", kind._unit(generator.standard_normal(size)).astype(weight.dtype)
-        )
+    for suffix, size in zip("uv", as_matrix(weight._data, kind.dim).shape):
+        module.register_buffer(f"{name}_{suffix}", start(size, weight, eps, generator))
     kind.iterate(module, 15)
     kind.begin(module)
     return module

@@ -19,16 +19,19 @@ from tinygrad_dl.tensor import Tensor
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
-    "remove_spectral_norm", "remove_weight_norm", "rnn", "spectral_norm", "vector_to_parameters", "weight_norm",
+    "parametrizations", "parametrize", "remove_spectral_norm", "remove_weight_norm", "rnn", "spectral_norm",
+    "vector_to_parameters", "weight_norm",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from tinygrad_dl.nn.utils import parametrizations as parametrizations
+    from tinygrad_dl.nn.utils import parametrize as parametrize
     from tinygrad_dl.nn.utils import rnn as rnn
 
 
 def __getattr__(name: str) -> Any:
     """The modules of this package, imported when first named."""
-    if name == "rnn":
+    if name in ("parametrizations", "parametrize", "rnn"):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

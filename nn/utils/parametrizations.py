@@ -1,0 +1,219 @@
+"""Parametrizations there are: weight and spectral normalisation, and orthogonal matrices."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.config import default_rng
+from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
+from tinygrad_dl.nn import reparametrize
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Buffer
+from tinygrad_dl.nn.regression_losses import normalize
+from tinygrad_dl.nn.utils.parametrize import register_parametrization
+from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.join import concat
+from tinygrad_dl.ops.linalg import solve
+from tinygrad_dl.ops.shape import tril
+
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
+
+
+class _WeightNorm(Module):
+    def __init__(self, dim: int | None) -> None:
+        self.dim = None if dim == -1 else dim
+
+    def forward(self, weight_g: Any, weight_v: Any) -> Any:
+        return weight_v * (weight_g / reparametrize.lengths(weight_v, self.dim))
+
+    def right_inverse(self, weight: Any) -> Any:
+        return reparametrize.lengths(weight, self.dim), weight
+
+
+def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
+    """Learn a weight's length and direction apart, as the parametrization's original0 and original1.
+
+    weight = g * v / |v|, a length for each slice along `dim`, or one for all with dim=None.
+    Source: Salimans and Kingma 2016.
+    >>> from tinygrad_dl.nn import Linear
+    >>> list(weight_norm(Linear(2, 3)).state_dict())
+    ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
+    """
+    return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+
+
+class _SpectralNorm(Module):
+    def __init__(self, weight: Any, n_power_iterations: int, dim: int, eps: float, rng: Any) -> None:
+        self.n_power_iterations, self.dim, self.eps = n_power_iterations, dim, eps
+        if weight.ndim > 1:
+            generator, matrix = default_rng(rng), reparametrize.as_matrix(weight._data, dim)
+            self._u, self._v = (reparametrize.start(size, weight, eps, generator) for size in matrix.shape)
+            self._iterate(matrix, 15)
+
+    def _iterate(self, matrix: np.ndarray, times: int) -> None:
+        reparametrize.power_iteration(matrix.T, self._v, self._u, times, self.eps)
+
+    def forward(self, weight: Any) -> Any:
+        if weight.ndim == 1:
+            return normalize(weight, dim=0, eps=self.eps)
+        if self.training:
+            self._iterate(reparametrize.as_matrix(weight._data, self.dim), self.n_power_iterations)
+        return reparametrize.over_sigma(weight, self.dim, self._u, self._v)
+
+    def right_inverse(self, value: Any) -> Any:
+        return value
+
+
+def spectral_norm(
+    module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
+    rng: Any = None,
+) -> Any:  # fmt: skip
+    """Divide a weight by its largest singular value: the layer then stretches no vector.
+
+    The singular vectors are followed by power iteration whenever the weight is read in training. `dim`: the axis of
+    the outputs (0; 1 for transposed convolutions). A weight of one axis is divided by its norm.
+    Source: Miyato and others 2018.
+    >>> from tinygrad_dl.nn import Linear
+    >>> list(spectral_norm(Linear(2, 3)).state_dict())[1:]
+    ['parametrizations.weight.original', 'parametrizations.weight.0._u', 'parametrizations.weight.0._v']
+    """
+    weight = _tensor("spectral_norm", module, name)
+    axis = reparametrize.axis_of_outputs(module) if dim is None else dim
+    if not -weight.ndim <= axis < weight.ndim:
+        raise AxisError(f"spectral_norm: dim={axis} is no axis of a weight of shape {weight.shape}")
+    if n_power_iterations < 1:
+        raise ValueRangeError(f"spectral_norm: n_power_iterations is at least 1; {n_power_iterations!r} came")
+    made = _SpectralNorm(weight, n_power_iterations, axis % weight.ndim, eps, rng)
+    return register_parametrization(module, name, made)
+
+
+def _tensor(what: str, module: Any, name: str) -> Any:
+    weight = getattr(module, name, None)
+    if not hasattr(weight, "_data"):
+        raise ValueRangeError(f"{what}: {type(module).__name__} has no parameter or buffer {name!r}")
+    return weight
+
+
+def orthogonal(
+    module: Any, name: str = "weight", orthogonal_map: str | None = None, *, use_trivialization: bool = True,
+    rng: Any = None,
+) -> Any:  # fmt: skip
+    """Keep a matrix, or a batch of them, orthogonal: its columns, or its rows if there are fewer, are orthonormal.
+
+    Computed from a skew-symmetric A by "matrix_exp", exp(A), or "cayley", (I - A/2)^-1 (I + A/2), or from vectors v
+    by "householder", the product of I - 2 v v^T / |v|^2. `use_trivialization`: times the matrix there was, made
+    orthogonal; without it only "householder" can be assigned to.   Source: Lezcano-Casado 2019.
+    >>> from tinygrad_dl.nn import Linear
+    >>> w = orthogonal(Linear(3, 2)).weight
+    >>> abs(w @ w.T - np.eye(2)).max().item() < 1e-6
+    True
+    """
+    weight = _tensor("orthogonal", module, name)
+    if weight.ndim < 2:
+        raise ShapeError(f"orthogonal: matrices are needed; {name} has the shape {weight.shape}")
+    if orthogonal_map is None:
+        orthogonal_map = "matrix_exp" if weight.shape[-1] == weight.shape[-2] else "householder"
+    if orthogonal_map not in _MAPS:
+        raise ValueRangeError(
+            f"orthogonal: orthogonal_map is one of {', '.join(_MAPS)}; {orthogonal_map!r} came"
+        )
+    made = _Orthogonal(weight.shape, orthogonal_map, use_trivialization, rng)
+    return register_parametrization(module, name, made, unsafe=True)
+
+
+class _Orthogonal(Module):
+    def __init__(
+        self, shape: tuple[int, ...], orthogonal_map: str, use_trivialization: bool, rng: Any
+    ) -> None:
+        self.shape, self.orthogonal_map, self.use_trivialization = shape, orthogonal_map, use_trivialization
+        self.base: Any = None
+        self.rng = rng
+
+    def forward(self, x: Any) -> Any:
+        wide = x.shape[-2] < x.shape[-1]
+        out = _MAPS[self.orthogonal_map](x.mT if wide else x)
+        if self.base is not None:
+            out = self.base @ out
+        return out.mT if wide else out
+
+    def right_inverse(self, value: Any) -> Any:
+        if value.shape != self.shape:
+            raise ShapeError(f"orthogonal: the shape {self.shape} is needed; {value.shape} came")
+        wide = value.shape[-2] < value.shape[-1]
+        q = value._data.mT if wide else value._data
+        rows, columns = q.shape[-2:]
+        if self.use_trivialization:
+            if rows > columns:
+                added = default_rng(self.rng).standard_normal((*q.shape[:-1], rows - columns))
+                q = np.concatenate([q, added.astype(q.dtype)], axis=-1)
+            if rows > columns or not _is_orthogonal(q):
+                q, r = np.linalg.qr(q)
+                q *= np.sign(np.linalg.diagonal(r))[..., None, :]
+            self.base = Buffer(q.copy())
+            # all zeros to the exponential and Cayley's map, which read what is below the diagonal
+            return np.zeros(value.shape, q.dtype) - np.eye(*value.shape[-2:], dtype=q.dtype)
+        if self.orthogonal_map != "householder":
+            raise NotImplementedError(
+                f"orthogonal: {self.orthogonal_map} can be assigned to with use_trivialization=True only"
+            )
+        packed, tau = np.linalg.qr(q, mode="raw")
+        vectors = packed.mT.copy()
+        signs = np.sign(np.linalg.diagonal(vectors)) * np.where(tau == 0, -1, 1)
+        vectors[..., range(columns), range(columns)] = signs
+        return vectors.mT if wide else vectors
+
+
+def _is_orthogonal(q: np.ndarray) -> bool:
+    near = 10 * q.shape[-1] * np.finfo(q.dtype).eps
+    return bool(np.allclose(q.mT @ q, np.eye(q.shape[-1]), atol=near))
+
+
+def _skew(x: Any) -> Any:
+    """The skew-symmetric matrix with x below the diagonal, x (..., N, K) filled up with zeros."""
+    rows, columns = x.shape[-2:]
+    low = tril(x)
+    if rows > columns:
+        low = concat([low, np.zeros((*x.shape[:-1], rows - columns), x.dtype)], axis=-1)
+    return low - low.mT
+
+
+def _matrix_exp(x: Any) -> Any:
+    """exp(A) by a rational approximation of degree 8 after halving A until it is small, then squaring."""
+    a = _skew(x)
+    size = float(np.abs(a._data).sum(axis=-1).max(initial=0))
+    halvings = max(0, ceil(log2(size)) + 1) if size else 0
+    a = a / 2.0**halvings
+    eye = np.eye(x.shape[-2], dtype=x.dtype)
+    above, below, power, c = eye, eye, eye, 1.0
+    for k in range(1, 9):
+        c *= (9 - k) / (k * (17 - k))
+        power = a @ power
+        above, below = above + power * c, below + power * (c * (-1) ** k)
+    out = solve(below, above)
+    for _ in range(halvings):
+        out = out @ out
+    return out[..., : x.shape[-1]]
+
+
+def _cayley(x: Any) -> Any:
+    half, eye = _skew(x) / 2.0, np.eye(x.shape[-2], dtype=x.dtype)
+    return solve(eye - half, eye + half)[..., : x.shape[-1]]
+
+
+def _householder(x: Any) -> Any:
+    """The product of reflections, one a column of x below the diagonal; on the diagonal are the columns' signs."""
+    columns = x.shape[-1]
+    eye = np.eye(*x.shape[-2:], dtype=x.dtype)
+    vectors = tril(x, k=-1) + eye
+    scale = 2.0 / reduce.sum(vectors * vectors, axis=-2, keepdims=True)
+    out: Any = eye
+    for i in reversed(range(columns)):
+        v = vectors[..., i : i + 1]
+        out = out - (v * scale[..., i : i + 1]) @ (v.mT @ out)
+    return out * np.trunc(np.linalg.diagonal(x._data))[..., None, :]
+
+
+_MAPS = {"matrix_exp": _matrix_exp, "cayley": _cayley, "householder": _householder}

@@ -1,0 +1,315 @@
+"""Tensors of a module computed by other modules: registering, assigning, removing, and those that come with it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_dl import Tensor, exp, log, nn, tril, triu
+from tinygrad_dl.func import hessian
+from tinygrad_dl.nn.utils import parametrizations, parametrize
+from tinygrad_dl.testing import gradcheck, gradgradcheck
+
+
+class Symmetric(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return triu(x) + triu(x, k=1).T
+
+    def right_inverse(self, value: Any) -> Any:
+        return triu(value)
+
+
+class Positive(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return exp(x)
+
+    def right_inverse(self, value: Any) -> Any:
+        return log(value)
+
+
+class RankOne(nn.Module):
+    def forward(self, x: Any, y: Any) -> Any:
+        return x[:, None] * y
+
+    def right_inverse(self, value: Any) -> Any:
+        return value[:, 0], value[0]
+
+
+class FirstRow(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x[0]
+
+
+class Number(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return 3
+
+
+class Halved(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.astype("float32")
+
+
+def linear() -> Any:
+    layer = nn.Linear(3, 3, rng=0).double()
+    layer.weight.data[...] = np.abs(layer.weight.data) + 1
+    return layer
+
+
+def test_a_parametrized_weight_is_computed_from_the_parameter_there_was() -> None:
+    layer, x = linear(), Tensor(np.ones((2, 3)))
+    parameter, before = layer.weight, layer.weight.data.copy()
+    assert parametrize.register_parametrization(layer, "weight", Symmetric()) is layer
+    assert type(layer).__name__ == "ParametrizedLinear" and isinstance(layer, nn.Linear)
+    assert list(layer.state_dict()) == ["bias", "parametrizations.weight.original"]
+    assert layer.parametrizations.weight.original is parameter
+    np.testing.assert_array_equal(layer.weight.data, np.triu(before) + np.triu(before, 1).T)
+    layer(x).sum().backward()
+    assert parameter.grad is not None and parameter.grad.data[2, 0] == 0 and parameter.grad.data[0, 2] == 4
+    parameter.data[0, 0] = 9.0
+    assert layer.weight.data[0, 0] == 9.0
+    assert repr(layer) == (
+        "ParametrizedLinear(\n  in_features=3, out_features=3, bias=True\n  (parametrizations): ModuleDict(\n"
+        "    (weight): ParametrizationList(\n      (0): Symmetric()\n    )\n  )\n)"
+    )
+
+
+def test_parametrizations_are_applied_in_order_and_assigned_through_in_reverse() -> None:
+    layer = linear()
+    parametrize.register_parametrization(layer, "weight", Symmetric())
+    whole = layer.weight.data
+    parametrize.register_parametrization(layer, "weight", Positive())
+    np.testing.assert_allclose(layer.weight.data, np.exp(whole))
+    layer.weight = np.full((3, 3), 2.0)
+    np.testing.assert_allclose(layer.weight.data, 2.0)
+    np.testing.assert_allclose(
+        layer.parametrizations.weight.original.data, np.triu(np.full((3, 3), np.log(2.0)))
+    )
+
+
+def test_a_right_inverse_that_gives_several_tensors_makes_several_originals() -> None:
+    layer = parametrize.register_parametrization(linear(), "weight", RankOne())
+    assert list(layer.state_dict())[1:] == [f"parametrizations.weight.original{i}" for i in (0, 1)]
+    assert [p.shape for p in layer.parametrizations.weight.parameters()] == [(3,), (3,)]
+    layer.weight = np.outer([1.0, 2, 3], [1.0, 4, 5])
+    np.testing.assert_allclose(layer.weight.data, np.outer([1.0, 2, 3], [1.0, 4, 5]))
+    parametrize.remove_parametrizations(layer, "weight")
+    assert type(layer.weight) is nn.Parameter and layer.weight.requires_grad
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_removing_brings_back_the_parameter_with_the_value_asked_for(leave: bool) -> None:
+    layer = linear()
+    parameter = layer.weight
+    parametrize.register_parametrization(layer, "weight", Symmetric())
+    computed, original = layer.weight.data, parameter.data.copy()
+    assert parametrize.remove_parametrizations(layer, "weight", leave) is layer
+    assert type(layer) is nn.Linear and layer.weight is parameter and "parametrizations" not in vars(layer)
+    np.testing.assert_array_equal(layer.weight.data, computed if leave else original)
+
+
+def test_several_tensors_and_buffers_are_parametrized_one_by_one() -> None:
+    layer = nn.BatchNorm1d(2)
+    parametrize.register_parametrization(layer, "weight", nn.ReLU())
+    parametrize.register_parametrization(layer, "running_var", nn.ReLU())
+    assert parametrize.is_parametrized(layer) and parametrize.is_parametrized(layer, "weight")
+    assert not parametrize.is_parametrized(layer, "bias")
+    assert parametrize.type_before_parametrizations(layer) is nn.BatchNorm1d
+    assert "parametrizations.running_var.original" in layer.state_dict()
+    parametrize.remove_parametrizations(layer, "weight")
+    assert parametrize.is_parametrized(layer)
+    parametrize.remove_parametrizations(layer, "running_var")
+    assert type(layer) is nn.BatchNorm1d and isinstance(layer.running_var, nn.Buffer)
+    assert not parametrize.is_parametrized(layer)
+
+
+def test_while_cached_a_tensor_is_computed_once() -> None:
+    layer = parametrize.register_parametrization(linear(), "weight", Positive())
+    assert layer.weight is not layer.weight
+    with parametrize.cached():
+        once = layer.weight
+        with parametrize.cached():
+            assert layer.weight is once
+        assert layer.weight is once
+    assert layer.weight is not once
+
+
+def test_parametrized_modules_are_copied_and_pickled() -> None:
+    layer = parametrizations.weight_norm(parametrizations.orthogonal(linear()), "bias")
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(twin) == repr(layer)
+        np.testing.assert_array_equal(twin.weight.data, layer.weight.data)
+        twin.parametrizations.bias.original0.data[...] = 7.0
+        assert twin.bias.data[0] != layer.bias.data[0]
+
+
+def test_parametrizations_are_shared_with_another_module() -> None:
+    layer = parametrizations.weight_norm(linear())
+    other = parametrize.transfer_parametrizations_and_params(layer, nn.Linear(3, 3).double())
+    assert other.parametrizations.weight.original1 is layer.parametrizations.weight.original1
+    np.testing.assert_array_equal(other.weight.data, layer.weight.data)
+
+
+def test_weight_norm_learns_length_and_direction_and_state_dicts_of_its_older_kind_load() -> None:
+    layer, x = nn.Conv2d(2, 3, 2).double(), Tensor(np.ones((1, 2, 3, 3)))
+    before = layer.weight.data.copy()
+    parametrizations.weight_norm(layer, dim=1)
+    assert layer.parametrizations.weight.original0.shape == (1, 2, 1, 1)
+    layer(x).sum().backward()
+    np.testing.assert_allclose(layer.weight.data, before)
+    whole = parametrizations.weight_norm(linear(), dim=None)
+    assert whole.parametrizations.weight.original0.shape == ()
+
+
+def test_spectral_norm_follows_the_largest_singular_value_in_training_only() -> None:
+    layer = parametrizations.spectral_norm(nn.ConvTranspose2d(3, 4, 2, rng=0).double(), rng=0)
+    assert layer.parametrizations.weight[0]._u.shape == (4,)
+    for _ in range(50):
+        w = layer.weight
+    largest = np.linalg.svd(w.data.swapaxes(0, 1).reshape(4, -1))[1][0]
+    assert largest == pytest.approx(1, abs=1e-6)
+    layer.eval()
+    u = layer.parametrizations.weight[0]._u.data.copy()
+    layer(Tensor(np.ones((1, 3, 2, 2))))
+    np.testing.assert_array_equal(layer.parametrizations.weight[0]._u.data, u)
+    vector = parametrizations.spectral_norm(nn.Linear(2, 3).double(), "bias")
+    assert np.linalg.norm(vector.bias.data) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4)])
+@pytest.mark.parametrize("name", ["matrix_exp", "cayley", "householder"])
+@pytest.mark.parametrize("trivialized", [True, False])
+def test_an_orthogonal_weight_stays_orthogonal_whatever_its_parameter(
+    shape: tuple[int, int], name: str, trivialized: bool
+) -> None:
+    layer = nn.Linear(shape[1], shape[0], rng=1).double()
+    start = layer.weight.data.copy()
+    parametrizations.orthogonal(layer, orthogonal_map=name, use_trivialization=trivialized, rng=0)
+    original = layer.parametrizations.weight.original
+    if trivialized:
+        q, r = np.linalg.qr(start if shape[0] >= shape[1] else start.T)
+        q *= np.sign(np.diagonal(r))
+        np.testing.assert_allclose(layer.weight.data, q if shape[0] >= shape[1] else q.T, atol=1e-12)
+    off = np.tril(np.ones(shape), -1) if shape[0] >= shape[1] else np.triu(np.ones(shape), 1)
+    original.data[...] += np.random.default_rng(0).standard_normal(shape) * off
+    w = layer.weight.data if shape[0] >= shape[1] else layer.weight.data.T
+    np.testing.assert_allclose(w.T @ w, np.eye(w.shape[1]), atol=1e-12)
+    target = np.linalg.qr(np.random.default_rng(2).standard_normal((4, 4)))[0]
+    target = np.linalg.qr(target[: shape[0], : shape[1]] if shape[0] >= shape[1] else target[:2, :4].T)[0]
+    target = target if shape[0] >= shape[1] else target.T
+    if not trivialized and name != "householder":
+        with pytest.raises(NotImplementedError, match=f"orthogonal: {name} can be assigned to with use_triv"):
+            layer.weight = target
+        return
+    layer.weight = target
+    np.testing.assert_allclose(layer.weight.data, target, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["matrix_exp", "cayley", "householder"])
+def test_the_maps_to_orthogonal_matrices_have_gradients_of_every_order(name: str) -> None:
+    make = parametrizations._MAPS[name]
+    x = np.tril(np.random.default_rng(0).standard_normal((4, 2)), -1) - np.eye(4, 2)
+    weights = np.random.default_rng(1).standard_normal((4, 2))
+    gradcheck(lambda x: make(tril(x, k=-1) - np.eye(4, 2)) * weights, [Tensor(x)])
+    gradgradcheck(lambda x: make(tril(x, k=-1) - np.eye(4, 2)) * weights, [Tensor(x)])
+    assert np.isfinite(
+        hessian(lambda x: (make(x) * weights).sum())(Tensor(np.zeros((4, 2)) - np.eye(4, 2))).data
+    ).all()
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, 40.0])
+def test_the_matrix_exponential_turns_by_the_angle(size: float) -> None:
+    turned = parametrizations._matrix_exp(Tensor(np.array([[0.0, 0.0], [size, 0.0]]))).data
+    np.testing.assert_allclose(
+        turned, [[np.cos(size), -np.sin(size)], [np.sin(size), np.cos(size)]], atol=1e-13
+    )
+
+
+def test_what_does_not_fit_leaves_the_module_as_it_was() -> None:
+    layer = linear()
+    before = layer.weight
+    with pytest.raises(ValueError):
+        parametrize.register_parametrization(layer, "weight", FirstRow())
+    assert (
+        type(layer) is nn.Linear and layer.weight is before and list(layer.state_dict()) == ["weight", "bias"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda layer: parametrize.register_parametrization(layer, "weight", FirstRow()), ValueError,
+            "register_parametrization: the parametrization gives the shape (3,); (3, 3) is needed, or unsafe=True",
+        ),
+        (
+            lambda layer: parametrize.register_parametrization(layer, "weight", Halved()), TypeError,
+            "register_parametrization: the parametrization gives float32; float64 is needed, or unsafe=True",
+        ),
+        (
+            lambda layer: parametrize.register_parametrization(layer, "weight", Number()), TypeError,
+            "register_parametrization: the parametrization gives int; a Tensor is needed",
+        ),
+        (
+            lambda layer: parametrize.register_parametrization(layer, "wait", Positive()), ValueError,
+            "register_parametrization: Linear has no parameter or buffer 'wait'",
+        ),
+        (
+            lambda layer: setattr(
+                parametrize.register_parametrization(layer, "weight", nn.ReLU()), "weight", np.ones((3, 3))
+            ),
+            RuntimeError, "ReLU has no right_inverse: its result cannot be assigned",
+        ),
+        (
+            lambda layer: setattr(
+                parametrize.register_parametrization(layer, "weight", Positive()), "weight",
+                np.ones((3, 3), np.float32),
+            ),
+            TypeError, "right_inverse: it may not change the dtype from float64 to float32",
+        ),
+        (
+            lambda layer: parametrize.remove_parametrizations(layer, "weight"), ValueError,
+            "remove_parametrizations: Linear.weight is not parametrized",
+        ),
+        (
+            lambda layer: parametrize.remove_parametrizations(
+                parametrizations.weight_norm(layer), "weight", leave_parametrized=False
+            ),
+            ValueError,
+            "remove_parametrizations: weight is computed from 2 tensors; it can only keep its value: "
+            "leave_parametrized=True",
+        ),
+        (
+            lambda layer: parametrizations.orthogonal(layer, "bias"), ValueError,
+            "orthogonal: matrices are needed; bias has the shape (3,)",
+        ),
+        (
+            lambda layer: parametrizations.orthogonal(layer, orthogonal_map="exp"), ValueError,
+            "orthogonal: orthogonal_map is one of matrix_exp, cayley, householder; 'exp' came",
+        ),
+        (
+            lambda layer: setattr(parametrizations.orthogonal(layer), "weight", np.ones((2, 3))), ValueError,
+            "orthogonal: the shape (3, 3) is needed; (2, 3) came",
+        ),
+        (
+            lambda layer: parametrizations.spectral_norm(layer, dim=2), ValueError,
+            "spectral_norm: dim=2 is no axis of a weight of shape (3, 3)",
+        ),
+        (
+            lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=0), ValueError,
+            "spectral_norm: n_power_iterations is at least 1; 0 came",
+        ),
+        (
+            lambda layer: parametrizations.spectral_norm(layer, "wait"), ValueError,
+            "spectral_norm: Linear has no parameter or buffer 'wait'",
+        ),
+    ],
+)  # fmt: skip
+def test_errors_say_what_came_and_what_is_needed(call: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as error:
+        call(linear())
+    assert str(error.value) == message
