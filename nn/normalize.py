@@ -10,8 +10,8 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.contract import matmul
-from tinygrad_dl.ops.layers import affine, standardize
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.ops.standardize import affine, standardize
 
 
 def _data(x: Any) -> np.ndarray:
@@ -28,13 +28,22 @@ def by_channel(parameter: Any, ndim: int) -> Any:
 def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) -> Any:
     """The function that moves running statistics towards a batch's: the variance unbiased."""
     mean, var = _data(running_mean), _data(running_var)
+    unbiased = momentum * count / (count - 1)
 
     def moved(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
-        mean[...] = (1 - momentum) * mean + momentum * batch_mean.reshape(-1, mean.size).mean(axis=0)
-        unbiased = batch_var.reshape(-1, var.size).mean(axis=0) * (count / (count - 1))
-        var[...] = (1 - momentum) * var + momentum * unbiased
+        for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
+            rows = batch.reshape(-1, running.size)
+            running *= 1 - momentum
+            running += (rows[0] if len(rows) == 1 else rows.mean(axis=0)) * share
 
     return moved
+
+
+def _by_channel(input: Any, weight: Any, bias: Any, axis: tuple[int, ...], eps: float, moments: Any) -> Any:
+    """standardize with all positions made one axis: its sums are products with vectors then."""
+    n, channels, *positions = input.shape
+    view, fit = (n, channels, prod(positions)), (channels, 1)
+    return standardize(input, weight, bias, axis, eps, moments=moments, view=view, fit=fit)
 
 
 def batch_norm(
@@ -48,7 +57,6 @@ def batch_norm(
     >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
     [[-1.0], [1.0]]
     """
-    w, b = by_channel(weight, input.ndim), by_channel(bias, input.ndim)
     if training:
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
@@ -59,10 +67,12 @@ def batch_norm(
         moments = (
             None if running_mean is None or not count else _follow(running_mean, running_var, momentum, count)
         )
-        axes = (0, *range(2, input.ndim))
-        return standardize(input, w, b, axes, eps, moments=moments)
+        if input.ndim == 2:
+            return standardize(input, weight, bias, (0,), eps, moments=moments)
+        return _by_channel(input, weight, bias, (0, 2), eps, moments)
     # In evaluation the statistics are constants, and the layer is one scale and one shift.
     inner = (_data(running_var) + np.asarray(eps, _data(running_var).dtype)) ** -0.5
+    w, b = by_channel(weight, input.ndim), by_channel(bias, input.ndim)
     mean = by_channel(_data(running_mean), input.ndim)
     scale = by_channel(inner, input.ndim) if w is None else w * by_channel(inner, input.ndim)
     shift = scale * -mean if b is None else b - scale * mean
@@ -92,8 +102,7 @@ def instance_norm(
         if running_mean is None or not input.size
         else _follow(running_mean, running_var, momentum, count)
     )
-    w, b = by_channel(weight, input.ndim), by_channel(bias, input.ndim)
-    return standardize(input, w, b, tuple(range(2, input.ndim)), eps, moments=moments)
+    return _by_channel(input, weight, bias, (2,), eps, moments)
 
 
 def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
@@ -108,9 +117,8 @@ def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center
     if input.ndim == 2 and axes == 1:
         return standardize(input, weight, bias, (1,), eps, center=center)
     size = prod(input.shape[input.ndim - axes :])
-    rows = reshape(input, (prod(input.shape[: input.ndim - axes]), size))
-    w, b = (None if p is None else reshape(p, (size,)) for p in (weight, bias))
-    return reshape(standardize(rows, w, b, (1,), eps, center=center), input.shape)
+    view = (prod(input.shape[: input.ndim - axes]), size)
+    return standardize(input, weight, bias, (1,), eps, center=center, view=view, fit=(size,))
 
 
 def layer_norm(
@@ -147,9 +155,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         )
     n, channels, *positions = input.shape
     each = channels // num_groups
-    x = reshape(input, (n, num_groups, each, prod(positions)))
-    w, b = (None if p is None else reshape(p, (num_groups, each, 1)) for p in (weight, bias))
-    return reshape(standardize(x, w, b, (2, 3), eps), input.shape)
+    view, fit = (n, num_groups, each, prod(positions)), (num_groups, each, 1)
+    return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)
 
 
 def local_response_norm(

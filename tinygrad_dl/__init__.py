@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.shape import *
     from tinygrad_dl.ops.sort import *
     from tinygrad_dl.ops.special import *
+    from tinygrad_dl.ops.standardize import *
     from tinygrad_dl.ops.trigonometry import *
     from tinygrad_dl.ops.window import *
     from tinygrad_dl.viz.draw import draw as draw

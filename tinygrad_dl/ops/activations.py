@@ -164,7 +164,8 @@ PIECE = 1 << 16  # elements: four arrays of them stay in a core's cache through 
 def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     out, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
     flat = [array.reshape(-1) for array in (x, out, slope)]
-    with np.errstate(over="ignore", invalid="ignore"):  # far out the powers overflow, and tanh is 1 all the same
+    # Far out the powers overflow, and tanh is 1 all the same.
+    with np.errstate(over="ignore", invalid="ignore"):
         for begin in range(0, x.size, PIECE):
             v, cdf, s = (array[begin : begin + PIECE] for array in flat)
             np.square(v, out=s)

@@ -1,0 +1,304 @@
+"""Standardisation, the core of batch, layer, group, instance and RMS normalisation; and a scale with a shift."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.elementwise import sqrt
+from tinygrad_dl.ops.reduce import mean, sum
+from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.ops.window import scratch
+
+# Sums of products, and sums
+
+# A run of this many elements is summed by BLAS, row by row; shorter ones by einsum and add.reduce.
+LONG_RUN = 16
+
+
+def _runs(a: np.ndarray, kept: tuple[int, ...]) -> int:
+    """How many rows `a` has if the axes behind the last kept one are made one; 0 if those rows are no long runs."""
+    run = prod(a.shape[max(kept, default=-1) + 1 :])
+    return a.size // run if run >= LONG_RUN and a.flags.c_contiguous else 0
+
+
+def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
+    rows = _runs(a, kept) if b.flags.c_contiguous and a.dtype == b.dtype else 0
+    if rows:
+        sums = np.vecdot(a.reshape(rows, -1), b.reshape(rows, -1))
+        return _gathered(_with_ones(sums, a, kept), kept)
+    axes = list(range(a.ndim))
+    out = np.einsum(a, axes, b, axes, list(kept))
+    return out.reshape([a.shape[i] if i in kept else 1 for i in axes])
+
+
+def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """The sum of a over all axes but `kept`, with size 1 on the others."""
+    if a.ndim == 2 and kept == (1,):
+        return _ones(len(a), a.dtype).dot(a)[None]
+    rows = _runs(a, kept)
+    if rows:
+        matrix = a.reshape(rows, -1)
+        return _gathered(_with_ones(matrix.dot(_ones(matrix.shape[1], a.dtype)), a, kept), kept)
+    return a.sum(axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
+
+
+def _ones(size: int, dtype: Any) -> np.ndarray:
+    ones = np.empty(size, dtype)
+    ones.fill(1)  # np.ones takes twice the time
+    return ones
+
+
+def _with_ones(sums: np.ndarray, a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """Sums over the axes of `a` behind the last kept one, with size 1 on those."""
+    last = max(kept, default=-1) + 1
+    return sums.reshape(*a.shape[:last], *[1] * (a.ndim - last))
+
+
+def _gathered(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
+    """Sums that still have size 1 where they were summed, summed on over all axes but the kept ones."""
+    rest = tuple(i for i in range(a.ndim) if i not in kept and a.shape[i] != 1)
+    return a.sum(axis=rest, keepdims=True) if rest else a
+
+
+def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The axes of an array of `ndim` axes along which a parameter of the given shape varies."""
+    return () if shape is None else tuple(ndim - len(shape) + i for i, size in enumerate(shape) if size != 1)
+
+
+class Layout(NamedTuple):
+    """How many elements a mean is of, and the axes along which the statistics, w, b, and the first two vary."""
+
+    count: int
+    kept: tuple[int, ...]
+    w: tuple[int, ...]
+    b: tuple[int, ...]
+    both: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def _layout(
+    shape: tuple[int, ...],
+    axis: tuple[int, ...],
+    w_shape: tuple[int, ...] | None,
+    b_shape: tuple[int, ...] | None,
+) -> Layout:
+    ndim = len(shape)
+    kept = tuple(a for a in range(ndim) if a not in axis)
+    w, b = _fitting(ndim, w_shape), _fitting(ndim, b_shape)
+    return Layout(prod(shape[a] for a in axis), kept, w, b, tuple(sorted({*kept, *w})))
+
+
+def _over(a: np.ndarray, function: np.ufunc, b: np.ndarray) -> np.ndarray:
+    """function(a, b), written over a if that has the dtype of the result."""
+    return function(a, b, out=a if a.ndim and a.dtype == np.result_type(a, b) else None)
+
+
+class _ColumnsUnbuffered(np.errstate):
+    """NumPy's error state, and row after row of `a` taken as it lies if statistics are the same along its rows.
+
+    NumPy otherwise copies them, spread out, to a buffer of thousands of elements: thrice the time of the pass.
+    """
+
+    def __init__(self, a: np.ndarray, axis: tuple[int, ...], **how: Any) -> None:
+        super().__init__(**how)
+        self.along_rows = a.ndim - 1 in axis and a.flags.c_contiguous
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        if self.along_rows:
+            np.setbufsize(16)  # the error state restores it
+
+
+# Standardisation
+
+
+def _seen(a: Any, shape: tuple[int, ...] | None) -> Any:
+    return a if a is None or shape is None else reshape(a, shape)
+
+
+def _standardize_rule(
+    g: Any, x: Any, w: Any, axis: Any, eps: Any, center: Any, view: Any, fit: Any, needs: Any,
+    x_shape: Any, w_shape: Any, b_shape: Any,
+) -> Any:  # fmt: skip
+    g, x, w = _seen(g, view), _seen(x, view), _seen(w, fit)
+    d = x - mean(x, axis=axis, keepdims=True) if center else x
+    scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)
+    hat = d * scale
+    h = g if w is None else g * w
+    inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
+    gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
+    gw, gb = g * hat if needs[1] else None, g * 1 if needs[2] else None
+    if view is None:
+        return gx, gw, gb
+    rest = tuple(a for a in range(len(view)) if a not in _fitting(len(view), fit))
+    return (
+        reshape(gx, x_shape),
+        None if gw is None else reshape(sum(gw, axis=rest), w_shape),
+        None if gb is None else reshape(sum(gb, axis=rest), b_shape),
+    )
+
+
+def _standardize_fast(
+    g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, axis: Any, view: Any, fit: Any, needs: Any,
+    w_shape: Any, b_shape: Any,
+) -> Any:  # fmt: skip
+    # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), the means along `axis`
+    # The gradient is written as it lies in memory, so that no view of it has to be copied.
+    whole = np.empty(x.shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
+    x_shape = x.shape
+    if view is not None:
+        g, x = g.reshape(view), x.reshape(view)
+    if fit is not None:
+        w = None if w is None else w.reshape(fit)
+    layout = _layout(x.shape, axis, fit if fit and w_shape else w_shape, fit if fit and b_shape else b_shape)
+    kept, both = layout.kept, layout.both
+    count = layout.count or 1
+    gx = None if whole is None else whole.reshape(x.shape)
+    gw = gb = total = None
+    with _ColumnsUnbuffered(x, axis):
+        d = x
+        if average is not None:
+            room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
+            d = np.subtract(x, average, out=room)
+        if factor is None:
+            gx = np.multiply(g, scale, out=gx)
+            gw = _dotted(gx, d, layout.w) if needs[1] else None
+            gb = _summed(g, layout.b) if needs[2] else None
+            if needs[0]:
+                gx *= w
+                share = _dotted(gx, d, kept)
+                if average is not None:
+                    total = _summed(gx, kept) / -count
+        else:
+            # Sums over the axes along which neither w nor the statistics vary serve all three.
+            products, sums = _dotted(g, d, both), _summed(g, both)
+            if needs[1]:
+                gw = _gathered(products * scale, layout.w)
+            if needs[2]:
+                gb = _gathered(sums, layout.b) if {*layout.b} <= {*both} else _summed(g, layout.b)
+            if needs[0]:
+                share = _gathered(products * factor, kept)
+                if average is not None:
+                    total = _gathered(sums * factor, kept) / -count
+                gx = np.multiply(g, factor, out=gx)
+        if needs[0]:
+            share *= scale * scale / -count
+            d = np.multiply(d, share, out=None if d is x else d)
+            if total is not None:
+                d += total
+            gx += d
+    return (
+        gx.reshape(x_shape) if whole is None and needs[0] else whole,
+        None if gw is None else gw.reshape(w_shape),
+        None if gb is None else gb.reshape(b_shape),
+    )
+
+
+def _misfit(x: Any, w: Any, b: Any, view: Any, fit: Any) -> str | None:
+    for name, value in (("weight", w), ("bias", b)):
+        if value is not None and (
+            _widens(value.shape, x.shape) if fit is None else value.size != prod(fit) or _widens(fit, view)
+        ):
+            return f"the {name} of shape {value.shape} does not fit x of shape {x.shape}"
+    return None
+
+
+def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return len(shape) > len(whole) or any(a not in (1, b) for a, b in zip(shape[::-1], whole[::-1]))
+
+
+@op(
+    _standardize_rule,
+    fast=(_standardize_fast,),
+    joint=True,
+    inputs=3,
+    keeps=("average", "scale", "factor"),
+    cases=(
+        Case((5, 3), (3,), (3,), axis=(0,)), Case((4, 6), (6,), (6,), axis=(1,)), Case((4, 6), None, None, axis=(1,)),
+        Case((2, 3, 4), (3, 1), (3, 1), axis=(0, 2)), Case((2, 3, 4), (3, 4), None, axis=(1, 2), center=False),
+        Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
+        Case((2, 6, 3), (6,), (6,), axis=(2, 3), view=(2, 2, 3, 3), fit=(2, 3, 1)),
+        Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
+    ),
+)  # fmt: skip
+def standardize(
+    x: Any, w: Any = None, b: Any = None, /, axis: tuple[int, ...] = (0,), eps: float = 1e-5, *,
+    center: bool = True, moments: Any = None, view: Any = None, fit: Any = None,
+) -> Any:  # fmt: skip
+    """Zero mean and unit variance along axes, then a scale and a shift: the core of every normalisation layer.
+
+    out = (x - mean) / sqrt(variance + eps) * w + b, with the biased variance; `center=False` leaves the mean in
+    and divides by the root mean square.   x (...), w and b broadcast to x, axis: axes >= 0 -> same as x.
+    `view`, `fit`: the shapes in which x, and w and b, are taken. `moments`: a function that is called with the
+    mean and the variance. Raises ShapeError. Source: Ioffe and Szegedy 2015.
+    >>> standardize(np.array([[1.0], [3.0]]), eps=0.0)
+    array([[-1.],
+           [ 1.]])
+    """
+    misfit = _misfit(x, w, b, view, fit)
+    if misfit is not None:
+        raise ShapeError(f"standardize: {misfit}")
+    shape = x.shape
+    if view is not None:
+        x = x.reshape(view)
+        w, b = (None if p is None else p.reshape(fit) for p in (w, b))
+    layout = _layout(x.shape, axis, None if w is None else w.shape, None)
+    count, kept = layout.count, layout.kept
+    with _ColumnsUnbuffered(x, axis, invalid="ignore", divide="ignore"):
+        average = out = None
+        if center:
+            average = _summed(x, kept) / count
+            out = x - average
+        d = x if out is None else out
+        variance = _dotted(d, d, kept) / count
+        scale = (variance + eps) ** -0.5
+        if w is None or len(layout.both) < x.ndim:
+            factor = scale if w is None else scale * w  # small: one pass for both
+            out = d * factor if out is None else _over(out, np.multiply, factor)
+        else:
+            factor = None
+            out = d * scale if out is None else _over(out, np.multiply, scale)
+            out = _over(out, np.multiply, w)
+        if b is not None:
+            out = _over(out, np.add, b)
+    if moments is not None:
+        moments(average, variance)
+    return out.reshape(shape), average, scale, factor
+
+
+# A scale and a shift
+
+
+def _affine_fast(g: Any, x: Any, scale: Any, scale_shape: Any, shift_shape: Any, needs: Any) -> Any:
+    gx = g * scale if needs[0] else None
+    gs = _dotted(g, x, _fitting(g.ndim, scale_shape)).reshape(scale_shape) if needs[1] else None
+    gb = _summed(g, _fitting(g.ndim, shift_shape)).reshape(shift_shape) if needs[2] else None
+    return gx, gs, gb
+
+
+@op(
+    lambda g, x, scale, needs: (g * scale, g * x if needs[1] else None, g * 1 if needs[2] else None),
+    fast=(_affine_fast,),
+    joint=True,
+    inputs=3,
+    cases=(Case((4, 3), (3,), (3,)), Case((2, 3, 4), (3, 1), (3, 1)), Case((2, 3, 4), (4,), (1, 1, 4))),
+)
+def affine(x: Any, scale: Any, shift: Any, /) -> Any:
+    """A scale and a shift, in one pass each way.
+
+    out = x * scale + shift.   scale and shift broadcast to x.
+    >>> affine(np.array([1.0, 2.0]), np.array([3.0]), np.array([1.0]))
+    array([4., 7.])
+    """
+    if _widens(scale.shape, x.shape) or _widens(shift.shape, x.shape):
+        raise ShapeError(
+            f"affine: scale {scale.shape} and shift {shift.shape} do not fit x of shape {x.shape}"
+        )
+    return _over(x * scale, np.add, shift)
