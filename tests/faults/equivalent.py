@@ -1,6 +1,7 @@
 """Planted changes that change no result, each with the reason. No test can notice them.
 
-Found again by the file, a piece of the function's source and the words of the change, so lines may move; of changes told in the same words, the second has "(2)" behind.
+Found again by the file, a piece of the function's source and how the words of the change begin, so lines may move.
+Of changes in the same words the second has "(2)" behind; that is listed in full.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "ties are taken out first"),
     Equivalent("elementwise.py", "def _slope_in_exponent", "1 becomes 2 in `1` of `where(still, 1, x)",
                "the value is not used: it is chosen away outside"),
-    Equivalent("elementwise.py", "def _slope_of_power", "1 becomes 2 in `1` of `where(y == 0, 1, y - 1)",
+    Equivalent("elementwise.py", "def _slope_of_power", "1 becomes 2 in `1` of `where(y == 0, 1, y - 1)`",
                "the value is not used: it is chosen away outside"),
     Equivalent("contract.py", "def _to_left", "Gt becomes GtE in `len(x_shape) > 1",
                "g is 0-d there, and an axis of size 1 broadcasts as none does"),
@@ -88,7 +89,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a shortcut for finite values; the general formula gives the same"),
     Equivalent("recurrent.py", "def to_weights_fast", "d_hh becomes needs in `d_hh` of `d_hh is d_ih`",
                "a shortcut is not taken: one sum is computed twice"),
-    Equivalent("pooling.py", "def _hits", "x becomes out in `x` of `_lowest(x.dtype)`",
+    Equivalent("pooling.py", "def _hits", "x becomes out in `x` of `_lowest(x.dtype)",
+               "both have one dtype"),
+    Equivalent("pooling.py", "def _hits", "x becomes out in `x` of `_lowest(x.dtype)` (2)",
                "both have one dtype"),
     Equivalent("norms.py", "def _slope_of_norm", "out becomes x in `out` of `out == 0 if ord > 1",
                "an element that is 0 has the slope 0 either way, since its sign is 0"),
@@ -118,9 +121,14 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a shortcut is not taken: one sum is computed twice"),
     Equivalent("recurrent.py", "def to_weights_fast", "d_ih becomes d_hh in `d_ih` of `np.ones",
                "both have one shape and one dtype"),
-    Equivalent("recurrent.py", "def to_weights_fast", "d_ih becomes x in `d_ih` of `np.ones(len(d_ih), d_ih.dtype)` (2)",
+    Equivalent("recurrent.py", "def to_weights_fast",
+               "d_ih becomes d_hh in `d_ih` of `np.ones(len(d_ih), d_ih.dtype)` (2)",
+               "both have one shape and one dtype"),
+    Equivalent("recurrent.py", "def to_weights_fast",
+               "d_ih becomes x in `d_ih` of `np.ones(len(d_ih), d_ih.dtype)` (2)",
                "a one is exact in every dtype, and the product has the wider one, which is that of d_ih"),
-    Equivalent("recurrent.py", "def to_weights_fast", "d_ih becomes before in `d_ih` of `np.ones(len(d_ih), d_ih.dtype)` (2)",
+    Equivalent("recurrent.py", "def to_weights_fast",
+               "d_ih becomes before in `d_ih` of `np.ones(len(d_ih), d_ih.dtype)` (2)",
                "a one is exact in every dtype, and the product has the wider one, which is that of d_ih"),
     Equivalent("recurrent.py", "def to_weights_fast", "d_ih becomes d_hh in `d_ih` of `x.reshape",
                "both have one shape and one dtype"),
@@ -136,7 +144,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the steps as their axis 0"),
     Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
-    Equivalent("norms.py", "def _slope_of_norm", "1 becomes 2 in `1` of `where(out == 0, 1, out)`",
+    Equivalent("norms.py", "def _slope_of_norm", "1 becomes 2 in `1` of `where(out == 0, 1, out)",
+               "the value is not used: it is chosen away outside"),
+    Equivalent("norms.py", "def _slope_of_norm", "1 becomes 2 in `1` of `where(out == 0, 1, out)` (2)",
                "the value is not used: it is chosen away outside"),
     Equivalent("norms.py", "def _slope_of_norm", "1 becomes 2 in `1` of `where(still, 1, ",
                "the value is not used: it is chosen away outside"),
@@ -186,6 +196,7 @@ def reason_for(mutant: Mutant) -> str | None:
             known.file == mutant.path.name
             and known.within in mutant.within
             and mutant.what.startswith(known.change)
+            and (mutant.what.endswith("`") or mutant.what == known.change)
         ):
             return known.reason
     return None
