@@ -1,4 +1,4 @@
-"""Hooks of modules: functions that run before and after forward, and when gradients pass."""
+"""Hooks of modules: functions that run before and after forward, when gradients pass, and around state dicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.ops.elementwise import positive
 
-KINDS = ("before", "after", "backward_pre", "backward")
+KINDS = ("before", "after", "backward_pre", "backward", "saving", "saved", "loading", "loaded")
 
 
 class Hooks:

@@ -152,6 +152,10 @@ class Module:
         """The buffer with this dotted name. Raises AttributeError."""
         return _found(self, target, dict(self.named_buffers(remove_duplicate=False)), "buffer")
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place with this dotted name; `strict`: only where there is one. Raises AttributeError."""
+        state.set_submodule(self, target, module, strict)
+
     # Registering by a name made at run time
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -185,20 +189,16 @@ class Module:
         >>> {name: array.shape for name, array in Linear(2, 3).state_dict().items()}
         {'weight': (3, 2), 'bias': (3,)}
         """
-        saved: dict[str, Any] = {
-            prefix + name: tensor._data.copy() for name, tensor in state.saved_tensors(self)
-        }
-        for name, owner in state.extra_states(self).items():
-            saved[prefix + name] = owner.get_extra_state()
-        return saved
+        return state.save(self, prefix)
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True) -> state.Mismatch:
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> state.Mismatch:
         """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
 
-        `strict`: names must be exactly those of state_dict(). Returns the names missing and unexpected.
+        `strict`: names must be exactly those of state_dict(). `assign`: the arrays themselves, uncopied and in their
+        dtypes, take the places of those there were. Returns the names missing and unexpected.
         Raises ValueError for names, ShapeError for shapes.
         """
-        return state.load(self, state_dict, strict)
+        return state.load(self, state_dict, strict, assign)
 
     # Changing all of it
 
@@ -248,10 +248,16 @@ class Module:
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Convert to a dtype, as astype; "cpu" is the only device."""
-        for value in (*args, *kwargs.values()):
-            if value is not None and not (isinstance(value, str) and value == "cpu"):
-                self.astype(value.dtype if isinstance(value, Tensor) else value)
+        dtype = state.dtype_asked_for("to", args, kwargs)
+        return self if dtype is None else self.astype(dtype)
+
+    def cpu(self: M) -> M:
+        """The module as it is: there is only the CPU."""
         return self
+
+    def cuda(self: M, device: Any = None) -> M:
+        """Raises ValueRangeError: there is only the CPU."""
+        return self.to("cuda")
 
     def float(self: M) -> M:
         """Convert floating parameters and buffers to float32."""
@@ -296,6 +302,25 @@ class Module:
     def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> Removable:
         """Call `hook(module, grad_output)` when the gradients of the outputs are complete; may replace them."""
         return Removable(self, "backward_pre", hook, False)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, prefix, keep_vars)` before state_dict() reads the module."""
+        return Removable(self, "saving", hook, False)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after state_dict(); it may change the dict."""
+        return Removable(self, "saved", hook, False)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading.
+
+        The dict is a copy, which the hook may change; so are the three lists, to which it may add.
+        """
+        return Removable(self, "loading", hook, False)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
+        """Call `hook(module, mismatch)` after loading; it may take names out of the mismatch's two lists."""
+        return Removable(self, "loaded", hook, False)
 
     # Showing
 

@@ -138,43 +138,122 @@ def _near(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def load(module: Any, given: Any, strict: bool) -> Mismatch:
-    """Write the arrays into the module's tensors: all of them, or none if anything does not fit."""
+def _hooked(module: Any) -> list[tuple[str, Any]]:
+    """The modules with hooks, outer ones first, with what stands before the names of what they own."""
+    owners = named_modules(module, remove_duplicate=False)
+    return [(f"{path}." if path else "", owner) for path, owner in owners if owner._hooks is not None]
+
+
+def _call_hooks(owner: Any, kind: str, *args: Any) -> None:
+    for hook, _ in list(owner._hooks.of[kind].values()):
+        hook(owner, *args)
+
+
+def save(module: Any, prefix: str) -> dict[str, Any]:
+    """Copies of what state_dict saves, and what modules keep beside arrays, by name; hooks run around it."""
+    hooked = _hooked(module)
+    for path, owner in hooked:
+        _call_hooks(owner, "saving", prefix + path, False)
+    saved: dict[str, Any] = {prefix + name: tensor._data.copy() for name, tensor in saved_tensors(module)}
+    for name, owner in extra_states(module).items():
+        saved[prefix + name] = owner.get_extra_state()
+    for path, owner in reversed(hooked):
+        _call_hooks(owner, "saved", saved, prefix + path, {})
+    return saved
+
+
+def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
+    lines = [f"load_state_dict: the names do not fit {type(module).__name__}."]
+    if missing:
+        lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
+    if unexpected:
+        lines.append(f"Unexpected: {', '.join(unexpected)}.")
+    if missing or unexpected:
+        raise ValueRangeError(" ".join([*lines, "Pass strict=False to load what fits."]))
+
+
+def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatch:
+    """Write the arrays into the module's tensors: all of them, or none if anything does not fit.
+
+    `assign`: the arrays themselves take the places of the tensors' own, and keep their dtypes.
+    """
     if not hasattr(given, "items"):
         raise DTypeError(f"load_state_dict: a dict of arrays by name is needed; {type(given).__name__} came")
-    name_of = type(module).__name__
-    own = dict(saved_tensors(module))
-    arrays = dict(given.items())
-    extra = extra_states(module)
-    missing = [name for name in (*own, *extra) if name not in arrays]
-    unexpected = [name for name in arrays if name not in own and name not in extra]
-    if strict and (missing or unexpected):
-        lines = [f"load_state_dict: the names do not fit {name_of}."]
-        if missing:
-            lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
-        if unexpected:
-            lines.append(f"Unexpected: {', '.join(unexpected)}.")
-        raise ValueRangeError(" ".join([*lines, "Pass strict=False to load what fits."]))
-    writes: list[tuple[np.ndarray, np.ndarray]] = []
-    wrong = []
+    own, arrays, extra, hooked = (
+        dict(saved_tensors(module)),
+        dict(given.items()),
+        extra_states(module),
+        _hooked(module),
+    )
+    missing: list[str] = []
+    unexpected: list[str] = []
+    wrong: list[str] = []
+    for path, owner in hooked:
+        _call_hooks(owner, "loading", arrays, path, {}, strict, missing, unexpected, wrong)
+    missing += [name for name in (*own, *extra) if name not in arrays]
+    unexpected += [name for name in arrays if name not in own and name not in extra]
+    mend = any(owner._hooks.of["loaded"] for _, owner in hooked)
+    if strict and not mend:
+        _demand_all(module, missing, unexpected)
+    writes: list[tuple[Tensor, np.ndarray]] = []
     for name, tensor in own.items():
         if name not in arrays:
             continue
         value = arrays[name]
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
+        kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
+        if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
             wrong.append(f"{name}: {array.dtype} does not fit {tensor.dtype}")
         elif array.shape != tensor.shape:
             wrong.append(f"{name}: {array.shape} came, {tensor.shape} is needed")
         else:
-            writes.append((tensor._data, np.array(array, dtype=tensor.dtype)))
+            ready = np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
+            writes.append((tensor, ready))
     if wrong:
         raise ShapeError(
-            f"load_state_dict: arrays do not fit {name_of}: {'; '.join(wrong)}. Nothing was loaded."
+            f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(wrong)}. Nothing was loaded."
         )
-    for target, array in writes:
-        target[...] = array
+    for tensor, array in writes:
+        if assign:
+            tensor.grad = None
+            tensor.data = array
+        else:
+            tensor._data[...] = array
     for name, owner in extra.items():
         if name in arrays:
             owner.set_extra_state(arrays[name])
-    return Mismatch(missing, unexpected)
+    result = Mismatch(missing, unexpected)
+    for _, owner in reversed(hooked):
+        _call_hooks(owner, "loaded", result)
+    if strict and mend:  # hooks may have taken names out
+        _demand_all(module, missing, unexpected)
+    return result
+
+
+def _entry(holder: Any, name: str) -> tuple[Any, Any]:
+    """The key, and the value or None, that a part of a dotted name stands for in a module, list, tuple or dict."""
+    if isinstance(holder, dict):
+        return next(((key, value) for key, value in holder.items() if str(key) == name), (name, None))
+    if isinstance(holder, (list, tuple)):
+        i = int(name) if name.isdigit() else len(holder)
+        return i, holder[i] if i < len(holder) else None
+    return name, vars(holder).get(name) if _is_module(holder) else None
+
+
+def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
+    """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
+    if not _is_module(new):
+        raise DTypeError(f"set_submodule: a Module is needed; {type(new).__name__} came")
+    holder, value, key = None, module, None
+    for name in target.split("."):
+        holder = value
+        key, value = _entry(holder, name)
+    place = isinstance(holder, (list, dict)) or _is_module(holder)
+    if not target or not place or (value is None and (strict or isinstance(holder, list))):
+        raise AttributeError(f"set_submodule: {type(module).__name__} has no module {target!r}")
+    if value is not None and not _is_module(value):
+        raise AttributeError(f"set_submodule: {target!r} is no Module but {type(value).__name__}")
+    if isinstance(holder, (list, dict)):
+        holder[key] = new
+    else:
+        holder.register_module(key, new)
