@@ -112,6 +112,19 @@ def test_take_along_axis_goes_with_argsort() -> None:
     assert x.grad.tolist() == [[0, 0, 1], [0, 0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("mode", "numpys"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")]
+)
+def test_padding_with_elements_is_numpys_at_the_corners_too_and_may_cut(mode: str, numpys: Any) -> None:
+    pad_with = td.OPS["pad_with"].function
+    x = np.arange(24.0).reshape(2, 3, 4)
+    whole = np.pad(x, ((0, 0), (1, 2), (3, 0)), numpys)
+    np.testing.assert_array_equal(pad_with(x, ((0, 0), (1, 2), (3, 0)), mode), whole)
+    np.testing.assert_array_equal(pad_with(x, ((-1, 0), (1, 2), (3, -2)), mode), whole[1:, :, :-2])
+    folded = td.OPS["pad_fold"].function(np.ones((1, 6, 5)), ((-1, 0), (1, 2), (3, -2)), mode)
+    assert folded.shape == x.shape and folded.sum() == 30 and not folded[0].any()
+
+
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric", "wrap"])
 def test_padding_is_numpys(mode: Any) -> None:
     x = np.arange(6.0).reshape(2, 3)

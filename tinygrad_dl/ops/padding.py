@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,16 @@ def _opposite(widths: Any) -> Widths:
     return tuple((-lo, -hi) for lo, hi in widths)
 
 
+def _grown(widths: Widths) -> Widths:
+    """What is added, without what is cut."""
+    return tuple((max(lo, 0), max(hi, 0)) for lo, hi in widths)
+
+
+def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
+    """The index of what stands between the widths, which count from both ends of each axis."""
+    return tuple(slice(lo, size - hi) for size, (lo, hi) in zip(shape, _grown(widths)))
+
+
 @op(
     lambda g, widths: pad_constant(g, _opposite(widths)),
     cases=(
@@ -42,22 +53,26 @@ def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
     array([0, 0, 1, 2])
     """
     pairs = _checked("pad_constant", x, widths)
+    taken = x[_inside(x.shape, _opposite(pairs))]
+    grown = _grown(pairs)
+    if not any(map(any, grown)):
+        return taken.copy()
     out = np.full(tuple(s + lo + hi for s, (lo, hi) in zip(x.shape, pairs)), value, x.dtype)
-    there = tuple(slice(max(lo, 0), o - max(hi, 0)) for o, (lo, hi) in zip(out.shape, pairs))
-    taken = tuple(slice(max(-lo, 0), s - max(-hi, 0)) for s, (lo, hi) in zip(x.shape, pairs))
-    out[there] = x[taken]
+    out[_inside(out.shape, grown)] = taken
     return out
 
 
-def _sources(size: int, lo: int, hi: int, mode: str) -> np.ndarray:
-    """For each place of a padded axis, the element of the axis that stands there."""
-    places = np.arange(-lo, size + hi)
-    if mode == "replicate":
-        return places.clip(0, size - 1)
-    if mode == "circular":
-        return places % size
+def _borders(size: int, lo: int, hi: int, mode: str) -> Iterator[tuple[int, int]]:
+    """Each place that is added around an axis, with the place of the element that stands there too."""
     last = size - 1
-    return last - abs(last - abs(places))
+    for place in (*range(-lo, 0), *range(size, size + hi)):
+        if mode == "replicate":
+            source = min(max(place, 0), last)
+        elif mode == "circular":
+            source = place % size
+        else:
+            source = last - abs(last - abs(place))
+        yield lo + place, lo + source
 
 
 MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
@@ -93,11 +108,17 @@ def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
     >>> pad_with(np.array([1, 2, 3]), ((2, 1),), "reflect")
     array([3, 2, 1, 2, 3, 2])
     """
-    for axis, (lo, hi) in enumerate(_checked("pad", x, widths)):
+    pairs = _checked("pad", x, widths)
+    grown = _grown(pairs)
+    for axis, (lo, hi) in enumerate(pairs):
         _check_mode(x.shape[axis], axis, lo, hi, mode)
-        if lo or hi:
-            x = np.take(x, _sources(x.shape[axis], lo, hi, mode), axis=axis)
-    return x.copy()
+    out = np.empty(tuple(s + lo + hi for s, (lo, hi) in zip(x.shape, grown)), x.dtype)
+    out[_inside(out.shape, grown)] = x
+    for axis, (lo, hi) in enumerate(grown):
+        front = (slice(None),) * axis
+        for place, source in _borders(x.shape[axis], lo, hi, mode):
+            out[(*front, place)] = out[(*front, source)]
+    return out if grown == pairs else out[_inside(out.shape, _opposite(pairs))].copy()
 
 
 @op(
@@ -115,20 +136,14 @@ def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
     >>> pad_fold(np.array([1, 1, 10, 1]), ((1, 1),), "reflect")
     array([ 2, 11])
     """
-    for axis, (lo, hi) in enumerate(widths):
-        if not lo and not hi:
-            continue
-        size = x.shape[axis] - lo - hi
-        to = _sources(size, lo, hi, mode)
+    grown = _grown(widths)
+    out = pad_constant(x, _grown(_opposite(widths)))  # a copy, with zeros where something had been cut
+    for axis in reversed(range(x.ndim)):
+        lo, hi = grown[axis]
         front = (slice(None),) * axis
-        start, stop = max(lo, 0), x.shape[axis] - max(hi, 0)
-        out = np.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
-        out[(*front, slice(max(-lo, 0), size - max(-hi, 0)))] = x[(*front, slice(start, stop))]
-        for place in (*range(start), *range(stop, x.shape[axis])):
-            here: Any = (*front, int(to[place]))
-            out[here] += x[(*front, place)]
-        x = out
-    return x.copy()
+        for place, source in _borders(out.shape[axis] - lo - hi, lo, hi, mode):
+            out[(*front, source)] += out[(*front, place)]
+    return out[_inside(out.shape, grown)]
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
