@@ -60,3 +60,38 @@ class LazyBatchNorm3d(_Lazy):
     """BatchNorm3d without num_features, which the first input tells."""
 
     becomes = norms.BatchNorm3d
+
+
+class _LazyInstanceNorm(_Lazy):
+    def __init__(
+        self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            eps=eps, momentum=momentum, affine=affine, track_running_stats=track_running_stats, device=device,
+            dtype=dtype, bias=bias,
+        )  # fmt: skip
+
+
+class LazyInstanceNorm1d(_LazyInstanceNorm):
+    """InstanceNorm1d without num_features, which the first input tells; affine and with running statistics.
+
+    >>> import numpy as np
+    >>> layer = LazyInstanceNorm1d()
+    >>> layer(np.zeros((4, 3, 5), "float32")).shape, layer.num_features
+    ((4, 3, 5), 3)
+    """
+
+    becomes, axis = norms.InstanceNorm1d, -2
+
+
+class LazyInstanceNorm2d(_LazyInstanceNorm):
+    """InstanceNorm2d without num_features, which the first input tells; affine and with running statistics."""
+
+    becomes, axis = norms.InstanceNorm2d, -3
+
+
+class LazyInstanceNorm3d(_LazyInstanceNorm):
+    """InstanceNorm3d without num_features, which the first input tells; affine and with running statistics."""
+
+    becomes, axis = norms.InstanceNorm3d, -4

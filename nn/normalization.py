@@ -122,6 +122,41 @@ class BatchNorm3d(_BatchNorm):
     axes = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of x (N, C, ...) over the batches of all processes: of the one there is, as BatchNorm1d.
+
+    >>> SyncBatchNorm(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    [[-1.0], [1.0]]
+    """
+
+    process_group: Any = None
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
+        bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+        self.process_group = process_group
+
+    def _check(self, input: Any) -> None:
+        if input.ndim < 2:
+            raise ShapeError(f"SyncBatchNorm: input needs 2 axes or more; the shape {input.shape} came")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
+        """Make every batch normalisation in a model a SyncBatchNorm, in place; returns the model.
+
+        >>> SyncBatchNorm.convert_sync_batchnorm(BatchNorm2d(3))
+        SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+        """
+        for inner in module.modules():
+            if isinstance(inner, _BatchNorm):
+                inner.__class__ = cls
+                inner.process_group = process_group
+        return module
+
+
 class _InstanceNorm(_ChannelNorm):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil, log2
 from typing import Any
 
@@ -42,7 +43,16 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     >>> list(weight_norm(Linear(2, 3)).state_dict())
     ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
     """
-    return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    module.register_load_state_dict_pre_hook(partial(_rename_older, name))
+    return module
+
+
+def _rename_older(name: str, module: Any, arrays: Any, prefix: str, *others: Any) -> None:
+    """What nn.utils.weight_norm saved loads too."""
+    for suffix, new in (("g", "original0"), ("v", "original1")):
+        if f"{prefix}{name}_{suffix}" in arrays:
+            arrays[f"{prefix}parametrizations.{name}.{new}"] = arrays.pop(f"{prefix}{name}_{suffix}")
 
 
 class _SpectralNorm(Module):

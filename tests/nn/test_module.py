@@ -302,3 +302,95 @@ def test_what_a_module_saves_beside_its_arrays_comes_back() -> None:
     del saved["0._extra_state"]
     with pytest.raises(ValueError, match=r"Missing: 0\._extra_state"):
         other.load_state_dict(saved)
+
+
+def test_a_module_is_put_in_the_place_of_a_dotted_name_also_in_lists_and_dicts() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.body = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU()))
+            self.heads = [nn.ReLU()]
+            self.named = {"a": nn.ReLU(), 3: nn.ReLU()}
+            self.fixed = (nn.ReLU(),)
+            self.size = 3
+
+    model = Model()
+    for name in ("body.1.0", "heads.0", "named.3", "body.0"):
+        model.set_submodule(name, nn.Tanh(), strict=True)
+        assert type(model.get_submodule(name)) is nn.Tanh
+    for name in ("tail", "body.last", "named.b"):
+        with pytest.raises(AttributeError) as error:
+            model.set_submodule(name, nn.Tanh(), strict=True)
+        assert str(error.value) == f"set_submodule: Model has no module '{name}'"
+        model.set_submodule(name, nn.Tanh())
+        assert type(model.get_submodule(name)) is nn.Tanh
+    for name in ("", "missing.x", "heads.1", "fixed.0", "size.x"):
+        with pytest.raises(AttributeError, match=f"^set_submodule: Model has no module '{name}'$"):
+            model.set_submodule(name, nn.Tanh())
+    with pytest.raises(AttributeError, match="^set_submodule: 'size' is no Module but int$"):
+        model.set_submodule("size", nn.Tanh())
+    with pytest.raises(TypeError, match="^set_submodule: a Module is needed; int came$"):
+        model.set_submodule("body", 3)  # type: ignore[arg-type]
+
+
+def test_assigned_arrays_take_the_places_of_those_there_were_and_keep_their_dtype() -> None:
+    layer = nn.Linear(2, 3)
+    parameter, weight, bias = layer.weight, np.ones((3, 2)), np.zeros(3)
+    bias.flags.writeable = False
+    layer(Tensor(np.ones((1, 2), np.float32))).sum().backward()
+    layer.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    assert layer.weight is parameter and parameter.data is weight and parameter.requires_grad
+    assert parameter.grad is None and layer.bias.data is not bias and layer.bias.dtype == np.float64
+    layer(Tensor(np.ones((1, 2)))).sum().backward()
+    assert parameter.grad is not None and parameter.grad.dtype == np.float64
+    with pytest.raises(ValueError, match=r"weight: int64 does not fit float64\. Nothing was loaded\."):
+        layer.load_state_dict({"weight": np.ones((3, 2), int), "bias": bias}, assign=True)
+    assert parameter.data is weight
+
+
+def test_hooks_run_around_saving_and_loading_with_the_modules_own_prefix() -> None:
+    layer = nn.Linear(1, 1)
+    model, seen = nn.Sequential(nn.Sequential(layer)), []
+    handles = [
+        layer.register_state_dict_pre_hook(lambda m, prefix, keep_vars: seen.append((m, prefix, keep_vars))),
+        layer.register_state_dict_post_hook(
+            lambda m, saved, prefix, meta: saved.update({prefix + "note": 1})
+        ),
+        layer.register_load_state_dict_pre_hook(
+            lambda m, arrays, prefix, *others: arrays.pop(prefix + "note")
+        ),
+        layer.register_load_state_dict_post_hook(lambda m, mismatch: seen.append((m, mismatch))),
+    ]
+    saved = model.state_dict(prefix="net.")
+    assert seen.pop() == (layer, "net.0.0.", False)
+    assert list(saved) == ["net.0.0.weight", "net.0.0.bias", "net.0.0.note"]
+    saved = model.state_dict()
+    result = model.load_state_dict(saved)
+    assert seen.pop() == (layer, result) and "0.0.note" in saved
+    for handle in handles:
+        handle.remove()
+    assert list(model.state_dict()) == ["0.0.weight", "0.0.bias"] and layer._hooks is None
+
+
+def test_hooks_of_loading_may_forgive_names_or_refuse() -> None:
+    layer = nn.Linear(1, 1)
+    with layer.register_load_state_dict_post_hook(lambda m, mismatch: mismatch.missing_keys.clear()):
+        assert layer.load_state_dict({"weight": [[2.0]]}).missing_keys == []
+        assert layer.weight.item() == 2.0
+        with pytest.raises(ValueError, match="Unexpected: wait"):
+            layer.load_state_dict({"weight": [[2.0]], "wait": [1.0]})
+    with layer.register_load_state_dict_pre_hook(lambda *args: args[-1].append("made by another version")):
+        with pytest.raises(ValueError, match=r"Linear: made by another version\. Nothing was loaded\."):
+            layer.load_state_dict(layer.state_dict())
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", 0])
+def test_there_is_only_the_cpu(device: Any) -> None:
+    layer = nn.Linear(1, 1)
+    with pytest.raises(ValueError) as error:
+        layer.to(device)
+    assert str(error.value) == f'to: "cpu" is the only device; {device!r} came'
+    with pytest.raises(ValueError, match="is the only device; 'cuda' came"):
+        layer.cuda()
+    assert layer.to("cpu") is layer.cpu() is layer
+    assert layer.to("cpu:0", "float64", non_blocking=True).weight.dtype == np.float64
+    assert layer.to(Tensor([1.0])).weight.dtype == np.float32

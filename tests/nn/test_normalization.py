@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -130,3 +131,43 @@ def test_group_norm_in_float32_keeps_its_digits_far_from_zero(groups: int, offse
     for got, exact in zip(*found):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got.numpy(), exact.numpy(), atol=2e-3 if offset else 5e-5)
+
+
+def test_batch_normalisation_over_all_processes_is_that_of_the_one_there_is() -> None:
+    x = Tensor(np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
+    model = nn.Sequential(
+        nn.BatchNorm2d(3), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(3, affine=False))
+    ).double()
+    twin = copy.deepcopy(model)
+    weight = twin[0].weight
+    assert nn.SyncBatchNorm.convert_sync_batchnorm(twin, process_group="all") is twin
+    assert type(twin[0]) is type(twin[2][0]) is nn.SyncBatchNorm and twin[0].process_group == "all"
+    assert twin[0].weight is weight and list(twin.state_dict()) == list(model.state_dict())
+    for _ in range(2):
+        np.testing.assert_array_equal(twin(x).data, model(x).data)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(twin.state_dict()[name], array)
+    np.testing.assert_array_equal(twin.eval()(x).data, model.eval()(x).data)
+    layer = nn.SyncBatchNorm(3, bias=False)
+    assert layer.bias is None and layer(np.ones((2, 3), np.float32)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"SyncBatchNorm: input needs 2 axes or more; the shape \(3,\) came"):
+        layer(np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(nn.LazyInstanceNorm1d, (5,)), (nn.LazyInstanceNorm2d, (5, 4)), (nn.LazyInstanceNorm3d, (5, 4, 2))],
+)
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_lazy_instance_norm_takes_its_channels_from_the_first_input_with_or_without_a_batch(
+    kind: Any, shape: tuple[int, ...], batch: tuple[int, ...]
+) -> None:
+    layer = kind(eps=1e-3)
+    assert repr(layer).startswith(
+        f"{kind.__name__}(?, eps=0.001, momentum=0.1, affine=True, track_running_stats=True"
+    )
+    x = np.random.default_rng(0).standard_normal((*batch, 3, *shape)).astype(np.float32)
+    out = layer(x)
+    assert type(layer).__name__ == kind.__name__.removeprefix("Lazy") and layer.num_features == 3
+    assert layer.weight.shape == layer.running_mean.shape == (3,) and layer.eps == 1e-3
+    np.testing.assert_allclose(out.data.mean(axis=tuple(range(-len(shape), 0))), 0, atol=1e-5)

@@ -161,6 +161,9 @@ def test_weight_norm_learns_length_and_direction_and_state_dicts_of_its_older_ki
     assert layer.parametrizations.weight.original0.shape == (1, 2, 1, 1)
     layer(x).sum().backward()
     np.testing.assert_allclose(layer.weight.data, before)
+    older = nn.utils.weight_norm(nn.Conv2d(2, 3, 2).double(), dim=1)
+    nn.Sequential(layer).load_state_dict(nn.Sequential(older).state_dict())
+    np.testing.assert_array_equal(layer(x).data, older(x).data)
     whole = parametrizations.weight_norm(linear(), dim=None)
     assert whole.parametrizations.weight.original0.shape == ()
 
