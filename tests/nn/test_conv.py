@@ -15,7 +15,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
 from tinygrad_dl.ops import columns
 from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
-from tinygrad_dl.ops.window import fold, unfold
+from tinygrad_dl.ops.window import Frame, fold, unfold
 
 
 def by_formula(
@@ -137,6 +137,25 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
         monkeypatch.setattr(columns, "SUMMED", 8)
         np.testing.assert_allclose(conv_weight(x, g, (2,)), whole, atol=1e-12)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("channels", "outs", "kernel", "together"), [(1, 6, 5, 2), (3, 8, 5, 4), (8, 16, 3, 2), (3, 6, 7, 4)]
+)
+def test_windows_seen_together_give_what_each_alone_gives(
+    channels: int, outs: int, kernel: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.standard_normal((2, channels, 5, 12)), rng.standard_normal((outs, channels, 3, kernel))
+    g = rng.standard_normal((2, outs, 5, 12))
+    how: dict[str, Any] = {"padding": (1, kernel // 2)}
+    f = Frame("conv", x.shape[2:], w.shape[2:], 1, (1, kernel // 2), 1)
+    assert columns._together(channels, outs, f) == together
+    found = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
+    monkeypatch.setattr(columns, "NARROW", 1)
+    assert columns._together(channels, outs, f) == 1
+    for many, alone in zip(found, (conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how))):
+        np.testing.assert_allclose(many, alone, atol=1e-10)
 
 
 @pytest.mark.parametrize("padding", [0, 2])

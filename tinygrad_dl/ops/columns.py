@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,8 @@ from tinygrad_dl.ops.window import (
 BLOCK = 2**20
 # Below this many elements side by side (channels times the last kernel size), planes are copied, not rows.
 SHORT_RUN = 16
+# Filters up to which windows side by side are taken together: products with few columns are slow.
+NARROW = 32
 # Rows that one product sums over when it gives a weight's gradient.
 SUMMED = 1024
 # Below this many channels the gradient is added up plane by plane.
@@ -61,6 +62,18 @@ def _in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
     return out
 
 
+def _windows(xp: np.ndarray, f: Frame) -> np.ndarray:
+    """The windows of padded arrays (N, *S, C) as a view (N, *L, *K, C)."""
+    b, *space, e = xp.strides
+    steps = (*(a * s for a, s in zip(space, f.stride)), *(a * d for a, d in zip(space, f.dilation)))
+    return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
+
+
+def _mirror(w: np.ndarray) -> np.ndarray:
+    """A weight whose kernels are turned around."""
+    return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]
+
+
 def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
     """Block by block of examples: start, stop, and the matrix (windows, kernel places * channels)."""
     n, c = x.shape[:2]
@@ -82,14 +95,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
                 yield start, stop, seen.reshape(m * prod(f.counts), c)
                 continue
         else:
-            b, *space, e = xp.strides
-            strides = (
-                b,
-                *(a * s for a, s in zip(space, f.stride)),
-                *(a * d for a, d in zip(space, f.dilation)),
-                e,
-            )
-            seen = np.ndarray((m, *f.counts, *f.kernel, c), x.dtype, xp, 0, strides)
+            seen = _windows(xp, f)
         rows = scratch("columns", (m, *f.counts, *f.kernel, c), x.dtype)
         np.copyto(rows.reshape(seen.shape), seen)
         yield start, stop, rows.reshape(m * prod(f.counts), k * c)
@@ -100,7 +106,26 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
 
 
+def _together(c: int, outs: int, f: Frame) -> int:
+    """How many windows side by side to see as one, with as many times the filters: fewer elements are copied."""
+    wide = f.kernel[-1]
+    if f.stride[-1] != 1 or f.dilation[-1] != 1 or outs * 2 > NARROW:
+        return 1
+    most = min(wide - 1, NARROW // max(1, outs))
+    if c * (wide + most - 1) < SHORT_RUN:
+        most = min(most, wide // 2)
+    return max((b for b in range(1, most + 1) if f.counts[-1] % b == 0), default=1)
+
+
 def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    b = _together(x.shape[1], w.shape[0], f)
+    if b > 1:
+        wide = f.together(b)
+        banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
+        for i in range(b):
+            banded[i, ..., i : i + w.shape[-1]] = w
+        out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide)
+        return channels_first(channels_last(out).reshape(x.shape[0], *f.counts, w.shape[0]))
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
     matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
     last = channels_last(out)
@@ -113,8 +138,7 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's input receives: y carried back through the windows."""
     outs, c = w.shape[:2]
     if c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and outs <= 2 * c and set(f.stride) == {1}:
-        mirror = w[(slice(None), slice(None), *(slice(None, None, -1),) * len(f.kernel))].swapaxes(0, 1)
-        return correlate(y, mirror, f.mirrored())
+        return correlate(y, _mirror(w).swapaxes(0, 1), f.mirrored())
     if _rows_are_better(w, f):
         return _spread_rows(y, w, f)
     n, dtype = y.shape[0], np.result_type(y, w)
@@ -206,6 +230,12 @@ def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.n
 def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
+    b = _together(c, outs, f)
+    if b > 1:
+        wide = f.together(b)
+        joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
+        banded = correlate_weight(x, channels_first(joined), wide).reshape(b, outs, c, *wide.kernel)
+        return np.add.reduce([banded[i, ..., i : i + f.kernel[-1]] for i in range(b)])
     total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
     for start, stop, columns in _columns(x, f):
         total += _inner_product(columns, _rows(y[start:stop]), stop - start)
@@ -213,10 +243,10 @@ def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
     return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))
 
 
-# One filter a channel (depthwise): products of shifted arrays; a matrix product would have one column
+# One filter a channel (depthwise): sums over shifted arrays; a matrix product would have one column
 
 # Elements of a block of examples that these sums go over several times, so that it stays in the cache.
-CACHED = 2**16
+CACHED = 2**17
 
 
 def _merged(a: np.ndarray, f: Frame) -> np.ndarray:
@@ -229,39 +259,38 @@ def _channel_blocks(n: int, c: int, f: Frame) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, n)) for start in range(0, n, step))
 
 
-def _channel_weights(w: np.ndarray, c: int, f: Frame) -> dict[Any, np.ndarray]:
-    """The weights of all channels, by filter of a channel and place of the kernel, as `_merged` needs them."""
+def _channel_weights(w: np.ndarray, c: int, f: Frame) -> list[np.ndarray]:
+    """For each filter of a channel the weights (*K, C) of all channels, repeated as `_merged` needs them."""
     each = w.shape[0] // c
-    times = f.counts[-1] if f.stride[-1] == 1 else 1
-    return {
-        (m, offset): np.tile(w[(slice(m, None, each), 0, *offset)], times)
-        for m in range(each)
-        for offset in offsets_of(f.kernel)
-    }
+    last = np.moveaxis(w[:, 0], 0, -1)
+    repeats = (*(1,) * len(f.kernel), f.counts[-1] if f.stride[-1] == 1 else 1)
+    return [np.tile(last[..., m::each], repeats) for m in range(each)]
 
 
 def correlate_by_channel(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     """`correlate` for one or more filters of each channel alone."""
-    outs, c = w.shape[0], x.shape[1]
+    outs, c, n = w.shape[0], x.shape[1], len(f.kernel)
     out = empty_channels_last(x.shape[0], outs, f.counts, np.result_type(x, w))
     last, weights, each = channels_last(out), _channel_weights(w, c, f), outs // c
     for start, stop in _channel_blocks(x.shape[0], c, f):
-        xp = _in_scratch(x[start:stop], f.pads, last=True)
+        seen = _windows(_in_scratch(x[start:stop], f.pads, last=True), f)
+        seen = _merged(seen.transpose(0, *range(n + 1, 2 * n + 1), *range(1, n + 1), 2 * n + 1), f)
+        axes = list(range(seen.ndim))
         for m in range(each):
-            total = scratch("sum", (stop - start, *f.counts, c), out.dtype)
-            total.fill(0)
-            wide = _merged(total, f)
-            part = scratch("part", wide.shape, out.dtype)
-            for offset in offsets_of(f.kernel):
-                np.multiply(_merged(xp[(slice(None), *f.at(offset))], f), weights[m, offset], out=part)
-                np.add(wide, part, out=wide)
-            last[start:stop, ..., m::each] = total
+            total = last[start:stop] if each == 1 else scratch("sum", (stop - start, *f.counts, c), out.dtype)
+            # einsum multiplies and adds in one pass over what the cache holds
+            places, kept = [*axes[1 : n + 1], axes[-1]], [0, *axes[n + 1 :]]
+            np.einsum(seen, axes, weights[m], places, kept, out=_merged(total, f))
+            if each > 1:
+                last[start:stop, ..., m::each] = total
     return out
 
 
 def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndarray:
     """`spread` for one or more filters of each channel alone."""
     each = w.shape[0] // c
+    if each == 1 and set(f.stride) == {1}:
+        return correlate_by_channel(y, _mirror(w), f.mirrored())
     out = np.zeros((y.shape[0], *padded_sizes(f.sizes, f.pads), c), np.result_type(y, w))
     last, weights = channels_last(y), _channel_weights(w, c, f)
     for start, stop in _channel_blocks(y.shape[0], c, f):
@@ -269,7 +298,7 @@ def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndar
             given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
             part = scratch("part", given.shape, out.dtype)
             for offset in offsets_of(f.kernel):
-                np.multiply(given, weights[m, offset], out=part)
+                np.multiply(given, weights[m][offset], out=part)
                 target = _merged(out[(slice(start, stop), *f.at(offset))], f)
                 target += part
     return cropped(channels_first(out), f.pads)
@@ -283,11 +312,11 @@ def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.nd
     last = channels_last(y)
     for start, stop in _channel_blocks(x.shape[0], c, f):
         xp = _in_scratch(x[start:stop], f.pads, last=True)
-        ones = np.ones((stop - start) * prod(f.counts), total.dtype)
         for m in range(each):
             given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
-            part = scratch("part", given.shape, total.dtype)
+            axes = list(range(given.ndim))
             for offset in offsets_of(f.kernel):
-                np.multiply(_merged(xp[(slice(None), *f.at(offset))], f), given, out=part)
-                total[(slice(m, None, each), 0, *offset)] += ones @ part.reshape(len(ones), c)
+                seen = _merged(xp[(slice(None), *f.at(offset))], f)
+                sums = np.einsum(seen, axes, given, axes, axes[-1:])
+                total[(slice(m, None, each), 0, *offset)] += sums.reshape(-1, c).sum(axis=0)
     return total

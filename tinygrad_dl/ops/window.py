@@ -238,6 +238,15 @@ class Frame:
         other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
         return other
 
+    def together(self, count: int) -> Frame:
+        """The frame whose windows each span `count` windows that lie side by side (stride and dilation 1)."""
+        other = object.__new__(Frame)
+        other.sizes, other.pads, other.dilation = self.sizes, self.pads, self.dilation
+        other.kernel = (*self.kernel[:-1], self.kernel[-1] + count - 1)
+        other.stride = (*self.stride[:-1], count)
+        other.counts = (*self.counts[:-1], self.counts[-1] // count)
+        return other
+
 
 # im2col and col2im
 
