@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
-from tinygrad_dl.modes import enable_grad, is_grad_enabled, modes
+from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.block import Stale, plan
 from tinygrad_dl.tensor import Tensor
 
@@ -197,7 +197,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self._check_finite()
+        if active:
+            self._check_finite()
         with np.errstate(all="ignore"):  # what is not finite is applied as it is
             idle = self._update()
         if idle:
