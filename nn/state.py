@@ -244,7 +244,9 @@ def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
     """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
     if not _is_module(new):
         raise DTypeError(f"set_submodule: a Module is needed; {type(new).__name__} came")
-    holder, value, key = None, module, None
+    holder: Any = None
+    key: Any = None
+    value = module
     for name in target.split("."):
         holder = value
         key, value = _entry(holder, name)
