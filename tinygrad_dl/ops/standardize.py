@@ -145,11 +145,22 @@ def _standardize_rule(
     )
 
 
+PIECE = 1 << 17  # elements: with what is computed from them they stay in a core's cache through all passes
+
+
+def _pieces(x: np.ndarray, layout: Layout) -> list[slice]:
+    """Parts of axis 0 that are computed one after the other; all of it as one where they depend on each other."""
+    apart = 0 in layout.kept and 0 not in layout.w and 0 not in layout.b
+    if x.size <= PIECE or not apart or not x.flags.c_contiguous:
+        return [slice(None)]
+    step = max(1, PIECE * len(x) // x.size)
+    return [slice(begin, begin + step) for begin in range(0, len(x), step)]
+
+
 def _standardize_fast(
     g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, axis: Any, view: Any, fit: Any, needs: Any,
     w_shape: Any, b_shape: Any,
 ) -> Any:  # fmt: skip
-    # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), the means along `axis`
     # The gradient is written as it lies in memory, so that no view of it has to be copied.
     whole = np.empty(x.shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
     x_shape = x.shape
@@ -158,47 +169,83 @@ def _standardize_fast(
     if fit is not None:
         w = None if w is None else w.reshape(fit)
     layout = _layout(x.shape, axis, fit if fit and w_shape else w_shape, fit if fit and b_shape else b_shape)
-    kept, both = layout.kept, layout.both
-    count = layout.count or 1
     gx = None if whole is None else whole.reshape(x.shape)
-    gw = gb = total = None
     with _ColumnsUnbuffered(x, axis):
-        d = x
-        if average is not None:
-            room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
-            d = np.subtract(x, average, out=room)
-        if factor is None:
-            gx = np.multiply(g, scale, out=gx)
-            gw = _dotted(gx, d, layout.w) if needs[1] else None
-            gb = _summed(g, layout.b) if needs[2] else None
-            if needs[0]:
-                gx *= w
-                share = _dotted(gx, d, kept)
-                if average is not None:
-                    total = _summed(gx, kept) / -count
+        if whole is None:
+            gx, gw, gb = _pulled(g, x, w, average, scale, factor, gx, layout, needs)
         else:
-            # Sums over the axes along which neither w nor the statistics vary serve all three.
-            products, sums = _dotted(g, d, both), _summed(g, both)
-            if needs[1]:
-                gw = _gathered(products * scale, layout.w)
-            if needs[2]:
-                gb = _gathered(sums, layout.b) if {*layout.b} <= {*both} else _summed(g, layout.b)
-            if needs[0]:
-                share = _gathered(products * factor, kept)
-                if average is not None:
-                    total = _gathered(sums * factor, kept) / -count
-                gx = np.multiply(g, factor, out=gx)
-        if needs[0]:
-            share *= scale * scale / -count
-            d = np.multiply(d, share, out=None if d is x else d)
-            if total is not None:
-                d += total
-            gx += d
+            gw = gb = None
+            for part in _pieces(x, layout):
+                statistics = (None if a is None else a[part] for a in (average, scale, factor))
+                _, more_w, more_b = _pulled(g[part], x[part], w, *statistics, gx[part], layout, needs)
+                gw, gb = more_w if gw is None else gw + more_w, more_b if gb is None else gb + more_b
     return (
         gx.reshape(x_shape) if whole is None and needs[0] else whole,
         None if gw is None else gw.reshape(w_shape),
         None if gb is None else gb.reshape(b_shape),
     )
+
+
+def _pulled(
+    g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, gx: Any, layout: Layout, needs: Any
+) -> Any:
+    # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), means along the axes not kept
+    kept, both, count = layout.kept, layout.both, layout.count or 1
+    gw = gb = total = None
+    d = x
+    if average is not None:
+        room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
+        d = np.subtract(x, average, out=room)
+    if factor is None:
+        gx = np.multiply(g, scale, out=gx)
+        gw = _dotted(gx, d, layout.w) if needs[1] else None
+        gb = _summed(g, layout.b) if needs[2] else None
+        if needs[0]:
+            gx *= w
+            share = _dotted(gx, d, kept)
+            if average is not None:
+                total = _summed(gx, kept) / -count
+    else:
+        # Sums over the axes along which neither w nor the statistics vary serve all three.
+        products, sums = _dotted(g, d, both), _summed(g, both)
+        if needs[1]:
+            gw = _gathered(products * scale, layout.w)
+        if needs[2]:
+            gb = _gathered(sums, layout.b) if {*layout.b} <= {*both} else _summed(g, layout.b)
+        if needs[0]:
+            share = _gathered(products * factor, kept)
+            if average is not None:
+                total = _gathered(sums * factor, kept) / -count
+            gx = np.multiply(g, factor, out=gx)
+    if needs[0]:
+        share *= scale * scale / -count
+        d = np.multiply(d, share, out=None if d is x else d)
+        if total is not None:
+            d += total
+        gx += d
+    return gx, gw, gb
+
+
+def _forward(
+    x: Any, w: Any, b: Any, layout: Layout, eps: float, center: bool, out: Any = None
+) -> tuple[Any, ...]:
+    """The result (written to `out`, if given), the mean, the variance, 1 / deviation, and that times w if small."""
+    average = None
+    d = x
+    if center:
+        average = _summed(x, layout.kept) / layout.count
+        d = out = np.subtract(x, average, out=out)
+    variance = _dotted(d, d, layout.kept) / layout.count
+    scale = (variance + eps) ** -0.5
+    small = w is None or len(layout.both) < x.ndim
+    factor = (scale if w is None else scale * w) if small else None  # one pass for both
+    first = scale if factor is None else factor
+    out = d * first if out is None else _over(out, np.multiply, first)
+    if factor is None:
+        out = _over(out, np.multiply, w)
+    if b is not None:
+        out = _over(out, np.add, b)
+    return out, average, variance, scale, factor
 
 
 def _misfit(x: Any, w: Any, b: Any, view: Any, fit: Any) -> str | None:
@@ -249,25 +296,18 @@ def standardize(
     if view is not None:
         x = x.reshape(view)
         w, b = (None if p is None else p.reshape(fit) for p in (w, b))
-    layout = _layout(x.shape, axis, None if w is None else w.shape, None)
-    count, kept = layout.count, layout.kept
+    w_shape, b_shape = (None if p is None else p.shape for p in (w, b))
+    layout = _layout(x.shape, axis, w_shape, b_shape)
     with _ColumnsUnbuffered(x, axis, invalid="ignore", divide="ignore"):
-        average = out = None
-        if center:
-            average = _summed(x, kept) / count
-            out = x - average
-        d = x if out is None else out
-        variance = _dotted(d, d, kept) / count
-        scale = (variance + eps) ** -0.5
-        if w is None or len(layout.both) < x.ndim:
-            factor = scale if w is None else scale * w  # small: one pass for both
-            out = d * factor if out is None else _over(out, np.multiply, factor)
+        parts = _pieces(x, layout)
+        if len(parts) == 1 or not center or any(p is not None and p.dtype != x.dtype for p in (w, b)):
+            out, average, variance, scale, factor = _forward(x, w, b, layout, eps, center)
         else:
-            factor = None
-            out = d * scale if out is None else _over(out, np.multiply, scale)
-            out = _over(out, np.multiply, w)
-        if b is not None:
-            out = _over(out, np.add, b)
+            out = np.empty(x.shape, x.dtype)
+            found = [_forward(x[part], w, b, layout, eps, center, out[part]) for part in parts]
+            average, variance, scale, factor = (
+                None if kind[0] is None else np.concatenate(kind) for kind in list(zip(*found))[1:]
+            )
     if moments is not None:
         moments(average, variance)
     return out.reshape(shape), average, scale, factor
