@@ -79,7 +79,9 @@ def _sum_places(g: Any) -> Any:
 def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     last = channels_last(g)
     if last.flags.c_contiguous and g.size:
-        return np.ones(g.size // g.shape[1], g.dtype) @ last.reshape(-1, g.shape[1])
+        # A row of places at a time: BLAS is slow on matrices of few columns, and long sums lose digits.
+        rows = last.reshape(g.size // (last.shape[-2] * last.shape[-1]), -1)
+        return (np.ones(len(rows), g.dtype) @ rows).reshape(-1, g.shape[1]).sum(axis=0)
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
