@@ -20,6 +20,7 @@ from tinygrad_dl.ops.window import (
     empty_channels_last,
     inner,
     offsets_of,
+    padded,
     padded_sizes,
     scratch,
     windows_at,
@@ -139,6 +140,8 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     outs, c = w.shape[:2]
     if c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and outs <= 2 * c and set(f.stride) == {1}:
         return correlate(y, _mirror(w).swapaxes(0, 1), f.mirrored())
+    if c >= FEW_CHANNELS and _in_phases(f):
+        return _spread_phases(y, w, f)
     if _rows_are_better(w, f):
         return _spread_rows(y, w, f)
     n, dtype = y.shape[0], np.result_type(y, w)
@@ -180,6 +183,26 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
                 np.matmul(rows, matrix[i], out=part)
                 target += part.reshape(target.shape)
     return cropped(out if by_plane else channels_first(out), f.pads)
+
+
+def _in_phases(f: Frame) -> bool:
+    whole = all(k % s == 0 and d == 1 for k, s, d in zip(f.kernel, f.stride, f.dilation))
+    return whole and set(f.stride) != {1}
+
+
+def _spread_phases(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+    """`spread` with strides that divide the kernel: places one stride apart are a convolution of y, all others too."""
+    (outs, c), n, axes = w.shape[:2], y.shape[0], len(f.kernel)
+    taps = tuple(k // s for k, s in zip(f.kernel, f.stride))
+    split = w.reshape(outs, c, *(size for pair in zip(taps, f.stride) for size in pair))
+    split = split.transpose(*range(3, 2 * axes + 2, 2), 1, 0, *range(2, 2 * axes + 2, 2))
+    around = Frame("spread", f.counts, taps, 1, tuple((t - 1, t - 1) for t in taps), 1)
+    out = channels_last(correlate(y, _mirror(split.reshape(-1, outs, *taps)), around))
+    out = out.reshape(n, *around.counts, *f.stride, c)
+    pairs = (axis for i in range(1, axes + 1) for axis in (i, i + axes))
+    out = out.transpose(0, *pairs, 2 * axes + 1).reshape(n, *f.reach(), c)
+    behind = tuple((0, size - r) for size, r in zip(padded_sizes(f.sizes, f.pads), f.reach()))
+    return cropped(padded(channels_first(out), behind), f.pads)
 
 
 def _rows_are_better(w: np.ndarray, f: Frame) -> bool:

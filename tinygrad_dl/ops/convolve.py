@@ -153,7 +153,7 @@ def _to_transpose_w(
         Case((1, 4, 2), (4, 1, 2), (2,), dilation=2, groups=2),
         Case((1, 2, 2), (2, 1, 3), (1,), stride=2, size=(6,)),
         Case((1, 4, 3), (4, 2, 2), None, groups=2, padding=1), Case((2, 3, 2), (3, 9, 2), (9,), padding=1),
-        Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None),
+        Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None), Case((1, 2, 2), (2, 4, 4), (4,), stride=2, padding=1),
     ),
 )  # fmt: skip
 def conv_transpose(
