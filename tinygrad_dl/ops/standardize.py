@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ def _runs(a: np.ndarray, kept: tuple[int, ...]) -> int:
 
 def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
+    if a.ndim == 2 and kept == (1,):
+        return np.einsum("ij,ij->j", a, b)[None]
     rows = _runs(a, kept) if b.flags.c_contiguous and a.dtype == b.dtype else 0
     if rows:
         sums = np.vecdot(a.reshape(rows, -1), b.reshape(rows, -1))
@@ -73,47 +76,69 @@ def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 class Layout(NamedTuple):
-    """How many elements a mean is of, and the axes along which the statistics, w, b, and the first two vary."""
+    """How x and its parameters lie to each other: what can be known from their shapes."""
 
-    count: int
-    kept: tuple[int, ...]
-    w: tuple[int, ...]
+    shape: tuple[int, ...]  # in which x is taken
+    fit: tuple[tuple[int, ...] | None, tuple[int, ...] | None]  # in which w and b are
+    count: int  # how many elements a mean is of
+    kept: tuple[int, ...]  # axes along which the statistics vary
+    w: tuple[int, ...]  # axes along which w varies
     b: tuple[int, ...]
-    both: tuple[int, ...]
+    both: tuple[int, ...]  # kept and w
+    small: bool  # whether the statistics times w have fewer elements than x
+    apart: bool  # whether the entries of axis 0 do not depend on each other
+    along_rows: bool  # whether the statistics are the same along the last axis of something large
 
 
 @lru_cache(maxsize=256)
 def _layout(
-    shape: tuple[int, ...],
-    axis: tuple[int, ...],
-    w_shape: tuple[int, ...] | None,
-    b_shape: tuple[int, ...] | None,
-) -> Layout:
-    ndim = len(shape)
+    shape: tuple[int, ...], axis: tuple[int, ...], w_shape: Any, b_shape: Any, view: Any = None, fit: Any = None
+) -> Layout:  # fmt: skip
+    whole = shape if view is None else view
+    fits = tuple(None if own is None else own if fit is None else fit for own in (w_shape, b_shape))
+    for name, own, taken in zip(("weight", "bias"), (w_shape, b_shape), fits):
+        if own is not None and (prod(own) != prod(taken) or _widens(taken, whole)):
+            raise ShapeError(f"standardize: the {name} of shape {own} does not fit x of shape {shape}")
+    ndim = len(whole)
     kept = tuple(a for a in range(ndim) if a not in axis)
-    w, b = _fitting(ndim, w_shape), _fitting(ndim, b_shape)
-    return Layout(prod(shape[a] for a in axis), kept, w, b, tuple(sorted({*kept, *w})))
+    w, b = (_fitting(ndim, taken) for taken in fits)
+    both = tuple(sorted({*kept, *w}))
+    small = w_shape is None or len(both) < ndim
+    apart = 0 in kept and 0 not in w and 0 not in b
+    along_rows = ndim - 1 in axis and prod(whole) >= LARGE
+    return Layout(whole, fits, prod(whole[a] for a in axis), kept, w, b, both, small, apart, along_rows)
+
+
+def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return len(shape) > len(whole) or any(a not in (1, b) for a, b in zip(shape[::-1], whole[::-1]))
 
 
 def _over(a: np.ndarray, function: np.ufunc, b: np.ndarray) -> np.ndarray:
-    """function(a, b), written over a if that has the dtype of the result."""
-    return function(a, b, out=a if a.ndim and a.dtype == np.result_type(a, b) else None)
+    """function(a, b), written over a if they have one dtype."""
+    return function(a, b, out=a if a.ndim and a.dtype == b.dtype else None)
 
 
-class _ColumnsUnbuffered(np.errstate):
-    """NumPy's error state, and row after row of `a` taken as it lies if statistics are the same along its rows.
+# From this many elements on rows are taken as they lie, in parts that a core's cache holds through all passes.
+LARGE, PIECE = 1 << 14, 1 << 17
 
-    NumPy otherwise copies them, spread out, to a buffer of thousands of elements: thrice the time of the pass.
+
+class _RowsAsTheyLie(np.errstate):
+    """NumPy's error state, in which what is the same along rows is not copied, spread out, to buffers.
+
+    The copies take twice the time of the pass itself.
     """
-
-    def __init__(self, a: np.ndarray, axis: tuple[int, ...], **how: Any) -> None:
-        super().__init__(**how)
-        self.along_rows = a.ndim - 1 in axis and a.flags.c_contiguous
 
     def __enter__(self) -> None:
         super().__enter__()
-        if self.along_rows:
-            np.setbufsize(16)  # the error state restores it
+        np.setbufsize(16)  # the error state restores it
+
+
+def _pieces(x: np.ndarray, layout: Layout) -> list[slice]:
+    """Parts of axis 0 that are computed one after the other; all of it as one where they depend on each other."""
+    if x.size <= PIECE or not layout.apart or not x.flags.c_contiguous:
+        return [slice(None)]
+    step = max(1, PIECE * len(x) // x.size)
+    return [slice(begin, begin + step) for begin in range(0, len(x), step)]
 
 
 # Standardisation
@@ -145,37 +170,26 @@ def _standardize_rule(
     )
 
 
-PIECE = 1 << 17  # elements: with what is computed from them they stay in a core's cache through all passes
-
-
-def _pieces(x: np.ndarray, layout: Layout) -> list[slice]:
-    """Parts of axis 0 that are computed one after the other; all of it as one where they depend on each other."""
-    apart = 0 in layout.kept and 0 not in layout.w and 0 not in layout.b
-    if x.size <= PIECE or not apart or not x.flags.c_contiguous:
-        return [slice(None)]
-    step = max(1, PIECE * len(x) // x.size)
-    return [slice(begin, begin + step) for begin in range(0, len(x), step)]
-
-
 def _standardize_fast(
     g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, axis: Any, view: Any, fit: Any, needs: Any,
     w_shape: Any, b_shape: Any,
 ) -> Any:  # fmt: skip
-    # The gradient is written as it lies in memory, so that no view of it has to be copied.
-    whole = np.empty(x.shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
+    layout = _layout(x.shape, axis, w_shape or None, b_shape or None, view, fit)  # of None the shape is ()
     x_shape = x.shape
+    # The gradient is written as it lies in memory, so that no view of it has to be copied.
+    whole = np.empty(x_shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
+    gx = whole
     if view is not None:
         g, x = g.reshape(view), x.reshape(view)
-    if fit is not None:
-        w = None if w is None else w.reshape(fit)
-    layout = _layout(x.shape, axis, fit if fit and w_shape else w_shape, fit if fit and b_shape else b_shape)
-    gx = None if whole is None else whole.reshape(x.shape)
-    with _ColumnsUnbuffered(x, axis):
-        if whole is None:
+        gx = None if whole is None else whole.reshape(view)
+    w = None if w is None else w.reshape(layout.fit[0])
+    with _RowsAsTheyLie() if layout.along_rows and x.flags.c_contiguous else nullcontext():
+        parts = [slice(None)] if whole is None else _pieces(x, layout)
+        if len(parts) == 1:
             gx, gw, gb = _pulled(g, x, w, average, scale, factor, gx, layout, needs)
         else:
             gw = gb = None
-            for part in _pieces(x, layout):
+            for part in parts:
                 statistics = (None if a is None else a[part] for a in (average, scale, factor))
                 _, more_w, more_b = _pulled(g[part], x[part], w, *statistics, gx[part], layout, needs)
                 gw, gb = more_w if gw is None else gw + more_w, more_b if gb is None else gb + more_b
@@ -237,8 +251,7 @@ def _forward(
         d = out = np.subtract(x, average, out=out)
     variance = _dotted(d, d, layout.kept) / layout.count
     scale = (variance + eps) ** -0.5
-    small = w is None or len(layout.both) < x.ndim
-    factor = (scale if w is None else scale * w) if small else None  # one pass for both
+    factor = (scale if w is None else scale * w) if layout.small else None  # one pass for both
     first = scale if factor is None else factor
     out = d * first if out is None else _over(out, np.multiply, first)
     if factor is None:
@@ -246,19 +259,6 @@ def _forward(
     if b is not None:
         out = _over(out, np.add, b)
     return out, average, variance, scale, factor
-
-
-def _misfit(x: Any, w: Any, b: Any, view: Any, fit: Any) -> str | None:
-    for name, value in (("weight", w), ("bias", b)):
-        if value is not None and (
-            _widens(value.shape, x.shape) if fit is None else value.size != prod(fit) or _widens(fit, view)
-        ):
-            return f"the {name} of shape {value.shape} does not fit x of shape {x.shape}"
-    return None
-
-
-def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    return len(shape) > len(whole) or any(a not in (1, b) for a, b in zip(shape[::-1], whole[::-1]))
 
 
 @op(
@@ -289,16 +289,14 @@ def standardize(
     array([[-1.],
            [ 1.]])
     """
-    misfit = _misfit(x, w, b, view, fit)
-    if misfit is not None:
-        raise ShapeError(f"standardize: {misfit}")
     shape = x.shape
+    layout = _layout(shape, axis, None if w is None else w.shape, None if b is None else b.shape, view, fit)
     if view is not None:
         x = x.reshape(view)
+    if fit is not None:
         w, b = (None if p is None else p.reshape(fit) for p in (w, b))
-    w_shape, b_shape = (None if p is None else p.shape for p in (w, b))
-    layout = _layout(x.shape, axis, w_shape, b_shape)
-    with _ColumnsUnbuffered(x, axis, invalid="ignore", divide="ignore"):
+    state = _RowsAsTheyLie if layout.along_rows and x.flags.c_contiguous else np.errstate
+    with state(invalid="ignore", divide="ignore"):
         parts = _pieces(x, layout)
         if len(parts) == 1 or not center or any(p is not None and p.dtype != x.dtype for p in (w, b)):
             out, average, variance, scale, factor = _forward(x, w, b, layout, eps, center)
@@ -310,7 +308,7 @@ def standardize(
             )
     if moments is not None:
         moments(average, variance)
-    return out.reshape(shape), average, scale, factor
+    return out if view is None else out.reshape(shape), average, scale, factor
 
 
 # A scale and a shift
