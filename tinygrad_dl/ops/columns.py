@@ -19,7 +19,6 @@ from tinygrad_dl.ops.window import (
     cropped,
     empty_channels_last,
     inner,
-    offsets_of,
     padded,
     padded_sizes,
     scratch,
@@ -86,12 +85,12 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
         if by_plane:
             planes = scratch("columns", (*f.kernel, c, m, *f.counts), x.dtype)
             view = xp.swapaxes(0, 1)
-            for offset in offsets_of(f.kernel):
-                planes[offset] = view[f.key(offset)]
+            for offset, at in f.places():
+                planes[offset] = view[(..., *at)]
             yield start, stop, planes.reshape(k * c, m * prod(f.counts)).T
             continue
         if k == 1:
-            seen = xp[(slice(None), *f.at((0,) * len(f.kernel)))]
+            seen = xp[(slice(None), *next(f.places())[1])]
             if seen.flags.c_contiguous:
                 yield start, stop, seen.reshape(m * prod(f.counts), c)
                 continue
@@ -166,8 +165,8 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
             planes = scratch("columns", (k * c, rows.shape[0]), dtype)
             np.matmul(matrix, rows.T, out=planes)
             planes = planes.reshape(*f.kernel, c, m, *f.counts)
-            for offset in offsets_of(f.kernel):
-                target = out[(slice(start, stop), slice(None), *f.at(offset))].swapaxes(0, 1)
+            for offset, at in f.places():
+                target = out[(slice(start, stop), slice(None), *at)].swapaxes(0, 1)
                 target += planes[offset]
             continue
         if strided:
@@ -175,8 +174,8 @@ def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
             np.matmul(rows, matrix, out=parts)
             parts = parts.reshape(m, *f.counts, *f.kernel, c)
         part = scratch("part", (rows.shape[0], c), dtype)
-        for i, offset in enumerate(offsets_of(f.kernel)):
-            target = out[(slice(start, stop), *f.at(offset))]
+        for i, (offset, at) in enumerate(f.places()):
+            target = out[(slice(start, stop), *at)]
             if strided:
                 target += parts[(..., *offset, slice(None))]
             else:
@@ -229,10 +228,8 @@ def _spread_rows(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
         m = stop - start
         rows = channels_last(y[start:stop]).reshape(m * prod(f.counts[:-1]), wide * outs)
         parts = (rows @ band.reshape(wide * outs, -1)).reshape(m, *f.counts[:-1], *lead, width * c)
-        for offset in offsets_of(lead):
-            target = out[
-                (slice(start, stop), *windows_at(offset, f.counts[:-1], f.stride[:-1], f.dilation[:-1]))
-            ]
+        for offset, at in windows_at(lead, f.counts[:-1], f.stride[:-1], f.dilation[:-1]):
+            target = out[(slice(start, stop), *at)]
             target += parts[(..., *offset, slice(None))]
     return cropped(channels_first(out.reshape(n, *grown, width, c)), f.pads)
 
@@ -320,9 +317,9 @@ def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndar
         for m in range(each):
             given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
             part = scratch("part", given.shape, out.dtype)
-            for offset in offsets_of(f.kernel):
+            for offset, at in f.places():
                 np.multiply(given, weights[m][offset], out=part)
-                target = _merged(out[(slice(start, stop), *f.at(offset))], f)
+                target = _merged(out[(slice(start, stop), *at)], f)
                 target += part
     return cropped(channels_first(out), f.pads)
 
@@ -338,8 +335,8 @@ def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.nd
         for m in range(each):
             given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
             axes = list(range(given.ndim))
-            for offset in offsets_of(f.kernel):
-                seen = _merged(xp[(slice(None), *f.at(offset))], f)
+            for offset, at in f.places():
+                seen = _merged(xp[(slice(None), *at)], f)
                 sums = np.einsum(seen, axes, given, axes, axes[-1:])
                 total[(slice(m, None, each), 0, *offset)] += sums.reshape(-1, c).sum(axis=0)
     return total

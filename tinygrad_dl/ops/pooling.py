@@ -15,7 +15,6 @@ from tinygrad_dl.ops.window import (
     cropped,
     in_order_of,
     lies_channels_last,
-    offsets_of,
     padded,
     padded_sizes,
 )
@@ -76,21 +75,21 @@ CACHED = 2**15
 
 
 def _hits(x: np.ndarray, out: np.ndarray, f: Frame) -> Any:
-    """For each place of the kernel, where it holds its window's first maximum (a nan is one)."""
+    """The places of the kernel, their slices of padded space and where they hold a window's first maximum (or nan)."""
     xp = padded(x, f.pads, _lowest(x.dtype))
     free: Any = None  # the windows whose maximum has not been met yet
     lost = out.size > 0 and x.dtype.kind == "f" and bool(np.isnan(out.max()))
     low = xp is not x and bool((out == _lowest(x.dtype)).any())
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
     last = tuple(k - 1 for k in f.kernel)
-    for offset in offsets_of(f.kernel):
+    for offset, at in f.places():
         if offset == last and free is not None:
-            yield offset, free
+            yield offset, at, free
             return
-        part = xp[f.key(offset)]
+        part = xp[(..., *at)]
         hit = part == out
         if inside is not None:  # -inf itself is the maximum: padding must not be taken for it
-            hit &= inside[f.key(offset)]
+            hit &= inside[(..., *at)]
         if lost:
             hit |= np.isnan(part)
         if free is None:
@@ -98,7 +97,7 @@ def _hits(x: np.ndarray, out: np.ndarray, f: Frame) -> Any:
         else:
             hit &= free
             free ^= hit
-        yield offset, hit
+        yield offset, at, hit
 
 
 def _to_max_fast(
@@ -110,9 +109,9 @@ def _to_max_fast(
     for i in range(0, len(out), step):
         few = slice(i, i + step)
         part = np.empty_like(out[few])
-        for offset, hit in _hits(x[few], out[few], f):
+        for _, at, hit in _hits(x[few], out[few], f):
             np.multiply(g[few], hit, out=part)  # and then put in: a mask is not multiplied well into strides
-            target = dx[few][f.key(offset)]
+            target = dx[few][(..., *at)]
             if apart:
                 target[...] = part
             else:
@@ -177,7 +176,7 @@ def max_pool_indices(
     for i, (count, s, (lo, _), step) in enumerate(zip(f.counts, f.stride, f.pads, steps)):
         along = (np.arange(count) * s - lo) * step
         starts = starts + along.reshape(-1, *(1,) * (len(f.sizes) - 1 - i))
-    for offset, hit in _hits(x, out, f):
+    for offset, _, hit in _hits(x, out, f):
         place = sum(o * d * step for o, d, step in zip(offset, f.dilation, steps))
         found[hit] = place
     return found + starts
@@ -358,8 +357,8 @@ def avg_pool_spread(
         raise ShapeError(f"avg_pool_spread: size={tuple(size)} has {f.counts} windows; x is {x.shape}")
     share = x if divisor_override == 1 else _divided(x, f, count_include_pad, divisor_override)
     out, apart = _zeros_like_windows(share, f), _apart(f)
-    for offset in offsets_of(f.kernel):
-        target = out[f.key(offset)]
+    for _, at in f.places():
+        target = out[(..., *at)]
         if apart:
             target[...] = share
         else:

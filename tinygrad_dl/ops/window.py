@@ -7,6 +7,7 @@ in memory channels last (their strides say so): a matrix product over all places
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 from typing import Any
@@ -175,17 +176,15 @@ def in_order_of(x: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def windows_at(
-    offset: tuple[int, ...], counts: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[slice, ...]:
-    """The slices of padded space that hold, for every window, its element at an offset of the kernel."""
-    return tuple(
-        slice(o * d, o * d + (c - 1) * s + 1, s) for o, c, s, d in zip(offset, counts, stride, dilation)
-    )
-
-
-def offsets_of(kernel: tuple[int, ...]) -> Any:
-    """The places inside a kernel, the last axis fastest."""
-    return product(*map(range, kernel))
+    kernel: tuple[int, ...], counts: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Iterator[Any]:
+    """The places of a kernel, the last axis fastest, each with the slices of padded space that hold, for every
+    window, its element there."""
+    axes = [
+        [slice(o * d, o * d + (c - 1) * s + 1, s) for o in range(k)]
+        for k, c, s, d in zip(kernel, counts, stride, dilation)
+    ]
+    return zip(product(*map(range, kernel)), product(*axes))
 
 
 class Frame:
@@ -221,13 +220,9 @@ class Frame:
         parts = zip(self.counts, self.stride, self.dilation, self.kernel)
         return tuple((c - 1) * s + d * (k - 1) + 1 for c, s, d, k in parts)
 
-    def at(self, offset: tuple[int, ...]) -> tuple[slice, ...]:
-        """The slices of padded space that hold the element of every window at an offset of the kernel."""
-        return windows_at(offset, self.counts, self.stride, self.dilation)
-
-    def key(self, offset: tuple[int, ...]) -> Any:
-        """The index of (N, C, *S) that picks the element of every window at an offset of the kernel."""
-        return (..., *self.at(offset))
+    def places(self) -> Iterator[Any]:
+        """The places of the kernel, each with the slices of padded space that hold every window's element there."""
+        return windows_at(self.kernel, self.counts, self.stride, self.dilation)
 
     def mirrored(self) -> Frame:
         """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
@@ -275,8 +270,8 @@ def unfold(x: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any
     f = Frame("unfold", x.shape[2:], kernel, stride, padding, dilation)
     xp = padded(x, f.pads)
     out = np.empty((*x.shape[:2], *f.kernel, *f.counts), x.dtype)
-    for offset in offsets_of(f.kernel):
-        out[(slice(None), slice(None), *offset)] = xp[f.key(offset)]
+    for offset, at in f.places():
+        out[(slice(None), slice(None), *offset)] = xp[(..., *at)]
     return out.reshape(x.shape[0], x.shape[1] * prod(f.kernel), prod(f.counts))
 
 
@@ -305,6 +300,6 @@ def fold(x: Any, size: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dila
     channels = x.shape[1] // k
     columns = x.reshape(x.shape[0], channels, *f.kernel, *f.counts)
     out = np.zeros((x.shape[0], channels, *padded_sizes(f.sizes, f.pads)), x.dtype)
-    for offset in offsets_of(f.kernel):
-        out[f.key(offset)] += columns[(slice(None), slice(None), *offset)]
+    for offset, at in f.places():
+        out[(..., *at)] += columns[(slice(None), slice(None), *offset)]
     return np.ascontiguousarray(cropped(out, f.pads))
