@@ -42,6 +42,24 @@ def test_standardize_has_one_gradient_for_all_shapes_of_its_parameters(axis: Any
             both_agree(lambda *a: standardize(*a, axis=axis, center=center), arrays, needed)
 
 
+LARGE: list[Any] = [
+    ((4, 6, 7000), (6,), {"axis": (2, 3), "view": (4, 2, 3, 7000), "fit": (2, 3, 1)}),
+    ((4, 6, 7000), (6,), {"axis": (0, 2), "view": (4, 6, 7000), "fit": (6, 1)}),
+    ((150, 1000), (1000,), {"axis": (1,)}), ((150, 1000), (1000,), {"axis": (1,), "center": False}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "parameter", "how"), LARGE)
+def test_standardize_of_what_is_taken_in_parts_agrees_and_leaves_numpys_buffers_alone(
+    shape: Any, parameter: Any, how: Any
+) -> None:
+    standardize, before = OPS["standardize"].function, np.getbufsize()
+    arrays = [drawn(1, *shape), drawn(2, *parameter), drawn(3, *parameter)]
+    both_agree(lambda *a: standardize(*a, **how), arrays, (True, True, True))
+    both_agree(lambda *a: standardize(*a, **how), [arrays[0].T.copy().T, *arrays[1:]], (True, True, False))
+    assert np.getbufsize() == before
+
+
 @pytest.mark.parametrize("needed", [n for n in product([True, False], repeat=3) if any(n)])
 def test_affine_has_one_gradient_for_all_shapes_of_its_parameters(needed: tuple[bool, ...]) -> None:
     affine = OPS["affine"].function

@@ -115,7 +115,7 @@ def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
     out = np.empty(tuple(s + lo + hi for s, (lo, hi) in zip(x.shape, grown)), x.dtype)
     out[_inside(out.shape, grown)] = x
     for axis, (lo, hi) in enumerate(grown):
-        front = (slice(None),) * axis
+        front: Any = (slice(None),) * axis
         for place, source in _borders(x.shape[axis], lo, hi, mode):
             out[(*front, place)] = out[(*front, source)]
     return out if grown == pairs else out[_inside(out.shape, _opposite(pairs))].copy()
@@ -140,7 +140,7 @@ def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
     out = pad_constant(x, _grown(_opposite(widths)))  # a copy, with zeros where something had been cut
     for axis in reversed(range(x.ndim)):
         lo, hi = grown[axis]
-        front = (slice(None),) * axis
+        front: Any = (slice(None),) * axis
         for place, source in _borders(out.shape[axis] - lo - hi, lo, hi, mode):
             out[(*front, source)] += out[(*front, place)]
     return out[_inside(out.shape, grown)]

@@ -80,7 +80,7 @@ class Layout(NamedTuple):
 
     shape: tuple[int, ...]  # in which x is taken
     fit: tuple[tuple[int, ...] | None, tuple[int, ...] | None]  # in which w and b are
-    count: int  # how many elements a mean is of
+    elements: int  # how many elements a mean is of
     kept: tuple[int, ...]  # axes along which the statistics vary
     w: tuple[int, ...]  # axes along which w varies
     b: tuple[int, ...]
@@ -95,7 +95,7 @@ def _layout(
     shape: tuple[int, ...], axis: tuple[int, ...], w_shape: Any, b_shape: Any, view: Any = None, fit: Any = None
 ) -> Layout:  # fmt: skip
     whole = shape if view is None else view
-    fits = tuple(None if own is None else own if fit is None else fit for own in (w_shape, b_shape))
+    fits: Any = tuple(None if own is None else own if fit is None else fit for own in (w_shape, b_shape))
     for name, own, taken in zip(("weight", "bias"), (w_shape, b_shape), fits):
         if own is not None and (prod(own) != prod(taken) or _widens(taken, whole)):
             raise ShapeError(f"standardize: the {name} of shape {own} does not fit x of shape {shape}")
@@ -178,7 +178,7 @@ def _standardize_fast(
     x_shape = x.shape
     # The gradient is written as it lies in memory, so that no view of it has to be copied.
     whole = np.empty(x_shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
-    gx = whole
+    gx: Any = whole
     if view is not None:
         g, x = g.reshape(view), x.reshape(view)
         gx = None if whole is None else whole.reshape(view)
@@ -190,8 +190,8 @@ def _standardize_fast(
         else:
             gw = gb = None
             for part in parts:
-                statistics = (None if a is None else a[part] for a in (average, scale, factor))
-                _, more_w, more_b = _pulled(g[part], x[part], w, *statistics, gx[part], layout, needs)
+                m, s, f = (None if a is None else a[part] for a in (average, scale, factor))
+                _, more_w, more_b = _pulled(g[part], x[part], w, m, s, f, gx[part], layout, needs)
                 gw, gb = more_w if gw is None else gw + more_w, more_b if gb is None else gb + more_b
     return (
         gx.reshape(x_shape) if whole is None and needs[0] else whole,
@@ -204,7 +204,7 @@ def _pulled(
     g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, gx: Any, layout: Layout, needs: Any
 ) -> Any:
     # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), means along the axes not kept
-    kept, both, count = layout.kept, layout.both, layout.count or 1
+    kept, both, count = layout.kept, layout.both, layout.elements or 1
     gw = gb = total = None
     d = x
     if average is not None:
@@ -247,9 +247,9 @@ def _forward(
     average = None
     d = x
     if center:
-        average = _summed(x, layout.kept) / layout.count
+        average = _summed(x, layout.kept) / layout.elements
         d = out = np.subtract(x, average, out=out)
-    variance = _dotted(d, d, layout.kept) / layout.count
+    variance = _dotted(d, d, layout.kept) / layout.elements
     scale = (variance + eps) ** -0.5
     factor = (scale if w is None else scale * w) if layout.small else None  # one pass for both
     first = scale if factor is None else factor
