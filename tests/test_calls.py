@@ -1,0 +1,89 @@
+"""How a call treats what comes in: arrays of other classes, scalars, lists of Tensors, and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as td
+from tests.leaves import leaf
+from tinygrad_dl import Tensor
+from tinygrad_dl.errors import DTypeError, GraphError
+
+
+class Marked(np.ndarray):
+    """A class of arrays that somebody made."""
+
+
+def test_an_array_of_another_class_computes_as_a_plain_one() -> None:
+    x, marked = leaf([1.0, 2.0]), np.array([3.0, 4.0]).view(Marked)
+    y = td.multiply(x, marked)
+    assert type(y.data) is np.ndarray and y.tolist() == [3, 8]
+    y.sum().backward()
+    assert x.grad is not None and type(x.grad.data) is np.ndarray and x.grad.tolist() == [3, 4]
+
+
+def test_an_array_of_cupy_reaches_the_forward_function_as_it_is() -> None:
+    class OnAnotherDevice:
+        shape, dtype = (2,), np.dtype(np.float64)
+
+    OnAnotherDevice.__module__ = "cupy"
+    seen: list[Any] = []
+
+    @td.op(lambda g: g, None)
+    def first_of_two(x: Any, y: Any) -> Any:
+        seen.append(y)
+        return x + 0
+
+    elsewhere = OnAnotherDevice()
+    first_of_two(leaf([1.0, 2.0]), elsewhere)
+    assert seen == [elsewhere]
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float32, np.float64, np.complex64, np.complex128, np.int8, bool]
+)
+def test_asarray_of_an_array_or_a_scalar_of_numpys_keeps_its_dtype(dtype: Any) -> None:
+    assert td.asarray(np.ones(2, dtype)).dtype == dtype
+    assert td.asarray(np.ones((), dtype)[()]).dtype == dtype
+
+
+def test_asarray_shares_an_array_that_has_the_dtype_already() -> None:
+    array = np.ones(2, np.float32)
+    assert np.shares_memory(td.asarray(array, dtype=np.float32).data, array)
+    assert not np.shares_memory(td.asarray(array, dtype=np.float64).data, array)
+
+
+def test_asarray_stacks_a_list_of_tensors_without_a_graph() -> None:
+    assert td.asarray([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])]).tolist() == [[1, 2], [3, 4]]
+    assert td.asarray([Tensor(1.0), 2.0]).tolist() == [1, 2]
+    with td.no_grad():
+        assert td.asarray([leaf(1.0), leaf(2.0)]).tolist() == [1, 2]
+
+
+def test_asarray_does_not_cut_a_list_of_tensors_off_from_their_graph() -> None:
+    with pytest.raises(GraphError, match="the list holds Tensors that require grad"):
+        td.asarray([Tensor(1.0), leaf(2.0)])
+
+
+def test_an_error_class_of_somebody_elses_passes_the_forward_function_unchanged() -> None:
+    class Unwilling(ValueError):
+        pass
+
+    @td.op(lambda g: g)
+    def never(x: Any) -> Any:
+        raise Unwilling("no")
+
+    with pytest.raises(Unwilling, match="^no$"):
+        never(leaf([1.0]))
+
+
+@pytest.mark.parametrize(
+    "x", [np.ones(2), [1.0], 1.0, Tensor([1.0])], ids=["array", "list", "number", "Tensor"]
+)
+def test_what_is_no_number_is_refused_beside_whatever_is_one(x: Any) -> None:
+    with pytest.raises(DTypeError) as caught:
+        td.add(x, "text")
+    assert str(caught.value) == "add: a Tensor, an array or a number is needed; str 'text' came"
