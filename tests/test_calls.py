@@ -80,10 +80,21 @@ def test_an_error_class_of_somebody_elses_passes_the_forward_function_unchanged(
         never(leaf([1.0]))
 
 
+@pytest.mark.parametrize(("wrong", "told"), [("text", "str 'text'"), (None, "NoneType None")])
 @pytest.mark.parametrize(
     "x", [np.ones(2), [1.0], 1.0, Tensor([1.0])], ids=["array", "list", "number", "Tensor"]
 )
-def test_what_is_no_number_is_refused_beside_whatever_is_one(x: Any) -> None:
+def test_what_is_no_number_is_refused_beside_whatever_is_one(x: Any, wrong: Any, told: str) -> None:
     with pytest.raises(DTypeError) as caught:
-        td.add(x, "text")
-    assert str(caught.value) == "add: a Tensor, an array or a number is needed; str 'text' came"
+        td.add(x, wrong)
+    assert str(caught.value) == f"add: a Tensor, an array or a number is needed; {told} came"
+
+
+def test_a_list_for_an_input_that_may_be_left_out_is_weak_as_everywhere() -> None:
+    y = td.clip(np.array([0.0, 1.0], np.float32), [0.1, 0.2], None)
+    assert y.dtype == np.float32 and y.tolist() == [np.float32(0.1), 1]
+
+
+def test_options_reach_an_operation_that_is_called_on_lists_alone() -> None:
+    y = td.sum([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
+    assert type(y) is Tensor and y.tolist() == [[3], [7]]

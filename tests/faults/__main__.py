@@ -86,6 +86,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     os.environ.setdefault("HYPOTHESIS_PROFILE", "dev")
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # those of a pool are gone in a forked child
+        os.environ.setdefault(threads, "1")
     both = not (chosen.rules or chosen.engine)
     found: dict[str, Any] = {}
     if chosen.engine or both:  # first: it wants a process without the package
