@@ -215,6 +215,25 @@ def test_float32_stays_float32_and_the_result_lies_channels_last() -> None:
     assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64, np.int32, bool])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((4, 1, 3), 4), ((8, 1, 3), 4), ((4, 2, 5), 2), ((4, 4, 5), 1)]
+)
+def test_each_dtype_stays_itself_in_all_three_operations(
+    dtype: Any, shape: tuple[int, ...], groups: int
+) -> None:
+    x, w = np.ones((2, 4, 8), dtype), np.ones(shape, dtype)
+    out = conv(x, w, padding=1, groups=groups)
+    back = conv_transpose(out, w, padding=1, groups=groups)
+    assert out.dtype == back.dtype == conv_weight(x, out, shape[2:], padding=1, groups=groups).dtype == dtype
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_long_sum_in_half_precision_does_not_stall(groups: int) -> None:
+    ones = np.ones((4096, 2, 1), np.float16)
+    assert (conv_weight(ones, ones, (1,), groups=groups) == 4096).all()
+
+
 def test_wrong_channels_are_explained() -> None:
     with pytest.raises(ShapeError) as error:
         nn.Conv2d(3, 8, 3)(Tensor(np.zeros((2, 6, 6, 3), np.float32)))

@@ -255,7 +255,8 @@ def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
         wide = f.together(b)
         joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
         banded = correlate_weight(x, channels_first(joined), wide).reshape(b, outs, c, *wide.kernel)
-        return np.add.reduce([banded[i, ..., i : i + f.kernel[-1]] for i in range(b)])
+        parts = [banded[i, ..., i : i + f.kernel[-1]] for i in range(b)]
+        return np.add.reduce(parts, dtype=banded.dtype)
     total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
     for start, stop, columns in _columns(x, f):
         total += _inner_product(columns, _rows(y[start:stop]), stop - start)
@@ -330,6 +331,9 @@ def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.nd
     each = outs // c
     total = np.zeros((outs, 1, *f.kernel), np.result_type(x, y))
     last = channels_last(y)
+    summed = (
+        np.dtype(np.float32) if total.dtype == np.float16 else total.dtype
+    )  # einsum rounds after each addition
     for start, stop in _channel_blocks(x.shape[0], c, f):
         xp = _in_scratch(x[start:stop], f.pads, last=True)
         for m in range(each):
@@ -337,6 +341,6 @@ def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.nd
             axes = list(range(given.ndim))
             for offset, at in f.places():
                 seen = _merged(xp[(slice(None), *at)], f)
-                sums = np.einsum(seen, axes, given, axes, axes[-1:])
-                total[(slice(m, None, each), 0, *offset)] += sums.reshape(-1, c).sum(axis=0)
+                sums = np.einsum(seen, axes, given, axes, axes[-1:], dtype=summed)
+                total[(slice(m, None, each), 0, *offset)] += sums.reshape(-1, c).sum(axis=0, dtype=summed)
     return total
