@@ -39,7 +39,9 @@ def _flat(x: np.ndarray) -> np.ndarray:
 def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     rows = _flat(g)
     # A product with ones sums columns several times as quickly as add.reduce, which strides.
-    return np.dot(np.ones(len(rows), g.dtype), rows)
+    ones = np.empty(len(rows), g.dtype)
+    ones.fill(1)  # np.ones takes twice the time
+    return ones.dot(rows)
 
 
 @op(
@@ -47,8 +49,8 @@ def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
     lambda g: sum(_rows(g), axis=0),
     fast=(
-        lambda g, w, x_shape: np.dot(g, w) if g.ndim == 2 else np.dot(_flat(g), w).reshape(x_shape),
-        lambda g, x: np.dot(_flat(g).T, _flat(x)),
+        lambda g, w, x_shape: g.dot(w) if g.ndim == 2 else _flat(g).dot(w).reshape(x_shape),
+        lambda g, x: _flat(g).T.dot(_flat(x)),
         _linear_to_bias,
     ),
     cases=(
@@ -67,9 +69,9 @@ def linear(x: Any, w: Any, b: Any = None, /) -> Any:
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError("the bias does not fit the weight")
     if x.ndim <= 2:
-        out = np.dot(x, w.T)
+        out = x.dot(w.T)
     else:
-        out = np.dot(_flat(x), w.T).reshape(*x.shape[:-1], w.shape[0])
+        out = _flat(x).dot(w.T).reshape(*x.shape[:-1], w.shape[0])
     if b is None:
         return out
     if out.dtype != b.dtype:
