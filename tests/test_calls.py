@@ -98,3 +98,28 @@ def test_a_list_for_an_input_that_may_be_left_out_is_weak_as_everywhere() -> Non
 def test_options_reach_an_operation_that_is_called_on_lists_alone() -> None:
     y = td.sum([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
     assert type(y) is Tensor and y.tolist() == [[3], [7]]
+
+
+def test_constants_that_are_joined_are_a_constant() -> None:
+    assert not td.concat([Tensor([1.0]), Tensor([2.0])]).requires_grad
+    assert td.concat([Tensor([1.0]), leaf([2.0])]).requires_grad
+
+
+def test_a_complex_result_of_values_that_require_grad_is_refused_by_its_name() -> None:
+    with pytest.raises(
+        GraphError, match="^concat: the result is complex, and complex values have no gradient here"
+    ):
+        td.concat([leaf([1.0]), np.array([1j])])
+
+
+def test_a_sequence_that_a_rule_names_is_differentiated_when_backward_records() -> None:
+    @td.op(lambda g, i, arrays: g * arrays[1 - i], variadic=True)
+    def product_of_both(arrays: Any, /) -> Any:
+        return arrays[0] * arrays[1]
+
+    x, y = leaf([2.0]), leaf([5.0])
+    product_of_both([x, y]).backward(create_graph=True)
+    assert x.grad is not None and x.grad.tolist() == [5]
+    assert td.autograd.grad(x.grad, [y])[0].tolist() == [1]
+    (plain,) = td.autograd.grad(product_of_both([x, y]), [x])
+    assert plain.tolist() == [5] and not plain.requires_grad

@@ -250,3 +250,36 @@ def test_one_class_has_no_loss_and_an_ignored_sample_no_gradient() -> None:
     out = F.cross_entropy(x, np.array([0, -100]), weight=np.array([2.0]))
     assert out.item() == 0
     assert grad(out, [x], create_graph=True)[0].tolist() == [[0], [0]]
+
+
+@pytest.mark.parametrize("ignore_index", [-100, 0, 2])
+@pytest.mark.parametrize("weight", [[1.0, 1.0, 1.0], [0.5, 2.0, 1.5]])
+def test_smoothed_cross_entropy_is_its_formula(weight: list[float], ignore_index: int) -> None:
+    x, target, w, e = np.arange(12.0).reshape(4, 3) % 5, np.array([0, 1, 2, 1]), np.array(weight), 0.2
+    log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    each = -(1 - e) * w[target] * log_p[np.arange(4), target] - e / 3 * (w * log_p).sum(axis=1)
+    kept = target != ignore_index
+    options: Any = {"weight": w, "label_smoothing": e, "ignore_index": ignore_index}
+    y = F.cross_entropy(Tensor(x), target, reduction="none", **options)
+    np.testing.assert_allclose(y.data, each * kept, rtol=1e-12)
+    mean = F.cross_entropy(Tensor(x), target, **options)
+    assert mean.item() == pytest.approx((each * kept).sum() / (w[target] * kept).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_a_class_that_does_not_come_may_have_an_infinite_weight(recording: bool) -> None:
+    found = []
+    for other in (1.0, np.inf):
+        x = Tensor(np.array([[1.0, 2.0], [0.5, -1.0]]), requires_grad=True)
+        found.append(
+            grad(F.cross_entropy(x, [0, 0], weight=np.array([1.0, other])), [x], create_graph=recording)[0]
+        )
+    np.testing.assert_allclose(found[1].data, found[0].data)
+
+
+def test_the_recorded_gradient_of_cross_entropy_is_exact_for_huge_logits() -> None:
+    x = Tensor(np.array([[1000.0, 0.0], [1000.0, 1000.0]]), requires_grad=True)
+    (g,) = grad(F.cross_entropy(x, [1, 0], reduction="sum"), [x], create_graph=True)
+    assert g.tolist() == [[1, -1], [-0.5, 0.5]]
+    (second,) = grad(g[1, 0], [x])
+    assert second.tolist() == [[0, 0], [0.25, -0.25]]

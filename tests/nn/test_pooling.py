@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dl import Tensor, nn
+from tests.test_registry import check_orders
+from tinygrad_dl import OPS, Tensor, nn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
+from tinygrad_dl.op import Case
 from tinygrad_dl.ops.pooling import avg_pool, max_pool, max_pool_indices
 from tinygrad_dl.ops.resize import resize_matrix
 
@@ -173,3 +175,47 @@ def test_a_kernel_that_does_not_fit_is_explained_by_the_name_of_the_operation(po
         f"{pool.__name__}: a kernel of 3 does not fit axis 3 of size 2 with padding (0, 0). "
         "Use a smaller kernel, more padding or larger inputs."
     )
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((1, 1, 5), kernel=2, stride=2, padding=1), Case((1, 1, 5), kernel=3, stride=2, padding=1),
+        Case((1, 1, 5), kernel=2, stride=2, padding=1, divisor_override=3),
+        Case((1, 1, 5), kernel=2, stride=2, padding=1, ceil_mode=True, count_include_pad=False),
+    ],
+)  # fmt: skip
+def test_means_of_padded_windows_have_their_gradients_of_both_orders(case: Case) -> None:
+    check_orders(OPS["avg_pool"], case, 0)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 4), (0, 2, 4), (0, 0, 4)])
+@pytest.mark.parametrize("recording", [False, True])
+def test_the_gradient_of_no_maxima_is_empty(shape: tuple[int, ...], recording: bool) -> None:
+    x = Tensor(np.zeros(shape), requires_grad=True)
+    max_pool(x, 2).sum().backward(create_graph=recording)
+    assert x.grad is not None and x.grad.shape == shape
+    assert max_pool_indices(np.zeros(shape), 2).shape == (*shape[:2], 2)
+
+
+def test_a_kernel_of_one_element_gives_each_maximum_its_own_gradient() -> None:
+    x = np.array([[[1.0, np.nan, 3.0, -np.inf]]])
+    assert gradient(lambda t: max_pool(t, 1), x).tolist() == [[[1, 1, 1, 1]]]
+    assert gradient(lambda t: max_pool(t, 1, 2), x).tolist() == [[[1, 0, 1, 0]]]
+    assert max_pool_indices(x, 1).tolist() == [[[0, 1, 2, 3]]]
+
+
+def test_the_first_nan_of_a_window_gets_its_gradient() -> None:
+    x = np.array([[[np.nan, 1.0, np.nan]]])
+    assert gradient(lambda t: max_pool(t, 3), x).tolist() == [[[1, 0, 0]]]
+    assert max_pool_indices(x, 3).tolist() == [[[0]]]
+    assert gradient(lambda t: max_pool(t, 2), x).tolist() == [[[1, 0, 0]]]
+
+
+def test_elements_between_windows_have_gradient_zero_whatever_the_memory_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(np, "empty", lambda shape, dtype=float: np.full(shape, 7, dtype))
+    x = np.arange(5.0).reshape(1, 1, 5)
+    assert gradient(lambda t: max_pool(t, 1, 2), x).tolist() == [[[1, 0, 1, 0, 1]]]
+    assert gradient(lambda t: max_pool(t, 1, 4), x).tolist() == [[[1, 0, 0, 0, 1]]]
