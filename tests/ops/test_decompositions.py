@@ -160,3 +160,11 @@ def test_vectors_of_a_vanishing_singular_value_have_no_finite_gradient() -> None
     with np.errstate(all="ignore"):
         g = slope(lambda x: linalg.svd(x, full_matrices=False).U[:, 1] * np.array([1.0, 2.0, 3.0]), x)
     assert not np.isfinite(g).all()
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_vectors_beside_one_vanishing_singular_value_keep_their_lengths(part: int) -> None:
+    turned, _ = np.linalg.qr(drawn(3, 3, 3))
+    other, _ = np.linalg.qr(drawn(4, 3, 3))
+    x = turned @ np.diag([3.0, 2.0, 0.0]) @ other.T
+    np.testing.assert_allclose(slope(lambda x: linalg.svd(x)[part] ** 2, x), 0, atol=1e-12)

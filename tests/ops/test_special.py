@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,3 +111,28 @@ def test_of_two_infinities_the_larger_has_the_whole_slope_of_logaddexp(
         ]
         slopes = td.autograd.grad(td.logaddexp(*leaves).sum(), leaves, create_graph=recording)
         assert [g.tolist() for g in slopes] == [[expected[0], 0.5], [expected[1], 0.5]]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3, None, (0, 2)])
+@pytest.mark.parametrize("f", [td.softmax, td.log_softmax])
+def test_softmax_and_its_logarithm_are_their_formulas_along_any_axis(f: Any, axis: Any) -> None:
+    x, g = np.random.default_rng(1).standard_normal((2, 2, 3, 4))
+    p = np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
+    t = Tensor(x, requires_grad=True)
+    y = f(t, axis=axis)
+    y.backward(g)
+    if f is td.softmax:
+        expected, slope = p, p * (g - (g * p).sum(axis=axis, keepdims=True))
+    else:
+        expected, slope = np.log(p), g - p * g.sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+    assert t.grad is not None
+    np.testing.assert_allclose(t.grad.data, slope, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("axis", [0, -1, None])
+def test_softmax_of_one_number_is_one(axis: Any) -> None:
+    x = Tensor(np.array(3.0), requires_grad=True)
+    y = td.softmax(x, axis=axis)
+    y.backward()
+    assert y.item() == 1 and x.grad is not None and x.grad.item() == 0
