@@ -67,6 +67,26 @@ def test_affine_has_one_gradient_for_all_shapes_of_its_parameters(needed: tuple[
         both_agree(affine, [drawn(1, 2, 3, 4), drawn(2, *scale), drawn(3, *shift)], needed)
 
 
+@pytest.mark.parametrize(
+    "shape", [(4, 3, 8, 8), (3, 5, 7), (2, 600, 3), (1, 1, 2, 2), (0, 2, 3), (2, 3, 2, 3, 2)]
+)
+def test_what_lies_channels_last_is_standardized_as_what_lies_channels_first(shape: tuple[int, ...]) -> None:
+    w, b = (drawn(i, shape[1], *[1] * (len(shape) - 2)) for i in (1, 2))
+    first, seed = drawn(3, *shape), drawn(4, *shape)
+    axis = (0, *range(2, len(shape)))
+    found = []
+    for order in (range(len(shape)), (0, *range(2, len(shape)), 1)):
+        x, g = (a.transpose(order).copy().transpose(np.argsort(order)) for a in (first, seed))
+        tensors = [Tensor(np.empty(0), requires_grad=True), *(Tensor(p, requires_grad=True) for p in (w, b))]
+        tensors[0].data = x  # as it lies
+        before = x.copy()
+        out = OPS["standardize"].function(*tensors, axis=axis)
+        found.append([out._data, *(g._data for g in grad(out, tensors, g))])
+        assert np.array_equal(x, before)
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_long_runs_and_memory_in_another_order_give_the_same_sums() -> None:
     affine = OPS["affine"].function
     for x in (drawn(1, 3, 40), drawn(1, 2, 3, 5, 8), drawn(1, 40, 3).T):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import lru_cache
-from math import prod
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.ops.window import scratch
+from tinygrad_dl.ops.window import channels_first, channels_last, scratch
 
 # Sums of products, and sums
 
@@ -32,6 +32,8 @@ def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
     if a.ndim == 2 and kept == (1,):
         return np.einsum("ij,ij->j", a, b)[None]
+    if kept == (1,) and (wide := _wide(a)) is not None and (other := _wide(b)) is not None:
+        return _folded(np.einsum("ij,ij->j", wide, other), a)
     rows = _runs(a, kept) if b.flags.c_contiguous and a.dtype == b.dtype else 0
     if rows:
         sums = np.vecdot(a.reshape(rows, -1), b.reshape(rows, -1))
@@ -45,11 +47,42 @@ def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a over all axes but `kept`, with size 1 on the others."""
     if a.ndim == 2 and kept == (1,):
         return _ones(len(a), a.dtype).dot(a)[None]
+    if kept == (1,) and (wide := _wide(a)) is not None:
+        return _folded(_ones(len(wide), a.dtype).dot(wide), a)
     rows = _runs(a, kept)
     if rows:
         matrix = a.reshape(rows, -1)
         return _gathered(_with_ones(matrix.dot(_ones(matrix.shape[1], a.dtype)), a, kept), kept)
     return a.sum(axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
+
+
+# A row of few channels costs what its start costs: where arrays lie channels last, many places are taken as one row.
+WIDE = 512  # elements of a row
+
+
+def _wide(a: np.ndarray) -> np.ndarray | None:
+    """The memory of an (N, C, *S) that lies channels last, as rows of several places; None if it lies otherwise."""
+    if a.ndim < 3 or not a.size or not (last := channels_last(a)).flags.c_contiguous:
+        return None
+    channels = a.shape[1]
+    return last.reshape(-1, channels * gcd(a.size // channels, max(1, WIDE // channels)))
+
+
+def _folded(sums: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Sums of the columns of `_wide(a)` as sums of the channels of `a`, with size 1 on the other axes."""
+    return sums.reshape(-1, a.shape[1]).sum(axis=0).reshape(1, -1, *[1] * (a.ndim - 2))
+
+
+def _applied(function: np.ufunc, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """function(a, b), where b broadcasts to a; written to `out`, if given."""
+    by_channel = (
+        a.ndim > 2 and b.size == a.shape[1] and b.shape[1 - a.ndim :] == (b.size, *[1] * (a.ndim - 2))
+    )
+    wide = _wide(a) if by_channel and (out is None or out is a) else None
+    if wide is None:
+        return function(a, b, out=out)  # type: ignore[no-any-return]
+    made = function(wide, np.tile(b.reshape(-1), wide.shape[1] // b.size), out=None if out is None else wide)
+    return a if out is a else channels_first(made.reshape(channels_last(a).shape))
 
 
 def _ones(size: int, dtype: Any) -> np.ndarray:
@@ -115,7 +148,7 @@ def _widens(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 
 def _over(a: np.ndarray, function: np.ufunc, b: np.ndarray) -> np.ndarray:
     """function(a, b), written over a if they have one dtype."""
-    return function(a, b, out=a if a.ndim and a.dtype == b.dtype else None)
+    return _applied(function, a, b, a if a.ndim and a.dtype == b.dtype else None)
 
 
 # From this many elements on rows are taken as they lie, in parts that a core's cache holds through all passes.
@@ -209,7 +242,7 @@ def _pulled(
     d = x
     if average is not None:
         room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
-        d = np.subtract(x, average, out=room)
+        d = _applied(np.subtract, x, average, room)
     if factor is None:
         gx = np.multiply(g, scale, out=gx)
         gw = _dotted(gx, d, layout.w) if needs[1] else None
@@ -230,12 +263,12 @@ def _pulled(
             share = _gathered(products * factor, kept)
             if average is not None:
                 total = _gathered(sums * factor, kept) / -count
-            gx = np.multiply(g, factor, out=gx)
+            gx = _applied(np.multiply, g, factor, gx)
     if needs[0]:
         share *= scale * scale / -count
-        d = np.multiply(d, share, out=None if d is x else d)
+        d = _applied(np.multiply, d, share, None if d is x else d)
         if total is not None:
-            d += total
+            d = _applied(np.add, d, total, d)
         gx += d
     return gx, gw, gb
 
@@ -248,12 +281,12 @@ def _forward(
     d = x
     if center:
         average = _summed(x, layout.kept) / layout.elements
-        d = out = np.subtract(x, average, out=out)
+        d = out = _applied(np.subtract, x, average, out)
     variance = _dotted(d, d, layout.kept) / layout.elements
     scale = (variance + eps) ** -0.5
     factor = (scale if w is None else scale * w) if layout.small else None  # one pass for both
     first = scale if factor is None else factor
-    out = d * first if out is None else _over(out, np.multiply, first)
+    out = _applied(np.multiply, d, first) if out is None else _over(out, np.multiply, first)
     if factor is None:
         out = _over(out, np.multiply, w)
     if b is not None:
