@@ -14,7 +14,10 @@ from tinygrad_dl.errors import DTypeError, GraphError
 
 
 class Marked(np.ndarray):
-    """A class of arrays that somebody made."""
+    """A class of arrays with arithmetic of its own."""
+
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        return "something else"
 
 
 def test_an_array_of_another_class_computes_as_a_plain_one() -> None:
@@ -91,8 +94,9 @@ def test_what_is_no_number_is_refused_beside_whatever_is_one(x: Any, wrong: Any,
 
 
 def test_a_list_for_an_input_that_may_be_left_out_is_weak_as_everywhere() -> None:
-    y = td.clip(np.array([0.0, 1.0], np.float32), [0.1, 0.2], None)
-    assert y.dtype == np.float32 and y.tolist() == [np.float32(0.1), 1]
+    for x in (np.array([0.0, 1.0], np.float32), np.float32(0)):
+        y = td.clip(x, [0.1, 0.2], None)
+        assert y.dtype == np.float32 and y[0] == np.float32(0.1)
 
 
 def test_options_reach_an_operation_that_is_called_on_lists_alone() -> None:

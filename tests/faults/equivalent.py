@@ -256,6 +256,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a shortcut is not taken where the last axis is not given as -1"),
     Equivalent("special.py", "def _is_last", "0 becomes 1 in `0` of `axis in",
                "a shortcut is not taken for vectors"),
+    Equivalent("calls.py", "def apply_plain", "self becomes inputs in `self` of `coerce(self, x)`",
+               "what cannot be computed with was refused before: the name is for a message that does not come"),
+    Equivalent("calls.py", "def apply_plain", "self becomes options in `self` of `coerce(self, x)`",
+               "what cannot be computed with was refused before: the name is for a message that does not come"),
 )  # fmt: skip
 
 
