@@ -22,7 +22,15 @@ from tinygrad_dl.ops.columns import (
     spread,
     spread_by_channel,
 )
-from tinygrad_dl.ops.window import Frame, channels_last, check_space, empty_channels_last, pad_pairs, per_axis
+from tinygrad_dl.ops.window import (
+    Frame,
+    channels_first,
+    channels_last,
+    check_space,
+    empty_channels_last,
+    pad_pairs,
+    per_axis,
+)
 
 
 def _halves(groups: int, channels: int, outs: int) -> Iterator[tuple[slice, slice]]:
@@ -85,19 +93,34 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
-def _to_conv_x(g: Any, w: Any, x_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
-    return conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:])
+def _conv_rule(
+    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    needs: Any,
+) -> Any:  # fmt: skip
+    return (
+        conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:]) if needs[0] else None,
+        conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups) if needs[1] else None,
+        _sum_places(g) if needs[2] else None,
+    )
 
 
-def _to_conv_w(g: Any, x: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
-    return conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups)
+def _conv_fast(
+    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    needs: Any,
+) -> Any:  # fmt: skip
+    g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
+    return (
+        conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:]) if needs[0] else None,
+        conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups) if needs[1] else None,
+        _sum_places_fast(g) if needs[2] else None,
+    )
 
 
 @op(
-    _to_conv_x,
-    _to_conv_w,
-    _sum_places,
-    fast=(_to_conv_x, _to_conv_w, _sum_places_fast),
+    _conv_rule,
+    fast=(_conv_fast,),
+    joint=True,
+    inputs=3,
     cases=(
         Case((2, 2, 5), (3, 2, 3), (3,)), Case((1, 3, 4, 4), (2, 3, 2, 3), None, padding=(1, 2)),
         Case((2, 2, 5, 4), (4, 1, 2, 2), (4,), stride=(2, 1), padding=1, groups=2),

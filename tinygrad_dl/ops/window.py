@@ -125,7 +125,8 @@ def channels_first(x: np.ndarray) -> np.ndarray:
 
 def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An undefined (N, C, *S) array that lies channels last in memory."""
-    return channels_first(np.empty((n, *sizes, channels), dtype))
+    # An array of its own, not a view of one: a gradient in it can be kept without a copy.
+    return np.empty_like(channels_first(np.empty((n, *sizes, channels), dtype)))
 
 
 def inner(sizes: tuple[int, ...], pads: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
