@@ -260,6 +260,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "what cannot be computed with was refused before: the name is for a message that does not come"),
     Equivalent("calls.py", "def apply_plain", "self becomes options in `self` of `coerce(self, x)`",
                "what cannot be computed with was refused before: the name is for a message that does not come"),
+    Equivalent("calls.py", "def apply_plain", "and becomes or in `x is None and n in self.defaults`",
+               "beside scalars of NumPy's only numbers come here, which stay as they are"),
 )  # fmt: skip
 
 
