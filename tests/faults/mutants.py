@@ -91,7 +91,8 @@ def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
                 told[what] += 1
                 again = f" ({told[what]})" if told[what] > 1 else ""
                 yield Mutant(path, line, number, place, which, what + again, within)
-        if isinstance(function, ast.Lambda) and not ast.unparse(function.body).endswith(" * 0"):
+        whole = isinstance(function, ast.Lambda) and not isinstance(function.body, ast.Tuple)
+        if whole and not ast.unparse(function.body).endswith(" * 0"):
             for which, (what, _) in enumerate(_WHOLE):
                 text = ast.unparse(function.body)[:60]
                 yield Mutant(path, function.lineno, number, -1, which, f"{what}: `{text}`", within)

@@ -45,8 +45,37 @@ def test_standardize_has_one_gradient_for_all_shapes_of_its_parameters(axis: Any
 LARGE: list[Any] = [
     ((4, 6, 7000), (6,), {"axis": (2, 3), "view": (4, 2, 3, 7000), "fit": (2, 3, 1)}),
     ((4, 6, 7000), (6,), {"axis": (0, 2), "view": (4, 6, 7000), "fit": (6, 1)}),
-    ((150, 1000), (1000,), {"axis": (1,)}), ((150, 1000), (1000,), {"axis": (1,), "center": False}),
+    ((15, 24000), (24000,), {"axis": (1,)}), ((150, 1000), (1000,), {"axis": (1,)}),
+    ((150, 1000), (1000,), {"axis": (1,), "center": False}),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(
+    ("w", "b", "fit"),
+    [(None, None, None), ((6,), (2, 3), (2, 3, 1)), (None, (6,), (2, 3, 1)), ((6, 1), None, (2, 3, 1))],
+)
+def test_standardize_in_another_view_has_one_gradient_for_all_shapes_of_its_parameters(
+    w: Any, b: Any, fit: Any, center: bool
+) -> None:
+    arrays = [drawn(1, 2, 6, 3), *(None if p is None else drawn(2, *p) for p in (w, b))]
+    how: Any = {"axis": (2, 3), "view": (2, 2, 3, 3), "fit": fit, "center": center}
+    for needed in product([True, False], repeat=3):
+        both_agree(lambda *a: OPS["standardize"].function(*a, **how), arrays, needed)
+
+
+def test_standardize_over_all_axes_has_one_gradient() -> None:
+    arrays = [drawn(1, 2, 3, 20), drawn(2, 1), drawn(3, 20)]
+    both_agree(lambda *a: OPS["standardize"].function(*a, axis=(0, 1, 2)), arrays, (True, True, True))
+
+
+def test_affine_of_empty_rows_has_gradients_of_zero() -> None:
+    x, scale, shift = (
+        Tensor(a, requires_grad=True) for a in (np.ones((3, 0)), np.ones((3, 1)), np.ones((3, 1)))
+    )
+    OPS["affine"].function(x, scale, shift).sum().backward()
+    for p in (scale, shift):
+        assert p.grad is not None and p.grad.tolist() == [[0], [0], [0]]
 
 
 @pytest.mark.parametrize(("shape", "parameter", "how"), LARGE)
@@ -57,6 +86,8 @@ def test_standardize_of_what_is_taken_in_parts_agrees_and_leaves_numpys_buffers_
     arrays = [drawn(1, *shape), drawn(2, *parameter), drawn(3, *parameter)]
     both_agree(lambda *a: standardize(*a, **how), arrays, (True, True, True))
     both_agree(lambda *a: standardize(*a, **how), [arrays[0].T.copy().T, *arrays[1:]], (True, True, False))
+    both_agree(lambda *a: standardize(*a, **how), arrays, (False, True, True))
+    both_agree(lambda *a: standardize(*a, **how), [arrays[0], None, None], (True, False, False))
     assert np.getbufsize() == before
 
 
