@@ -338,4 +338,6 @@ def test_eigenvalues_of_a_general_matrix_are_complex_whether_or_not_they_happen_
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 def test_the_second_derivative_of_det_at_a_singular_matrix_grows_with_the_matrix(scale: float) -> None:
     x = drawn(0, 3, 2) @ drawn(1, 2, 3)
-    np.testing.assert_allclose(second(linalg.det, x * scale), second(linalg.det, x) * scale, atol=1e-9 * scale)
+    np.testing.assert_allclose(
+        second(linalg.det, x * scale), second(linalg.det, x) * scale, atol=1e-9 * scale
+    )

@@ -80,7 +80,7 @@ def _applied(function: np.ufunc, a: np.ndarray, b: np.ndarray, out: np.ndarray |
     )
     wide = _wide(a) if by_channel and (out is None or out is a) else None
     if wide is None:
-        return function(a, b, out=out)  # type: ignore[no-any-return]
+        return function(a, b, out=out)
     made = function(wide, np.tile(b.reshape(-1), wide.shape[1] // b.size), out=None if out is None else wide)
     return a if out is a else channels_first(made.reshape(channels_last(a).shape))
 
