@@ -82,6 +82,26 @@ def test_gelu_of_infinities_and_of_a_column_of_a_matrix() -> None:
     np.testing.assert_array_equal(F.gelu(matrix.T), F.gelu(matrix).T)
 
 
+def test_gelu_keeps_the_order_of_memory_and_takes_parts_and_repeats_of_arrays() -> None:
+    whole = np.random.default_rng(0).standard_normal((3, 4, 5, 6)).astype(np.float32)
+    last = whole.transpose(0, 3, 1, 2)
+    assert F.gelu(last).strides == last.strides
+    for part in (
+        last,
+        whole[:, ::2],
+        whole[::-1, ..., 1:].T,
+        np.broadcast_to(whole[:1], (2, 4, 5, 6)),
+        whole[:, :0],
+    ):
+        x = Tensor(np.zeros(1, np.float32), requires_grad=True)
+        x.data = part
+        out = F.gelu(x)
+        exact = F.gelu(part.astype(np.float64))
+        np.testing.assert_allclose(out.detach().numpy(), exact, rtol=0, atol=6e-7)
+        (g,) = grad(out.sum(), [x])
+        assert g.shape == part.shape
+
+
 def test_softmax_asks_along_which_axis() -> None:
     assert nn.Softmax(dim=0)(Tensor([0.0, 0.0])).tolist() == [0.5, 0.5]
     with pytest.raises(ValueError, match="softmax: say along which axis, such as dim=-1"):

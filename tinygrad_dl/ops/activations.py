@@ -162,8 +162,9 @@ PIECE = 1 << 16  # elements: four arrays of them stay in a core's cache through 
 
 
 def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    out, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
-    flat = [array.reshape(-1) for array in (x, out, slope)]
+    out, slope = np.empty_like(x), np.empty_like(x)
+    packed = x if x.strides == out.strides else x.copy("K")
+    flat = [array.ravel("K") for array in (packed, out, slope)]  # views, in the order of memory
     # Far out the powers overflow, and tanh is 1 all the same.
     with np.errstate(over="ignore", invalid="ignore"):
         for begin in range(0, x.size, PIECE):
