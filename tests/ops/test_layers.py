@@ -129,3 +129,37 @@ def test_long_runs_and_memory_in_another_order_give_the_same_sums() -> None:
 def test_a_recurrent_layer_whose_one_parameter_is_asked_for_gives_its_gradient(place: int) -> None:
     arrays = [drawn(i, *shape) for i, shape in enumerate([(3, 2, 4), (2, 5), (5, 4), (5, 5), (5,), (5,)])]
     both_agree(OPS["rnn"].function, arrays, tuple(i == place for i in range(6)))
+
+
+def lying(x: np.ndarray, order: Any) -> np.ndarray:
+    """The same array with its axes in another order in memory."""
+    return x.transpose(order).copy().transpose(np.argsort(order))
+
+
+@pytest.mark.parametrize("parameter", [(3, 1), (4,), (3, 4), (1,)])
+def test_affine_has_one_gradient_however_value_and_gradient_lie(parameter: Any) -> None:
+    found = []
+    for x_order, g_order in product([(0, 1, 2), (0, 2, 1)], repeat=2):
+        x = Tensor(np.empty(0), requires_grad=True)
+        x.data = lying(drawn(1, 2, 3, 4), x_order)
+        scale, shift = (Tensor(drawn(i, *parameter), requires_grad=True) for i in (2, 3))
+        out = OPS["affine"].function(x, scale, shift)
+        found.append([g.data for g in grad(out, [x, scale, shift], lying(drawn(4, 2, 3, 4), g_order))])
+    for other in found[1:]:
+        for a, b in zip(found[0], other):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 2, 3), (2, 3, 0)])
+def test_affine_of_nothing_has_empty_gradients_and_zeros(shape: tuple[int, ...]) -> None:
+    arrays = np.ones(shape), np.ones((shape[1], 1)), np.ones((shape[1], 1))
+    x, *both = (Tensor(a, requires_grad=True) for a in arrays)
+    OPS["affine"].function(x, *both).sum().backward()
+    assert x.grad is not None and x.grad.shape == shape
+    for p in both:
+        assert p.grad is not None and p.grad.tolist() == [[0]] * shape[1]
+
+
+@pytest.mark.parametrize("needed", [n for n in product([True, False], repeat=3) if any(n)])
+def test_a_convolution_gives_the_gradients_that_are_asked_for(needed: tuple[bool, ...]) -> None:
+    both_agree(OPS["conv"].function, [drawn(1, 2, 3, 5), drawn(2, 4, 3, 2), drawn(3, 4)], needed)
