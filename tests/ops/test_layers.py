@@ -163,3 +163,18 @@ def test_affine_of_nothing_has_empty_gradients_and_zeros(shape: tuple[int, ...])
 @pytest.mark.parametrize("needed", [n for n in product([True, False], repeat=3) if any(n)])
 def test_a_convolution_gives_the_gradients_that_are_asked_for(needed: tuple[bool, ...]) -> None:
     both_agree(OPS["conv"].function, [drawn(1, 2, 3, 5), drawn(2, 4, 3, 2), drawn(3, 4)], needed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((2, 3, 3), (0, 1)), ((3, 3, 1), (1, 2)), ((2, 3, 3, 3), (0, 1, 2))]
+)
+def test_as_many_channels_as_places_are_told_apart_in_any_memory_order(shape: Any, axis: Any) -> None:
+    last = (0, *range(2, len(shape)), 1)
+    found = []
+    for x in (drawn(1, *shape), lying(drawn(1, *shape), last)):
+        t = Tensor(np.empty(0), requires_grad=True)
+        t.data = x
+        out = OPS["standardize"].function(t, axis=axis)
+        found.append((out.data, grad(out, [t], lying(drawn(2, *shape), last))[0].data))
+    for first, other in zip(*found):
+        np.testing.assert_allclose(other, first, rtol=1e-10, atol=1e-12)
