@@ -275,6 +275,19 @@ def test_a_second_backward_without_retain_graph_raises_and_changes_nothing() -> 
     assert gradient(x) == 6
 
 
+def test_a_graph_that_records_its_gradient_is_kept_unless_that_is_declined() -> None:
+    for retain, kept in ((None, True), (True, True), (False, False)):
+        x = leaf(3.0)
+        y = x**3
+        y.backward(create_graph=True, retain_graph=retain)
+        assert x.grad is not None and x.grad.requires_grad and x.grad.item() == 27
+        if kept:
+            y.backward()
+        else:
+            with pytest.raises(GraphError, match="the graph was freed by an earlier backward"):
+                y.backward()
+
+
 def test_retain_graph_allows_a_second_backward_and_interior_gradients_do_not_pile_up() -> None:
     x = leaf(3.0)
     d = 2 * (x * x)

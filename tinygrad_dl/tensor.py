@@ -155,12 +155,14 @@ class Tensor(Methods):
             self.node = graph.leaf(self)
         return self
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf that it depends on.
 
-        `gradient`: what multiplies it, of this shape; may be left out for one element. `retain_graph` keeps
-        the graph for a second call; `create_graph` records the gradient itself, for higher orders. Raises
-        GraphError.
+        `gradient`: what multiplies it, of this shape; may be left out for one element. `retain_graph`
+        (default: as `create_graph`) keeps the graph for a second call; `create_graph` records the gradient
+        itself, for higher orders. Raises GraphError.
         >>> x = Tensor(3.0, requires_grad=True)
         >>> (x**2).backward()
         >>> x.grad
@@ -172,7 +174,8 @@ class Tensor(Methods):
                 "cut by detach(), no_grad or NumPy"
             )
         seed = backward.seed_for(self, gradient, "backward")
-        backward.run([(self.node, seed)], retain=retain_graph or create_graph, recording=create_graph)
+        retain = create_graph if retain_graph is None else retain_graph
+        backward.run([(self.node, seed)], retain=retain, recording=create_graph)
 
     def detach(self) -> Tensor:
         """The same values, cut off from the graph; the array is shared."""
