@@ -109,11 +109,9 @@ def _conv_fast(
     needs: Any,
 ) -> Any:  # fmt: skip
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    return (
-        conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:]) if needs[0] else None,
-        conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups) if needs[1] else None,
-        _sum_places_fast(g) if needs[2] else None,
-    )
+    others = (*needs[:2], False)
+    gx, gw, _ = _conv_rule(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, others)
+    return gx, gw, _sum_places_fast(g) if needs[2] else None
 
 
 @op(
