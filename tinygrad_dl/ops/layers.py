@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.backend import ones
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
@@ -39,9 +40,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     rows = _flat(g)
     # A product with ones sums columns several times as quickly as add.reduce, which strides.
-    ones = np.empty(len(rows), g.dtype)
-    ones.fill(1)  # np.ones takes twice the time
-    return ones.dot(rows)
+    return ones(len(rows), g.dtype).dot(rows)
 
 
 @op(

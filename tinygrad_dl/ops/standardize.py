@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.backend import ones
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
@@ -46,13 +47,13 @@ def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
 def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a over all axes but `kept`, with size 1 on the others."""
     if a.ndim == 2 and kept == (1,):
-        return _ones(len(a), a.dtype).dot(a)[None]
+        return ones(len(a), a.dtype).dot(a)[None]
     if kept == (1,) and (wide := _wide(a)) is not None:
-        return _folded(_ones(len(wide), a.dtype).dot(wide), a)
+        return _folded(ones(len(wide), a.dtype).dot(wide), a)
     rows = _runs(a, kept)
     if rows:
         matrix = a.reshape(rows, -1)
-        return _gathered(_with_ones(matrix.dot(_ones(matrix.shape[1], a.dtype)), a, kept), kept)
+        return _gathered(_with_ones(matrix.dot(ones(matrix.shape[1], a.dtype)), a, kept), kept)
     return a.sum(axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
 
 
@@ -83,12 +84,6 @@ def _applied(function: np.ufunc, a: np.ndarray, b: np.ndarray, out: np.ndarray |
         return function(a, b, out=out)
     made = function(wide, np.tile(b.reshape(-1), wide.shape[1] // b.size), out=None if out is None else wide)
     return a if out is a else channels_first(made.reshape(channels_last(a).shape))
-
-
-def _ones(size: int, dtype: Any) -> np.ndarray:
-    ones = np.empty(size, dtype)
-    ones.fill(1)  # np.ones takes twice the time
-    return ones
 
 
 def _with_ones(sums: np.ndarray, a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
