@@ -93,15 +93,22 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
-def _conv_rule(
+def _to_input_and_weight(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     needs: Any,
 ) -> Any:  # fmt: skip
     return (
         conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:]) if needs[0] else None,
         conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups) if needs[1] else None,
-        _sum_places(g) if needs[2] else None,
     )
+
+
+def _conv_rule(
+    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    needs: Any,
+) -> Any:  # fmt: skip
+    both = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, needs)
+    return *both, _sum_places(g) if needs[2] else None
 
 
 def _conv_fast(
@@ -109,9 +116,8 @@ def _conv_fast(
     needs: Any,
 ) -> Any:  # fmt: skip
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    others = (*needs[:2], False)
-    gx, gw, _ = _conv_rule(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, others)
-    return gx, gw, _sum_places_fast(g) if needs[2] else None
+    both = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, needs)
+    return *both, _sum_places_fast(g) if needs[2] else None
 
 
 @op(
