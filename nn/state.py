@@ -12,6 +12,8 @@ from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
 
 HIDDEN = {"_hooks"}
+# Most attributes are settings of these types, in which nothing lies: they are passed over at once.
+PLAIN = {int, float, bool, str, type(None)}
 
 
 class Mismatch(NamedTuple):
@@ -24,7 +26,7 @@ class Mismatch(NamedTuple):
 def members(module: Any) -> Iterator[tuple[str, Any]]:
     """The parameters, buffers and modules that are a module's attributes or lie in its lists, tuples and dicts."""
     for name, value in vars(module).items():
-        if name not in HIDDEN:
+        if type(value) not in PLAIN and name not in HIDDEN:
             yield from _inside(name, value, ())
 
 

@@ -91,6 +91,43 @@ def test_standardize_of_what_is_taken_in_parts_agrees_and_leaves_numpys_buffers_
     assert np.getbufsize() == before
 
 
+@pytest.mark.parametrize(
+    ("offset", "spread"), [(0, 1), (1, 1), (-1.9, 1), (2.1, 1), (1000, 1), (1, 0.001), (0.001, 0.001)]
+)
+@pytest.mark.parametrize(
+    ("shape", "parameter", "how"), [*LARGE[:2], ((40, 6, 300), (6, 1), {"axis": (0, 2)})]
+)
+def test_standardize_keeps_its_digits_wherever_the_mean_lies(
+    shape: Any, parameter: Any, how: Any, offset: float, spread: float
+) -> None:
+    x = drawn(1, *shape)
+    seed = drawn(2, *shape) + 2 * x
+    x = (spread * x + offset).astype(np.float32)
+    x[:, 2:4] -= offset  # one group or channel stays where it is
+    own = [drawn(i, *parameter).astype(np.float32) for i in (3, 4)]
+    for w, b in ((None, None), own):
+        found: list[Any] = []
+        for precise in (np.float32, np.float64):
+            tensors = [Tensor(a.astype(precise), requires_grad=True) for a in (x, w, b) if a is not None]
+            out = OPS["standardize"].function(*tensors, eps=1e-12, **how)
+            found.append([out, *grad(out, tensors, seed.astype(precise), create_graph=precise is np.float64)])
+        viewed = x.astype(float).reshape(how["view"] if "view" in how else shape)
+        d = viewed - viewed.mean(axis=how["axis"], keepdims=True)
+        expected = d / np.sqrt((d * d).mean(axis=how["axis"], keepdims=True) + 1e-12)
+        if w is not None and b is not None:
+            expected = expected * w.reshape(how.get("fit", parameter)) + b.reshape(how.get("fit", parameter))
+        found[1][0] = Tensor(expected.reshape(shape))
+        for one, other in zip(*found):
+            allowed = 3e-6 * (1 + abs(offset) / spread) * np.abs(other.data).max()
+            assert np.abs(one.data - other.data).max() <= allowed
+
+
+def test_standardize_of_what_is_constant_is_the_shift() -> None:
+    x, b = np.full((4, 6, 7000), 3.0, np.float32), np.arange(6, dtype=np.float32)
+    out = OPS["standardize"].function(x, None, b, axis=(0, 2), fit=(6, 1))
+    assert np.array_equal(out, np.broadcast_to(b[:, None], x.shape))
+
+
 @pytest.mark.parametrize("needed", [n for n in product([True, False], repeat=3) if any(n)])
 def test_affine_has_one_gradient_for_all_shapes_of_its_parameters(needed: tuple[bool, ...]) -> None:
     affine = OPS["affine"].function

@@ -95,7 +95,7 @@ def _with_ones(sums: np.ndarray, a: np.ndarray, kept: tuple[int, ...]) -> np.nda
 def _gathered(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """Sums that still have size 1 where they were summed, summed on over all axes but the kept ones."""
     rest = tuple(i for i in range(a.ndim) if i not in kept and a.shape[i] != 1)
-    return a.sum(axis=rest, keepdims=True) if rest else a
+    return np.add.reduce(a, axis=rest, keepdims=True) if rest else a
 
 
 def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -169,6 +169,11 @@ def _pieces(x: np.ndarray, layout: Layout) -> list[slice]:
     return [slice(begin, begin + step) for begin in range(0, len(x), step)]
 
 
+def _near_zero(mean: Any, variance: Any) -> bool:
+    """Whether means lie so near to 0 that moments about 0, which save a pass, cost the variance two bits at most."""
+    return bool((mean * mean <= 4 * variance).all())
+
+
 # Standardisation
 
 
@@ -234,10 +239,10 @@ def _pulled(
     # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), means along the axes not kept
     kept, both, count = layout.kept, layout.both, layout.elements or 1
     gw = gb = total = None
-    d = x
-    if average is not None:
-        room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
-        d = _applied(np.subtract, x, average, room)
+    room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
+    # Of large arrays moments about 0 are taken, which saves a pass. As much is lost by the rounding of the mean.
+    raw = average is not None and layout.along_rows and layout.small and not layout.apart
+    d = x if average is None or raw else _applied(np.subtract, x, average, room)
     if factor is None:
         gx = np.multiply(g, scale, out=gx)
         gw = _dotted(gx, d, layout.w) if needs[1] else None
@@ -250,6 +255,8 @@ def _pulled(
     else:
         # Sums over the axes along which neither w nor the statistics vary serve all three.
         products, sums = _dotted(g, d, both), _summed(g, both)
+        if raw:
+            products -= average * sums
         if needs[1]:
             gw = _gathered(products * scale, layout.w)
         if needs[2]:
@@ -261,7 +268,9 @@ def _pulled(
             gx = _applied(np.multiply, g, factor, gx)
     if needs[0]:
         share *= scale * scale / -count
-        d = _applied(np.multiply, d, share, None if d is x else d)
+        if raw:
+            total -= average * share
+        d = _applied(np.multiply, d, share, room if d is x else d)
         if total is not None:
             d = _applied(np.add, d, total, d)
         gx += d
@@ -272,20 +281,27 @@ def _forward(
     x: Any, w: Any, b: Any, layout: Layout, eps: float, center: bool, out: Any = None
 ) -> tuple[Any, ...]:
     """The result (written to `out`, if given), the mean, the variance, 1 / deviation, and that times w if small."""
-    average = None
-    d = x
+    average = variance = None
+    d, shift = x, b
     if center:
         average = _summed(x, layout.kept) / layout.elements
-        d = out = _applied(np.subtract, x, average, out)
-    variance = _dotted(d, d, layout.kept) / layout.elements
+        if layout.along_rows and layout.small:
+            variance = _dotted(x, x, layout.kept) / layout.elements - average * average
+        if variance is None or not _near_zero(average, variance):
+            d, variance = _applied(np.subtract, x, average, out), None
+    raw = variance is not None
+    if variance is None:
+        variance = _dotted(d, d, layout.kept) / layout.elements
     scale = (variance + eps) ** -0.5
     factor = (scale if w is None else scale * w) if layout.small else None  # one pass for both
     first = scale if factor is None else factor
-    out = _applied(np.multiply, d, first) if out is None else _over(out, np.multiply, first)
+    out = _applied(np.multiply, x, first, out) if d is x else _over(d, np.multiply, first)
     if factor is None:
         out = _over(out, np.multiply, w)
-    if b is not None:
-        out = _over(out, np.add, b)
+    if raw:
+        shift = average * -factor if b is None else b - average * factor
+    if shift is not None:
+        out = _over(out, np.add, shift)
     return out, average, variance, scale, factor
 
 
