@@ -66,3 +66,12 @@ def test_a_probability_is_from_0_to_1() -> None:
         nn.Dropout(1.5)
     with pytest.raises(ValueError, match=r"dropout2d: x needs 3 or 4 axes; the shape \(2,\) came"):
         nn.Dropout2d()(Tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("source", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+@pytest.mark.parametrize("p", [1e-9, 0.1, 1 / 3, 0.5, 0.999999999, 1.0])
+def test_dropout_keeps_where_a_draw_of_float32_is_at_least_p(p: float, source: Any) -> None:
+    for shape in [(4, 6), (3,), (0,), (), (64, 128)]:
+        kept = nn.functional.dropout(Tensor(np.ones(shape)), p, rng=np.random.Generator(source(3))).data != 0
+        drawn = np.random.Generator(source(3)).random(shape, dtype=np.float32)
+        assert np.array_equal(kept, drawn >= p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from math import prod as product
 from typing import Any
 
@@ -100,6 +101,16 @@ def bilinear(x1: Any, x2: Any, w: Any, b: Any = None) -> Any:
 # Dropout
 
 
+def _at_least(p: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Where `rng.random` draws p or more, in float32."""
+    source, size = rng.bit_generator, product(shape)
+    if size % 2 or not isinstance(source, np.random.PCG64):
+        return rng.random(shape, dtype=np.float32) >= p
+    # The same draws in half the time: the numbers are the first 24 bits, and these are compared as they come.
+    halves = source.random_raw(size // 2).view(np.uint32).reshape(shape)
+    return halves >= ceil(float(np.float32(p)) * 2**24) << 8
+
+
 @op(
     lambda g, mask: g * mask,
     keeps=("mask",),
@@ -115,8 +126,7 @@ def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) ->
     """
     if not 0 <= p <= 1:
         raise ValueRangeError(f"dropout: p is a probability, from 0 to 1; {p!r} came")
-    drawn = default_rng(rng).random(x.shape if shape is None else shape, dtype=np.float32)
-    kept = drawn >= p if p < 1 else np.zeros(drawn.shape, bool)
+    kept = _at_least(p, x.shape if shape is None else shape, default_rng(rng))
     dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.dtype(np.float32)
     mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype, casting="unsafe")
     return x * mask, mask
