@@ -140,7 +140,7 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("channels", "outs", "kernel", "together"), [(1, 6, 5, 2), (3, 8, 5, 4), (8, 16, 3, 2), (3, 6, 7, 4)]
+    ("channels", "outs", "kernel", "together"), [(1, 6, 5, 12), (3, 8, 5, 6), (8, 16, 3, 4), (64, 64, 3, 1)]
 )
 def test_windows_seen_together_give_what_each_alone_gives(
     channels: int, outs: int, kernel: int, together: int, monkeypatch: pytest.MonkeyPatch
@@ -150,12 +150,27 @@ def test_windows_seen_together_give_what_each_alone_gives(
     g = rng.standard_normal((2, outs, 5, 12))
     how: dict[str, Any] = {"padding": (1, kernel // 2)}
     f = Frame("conv", x.shape[2:], w.shape[2:], 1, (1, kernel // 2), 1)
-    assert columns._together(channels, outs, f) == together
-    found = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
-    monkeypatch.setattr(columns, "NARROW", 1)
-    assert columns._together(channels, outs, f) == 1
-    for many, alone in zip(found, (conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how))):
-        np.testing.assert_allclose(many, alone, atol=1e-10)
+    assert columns._together(channels, outs, f, columns.RESULT) == together
+    monkeypatch.setattr(columns, "_cheapest", lambda *_: 1)
+    alone = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
+    for many in (2, 3, 12):
+        monkeypatch.setattr(columns, "_cheapest", lambda *_, many=many: many)
+        for one, other in zip(alone, (conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how))):
+            np.testing.assert_allclose(other, one, atol=1e-10)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_reaches_only_the_windows_that_hold_it(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "_cheapest", lambda *_: 4)
+    x, w = np.zeros((1, 1, 1, 12)), np.ones((6, 1, 1, 5))
+    x[..., 5] = value
+    with np.errstate(invalid="ignore"):
+        out = conv(x, w)
+    expected = np.zeros((1, 6, 1, 8))
+    expected[..., 1:6] = value
+    assert np.array_equal(out, expected, equal_nan=True)
 
 
 @pytest.mark.parametrize("padding", [0, 2])

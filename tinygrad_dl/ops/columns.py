@@ -7,6 +7,7 @@ their channels allow, and multiplied with the weight.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -30,8 +31,9 @@ from tinygrad_dl.ops.window import (
 BLOCK = 2**20
 # Below this many elements side by side (channels times the last kernel size), planes are copied, not rows.
 SHORT_RUN = 16
-# Filters up to which windows side by side are taken together: products with few columns are slow.
-NARROW = 32
+# Nanoseconds, as measured: a run that is copied, an element in it, a multiplication in a product that gives results,
+# and in one that gives a weight's gradient. A product of few columns costs as if it had so many more.
+RUN, ELEMENT, RESULT, SLOPE, FEW_COLUMNS = 8.0, 0.17, 0.01, 0.0125, 32
 # Rows that one product sums over when it gives a weight's gradient.
 SUMMED = 1024
 # Below this many channels the gradient is added up plane by plane.
@@ -72,6 +74,11 @@ def _windows(xp: np.ndarray, f: Frame) -> np.ndarray:
     return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
 
 
+def _is_finite(x: np.ndarray) -> bool:
+    flat = x.ravel("K")
+    return bool(np.isfinite(np.vdot(flat, flat)))
+
+
 def _mirror(w: np.ndarray) -> np.ndarray:
     """A weight whose kernels are turned around."""
     return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]
@@ -109,20 +116,30 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
 
 
-def _together(c: int, outs: int, f: Frame) -> int:
-    """How many windows side by side to see as one, with as many times the filters: fewer elements are copied."""
-    wide = f.kernel[-1]
-    if f.stride[-1] != 1 or f.dilation[-1] != 1 or outs * 2 > NARROW:
+def _together(c: int, outs: int, f: Frame, product: float) -> int:
+    """How many windows side by side to see as one, with as many times the filters.
+
+    Fewer and longer runs are copied and the product has more columns, but it multiplies more. `product`: the
+    time of one multiplication.
+    """
+    if f.stride[-1] != 1 or f.dilation[-1] != 1 or f.kernel[-1] == 1:
         return 1
-    most = min(wide - 1, NARROW // max(1, outs))
-    if c * (wide + most - 1) < SHORT_RUN:
-        most = min(most, wide // 2)
-    return max((b for b in range(1, most + 1) if f.counts[-1] % b == 0), default=1)
+    return _cheapest(c, outs, f.kernel, f.counts[-1], product)
+
+
+@lru_cache(maxsize=1024)
+def _cheapest(c: int, outs: int, kernel: tuple[int, ...], count: int, product: float) -> int:
+    def cost(b: int) -> float:
+        width, lines, groups = kernel[-1] + b - 1, prod(kernel[:-1]), count // b
+        runs = lines * (groups if c * width >= SHORT_RUN else c * width)
+        return runs * RUN + groups * lines * c * width * (ELEMENT + (outs * b + FEW_COLUMNS) * product)
+
+    return min((b for b in range(1, count + 1) if count % b == 0), key=cost)
 
 
 def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
-    b = _together(x.shape[1], w.shape[0], f)
-    if b > 1:
+    b = _together(x.shape[1], w.shape[0], f, RESULT)
+    if b > 1 and _is_finite(x):  # 0 times infinity would reach windows that do not hold it
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
         for i in range(b):
@@ -253,7 +270,7 @@ def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.n
 def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
-    b = _together(c, outs, f)
+    b = _together(c, outs, f, SLOPE)
     if b > 1:
         wide = f.together(b)
         joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
