@@ -74,11 +74,6 @@ def _windows(xp: np.ndarray, f: Frame) -> np.ndarray:
     return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
 
 
-def _is_finite(x: np.ndarray) -> bool:
-    flat = x.ravel("K")
-    return bool(np.isfinite(np.vdot(flat, flat)))
-
-
 def _mirror(w: np.ndarray) -> np.ndarray:
     """A weight whose kernels are turned around."""
     return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]
@@ -139,13 +134,18 @@ def _cheapest(c: int, outs: int, kernel: tuple[int, ...], count: int, product: f
 
 def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     b = _together(x.shape[1], w.shape[0], f, RESULT)
-    if b > 1 and _is_finite(x):  # 0 times infinity would reach windows that do not hold it
+    if b > 1:
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
         for i in range(b):
             banded[i, ..., i : i + w.shape[-1]] = w
-        out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide)
-        return channels_first(channels_last(out).reshape(x.shape[0], *f.counts, w.shape[0]))
+        with np.errstate(invalid="ignore"):
+            out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide)
+        flat = channels_last(out).reshape(-1)
+        if np.isfinite(
+            np.vdot(flat, flat)
+        ):  # else 0 times infinity may have reached windows that do not hold it
+            return channels_first(flat.reshape(x.shape[0], *f.counts, w.shape[0]))
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
     matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
     last = channels_last(out)
