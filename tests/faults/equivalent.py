@@ -261,6 +261,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "a shortcut is not taken for three axes"),
     Equivalent("standardize.py", "def _wide", "1 becomes 2 in `1` of `max(1, WIDE // channels)`",
                "how many places make a row does not change the sums"),
+    Equivalent("standardize.py", "def _pulled", "negation dropped in `not layout.apart`",
+               "the choice between two ways to the same sums"),
     Equivalent("standardize.py", "def _pulled", "1 becomes 2 in `1` of `layout.elements or 1`",
                "of nothing the sums are 0, whatever they are divided by"),
     Equivalent("standardize.py", "def _pulled", (

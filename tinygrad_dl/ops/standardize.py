@@ -240,7 +240,7 @@ def _pulled(
     kept, both, count = layout.kept, layout.both, layout.elements or 1
     gw = gb = total = None
     room = scratch("standardize", x.shape, x.dtype) if x.flags.c_contiguous else None
-    # Of large arrays moments about 0 are taken, which saves a pass. As much is lost by the rounding of the mean.
+    # Moments about 0 save a pass over what is large and not taken in parts; the mean's rounding loses as much as they.
     raw = average is not None and layout.along_rows and layout.small and not layout.apart
     d = x if average is None or raw else _applied(np.subtract, x, average, room)
     if factor is None:
