@@ -281,7 +281,8 @@ def _forward(
     x: Any, w: Any, b: Any, layout: Layout, eps: float, center: bool, out: Any = None
 ) -> tuple[Any, ...]:
     """The result (written to `out`, if given), the mean, the variance, 1 / deviation, and that times w if small."""
-    average = variance = None
+    average: Any = None
+    variance: Any = None
     d, shift = x, b
     if center:
         average = _summed(x, layout.kept) / layout.elements
@@ -293,7 +294,7 @@ def _forward(
     if variance is None:
         variance = _dotted(d, d, layout.kept) / layout.elements
     scale = (variance + eps) ** -0.5
-    factor = (scale if w is None else scale * w) if layout.small else None  # one pass for both
+    factor: Any = (scale if w is None else scale * w) if layout.small else None  # one pass for both
     first = scale if factor is None else factor
     out = _applied(np.multiply, x, first, out) if d is x else _over(d, np.multiply, first)
     if factor is None:
