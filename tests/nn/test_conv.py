@@ -139,31 +139,59 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
         monkeypatch.undo()
 
 
+def take_together(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """Have convolution see so many windows side by side as one; 0: have it take lines."""
+    monkeypatch.setattr(columns, "_together", lambda x, outs, f, product: many if f.stride[-1] == 1 else 1)
+
+
 @pytest.mark.parametrize(
-    ("channels", "outs", "kernel", "together"), [(1, 6, 5, 12), (3, 8, 5, 6), (8, 16, 3, 4), (64, 64, 3, 1)]
+    ("channels", "outs", "kernel", "together"), [(1, 6, 5, 12), (3, 8, 5, 4), (8, 16, 3, 0), (64, 64, 3, 0)]
 )
-def test_windows_seen_together_give_what_each_alone_gives(
+def test_windows_seen_together_or_in_lines_give_what_each_alone_gives(
     channels: int, outs: int, kernel: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(4)
-    x, w = rng.standard_normal((2, channels, 5, 12)), rng.standard_normal((outs, channels, 3, kernel))
-    g = rng.standard_normal((2, outs, 5, 12))
+    x, w = rng.standard_normal((64, channels, 5, 12)), rng.standard_normal((outs, channels, 3, kernel))
+    g = rng.standard_normal((64, outs, 5, 12))
     how: dict[str, Any] = {"padding": (1, kernel // 2)}
     f = Frame("conv", x.shape[2:], w.shape[2:], 1, (1, kernel // 2), 1)
-    assert columns._together(channels, outs, f, columns.RESULT) == together
-    monkeypatch.setattr(columns, "_cheapest", lambda *_: 1)
+    assert columns._together(x, outs, f, columns.RESULT) == together
+    take_together(monkeypatch, 1)
     alone = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
-    for many in (2, 3, 12):
-        monkeypatch.setattr(columns, "_cheapest", lambda *_, many=many: many)
+    for many in (0, 2, 3, 12):
+        take_together(monkeypatch, many)
         for one, other in zip(alone, (conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how))):
             np.testing.assert_allclose(other, one, atol=1e-10)
 
 
-@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_what_is_not_finite_reaches_only_the_windows_that_hold_it(
-    value: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("space", "kernel", "how"), [
+    ((9, 10), (3, 4), {}), ((9, 10), (3, 4), {"padding": 2}), ((9, 10), (3, 4), {"stride": 2, "padding": 1}),
+    ((9, 10), (3, 4), {"stride": (1, 3)}), ((9, 10), (3, 4), {"dilation": (2, 1), "padding": (0, 3)}),
+    ((9, 10), (3, 4), {"padding": ((2, -1), (-2, 1))}), ((8, 1), (3, 1), {}), ((2, 11), (1, 5), {}),
+    ((12,), (5,), {"stride": 2}), ((4, 5, 6), (2, 3, 2), {"padding": 1}), ((3, 2, 4, 5), (2, 1, 3, 3), {}),
+])  # fmt: skip
+@pytest.mark.parametrize("rows", [1024, 3])
+def test_lines_give_what_windows_give(
+    space: Any, kernel: Any, how: dict[str, Any], rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "_cheapest", lambda *_: 4)
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((3, 4, *space)), rng.standard_normal((5, 4, *kernel))
+    monkeypatch.setattr(columns, "_together", lambda *_: 1)
+    out = conv(x, w, **how)
+    g = rng.standard_normal(out.shape)
+    windows = out, conv_weight(x, g, kernel, **how)
+    monkeypatch.setattr(columns, "_together", lambda *_: 0)
+    monkeypatch.setattr(columns, "SUMMED", rows)  # in one product: of all three examples, or of one
+    for one, other in zip(windows, (conv(x, w, **how), conv_weight(x, g, kernel, **how))):
+        np.testing.assert_allclose(other, one, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("many", [0, 1, 4])
+def test_what_is_not_finite_reaches_only_the_windows_that_hold_it(
+    value: float, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_together(monkeypatch, many)
     x, w = np.zeros((1, 1, 1, 12)), np.ones((6, 1, 1, 5))
     x[..., 5] = value
     with np.errstate(invalid="ignore"):

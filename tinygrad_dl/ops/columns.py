@@ -1,7 +1,8 @@
 """The products behind convolution, on arrays with any number of axes of space.
 
 Windows are copied side by side (im2col), for a block of examples that fits the cache and in the order that
-their channels allow, and multiplied with the weight.
+their channels allow, and multiplied with the weight. Or only their lines are: what windows side by side share
+along the last axis is copied once, and there is a product for each place along it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import numpy as np
 
 from tinygrad_dl.ops.window import (
     Frame,
-    Pairs,
+    all_windows,
     channels_first,
     channels_last,
     cropped,
     empty_channels_last,
-    inner,
+    in_scratch,
+    items,
+    mirror,
     padded,
     padded_sizes,
     scratch,
@@ -31,52 +34,19 @@ from tinygrad_dl.ops.window import (
 BLOCK = 2**20
 # Below this many elements side by side (channels times the last kernel size), planes are copied, not rows.
 SHORT_RUN = 16
-# Nanoseconds, as measured: a run that is copied, an element in it, a multiplication in a product that gives results,
-# and in one that gives a weight's gradient. A product of few columns costs as if it had so many more.
-RUN, ELEMENT, RESULT, SLOPE, FEW_COLUMNS = 8.0, 0.17, 0.01, 0.0125, 32
+# Nanoseconds, as measured: a run that is copied, one that is copied as an item, an element in it, a multiplication in
+# a product that gives results and in one that gives a weight's gradient, an element of a banded weight, and one of
+# the parts that a weight's gradient is summed from.
+RUN, ITEM, ELEMENT, RESULT, SLOPE, BANDED, PARTIAL = 4.5, 1.5, 0.25, 0.01, 0.012, 2.0, 0.25
 # Rows that one product sums over when it gives a weight's gradient.
 SUMMED = 1024
-# Below this many channels the gradient is added up plane by plane.
+# Below this many channels the gradient is added up plane by plane, and lines are too short to be copied.
 FEW_CHANNELS = 4
 
 
 def _blocks(n: int, elements: int) -> Iterator[tuple[int, int]]:
     step = max(1, min(n, BLOCK // max(1, elements)))
     return ((start, min(start + step, n)) for start in range(0, n, step))
-
-
-def _in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
-    """x padded, in one memory order or the other; x itself where it is so already."""
-    n, c, *sizes = x.shape
-    if not any(lo or hi for lo, hi in pads):
-        view = channels_last(x) if last else x
-        if view.flags.c_contiguous:
-            return view
-    grown = padded_sizes(tuple(sizes), pads)
-    out = scratch("padded", (n, *grown, c) if last else (n, c, *grown), x.dtype)
-    there, taken = inner(tuple(sizes), pads)
-    for axis, inside in enumerate(there, 1 if last else 2):
-        along = out.swapaxes(0, axis)  # only the borders: clearing all of it costs as much as the copy
-        along[: inside.start] = 0
-        along[inside.stop :] = 0
-    source = x[(slice(None), slice(None), *taken)]
-    if last:
-        out[(slice(None), *there)] = channels_last(source)
-    else:
-        out[(slice(None), slice(None), *there)] = source
-    return out
-
-
-def _windows(xp: np.ndarray, f: Frame) -> np.ndarray:
-    """The windows of padded arrays (N, *S, C) as a view (N, *L, *K, C)."""
-    b, *space, e = xp.strides
-    steps = (*(a * s for a, s in zip(space, f.stride)), *(a * d for a, d in zip(space, f.dilation)))
-    return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
-
-
-def _mirror(w: np.ndarray) -> np.ndarray:
-    """A weight whose kernels are turned around."""
-    return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]
 
 
 def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -86,7 +56,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
     by_plane = c * f.kernel[-1] < SHORT_RUN and k > 1
     for start, stop in _blocks(n, prod(f.counts) * k * c):
         m = stop - start
-        xp = _in_scratch(x[start:stop], f.pads, last=not by_plane)
+        xp = in_scratch(x[start:stop], f.pads, last=not by_plane)
         if by_plane:
             planes = scratch("columns", (*f.kernel, c, m, *f.counts), x.dtype)
             view = xp.swapaxes(0, 1)
@@ -100,7 +70,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
                 yield start, stop, seen.reshape(m * prod(f.counts), c)
                 continue
         else:
-            seen = _windows(xp, f)
+            seen = all_windows(xp, f)
         rows = scratch("columns", (m, *f.counts, *f.kernel, c), x.dtype)
         np.copyto(rows.reshape(seen.shape), seen)
         yield start, stop, rows.reshape(m * prod(f.counts), k * c)
@@ -111,29 +81,83 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
 
 
-def _together(c: int, outs: int, f: Frame, product: float) -> int:
-    """How many windows side by side to see as one, with as many times the filters.
+def _lines(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
+    """As `_columns`, but a stack of matrices, one for each place of a window along the last axis (dilation 1 there).
 
-    Fewer and longer runs are copied and the product has more columns, but it multiplies more. `product`: the
-    time of one multiplication.
+    Along that axis a window is a stretch of its line, so that nothing is copied twice; kernel places last axis first.
     """
-    if f.stride[-1] != 1 or f.dilation[-1] != 1 or f.kernel[-1] == 1:
+    (n, c), width, step = x.shape[:2], _width(f), _examples_in_lines(*x.shape[:2], f)
+    place = prod(f.kernel[:-1]) * c
+    for start in range(0, n, step):
+        xp = in_scratch(x[start : start + step], f.pads, last=True)
+        (b, *space, along, _), e = xp.strides, x.itemsize
+        over = [a * s for a, s in zip(space, f.stride)]
+        within = [a * d for a, d in zip(space, f.dilation)]
+        shape = (len(xp), *f.counts[:-1], width, *f.kernel[:-1], c)
+        lines = scratch("columns", shape, x.dtype)
+        np.copyto(items(lines), items(np.ndarray(shape, x.dtype, xp, 0, (b, *over, along, *within, e))))
+        stack = (f.counts[-1], len(xp) * prod(f.counts[:-1]), f.kernel[-1] * place)
+        steps = (f.stride[-1] * place * e, width * place * e, e)
+        yield start, start + len(xp), np.ndarray(stack, x.dtype, lines, 0, steps)
+
+
+def _width(f: Frame) -> int:
+    return padded_sizes(f.sizes, f.pads)[-1]
+
+
+def _examples_in_lines(n: int, c: int, f: Frame) -> int:
+    """How many examples to take at a time: products of more rows are quicker, up to a point."""
+    rows = prod(f.counts[:-1])
+    elements = rows * _width(f) * prod(f.kernel[:-1]) * c
+    return max(1, min(n, SUMMED // rows, 2 * BLOCK // elements))
+
+
+def _by_place(last: np.ndarray, count: int) -> np.ndarray:
+    """(N, *L, O) as a stack (count, rows, O): one matrix for each place along the last axis of space."""
+    return last.reshape(-1, count, last.shape[-1]).swapaxes(0, 1)
+
+
+def _together(x: np.ndarray, outs: int, f: Frame, product: float) -> int:
+    """How many windows side by side to see as one, with as many times the filters; 0: to take lines.
+
+    Seen as one, fewer and longer runs are copied and the product has more columns, but it multiplies more.
+    `product`: the time of one multiplication.
+    """
+    if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not x.size or not prod(f.counts):
         return 1
-    return _cheapest(c, outs, f.kernel, f.counts[-1], product)
+    n, c = x.shape[:2]
+    rows = (n * prod(f.counts[:-1]), _examples_in_lines(n, c, f) * prod(f.counts[:-1]))
+    return _cheapest(rows, c, outs, f.kernel, f.counts[-1], _width(f), f.stride[-1], product)
 
 
 @lru_cache(maxsize=1024)
-def _cheapest(c: int, outs: int, kernel: tuple[int, ...], count: int, product: float) -> int:
-    def cost(b: int) -> float:
-        width, lines, groups = kernel[-1] + b - 1, prod(kernel[:-1]), count // b
-        runs = lines * (groups if c * width >= SHORT_RUN else c * width)
-        return runs * RUN + groups * lines * c * width * (ELEMENT + (outs * b + FEW_COLUMNS) * product)
+def _cheapest(
+    rows: tuple[int, int], c: int, outs: int, kernel: tuple[int, ...], count: int, width: int, stride: int,
+    product: float,
+) -> int:  # fmt: skip
+    """`_together`, by the time that one row of results would take; `rows`: in all, and in one product of lines."""
+    *others, k = kernel
+    lead = prod(others)
 
-    return min((b for b in range(1, count + 1) if count % b == 0), key=cost)
+    def columns(b: int) -> float:
+        wide, groups = k + b - 1, count // b
+        runs = lead * (groups if c * wide >= SHORT_RUN else c * wide)
+        weight = b * outs * lead * c * wide * BANDED / rows[0] if b > 1 else 0
+        return runs * RUN + groups * lead * c * wide * (ELEMENT + _columns_cost(outs * b) * product) + weight
+
+    best = min((b for b in range(1, count + 1 if stride == 1 else 2) if count % b == 0), key=columns)
+    copied = width * lead * (ITEM + c * ELEMENT)
+    lines = copied + count * k * lead * c * (_columns_cost(outs) * product + outs / rows[1] * PARTIAL)
+    return 0 if c >= FEW_CHANNELS and lines < columns(best) else best
+
+
+def _columns_cost(outs: int) -> int:
+    """As how many columns a product's columns count: few cost as much as some more."""
+    return outs + 10 if outs > 1 else 6
 
 
 def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
-    b = _together(x.shape[1], w.shape[0], f, RESULT)
+    b = _together(x, w.shape[0], f, RESULT)
     if b > 1:
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
@@ -142,13 +166,17 @@ def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide)
         flat = channels_last(out).reshape(-1)
-        if np.isfinite(
-            np.vdot(flat, flat)
-        ):  # else 0 times infinity may have reached windows that do not hold it
+        # Otherwise 0 times infinity may have reached windows that do not hold it.
+        if np.isfinite(np.vdot(flat, flat)):
             return channels_first(flat.reshape(x.shape[0], *f.counts, w.shape[0]))
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
-    matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
-    last = channels_last(out)
+    last, kernel = channels_last(out), range(2, w.ndim)
+    order = kernel if b else (kernel[-1], *kernel[:-1])
+    matrix = np.ascontiguousarray(w.transpose(*order, 1, 0)).reshape(-1, w.shape[0])
+    if not b:
+        for start, stop, lines in _lines(x, f):
+            np.matmul(lines, matrix, out=_by_place(last[start:stop], f.counts[-1]))
+        return out
     for start, stop, columns in _columns(x, f):
         np.matmul(columns, matrix, out=last[start:stop].reshape(-1, w.shape[0]))
     return out
@@ -157,8 +185,9 @@ def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
 def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's input receives: y carried back through the windows."""
     outs, c = w.shape[:2]
-    if c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and outs <= 2 * c and set(f.stride) == {1}:
-        return correlate(y, _mirror(w).swapaxes(0, 1), f.mirrored())
+    narrow = outs <= (2 if _rows_are_better(w, f) else 3) * c
+    if narrow and c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and set(f.stride) == {1}:
+        return correlate(y, mirror(w).swapaxes(0, 1), f.mirrored())
     if c >= FEW_CHANNELS and _in_phases(f):
         return _spread_phases(y, w, f)
     if _rows_are_better(w, f):
@@ -216,7 +245,7 @@ def _spread_phases(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     split = w.reshape(outs, c, *(size for pair in zip(taps, f.stride) for size in pair))
     split = split.transpose(*range(3, 2 * axes + 2, 2), 1, 0, *range(2, 2 * axes + 2, 2))
     around = Frame("spread", f.counts, taps, 1, tuple((t - 1, t - 1) for t in taps), 1)
-    out = channels_last(correlate(y, _mirror(split.reshape(-1, outs, *taps)), around))
+    out = channels_last(correlate(y, mirror(split.reshape(-1, outs, *taps)), around))
     out = out.reshape(n, *around.counts, *f.stride, c)
     pairs = (axis for i in range(1, axes + 1) for axis in (i, i + axes))
     out = out.transpose(0, *pairs, 2 * axes + 1).reshape(n, *f.reach(), c)
@@ -270,97 +299,20 @@ def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.n
 def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
-    b = _together(c, outs, f, SLOPE)
+    b = _together(x, outs, f, SLOPE)
     if b > 1:
         wide = f.together(b)
         joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
         banded = correlate_weight(x, channels_first(joined), wide).reshape(b, outs, c, *wide.kernel)
         parts = [banded[i, ..., i : i + f.kernel[-1]] for i in range(b)]
         return np.add.reduce(parts, dtype=banded.dtype)
-    total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
+    total, n = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y)), len(f.kernel)
+    if not b:
+        last = channels_last(y)
+        for start, stop, lines in _lines(x, f):
+            total += np.matmul(lines.swapaxes(1, 2), _by_place(last[start:stop], f.counts[-1])).sum(axis=0)
+        places = total.reshape(f.kernel[-1], *f.kernel[:-1], c, outs)
+        return np.ascontiguousarray(places.transpose(n + 1, n, *range(1, n), 0))
     for start, stop, columns in _columns(x, f):
         total += _inner_product(columns, _rows(y[start:stop]), stop - start)
-    n = len(f.kernel)
     return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))
-
-
-# One filter a channel (depthwise): sums over shifted arrays; a matrix product would have one column
-
-# Elements of a block of examples that these sums go over several times, so that it stays in the cache.
-CACHED = 2**17
-
-
-def _merged(a: np.ndarray, f: Frame) -> np.ndarray:
-    """(..., W, C) seen as (..., W * C) where the windows lie side by side: longer runs; else as it is."""
-    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1]) if f.stride[-1] == 1 else a
-
-
-def _channel_blocks(n: int, c: int, f: Frame) -> Iterator[tuple[int, int]]:
-    step = max(1, CACHED // max(1, prod(f.counts) * c))
-    return ((start, min(start + step, n)) for start in range(0, n, step))
-
-
-def _channel_weights(w: np.ndarray, c: int, f: Frame) -> list[np.ndarray]:
-    """For each filter of a channel the weights (*K, C) of all channels, repeated as `_merged` needs them."""
-    each = w.shape[0] // c
-    last = np.moveaxis(w[:, 0], 0, -1)
-    repeats = (*(1,) * len(f.kernel), f.counts[-1] if f.stride[-1] == 1 else 1)
-    return [np.tile(last[..., m::each], repeats) for m in range(each)]
-
-
-def correlate_by_channel(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
-    """`correlate` for one or more filters of each channel alone."""
-    outs, c, n = w.shape[0], x.shape[1], len(f.kernel)
-    out = empty_channels_last(x.shape[0], outs, f.counts, np.result_type(x, w))
-    last, weights, each = channels_last(out), _channel_weights(w, c, f), outs // c
-    for start, stop in _channel_blocks(x.shape[0], c, f):
-        seen = _windows(_in_scratch(x[start:stop], f.pads, last=True), f)
-        seen = _merged(seen.transpose(0, *range(n + 1, 2 * n + 1), *range(1, n + 1), 2 * n + 1), f)
-        axes = list(range(seen.ndim))
-        for m in range(each):
-            total = last[start:stop] if each == 1 else scratch("sum", (stop - start, *f.counts, c), out.dtype)
-            # einsum multiplies and adds in one pass over what the cache holds
-            places, kept = [*axes[1 : n + 1], axes[-1]], [0, *axes[n + 1 :]]
-            np.einsum(seen, axes, weights[m], places, kept, out=_merged(total, f))
-            if each > 1:
-                last[start:stop, ..., m::each] = total
-    return out
-
-
-def spread_by_channel(y: np.ndarray, w: np.ndarray, f: Frame, c: int) -> np.ndarray:
-    """`spread` for one or more filters of each channel alone."""
-    each = w.shape[0] // c
-    if each == 1 and set(f.stride) == {1}:
-        return correlate_by_channel(y, _mirror(w), f.mirrored())
-    out = np.zeros((y.shape[0], *padded_sizes(f.sizes, f.pads), c), np.result_type(y, w))
-    last, weights = channels_last(y), _channel_weights(w, c, f)
-    for start, stop in _channel_blocks(y.shape[0], c, f):
-        for m in range(each):
-            given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
-            part = scratch("part", given.shape, out.dtype)
-            for offset, at in f.places():
-                np.multiply(given, weights[m][offset], out=part)
-                target = _merged(out[(slice(start, stop), *at)], f)
-                target += part
-    return cropped(channels_first(out), f.pads)
-
-
-def correlate_weight_by_channel(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
-    """`correlate_weight` for one or more filters of each channel alone."""
-    outs, c = y.shape[1], x.shape[1]
-    each = outs // c
-    total = np.zeros((outs, 1, *f.kernel), np.result_type(x, y))
-    last = channels_last(y)
-    summed = (
-        np.dtype(np.float32) if total.dtype == np.float16 else total.dtype
-    )  # einsum rounds after each addition
-    for start, stop in _channel_blocks(x.shape[0], c, f):
-        xp = _in_scratch(x[start:stop], f.pads, last=True)
-        for m in range(each):
-            given = _merged(np.ascontiguousarray(last[start:stop, ..., m::each]), f)
-            axes = list(range(given.ndim))
-            for offset, at in f.places():
-                seen = _merged(xp[(slice(None), *at)], f)
-                sums = np.einsum(seen, axes, given, axes, axes[-1:], dtype=summed)
-                total[(slice(m, None, each), 0, *offset)] += sums.reshape(-1, c).sum(axis=0, dtype=summed)
-    return total

@@ -14,14 +14,8 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
-from tinygrad_dl.ops.columns import (
-    correlate,
-    correlate_by_channel,
-    correlate_weight,
-    correlate_weight_by_channel,
-    spread,
-    spread_by_channel,
-)
+from tinygrad_dl.ops.columns import correlate, correlate_weight, spread
+from tinygrad_dl.ops.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
 from tinygrad_dl.ops.window import (
     Frame,
     channels_first,

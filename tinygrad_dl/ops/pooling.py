@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -11,9 +12,12 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.window import (
     Frame,
+    by_place,
     channels_first,
+    channels_last,
     cropped,
     in_order_of,
+    items,
     lies_channels_last,
     padded,
     padded_sizes,
@@ -74,30 +78,42 @@ def _apart(f: Frame) -> bool:
 CACHED = 2**15
 
 
-def _hits(x: np.ndarray, out: np.ndarray, f: Frame) -> Any:
-    """The places of the kernel, their slices of padded space and where they hold a window's first maximum (or nan)."""
+def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
+    """Where windows hold their first maximum (or nan): for `step` examples at a time and each place of the kernel the
+    slice of examples, the place, its slices of padded space, and a mask, which the next step overwrites."""
     xp = padded(x, f.pads, _lowest(x.dtype))
-    free: Any = None  # the windows whose maximum has not been met yet
     lost = out.size > 0 and x.dtype.kind == "f" and bool(np.isnan(out.max()))
     low = xp is not x and bool((out == _lowest(x.dtype)).any())
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
-    last = tuple(k - 1 for k in f.kernel)
-    for offset, at in f.places():
-        if offset == last and free is not None:
-            yield offset, at, free
-            return
-        part = xp[(..., *at)]
-        hit = part == out
-        if inside is not None:  # -inf itself is the maximum: padding must not be taken for it
-            hit &= inside[(..., *at)]
-        if lost:
-            hit |= np.isnan(part)
-        if free is None:
-            free = ~hit
-        else:
-            hit &= free
-            free ^= hit
-        yield offset, at, hit
+    places, final = list(f.places()), prod(f.kernel) - 1
+    # In one piece and in the same memory each time: what is compared stays in the cache.
+    parts = np.empty_like(xp[(..., *places[0][1])][:step])
+    if lies_channels_last(xp):
+        seen, taken = items(channels_last(xp)), items(channels_last(parts))
+    else:
+        seen, taken = xp, parts
+    hits = np.empty_like(parts, bool)
+    free = np.empty_like(hits)  # the windows whose maximum has not been met yet
+    for i in range(0, len(out), step):
+        few = slice(i, i + step)
+        top = out[few]
+        part, hit, left = (a[: len(top)] for a in (parts, hits, free))
+        for number, (offset, at) in enumerate(places):
+            if number and number == final:
+                yield few, offset, at, left
+                break
+            taken[: len(top)] = seen[few][(..., *at)]
+            np.equal(part, top, out=hit)
+            if inside is not None:  # -inf itself is the maximum: padding must not be taken for it
+                hit &= inside[(..., *at)]
+            if lost:
+                hit |= np.isnan(part)
+            if number:
+                hit &= left
+                left ^= hit
+            else:
+                np.logical_not(hit, out=left)
+            yield few, offset, at, hit
 
 
 def _to_max_fast(
@@ -106,16 +122,15 @@ def _to_max_fast(
     f = _frame("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     dx, apart, g = _zeros_like_windows(out, f), _apart(f), in_order_of(g, out)
     step = max(1, CACHED * len(out) // max(1, out.size))
-    for i in range(0, len(out), step):
-        few = slice(i, i + step)
-        part = np.empty_like(out[few])
-        for _, at, hit in _hits(x[few], out[few], f):
-            np.multiply(g[few], hit, out=part)  # and then put in: a mask is not multiplied well into strides
-            target = dx[few][(..., *at)]
-            if apart:
-                target[...] = part
-            else:
-                target += part
+    part = np.empty_like(out[:step])
+    to, of = by_place(dx), by_place(part)
+    for few, _, at, hit in _hits(x, out, f, step):
+        # and then put in: a mask is not multiplied well into strides
+        np.multiply(g[few], hit, out=part[: len(hit)])
+        if apart:
+            to[few][(..., *at)] = of[: len(hit)]
+        else:
+            dx[few][(..., *at)] += part[: len(hit)]
     return cropped(dx, f.pads)
 
 
@@ -176,9 +191,9 @@ def max_pool_indices(
     for i, (count, s, (lo, _), step) in enumerate(zip(f.counts, f.stride, f.pads, steps)):
         along = (np.arange(count) * s - lo) * step
         starts = starts + along.reshape(-1, *(1,) * (len(f.sizes) - 1 - i))
-    for offset, _, hit in _hits(x, out, f):
+    for few, offset, _, hit in _hits(x, out, f, max(1, len(out))):
         place = sum(o * d * step for o, d, step in zip(offset, f.dilation, steps))
-        found[hit] = place
+        found[few][hit] = place
     return found + starts
 
 

@@ -123,6 +123,16 @@ def channels_first(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
+def items(a: np.ndarray) -> np.ndarray:
+    """An array with its last axis, which lies in one piece, seen as one item: short runs are copied more quickly."""
+    return a.view(f"V{a.shape[-1] * a.itemsize}")[..., 0]
+
+
+def by_place(x: np.ndarray) -> np.ndarray:
+    """(N, C, *S) that lies channels last as (N, *S) of items, otherwise as it is: both take [..., *slices of space]."""
+    return items(channels_last(x)) if lies_channels_last(x) else x
+
+
 def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An undefined (N, C, *S) array that lies channels last in memory."""
     # An array of its own, not a view of one: a gradient in it can be kept without a copy.
@@ -242,6 +252,40 @@ class Frame:
         other.stride = (*self.stride[:-1], count)
         other.counts = (*self.counts[:-1], self.counts[-1] // count)
         return other
+
+
+def in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
+    """x padded, in one memory order or the other; x itself where it is so already."""
+    n, c, *sizes = x.shape
+    if not any(lo or hi for lo, hi in pads):
+        view = channels_last(x) if last else x
+        if view.flags.c_contiguous:
+            return view
+    grown = padded_sizes(tuple(sizes), pads)
+    out = scratch("padded", (n, *grown, c) if last else (n, c, *grown), x.dtype)
+    there, taken = inner(tuple(sizes), pads)
+    for axis, inside in enumerate(there, 1 if last else 2):
+        along = out.swapaxes(0, axis)  # only the borders: clearing all of it costs as much as the copy
+        along[: inside.start] = 0
+        along[inside.stop :] = 0
+    source = x[(slice(None), slice(None), *taken)]
+    if last:
+        out[(slice(None), *there)] = channels_last(source)
+    else:
+        out[(slice(None), slice(None), *there)] = source
+    return out
+
+
+def all_windows(xp: np.ndarray, f: Frame) -> np.ndarray:
+    """The windows of padded arrays (N, *S, C) as a view (N, *L, *K, C)."""
+    b, *space, e = xp.strides
+    steps = (*(a * s for a, s in zip(space, f.stride)), *(a * d for a, d in zip(space, f.dilation)))
+    return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
+
+
+def mirror(w: np.ndarray) -> np.ndarray:
+    """A weight whose kernels are turned around."""
+    return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]
 
 
 # im2col and col2im
