@@ -98,6 +98,19 @@ def _coefficients(
     return a, a.sum(axis=1, keepdims=True)
 
 
+def _places(z: np.ndarray, target: np.ndarray, ignore_index: int) -> Any:
+    """Where in the memory of z (C, N) each sample's class stands; None if that cannot be told of all samples."""
+    samples = np.arange(z.shape[1])
+    try:
+        if z.flags.c_contiguous:
+            places = np.ravel_multi_index((target, samples), z.shape)
+        else:
+            places = np.ravel_multi_index((samples, target), z.shape[::-1])
+    except (ValueError, TypeError):  # outside of the classes, perhaps to be ignored; or uint64
+        return None
+    return None if ignore_index >= 0 and (target == ignore_index).any() else places
+
+
 def _cross_entropy_rule(
     g: Any, x: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
     label_smoothing: Any,
@@ -110,17 +123,17 @@ def _cross_entropy_rule(
 
 def _cross_entropy_fast(
     g: Any, e: Any, s: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
-    label_smoothing: Any, simple: Any,
+    label_smoothing: Any, places: Any,
 ) -> Any:  # fmt: skip
-    if not simple:
+    if places is None:
         a, share = _coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
         gx = (e / s).swapaxes(0, 1) * share
         gx -= a
         gx *= g if reduction != "none" else g[:, None]
         return gx
     each = g / x_dtype.type(len(target)) if reduction == "mean" else g
-    gx = e * (each / s)
-    gx[target, np.arange(len(target))] -= each
+    gx = np.multiply(e, each / s, out=np.empty_like(e))
+    gx.ravel("K")[places] -= each
     return gx.T
 
 
@@ -128,7 +141,7 @@ def _cross_entropy_fast(
     _cross_entropy_rule,
     None,
     fast=(_cross_entropy_fast, None),
-    keeps=("e", "s", "simple"),
+    keeps=("e", "s", "places"),
     cases=(
         Case((4, 3), np.array([0, 2, 1, 1])), Case((4, 3), np.array([0, 2, 1, 1]), reduction="sum"),
         Case((3, 4), np.array([3, 0, 1]), reduction="none"),
@@ -158,23 +171,18 @@ def softmax_cross_entropy(
         z = z - np.maximum.reduce(z, axis=0, initial=-np.inf if not classes else np._NoValue)
         e = np.exp(z)
         s = np.add.reduce(e, axis=0)
-        simple = weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f"
-        # As unsigned numbers, negative classes are the largest: one pass finds any class outside of the range.
-        index = target if target.dtype == np.int64 else target.astype(np.int64)
-        outside = target.size > 0 and np.maximum.reduce(index.view(np.uint64), axis=None) >= classes
-        if outside:
-            wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
-            if wrong.size:
-                raise IndexRangeError(
-                    f"cross_entropy: the target holds the class {wrong.flat[0]}; "
-                    f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
-                )
-        if simple and (outside or ignore_index >= 0):
-            simple = not (target == ignore_index).any()
-        if simple:
+    if weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f" and x.size:
+        places = _places(z, target, ignore_index)
+        if places is not None:
             loss = np.log(s)
-            loss -= z[index, np.arange(n)]
-            return _reduced(loss, reduction), e, s, True
+            loss -= z.ravel("K")[places]
+            return _reduced(loss, reduction), e, s, places
+    wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+    if wrong.size:
+        raise IndexRangeError(
+            f"cross_entropy: the target holds the class {wrong.flat[0]}; "
+            f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
+        )
     if dtype.kind != "f":
         raise DTypeError(
             f"cross_entropy: floating logits are needed; {dtype} came. Convert them, such as with .astype('float32')."
@@ -184,8 +192,8 @@ def softmax_cross_entropy(
     # 0 * -inf: a class that does not count, whatever its probability
     loss = -np.where(a == 0, 0, a * z.swapaxes(0, 1)).sum(axis=1)
     if reduction == "mean" and not (target != ignore_index).any():
-        return dtype.type(np.nan), e, s, False  # the mean of no samples, whose gradient is 0
-    return loss if reduction == "none" else np.add.reduce(loss, axis=None), e, s, False
+        return dtype.type(np.nan), e, s, None  # the mean of no samples, whose gradient is 0
+    return loss if reduction == "none" else np.add.reduce(loss, axis=None), e, s, None
 
 
 # Binary cross-entropy on logits
