@@ -94,8 +94,10 @@ def _lines(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
         over = [a * s for a, s in zip(space, f.stride)]
         within = [a * d for a, d in zip(space, f.dilation)]
         shape = (len(xp), *f.counts[:-1], width, *f.kernel[:-1], c)
-        lines = scratch("columns", shape, x.dtype)
-        np.copyto(items(lines), items(np.ndarray(shape, x.dtype, xp, 0, (b, *over, along, *within, e))))
+        lines = xp
+        if space:
+            lines = scratch("columns", shape, x.dtype)
+            np.copyto(items(lines), items(np.ndarray(shape, x.dtype, xp, 0, (b, *over, along, *within, e))))
         stack = (f.counts[-1], len(xp) * prod(f.counts[:-1]), f.kernel[-1] * place)
         steps = (f.stride[-1] * place * e, width * place * e, e)
         yield start, start + len(xp), np.ndarray(stack, x.dtype, lines, 0, steps)
@@ -146,7 +148,7 @@ def _cheapest(
         return runs * RUN + groups * lead * c * wide * (ELEMENT + _columns_cost(outs * b) * product) + weight
 
     best = min((b for b in range(1, count + 1 if stride == 1 else 2) if count % b == 0), key=columns)
-    copied = width * lead * (ITEM + c * ELEMENT)
+    copied = width * lead * (ITEM + c * ELEMENT) if others else 0
     lines = copied + count * k * lead * c * (_columns_cost(outs) * product + outs / rows[1] * PARTIAL)
     return 0 if c >= FEW_CHANNELS and lines < columns(best) else best
 
