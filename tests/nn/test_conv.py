@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
-from tinygrad_dl.ops import columns
+from tinygrad_dl.ops import columns, lines
 from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
 from tinygrad_dl.ops.window import Frame, fold, unfold
 
@@ -141,7 +141,9 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
 
 def take_together(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """Have convolution see so many windows side by side as one; 0: have it take lines."""
-    monkeypatch.setattr(columns, "_together", lambda x, outs, f, product: many if f.stride[-1] == 1 else 1)
+    monkeypatch.setattr(
+        columns, "_together", lambda x, outs, f, groups, product: many if f.stride[-1] == 1 else 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_windows_seen_together_or_in_lines_give_what_each_alone_gives(
     g = rng.standard_normal((64, outs, 5, 12))
     how: dict[str, Any] = {"padding": (1, kernel // 2)}
     f = Frame("conv", x.shape[2:], w.shape[2:], 1, (1, kernel // 2), 1)
-    assert columns._together(x, outs, f, columns.RESULT) == together
+    assert columns._together(x, outs, f, 1, columns.RESULT) == together
     take_together(monkeypatch, 1)
     alone = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
     for many in (0, 2, 3, 12):
@@ -181,7 +183,7 @@ def test_lines_give_what_windows_give(
     g = rng.standard_normal(out.shape)
     windows = out, conv_weight(x, g, kernel, **how)
     monkeypatch.setattr(columns, "_together", lambda *_: 0)
-    monkeypatch.setattr(columns, "SUMMED", rows)  # in one product: of all three examples, or of one
+    monkeypatch.setattr(lines, "ROWS", rows)  # in one product: of all three examples, or of one
     for one, other in zip(windows, (conv(x, w, **how), conv_weight(x, g, kernel, **how))):
         np.testing.assert_allclose(other, one, atol=1e-12)
 

@@ -1,8 +1,7 @@
 """The products behind convolution, on arrays with any number of axes of space.
 
 Windows are copied side by side (im2col), for a block of examples that fits the cache and in the order that
-their channels allow, and multiplied with the weight. Or only their lines are: what windows side by side share
-along the last axis is copied once, and there is a product for each place along it.
+their channels allow, and multiplied with the weight; or lines.py does it, where that is quicker.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from tinygrad_dl.ops import lines
 from tinygrad_dl.ops.window import (
     Frame,
     all_windows,
@@ -21,7 +21,6 @@ from tinygrad_dl.ops.window import (
     cropped,
     empty_channels_last,
     in_scratch,
-    items,
     mirror,
     padded,
     padded_sizes,
@@ -81,46 +80,8 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
 
 
-def _lines(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
-    """As `_columns`, but a stack of matrices, one for each place of a window along the last axis (dilation 1 there).
-
-    Along that axis a window is a stretch of its line, so that nothing is copied twice; kernel places last axis first.
-    """
-    (n, c), width, step = x.shape[:2], _width(f), _examples_in_lines(*x.shape[:2], f)
-    place = prod(f.kernel[:-1]) * c
-    for start in range(0, n, step):
-        xp = in_scratch(x[start : start + step], f.pads, last=True)
-        (b, *space, along, _), e = xp.strides, x.itemsize
-        over = [a * s for a, s in zip(space, f.stride)]
-        within = [a * d for a, d in zip(space, f.dilation)]
-        shape = (len(xp), *f.counts[:-1], width, *f.kernel[:-1], c)
-        lines = xp
-        if space:
-            lines = scratch("columns", shape, x.dtype)
-            np.copyto(items(lines), items(np.ndarray(shape, x.dtype, xp, 0, (b, *over, along, *within, e))))
-        stack = (f.counts[-1], len(xp) * prod(f.counts[:-1]), f.kernel[-1] * place)
-        steps = (f.stride[-1] * place * e, width * place * e, e)
-        yield start, start + len(xp), np.ndarray(stack, x.dtype, lines, 0, steps)
-
-
-def _width(f: Frame) -> int:
-    return padded_sizes(f.sizes, f.pads)[-1]
-
-
-def _examples_in_lines(n: int, c: int, f: Frame) -> int:
-    """How many examples to take at a time: products of more rows are quicker, up to a point."""
-    rows = prod(f.counts[:-1])
-    elements = rows * _width(f) * prod(f.kernel[:-1]) * c
-    return max(1, min(n, SUMMED // rows, 2 * BLOCK // elements))
-
-
-def _by_place(last: np.ndarray, count: int) -> np.ndarray:
-    """(N, *L, O) as a stack (count, rows, O): one matrix for each place along the last axis of space."""
-    return last.reshape(-1, count, last.shape[-1]).swapaxes(0, 1)
-
-
-def _together(x: np.ndarray, outs: int, f: Frame, product: float) -> int:
-    """How many windows side by side to see as one, with as many times the filters; 0: to take lines.
+def _together(x: np.ndarray, outs: int, f: Frame, groups: int, product: float) -> int:
+    """How many windows side by side to see as one, with as many times the filters; 0: to go by lines.
 
     Seen as one, fewer and longer runs are copied and the product has more columns, but it multiplies more.
     `product`: the time of one multiplication.
@@ -128,8 +89,9 @@ def _together(x: np.ndarray, outs: int, f: Frame, product: float) -> int:
     if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not x.size or not prod(f.counts):
         return 1
     n, c = x.shape[:2]
-    rows = (n * prod(f.counts[:-1]), _examples_in_lines(n, c, f) * prod(f.counts[:-1]))
-    return _cheapest(rows, c, outs, f.kernel, f.counts[-1], _width(f), f.stride[-1], product)
+    rows = n * prod(f.counts[:-1]), lines.rows_at_a_time(n, c, f)[1]
+    stride, width = f.stride[-1], lines.width(f)
+    return _cheapest(rows, c // groups, outs // groups, f.kernel, f.counts[-1], width, stride, product)
 
 
 @lru_cache(maxsize=1024)
@@ -142,15 +104,15 @@ def _cheapest(
     lead = prod(others)
 
     def columns(b: int) -> float:
-        wide, groups = k + b - 1, count // b
-        runs = lead * (groups if c * wide >= SHORT_RUN else c * wide)
+        wide, parts = k + b - 1, count // b
+        runs = lead * (parts if c * wide >= SHORT_RUN else c * wide)
         weight = b * outs * lead * c * wide * BANDED / rows[0] if b > 1 else 0
-        return runs * RUN + groups * lead * c * wide * (ELEMENT + _columns_cost(outs * b) * product) + weight
+        return runs * RUN + parts * lead * c * wide * (ELEMENT + _columns_cost(outs * b) * product) + weight
 
     best = min((b for b in range(1, count + 1 if stride == 1 else 2) if count % b == 0), key=columns)
     copied = width * lead * (ITEM + c * ELEMENT) if others else 0
-    lines = copied + count * k * lead * c * (_columns_cost(outs) * product + outs / rows[1] * PARTIAL)
-    return 0 if c >= FEW_CHANNELS and lines < columns(best) else best
+    by_lines = copied + count * k * lead * c * (_columns_cost(outs) * product + outs / rows[1] * PARTIAL)
+    return 0 if c >= FEW_CHANNELS and by_lines < columns(best) else best
 
 
 def _columns_cost(outs: int) -> int:
@@ -158,9 +120,21 @@ def _columns_cost(outs: int) -> int:
     return outs + 10 if outs > 1 else 6
 
 
-def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
-    b = _together(x, w.shape[0], f, RESULT)
-    if b > 1:
+def _each(groups: int, channels: int, outs: int) -> Iterator[tuple[slice, slice]]:
+    """The channels and the filters of each group."""
+    for i in range(groups):
+        yield (
+            slice(i * channels // groups, (i + 1) * channels // groups),
+            slice(i * outs // groups, (i + 1) * outs // groups),
+        )
+
+
+def correlate(x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
+    """The convolution (N, O, *L) with weights (O, C/groups, *K)."""
+    b = _together(x, w.shape[0], f, groups, RESULT)
+    if not b:
+        return lines.correlate(x, w, f, groups)
+    if b > 1 and groups == 1:
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
         for i in range(b):
@@ -172,24 +146,29 @@ def correlate(x: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
         if np.isfinite(np.vdot(flat, flat)):
             return channels_first(flat.reshape(x.shape[0], *f.counts, w.shape[0]))
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
-    last, kernel = channels_last(out), range(2, w.ndim)
-    order = kernel if b else (kernel[-1], *kernel[:-1])
-    matrix = np.ascontiguousarray(w.transpose(*order, 1, 0)).reshape(-1, w.shape[0])
-    if not b:
-        for start, stop, lines in _lines(x, f):
-            np.matmul(lines, matrix, out=_by_place(last[start:stop], f.counts[-1]))
+    if groups > 1:
+        for ins, outs in _each(groups, x.shape[1], w.shape[0]):
+            out[:, outs] = correlate(x[:, ins], w[outs], f)
         return out
+    matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
+    last = channels_last(out)
     for start, stop, columns in _columns(x, f):
         np.matmul(columns, matrix, out=last[start:stop].reshape(-1, w.shape[0]))
     return out
 
 
-def spread(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
+def spread(y: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
     """What conv's input receives: y carried back through the windows."""
-    outs, c = w.shape[:2]
-    narrow = outs <= (2 if _rows_are_better(w, f) else 3) * c
+    outs, c = w.shape[0] // groups, w.shape[1]
+    narrow = outs <= (2 if _rows_are_better(w[:outs], f) else 3) * c
     if narrow and c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and set(f.stride) == {1}:
-        return correlate(y, mirror(w).swapaxes(0, 1), f.mirrored())
+        turned = mirror(w).reshape(groups, outs, *w.shape[1:]).swapaxes(1, 2)
+        return correlate(y, turned.reshape(groups * c, outs, *w.shape[2:]), f.mirrored(), groups)
+    if groups > 1:
+        out = empty_channels_last(y.shape[0], groups * c, f.sizes, np.result_type(y, w))
+        for ins, given in _each(groups, groups * c, w.shape[0]):
+            out[:, ins] = spread(y[:, given], w[given], f)
+        return out
     if c >= FEW_CHANNELS and _in_phases(f):
         return _spread_phases(y, w, f)
     if _rows_are_better(w, f):
@@ -298,23 +277,23 @@ def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.n
     return np.matmul(split, rows.reshape(parts, -1, rows.shape[1])).sum(axis=0)
 
 
-def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame) -> np.ndarray:
+def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
-    b = _together(x, outs, f, SLOPE)
+    b = _together(x, outs, f, groups, SLOPE)
+    if not b:
+        return lines.correlate_weight(x, y, f, groups)
+    if groups > 1:
+        parts = [correlate_weight(x[:, ins], y[:, given], f) for ins, given in _each(groups, c, outs)]
+        return np.concatenate(parts)
     if b > 1:
         wide = f.together(b)
         joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
         banded = correlate_weight(x, channels_first(joined), wide).reshape(b, outs, c, *wide.kernel)
         parts = [banded[i, ..., i : i + f.kernel[-1]] for i in range(b)]
         return np.add.reduce(parts, dtype=banded.dtype)
-    total, n = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y)), len(f.kernel)
-    if not b:
-        last = channels_last(y)
-        for start, stop, lines in _lines(x, f):
-            total += np.matmul(lines.swapaxes(1, 2), _by_place(last[start:stop], f.counts[-1])).sum(axis=0)
-        places = total.reshape(f.kernel[-1], *f.kernel[:-1], c, outs)
-        return np.ascontiguousarray(places.transpose(n + 1, n, *range(1, n), 0))
+    total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
     for start, stop, columns in _columns(x, f):
         total += _inner_product(columns, _rows(y[start:stop]), stop - start)
+    n = len(f.kernel)
     return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))

@@ -6,7 +6,6 @@ conv_weight(x, g) and conv(x, w).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,9 @@ from tinygrad_dl.ops.window import (
     channels_first,
     channels_last,
     check_space,
-    empty_channels_last,
     pad_pairs,
     per_axis,
 )
-
-
-def _halves(groups: int, channels: int, outs: int) -> Iterator[tuple[slice, slice]]:
-    for i in range(groups):
-        yield (
-            slice(i * channels // groups, (i + 1) * channels // groups),
-            slice(i * outs // groups, (i + 1) * outs // groups),
-        )
 
 
 def _check_weight(name: str, w: Any, channels: int, groups: int, which: str) -> None:
@@ -143,14 +133,8 @@ def conv(
     _check_ndim("conv", x, w)
     _check_weight("conv", w, x.shape[1], groups, "x")
     f = Frame("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
-    if groups == 1:
-        out = correlate(x, w, f)
-    elif w.shape[1] == 1:
-        out = correlate_by_channel(x, w, f)
-    else:
-        out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
-        for ins, outs in _halves(groups, x.shape[1], w.shape[0]):
-            out[:, outs] = correlate(x[:, ins], w[outs], f)
+    by_channel = groups > 1 and w.shape[1] == 1
+    out = correlate_by_channel(x, w, f) if by_channel else correlate(x, w, f, groups)
     return _add_bias(out, bias, "conv")
 
 
@@ -214,14 +198,8 @@ def conv_transpose(
         raise ShapeError(
             f"conv_transpose: size={tuple(size)} has {f.counts} windows; y {y.shape} has {y.shape[2:]}"
         )
-    if groups == 1:
-        out = spread(y, w, f)
-    elif w.shape[1] == 1:
-        out = spread_by_channel(y, w, f, channels)
-    else:
-        out = empty_channels_last(y.shape[0], channels, f.sizes, np.result_type(y, w))
-        for ins, outs in _halves(groups, channels, w.shape[0]):
-            out[:, ins] = spread(y[:, outs], w[outs], f)
+    by_channel = groups > 1 and w.shape[1] == 1
+    out = spread_by_channel(y, w, f, channels) if by_channel else spread(y, w, f, groups)
     return _add_bias(out, bias, "conv_transpose")
 
 
@@ -252,9 +230,5 @@ def conv_weight(
         raise ShapeError(
             f"conv_weight: x {x.shape} has ({x.shape[0]}, ., {f.counts}) windows; y is {y.shape}"
         )
-    if groups == 1:
-        return correlate_weight(x, y, f)
-    if x.shape[1] == groups:
-        return correlate_weight_by_channel(x, y, f)
-    halves = _halves(groups, x.shape[1], y.shape[1])
-    return np.concatenate([correlate_weight(x[:, ins], y[:, outs], f) for ins, outs in halves])
+    by_channel = 1 < groups == x.shape[1]
+    return correlate_weight_by_channel(x, y, f) if by_channel else correlate_weight(x, y, f, groups)

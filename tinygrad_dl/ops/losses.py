@@ -162,7 +162,7 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([1]))
     np.float64(1000.0)
     """
-    (n, classes), dtype = x.shape[:2], x.dtype
+    (_, classes), dtype = x.shape[:2], x.dtype
     # Classes first: sums over few classes go over long rows, many times as quickly as over short ones.
     z = x.swapaxes(0, 1)
     if x.ndim == 2 and classes <= FEW:
