@@ -64,6 +64,26 @@ def test_the_gradient_of_cross_entropy_is_probability_minus_target_over_n() -> N
     assert x.grad is not None and x.grad.tolist() == [[-0.25, 0.25], [0.25, -0.25]]
 
 
+@pytest.mark.parametrize("classes", [3, 70])  # few are laid first in memory
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.uint64])
+def test_cross_entropy_is_its_formula_however_logits_and_classes_lie(classes: int, dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    logits, target = rng.standard_normal((5, classes)), np.array([2, 0, 2, 1, 2], dtype)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    chosen = np.arange(5), target.astype(int)
+    expected = p / 5
+    expected[chosen] -= 1 / 5
+    wide = np.zeros((10, 2 * classes))
+    wide[::2, ::2] = logits
+    for x in (logits, np.asfortranarray(logits), wide[::2, ::2], logits[::-1][::-1]):
+        leaf = Tensor(x, requires_grad=True)
+        loss = F.cross_entropy(leaf, target)
+        loss.backward()
+        np.testing.assert_allclose(loss.item(), -np.log(p[chosen]).mean(), rtol=1e-12)
+        assert leaf.grad is not None
+        np.testing.assert_allclose(leaf.grad.data, expected, atol=1e-12)
+
+
 def test_weights_smoothing_and_ignored_targets_of_cross_entropy_by_hand() -> None:
     x = np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
     weight = [1.0, 2.0, 3.0]

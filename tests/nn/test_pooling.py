@@ -12,6 +12,7 @@ from tinygrad_dl import OPS, Tensor, nn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
 from tinygrad_dl.op import Case
+from tinygrad_dl.ops import pooling
 from tinygrad_dl.ops.pooling import avg_pool, max_pool, max_pool_indices
 from tinygrad_dl.ops.resize import resize_matrix
 
@@ -35,6 +36,22 @@ def test_the_first_maximum_of_a_window_gets_the_whole_gradient(order: Any) -> No
     assert gradient(lambda x: max_pool(x, 2), ones).tolist() == [[expected.tolist()] * 2]
     overlapping = gradient(lambda x: max_pool(x, 3, 1), ones)
     assert overlapping[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("how", [{}, {"stride": 1}, {"padding": 1}, {"stride": 3}, {"dilation": 2}])
+def test_the_gradient_of_maxima_depends_on_neither_memory_order_nor_blocks(
+    how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for size in (2, 5, 6):  # with 2 there may be one window, whose order in memory cannot be told
+        if how.get("dilation", 1) == 2 and size == 2:
+            continue
+        x = rng.integers(0, 3, (5, 6, size, size)).astype(float)  # with ties
+        monkeypatch.undo()
+        whole = gradient(lambda x: max_pool(x, 2, **how) ** 2, x)
+        monkeypatch.setattr(pooling, "CACHED", 2 * 6 * 4)  # two examples at a time, then what is left
+        for order in (np.ascontiguousarray, channels_last):
+            assert np.array_equal(gradient(lambda x: max_pool(x, 2, **how) ** 2, order(x)), whole)
 
 
 def test_the_gradient_of_maxima_is_the_same_when_it_is_recorded() -> None:
