@@ -51,10 +51,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "at equality both values are the same"),
     Equivalent("losses.py", "def _coefficients", "dtype becomes weight in `dtype` of `np.ones",
                "ones of float64, cast where they are used: at most the last digit of float32 is rounded otherwise"),
-    Equivalent("losses.py", "def _cross_entropy_fast", (
-        "target becomes s in `target` of `x_dtype.type(len(target))`",
-        "target becomes s in `target` of `np.arange(len(target))`",
-    ), "both have the examples as their axis 0"),
+    Equivalent("losses.py", "def _cross_entropy_fast", "target becomes places in `target` of `x_dtype.type(",
+               "both have the examples as their axis 0"),
+    Equivalent("losses.py", "def _cross_entropy_fast", "x_dtype becomes places in `x_dtype` of `_coefficients(",
+               "None there, so float64, cast where it is used: at most the last digit of float32 is rounded otherwise"),
     Equivalent("losses.py", "def _cross_entropy_rule", "x_dtype becomes x in `x_dtype` of `_coefficients(",
                "NumPy takes what has a dtype for that dtype"),
     Equivalent("index.py", "def _put_back", "or becomes and",
@@ -106,7 +106,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the steps as their axis 0"),
     Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
-    Equivalent("pooling.py", "def _hits", "x becomes f in `x` of `xp is not x",
+    Equivalent("pooling.py", "def _hits", "x becomes step in `x` of `xp is not x",
                "where nothing was padded the mask of what was is true everywhere"),
     Equivalent("pooling.py", "def _hits", (
         "x becomes out in `x` of `_lowest(x.dtype)", "x becomes out in `x` of `_lowest(x.dtype)` (2)",
@@ -123,7 +123,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "1 becomes 2 in `1` of `max(1, CACHED", "out becomes x in `out` of `CACHED * len(out)`",
         "1 becomes 2 in `1` of `max(1, out.size)`", "out becomes x in `out` of `max(1, out.size)`",
     ), "how many examples make a block does not change what is computed for each"),
-    Equivalent("pooling.py", "def _to_max_fast", "out becomes x in `out` of `range(0, len(out), step)`",
+    Equivalent("pooling.py", "def _hits", "out becomes x in `out` of `range(0, len(out), step)`",
                "both have the examples as their axis 0"),
     Equivalent("pooling.py", "def _hits", (
         "and becomes or in `out.size > 0 and", "out becomes x in `out` of `np.isnan(out.max())`",
@@ -135,7 +135,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "out becomes x in `out` of `out == _lowest",
     ), "padding is looked out for in vain: no window has it for its maximum"),
     Equivalent("pooling.py", "def _hits", (
-        "Sub becomes Add in `k - 1", "operands swapped in `k - 1",
+        "Sub becomes Add in `prod(f.kernel) - 1", "operands swapped in `prod(f.kernel) - 1",
     ), "a shortcut is not taken: the last place is compared like the others"),
     Equivalent("special.py", "def _share", (
         "out becomes x in `out` of `isinstance(out", "out becomes y in `out` of `isinstance(out",
