@@ -38,7 +38,10 @@ def test_the_first_maximum_of_a_window_gets_the_whole_gradient(order: Any) -> No
     assert overlapping[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("how", [{}, {"stride": 1}, {"padding": 1}, {"stride": 3}, {"dilation": 2}])
+@pytest.mark.parametrize("how", [
+    {"kernel": 2}, {"kernel": 2, "stride": 1}, {"kernel": 2, "padding": 1}, {"kernel": 2, "stride": 3},
+    {"kernel": 2, "dilation": 2}, {"kernel": (2, 1), "stride": 2}, {"kernel": (1, 2), "stride": (2, 1)},
+])  # fmt: skip
 def test_the_gradient_of_maxima_depends_on_neither_memory_order_nor_blocks(
     how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,10 +51,10 @@ def test_the_gradient_of_maxima_depends_on_neither_memory_order_nor_blocks(
             continue
         x = rng.integers(0, 3, (5, 6, size, size)).astype(float)  # with ties
         monkeypatch.undo()
-        whole = gradient(lambda x: max_pool(x, 2, **how) ** 2, x)
+        whole = gradient(lambda x: max_pool(x, **how) ** 2, x)
         monkeypatch.setattr(pooling, "CACHED", 2 * 6 * 4)  # two examples at a time, then what is left
         for order in (np.ascontiguousarray, channels_last):
-            assert np.array_equal(gradient(lambda x: max_pool(x, 2, **how) ** 2, order(x)), whole)
+            assert np.array_equal(gradient(lambda x: max_pool(x, **how) ** 2, order(x)), whole)
 
 
 def test_the_gradient_of_maxima_is_the_same_when_it_is_recorded() -> None:

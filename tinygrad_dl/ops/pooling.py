@@ -14,10 +14,9 @@ from tinygrad_dl.ops.window import (
     Frame,
     by_place,
     channels_first,
-    channels_last,
     cropped,
+    empty_channels_last,
     in_order_of,
-    items,
     lies_channels_last,
     padded,
     padded_sizes,
@@ -78,6 +77,10 @@ def _apart(f: Frame) -> bool:
 CACHED = 2**15
 
 
+def _empty(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last: bool) -> np.ndarray:
+    return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
+
+
 def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
     """Where windows hold their first maximum (or nan): for `step` examples at a time and each place of the kernel the
     slice of examples, the place, its slices of padded space, and a mask, which the next step overwrites."""
@@ -87,11 +90,9 @@ def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
     places, final = list(f.places()), prod(f.kernel) - 1
     # In one piece and in the same memory each time: what is compared stays in the cache.
-    parts = np.empty_like(xp[(..., *places[0][1])][:step])
-    if lies_channels_last(xp):
-        seen, taken = items(channels_last(xp)), items(channels_last(parts))
-    else:
-        seen, taken = xp, parts
+    last = lies_channels_last(xp)
+    parts = _empty(min(step, len(out)), out.shape[1], f.counts, x.dtype, last)
+    seen, taken = by_place(xp, last), by_place(parts, last)
     hits = np.empty_like(parts, bool)
     free = np.empty_like(hits)  # the windows whose maximum has not been met yet
     for i in range(0, len(out), step):
@@ -122,8 +123,9 @@ def _to_max_fast(
     f = _frame("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     dx, apart, g = _zeros_like_windows(out, f), _apart(f), in_order_of(g, out)
     step = max(1, CACHED * len(out) // max(1, out.size))
-    part = np.empty_like(out[:step])
-    to, of = by_place(dx), by_place(part)
+    last = lies_channels_last(dx)
+    part = _empty(min(step, len(out)), out.shape[1], f.counts, out.dtype, last)
+    to, of = by_place(dx, last), by_place(part, last)
     for few, _, at, hit in _hits(x, out, f, step):
         # and then put in: a mask is not multiplied well into strides
         np.multiply(g[few], hit, out=part[: len(hit)])

@@ -128,9 +128,9 @@ def items(a: np.ndarray) -> np.ndarray:
     return a.view(f"V{a.shape[-1] * a.itemsize}")[..., 0]
 
 
-def by_place(x: np.ndarray) -> np.ndarray:
-    """(N, C, *S) that lies channels last as (N, *S) of items, otherwise as it is: both take [..., *slices of space]."""
-    return items(channels_last(x)) if lies_channels_last(x) else x
+def by_place(x: np.ndarray, last: bool) -> np.ndarray:
+    """(N, C, *S), if it lies channels last, as (N, *S) of items: both take [..., *slices of space]."""
+    return items(channels_last(x)) if last else x
 
 
 def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: Any) -> np.ndarray:
