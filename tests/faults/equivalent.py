@@ -106,12 +106,19 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the steps as their axis 0"),
     Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
-    Equivalent("pooling.py", "def _hits", "x becomes step in `x` of `xp is not x",
+    Equivalent("pooling.py", "def _hits", "x becomes f in `x` of `xp is not x",
                "where nothing was padded the mask of what was is true everywhere"),
     Equivalent("pooling.py", "def _hits", (
         "x becomes out in `x` of `_lowest(x.dtype)", "x becomes out in `x` of `_lowest(x.dtype)` (2)",
-        "x becomes out in `x` of `x.dtype.kind`",
+        "x becomes out in `x` of `x.dtype.kind`", "x becomes out in `x` of `empty_space(",
     ), "both have one dtype"),
+    Equivalent("pooling.py", "def _hits", (
+        "out becomes x in `out` of `min(step, len(out))`", "out becomes x in `out` of `out.shape[1]`",
+    ), "both have the same examples and channels"),
+    Equivalent("pooling.py", "def _to_max_fast", (
+        "out becomes x in `out` of `min(step, len(out))`", "out becomes x in `out` of `out.shape[1]`",
+        "out becomes x in `out` of `empty_space(",
+    ), "both have the same examples, channels and dtype"),
     Equivalent("pooling.py", "def _to_max_fast", "out becomes x in `out` of `in_order_of(g, out)`",
                "only the order in memory is read"),
     Equivalent("pooling.py", "def _apart", (

@@ -15,7 +15,7 @@ from tinygrad_dl.ops.window import (
     by_place,
     channels_first,
     cropped,
-    empty_channels_last,
+    empty_space,
     in_order_of,
     lies_channels_last,
     padded,
@@ -77,10 +77,6 @@ def _apart(f: Frame) -> bool:
 CACHED = 2**15
 
 
-def _empty(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last: bool) -> np.ndarray:
-    return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
-
-
 def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
     """Where windows hold their first maximum (or nan): for `step` examples at a time and each place of the kernel the
     slice of examples, the place, its slices of padded space, and a mask, which the next step overwrites."""
@@ -91,7 +87,7 @@ def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
     places, final = list(f.places()), prod(f.kernel) - 1
     # In one piece and in the same memory each time: what is compared stays in the cache.
     last = lies_channels_last(xp)
-    parts = _empty(min(step, len(out)), out.shape[1], f.counts, x.dtype, last)
+    parts = empty_space(min(step, len(out)), out.shape[1], f.counts, x.dtype, last)
     seen, taken = by_place(xp, last), by_place(parts, last)
     hits = np.empty_like(parts, bool)
     free = np.empty_like(hits)  # the windows whose maximum has not been met yet
@@ -124,7 +120,7 @@ def _to_max_fast(
     dx, apart, g = _zeros_like_windows(out, f), _apart(f), in_order_of(g, out)
     step = max(1, CACHED * len(out) // max(1, out.size))
     last = lies_channels_last(dx)
-    part = _empty(min(step, len(out)), out.shape[1], f.counts, out.dtype, last)
+    part = empty_space(min(step, len(out)), out.shape[1], f.counts, out.dtype, last)
     to, of = by_place(dx, last), by_place(part, last)
     for few, _, at, hit in _hits(x, out, f, step):
         # and then put in: a mask is not multiplied well into strides

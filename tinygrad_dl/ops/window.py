@@ -139,6 +139,11 @@ def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: An
     return np.empty_like(channels_first(np.empty((n, *sizes, channels), dtype)))
 
 
+def empty_space(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last: bool) -> np.ndarray:
+    """An undefined (N, C, *S) array that lies channels last in memory, or else first."""
+    return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
+
+
 def inner(sizes: tuple[int, ...], pads: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Where the values stand in the padded axes, and which of them do: a negative padding cuts."""
     there = tuple(
