@@ -106,7 +106,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the steps as their axis 0"),
     Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
-    Equivalent("pooling.py", "def _hits", "x becomes f in `x` of `xp is not x",
+    Equivalent("pooling.py", "def _hits", "x becomes step in `x` of `xp is not x",
                "where nothing was padded the mask of what was is true everywhere"),
     Equivalent("pooling.py", "def _hits", (
         "x becomes out in `x` of `_lowest(x.dtype)", "x becomes out in `x` of `_lowest(x.dtype)` (2)",
