@@ -18,11 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        try:
-            from tinygrad_dl import commands
-        except MissingExtraError as error:
-            return _without_click(given, error)
-        return commands.run(given)
+        code = _run(given)
+        sys.stdout.flush()  # what a pipe did not take shows here, and not after main has returned
+        return code
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -31,6 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (TinygradError, OSError) as error:
         return _failed(" ".join(str(error).split()), 1)
+
+
+def _run(given: list[str]) -> int:
+    try:
+        from tinygrad_dl import commands
+    except MissingExtraError as error:
+        return _without_click(given, error)
+    return commands.run(given)
 
 
 def _without_click(given: list[str], error: MissingExtraError) -> int:
