@@ -188,6 +188,32 @@ def test_lines_give_what_windows_give(
         np.testing.assert_allclose(other, one, atol=1e-12)
 
 
+@pytest.mark.parametrize("many", [0, 1])  # by lines of all groups at once, or group by group
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("space", "kernel"), [((9,), (5,)), ((6, 7), (3, 4)), ((3, 4, 5), (2, 3, 4))])
+def test_each_group_gives_what_it_gives_alone(
+    space: Any, kernel: Any, stride: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(7)
+    x, w = rng.standard_normal((2, 12, *space)), rng.standard_normal((15, 4, *kernel))
+    how: dict[str, Any] = {"stride": stride, "padding": 1}
+    g = rng.standard_normal(conv(x, w, groups=3, **how).shape)
+    groups = [(x[:, 4 * i : 4 * i + 4], w[5 * i : 5 * i + 5], g[:, 5 * i : 5 * i + 5]) for i in range(3)]
+    alone = (
+        np.concatenate([conv(a, b, **how) for a, b, _ in groups], 1),
+        np.concatenate([conv_transpose(c, b, size=space, **how) for _, b, c in groups], 1),
+        np.concatenate([conv_weight(a, c, kernel, **how) for a, _, c in groups]),
+    )
+    take_together(monkeypatch, many)
+    at_once = (
+        conv(x, w, groups=3, **how),
+        conv_transpose(g, w, groups=3, size=space, **how),
+        conv_weight(x, g, kernel, groups=3, **how),
+    )
+    for one, other in zip(alone, at_once):
+        np.testing.assert_allclose(other, one, atol=1e-10)
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("many", [0, 1, 4])
 def test_what_is_not_finite_reaches_only_the_windows_that_hold_it(

@@ -160,6 +160,7 @@ def correlate(x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.nda
 def spread(y: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
     """What conv's input receives: y carried back through the windows."""
     outs, c = w.shape[0] // groups, w.shape[1]
+    # With many filters a convolution copies more than the products of each place write. As measured.
     narrow = outs <= (2 if _rows_are_better(w[:outs], f) else 3) * c
     if narrow and c * f.kernel[-1] >= SHORT_RUN and c >= FEW_CHANNELS and set(f.stride) == {1}:
         turned = mirror(w).reshape(groups, outs, *w.shape[1:]).swapaxes(1, 2)

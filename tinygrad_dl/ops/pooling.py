@@ -123,7 +123,7 @@ def _to_max_fast(
     part = empty_space(min(step, len(out)), out.shape[1], f.counts, out.dtype, last)
     to, of = by_place(dx, last), by_place(part, last)
     for few, _, at, hit in _hits(x, out, f, step):
-        # and then put in: a mask is not multiplied well into strides
+        # In one piece, and then put in: a mask is not multiplied well into strides.
         np.multiply(g[few], hit, out=part[: len(hit)])
         if apart:
             to[few][(..., *at)] = of[: len(hit)]
