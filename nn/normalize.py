@@ -28,13 +28,14 @@ def by_channel(parameter: Any, ndim: int) -> Any:
 def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) -> Any:
     """The function that moves running statistics towards a batch's: the variance unbiased."""
     mean, var = _data(running_mean), _data(running_var)
-    unbiased = momentum * count / (count - 1)
+    kept, unbiased = 1 - momentum, momentum * count / (count - 1)
 
     def moved(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
-            rows = batch.reshape(-1, running.size)
-            running *= 1 - momentum
-            running += (rows[0] if len(rows) == 1 else rows.mean(axis=0)) * share
+            if batch.size != running.size:  # one for each example
+                batch = batch.reshape(-1, running.size).mean(axis=0)
+            running *= kept
+            running += batch.reshape(running.shape) * share
 
     return moved
 

@@ -26,8 +26,10 @@ class Node:
 
     `parents` has an entry an input: its Node; or, for an input that needs no gradient, (shape, dtype, name)
     of an array, the number itself, or None. `saved` holds the values that the derivative rules name, and
-    None once they are freed. `scope` tells which module made it. `origin` is set under detect_anomaly only: where
-    the user's code made the node.
+    None once they are freed. `scope` tells which call of a module returned it: (reference to the module, start,
+    stop, scope of the call inside that returned the same node), or None. The nodes made during that call have
+    serials below `start` and above `stop`. `origin` is set under detect_anomaly only: where the user's code made
+    the node.
     """
 
     __slots__ = ("op", "parents", "saved", "options", "shape", "dtype", "serial", "watch", "origin", "scope")

@@ -216,15 +216,13 @@ def test_a_node_remembers_the_modules_that_made_it_without_keeping_them_alive() 
     model = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
     out = model(Tensor([[1.0]]))
     assert out.node is not None
-    outer = out.node.scope
-    assert outer.module() is model and outer.inner.module() is model[1]
-    linear = out.node.parents[0].scope
-    assert (
-        linear.module() is model[0]
-        and outer.start > linear.start > linear.stop > outer.inner.start > outer.stop
-    )
+    module, start, stop, (inner, inner_start, inner_stop, innermost) = out.node.scope
+    assert module() is model and inner() is model[1] and innermost is None
+    linear, linear_start, linear_stop, _ = out.node.parents[0].scope
+    assert linear() is model[0]
+    assert start > linear_start > linear_stop > inner_start > inner_stop > stop
     del model
-    assert outer.module() is None
+    assert module() is None
 
 
 def test_copies_and_pickles_are_models_of_their_own() -> None:

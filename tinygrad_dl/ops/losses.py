@@ -132,7 +132,7 @@ def _cross_entropy_fast(
         gx *= g if reduction != "none" else g[:, None]
         return gx
     each = g / x_dtype.type(len(target)) if reduction == "mean" else g
-    gx = np.multiply(e, each / s, out=np.empty_like(e))
+    gx = e * (each / s)
     gx.ravel("K")[places] -= each
     return gx.T
 

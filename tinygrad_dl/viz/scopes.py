@@ -24,9 +24,8 @@ class Scopes:
             scope = node.scope
             while scope is not None:
                 # A call that returned several nodes has a record at each; the last one ended it.
-                stop = min(scope.stop, calls.get(scope.start, (scope.stop, None))[0])
-                calls[scope.start] = stop, scope.module()
-                scope = scope.inner
+                module, start, stop, scope = scope
+                calls[start] = min(stop, calls.get(start, (stop, None))[0]), module()
         # Calls that an error left unfinished end after everything that is drawn.
         self.end = min([0, *(node.serial for node in nodes), *(start for _, start in running)]) - 1
         calls.update({start: (self.end - 1, module) for module, start in running})
