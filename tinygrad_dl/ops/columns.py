@@ -7,15 +7,19 @@ their channels allow, and multiplied with the weight; or lines.py does it, where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
 
 from tinygrad_dl.ops import lines
 from tinygrad_dl.ops.window import (
+    Blocks,
     Frame,
+    Held,
+    Room,
     all_windows,
+    built,
     channels_first,
     channels_last,
     cropped,
@@ -48,8 +52,14 @@ def _blocks(n: int, elements: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, n)) for start in range(0, n, step))
 
 
-def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Block by block of examples: start, stop, and the matrix (windows, kernel places * channels)."""
+def _columns(x: np.ndarray, f: Frame, held: Held | None) -> Blocks:
+    """Some examples at a time, as the matrix (windows, kernel places * channels)."""
+    k = prod(f.kernel)
+    elements = x.shape[0] * prod(f.counts) * k * x.shape[1]
+    return built(held if k > 1 else None, ("columns", f.kernel), elements, partial(_build, x, f))
+
+
+def _build(x: np.ndarray, f: Frame, room: Room) -> Blocks:
     n, c = x.shape[:2]
     k = prod(f.kernel)
     by_plane = c * f.kernel[-1] < SHORT_RUN and k > 1
@@ -57,7 +67,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
         m = stop - start
         xp = in_scratch(x[start:stop], f.pads, last=not by_plane)
         if by_plane:
-            planes = scratch("columns", (*f.kernel, c, m, *f.counts), x.dtype)
+            planes = room((*f.kernel, c, m, *f.counts), x.dtype)
             view = xp.swapaxes(0, 1)
             for offset, at in f.places():
                 planes[offset] = view[(..., *at)]
@@ -70,7 +80,7 @@ def _columns(x: np.ndarray, f: Frame) -> Iterator[tuple[int, int, np.ndarray]]:
                 continue
         else:
             seen = all_windows(xp, f)
-        rows = scratch("columns", (m, *f.counts, *f.kernel, c), x.dtype)
+        rows = room((m, *f.counts, *f.kernel, c), x.dtype)
         np.copyto(rows.reshape(seen.shape), seen)
         yield start, stop, rows.reshape(m * prod(f.counts), k * c)
 
@@ -129,18 +139,20 @@ def _each(groups: int, channels: int, outs: int) -> Iterator[tuple[slice, slice]
         )
 
 
-def correlate(x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
-    """The convolution (N, O, *L) with weights (O, C/groups, *K)."""
+def correlate(
+    x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1, held: Held | None = None
+) -> np.ndarray:
+    """The convolution (N, O, *L) with weights (O, C/groups, *K); `held` takes the windows, if they are small."""
     b = _together(x, w.shape[0], f, groups, RESULT)
     if not b:
-        return lines.correlate(x, w, f, groups)
+        return lines.correlate(x, w, f, groups, held)
     if b > 1 and groups == 1:
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
         for i in range(b):
             banded[i, ..., i : i + w.shape[-1]] = w
         with np.errstate(invalid="ignore"):
-            out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide)
+            out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide, held=held)
         flat = channels_last(out).reshape(-1)
         # Otherwise 0 times infinity may have reached windows that do not hold it.
         if np.isfinite(np.vdot(flat, flat)):
@@ -152,7 +164,7 @@ def correlate(x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.nda
         return out
     matrix = np.ascontiguousarray(w.transpose(*range(2, w.ndim), 1, 0)).reshape(-1, w.shape[0])
     last = channels_last(out)
-    for start, stop, columns in _columns(x, f):
+    for start, stop, columns in _columns(x, f, held):
         np.matmul(columns, matrix, out=last[start:stop].reshape(-1, w.shape[0]))
     return out
 
@@ -278,23 +290,26 @@ def _inner_product(columns: np.ndarray, rows: np.ndarray, examples: int) -> np.n
     return np.matmul(split, rows.reshape(parts, -1, rows.shape[1])).sum(axis=0)
 
 
-def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
+def correlate_weight(
+    x: np.ndarray, y: np.ndarray, f: Frame, groups: int = 1, held: Held | None = None
+) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
     b = _together(x, outs, f, groups, SLOPE)
     if not b:
-        return lines.correlate_weight(x, y, f, groups)
+        return lines.correlate_weight(x, y, f, groups, held)
     if groups > 1:
         parts = [correlate_weight(x[:, ins], y[:, given], f) for ins, given in _each(groups, c, outs)]
         return np.concatenate(parts)
     if b > 1:
         wide = f.together(b)
         joined = channels_last(y).reshape(y.shape[0], *wide.counts, b * outs)
-        banded = correlate_weight(x, channels_first(joined), wide).reshape(b, outs, c, *wide.kernel)
+        banded = correlate_weight(x, channels_first(joined), wide, held=held)
+        banded = banded.reshape(b, outs, c, *wide.kernel)
         parts = [banded[i, ..., i : i + f.kernel[-1]] for i in range(b)]
         return np.add.reduce(parts, dtype=banded.dtype)
     total = np.zeros((prod(f.kernel) * c, outs), np.result_type(x, y))
-    for start, stop, columns in _columns(x, f):
+    for start, stop, columns in _columns(x, f, held):
         total += _inner_product(columns, _rows(y[start:stop]), stop - start)
     n = len(f.kernel)
     return np.ascontiguousarray(total.reshape(*f.kernel, c, outs).transpose(n + 1, n, *range(n)))

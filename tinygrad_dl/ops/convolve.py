@@ -17,6 +17,7 @@ from tinygrad_dl.ops.columns import correlate, correlate_weight, spread
 from tinygrad_dl.ops.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
 from tinygrad_dl.ops.window import (
     Frame,
+    Held,
     channels_first,
     channels_last,
     check_space,
@@ -97,11 +98,15 @@ def _conv_rule(
 
 def _conv_fast(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any,
+    needs: Any, held: Any,
 ) -> Any:  # fmt: skip
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    both = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, needs)
-    return *both, _sum_places_fast(g) if needs[2] else None
+    apart = (needs[0], needs[1] and not held, needs[2])
+    gx, gw = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, apart)
+    if needs[1] and held:
+        f = Frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
+        gw = correlate_weight(x, g, f, groups, held)
+    return gx, gw, _sum_places_fast(g) if needs[2] else None
 
 
 @op(
@@ -109,6 +114,7 @@ def _conv_fast(
     fast=(_conv_fast,),
     joint=True,
     inputs=3,
+    keeps=("held",),
     cases=(
         Case((2, 2, 5), (3, 2, 3), (3,)), Case((1, 3, 4, 4), (2, 3, 2, 3), None, padding=(1, 2)),
         Case((2, 2, 5, 4), (4, 1, 2, 2), (4,), stride=(2, 1), padding=1, groups=2),
@@ -134,8 +140,9 @@ def conv(
     _check_weight("conv", w, x.shape[1], groups, "x")
     f = Frame("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
     by_channel = groups > 1 and w.shape[1] == 1
-    out = correlate_by_channel(x, w, f) if by_channel else correlate(x, w, f, groups)
-    return _add_bias(out, bias, "conv")
+    held = Held()
+    out = correlate_by_channel(x, w, f) if by_channel else correlate(x, w, f, groups, held)
+    return _add_bias(out, bias, "conv"), held
 
 
 def _to_transpose_y(g: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:

@@ -7,19 +7,22 @@ Needs dilation 1 along the last axis. Arrays are (N, C, *S), weights (O, C/group
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from tinygrad_dl.ops.window import (
+    Blocks,
     Frame,
+    Held,
+    Room,
+    built,
     channels_last,
     empty_channels_last,
     in_scratch,
     items,
     padded_sizes,
-    scratch,
 )
 
 # Rows of one product: more are quicker, up to so many; and elements of lines that are built at a time.
@@ -38,8 +41,15 @@ def rows_at_a_time(n: int, c: int, f: Frame) -> tuple[int, int]:
     return step, step * rows
 
 
-def _stacks(x: np.ndarray, f: Frame, groups: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Some examples at a time: start, stop, and matrices (groups, places along a line, rows, elements of a window)."""
+def _stacks(x: np.ndarray, f: Frame, groups: int, held: Held | None) -> Blocks:
+    """Some examples at a time, as matrices (groups, places along a line, rows, elements of a window)."""
+    elements = x.shape[0] * x.shape[1] * prod(f.counts[:-1]) * width(f) * prod(f.kernel[:-1])
+    if len(f.sizes) == groups == 1:  # the padded array is the lines
+        held = None
+    return built(held, ("lines", f.kernel), elements, partial(_build, x, f, groups))
+
+
+def _build(x: np.ndarray, f: Frame, groups: int, room: Room) -> Blocks:
     (n, c), e = x.shape[:2], x.itemsize
     step, _ = rows_at_a_time(n, c, f)
     each = c // groups
@@ -52,7 +62,7 @@ def _stacks(x: np.ndarray, f: Frame, groups: int) -> Iterator[tuple[int, int, np
         shape = (groups, len(xp), *f.counts[:-1], width(f), *f.kernel[:-1], each)
         lines = xp
         if space or groups > 1:
-            lines = scratch("columns", shape, x.dtype)
+            lines = room(shape, x.dtype)
             seen = np.ndarray(shape, x.dtype, xp, 0, (each * e, b, *over, along, *within, e))
             np.copyto(items(lines), items(seen))
         rows = len(xp) * prod(f.counts[:-1])
@@ -66,23 +76,27 @@ def _by_place(y: np.ndarray, f: Frame, groups: int) -> np.ndarray:
     return y.reshape(-1, f.counts[-1], groups, y.shape[-1] // groups).transpose(2, 1, 0, 3)
 
 
-def correlate(x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
+def correlate(
+    x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1, held: Held | None = None
+) -> np.ndarray:
     """The convolution (N, O, *L)."""
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
     last, split = channels_last(out), w.reshape(groups, -1, *w.shape[1:])
     order = (0, w.ndim, *range(3, w.ndim), 2, 1)  # the kernel's last axis, its others, channels, filters
     matrices = np.ascontiguousarray(split.transpose(order)).reshape(groups, 1, -1, split.shape[1])
-    for start, stop, lines in _stacks(x, f, groups):
+    for start, stop, lines in _stacks(x, f, groups, held):
         np.matmul(lines, matrices, out=_by_place(last[start:stop], f, groups))
     return out
 
 
-def correlate_weight(x: np.ndarray, y: np.ndarray, f: Frame, groups: int = 1) -> np.ndarray:
+def correlate_weight(
+    x: np.ndarray, y: np.ndarray, f: Frame, groups: int = 1, held: Held | None = None
+) -> np.ndarray:
     """What the weight receives (O, C/groups, *K), where y (N, O, *L) is what the result receives."""
     each, outs, n = x.shape[1] // groups, y.shape[1], len(f.kernel)
     total = np.zeros((groups, prod(f.kernel) * each, outs // groups), np.result_type(x, y))
     last = channels_last(y)
-    for start, stop, lines in _stacks(x, f, groups):
+    for start, stop, lines in _stacks(x, f, groups, held):
         total += np.matmul(lines.swapaxes(2, 3), _by_place(last[start:stop], f, groups)).sum(axis=1)
     places = total.reshape(groups, f.kernel[-1], *f.kernel[:-1], each, -1)
     order = (0, n + 2, n + 1, *range(2, n + 1), 1)

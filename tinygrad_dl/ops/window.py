@@ -7,7 +7,8 @@ in memory channels last (their strides say so): a matrix product over all places
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -18,6 +19,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 
 Pairs = tuple[tuple[int, int], ...]
+Room = Callable[[tuple[int, ...], Any], np.ndarray]  # makes an undefined array of a shape and a dtype
 
 
 def per_axis(value: Any, n: int, name: str, least: int = 1) -> tuple[int, ...]:
@@ -111,6 +113,32 @@ def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if size <= KEPT_ELEMENTS:
             _scratch.arrays[use, dtype] = held
     return held[:size].reshape(shape)
+
+
+Blocks = Iterator[tuple[int, int, np.ndarray]]  # of examples: start, stop, and their windows side by side
+HELD_ELEMENTS = 2**20
+
+
+class Held(dict[Any, list[tuple[int, int, np.ndarray]]]):
+    """Blocks of windows that a convolution has built, for its weight's gradient to use again."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the arrays that the blocks are views of."""
+        views = (view for blocks in self.values() for *_, view in blocks)
+        return sum(view.nbytes if view.base is None else view.base.nbytes for view in views)
+
+
+def built(held: Held | None, key: Any, elements: int, build: Callable[[Room], Blocks]) -> Blocks:
+    """The blocks that are held under a key, or else newly built: in memory of their own to be held, if they are small.
+
+    What is large is built anew each time, in memory that stays in the cache.
+    """
+    if held is None or elements > HELD_ELEMENTS:
+        return build(partial(scratch, "columns"))
+    if key not in held:
+        held[key] = list(build(np.empty))
+    return iter(held[key])
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
