@@ -24,6 +24,7 @@ from tinygrad_dl.ops.window import (
     channels_last,
     cropped,
     empty_channels_last,
+    frame,
     in_scratch,
     mirror,
     padded,
@@ -96,21 +97,21 @@ def _together(x: np.ndarray, outs: int, f: Frame, groups: int, product: float) -
     Seen as one, fewer and longer runs are copied and the product has more columns, but it multiplies more.
     `product`: the time of one multiplication.
     """
-    if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not x.size or not prod(f.counts):
-        return 1
-    n, c = x.shape[:2]
-    rows = n * prod(f.counts[:-1]), lines.rows_at_a_time(n, c, f)[1]
-    stride, width = f.stride[-1], lines.width(f)
-    return _cheapest(rows, c // groups, outs // groups, f.kernel, f.counts[-1], width, stride, product)
+    return _cheapest(*x.shape[:2], outs, f, groups, product)
 
 
 @lru_cache(maxsize=1024)
-def _cheapest(
-    rows: tuple[int, int], c: int, outs: int, kernel: tuple[int, ...], count: int, width: int, stride: int,
-    product: float,
-) -> int:  # fmt: skip
-    """`_together`, by the time that one row of results would take; `rows`: in all, and in one product of lines."""
-    *others, k = kernel
+def _cheapest(n: int, channels: int, outs: int, f: Frame, groups: int, product: float) -> int:
+    """`_together` for n examples, by the time that one row of results would take."""
+    if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not n * channels * outs * prod(f.sizes) * prod(f.counts):
+        return 1
+    c, outs = channels // groups, outs // groups
+    rows = (
+        n * prod(f.counts[:-1]),
+        lines.rows_at_a_time(n, channels, f)[1],
+    )  # in all, and in one product of lines
+    stride, width, count = f.stride[-1], lines.width(f), f.counts[-1]
+    *others, k = f.kernel
     lead = prod(others)
 
     def columns(b: int) -> float:
@@ -238,7 +239,7 @@ def _spread_phases(y: np.ndarray, w: np.ndarray, f: Frame) -> np.ndarray:
     taps = tuple(k // s for k, s in zip(f.kernel, f.stride))
     split = w.reshape(outs, c, *(size for pair in zip(taps, f.stride) for size in pair))
     split = split.transpose(*range(3, 2 * axes + 2, 2), 1, 0, *range(2, 2 * axes + 2, 2))
-    around = Frame("spread", f.counts, taps, 1, tuple((t - 1, t - 1) for t in taps), 1)
+    around = frame("spread", f.counts, taps, 1, tuple((t - 1, t - 1) for t in taps), 1)
     out = channels_last(correlate(y, mirror(split.reshape(-1, outs, *taps)), around))
     out = out.reshape(n, *around.counts, *f.stride, c)
     pairs = (axis for i in range(1, axes + 1) for axis in (i, i + axes))

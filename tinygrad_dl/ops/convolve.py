@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.backend import ones
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.columns import correlate, correlate_weight, spread
 from tinygrad_dl.ops.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
 from tinygrad_dl.ops.window import (
-    Frame,
     Held,
     channels_first,
     channels_last,
     check_space,
+    frame,
     pad_pairs,
     per_axis,
+    repeated,
 )
 
 
@@ -59,7 +61,7 @@ def _add_bias(out: np.ndarray, bias: Any, name: str) -> np.ndarray:
     if last.flags.c_contiguous and out.shape[1] < 64:
         # A row of places at a time: adding so few numbers at a time would cost more than the sum itself.
         wide = last.reshape(*last.shape[:-2], last.shape[-2] * last.shape[-1])
-        wide += np.tile(bias, last.shape[-2])
+        wide += repeated(bias, last.shape[-2])
     else:
         last += bias
     return out
@@ -74,7 +76,7 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     if last.flags.c_contiguous and g.size:
         # A row of places at a time: BLAS is slow on matrices of few columns, and long sums lose digits.
         rows = last.reshape(g.size // (last.shape[-2] * last.shape[-1]), -1)
-        return (np.ones(len(rows), g.dtype) @ rows).reshape(-1, g.shape[1]).sum(axis=0)
+        return np.add.reduce(ones(len(rows), g.dtype).dot(rows).reshape(-1, g.shape[1]), axis=0)
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
@@ -104,7 +106,7 @@ def _conv_fast(
     apart = (needs[0], needs[1] and not held, needs[2])
     gx, gw = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, apart)
     if needs[1] and held:
-        f = Frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
+        f = frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
         gw = correlate_weight(x, g, f, groups, held)
     return gx, gw, _sum_places_fast(g) if needs[2] else None
 
@@ -138,7 +140,7 @@ def conv(
     """
     _check_ndim("conv", x, w)
     _check_weight("conv", w, x.shape[1], groups, "x")
-    f = Frame("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
+    f = frame("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
     by_channel = groups > 1 and w.shape[1] == 1
     held = Held()
     out = correlate_by_channel(x, w, f) if by_channel else correlate(x, w, f, groups, held)
@@ -200,7 +202,7 @@ def conv_transpose(
         pads = pad_pairs(padding, w.shape[2:], strides, dilations)
         parts = zip(y.shape[2:], strides, dilations, w.shape[2:], pads)
         size = tuple((c - 1) * s + d * (k - 1) + 1 - lo - hi for c, s, d, k, (lo, hi) in parts)
-    f = Frame("conv_transpose", size, w.shape[2:], stride, padding, dilation)
+    f = frame("conv_transpose", size, w.shape[2:], stride, padding, dilation)
     if f.counts != y.shape[2:]:
         raise ShapeError(
             f"conv_transpose: size={tuple(size)} has {f.counts} windows; y {y.shape} has {y.shape[2:]}"
@@ -232,7 +234,7 @@ def conv_weight(
     array([[[3., 6., 9.]]])
     """
     check_space("conv_weight", x, len(kernel))
-    f = Frame("conv_weight", x.shape[2:], kernel, stride, padding, dilation)
+    f = frame("conv_weight", x.shape[2:], kernel, stride, padding, dilation)
     if y.shape[2:] != f.counts or y.shape[0] != x.shape[0]:
         raise ShapeError(
             f"conv_weight: x {x.shape} has ({x.shape[0]}, ., {f.counts}) windows; y is {y.shape}"

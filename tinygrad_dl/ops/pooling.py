@@ -16,6 +16,7 @@ from tinygrad_dl.ops.window import (
     channels_first,
     cropped,
     empty_space,
+    frame,
     in_order_of,
     lies_channels_last,
     padded,
@@ -26,7 +27,7 @@ from tinygrad_dl.ops.window import (
 def _frame(
     name: str, sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Frame:
-    f = Frame(name, sizes, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode)
+    f = frame(name, sizes, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode)
     for k, d, pair in zip(f.kernel, f.dilation, f.asked):
         if max(pair) > (d * (k - 1) + 1) // 2:
             raise ValueRangeError(

@@ -15,7 +15,7 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.ops.window import channels_first, channels_last, scratch
+from tinygrad_dl.ops.window import channels_first, channels_last, repeated, scratch
 
 # Sums of products, and sums
 
@@ -82,7 +82,7 @@ def _applied(function: np.ufunc, a: np.ndarray, b: np.ndarray, out: np.ndarray |
     wide = _wide(a) if by_channel and (out is None or out is a) else None
     if wide is None:
         return function(a, b, out=out)
-    made = function(wide, np.tile(b.reshape(-1), wide.shape[1] // b.size), out=None if out is None else wide)
+    made = function(wide, repeated(b, wide.shape[1] // b.size), out=None if out is None else wide)
     return a if out is a else channels_first(made.reshape(channels_last(a).shape))
 
 

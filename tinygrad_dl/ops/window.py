@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from copy import copy
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -172,6 +173,7 @@ def empty_space(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last:
     return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
 
 
+@lru_cache(maxsize=512)
 def inner(sizes: tuple[int, ...], pads: Pairs) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Where the values stand in the padded axes, and which of them do: a negative padding cuts."""
     there = tuple(
@@ -181,6 +183,7 @@ def inner(sizes: tuple[int, ...], pads: Pairs) -> tuple[tuple[slice, ...], tuple
     return there, taken
 
 
+@lru_cache(maxsize=512)
 def padded_sizes(sizes: tuple[int, ...], pads: Pairs) -> tuple[int, ...]:
     """The sizes of space with the padding on both sides."""
     return tuple(s + lo + hi for s, (lo, hi) in zip(sizes, pads))
@@ -232,9 +235,12 @@ def windows_at(
 
 
 class Frame:
-    """The geometry of windows over space: its sizes, kernel, stride, padding, dilation, how many windows."""
+    """The geometry of windows over space: its sizes, kernel, stride, padding, dilation, how many windows.
 
-    __slots__ = ("sizes", "kernel", "stride", "asked", "pads", "dilation", "counts")
+    It is never changed: `frame` makes one for all calls with the same arguments.
+    """
+
+    __slots__ = ("sizes", "kernel", "stride", "asked", "pads", "dilation", "counts", "_derived")
 
     def __init__(
         self,
@@ -258,6 +264,7 @@ class Frame:
             reach = self.reach()
             pads = tuple((lo, max(hi, r - s - lo)) for r, s, (lo, hi) in zip(reach, self.sizes, pads))
         self.pads: Pairs = pads
+        self._derived: dict[int, Frame] = {}
 
     def reach(self) -> tuple[int, ...]:
         """How far the last window reaches along each padded axis."""
@@ -270,21 +277,46 @@ class Frame:
 
     def mirrored(self) -> Frame:
         """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
-        other = object.__new__(Frame)
-        other.sizes, other.kernel, other.counts = self.counts, self.kernel, self.sizes
-        other.stride, other.dilation = self.stride, self.dilation
-        reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
-        other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
+        other = self._derived.get(0)
+        if other is None:
+            reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
+            other = self._derived[0] = copy(self)
+            other.sizes, other.counts, other._derived = self.counts, self.sizes, {}
+            other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
         return other
 
     def together(self, count: int) -> Frame:
         """The frame whose windows each span `count` windows that lie side by side (stride and dilation 1)."""
-        other = object.__new__(Frame)
-        other.sizes, other.pads, other.dilation = self.sizes, self.pads, self.dilation
-        other.kernel = (*self.kernel[:-1], self.kernel[-1] + count - 1)
-        other.stride = (*self.stride[:-1], count)
-        other.counts = (*self.counts[:-1], self.counts[-1] // count)
+        other = self._derived.get(count)
+        if other is None:
+            other = self._derived[count] = copy(self)
+            other.kernel = (*self.kernel[:-1], self.kernel[-1] + count - 1)
+            other.stride = (*self.stride[:-1], count)
+            other.counts, other._derived = (*self.counts[:-1], self.counts[-1] // count), {}
         return other
+
+
+_frame = lru_cache(maxsize=512, typed=True)(Frame)
+
+
+def frame(
+    name: str, sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool = False
+) -> Frame:
+    """The frame of these arguments, each an int or one for each axis; for `padding` see pad_pairs."""
+    arguments = (name, sizes, kernel, stride, padding, dilation, ceil_mode)
+    try:
+        return _frame(*arguments)
+    except TypeError:  # lists cannot be looked up
+        return _frame(*map(_tupled, arguments))
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, (list, tuple, np.ndarray)) else value
+
+
+def repeated(row: np.ndarray, times: int) -> np.ndarray:
+    """np.tile of one axis, in a fifth of its time."""
+    return row.reshape(1, -1).repeat(times, axis=0).reshape(-1)
 
 
 def in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
@@ -345,7 +377,7 @@ def unfold(x: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any
     n = x.ndim - 2
     if n < 1:
         raise ShapeError(f"unfold: x must be (N, C, *S) with at least one axis of space; {x.shape} came")
-    f = Frame("unfold", x.shape[2:], kernel, stride, padding, dilation)
+    f = frame("unfold", x.shape[2:], kernel, stride, padding, dilation)
     xp = padded(x, f.pads)
     out = np.empty((*x.shape[:2], *f.kernel, *f.counts), x.dtype)
     for offset, at in f.places():
@@ -368,7 +400,7 @@ def fold(x: Any, size: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dila
     >>> fold(np.ones((1, 2, 3)), (4,), 2)
     array([[[1., 2., 2., 1.]]])
     """
-    f = Frame("fold", tuple(size), kernel, stride, padding, dilation)
+    f = frame("fold", tuple(size), kernel, stride, padding, dilation)
     k, windows = prod(f.kernel), prod(f.counts)
     if x.ndim != 3 or x.shape[1] % k or x.shape[2] != windows:
         raise ShapeError(
