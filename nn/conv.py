@@ -10,8 +10,8 @@ from tinygrad_dl.nn import init
 from tinygrad_dl.nn.conv_functions import _conv, _conv_transpose, batched
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.notices import warn_of_widening
+from tinygrad_dl.ops.frame import pad_pairs, per_axis
 from tinygrad_dl.ops.padding import pad
-from tinygrad_dl.ops.window import pad_pairs, per_axis
 from tinygrad_dl.tensor import Tensor
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")

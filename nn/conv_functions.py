@@ -7,6 +7,7 @@ from typing import Any
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import window
 from tinygrad_dl.ops.convolve import conv, conv_transpose
+from tinygrad_dl.ops.frame import per_axis
 from tinygrad_dl.ops.shape import expand_dims, squeeze
 
 
@@ -82,10 +83,10 @@ def _conv_transpose(
     x, added = batched(name, input, n)
     if weight.ndim != n + 2:
         raise ShapeError(f"{name}: the weight must have {n + 2} axes, (C, O/groups, *K); {weight.shape} came")
-    stride, dilation = window.per_axis(stride, n, "stride"), window.per_axis(dilation, n, "dilation")
+    stride, dilation = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
     pads, extra = (
-        window.per_axis(padding, n, "padding", 0),
-        window.per_axis(output_padding, n, "output_padding", 0),
+        per_axis(padding, n, "padding", 0),
+        per_axis(output_padding, n, "output_padding", 0),
     )
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ValueRangeError(

@@ -11,8 +11,8 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.conv_functions import batched
 from tinygrad_dl.ops import pooling, resize
 from tinygrad_dl.ops.elementwise import abs, power, relu, sign
+from tinygrad_dl.ops.frame import per_axis
 from tinygrad_dl.ops.shape import squeeze
-from tinygrad_dl.ops.window import per_axis
 
 
 def _unbatched(out: Any, added: bool) -> Any:

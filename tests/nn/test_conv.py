@@ -91,6 +91,21 @@ def test_the_three_operations_are_one_trilinear_form(
     assert np.isclose((w * conv_weight(x, g, w.shape[2:], **how)).sum(), whole)
 
 
+def test_geometry_may_be_given_as_lists_and_arrays_and_is_refused_each_time() -> None:
+    rng = np.random.default_rng(6)
+    x, w = rng.standard_normal((1, 2, 6, 7)), rng.standard_normal((3, 2, 2, 3))
+    for _ in range(2):
+        for make in (tuple, list, np.array):
+            given = {"stride": make((2, 1)), "padding": [make((1, 0)), (0, 2)], "dilation": make([1, 2])}
+            np.testing.assert_array_equal(
+                conv(x, w, **given), conv(x, w, stride=(2, 1), padding=((1, 0), (0, 2)), dilation=(1, 2))
+            )
+        with pytest.raises(ValueRangeError, match="stride=0: at least 1 is needed"):
+            conv(x, w, stride=0)
+        with pytest.raises(ShapeError, match=r"stride=\(1, 2, 3\): an int or 2 ints are needed"):
+            conv(x, w, stride=[1, 2, 3])
+
+
 def test_convolution_slides_the_kernel_without_mirroring_it() -> None:
     assert conv(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[1.0, 10.0]]])).tolist() == [[[21.0, 32.0]]]
 

@@ -10,7 +10,7 @@ import pytest
 from tinygrad_dl import Tensor
 from tinygrad_dl.ops import columns, lines, window
 from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
-from tinygrad_dl.ops.window import Frame
+from tinygrad_dl.ops.frame import Frame
 
 
 def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from math import prod
 import numpy as np
 
 from tinygrad_dl.ops import lines
+from tinygrad_dl.ops.frame import Frame, frame, padded_sizes, windows_at
 from tinygrad_dl.ops.window import (
     Blocks,
-    Frame,
     Held,
     Room,
     all_windows,
@@ -24,13 +24,10 @@ from tinygrad_dl.ops.window import (
     channels_last,
     cropped,
     empty_channels_last,
-    frame,
     in_scratch,
     mirror,
     padded,
-    padded_sizes,
     scratch,
-    windows_at,
 )
 
 # Elements of a column matrix that is built and multiplied at a time, as measured: smaller ones give small
@@ -75,7 +72,7 @@ def _build(x: np.ndarray, f: Frame, room: Room) -> Blocks:
             yield start, stop, planes.reshape(k * c, m * prod(f.counts)).T
             continue
         if k == 1:
-            seen = xp[(slice(None), *next(f.places())[1])]
+            seen = xp[(slice(None), *f.places()[0][1])]
             if seen.flags.c_contiguous:
                 yield start, stop, seen.reshape(m * prod(f.counts), c)
                 continue

@@ -10,8 +10,8 @@ from math import prod
 
 import numpy as np
 
+from tinygrad_dl.ops.frame import Frame, padded_sizes
 from tinygrad_dl.ops.window import (
-    Frame,
     all_windows,
     channels_first,
     channels_last,
@@ -19,7 +19,6 @@ from tinygrad_dl.ops.window import (
     empty_channels_last,
     in_scratch,
     mirror,
-    padded_sizes,
     scratch,
 )
 

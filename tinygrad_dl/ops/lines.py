@@ -12,9 +12,9 @@ from math import prod
 
 import numpy as np
 
+from tinygrad_dl.ops.frame import Frame, padded_sizes
 from tinygrad_dl.ops.window import (
     Blocks,
-    Frame,
     Held,
     Room,
     built,
@@ -22,7 +22,6 @@ from tinygrad_dl.ops.window import (
     empty_channels_last,
     in_scratch,
     items,
-    padded_sizes,
 )
 
 # Rows of one product: more are quicker, up to so many; and elements of lines that are built at a time.

@@ -10,17 +10,15 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.frame import Frame, frame, padded_sizes
 from tinygrad_dl.ops.window import (
-    Frame,
     by_place,
     channels_first,
     cropped,
     empty_space,
-    frame,
     in_order_of,
     lies_channels_last,
     padded,
-    padded_sizes,
 )
 
 
@@ -85,7 +83,7 @@ def _hits(x: np.ndarray, out: np.ndarray, f: Frame, step: int) -> Iterator[Any]:
     lost = out.size > 0 and x.dtype.kind == "f" and bool(np.isnan(out.max()))
     low = xp is not x and bool((out == _lowest(x.dtype)).any())
     inside = padded(np.ones((1, 1, *f.sizes), bool), f.pads, False) if low else None
-    places, final = list(f.places()), prod(f.kernel) - 1
+    places, final = f.places(), prod(f.kernel) - 1
     # In one piece and in the same memory each time: what is compared stays in the cache.
     last = lies_channels_last(xp)
     parts = empty_space(min(step, len(out)), out.shape[1], f.counts, x.dtype, last)
