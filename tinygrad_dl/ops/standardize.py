@@ -65,13 +65,17 @@ def _wide(a: np.ndarray) -> np.ndarray | None:
     """The memory of an (N, C, *S) that lies channels last, as rows of several places; None if it lies otherwise."""
     if a.ndim < 3 or not a.size or not (last := channels_last(a)).flags.c_contiguous:
         return None
-    channels = a.shape[1]
-    return last.reshape(-1, channels * gcd(a.size // channels, max(1, WIDE // channels)))
+    return last.reshape(-1, _width(a.size, a.shape[1]))
+
+
+@lru_cache(maxsize=256)
+def _width(size: int, channels: int) -> int:
+    return channels * gcd(size // channels, max(1, WIDE // channels))
 
 
 def _folded(sums: np.ndarray, a: np.ndarray) -> np.ndarray:
     """Sums of the columns of `_wide(a)` as sums of the channels of `a`, with size 1 on the other axes."""
-    return sums.reshape(-1, a.shape[1]).sum(axis=0).reshape(1, -1, *[1] * (a.ndim - 2))
+    return np.add.reduce(sums.reshape(-1, a.shape[1]), axis=0).reshape(1, -1, *[1] * (a.ndim - 2))
 
 
 def _applied(function: np.ufunc, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -94,8 +98,13 @@ def _with_ones(sums: np.ndarray, a: np.ndarray, kept: tuple[int, ...]) -> np.nda
 
 def _gathered(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """Sums that still have size 1 where they were summed, summed on over all axes but the kept ones."""
-    rest = tuple(i for i in range(a.ndim) if i not in kept and a.shape[i] != 1)
+    rest = _rest(a.shape, kept)
     return np.add.reduce(a, axis=rest, keepdims=True) if rest else a
+
+
+@lru_cache(maxsize=256)
+def _rest(shape: tuple[int, ...], kept: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(i for i, size in enumerate(shape) if i not in kept and size != 1)
 
 
 def _fitting(ndim: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
