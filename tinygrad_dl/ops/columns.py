@@ -144,17 +144,14 @@ def correlate(
     b = _together(x, w.shape[0], f, groups, RESULT)
     if not b:
         return lines.correlate(x, w, f, groups, held)
-    if b > 1 and groups == 1:
+    # 0 times infinity would reach windows that do not hold it.
+    if b > 1 and groups == 1 and np.isfinite(np.vdot(flat := x.ravel("K"), flat)):
         wide = f.together(b)
         banded = np.zeros((b, *w.shape[:-1], wide.kernel[-1]), w.dtype)
         for i in range(b):
             banded[i, ..., i : i + w.shape[-1]] = w
-        with np.errstate(invalid="ignore"):
-            out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide, held=held)
-        flat = channels_last(out).reshape(-1)
-        # Otherwise 0 times infinity may have reached windows that do not hold it.
-        if np.isfinite(np.vdot(flat, flat)):
-            return channels_first(flat.reshape(x.shape[0], *f.counts, w.shape[0]))
+        out = correlate(x, banded.reshape(b * w.shape[0], w.shape[1], *wide.kernel), wide, held=held)
+        return channels_first(channels_last(out).reshape(x.shape[0], *f.counts, w.shape[0]))
     out = empty_channels_last(x.shape[0], w.shape[0], f.counts, np.result_type(x, w))
     if groups > 1:
         for ins, outs in _each(groups, x.shape[1], w.shape[0]):
