@@ -72,34 +72,31 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
-def _to_input_and_weight(
-    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any,
-) -> Any:  # fmt: skip
-    return (
-        conv_transpose(g, w, None, stride, padding, dilation, groups, x_shape[2:]) if needs[0] else None,
-        conv_weight(x, g, w_shape[2:], stride, padding, dilation, groups) if needs[1] else None,
-    )
-
-
 def _conv_rule(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     needs: Any,
 ) -> Any:  # fmt: skip
-    both = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, needs)
-    return *both, _sum_places(g) if needs[2] else None
+    how = stride, padding, dilation, groups
+    return (
+        conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
+        conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
+        _sum_places(g) if needs[2] else None,
+    )
 
 
 def _conv_fast(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     needs: Any, held: Any,
 ) -> Any:  # fmt: skip
+    how = stride, padding, dilation, groups
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    apart = (needs[0], needs[1] and not held, needs[2])
-    gx, gw = _to_input_and_weight(g, x, w, x_shape, w_shape, stride, padding, dilation, groups, apart)
-    if needs[1] and held:
-        f = frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
-        gw = correlate_weight(x, g, f, groups, held)
+    gx = conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None
+    if not needs[1]:
+        gw = None
+    elif held:
+        gw = correlate_weight(x, g, frame("conv", x_shape[2:], w_shape[2:], *how[:3]), groups, held)
+    else:
+        gw = conv_weight(x, g, w_shape[2:], *how)
     return gx, gw, _sum_places_fast(g) if needs[2] else None
 
 
