@@ -51,8 +51,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "at equality both values are the same"),
     Equivalent("losses.py", "def _coefficients", "dtype becomes weight in `dtype` of `np.ones",
                "ones of float64, cast where they are used: at most the last digit of float32 is rounded otherwise"),
-    Equivalent("losses.py", "def _cross_entropy_fast", "target becomes places in `target` of `x_dtype.type(",
-               "both have the examples as their axis 0"),
+    Equivalent("losses.py", "def _cross_entropy_fast", (
+        "target becomes places in `target` of `x_dtype.type(", "target becomes s in `target` of `x_dtype.type(",
+    ), "both have the examples as their axis 0"),
     Equivalent("losses.py", "def _cross_entropy_fast", "x_dtype becomes places in `x_dtype` of `_coefficients(",
                "None there, so float64, cast where it is used: at most the last digit of float32 is rounded otherwise"),
     Equivalent("losses.py", "def _cross_entropy_rule", "x_dtype becomes x in `x_dtype` of `_coefficients(",
@@ -106,8 +107,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the steps as their axis 0"),
     Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
-    Equivalent("pooling.py", "def _hits", "x becomes step in `x` of `xp is not x",
-               "where nothing was padded the mask of what was is true everywhere"),
+    Equivalent("pooling.py", "def _hits", (
+        "x becomes step in `x` of `xp is not x", "x becomes f in `x` of `xp is not x",
+    ), "where nothing was padded the mask of what was is true everywhere"),
     Equivalent("pooling.py", "def _hits", (
         "x becomes out in `x` of `_lowest(x.dtype)", "x becomes out in `x` of `_lowest(x.dtype)` (2)",
         "x becomes out in `x` of `x.dtype.kind`", "x becomes out in `x` of `empty_space(",
@@ -199,6 +201,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "the value is not used: it is chosen away outside"),
     Equivalent("triangular.py", "def _halved", "1 becomes 2 in `1` of `x.shape[-1]`",
                "the matrix is square"),
+    Equivalent("convolve.py", "def _conv_fast", (
+        "held becomes stride in `held`", "held becomes padding in `held`", "held becomes dilation in `held`",
+        "held becomes groups in `held`", "held becomes needs in `held`",
+    ), "where nothing is held the windows are built: the same sum"),
     Equivalent("convolve.py", "def _sum_places_fast", "2 becomes 3 in `2` of `last.shape[-2]`",
                "how many places are summed at a time does not change their sum"),
     Equivalent("trigonometry.py", "def _share_of_length", "1 becomes 2 in `1` of `where(still, 1,",

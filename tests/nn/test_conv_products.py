@@ -90,22 +90,22 @@ def test_lines_give_what_windows_give(
         np.testing.assert_allclose(other, one, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("shape", "kernel", "groups", "many", "elements"),
-    [
-        ((2, 4, 5, 6), (3, 2), 1, 1, 2 * 3 * 5 * 6 * 4),
-        ((2, 4, 5, 6), (3, 2), 1, 5, 2 * 3 * 3 * 6 * 4),  # five windows as one, six wide
-        ((2, 4, 5, 6), (3, 2), 1, 0, 2 * 3 * 6 * 3 * 4),  # lines: a place holds what stands above it
-        ((2, 4, 5, 6), (3, 2), 2, 0, 2 * 3 * 6 * 3 * 4),
-        ((2, 4, 5, 6), (3, 2), 2, 1, 0),
-        ((2, 4, 6), (2,), 1, 0, 0),  # the input lies in lines already
-        ((2, 4, 6), (1,), 1, 1, 0),
-        ((2, 4, 5, 6), (3, 2), 4, 1, 0),  # channel by channel
-    ],
-)
+@pytest.mark.parametrize(("shape", "kernel", "how", "many", "elements"), [
+    ((2, 4, 5, 6), (3, 2), {}, 1, 2 * 3 * 5 * 6 * 4),
+    ((2, 4, 5, 6), (3, 2), {}, 5, 2 * 3 * 3 * 6 * 4),  # five windows as one, six wide
+    ((2, 4, 5, 6), (3, 2), {}, 0, 2 * 3 * 6 * 3 * 4),  # lines: a place holds what stands above it
+    ((2, 4, 5, 6), (3, 2), {"groups": 2}, 0, 2 * 3 * 6 * 3 * 4),
+    ((2, 4, 5, 6), (3, 2), {"groups": 2}, 1, 0),
+    ((2, 4, 6), (2,), {}, 0, 0),  # the input lies in lines already
+    ((2, 4, 6), (1,), {}, 1, 0),
+    ((2, 4, 5, 6), (3, 2), {"groups": 4}, 1, 0),  # channel by channel
+    ((2, 4, 7, 6), (3, 2), {"stride": (2, 1)}, 1, 2 * 3 * 5 * 6 * 4),
+    ((2, 4, 7, 6), (3, 2), {"dilation": (2, 1)}, 0, 2 * 3 * 6 * 3 * 4),
+    ((2, 4, 7, 6), (3, 2), {"padding": (1, 0)}, 1, 2 * 7 * 5 * 6 * 4),
+])  # fmt: skip
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_a_convolution_holds_its_windows_for_the_weight_if_they_are_small(
-    shape: Any, kernel: Any, groups: int, many: int, elements: int, one_by_one: bool,
+    shape: Any, kernel: Any, how: dict[str, Any], many: int, elements: int, one_by_one: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     take_together(monkeypatch, many)
@@ -114,20 +114,20 @@ def test_a_convolution_holds_its_windows_for_the_weight_if_they_are_small(
         monkeypatch.setattr(lines, "ROWS", 1)
     rng = np.random.default_rng(8)
     x = rng.standard_normal(shape)
-    weight = rng.standard_normal((4, 4 // groups, *kernel))
+    weight = rng.standard_normal((4, 4 // how.get("groups", 1), *kernel))
     for limit in (max(elements, 1), elements - 1):
         monkeypatch.setattr(window, "HELD_ELEMENTS", limit)
         w = Tensor(weight, requires_grad=True)
-        out = conv(x, w, groups=groups)
+        out = conv(x, w, **how)
         assert isinstance(out, Tensor) and out.node is not None and out.node.saved is not None
         held = out.node.saved[-1]
         assert held.nbytes == (elements * x.itemsize if limit >= elements else 0)
         blocks = list(map(id, held.values()))
-        conv(x + 1, w, groups=groups)  # builds its windows in the memory that is used again
+        conv(x + 1, w, **how)  # builds its windows in the memory that is used again
         g = rng.standard_normal(out.shape)
         out.backward(g)
         assert list(map(id, held.values())) == blocks
-        expected = conv_weight(x, g, kernel, groups=groups)
+        expected = conv_weight(x, g, kernel, **how)
         assert w.grad is not None
         np.testing.assert_allclose(w.grad.data, expected, atol=1e-12)
 

@@ -94,7 +94,8 @@ def _conv_fast(
     if not needs[1]:
         gw = None
     elif held:
-        gw = correlate_weight(x, g, frame("conv", x_shape[2:], w_shape[2:], *how[:3]), groups, held)
+        f = frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
+        gw = correlate_weight(x, g, f, groups, held)
     else:
         gw = conv_weight(x, g, w_shape[2:], *how)
     return gx, gw, _sum_places_fast(g) if needs[2] else None
