@@ -13,7 +13,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import Tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.optim import SGD, Adam, Optimizer
-from tinygrad_dl.optim.block import PIECE
+from tinygrad_dl.optim.block import PIECE, SHARED
 
 
 def parameters(*shapes: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> list[Tensor]:
@@ -34,7 +34,17 @@ class OneByOne(Adam):
 
 
 def test_small_and_large_parameters_are_updated_as_if_each_were_alone() -> None:
-    shapes = [(3, 4), (), (0,), (5,), (PIECE + 7,), (2, PIECE), (2049,)]
+    shapes = [
+        (3, 4),
+        (),
+        (0,),
+        (5,),
+        (PIECE + 7,),
+        (2, PIECE),
+        (2049,),
+        (SHARED.start,),
+        (3, SHARED.stop // 2),
+    ]
     one, other = parameters(*shapes), parameters(*shapes)
     together, alone = Adam(one, lr=0.1, weight_decay=0.1), OneByOne(other, lr=0.1, weight_decay=0.1)
     for step in range(4):
@@ -47,7 +57,7 @@ def test_small_and_large_parameters_are_updated_as_if_each_were_alone() -> None:
         alone.step()
     for p, q in zip(one, other):
         np.testing.assert_array_equal(p.data, q.data)
-    assert [together.state[p]["step"] for p in one] == [3, 4, 4, 4, 3, 4, 4]
+    assert [together.state[p]["step"] for p in one] == [3, 4, 4, 4, 3, 4, 4, 4, 4]
 
 
 def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None:
@@ -61,11 +71,12 @@ def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None
 
 
 def test_the_array_of_a_parameter_is_changed_in_place() -> None:
-    params = parameters((2, 2), (3,))
-    arrays = [p.data for p in params]
+    params = parameters((2, 2), (3,), (SHARED.start,), (SHARED.stop,))
+    arrays, before = [p.data for p in params], [p.data.copy() for p in params]
     give_gradients(params)
     Adam(params).step()
     assert all(p.data is array for p, array in zip(params, arrays))
+    assert all((array != old).all() for array, old in zip(arrays, before))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -83,7 +94,7 @@ def test_a_step_keeps_the_dtype_even_if_the_rate_is_a_float64_of_numpy(dtype: st
 
 
 def test_a_parameter_laid_out_in_columns_is_updated_in_place() -> None:
-    for size in (3, PIECE):
+    for size in (3, PIECE, SHARED.stop):
         array = np.asfortranarray(np.ones((2, size)))
         p = tg.asarray(array).requires_grad_()
         p.grad = Tensor(np.ones((2, size)))
