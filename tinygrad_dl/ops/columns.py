@@ -103,10 +103,8 @@ def _cheapest(n: int, channels: int, outs: int, f: Frame, groups: int, product: 
     if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not n * channels * outs * prod(f.sizes) * prod(f.counts):
         return 1
     c, outs = channels // groups, outs // groups
-    rows = (
-        n * prod(f.counts[:-1]),
-        lines.rows_at_a_time(n, channels, f)[1],
-    )  # in all, and in one product of lines
+    # In all, and in one product of lines.
+    rows = n * prod(f.counts[:-1]), lines.rows_at_a_time(n, channels, f)[1]
     stride, width, count = f.stride[-1], lines.width(f), f.counts[-1]
     *others, k = f.kernel
     lead = prod(others)

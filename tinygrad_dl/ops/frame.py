@@ -111,7 +111,7 @@ def windows_at(
 class Frame:
     """The geometry of windows over space: its sizes, kernel, stride, padding, dilation, how many windows.
 
-    It is never changed: `frame` makes one for all calls with the same arguments.
+    It is never changed, also not by another thread: `frame` makes one for all calls with the same arguments.
     """
 
     __slots__ = ("sizes", "kernel", "stride", "asked", "pads", "dilation", "counts", "_derived")
@@ -153,20 +153,22 @@ class Frame:
         """The frame in which convolving the result with the mirrored kernel gives the input (stride 1)."""
         other = self._derived.get(0)
         if other is None:
-            reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
-            other = self._derived[0] = copy(self)
+            other = copy(self)
             other.sizes, other.counts, other._derived = self.counts, self.sizes, {}
+            reach = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
             other.pads = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, self.pads))
+            self._derived[0] = other
         return other
 
     def together(self, count: int) -> Frame:
         """The frame whose windows each span `count` windows that lie side by side (stride and dilation 1)."""
         other = self._derived.get(count)
         if other is None:
-            other = self._derived[count] = copy(self)
+            other = copy(self)
             other.kernel = (*self.kernel[:-1], self.kernel[-1] + count - 1)
             other.stride = (*self.stride[:-1], count)
             other.counts, other._derived = (*self.counts[:-1], self.counts[-1] // count), {}
+            self._derived[count] = other
         return other
 
 
