@@ -91,6 +91,7 @@ def _conv_fast(
     how = stride, padding, dilation, groups
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
     gx = conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None
+    gw: Any
     if not needs[1]:
         gw = None
     elif held:
