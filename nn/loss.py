@@ -148,7 +148,7 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Tensor:
         """The loss of logits."""
-        # Most models end here, and the small ones wait for it.
+        # Written out: to gather the options by their names costs a small network 2 % of its step.
         return classes.cross_entropy(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
             label_smoothing=self.label_smoothing,

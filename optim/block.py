@@ -43,7 +43,7 @@ class Single:
 
 
 class Cut:
-    """One large parameter, updated piece by piece, or in a copy of the piece."""
+    """One large parameter, updated piece by piece; one that several cores share, in a copy of the piece."""
 
     def __init__(self, p: Tensor, state: dict[str, Any], work: tuple[np.ndarray, ...]) -> None:
         self.params, self.param, self.state = [p], p, state

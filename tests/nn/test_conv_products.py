@@ -44,7 +44,7 @@ def test_a_long_sum_is_split_without_changing_the_weight_gradient(monkeypatch: p
 def take_together(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """Have convolution see so many windows side by side as one; 0: have it take lines."""
     monkeypatch.setattr(
-        columns, "_together", lambda x, outs, f, groups, product: many if f.stride[-1] == 1 else 1
+        columns, "_together", lambda n, c, outs, f, groups, product: many if f.stride[-1] == 1 else 1
     )
 
 
@@ -59,13 +59,30 @@ def test_windows_seen_together_or_in_lines_give_what_each_alone_gives(
     g = rng.standard_normal((64, outs, 5, 12))
     how: dict[str, Any] = {"padding": (1, kernel // 2)}
     f = Frame("conv", x.shape[2:], w.shape[2:], 1, (1, kernel // 2), 1)
-    assert columns._together(x, outs, f, 1, columns.RESULT) == together
+    assert columns._together(64, channels, outs, f, 1, columns.RESULT) == together
     take_together(monkeypatch, 1)
     alone = conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how)
     for many in (0, 2, 3, 12):
         take_together(monkeypatch, many)
         for one, other in zip(alone, (conv(x, w, **how), conv_weight(x, g, w.shape[2:], **how))):
             np.testing.assert_allclose(other, one, atol=1e-10)
+
+
+def test_frames_that_are_made_of_one_are_each_as_if_made_first_and_made_once() -> None:
+    def made() -> Frame:
+        return Frame("conv", (7, 13), (3, 5), 1, ((1, 0), (2, 1)), 1)
+
+    def ways(f: Frame) -> list[Frame]:
+        return [f.together(2), f.mirrored(), f.together(3), f.together(4)]
+
+    whole = made()
+    alone = [made().together(2), made().mirrored(), made().together(3), made().together(4)]
+    for _ in range(2):
+        for f, other in zip(ways(whole), alone):
+            for name in ("sizes", "kernel", "stride", "pads", "dilation", "counts"):
+                assert getattr(f, name) == getattr(other, name)
+    assert all(one is other for one, other in zip(ways(whole), ways(whole)))
+    assert whole.mirrored().mirrored().pads == whole.pads and whole.kernel == (3, 5)
 
 
 @pytest.mark.parametrize(("space", "kernel", "how"), [
@@ -170,4 +187,19 @@ def test_what_is_not_finite_reaches_only_the_windows_that_hold_it(
         out = conv(x, w)
     expected = np.zeros((1, 6, 1, 8))
     expected[..., 1:6] = value
+    assert np.array_equal(out, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e30])
+@pytest.mark.parametrize("many", [0, 1, 4])
+def test_a_weight_that_is_not_finite_reaches_only_the_results_of_its_filter(
+    value: float, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_together(monkeypatch, many)
+    x, w = np.full((1, 1, 1, 12), 1e30, np.float32), np.zeros((6, 1, 1, 5), np.float32)
+    w[2, ..., 3] = value
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = conv(x, w)
+        expected = np.zeros((1, 6, 1, 8), np.float32)
+        expected[:, 2] = np.float32(value) * np.float32(1e30)
     assert np.array_equal(out, expected, equal_nan=True)

@@ -88,18 +88,13 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return channels_last(x).reshape(x.size // max(1, x.shape[1]), x.shape[1])
 
 
-def _together(x: np.ndarray, outs: int, f: Frame, groups: int, product: float) -> int:
+@lru_cache(maxsize=1024)
+def _together(n: int, channels: int, outs: int, f: Frame, groups: int, product: float) -> int:
     """How many windows side by side to see as one, with as many times the filters; 0: to go by lines.
 
     Seen as one, fewer and longer runs are copied and the product has more columns, but it multiplies more.
-    `product`: the time of one multiplication.
+    What counts is the time that one row of results would take. `product`: the time of one multiplication.
     """
-    return _cheapest(*x.shape[:2], outs, f, groups, product)
-
-
-@lru_cache(maxsize=1024)
-def _cheapest(n: int, channels: int, outs: int, f: Frame, groups: int, product: float) -> int:
-    """`_together` for n examples, by the time that one row of results would take."""
     if f.dilation[-1] != 1 or f.kernel[-1] == 1 or not n * channels * outs * prod(f.sizes) * prod(f.counts):
         return 1
     c, outs = channels // groups, outs // groups
@@ -139,7 +134,7 @@ def correlate(
     x: np.ndarray, w: np.ndarray, f: Frame, groups: int = 1, held: Held | None = None
 ) -> np.ndarray:
     """The convolution (N, O, *L) with weights (O, C/groups, *K); `held` takes the windows, if they are small."""
-    b = _together(x, w.shape[0], f, groups, RESULT)
+    b = _together(*x.shape[:2], w.shape[0], f, groups, RESULT)
     if not b:
         return lines.correlate(x, w, f, groups, held)
     # 0 times infinity would reach windows that do not hold it.
@@ -288,7 +283,7 @@ def correlate_weight(
 ) -> np.ndarray:
     """What conv's weight receives: every window times what its place of the result receives."""
     c, outs = x.shape[1], y.shape[1]
-    b = _together(x, outs, f, groups, SLOPE)
+    b = _together(x.shape[0], c, outs, f, groups, SLOPE)
     if not b:
         return lines.correlate_weight(x, y, f, groups, held)
     if groups > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from functools import lru_cache
 from itertools import product
@@ -95,7 +96,7 @@ def padded_sizes(sizes: tuple[int, ...], pads: Pairs) -> tuple[int, ...]:
     return tuple(s + lo + hi for s, (lo, hi) in zip(sizes, pads))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)  # a kernel may have thousands of places
 def windows_at(
     kernel: tuple[int, ...], counts: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[Any, ...]:
@@ -182,10 +183,10 @@ def frame(
     arguments = (name, sizes, kernel, stride, padding, dilation, ceil_mode)
     try:
         return _frame(*arguments)
-    except TypeError:  # lists cannot be looked up
-        tuples = map(_tupled, arguments)
-    return _frame(*tuples)
+    except TypeError:  # what can be changed, such as a list, cannot be looked up
+        fixed = map(_tupled, arguments)
+    return _frame(*fixed)
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(map(_tupled, value)) if isinstance(value, (list, tuple, np.ndarray)) else value
+    return tuple(map(_tupled, value)) if isinstance(value, Iterable) and not isinstance(value, str) else value

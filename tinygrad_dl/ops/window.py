@@ -1,4 +1,4 @@
-"""Windows that slide over the axes of space: how many there are, and copies in which they lie side by side.
+"""Arrays with axes of space as windows see them: their order in memory, padding, copies of windows side by side.
 
 Arrays are (N, C, *S): examples, channels, then n axes of space; all code here is for any n. Results often lie
 in memory channels last (their strides say so): a matrix product over all places then needs no copy.
@@ -35,7 +35,7 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-KEPT_ELEMENTS = 2**22
+KEPT_ELEMENTS = 2**22  # larger scratch is given back
 
 
 def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -50,7 +50,7 @@ def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 Blocks = Iterator[tuple[int, int, np.ndarray]]  # of examples: start, stop, and their windows side by side
-HELD_ELEMENTS = 2**20
+HELD_ELEMENTS = 2**20  # of all windows of a convolution: 4 MB of float32
 
 
 class Held(dict[Any, list[tuple[int, int, np.ndarray]]]):
