@@ -25,7 +25,6 @@ class Adadelta(Optimizer):
     0.9968
     """
 
-    together = 2048
     scratch = 3
 
     def __init__(

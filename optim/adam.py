@@ -27,7 +27,6 @@ class Adam(Optimizer):
     0.75
     """
 
-    together = 2048
     scratch = 2
 
     def __init__(

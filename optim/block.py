@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.optim.optimizer import Optimizer
 
 PIECE = 1 << 16  # elements: six arrays of float32 are 1.5 MB, which a core's own cache holds
+SMALL = 1 << 11  # elements: of so few, arrays are laid behind each other in less time than their calls take
 # Of so many elements a parameter stays in the caches of all cores that took part in a product with it: to change it in
 # place takes longer, up to five times, than to change a copy and write that back.
 SHARED = range(1 << 15, (1 << 18) + 1)
@@ -102,23 +103,22 @@ class Together:
             for key, value in self.state.items():
                 if key not in self.numbers:
                     state[key] = value[part].reshape(p.shape)
-            self.views.append((p, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
-        self.shapes = [p.shape for p in params]
+            self.views.append((p, p.shape, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
         self.dtype = dtype
 
     def run(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
-        copy, dtype = np.copyto, self.dtype
-        for (param, p, g), shape in zip(self.views, self.shapes):
+        dtype = self.dtype
+        for param, shape, p, g in self.views:
             array = param._data
             if array.dtype != dtype or array.shape != shape:
                 raise Stale
-            copy(p, array)
-            copy(g, param._grad._data)
+            p[...] = array
+            g[...] = param._grad._data
         state = self.state
         state["step"] += 1
         optimizer.update(self.p, self.g, state, group, self.work)
-        for param, p, _ in self.views:
-            copy(param._data, p)
+        for param, _, p, _ in self.views:
+            param._data[...] = p
         for key in self.numbers:
             number = state[key]
             for one in self.states:
@@ -140,7 +140,7 @@ def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> l
         elif p.size > PIECE or p.size in SHARED:
             room = _scratch(optimizer, p, min(p.size, PIECE))
             blocks.append(Cut(p, state, tuple(w.reshape(-1) for w in room)))
-        elif p.size > optimizer.together:
+        elif p.size > SMALL:
             blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
         else:
             alike = (p.dtype, tuple(state), tuple(state[key] for key in numbers_of(state)))

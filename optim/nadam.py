@@ -27,7 +27,6 @@ class NAdam(Optimizer):
     0.7359
     """
 
-    together = 2048
     scratch = 2
 
     def __init__(

@@ -30,8 +30,6 @@ class Optimizer:
 
     #: Each element's update depends on nothing but that element: large arrays may be cut into pieces.
     elementwise = True
-    #: Arrays of at most so many elements are updated together, if elementwise; pays from some ten passes on.
-    together = 0
     #: How many arrays of the parameter's shape `update` wants to work in.
     scratch = 1
 

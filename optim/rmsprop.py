@@ -25,7 +25,6 @@ class RMSprop(Optimizer):
     -1.5
     """
 
-    together = 2048
     scratch = 2
 
     def __init__(

@@ -25,7 +25,6 @@ class Rprop(Optimizer):
     0.75
     """
 
-    together = 2048
     scratch = 2
 
     def __init__(

@@ -68,6 +68,23 @@ def test_gradients_that_grad_returns_share_no_memory(name: str, create_graph: bo
         assert not any(np.may_share_memory(array, other) for other in arrays[i + 1 :])
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_hook_that_writes_to_the_gradient_a_walk_starts_from_changes_no_later_walk(
+    create_graph: bool,
+) -> None:
+    x, met = leaf(np.array(2.0)), []
+
+    def write(g: Tensor) -> None:
+        met.append(g.item())
+        g.data.fill(5)
+
+    for _ in range(2):
+        y = x * 1
+        y.register_hook(write)
+        y.backward(create_graph=create_graph)
+    assert met == [1, 1]
+
+
 def test_shared_buffers_do_not_mix_up_gradients() -> None:
     x, y = leaf(2.0), leaf(3.0)
     (x / (x + y)).backward()

@@ -5,6 +5,7 @@ Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ ndarray = np.ndarray
 np.empty((1 << 25) - (1 << 14), np.uint8)
 
 
+@lru_cache(maxsize=16)
 def ones(shape: Any, dtype: Any) -> np.ndarray:
-    """An array of ones, in half the time of np.ones; a product with it sums rows or columns by BLAS."""
-    array = np.empty(shape, dtype)
-    array.fill(1)
+    """An array of ones, the same for all callers alike; a product with it sums rows or columns by BLAS."""
+    array = np.ones(shape, dtype)
+    array.flags.writeable = False
     return array
 
 

@@ -22,7 +22,7 @@ def seed_for(output: Value, gradient: Any, what: str) -> Any:
                 f"{what}: a gradient is needed for a result of shape {data.shape}. "
                 "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
             )
-        return ones(data.shape, data.dtype)
+        return ones(data.shape, data.dtype).copy()  # it may become somebody's gradient
     seed: Any = gradient if isinstance(gradient, Value) else calls.asarray_of(gradient)
     if seed.shape != data.shape:
         raise ShapeError(f"{what}: the gradient has the shape {seed.shape}; the result has {data.shape}")
