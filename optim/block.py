@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_dl.backend import aligned
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.tensor import Tensor
 
@@ -50,7 +51,7 @@ class Cut:
         self.params, self.param, self.state = [p], p, state
         self.shape, self.dtype = p._data.shape, p._data.dtype
         self.numbers = numbers_of(state)
-        self.copy = np.empty(min(p.size, PIECE), p.dtype) if p.size in SHARED else None
+        self.copy = aligned((min(p.size, PIECE),), p.dtype) if p.size in SHARED else None
         self.pieces = []
         for begin in range(0, p.size, PIECE):
             part = slice(begin, min(begin + PIECE, p.size))
@@ -85,14 +86,14 @@ class Together:
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]], scratch: int) -> None:
         self.params, self.states = params, states
-        size, dtype = sum(p.size for p in params), params[0].dtype
-        self.p, self.g = np.empty(size, dtype), np.empty(size, dtype)
-        self.work = tuple(np.empty(size, dtype) for _ in range(scratch))
+        size, dtype = (sum(p.size for p in params),), params[0].dtype
+        self.p, self.g = aligned(size, dtype), aligned(size, dtype)
+        self.work = tuple(aligned(size, dtype) for _ in range(scratch))
         self.numbers = numbers_of(states[0])
         self.state = {
             key: value
             if key in self.numbers
-            else np.concatenate([state[key].reshape(-1) for state in states])
+            else np.concatenate([state[key].reshape(-1) for state in states], out=aligned(size, dtype))
             for key, value in states[0].items()
         }
         self.views = []
@@ -157,7 +158,7 @@ def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> l
 
 def _scratch(optimizer: Optimizer, p: Tensor, size: int) -> tuple[np.ndarray, ...]:
     shape = p.shape if size == p.size else (size,)
-    return tuple(np.empty(shape, p.dtype) for _ in range(optimizer.scratch))
+    return tuple(aligned(shape, p.dtype) for _ in range(optimizer.scratch))
 
 
 def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -173,7 +174,16 @@ def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -
                         f"{type(optimizer).__name__}: a parameter had the shape {value.shape} at the last "
                         f"step and has {needed} now. Make a new optimizer for it."
                     )
-                value = np.array(value, dtype=p.dtype, order="C")
+                value = value.astype(p.dtype, copy=False)
             new[key] = value
-        optimizer.state[p] = new
-        yield new
+        optimizer.state[p] = {
+            key: _moved(value) if isinstance(value, np.ndarray) else value for key, value in new.items()
+        }
+        yield optimizer.state[p]
+
+
+def _moved(array: np.ndarray) -> np.ndarray:
+    """A copy that begins with a line of the cache."""
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
