@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_dl.backend import aligned
+from tinygrad_dl.backend import aligned, copied
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.tensor import Tensor
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 16  # elements: six arrays of float32 are 1.5 MB, which a core's own cache holds
 SMALL = 1 << 11  # elements: of so few, arrays are laid behind each other in less time than their calls take
-# Of so many elements a parameter stays in the caches of all cores that took part in a product with it: to change it in
-# place takes longer, up to five times, than to change a copy and write that back.
-SHARED = range(1 << 15, (1 << 18) + 1)
 
 
 class Stale(Exception):
@@ -45,13 +42,12 @@ class Single:
 
 
 class Cut:
-    """One large parameter, updated piece by piece; one that several cores share, in a copy of the piece."""
+    """One large parameter, updated piece by piece."""
 
     def __init__(self, p: Tensor, state: dict[str, Any], work: tuple[np.ndarray, ...]) -> None:
         self.params, self.param, self.state = [p], p, state
         self.shape, self.dtype = p._data.shape, p._data.dtype
         self.numbers = numbers_of(state)
-        self.copy = aligned((min(p.size, PIECE),), p.dtype) if p.size in SHARED else None
         self.pieces = []
         for begin in range(0, p.size, PIECE):
             part = slice(begin, min(begin + PIECE, p.size))
@@ -69,12 +65,7 @@ class Cut:
         g = self.param._grad._data.reshape(-1)
         for part, arrays, work in self.pieces:
             arrays.update(before)
-            piece = p[part] if self.copy is None else self.copy[: part.stop - part.start]
-            if self.copy is not None:
-                piece[...] = p[part]
-            optimizer.update(piece, g[part], arrays, group, work)
-            if self.copy is not None:
-                p[part] = piece
+            optimizer.update(p[part], g[part], arrays, group, work)
         for key in self.numbers:
             state[key] = arrays[key]
         if not array.flags.c_contiguous:
@@ -138,8 +129,8 @@ def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> l
     for p, state in zip(params, _states(optimizer, params, group)):
         if not optimizer.elementwise:
             blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
-        elif p.size > PIECE or p.size in SHARED:
-            room = _scratch(optimizer, p, min(p.size, PIECE))
+        elif p.size > PIECE:
+            room = _scratch(optimizer, p, PIECE)
             blocks.append(Cut(p, state, tuple(w.reshape(-1) for w in room)))
         elif p.size > SMALL:
             blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
@@ -174,16 +165,9 @@ def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -
                         f"{type(optimizer).__name__}: a parameter had the shape {value.shape} at the last "
                         f"step and has {needed} now. Make a new optimizer for it."
                     )
-                value = value.astype(p.dtype, copy=False)
+                value = value.astype(p.dtype, order="C", copy=False)
             new[key] = value
         optimizer.state[p] = {
-            key: _moved(value) if isinstance(value, np.ndarray) else value for key, value in new.items()
+            key: copied(value) if isinstance(value, np.ndarray) else value for key, value in new.items()
         }
         yield optimizer.state[p]
-
-
-def _moved(array: np.ndarray) -> np.ndarray:
-    """A copy that begins with a line of the cache."""
-    copy = aligned(array.shape, array.dtype)
-    copy[...] = array
-    return copy

@@ -40,6 +40,15 @@ def aligned(shape: Any, dtype: Any) -> np.ndarray:
     return np.ndarray(shape, kind, memory, -memory.ctypes.data % LINE)
 
 
+def copied(array: np.ndarray) -> np.ndarray:
+    """A copy in the same order; one of some size begins with a line of the cache."""
+    if array.nbytes < 64 * LINE or not array.flags.c_contiguous:
+        return np.array(array)
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 def is_array(x: Any) -> bool:
     """Whether `x` is an array or a NumPy scalar (a Python number or a list is not)."""
     return isinstance(x, (np.ndarray, np.generic)) or type(x).__module__.split(".")[0] == "cupy"

@@ -13,7 +13,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import Tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.optim import SGD, Adam, Optimizer
-from tinygrad_dl.optim.block import PIECE, SHARED, SMALL
+from tinygrad_dl.optim.block import PIECE, SMALL
 
 
 def parameters(*shapes: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> list[Tensor]:
@@ -43,8 +43,8 @@ def test_small_and_large_parameters_are_updated_as_if_each_were_alone() -> None:
         (2, PIECE),
         (SMALL,),
         (SMALL + 1,),
-        (SHARED.start,),
-        (3, SHARED.stop // 2),
+        (PIECE,),
+        (3, PIECE),
     ]
     one, other = parameters(*shapes), parameters(*shapes)
     together, alone = Adam(one, lr=0.1, weight_decay=0.1), OneByOne(other, lr=0.1, weight_decay=0.1)
@@ -73,7 +73,7 @@ class Watched(Adam):
 
 
 def test_what_an_update_writes_to_begins_with_a_line_of_the_cache_also_when_it_was_loaded() -> None:
-    params = parameters((3,), (), (0, 2), (SMALL + 1,), (SHARED.start,), (2, PIECE), dtype="float32")
+    params = parameters((3,), (), (0, 2), (SMALL + 1,), (2, PIECE), dtype="float32")
     give_gradients(params)
     trained = Adam(params)
     trained.step()
@@ -96,7 +96,7 @@ def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None
 
 
 def test_the_array_of_a_parameter_is_changed_in_place() -> None:
-    params = parameters((2, 2), (3,), (SHARED.start,), (SHARED.stop,))
+    params = parameters((2, 2), (3,), (SMALL + 1,), (PIECE + 1,))
     arrays, before = [p.data for p in params], [p.data.copy() for p in params]
     give_gradients(params)
     Adam(params).step()
@@ -119,12 +119,28 @@ def test_a_step_keeps_the_dtype_even_if_the_rate_is_a_float64_of_numpy(dtype: st
 
 
 def test_a_parameter_laid_out_in_columns_is_updated_in_place() -> None:
-    for size in (3, PIECE, SHARED.stop):
+    for size in (3, SMALL, PIECE):
         array = np.asfortranarray(np.ones((2, size)))
         p = tg.asarray(array).requires_grad_()
         p.grad = Tensor(np.ones((2, size)))
         SGD([p], lr=0.5).step()
         np.testing.assert_array_equal(array, np.full((2, size), 0.5))
+
+
+def test_a_state_laid_out_in_columns_is_gone_on_from() -> None:
+    for size in (3, SMALL, PIECE):
+        one, other = parameters((2, size)), parameters((2, size))
+        a, b = Adam(one), Adam(other)
+        for step in range(2):
+            give_gradients(one, seed=step)
+            give_gradients(other, seed=step)
+            a.step()
+            b.step()
+            state = b.state[other[0]]
+            b.state[other[0]] = {k: np.asfortranarray(v) if np.ndim(v) else v for k, v in state.items()}
+            b, other = copy.deepcopy((b, other))
+        np.testing.assert_array_equal(one[0].data, other[0].data)
+        np.testing.assert_array_equal(a.state[one[0]]["exp_avg"], b.state[other[0]]["exp_avg"])
 
 
 def test_state_follows_a_parameter_to_another_dtype() -> None:
