@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tests.leaves import gradient, leaf
+from tinygrad_dl.backend import copied
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.tensor import Tensor
 
@@ -93,6 +94,32 @@ def test_shared_buffers_do_not_mix_up_gradients() -> None:
     b = a * 1
     ((b + b) * b).sum().backward()
     assert gradient(a).tolist() == [4, 8]
+
+
+def test_the_gradient_of_a_large_weight_begins_with_a_line_of_the_cache_and_adds_up() -> None:
+    rng = np.random.default_rng(0)
+    for outs in range(128, 134):
+        x, w = rng.normal(size=(2, 5, 128)), leaf(rng.normal(size=(outs, 128)))
+        tg.linear(x, w).sum().backward()
+        first = gradient(w)
+        assert first.ctypes.data % 64 == 0
+        np.testing.assert_allclose(first, np.broadcast_to(x.sum((0, 1)), w.shape))
+        (tg.linear(x, w) + tg.linear(2 * x, w)).sum().backward()
+        np.testing.assert_allclose(gradient(w), np.broadcast_to(4 * x.sum((0, 1)), w.shape))
+        np.testing.assert_allclose(first, np.broadcast_to(x.sum((0, 1)), w.shape))
+
+
+def test_a_view_of_an_aligned_array_is_not_added_to_in_place() -> None:
+    held = copied(np.ones((64, 64)))
+
+    @tg.op(lambda g: held[...])
+    def slope_of_one(x: Any, /) -> Any:
+        """The same values."""
+        return x * 1
+
+    x = leaf(np.zeros((64, 64)))
+    (slope_of_one(x) + slope_of_one(x)).sum().backward()
+    assert (gradient(x) == 2).all() and (held == 1).all()
 
 
 # Dtypes and shapes

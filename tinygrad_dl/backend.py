@@ -30,13 +30,17 @@ def ones(shape: Any, dtype: Any) -> np.ndarray:
 LINE = 64  # bytes of a line of the cache
 
 
+class Memory(np.ndarray):
+    """The memory of an array that `aligned` made; a view of that array refers to the array, not to this."""
+
+
 def aligned(shape: Any, dtype: Any) -> np.ndarray:
     """An uninitialised array that begins with a line of the cache, for what is written again and again.
 
     NumPy writes thousands of elements there in down to half the time that it needs where malloc puts them.
     """
     kind = np.dtype(dtype)
-    memory = np.empty(prod(shape) * kind.itemsize + LINE, np.uint8)
+    memory = Memory(prod(shape) * kind.itemsize + LINE, np.uint8)
     return np.ndarray(shape, kind, memory, -memory.ctypes.data % LINE)
 
 

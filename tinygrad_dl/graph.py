@@ -13,6 +13,7 @@ from weakref import ref
 
 import numpy as np
 
+from tinygrad_dl.backend import Memory
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.modes import active, modes
 
@@ -193,7 +194,8 @@ def walk(
                 serial = parent.serial
                 entry = met.get(serial)
                 if entry is None:
-                    met[serial] = [parent, c, fresh and not recording and c.base is None]
+                    alone = fresh and not recording and (c.base is None or type(c.base) is Memory)
+                    met[serial] = [parent, c, alone]
                     if parent.op is not None:
                         heappush(heap, serial)
                 elif entry[2]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.backend import ones
+from tinygrad_dl.backend import aligned, ones
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
@@ -38,6 +38,17 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x if x.ndim == 2 else x.reshape(product(x.shape[:-1]), x.shape[-1])
 
 
+LARGE = 1 << 14  # elements
+
+
+def _linear_to_weight(g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    g, x = _flat(g), _flat(x)
+    if g.shape[1] * x.shape[1] < LARGE or g.dtype != x.dtype:
+        return g.T.dot(x)
+    # BLAS writes, and the optimizer reads, a large gradient more quickly where it begins with a line of the cache.
+    return g.T.dot(x, aligned((g.shape[1], x.shape[1]), g.dtype))
+
+
 def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     rows = _flat(g)
     # A product with ones sums columns several times as quickly as add.reduce, which strides.
@@ -50,7 +61,7 @@ def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     lambda g: sum(_rows(g), axis=0),
     fast=(
         lambda g, w, x_shape: g.dot(w) if g.ndim == 2 else _flat(g).dot(w).reshape(x_shape),
-        lambda g, x: _flat(g).T.dot(_flat(x)),
+        _linear_to_weight,
         _linear_to_bias,
     ),
     cases=(
