@@ -5,6 +5,7 @@ Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. 
 
 from __future__ import annotations
 
+from ctypes import addressof, c_char
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -41,7 +42,8 @@ def aligned(shape: Any, dtype: Any) -> np.ndarray:
     """
     kind = np.dtype(dtype)
     memory = Memory(prod(shape) * kind.itemsize + LINE, np.uint8)
-    return np.ndarray(shape, kind, memory, -memory.ctypes.data % LINE)
+    # A third of the time of `memory.ctypes.data`.
+    return np.ndarray(shape, kind, memory, -addressof(c_char.from_buffer(memory)) % LINE)
 
 
 def copied(array: np.ndarray) -> np.ndarray:
@@ -51,6 +53,13 @@ def copied(array: np.ndarray) -> np.ndarray:
     copy = aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of two matrices. BLAS writes a large one more quickly where it begins with a line of the cache."""
+    if a.size < 64 * LINE or a.size * b.shape[1] < 1 << 18 or a.dtype != b.dtype:
+        return a.dot(b)
+    return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
 
 
 def is_array(x: Any) -> bool:

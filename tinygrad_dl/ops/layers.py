@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import ceil
-from math import prod as product
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.backend import aligned, ones
+from tinygrad_dl.backend import dot, ones
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
@@ -23,7 +22,7 @@ def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
     if w.ndim != 2:
         return f"the weight has the shape {w.shape}; (out, in) is needed"
     if not x.ndim or x.shape[-1] != w.shape[1]:
-        advice = ". Flatten the axes after the batch first?" if product(x.shape[1:]) == w.shape[1] else ""
+        advice = ". Flatten the axes after the batch first?" if prod(x.shape[1:]) == w.shape[1] else ""
         advice = advice or (". Transpose the data? Examples are rows." if x.shape[:1] == w.shape[1:] else "")
         return f"x {x.shape} and weight {w.shape}: the last size of x must be in = {w.shape[1]}{advice}"
     return f"the bias has the shape {b.shape}; ({w.shape[0]},) is needed" if b is not None else None
@@ -31,22 +30,11 @@ def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
 
 def _rows(x: Any) -> Any:
     """A matrix of the rows along the last axis."""
-    return x if x.ndim == 2 else reshape(x, (product(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
-    return x if x.ndim == 2 else x.reshape(product(x.shape[:-1]), x.shape[-1])
-
-
-LARGE = 1 << 14  # elements
-
-
-def _linear_to_weight(g: np.ndarray, x: np.ndarray) -> np.ndarray:
-    g, x = _flat(g), _flat(x)
-    if g.shape[1] * x.shape[1] < LARGE or g.dtype != x.dtype:
-        return g.T.dot(x)
-    # BLAS writes, and the optimizer reads, a large gradient more quickly where it begins with a line of the cache.
-    return g.T.dot(x, aligned((g.shape[1], x.shape[1]), g.dtype))
+    return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
 def _linear_to_bias(g: np.ndarray) -> np.ndarray:
@@ -60,8 +48,8 @@ def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
     lambda g: sum(_rows(g), axis=0),
     fast=(
-        lambda g, w, x_shape: g.dot(w) if g.ndim == 2 else _flat(g).dot(w).reshape(x_shape),
-        _linear_to_weight,
+        lambda g, w, x_shape: dot(g, w) if g.ndim == 2 else dot(_flat(g), w).reshape(x_shape),
+        lambda g, x: dot(_flat(g).T, _flat(x)),
         _linear_to_bias,
     ),
     cases=(
@@ -79,10 +67,12 @@ def linear(x: Any, w: Any, b: Any = None, /) -> Any:
     """
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError("the bias does not fit the weight")
-    if x.ndim <= 2:
+    if x.ndim == 2:
+        out = dot(x, w.T)
+    elif x.ndim < 2:
         out = x.dot(w.T)
     else:
-        out = _flat(x).dot(w.T).reshape(*x.shape[:-1], w.shape[0])
+        out = dot(_flat(x), w.T).reshape(*x.shape[:-1], w.shape[0])
     if b is None:
         return out
     if out.dtype != b.dtype:
@@ -114,7 +104,7 @@ def bilinear(x1: Any, x2: Any, w: Any, b: Any = None) -> Any:
 
 def _at_least(p: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Where `rng.random` draws p or more, in float32."""
-    source, size = rng.bit_generator, product(shape)
+    source, size = rng.bit_generator, prod(shape)
     if size % 2 or not isinstance(source, np.random.PCG64):
         return rng.random(shape, dtype=np.float32) >= p
     # The same draws in half the time: the numbers are the first 24 bits, and these are compared as they come.
