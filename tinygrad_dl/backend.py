@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-ndarray = np.ndarray
-
 # glibc asks the system anew for each block larger than the largest freed so far (at first 128 KiB), and gives it back
 # when it is freed: every training step would pay for the same pages again. One block of nearly 32 MiB, the most that it
 # adapts to, made and freed without being touched, lets the arrays of a step be used again by the next.
@@ -29,13 +27,14 @@ def ones(shape: Any, dtype: Any) -> np.ndarray:
 
 
 LINE = 64  # bytes of a line of the cache
+THREADED = 1 << 18  # multiplications from which OpenBLAS works on several cores
 
 
 class Memory(np.ndarray):
     """The memory of an array that `aligned` made; a view of that array refers to the array, not to this."""
 
 
-def aligned(shape: Any, dtype: Any) -> np.ndarray:
+def aligned(shape: Any, dtype: Any, strides: Any = None) -> np.ndarray:
     """An uninitialised array that begins with a line of the cache, for what is written again and again.
 
     NumPy writes thousands of elements there in down to half the time that it needs where malloc puts them.
@@ -43,7 +42,7 @@ def aligned(shape: Any, dtype: Any) -> np.ndarray:
     kind = np.dtype(dtype)
     memory = Memory(prod(shape) * kind.itemsize + LINE, np.uint8)
     # A third of the time of `memory.ctypes.data`.
-    return np.ndarray(shape, kind, memory, -addressof(c_char.from_buffer(memory)) % LINE)
+    return np.ndarray(shape, kind, memory, -addressof(c_char.from_buffer(memory)) % LINE, strides)
 
 
 def copied(array: np.ndarray) -> np.ndarray:
@@ -56,8 +55,8 @@ def copied(array: np.ndarray) -> np.ndarray:
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product of two matrices. BLAS writes a large one more quickly where it begins with a line of the cache."""
-    if a.size < 64 * LINE or a.size * b.shape[1] < 1 << 18 or a.dtype != b.dtype:
+    """The product of two matrices; BLAS writes a large one more quickly where it begins with a line of the cache."""
+    if a.size * b.shape[1] < THREADED or a.dtype != b.dtype:
         return a.dot(b)
     return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
 
