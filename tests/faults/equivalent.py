@@ -317,9 +317,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "a becomes b in `a` of `a if out is a else channels_first(made.reshape(channels_last`",
         "a becomes out in `a` of `a if out is a else channels_first(made.reshape(channels_last` (2)",
     ), "both look at one memory"),
-    Equivalent("layers.py", "_flat(g).dot(w).reshape(x_shape)", (
-        "Eq becomes NotEq in `g.ndim == 2", "2 becomes 3 in `2` of `g.dot(w) if",
-    ), "the general way serves two axes too; ndarray.dot takes more axes as they are"),
 )  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.leaves import gradient
 from tests.ops.slopes import drawn
 from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import OPS
+from tinygrad_dl.ops.layers import linear
 
 AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
 SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]
@@ -221,3 +223,24 @@ def test_as_many_channels_as_places_are_told_apart_in_any_memory_order(shape: An
         out = OPS["standardize"].function(t, axis=axis)
         np.testing.assert_allclose(out.data, hat, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(grad(out, [t], seed)[0].data, slope, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(100, 128), (2, 50, 128)])
+def test_large_linear_layers_write_from_the_beginning_of_a_line_of_the_cache_and_gradients_add_up(
+    shape: tuple[int, ...],
+) -> None:
+    for outs in range(128, 132):
+        x, w = Tensor(drawn(1, *shape), requires_grad=True), Tensor(drawn(2, outs, 128), requires_grad=True)
+        slope_x, slope_w = w.data.sum(0), x.data.reshape(-1, 128).sum(0)
+        out = linear(x, w)
+        np.testing.assert_allclose(out.data, np.einsum("...i,oi->...o", x.data, w.data))
+        out.sum().backward()
+        first = gradient(w)
+        for array in (out.data, first):
+            assert array.ctypes.data % 64 == 0
+        np.testing.assert_allclose(first, np.broadcast_to(slope_w, w.shape))
+        np.testing.assert_allclose(gradient(x), np.broadcast_to(slope_x, shape))
+        (linear(x, w) + linear(2 * x, w)).sum().backward()
+        np.testing.assert_allclose(gradient(w), np.broadcast_to(4 * slope_w, w.shape))
+        np.testing.assert_allclose(gradient(x), np.broadcast_to(4 * slope_x, shape))
+        np.testing.assert_allclose(first, np.broadcast_to(slope_w, w.shape))
