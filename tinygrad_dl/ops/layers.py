@@ -129,7 +129,8 @@ def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) ->
         raise ValueRangeError(f"dropout: p is a probability, from 0 to 1; {p!r} came")
     kept = _at_least(p, x.shape if shape is None else shape, default_rng(rng))
     dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.dtype(np.float32)
-    mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype, casting="unsafe")
+    mask = kept.astype(dtype)
+    mask *= 1 / (1 - p) if p < 1 else 0
     return x * mask, mask
 
 
