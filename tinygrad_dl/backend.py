@@ -27,7 +27,7 @@ def ones(shape: Any, dtype: Any) -> np.ndarray:
 
 
 LINE = 64  # bytes of a line of the cache
-THREADED = 1 << 18  # multiplications from which OpenBLAS works on several cores
+SMALL, THREADED = 1 << 12, 1 << 18  # elements; multiplications from which OpenBLAS works on several cores
 
 
 class Memory(np.ndarray):
@@ -55,7 +55,7 @@ def copied(array: np.ndarray) -> np.ndarray:
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The product of two matrices; BLAS writes a large one more quickly where it begins with a line of the cache."""
-    if a.size * b.shape[1] < THREADED or a.dtype != b.dtype:
+    if a.size <= SMALL or a.size * b.shape[1] < THREADED or a.dtype != b.dtype:
         return a.dot(b)
     return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
 
