@@ -127,7 +127,7 @@ def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> l
     small: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
     blocks: list[Single | Cut | Together] = []
     for p, state in zip(params, _states(optimizer, params, group)):
-        if not optimizer.elementwise:
+        if not optimizer.elementwise or not _alike(p, state):
             blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
         elif p.size > PIECE:
             room = _scratch(optimizer, p, PIECE)
@@ -145,6 +145,12 @@ def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> l
         else:
             blocks.append(Together(several, states, optimizer.scratch))
     return blocks
+
+
+def _alike(p: Tensor, state: dict[str, Any]) -> bool:
+    """Whether all arrays of a state can be cut, or laid behind others, as their parameter is."""
+    arrays = [value for value in state.values() if isinstance(value, np.ndarray)]
+    return all(array.shape == p.shape and array.dtype == p.dtype for array in arrays)
 
 
 def _scratch(optimizer: Optimizer, p: Tensor, size: int) -> tuple[np.ndarray, ...]:

@@ -85,6 +85,44 @@ def test_what_an_update_writes_to_begins_with_a_line_of_the_cache_also_when_it_w
         assert optimizer.met == {0}
 
 
+class Counted(SGD):
+    """SGD with a state of two numbers a parameter."""
+
+    def start(self, p: Any, group: Any) -> dict[str, Any]:
+        return {"seen": np.zeros(2, p.dtype)}
+
+    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
+        state["seen"] += p.size, 1
+        super().update(p, g, state, group, work)
+
+
+class Wide(SGD):
+    """SGD with a state of float64 for each element."""
+
+    def start(self, p: Any, group: Any) -> dict[str, Any]:
+        return {"seen": np.zeros(p.shape)}
+
+    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
+        state["seen"] += g
+        super().update(p, g, state, group, work)
+
+
+@pytest.mark.parametrize("size", [3, SMALL + 1, PIECE + 1])
+def test_a_state_of_another_shape_or_dtype_than_its_parameter_stays_so(size: int) -> None:
+    for make in (Counted, Wide):
+        params = parameters((size,), (size,), dtype="float32")
+        give_gradients(params)
+        before = [p.data.copy() for p in params]
+        optimizer = make(params, lr=0.1)
+        optimizer.step()
+        for p, old in zip(params, before):
+            assert p.grad is not None
+            seen = optimizer.state[p]["seen"]
+            assert seen.dtype == (np.float32 if make is Counted else np.float64)
+            np.testing.assert_array_equal(seen, [size, 1] if make is Counted else p.grad.data)
+            np.testing.assert_array_equal(p.data, old - np.float32(0.1) * p.grad.data)
+
+
 def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None:
     p, q = parameters((2,), (2,))
     before = q.data.copy()
