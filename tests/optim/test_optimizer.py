@@ -27,102 +27,6 @@ def give_gradients(params: list[Tensor], seed: int = 1) -> None:
         p.grad = Tensor(rng.normal(size=p.shape).astype(p.dtype))
 
 
-class OneByOne(Adam):
-    """Adam without layout tricks: what the tricks have to agree with."""
-
-    elementwise = False
-
-
-def test_small_and_large_parameters_are_updated_as_if_each_were_alone() -> None:
-    shapes = [
-        (3, 4),
-        (),
-        (0,),
-        (5,),
-        (PIECE + 7,),
-        (2, PIECE),
-        (SMALL,),
-        (SMALL + 1,),
-        (PIECE,),
-        (3, PIECE),
-    ]
-    one, other = parameters(*shapes), parameters(*shapes)
-    together, alone = Adam(one, lr=0.1, weight_decay=0.1), OneByOne(other, lr=0.1, weight_decay=0.1)
-    for step in range(4):
-        give_gradients(one, seed=step)
-        give_gradients(other, seed=step)
-        if step == 2:  # the layout changes: two of those that lay together have no gradient
-            for params in (one, other):
-                params[0].grad = params[4].grad = None
-        together.step()
-        alone.step()
-    for p, q in zip(one, other):
-        np.testing.assert_array_equal(p.data, q.data)
-    assert [together.state[p]["step"] for p in one] == [3, 4, 4, 4, 3, 4, 4, 4, 4, 4]
-
-
-class Watched(Adam):
-    """Adam that notes where in a line of the cache begins what it writes to."""
-
-    met: frozenset[int] = frozenset()
-
-    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
-        written = [*work, *(value for value in state.values() if isinstance(value, np.ndarray))]
-        self.met |= {array.ctypes.data % 64 for array in written if array.size}
-        super().update(p, g, state, group, work)
-
-
-def test_what_an_update_writes_to_begins_with_a_line_of_the_cache_also_when_it_was_loaded() -> None:
-    params = parameters((3,), (), (0, 2), (SMALL + 1,), (2, PIECE), dtype="float32")
-    give_gradients(params)
-    trained = Adam(params)
-    trained.step()
-    for saved in (None, trained.state_dict()):
-        optimizer = Watched(params)
-        if saved:
-            optimizer.load_state_dict(saved)
-        optimizer.step()
-        assert optimizer.met == {0}
-
-
-class Counted(SGD):
-    """SGD with a state of two numbers a parameter."""
-
-    def start(self, p: Any, group: Any) -> dict[str, Any]:
-        return {"seen": np.zeros(2, p.dtype)}
-
-    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
-        state["seen"] += p.size, 1
-        super().update(p, g, state, group, work)
-
-
-class Wide(SGD):
-    """SGD with a state of float64 for each element."""
-
-    def start(self, p: Any, group: Any) -> dict[str, Any]:
-        return {"seen": np.zeros(p.shape)}
-
-    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
-        state["seen"] += g
-        super().update(p, g, state, group, work)
-
-
-@pytest.mark.parametrize("size", [3, SMALL + 1, PIECE + 1])
-def test_a_state_of_another_shape_or_dtype_than_its_parameter_stays_so(size: int) -> None:
-    for make in (Counted, Wide):
-        params = parameters((size,), (size,), dtype="float32")
-        give_gradients(params)
-        before = [p.data.copy() for p in params]
-        optimizer = make(params, lr=0.1)
-        optimizer.step()
-        for p, old in zip(params, before):
-            assert p.grad is not None
-            seen = optimizer.state[p]["seen"]
-            assert seen.dtype == (np.float32 if make is Counted else np.float64)
-            np.testing.assert_array_equal(seen, [size, 1] if make is Counted else p.grad.data)
-            np.testing.assert_array_equal(p.data, old - np.float32(0.1) * p.grad.data)
-
-
 def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None:
     p, q = parameters((2,), (2,))
     before = q.data.copy()
@@ -163,22 +67,6 @@ def test_a_parameter_laid_out_in_columns_is_updated_in_place() -> None:
         p.grad = Tensor(np.ones((2, size)))
         SGD([p], lr=0.5).step()
         np.testing.assert_array_equal(array, np.full((2, size), 0.5))
-
-
-def test_a_state_laid_out_in_columns_is_gone_on_from() -> None:
-    for size in (3, SMALL, PIECE):
-        one, other = parameters((2, size)), parameters((2, size))
-        a, b = Adam(one), Adam(other)
-        for step in range(2):
-            give_gradients(one, seed=step)
-            give_gradients(other, seed=step)
-            a.step()
-            b.step()
-            state = b.state[other[0]]
-            b.state[other[0]] = {k: np.asfortranarray(v) if np.ndim(v) else v for k, v in state.items()}
-            b, other = copy.deepcopy((b, other))
-        np.testing.assert_array_equal(one[0].data, other[0].data)
-        np.testing.assert_array_equal(a.state[one[0]]["exp_avg"], b.state[other[0]]["exp_avg"])
 
 
 def test_state_follows_a_parameter_to_another_dtype() -> None:
