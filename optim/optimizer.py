@@ -28,7 +28,7 @@ class Optimizer:
     of operations, for differentiable=True.
     """
 
-    #: Each element's update depends on nothing but that element: large arrays may be cut into pieces.
+    #: Each element's update depends on nothing but that element: large arrays may be cut, small ones joined.
     elementwise = True
     #: How many arrays of the parameter's shape `update` wants to work in.
     scratch = 1

@@ -1,4 +1,4 @@
-"""The array library underneath: NumPy, and whatever answers NumPy's own functions (NEP 13 and 18).
+"""The array library underneath: NumPy, or what answers its functions (NEP 13 and 18); where arrays lie in memory.
 
 Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. Only this file names CuPy.
 """
