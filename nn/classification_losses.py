@@ -57,13 +57,11 @@ def cross_entropy(
     if shape == target.shape and target.dtype.kind == "f":
         return _with_probabilities(input, target, weights, reduction, label_smoothing)
     if len(shape) == 1:
-        check_classes(name, input[None], target[None])
         loss = losses.softmax_cross_entropy(
             input[None], target[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
             label_smoothing=label_smoothing,
         )  # fmt: skip
         return loss[0] if reduction == "none" else loss
-    check_classes(name, input, target)
     return losses.softmax_cross_entropy(
         input, target, weight=weights, reduction=reduction, ignore_index=ignore_index,
         label_smoothing=label_smoothing,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
+from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.block import Stale, plan
@@ -197,9 +198,7 @@ class Optimizer:
                 loss = closure()
         if active:
             self._check_finite()
-        with np.errstate(all="ignore"):  # what is not finite is applied as it is
-            idle = self._update()
-        if idle:
+        if quietly(self._update):  # what is not finite is applied as it is
             raise self._no_gradients()
         self.stepped = True
         return loss

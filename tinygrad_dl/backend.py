@@ -5,8 +5,10 @@ Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context
 from ctypes import addressof, c_char
-from functools import lru_cache
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -18,16 +20,16 @@ import numpy as np
 np.empty((1 << 25) - (1 << 14), np.uint8)
 
 
-@lru_cache(maxsize=16)
-def ones(shape: Any, dtype: Any) -> np.ndarray:
-    """An array of ones, the same for all callers alike; a product with it sums rows or columns by BLAS."""
-    array = np.ones(shape, dtype)
-    array.flags.writeable = False
-    return array
+_quiet = Context()
+_quiet.run(partial(np.seterr, all="ignore"))
+
+
+def quietly(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of arrays without NumPy's warnings; entering `np.errstate` takes fifteen times as long."""
+    return _quiet.copy().run(function, *args)
 
 
 LINE = 64  # bytes of a line of the cache
-SMALL, THREADED = 1 << 12, 1 << 18  # elements; multiplications from which OpenBLAS works on several cores
 
 
 class Memory(np.ndarray):
@@ -51,13 +53,6 @@ def copied(array: np.ndarray) -> np.ndarray:
     copy = aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
-
-
-def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product of two matrices; BLAS writes a large one more quickly where it begins with a line of the cache."""
-    if a.size <= SMALL or a.size * b.shape[1] < THREADED or a.dtype != b.dtype:
-        return a.dot(b)
-    return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
 
 
 def is_array(x: Any) -> bool:

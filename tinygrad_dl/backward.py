@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import calls
-from tinygrad_dl.backend import ones
 from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.graph import Node, Value, walk
 from tinygrad_dl.modes import enable_grad, lenient_broadcast
+from tinygrad_dl.ops.products import ones
 
 
 def seed_for(output: Value, gradient: Any, what: str) -> Any:

@@ -152,20 +152,16 @@ def walk(
             met[serial][1] = met[serial][1] + g
         else:
             met[serial] = [node, g, False]
-            heappush(heap, serial)
+            if node.op is not None:
+                heappush(heap, serial)
 
-    while met:
-        serial = heappop(heap) if heap else next(iter(met))
-        node, g, owned = met.pop(serial)
-        if wrap is not None and not isinstance(g, Value):
-            g = wrap(g)
-        if node.watch is not None and (needed is None or needed[serial] is not None):
-            g = _deliver(node, g, owned, wrap, wanted is None)
-        if wanted is not None and serial in wanted:
-            wanted[serial] = g if recording or owned else g.copy()
-        op = node.op
-        if op is None or needed is not None and not needed[serial]:
+    while heap:
+        node, g, owned = met.pop(heappop(heap))
+        if node.watch is not None or wanted is not None or recording:
+            g = _complete(node, g, owned, wanted, needed, wrap)
+        if needed is not None and not needed[node.serial]:
             continue
+        op = node.op
         if node.saved is None:
             raise GraphError(
                 f"backward: the graph was freed by an earlier backward (met at `{op.name}`). "
@@ -206,6 +202,8 @@ def walk(
         except (AttributeError, ShapeError):
             _blame(node, contributions, recording)
             raise
+    for leaf_node, g, owned in met.values():
+        _complete(leaf_node, g, owned, wanted, needed, wrap)
 
 
 def _blame(node: Node, contributions: Iterable[Any], recording: bool) -> None:
@@ -233,36 +231,43 @@ def _blame(node: Node, contributions: Iterable[Any], recording: bool) -> None:
             ) from error
 
 
-def _deliver(node: Node, g: Any, owned: bool, wrap: Callable[[Any], Value] | None, deposit: bool) -> Any:
-    """Run the hooks of a node whose gradient is complete, and hand it to the Tensor that watches the node."""
+def _complete(node: Node, g: Any, owned: bool, wanted: Any, needed: Any, wrap: Any) -> Any:
+    """What is due once a node's gradient is complete: its hooks run, and it goes where `walk` is to bring it."""
+    if wrap is not None and not isinstance(g, Value):
+        g = wrap(g)
     watch = node.watch
-    assert watch is not None
-    owner = watch.owner() if watch.owner is not None else None
-    if watch.hooks:
-        assert _tensor is not None
-        for hook in list(watch.hooks.values()):
-            given = hook(g if wrap is not None else _tensor(np.array(g)))
-            if given is not None:
-                data = given._data if isinstance(given, Value) else np.asarray(given)
-                if data.shape != node.shape:
-                    raise ShapeError(
-                        f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} "
-                        "is needed"
-                    )
-                if wrap is not None and isinstance(given, Value):
-                    g = _cast(given, node.dtype)
-                else:  # a copy: what the hook returned stays the user's
-                    g = np.array(data, node.dtype) if wrap is None else wrap(np.array(data, node.dtype))
-    # A Tensor that an assignment has given another node since is not what this gradient is for.
-    if deposit and owner is not None and owner.node is node:
-        before = getattr(owner, "_grad", None)
-        if wrap is not None:
-            owner._grad = own(g, wrap) if before is None else before + g
-        else:
-            assert _tensor is not None
-            # A rule may hand on g itself or a view of it to several inputs; a .grad is nobody else's.
-            array = g if owned and node.op is None else np.array(g)
-            owner._grad = _tensor(array if before is None else np.asarray(before._data + array))
+    if watch is not None and (needed is None or needed[node.serial] is not None):
+        owner = watch.owner() if watch.owner is not None else None
+        if watch.hooks:
+            g = _hooked(node, g, list(watch.hooks.values()), wrap)
+        # A Tensor that an assignment has given another node since is not what this gradient is for.
+        if wanted is None and owner is not None and owner.node is node:
+            before = getattr(owner, "_grad", None)
+            if wrap is not None:
+                owner._grad = own(g, wrap) if before is None else before + g
+            else:
+                # A rule may hand on g itself or a view of it to several inputs; a .grad is nobody else's.
+                array = g if owned and node.op is None else np.array(g)
+                owner._grad = _tensor(array if before is None else np.asarray(before._data + array))
+    if wanted is not None and node.serial in wanted:
+        wanted[node.serial] = g if wrap is not None or owned else g.copy()
+    return g
+
+
+def _hooked(node: Node, g: Any, hooks: list[Any], wrap: Callable[[Any], Value] | None) -> Any:
+    """The gradient after a node's hooks, each of which may give another."""
+    for hook in hooks:
+        given = hook(g if wrap is not None else _tensor(np.array(g)))
+        if given is not None:
+            data = given._data if isinstance(given, Value) else np.asarray(given)
+            if data.shape != node.shape:
+                raise ShapeError(
+                    f"register_hook: the hook returned a gradient of shape {data.shape}; {node.shape} is needed"
+                )
+            if wrap is not None and isinstance(given, Value):
+                g = _cast(given, node.dtype)
+            else:  # a copy: what the hook returned stays the user's
+                g = np.array(data, node.dtype) if wrap is None else wrap(np.array(data, node.dtype))
     return g
 
 
@@ -273,7 +278,7 @@ def own(g: Any, wrap: Callable[[Any], Value]) -> Value:
     return result
 
 
-_tensor: Callable[[np.ndarray], Value] | None = None
+_tensor: Any = None
 
 
 def bind_tensor(wrap: Callable[[np.ndarray], Value]) -> None:

@@ -83,7 +83,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "the reshape that follows drops the axes of size 1"),
     Equivalent("graph.py", "def walk", "negation dropped in `not recording` (2)",
                "sums are made anew where they might be made in place; of Tensors += makes a new one anyway"),
-    Equivalent("graph.py", "def _deliver", "owned becomes wrap in `owned` of `owned and node.op is None`",
+    Equivalent("graph.py", "def _complete", "owned becomes wrap in `owned` of `owned and node.op is None`",
                "wrap is None there: a gradient that nobody else holds is copied once more"),
     Equivalent("recurrent.py", "def to_weights_fast", (
         "d_ih becomes needs in `d_ih` of `d_hh is d_ih", "d_hh becomes needs in `d_hh` of `d_hh is d_ih`",

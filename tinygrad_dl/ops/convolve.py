@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.backend import ones
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.columns import correlate, correlate_weight, spread
 from tinygrad_dl.ops.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
 from tinygrad_dl.ops.frame import frame, pad_pairs, per_axis
+from tinygrad_dl.ops.products import sum_rows
 from tinygrad_dl.ops.window import Held, channels_first, channels_last, check_space, repeated
 
 
@@ -68,7 +68,7 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
     if last.flags.c_contiguous and g.size:
         # A row of places at a time: BLAS is slow on matrices of few columns, and long sums lose digits.
         rows = last.reshape(g.size // (last.shape[-2] * last.shape[-1]), -1)
-        return np.add.reduce(ones(len(rows), g.dtype).dot(rows).reshape(-1, g.shape[1]), axis=0)
+        return np.add.reduce(sum_rows(rows).reshape(-1, g.shape[1]), axis=0)
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 

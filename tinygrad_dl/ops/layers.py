@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.backend import dot, ones
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.products import dot, sum_rows
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
 
@@ -38,9 +38,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 
 def _linear_to_bias(g: np.ndarray) -> np.ndarray:
-    rows = _flat(g)
-    # A product with ones sums columns several times as quickly as add.reduce, which strides.
-    return ones(len(rows), g.dtype).dot(rows)
+    return sum_rows(_flat(g))
 
 
 @op(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, log, sigmoid, where
+from tinygrad_dl.ops.products import sum_rows
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape
@@ -44,6 +46,26 @@ def check_same_shape(name: str, x: Any, target: Any) -> None:
     )
 
 
+def check_classes(name: str, x: Any, target: Any) -> None:
+    """Refuse targets that are no class indices for the logits x (N, C, ...)."""
+    a, b = x.shape, target.shape
+    if b != (a[0], *a[2:]):
+        advice = ""
+        if b[:1] == a[:1] and b[1:] == (1,) and len(a) == 2:
+            advice = " Drop its last axis with .squeeze(-1)?"
+        elif len(a) == 2 and a[::-1][: len(b)] == b:
+            advice = " Transpose the logits? Examples are rows."
+        raise ShapeError(
+            f"{name}: the logits have the shape {a}, the target {b}; class indices of the shape {(a[0], *a[2:])} "
+            f"or probabilities of the shape {a} are needed.{advice}"
+        )
+    dtype = target.dtype
+    if dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: class indices are integers; a target of {dtype} came. Convert it with .astype('int64')."
+        )
+
+
 def _shared(g: Any, shape: tuple[int, ...], reduction: str) -> Any:
     """What each element's loss receives of the gradient of the reduced loss."""
     if reduction != "mean":
@@ -58,7 +80,7 @@ def _reduced(loss: np.ndarray, reduction: str) -> Any:
     if reduction == "none":
         return loss
     total = np.add.reduce(loss, axis=None)
-    return total if reduction == "sum" else total / loss.dtype.type(loss.size)
+    return total if reduction == "sum" else total / loss.size
 
 
 # The mean of nothing and the sum of opposite infinities are nan; a warning would point at a line not the user's.
@@ -98,6 +120,13 @@ def _coefficients(
     return a, a.sum(axis=1, keepdims=True)
 
 
+def _exponentials(z: np.ndarray) -> Any:
+    """z less its maximum along the first axis, the exponentials of that, and their sums along it."""
+    z = z - np.maximum.reduce(z, axis=0, initial=np._NoValue if len(z) else -np.inf)
+    e = np.exp(z)
+    return z, e, sum_rows(e) if e.ndim == 2 else np.add.reduce(e, axis=0)
+
+
 def _places(z: np.ndarray, target: np.ndarray, ignore_index: int) -> Any:
     """Where in the memory of z (C, N) each sample's class stands; None if that cannot be told of all samples."""
     samples = np.arange(z.shape[1])
@@ -131,7 +160,7 @@ def _cross_entropy_fast(
         gx -= a
         gx *= g if reduction != "none" else g[:, None]
         return gx
-    each = g / x_dtype.type(len(target)) if reduction == "mean" else g
+    each = g[()] / len(target) if reduction == "mean" else g  # a number: an array () takes longer
     gx = e * (each / s)
     gx.ravel("K")[places] -= each
     return gx.T
@@ -162,15 +191,13 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([1]))
     np.float64(1000.0)
     """
-    (_, classes), dtype = x.shape[:2], x.dtype
+    check_classes("cross_entropy", x, target)
+    classes, dtype = x.shape[1], x.dtype
     # Classes first: sums over few classes go over long rows, many times as quickly as over short ones.
     z = x.swapaxes(0, 1)
     if x.ndim == 2 and classes <= FEW:
         z = z.copy()
-    with quiet():
-        z = z - np.maximum.reduce(z, axis=0, initial=-np.inf if not classes else np._NoValue)
-        e = np.exp(z)
-        s = np.add.reduce(e, axis=0)
+    z, e, s = quietly(_exponentials, z)
     if weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f" and x.size:
         places = _places(z, target, ignore_index)
         if places is not None:
@@ -296,26 +323,6 @@ def squared_error(x: Any, y: Any, /, *, reduction: str = "mean") -> Any:
     d *= d
     with quiet():
         return _reduced(d, reduction)
-
-
-def check_classes(name: str, x: Any, target: Any) -> None:
-    """Refuse targets that are no class indices for the logits x (N, C, ...)."""
-    a, b = x.shape, target.shape
-    if b != (a[0], *a[2:]):
-        advice = ""
-        if b[:1] == a[:1] and b[1:] == (1,) and len(a) == 2:
-            advice = " Drop its last axis with .squeeze(-1)?"
-        elif len(a) == 2 and a[::-1][: len(b)] == b:
-            advice = " Transpose the logits? Examples are rows."
-        raise ShapeError(
-            f"{name}: the logits have the shape {a}, the target {b}; class indices of the shape {(a[0], *a[2:])} "
-            f"or probabilities of the shape {a} are needed.{advice}"
-        )
-    dtype = target.dtype
-    if dtype.kind not in "iu":
-        raise DTypeError(
-            f"{name}: class indices are integers; a target of {dtype} came. Convert it with .astype('int64')."
-        )
 
 
 # Huber

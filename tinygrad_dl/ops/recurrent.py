@@ -16,6 +16,7 @@ from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import sigmoid, tanh
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.products import sum_rows
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import permute_dims, reshape
 
@@ -62,9 +63,8 @@ def to_weights_fast(
     d_ih: np.ndarray, d_hh: np.ndarray, x: np.ndarray, before: np.ndarray, needs: Any
 ) -> tuple[Any, ...]:
     same = d_hh is d_ih
-    ones = np.ones(len(d_ih), d_ih.dtype)
-    b_ih = ones @ d_ih if needs[2] or (same and needs[3]) else None
-    b_hh = (b_ih if same else ones @ d_hh) if needs[3] else None
+    b_ih = sum_rows(d_ih) if needs[2] or (same and needs[3]) else None
+    b_hh = (b_ih if same else sum_rows(d_hh)) if needs[3] else None
     w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs[0] else None
     w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs[1] else None
     return w_ih, w_hh, b_ih, b_hh

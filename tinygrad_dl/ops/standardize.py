@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.backend import ones
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
+from tinygrad_dl.ops.products import ones, sum_rows
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.ops.window import channels_first, channels_last, repeated, scratch
@@ -47,9 +47,9 @@ def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
 def _summed(a: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a over all axes but `kept`, with size 1 on the others."""
     if a.ndim == 2 and kept == (1,):
-        return ones(len(a), a.dtype).dot(a)[None]
+        return sum_rows(a)[None]
     if kept == (1,) and (wide := _wide(a)) is not None:
-        return _folded(ones(len(wide), a.dtype).dot(wide), a)
+        return _folded(sum_rows(wide), a)
     rows = _runs(a, kept)
     if rows:
         matrix = a.reshape(rows, -1)
