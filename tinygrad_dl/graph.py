@@ -182,7 +182,6 @@ def walk(
             for parent, c in zip(node.parents, contributions):
                 if c is None or type(parent) is not Node:
                     continue
-                fresh = c is not g
                 if c.shape != parent.shape:
                     c = unbroadcast(c, parent.shape)
                 if c.dtype is not parent.dtype:
@@ -190,7 +189,7 @@ def walk(
                 serial = parent.serial
                 entry = met.get(serial)
                 if entry is None:
-                    alone = fresh and not recording and (c.base is None or type(c.base) is Memory)
+                    alone = c is not g and not recording and (c.base is None or type(c.base) is Memory)
                     met[serial] = [parent, c, alone]
                     if parent.op is not None:
                         heappush(heap, serial)

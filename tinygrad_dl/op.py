@@ -45,10 +45,8 @@ class Op:
         self.options = names[len(self.inputs) :]
         self.positional, self.posonly = code.co_argcount, code.co_posonlyargcount
         defaults = forward.__defaults__ or ()
-        self.defaults: dict[str, Any] = dict(
-            zip(names[code.co_argcount - len(defaults) : code.co_argcount], defaults)
-        )
-        self.defaults |= forward.__kwdefaults__ or {}
+        given = zip(names[code.co_argcount - len(defaults) :], defaults)
+        self.defaults: dict[str, Any] = {**dict(given), **(forward.__kwdefaults__ or {})}
         self.rules = rules
         self.fast: tuple[Any, ...] | None = about.pop("fast")
         self.domain = about.pop("domain") or Domain()

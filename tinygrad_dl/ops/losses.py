@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,12 +78,13 @@ def _shared(g: Any, shape: tuple[int, ...], reduction: str) -> Any:
 def _reduced(loss: np.ndarray, reduction: str) -> Any:
     if reduction == "none":
         return loss
+    # The mean of nothing and the sum of opposite infinities are nan; a warning would point at a line not the user's.
+    return quietly(_total, loss, reduction)
+
+
+def _total(loss: np.ndarray, reduction: str) -> Any:
     total = np.add.reduce(loss, axis=None)
     return total if reduction == "sum" else total / loss.size
-
-
-# The mean of nothing and the sum of opposite infinities are nan; a warning would point at a line not the user's.
-quiet = partial(np.errstate, invalid="ignore", divide="ignore")
 
 
 # Cross-entropy on class indices
@@ -203,7 +203,7 @@ def softmax_cross_entropy(
         if places is not None:
             loss = np.log(s)
             loss -= z.ravel("K")[places]
-            return _reduced(loss, reduction), e, s, places
+            return loss if reduction == "none" else _total(loss, reduction), e, s, places
     wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
     if wrong.size:
         raise IndexRangeError(
@@ -260,8 +260,7 @@ def bce_with_logits(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     np.log1p(loss, out=loss)
     loss += np.maximum(x, 0)
     loss -= x * target
-    with quiet():
-        return _reduced(loss, reduction)
+    return _reduced(loss, reduction)
 
 
 def _bce_slope(x: Any, target: Any) -> Any:
@@ -321,8 +320,7 @@ def squared_error(x: Any, y: Any, /, *, reduction: str = "mean") -> Any:
     """
     d = np.subtract(x, y)
     d *= d
-    with quiet():
-        return _reduced(d, reduction)
+    return _reduced(d, reduction)
 
 
 # Huber
