@@ -7,6 +7,7 @@ arrays cost what memory costs, so all passes of an update go over one piece whil
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,11 +76,11 @@ class Cut:
 class Together:
     """Small parameters of one dtype and with equal numbers in their state, one behind the other."""
 
-    def __init__(self, params: list[Tensor], states: list[dict[str, Any]], scratch: int) -> None:
+    def __init__(self, params: list[Tensor], states: list[dict[str, Any]], room: Room) -> None:
         self.params, self.states = params, states
         size, dtype = (sum(p.size for p in params),), params[0].dtype
         self.p, self.g = aligned(size, dtype), aligned(size, dtype)
-        self.work = tuple(aligned(size, dtype) for _ in range(scratch))
+        self.work = room.arrays(size, dtype)
         self.numbers = numbers_of(states[0])
         self.state = {
             key: value
@@ -124,38 +125,54 @@ def numbers_of(state: dict[str, Any]) -> list[str]:
 
 def plan(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> list[Single | Cut | Together]:
     """The blocks in which these parameters are updated; state that is not there yet is made."""
+    alone: list[tuple[Tensor, dict[str, Any], int]] = []  # and how many elements are updated at once
     small: dict[Any, tuple[list[Tensor], list[dict[str, Any]]]] = {}
-    blocks: list[Single | Cut | Together] = []
     for p, state in zip(params, _states(optimizer, params, group)):
         if not optimizer.elementwise or not _alike(p, state):
-            blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
-        elif p.size > PIECE:
-            room = _scratch(optimizer, p, PIECE)
-            blocks.append(Cut(p, state, tuple(w.reshape(-1) for w in room)))
+            alone.append((p, state, p.size))
         elif p.size > SMALL:
-            blocks.append(Single(p, state, _scratch(optimizer, p, p.size)))
+            alone.append((p, state, min(p.size, PIECE)))
         else:
             alike = (p.dtype, tuple(state), tuple(state[key] for key in numbers_of(state)))
             several, states = small.setdefault(alike, ([], []))
             several.append(p)
             states.append(state)
+    blocks: list[Single | Cut | Together] = []
+    room = Room(optimizer.scratch)
+    alone.sort(key=lambda one: -one[2])  # the largest first: the others work in its room
+    for p, state, size in alone:
+        whole = size == p.size
+        blocks.append(
+            (Single if whole else Cut)(p, state, room.arrays(p.shape if whole else (size,), p.dtype))
+        )
     for several, states in small.values():
         if len(several) == 1:
-            blocks.append(Single(several[0], states[0], _scratch(optimizer, several[0], several[0].size)))
+            blocks.append(Single(several[0], states[0], room.arrays(several[0].shape, several[0].dtype)))
         else:
-            blocks.append(Together(several, states, optimizer.scratch))
+            blocks.append(Together(several, states, room))
     return blocks
+
+
+class Room:
+    """Arrays to work in, the same for all blocks, which run one after the other: the cache holds them once."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.held: dict[Any, list[np.ndarray]] = {}
+
+    def arrays(self, shape: tuple[int, ...], dtype: Any) -> tuple[np.ndarray, ...]:
+        """Arrays of this shape, each at the beginning of one that is held."""
+        size = prod(shape)
+        held = self.held.get(dtype, [])
+        if not held or held[0].size < size:
+            held = self.held[dtype] = [aligned((size,), dtype) for _ in range(self.count)]
+        return tuple(array[:size].reshape(shape) for array in held)
 
 
 def _alike(p: Tensor, state: dict[str, Any]) -> bool:
     """Whether all arrays of a state can be cut, or laid behind others, as their parameter is."""
     arrays = [value for value in state.values() if isinstance(value, np.ndarray)]
     return all(array.shape == p.shape and array.dtype == p.dtype for array in arrays)
-
-
-def _scratch(optimizer: Optimizer, p: Tensor, size: int) -> tuple[np.ndarray, ...]:
-    shape = p.shape if size == p.size else (size,)
-    return tuple(aligned(shape, p.dtype) for _ in range(optimizer.scratch))
 
 
 def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -> Iterator[dict[str, Any]]:

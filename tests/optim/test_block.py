@@ -123,3 +123,31 @@ def test_a_state_laid_out_in_columns_is_gone_on_from() -> None:
             b, other = copy.deepcopy((b, other))
         np.testing.assert_array_equal(one[0].data, other[0].data)
         np.testing.assert_array_equal(a.state[one[0]]["exp_avg"], b.state[other[0]]["exp_avg"])
+
+
+class Working(Adam):
+    """Adam that notes where the arrays that it works in lie, and how many bytes they have."""
+
+    places: frozenset[tuple[int, ...]] = frozenset()
+    most: int = 0
+
+    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
+        assert not any(np.shares_memory(work[0], other) for other in (p, g, work[1]))
+        self.places |= {tuple(w.ctypes.data for w in work)}
+        self.most = max(self.most, work[0].nbytes)
+        super().update(p, g, state, group, work)
+
+
+def test_all_parameters_of_a_dtype_are_updated_in_the_same_room() -> None:
+    shapes = [(3,), (SMALL + 1,), (2, PIECE), (4, SMALL), (5, 5), (PIECE,), (0, 3)]
+    params = parameters(*shapes, dtype="float32")
+    optimizer = Working(params)
+    for _ in range(2):
+        give_gradients(params)
+        optimizer.step()
+    assert len(optimizer.places) == 1 and optimizer.most == 4 * PIECE
+    params += parameters((7,), (SMALL + 1,), dtype="float64")
+    mixed = Working(params)
+    give_gradients(params)
+    mixed.step()
+    assert len(mixed.places) == 2

@@ -122,12 +122,14 @@ def _to_max_fast(
     part = empty_space(min(step, len(out)), out.shape[1], f.counts, out.dtype, last)
     to, of = by_place(dx, last), by_place(part, last)
     for few, _, at, hit in _hits(x, out, f, step):
-        # In one piece, and then put in: a mask is not multiplied well into strides.
-        np.multiply(g[few], hit, out=part[: len(hit)])
+        # In one piece, and then put in; the mask made numbers first, as a product converts it in small pieces.
+        given = part[: len(hit)]
+        given[...] = hit
+        given *= g[few]
         if apart:
             to[few][(..., *at)] = of[: len(hit)]
         else:
-            dx[few][(..., *at)] += part[: len(hit)]
+            dx[few][(..., *at)] += given
     return cropped(dx, f.pads)
 
 
