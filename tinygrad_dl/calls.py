@@ -274,7 +274,7 @@ def wrap(out: Any) -> Any:
     """A Tensor of an array that needs no gradient; the array is shared."""
     result = object.__new__(_tensor)
     result._data = out if type(out) is np.ndarray else np.asarray(out)
-    result.node = None
+    result.node = result._name = None  # a name that was never set takes ten times as long to look up
     return result
 
 

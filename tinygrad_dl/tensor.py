@@ -34,9 +34,7 @@ class Tensor(Methods):
         self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
     ) -> None:
         self._data = copied(calls.asarray_of(data, dtype))
-        self.node = None
-        if name is not None:
-            self.name = name
+        self.node, self.name = None, name
         if requires_grad:
             self.requires_grad_()
 
@@ -341,9 +339,7 @@ class Tensor(Methods):
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:
     """A Tensor from its parts, without copying; what pickle and copy call."""
     tensor: Any = object.__new__(kind)
-    tensor._data, tensor.node = data, None
-    if name is not None:
-        tensor._name = name
+    tensor._data, tensor.node, tensor._name = data, None, name
     if requires_grad:
         tensor.requires_grad_()
     tensor._grad = grad

@@ -122,7 +122,7 @@ def _coefficients(
 
 def _exponentials(z: np.ndarray) -> Any:
     """z less its maximum along the first axis, the exponentials of that, and their sums along it."""
-    z = z - np.maximum.reduce(z, axis=0, initial=np._NoValue if len(z) else -np.inf)
+    z = z - np.maximum.reduce(z) if len(z) else z.copy()
     e = np.exp(z)
     return z, e, sum_rows(e) if e.ndim == 2 else np.add.reduce(e, axis=0)
 
@@ -194,9 +194,7 @@ def softmax_cross_entropy(
     check_classes("cross_entropy", x, target)
     classes, dtype = x.shape[1], x.dtype
     # Classes first: sums over few classes go over long rows, many times as quickly as over short ones.
-    z = x.swapaxes(0, 1)
-    if x.ndim == 2 and classes <= FEW:
-        z = z.copy()
+    z = x.T.copy() if x.ndim == 2 and classes <= FEW else x.swapaxes(0, 1)
     z, e, s = quietly(_exponentials, z)
     if weight is None and not label_smoothing and x.ndim == 2 and dtype.kind == "f" and x.size:
         places = _places(z, target, ignore_index)
