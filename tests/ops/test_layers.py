@@ -14,6 +14,7 @@ from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import OPS
 from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.products import MANY, NARROW
 
 AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
 SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]
@@ -244,3 +245,36 @@ def test_large_linear_layers_write_from_the_beginning_of_a_line_of_the_cache_and
         np.testing.assert_allclose(gradient(w), np.broadcast_to(4 * slope_w, w.shape))
         np.testing.assert_allclose(gradient(x), np.broadcast_to(4 * slope_x, shape))
         np.testing.assert_allclose(first, np.broadcast_to(slope_w, w.shape))
+
+
+@pytest.mark.parametrize("rows", [MANY - 1, MANY])
+@pytest.mark.parametrize("inputs", [0, 1, NARROW, 3 * NARROW, 3 * NARROW + 1])
+@pytest.mark.parametrize("outputs", [0, 1, 2, NARROW, NARROW + 1])
+def test_many_rows_of_a_few_columns_lie_column_by_column_and_are_the_same_numbers(
+    rows: int, inputs: int, outputs: int
+) -> None:
+    shapes = ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+    x, w, b, g = (drawn(seed, *shape) for seed, shape in enumerate(shapes))
+    a, p, q = (Tensor(value, requires_grad=True) for value in (x, w, b))
+    out = linear(a, p, q)
+    np.testing.assert_allclose(out.data, np.einsum("ni,oi->no", x, w) + b, rtol=1e-12, atol=1e-12)
+    few = rows >= MANY and inputs <= 3 * NARROW and outputs <= NARROW
+    assert out.data.flags.f_contiguous is (few or outputs <= 1)
+    for gradient_of in (g, np.asfortranarray(g)):
+        fast = grad(out, [a, p, q], gradient_of, retain_graph=True)
+        plain = grad(out, [a, p, q], gradient_of, create_graph=True)
+        for one, other, value in zip(fast, plain, (x, w, b)):
+            assert one.shape == value.shape
+            np.testing.assert_allclose(one.data, other.data, rtol=1e-12, atol=1e-12)
+
+
+def test_a_network_of_narrow_layers_keeps_what_follows_in_one_order() -> None:
+    x = Tensor(np.ones((MANY, 3), np.float32), requires_grad=True)
+    w = Tensor(np.ones((4, 3), np.float32), requires_grad=True)
+    h = linear(x, w)
+    h.retain_grad()
+    v = Tensor(np.ones((2, 4), np.float32), requires_grad=True)
+    (linear(h.tanh(), v) ** 2).sum().backward()
+    assert h.grad is not None and w.grad is not None
+    assert h.data.flags.f_contiguous and h.grad.data.flags.f_contiguous
+    assert w.grad.data.flags.c_contiguous

@@ -11,7 +11,7 @@ from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.contract import matmul
-from tinygrad_dl.ops.products import dot, sum_rows
+from tinygrad_dl.ops.products import dot, mapped, sum_rows
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
 
@@ -46,7 +46,7 @@ def _linear_to_bias(g: np.ndarray) -> np.ndarray:
     lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
     lambda g: sum(_rows(g), axis=0),
     fast=(
-        lambda g, w, x_shape: dot(g, w) if g.ndim == 2 else dot(_flat(g), w).reshape(x_shape),
+        lambda g, w, x_shape: mapped(g, w) if g.ndim == 2 else dot(_flat(g), w).reshape(x_shape),
         lambda g, x: dot(_flat(g).T, _flat(x)),
         _linear_to_bias,
     ),
@@ -66,7 +66,7 @@ def linear(x: Any, w: Any, b: Any = None, /) -> Any:
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError("the bias does not fit the weight")
     if x.ndim == 2:
-        out = dot(x, w.T)
+        out = mapped(x, w.T)
     elif x.ndim < 2:
         out = x.dot(w.T)
     else:
