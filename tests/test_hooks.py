@@ -71,6 +71,14 @@ def test_what_a_hook_returns_or_gets_is_not_shared_with_the_gradient() -> None:
     assert found is not None and not np.may_share_memory(found.data, mine.data)
 
 
+def test_grad_gives_what_the_hooks_of_a_leaf_made_of_its_gradient() -> None:
+    x = leaf([1.0, 1.0])
+    x.register_hook(lambda g: g * 2)
+    for create_graph in (False, True):
+        (found,) = tg.autograd.grad((x * 3).sum(), x, create_graph=create_graph)
+        assert found is not None and found.tolist() == [6, 6] and x.grad is None
+
+
 def test_a_hook_keeps_the_dtype_of_the_gradient() -> None:
     x = leaf([1.0], np.float32)
     x.register_hook(lambda g: g.numpy().astype(np.float64) * 2)

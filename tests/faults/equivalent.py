@@ -52,7 +52,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("losses.py", "def _coefficients", "dtype becomes weight in `dtype` of `np.ones",
                "ones of float64, cast where they are used: at most the last digit of float32 is rounded otherwise"),
     Equivalent("losses.py", "def _cross_entropy_fast", (
-        "target becomes places in `target` of `x_dtype.type(", "target becomes s in `target` of `x_dtype.type(",
+        "target becomes places in `target` of `g[()] / len", "target becomes s in `target` of `g[()] / len",
     ), "both have the examples as their axis 0"),
     Equivalent("losses.py", "def _cross_entropy_fast", "x_dtype becomes places in `x_dtype` of `_coefficients(",
                "None there, so float64, cast where it is used: at most the last digit of float32 is rounded otherwise"),
@@ -77,14 +77,24 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "selective becomes live in `selective` of `not selective`",
         "selective becomes recording in `selective` of `not selective`",
     ), "a node of one input is reached for the sake of that input: the condition that is asked holds"),
-    Equivalent("graph.py", "def walk", "or becomes and in `recording or owned`",
+    Equivalent("graph.py", "def walk", "or becomes and in `c.base is None or type(c.base) is Memory`",
                "a gradient that nobody else holds is copied once more before it is handed out"),
+    Equivalent("graph.py", "def walk", tuple(
+        f"wanted becomes {name} in `wanted` of `wanted is not None`" for name in ("retain", "roots", "needed")
+    ), "what is due is looked for where nothing can be due; `needed` comes whenever `wanted` does"),
+    Equivalent("graph.py", "def _complete", (
+        "or becomes and in `wrap is not None or owned`",
+        "owned becomes wrap in `owned` of `wrap is not None or owned`",
+    ), "a gradient that nobody else holds is copied once more before it is handed out"),
     Equivalent("graph.py", "def unbroadcast", "False becomes True in `False",
                "the reshape that follows drops the axes of size 1"),
     Equivalent("graph.py", "def walk", "negation dropped in `not recording` (2)",
                "sums are made anew where they might be made in place; of Tensors += makes a new one anyway"),
-    Equivalent("graph.py", "def _complete", "owned becomes wrap in `owned` of `owned and node.op is None`",
-               "wrap is None there: a gradient that nobody else holds is copied once more"),
+    Equivalent("graph.py", "def _complete", (
+        "owned becomes wrap in `owned` of `owned and node.op is None`",
+        "owned becomes wanted in `owned` of `owned and node.op is None`",
+        "owned becomes needed in `owned` of `owned and node.op is None`",
+    ), "each is None there: a gradient that nobody else holds is copied once more"),
     Equivalent("recurrent.py", "def to_weights_fast", (
         "d_ih becomes needs in `d_ih` of `d_hh is d_ih", "d_hh becomes needs in `d_hh` of `d_hh is d_ih`",
         "d_hh becomes x in `d_hh` of `d_hh is d_ih`", "d_hh becomes before in `d_hh` of `d_hh is d_ih`",
