@@ -316,6 +316,8 @@ def attach(data: Any, entry: Any) -> Any:
 
 def distinct(contributions: tuple[Any, ...]) -> list[Any]:
     """The contributions of a joint rule, none of them the same array twice: they may be added to in place."""
+    if len({*map(id, contributions)}) == len(contributions):
+        return list(contributions)
     seen: list[Any] = []
     for c in contributions:
         if c is not None and any(c is s for s in seen):

@@ -32,7 +32,7 @@ def _runs(a: np.ndarray, kept: tuple[int, ...]) -> int:
 def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
     """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
     if a.ndim == 2 and kept == (1,):
-        return np.einsum("ij,ij->j", a, b)[None]
+        return (sum_rows(a * b) if a.size < LARGE else np.einsum("ij,ij->j", a, b))[None]
     if kept == (1,) and (wide := _wide(a)) is not None and (other := _wide(b)) is not None:
         return _folded(np.einsum("ij,ij->j", wide, other), a)
     rows = _runs(a, kept) if b.flags.c_contiguous and a.dtype == b.dtype else 0
