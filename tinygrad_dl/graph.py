@@ -141,7 +141,7 @@ def walk(
     makes a Tensor of an array, rules run on Tensors and record (create_graph). Unless `retain`, saved values
     are freed.
     """
-    heap: list[int] = []  # serials of operations; leaves, which nothing lies behind, come last
+    heap: list[int] = []  # serials of operations; leaves, which nothing lies behind, stay in `met` to the end
     # Serial -> node, its gradient so far, and whether nobody else holds that array: it may be added to in place.
     met: dict[int, list[Any]] = {}
     recording = wrap is not None
@@ -201,8 +201,8 @@ def walk(
         except (AttributeError, ShapeError):
             _blame(node, contributions, recording)
             raise
-    for leaf_node, g, owned in met.values():
-        _complete(leaf_node, g, owned, wanted, needed, wrap)
+    for node, g, owned in met.values():
+        _complete(node, g, owned, wanted, needed, wrap)
 
 
 def _blame(node: Node, contributions: Iterable[Any], recording: bool) -> None:

@@ -271,7 +271,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "1 becomes 2 in `1` of `kept == (1,)`", "and becomes or in `b.flags.c_contiguous and a.dtype == b.dtype`",
         "b becomes a in `b` of `b.flags.c_contiguous`", "Eq becomes NotEq in `a.dtype == b.dtype`",
         "a becomes b in `a` of `a.dtype == b.dtype`", "b becomes a in `b` of `a.dtype == b.dtype`",
-        "a becomes b in `a` of `_runs(a, kept)`", "Lt becomes", "a becomes b in `a` of `a.size < LARGE`",
+        "a becomes b in `a` of `_runs(a, kept)`", "Lt becomes LtE in `a.size < LARGE`",
+        "a becomes b in `a` of `a.size < LARGE`",
     ), "the choice between two ways to the same sums"),
     Equivalent("standardize.py", "def _dotted", (
         "a becomes b in `a` of `a.ndim == 2 and kept == (1,)`",

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
+from tinygrad_dl.ops.products import ones
 from tinygrad_dl.ops.reduce import AXES, kept, sum
 
 ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
@@ -172,7 +173,7 @@ def softmax(x: Any, /, axis: Any = None) -> Any:
     e = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     e = np.exp(e, out=e if e.ndim else None)
     last = _is_last(e, axis)
-    e /= e.dot(np.ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
+    e /= e.dot(ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
     return e
 
 

@@ -30,7 +30,7 @@ def _runs(a: np.ndarray, kept: tuple[int, ...]) -> int:
 
 
 def _dotted(a: np.ndarray, b: np.ndarray, kept: tuple[int, ...]) -> np.ndarray:
-    """The sum of a * b over all axes but `kept`, with size 1 on the others, without a temporary of a's size."""
+    """The sum of a * b over all axes but `kept`, with size 1 on the others, without a large temporary."""
     if a.ndim == 2 and kept == (1,):
         return (sum_rows(a * b) if a.size < LARGE else np.einsum("ij,ij->j", a, b))[None]
     if kept == (1,) and (wide := _wide(a)) is not None and (other := _wide(b)) is not None:
