@@ -11,6 +11,7 @@ from tinygrad_dl import Tensor, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops.lstm import lstm
+from tinygrad_dl.ops.products import MANY
 from tinygrad_dl.ops.recurrent import gru, rnn
 
 LAYERS = [nn.RNN, nn.GRU, nn.LSTM]
@@ -66,8 +67,9 @@ def test_a_cell_makes_the_steps_of_its_layer(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_the_fast_rule_and_the_one_for_every_order_agree(kind: Any) -> None:
-    layer, x = kind(3, 2, bidirectional=True).double(), sequence(4, 2, 3).requires_grad_()
+@pytest.mark.parametrize("examples", [2, MANY // 4])
+def test_the_fast_rule_and_the_one_for_every_order_agree(kind: Any, examples: int) -> None:
+    layer, x = kind(3, 2, bidirectional=True).double(), sequence(4, examples, 3).requires_grad_()
     leaves = [x, *layer.parameters()]
 
     def loss() -> Any:
@@ -77,7 +79,15 @@ def test_the_fast_rule_and_the_one_for_every_order_agree(kind: Any) -> None:
 
     plain, recorded = grad(loss(), leaves), grad(loss(), leaves, create_graph=True)
     for a, b in zip(plain, recorded):
-        np.testing.assert_allclose(a.data, b.data, atol=1e-12)
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("examples", [MANY // 4 - 1, MANY // 4])
+def test_examples_do_not_know_of_each_other_however_many_there_are(kind: Any, examples: int) -> None:
+    layer, x = kind(3, 5).double(), sequence(4, examples, 3)
+    together, few = layer(x)[0].data, layer(x[:, -2:])[0].data
+    np.testing.assert_allclose(together[:, -2:], few, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -13,8 +13,9 @@ from tests.ops.slopes import drawn
 from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import OPS
+from tinygrad_dl.ops import products
 from tinygrad_dl.ops.layers import linear
-from tinygrad_dl.ops.products import MANY, NARROW
+from tinygrad_dl.ops.products import KERNEL, MANY, NARROW, THREADED, TURNED, dot
 
 AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
 SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]
@@ -278,3 +279,43 @@ def test_a_network_of_narrow_layers_keeps_what_follows_in_one_order() -> None:
     assert h.grad is not None and w.grad is not None
     assert h.data.flags.f_contiguous and h.grad.data.flags.f_contiguous
     assert w.grad.data.flags.c_contiguous
+
+
+# Products
+
+AROUND_THE_LIMITS = [
+    (64, 64, THREADED // 64**2), (65, 64, THREADED // 64**2), (100, 100, KERNEL // 100**2),
+    (101, 100, KERNEL // 100**2), (64, 96, TURNED // 96), (64, 97, TURNED // 96), (1, 64, 8192), (600, 500, 1),
+    (0, 3, 2), (2, 0, 3), (2, 3, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("small_kernels", [True, False])
+@pytest.mark.parametrize(("rows", "inner", "columns"), AROUND_THE_LIMITS)
+def test_products_are_the_same_numbers_however_their_matrices_lie(
+    rows: int, inner: int, columns: int, small_kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_has_small_kernels", lambda: small_kernels)
+    a, b = drawn(1, rows, inner), drawn(2, inner, columns)
+    expected = np.einsum("ri,ic->rc", a, b)
+    for one, other in product((a, np.asfortranarray(a)), (b, np.asfortranarray(b), b.astype(np.float32))):
+        made = dot(one, other)
+        assert made.flags.c_contiguous and not np.shares_memory(made, other)
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5 if other.dtype != a.dtype else 1e-12)
+
+
+LEVELS = [("AVX512_SKX", True), ("X86_V4", True), ("X86_V3", False), ("FMA3__AVX2", False), ("NEON", False)]
+
+
+@pytest.mark.parametrize(("level", "there"), [*LEVELS, (None, False)])
+def test_what_the_processor_can_is_read_from_what_numpy_chose(
+    level: str | None, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {} if level is None else {"maximum": {"fff": {"current": level, "available": "AVX512_SKX X86_V4"}}}
+    monkeypatch.setattr(products, "opt_func_info", lambda name, signature: told)
+    assert products._has_small_kernels.__wrapped__() is there
+
+
+def test_numpy_tells_how_it_computes_the_maximum() -> None:
+    (told,) = products.opt_func_info("^maximum$", "float32")["maximum"].values()
+    assert told["current"] in told["available"]

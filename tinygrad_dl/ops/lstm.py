@@ -12,6 +12,7 @@ from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import sigmoid, tanh
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.products import turned
 from tinygrad_dl.ops.recurrent import check_shapes, flat, inputs_of_gates, swap, to_weights, to_weights_fast
 from tinygrad_dl.ops.shape import reshape
 
@@ -123,7 +124,7 @@ def lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: A
     states[0], memory[0] = h, c
     factor, shift = _halving(size, 4, 2, dtype)
     gates *= factor
-    recurrent = (w_hh * factor[:, None]).T
+    recurrent = turned(w_hh * factor[:, None], steps * n)
     product, part = np.empty((n, 4 * size), dtype), np.empty((n, size), dtype)
     for t in range(steps):
         gate, after, state = gates[t], memory[t + 1], states[t + 1]

@@ -6,18 +6,40 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.introspect import opt_func_info
 
 from tinygrad_dl.backend import aligned
 
-SMALL, THREADED = 1 << 12, 1 << 18  # elements; multiplications from which OpenBLAS works on several cores
+SMALL = 1 << 12  # elements
+THREADED = 1 << 18  # multiplications up to which OpenBLAS works on one core
 MANY, NARROW = 1 << 8, 1 << 3  # rows; columns
+
+# OpenBLAS's kernels for products of up to KERNEL multiplications take down to half the time of its others, but are
+# left out where the second matrix lies column by column, as w.T does. One of up to TURNED elements is copied sooner.
+KERNEL, TURNED = 10**6, 3 << 12
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The product of two matrices; BLAS writes a large one more quickly where it begins with a line of the cache."""
-    if a.size <= SMALL or a.size * b.shape[1] < THREADED or a.dtype != b.dtype:
-        return a.dot(b)
-    return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
+    multiplications = a.size * b.shape[1]
+    if multiplications > THREADED and a.dtype == b.dtype:
+        if multiplications <= KERNEL and b.size <= TURNED and _has_small_kernels():
+            b = np.ascontiguousarray(b)
+        if a.size > SMALL:
+            return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
+    return a.dot(b)
+
+
+def turned(w: np.ndarray, count: int) -> np.ndarray:
+    """w.T for products with `count` rows in all, some at a time; it is copied for many, as small products are."""
+    return w.T.copy() if count >= MANY else w.T
+
+
+@lru_cache(maxsize=1)
+def _has_small_kernels() -> bool:
+    """Whether OpenBLAS has kernels for small products here: it has them for AVX-512, which NumPy's ufuncs tell of."""
+    chosen = opt_func_info("^maximum$", "float32").get("maximum", {}).values()
+    return any(kind["current"].startswith(("AVX512", "X86_V4")) for kind in chosen)
 
 
 def mapped(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:

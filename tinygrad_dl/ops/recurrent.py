@@ -16,7 +16,7 @@ from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import sigmoid, tanh
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.layers import linear
-from tinygrad_dl.ops.products import sum_rows
+from tinygrad_dl.ops.products import sum_rows, turned
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import permute_dims, reshape
 
@@ -141,7 +141,7 @@ def rnn(
     added = inputs_of_gates(x, w_ih, b_ih, b_hh)
     states = np.empty((len(x) + 1, *h.shape), np.result_type(added, h, w_hh))
     states[0] = h
-    recurrent = w_hh.T
+    recurrent = turned(w_hh, x.shape[0] * x.shape[1])
     for t in range(len(x)):
         now = states[t + 1]
         np.matmul(states[t], recurrent, out=now)
@@ -243,7 +243,7 @@ def gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
     gates = gates.astype(dtype, copy=False)
     states, parts = np.empty((steps + 1, n, size), dtype), np.empty((steps, n, size), dtype)
     states[0] = h
-    recurrent, product = w_hh.T, np.empty((n, 3 * size), dtype)
+    recurrent, product = turned(w_hh, steps * n), np.empty((n, 3 * size), dtype)
     for t in range(steps):
         before, after, part, gate = states[t], states[t + 1], parts[t], gates[t]
         np.matmul(before, recurrent, out=product)
