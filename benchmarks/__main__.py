@@ -169,7 +169,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", action="append", choices=NAMES, help="this case only (may be repeated)")
     parser.add_argument(
-        "--library", action="append", choices=LIBRARIES, help="this library only (may be repeated)"
+        "--library",
+        dest="only",
+        action="append",
+        choices=LIBRARIES,
+        help="this library only (may be repeated)",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one turn of one library")
@@ -178,7 +182,7 @@ def main() -> None:
 
     present = [name for name, (_, package) in LIBRARIES.items() if find_spec(package)]
     absent = [name for name in LIBRARIES if name not in present]
-    present = [name for name in present if not chosen.library or name in chosen.library]
+    present = [name for name in present if not chosen.only or name in chosen.only]
     print(machine())
     print("with", ", ".join(f"{n} {_version(LIBRARIES[n][1])}" for n in present))
     if absent:

@@ -72,10 +72,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--library", help=argparse.SUPPRESS)
+    parser.add_argument("--library", dest="only", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.library:
-        measure(chosen.library, chosen.batch, chosen.steps)
+    if chosen.only:
+        measure(chosen.only, chosen.batch, chosen.steps)
         return
     path = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
     for library in ("tinygrad_dl", "PyTorch"):

@@ -89,12 +89,12 @@ def trunc_normal_(
     if low > 2 or high < -2 or high - low < 0.5:
         # Hardly any draw would be kept: a uniform proposal, weighed by the density, keeps enough.
         peak = min(max(0.0, low), high)
-        todo = np.ones(tensor.shape, bool)
-        while todo.any():
+        undrawn = np.ones(tensor.shape, bool)
+        while undrawn.any():
             proposed = generator.uniform(low, high, tensor.shape)
-            taken = todo & (np.log(generator.random(tensor.shape)) <= (peak**2 - proposed**2) / 2)
+            taken = undrawn & (np.log(generator.random(tensor.shape)) <= (peak**2 - proposed**2) / 2)
             values[taken] = proposed[taken]
-            todo &= ~taken
+            undrawn &= ~taken
     else:
         outside = (values < low) | (values > high)
         while outside.any():

@@ -10,12 +10,12 @@ from numpy.lib.introspect import opt_func_info
 
 from tinygrad_dl.backend import aligned
 
-SMALL = 1 << 12  # elements
+SMALL = 1 << 12  # elements of a first matrix up to which it does not matter where the result begins
 THREADED = 1 << 18  # multiplications up to which OpenBLAS works on one core
 MANY, NARROW = 1 << 8, 1 << 3  # rows; columns
 
-# OpenBLAS's kernels for products of up to KERNEL multiplications take down to half the time of its others, but are
-# left out where the second matrix lies column by column, as w.T does. One of up to TURNED elements is copied sooner.
+# OpenBLAS's kernels for products of up to KERNEL multiplications take down to half the time of its others, but do not
+# take a second matrix that lies column by column, as w.T does. One of up to TURNED elements is copied first.
 KERNEL, TURNED = 10**6, 3 << 12
 
 
@@ -31,13 +31,13 @@ def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def turned(w: np.ndarray, count: int) -> np.ndarray:
-    """w.T for products with `count` rows in all, some at a time; it is copied for many, as small products are."""
+    """w.T, by which `count` rows are multiplied, some at a time: for many it is copied first, as in `dot`."""
     return w.T.copy() if count >= MANY else w.T
 
 
 @lru_cache(maxsize=1)
 def _has_small_kernels() -> bool:
-    """Whether OpenBLAS has kernels for small products here: it has them for AVX-512, which NumPy's ufuncs tell of."""
+    """Whether OpenBLAS has kernels for small products here: where NumPy, too, chose its loops for AVX-512."""
     chosen = opt_func_info("^maximum$", "float32").get("maximum", {}).values()
     return any(kind["current"].startswith(("AVX512", "X86_V4")) for kind in chosen)
 
