@@ -279,8 +279,11 @@ def test_a_page_works_inside_a_sandboxed_frame(browser: Any, tmp_path: Path) -> 
 
     outer = tmp_path / "outer.html"
     srcdoc = html.escape(to_html(network(), ENGINE_IN_PAGE))
+    # Without a charset the browser guesses one from what it has read so far, rarely wrong; then no hash fits.
     outer.write_text(
-        f'<!DOCTYPE html><iframe srcdoc="{srcdoc}" sandbox="allow-scripts" width=900 height=600></iframe>'
+        '<!DOCTYPE html><meta charset="utf-8">'
+        f'<iframe srcdoc="{srcdoc}" sandbox="allow-scripts" width=900 height=600></iframe>',
+        encoding="utf-8",
     )
     page = browser.new_page()
     faults: list[str] = []
