@@ -46,7 +46,7 @@ def twice_dot(x: Any, y: Any, /) -> Any:
     return 2 * np.sum(x * y, axis=-1)
 
 
-@tg.op(lambda g, mask: g * mask, keeps=("mask",))
+@tg.op(lambda g, mask: g * mask, cached=("mask",))
 def dropped(x: Any, /, *, seed: int = 0) -> Any:
     """Half of the elements."""
     mask = np.random.default_rng(seed).random(x.shape) < 0.5

@@ -11,6 +11,7 @@ import tinygrad_dl as td
 from tests.leaves import leaf
 from tinygrad_dl import OPS, Tensor
 from tinygrad_dl.autograd import grad
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.op import Domain
 
 
@@ -30,7 +31,7 @@ def test_an_operation_has_the_domain_that_was_given_or_the_usual_one() -> None:
 
 
 def test_values_kept_for_the_rules_are_no_part_of_the_result() -> None:
-    @td.op(lambda g, kept: g * kept, keeps=("kept",))
+    @td.op(lambda g, kept: g * kept, cached=("kept",))
     def cubed(x: Any) -> Any:
         return x**3, 3 * x**2
 
@@ -38,6 +39,41 @@ def test_values_kept_for_the_rules_are_no_part_of_the_result() -> None:
     with td.no_grad():
         assert cubed(leaf([2.0])).tolist() == [8]
     assert cubed(leaf([2.0])).tolist() == [8]
+
+
+def test_a_kernel_runs_in_place_of_the_plain_forward_and_caches_for_the_fast_rules() -> None:
+    ran: list[str] = []
+
+    def kernel(x: Any, scale: float = 1.0) -> Any:
+        ran.append("kernel")
+        return x * x * scale, 2 * x * scale
+
+    @td.op(
+        lambda g, x, scale: g * 2 * x * scale,
+        kernel=kernel,
+        cached=("double",),
+        fast=(lambda g, double: g * double,),
+    )
+    def squared_by_a_kernel(x: Any, scale: float = 1.0) -> Any:
+        ran.append("plain")
+        return x * x * scale
+
+    x = leaf([3.0])
+    y = squared_by_a_kernel(x, scale=2.0)
+    y.backward(retain_graph=True)
+    (g,) = grad(y, [x], create_graph=True)
+    assert y.tolist() == [18] and x.grad.tolist() == [12] == g.tolist()
+    assert squared_by_a_kernel(np.array([2.0])).tolist() == [4]
+    assert ran == ["kernel", "kernel"]
+    assert OPS["squared_by_a_kernel"].forward(np.array([2.0])).tolist() == [4]
+
+
+def test_a_plain_rule_may_not_name_what_only_a_kernel_caches() -> None:
+    with pytest.raises(ValueRangeError, match="a rule names `double`"):
+
+        @td.op(lambda g, double: g * double, kernel=lambda x: (x * x, 2 * x), cached=("double",))
+        def squared_by_a_wrong_rule(x: Any) -> Any:
+            return x * x
 
 
 def test_the_fast_rule_runs_on_arrays_and_the_plain_one_where_it_is_recorded() -> None:

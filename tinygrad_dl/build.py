@@ -45,7 +45,7 @@ def _unbuilt(*args: Any, **kwargs: Any) -> Any:
 
 def declare(self: Any, forward: Callable[..., Any]) -> Any:
     """The public function of an operation; its code is built at the first call, which keeps the import quick."""
-    namespace = dict(COMMON, op=self, forward=forward, build=_build)
+    namespace = dict(COMMON, op=self, forward=self.run, build=_build)
     _namespaces.append(namespace)
     function: Any = FunctionType(_unbuilt.__code__, namespace, forward.__name__)
     function.__doc__, function.__qualname__ = forward.__doc__, forward.__qualname__

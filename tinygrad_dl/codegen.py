@@ -68,13 +68,13 @@ def call_source(self: Any) -> str:
             lines += ["    else:", f"        {n}_node = None"]
             lines += [f"        {n}_data = {n} if type({n}) in RAW else coerce(op, {n})"]
         arrays = " or ".join(f"type({n}_data) is ndarray" for n in inputs)
-        kept = "out[0]" if self.keeps else "out"
+        kept = "out[0]" if self.cached else "out"
         lines += ["    if not met:", f"        if not ({arrays}):"]
         lines += [f"            return apply_plain(op, {_tuple(inputs)}, {options})"]
         lines += [f"        {line}" for line in forward] + [f"        return {kept}"]
     lines += [f"    {line}" for line in forward]
-    if self.keeps:
-        lines += [f"    out, {', '.join(self.keeps)} = out"]
+    if self.cached:
+        lines += [f"    out, {', '.join(self.cached)} = out"]
     lines += [
         "    result = new(Tensor)",
         f"    result._data = out if type(out) is ndarray else plain(op, out, {options})",

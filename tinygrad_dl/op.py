@@ -38,7 +38,9 @@ class Op:
         self.forward = forward
         self.joint: bool = about.pop("joint")
         self.variadic: bool = about.pop("variadic")
-        self.keeps: tuple[str, ...] = about.pop("keeps")
+        self.cached: tuple[str, ...] = about.pop("cached")
+        self.kernel: Callable[..., Any] | None = about.pop("kernel")
+        self.run = self.kernel or forward  # what a call computes with
         count = about.pop("inputs") or len(rules)
         check_signature(self.name, code, count, len(rules))
         self.inputs = names[:count]
@@ -56,18 +58,22 @@ class Op:
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
         self.differentiable = any(rule is not None for rule in rules)
-        self.needs = [self._names_of(rule) for rule in rules]
-        self.fast_needs = self.needs if self.fast is None else [self._names_of(rule) for rule in self.fast]
+        # Without a kernel the forward itself returns what is cached, and every rule may name it.
+        cached = () if self.kernel else self.cached
+        self.needs = [self._names_of(rule, cached) for rule in rules]
+        self.fast_needs = (
+            self.needs if self.fast is None else [self._names_of(rule, self.cached) for rule in self.fast]
+        )
         # What a node keeps: the values that some rule names, and nothing else.
         named = {name for needs in (*self.needs, *self.fast_needs) for name in needs}
-        self.saves = tuple(n for n in (*self.inputs, "out", *self.keeps) if n in named)
+        self.saves = tuple(n for n in (*self.inputs, "out", *self.cached) if n in named)
         self.function: Any = None
 
-    def _names_of(self, rule: Any) -> tuple[str, ...]:
+    def _names_of(self, rule: Any, cached: tuple[str, ...]) -> tuple[str, ...]:
         if rule is None or isinstance(rule, Missing):
             return ()
         names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
-        known = {"g", "out", "needs", *self.inputs, *self.options, *self.keeps}
+        known = {"g", "out", "needs", *self.inputs, *self.options, *cached}
         known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
         if self.variadic:
             known |= {"i", "shapes"}
@@ -100,13 +106,13 @@ class Op:
         return values[: self.positional], dict(zip(names[self.positional :], values[self.positional :]))
 
     def compute(self, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
-        """The forward function on arrays, its errors explained; without the values kept for the rules."""
+        """The result on arrays, its errors explained; without the values cached for the rules."""
         args, kwargs = self.arguments(inputs, options)
         try:
-            out = self.forward(*args, **kwargs)
+            out = self.run(*args, **kwargs)
         except Exception as error:
             calls.explain(self, inputs, options, error)
-        return out[0] if self.keeps else out
+        return out[0] if self.cached else out
 
     def refuse(self, i: int) -> GraphError:
         """The error for asking the derivative of input `i`, which has no rule."""
@@ -128,7 +134,8 @@ def op(
     inputs: int | None = None,
     joint: bool = False,
     variadic: bool = False,
-    keeps: tuple[str, ...] = (),
+    cached: tuple[str, ...] = (),
+    kernel: Callable[..., Any] | None = None,
     fast: tuple[Rule | None, ...] | None = None,
     domain: Domain | tuple[Domain, ...] | None = None,
     cases: Sequence[Case] = (),
@@ -140,8 +147,9 @@ def op(
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
     One rule an input, in order: what reaches that input of the gradient `g` of the result. A rule names what it
-    needs: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `keeps` (which the forward
+    needs: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
+    `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
     `fast`: rules for arrays only, beside the plain ones. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
@@ -158,8 +166,8 @@ def op(
                 "behind @op, one an input: @op(lambda g, x: ...)"
             )
         self = Op(
-            forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, keeps=keeps, fast=fast,
-            domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
+            forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
+            fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
         )  # fmt: skip
         there = OPS.get(self.name)
         if there is not None and there.forward.__module__ != forward.__module__:

@@ -130,7 +130,7 @@ def _silu_slope(x: Any) -> Any:
     return s * (1 + x * (1 - s))
 
 
-@op(lambda g, x: g * _silu_slope(x), fast=(_silu_fast,), keeps=("s",))
+@op(lambda g, x: g * _silu_slope(x), fast=(_silu_fast,), cached=("s",))
 def silu(x: Any, /) -> Any:
     """The value times its logistic function; also called swish.
 
@@ -188,7 +188,7 @@ def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return out, slope
 
 
-@op(lambda g, x: g * _gelu_slope(x), fast=(lambda g, slope: g * slope,), keeps=("slope",))
+@op(lambda g, x: g * _gelu_slope(x), fast=(lambda g, slope: g * slope,), cached=("slope",))
 def gelu(x: Any, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw lies below.
 

@@ -107,7 +107,7 @@ def _conv_fast(
     fast=(_conv_fast,),
     joint=True,
     inputs=3,
-    keeps=("held",),
+    cached=("held",),
     cases=(
         Case((2, 2, 5), (3, 2, 3), (3,)), Case((1, 3, 4, 4), (2, 3, 2, 3), None, padding=(1, 2)),
         Case((2, 2, 5, 4), (4, 1, 2, 2), (4,), stride=(2, 1), padding=1, groups=2),

@@ -112,7 +112,7 @@ def _at_least(p: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.
 
 @op(
     lambda g, mask: g * mask,
-    keeps=("mask",),
+    cached=("mask",),
     cases=(Case((4, 5), 0.5, rng=0), Case((2, 3, 4), 0.2, rng=1, shape=(2, 3, 1)), Case((3,), 1.0, rng=0)),
 )
 def dropout(x: Any, /, p: float = 0.5, *, shape: Any = None, rng: Any = None) -> Any:

@@ -170,7 +170,7 @@ def _cross_entropy_fast(
     _cross_entropy_rule,
     None,
     fast=(_cross_entropy_fast, None),
-    keeps=("e", "s", "places"),
+    cached=("e", "s", "places"),
     cases=(
         Case((4, 3), np.array([0, 2, 1, 1])), Case((4, 3), np.array([0, 2, 1, 1]), reduction="sum"),
         Case((3, 4), np.array([3, 0, 1]), reduction="none"),

@@ -98,7 +98,7 @@ def _lstm_fast(
     fast=(_lstm_fast,),
     joint=True,
     inputs=7,
-    keeps=("states", "gates", "memory"),
+    cached=("states", "gates", "memory"),
     cases=(
         Case((3, 2, 2), (2, 2), (2, 2), (8, 2), (8, 2), (8,), (8,)),
         Case((2, 1, 3), (1, 2), (1, 2), (8, 3), (8, 2), None, None),

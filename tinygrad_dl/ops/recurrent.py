@@ -119,7 +119,7 @@ def _rnn_fast(
     fast=(_rnn_fast,),
     joint=True,
     inputs=6,
-    keeps=("states",),
+    cached=("states",),
     cases=(
         Case(*SMALL, (2, 2), (2, 2), (2,), (2,)), Case(*SMALL, (2, 2), (2, 2), None, None, nonlinearity="relu"),
         Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
@@ -221,7 +221,7 @@ def _gru_fast(
     fast=(_gru_fast,),
     joint=True,
     inputs=6,
-    keeps=("states", "gates", "parts"),
+    cached=("states", "gates", "parts"),
     cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
 )
 def gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:

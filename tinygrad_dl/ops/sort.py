@@ -44,7 +44,7 @@ def _put_in_order(g: Any, axis: Any, order: Any) -> Any:
 @op(
     lambda g, axis, order: take_along_axis(g, np.argsort(order, axis=axis, kind="stable"), axis=axis),
     fast=(_put_in_order,),
-    keeps=("order",),
+    cached=("order",),
     domain=Domain(distinct=True),
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",

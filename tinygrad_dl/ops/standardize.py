@@ -320,7 +320,7 @@ def _forward(
     fast=(_standardize_fast,),
     joint=True,
     inputs=3,
-    keeps=("average", "scale", "factor"),
+    cached=("average", "scale", "factor"),
     cases=(
         Case((5, 3), (3,), (3,), axis=(0,)), Case((4, 6), (6,), (6,), axis=(1,)), Case((4, 6), None, None, axis=(1,)),
         Case((2, 3, 4), (3, 1), (3, 1), axis=(0, 2)), Case((2, 3, 4), (3, 4), None, axis=(1, 2), center=False),

@@ -1,0 +1,39 @@
+"""The types that signatures share: what a caller may pass as an array, a shape, an axis or a dtype.
+
+At run time these are ordinary objects; `Tensor` is named for type checkers only, as it is defined on a higher floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from tinygrad_dl.tensor import Tensor
+
+#: A NumPy array of any shape and dtype: what kernels and plain forwards compute with.
+NDArray: TypeAlias = npt.NDArray[Any]
+#: A Tensor or a NumPy array: what an operation takes and returns.
+Array: TypeAlias = Union["Tensor", npt.NDArray[Any]]
+#: A Python or NumPy number.
+Scalar: TypeAlias = Union[bool, int, float, complex, np.generic]
+#: Whatever `asarray` understands: arrays, numbers and nested lists of numbers.
+ArrayLike: TypeAlias = Union["Tensor", npt.ArrayLike]
+#: The sizes of an array, one per axis.
+Shape: TypeAlias = tuple[int, ...]
+#: A shape as a user gives it: one size or several.
+ShapeLike: TypeAlias = Union[int, Sequence[int]]
+#: One axis, several axes, or None for all of them.
+Axis: TypeAlias = Union[int, tuple[int, ...], None]
+#: A dtype, its name or its NumPy class.
+DTypeLike: TypeAlias = npt.DTypeLike
+#: A random generator, a seed for one, or None for the default generator.
+RandomLike: TypeAlias = Union[np.random.Generator, int, None]
+#: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
+Sizes: TypeAlias = Union[int, Sequence[int]]
+
+#: A Tensor in is a Tensor out, an array in is an array out.
+ArrayT = TypeVar("ArrayT", bound=Array)
