@@ -8,7 +8,6 @@ from weakref import ref
 
 import numpy as np
 
-from tinygrad_dl.backend import copied
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
@@ -230,7 +229,7 @@ class Module:
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
             if tensor.dtype.kind == "f" and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
-                tensor.data = copied(tensor._data.astype(new))
+                tensor.data = tensor._data.astype(new)
                 tensor.grad = None if grad is None else grad._data.astype(new)
         return self
 

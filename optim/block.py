@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_dl.backend import aligned, copied
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.tensor import Tensor
 
@@ -79,13 +78,13 @@ class Together:
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]], room: Room) -> None:
         self.params, self.states = params, states
         size, dtype = (sum(p.size for p in params),), params[0].dtype
-        self.p, self.g = aligned(size, dtype), aligned(size, dtype)
+        self.p, self.g = np.empty(size, dtype), np.empty(size, dtype)
         self.work = room.arrays(size, dtype)
         self.numbers = numbers_of(states[0])
         self.state = {
             key: value
             if key in self.numbers
-            else np.concatenate([state[key].reshape(-1) for state in states], out=aligned(size, dtype))
+            else np.concatenate([state[key].reshape(-1) for state in states], out=np.empty(size, dtype))
             for key, value in states[0].items()
         }
         self.views = []
@@ -165,7 +164,7 @@ class Room:
         size = prod(shape)
         held = self.held.get(dtype, [])
         if not held or held[0].size < size:
-            held = self.held[dtype] = [aligned((size,), dtype) for _ in range(self.count)]
+            held = self.held[dtype] = [np.empty((size,), dtype) for _ in range(self.count)]
         return tuple(array[:size].reshape(shape) for array in held)
 
 
@@ -191,6 +190,6 @@ def _states(optimizer: Optimizer, params: list[Tensor], group: dict[str, Any]) -
                 value = value.astype(p.dtype, order="C", copy=False)
             new[key] = value
         optimizer.state[p] = {
-            key: copied(value) if isinstance(value, np.ndarray) else value for key, value in new.items()
+            key: np.array(value) if isinstance(value, np.ndarray) else value for key, value in new.items()
         }
         yield optimizer.state[p]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
-from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.block import Stale, plan
@@ -198,7 +197,9 @@ class Optimizer:
                 loss = closure()
         if active:
             self._check_finite()
-        if quietly(self._update):  # what is not finite is applied as it is
+        with np.errstate(all="ignore"):  # what is not finite is applied as it is
+            idle = self._update()
+        if idle:
             raise self._no_gradients()
         self.stepped = True
         return loss

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dl import calls
-from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.graph import Node, Value, walk
 from tinygrad_dl.modes import enable_grad, lenient_broadcast
@@ -32,7 +33,8 @@ def run(roots: list[tuple[Node, Any]], *, retain: bool, recording: bool, **how: 
     """Walk the graph back from the roots, on arrays or, to record the gradient itself, on Tensors."""
     # What is wrong in a gradient shows in its values; NumPy's warnings would name no line of the user's.
     if recording:
-        with enable_grad(), lenient_broadcast():
-            quietly(walk, roots, retain=retain, wrap=calls.wrap, **how)
+        with enable_grad(), lenient_broadcast(), np.errstate(all="ignore"):
+            walk(roots, retain=retain, wrap=calls.wrap, **how)
     else:
-        quietly(walk, [(n, g._data if isinstance(g, Value) else g) for n, g in roots], retain=retain, **how)
+        with np.errstate(all="ignore"):
+            walk([(n, g._data if isinstance(g, Value) else g) for n, g in roots], retain=retain, **how)

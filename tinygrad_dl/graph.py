@@ -13,7 +13,6 @@ from weakref import ref
 
 import numpy as np
 
-from tinygrad_dl.backend import Memory
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.modes import active, modes
 
@@ -189,7 +188,7 @@ def walk(
                 serial = parent.serial
                 entry = met.get(serial)
                 if entry is None:
-                    alone = c is not g and not recording and (c.base is None or type(c.base) is Memory)
+                    alone = c is not g and not recording and c.base is None
                     met[serial] = [parent, c, alone]
                     if parent.op is not None:
                         heappush(heap, serial)

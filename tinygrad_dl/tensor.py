@@ -9,7 +9,7 @@ from weakref import ref
 import numpy as np
 
 from tinygrad_dl import backward, calls, graph, protocols
-from tinygrad_dl.backend import copied, to_cpu
+from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.build import bind_tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
@@ -33,7 +33,7 @@ class Tensor(Methods):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
     ) -> None:
-        self._data = copied(calls.asarray_of(data, dtype))
+        self._data = np.array(calls.asarray_of(data, dtype))
         self.node, self.name = None, name
         if requires_grad:
             self.requires_grad_()
@@ -315,7 +315,7 @@ class Tensor(Methods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         grad = None if self.grad is None else calls.wrap(self.grad._data.copy())
-        memo[id(self)] = twin = rebuild(type(self), copied(self._data), self.requires_grad, self.name, grad)
+        memo[id(self)] = twin = rebuild(type(self), np.array(self._data), self.requires_grad, self.name, grad)
         return twin
 
     # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it

@@ -1,7 +1,4 @@
-"""The steps written by hand in NumPy with every buffer reused: the limit for an engine on NumPy.
-
-Arrays that are written begin with a line of the cache, as the engine's do: updates take half the time there.
-"""
+"""The steps written by hand in NumPy with every buffer reused: the limit for an engine on NumPy."""
 
 from __future__ import annotations
 
@@ -11,15 +8,14 @@ from functools import partial
 import numpy as np
 
 from benchmarks.steps import data
-from tinygrad_dl.backend import aligned, copied
 
 
 def mlp(sizes: tuple[int, ...], batch: int) -> Callable[[], None]:
-    parameters = [(copied(w), b) for w, b in data.weights(sizes)]
+    parameters = [(w.copy(), b) for w, b in data.weights(sizes)]
     x, y = data.rows(batch, sizes[0]), data.classes(batch, sizes[-1])
-    values = [aligned((batch, n), np.float32) for n in sizes[1:]]
-    deltas = [aligned((batch, n), np.float32) for n in sizes[1:]]
-    slopes = [(aligned(w.shape, w.dtype), np.empty_like(b)) for w, b in parameters]
+    values = [np.empty((batch, n), np.float32) for n in sizes[1:]]
+    deltas = [np.empty((batch, n), np.float32) for n in sizes[1:]]
+    slopes = [(np.empty_like(w), np.empty_like(b)) for w, b in parameters]
     rows, ones, rate = np.arange(batch), np.ones(batch, np.float32), np.float32(0.01)
 
     def step() -> None:
@@ -59,8 +55,8 @@ def products(sizes: tuple[int, ...], batch: int) -> Callable[[], None]:
     for i, (a, b) in enumerate(zip(sizes, sizes[1:])):
         x, g = (rng.standard_normal((batch, n)).astype(np.float32) for n in (a, b))
         w = rng.standard_normal((a, b)).astype(np.float32)
-        pairs += [(x, w, aligned(g.shape, g.dtype)), (x.T, g, aligned(w.shape, w.dtype))]
-        pairs += [(g, w.T, aligned(x.shape, x.dtype))] if i else []
+        pairs += [(x, w, np.empty_like(g)), (x.T, g, np.empty_like(w))]
+        pairs += [(g, w.T, np.empty_like(x))] if i else []
 
     def step() -> None:
         for left, right, out in pairs:

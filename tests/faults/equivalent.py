@@ -77,8 +77,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "selective becomes live in `selective` of `not selective`",
         "selective becomes recording in `selective` of `not selective`",
     ), "a node of one input is reached for the sake of that input: the condition that is asked holds"),
-    Equivalent("graph.py", "def walk", "or becomes and in `c.base is None or type(c.base) is Memory`",
-               "a gradient that nobody else holds is copied once more before it is handed out"),
     Equivalent("graph.py", "def walk", tuple(
         f"wanted becomes {name} in `wanted` of `wanted is not None`" for name in ("retain", "roots", "needed")
     ), "what is due is looked for where nothing can be due; `needed` comes whenever `wanted` does"),

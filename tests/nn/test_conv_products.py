@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor
-from tinygrad_dl.backend import Memory
 from tinygrad_dl.ops import columns, lines, window
 from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
 from tinygrad_dl.ops.frame import Frame
@@ -206,8 +205,8 @@ def test_a_weight_that_is_not_finite_reaches_only_the_results_of_its_filter(
     assert np.array_equal(out, expected, equal_nan=True)
 
 
-def test_results_begin_with_a_line_of_the_cache_and_are_arrays_of_their_own() -> None:
+def test_results_are_arrays_of_their_own() -> None:
     for outs in range(3, 9):
         rng = np.random.default_rng(outs)
         out = conv(Tensor(rng.normal(size=(2, 3, 9, 9))), Tensor(rng.normal(size=(outs, 3, 3, 3)))).data
-        assert out.ctypes.data % 64 == 0 and type(out.base) is Memory
+        assert out.base is None

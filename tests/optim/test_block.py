@@ -47,30 +47,6 @@ def test_small_and_large_parameters_are_updated_as_if_each_were_alone() -> None:
     assert [together.state[p]["step"] for p in one] == [3, 4, 4, 4, 3, 4, 4, 4, 4, 4]
 
 
-class Watched(Adam):
-    """Adam that notes where in a line of the cache begins what it writes to."""
-
-    met: frozenset[int] = frozenset()
-
-    def update(self, p: Any, g: Any, state: Any, group: Any, work: Any) -> None:
-        written = [*work, *(value for value in state.values() if isinstance(value, np.ndarray))]
-        self.met |= {array.ctypes.data % 64 for array in written if array.size}
-        super().update(p, g, state, group, work)
-
-
-def test_what_an_update_writes_to_begins_with_a_line_of_the_cache_also_when_it_was_loaded() -> None:
-    params = parameters((3,), (), (0, 2), (SMALL + 1,), (2, PIECE), dtype="float32")
-    give_gradients(params)
-    trained = Adam(params)
-    trained.step()
-    for saved in (None, trained.state_dict()):
-        optimizer = Watched(params)
-        if saved:
-            optimizer.load_state_dict(saved)
-        optimizer.step()
-        assert optimizer.met == {0}
-
-
 class Counted(SGD):
     """SGD with a state of two numbers a parameter."""
 

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.introspect import opt_func_info
 
-from tinygrad_dl.backend import aligned
-
-SMALL = 1 << 12  # elements of a first matrix up to which it does not matter where the result begins
 THREADED = 1 << 18  # multiplications up to which OpenBLAS works on one core
 MANY, NARROW = 1 << 8, 1 << 3  # rows; columns
 
@@ -20,13 +17,11 @@ KERNEL, TURNED = 10**6, 3 << 12
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product of two matrices; BLAS writes a large one more quickly where it begins with a line of the cache."""
+    """The product of two matrices; a small second one is copied where BLAS has kernels for small products."""
     multiplications = a.size * b.shape[1]
     if multiplications > THREADED and a.dtype == b.dtype:
         if multiplications <= KERNEL and b.size <= TURNED and _has_small_kernels():
             b = np.ascontiguousarray(b)
-        if a.size > SMALL:
-            return a.dot(b, aligned((a.shape[0], b.shape[1]), a.dtype))
     return a.dot(b)
 
 

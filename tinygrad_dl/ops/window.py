@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.backend import aligned
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.frame import Frame, Pairs, frame, inner, padded_sizes
@@ -44,7 +43,7 @@ def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = prod(shape)
     held = _scratch.arrays.get((use, dtype))
     if held is None or held.size < size:
-        held = aligned((size,), dtype)
+        held = np.empty((size,), dtype)
         if size <= KEPT_ELEMENTS:
             _scratch.arrays[use, dtype] = held
     return held[:size].reshape(shape)
@@ -100,12 +99,12 @@ def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: An
     """An undefined (N, C, *S) array that lies channels last in memory."""
     # An array of its own, not a view of one: a gradient in it can be kept without a copy.
     there = channels_first(np.empty((n, *sizes, channels), dtype))
-    return aligned(there.shape, dtype, there.strides)
+    return np.ndarray(there.shape, dtype, strides=there.strides)
 
 
 def empty_space(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last: bool) -> np.ndarray:
     """An undefined (N, C, *S) array that lies channels last in memory, or else first."""
-    return empty_channels_last(n, channels, sizes, dtype) if last else aligned((n, channels, *sizes), dtype)
+    return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
 
 
 def padded(x: np.ndarray, pads: Pairs, value: Any = 0) -> np.ndarray:
