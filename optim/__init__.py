@@ -14,8 +14,8 @@ from tinygrad_dl.optim.lbfgs import LBFGS
 from tinygrad_dl.optim.muon import Muon
 from tinygrad_dl.optim.nadam import NAdam
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.penalties import decay_groups, l1_penalty, l2_penalty, weights
 from tinygrad_dl.optim.radam import RAdam
+from tinygrad_dl.optim.regularization import decay_groups, l1_penalty, l2_penalty, weights
 from tinygrad_dl.optim.rmsprop import RMSprop
 from tinygrad_dl.optim.rprop import Rprop
 from tinygrad_dl.optim.sgd import SGD

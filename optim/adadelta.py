@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.moving_average import update_square_average
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class Adadelta(Optimizer):
-    """Adadelta: steps in the parameter's own unit, from an average of past steps over one of past gradients.
+    """Adadelta: steps in the parameter's own unit, the ratio of an average of past steps to one of past gradients.
 
     g += weight_decay * p;  v = rho * v + (1 - rho) * g**2;  d = sqrt(a + eps) / sqrt(v + eps) * g;
-    a = rho * a + (1 - rho) * d**2;  p -= lr * d. `maximize`: uphill. Raises ValueRangeError.
+    a = rho * a + (1 - rho) * d**2;  p -= lr * d. `maximize`: ascent. Raises ValueRangeError.
     Source: Zeiler 2012.
 
     >>> from tinygrad_dl import Tensor
@@ -25,12 +25,12 @@ class Adadelta(Optimizer):
     0.9968
     """
 
-    scratch = 3
+    workspace_arrays = 3
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1.0,
+        params: Params,
+        lr: float | Tensor = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
@@ -40,50 +40,27 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "rho": rho,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "capturable": capturable,
-                "maximize": maximize,
-                "differentiable": differentiable,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "eps", "weight_decay")
-        self.refuse(not 0 <= group["rho"] <= 1, "rho", "a number in [0, 1]", group["rho"])
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "eps", "weight_decay")
+        self.validate(0 <= group["rho"] <= 1, "rho", "a number in [0, 1]", group["rho"])
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         return {name: np.zeros(p.shape, p.dtype) for name in ("square_avg", "acc_delta")}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, d, u = work
-        g = self.downhill(p, g, group, u)
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, d, u = workspace
+        g = self.apply_weight_decay(p, g, group, u)
         rho, eps, v, a = float(group["rho"]), float(group["eps"]), state["square_avg"], state["acc_delta"]
-        np.multiply(g, g, out=w)
-        w *= 1.0 - rho
-        v *= rho
-        v += w
+        update_square_average(v, g, rho, w)
+        # d = sqrt(a + eps) / sqrt(v + eps) * g, with one root of the quotient
         np.add(v, eps, out=w)
         np.add(a, eps, out=d)
         d /= w
         np.sqrt(d, out=d)
         d *= g
-        np.multiply(d, d, out=w)
-        w *= 1.0 - rho
-        a *= rho
-        a += w
+        update_square_average(a, d, rho, w)
+        # p -= lr * d
         d *= float(group["lr"])
         p -= d

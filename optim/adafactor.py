@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class Adafactor(Optimizer):
-    """Adafactor: steps relative to the weights' size, with the mean squares of a matrix kept as rows and columns.
+    """Adafactor: steps relative to the weights' size, storing a matrix's mean squares as a row and a column.
 
     b = t**beta2_decay;  R += b * (mean(g**2, axis=-1) - R);  C += b * (mean(g**2, axis=-2) - C);
     V = R C / mean(R), for vectors V += b * (g**2 - V);  u = g / max(sqrt(V), eps1);
     p -= max(eps2, rms(p)) * min(lr, 1 / sqrt(t)) * u / max(1, rms(u) / d), after p *= 1 - lr * weight_decay.
-    `eps` = (eps1, eps2), eps1 None: the dtype's own. Raises ValueRangeError. Source: Shazeer, Stern 2018.
+    `eps` = (eps1, eps2), eps1 None: that of the dtype. Raises ValueRangeError. Source: Shazeer, Stern 2018.
 
     >>> from tinygrad_dl import Tensor
     >>> p = Tensor(1.0, requires_grad=True)
@@ -31,8 +31,8 @@ class Adafactor(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-2,
+        params: Params,
+        lr: float | Tensor = 1e-2,
         beta2_decay: float = -0.8,
         eps: tuple[float | None, float] = (None, 1e-3),
         d: float = 1.0,
@@ -41,64 +41,48 @@ class Adafactor(Optimizer):
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "beta2_decay": beta2_decay,
-                "eps": eps,
-                "d": d,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "weight_decay")
-        self.refuse_below(group, 1, "d")
-        self.refuse(not group["beta2_decay"] <= 0, "beta2_decay", "at most 0", group["beta2_decay"])
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "weight_decay")
+        self.validate_minimum(group, 1, "d")
+        self.validate(group["beta2_decay"] <= 0, "beta2_decay", "a number of at most 0", group["beta2_decay"])
         first, second = group["eps"]
-        self.refuse(
-            not (first is None or first >= 0) or not second >= 0, "eps", "two numbers from 0 up", group["eps"]
-        )
+        valid = (first is None or first >= 0) and second >= 0
+        self.validate(valid, "eps", "two numbers of at least 0", group["eps"])
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         if p.ndim < 2:
             return {"variance": np.zeros(p.shape, p.dtype)}
         rows, columns = (*p.shape[:-1], 1), (*p.shape[:-2], 1, p.shape[-1])
         return {"row_var": np.zeros(rows, p.dtype), "col_var": np.zeros(columns, p.dtype)}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
         if not p.size:
             return
-        (w,) = work
-        lr, t, (least, smallest) = float(group["lr"]), state["step"], group["eps"]
-        least = float(np.finfo(p.dtype).eps if least is None else least)
-        share = t ** float(group["beta2_decay"])
-        rate = max(float(smallest), rms(p)) * min(lr, 1.0 / sqrt(t))
+        (w,) = workspace
+        lr, t, (eps1, eps2) = float(group["lr"]), state["step"], group["eps"]
+        eps1 = float(np.finfo(p.dtype).eps if eps1 is None else eps1)
+        b = t ** float(group["beta2_decay"])
+        rate = max(float(eps2), rms(p)) * min(lr, 1.0 / sqrt(t))
         p *= 1.0 - lr * float(group["weight_decay"])
+        # V: of a matrix estimated from the means over its rows and columns, of a vector stored
         np.multiply(g, g, out=w)
         if p.ndim < 2:
             v = state["variance"]
-            v += (w - v) * share
+            v += (w - v) * b
             np.copyto(w, v)
         else:
             rows, columns = state["row_var"], state["col_var"]
-            rows += (w.mean(axis=-1, keepdims=True) - rows) * share
-            columns += (w.mean(axis=-2, keepdims=True) - columns) * share
+            rows += (w.mean(axis=-1, keepdims=True) - rows) * b
+            columns += (w.mean(axis=-2, keepdims=True) - columns) * b
             np.multiply(rows, columns, out=w)
-            w /= np.maximum(rows.mean(axis=-2, keepdims=True), least)
-        np.maximum(w, least * least, out=w)
+            w /= np.maximum(rows.mean(axis=-2, keepdims=True), eps1)
+        # u = g / max(sqrt(V), eps1)
+        np.maximum(w, eps1 * eps1, out=w)
         np.sqrt(w, out=w)
         np.divide(g, w, out=w)
+        # p -= rate * u / max(1, rms(u) / d)
         w *= rate / max(1.0, rms(w) / float(group["d"]))
         if group["maximize"]:
             p += w

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class Adagrad(Optimizer):
-    """Adagrad: steps shrink with the root of the sum of all squared gradients, each element's with its own.
+    """Adagrad: each element's step shrinks with the root of the sum of its squared gradients.
 
     g += weight_decay * p;  s += g**2, at first s = initial_accumulator_value;
-    p -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps);  t counts from 1. `maximize`: uphill.
+    p -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps);  t counts from 1. `maximize`: ascent.
     Raises ValueRangeError. Source: Duchi, Hazan, Singer 2011.
 
     >>> from tinygrad_dl import Tensor
@@ -25,12 +24,12 @@ class Adagrad(Optimizer):
     0.75
     """
 
-    scratch = 2
+    workspace_arrays = 2
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-2,
+        params: Params,
+        lr: float | Tensor = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
@@ -41,40 +40,22 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         return {"sum": np.full(p.shape, float(group["initial_accumulator_value"]), p.dtype)}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, u = work
-        g = self.downhill(p, g, group, u)
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, u = workspace
+        g = self.apply_weight_decay(p, g, group, u)
         s = state["sum"]
+        # s += g**2
         np.multiply(g, g, out=w)
         s += w
+        # p -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
         np.sqrt(s, out=w)
         w += float(group["eps"])
         np.divide(g, w, out=w)

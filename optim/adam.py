@@ -1,22 +1,24 @@
-"""Adam, and AdamW: the same with weight decay beside the gradient."""
+"""Adam, and AdamW: Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.moving_average import update_average, update_square_average
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class Adam(Optimizer):
-    """Adam: a step of its own size for each element, from averages of the gradient and of its square.
+    """Adam: a step size for each element, from moving averages of the gradient and of its square.
 
     g += weight_decay * p;  m = b1 * m + (1 - b1) * g;  v = b2 * v + (1 - b2) * g**2;
-    p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps);  amsgrad: with the maximum of v so far for v.
-    `betas` = (b1, b2); t counts from 1. `maximize`: uphill. Raises ValueRangeError.
+    p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps);  amsgrad: with the largest v so far instead of v.
+    `betas` = (b1, b2); t counts from 1. `maximize`: ascent. Raises ValueRangeError.
     Source: Kingma, Ba 2015; Reddi et al. 2018.
 
     >>> from tinygrad_dl import Tensor
@@ -27,12 +29,12 @@ class Adam(Optimizer):
     0.75
     """
 
-    scratch = 2
+    workspace_arrays = 2
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-3,
+        params: Params,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -45,56 +47,30 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "eps", "weight_decay")
-        self.refuse_averages(group)
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "eps", "weight_decay")
+        self.validate_betas(group)
 
-    def needs(self, group: dict[str, Any]) -> Hashable:
+    def plan_key(self, group: Group) -> Hashable:
         return group["amsgrad"]
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         return {name: np.zeros(p.shape, p.dtype) for name in names}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, u = work
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, u = workspace
         m, v, t = state["exp_avg"], state["exp_avg_sq"], state["step"]
         b1, b2 = map(float, group["betas"])
-        g = self.decayed(p, g, group, u)
-        np.subtract(g, m, out=w)
-        w *= 1.0 - b1
-        m += w
-        np.multiply(g, g, out=w)
-        w *= 1.0 - b2
-        v *= b2
-        v += w
+        g = self.apply_weight_decay(p, g, group, u)
+        update_average(m, g, b1, w)
+        update_square_average(v, g, b2, w)
         if group["amsgrad"]:
             v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        # Both corrections as factors of the whole: two passes fewer than in the formula.
+        # p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps). Multiplied through by sqrt(1 - b2**t), both
+        # corrections are numbers: two passes over the array fewer.
         root = sqrt(1.0 - b2**t)
         np.sqrt(v, out=w)
         w += float(group["eps"]) * root
@@ -104,7 +80,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: the parameter shrinks by itself, whatever its gradient's history.
+    """Adam with decoupled weight decay: the parameter shrinks by a factor, whatever its gradients were.
 
     p *= 1 - lr * weight_decay, then Adam's step without weight decay. Adam adds the decay to the gradient,
     where it is divided by sqrt(v) like the rest. Raises ValueRangeError. Source: Loshchilov, Hutter 2019.
@@ -119,8 +95,8 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-3,
+        params: Params,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
@@ -132,17 +108,4 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=True,
-        )
+        super().__init__(params, **options(locals()), decoupled_weight_decay=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class ASGD(Optimizer):
-    """Averaged SGD: plain steps whose size falls, and beside them the average of the places, in state "ax".
+    """Averaged SGD: plain steps of decreasing size, and the average of the parameters in the state as "ax".
 
     g += weight_decay * p;  p -= e * (lambd * p + g);  a += u * (p - a);  then, t counting from 1,
     e = lr / (1 + lambd * lr * t)**alpha, at first lr, and u = 1 / max(1, t - t0), at first 1.
-    `maximize`: uphill. Raises ValueRangeError. Source: Polyak, Juditsky 1992; Bottou 2010.
+    `maximize`: ascent. Raises ValueRangeError. Source: Polyak, Juditsky 1992; Bottou 2010.
 
     >>> from tinygrad_dl import Tensor
     >>> p = Tensor(1.0, requires_grad=True)
@@ -25,12 +24,12 @@ class ASGD(Optimizer):
     0.75
     """
 
-    scratch = 2
+    workspace_arrays = 2
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-2,
+        params: Params,
+        lr: float | Tensor = 1e-2,
         lambd: float = 1e-4,
         alpha: float = 0.75,
         t0: float = 1e6,
@@ -40,42 +39,24 @@ class ASGD(Optimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lambd": lambd,
-                "alpha": alpha,
-                "t0": t0,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "capturable": capturable,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "weight_decay")
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "weight_decay")
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         return {"eta": float(group["lr"]), "mu": 1.0, "ax": np.zeros(p.shape, p.dtype)}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, u = work
-        g = self.downhill(p, g, group, u)
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, u = workspace
+        g = self.apply_weight_decay(p, g, group, u)
         lr, lambd, t = float(group["lr"]), float(group["lambd"]), state["step"]
         eta, mu, a = state["eta"], state["mu"], state["ax"]
+        # p -= e * (lambd * p + g)
         np.multiply(g, eta, out=w)
         p *= 1.0 - lambd * eta
         p -= w
+        # a += u * (p - a)
         if mu == 1.0:
             a[...] = p
         else:

@@ -1,8 +1,8 @@
-"""Schedules of the learning rate, under the name by which PyTorch's users import them."""
+"""Learning-rate schedules, under PyTorch's name."""
 
-from tinygrad_dl.optim.combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
-from tinygrad_dl.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
-from tinygrad_dl.optim.decays import (
+from tinygrad_dl.optim.composite import ChainedScheduler, SequentialLR
+from tinygrad_dl.optim.cyclic import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
+from tinygrad_dl.optim.decay import (
     ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
@@ -16,7 +16,8 @@ from tinygrad_dl.optim.decays import (
     StaircaseLR,
     StepLR,
 )
-from tinygrad_dl.optim.schedule import LRScheduler
+from tinygrad_dl.optim.plateau import ReduceLROnPlateau
+from tinygrad_dl.optim.scheduler import LRScheduler
 
 __all__ = [
     "ChainedScheduler",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.moving_average import update_average, update_square_average
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class NAdam(Optimizer):
-    """NAdam: Adam with Nesterov's momentum, whose share grows over the steps.
+    """NAdam: Adam with Nesterov's momentum, whose weight grows over the steps.
 
     m, v, g as in Adam;  mu(t) = b1 * (1 - 0.5 * 0.96**(t * momentum_decay));  P(t) = mu(1) * ... * mu(t);
     n = (1 - mu(t)) / (1 - P(t)) * g + mu(t + 1) / (1 - P(t + 1)) * m;
     p -= lr * n / (sqrt(v / (1 - b2**t)) + eps);  decoupled_weight_decay: first p *= 1 - lr * weight_decay,
-    and g stays as it is. `maximize`: uphill. Raises ValueRangeError. Source: Dozat 2016.
+    and g is left unchanged. `maximize`: ascent. Raises ValueRangeError. Source: Dozat 2016.
 
     >>> from tinygrad_dl import Tensor
     >>> p = Tensor(1.0, requires_grad=True)
@@ -27,12 +28,12 @@ class NAdam(Optimizer):
     0.7359
     """
 
-    scratch = 2
+    workspace_arrays = 2
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 2e-3,
+        params: Params,
+        lr: float | Tensor = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -44,55 +45,31 @@ class NAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-                "capturable": capturable,
-                "differentiable": differentiable,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "eps", "weight_decay", "momentum_decay")
-        self.refuse_averages(group)
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "eps", "weight_decay", "momentum_decay")
+        self.validate_betas(group)
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         zeros = {name: np.zeros(p.shape, p.dtype) for name in ("exp_avg", "exp_avg_sq")}
         return {**zeros, "mu_product": 1.0}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, u = work
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, u = workspace
         lr, t, m, v = float(group["lr"]), state["step"], state["exp_avg"], state["exp_avg_sq"]
         b1, b2 = map(float, group["betas"])
-        g = self.decayed(p, g, group, u)
-        now, after = (b1 * (1.0 - 0.5 * 0.96 ** (k * float(group["momentum_decay"]))) for k in (t, t + 1))
-        state["mu_product"] *= now
+        g = self.apply_weight_decay(p, g, group, u)
+        mu, next_mu = (b1 * (1.0 - 0.5 * 0.96 ** (k * float(group["momentum_decay"]))) for k in (t, t + 1))
+        state["mu_product"] *= mu
         product = state["mu_product"]
-        np.subtract(g, m, out=w)
-        w *= 1.0 - b1
-        m += w
-        np.multiply(g, g, out=w)
-        w *= 1.0 - b2
-        v *= b2
-        v += w
-        np.multiply(g, (1.0 - now) / (1.0 - product), out=u)
-        np.multiply(m, after / (1.0 - product * after), out=w)
+        update_average(m, g, b1, w)
+        update_square_average(v, g, b2, w)
+        # n = (1 - mu(t)) / (1 - P(t)) * g + mu(t + 1) / (1 - P(t + 1)) * m
+        np.multiply(g, (1.0 - mu) / (1.0 - product), out=u)
+        np.multiply(m, next_mu / (1.0 - product * next_mu), out=w)
         u += w
+        # p -= lr * n / (sqrt(v / (1 - b2**t)) + eps), multiplied through by sqrt(1 - b2**t) as in Adam
         root = sqrt(1.0 - b2**t)
         np.sqrt(v, out=w)
         w += float(group["eps"]) * root

@@ -1,58 +1,86 @@
-"""Optimizer: parameters in groups, state by parameter, and the walk over what has a gradient."""
+"""Optimizer: parameters in groups, state by parameter, and the loop over parameters that have a gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.block import Stale, plan
+from tinygrad_dl.optim.fused import Group, ParameterUpdate, StaleUpdate, State, Workspace, plan_updates
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
-# PyTorch's options that say how a step is computed, not what: taken, so that its calls and saved states work.
+# PyTorch's options that say how a step is computed, not what: accepted, so that its calls and saved states work.
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
 # What schedules and users write into groups beside the optimizer's own options.
 EXTRA = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum", "name")
 
+#: What an optimizer takes: Tensors, pairs (name, Tensor), or groups: dicts with "params" and options.
+Params: TypeAlias = Union[Iterable[Tensor], Iterable[tuple[str, Tensor]], Iterable[Mapping[str, Any]]]
+#: Computes the loss and its gradients, and returns the loss.
+Closure: TypeAlias = Callable[[], Any]
+
+
+def options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The options among the `locals()` of a constructor: its arguments without `self` and `params`.
+
+    A constructor's signature is then the only place where its options are listed.
+    """
+    return {name: value for name, value in arguments.items() if name not in ("self", "params", "__class__")}
+
 
 class Optimizer:
-    """Base of the optimizers. A subclass names its defaults and writes `update`, and `start` if it has state.
+    """Base class of the optimizers. A subclass names its default options and defines `update`.
 
     `params`: Tensors, pairs (name, Tensor), or groups: dicts with "params" and options other than `defaults`.
     `lr` may be a Tensor of one element. PyTorch's `foreach`, `fused` and `capturable` change nothing here.
-    Raises DTypeError for what is not a Tensor, ValueRangeError for none, for one given twice, for results
-    of operations, for differentiable=True.
+    Raises DTypeError for an entry that is not a Tensor; ValueRangeError without parameters, for one that is
+    given twice or is the result of an operation, and for differentiable=True.
+
+    >>> from tinygrad_dl import Tensor
+    >>> class SignSGD(Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def update(self, p, g, state, group, workspace):
+    ...         p -= group["lr"] * np.sign(g)
+    >>> p = Tensor(1.0, dtype="float64", requires_grad=True)
+    >>> (5 * p).backward()
+    >>> SignSGD([p]).step()
+    >>> p.item()
+    0.9
     """
 
-    #: Each element's update depends on nothing but that element: large arrays may be cut, small ones joined.
+    #: Whether each element's update depends on that element alone, so that small parameters may be fused.
     elementwise = True
-    #: How many arrays of the parameter's shape `update` wants to work in.
-    scratch = 1
+    #: How many arrays of the parameter's shape `update` needs for intermediate results.
+    workspace_arrays = 1
 
-    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+    def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
-        self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[Tensor, dict[str, Any]] = {}
-        self._plans: list[Any] = []
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, State] = {}
+        # For each group its plan: what it was made for, and the updates to run; None: to be made at the next step.
+        self._plans: list[tuple[Any, list[ParameterUpdate]] | None] = []
         self.stepped = False
         if isinstance(params, (Tensor, str, bytes)) or not isinstance(params, Iterable):
             raise DTypeError(
-                f"{self._name}: params: the parameters are needed, such as model.parameters() or a list of "
-                f"Tensors; {type(params).__name__} came"
+                f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
+                f"got {type(params).__name__}"
             )
-        entries = list(params)
+        entries: list[Any] = list(params)
         if not entries:
             raise ValueRangeError(
-                f"{self._name}: params: there are none. Does the model keep its layers as attributes?"
+                f"{self._name}: params: expected at least one parameter, got none. Does the model keep its "
+                "layers as attributes?"
             )
         groups = [isinstance(entry, Mapping) for entry in entries]
         if any(groups) and not all(groups):
             raise DTypeError(
-                f"{self._name}: params: either groups (dicts) or parameters are needed; a mixture came"
+                f"{self._name}: params: expected either groups (dicts) or parameters, got a mixture"
             )
         for group in entries if groups[0] else [{"params": entries}]:
             self.add_param_group(group)
@@ -61,77 +89,74 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
-    # What a subclass writes
+    # What a subclass defines
 
-    def check(self, group: dict[str, Any]) -> None:
+    def validate_options(self, group: Group) -> None:
         """Raise ValueRangeError if an option of the group is out of range."""
 
-    def needs(self, group: dict[str, Any]) -> Hashable:
-        """What of the group's options decides which state `start` makes."""
+    def plan_key(self, group: Group) -> Hashable:
+        """Those of the group's options that decide which state `init_state` makes."""
         return None
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
-        """The state before the first update, beside "step": arrays of p's shape and dtype, and numbers."""
+    def init_state(self, p: NDArray, group: Group) -> State:
+        """The state before the first update, apart from "step": arrays of p's shape and dtype, and numbers."""
         return {}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        """Change the array p in place, given its gradient g, which must stay as it is.
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        """Change the array p in place, given its gradient g, which must not be changed.
 
-        `state["step"]` counts the updates, this one included. `work`: `scratch` arrays of p's shape to
-        compute in.
+        `state["step"]` counts the updates, including this one. `workspace`: `workspace_arrays` uninitialized
+        arrays of p's shape.
         """
         raise DTypeError(
-            f"{self._name}: a subclass of Optimizer has to define update(p, g, state, group, work)"
+            f"{self._name}: a subclass of Optimizer has to define update(p, g, state, group, workspace)"
         )
 
-    def downhill(self, p: np.ndarray, g: np.ndarray, group: dict[str, Any], out: np.ndarray) -> np.ndarray:
-        """The gradient that `maximize` and `weight_decay` leave: g itself, or written to `out`."""
-        decay = float(group["weight_decay"])
-        if decay:
+    # What a subclass calls
+
+    def apply_weight_decay(self, p: NDArray, g: NDArray, group: Group, out: NDArray) -> NDArray:
+        """The gradient to descend along, with `maximize` and `weight_decay` applied: g itself, or `out`.
+
+        g + weight_decay * p, with -g for g under `maximize`. With `decoupled_weight_decay` p is multiplied by
+        1 - lr * weight_decay instead, and nothing is added to g.
+        """
+        decay, maximize = float(group["weight_decay"]), group["maximize"]
+        if group.get("decoupled_weight_decay"):
+            p *= 1.0 - float(group["lr"]) * decay
+        elif decay:
             np.multiply(p, decay, out=out)
-            return np.subtract(out, g, out=out) if group["maximize"] else np.add(out, g, out=out)
-        return np.negative(g, out=out) if group["maximize"] else g
+            return np.subtract(out, g, out=out) if maximize else np.add(out, g, out=out)
+        return np.negative(g, out=out) if maximize else g
 
-    def decayed(self, p: np.ndarray, g: np.ndarray, group: dict[str, Any], out: np.ndarray) -> np.ndarray:
-        """As `downhill`, but with `decoupled_weight_decay` p itself is made smaller and g left alone."""
-        if not group["decoupled_weight_decay"]:
-            return self.downhill(p, g, group, out)
-        p *= 1.0 - float(group["lr"]) * float(group["weight_decay"])
-        return np.negative(g, out=out) if group["maximize"] else g
+    def validate(self, valid: bool, option: str, expected: str, got: object) -> None:
+        """Raise ValueRangeError for an option unless it is valid."""
+        if not valid:
+            raise ValueRangeError(f"{self._name}: {option}: expected {expected}, got {got!r}")
 
-    def refuse_below(self, group: dict[str, Any], least: float, *options: str) -> None:
-        """Raise ValueRangeError for those of the group's options that are below `least`, or nan."""
-        for option in options:
-            self.refuse(not group[option] >= least, option, f"a number of at least {least}", group[option])
+    def validate_minimum(self, group: Group, minimum: float, *names: str) -> None:
+        """Raise ValueRangeError unless each of these options is at least `minimum`; nan is not."""
+        for name in names:
+            valid = bool(group[name] >= minimum)
+            self.validate(valid, name, f"a number of at least {minimum}", group[name])
 
-    def refuse_averages(self, group: dict[str, Any]) -> None:
-        """Raise ValueRangeError unless `betas` are two shares of the past, from 0 to less than 1."""
-        fits = len(group["betas"]) == 2 and all(0 <= beta < 1 for beta in group["betas"])
-        self.refuse(not fits, "betas", "a pair of numbers in [0, 1)", group["betas"])
-
-    def refuse(self, condition: bool, option: str, needed: str, came: object) -> None:
-        """Raise ValueRangeError for an option if the condition is true."""
-        if condition:
-            raise ValueRangeError(f"{self._name}: {option}: {needed} is needed; {came!r} came")
+    def validate_betas(self, group: Group) -> None:
+        """Raise ValueRangeError unless `betas` are two decay rates, from 0 to less than 1."""
+        valid = len(group["betas"]) == 2 and all(0 <= beta < 1 for beta in group["betas"])
+        self.validate(valid, "betas", "a pair of numbers in [0, 1)", group["betas"])
 
     # What a user calls
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with their own options: {"params": [...], "lr": 0.01}. Others are the defaults."""
         if not isinstance(group, Mapping) or "params" not in group:
-            raise DTypeError(f'{self._name}: a group is a dict with "params"; {type(group).__name__} came')
+            raise DTypeError(
+                f'{self._name}: a group: expected a dict with "params", got {type(group).__name__}'
+            )
         own = [key for key in self.defaults if key not in EXECUTION]
         unknown = [key for key in group if key not in (*own, *EXECUTION, *EXTRA, "params")]
         if unknown:
             raise ValueRangeError(
-                f"{self._name}: a group has the option {unknown[0]!r}; there are {', '.join(own)}"
+                f"{self._name}: a group: expected options among {', '.join(own)}, got {unknown[0]!r}"
             )
         entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         pairs = [isinstance(entry, tuple) and len(entry) == 2 for entry in entries]
@@ -140,45 +165,48 @@ class Optimizer:
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         for name, p in zip(names, params):
             if not isinstance(p, Tensor):
-                raise DTypeError(f"{self._name}: each parameter is a Tensor; {type(p).__name__} came")
+                raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
             label = f"the parameter {name or p.name or 'of shape ' + str(p.shape)}"
             if not p.is_leaf:
                 raise ValueRangeError(
                     f"{self._name}: {label} is the result of an operation, which the next forward pass "
-                    "computes anew. Give the Tensor it was computed from."
+                    "computes again. Pass the Tensor that it was computed from."
                 )
             if id(p) in taken:
                 raise ValueRangeError(
-                    f"{self._name}: {label} is given twice; it would be updated twice a step"
+                    f"{self._name}: {label} is given twice; it would be updated twice per step"
                 )
             taken.add(id(p))
         named = [all(pairs), *("param_names" in other for other in self.param_groups)]
         if any(pairs) != all(pairs) or (params and len(set(named)) > 1):
-            raise ValueRangeError(f"{self._name}: either all parameters are given with names or none is")
+            raise ValueRangeError(
+                f"{self._name}: expected names for all parameters or for none, got a mixture"
+            )
         new = {**self.defaults, **group, "params": params}
         if names and all(pairs):
             new["param_names"] = names
-        self._check_shared(new)
-        self.check(new)
+        self._validate_shared(new)
+        self.validate_options(new)
         self.param_groups.append(new)
         self._plans.append(None)
 
-    def _check_shared(self, group: dict[str, Any]) -> None:
-        """What holds for the options of all optimizers."""
+    def _validate_shared(self, group: dict[str, Any]) -> None:
+        """Check the options that several optimizers share."""
         lr = group.get("lr", 0)
         if isinstance(lr, (Tensor, np.ndarray)) and lr.size != 1:
-            raise ShapeError(
-                f"{self._name}: lr: a Tensor of one element is needed; the shape {lr.shape} came"
-            )
-        self.refuse(bool(group.get("foreach") and group.get("fused")), "foreach", "with fused, False", True)
+            raise ShapeError(f"{self._name}: lr: expected a Tensor of one element, got the shape {lr.shape}")
+        self.validate(
+            not (group.get("foreach") and group.get("fused")), "foreach", "False together with fused", True
+        )
         if group.get("differentiable"):
             raise ValueRangeError(
-                f"{self._name}: differentiable: a step is written into the parameters, outside of the graph. "
-                "For derivatives through a step compute it: q = p - lr * grad(loss, p, create_graph=True)[0]"
+                f"{self._name}: differentiable: expected False, got True: a step is written into the "
+                "parameters, outside the graph. To differentiate through a step, compute it: "
+                "q = p - lr * grad(loss, p, create_graph=True)[0]"
             )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters; with set_to_none=False make them zeros."""
+        """Discard the gradients of all parameters; with set_to_none=False fill them with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -186,10 +214,10 @@ class Optimizer:
                 elif p.grad is not None:
                     p.grad = Tensor(np.zeros_like(p.grad._data))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Closure | None = None) -> Any:
         """Update each parameter that has a gradient. Raises GraphError if none has.
 
-        `closure` may compute the loss and its gradients before; what it returns is returned.
+        `closure`, if given, is called first: it computes the loss and its gradients. Its result is returned.
         """
         loss = None
         if closure is not None:
@@ -200,28 +228,30 @@ class Optimizer:
         with np.errstate(all="ignore"):  # what is not finite is applied as it is
             idle = self._update()
         if idle:
-            raise self._no_gradients()
+            raise self._no_gradient_error()
         self.stepped = True
         return loss
 
     def _update(self) -> bool:
-        """Update the parameters that have a gradient; whether there were none."""
+        """Update the parameters that have a gradient; return whether there was none."""
         idle = True
         for i, group in enumerate(self.param_groups):
-            ready = [p for p in group["params"] if getattr(p, "_grad", None) is not None]
-            if not ready:
+            params = [p for p in group["params"] if getattr(p, "_grad", None) is not None]
+            if not params:
                 continue
             idle = False
-            key = (list(map(id, ready)), self.needs(group))
-            if self._plans[i] is None or self._plans[i][0] != key:
-                self._plans[i] = key, plan(self, ready, group)
-            for block in self._plans[i][1]:
+            # Finding out how to update takes longer than a small update: the plan is kept while it fits.
+            key = (list(map(id, params)), self.plan_key(group))
+            plan = self._plans[i]
+            if plan is None or plan[0] != key:
+                plan = self._plans[i] = key, plan_updates(self, params, group)
+            for update in plan[1]:
                 try:
-                    block.run(self, group)
-                except Stale:  # a parameter has another dtype than at the last step
+                    update.run(self, group)
+                except StaleUpdate:  # a parameter has another shape or dtype than at the last step
                     self._plans[i] = None
-                    for anew in plan(self, block.params, group):
-                        anew.run(self, group)
+                    for fresh in plan_updates(self, update.params, group):
+                        fresh.run(self, group)
         return idle
 
     def _check_finite(self) -> None:
@@ -233,98 +263,99 @@ class Optimizer:
                 g = p.grad
                 if g is not None and not np.isfinite(g._data).all():
                     names = group.get("param_names")
-                    called = names[j] if names else p.name or f"{j} of group {i}"
+                    label = names[j] if names else p.name or f"{j} of group {i}"
                     raise AnomalyError(
-                        f"{self._name}.step: the gradient of the parameter {called} is not finite\n"
+                        f"{self._name}.step: the gradient of the parameter {label} is not finite\n"
                         f"  gradient: {ranged(g._data)}\n  parameter: {ranged(p._data)}"
                     )
 
-    def _no_gradients(self) -> GraphError:
+    def _no_gradient_error(self) -> GraphError:
         params = [p for group in self.param_groups for p in group["params"]]
         if not any(p.requires_grad for p in params):
-            cause = "none of them requires grad: they are frozen"
+            reason = "none of them requires grad: they are frozen"
         elif not is_grad_enabled():
-            cause = "this runs under no_grad(); the forward pass and backward() have to be outside of it"
+            reason = "this runs under no_grad(); the forward pass and backward() have to run outside of it"
         else:
-            cause = (
+            reason = (
                 "call loss.backward() between zero_grad() and step(). If you did, the loss does not depend "
                 "on these parameters: detach(), no_grad or NumPy cut the graph, or the model was replaced"
             )
-        return GraphError(f"{self._name}.step: no parameter has a gradient; {cause}.")
+        return GraphError(f"{self._name}.step: no parameter has a gradient; {reason}.")
 
     # Saving
 
     def state_dict(self) -> dict[str, Any]:
-        """The state (copies of its arrays) and the options, with parameters numbered in their order.
+        """The state (copies of its arrays) and the options, with the parameters numbered in their order.
 
-        The layout is PyTorch's, with arrays and numbers in the place of its tensors.
+        The layout is PyTorch's, with arrays and numbers instead of its tensors.
         """
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
             indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
-            options = {key: plain(value) for key, value in group.items() if key != "params"}
+            options = {key: saved_option(value) for key, value in group.items() if key != "params"}
             groups.append({**options, "params": indices})
-        state = {numbers[id(p)]: copied(values) for p, values in self.state.items()}
+        state = {numbers[id(p)]: copy_state(values) for p, values in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a `state_dict()`, also one of PyTorch's given as arrays. Options are the saved ones.
+        """Load a `state_dict()`, also one of PyTorch's whose tensors are given as arrays; its options too.
 
         Parameters are matched by their names if both sides have them, otherwise by their order. Raises
-        ShapeError, ValueRangeError if it is of other parameters, and changes nothing then.
+        ShapeError or ValueRangeError if it belongs to other parameters, and changes nothing then.
         """
         where = f"{self._name}.load_state_dict"
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ValueRangeError(f'{where}: a dict with "state" and "param_groups" is needed')
+            raise ValueRangeError(f'{where}: expected a dict with "state" and "param_groups"')
         saved = state_dict["param_groups"]
-        sizes, needed = ([len(group["params"]) for group in groups] for groups in (saved, self.param_groups))
-        if sizes != needed:
+        sizes, expected = (
+            [len(group["params"]) for group in groups] for groups in (saved, self.param_groups)
+        )
+        if sizes != expected:
             raise ValueRangeError(
-                f"{where}: the saved groups have {sizes} parameters; this optimizer's groups have {needed}"
+                f"{where}: expected groups of {expected} parameters, as this optimizer has, got {sizes}"
             )
-        state: dict[Tensor, dict[str, Any]] = {}
+        state: dict[Tensor, State] = {}
         changes = []
         for old, group in zip(saved, self.param_groups):
             known = (*self.defaults, *(key for key in EXTRA if key != "name"))
-            options = {key: plain(value) for key, value in old.items() if key in known}
+            options = {key: saved_option(value) for key, value in old.items() if key in known}
             changes.append((group, options))
-            for index, p in zip(_matched(where, old, group), group["params"]):
+            for index, p in zip(_match_indices(where, old, group), group["params"]):
                 if index in state_dict["state"]:
                     values = state_dict["state"][index]
-                    state[p] = self.restored(where, p, values, {**group, **options})
+                    state[p] = self.restore_state(where, p, values, {**group, **options})
         for group, options in changes:
             lr = group.get("lr")
             group.update(options)
-            if isinstance(lr, Tensor):  # whoever holds it goes on to steer by it
+            if isinstance(lr, Tensor):  # code that holds this Tensor goes on setting the rate with it
                 lr._data[...] = options.get("lr", lr._data)
                 group["lr"] = lr
         self.state = state
         self._plans = [None] * len(self.param_groups)
 
-    def restored(
-        self, where: str, p: Tensor, values: Mapping[str, Any], group: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Saved state of one parameter, its arrays copied to the parameter's dtype."""
-        fresh = self.start(p._data, group)
-        taken: dict[str, Any] = {}
+    def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
+        """The saved state of one parameter, its arrays copied in the parameter's dtype."""
+        fresh = self.init_state(p._data, group)
+        state: State = {}
         for key, value in values.items():
             if value is None:
                 continue
             array = value._data if isinstance(value, Tensor) else np.asarray(value)
             shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
             if key == "step":
-                taken[key] = int(array)
+                state[key] = int(array)
             elif array.shape != shape:
                 raise ShapeError(
-                    f"{where}: {key} has the shape {array.shape}, but its parameter has {p.shape}"
+                    f"{where}: {key}: expected the shape {shape} for a parameter of shape {p.shape}, got "
+                    f"{array.shape}"
                 )
             elif isinstance(fresh.get(key, array), np.ndarray) and isinstance(value, (np.ndarray, Tensor)):
-                taken[key] = np.array(array, dtype=p.dtype, order="C")
+                state[key] = np.array(array, dtype=p.dtype, order="C")
             else:
-                taken[key] = array.item()
-        taken.setdefault("step", 1 if taken else 0)  # PyTorch's SGD saves no count
-        return taken
+                state[key] = array.item()
+        state.setdefault("step", 1 if state else 0)  # PyTorch's SGD saves no count
+        return state
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_plans": [None] * len(self.param_groups)}
@@ -341,24 +372,24 @@ class Optimizer:
         return "\n".join((*lines, ")"))
 
 
-def plain(option: Any) -> Any:
-    """An option as it is saved: numbers for Tensors and arrays of one element."""
+def saved_option(option: Any) -> Any:
+    """An option as it is saved: Tensors and arrays of one element as numbers."""
     if isinstance(option, tuple):
-        return tuple(map(plain, option))
+        return tuple(map(saved_option, option))
     return option.item() if isinstance(option, (Tensor, np.ndarray, np.generic)) else option
 
 
-def copied(value: Any) -> Any:
-    """A state with copies of its arrays."""
+def copy_state(value: Any) -> Any:
+    """A copy of a state and of the arrays in it."""
     if isinstance(value, dict):
-        return {key: copied(part) for key, part in value.items()}
+        return {key: copy_state(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [copied(part) for part in value]
+        return [copy_state(part) for part in value]
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _matched(where: str, old: Mapping[str, Any], group: Mapping[str, Any]) -> list[int]:
-    """The saved numbers of a group's parameters, in the group's order."""
+def _match_indices(where: str, old: Mapping[str, Any], group: Mapping[str, Any]) -> list[int]:
+    """The saved indices of a group's parameters, in the group's order."""
     numbers = list(old["params"])
     before, now = old.get("param_names"), group.get("param_names")
     if not before or not now or list(before) == now:
@@ -368,6 +399,7 @@ def _matched(where: str, old: Mapping[str, Any], group: Mapping[str, Any]) -> li
             [n for n in one if n not in other] for one, other in ((now, before), (before, now))
         )
         raise ValueRangeError(
-            f"{where}: parameters missing in the saved state: {missing}; unexpected: {unexpected}"
+            f"{where}: expected the parameters of this optimizer; missing in the saved state: {missing}; "
+            f"unexpected: {unexpected}"
         )
     return [numbers[list(before).index(name)] for name in now]

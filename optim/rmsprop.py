@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Hashable
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.moving_average import update_average, update_square_average
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class RMSprop(Optimizer):
-    """RMSprop: the gradient over the root of an average of its square; optionally centered, with momentum.
+    """RMSprop: the gradient divided by its root mean square; optionally centered, with momentum.
 
     g += weight_decay * p;  v = alpha * v + (1 - alpha) * g**2;  centered: m = alpha * m + (1 - alpha) * g and
     v - m**2 for v below;  d = g / (sqrt(v) + eps);  momentum: b = momentum * b + d and b for d;  p -= lr * d.
-    `maximize`: uphill. Raises ValueRangeError. Source: Hinton 2012, lecture 6; Graves 2013 (centered).
+    `maximize`: ascent. Raises ValueRangeError. Source: Hinton 2012, lecture 6; Graves 2013 (centered).
 
     >>> from tinygrad_dl import Tensor
     >>> p = Tensor(1.0, requires_grad=True)
@@ -25,12 +27,12 @@ class RMSprop(Optimizer):
     -1.5
     """
 
-    scratch = 2
+    workspace_arrays = 2
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-2,
+        params: Params,
+        lr: float | Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -41,67 +43,42 @@ class RMSprop(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "capturable": capturable,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "alpha", "eps", "weight_decay", "momentum")
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "alpha", "eps", "weight_decay", "momentum")
 
-    def needs(self, group: dict[str, Any]) -> Hashable:
+    def plan_key(self, group: Group) -> Hashable:
         return group["momentum"] > 0, group["centered"]
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         names = ["square_avg"]
         names += ["momentum_buffer"] if group["momentum"] > 0 else []
         names += ["grad_avg"] if group["centered"] else []
         return {name: np.zeros(p.shape, p.dtype) for name in names}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        w, u = work
-        g = self.downhill(p, g, group, u)
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        w, u = workspace
+        g = self.apply_weight_decay(p, g, group, u)
         alpha, momentum, v = float(group["alpha"]), float(group["momentum"]), state["square_avg"]
-        np.multiply(g, g, out=w)
-        w *= 1.0 - alpha
-        v *= alpha
-        v += w
+        update_square_average(v, g, alpha, w)
+        # d = g / (sqrt(v) + eps), centered with v - m**2 for v
         if group["centered"]:
             m = state["grad_avg"]
-            np.subtract(g, m, out=w)
-            w *= 1.0 - alpha
-            m += w
+            update_average(m, g, alpha, w)
             np.multiply(m, m, out=w)
             np.subtract(v, w, out=w)
-            np.maximum(w, 0.0, out=w)  # rounding may leave less than nothing where g hardly varies
+            np.maximum(w, 0.0, out=w)  # rounding may make it negative where g hardly varies
             np.sqrt(w, out=w)
         else:
             np.sqrt(v, out=w)
         w += float(group["eps"])
         np.divide(g, w, out=w)
-        if momentum > 0:
+        if momentum > 0:  # b = momentum * b + d;  p -= lr * b
             b = state["momentum_buffer"]
             b *= momentum
             b += w
             np.multiply(b, float(group["lr"]), out=w)
-        else:
+        else:  # p -= lr * d
             w *= float(group["lr"])
         p -= w

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Hashable
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, and Nesterov's form of it.
+    """Stochastic gradient descent with momentum, optionally Nesterov's.
 
     g += weight_decay * p;  b = momentum * b + (1 - dampening) * g, at first b = g;
-    p -= lr * b, or with nesterov p -= lr * (g + momentum * b). `maximize`: uphill. Raises ValueRangeError.
+    p -= lr * b, or with nesterov p -= lr * (g + momentum * b). `maximize`: ascent. Raises ValueRangeError.
     Source: Sutskever et al. 2013, in PyTorch's form, where lr multiplies the whole step.
 
     >>> from tinygrad_dl import Tensor
@@ -27,8 +28,8 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float | Any = 1e-3,
+        params: Params,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,
@@ -39,59 +40,38 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "foreach": foreach,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+        super().__init__(params, options(locals()))
 
-    def check(self, group: dict[str, Any]) -> None:
-        self.refuse_below(group, 0, "lr", "momentum", "weight_decay")
+    def validate_options(self, group: Group) -> None:
+        self.validate_minimum(group, 0, "lr", "momentum", "weight_decay")
         if group["nesterov"]:
-            self.refuse(
-                not group["momentum"] > 0, "momentum", "with nesterov, a number above 0", group["momentum"]
-            )
-            self.refuse(group["dampening"] != 0, "dampening", "with nesterov, 0", group["dampening"])
+            momentum, dampening = group["momentum"], group["dampening"]
+            self.validate(momentum > 0, "momentum", "a number above 0 with nesterov", momentum)
+            self.validate(dampening == 0, "dampening", "0 with nesterov", dampening)
 
-    def needs(self, group: dict[str, Any]) -> Hashable:
+    def plan_key(self, group: Group) -> Hashable:
         return group["momentum"] != 0
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: NDArray, group: Group) -> State:
         return {"momentum_buffer": np.zeros(p.shape, p.dtype)} if group["momentum"] else {}
 
-    def update(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        state: dict[str, Any],
-        group: dict[str, Any],
-        work: tuple[np.ndarray, ...],
-    ) -> None:
-        (w,) = work
+    def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
+        (w,) = workspace
         lr, momentum, decay = float(group["lr"]), group["momentum"], group["weight_decay"]
         sign = -1.0 if group["maximize"] else 1.0
-        if decay:
+        if decay:  # g += weight_decay * p; the sign of `maximize` is applied in the products below
             np.multiply(p, float(decay) * sign, out=w)
             w += g
             g = w
-        if momentum:
+        if momentum:  # b = momentum * b + (1 - dampening) * g
             b, momentum = state["momentum_buffer"], float(momentum)
             b *= momentum
-            fresh = sign if state["step"] == 1 else sign * (1.0 - float(group["dampening"]))
-            if fresh == 1.0:
+            weight = sign if state["step"] == 1 else sign * (1.0 - float(group["dampening"]))
+            if weight == 1.0:
                 b += g
             else:
-                b += g * fresh
-            if group["nesterov"]:
+                b += g * weight
+            if group["nesterov"]:  # p -= lr * g, before p -= lr * momentum * b
                 np.multiply(g, sign * lr, out=w)
                 p -= w
                 lr *= momentum

@@ -1,4 +1,4 @@
-"""Averages of weights over the steps: exponential moving averages and stochastic weight averaging."""
+"""Averages of weights over training steps: exponential moving averages and stochastic weight averaging."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ import numpy as np
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import no_grad
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.schedule import LRScheduler
+from tinygrad_dl.optim.scheduler import LRScheduler
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import NDArray
 
-Average = Callable[[np.ndarray, np.ndarray, int], Any]
-AverageMany = Callable[[list[np.ndarray], list[np.ndarray], int], Any]
+Average = Callable[[NDArray, NDArray, int], Any]
+AverageMany = Callable[[list[NDArray], list[NDArray], int], Any]
+Named = Iterable[tuple[str, Tensor]]
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """average = decay * average + (1 - decay) * current, for AveragedModel. Raises ValueRangeError."""
     if not 0 <= decay <= 1:
-        raise ValueRangeError(f"get_ema_avg_fn: decay: a number in [0, 1] is needed; {decay!r} came")
+        raise ValueRangeError(f"get_ema_avg_fn: decay: expected a number in [0, 1], got {decay!r}")
     return lambda average, current, count: average + (current - average) * (1.0 - decay)
 
 
 def get_swa_avg_fn() -> Average:
-    """average = average + (current - average) / (count + 1), the mean of all so far, for AveragedModel."""
+    """average = average + (current - average) / (count + 1), the mean of all weights so far, for AveragedModel."""
     return lambda average, current, count: average + (current - average) / (count + 1)
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
-    """As get_ema_avg_fn, but for `multi_avg_fn`: it changes a list of averages in place."""
+    """The same for `multi_avg_fn`: it updates a list of averages in place."""
     return _many(get_ema_avg_fn(decay))
 
 
 def get_swa_multi_avg_fn() -> AverageMany:
-    """As get_swa_avg_fn, but for `multi_avg_fn`: it changes a list of averages in place."""
+    """The same for `multi_avg_fn`: it updates a list of averages in place."""
     return _many(get_swa_avg_fn())
 
 
 def _many(one: Average) -> AverageMany:
-    def update(averages: list[np.ndarray], currents: list[np.ndarray], count: int) -> None:
+    def update(averages: list[NDArray], currents: list[NDArray], count: int) -> None:
         for average, current in zip(averages, currents):
             average[...] = one(average, current, count)
 
@@ -51,8 +54,8 @@ def _many(one: Average) -> AverageMany:
 class AveragedModel:
     """A copy of a model whose weights are an average of the model's over the steps; call it like the model.
 
-    `avg_fn(average, current, count)` works on arrays: by default the mean of all so far, with
-    get_ema_avg_fn(decay) an exponential moving average; `multi_avg_fn` does so on lists, in place. Buffers are
+    `avg_fn(average, current, count)` works on arrays: by default it is the mean of all weights so far, with
+    get_ema_avg_fn(decay) an exponential moving average; `multi_avg_fn` does the same with lists, in place. Buffers are
     copied, or averaged with use_buffers. Raises ShapeError, DTypeError. Source: Izmailov et al. 2018.
 
     >>> from tinygrad_dl import nn
@@ -74,16 +77,18 @@ class AveragedModel:
         use_buffers: bool = False,
     ) -> None:
         if device is not None or (avg_fn is not None and multi_avg_fn is not None):
-            raise ValueRangeError("AveragedModel: device has to be None, and one of avg_fn and multi_avg_fn")
+            raise ValueRangeError(
+                "AveragedModel: expected device=None and at most one of avg_fn and multi_avg_fn"
+            )
         if not hasattr(model, "named_parameters"):
-            raise DTypeError(f"AveragedModel: model: a module is needed; {type(model).__name__} came")
+            raise DTypeError(f"AveragedModel: model: expected a module, got {type(model).__name__}")
         self.module = deepcopy(model)
         self.n_averaged = 0
         self.multi_avg_fn = multi_avg_fn or _many(avg_fn or get_swa_avg_fn())
         self.use_buffers = use_buffers
 
     def update_parameters(self, model: Any) -> None:
-        """Take the model's present weights into the average; the first time they are the average."""
+        """Include the model's current weights in the average; the first ones are the average."""
         averages, currents = [], []
         pairs = [(True, *pair) for pair in _pairs(self.module.named_parameters(), model.named_parameters())]
         buffers = _pairs(self.module.named_buffers(), model.named_buffers())
@@ -119,9 +124,11 @@ class AveragedModel:
         return {"n_averaged": np.array(self.n_averaged), **inner}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a `state_dict()`. Raises ValueRangeError without the count, else as the module's does."""
+        """Load a `state_dict()`. Raises ValueRangeError without "n_averaged", and what the module's raises."""
         if "n_averaged" not in state_dict:
-            raise ValueRangeError('AveragedModel.load_state_dict: "n_averaged" is missing')
+            raise ValueRangeError(
+                'AveragedModel.load_state_dict: expected "n_averaged" in the state, which has none'
+            )
         inner = {name.removeprefix("module."): v for name, v in state_dict.items() if name != "n_averaged"}
         self.module.load_state_dict(inner)
         self.n_averaged = int(state_dict["n_averaged"])
@@ -130,22 +137,23 @@ class AveragedModel:
         return f"AveragedModel(\n  n_averaged={self.n_averaged}\n  {self.module!r}\n)"
 
 
-def _pairs(averaged: Iterable[Any], now: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def _pairs(averaged: Named, current: Named) -> Iterator[tuple[Tensor, Tensor]]:
     """Tensors of the same name, in both models."""
-    one, other = dict(averaged), dict(now)
+    one, other = dict(averaged), dict(current)
     for name in {**one, **other}:
         if name not in one or name not in other or one[name].shape != other[name].shape:
             raise ShapeError(
-                f"AveragedModel: the model is another one: {name} is missing or has another shape"
+                f"AveragedModel: model: expected the model that is averaged, got one where {name} is missing or has "
+                "another shape"
             )
         yield one[name], other[name]
 
 
 def update_bn(loader: Iterable[Any], model: Any) -> None:
-    """Compute the running statistics of batch normalization anew, as the mean over the batches of a loader.
+    """Recompute the running statistics of batch normalization as the mean over the batches of a loader.
 
-    Averaged weights need it: the averaged statistics are not theirs. Batches: inputs, or tuples that begin
-    with them.
+    Averaged weights need this: averages of the statistics are not the statistics of averages. Each batch is an
+    input, or a tuple that begins with one.
     """
     module = getattr(model, "module", model)
     norms = [part for part in module.modules() if hasattr(part, "reset_running_stats")]
@@ -168,7 +176,7 @@ def update_bn(loader: Iterable[Any], model: Any) -> None:
 
 
 class SWALR(LRScheduler):
-    """From the rate that is set to swa_lr in anneal_epochs epochs ("cos" or "linear"), and swa_lr from then on.
+    """From the current rate to swa_lr over anneal_epochs epochs ("cos" or "linear"), and swa_lr from then on.
 
     Raises ValueRangeError. Source: Izmailov et al. 2018.
     """
@@ -181,27 +189,27 @@ class SWALR(LRScheduler):
         anneal_strategy: str = "cos",
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = self.checked(optimizer)
+        self.optimizer = self.validate_optimizer(optimizer)
         known = ("cos", "linear")
-        self.refuse(anneal_strategy not in known, "anneal_strategy", '"cos" or "linear"', anneal_strategy)
-        self.refuse(not anneal_epochs >= 0, "anneal_epochs", "a number of at least 0", anneal_epochs)
+        self.validate(anneal_strategy in known, "anneal_strategy", '"cos" or "linear"', anneal_strategy)
+        self.validate(anneal_epochs >= 0, "anneal_epochs", "a number of at least 0", anneal_epochs)
         self._anneal_strategy, self.anneal_epochs = anneal_strategy, anneal_epochs
-        for group, rate in zip(optimizer.param_groups, self.each("swa_lr", swa_lr)):
+        for group, rate in zip(optimizer.param_groups, self.per_group("swa_lr", swa_lr)):
             group["swa_lr"] = rate
         super().__init__(optimizer, last_epoch)
 
-    def share(self, step: int) -> float:
-        """How much of swa_lr is in the rate after so many steps."""
+    def weight_of_swa_lr(self, step: int) -> float:
+        """The weight of swa_lr in the rate after `step` steps, from 0 to 1."""
         t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
         return (1 - cos(pi * t)) / 2 if self._anneal_strategy == "cos" else t
 
     def get_lr(self) -> list[float]:
         step = self._step_count - 1 if self.anneal_epochs else max(1, self._step_count - 1)
-        before, now = self.share(step - 1), self.share(step)
-        rates = []
+        previous, current = self.weight_of_swa_lr(step - 1), self.weight_of_swa_lr(step)
+        lrs = []
         for group in self.optimizer.param_groups:
             lr, end = float(group["lr"]), float(group["swa_lr"])
-            # The rate may have been changed by another schedule: where it would have begun.
-            begin = end if before == 1 else (lr - before * end) / (1 - before)
-            rates.append(end * now + begin * (1 - now))
-        return rates
+            # Another schedule may have changed the rate: the initial rate that would have led to it.
+            begin = end if previous == 1 else (lr - previous * end) / (1 - previous)
+            lrs.append(end * current + begin * (1 - current))
+        return lrs

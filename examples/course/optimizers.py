@@ -44,7 +44,7 @@ class WeightedAverage(optim.Optimizer):
     def __init__(self, params: Any, lr: float, beta: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "beta": beta})
 
-    def start(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
+    def init_state(self, p: np.ndarray, group: dict[str, Any]) -> dict[str, Any]:
         """No average yet."""
         return {"v": np.zeros_like(p)}
 

@@ -228,7 +228,7 @@ def test_as_many_channels_as_places_are_told_apart_in_any_memory_order(shape: An
 
 
 @pytest.mark.parametrize("shape", [(100, 128), (2, 50, 128)])
-def test_large_linear_layers_write_from_the_beginning_of_a_line_of_the_cache_and_gradients_add_up(
+def test_gradients_of_large_linear_layers_add_up(
     shape: tuple[int, ...],
 ) -> None:
     for outs in range(128, 132):
@@ -238,8 +238,6 @@ def test_large_linear_layers_write_from_the_beginning_of_a_line_of_the_cache_and
         np.testing.assert_allclose(out.data, np.einsum("...i,oi->...o", x.data, w.data))
         out.sum().backward()
         first = gradient(w)
-        for array in (out.data, first):
-            assert array.ctypes.data % 64 == 0
         np.testing.assert_allclose(first, np.broadcast_to(slope_w, w.shape))
         np.testing.assert_allclose(gradient(x), np.broadcast_to(slope_x, shape))
         (linear(x, w) + linear(2 * x, w)).sum().backward()

@@ -7,21 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.optim.paths import path_of
 from tinygrad_dl import Tensor
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.optim import Adam
-
-
-def path_of(gradients: list[float], **options: Any) -> list[float]:
-    """Where a parameter that starts at 1 is after each step, given its gradients."""
-    p = Tensor(1.0, dtype="float64", requires_grad=True)
-    optimizer = Adam([p], lr=0.1, **options)
-    places = []
-    for g in gradients:
-        p.grad = Tensor(g, dtype="float64")
-        optimizer.step()
-        places.append(p.item())
-    return places
+from tinygrad_dl.optim import Adam, AdamW
 
 
 # The figures are PyTorch 2.13's.
@@ -44,27 +33,32 @@ def path_of(gradients: list[float], **options: Any) -> list[float]:
 def test_steps_on_given_gradients(
     gradients: list[float], options: dict[str, Any], expected: list[float]
 ) -> None:
-    np.testing.assert_allclose(path_of(gradients, **options), expected, rtol=1e-13)
+    np.testing.assert_allclose(path_of(Adam, gradients, lr=0.1, **options), expected, rtol=1e-13)
+
+
+def test_two_steps_of_adamw_are_those_of_the_formula() -> None:
+    path = path_of(AdamW, [1.0, 1.0], lr=0.1, eps=0.0, weight_decay=1.0)
+    np.testing.assert_allclose(path, [0.8, 0.62], rtol=1e-12)
 
 
 def test_a_gradient_of_zero_moves_nothing_at_first() -> None:
-    assert path_of([0.0]) == [1.0]
+    assert path_of(Adam, [0.0], lr=0.1) == [1.0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": -1}, "Adam: lr: a number of at least 0 is needed; -1 came"),
-        ({"eps": -1e-8}, "Adam: eps: a number of at least 0 is needed; -1e-08 came"),
-        ({"weight_decay": -1}, "Adam: weight_decay: a number of at least 0 is needed; -1 came"),
+        ({"lr": -1}, "Adam: lr: expected a number of at least 0, got -1"),
+        ({"eps": -1e-8}, "Adam: eps: expected a number of at least 0, got -1e-08"),
+        ({"weight_decay": -1}, "Adam: weight_decay: expected a number of at least 0, got -1"),
         (
             {"betas": (0.9, 1.0)},
-            "Adam: betas: a pair of numbers in [0, 1) is needed; (0.9, 1.0) came",
+            "Adam: betas: expected a pair of numbers in [0, 1), got (0.9, 1.0)",
         ),
-        ({"betas": (0.9,)}, "Adam: betas: a pair of numbers in [0, 1) is needed; (0.9,) came"),
+        ({"betas": (0.9,)}, "Adam: betas: expected a pair of numbers in [0, 1), got (0.9,)"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+def test_options_out_of_range_raise(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueRangeError) as caught:
         Adam([Tensor(1.0, requires_grad=True)], **options)
     assert str(caught.value) == message

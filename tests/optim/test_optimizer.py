@@ -1,4 +1,4 @@
-"""Optimizer: what all optimizers share."""
+"""Optimizer, the base class: groups, steps, states, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import tinygrad_dl as tg
 from tinygrad_dl import Tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.optim import SGD, Adam, Optimizer
-from tinygrad_dl.optim.block import PIECE, SMALL
+from tinygrad_dl.optim.fused import FUSED_SIZE
+from tinygrad_dl.optim.optimizer import options
+
+LARGE = 4 * FUSED_SIZE  # elements: such a parameter is updated alone
 
 
 def parameters(*shapes: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> list[Tensor]:
@@ -38,7 +41,7 @@ def test_a_parameter_without_gradient_is_left_alone_and_counts_no_step() -> None
 
 
 def test_the_array_of_a_parameter_is_changed_in_place() -> None:
-    params = parameters((2, 2), (3,), (SMALL + 1,), (PIECE + 1,))
+    params = parameters((2, 2), (3,), (FUSED_SIZE + 1,), (LARGE + 1,))
     arrays, before = [p.data for p in params], [p.data.copy() for p in params]
     give_gradients(params)
     Adam(params).step()
@@ -49,7 +52,7 @@ def test_the_array_of_a_parameter_is_changed_in_place() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_step_keeps_the_dtype_even_if_the_rate_is_a_float64_of_numpy(dtype: str) -> None:
     for make in (SGD, Adam):
-        params = parameters((2, 2), (3,), (PIECE + 1,), dtype=dtype)
+        params = parameters((2, 2), (3,), (LARGE + 1,), dtype=dtype)
         give_gradients(params)
         optimizer = make(params, lr=np.float64(0.1))
         optimizer.step()
@@ -61,7 +64,7 @@ def test_a_step_keeps_the_dtype_even_if_the_rate_is_a_float64_of_numpy(dtype: st
 
 
 def test_a_parameter_laid_out_in_columns_is_updated_in_place() -> None:
-    for size in (3, SMALL, PIECE):
+    for size in (3, FUSED_SIZE, LARGE):
         array = np.asfortranarray(np.ones((2, size)))
         p = tg.asarray(array).requires_grad_()
         p.grad = Tensor(np.ones((2, size)))
@@ -91,11 +94,13 @@ def test_a_parameter_that_changed_its_shape_needs_a_new_optimizer() -> None:
     p.grad = None
     p.data = np.zeros(3)
     give_gradients([p])
-    with pytest.raises(ShapeError, match=r"shape \(2,\) at the last step and has \(3,\) now"):
+    with pytest.raises(
+        ShapeError, match=r"expected a parameter of shape \(2,\), as at the last step, got \(3,\)"
+    ):
         optimizer.step()
 
 
-def test_a_step_without_any_gradient_says_what_is_likely_wrong() -> None:
+def test_a_step_without_any_gradient_names_the_likely_reason() -> None:
     params = parameters((2,))
     optimizer = SGD(params, lr=0.1)
     with pytest.raises(
@@ -109,7 +114,7 @@ def test_a_step_without_any_gradient_says_what_is_likely_wrong() -> None:
         optimizer.step()
 
 
-def test_zero_grad_forgets_gradients_or_makes_them_zeros() -> None:
+def test_zero_grad_discards_gradients_or_fills_them_with_zeros() -> None:
     p, q = parameters((2,), (3,))
     p.grad = Tensor(np.ones(2))
     optimizer = SGD([p, q])
@@ -167,8 +172,8 @@ def test_momentum_switched_on_later_gets_its_buffer() -> None:
 
 
 @pytest.mark.parametrize("make", [SGD, Adam])
-def test_training_goes_on_in_the_same_bits_from_a_saved_state(make: type[Optimizer]) -> None:
-    shapes = [(3, 2), (4,), (PIECE + 3,)]
+def test_training_resumes_from_a_saved_state_to_the_bit(make: type[Optimizer]) -> None:
+    shapes = [(3, 2), (4,), (LARGE + 3,)]
     options: dict[str, Any] = {"momentum": 0.9, "dampening": 0.5} if make is SGD else {"amsgrad": True}
     one = parameters(*shapes)
     first = make(one, lr=0.1, **options)
@@ -199,18 +204,18 @@ def test_a_saved_state_is_a_copy() -> None:
     np.testing.assert_array_equal(saved["state"][0]["exp_avg"], before)
 
 
-def test_a_state_of_other_parameters_is_refused_and_changes_nothing() -> None:
+def test_a_state_of_other_parameters_raises_and_changes_nothing() -> None:
     p, q = parameters((2,), (3,))
     optimizer, other = Adam([p]), Adam([q])
     give_gradients([p, q])
     optimizer.step()
     other.step()
-    with pytest.raises(ShapeError, match=r"exp_avg has the shape \(3,\), but its parameter has \(2,\)"):
+    with pytest.raises(ShapeError, match=r"exp_avg: expected the shape \(2,\) for .* \(2,\), got \(3,\)"):
         optimizer.load_state_dict(other.state_dict())
     assert optimizer.state[p]["exp_avg"].shape == (2,)
-    with pytest.raises(ValueRangeError, match=r"the saved groups have \[1\] parameters; this optimizer's"):
+    with pytest.raises(ValueRangeError, match=r"expected groups of \[2\] parameters, .*, got \[1\]"):
         Adam(parameters((2,), (3,))).load_state_dict(other.state_dict())
-    with pytest.raises(ValueRangeError, match='a dict with "state" and "param_groups" is needed'):
+    with pytest.raises(ValueRangeError, match='expected a dict with "state" and "param_groups"'):
         optimizer.load_state_dict({})
 
 
@@ -232,15 +237,15 @@ def test_model_and_optimizer_are_copied_and_pickled_together() -> None:
             np.testing.assert_array_equal(p.data, q.data)
 
 
-def test_what_is_no_parameter_is_refused_with_the_reason() -> None:
+def test_an_entry_that_is_not_a_parameter_raises_with_the_reason() -> None:
     (p,) = parameters((2,))
-    with pytest.raises(DTypeError, match=r"^SGD: params: the parameters are needed, .* Tensor came$"):
+    with pytest.raises(DTypeError, match=r"^SGD: params: expected the parameters, .* got Tensor$"):
         SGD(p)
-    with pytest.raises(DTypeError, match="int came"):
+    with pytest.raises(DTypeError, match="got int"):
         SGD(3)  # type: ignore[arg-type]
-    with pytest.raises(ValueRangeError, match="there are none"):
+    with pytest.raises(ValueRangeError, match="expected at least one parameter, got none"):
         SGD([])
-    with pytest.raises(DTypeError, match="each parameter is a Tensor; ndarray came"):
+    with pytest.raises(DTypeError, match="expected Tensors, got ndarray"):
         SGD([np.ones(2)])
     with pytest.raises(ValueRangeError, match="is the result of an operation"):
         SGD([p * 2])
@@ -248,11 +253,11 @@ def test_what_is_no_parameter_is_refused_with_the_reason() -> None:
         SGD([p, p])
     with pytest.raises(ValueRangeError, match="the parameter w is given twice"):
         SGD([{"params": [p]}, {"params": [("w", p)]}])
-    with pytest.raises(DTypeError, match="a mixture came"):
+    with pytest.raises(DTypeError, match="got a mixture"):
         SGD([p, {"params": [p]}])
-    with pytest.raises(DTypeError, match='a group is a dict with "params"'):
+    with pytest.raises(DTypeError, match='a group: expected a dict with "params", got dict'):
         SGD([{"lr": 1.0}])
-    with pytest.raises(ValueRangeError, match="a group has the option 'rate'; there are lr, momentum"):
+    with pytest.raises(ValueRangeError, match="a group: expected options among lr, momentum, .* got 'rate'"):
         SGD([{"params": [p], "rate": 1.0}])
 
 
@@ -266,7 +271,7 @@ def test_names_of_parameters_are_kept() -> None:
 def test_a_subclass_without_update_is_told_to_define_it() -> None:
     (p,) = parameters((2,))
     give_gradients([p])
-    with pytest.raises(DTypeError, match=r"has to define update\(p, g, state, group, work\)"):
+    with pytest.raises(DTypeError, match=r"has to define update\(p, g, state, group, workspace\)"):
         Optimizer([p], {"lr": 0.1}).step()
 
 
@@ -276,7 +281,7 @@ def test_the_gradient_stays_as_it_was() -> None:
         (Adam, {"weight_decay": 0.1, "maximize": True, "amsgrad": True}),
     ]
     for make, chosen in options:
-        params = parameters((2, 2), (PIECE + 1,))
+        params = parameters((2, 2), (LARGE + 1,))
         give_gradients(params)
         before = [p.grad.data.copy() for p in params if p.grad is not None]
         make(params, **chosen).step()
@@ -288,3 +293,27 @@ def test_the_gradient_stays_as_it_was() -> None:
 def test_repr_shows_the_options_of_each_group() -> None:
     text = repr(SGD(parameters((2,)), lr=0.5))
     assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.5\n")
+
+
+def test_options_are_the_arguments_of_the_constructor() -> None:
+    class Decaying(SGD):
+        def __init__(self, params: Any, lr: float = 0.5, halving: int = 3) -> None:
+            super().__init__(params, lr=lr)
+            self.found = options(locals())
+
+    assert Decaying(parameters((2,)), halving=4).found == {"lr": 0.5, "halving": 4}
+
+
+def test_a_subclass_in_the_style_of_pytorch_lists_its_defaults() -> None:
+    class Plain(Optimizer):
+        def __init__(self, params: Any, lr: float = 0.5) -> None:
+            super().__init__(params, {"lr": lr})
+
+        def update(self, p: Any, g: Any, state: Any, group: Any, workspace: Any) -> None:
+            p -= group["lr"] * g
+
+    (p,) = parameters((2,))
+    before = p.data.copy()
+    p.grad = Tensor(np.ones(2))
+    Plain([{"params": [p], "lr": 0.25}]).step()
+    np.testing.assert_array_equal(p.data, before - 0.25)

@@ -1,4 +1,4 @@
-"""Schedules that follow one formula from the first epoch to the last."""
+"""Schedules given by one formula for all epochs: factors, steps, decay, warm-up, cosine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from math import cos, pi, sqrt
 
 from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.schedule import LRScheduler
+from tinygrad_dl.optim.scheduler import LRScheduler
 
 Factor = Callable[[int], float]
 
 
 class LambdaLR(LRScheduler):
-    """lr(e) = initial lr * lr_lambda(e); one function for all groups or a list with one each.
+    """lr(e) = initial lr * lr_lambda(e); one function for all groups, or a list with one per group.
 
     >>> from tinygrad_dl import Tensor, optim
     >>> optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=0.5)
@@ -27,22 +27,22 @@ class LambdaLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
     ) -> None:
-        self.optimizer = self.checked(optimizer)
-        self.lr_lambdas = self.each("lr_lambda", lr_lambda)
+        self.optimizer = self.validate_optimizer(optimizer)
+        self.lr_lambdas: list[Factor] = self.per_group("lr_lambda", lr_lambda)
         for function in self.lr_lambdas:
             if not callable(function):
                 raise DTypeError(
-                    f"{type(self).__name__}: lr_lambda: a function of the epoch is needed; "
-                    f"{type(function).__name__} came"
+                    f"{type(self).__name__}: lr_lambda: expected a function of the epoch, got "
+                    f"{type(function).__name__}"
                 )
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs)]
+        return [base_lr * factor(self.last_epoch) for factor, base_lr in zip(self.lr_lambdas, self.base_lrs)]
 
 
 class MultiplicativeLR(LambdaLR):
-    """lr(e) = lr(e - 1) * lr_lambda(e), from e = 1; one function for all groups or a list with one each."""
+    """lr(e) = lr(e - 1) * lr_lambda(e), from e = 1; one function for all groups, or a list with one per group."""
 
     def get_lr(self) -> list[float]:
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -57,19 +57,19 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.refuse(not step_size > 0, "step_size", "a number of epochs above 0", step_size)
+        self.validate(step_size > 0, "step_size", "a number of epochs above 0", step_size)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
 
-    def at(self, base: float) -> float:
-        return base * self.gamma ** (self.last_epoch // self.step_size)
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma ** (self.last_epoch // self.step_size)
 
 
 class MultiStepLR(LRScheduler):
-    """lr(e) = initial lr * gamma**(number of milestones up to e)."""
+    """lr(e) = initial lr * gamma**(number of milestones at or before e)."""
 
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
@@ -77,11 +77,11 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         return lr * self.gamma ** self.milestones.count(self.last_epoch)
 
-    def at(self, base: float) -> float:
-        return base * self.gamma ** bisect_right(self.milestones, self.last_epoch)
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma ** bisect_right(self.milestones, self.last_epoch)
 
 
 class ConstantLR(LRScheduler):
@@ -90,21 +90,21 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        self.refuse(not 0 < factor <= 1, "factor", "a number above 0, up to 1,", factor)
+        self.validate(0 < factor <= 1, "factor", "a number above 0 and at most 1", factor)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         if self.last_epoch == 0:
             return lr * self.factor
         return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
 
-    def at(self, base: float) -> float:
-        return base if self.last_epoch >= self.total_iters else base * self.factor
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr if self.last_epoch >= self.total_iters else base_lr * self.factor
 
 
 class LinearLR(LRScheduler):
-    """lr(e) = initial lr * f, f going evenly from start_factor to end_factor in total_iters epochs."""
+    """lr(e) = initial lr * f, f rising linearly from start_factor to end_factor over total_iters epochs."""
 
     def __init__(
         self,
@@ -114,13 +114,13 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        self.refuse(not 0 < start_factor <= 1, "start_factor", "a number above 0, up to 1,", start_factor)
-        self.refuse(not 0 <= end_factor <= 1, "end_factor", "a number in [0, 1]", end_factor)
-        self.refuse(not total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
+        self.validate(0 < start_factor <= 1, "start_factor", "a number above 0 and at most 1", start_factor)
+        self.validate(0 <= end_factor <= 1, "end_factor", "a number in [0, 1]", end_factor)
+        self.validate(total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         rise, epoch = self.end_factor - self.start_factor, self.last_epoch
         if epoch == 0:
             return lr * self.start_factor
@@ -128,9 +128,9 @@ class LinearLR(LRScheduler):
             return lr
         return lr * (1.0 + rise / (self.total_iters * self.start_factor + (epoch - 1) * rise))
 
-    def at(self, base: float) -> float:
+    def closed_form(self, base_lr: float) -> float:
         share = min(self.total_iters, self.last_epoch) / self.total_iters
-        return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
+        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * share)
 
 
 class ExponentialLR(LRScheduler):
@@ -140,11 +140,11 @@ class ExponentialLR(LRScheduler):
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         return lr if self._is_initial else lr * self.gamma
 
-    def at(self, base: float) -> float:
-        return base * self.gamma**self.last_epoch
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma**self.last_epoch
 
 
 class PolynomialLR(LRScheduler):
@@ -153,18 +153,18 @@ class PolynomialLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
     ) -> None:
-        self.refuse(not total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
+        self.validate(total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         if self._is_initial or self.last_epoch > self.total_iters:
             return lr
         left, before = (1.0 - e / self.total_iters for e in (self.last_epoch, self.last_epoch - 1))
         return lr * (left / before) ** self.power
 
-    def at(self, base: float) -> float:
-        return base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -174,23 +174,23 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.refuse(not T_max > 0, "T_max", "a number of epochs above 0", T_max)
+        self.validate(T_max > 0, "T_max", "a number of epochs above 0", T_max)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
-    def follow(self, lr: float, base: float) -> float:
+    def chainable_form(self, lr: float, base_lr: float) -> float:
         if self._is_initial:
             return lr
         epoch, period = self.last_epoch, self.T_max
         if self._step_count == 1 and epoch > 0:
-            return self.at(base)
-        if (epoch - 1 - period) % (2 * period) == 0:  # from the bottom there is no factor that leads up
-            return lr + (base - self.eta_min) * (1 - cos(pi / period)) / 2
+            return self.closed_form(base_lr)
+        if (epoch - 1 - period) % (2 * period) == 0:  # at eta_min the ratio below would be 0 / 0
+            return lr + (base_lr - self.eta_min) * (1 - cos(pi / period)) / 2
         ratio = (1 + cos(pi * epoch / period)) / (1 + cos(pi * (epoch - 1) / period))
         return ratio * (lr - self.eta_min) + self.eta_min
 
-    def at(self, base: float) -> float:
-        return self.eta_min + (base - self.eta_min) * (1 + cos(pi * self.last_epoch / self.T_max)) / 2
+    def closed_form(self, base_lr: float) -> float:
+        return self.eta_min + (base_lr - self.eta_min) * (1 + cos(pi * self.last_epoch / self.T_max)) / 2
 
 
 class InverseTimeLR(LRScheduler):
@@ -205,34 +205,34 @@ class InverseTimeLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, decay: float, last_epoch: int = -1) -> None:
-        self.refuse(not decay >= 0, "decay", "a number of at least 0", decay)
+        self.validate(decay >= 0, "decay", "a number of at least 0", decay)
         self.decay = decay
         super().__init__(optimizer, last_epoch)
 
-    def at(self, base: float) -> float:
-        return base / (1.0 + self.decay * self.last_epoch)
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr / (1.0 + self.decay * self.last_epoch)
 
 
 class StaircaseLR(LRScheduler):
-    """lr(e) = initial lr / (1 + decay * floor(e / interval)): InverseTimeLR in steps."""
+    """lr(e) = initial lr / (1 + decay * floor(e / interval)): a staircase version of InverseTimeLR."""
 
     def __init__(self, optimizer: Optimizer, decay: float, interval: int = 1, last_epoch: int = -1) -> None:
-        self.refuse(not decay >= 0, "decay", "a number of at least 0", decay)
-        self.refuse(not interval > 0, "interval", "a number of epochs above 0", interval)
+        self.validate(decay >= 0, "decay", "a number of at least 0", decay)
+        self.validate(interval > 0, "interval", "a number of epochs above 0", interval)
         self.decay, self.interval = decay, interval
         super().__init__(optimizer, last_epoch)
 
-    def at(self, base: float) -> float:
-        return base / (1.0 + self.decay * (self.last_epoch // self.interval))
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr / (1.0 + self.decay * (self.last_epoch // self.interval))
 
 
 class InverseSqrtLR(LRScheduler):
-    """lr(e) = initial lr * k / sqrt(e + 1); the first epoch, e = 0, is the one that courses number 1."""
+    """lr(e) = initial lr * k / sqrt(e + 1); e = 0 is the epoch that courses call epoch 1."""
 
     def __init__(self, optimizer: Optimizer, k: float = 1.0, last_epoch: int = -1) -> None:
-        self.refuse(not k > 0, "k", "a number above 0", k)
+        self.validate(k > 0, "k", "a number above 0", k)
         self.k = k
         super().__init__(optimizer, last_epoch)
 
-    def at(self, base: float) -> float:
-        return base * self.k / sqrt(self.last_epoch + 1)
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.k / sqrt(self.last_epoch + 1)

@@ -1,4 +1,4 @@
-"""Schedules that rise and fall: warm restarts, one cycle, many cycles; the last two move momentum as well."""
+"""Cyclic schedules: warm restarts, one cycle, many cycles. The last two change momentum as well."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from math import cos, floor, log, pi
 from typing import Any
 
 from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.optim.fused import Group
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.schedule import LRScheduler
+from tinygrad_dl.optim.scheduler import LRScheduler
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """lr = eta_min + (initial lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, again and again.
+    """lr = eta_min + (initial lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, periodically.
 
-    T_cur: epochs since the last restart; T_i: length of the period, at first T_0, then T_mult times the one
-    before. step(epoch) takes fractions: epoch + batch / batches. Source: Loshchilov, Hutter 2017.
+    T_cur: epochs since the last restart; T_i: length of the period, at first T_0, then T_mult times the
+    previous one. step(epoch) accepts fractions: epoch + batch / batches. Source: Loshchilov, Hutter 2017.
     """
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        self.refuse(not (isinstance(T_0, int) and T_0 > 0), "T_0", "an integer above 0", T_0)
-        self.refuse(not (isinstance(T_mult, int) and T_mult > 0), "T_mult", "an integer above 0", T_mult)
+        self.validate(isinstance(T_0, int) and T_0 > 0, "T_0", "an integer above 0", T_0)
+        self.validate(isinstance(T_mult, int) and T_mult > 0, "T_mult", "an integer above 0", T_mult)
         self.T_0 = self.T_i = T_0
         self.T_mult, self.eta_min = T_mult, eta_min
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
-    def at(self, base: float) -> float:
-        return self.eta_min + (base - self.eta_min) * (1 + cos(pi * self.T_cur / self.T_i)) / 2
+    def closed_form(self, base_lr: float) -> float:
+        return self.eta_min + (base_lr - self.eta_min) * (1 + cos(pi * self.T_cur / self.T_i)) / 2
 
     def step(self, epoch: float | None = None) -> None:
-        """Go on by an epoch, or to a given one, which may be a fraction."""
+        """Move on by one epoch, or to a given one, which may be fractional."""
         self._step_count += 1
         if epoch is None and self.last_epoch >= 0:
             self.last_epoch += 1
@@ -40,13 +41,13 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             if self.T_cur >= self.T_i:
                 self.T_cur %= self.T_i
                 self.T_i *= self.T_mult
-            self.write(self.get_lr())
+            self.set_lrs(self.get_lr())
         else:
-            self.go_to(epoch or 0)
+            self.step_to(epoch or 0)
 
-    def go_to(self, epoch: float) -> None:
-        """Set the rates of an epoch, which may be a fraction."""
-        self.refuse(not epoch >= 0, "epoch", "a number of at least 0", epoch)
+    def step_to(self, epoch: float) -> None:
+        """Set the rates of an epoch, which may be fractional."""
+        self.validate(epoch >= 0, "epoch", "a number of at least 0", epoch)
         periods, begin = 0, 0
         if self.T_mult == 1:
             begin = int(epoch // self.T_0) * self.T_0
@@ -55,31 +56,33 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             begin = self.T_0 * (self.T_mult**periods - 1) // (self.T_mult - 1)
         self.T_i, self.T_cur = self.T_0 * self.T_mult**periods, epoch - begin
         self.last_epoch = floor(epoch)
-        self.write(self.get_lr())
+        self.set_lrs(self.get_lr())
 
 
 class MomentumCycle(LRScheduler):
-    """What OneCycleLR and CyclicLR share: momentum, or the first of `betas`, moves against the rate."""
+    """Base class of OneCycleLR and CyclicLR: momentum, or the first of `betas`, falls while the rate rises."""
 
     cycle_momentum: bool
 
-    def prepare_momentum(self, base: Any, greatest: Any, last_epoch: int) -> None:
+    def init_momentum(
+        self, base_momentum: float | list[float], max_momentum: float | list[float], last_epoch: int
+    ) -> None:
         """Write the bounds into the groups. Raises ValueRangeError if the optimizer has no momentum."""
         defaults = self.optimizer.defaults
         if "momentum" not in defaults and "betas" not in defaults:
             raise ValueRangeError(
-                f"{type(self).__name__}: cycle_momentum: {type(self.optimizer).__name__} has neither momentum "
-                "nor betas; say cycle_momentum=False"
+                f"{type(self).__name__}: cycle_momentum: expected an optimizer with momentum or betas, got "
+                f"{type(self.optimizer).__name__}. Pass cycle_momentum=False"
             )
-        self.base_momentums = self.each("base_momentum", base)
-        self.max_momentums = self.each("max_momentum", greatest)
+        self.base_momentums = self.per_group("base_momentum", base_momentum)
+        self.max_momentums = self.per_group("max_momentum", max_momentum)
         if last_epoch == -1:
             groups = self.optimizer.param_groups
             for group, low, high in zip(groups, self.base_momentums, self.max_momentums):
                 group["base_momentum"], group["max_momentum"] = low, high
-                self.write_momentum(group, high)
+                self.set_momentum(group, high)
 
-    def write_momentum(self, group: dict[str, Any], momentum: float) -> None:
+    def set_momentum(self, group: Group, momentum: float) -> None:
         """Set the momentum of a group."""
         if "betas" in self.optimizer.defaults:
             group["betas"] = (momentum, *group["betas"][1:])
@@ -88,11 +91,12 @@ class MomentumCycle(LRScheduler):
 
 
 class OneCycleLR(MomentumCycle):
-    """Up from max_lr / div_factor to max_lr in pct_start of all steps, then down to 1 / final_div_factor of the start.
+    """One cycle: up from max_lr / div_factor to max_lr, then down to 1 / final_div_factor of the initial rate.
 
-    Momentum goes from max_momentum to base_momentum and back. `three_phase`: down to the start as fast as up,
-    then to the end. `total_steps`, or `epochs` * `steps_per_epoch`: one step() is one batch, and no more than
-    these are allowed. anneal_strategy: "cos" or "linear". Raises ValueRangeError. Source: Smith, Topin 2018.
+    The rise takes the fraction pct_start of all steps. Momentum goes from max_momentum to base_momentum and
+    back. `three_phase`: down to the initial rate as fast as up, then to the final one. `total_steps`, or
+    `epochs` * `steps_per_epoch`: the number of step() calls, one per batch. anneal_strategy: "cos" or
+    "linear". Raises ValueRangeError. Source: Smith, Topin 2018.
     """
 
     def __init__(
@@ -112,15 +116,17 @@ class OneCycleLR(MomentumCycle):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = self.checked(optimizer)
+        self.optimizer = self.validate_optimizer(optimizer)
         if total_steps is None and (epochs is None or steps_per_epoch is None):
-            raise ValueRangeError("OneCycleLR: total_steps is needed, or epochs and steps_per_epoch")
+            raise ValueRangeError(
+                "OneCycleLR: expected total_steps, or epochs and steps_per_epoch, got neither"
+            )
         self.total_steps = (epochs or 0) * (steps_per_epoch or 0) if total_steps is None else total_steps
-        whole = isinstance(self.total_steps, int) and self.total_steps > 0
-        self.refuse(not whole, "total_steps", "an integer above 0", self.total_steps)
-        self.refuse(not 0 <= pct_start <= 1, "pct_start", "a share from 0 to 1", pct_start)
+        valid = isinstance(self.total_steps, int) and self.total_steps > 0
+        self.validate(valid, "total_steps", "an integer above 0", self.total_steps)
+        self.validate(0 <= pct_start <= 1, "pct_start", "a number in [0, 1]", pct_start)
         known = ("cos", "linear")
-        self.refuse(anneal_strategy not in known, "anneal_strategy", '"cos" or "linear"', anneal_strategy)
+        self.validate(anneal_strategy in known, "anneal_strategy", '"cos" or "linear"', anneal_strategy)
         self._anneal_func_type, self.cycle_momentum = anneal_strategy, cycle_momentum
         peak = float(pct_start * self.total_steps) - 1
         low, high = ("max_momentum", "base_momentum") if cycle_momentum else ("", "")
@@ -132,51 +138,51 @@ class OneCycleLR(MomentumCycle):
             phases += [(self.total_steps - 1.0, "max_lr", "min_lr", high, low)]
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(PHASE, phase)) for phase in phases]
         if last_epoch == -1:
-            for group, rate in zip(optimizer.param_groups, self.each("max_lr", max_lr)):
-                group["max_lr"], group["initial_lr"] = rate, rate / div_factor
+            for group, lr in zip(optimizer.param_groups, self.per_group("max_lr", max_lr)):
+                group["max_lr"], group["initial_lr"] = lr, lr / div_factor
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         if cycle_momentum:
-            self.prepare_momentum(base_momentum, max_momentum, last_epoch)
+            self.init_momentum(base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         step, begin = self.last_epoch, 0.0
         if step > self.total_steps:
             raise ValueRangeError(
-                f"OneCycleLR.step: call {step} of {self.total_steps}: the cycle is over. Give total_steps, the "
-                "number of batches in all epochs, as it is"
+                f"OneCycleLR.step: expected at most {self.total_steps} calls, got call {step}: the cycle is over. "
+                "total_steps is the number of batches in all epochs"
             )
         for phase in self._schedule_phases:
             end = phase["end_step"]
             if step <= end or phase is self._schedule_phases[-1]:
                 break
             begin = end
-        share = (step - begin) / (end - begin) if end != begin else 1.0
-        rates = []
+        fraction = (step - begin) / (end - begin) if end != begin else 1.0
+        lrs = []
         for group in self.optimizer.param_groups:
-            rates.append(self.between(group[phase["start_lr"]], group[phase["end_lr"]], share))
+            lrs.append(self.interpolate(group[phase["start_lr"]], group[phase["end_lr"]], fraction))
             if self.cycle_momentum:
                 ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                self.write_momentum(group, self.between(*ends, share))
-        return rates
+                self.set_momentum(group, self.interpolate(*ends, fraction))
+        return lrs
 
-    def between(self, start: float, end: float, share: float) -> float:
-        """The value a share of the way from start to end."""
+    def interpolate(self, start: float, end: float, fraction: float) -> float:
+        """The value at a fraction of the way from start to end."""
         if self._anneal_func_type == "cos":
-            return end + (start - end) / 2.0 * (cos(pi * share) + 1)
-        return start + (end - start) * share
+            return end + (start - end) / 2.0 * (cos(pi * fraction) + 1)
+        return start + (end - start) * fraction
 
 
 PHASE = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
 
 
 class CyclicLR(MomentumCycle):
-    """Up and down between base_lr and max_lr, in straight lines; one step() is one batch.
+    """Up and down between base_lr and max_lr, linearly; call step() after each batch.
 
     lr = base_lr + (max_lr - base_lr) * height * scale: height goes from 0 to 1 in step_size_up steps and back
     in step_size_down; scale is 1 ("triangular"), 1 / 2**(cycle - 1) ("triangular2"), gamma**step
     ("exp_range"), or scale_fn of the cycle or of the step, as scale_mode ("cycle", "iterations") says.
-    Momentum goes the other way. Raises ValueRangeError. Source: Smith 2017.
+    Momentum moves in the opposite direction. Raises ValueRangeError. Source: Smith 2017.
     """
 
     def __init__(
@@ -195,30 +201,30 @@ class CyclicLR(MomentumCycle):
         max_momentum: float | list[float] = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = self.checked(optimizer)
-        base_lrs = self.each("base_lr", base_lr)
-        self.max_lrs = self.each("max_lr", max_lr)
-        self.refuse(not step_size_up > 0, "step_size_up", "a number of steps above 0", step_size_up)
+        self.optimizer = self.validate_optimizer(optimizer)
+        base_lrs = self.per_group("base_lr", base_lr)
+        self.max_lrs = self.per_group("max_lr", max_lr)
+        self.validate(step_size_up > 0, "step_size_up", "a number of steps above 0", step_size_up)
         down = step_size_up if step_size_down is None else step_size_down
-        self.refuse(not down > 0, "step_size_down", "a number of steps above 0", down)
+        self.validate(down > 0, "step_size_down", "a number of steps above 0", down)
         self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
         known = ("triangular", "triangular2", "exp_range")
-        self.refuse(mode not in known and scale_fn is None, "mode", f"one of {known}", mode)
+        self.validate(mode in known or scale_fn is not None, "mode", f"one of {known}", mode)
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = scale_mode
         if scale_fn is None:
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.prepare_momentum(base_momentum, max_momentum, last_epoch)
+            self.init_momentum(base_momentum, max_momentum, last_epoch)
         if last_epoch == -1:
-            self.write(base_lrs)
+            self.set_lrs(base_lrs)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
     def scale_fn(self, x: float) -> float:
-        """The height of a cycle, given its number, or of a step."""
+        """The scale of a cycle, given its number, or of a step."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         return {"triangular": 1.0, "triangular2": 0.5 ** (x - 1)}.get(self.mode) or self.gamma**x
@@ -231,5 +237,5 @@ class CyclicLR(MomentumCycle):
         if self.cycle_momentum:
             groups = self.optimizer.param_groups
             for group, low, high in zip(groups, self.base_momentums, self.max_momentums):
-                self.write_momentum(group, high - (high - low) * height)
+                self.set_momentum(group, high - (high - low) * height)
         return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs)]

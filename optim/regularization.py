@@ -1,19 +1,30 @@
-"""L1 and L2 penalties on a model's weights, and groups that decay only these."""
+"""L1 and L2 penalties on a model's weights, and parameter groups in which only these are decayed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, TypeAlias, Union
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
 
 
-def weights(model: Any) -> list[Tensor]:
+class Module(Protocol):
+    """What is asked of a module here: nn and optim do not import each other."""
+
+    def modules(self) -> Iterable[Any]: ...
+    def parameters(self) -> Iterable[Tensor]: ...
+    def named_parameters(self) -> Iterable[tuple[str, Tensor]]: ...
+
+
+Model: TypeAlias = Union[Module, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
+
+
+def weights(model: Model) -> list[Tensor]:
     """The parameters that are weights: matrices and kernels, without biases and normalizations.
 
-    Weights have two axes or more, a name whose last part does not begin with "bias", and do not belong to a
-    module whose class has Norm in its name. `model`: a module, or Tensors, or pairs (name, Tensor).
+    Weights have at least two axes, a name whose last part does not begin with "bias", and do not belong to a
+    module whose class has Norm in its name. `model`: a module, Tensors, or pairs (name, Tensor).
     Raises DTypeError.
 
     >>> from tinygrad_dl import nn
@@ -30,23 +41,25 @@ def weights(model: Any) -> list[Tensor]:
     elif isinstance(model, Iterable) and not isinstance(model, Tensor):
         entries = model
     else:
-        raise DTypeError(f"weights: a module or a list of Tensors is needed; {type(model).__name__} came")
+        raise DTypeError(
+            f"weights: model: expected a module or a list of Tensors, got {type(model).__name__}"
+        )
     found = []
     for entry in entries:
         name, p = entry if isinstance(entry, tuple) else ("", entry)
         if not isinstance(p, Tensor):
             raise DTypeError(
-                f"weights: a module or a list of Tensors is needed; {type(p).__name__} came in it"
+                f"weights: model: expected a module or a list of Tensors, got a list with {type(p).__name__}"
             )
         if p.ndim >= 2 and not name.rpartition(".")[2].startswith("bias") and id(p) not in norms:
             found.append(p)
     return found
 
 
-def l1_penalty(model: Any, strength: float = 1.0) -> Tensor:
-    """strength * sum of |w| over all `weights(model)`: add it to the loss. Drives weights to exactly 0.
+def l1_penalty(model: Model, strength: float = 1.0) -> Tensor:
+    """strength * sum of |w| over all `weights(model)`: add it to the loss. It drives weights to exactly 0.
 
-    Raises DTypeError, ValueRangeError without any weights. Source: Tibshirani 1996.
+    Raises DTypeError, ValueRangeError without weights. Source: Tibshirani 1996.
 
     >>> l1_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     3.5
@@ -54,11 +67,11 @@ def l1_penalty(model: Any, strength: float = 1.0) -> Tensor:
     return _total("l1_penalty", [abs(w).sum() for w in weights(model)], strength)
 
 
-def l2_penalty(model: Any, strength: float = 1.0) -> Tensor:
+def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
     """strength / 2 * sum of w**2 over all `weights(model)`: add it to the loss.
 
     Its gradient is strength * w, as with weight_decay=strength in SGD. A course's lambda / (2 * m) * sum w**2
-    is strength = lambda / m. Raises DTypeError, ValueRangeError without any weights.
+    is strength = lambda / m. Raises DTypeError, ValueRangeError without weights.
 
     >>> l2_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     6.25
@@ -66,8 +79,8 @@ def l2_penalty(model: Any, strength: float = 1.0) -> Tensor:
     return _total("l2_penalty", [(w * w).sum() for w in weights(model)], strength / 2)
 
 
-def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for an optimizer: the weights with this weight_decay, all other parameters with none.
+def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
+    """Two parameter groups: the weights with this weight_decay, all other parameters without decay.
 
     >>> from tinygrad_dl import nn, optim
     >>> optimizer = optim.AdamW(decay_groups(nn.Linear(2, 2), 0.1))
@@ -75,20 +88,20 @@ def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
     [(1, 0.1), (1, 0.0)]
     """
     decayed = weights(model)
-    chosen = set(map(id, decayed))
+    decayed_ids = set(map(id, decayed))
     everything = (
         model.parameters()
         if hasattr(model, "parameters")
         else [entry[1] if isinstance(entry, tuple) else entry for entry in model]
     )
-    rest = [p for p in everything if id(p) not in chosen]
+    rest = [p for p in everything if id(p) not in decayed_ids]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
 def _total(name: str, parts: list[Tensor], strength: float) -> Tensor:
     if not parts:
-        raise ValueRangeError(f"{name}: the model has no weights: no parameters with two axes or more")
+        raise ValueRangeError(f"{name}: model: expected weights, parameters with at least two axes, got none")
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -1,0 +1,29 @@
+"""Adagrad: two steps by hand from the formula in the docstring; its options."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.optim.paths import path_of
+from tinygrad_dl import Tensor
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.optim import Adagrad
+
+
+def test_two_steps_are_those_of_the_formula() -> None:
+    options = {"lr": 0.1, "eps": 0.0}
+    np.testing.assert_allclose(path_of(Adagrad, [1.0, 1.0], **options), [0.9, 0.9 - 0.1 / 2**0.5], rtol=1e-12)
+
+
+def test_the_rate_decays_with_the_steps() -> None:
+    path = path_of(Adagrad, [1.0, 1.0], lr=0.1, eps=0.0, lr_decay=1.0)
+    np.testing.assert_allclose(path, [0.9, 0.9 - 0.05 / 2**0.5], rtol=1e-12)
+
+
+def test_an_option_out_of_range_raises() -> None:
+    message = "Adagrad: lr_decay: expected a number of at least 0, got -1"
+    with pytest.raises(ValueRangeError, match=re.escape(message)):
+        Adagrad([Tensor(1.0, requires_grad=True)], lr_decay=-1)
