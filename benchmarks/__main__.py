@@ -1,5 +1,6 @@
-"""make bench: training steps of tinygrad_dl beside other libraries, each in a process of its own, in turns.
+"""make bench: training steps of tinygrad_dl beside other libraries, each in its own process, in turns.
 
+Libraries that are missing or do not run are left out.
 python -m benchmarks [--case NAME ...] [--library NAME ...] [--rounds N] [--seconds S] [--out DIR]
 """
 
@@ -20,8 +21,8 @@ from typing import Any
 from benchmarks.steps.data import NAMES
 from benchmarks.worker import LIBRARIES
 
-# Our time over PyTorch's: at most, and what we aim for.
-MARKS = {
+# Our time divided by PyTorch's: the limit, and the target.
+LIMITS = {
     "2-4-2": (0.45, 0.25), "64-32-10": (0.45, 0.25), "784-128-10": (0.9, 0.7), "cats": (0.9, 0.7),
     "784-512-256-10": (1.1, 0.9), "784-1024-1024-10": (1.25, 1.0), "norm-dropout-adam": (0.5, 0.3),
     "lenet": (1.3, 0.8), "digits-cnn": (1.3, 0.8), "wide-cnn": (2.0, 1.2), "lstm": (1.5, 0.8),
@@ -29,8 +30,12 @@ MARKS = {
 }  # fmt: skip
 
 
+class WorkerFailed(Exception):
+    """A library's process ended early."""
+
+
 class Worker:
-    """One library's process."""
+    """The process of one library."""
 
     def __init__(self, library: str) -> None:
         command = [sys.executable, "-m", "benchmarks.worker", library]
@@ -41,11 +46,11 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit("a measuring process ended early; its error stands above")
+            raise WorkerFailed("the process of a library ended early; its error is printed above")
         return json.loads(line)
 
     def ask(self, **request: Any) -> Any:
-        """Send a request and wait for the answer; the other processes wait meanwhile."""
+        """Send a request and wait for the answer; the other processes are idle meanwhile."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -61,23 +66,21 @@ class Worker:
 def measure(
     case: str, workers: dict[str, Worker], rounds: int, seconds: float
 ) -> dict[str, dict[str, float]]:
-    """Median, least and largest of the turns of each library that has the case, in microseconds."""
+    """Median, minimum and maximum over the turns of each library that has the case, in microseconds."""
     medians: dict[str, list[float]] = {library: [] for library, w in workers.items() if case in w.cases}
     for turn in range(rounds):
         order = list(medians)[turn % max(1, len(medians)) :] + list(medians)[: turn % max(1, len(medians))]
         for library in order:
             times = workers[library].ask(case=case, seconds=seconds)
             medians[library].append(statistics.median(times) * 1e6)
-    found = {}
-    for library, values in medians.items():
-        middle = statistics.median(values)
-        low, high = min(values), max(values)
-        found[library] = {"median": middle, "low": low, "high": high}
-    return found
+    return {
+        library: {"median": statistics.median(values), "low": min(values), "high": max(values)}
+        for library, values in medians.items()
+    }
 
 
 def memory(case: str, libraries: list[str]) -> dict[str, float]:
-    """The peak resident set of a few steps, in MiB, each library in a fresh process."""
+    """The peak resident set of a few steps, in MiB, each library in a new process."""
     peaks = {}
     for library in libraries:
         worker = Worker(library)
@@ -88,7 +91,7 @@ def memory(case: str, libraries: list[str]) -> dict[str, float]:
 
 
 def import_times(libraries: list[str]) -> dict[str, float]:
-    """The median time of an import in a fresh process, in milliseconds."""
+    """The median time of an import in a new process, in milliseconds."""
     found = {}
     for package in ["numpy", *(LIBRARIES[name][1] for name in libraries if LIBRARIES[name][1] != "numpy")]:
         code = f"import time; t = time.perf_counter(); import {package}; print(time.perf_counter() - t)"
@@ -98,7 +101,7 @@ def import_times(libraries: list[str]) -> dict[str, float]:
 
 
 def installed_sizes(libraries: list[str]) -> dict[str, float]:
-    """The size of each installed distribution, in MiB; without what it depends on."""
+    """The size of each installed distribution without its dependencies, in MiB."""
     found = {}
     for package in ["numpy", *(LIBRARIES[name][1] for name in libraries if LIBRARIES[name][1] != "numpy")]:
         try:
@@ -111,27 +114,27 @@ def installed_sizes(libraries: list[str]) -> dict[str, float]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The times as text: a line a case, the ratio to PyTorch's beside the mark."""
+    """The times as text: one line per case, with the ratio to PyTorch's time and its limit."""
     libraries = [name for name in LIBRARIES if any(name in r for r in results.values())]
     lines = [
         f"{'case':20}"
         + "".join(f"{name:>15}" for name in libraries)
-        + f"{'/ PyTorch':>11}{'mark':>7}{'aim':>6}"
+        + f"{'/ PyTorch':>11}{'limit':>7}{'target':>8}"
     ]
     for case, found in results.items():
         cells = "".join(
             f"{found[name]['median']:>12.0f} us" if name in found else f"{'':15}" for name in libraries
         )
-        ratio = mark = aim = ""
+        ratio = limit = target = ""
         if "PyTorch" in found and "tinygrad_dl" in found:
             ratio = f"{found['tinygrad_dl']['median'] / found['PyTorch']['median']:.2f}"
-            mark, aim = (f"{m:g}" for m in MARKS[case])
-        lines.append(f"{case:20}{cells}{ratio:>11}{mark:>7}{aim:>6}")
+            limit, target = (f"{m:g}" for m in LIMITS[case])
+        lines.append(f"{case:20}{cells}{ratio:>11}{limit:>7}{target:>8}")
     return "\n".join(lines)
 
 
 def chart(results: dict[str, Any], path: Path) -> None:
-    """Our time over PyTorch's, a bar a case, with its range and the mark."""
+    """Our time divided by PyTorch's, one bar per case, with the limit and the target."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -140,20 +143,20 @@ def chart(results: dict[str, Any], path: Path) -> None:
     shown = {c: f for c, f in results.items() if "PyTorch" in f and "tinygrad_dl" in f}
     ratios = [f["tinygrad_dl"]["median"] / f["PyTorch"]["median"] for f in shown.values()]
     figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(shown) + 1.2), layout="constrained")
-    places = range(len(shown))
-    axes.barh(places, ratios, color=["#0072b2" if r <= 1 else "#d55e00" for r in ratios])
-    axes.plot([MARKS[c][0] for c in shown], places, "k|", markersize=12, label="at most")
-    axes.plot([MARKS[c][1] for c in shown], places, "|", color="gray", markersize=12, label="aim")
+    positions = range(len(shown))
+    axes.barh(positions, ratios, color=["#0072b2" if r <= 1 else "#d55e00" for r in ratios])
+    axes.plot([LIMITS[c][0] for c in shown], positions, "k|", markersize=12, label="limit")
+    axes.plot([LIMITS[c][1] for c in shown], positions, "|", color="gray", markersize=12, label="target")
     axes.axvline(1, color="gray", linewidth=0.8)
-    axes.set_yticks(list(places), list(shown))
+    axes.set_yticks(list(positions), list(shown))
     axes.invert_yaxis()
-    axes.set_xlabel("time of a training step, tinygrad_dl / PyTorch (less is faster)")
+    axes.set_xlabel("time of a training step, tinygrad_dl / PyTorch (lower is faster)")
     axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """The processor and Python version of this machine."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     name = names[0] if names else platform.processor()
     return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -186,25 +189,29 @@ def main() -> None:
     print(machine())
     print("with", ", ".join(f"{n} {_version(LIBRARIES[n][1])}" for n in present))
     if absent:
-        print("left out, as they are not installed:", ", ".join(absent))
-    workers = {name: Worker(name) for name in present}
-    results, limits = {}, {}
+        print("not installed, left out:", ", ".join(absent))
+    workers = {}
+    for name in present:
+        try:
+            workers[name] = Worker(name)
+        except WorkerFailed as error:
+            print(f"{name}: left out: {error}")
+    present = list(workers)
+    results, products = {}, {}
     for case in chosen.case or NAMES:
         print(f"  {case} ...", end="\r", file=sys.stderr, flush=True)
         results[case] = measure(case, workers, chosen.rounds, chosen.seconds)
         if "NumPy by hand" in results[case]:
             hand = workers["NumPy by hand"].ask(case=f"{case} products", seconds=chosen.seconds)
-            limits[case] = statistics.median(hand) * 1e6
+            products[case] = statistics.median(hand) * 1e6
     for worker in workers.values():
         worker.close()
     print(table(results))
-    if limits:
-        print("\nagainst the limit: the step by hand with buffers reused, and its matrix products alone")
-        for case, products in limits.items():
+    if products and "tinygrad_dl" in workers:
+        print("\nthe lower bound: the step by hand with buffers reused, and its matrix products alone")
+        for case, time in products.items():
             ours, hand = (results[case][name]["median"] for name in ("tinygrad_dl", "NumPy by hand"))
-            print(
-                f"{case:20}{ours:>9.0f} us{hand:>9.0f} us{products:>9.0f} us   {ours / hand:.2f} of by hand"
-            )
+            print(f"{case:20}{ours:>9.0f} us{hand:>9.0f} us{time:>9.0f} us   {ours / hand:.2f} of by hand")
     peaks = {case: memory(case, [n for n in ("tinygrad_dl", "PyTorch") if n in present]) for case in results}
     print(
         "\npeak memory, MiB:",
@@ -217,7 +224,7 @@ def main() -> None:
     figures = {
         "machine": machine(),
         "us": results,
-        "products": limits,
+        "products": products,
         "peak MiB": peaks,
         "import ms": imports,
         "MiB": sizes,
@@ -232,7 +239,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "here"
+        return "(this checkout)"
 
 
 if __name__ == "__main__":

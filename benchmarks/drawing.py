@@ -1,8 +1,8 @@
-"""What drawing costs: 1,000 nodes to DOT, long graphs, the page in Chromium, and what a recording adds to backward.
+"""The cost of drawing: 1,000 nodes to DOT, long graphs, the page in Chromium, and recording during backward.
 
 python -m benchmarks.drawing [--rounds N] [--chromium PATH]
-Marks: 1,000 nodes to DOT 0.1 s; 10,000 nodes, and y = y + y 64 deep, 1 s; the page of 1,000 nodes open in 2 s;
-nothing for backward when no recording is on.
+Limits: 1,000 nodes to DOT 0.1 s; 10,000 nodes, and y = y + y 64 deep, 1 s; opening the page of 1,000 nodes 2 s;
+backward without a recording costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tinygrad_dl.viz.page import to_html
 
 
 def web(count: int) -> Tensor:
-    """A graph of about `count` operations on small matrices, each on two of those before it."""
+    """A graph of about `count` operations on small matrices, each on two of the previous ones."""
     rng = np.random.default_rng(0)
     pool = [Tensor(rng.normal(size=(4, 4)), requires_grad=True) for _ in range(4)]
     for i in range(count):
@@ -48,7 +48,7 @@ def doubled(count: int) -> Tensor:
 
 
 def best(function: Callable[[], Any], rounds: int, clock: Callable[[], float] = time.process_time) -> float:
-    """Seconds of the quickest round: by default this process's own time, which others on the machine do not take."""
+    """Seconds of the fastest round: by default CPU time of this process, which other processes do not affect."""
     taken = []
     for _ in range(rounds):
         start = clock()
@@ -69,7 +69,7 @@ def backward(recorded: bool) -> float:
 
 
 def opened(chromium: str, folder: Path, rounds: int) -> dict[str, float]:
-    """Seconds until the page of 1,000 nodes is laid out and ready, for both kinds of page."""
+    """Seconds until the page of 1,000 nodes is ready, for both kinds of page."""
     from playwright.sync_api import sync_playwright
 
     view = viz.draw(web(750), max_nodes=10_000)
@@ -117,13 +117,14 @@ def main(arguments: list[str] | None = None) -> int:
                 (name, taken, 2.0)
                 for name, taken in opened(given.chromium, Path(folder), given.rounds).items()
             ]
-    for name, taken, mark in rows:
-        print(f"{name:34} {taken:8.3f} s   mark {mark:g} s   {'ok' if taken <= mark else 'MISSED'}")
+    for name, taken, limit in rows:
+        print(f"{name:34} {taken:8.3f} s   limit {limit:g} s   {'ok' if taken <= limit else 'MISSED'}")
     plain, recorded = (min(backward(on) for _ in range(given.rounds)) for on in (False, True))
     print(
-        f"backward of 1,333 nodes: {1e3 * plain:.1f} ms, recorded {1e3 * recorded:.1f} ms; off it runs no line of ours"
+        f"backward of 1,333 nodes: {1e3 * plain:.1f} ms, recorded {1e3 * recorded:.1f} ms; without a recording "
+        "none of the recorder's code runs"
     )
-    return int(any(taken > mark for _, taken, mark in rows))
+    return int(any(taken > limit for _, taken, limit in rows))
 
 
 if __name__ == "__main__":

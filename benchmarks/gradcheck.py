@@ -1,4 +1,4 @@
-"""gradcheck of a three-layer network with about 2,000 parameters: ours beside PyTorch's, in turns.
+"""gradcheck of a three-layer network with about 2,000 parameters: ours and PyTorch's, in turns.
 
 python -m benchmarks.gradcheck
 """
@@ -6,6 +6,7 @@ python -m benchmarks.gradcheck
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,10 @@ def network(tanh: Callable[[Any], Any], x: Any) -> Callable[..., Any]:
 
 def main() -> None:
     """Print the medians of three runs each, and the ratio."""
-    import torch
+    try:
+        import torch
+    except ImportError:
+        sys.exit("benchmarks.gradcheck compares with PyTorch, which is not installed: pip install torch")
 
     x = np.random.default_rng(1).standard_normal((BATCH, SIZES[0]))
     theirs = [torch.tensor(p, requires_grad=True) for p in parameters()]

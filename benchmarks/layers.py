@@ -1,13 +1,14 @@
-"""Each layer's forward and backward pass beside PyTorch's, in one process and in turns.
+"""Each layer's forward and backward pass beside PyTorch's, in one process, in turns.
 
 python -m benchmarks.layers [NAME ...] [--rounds N] [--threads N]
-Float32, the same shapes and weights; the input asks for its gradient too. Mark: no layer slower than 3 times PyTorch.
+Float32, the same shapes and weights; the input requires grad too. Limit: 3 times PyTorch's time.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,9 @@ import numpy as np
 from tinygrad_dl import nn
 from tinygrad_dl.tensor import Tensor
 
-MARK = 3.0
+LIMIT = 3.0
 
-# name -> (builder of the layer, shape of the input); integers below a bound for embeddings
+# name -> (builder of the layer, shape of the input)
 LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "Linear 256-256 x128": (lambda n: n.Linear(256, 256), (128, 256)),
     "Bilinear 32-32-32 x64": (lambda n: n.Bilinear(32, 32, 32), (64, 32)),
@@ -68,39 +69,39 @@ LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
-def called(name: str, layer: Any, x: Any) -> Any:
-    """The layer's result: the first part, where there are several."""
-    parts = {"MultiheadAttention": 3, "Bilinear": 2}.get(name.split()[0], 1)
-    out = layer(*[x] * parts)
+def output(name: str, layer: Any, x: Any) -> Any:
+    """The layer's output: the first one, where there are several."""
+    count = {"MultiheadAttention": 3, "Bilinear": 2}.get(name.split()[0], 1)
+    out = layer(*[x] * count)
     return out[0] if isinstance(out, tuple) else out
 
 
 def passes(name: str, torch: Any) -> tuple[Callable[[], None], Callable[[], None]]:
-    """One forward and backward pass of the layer in PyTorch, and here."""
+    """One forward and backward pass of the layer in PyTorch, and of ours."""
     build, shape = LAYERS[name]
     data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     theirs, ours = build(torch.nn), build(nn)
     ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
     their_x, our_x = torch.tensor(data, requires_grad=True), Tensor(data, requires_grad=True)
-    out = called(name, theirs, their_x)
+    out = output(name, theirs, their_x)
     seed = np.random.default_rng(1).standard_normal(tuple(out.shape)).astype(np.float32)
     their_seed, our_seed = torch.tensor(seed), Tensor(seed)
 
     def one() -> None:
         theirs.zero_grad()
         their_x.grad = None
-        called(name, theirs, their_x).backward(their_seed)
+        output(name, theirs, their_x).backward(their_seed)
 
     def other() -> None:
         ours.zero_grad()
         our_x.grad = None
-        called(name, ours, our_x).backward(our_seed)
+        output(name, ours, our_x).backward(our_seed)
 
     return one, other
 
 
 def seconds(run: Callable[[], None], repeats: int) -> list[float]:
-    """How long each of several runs takes."""
+    """The time of each of several runs."""
     found = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -110,7 +111,7 @@ def seconds(run: Callable[[], None], repeats: int) -> list[float]:
 
 
 def measure(name: str, rounds: int, torch: Any) -> tuple[float, float]:
-    """Median seconds of a pass in PyTorch and here, taken in turns."""
+    """Median seconds of a pass in PyTorch and of ours, measured in turns."""
     theirs, ours = passes(name, torch)
     theirs(), ours()
     times: tuple[list[float], list[float]] = ([], [])
@@ -127,8 +128,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, help="of PyTorch; ours are set by OPENBLAS_NUM_THREADS")
     arguments = parser.parse_args()
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        sys.exit("benchmarks.layers compares with PyTorch, which is not installed: pip install torch")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     print(f"{'layer':26s} {'PyTorch':>9s} {'ours':>9s} {'ratio':>6s}   (ms, forward and backward, medians)")
@@ -138,9 +141,11 @@ def main() -> None:
             continue
         theirs, ours = measure(name, arguments.rounds, torch)
         ratio = ours / theirs
-        slow += [name] if ratio > MARK else []
-        print(f"{name:26s} {theirs * 1e3:9.3f} {ours * 1e3:9.3f} {ratio:6.2f}{'  <' if ratio > MARK else ''}")
-    print(f"slower than {MARK:g} times PyTorch: {', '.join(slow) or 'none'}")
+        slow += [name] if ratio > LIMIT else []
+        print(
+            f"{name:26s} {theirs * 1e3:9.3f} {ours * 1e3:9.3f} {ratio:6.2f}{'  <' if ratio > LIMIT else ''}"
+        )
+    print(f"slower than {LIMIT:g} times PyTorch: {', '.join(slow) or 'none'}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Peak memory of a training step, 784-512-256-10 at batch 1024, ours and PyTorch's, each in its own process.
+"""Peak memory of a training step, 784-512-256-10 at batch 1024, here and in PyTorch, each in its own process.
 
 python -m benchmarks.memory [--batch N] [--steps N]
-Mark: ours at most PyTorch's, both the whole resident set and what the steps add to it after the import.
+Limit: PyTorch's, for the whole resident set and for what the steps add to it after the import.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.worker import peak_memory
 
 SIZES = (784, 512, 256, 10)
 
@@ -50,25 +51,19 @@ def theirs(x: np.ndarray, t: np.ndarray, steps: int) -> None:
         optimizer.step()
 
 
-def peak() -> float:
-    """The largest resident set of this process so far, in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 def measure(library: str, batch: int, steps: int) -> None:
-    """Run the steps in this process; print the peak after the import and in the end."""
+    """Run the steps in this process; print the peak after the import and at the end."""
     rng = np.random.default_rng(0)
     x, t = rng.random((batch, SIZES[0]), np.float32), rng.integers(0, SIZES[-1], batch)
     run = {"tinygrad_dl": ours, "PyTorch": theirs}[library]
-    run(x[:2], t[:2], 1)  # imports, and what a library sets up at its first step
-    before = peak()
+    run(x[:2], t[:2], 1)  # imports, and what a library initializes at its first step
+    before = peak_memory()
     run(x, t, steps)
-    print(before, peak())
+    print(before, peak_memory())
 
 
 def main() -> None:
-    """Measure each library in a process of its own and print a line for each."""
+    """Measure each library in its own process and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=10)
@@ -88,7 +83,7 @@ def main() -> None:
             check=False,
         )
         if done.returncode:
-            print(f"{library}: left out, it does not run here")
+            print(f"{library}: left out: it is not installed or does not run")
             continue
         before, after = map(float, done.stdout.split())
         print(f"{library:12} peak {after:6.0f} MiB, of which the steps {after - before:5.0f} MiB")

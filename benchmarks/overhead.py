@@ -1,7 +1,7 @@
-"""What the engine itself costs: chains of small operations, forward and backward, beside PyTorch in the same run.
+"""The overhead of the engine: chains of small operations, forward and backward, beside PyTorch in the same run.
 
 python -m benchmarks.overhead [--length N] [--rounds N]
-Marks: a chain of adds at most 0.8 of PyTorch's time (aim 0.5); a pass with create_graph at most 4 plain ones.
+Limits: a chain of adds takes 0.8 of PyTorch's time (target 0.5); a pass with create_graph takes 4 plain ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZE = 16
 
 
 def chain(x: Any, operation: str, length: int) -> Any:
-    """x with a constant added to it, or multiplied with itself, again and again; then the sum."""
+    """The sum of x after adding a constant to it, or multiplying it by itself, `length` times."""
     y = x
     if operation == "add":
         for _ in range(length):
@@ -35,7 +35,7 @@ def chain(x: Any, operation: str, length: int) -> Any:
 
 
 def ours(operation: str, length: int, create_graph: bool) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
-    """The two halves of a pass: forward, which gives what backward is given."""
+    """The two halves of a pass: forward, and backward, which takes forward's result."""
     x = Tensor(np.ones(SIZE, np.float32), requires_grad=True)
     return lambda: chain(x, operation, length), lambda y: tg.autograd.grad(y, x, create_graph=create_graph)
 
@@ -49,7 +49,7 @@ def theirs(operation: str, length: int, create_graph: bool) -> tuple[Callable[[]
 
 
 def backward_pass(operation: str, length: int) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
-    """The same with backward(), as a training step does it."""
+    """The same with backward(), as in a training step."""
     x = Tensor(np.ones(SIZE, np.float32), requires_grad=True)
 
     def backward(y: Any) -> None:
@@ -60,7 +60,7 @@ def backward_pass(operation: str, length: int) -> tuple[Callable[[], Any], Calla
 
 
 def once(pair: tuple[Callable[[], Any], Callable[[Any], Any]]) -> tuple[float, float]:
-    """The times of forward and backward, and of letting the graph go, in seconds."""
+    """The times of forward, and of backward with freeing the graph, in seconds."""
     forward, backward = pair
     begin = time.perf_counter()
     y = forward()
@@ -71,7 +71,7 @@ def once(pair: tuple[Callable[[], Any], Callable[[Any], Any]]) -> tuple[float, f
 
 
 def main() -> None:
-    """Measure in turns and print a line a pass."""
+    """Measure in turns and print one line per pass."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--length", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=30)
@@ -86,7 +86,7 @@ def main() -> None:
             passes[operation, "PyTorch"] = theirs(operation, chosen.length, False)
             passes[operation, "PyTorch recorded"] = theirs(operation, chosen.length, True)
         except ImportError:
-            print("PyTorch is not installed: ours alone")
+            print("PyTorch is not installed: only ours is measured")
     times: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in passes}
     for _ in range(chosen.rounds):
         for key, pair in passes.items():
@@ -101,7 +101,7 @@ def main() -> None:
             plainly = statistics.median(b for _, b in times[operation, "grad"])
             recorded = statistics.median(b for _, b in pairs)
             ratio += f"   backward {recorded / plainly:.1f} times the plain one"
-        print(f"{operation:9} {name:17} {forward:5.2f} + {backward:5.2f} us an operation{ratio}")
+        print(f"{operation:9} {name:17} {forward:5.2f} + {backward:5.2f} us per operation{ratio}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the cost of a training step grows: with depth, width, batch and the size of the graph, beside PyTorch.
+"""How the cost of a training step scales: with depth, width, batch and the size of the graph, beside PyTorch.
 
 python -m benchmarks.scaling [--out DIR]
 """
@@ -26,7 +26,7 @@ SIZES: dict[str, tuple[int, ...]] = {
 
 
 def libraries() -> dict[str, tuple[Any, Any, Callable[[Any], Any], Callable[[Any], Any]]]:
-    """Modules and makers of tensors of each library that is there."""
+    """Modules and tensor constructors of each installed library."""
     import tinygrad_dl as tg
 
     found: dict[str, Any] = {
@@ -45,10 +45,10 @@ def libraries() -> dict[str, tuple[Any, Any, Callable[[Any], Any], Callable[[Any
 
 
 def step_of(kind: str, size: int, library: Any) -> Callable[[], None]:
-    """One training step of a network of 64 inputs, 64 wide, one hidden layer, 64 examples, but for `kind`."""
+    """One training step of a network with 64 inputs, one hidden layer of width 64 and batch 64, except for `kind`."""
     nn, optim, array, leaf = library
-    usual = {"depth": 1, "width": 64, "batch": 64}
-    depth, width, batch = ((usual | {kind: size})[name] for name in usual)
+    default = {"depth": 1, "width": 64, "batch": 64}
+    depth, width, batch = ((default | {kind: size})[name] for name in default)
     rng = np.random.default_rng(0)
     if kind == "graph":
         start = leaf(np.full(3, 0.5, np.float32))
@@ -71,7 +71,7 @@ def step_of(kind: str, size: int, library: Any) -> Callable[[], None]:
 
 
 def measure(steps: dict[str, Callable[[], None]], rounds: int = 5, seconds: float = 0.1) -> dict[str, float]:
-    """The median time of each step in microseconds, in turns."""
+    """The median time of each step in microseconds, measured in turns."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -86,7 +86,7 @@ def measure(steps: dict[str, Callable[[], None]], rounds: int = 5, seconds: floa
 
 
 def chart(results: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
-    """A panel a question, both axes logarithmic: a straight line of slope 1 is cost in proportion."""
+    """One panel per kind, with logarithmic axes: a line of slope 1 is proportional cost."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -99,14 +99,14 @@ def chart(results: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
                 list(found), [times[library] for times in found.values()], "o-", label=library, markersize=4
             )
         axes.set(
-            xscale="log", yscale="log", xlabel=kind, ylabel="microseconds a step" if kind == "depth" else ""
+            xscale="log", yscale="log", xlabel=kind, ylabel="microseconds per step" if kind == "depth" else ""
         )
     panels[0].legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
-    """Measure every size, print the table with the slope in logarithms, and draw it."""
+    """Measure every size, print the table with the slope on logarithmic axes, and plot it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     out = parser.parse_args().out
@@ -120,7 +120,7 @@ def main() -> None:
             times = [results[kind][size][library] for size in sizes]
             slope = float(np.polyfit(np.log(sizes[-3:]), np.log(times[-3:]), 1)[0])
             row = "".join(f"{size:>8}: {t:>8.0f} us" for size, t in zip(sizes, times))
-            print(f"{kind:6} {library:12}{row}   grows as {kind}^{slope:.2f} at the end", flush=True)
+            print(f"{kind:6} {library:12}{row}   ~ {kind}^{slope:.2f} over the last three", flush=True)
     if find_spec("matplotlib"):
         out.mkdir(parents=True, exist_ok=True)
         chart(results, out / "scaling.svg")

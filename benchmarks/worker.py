@@ -1,16 +1,15 @@
-"""One library in one process: requests come on standard input, a line of JSON each; answers go likewise."""
+"""The process of one library: reads requests from standard input, one line of JSON each, and prints the answers."""
 
 from __future__ import annotations
 
 import gc
 import importlib
 import json
-import resource
 import sys
 import time
 from typing import Any
 
-# What is measured -> the file of its steps, and the package that must be there.
+# Library -> the module of its steps, and the package that must be installed.
 LIBRARIES = {
     "tinygrad_dl": ("ours", "tinygrad_dl"),
     "PyTorch": ("pytorch", "torch"),
@@ -22,7 +21,7 @@ LIBRARIES = {
 
 
 def timed(step: Any, seconds: float) -> list[float]:
-    """The times of single steps over a stretch of about the given length, after a warm-up."""
+    """The times of single steps over about the given time, after a warm-up."""
     for _ in range(3):
         step()
     times: list[float] = []
@@ -35,25 +34,35 @@ def timed(step: Any, seconds: float) -> list[float]:
     return times
 
 
+def peak_memory() -> float:
+    """The largest resident set of this process so far, in MiB; nan on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def main() -> None:
     """Answer requests: {"case", "seconds"} gives step times; {"case", "memory": true} the peak memory."""
     cases = importlib.import_module(f"benchmarks.steps.{LIBRARIES[sys.argv[1]][0]}").CASES
-    made: dict[str, Any] = {}
+    steps: dict[str, Any] = {}
     print(json.dumps(sorted(cases)), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         name = request["case"]
         if request.get("memory"):
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = peak_memory()
             step = cases[name]()
             for _ in range(5):
                 step()
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            print(json.dumps({"peak": peak / 1024, "above import": (peak - before) / 1024}), flush=True)
+            peak = peak_memory()
+            print(json.dumps({"peak": peak, "above import": peak - before}), flush=True)
         else:
-            step = made.setdefault(name, None) or cases[name]()
-            made[name] = step
-            print(json.dumps(timed(step, request["seconds"])), flush=True)
+            if name not in steps:
+                steps[name] = cases[name]()
+            print(json.dumps(timed(steps[name], request["seconds"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from math import cos, floor, log, pi
 from typing import Any
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.optim.fused import Group
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.scheduler import LRScheduler
+from tinygrad_dl.optim.typing import Group
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):

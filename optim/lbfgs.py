@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad
 from tinygrad_dl.optim.line_search import Point, strong_wolfe
-from tinygrad_dl.optim.optimizer import Closure, Group, Optimizer, Params, State, copy_state, options
+from tinygrad_dl.optim.optimizer import Optimizer, copy_state, options
+from tinygrad_dl.optim.typing import Closure, Group, Params, State
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
 

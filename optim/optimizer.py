@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, TypeAlias, Union
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import Group, ParameterUpdate, StaleUpdate, State, Workspace, plan_updates
+from tinygrad_dl.optim.fused import ParameterUpdate, StaleUpdate, plan_updates
+from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
 
@@ -18,11 +19,6 @@ from tinygrad_dl.typing import NDArray
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
 # What schedules and users write into groups beside the optimizer's own options.
 EXTRA = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum", "name")
-
-#: What an optimizer takes: Tensors, pairs (name, Tensor), or groups: dicts with "params" and options.
-Params: TypeAlias = Union[Iterable[Tensor], Iterable[tuple[str, Tensor]], Iterable[Mapping[str, Any]]]
-#: Computes the loss and its gradients, and returns the loss.
-Closure: TypeAlias = Callable[[], Any]
 
 
 def options(arguments: Mapping[str, Any]) -> dict[str, Any]:

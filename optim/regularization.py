@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias, Union, runtime_checkable
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
 
 
-class Module(Protocol):
-    """What is asked of a module here: nn and optim do not import each other."""
+@runtime_checkable
+class HasParameters(Protocol):
+    """What a module has to offer: nn and optim do not import each other."""
 
     def modules(self) -> Iterable[Any]: ...
     def parameters(self) -> Iterable[Tensor]: ...
     def named_parameters(self) -> Iterable[tuple[str, Tensor]]: ...
 
 
-Model: TypeAlias = Union[Module, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
+Model: TypeAlias = Union[HasParameters, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
 
 
 def weights(model: Model) -> list[Tensor]:
@@ -33,7 +34,7 @@ def weights(model: Model) -> list[Tensor]:
     [(2, 3)]
     """
     norms: set[int] = set()
-    if hasattr(model, "named_parameters"):
+    if isinstance(model, HasParameters):
         for part in model.modules():
             if "Norm" in type(part).__name__:
                 norms.update(map(id, part.parameters()))
@@ -91,7 +92,7 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     decayed_ids = set(map(id, decayed))
     everything = (
         model.parameters()
-        if hasattr(model, "parameters")
+        if isinstance(model, HasParameters)
         else [entry[1] if isinstance(entry, tuple) else entry for entry in model]
     )
     rest = [p for p in everything if id(p) not in decayed_ids]

@@ -7,7 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 
 from tinygrad_dl.optim.moving_average import update_average, update_square_average
-from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.optim.optimizer import Optimizer, options
+from tinygrad_dl.optim.typing import Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
 

@@ -61,7 +61,7 @@ class LRScheduler:
     def per_group(self, option: str, value: T | Sequence[T]) -> list[T]:
         """An option's value for each group, given one for all or one per group. Raises ShapeError."""
         groups = len(self.optimizer.param_groups)
-        values = list(value) if isinstance(value, (list, tuple)) else [value] * groups
+        values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * groups
         if len(values) != groups:
             raise ShapeError(
                 f"{type(self).__name__}: {option}: expected one value per group, {groups}, got {len(values)}"

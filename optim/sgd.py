@@ -6,7 +6,8 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from tinygrad_dl.optim.optimizer import Group, Optimizer, Params, State, Workspace, options
+from tinygrad_dl.optim.optimizer import Optimizer, options
+from tinygrad_dl.optim.typing import Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
 

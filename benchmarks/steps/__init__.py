@@ -1,5 +1,5 @@
-"""The same training steps in each library: `CASES` maps the name of a case to the maker of its step.
+"""The same training steps in each library: `CASES` maps the name of a case to a function that builds its step.
 
-A maker builds model, data and optimizer in float32 and returns a function that makes one step: forward, loss,
-backward, update. Data are drawn by `data.py`, alike for all.
+It builds model, data and optimizer in float32 and returns a function that runs one step: forward, loss,
+backward, update. The data come from `data.py`, the same for all.
 """

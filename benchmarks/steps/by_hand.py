@@ -1,4 +1,4 @@
-"""The steps written by hand in NumPy with every buffer reused: the limit for an engine on NumPy."""
+"""The steps written by hand in NumPy with every buffer reused: the lower bound for an engine on NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def mlp(sizes: tuple[int, ...], batch: int) -> Callable[[], None]:
     x, y = data.rows(batch, sizes[0]), data.classes(batch, sizes[-1])
     values = [np.empty((batch, n), np.float32) for n in sizes[1:]]
     deltas = [np.empty((batch, n), np.float32) for n in sizes[1:]]
-    slopes = [(np.empty_like(w), np.empty_like(b)) for w, b in parameters]
+    gradients = [(np.empty_like(w), np.empty_like(b)) for w, b in parameters]
     rows, ones, rate = np.arange(batch), np.ones(batch, np.float32), np.float32(0.01)
 
     def step() -> None:
@@ -33,7 +33,7 @@ def mlp(sizes: tuple[int, ...], batch: int) -> Callable[[], None]:
         g[rows, y] -= 1
         g /= batch
         for i in range(len(parameters) - 1, -1, -1):
-            (w, b), (dw, db) = parameters[i], slopes[i]
+            (w, b), (dw, db) = parameters[i], gradients[i]
             np.dot((values[i - 1] if i else x).T, g, out=dw)
             np.dot(ones, g, out=db)
             if i:

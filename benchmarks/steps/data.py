@@ -35,7 +35,7 @@ def classes(batch: int, count: int) -> np.ndarray:
 
 
 def weights(sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """He-initialised weights (in, out) and zero biases."""
+    """He-initialized weights (in, out) and zero biases."""
     rng = np.random.default_rng(2)
     return [
         ((rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype(np.float32), np.zeros(b, np.float32))

@@ -26,11 +26,11 @@ def step_of(
     update = jax.jit(
         lambda p, x, y: jax.tree.map(lambda w, g: w - rate * g, p, jax.grad(cost)(p, x, y)), donate_argnums=0
     )
-    held = [jax.tree.map(jnp.array, parameters)]
+    state = [jax.tree.map(jnp.array, parameters)]
     x, y = jnp.array(x), jnp.array(y)
 
     def step() -> None:
-        held[0] = jax.block_until_ready(update(held[0], x, y))
+        state[0] = jax.block_until_ready(update(state[0], x, y))
 
     return step
 

@@ -1,4 +1,4 @@
-"""The steps in PyTorch's names, for tinygrad_dl and PyTorch alike: `cases` takes a library's modules."""
+"""The steps in PyTorch's names, for tinygrad_dl and PyTorch: `cases` takes a library's modules."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def train(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Step:
 def cases(
     nn: Any, optim: Any, array: Callable[[np.ndarray], Any], leaf: Callable[[np.ndarray], Any]
 ) -> dict[str, Any]:
-    """The makers of all steps; `array` makes a tensor of data, `leaf` one that requires grad."""
+    """The functions that build the steps; `array` makes a tensor of data, `leaf` one that requires grad."""
 
     def layers(sizes: tuple[int, ...]) -> list[Any]:
-        made: list[Any] = []
+        modules: list[Any] = []
         for a, b in zip(sizes, sizes[1:]):
-            made += [nn.Linear(a, b), nn.ReLU()]
-        return made[:-1]
+            modules += [nn.Linear(a, b), nn.ReLU()]
+        return modules[:-1]
 
     def mlp(sizes: tuple[int, ...], batch: int) -> Step:
         model = nn.Sequential(*layers(sizes))
@@ -51,10 +51,10 @@ def cases(
 
     def norm_dropout_adam() -> Step:
         sizes, batch = data.DEEP
-        made: list[Any] = []
+        modules: list[Any] = []
         for a, b in zip(sizes, sizes[1:-1]):
-            made += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(0.2)]
-        model = nn.Sequential(*made, nn.Linear(*sizes[-2:]))
+            modules += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(0.2)]
+        model = nn.Sequential(*modules, nn.Linear(*sizes[-2:]))
         x, y = array(data.rows(batch, sizes[0])), array(data.classes(batch, sizes[-1]))
         return train(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=1e-3), x, y)
 
