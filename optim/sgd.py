@@ -27,6 +27,8 @@ class SGD(Optimizer):
     0.75
     """
 
+    workspace_arrays = 2
+
     def __init__(
         self,
         params: Params,
@@ -57,25 +59,24 @@ class SGD(Optimizer):
         return {"momentum_buffer": np.zeros(p.shape, p.dtype)} if group["momentum"] else {}
 
     def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
-        (w,) = workspace
-        lr, momentum, decay = float(group["lr"]), group["momentum"], group["weight_decay"]
-        sign = -1.0 if group["maximize"] else 1.0
-        if decay:  # g += weight_decay * p; the sign of `maximize` is applied in the products below
-            np.multiply(p, float(decay) * sign, out=w)
-            w += g
-            g = w
-        if momentum:  # b = momentum * b + (1 - dampening) * g
-            b, momentum = state["momentum_buffer"], float(momentum)
+        w, u = workspace
+        momentum, dampening = float(group["momentum"]), float(group["dampening"])
+        g = self.apply_weight_decay(p, g, group, u)
+        if momentum:
+            # b = momentum * b + (1 - dampening) * g, at first b = g
+            b = state["momentum_buffer"]
             b *= momentum
-            weight = sign if state["step"] == 1 else sign * (1.0 - float(group["dampening"]))
-            if weight == 1.0:
+            if state["step"] == 1 or not dampening:
                 b += g
             else:
-                b += g * weight
-            if group["nesterov"]:  # p -= lr * g, before p -= lr * momentum * b
-                np.multiply(g, sign * lr, out=w)
-                p -= w
-                lr *= momentum
-            g, sign = b, 1.0
-        np.multiply(g, sign * lr, out=w)
+                np.multiply(g, 1.0 - dampening, out=w)
+                b += w
+            if group["nesterov"]:
+                np.multiply(b, momentum, out=w)
+                w += g
+                g = w
+            else:
+                g = b
+        # p -= lr * b, or with nesterov p -= lr * (g + momentum * b)
+        np.multiply(g, float(group["lr"]), out=w)
         p -= w

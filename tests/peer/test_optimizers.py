@@ -52,7 +52,7 @@ class Both:
         self.theirs = [torch.nn.Parameter(torch.tensor(a)) for a in arrays]
         self.ours = [Tensor(a, requires_grad=True) for a in arrays]
         self.weights = [rng.uniform(0.5, 2, a.shape).astype(dtype) for a in arrays]
-        self.places = [rng.normal(size=a.shape).astype(dtype) for a in arrays]
+        self.centers = [rng.normal(size=a.shape).astype(dtype) for a in arrays]
 
         def split(params: list[Any]) -> list[Any]:
             return [{"params": params[:2]}, {"params": params[2:], "lr": 0.05}] if groups else params
@@ -67,7 +67,7 @@ class Both:
         def their_closure() -> Any:
             self.their_optimizer.zero_grad()
             loss = torch.zeros((), dtype=self.theirs[0].dtype)
-            for p, w, c, n in zip(self.theirs, self.weights, self.places, noise):
+            for p, w, c, n in zip(self.theirs, self.weights, self.centers, noise):
                 w, c, n = (torch.tensor(a.astype(w.dtype)) for a in (w, c, n))
                 loss = loss + (w * (p - c) ** 2 + 0.1 * (p - c) ** 4 + n * p).sum()
             loss.backward()
@@ -76,7 +76,7 @@ class Both:
         def our_closure() -> Any:
             self.our_optimizer.zero_grad()
             loss: Any = Tensor(0.0, dtype=self.ours[0].dtype)
-            for p, w, c, n in zip(self.ours, self.weights, self.places, noise):
+            for p, w, c, n in zip(self.ours, self.weights, self.centers, noise):
                 w, c, n = (Tensor(a.astype(w.dtype)) for a in (w, c, n))
                 loss = loss + (w * (p - c) ** 2 + 0.1 * (p - c) ** 4 + n * p).sum()
             loss.backward()
@@ -171,11 +171,13 @@ def test_a_state_of_ours_is_taken_over_by_pytorch_in_the_middle(name: str, optio
 def test_options_and_their_order_are_those_of_pytorch(name: str) -> None:
     import inspect
 
-    theirs = inspect.signature(getattr(torch.optim, name)).parameters
-    mine = inspect.signature(getattr(optim, name)).parameters
-    assert [(p.name, p.kind) for p in mine.values()] == [(p.name, p.kind) for p in theirs.values()]
-    for option, parameter in theirs.items():
-        assert mine[option].default == parameter.default, option
+    their_parameters = inspect.signature(getattr(torch.optim, name)).parameters
+    our_parameters = inspect.signature(getattr(optim, name)).parameters
+    assert [(p.name, p.kind) for p in our_parameters.values()] == [
+        (p.name, p.kind) for p in their_parameters.values()
+    ]
+    for option, parameter in their_parameters.items():
+        assert our_parameters[option].default == parameter.default, option
     (group,) = getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(2, 2))]).param_groups
     (own,) = getattr(optim, name)([Tensor(np.ones((2, 2)), requires_grad=True)]).param_groups
     assert set(own) == set(group)

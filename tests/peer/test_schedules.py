@@ -1,4 +1,4 @@
-"""Every schedule against PyTorch's: the same rates, and momentum, over 100 steps; states go over."""
+"""Every schedule against PyTorch: the same rates and momentum over 100 steps; states are exchanged."""
 
 from __future__ import annotations
 
@@ -94,27 +94,27 @@ def settings(optimizer: Any) -> list[float]:
 @pytest.mark.parametrize("name", MADE)
 def test_a_schedule_sets_the_same_as_pytorch_over_100_steps(name: str, kind: str) -> None:
     a, b = ours(kind), theirs(kind)
-    mine, other = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
+    schedule, reference = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
     for step in range(100):
         assert settings(a) == pytest.approx(settings(b), rel=1e-9, abs=1e-15), step
-        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-9, abs=1e-15)
-        mine.step()
-        other.step()
+        assert schedule.get_last_lr() == pytest.approx(reference.get_last_lr(), rel=1e-9, abs=1e-15)
+        schedule.step()
+        reference.step()
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of")
 @pytest.mark.parametrize("name", MADE)
 def test_a_state_of_pytorch_is_taken_over_in_the_middle(name: str) -> None:
     a, b = ours(), theirs()
-    mine, other = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
+    schedule, reference = MADE[name](lr_scheduler, a), MADE[name](torch.optim.lr_scheduler, b)
     for _ in range(37):
-        other.step()
-    mine.load_state_dict(other.state_dict())
+        reference.step()
+    schedule.load_state_dict(reference.state_dict())
     for group, saved in zip(a.param_groups, b.state_dict()["param_groups"]):
         group.update({key: saved[key] for key in ("lr", "momentum")})
     for _ in range(37, 100):
-        mine.step()
-        other.step()
+        schedule.step()
+        reference.step()
         assert settings(a) == pytest.approx(settings(b), rel=1e-9, abs=1e-15)
 
 
@@ -131,31 +131,31 @@ def test_a_state_of_pytorch_is_taken_over_in_the_middle(name: str) -> None:
 )
 def test_reduce_on_plateau_follows_a_quantity_like_pytorch(options: dict[str, Any]) -> None:
     a, b = ours(), theirs()
-    mine = lr_scheduler.ReduceLROnPlateau(a, **options)
-    other = torch.optim.lr_scheduler.ReduceLROnPlateau(b, **options)
+    schedule = lr_scheduler.ReduceLROnPlateau(a, **options)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(b, **options)
     rng = np.random.default_rng(0)
     for step in range(100):
         quantity = math.exp(-step / 20) + 0.05 * rng.normal()
         quantity = float("nan") if step == 50 else quantity
-        mine.step(quantity)
-        other.step(quantity)
+        schedule.step(quantity)
+        reference.step(quantity)
         assert settings(a) == pytest.approx(settings(b), rel=1e-12)
-        assert mine.num_bad_epochs == other.num_bad_epochs
+        assert schedule.num_bad_epochs == reference.num_bad_epochs
         if step == 60:
             fresh = lr_scheduler.ReduceLROnPlateau(a, **options)
-            fresh.load_state_dict(other.state_dict())
-            mine = fresh
+            fresh.load_state_dict(reference.state_dict())
+            schedule = fresh
 
 
 @pytest.mark.parametrize("epoch", [0, 3, 6.5, 7, 20.25, 21, 48.9, 49, 100])
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_warm_restarts_go_to_any_epoch_like_pytorch(epoch: float, factor: int) -> None:
     a, b = ours(), theirs()
-    mine = lr_scheduler.CosineAnnealingWarmRestarts(a, 7, factor)
-    other = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(b, 7, factor)
+    schedule = lr_scheduler.CosineAnnealingWarmRestarts(a, 7, factor)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(b, 7, factor)
     for move in (epoch, None, None):
-        mine.step(move)
-        other.step(move)
+        schedule.step(move)
+        reference.step(move)
         assert settings(a) == pytest.approx(settings(b), rel=1e-9)
 
 
@@ -165,12 +165,12 @@ def test_swalr_is_that_of_pytorch() -> None:
 
     for strategy in ("cos", "linear"):
         a, b = ours(), theirs()
-        mine = SWALR(a, 0.005, 10, strategy)
-        other = torch.optim.swa_utils.SWALR(b, 0.005, 10, strategy)
+        schedule = SWALR(a, 0.005, 10, strategy)
+        reference = torch.optim.swa_utils.SWALR(b, 0.005, 10, strategy)
         for _ in range(15):
             assert settings(a) == pytest.approx(settings(b), rel=1e-9)
-            mine.step()
-            other.step()
+            schedule.step()
+            reference.step()
 
 
 @pytest.mark.parametrize("kind", ["ema", "ema of many", "mean"])
@@ -188,14 +188,14 @@ def test_averaged_weights_are_those_of_pytorch(kind: str) -> None:
         )
 
     a, b = nn.Linear(3, 2).double(), torch.nn.Linear(3, 2).double()
-    mine = swa_utils.AveragedModel(a, **options(swa_utils))
-    other = torch.optim.swa_utils.AveragedModel(b, **options(torch.optim.swa_utils))
+    schedule = swa_utils.AveragedModel(a, **options(swa_utils))
+    reference = torch.optim.swa_utils.AveragedModel(b, **options(torch.optim.swa_utils))
     rng = np.random.default_rng(0)
     for _ in range(5):
         for p, q in zip(a.parameters(), b.parameters()):
             p.data[...] = rng.normal(size=p.shape)
             q.data = torch.tensor(p.data)
-        mine.update_parameters(a)
-        other.update_parameters(b)
-    for key, value in other.state_dict().items():
-        np.testing.assert_allclose(np.asarray(mine.state_dict()[key]), value.numpy(), rtol=1e-12)
+        schedule.update_parameters(a)
+        reference.update_parameters(b)
+    for key, value in reference.state_dict().items():
+        np.testing.assert_allclose(np.asarray(schedule.state_dict()[key]), value.numpy(), rtol=1e-12)
