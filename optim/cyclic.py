@@ -146,17 +146,16 @@ class OneCycleLR(MomentumCycle):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        step, begin = self.last_epoch, 0.0
+        step = self.last_epoch
         if step > self.total_steps:
             raise ValueRangeError(
                 f"OneCycleLR.step: expected at most {self.total_steps} calls, got call {step}: the cycle is over. "
                 "total_steps is the number of batches in all epochs"
             )
-        for phase in self._schedule_phases:
-            end = phase["end_step"]
-            if step <= end or phase is self._schedule_phases[-1]:
-                break
-            begin = end
+        phases = self._schedule_phases
+        last = len(phases) - 1
+        i = next((i for i in range(last) if step <= phases[i]["end_step"]), last)
+        phase, begin, end = phases[i], phases[i - 1]["end_step"] if i else 0.0, phases[i]["end_step"]
         fraction = (step - begin) / (end - begin) if end != begin else 1.0
         lrs = []
         for group in self.optimizer.param_groups:
