@@ -174,7 +174,7 @@ def test_a_rule_that_names_what_does_not_exist_is_refused_at_definition() -> Non
             return x
 
     assert str(caught.value) == (
-        "@op wrong: a rule names `z`; it may name g, needs, out, x, x_dtype, x_shape"
+        "@op wrong: a rule names `z`; it may name g, needs_input_grad, out, x, x_dtype, x_shape"
     )
     assert "wrong" not in OPS
 

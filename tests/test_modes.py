@@ -282,10 +282,10 @@ def test_who_watches_is_told_of_each_operation_with_its_inputs_options_and_resul
         def __init__(self) -> None:
             self.seen: list[Any] = []
 
-        def computed(self, *what: Any) -> None:
+        def after_forward(self, *what: Any) -> None:
             self.seen.append(what)
 
-        def pulled(self, *what: Any) -> None:
+        def after_backward(self, *what: Any) -> None:
             self.seen.append(what)
 
     witness, x = Witness(), leaf([3.0])

@@ -52,7 +52,7 @@ class detect_anomaly(Mode):
 
     # Called by the engine
 
-    def computed(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
         """An operation ran: remember where it was called, and look at its result."""
         node = result.node
         if node is not None:
@@ -86,7 +86,7 @@ class detect_anomaly(Mode):
             )
         )
 
-    def pulled(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
         """Backward went through a node: its saved arrays must be as they were, its contributions finite."""
         origin = getattr(node, "origin", None)
         called = (
@@ -217,7 +217,7 @@ def _own(frame: Any) -> bool:
 
 
 def _in_rule() -> bool:
-    """Whether the current operation is part of a derivative rule that records: pulled() sees its result."""
+    """Whether the current operation is part of a derivative rule that records: after_backward() sees its result."""
     frame = sys._getframe(1)
     while frame is not None and _own(frame):
         if frame.f_code is graph.walk.__code__:

@@ -223,13 +223,13 @@ class Recompute:
     saves: tuple[str, ...] = ()
     variadic, joint, differentiable, ufunc, kinks = True, True, True, None, ""
 
-    def pull(self, node: Node, g: Any) -> tuple[Any, ...]:
-        return self.pull_needed(node, g, None, False)
+    def vjp(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.vjp_needed(node, g, None, False)
 
-    def pull_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
-        return self.pull_needed(node, g, None, True)
+    def vjp_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.vjp_needed(node, g, None, True)
 
-    def pull_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
+    def vjp_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
         assert node.saved is not None
         f, args, kwargs, state = node.saved
         generator = config.default_rng().bit_generator

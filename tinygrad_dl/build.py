@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import calls
-from tinygrad_dl.codegen import call_source, pull_source
+from tinygrad_dl.codegen import call_source, vjp_source
 from tinygrad_dl.domain import Missing
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active
@@ -68,18 +68,18 @@ def _build(self: Any) -> None:
     vars(function).pop("__wrapped__", None)
 
 
-def pull(self: Any, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
+def vjp(self: Any, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
     """The function that runs an operation's rules: on arrays or on Tensors, for all parents or for some."""
     if self.variadic:
         how: dict[str, Any] = {} if selective else {"needed": None}
-        return partial(calls.pull_variadic, self, recording, **how)
+        return partial(calls.vjp_variadic, self, recording, **how)
     plain = recording or self.fast is None
-    rules, needs = (self.rules, self.needs) if plain else (self.fast, self.fast_needs)
+    rules, rule_arguments = (self.rules, self.rule_arguments) if plain else (self.fast, self.fast_arguments)
     namespace = {
         "Node": Node, "shape_of": calls.shape_of, "dtype_of": calls.dtype_of, "attach": calls.attach,
         "distinct": calls.distinct,
     }  # fmt: skip
     namespace |= {f"rule{i}": rule for i, rule in enumerate(rules)}
     live = [rule is not None and not isinstance(rule, Missing) for rule in rules]
-    exec(pull_source(self, needs, live, recording, selective), namespace)
-    return namespace["pull"]  # type: ignore[return-value]
+    exec(vjp_source(self, rule_arguments, live, recording, selective), namespace)
+    return namespace["vjp"]  # type: ignore[return-value]

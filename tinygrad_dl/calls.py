@@ -189,7 +189,7 @@ def apply_variadic(self: Any, values: Any, options: tuple[Any, ...]) -> Any:
     return result
 
 
-def pull_variadic(self: Any, recording: bool, node: Node, g: Any, needed: Any) -> tuple[Any, ...]:
+def vjp_variadic(self: Any, recording: bool, node: Node, g: Any, needed: Any) -> tuple[Any, ...]:
     known: dict[str, Any] = dict(
         zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents)
     )
@@ -198,7 +198,7 @@ def pull_variadic(self: Any, recording: bool, node: Node, g: Any, needed: Any) -
             tuple(map(attach, node.saved[0], node.parents)) if recording else node.saved[0]
         )
     return tuple(
-        self.rules[0](*[i if name == "i" else known[name] for name in self.needs[0]])
+        self.rules[0](*[i if name == "i" else known[name] for name in self.rule_arguments[0]])
         if type(parent) is Node and (needed is None or parent.serial in needed)
         else None
         for i, parent in enumerate(node.parents)
@@ -230,7 +230,7 @@ def under_modes(self: Any, inputs: tuple[Any, ...], options: tuple[Any, ...]) ->
         )
         result = wrap(self.compute((data,) if self.variadic else data, options))
     for watcher in modes.watchers:
-        watcher.computed(self, values, options, result)
+        watcher.after_forward(self, values, options, result)
     return result
 
 

@@ -132,20 +132,22 @@ def _users(self: Any, name: str) -> list[str]:
     """The inputs whose rule, plain or fast, names the value."""
     if self.joint:
         return list(self.inputs)
-    return [n for n, a, b in zip(self.inputs, self.needs, self.fast_needs) if name in a or name in b]
+    return [
+        n for n, a, b in zip(self.inputs, self.rule_arguments, self.fast_arguments) if name in a or name in b
+    ]
 
 
-def pull_source(
-    self: Any, needs: Sequence[Sequence[str]], live: Sequence[bool], recording: bool, selective: bool
+def vjp_source(
+    self: Any, rule_arguments: Sequence[Sequence[str]], live: Sequence[bool], recording: bool, selective: bool
 ) -> str:
-    """The source of `pull(node, g)`: the contribution of a node's gradient to each of its parents.
+    """The source of `vjp(node, g)`: the contribution of a node's gradient to each of its parents.
 
-    Selective: `pull(node, g, needed)` leaves out parents whose serial is not in `needed`.
+    Selective: `vjp(node, g, needed)` leaves out parents whose serial is not in `needed`.
     """
     inputs = self.inputs
-    lines = [f"def pull(node, g{', needed' if selective else ''}):"]
+    lines = [f"def vjp(node, g{', needed' if selective else ''}):"]
     lines += [f"    {', '.join(f'{n}_node' for n in inputs)}, = node.parents"]
-    named = {name for names in needs for name in names}
+    named = {name for names in rule_arguments for name in names}
     if self.saves and any(n in named for n in self.saves):
         lines += [f"    {', '.join(self.saves)}, = node.saved"]
     if any(n in named for n in self.options):
@@ -162,11 +164,11 @@ def pull_source(
         f"type({n}_node) is Node" + (f" and {n}_node.serial in needed" if selective else "") for n in inputs
     ]
     if self.joint:
-        if "needs" in named:
-            lines += [f"    needs = {_tuple(wanted)}"]
-        return "\n".join([*lines, f"    return distinct(rule0({', '.join(needs[0])}))"])
+        if "needs_input_grad" in named:
+            lines += [f"    needs_input_grad = {_tuple(wanted)}"]
+        return "\n".join([*lines, f"    return distinct(rule0({', '.join(rule_arguments[0])}))"])
     calls = []
-    for i, names in enumerate(needs):
+    for i, names in enumerate(rule_arguments):
         call = f"rule{i}({', '.join(names)})"
         if not live[i]:
             calls.append("None")

@@ -168,14 +168,14 @@ def walk(
                 "Pass retain_graph=True to the first call if you need a second."
             )
         if needed is None:
-            contributions = op.pull_recording(node, g) if recording else op.pull(node, g)
+            contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
         else:
-            contributions = op.pull_needed(node, g, needed, recording)
+            contributions = op.vjp_needed(node, g, needed, recording)
             if op.joint:  # one rule for all inputs: it may give more than was asked for
                 wants = [type(parent) is Node and parent.serial in needed for parent in node.parents]
                 contributions = tuple(c if want else None for c, want in zip(contributions, wants))
         for watcher in watchers:
-            watcher.pulled(node, g, contributions)
+            watcher.after_backward(node, g, contributions)
         if not retain:
             node.saved = None
         try:

@@ -28,8 +28,8 @@ Rule = Callable[..., Any]
 class Op:
     """One operation: its forward function on arrays, its derivative rules, and what tests and pages need to know."""
 
-    pull: Callable[[Node, Any], tuple[Any, ...]]
-    pull_recording: Callable[[Node, Any], tuple[Any, ...]]
+    vjp: Callable[[Node, Any], tuple[Any, ...]]
+    vjp_recording: Callable[[Node, Any], tuple[Any, ...]]
 
     def __init__(self, forward: Callable[..., Any], rules: tuple[Any, ...], **about: Any) -> None:
         code = forward.__code__
@@ -60,12 +60,16 @@ class Op:
         self.differentiable = any(rule is not None for rule in rules)
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
-        self.needs = [self._names_of(rule, cached) for rule in rules]
-        self.fast_needs = (
-            self.needs if self.fast is None else [self._names_of(rule, self.cached) for rule in self.fast]
+        self.rule_arguments = [self._names_of(rule, cached) for rule in rules]
+        self.fast_arguments = (
+            self.rule_arguments
+            if self.fast is None
+            else [self._names_of(rule, self.cached) for rule in self.fast]
         )
         # What a node keeps: the values that some rule names, and nothing else.
-        named = {name for needs in (*self.needs, *self.fast_needs) for name in needs}
+        named = {
+            name for rule_arguments in (*self.rule_arguments, *self.fast_arguments) for name in rule_arguments
+        }
         self.saves = tuple(n for n in (*self.inputs, "out", *self.cached) if n in named)
         self.function: Any = None
 
@@ -73,7 +77,7 @@ class Op:
         if rule is None or isinstance(rule, Missing):
             return ()
         names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
-        known = {"g", "out", "needs", *self.inputs, *self.options, *cached}
+        known = {"g", "out", "needs_input_grad", *self.inputs, *self.options, *cached}
         known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
         if self.variadic:
             known |= {"i", "shapes"}
@@ -86,11 +90,11 @@ class Op:
 
     def __getattr__(self, name: str) -> Any:
         # Pulls are built at their first use: an import should not pay for operations it does not run.
-        variants = {"pull": (False, False), "pull_recording": (True, False)}
+        variants = {"vjp": (False, False), "vjp_recording": (True, False)}
         if name in variants:
-            built = build.pull(self, *variants[name])
-        elif name == "pull_needed":
-            plain, recorded = build.pull(self, False, True), build.pull(self, True, True)
+            built = build.vjp(self, *variants[name])
+        elif name == "vjp_needed":
+            plain, recorded = build.vjp(self, False, True), build.vjp(self, True, True)
 
             def built(node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
                 return (recorded if recording else plain)(node, g, needed)

@@ -63,17 +63,17 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("index.py", "def _written", (
         "sign dropped in `-1` of `np.full", "1 becomes 2 in `1` of ",
     ), "only places that were written are read"),
-    Equivalent("codegen.py", "def pull_source", "and becomes or in `self.saves and any(",
+    Equivalent("codegen.py", "def vjp_source", "and becomes or in `self.saves and any(",
                "the generated code also unpacks names that nothing in it reads"),
     Equivalent("codegen.py", "def _record", "In becomes NotIn in `n in live` of `n in live and len(inputs) == 1`",
                "the one input has a node there, and the choice between node and constant is made once more"),
     Equivalent("codegen.py", "def _record", "GtE becomes Gt in `set(users) >= set(live)`",
                "a condition is asked for that holds whenever there is something to record"),
-    Equivalent("codegen.py", "def pull_source", "live becomes needs in `live` of `not live[i]`",
+    Equivalent("codegen.py", "def vjp_source", "live becomes needs_input_grad in `live` of `not live[i]`",
                "a rule that is there names something, g at least, and one that is not names nothing"),
-    Equivalent("codegen.py", "def pull_source", (
+    Equivalent("codegen.py", "def vjp_source", (
         "negation dropped in `not selective`", "selective becomes self in `selective` of `not selective`",
-        "selective becomes needs in `selective` of `not selective`",
+        "selective becomes needs_input_grad in `selective` of `not selective`",
         "selective becomes live in `selective` of `not selective`",
         "selective becomes recording in `selective` of `not selective`",
     ), "a node of one input is reached for the sake of that input: the condition that is asked holds"),
@@ -96,11 +96,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "owned becomes needed in `owned` of `owned and node.op is None`",
     ), "each is None there: a gradient that nobody else holds is copied once more"),
     Equivalent("recurrent.py", "def to_weights_fast", (
-        "d_ih becomes needs in `d_ih` of `d_hh is d_ih", "d_hh becomes needs in `d_hh` of `d_hh is d_ih`",
+        "d_ih becomes needs_input_grad in `d_ih` of `d_hh is d_ih",
+        "d_hh becomes needs_input_grad in `d_hh` of `d_hh is d_ih`",
         "d_hh becomes x in `d_hh` of `d_hh is d_ih`", "d_hh becomes before in `d_hh` of `d_hh is d_ih`",
         "d_ih becomes x in `d_ih` of `d_hh is d_ih`", "d_ih becomes before in `d_ih` of `d_hh is d_ih`",
     ), "a shortcut is not taken: one sum is computed twice"),
-    Equivalent("recurrent.py", "def to_weights_fast", "and becomes or in `same and needs[3]`",
+    Equivalent("recurrent.py", "def to_weights_fast", "and becomes or in `same and needs_input_grad[3]`",
                "a sum is computed that nobody asked for"),
     Equivalent("recurrent.py", "def to_weights_fast", (
         "d_ih becomes d_hh in `d_ih` of `np.ones",
@@ -115,7 +116,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "both have the hidden features as their axis 1"),
     Equivalent("recurrent.py", "def _rnn_rule", "x becomes out in `x` of `range",
                "both have the steps as their axis 0"),
-    Equivalent("recurrent.py", "def _rnn_fast", "needs becomes nonlinearity in `needs` of `(d @ w_ih)",
+    Equivalent("recurrent.py", "def _rnn_fast",
+               "needs_input_grad becomes nonlinearity in `needs_input_grad` of `(d @ w_ih)",
                "a gradient is computed that nobody asked for"),
     Equivalent("pooling.py", "def _hits", (
         "x becomes step in `x` of `xp is not x", "x becomes f in `x` of `xp is not x",
@@ -213,7 +215,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "the matrix is square"),
     Equivalent("convolve.py", "def _conv_fast", (
         "held becomes stride in `held`", "held becomes padding in `held`", "held becomes dilation in `held`",
-        "held becomes groups in `held`", "held becomes needs in `held`",
+        "held becomes groups in `held`", "held becomes needs_input_grad in `held`",
     ), "where nothing is held the windows are built: the same sum"),
     Equivalent("convolve.py", "def _sum_places_fast", "2 becomes 3 in `2` of `last.shape[-2]`",
                "how many places are summed at a time does not change their sum"),
@@ -245,12 +247,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("standardize.py", "def _runs", "GtE becomes Gt in `run >= LONG_RUN`",
                "the choice between two ways to the same sums"),
     Equivalent("standardize.py", "def _standardize_fast", (
-        "and becomes or in `needs[0] and g.flags.c_contiguous`",
-        "0 becomes 1 in `0` of `needs[0] and g.flags.c_contiguous`",
+        "and becomes or in `needs_input_grad[0] and g.flags.c_contiguous`",
+        "0 becomes 1 in `0` of `needs_input_grad[0] and g.flags.c_contiguous`",
     ), "memory is asked for that is not read, or that lies in another order"),
     Equivalent("standardize.py", "def _standardize_fast", (
         "view becomes x in `view` of `view is not None`", "view becomes scale in `view` of `view is not None`",
-        "view becomes needs in `view` of `view is not None`",
+        "view becomes needs_input_grad in `view` of `view is not None`",
     ), "what is reshaped to None stays as it is"),
     Equivalent("standardize.py", "def _seen", "shape becomes a in `shape` of `shape is None`",
                "what is reshaped to None stays as it is"),
@@ -297,10 +299,13 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "x becomes scale in `x` of `scratch('standardize', x.shape, x.dtype)` (2)",
     ), "both have one dtype"),
     Equivalent("standardize.py", "def _pulled", (
-        "needs becomes layout in `needs` of `_dotted(gx, d, layout.w) if needs[1] else None`",
-        "needs becomes layout in `needs` of `_summed(g, layout.b) if needs[2] else None`",
-        "needs becomes layout in `needs` of `needs[0]`", "needs becomes layout in `needs` of `needs[1]`",
-        "needs becomes layout in `needs` of `needs[0]` (2)",
+        "needs_input_grad becomes layout in "
+        "`needs_input_grad` of `_dotted(gx, d, layout.w) if needs_input_grad[1] else None`",
+        "needs_input_grad becomes layout in "
+        "`needs_input_grad` of `_summed(g, layout.b) if needs_input_grad[2] else None`",
+        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[0]`",
+        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[1]`",
+        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[0]` (2)",
     ), "a gradient is computed that nobody asked for"),
     Equivalent("standardize.py", "def _pulled", "LtE becomes Lt in `{*layout.b} <= {*both}`",
                "the choice between two ways to the same sums"),

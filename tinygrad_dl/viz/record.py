@@ -86,7 +86,7 @@ class Recording:
 
     # Called by the engine
 
-    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         """An operation ran."""
         if result.node is None:
             return
@@ -100,7 +100,7 @@ class Recording:
             elif getattr(x, "_name", None):
                 self.names[x.node.serial] = str(x._name)
 
-    def pulled(self, node: Node, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
         g = _array(g)
         if node.serial <= self._last:
