@@ -270,10 +270,12 @@ def test_without_recording_an_input_may_be_left_out_and_a_wrong_one_is_named_all
         assert tg.clip(x, None, 1.0).tolist() == [1]
         assert tg.clip(x, 4.0, None).tolist() == [4]
         with pytest.raises(
-            TypeError, match="^multiply: a Tensor, an array or a number is needed; str 'a' came"
+            TypeError, match="^multiply: expected a Tensor, an array or a number, got str 'a'"
         ):
             tg.multiply(x, "a")
-        with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType"):
+        with pytest.raises(
+            TypeError, match="^multiply: expected a Tensor, an array or a number, got NoneType"
+        ):
             tg.multiply(x, None)
 
 

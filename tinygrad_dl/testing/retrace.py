@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.graph import Node, ancestors, unbroadcast
+from tinygrad_dl.backward import unbroadcast
+from tinygrad_dl.graph import Node, ancestors
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.mistakes import Context, Guess, close
