@@ -33,6 +33,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.modes",
             "tinygrad_dl.backend",
             "tinygrad_dl.typing",
+            "tinygrad_dl.signatures",
             "tinygrad_dl.pytree",
         }
     ],

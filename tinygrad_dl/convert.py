@@ -28,7 +28,7 @@ def bind_tensor(tensor: type[Value]) -> None:
 
 def tensor_type() -> type[Tensor]:
     """The class of results: Tensor."""
-    return _tensor_type  # type: ignore[no-any-return]
+    return _tensor_type
 
 
 def wrap(out: Any) -> Tensor:
@@ -36,7 +36,7 @@ def wrap(out: Any) -> Tensor:
     result = object.__new__(_tensor_type)
     result._data = out if type(out) is np.ndarray else np.asarray(out)
     result.node = result._name = None  # looking up a name that was never set takes ten times as long
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def attach(data: Any, entry: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import CodeType
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -17,10 +17,9 @@ from tinygrad_dl.graph import Node, shape_of
 from tinygrad_dl.typing import NDArray, Shape
 
 if TYPE_CHECKING:
-    from tinygrad_dl.tensor import Tensor
+    from tinygrad_dl.signatures import DefineBinary, DefineSeveral, DefineUnary, DefineVariadic
 
-P = ParamSpec("P")
-Rule = Callable[..., Any]
+Rule: TypeAlias = Callable[..., Any]
 
 
 # What an operation declares beside its rules
@@ -248,7 +247,32 @@ def check_signature(name: str, code: CodeType, inputs: int, rules: int) -> None:
 OPS: dict[str, Op] = {}
 
 
+@overload
 def op(
+    rule: Rule | Missing | None,
+    /,
+    *,
+    inputs: Literal[1] | None = None,
+    joint: Literal[False] = False,
+    variadic: Literal[False] = False,
+    **about: Any,
+) -> DefineUnary: ...
+@overload
+def op(
+    rule_of_x: Rule | Missing | None,
+    rule_of_y: Rule | Missing | None,
+    /,
+    *,
+    inputs: Literal[2] | None = None,
+    joint: Literal[False] = False,
+    variadic: Literal[False] = False,
+    **about: Any,
+) -> DefineBinary: ...
+@overload
+def op(rule: Rule | Missing | None, /, *, variadic: Literal[True], **about: Any) -> DefineVariadic: ...
+@overload
+def op(*rules: Rule | Missing | None, **about: Any) -> DefineSeveral: ...
+def op(  # type: ignore[misc]  # the overloads look at what decides the type and take the rest as it comes
     *rules: Rule | Missing | None,
     name: str | None = None,
     inputs: int | None = None,
@@ -263,7 +287,7 @@ def op(
     label: str | None = None,
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
-) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
     One rule per input, in order: what reaches that input of the gradient `g` of the result. A rule names what it
@@ -279,7 +303,7 @@ def op(
     Tensor(8.)
     """
 
-    def define(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+    def define(forward: Callable[..., Any]) -> Any:
         if not hasattr(forward, "__code__"):
             raise DTypeError(
                 f"@op: expected a function on arrays, got {describe(forward)}. The rules stand in parentheses "
@@ -296,6 +320,6 @@ def op(
             )
         function = operation.function = codegen.declare(operation, forward)
         OPS[operation.name] = operation
-        return function  # type: ignore[no-any-return]
+        return function
 
     return define

@@ -325,7 +325,7 @@ class Tensor(Methods):
     def __setitem__(self, key: Any, value: Any) -> None:
         key = index.plain_key(key)
         if self.node is not None and self.node.op is None:
-            self._refuse_in_place("x[...] = ...")
+            self._validate_in_place("x[...] = ...")
             self._data[key] = convert.asarray_of(value)
             return
         result = index.setitem(self, value, key)
