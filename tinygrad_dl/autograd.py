@@ -101,16 +101,14 @@ def _tensors(given: Any, name: str) -> list[Tensor]:
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, (str, np.ndarray)):
         raise DTypeError(
-            f"autograd.grad: {name}: a Tensor or a sequence of them is needed; {convert.describe(given)} came"
+            f"autograd.grad: {name}: expected a Tensor or a sequence of Tensors, got {convert.describe(given)}"
         )
     tensors = list(given)
     for i, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
-            raise DTypeError(
-                f"autograd.grad: {name}[{i}]: a Tensor is needed; {convert.describe(tensor)} came"
-            )
+            raise DTypeError(f"autograd.grad: {name}[{i}]: expected a Tensor, got {convert.describe(tensor)}")
     if not tensors:
-        raise DTypeError(f"autograd.grad: {name}: at least one Tensor is needed; an empty sequence came")
+        raise DTypeError(f"autograd.grad: {name}: expected at least one Tensor, got an empty sequence")
     return tensors
 
 
@@ -122,7 +120,7 @@ def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
     seeds = list(given)
     if len(seeds) != len(outs):
         raise ShapeError(
-            f"autograd.grad: {len(outs)} outputs came with {len(seeds)} grad_outputs; one each is needed"
+            f"autograd.grad: expected one of grad_outputs per output, got {len(seeds)} for {len(outs)} outputs"
         )
     return [seed_for(out, seed, "autograd.grad") for out, seed in zip(outs, seeds)]
 

@@ -42,7 +42,7 @@ class Run:
         has_aux: bool,
     ) -> None:
         if not callable(f):
-            raise DTypeError(f"func.{what}: a function is needed first; {convert.describe(f)} came")
+            raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
         self.what, self.argnums = what, argnums
         chosen = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in chosen:
@@ -67,7 +67,7 @@ class Run:
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise DTypeError(
-                    f"func.{what}: with has_aux f must return (result, aux); {convert.describe(result)} came"
+                    f"func.{what}: expected f to return (result, aux) with has_aux, got {convert.describe(result)}"
                 )
             result, self.aux = result
         self.args, self.result = args, result
@@ -172,7 +172,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
         if len(run.outs) != 1 or not isinstance(run.result, Tensor) or run.outs[0].size != 1:
             came = run.outs[0].shape if isinstance(run.result, Tensor) else convert.describe(run.result)
             raise GraphError(
-                f"func.{what}: f must return one number; {came} came. "
+                f"func.{what}: expected f to return one number, got {came}. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
             )
         gradients = run.by_argnums(run.gradients(run.pull([None])))
@@ -221,7 +221,7 @@ def jvp(
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise DTypeError(
-                f"func.jvp: {name}: a tuple with an entry an argument is needed; {convert.describe(given)} came"
+                f"func.jvp: {name}: expected a tuple with one entry per argument, got {convert.describe(given)}"
             )
     primals = tuple(primals)
     run = Run("jvp", f, primals, {}, tuple(range(len(primals))), has_aux)
@@ -349,7 +349,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     run = Run("hvp", f, args, {}, tuple(range(len(args))), False)
     if len(run.outs) != 1 or run.outs[0].size != 1:
         raise GraphError(
-            f"func.hvp: f must return one number; {', '.join(str(t.shape) for t in run.outs)} came"
+            f"func.hvp: expected f to return one number, got {', '.join(str(t.shape) for t in run.outs)}"
         )
     run.join(vector)
     directions = _matching("hvp: v", vector, args, run.variables)
@@ -369,12 +369,12 @@ def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> lis
     """The leaves of a tree as Tensors, which must have the nesting and the shapes of others."""
     given, wanted = dict(leaves(tree)), [path for path, _ in leaves(like)]
     if list(given) != wanted:
-        raise ShapeError(f"func.{what}: the nesting {_shown(wanted)} is needed; {_shown(given)} came")
+        raise ShapeError(f"func.{what}: expected the nesting {_shown(wanted)}, got {_shown(given)}")
     found = []
     for (path, leaf), t in zip(given.items(), tensors):
         new = leaf if isinstance(leaf, Tensor) else convert.wrap(convert.asarray_of(leaf))
         if new.shape != t.shape:
-            raise ShapeError(f"func.{what}{path}: the shape {t.shape} is needed; {new.shape} came")
+            raise ShapeError(f"func.{what}{path}: expected the shape {t.shape}, got {new.shape}")
         found.append(new if new.dtype == t.dtype else new.astype(t.dtype))
     return found
 
