@@ -83,9 +83,9 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: tg.concat([]),
             ValueRangeError,
-            "concat: at least one array is needed; an empty sequence came",
+            "concat: expected at least one array, got an empty sequence",
         ),
-        (lambda: tg.concat(3), DTypeError, "concat: a sequence of arrays is needed; int 3 came"),
+        (lambda: tg.concat(3), DTypeError, "concat: expected a sequence of arrays, got int 3"),
         (
             lambda: tg.stack([x, L]),
             ShapeError,
@@ -167,7 +167,7 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: x.backward(),
             GraphError,
-            "backward: a gradient is needed for a result of shape (2, 3). Reduce it to one number first, "
+            "backward: expected a gradient for a result of shape (2, 3), got none. Reduce it to one number first, "
             "such as with .sum() or .mean(), or pass the gradient.",
         ),
         (
@@ -179,38 +179,38 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: (x * 2).backward(np.ones(3)),
             ShapeError,
-            "backward: the gradient has the shape (3,); the result has (2, 3)",
+            "backward: expected a gradient of the result's shape (2, 3), got (3,)",
         ),
-        (lambda: (x * 2).backward("a"), DTypeError, "asarray: numbers or booleans are needed; str 'a' came"),
+        (lambda: (x * 2).backward("a"), DTypeError, "asarray: expected numbers or booleans, got str 'a'"),
         (
             lambda: x.numpy(),
             GraphError,
             "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy().",
         ),
-        (lambda: x.item(), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (lambda: x.item(), ShapeError, "item: expected one element, got 6 of the shape (2, 3)"),
         (
             lambda: bool(x),
             ValueRangeError,
             "the truth of a Tensor of shape (2, 3) is not one answer: use .any() or .all()",
         ),
         (lambda: len(Tensor(1.0)), DTypeError, "len: a Tensor without axes has no length"),
-        (lambda: float(x), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (lambda: float(x), ShapeError, "item: expected one element, got 6 of the shape (2, 3)"),
         (
             lambda: range(3)[Tensor(1.0)],
             DTypeError,
-            "a Tensor of shape () and dtype float32 is no index; one integer without axes is needed",
+            "index: expected one integer without axes, got a Tensor of shape () and dtype float32",
         ),
-        (lambda: x + "a", DTypeError, "add: a Tensor, an array or a number is needed; str 'a' came"),
-        (lambda: x + None, DTypeError, "add: a Tensor, an array or a number is needed; NoneType None came"),
+        (lambda: x + "a", DTypeError, "add: expected a Tensor, an array or a number, got str 'a'"),
+        (lambda: x + None, DTypeError, "add: expected a Tensor, an array or a number, got NoneType None"),
         (
             lambda: tg.exp(None),
             DTypeError,
-            "exp: a Tensor, an array or a number is needed; NoneType None came",
+            "exp: expected a Tensor, an array or a number, got NoneType None",
         ),
         (
             lambda: x + np.array([object()]),
             DTypeError,
-            "add: a Tensor, an array or a number is needed; an array of shape (1,) and dtype object came",
+            "add: expected a Tensor, an array or a number, got an array of shape (1,) and dtype object",
         ),
         (
             lambda: tg.exp([x[0, 0], 2.0]),
@@ -221,25 +221,26 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor([[1, 2], [3]]),
             ShapeError,
-            "asarray: the nested lists have rows of different lengths",
+            "asarray: expected nested lists with rows of equal length, got rows of different lengths. "
+            "Pad them to one length first.",
         ),
-        (lambda: Tensor("abc"), DTypeError, "asarray: numbers or booleans are needed; str 'abc' came"),
+        (lambda: Tensor("abc"), DTypeError, "asarray: expected numbers or booleans, got str 'abc'"),
         (
             lambda: Tensor([1.0], dtype="foo"),
             DTypeError,
-            "asarray: numbers are needed; list [1.0] came (data type 'foo' not understood)",
+            "asarray: expected numbers, got list [1.0] (data type 'foo' not understood)",
         ),
         (
             lambda: setattr(x, "grad", np.ones(2)),
             ShapeError,
-            "grad: shape (2, 3) and dtype float64 are needed; (2,) and float64 came",
+            "grad: expected the shape (2, 3) and the dtype float64, got (2,) and float64",
         ),
         (
             lambda: setattr(x * 2, "data", np.ones(2)),
             GraphError,
             "data: the result of an operation keeps its shape and dtype; use detach() first",
         ),
-        (lambda: setattr(x, "name", 3), DTypeError, "name: a string or None is needed; int 3 came"),
+        (lambda: setattr(x, "name", 3), DTypeError, "name: expected a string or None, got int 3"),
         (
             lambda: L.register_hook(print),
             GraphError,
@@ -258,16 +259,20 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor(np.ones((2, 3, 4))).T,
             ShapeError,
-            "T: a matrix is needed; the shape (2, 3, 4) came. Use .mT for the last two axes or "
+            "T: expected a matrix, got the shape (2, 3, 4). Use .mT for the last two axes or "
             "permute_dims(axes).",
         ),
-        (lambda: L.mT, ShapeError, "mT: at least two axes are needed; the shape (3,) came"),
+        (lambda: L.mT, ShapeError, "mT: expected at least two axes, got the shape (3,)"),
         (
             lambda: tg.asarray([1.0], copy=False),
             ValueRangeError,
             "asarray: copy=False, but a new array is needed for this object and dtype",
         ),
-        (lambda: x.to_device("gpu"), ValueRangeError, "to_device: \"cpu\" is the only device; 'gpu' came"),
+        (
+            lambda: x.to_device("gpu"),
+            ValueRangeError,
+            "to_device: expected the device \"cpu\", the only one, got 'gpu'",
+        ),
         (
             lambda: np.add(x, x, out=np.ones((2, 3))),
             DTypeError,
@@ -287,12 +292,12 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: tg.set_default_dtype("int32"),
             DTypeError,
-            "set_default_dtype: a floating dtype is needed, such as float32; int32 came",
+            "set_default_dtype: expected a floating dtype, such as float32, got int32",
         ),
         (
             lambda: config.default_rng("a"),
             DTypeError,
-            "rng: a np.random.Generator, an int seed or None is needed; str came",
+            "rng: expected a np.random.Generator, an int seed or None, got str",
         ),
         (
             lambda: x * 1j,

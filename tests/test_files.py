@@ -144,9 +144,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     [
         ({"w": np.array([1j])}, "w: complex128 is no dtype of safetensors files"),
         ({"w": np.array([object()])}, "w: object is no dtype"),
-        ({"a": {"b": object()}}, r"save: a\.b: arrays, numbers, strings.*object came"),
+        ({"a": {"b": object()}}, r"save: a\.b: expected arrays, numbers, strings.*got object"),
         ({"a": {(1, 2): 3}}, "save: a: keys have to be strings or whole numbers"),
-        (3j, "complex came"),
+        (3j, "got complex"),
     ],
 )
 def test_what_no_file_holds_is_refused(data: Any, message: str, tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_what_no_file_holds_is_refused(data: Any, message: str, tmp_path: Path) 
 
 
 def test_metadata_has_to_be_strings(tmp_path: Path) -> None:
-    with pytest.raises(DTypeError, match="metadata: strings are needed; 'n': 3 came"):
+    with pytest.raises(DTypeError, match="metadata: expected strings, got 'n': 3"):
         tg.save({"w": np.ones(1)}, tmp_path / "w", metadata={"n": 3})  # type: ignore[dict-item]

@@ -62,7 +62,7 @@ class Mode:
         name = type(self).__name__
         if not callable(function) or isinstance(function, type):
             raise DTypeError(
-                f"@{name}: a function is needed; {function!r} came. Decorate the methods of a class"
+                f"@{name}: expected a function, got {function!r}. Decorate the methods of a class"
             )
         generator_flag, coroutine_flags = 0x20, 0x80 | 0x200
         flags = getattr(getattr(function, "__code__", None), "co_flags", 0)

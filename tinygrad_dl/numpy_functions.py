@@ -79,7 +79,7 @@ def _column_stack(tup: Any) -> Any:
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     if isinstance(indices_or_sections, (int, np.integer)):
         if indices_or_sections < 1:
-            raise ShapeError(f"np.array_split: the number of parts is at least 1; {indices_or_sections} came")
+            raise ShapeError(f"np.array_split: expected at least 1 part, got {indices_or_sections}")
         whole, more = divmod(ary.shape[axis], int(indices_or_sections))
         sizes = [whole + 1] * more + [whole] * (int(indices_or_sections) - more)
         indices_or_sections = np.cumsum(sizes)[:-1].tolist()

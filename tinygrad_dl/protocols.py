@@ -21,7 +21,7 @@ def namespace(api_version: str | None = None) -> Any:
     """The module that implements the Python array API standard: tinygrad_dl itself."""
     if api_version is not None and api_version not in API_VERSIONS:
         raise ValueRangeError(
-            f"__array_namespace__: the versions {', '.join(API_VERSIONS)} exist; {api_version!r} came"
+            f"__array_namespace__: expected one of the versions {', '.join(API_VERSIONS)}, got {api_version!r}"
         )
     return sys.modules["tinygrad_dl"]
 

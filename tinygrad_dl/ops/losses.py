@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, log, sigmoid, where
 from tinygrad_dl.ops.products import sum_rows
@@ -95,7 +94,7 @@ FEW = 64  # classes
 def _softmax(x: Any) -> Any:
     """The softmax along axis 1, in operations that record."""
     top = max(x, axis=1, keepdims=True)
-    e = exp(x - (top.detach() if isinstance(top, Value) else top))
+    e = exp(x - (top.detach() if hasattr(top, "detach") else top))
     return e / sum(e, axis=1, keepdims=True)
 
 
