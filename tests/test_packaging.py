@@ -152,7 +152,7 @@ def test_the_wheel_holds_every_asset(wheel: Path) -> None:
     assert assets <= names_in(wheel), "name the file in package_data of setup.cfg"
 
 
-def test_the_wheel_carries_licence_readme_and_command(wheel: Path) -> None:
+def test_the_wheel_carries_license_readme_and_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         records = {
             name.split(".dist-info/")[1]: archive.read(name).decode()
