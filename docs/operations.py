@@ -20,7 +20,7 @@ def family(op: Op) -> str:
 
 
 def facts(op: Op) -> str:
-    """What the registry knows beside the docstring: where the derivative is, what it is at kinks."""
+    """What the registry knows beyond the docstring: which inputs are differentiable, and the convention at kinks."""
     if not op.differentiable:
         return "Not differentiable."
     without = [name for name, rule in zip(op.inputs, op.rules) if rule is None and not op.joint]
@@ -35,9 +35,9 @@ def facts(op: Op) -> str:
 
 
 def page() -> list[str]:
-    """The page's reStructuredText, a section a family."""
+    """The page's reStructuredText, one section per family."""
     lines: list[str] = []
-    # The registry is in order of definition; a family stands together.
+    # The registry is in order of definition; the page lists each family together.
     for module, ops in groupby(sorted(OPS.values(), key=family), key=family):
         title = module.rpartition(".")[2]
         about = (importlib.import_module(module).__doc__ or "").splitlines()
