@@ -80,7 +80,7 @@ lint: $(VENV)/dev.stamp
 	@$(RUN) -m ruff format --quiet --check .
 	@echo "lint: ok"
 
-# On the package as the editable install links it together; pyproject.toml configures both checkers.
+# Both check the package as an editable install links it; pyproject.toml configures them.
 types: $(VENV)/dev.stamp
 	@$(RUN) -m mypy -p tinygrad_dl
 	@$(RUN) -m pyright --pythonpath $(RUN)

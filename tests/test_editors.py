@@ -82,9 +82,9 @@ def check(*command: str | Path, cwd: Path) -> str:
 
 def test_pyright_resolves_every_import_of_a_users_program(program: Path, python: Path) -> None:
     pytest.importorskip("pyright", reason="a type checker (extra dev)")
-    said = check("pyright", "--pythonpath", python, program, cwd=program.parent)
+    output = check("pyright", "--pythonpath", python, program, cwd=program.parent)
     for name in TYPES:
-        assert f'is "{name}"' in said, said
+        assert f'is "{name}"' in output, output
 
 
 def test_mypy_resolves_every_import_of_a_users_program(program: Path, python: Path, tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_mypy_resolves_every_import_of_a_users_program(program: Path, python: Pa
     options = ["--python-executable", python, "--cache-dir", tmp_path / "cache"]
     if program.parent == tmp_path:
         options += ["--strict", "--disallow-any-unimported"]
-    said = check("mypy", *options, program, cwd=program.parent)
+    output = check("mypy", *options, program, cwd=program.parent)
     for name in TYPES:
-        assert f".{name}" in said, said
+        assert f".{name}" in output, output
 
 
 def test_completion_finds_the_names_of_the_parts(checkout: Path, python: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_editable_install_adds_no_top_level_name_but_the_package(python: Path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a junction cannot be broken in this way")
-def test_a_second_install_mends_links_and_keeps_folders(checkout: Path, tmp_path: Path) -> None:
+def test_a_second_install_repairs_links_and_leaves_folders(checkout: Path, tmp_path: Path) -> None:
     other = shutil.copytree(checkout, tmp_path / "other", symlinks=True)
     (other / "tinygrad_dl" / "nn").unlink()
     (other / "tinygrad_dl" / "nn").symlink_to("../missing")

@@ -1,4 +1,4 @@
-"""What the README and CONTRIBUTING show is what happens."""
+"""The programs, links and commands of the README and CONTRIBUTING work as shown."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def texts_of(picture: Path) -> list[str]:
     return sorted(re.findall(r"<text[^>]*>([^<]*)<", picture.read_text(encoding="utf-8")))
 
 
-def test_the_programs_print_what_stands_below_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_print_the_output_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # they write files
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", README, flags=re.DOTALL)
     assert programs
     names: dict[str, object] = {}
     for program, shown in programs:
-        said = StringIO()
-        with redirect_stdout(said):
+        output = StringIO()
+        with redirect_stdout(output):
             exec(compile(program, "README.md", "exec"), names)
-        assert said.getvalue().rstrip() == shown.rstrip()
+        assert output.getvalue().rstrip() == shown.rstrip()
     drawn, picture = (tmp_path / "graph.svg"), (ROOT / "docs" / "images" / "graph.svg")
     assert texts_of(drawn) == texts_of(picture), (
         "run the README's program again and copy graph.svg to docs/images"
     )
 
 
-def test_the_japanese_readme_shows_the_same_programs_and_links_to_files_that_are_there() -> None:
+def test_the_japanese_readme_shows_the_same_programs_and_links_to_existing_files() -> None:
     japanese = (ROOT / "README.ja.md").read_text(encoding="utf-8")
     blocks = r"```(?:python|text)\n.*?```"
     assert re.findall(blocks, japanese, flags=re.DOTALL) == re.findall(blocks, README, flags=re.DOTALL)
