@@ -17,8 +17,7 @@ PAGE = ROOT / "docs" / "courses.md"
 HEAD = """\
 # The courses' results
 
-What the notebooks of the Deep Learning Specialization print, compared with the same experiments in this
-library, in float64:
+What the notebooks of the Deep Learning Specialization print, beside what the same experiments give here, in float64:
 
 ```sh
 tinygrad-dl course                       # the experiments
@@ -26,25 +25,24 @@ tinygrad-dl course planar_flower         # one of them
 tinygrad-dl course --all --data FOLDER   # all; FOLDER has the course's files
 ```
 
-Each experiment is a short script in `examples/course/`, installed as the package `tinygrad_dl.course`. Its first lines
-say which seeds, orders of random draws and formulas are taken from the course. The cat images (`train_catvnoncat.h5`,
-`test_catvnoncat.h5`) and the football field (`data.mat`) belong to the course and are not distributed with the library;
-without `--data` their experiments are skipped. The exit code is 1 if a figure differs.
+Each experiment is a short script in `examples/course/`, installed as the package `tinygrad_dl.course`, which says
+in its first lines which seeds, orders of draws and formulas are the course's. The cats (`train_catvnoncat.h5`,
+`test_catvnoncat.h5`) and the football field (`data.mat`) come with the course and are not distributed here; without
+`--data` their experiments are left out. The exit code is 1 if a figure differs.
 
-The columns *there* and *here* are the notebook and this library. *Same*: equal in every digit that the notebook prints;
-percentages, which the notebooks round or truncate, agree to less than one unit of the last digit. *Chaotic*: rounding
-errors decide, as the script shows with ranges over initial weights that differ by one part in 1e9; copies of the
-notebook from different machines differ as much.
+*Same*: equal in every digit printed there; percents, which the notebooks round or cut off, to less than one of the
+last digit. *Chaotic*: rounding decides, as the script shows by ranges over starts that differ by one part in
+1e9; copies of the notebook from different machines differ as much.
 
-The tables below were written by a run of the command. The tests check that the column *there* is what the scripts
-compare with, and train each network far enough to reproduce the first figures of the column *here*.
+The tables below were written by a run of the command. The tests hold that what stands under *there* is what the
+scripts compare with, and train each network far enough to meet the first figures of *here* again.
 """
 
 
 def text(results: dict[str, Any]) -> str:
     """The page for the results that the command prints with --json."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    lines = [HEAD, f"Measured with {versions}; data and weights from the seeds in the scripts.\n"]
+    lines = [HEAD, f"Measured with {versions}; data and weights by the seeds in the scripts.\n"]
     lines.append("## Figures that the notebooks print\n")
     further = False
     for experiment in results["experiments"]:
@@ -53,7 +51,7 @@ def text(results: dict[str, Any]) -> str:
             further = True
             lines.append("## Further experiments\n")
             lines.append(
-                "What the courses describe without figures, on bundled data. Each experiment writes a picture.\n"
+                "What the courses describe without figures, on data that ships. Each leaves a picture.\n"
             )
         lines.append(f"### {script.TITLE}\n")
         lines.append(f"`tinygrad-dl course {experiment['name']}`, {experiment['seconds']:.0f} s.\n")

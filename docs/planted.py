@@ -1,4 +1,4 @@
-"""Write the table of injected mistakes into docs/doctor.md: python docs/planted.py (a test compares it)."""
+"""Writes the table of planted mistakes into docs/doctor.md: python docs/planted.py (a test holds it fresh)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEGIN, END = "<!-- planted: begin -->\n", "<!-- planted: end -->\n"
 
 
 def table() -> str:
-    """The injected mistakes with the doctor's first guess."""
+    """The planted mistakes with the doctor's first guess."""
     from tests.testing.test_doctor import PLANTED
     from tinygrad_dl.testing import check_backward
 

@@ -42,9 +42,9 @@ def test_the_examples_of_a_page_give_the_output_shown(page: Path) -> None:
     test = doctest.DocTestParser().get_doctest(
         examples(page), {"__name__": "__main__"}, page.stem, str(page), 0
     )
-    output: list[str] = []
-    failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append)
-    assert not failed, "".join(output)
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
+    assert not failed, "".join(said)
 
 
 def test_the_table_of_operations_is_up_to_date() -> None:
@@ -68,10 +68,10 @@ def test_the_programs_of_a_how_to_print_the_output_shown(
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
     assert programs
     for program, shown in programs:
-        output = StringIO()
-        with redirect_stdout(output):
+        said = StringIO()
+        with redirect_stdout(said):
             exec(compile(program, page.name, "exec"), names)
-        assert output.getvalue().rstrip() == shown.rstrip()
+        assert said.getvalue().rstrip() == shown.rstrip()
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: f"{p.parent.name}/{p.stem}")

@@ -27,10 +27,10 @@ def test_the_programs_print_the_output_shown(tmp_path: Path, monkeypatch: pytest
     assert programs
     names: dict[str, object] = {}
     for program, shown in programs:
-        output = StringIO()
-        with redirect_stdout(output):
+        said = StringIO()
+        with redirect_stdout(said):
             exec(compile(program, "README.md", "exec"), names)
-        assert output.getvalue().rstrip() == shown.rstrip()
+        assert said.getvalue().rstrip() == shown.rstrip()
     drawn, picture = (tmp_path / "graph.svg"), (ROOT / "docs" / "images" / "graph.svg")
     assert texts_of(drawn) == texts_of(picture), (
         "run the README's program again and copy graph.svg to docs/images"

@@ -1,4 +1,4 @@
-"""Batch normalization on and off (course 2, week 3): five layers of 100 on digits, from weights of many sizes.
+"""Batch normalisation on and off (course 2, week 3): five layers of 100 on digits, from weights of many sizes.
 
 The largest weights without it make activations overflow: the run then stays at the accuracy of guessing.
 """
@@ -15,7 +15,7 @@ from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron,
 from tinygrad_dl.course.record import show
 from tinygrad_dl.data import DataLoader
 
-TITLE = "Batch normalization on and off, weights from normal draws of several sizes"
+TITLE = "Batch normalisation on and off, weights from normal draws of several sizes"
 SIZES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
 
 

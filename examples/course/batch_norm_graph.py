@@ -1,4 +1,4 @@
-"""The computation graph of batch normalization, one step a node (course 2, week 3), and its gradients three ways.
+"""The computation graph of batch normalisation, one step a node (course 2, week 3), and its gradients three ways.
 
 mean, centred, variance, std, normalised, scaled, shifted: the backward pass walks the same nodes the other way. It is
 drawn, and compared with the formula worked out by hand, with the fused operation of nn, and with differences.
@@ -18,12 +18,12 @@ from tinygrad_dl.course.record import show
 from tinygrad_dl.testing import gradcheck
 from tinygrad_dl.viz import LayoutError
 
-TITLE = "The computation graph of batch normalization, step by step"
+TITLE = "The computation graph of batch normalisation, step by step"
 EPS = 1e-5
 
 
 def step_by_step(x: Any, gamma: Any, beta: Any) -> Any:
-    """Batch normalization of x (N, D), one operation at a time."""
+    """Batch normalisation of x (N, D), one operation at a time."""
     mean = x.mean(axis=0)
     centred = x - mean
     variance = (centred**2).mean(axis=0)

@@ -1,4 +1,4 @@
-"""Early stopping (course 2, week 1): 150 digits 30 labeled incorrectly, trained until the dev loss has turned."""
+"""Early stopping (course 2, week 1): 150 digits 30 labelled wrongly, trained until the dev loss has turned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron,
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import EarlyStopping
 
-TITLE = "Early stopping on 150 digits, 30 of them labeled incorrectly"
+TITLE = "Early stopping on 150 digits, 30 of them labelled wrongly"
 
 
 def run(out: Path = PICTURES, epochs: int = 200) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""L1, L2, dropout and their mixtures on 150 digits, 30 of them labeled incorrectly (course 2, week 1).
+"""L1, L2, dropout and their mixtures on 150 digits, 30 of them labelled wrongly (course 2, week 1).
 
 Without them the network learns the wrong labels by heart, and reads the dev part the worse for it.
 """
@@ -15,7 +15,7 @@ from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron,
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import Penalty
 
-TITLE = "L1, L2, dropout and mixtures on 150 digits, 30 of them labeled incorrectly"
+TITLE = "L1, L2, dropout and mixtures on 150 digits, 30 of them labelled wrongly"
 WAYS = {  # l1, l2, share dropped
     "none": (0.0, 0.0, 0.0),
     "L1": (2e-4, 0.0, 0.0),
