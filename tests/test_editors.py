@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.layout import ROOT, files
-from tests.test_packaging import build, look, new_environment, pip
+from tests.test_packaging import build, look, names_in, new_environment, pip
 
 # A user's program. reveal_type makes a checker print a type: one that is not found prints Unknown or Any.
 PROGRAM = """
@@ -37,14 +37,17 @@ reveal_type(optimizer)
 TYPES = ("Tensor", "Sequential", "Adam")
 
 
+def copy_repository(folder: Path) -> Path:
+    for path in files():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, folder / path)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository, as a clone has it, in which the package was installed with `pip install -e`."""
-    clone = tmp_path_factory.mktemp("editable") / "repository"
-    for path in files():
-        (clone / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, clone / path)
-    return clone
+    return copy_repository(tmp_path_factory.mktemp("editable") / "repository")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,13 @@ def test_an_editable_install_adds_no_top_level_name_but_the_package(python: Path
         [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_links_are_not_part_of_a_wheel_built_later(checkout: Path, python: Path, tmp_path: Path) -> None:
+    assert (checkout / "tinygrad_dl" / "nn").samefile(checkout / "nn")
+    names = names_in(build("wheel", checkout, tmp_path / "linked"))
+    clean = copy_repository(tmp_path / "clean")
+    assert names == names_in(build("wheel", clean, tmp_path / "wheel"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a junction cannot be broken in this way")
