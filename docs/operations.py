@@ -24,14 +24,14 @@ def facts(op: Op) -> str:
     if not op.differentiable:
         return "Not differentiable."
     without = [name for name, rule in zip(op.inputs, op.rules) if rule is None and not op.joint]
-    said = (
+    notes = (
         [f"Not differentiable with respect to {', '.join(f'``{name}``' for name in without)}."]
         if without
         else []
     )
     if op.kinks:
-        said.append(f"At kinks: {docstrings.inline(op.kinks)}.")
-    return " ".join(said)
+        notes.append(f"At kinks: {docstrings.inline(op.kinks)}.")
+    return " ".join(notes)
 
 
 def page() -> list[str]:
@@ -44,8 +44,8 @@ def page() -> list[str]:
         lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
         for op in ops:
             name = op.forward.__name__
-            rooms = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
-            public = next((r.__name__ for r in rooms if getattr(r, name, None) is op.function), module)
+            namespaces = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
+            public = next((r.__name__ for r in namespaces if getattr(r, name, None) is op.function), module)
             lines += [f".. autofunction:: {public}.{name}", "", f"   {facts(op)}", ""]
     return lines
 
