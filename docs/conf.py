@@ -30,21 +30,21 @@ root_doc = "index"
 
 # Tutorials are notebooks in Markdown: each build runs them, and an error in one ends it.
 os.environ["PYTHONPATH"] = str(ROOT)  # this checkout, not what may be installed
-# An IPython without the user's own start-up files; its kernel need not warn of a connection on this machine.
+# An IPython without the user's startup files, whose kernel does not warn about local connections.
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 profile = Path(os.environ["IPYTHONDIR"], "profile_default", "ipython_kernel_config.py")
 profile.parent.mkdir()
 profile.write_text("c.IPKernelApp.log_level = 40\nc.InlineBackend.figure_formats = ['retina']\n")
 logging.getLogger("traitlets").setLevel(logging.WARNING)
 nb_execution_mode = "force"
-nb_execution_in_temp = True  # what they save is thrown away
+nb_execution_in_temp = True  # what they save is discarded
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120  # seconds a cell
+nb_execution_timeout = 120  # seconds per cell
 nb_merge_streams = True
 
-smartquotes = False  # three dots and two hyphens mean themselves in formulas
+smartquotes = False  # three dots and two hyphens are literal in formulas
 autodoc_member_order = "bysource"
-autodoc_inherit_docstrings = False  # an override that says nothing new is not listed again
+autodoc_inherit_docstrings = False  # an override without a docstring of its own is not listed
 autodoc_typehints = "none"  # the docstring names the shapes, which says more than Any
 autodoc_default_options = {"members": True}
 
@@ -58,12 +58,12 @@ html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
 def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave the operations out of Tensor's page: they stand on their own."""
+    """Leave the operations out of Tensor's page: they have a page of their own."""
     return True if what == "class" and hasattr(obj, "op") else None
 
 
 def language_of(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Browsers choose Japanese forms of characters by this."""
+    """Set the page language, by which browsers choose the Japanese forms of characters."""
     if page.startswith("ja/"):
         context["language"] = "ja"
 

@@ -1,8 +1,8 @@
-"""Docstrings are plain text, to be read in the source and in help(); this makes reStructuredText of them.
+"""Convert docstrings, which are plain text for the source and help(), to reStructuredText.
 
-Examples stay as they are, `code` becomes a literal, an indented block a literal block, and a line that opens
-with `Shape:`, `Raises:`, `Source:` or `name = ` starts a line of its own. All else is text and is escaped: a
-name such as `x_` or a formula such as |x| * 2 means no markup.
+Examples are unchanged, `code` becomes a literal, an indented block a literal block, and a line that starts with
+`Shape:`, `Raises:`, `Source:` or `name = ` starts a line of its own. Everything else is text and is escaped, so that
+a name such as `x_` or a formula such as |x| * 2 is not taken for markup.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the programs of docs/gallery.md and keeps their pictures: python docs/gallery.py (a test holds them fresh)."""
+"""Run the programs of docs/gallery.md and save their pictures: python docs/gallery.py (a test compares them)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PICTURES = ROOT / "docs" / "gallery"
 
 
 def run(folder: Path) -> list[tuple[str, str]]:
-    """Run the page's programs in a folder; for each that shows a text below it, (what it said, what is shown)."""
+    """Run the page's programs in a folder. Returns (output, the output shown on the page) for each program."""
     programs = re.findall(
         r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", PAGE.read_text(encoding="utf-8"), re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: pages need no script from elsewhere."""
+"""Formulas as MathML, which browsers render natively: pages load no script from the network."""
 
 from __future__ import annotations
 

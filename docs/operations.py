@@ -20,32 +20,32 @@ def family(op: Op) -> str:
 
 
 def facts(op: Op) -> str:
-    """What the registry knows beside the docstring: where the derivative is, what it is at kinks."""
+    """What the registry knows beyond the docstring: which inputs are differentiable, and the convention at kinks."""
     if not op.differentiable:
         return "Not differentiable."
     without = [name for name, rule in zip(op.inputs, op.rules) if rule is None and not op.joint]
-    said = (
+    notes = (
         [f"Not differentiable with respect to {', '.join(f'``{name}``' for name in without)}."]
         if without
         else []
     )
     if op.kinks:
-        said.append(f"At kinks: {docstrings.inline(op.kinks)}.")
-    return " ".join(said)
+        notes.append(f"At kinks: {docstrings.inline(op.kinks)}.")
+    return " ".join(notes)
 
 
 def page() -> list[str]:
-    """The page's reStructuredText, a section a family."""
+    """The page's reStructuredText, one section per family."""
     lines: list[str] = []
-    # The registry is in order of definition; a family stands together.
+    # The registry is in order of definition; the page lists each family together.
     for module, ops in groupby(sorted(OPS.values(), key=family), key=family):
         title = module.rpartition(".")[2]
         about = (importlib.import_module(module).__doc__ or "").splitlines()
         lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
         for op in ops:
             name = op.forward.__name__
-            rooms = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
-            public = next((r.__name__ for r in rooms if getattr(r, name, None) is op.function), module)
+            namespaces = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
+            public = next((r.__name__ for r in namespaces if getattr(r, name, None) is op.function), module)
             lines += [f".. autofunction:: {public}.{name}", "", f"   {facts(op)}", ""]
     return lines
 

@@ -39,10 +39,10 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def path_of(name: str, options: dict[str, Any]) -> np.ndarray:
-    """The places on f(x, y) = x**2 / 20 + y**2 that an optimizer comes by, (steps + 1, 2)."""
+    """The points on f(x, y) = x**2 / 20 + y**2 that an optimizer visits, (steps + 1, 2)."""
     p = Tensor([list(START)], dtype="float64", requires_grad=True)
     optimizer = getattr(optim, name)([p], **options)
-    places = [p.data[0].copy()]
+    points = [p.data[0].copy()]
 
     def closure() -> Any:
         optimizer.zero_grad()
@@ -52,12 +52,12 @@ def path_of(name: str, options: dict[str, Any]) -> np.ndarray:
 
     for _ in range(STEPS):
         optimizer.step(closure)
-        places.append(p.data[0].copy())
-    return np.array(places)
+        points.append(p.data[0].copy())
+    return np.array(points)
 
 
 def draw_paths() -> None:
-    """One panel an optimizer."""
+    """One panel per optimizer."""
     figure = Figure(figsize=(9.2, 6.6), layout="constrained")
     for i, (title, (name, options)) in enumerate(OPTIMIZERS.items(), 1):
         ax = figure.add_subplot(4, 4, i)
@@ -94,7 +94,7 @@ SCHEDULES: dict[str, Any] = {
 
 
 def draw_schedules() -> None:
-    """One panel a schedule."""
+    """One panel per schedule."""
     figure = Figure(figsize=(9.2, 4.8), layout="constrained")
     for i, (title, make) in enumerate(SCHEDULES.items(), 1):
         optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=1.0, momentum=0.9)

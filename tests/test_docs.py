@@ -1,4 +1,4 @@
-"""The pages of the documentation: their examples are true, and the table of operations is fresh."""
+"""The documentation pages: their examples run as shown, and the table of operations is up to date."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from tests.test_doctests import FLAGS
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
-# Sphinx runs those when the documentation is built.
+# Sphinx runs these when the documentation is built.
 TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + sorted((ROOT / "docs").glob("ja/*.md"))
 
 
-def needs_safetensors(text: str) -> None:
-    """Skip what saves weights where that extra is absent."""
+def require_safetensors(text: str) -> None:
+    """Skip a page that saves weights if the extra for that is not installed."""
     if "save(" in text or "Checkpoint(" in text:
         pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
 
 
 def examples(page: Path) -> str:
-    """The examples of a page, which is one session; other lines become blank, so that numbers are right."""
-    kept, inside = [], False
+    """The examples of a page, which is one session. Other lines become blank, so that line numbers are correct."""
+    lines, inside = [], False
     for line in page.read_text(encoding="utf-8").splitlines():
         fence = line.startswith("```")
         inside = line == "```python" if fence and not inside else inside and not fence
-        kept.append(line if inside and not fence else "")
-    return "\n".join(kept) + "\n"
+        lines.append(line if inside and not fence else "")
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if ">>>" in examples(p)], ids=lambda p: p.stem)
-def test_the_examples_of_the_page_are_true(page: Path) -> None:
-    needs_safetensors(examples(page))
+def test_the_examples_of_a_page_give_the_output_shown(page: Path) -> None:
+    require_safetensors(examples(page))
     test = doctest.DocTestParser().get_doctest(
         examples(page), {"__name__": "__main__"}, page.stem, str(page), 0
     )
@@ -47,7 +47,7 @@ def test_the_examples_of_the_page_are_true(page: Path) -> None:
     assert not failed, "".join(said)
 
 
-def test_the_table_of_operations_is_fresh() -> None:
+def test_the_table_of_operations_is_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("ops_table", ROOT / "docs" / "ops_table.py")
     assert spec is not None and spec.loader is not None
     table = importlib.util.module_from_spec(spec)
@@ -56,7 +56,7 @@ def test_the_table_of_operations_is_fresh() -> None:
 
 
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
-def test_the_programs_of_a_how_to_print_what_stands_below_them(
+def test_the_programs_of_a_how_to_print_the_output_shown(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page.stem != "save-and-load":
@@ -64,7 +64,7 @@ def test_the_programs_of_a_how_to_print_what_stands_below_them(
     monkeypatch.chdir(tmp_path)  # they write files
     names: dict[str, object] = {}
     text = page.read_text(encoding="utf-8")
-    needs_safetensors(text)
+    require_safetensors(text)
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
     assert programs
     for program, shown in programs:
@@ -78,7 +78,7 @@ def test_the_programs_of_a_how_to_print_what_stands_below_them(
 def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith("---\njupytext:") and "```{code-cell} ipython3\n" in text
-    assert f"<{page.stem}.ipynb>`" in text, "say where the notebook is"
+    assert f"<{page.stem}.ipynb>`" in text, "link to the notebook"
     assert len(text.splitlines()) < 250
 
 

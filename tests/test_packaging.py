@@ -1,4 +1,4 @@
-"""The package in every form in which people get it: wheel, sdist, editable install, plain clone."""
+"""The package in every form of distribution: wheel, sdist, editable install, plain clone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(nn.__file__)
 
 
 def run(python: Path | str, code: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter that sees none of this one's paths."""
+    """Run code in a new interpreter without the environment variables of this one."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
     return subprocess.run(
         [str(python), "-c", code],
@@ -46,7 +46,7 @@ def run(python: Path | str, code: str, cwd: Path, **environment: str) -> subproc
 
 
 def look(python: Path | str, cwd: Path, **environment: str) -> tuple[str, Path, Path]:
-    """Import the package and its folders there: version, where it is, where its nn is."""
+    """Import the package in a directory. Returns its version, its file and the file of its nn."""
     done = run(python, LOOK, cwd, **environment)
     assert done.returncode == 0, done.stderr
     version, package, nn = done.stdout.splitlines()
@@ -99,7 +99,7 @@ def names_in(wheel: Path) -> set[str]:
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository as a clone has it, so that building leaves nothing in this one."""
+    """A copy of the repository as in a clone, so that builds leave no files in this one."""
     clone = tmp_path_factory.mktemp("clone") / "repository"
     for path in files():
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with NumPy and the wheel. No index: it needs nothing else."""
+    """The interpreter of an environment with NumPy and the wheel, which has no other dependency."""
     python = new_environment(tmp_path_factory.mktemp("installed") / "venv")
     pip("--python", python, "install", "--quiet", "--no-index", wheel, cwd=wheel.parent)
     return python
@@ -152,7 +152,7 @@ def test_the_wheel_holds_every_asset(wheel: Path) -> None:
     assert assets <= names_in(wheel), "name the file in package_data of setup.cfg"
 
 
-def test_the_wheel_carries_licence_readme_and_command(wheel: Path) -> None:
+def test_the_wheel_carries_license_readme_and_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         records = {
             name.split(".dist-info/")[1]: archive.read(name).decode()
@@ -206,7 +206,7 @@ def test_the_installed_wheel_works_from_any_directory(installed: Path, tmp_path:
 
 def test_the_installed_wheel_works_from_the_root_of_a_clone(installed: Path, source: Path) -> None:
     _, package, nn = look(installed, source)
-    # The working directory goes before what is installed: the clone is used, all of it.
+    # The working directory precedes installed packages, so the whole package is imported from the clone.
     assert package == (source / "tinygrad_dl" / "__init__.py").resolve()
     assert nn == (source / "nn" / "__init__.py").resolve()
 
@@ -247,7 +247,7 @@ def test_importing_a_folder_from_the_root_says_what_to_import(folder: str, sourc
     assert said == f"{package} write `from tinygrad_dl import {folder}`"
 
 
-def test_the_version_is_said_once(wheel: Path, sdist: Path) -> None:
+def test_wheel_and_sdist_carry_the_version_of_the_package(wheel: Path, sdist: Path) -> None:
     import tinygrad_dl
 
     assert wheel.name == f"tinygrad_dl-{tinygrad_dl.__version__}-py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""What the README and CONTRIBUTING show is what happens."""
+"""The programs, links and commands of the README and CONTRIBUTING work as shown."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_dl
 from tests.layout import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def texts_of(picture: Path) -> list[str]:
-    """What can be read in a picture; where it stands depends on the version of the layout engine."""
+    """The texts of a drawing. Their positions depend on the version of the layout engine."""
     return sorted(re.findall(r"<text[^>]*>([^<]*)<", picture.read_text(encoding="utf-8")))
 
 
-def test_the_programs_print_what_stands_below_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_print_the_output_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # they write files
     programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", README, flags=re.DOTALL)
     assert programs
@@ -30,10 +32,12 @@ def test_the_programs_print_what_stands_below_them(tmp_path: Path, monkeypatch: 
             exec(compile(program, "README.md", "exec"), names)
         assert said.getvalue().rstrip() == shown.rstrip()
     drawn, picture = (tmp_path / "graph.svg"), (ROOT / "docs" / "images" / "graph.svg")
-    assert texts_of(drawn) == texts_of(picture), "make the README's picture anew with its program"
+    assert texts_of(drawn) == texts_of(picture), (
+        "run the README's program again and copy graph.svg to docs/images"
+    )
 
 
-def test_the_japanese_readme_shows_the_same_programs_and_links_to_files_that_are_there() -> None:
+def test_the_japanese_readme_shows_the_same_programs_and_links_to_existing_files() -> None:
     japanese = (ROOT / "README.ja.md").read_text(encoding="utf-8")
     blocks = r"```(?:python|text)\n.*?```"
     assert re.findall(blocks, japanese, flags=re.DOTALL) == re.findall(blocks, README, flags=re.DOTALL)
@@ -59,6 +63,15 @@ def test_commands_are_targets_of_the_makefile(target: tuple[str, str]) -> None:
 
 
 def test_the_operation_that_contributing_shows_is_the_one_in_the_source() -> None:
-    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", contributing, flags=re.DOTALL)
+    (block,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
     assert block in (ROOT / "tinygrad_dl" / "ops" / "elementwise.py").read_text(encoding="utf-8")
+
+
+def test_the_citation_names_the_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {tinygrad_dl.__version__}\n" in citation
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([\w-]+)", CONTRIBUTING))))
+def test_contributing_names_targets_of_the_makefile(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
