@@ -24,10 +24,10 @@ from tinygrad_dl.files import save, write_atomically
 from tinygrad_dl.train import History, Schedule, Trainer
 from tinygrad_dl.train.page import write_report
 from tinygrad_dl.train.threads import one_blas_thread
-from tinygrad_dl.viz.axes import matplotlib
-from tinygrad_dl.viz.curves import plot_history
-from tinygrad_dl.viz.layout import LayoutError
-from tinygrad_dl.viz.results import confusion, plot_confusion, plot_mistakes
+from tinygrad_dl.viz.formats.graphviz import LayoutError
+from tinygrad_dl.viz.plots.axes import matplotlib
+from tinygrad_dl.viz.plots.confusion import confusion, plot_confusion, plot_mistakes
+from tinygrad_dl.viz.plots.learning_curves import plot_history
 
 SIZES = {"train": 0.7, "dev": 0.15, "test": 0.15}
 FILES = {

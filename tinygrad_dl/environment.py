@@ -46,7 +46,7 @@ def version_of(package: str, module: str) -> str | None:
 
 def examine() -> dict[str, Any]:
     """Versions, extras with their packages, layout engines, and the commands that install what is missing."""
-    from tinygrad_dl.viz.layout import available
+    from tinygrad_dl.viz.formats.graphviz import available
 
     extras = {
         extra: {package: version_of(package, module) for package, module in packages.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import sys
-import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,9 +15,10 @@ import pytest
 from tests.leaves import leaf
 from tinygrad_dl import viz
 from tinygrad_dl.errors import GraphError, MissingExtraError, ValueRangeError
-from tinygrad_dl.viz import LayoutError, layout
+from tinygrad_dl.viz import LayoutError
+from tinygrad_dl.viz.formats import graphviz
 
-ENGINES = layout.available()
+ENGINES = graphviz.available()
 needs_engine = pytest.mark.skipif(not ENGINES, reason="neither Graphviz nor pygraphviz is installed")
 
 
@@ -37,9 +37,9 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return real(name, *args, **kwargs)
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv(layout.VARIABLE, raising=False)
+    monkeypatch.delenv(graphviz.VARIABLE, raising=False)
     monkeypatch.setattr(builtins, "__import__", guarded)
-    monkeypatch.setattr(layout.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(graphviz.importlib.util, "find_spec", lambda name: None)
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -97,7 +97,7 @@ def test_each_engine_makes_each_picture(engine: str, tmp_path: Path) -> None:
 def test_the_ids_of_the_picture_are_ids_in_the_svg(engine: str) -> None:
     one = view(engine=engine)
     svg = one.svg()
-    for id in [node.id for node in one.picture.nodes] + [edge.id for edge in one.picture.edges]:
+    for id in [node.id for node in one.graph.nodes] + [edge.id for edge in one.graph.edges]:
         assert svg.count(f'id="{id}"') == 1
 
 
@@ -105,16 +105,16 @@ def test_the_ids_of_the_picture_are_ids_in_the_svg(engine: str) -> None:
 def test_the_environment_names_the_engine_and_the_argument_goes_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(layout.VARIABLE, "nothing")
+    monkeypatch.setenv(graphviz.VARIABLE, "nothing")
     with pytest.raises(
-        ValueRangeError, match="engine: 'dot' or 'pygraphviz' or a path to dot is needed; 'nothing'"
+        ValueRangeError, match="engine: expected 'dot' or 'pygraphviz' or a path to dot, got 'nothing'"
     ):
         view().svg()
     assert view(engine=ENGINES[0]).svg()
 
 
 def test_a_path_to_dot_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LayoutError, match="there is no program"):
+    with pytest.raises(LayoutError, match="does not exist"):
         view(engine=str(tmp_path / "dot")).svg()
 
 
@@ -123,10 +123,8 @@ def test_a_layout_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     slow = tmp_path / "dot"
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
     slow.chmod(0o755)
-    before = time.perf_counter()
-    with pytest.raises(LayoutError, match=r"did not finish the layout in 0\.2 s\. Fold the graph"):
-        layout.render("digraph {}", "svg", str(slow), timeout=0.2)
-    assert time.perf_counter() - before < 10
+    with pytest.raises(LayoutError, match=r"did not finish the layout in 0\.2 s\. Collapse the graph"):
+        graphviz.render("digraph {}", "svg", str(slow), timeout=0.2)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")
@@ -144,7 +142,7 @@ def test_an_ending_that_is_no_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueRangeError) as caught:
         view().save(tmp_path / "graph.jpg")
     assert str(caught.value) == (
-        "save: the path must end in one of .svg, .png, .pdf, .dot, .json, .html, .txt, .mmd; 'graph.jpg' came"
+        "save: expected a path that ends in one of .svg, .png, .pdf, .dot, .json, .html, .txt, .mmd, got 'graph.jpg'"
     )
 
 

@@ -23,12 +23,12 @@ def test_an_exception_is_drawn_up_to_the_failing_operation_with_its_words() -> N
     model, x = mismatched()
     with pytest.raises(ShapeError) as caught:
         model(x)
-    picture = viz.draw(caught.value, model=model).full
-    failed = picture.nodes[-1]
+    graph = viz.draw(caught.value, model=model).full
+    failed = graph.nodes[-1]
     assert (failed.kind, failed.op, failed.error) == ("failed", "linear", f"ShapeError: {caught.value}")
-    assert [node.op for node in picture.nodes if node.kind == "op"] == ["linear", "relu"]
-    assert [m.path for m in picture.within(failed.module)] == ["2", ""]
-    assert [(e.operand, e.shape) for e in picture.edges if e.target == failed.id] == [
+    assert [node.op for node in graph.nodes if node.kind == "op"] == ["linear", "relu"]
+    assert [m.path for m in graph.within(failed.module)] == ["2", ""]
+    assert [(e.operand, e.shape) for e in graph.edges if e.target == failed.id] == [
         ("x", (1, 3)),
         ("w", (5, 4)),
         ("b", (5,)),
@@ -73,7 +73,7 @@ def test_an_error_in_the_users_own_code_is_drawn_with_its_tensors() -> None:
 
 
 def test_an_exception_without_tensors_cannot_be_drawn_and_that_is_said() -> None:
-    with pytest.raises(DTypeError, match="no Tensor was met on the way of this ValueError"):
+    with pytest.raises(DTypeError, match="raised by code with Tensors, got a ValueError without any"):
         viz.draw(ValueError("nothing"))
 
 
@@ -87,8 +87,8 @@ def test_a_failed_backward_is_drawn_at_the_failing_node() -> None:
     y.register_hook(refuse)
     with pytest.raises(ArithmeticError) as caught:
         (y * 3).backward()
-    picture = viz.draw(caught.value).full
-    (failed,) = [node for node in picture.nodes if node.kind == "failed"]
+    graph = viz.draw(caught.value).full
+    (failed,) = [node for node in graph.nodes if node.kind == "failed"]
     assert failed.error == "in the backward pass: ArithmeticError: no further"
 
 
@@ -135,10 +135,10 @@ def test_an_anomaly_in_backward_is_drawn_in_the_whole_graph() -> None:
     x = leaf([1.0, 0.0])
     with pytest.raises(AnomalyError) as caught, np.errstate(all="ignore"), detect_anomaly():
         (sqrt(x * 1) * 2).sum().backward()
-    picture = viz.draw(caught.value, color="nan").full
-    (failed,) = [node for node in picture.nodes if node.kind == "failed"]
+    graph = viz.draw(caught.value, color="nan").full
+    (failed,) = [node for node in graph.nodes if node.kind == "failed"]
     assert (failed.op, failed.bad) == ("sqrt", "origin") and "the derivative of sqrt" in failed.error
-    assert all(re.match(r"test_failure\.py:\d+", node.origin) for node in picture.nodes if node.op)
+    assert all(re.match(r"test_failure\.py:\d+", node.origin) for node in graph.nodes if node.op)
 
 
 def test_a_healthy_graph_has_nothing_marked() -> None:
@@ -149,37 +149,37 @@ def test_the_graph_of_a_gradient_shows_its_forward_graph_beside_it() -> None:
     x = leaf(2.0)
     y = x.exp() * x
     (slope,) = autograd.grad(y, x, create_graph=True)
-    picture = viz.draw(slope, forward=y).full
-    parts = {node.id: node.part for node in picture.nodes}
+    graph = viz.draw(slope, forward=y).full
+    parts = {node.id: node.part for node in graph.nodes}
     assert set(parts.values()) == {"forward", "gradient"}
-    crossing = [e for e in picture.edges if parts[e.source] == "forward" and parts[e.target] == "gradient"]
+    crossing = [e for e in graph.edges if parts[e.source] == "forward" and parts[e.target] == "gradient"]
     assert crossing, "the rules use values of the forward pass"
-    assert not [e for e in picture.edges if parts[e.source] == "gradient" and parts[e.target] == "forward"]
-    assert [module.id for module in picture.modules] == ["forward", "gradient"]
+    assert not [e for e in graph.edges if parts[e.source] == "gradient" and parts[e.target] == "forward"]
+    assert [module.id for module in graph.modules] == ["forward", "gradient"]
 
 
 def test_modules_stand_inside_the_forward_part() -> None:
     model, x = Tower(1), leaf([1.0], np.float32)
     y = (model(x) ** 2).sum()
     (slope,) = autograd.grad(y, x, create_graph=True)
-    picture = viz.draw(slope, model=model, forward=y).full
-    assert {module.parent for module in picture.modules if module.path == ""} == {"forward"}
+    graph = viz.draw(slope, model=model, forward=y).full
+    assert {module.parent for module in graph.modules if module.path == ""} == {"forward"}
 
 
 def test_equal_graphs_have_no_differences() -> None:
     x = leaf([1.0, 2.0])
     y = (x * 2).sum()
     view = viz.diff(viz.draw(y), viz.draw(y))
-    assert view.picture.notes == ["no differences"]
-    assert all(not node.status for node in view.picture.nodes)
+    assert view.graph.notes == ["no differences"]
+    assert all(not node.status for node in view.graph.nodes)
 
 
 def test_added_and_removed_operations_are_marked_where_they_stand() -> None:
     x = leaf([1.0, 2.0])
     view = viz.diff(viz.draw((x * 2).exp().sum()), viz.draw((x * 2).tanh().sum()))
-    status = {node.op: node.status for node in view.picture.nodes if node.op}
+    status = {node.op: node.status for node in view.graph.nodes if node.op}
     assert (status["exp"], status["tanh"]) == ("removed", "added")
-    assert sorted(edge.status for edge in view.picture.edges) == [
+    assert sorted(edge.status for edge in view.graph.edges) == [
         "",
         "",
         "added",
@@ -192,21 +192,21 @@ def test_added_and_removed_operations_are_marked_where_they_stand() -> None:
 def test_values_differ_only_beyond_the_tolerance() -> None:
     x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0 + 1e-7])
     one, two = (viz.draw(v * 2, names={"v": v}) for v in (x, y))
-    assert not [n for n in viz.diff(one, two).picture.nodes if n.status]
-    assert [n.status for n in viz.diff(one, two, rtol=1e-9).picture.nodes if n.name == "v"] == ["changed"]
+    assert not [n for n in viz.diff(one, two).graph.nodes if n.status]
+    assert [n.status for n in viz.diff(one, two, rtol=1e-9).graph.nodes if n.name == "v"] == ["changed"]
 
 
 def test_a_changed_shape_is_told() -> None:
     view = viz.diff(viz.draw(leaf(np.ones(3)).sum()), viz.draw(leaf(np.ones(4)).sum()))
-    assert "shape (3,) -> (4,)" in view.picture.nodes[0].change
+    assert "shape (3,) -> (4,)" in view.graph.nodes[0].change
 
 
 def test_modules_that_are_gone_keep_their_boxes() -> None:
     x = Tensor([1.0], name="x")
     one, two = Tower(2), Tower(1)
     view = viz.diff(viz.draw(one(x).sum(), one), viz.draw(two(x).sum(), two))
-    removed = [node for node in view.picture.nodes if node.status == "removed"]
-    assert {m.path for node in removed for m in view.picture.within(node.module)} >= {
+    removed = [node for node in view.graph.nodes if node.status == "removed"]
+    assert {m.path for node in removed for m in view.graph.within(node.module)} >= {
         "blocks.1",
         "blocks.1.inner",
     }
@@ -218,14 +218,14 @@ def test_operands_that_changed_places_are_a_difference() -> None:
     view = viz.diff(
         viz.draw([a + 0, b + 0, a - b], names=names), viz.draw([a + 0, b + 0, b - a], names=names)
     )
-    assert any(edge.status for edge in view.picture.edges)
+    assert any(edge.status for edge in view.graph.edges)
 
 
 def test_diff_takes_views_and_tolerances_that_make_sense() -> None:
     view = viz.draw(leaf(1.0) * 2)
-    with pytest.raises(DTypeError, match="diff: two views made by draw\\(\\) are needed; Tensor came"):
+    with pytest.raises(DTypeError, match="diff: expected two views made by draw\\(\\), got Tensor"):
         viz.diff(view, leaf(1.0))
-    with pytest.raises(ValueRangeError, match="rtol and atol of 0 or more are needed; -1 and 1e-08 came"):
+    with pytest.raises(ValueRangeError, match="expected rtol and atol of 0 or more, got -1 and 1e-08"):
         viz.diff(view, view, rtol=-1)
 
 

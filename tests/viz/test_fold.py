@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.leaves import leaf
 from tests.viz.examples import Scale, Tower
 from tinygrad_dl import Tensor, nn, viz
-from tinygrad_dl.viz.picture import Picture
-from tinygrad_dl.viz.repeats import runs
+from tinygrad_dl.viz.graph.model import GraphModel
+from tinygrad_dl.viz.graph.repeats import runs
 
 
 def tower(count: int, **how: object) -> viz.GraphView:
@@ -19,36 +19,36 @@ def tower(count: int, **how: object) -> viz.GraphView:
     return viz.draw(model(Tensor([1.0], name="x")).sum(), model=model, **how)
 
 
-def consistent(picture: Picture) -> None:
+def consistent(graph: GraphModel) -> None:
     """Edges join nodes that are there, and go forward; ids are unique; boxes exist."""
-    order = {node.id: i for i, node in enumerate(picture.nodes)}
-    assert len(order) == len(picture.nodes)
-    assert len({edge.id for edge in picture.edges}) == len(picture.edges)
-    modules = {module.id for module in picture.modules}
-    assert all(node.module in modules | {""} for node in picture.nodes)
-    assert all(module.parent in modules | {""} for module in picture.modules)
-    for edge in picture.edges:
+    order = {node.id: i for i, node in enumerate(graph.nodes)}
+    assert len(order) == len(graph.nodes)
+    assert len({edge.id for edge in graph.edges}) == len(graph.edges)
+    modules = {module.id for module in graph.modules}
+    assert all(node.module in modules | {""} for node in graph.nodes)
+    assert all(module.parent in modules | {""} for module in graph.modules)
+    for edge in graph.edges:
         assert order[edge.source] < order[edge.target], edge
-    for event in picture.events:
+    for event in graph.events:
         assert event["node"] in order
         for part in event.get("parts", ()):
             assert part["to"] in order
-    for box in picture.hidden.values():
+    for box in graph.hidden.values():
         assert box in order
 
 
 @pytest.mark.parametrize(("depth", "boxes"), [(0, 1), (1, 3), (2, 2), (9, 0)])
 def test_modules_are_folded_below_the_depth(depth: int, boxes: int) -> None:
-    picture = tower(2, depth=depth).picture
-    consistent(picture)
-    folded = [node.label for node in picture.nodes if node.kind == "module"]
+    graph = tower(2, depth=depth).graph
+    consistent(graph)
+    folded = [node.label for node in graph.nodes if node.kind == "module"]
     assert len(folded) == boxes, folded
 
 
 def test_a_folded_module_sums_up_what_it_holds() -> None:
     model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
     out = model(Tensor(np.ones((4, 3), np.float32), name="x"))
-    (box,) = [n for n in viz.draw(out.sum(), model=model, depth=0).picture.nodes if n.kind == "module"]
+    (box,) = [n for n in viz.draw(out.sum(), model=model, depth=0).graph.nodes if n.kind == "module"]
     assert (box.label, box.shape, box.count) == ("Sequential", (4, 2), 3)
     assert box.options == {"parameters": "32"}
     assert box.cost["multiply_adds"] == 4 * 3 * 5 + 4 * 5 * 2
@@ -57,39 +57,39 @@ def test_a_folded_module_sums_up_what_it_holds() -> None:
 def test_the_gain_of_a_folded_module_is_that_of_its_whole_inside() -> None:
     model = Scale(3.0)
     x = leaf([1.0, 2.0])
-    (box,) = [n for n in viz.draw(model(x * 1).sum(), depth=0).picture.nodes if n.kind == "module"]
+    (box,) = [n for n in viz.draw(model(x * 1).sum(), depth=0).graph.nodes if n.kind == "module"]
     assert box.gain == pytest.approx(3.0)
 
 
 def test_repeated_blocks_are_drawn_once_with_their_number() -> None:
     view = tower(5)
-    consistent(view.picture)
-    repeats = {module.path: module.repeat for module in view.picture.modules}
+    consistent(view.graph)
+    repeats = {module.path: module.repeat for module in view.graph.modules}
     assert repeats["blocks.0"] == 5 and "blocks.1" not in repeats
     assert "blocks.0: Residual  \u00d75" in view.source
 
 
 def test_two_equal_blocks_are_no_repetition() -> None:
-    assert all(module.repeat == 1 for module in tower(2).picture.modules)
+    assert all(module.repeat == 1 for module in tower(2).graph.modules)
 
 
 def test_repeats_can_be_switched_off() -> None:
     view = tower(5, repeats=False)
-    assert [m.path for m in view.picture.modules if m.kind == "Residual"] == [f"blocks.{i}" for i in range(5)]
+    assert [m.path for m in view.graph.modules if m.kind == "Residual"] == [f"blocks.{i}" for i in range(5)]
 
 
 def test_blocks_of_other_sizes_are_not_taken_for_repeats() -> None:
     sizes = [3, 4, 5, 6, 7]
     model = nn.Sequential(*[nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])])
     view = viz.draw(model(Tensor(np.ones((1, 3), np.float32))).sum(), model=model)
-    assert all(module.repeat == 1 for module in view.picture.modules)
+    assert all(module.repeat == 1 for module in view.graph.modules)
 
 
 def test_layers_that_alternate_repeat_as_a_pair() -> None:
     model = nn.Sequential(*[layer for _ in range(4) for layer in (nn.Linear(3, 3), nn.ReLU())])
     view = viz.draw(model(Tensor(np.ones((1, 3), np.float32), name="x")).sum(), model=model)
-    consistent(view.picture)
-    assert [(m.kind, m.repeat) for m in view.picture.modules] == [
+    consistent(view.graph)
+    assert [(m.kind, m.repeat) for m in view.graph.modules] == [
         ("Sequential", 1),
         ("Linear", 4),
         ("ReLU", 4),
@@ -108,8 +108,8 @@ def test_a_cell_that_is_called_in_a_loop_is_drawn_once() -> None:
 
     model = Loop()
     view = viz.draw(model(Tensor([1.0])).sum(), model=model)
-    consistent(view.picture)
-    assert [(m.path, m.repeat) for m in view.picture.modules] == [("", 1), ("cell", 7)]
+    consistent(view.graph)
+    assert [(m.path, m.repeat) for m in view.graph.modules] == [("", 1), ("cell", 7)]
 
 
 def test_a_long_loop_without_modules_folds_by_itself_and_says_so() -> None:
@@ -117,13 +117,13 @@ def test_a_long_loop_without_modules_folds_by_itself_and_says_so() -> None:
     for _ in range(1000):
         y = (y * 2).tanh()
     view = viz.draw(y)
-    consistent(view.picture)
-    assert len(view.picture.nodes) < 20
-    assert any(node.repeat > 900 for node in view.picture.nodes)
-    (note,) = view.picture.notes
-    assert note.startswith("folded from 3001 boxes to") and note.endswith("max_nodes=3001 shows all.")
+    consistent(view.graph)
+    assert len(view.graph.nodes) < 20
+    assert any(node.repeat > 900 for node in view.graph.nodes)
+    (note,) = view.graph.notes
+    assert note.startswith("collapsed from 3001 boxes to") and note.endswith("max_nodes=3001 shows all.")
     assert note in view.source and note in view.text()
-    assert len(viz.draw(y, max_nodes=3001).picture.nodes) == 3001
+    assert len(viz.draw(y, max_nodes=3001).graph.nodes) == 3001
     assert x is not None
 
 
@@ -132,24 +132,24 @@ def test_a_long_graph_without_repeats_loses_its_middle_only() -> None:
     for i in range(600):
         y = y * (1 + i / 1000)
     view = viz.draw(y, max_nodes=101)
-    consistent(view.picture)
-    assert len(view.picture.nodes) <= 101
-    (box,) = [node for node in view.picture.nodes if node.kind == "elided"]
+    consistent(view.graph)
+    assert len(view.graph.nodes) <= 101
+    (box,) = [node for node in view.graph.nodes if node.kind == "elided"]
     assert box.count == 1201 - 100 and box.label.endswith("*")
-    assert view.picture.nodes[0].kind == "leaf" and view.picture.nodes[-1].output
+    assert view.graph.nodes[0].kind == "leaf" and view.graph.nodes[-1].output
 
 
 def test_many_modules_are_folded_until_they_fit() -> None:
     model = nn.Sequential(*[nn.Linear(i + 1, i + 2) for i in range(40)])
     view = viz.draw(model(Tensor(np.ones((1, 1), np.float32))).sum(), model=model, max_nodes=60)
-    consistent(view.picture)
-    assert len(view.picture.nodes) <= 60 and "modules below depth 1" in view.picture.notes[0]
+    consistent(view.graph)
+    assert len(view.graph.nodes) <= 60 and "modules below depth 1" in view.graph.notes[0]
 
 
 def test_an_error_and_a_nan_show_through_a_folded_box() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(4, 5))
     view = viz.draw(model, inputs=(Tensor(np.ones((1, 2), np.float32)),), depth=0)
-    (box,) = [node for node in view.picture.nodes if node.kind == "module"]
+    (box,) = [node for node in view.graph.nodes if node.kind == "module"]
     assert "ShapeError" in box.error and "ShapeError" in view.source
 
 
@@ -166,7 +166,7 @@ def test_every_fold_is_a_consistent_graph(a: int, b: int, depth: int, most: int,
     model = Both()
     out = model(Tensor([1.0, 2.0], name="x")).sum()
     for level in (depth, None):
-        consistent(viz.draw(out, model=model, depth=level, max_nodes=most, repeats=repeats).picture)
+        consistent(viz.draw(out, model=model, depth=level, max_nodes=most, repeats=repeats).graph)
 
 
 @given(st.lists(st.sampled_from("ab"), max_size=30))

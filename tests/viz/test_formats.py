@@ -20,10 +20,10 @@ from tests.leaves import leaf
 from tests.viz.examples import EXAMPLES, STORED, texts
 from tinygrad_dl import Tensor, viz
 from tinygrad_dl.viz import GraphView
-from tinygrad_dl.viz.dot import clean, quoted
-from tinygrad_dl.viz.labels import cut, edge_lines, node_lines
-from tinygrad_dl.viz.layout import available
-from tinygrad_dl.viz.mermaid import escaped
+from tinygrad_dl.viz.formats.dot import clean, quoted
+from tinygrad_dl.viz.formats.graphviz import available
+from tinygrad_dl.viz.formats.mermaid import escaped
+from tinygrad_dl.viz.graph.labels import cut, edge_lines, node_lines
 
 NASTY = [
     "</script><script>alert(1)</script>",
@@ -88,9 +88,9 @@ def test_parsed_dot_is_the_neutral_form(name: str, engine: str) -> None:
     view = EXAMPLES[name]()
     nodes, edges = PARSERS[engine](view.source)
     assert {id: unquoted(label) for id, label in nodes.items()} == {
-        node.id: "\n".join(node_lines(node, view.show_lines)) for node in view.picture.nodes
+        node.id: "\n".join(node_lines(node, view.show_lines)) for node in view.graph.nodes
     }
-    assert sorted(edges) == sorted((e.source, e.target, e.id) for e in view.picture.edges)
+    assert sorted(edges) == sorted((e.source, e.target, e.id) for e in view.graph.edges)
 
 
 def named(name: str) -> GraphView:
@@ -119,7 +119,7 @@ def test_a_nasty_name_is_text_in_the_picture(name: str, engine: str) -> None:
     view = named(name)
     view.engine = engine
     shown = svg_texts(view.svg())
-    first = node_lines(view.picture.nodes[0], ())[0]
+    first = node_lines(view.graph.nodes[0], ())[0]
     if first.strip():
         expected = clean(first).replace("\u00a0", " ")
         assert expected in [text.replace("\u00a0", " ") for text in shown]
@@ -159,7 +159,7 @@ def test_labels_round_trip_through_pygraphviz(names: list[str]) -> None:
         total.name = name
     view = viz.draw(total, names={"root": x}, max_nodes=100)
     nodes, _ = parsed_by_pygraphviz(view.source)
-    expected = {n.id: clean("\n".join(node_lines(n, view.show_lines))) for n in view.picture.nodes}
+    expected = {n.id: clean("\n".join(node_lines(n, view.show_lines))) for n in view.graph.nodes}
     assert {id: unquoted(label) for id, label in nodes.items()} == expected
 
 
@@ -191,7 +191,7 @@ def test_values_that_are_not_finite_stay_valid_json() -> None:
 def test_operands_stand_on_edges_only_where_there_are_several() -> None:
     x = leaf(2.0)
     view = viz.draw((x - 1).exp(), show=("shape",))
-    assert [edge_lines(edge, view.show_lines) for edge in view.picture.edges] == [["x ()"], ["y"], ["()"]]
+    assert [edge_lines(edge, view.show_lines) for edge in view.graph.edges] == [["x ()"], ["y"], ["()"]]
 
 
 @pytest.mark.parametrize("direction", ["TB", "BT", "LR", "RL"])

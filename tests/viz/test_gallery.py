@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.layout import ROOT
-from tinygrad_dl.viz.layout import available
+from tinygrad_dl.viz.formats.graphviz import available
 
 pytestmark = pytest.mark.skipif(not available(), reason="neither Graphviz nor pygraphviz is installed")
 
@@ -25,12 +25,12 @@ def gallery() -> ModuleType:
     return module
 
 
-def words(picture: Path) -> list[str]:
+def words(graph: Path) -> list[str]:
     """The texts of a picture, sorted, without numbers: their last digits differ between machines."""
-    if picture.suffix == ".html":
-        text = picture.read_text(encoding="utf-8")
+    if graph.suffix == ".html":
+        text = graph.read_text(encoding="utf-8")
         return sorted(re.sub(r"\d+", "#", found) for found in re.findall(r'"says":"(.*?)"', text))
-    texts = ["".join(e.itertext()) for e in ET.parse(picture).iter() if e.tag.endswith("}text")]
+    texts = ["".join(e.itertext()) for e in ET.parse(graph).iter() if e.tag.endswith("}text")]
     return sorted(re.sub(r"-?\d[\d.]*(?:e[-+]\d+)?", "#", text) for text in texts)
 
 

@@ -20,8 +20,8 @@ from tests.leaves import leaf
 from tests.viz.examples import Tower, failed
 from tests.viz.test_formats import NASTY
 from tinygrad_dl import Tensor, nn, viz
-from tinygrad_dl.viz.layout import ENGINE_IN_PAGE, available
-from tinygrad_dl.viz.page import ASSETS, json_in_html, to_html
+from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available
+from tinygrad_dl.viz.formats.html import ASSETS, json_in_html, to_html
 
 VARIANTS = ["drawn", "draws itself"]
 SIZES = {"desktop": (1200, 800), "phone": (400, 780)}
@@ -61,7 +61,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Opener]:
         path = tmp_path / f"page{len(pages)}.html"
         path.write_text(to_html(view, None if variant == "drawn" else ENGINE_IN_PAGE), encoding="utf-8")
         page.goto(path.as_uri() + hash)
-        page.wait_for_selector("body[data-ready='1']", timeout=60_000)
+        page.wait_for_selector("body[data-ready='1']", timeout=300_000)
         return page
 
     yield open_
@@ -92,11 +92,11 @@ def ids(page: Any, selector: str) -> set[str]:
 def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str) -> None:
     view = network()
     page = open_page(view, variant, size)
-    nodes = {node.id for node in view.picture.nodes}
+    nodes = {node.id for node in view.graph.nodes}
     assert ids(page, "#canvas .node") == nodes
 
     # A node's panel: by mouse and by keyboard.
-    tanh = next(node.id for node in view.picture.nodes if node.op == "tanh")
+    tanh = next(node.id for node in view.graph.nodes if node.op == "tanh")
     page.click("#fit")
     page.click(f"#{tanh}")
     panel = page.inner_text("#about")
@@ -133,7 +133,7 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
     # Search.
     page.fill("#search", "linear (8, 4)")
     assert ids(page, "#canvas .match") == {
-        n.id for n in view.picture.nodes if n.op == "linear" and n.shape == (8, 4)
+        n.id for n in view.graph.nodes if n.op == "linear" and n.shape == (8, 4)
     }
     assert page.inner_text("#found") == "1"
     page.press("#search", "Enter")
@@ -142,8 +142,8 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
     assert ids(page, "#canvas .match") == set()
 
     # Fold a box where it stands, and by depth.
-    box_id = next(module.id for module in view.picture.modules if module.path == "0")
-    inside = {node.id for node in view.picture.nodes if node.module == box_id}
+    box_id = next(module.id for module in view.graph.modules if module.path == "0")
+    inside = {node.id for node in view.graph.nodes if node.module == box_id}
     page.evaluate(
         "id => document.getElementById(id).dispatchEvent(new MouseEvent('click', {bubbles: true}))", box_id
     )
@@ -200,7 +200,7 @@ def test_the_player_goes_through_forward_and_backward_to_the_end(open_page: Open
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Pause"
     page.wait_for_function(
-        "() => document.getElementById('count').textContent.startsWith('1 /')", timeout=5000
+        "() => document.getElementById('count').textContent.startsWith('1 /')", timeout=300_000
     )
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Play"
@@ -246,7 +246,7 @@ def test_names_of_users_are_text_and_nothing_else(open_page: Opener, variant: st
         total = total + tensor
     view = viz.draw(total, direction="LR")
     page = open_page(view, variant)
-    leaves = [node for node in view.picture.nodes if node.kind == "leaf"][-len(NASTY) :]
+    leaves = [node for node in view.graph.nodes if node.kind == "leaf"][-len(NASTY) :]
     assert [node.name for node in leaves] == NASTY
     for node in leaves:
         page.focus(f"#{node.id}")
@@ -290,7 +290,7 @@ def test_a_page_works_inside_a_sandboxed_frame(browser: Any, tmp_path: Path) -> 
     page.on("pageerror", lambda e: faults.append(str(e)))
     page.goto(outer.as_uri())
     frame = page.frames[1]
-    frame.wait_for_selector("body[data-ready='1']", timeout=60_000)
+    frame.wait_for_selector("body[data-ready='1']", timeout=300_000)
     frame.click("#n3")
     page.keyboard.press("ArrowRight")
     assert frame.inner_text("#count").startswith("1 /") and faults == []
@@ -325,11 +325,11 @@ def test_json_in_a_page_cannot_end_its_element() -> None:
 
 def test_vendored_files_are_those_that_third_party_md_names() -> None:
     rows = re.findall(
-        r"^\| `(tinygrad_dl/viz/assets/\S+)` .*`([0-9a-f]{64})` \|$",
+        r"^\| `(tinygrad_dl/viz/formats/assets/\S+)` .*`([0-9a-f]{64})` \|$",
         (ROOT / "THIRD_PARTY.md").read_text(),
         re.M,
     )
-    assert [path for path, _ in rows] == ["tinygrad_dl/viz/assets/viz-global.js"]
+    assert [path for path, _ in rows] == ["tinygrad_dl/viz/formats/assets/viz-global.js"]
     for path, digest in rows:
         assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == digest
     own = {"page.html", "page.css", "canvas.js", "panel.js", "player.js", "start.js"}

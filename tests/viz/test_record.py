@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.leaves import leaf
 from tinygrad_dl import Tensor, autograd, no_grad, op, viz
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.viz.picture import Picture
-from tinygrad_dl.viz.record import rehearse
+from tinygrad_dl.viz.graph.model import GraphModel
+from tinygrad_dl.viz.graph.record import rehearse
 
 UNARY = ("cos", "tanh", "sigmoid", "sin", "negative")
 BINARY = ("add", "subtract", "multiply")
@@ -52,13 +52,13 @@ def test_contributions_add_up_to_the_gradient_that_backward_gives(
     leaves, total = given_
     with viz.record() as recording:
         total.backward()
-    picture = viz.draw(total, record=recording).full
-    by_serial = {node.serial: node for node in picture.nodes}
+    graph = viz.draw(total, record=recording).full
+    by_serial = {node.serial: node for node in graph.nodes}
     for x in leaves:
         drawn = by_serial[x.node.serial]
         np.testing.assert_allclose(whole(drawn.grad), x.grad.numpy(), rtol=1e-12, atol=1e-12)
-    for node in picture.nodes:
-        parts = [whole(edge.flow) for edge in picture.edges if edge.source == node.id and edge.flow]
+    for node in graph.nodes:
+        parts = [whole(edge.flow) for edge in graph.edges if edge.source == node.id and edge.flow]
         if parts and not node.output:
             np.testing.assert_allclose(sum(parts), whole(node.grad), rtol=1e-12, atol=1e-12)
 
@@ -68,12 +68,12 @@ def test_the_last_sum_of_a_node_is_its_gradient(given_: tuple[list[Tensor], Tens
     _, total = given_
     with viz.record() as recording:
         total.backward()
-    picture = viz.draw(total, record=recording).full
+    graph = viz.draw(total, record=recording).full
     last: dict[str, object] = {}
-    for event in picture.events:
+    for event in graph.events:
         for part in event.get("parts", ()):
             last[part["to"]] = part["sum"]
-    for node in picture.nodes:
+    for node in graph.nodes:
         if node.id in last:
             np.testing.assert_allclose(whole(last[node.id]), whole(node.grad), rtol=1e-12)
 
@@ -90,15 +90,15 @@ def test_a_rehearsal_gives_what_backward_gives_and_leaves_no_trace(
     assert rehearsed is not None and rehearsed.gradients == recording.gradients
 
 
-def backward_steps(picture: Picture) -> list[dict[str, object]]:
-    return [event for event in picture.events if event["pass"] == "backward"]
+def backward_steps(graph: GraphModel) -> list[dict[str, object]]:
+    return [event for event in graph.events if event["pass"] == "backward"]
 
 
 def test_the_steps_of_the_chain_rule_by_hand() -> None:
     a, b = leaf(2.0), leaf(-3.0)
     c = a * b
-    picture = viz.draw(c * c + a, names={"a": a, "b": b, "c": c}).full
-    add, square, product = backward_steps(picture)
+    graph = viz.draw(c * c + a, names={"a": a, "b": b, "c": c}).full
+    add, square, product = backward_steps(graph)
     assert [part["part"]["whole"] for part in add["parts"]] == [1.0, 1.0]
     assert [(part["part"]["whole"], part["sum"]["whole"], part["nth"]) for part in square["parts"]] == [
         (-6.0, -6.0, 1),
@@ -109,14 +109,14 @@ def test_the_steps_of_the_chain_rule_by_hand() -> None:
         (36.0, 37.0, 2),
         (-24.0, -24.0, 1),
     ]
-    edges = {edge.id: edge for edge in picture.edges}
+    edges = {edge.id: edge for edge in graph.edges}
     assert [edges[part["edge"]].local for part in product["parts"]] == [-3.0, 2.0]
 
 
 def test_forward_steps_come_first_and_in_order() -> None:
     x = leaf(1.0)
-    picture = viz.draw((x * 2).exp()).full
-    assert [(event["pass"], event["node"]) for event in picture.events] == [
+    graph = viz.draw((x * 2).exp()).full
+    assert [(event["pass"], event["node"]) for event in graph.events] == [
         ("forward", "n2"),
         ("forward", "n3"),
         ("backward", "n3"),
@@ -126,8 +126,8 @@ def test_forward_steps_come_first_and_in_order() -> None:
 
 def test_the_gain_is_what_goes_on_over_what_came() -> None:
     x = leaf([3.0, 4.0])
-    picture = viz.draw(((x * 1) * 10).sum()).full
-    gains = {node.op: node.gain for node in picture.nodes if node.op}
+    graph = viz.draw(((x * 1) * 10).sum()).full
+    gains = {node.op: node.gain for node in graph.nodes if node.op}
     assert gains["sum"] == pytest.approx(math.sqrt(2)) and gains["multiply"] == pytest.approx(10)
 
 
@@ -192,7 +192,7 @@ def test_the_second_of_two_backward_passes_counts() -> None:
     with viz.record() as recording:
         y.backward(retain_graph=True)
         y.backward(gradient=10.0)
-    assert [pull.g["whole"] for pull in recording.pulls.values()] == [10.0]
+    assert [step.g["whole"] for step in recording.backward_steps.values()] == [10.0]
 
 
 def test_a_recorded_gradient_graph_has_its_numbers() -> None:
@@ -216,7 +216,7 @@ def test_backward_knows_of_no_recording_when_none_is_on() -> None:
     with viz.record() as recording:
         pass
     (x * x).backward()
-    assert recording.pulls == {} and modes.watchers == () and active == []
+    assert recording.backward_steps == {} and modes.watchers == () and active == []
 
 
 def test_a_rule_that_raises_does_not_keep_its_graph_from_being_drawn() -> None:
@@ -229,7 +229,7 @@ def test_a_rule_that_raises_does_not_keep_its_graph_from_being_drawn() -> None:
 
     x = leaf(1.0)
     view = viz.draw(unlucky(x) * 3)
-    assert view.picture.notes == ["the gradient could not be computed: ArithmeticError: not today"]
+    assert view.graph.notes == ["the gradient could not be computed: ArithmeticError: not today"]
     assert [node.op for node in view.full.nodes if node.op] == [
         "unlucky",
         "multiply",

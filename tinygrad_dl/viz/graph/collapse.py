@@ -1,4 +1,4 @@
-"""Folding: modules below a depth, repeated blocks, the middle of what is too long, become one box each."""
+"""Collapsing: modules below a depth, repeated blocks and the middle of a long graph become one box each."""
 
 from __future__ import annotations
 
@@ -6,51 +6,50 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tinygrad_dl.viz.picture import LEAVES, Picture, PictureEdge, PictureModule, PictureNode
-from tinygrad_dl.viz.repeats import drop_copies, moved_events, repeated_modules, repeated_operations
+from tinygrad_dl.viz.graph.model import LEAVES, GraphEdge, GraphModel, GraphModule, GraphNode
+from tinygrad_dl.viz.graph.repeats import drop_copies, moved_events, repeated_modules, repeated_operations
 
-REPEATS = 3  # copies from which on a block is folded
+MIN_COPIES = 3  # copies from which on a repeated block is drawn once
 
 
-def fold(full: Picture, depth: int | None, max_nodes: int, repeats: bool = True) -> Picture:
-    """The picture with modules open down to `depth` levels, and with at most about `max_nodes` boxes.
+def collapse(full: GraphModel, depth: int | None, max_nodes: int, repeats: bool = True) -> GraphModel:
+    """The graph model with modules open down to `depth` levels, and with at most about `max_nodes` boxes.
 
-    What is folded for the sake of `max_nodes` is told in the notes: repeats of operations, then modules, the
+    The notes list what is collapsed to stay below `max_nodes`: first repeated operations, then modules, the
     innermost first, then the middle of the graph.
     """
-    folded = drop_copies(full, repeated_modules(full, REPEATS)) if repeats else full
+    collapsed = drop_copies(full, repeated_modules(full, MIN_COPIES)) if repeats else full
     if depth is not None:
-        folded = fold_modules(folded, depth)
-    if len(folded.nodes) <= max_nodes:
-        return folded
-    before = len(folded.nodes)
-    told: list[str] = []
+        collapsed = collapse_modules(collapsed, depth)
+    if len(collapsed.nodes) <= max_nodes:
+        return collapsed
+    before = len(collapsed.nodes)
+    reasons: list[str] = []
     if repeats:
-        groups = repeated_operations(folded, REPEATS)
+        groups = repeated_operations(collapsed, MIN_COPIES)
         if groups:
-            folded = drop_copies(folded, groups)
-            told.append("repeated operations")
-    deepest = max((len(list(folded.within(module.id))) for module in folded.modules), default=0)
-    if len(folded.nodes) > max_nodes and deepest:
-        by_depth = folded
+            collapsed = drop_copies(collapsed, groups)
+            reasons.append("repeated operations")
+    deepest = max((len(list(collapsed.within(module.id))) for module in collapsed.modules), default=0)
+    if len(collapsed.nodes) > max_nodes and deepest:
+        by_depth = collapsed
         for level in range(deepest - 1, -1, -1):
-            folded = fold_modules(by_depth, level)
-            if len(folded.nodes) <= max_nodes:
+            collapsed = collapse_modules(by_depth, level)
+            if len(collapsed.nodes) <= max_nodes:
                 break
-        told.append(f"modules below depth {level}")
-    if len(folded.nodes) > max_nodes:
-        folded = elide(folded, max_nodes)
-        told.append("the middle")
-    note = (
-        f"folded from {before} boxes to {len(folded.nodes)}: {', '.join(told)}. max_nodes={before} shows all."
-    )
-    return replace(folded, notes=[*folded.notes, note])
+        reasons.append(f"modules below depth {level}")
+    if len(collapsed.nodes) > max_nodes:
+        collapsed = elide(collapsed, max_nodes)
+        reasons.append("the middle")
+    note = f"collapsed from {before} boxes to {len(collapsed.nodes)}: {', '.join(reasons)}."
+    note += f" max_nodes={before} shows all."
+    return replace(collapsed, notes=[*collapsed.notes, note])
 
 
-def fold_modules(full: Picture, depth: int) -> Picture:
-    """Each module below `depth` levels of modules as one box; 0 folds the outermost."""
+def collapse_modules(full: GraphModel, depth: int) -> GraphModel:
+    """Each module below `depth` levels of modules as one box; 0 collapses the outermost."""
     level: dict[str, int] = {}
-    top: dict[str, PictureModule] = {}  # module id -> the module that stands for it
+    top: dict[str, GraphModule] = {}  # module id -> the module that stands for it
     for module in full.modules:  # outer ones come first
         level[module.id] = level.get(module.parent, -1) + 1
         if module.parent in top:
@@ -59,7 +58,7 @@ def fold_modules(full: Picture, depth: int) -> Picture:
             top[module.id] = module
     if not top:
         return full
-    groups: dict[str, list[PictureNode]] = {}
+    groups: dict[str, list[GraphNode]] = {}
     for node in full.nodes:
         if node.module in top:
             groups.setdefault(top[node.module].id, []).append(node)
@@ -72,11 +71,11 @@ def fold_modules(full: Picture, depth: int) -> Picture:
     return merge(full, inside, [m for m in full.modules if m.id not in top])
 
 
-def _box_of(module: PictureModule, members: list[PictureNode]) -> PictureNode:
+def _box_of(module: GraphModule, members: list[GraphNode]) -> GraphNode:
     operations = [node for node in members if node.kind not in LEAVES]
     last = operations[-1] if operations else members[-1]
     title = f"{module.title}: {module.kind}" if module.title and module.title != module.kind else module.kind
-    box = PictureNode(
+    box = GraphNode(
         module.id, "module", title, module.path, op=module.kind, shape=last.shape, dtype=last.dtype
     )
     box.module, box.value, box.grad, box.repeat = module.parent, last.value, last.grad, module.repeat
@@ -86,19 +85,19 @@ def _box_of(module: PictureModule, members: list[PictureNode]) -> PictureNode:
     parameters = sum(_size(node) for node in members if node.kind == "parameter")
     if parameters:
         box.options["parameters"] = f"{parameters:,}"
-    return _troubles(box, members)
+    return _with_marks(box, members)
 
 
-def _gain(full: Picture, members: set[str], box: PictureNode) -> float | None:
-    """The gradient that leaves a folded module towards its inputs, over the one that reaches its result."""
+def _gain(full: GraphModel, members: set[str], box: GraphNode) -> float | None:
+    """The norm of the gradient that leaves a collapsed module towards its inputs, over that at its result."""
     parts = [e.flow["norm"] for e in full.edges if e.flow and e.target in members and e.source not in members]
     if not parts or not box.grad or not box.grad["norm"] or box.repeat > 1:
         return None
     return math.hypot(*parts) / box.grad["norm"]
 
 
-def _troubles(box: PictureNode, members: Iterable[PictureNode]) -> PictureNode:
-    """A folded box shows what must not be lost from sight: an error, a first nan, a difference."""
+def _with_marks(box: GraphNode, members: Iterable[GraphNode]) -> GraphNode:
+    """The box with the marks that must stay visible: an error, the origin of a NaN, a difference."""
     for node in members:
         box.bad = "origin" if "origin" in (node.bad, box.bad) else node.bad or box.bad
         box.error = box.error or node.error
@@ -106,14 +105,14 @@ def _troubles(box: PictureNode, members: Iterable[PictureNode]) -> PictureNode:
     return box
 
 
-def _size(node: PictureNode) -> int:
+def _size(node: GraphNode) -> int:
     size = 1
     for n in node.shape or ():
         size *= n
     return size
 
 
-def _total(members: Iterable[PictureNode]) -> dict[str, int]:
+def _total(members: Iterable[GraphNode]) -> dict[str, int]:
     total: dict[str, int] = {}
     for node in members:
         for name, count in node.cost.items():
@@ -121,10 +120,10 @@ def _total(members: Iterable[PictureNode]) -> dict[str, int]:
     return total
 
 
-def elide(full: Picture, max_nodes: int) -> Picture:
-    """The first and the last part of a long graph, and one box for what stands between."""
-    keep = max(2, max_nodes - 1)
-    first, last = keep // 2, keep - keep // 2
+def elide(full: GraphModel, max_nodes: int) -> GraphModel:
+    """The first and the last part of a long graph, and one box for what is between."""
+    shown = max(2, max_nodes - 1)
+    first, last = shown // 2, shown - shown // 2
     middle = full.nodes[first : len(full.nodes) - last]
     operations = [node for node in middle if node.kind not in LEAVES]
     counts: dict[str, int] = {}
@@ -132,31 +131,35 @@ def elide(full: Picture, max_nodes: int) -> Picture:
         counts[node.label] = counts.get(node.label, 0) + node.count
     common = sorted(counts, key=lambda name: (-counts[name], name))[:4]
     label = f"{sum(counts.values())} operations: " + ", ".join(f"{counts[n]} {n}" for n in common)
-    box = PictureNode("elided", "elided", label + (", ..." if len(counts) > 4 else ""))
+    box = GraphNode("elided", "elided", label + (", ..." if len(counts) > 4 else ""))
     box.count, box.cost = len(middle), _total(middle)
     box.output = any(node.output for node in middle)
-    _troubles(box, middle)
+    _with_marks(box, middle)
     kept = {node.module for node in (*full.nodes[:first], *full.nodes[len(full.nodes) - last :])}
     modules = {m.id for id in kept if id for m in full.within(id)}
     return merge(full, {node.id: box for node in middle}, [m for m in full.modules if m.id in modules])
 
 
-def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureModule]) -> Picture:
-    """The picture with nodes replaced by boxes; edges within a box go, equal ones become one with a count."""
+def merge(full: GraphModel, inside: dict[str, GraphNode], modules: list[GraphModule]) -> GraphModel:
+    """The graph model with nodes replaced by boxes (`inside`: node id -> box).
+
+    Edges within a box are dropped; parallel ones become one edge with a count.
+    """
     at = {node.id: i for i, node in enumerate(full.nodes)}
+    # A box takes the place of its last operation, so that the nodes stay in topological order.
     ends: dict[str, int] = {}
     for id, box in inside.items():
         if full.nodes[at[id]].kind not in LEAVES or box.id not in ends:
             ends[box.id] = max(ends.get(box.id, -1), at[id])
-    nodes: list[PictureNode] = []
+    nodes: list[GraphNode] = []
     for i, node in enumerate(full.nodes):
-        stands = inside.get(node.id)
-        if stands is None:
+        replacement = inside.get(node.id)
+        if replacement is None:
             nodes.append(node)
-        elif ends[stands.id] == i:
-            nodes.append(stands)
-    edges: list[PictureEdge] = []
-    merged: dict[tuple[str, str], PictureEdge] = {}
+        elif ends[replacement.id] == i:
+            nodes.append(replacement)
+    edges: list[GraphEdge] = []
+    merged: dict[tuple[str, str], GraphEdge] = {}
     for edge in full.edges:
         source = inside[edge.source].id if edge.source in inside else edge.source
         target = inside[edge.target].id if edge.target in inside else edge.target
@@ -169,11 +172,11 @@ def merge(full: Picture, inside: dict[str, PictureNode], modules: list[PictureMo
         else:
             moved = replace(edge, source=source, target=target)
             if target != edge.target:
-                # Which operand it is, and of what rule, is a matter of the inside.
+                # Operand and rule belong to an operation inside the box, not to the box.
                 moved.operand = moved.rule = moved.rule_source = ""
             merged[source, target] = moved
             edges.append(moved)
     shown = {edge.id for edge in edges}
-    moved_ids = {id: box.id for id, box in inside.items()}
-    events = moved_events(full, moved_ids, shown)
-    return Picture(nodes, edges, modules, events, full.notes, full.title, full.hide(moved_ids))
+    box_ids = {id: box.id for id, box in inside.items()}
+    events = moved_events(full, box_ids, shown)
+    return GraphModel(nodes, edges, modules, events, full.notes, full.title, full.hide(box_ids))

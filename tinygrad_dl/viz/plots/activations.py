@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.viz.axes import COLOURS, axes_for, new_figure, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, axes_for, new_figure, tidy
 
 
 def plot_activations(monitor: Any, layers: Sequence[str] | None = None, columns: int = 4) -> Any:
@@ -78,7 +78,7 @@ def _lines(what: str, steps: Sequence[int], series: Mapping[str, Sequence[float]
             steps[: len(values)],
             values,
             label=name,
-            color=COLOURS[i % len(COLOURS)],
+            color=COLORS[i % len(COLORS)],
             marker="." if len(values) < 3 else None,
         )
     ax.set_xlabel("step")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.viz.axes import COLOURS, new_figure, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, new_figure, tidy
 
 
 def plot_history(
@@ -20,7 +20,7 @@ def plot_history(
 ) -> Any:
     """Curves of a run's quantities over its epochs, training and dev part together, the best epoch marked.
 
-    `history`, `others`: runs (History, or mappings name -> list); several are told apart by colour and
+    `history`, `others`: runs (History, or mappings name -> list); several are told apart by color and
     `labels`. `names`: which quantities, by default all; each has its axes. `log`: a logarithmic axis, by
     default for losses that fall thirtyfold. `ax`: axes for a single quantity. Returns the figure. Raises
     ValueRangeError.
@@ -72,14 +72,14 @@ def _range(runs: list[Any], name: str) -> tuple[float, float]:
 
 
 def _curve(ax: Any, run: Any, name: str, title: str, i: int, several: bool) -> None:
-    colour, dev_colour = (COLOURS[i % len(COLOURS)],) * 2 if several else COLOURS[:2]
+    color, dev_color = (COLORS[i % len(COLORS)],) * 2 if several else COLORS[:2]
     epochs = _numbers(run)
     prefix = f"{title}: " if title else ""
     marker = "o" if len(epochs) == 1 else None
     if name in run:
         # A name such as dev_loss stands at the axis already.
         label = (title or "dev") if name.startswith("dev_") else f"{prefix}train"
-        ax.plot(epochs, run[name], color=colour, marker=marker, label=label, alpha=0.9)
+        ax.plot(epochs, run[name], color=color, marker=marker, label=label, alpha=0.9)
     dev = f"dev_{name}"
     if dev not in run:
         return
@@ -88,6 +88,6 @@ def _curve(ax: Any, run: Any, name: str, title: str, i: int, several: bool) -> N
     if np.isfinite(values).any():
         best = int(np.nanargmin(values) if name.endswith("loss") or "error" in name else np.nanargmax(values))
         label += f", best {values[best]:.4g} in epoch {epochs[best]}"
-        ax.plot(epochs[best], values[best], "o", color=dev_colour, markersize=7, fillstyle="none")
+        ax.plot(epochs[best], values[best], "o", color=dev_color, markersize=7, fillstyle="none")
     style = "--" if several else "-"
-    ax.plot(epochs, values, color=dev_colour, marker=marker, label=label, linestyle=style)
+    ax.plot(epochs, values, color=dev_color, marker=marker, label=label, linestyle=style)

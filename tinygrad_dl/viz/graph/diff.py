@@ -1,58 +1,24 @@
-"""The differences of two diagrams, drawn as one: what was added, what was removed, what changed its value."""
+"""The difference of two graph models as one: what was added, removed, or changed its value."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.viz.labels import cut
-from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureModule, PictureNode, number
-from tinygrad_dl.viz.view import GraphView, view_of
+from tinygrad_dl.viz.graph.labels import cut
+from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphModule, GraphNode, Stats
+from tinygrad_dl.viz.graph.statistics import number
 
 
-def diff(
-    before: Any,
-    after: Any,
-    *,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
-    show: Sequence[str] = ("shape", "value", "grad"),
-    depth: int | None = None,
-    direction: str = "TB",
-    max_nodes: int = 400,
-    engine: str | None = None,
-) -> GraphView:
-    """The second graph, with what it has more or less than the first, and whose values differ, marked.
-
-    `before`, `after`: two views that draw() made. Values differ if |a - b| > atol + rtol * |b|, element by
-    element where a view holds them whole, else by norm and mean. Raises DTypeError, ValueRangeError.
-    >>> from tinygrad_dl import Tensor, viz
-    >>> x = Tensor(2.0, requires_grad=True, name="x")
-    >>> print(viz.diff(viz.draw(x * 3), viz.draw(x * 4), show=()).text(), end="")
-    n0 x; leaf; changed; grad 3 -> 4
-    n1 3 -> 4; number; changed
-    n2 *(n0, n1); changed; value 6 -> 8; output
-    note: 3 changed
-    """
-    for view in (before, after):
-        if not isinstance(view, GraphView):
-            raise DTypeError(f"diff: two views made by draw() are needed; {type(view).__name__} came")
-    if not (rtol >= 0 and atol >= 0):
-        raise ValueRangeError(f"diff: rtol and atol of 0 or more are needed; {rtol} and {atol} came")
-    united = _united(before.full, after.full, rtol, atol)
-    return view_of(united, show, depth, None, direction, max_nodes, False, engine)
-
-
-def _united(a: Picture, b: Picture, rtol: float, atol: float) -> Picture:
+def diff_models(a: GraphModel, b: GraphModel, rtol: float, atol: float) -> GraphModel:
+    """The second graph model with what it has more or less than the first, and whose values differ, marked."""
     pairs, order = _aligned(a, b)
-    nodes: list[PictureNode] = []
+    nodes: list[GraphNode] = []
     new_a: dict[str, str] = {}
     new_b: dict[str, str] = {}
-    modules, module_of_a = _united_modules(a, b)
+    modules, module_of_a = _union_of_modules(a, b)
     for side, i in order:
         id = f"n{len(nodes)}"
         node = (a if side == "a" else b).nodes[i]
@@ -68,19 +34,19 @@ def _united(a: Picture, b: Picture, rtol: float, atol: float) -> Picture:
             nodes.append(replace(node, id=id, status="added"))
             continue
         new_a[a.nodes[old].id] = id
-        told = _changes(a.nodes[old], node, rtol, atol)
-        nodes.append(replace(node, id=id, status="changed" if told else "", change="; ".join(told)))
-    edges: list[PictureEdge] = []
-    there = {(new_a[e.source], new_a[e.target], e.position) for e in a.edges}
-    kept = set()
+        changes = _changes(a.nodes[old], node, rtol, atol)
+        nodes.append(replace(node, id=id, status="changed" if changes else "", change="; ".join(changes)))
+    edges: list[GraphEdge] = []
+    before = {(new_a[e.source], new_a[e.target], e.position) for e in a.edges}
+    after = set()
     for edge in b.edges:
         key = new_b[edge.source], new_b[edge.target], edge.position
-        kept.add(key)
-        status = "" if key in there else "added"
+        after.add(key)
+        status = "" if key in before else "added"
         edges.append(replace(edge, id=f"e{len(edges)}", source=key[0], target=key[1], status=status))
     for edge in a.edges:
         key = new_a[edge.source], new_a[edge.target], edge.position
-        if key not in kept:
+        if key not in after:
             edges.append(replace(edge, id=f"e{len(edges)}", source=key[0], target=key[1], status="removed"))
     counts = {
         status: sum(node.status == status for node in nodes) for status in ("added", "removed", "changed")
@@ -88,11 +54,11 @@ def _united(a: Picture, b: Picture, rtol: float, atol: float) -> Picture:
     summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     if not summary and any(edge.status for edge in edges):
         summary = "connected differently"
-    return Picture(nodes, edges, modules, [], [summary or "no differences"], "differences")
+    return GraphModel(nodes, edges, modules, [], [summary or "no differences"], "differences")
 
 
-def _aligned(a: Picture, b: Picture) -> tuple[dict[int, int], list[tuple[str, int]]]:
-    """Which node of b is which of a, and all nodes in one order that suits both."""
+def _aligned(a: GraphModel, b: GraphModel) -> tuple[dict[int, int], list[tuple[str, int]]]:
+    """Which node of b corresponds to which of a, and all nodes in one order that is topological for both."""
     matcher = SequenceMatcher(None, _keys(a), _keys(b), autojunk=False)
     pairs: dict[int, int] = {}
     order: list[tuple[str, int]] = []
@@ -105,16 +71,16 @@ def _aligned(a: Picture, b: Picture) -> tuple[dict[int, int], list[tuple[str, in
     return pairs, order
 
 
-def _keys(picture: Picture) -> list[tuple[str, ...]]:
-    paths = {module.id: module.path for module in picture.modules}
+def _keys(graph: GraphModel) -> list[tuple[str, ...]]:
+    paths = {module.id: module.path for module in graph.modules}
     # A number is the same operand with another value; a name tells leaves apart.
     return [
         (paths.get(n.module, ""), n.kind, n.op, n.name if n.kind in ("parameter", "leaf", "constant") else "")
-        for n in picture.nodes
+        for n in graph.nodes
     ]
 
 
-def _united_modules(a: Picture, b: Picture) -> tuple[list[PictureModule], dict[str, str]]:
+def _union_of_modules(a: GraphModel, b: GraphModel) -> tuple[list[GraphModule], dict[str, str]]:
     modules = list(b.modules)
     by_path: dict[str, list[str]] = {}
     for module in b.modules:
@@ -130,24 +96,26 @@ def _united_modules(a: Picture, b: Picture) -> tuple[list[PictureModule], dict[s
     return modules, module_of_a
 
 
-def _changes(old: PictureNode, new: PictureNode, rtol: float, atol: float) -> list[str]:
-    told = []
+def _changes(old: GraphNode, new: GraphNode, rtol: float, atol: float) -> list[str]:
+    changes: list[str] = []
     if old.kind == "number" and old.label != new.label:
         return [f"{old.label} -> {new.label}"]
     for what in ("shape", "dtype", "options"):
         if getattr(old, what) != getattr(new, what):
-            told.append(f"{what} {getattr(old, what)} -> {getattr(new, what)}")
+            changes.append(f"{what} {getattr(old, what)} -> {getattr(new, what)}")
     for what in ("value", "grad"):
         first, second = getattr(old, what), getattr(new, what)
         if first is None or second is None or old.shape != new.shape:
             continue
         measure = _differs(first, second, rtol, atol)
         if measure:
-            told.append(cut(f"{what} {measure}", 80))
-    return told
+            changes.append(cut(f"{what} {measure}", 80))
+    return changes
 
 
-def _differs(first: dict[str, Any], second: dict[str, Any], rtol: float, atol: float) -> str:
+def _differs(first: Stats, second: Stats, rtol: float, atol: float) -> str:
+    """How two recorded arrays differ, in few words; "" if they agree within the tolerances."""
+
     def far(x: float, y: float) -> bool:
         if math.isnan(x) or math.isnan(y):
             return math.isnan(x) != math.isnan(y)
@@ -166,6 +134,7 @@ def _differs(first: dict[str, Any], second: dict[str, Any], rtol: float, atol: f
 
 
 def _flat(value: Any) -> list[float]:
+    """The numbers of nested lists, in an order of its own that is the same for equal nesting."""
     found: list[float] = []
     stack = [value]
     while stack:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.viz.axes import COLOURS, axes_for, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, axes_for, tidy
 
 
 def plot_schedule(
@@ -35,8 +35,8 @@ def plot_schedule(
             curves[i, j] = (f"{name}, group {j}" if len(found) > 1 else name), curve
     ax = axes_for("plot_schedule", ax)
     for count, (name, curve) in enumerate(curves.values()):
-        colour = COLOURS[count % len(COLOURS)]
-        ax.step(range(epochs), curve, where="post", color=colour, label=name)
+        color = COLORS[count % len(COLORS)]
+        ax.step(range(epochs), curve, where="post", color=color, label=name)
     ax.set(xlabel="epoch", ylabel="learning rate")
     tidy(ax)
     if len(curves) > 1 or labels:

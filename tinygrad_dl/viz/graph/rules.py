@@ -1,4 +1,4 @@
-"""What the registry says of an operation, for diagrams: its derivative rules, its formula, its cost."""
+"""What the registry knows of an operation, for diagrams: its derivative rules, its formula, its cost."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.graph import Node
 from tinygrad_dl.op import Missing, Op
+from tinygrad_dl.typing import DTypeLike, Shape
 
 
 def rule_texts(op: Op) -> list[tuple[str, str]]:
-    """For each input, the expression of its rule and the whole source; an empty pair where there is none."""
+    """For each input, the expression of its derivative rule and the whole source; empty texts without a rule."""
     return _rule_texts(op.name, op.forward, op.rules, op.inputs, op.joint)
 
 
 @lru_cache(maxsize=1024)
 def _rule_texts(
-    name: str, forward: Any, rules: tuple[Any, ...], inputs: tuple[str, ...], joint: bool
+    name: str, forward: Callable[..., Any], rules: tuple[Any, ...], inputs: tuple[str, ...], joint: bool
 ) -> list[tuple[str, str]]:
-    written = _decorator_arguments(forward)
+    in_source = _decorator_arguments(forward)
     texts = []
     for i in range(len(inputs)):
         at = 0 if joint else i
@@ -36,13 +37,13 @@ def _rule_texts(
         elif isinstance(rule, Missing):
             texts.append(("", f"no derivative: {rule.reason}"))
         else:
-            short, source = _of_rule(rule, written[at] if at < len(written) else None)
+            short, source = _of_rule(rule, in_source[at] if at < len(in_source) else None)
             texts.append((f"{short}, part {i + 1}" if joint else short, source))
     return texts
 
 
-def _decorator_arguments(forward: Any) -> list[ast.expr]:
-    """The positional arguments of the @op above a forward function, as they stand in its source."""
+def _decorator_arguments(forward: Callable[..., Any]) -> list[ast.expr]:
+    """The positional arguments of the @op above a forward function, as its source has them."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
     except (OSError, TypeError, SyntaxError):
@@ -55,9 +56,10 @@ def _decorator_arguments(forward: Any) -> list[ast.expr]:
     return []
 
 
-def _of_rule(rule: Any, written: ast.expr | None) -> tuple[str, str]:
-    if isinstance(written, ast.Lambda):
-        return ast.unparse(written.body), ast.unparse(written)
+def _of_rule(rule: Callable[..., Any], in_source: ast.expr | None) -> tuple[str, str]:
+    """The expression and the source of a rule: those of the lambda in the decorator, or of the named function."""
+    if isinstance(in_source, ast.Lambda):
+        return ast.unparse(in_source.body), ast.unparse(in_source)
     names = ", ".join(inspect.signature(rule).parameters)
     call = f"{rule.__name__.strip('_<>') or 'rule'}({names})"
     try:
@@ -67,7 +69,7 @@ def _of_rule(rule: Any, written: ast.expr | None) -> tuple[str, str]:
         return call, ""
     returns = [part for part in ast.walk(body) if isinstance(part, ast.Return) and part.value is not None]
     if returns and isinstance(body, ast.FunctionDef) and isinstance(body.body[-1], ast.Return):
-        # The special cases return first; the last line is the general one.
+        # Special cases return early; the last line of a function is the general case.
         return ast.unparse(body.body[-1].value or body), source.rstrip()
     return call, source.rstrip()
 
@@ -94,12 +96,18 @@ def option_texts(op: Op, node: Node) -> dict[str, str]:
     return texts
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and isinstance(a, (int, float, str, tuple, type(None))) and a == b
 
 
+@cache
+def dtype_text(dtype: DTypeLike) -> str:
+    """The name of a dtype; cached, because NumPy takes microseconds for it."""
+    return str(dtype)
+
+
 def short(value: Any, limit: int = 40) -> str:
-    """A value in few characters: arrays by shape, functions by name, never an address in memory."""
+    """A value in at most `limit` characters: arrays by shape, functions by name, never a memory address."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"array {tuple(value.shape)}"
     if isinstance(value, np.dtype):
@@ -119,8 +127,8 @@ def short(value: Any, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def cost(op: Op, shapes: list[tuple[int, ...] | None], node: Node) -> dict[str, int]:
-    """What one call costs: multiply-adds of contractions, elements computed, bytes of the result."""
+def cost(op: Op, shapes: Sequence[Shape | None], node: Node) -> dict[str, int]:
+    """The cost of one call: multiply-adds of contractions, elements and bytes of the result."""
     size = math.prod(node.shape)
     found = {"elements": size, "bytes": size * node.dtype.itemsize}
     if op.name in MULTIPLY_ADDS:
@@ -128,8 +136,8 @@ def cost(op: Op, shapes: list[tuple[int, ...] | None], node: Node) -> dict[str, 
     return found
 
 
-def _recurrent(size: int, x: tuple[int, ...], *others: tuple[int, ...]) -> int:
-    # The weights are the inputs with two axes; each step of each sequence is multiplied with all of them.
+def _recurrent(size: int, x: Shape, *others: Shape) -> int:
+    # The weights are the third and fourth input from the end; each step of each sequence is multiplied by both.
     return math.prod(x[:-1]) * sum(math.prod(shape) for shape in others[-4:-2])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl import asarray, no_grad
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.viz.axes import COLOURS, axes_for, matplotlib, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, axes_for, matplotlib, tidy
 
 TOGETHER = 8192  # points a call of the model
 
@@ -28,7 +28,7 @@ def plot_decision_boundary(
 
     `model`: an nn.Module, an object with predict, or a function of an array (M, 2). It may give class
     numbers, logits or probabilities (M,), (M, 1) or (M, classes). y may be one-hot. `resolution`: points an
-    axis. Raises ShapeError, which recognises X as (features, examples). Returns the axes.
+    axis. Raises ShapeError, which recognizes X as (features, examples). Returns the axes.
     """
     X, labels = _points(X, y)
     if resolution < 2:
@@ -43,8 +43,8 @@ def plot_decision_boundary(
     regions = _decided(given).reshape(resolution, resolution)
     count = int(max(labels.max(), regions.max())) + 1
     ax = axes_for("plot_decision_boundary", ax, (5.2, 4.6))
-    colours = [COLOURS[i % len(COLOURS)] for i in range(count)]
-    palette = matplotlib("plot_decision_boundary").colors.ListedColormap(colours)
+    colors = [COLORS[i % len(COLORS)] for i in range(count)]
+    palette = matplotlib("plot_decision_boundary").colors.ListedColormap(colors)
     ax.pcolormesh(
         *sides, regions, cmap=palette, vmin=-0.5, vmax=count - 0.5, alpha=0.25, shading="nearest", linewidth=0
     )
@@ -58,7 +58,7 @@ def plot_decision_boundary(
                 here[:, 0],
                 here[:, 1],
                 s=14,
-                color=colours[i],
+                color=colors[i],
                 edgecolors="white",
                 linewidths=0.4,
                 label=label,

@@ -1,59 +1,60 @@
-"""What stands on nodes and edges, as lines of plain text; each format escapes them in its own way."""
+"""The labels of nodes and edges, as lines of plain text; each format escapes them in its own way."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection
 
-from tinygrad_dl.viz.picture import PictureEdge, PictureNode, number, shape_text
+from tinygrad_dl.viz.graph.model import GraphEdge, GraphNode, Stats
+from tinygrad_dl.viz.graph.statistics import number, shape_text
 
 SHOWABLE = ("shape", "dtype", "value", "grad", "stats", "rule", "gain", "cost", "options", "origin")
-LIMIT = 60  # characters of a line
+LIMIT = 60  # characters per line
 ERROR_LINES = 6
-WHOLE = 34  # characters up to which a small array is written out
+ARRAY_LIMIT = 34  # characters up to which a small array is written out
 
 
 def cut(text: str, limit: int = LIMIT) -> str:
-    """The text, shortened in the middle if it is too long for a box."""
+    """The text, shortened in the middle if it is longer than the limit."""
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
 
 
-def _flat(text: str) -> str:
+def _one_line(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\n", "\u23ce").replace("\r", "\u23ce")
 
 
-def node_title(node: PictureNode) -> str:
+def node_title(node: GraphNode) -> str:
     """The first line of a node: its name and what it is."""
-    label = _flat(node.label)
+    label = _one_line(node.label)
     if node.kind in ("op", "failed") and node.name:
-        label = f"{_flat(node.name)} = {label}"
+        label = f"{_one_line(node.name)} = {label}"
     if node.repeat > 1:
         label += f"  \u00d7{node.repeat}"
     return cut(label) or " "
 
 
-def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) -> list[str]:
+def node_lines(node: GraphNode, show: Collection[str], whole: bool = False) -> list[str]:
     """The lines of a node; an error is wrapped, or in one line if `whole`."""
     lines = [node_title(node)]
     if node.kind in ("op", "failed") and node.options:
         lines.append(cut(", ".join(f"{k}={v}" for k, v in node.options.items())))
     if node.kind == "number":
-        return [cut(_flat(node.change), 80)] if node.change else lines
-    about = [shape_text(node.shape)] if "shape" in show and node.shape is not None else []
+        return [cut(_one_line(node.change), 80)] if node.change else lines
+    shape_and_dtype = [shape_text(node.shape)] if "shape" in show and node.shape is not None else []
     if "dtype" in show and node.dtype:
-        about.append(node.dtype)
-    if about:
-        lines.append(" ".join(about))
+        shape_and_dtype.append(node.dtype)
+    if shape_and_dtype:
+        lines.append(" ".join(shape_and_dtype))
     if "value" in show and node.value and "value " not in node.change:
         lines.append(cut(f"value {summary(node.value, 'stats' in show)}"))
     if "grad" in show and node.grad and "grad " not in node.change:
         lines.append(cut(f"grad {summary(node.grad, 'stats' in show)}"))
         if "rule" in show and node.parts:
-            written = f"= {' + '.join(node.parts)}"
-            lines.append(written if len(written) <= LIMIT else f"= the sum of {len(node.parts)} parts")
+            terms = f"= {' + '.join(node.parts)}"
+            lines.append(terms if len(terms) <= LIMIT else f"= the sum of {len(node.parts)} parts")
     if "gain" in show and node.gain is not None:
         lines.append(f"gain {number(node.gain)}")
     if "cost" in show and node.cost:
@@ -61,7 +62,7 @@ def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) ->
     if "origin" in show and node.origin:
         lines.append(cut(node.origin))
     if node.change:
-        lines.append(cut(_flat(node.change), 80))
+        lines.append(cut(_one_line(node.change), 80))
     if node.error and whole:
         lines.append(" ".join(node.error.split()))
     elif node.error:
@@ -70,10 +71,10 @@ def node_lines(node: PictureNode, show: Collection[str], whole: bool = False) ->
     return lines
 
 
-def summary(found: dict[str, object], stats: bool = False) -> str:
-    """A recorded array in few words: itself if it is small, else its norm."""
+def summary(found: Stats, stats: bool = False) -> str:
+    """Statistics in few words: the array itself if it is small, else its norm."""
     text = str(found.get("text", ""))
-    if text and (len(text) <= WHOLE or "norm" not in found):
+    if text and (len(text) <= ARRAY_LIMIT or "norm" not in found):
         return text
     text = f"norm {number(found['norm'])}"
     bad = [f"{found[k]} {k}" for k in ("nan", "inf") if found.get(k)]
@@ -85,7 +86,7 @@ def summary(found: dict[str, object], stats: bool = False) -> str:
 
 
 def cost_text(cost: dict[str, int]) -> str:
-    """A cost in few words: multiply-adds if the operation has some, and the bytes of its result."""
+    """A cost in few words: the multiply-adds of a contraction, and the bytes of the result."""
     parts = []
     if "multiply_adds" in cost:
         parts.append(f"{quantity(cost['multiply_adds'])} multiply-adds")
@@ -104,8 +105,8 @@ def quantity(count: int) -> str:
     return f"{value:.3g} {sign}".rstrip() if sign else str(count)
 
 
-def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
-    """The lines of an edge: the shape that goes forward, the rule and part of the gradient that come back."""
+def edge_lines(edge: GraphEdge, show: Collection[str]) -> list[str]:
+    """The lines of an edge: operand and shape going forward, derivative rule and contribution coming back."""
     lines = []
     first = []
     if edge.operand:
@@ -125,7 +126,7 @@ def edge_lines(edge: PictureEdge, show: Collection[str]) -> list[str]:
     return lines
 
 
-def tooltip(node: PictureNode) -> str:
-    """What appears when the mouse rests on a node."""
+def tooltip(node: GraphNode) -> str:
+    """The tooltip of a node: its formula and where it was computed."""
     parts = [node.formula, node.origin]
-    return cut(" | ".join(_flat(part) for part in parts if part), 200) or node_title(node)
+    return cut(" | ".join(_one_line(part) for part in parts if part), 200) or node_title(node)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.viz.axes import axes_for, new_figure
+from tinygrad_dl.viz.plots.axes import axes_for, new_figure
 
 
 def confusion(target: Any, predicted: Any, classes: int | None = None) -> np.ndarray:
@@ -44,8 +44,8 @@ def plot_confusion(
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts) if len(names) <= 30 else ():
         dark = shares[i, j] > 0.5
-        colour = "white" if dark else "black" if i == j else "#B2182B"
-        ax.text(j, i, counts[i, j], ha="center", va="center", color=colour, fontsize="small")
+        color = "white" if dark else "black" if i == j else "#B2182B"
+        ax.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize="small")
     ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names), default=0) > 3 else 0)
     ax.set_yticks(range(len(names)), names)
     right, total = np.trace(counts), counts.sum()

@@ -1,4 +1,4 @@
-"""What the player shows: the numbers that backward computes, recorded as statistics while it runs."""
+"""What the player shows: the numbers of the backward pass, recorded as statistics while it runs."""
 
 from __future__ import annotations
 
@@ -13,47 +13,48 @@ import numpy as np
 from tinygrad_dl import graph
 from tinygrad_dl.graph import Node, Value, unbroadcast
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.viz.picture import norm, statistics
+from tinygrad_dl.viz.graph.statistics import norm, statistics
 
-DETAILS = 400  # nodes of a graph up to which a drawing keeps histograms
+DETAILS = 400  # up to so many nodes, histograms are computed
 
-
-PACKAGE = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""
-)  # where the engine stands
+# The folder of the package, with a separator at its end.
+PACKAGE = os.path.join(os.path.dirname(os.path.abspath(graph.__file__)), "")
 
 
-class Pull:
-    """One step of backward: a node's complete gradient, and by position what it contributes to each input."""
+class BackwardStep:
+    """One step of the backward pass: the gradient of a node, and by position what it contributes to each input."""
 
     __slots__ = ("g", "gain", "locals", "nth", "parts", "sums")
 
     def __init__(self, g: dict[str, Any]) -> None:
         self.g = g
         self.parts: dict[int, dict[str, Any]] = {}
-        self.sums: dict[int, dict[str, Any]] = {}  # the gradient of that input so far, this part included
-        self.nth: dict[int, int] = {}  # the how-manieth part it is
-        self.locals: dict[int, float] = {}  # the derivative itself, where result and input are single numbers
+        self.sums: dict[
+            int, dict[str, Any]
+        ] = {}  # the gradient of that input so far, this contribution included
+        self.nth: dict[int, int] = {}  # the number of the contribution, from 1
+        self.locals: dict[int, float] = {}  # the derivative itself, where result and input are scalars
         self.gain: float | None = None
 
 
 class Recording:
-    """Record the values that operations compute and the gradients that backward carries, as statistics.
+    """Record the values that operations compute and the gradients of the backward pass, as statistics.
 
-    A context manager: what runs inside is recorded, for this thread; arrays of up to 8 elements whole, of
-    others norm and, with `detail`, range, mean and histogram. `viz.draw(..., record=recording)` shows it.
+    A context manager: what runs inside it, in this thread, is recorded. Arrays of up to 8 elements are recorded
+    whole, of others the norm and, with `detail`, range, mean and histogram. `viz.draw(..., record=recording)`
+    shows it.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True)
     >>> with Recording() as recording:
     ...     (x * x).backward()
-    >>> [pull.gain for pull in recording.pulls.values()]
+    >>> [step.gain for step in recording.backward_steps.values()]
     [6.0]
     """
 
     def __init__(self, detail: bool = True) -> None:
         self.detail = detail
         self.results: dict[Any, dict[str, Any]] = {}
-        self.pulls: dict[int, Pull] = {}
+        self.backward_steps: dict[int, BackwardStep] = {}
         self.origins: dict[int, str] = {}  # where the user's code called the operation
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
         self.note = ""  # what went wrong while the gradient was computed for the drawing
@@ -62,13 +63,13 @@ class Recording:
         self._last: float = -math.inf
 
     def __enter__(self) -> Recording:
-        self._before = modes.watchers
+        self._watchers_before = modes.watchers
         modes.watchers = (*modes.watchers, self)
         active.append("watchers")
         return self
 
     def __exit__(self, *exc: object) -> None:
-        modes.watchers = self._before
+        modes.watchers = self._watchers_before
         active.remove("watchers")
         self._finish()
 
@@ -80,14 +81,14 @@ class Recording:
     @property
     def gradients(self) -> dict[int, dict[str, Any]]:
         """The gradient of each node, by serial."""
-        found = {serial: pull.g for serial, pull in self.pulls.items()}
+        found = {serial: step.g for serial, step in self.backward_steps.items()}
         found |= self._finished
         return found | {serial: statistics(total) for serial, (total, _) in self._pending.items()}
 
     # Called by the engine
 
     def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
-        """An operation ran."""
+        """Record the result of an operation, and the constants among its inputs."""
         if result.node is None:
             return
         self.results[result.node.serial] = statistics(result._data, self.detail)
@@ -104,12 +105,14 @@ class Recording:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
         g = _array(g)
         if node.serial <= self._last:
-            # A walk goes from new nodes to old ones, whose serials are larger: this is another walk.
+            # A backward pass goes from new nodes to old ones, whose serials are larger: this is another pass.
             self._finish()
         self._last = node.serial
         self._pending.pop(node.serial, None)
-        self.pulls.pop(node.serial, None)  # a second backward: the later one counts, at its own place
-        pull = self.pulls[node.serial] = Pull(statistics(g, self.detail))
+        self.backward_steps.pop(
+            node.serial, None
+        )  # of two backward passes the later one counts, with its own order
+        step = self.backward_steps[node.serial] = BackwardStep(statistics(g, self.detail))
         for i, (parent, c) in enumerate(zip(node.parents, contributions)):
             if c is None or type(parent) is not Node:
                 continue
@@ -119,17 +122,17 @@ class Recording:
             before, times = self._pending.get(parent.serial, (None, 0))
             total = c if before is None else before + c
             self._pending[parent.serial] = total, times + 1
-            part = pull.parts[i] = statistics(c)
-            pull.sums[i] = part if before is None else statistics(total)
-            pull.nth[i] = times + 1
+            part = step.parts[i] = statistics(c)
+            step.sums[i] = part if before is None else statistics(total)
+            step.nth[i] = times + 1
             if node.shape == () == parent.shape and g != 0:
-                pull.locals[i] = float(c) / float(g)
-        if pull.parts and pull.g["norm"]:
-            pull.gain = _gain(node, contributions, pull)
+                step.locals[i] = float(c) / float(g)
+        if step.parts and step.g["norm"]:
+            step.gain = _gain(node, contributions, step)
 
 
 def _caller() -> str:
-    """The line of the user's code that is running: the innermost outside of this package."""
+    """The line of the user's code that is running: the innermost frame outside of this package."""
     frame = sys._getframe(2)
     while frame.f_back is not None and (
         str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl.")
@@ -137,7 +140,7 @@ def _caller() -> str:
     ):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
-    # Of a relative name the wrong file may be found. Only the file's own name is kept: paths differ by machine.
+    # A relative name may lead to the wrong file. Only the name of the file is recorded: paths differ by machine.
     code = linecache.getline(file, line).strip() if os.path.isabs(file) or file.startswith("<") else ""
     return f"{os.path.basename(file)}:{line}" + (f": {code}" if code else "")
 
@@ -146,12 +149,12 @@ def _array(value: Any) -> np.ndarray:
     return value._data if isinstance(value, Value) else np.asarray(value)
 
 
-def _gain(node: Node, contributions: Any, pull: Pull) -> float:
-    """How much the gradient grows on its way back: what goes on to earlier operations, over what came.
+def _gain(node: Node, contributions: Any, step: BackwardStep) -> float:
+    """How much the gradient grows in a node: the norm passed on to earlier operations, over the norm received.
 
-    Where there is no earlier operation, what goes to the leaves counts.
+    Without an earlier operation, what is passed on to leaves counts.
     """
-    passed = [i for i in pull.parts if node.parents[i].op is not None] or list(pull.parts)
+    passed = [i for i in step.parts if node.parents[i].op is not None] or list(step.parts)
     parents = {i: node.parents[i].serial for i in passed}
     if len(set(parents.values())) < len(
         parents
@@ -163,14 +166,14 @@ def _gain(node: Node, contributions: Any, pull: Pull) -> float:
                 sums[parent.serial] = c if parent.serial not in sums else sums[parent.serial] + c
         norms = [norm(c) for c in sums.values()]
     else:
-        norms = [pull.parts[i]["norm"] for i in passed]
-    return math.hypot(*norms) / pull.g["norm"]
+        norms = [step.parts[i]["norm"] for i in passed]
+    return math.hypot(*norms) / step.g["norm"]
 
 
 def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | None:
-    """What backward from a Tensor would compute, without touching any .grad; added to `recording` if given.
+    """Record what backward from a Tensor would compute, without changing any .grad; into `recording` if given.
 
-    Saved values stay, nothing is deposited, and hooks do not run.
+    Saved values are kept, nothing is accumulated, and hooks do not run.
     """
     node = tensor.node
     if node is None or tensor._data.size != 1:
@@ -184,7 +187,7 @@ def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | Non
     for n, _ in watched:
         n.watch = None
     try:
-        # Only this recording may look: other watchers, such as detect_anomaly, watch what the user runs.
+        # Other watchers, such as detect_anomaly, are there for what the user runs.
         modes.watchers = ()
         with recording, np.errstate(all="ignore"):
             graph.walk([(node, np.ones(node.shape, node.dtype))], wanted={}, retain=True)

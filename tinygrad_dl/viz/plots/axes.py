@@ -1,4 +1,4 @@
-"""What all plots share: axes to draw on, colours, and matplotlib imported when it is first needed."""
+"""What all plots share: axes to draw on, colors, and matplotlib imported when it is first needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from tinygrad_dl.errors import missing_extra
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# Okabe and Ito's colors, which people with any color vision can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 
 
 def matplotlib(what: str) -> Any:

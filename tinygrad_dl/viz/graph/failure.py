@@ -9,16 +9,16 @@ from typing import Any
 from tinygrad_dl.errors import AnomalyError, DTypeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.op import Op
-from tinygrad_dl.viz import rules
-from tinygrad_dl.viz.extract import Extraction
-from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode
-from tinygrad_dl.viz.record import Recording
+from tinygrad_dl.viz.graph import rules
+from tinygrad_dl.viz.graph.extract import Extraction
+from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode
+from tinygrad_dl.viz.graph.record import Recording
 
-OPERANDS = 8  # Tensors of a frame that are drawn, where no operation failed but the code around
+MAX_OPERANDS = 8  # Tensors of a frame that are drawn, if code outside of operations failed
 
 
 class Failure:
-    """What an exception tells: which operation failed, on what, in which calls of modules."""
+    """What the frames of an exception tell: which operation failed, on which inputs, in which calls of modules."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -35,13 +35,14 @@ class Failure:
             if frame.f_code.co_name == "__call__" and isinstance(local.get("start"), int) and "self" in local:
                 self.running.append((local["self"], local["start"]))
         for frame in reversed(frames):
-            if self._is_operation(frame) or self._is_walk(frame):
+            if self._read_operation(frame) or self._read_backward_pass(frame):
                 return
         for frame in reversed(frames):
-            if self._holds_tensors(frame):
+            if self._read_tensors(frame):
                 return
 
-    def _is_operation(self, frame: FrameType) -> bool:
+    def _read_operation(self, frame: FrameType) -> bool:
+        """Take operation and inputs from the frame of an operation's call, and say whether it is one."""
         local = frame.f_locals
         op = frame.f_globals.get("op")
         if frame.f_code.co_filename == "<tinygrad_dl operation>" and isinstance(op, Op) and not op.variadic:
@@ -59,7 +60,8 @@ class Failure:
         }
         return True
 
-    def _is_walk(self, frame: FrameType) -> bool:
+    def _read_backward_pass(self, frame: FrameType) -> bool:
+        """Take the roots and the current node from the frame of a backward pass, and say whether it is one."""
         local = frame.f_locals
         is_walk = frame.f_code.co_name == "walk" and frame.f_globals.get("__name__") == "tinygrad_dl.graph"
         if not is_walk or not isinstance(local.get("node"), Node):
@@ -67,18 +69,19 @@ class Failure:
         self.roots, self.at = [node for node, _ in local["roots"]], local["node"]
         return True
 
-    def _holds_tensors(self, frame: FrameType) -> bool:
+    def _read_tensors(self, frame: FrameType) -> bool:
+        """Take the Tensors among the local variables of a frame, and say whether there are any."""
         local = frame.f_locals
         found = [(name, x) for name, x in local.items() if isinstance(x, Value) and name != "self"]
         if not found:
             return False
         owner = type(local["self"]).__name__ + "." if "self" in local else ""
-        self.label, self.inputs = owner + frame.f_code.co_name, found[-OPERANDS:]
+        self.label, self.inputs = owner + frame.f_code.co_name, found[-MAX_OPERANDS:]
         return True
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
-    """The frames an exception rose through, outermost first; those of its cause where it has none."""
+    """The frames that an exception passed through, outermost first; those of its cause if it has none."""
     seen: set[int] = set()
     while error.__traceback__ is None and (error.__cause__ or error.__context__) and id(error) not in seen:
         seen.add(id(error))
@@ -89,49 +92,49 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
         trace = trace.tb_next
 
 
-def picture_of_failure(
+def graph_of_failure(
     error: BaseException, model: Any, names: Mapping[str, Any] | None, recording: Recording | None
-) -> Picture:
-    """The graph of what went into the failing operation, and it with the error. Raises DTypeError."""
+) -> GraphModel:
+    """The graph behind the inputs of the failing operation, and the operation with the error. Raises DTypeError."""
     failure = Failure(error)
     message = f"{type(error).__name__}: {error}"
     if failure.at is not None:
         return _failed_backward(failure, message, model, names, recording)
     if not failure.inputs:
         raise DTypeError(
-            f"draw: no Tensor was met on the way of this {type(error).__name__}, so there is no graph. "
+            f"draw: expected an exception raised by code with Tensors, got a {type(error).__name__} without any. "
             "Pass the exception as `except ... as error` gives it, with its traceback."
         )
     tensors = [x for _, x in failure.inputs if isinstance(x, Value)]
     extraction = Extraction([], model, names, recording, tensors, failure.running)
-    extraction.picture.title = message
-    add = extraction.add_constant
-    extraction.begin()
+    extraction.graph.title = message
+    extraction.add_nodes()
     sources = []
     for name, x in failure.inputs:
         if isinstance(x, Value) and x.node is not None:
             sources.append((name, extraction.ids[x.node.serial], x))
         elif x is not None:
-            sources.append((name, add(name, x).id, x))
-    failed = PictureNode(f"n{len(extraction.picture.nodes)}", "failed", failure.label, error=message)
+            sources.append((name, extraction.constants.add(name, x).id, x))
+    failed = GraphNode(extraction.graph.next_node_id(), "failed", failure.label, error=message)
     failed.bad = "origin" if isinstance(error, AnomalyError) else ""
     failed.op, failed.options = failure.op.name if failure.op else "", failure.options
-    extraction.picture.nodes.append(failed)
-    extraction.scopes.place_operation(failed, extraction.scopes.end)
+    extraction.graph.nodes.append(failed)
+    extraction.placement.place_operation(failed, extraction.placement.end)
     for i, (name, id, x) in enumerate(sources):
-        edge = PictureEdge(
-            f"e{len(extraction.picture.edges)}", id, failed.id, i, name if len(sources) > 1 else ""
+        edge = GraphEdge(
+            f"e{len(extraction.graph.edges)}", id, failed.id, i, name if len(sources) > 1 else ""
         )
         data = x._data if isinstance(x, Value) else x
         edge.shape = tuple(data.shape) if hasattr(data, "shape") else None
         edge.dtype = str(data.dtype) if hasattr(data, "dtype") else ""
-        extraction.picture.edges.append(edge)
-    return extraction.end()
+        extraction.graph.edges.append(edge)
+    return extraction.finish()
 
 
 def _failed_backward(
     failure: Failure, message: str, model: Any, names: Mapping[str, Any] | None, recording: Recording | None
-) -> Picture:
+) -> GraphModel:
+    # The Tensors whose backward failed may be gone; their nodes are enough for the extraction.
     class Root(Value):
         __slots__ = ()
 
@@ -141,9 +144,9 @@ def _failed_backward(
         root.node = node
         roots.append(root)
     extraction = Extraction(roots, model, names, recording)
-    extraction.begin()
+    extraction.add_nodes()
     assert failure.at is not None
-    drawn = extraction.picture.node(extraction.ids[failure.at.serial])
+    drawn = extraction.graph.node(extraction.ids[failure.at.serial])
     drawn.bad = "origin" if isinstance(failure.error, AnomalyError) else ""
     drawn.kind, drawn.error = "failed", f"in the backward pass: {message}"
-    return extraction.end()
+    return extraction.finish()
