@@ -1,28 +1,47 @@
-"""Inside a network while it learns: activations, gradients, updates and dead units, as train.Monitor measured them."""
+"""Layer statistics of a training run: activations, gradients, updates and dead units, measured by train.Monitor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.viz.plots.axes import COLORS, axes_for, new_figure, tidy
 
-
-def plot_activations(monitor: Any, layers: Sequence[str] | None = None, columns: int = 4) -> Any:
-    """How the outputs of each layer are spread, step by step: dark where many are. Returns the figure."""
-    return _spread("plot_activations", monitor.steps, monitor.activations, layers, columns, symmetric=False)
-
-
-def plot_gradients(monitor: Any, parameters: Sequence[str] | None = None, columns: int = 4) -> Any:
-    """How the gradients of each parameter are spread, step by step: dark where many are. Returns the figure."""
-    return _spread("plot_gradients", monitor.steps, monitor.gradients, parameters, columns, symmetric=True)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def plot_updates(monitor: Any, ax: Any = None) -> Any:
-    """The norm of each weight's update over the norm of the weight, step by step; about 0.001 is usual.
+class Monitor(Protocol):
+    """What is read of a train.Monitor: name -> measurements, one per step."""
+
+    @property
+    def steps(self) -> Sequence[int]: ...
+    @property
+    def activations(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
+    @property
+    def gradients(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
+
+
+def plot_activations(monitor: Monitor, layers: Sequence[str] | None = None, columns: int = 4) -> Figure:
+    """Plot the distribution of each layer's outputs over the steps, dark where many are. Returns the figure."""
+    return _distributions(
+        "plot_activations", monitor.steps, monitor.activations, layers, columns, symmetric=False
+    )
+
+
+def plot_gradients(monitor: Monitor, parameters: Sequence[str] | None = None, columns: int = 4) -> Figure:
+    """Plot the distribution of each parameter's gradients over the steps, dark where many are. Returns the figure."""
+    return _distributions(
+        "plot_gradients", monitor.steps, monitor.gradients, parameters, columns, symmetric=True
+    )
+
+
+def plot_updates(monitor: Monitor, ax: Axes | None = None) -> Axes:
+    """Plot the ratio of update norm to weight norm for each weight over the steps; about 0.001 is usual.
 
     Returns the axes.
     """
@@ -38,8 +57,8 @@ def plot_updates(monitor: Any, ax: Any = None) -> Any:
     return ax
 
 
-def plot_norms(monitor: Any, ax: Any = None) -> Any:
-    """The norm of each weight's gradient, step by step, on a logarithmic axis: vanishing and exploding ones show.
+def plot_norms(monitor: Monitor, ax: Axes | None = None) -> Axes:
+    """Plot the gradient norm of each weight over the steps, on a logarithmic axis; it shows vanishing and exploding.
 
     Returns the axes.
     """
@@ -54,24 +73,32 @@ def plot_norms(monitor: Any, ax: Any = None) -> Any:
     return ax
 
 
-def plot_dead_units(monitor: Any, ax: Any = None) -> Any:
-    """The share of units that gave 0 for a whole batch, layer by layer. Returns the axes."""
+def plot_dead_units(monitor: Monitor, ax: Axes | None = None) -> Axes:
+    """Plot, for each layer, the fraction of units whose output is 0 for a whole batch. Returns the axes."""
     series = {
         name: [100 * f["dead"] for f in figures]
         for name, figures in monitor.activations.items()
         if np.isfinite([f["dead"] for f in figures]).any()
     }
     if not series:
-        raise ValueRangeError("plot_dead_units: no layer has a least output of 0, as ReLU has")
+        raise ValueRangeError(
+            "plot_dead_units: expected a layer whose outputs are at least 0, such as ReLU, got none"
+        )
     ax = _lines("plot_dead_units", monitor.steps, series, ax)
     ax.set(ylabel="dead units, %", ylim=(-2, 102))
     ax.legend(frameon=False, fontsize="small")
     return ax
 
 
-def _lines(what: str, steps: Sequence[int], series: Mapping[str, Sequence[float]], ax: Any) -> Any:
+def _require_measurements(what: str, steps: Sequence[int]) -> None:
     if not len(steps):
-        raise ValueRangeError(f"{what}: the monitor has measured nothing yet; train with callbacks=[monitor]")
+        raise ValueRangeError(
+            f"{what}: expected a monitor with measurements, got an empty one. Train with callbacks=[monitor]"
+        )
+
+
+def _lines(what: str, steps: Sequence[int], series: Mapping[str, Sequence[float]], ax: Axes | None) -> Axes:
+    _require_measurements(what, steps)
     ax = axes_for(what, ax)
     for i, (name, values) in enumerate(series.items()):
         ax.plot(
@@ -86,36 +113,35 @@ def _lines(what: str, steps: Sequence[int], series: Mapping[str, Sequence[float]
     return ax
 
 
-def _spread(
+def _distributions(
     what: str,
     steps: Sequence[int],
     measured: Mapping[str, Sequence[Mapping[str, Any]]],
     chosen: Sequence[str] | None,
     columns: int,
     symmetric: bool,
-) -> Any:
-    if not len(steps):
-        raise ValueRangeError(f"{what}: the monitor has measured nothing yet; train with callbacks=[monitor]")
+) -> Figure:
+    _require_measurements(what, steps)
     names = list(chosen if chosen is not None else measured)
     unknown = [name for name in names if name not in measured]
     if unknown or not names:
         raise ValueRangeError(
-            f"{what}: {unknown[0] if unknown else 'nothing'!r} was not measured; there are {', '.join(measured)}"
+            f"{what}: expected names among {', '.join(measured)}, got {unknown[0] if unknown else 'none'!r}"
         )
     columns = max(1, min(columns, len(names)))
     rows = -(-len(names) // columns)
     figure = new_figure(what, (3.1 * columns, 2.3 * rows + 0.2))
     for i, name in enumerate(names):
         ax = figure.add_subplot(rows, columns, i + 1)
-        _heat(ax, steps, [f["histogram"] for f in measured[name]], symmetric)
+        _heatmap(ax, steps, [f["histogram"] for f in measured[name]], symmetric)
         ax.set_title(name, fontsize="small")
         ax.tick_params(labelsize="x-small")
     figure.supxlabel("step", fontsize="small")
     return figure
 
 
-def _heat(ax: Any, steps: Sequence[int], histograms: Sequence[Any], symmetric: bool) -> None:
-    """Histograms with bins of their own, brought to common ones and put side by side."""
+def _heatmap(ax: Axes, steps: Sequence[int], histograms: Sequence[Any], symmetric: bool) -> None:
+    """Histograms with different bins, resampled to common ones, as the columns of a heatmap."""
     low = min(edges[0] for _, edges in histograms)
     high = max(edges[-1] for _, edges in histograms)
     if symmetric:
@@ -125,7 +151,7 @@ def _heat(ax: Any, steps: Sequence[int], histograms: Sequence[Any], symmetric: b
     for j, (counts, edges) in enumerate(histograms):
         shares = np.interp(bins, edges, np.r_[0.0, np.cumsum(counts)] / max(counts.sum(), 1))
         heat[:, j] = np.diff(shares)
-    # The root: beside a peak the tails would not be seen.
+    # The square root makes the tails visible beside a peak.
     at = np.asarray(steps[: len(histograms)], float)
     between = (at[1:] + at[:-1]) / 2
     first = at[0] - (between[0] - at[0] if len(between) else 0.5)

@@ -1,13 +1,17 @@
-"""What all plots share: axes to draw on, colors, and matplotlib imported when it is first needed."""
+"""What all plots share: axes to draw on, colors, and matplotlib, which is imported on first use."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.errors import missing_extra
 
-# Okabe and Ito's colors, which people with any color vision can tell apart.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The palette of Okabe and Ito, which is distinct under every form of color blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
@@ -24,8 +28,8 @@ def matplotlib(what: str) -> Any:
     return matplotlib
 
 
-def new_figure(what: str, size: tuple[float, float]) -> Any:
-    """A figure that no window shows; in a notebook one that the cell shows."""
+def new_figure(what: str, size: tuple[float, float]) -> Figure:
+    """A figure without a window; in a notebook one that the cell displays."""
     library = matplotlib(what)
     if "ipykernel" in sys.modules:
         import matplotlib.pyplot as plt
@@ -34,12 +38,12 @@ def new_figure(what: str, size: tuple[float, float]) -> Any:
     return library.figure.Figure(figsize=size, layout="constrained")
 
 
-def axes_for(what: str, ax: Any, size: tuple[float, float] = (6.4, 4.2)) -> Any:
-    """The axes given, or new ones on a figure of their own."""
+def axes_for(what: str, ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
+    """The given axes, or new ones on a figure of their own."""
     return ax if ax is not None else new_figure(what, size).add_subplot()
 
 
-def tidy(ax: Any) -> None:
+def tidy(ax: Axes) -> None:
     """A light grid and no box."""
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)

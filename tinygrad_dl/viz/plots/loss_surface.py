@@ -1,30 +1,35 @@
-"""Loss surfaces with optimizer paths, learning-rate range tests, filters."""
+"""Loss surfaces with the paths of optimizers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.typing import NDArray
 from tinygrad_dl.viz.plots.axes import COLORS, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_loss_surface(
-    f: Callable[[np.ndarray, np.ndarray], Any],
-    paths: Mapping[str, Any] | None = None,
+    f: Callable[[Any, Any], Any],
+    paths: Mapping[str, npt.ArrayLike] | None = None,
     *,
     xlim: tuple[float, float] = (-2.0, 2.0),
     ylim: tuple[float, float] = (-2.0, 2.0),
     resolution: int = 120,
     log: bool = False,
-    ax: Any = None,
-) -> Any:
-    """Level lines of f(x, y) over a part of the plane, with the way that each optimizer took. Returns the axes.
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot contour lines of f(x, y) over a part of the plane, and the path of each optimizer. Returns the axes.
 
-    f takes two arrays (or is called point by point if it cannot). `paths`: name -> points (steps, 2).
-    `log`: levels of log(f - min f), for narrow valleys. Raises ShapeError for other paths.
+    f takes two arrays, or is called point by point if it cannot. `paths`: name -> points (steps, 2).
+    `log`: contours of log(f - min f), for narrow valleys. Raises ShapeError for other paths.
     """
     x, y = np.meshgrid(np.linspace(*xlim, resolution), np.linspace(*ylim, resolution))
     z = _values(f, x, y)
@@ -35,7 +40,9 @@ def plot_loss_surface(
     for i, (name, path) in enumerate((paths or {}).items()):
         points = np.asarray(path, float)
         if points.ndim != 2 or points.shape[1] != 2:
-            raise ShapeError(f"plot_loss_surface: the path {name!r} is (steps, 2); {points.shape} came")
+            raise ShapeError(
+                f"plot_loss_surface: expected the path {name!r} as (steps, 2), got {points.shape}"
+            )
         color = COLORS[(i + 1) % len(COLORS)]
         ax.plot(points[:, 0], points[:, 1], ".-", color=color, linewidth=1.2, markersize=3, label=name)
         ax.plot(*points[-1], "o", color=color, markersize=6)
@@ -45,12 +52,13 @@ def plot_loss_surface(
     return ax
 
 
-def _values(f: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _values(f: Callable[[Any, Any], Any], x: NDArray, y: NDArray) -> NDArray:
+    """f over a grid: in one call if f takes arrays, else point by point."""
     try:
         z = f(x, y)
         z = np.asarray(getattr(z, "data", z) if hasattr(z, "requires_grad") else z, float)
         if z.shape == x.shape:
             return z
     except (TypeError, ValueError):
-        z = None  # f wants numbers
+        z = None  # f takes numbers only
     return np.array([float(f(a, b)) for a, b in zip(x.ravel(), y.ravel())]).reshape(x.shape)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl.viz.plots.axes import COLORS, axes_for, tidy
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def plot_rates(result: Any, ax: Any = None) -> Any:
-    """The loss against the learning rate of a range test (train.find_rate), the suggested rate marked.
+
+def plot_rates(result: Any, ax: Axes | None = None) -> Axes:
+    """Plot the loss against the learning rate of a range test (train.find_rate), the suggested rate marked.
 
     Returns the axes.
     """

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.typing import NDArray
 from tinygrad_dl.viz.plots.axes import COLORS, axes_for, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_schedule(
-    schedule: Any, epochs: int = 100, lr: float = 1.0, ax: Any = None, labels: list[str] | None = None
-) -> Any:
-    """The learning rate in each of the coming epochs, a curve a schedule and group.
+    schedule: Any, epochs: int = 100, lr: float = 1.0, ax: Axes | None = None, labels: list[str] | None = None
+) -> Axes:
+    """Plot the learning rate of the coming epochs, one curve per schedule and parameter group.
 
-    `schedule`: one of optim.lr_scheduler, which stays as it is; or a function of the epoch, by which `lr` is
-    multiplied; or a list of these, told apart by `labels`. Returns the axes. Raises DTypeError,
+    `schedule`: one of optim.lr_scheduler, which is not changed; or a function of the epoch, by which `lr` is
+    multiplied; or a list of these, named by `labels`. Returns the axes. Raises DTypeError,
     ValueRangeError for no epochs and for ReduceLROnPlateau, which follows what is measured.
     """
     schedules = list(schedule) if isinstance(schedule, (list, tuple)) else [schedule]
     if epochs < 1 or not schedules:
         raise ValueRangeError(
-            f"plot_schedule: epochs of at least 1 and a schedule are needed; {epochs} and {len(schedules)} came"
+            f"plot_schedule: expected at least 1 epoch and 1 schedule, got {epochs} and {len(schedules)}"
         )
     if labels is not None and len(labels) != len(schedules):
-        raise ValueRangeError(f"plot_schedule: labels: {len(labels)} came for {len(schedules)} schedules")
+        raise ValueRangeError(
+            f"plot_schedule: labels: expected {len(schedules)}, one per schedule, got {len(labels)}"
+        )
     curves = {}
     for i, one in enumerate(schedules):
         found = rates(one, epochs, lr)
@@ -44,18 +50,20 @@ def plot_schedule(
     return ax
 
 
-def rates(schedule: Any, epochs: int, lr: float) -> list[np.ndarray]:
-    """The rates of each group in the coming epochs, the present one first; of groups that agree one."""
+def rates(schedule: Any, epochs: int, lr: float) -> list[NDArray]:
+    """The rates of each parameter group in the coming epochs, the current one first; equal groups once."""
     if not hasattr(schedule, "get_last_lr"):
         if not callable(schedule):
             raise DTypeError(
-                f"plot_schedule: a schedule or a function is needed; {type(schedule).__name__} came"
+                f"plot_schedule: expected a schedule or a function, got {type(schedule).__name__}"
             )
         return [np.array([lr * float(schedule(epoch)) for epoch in range(epochs)])]
     if hasattr(schedule, "patience"):
-        raise ValueRangeError("plot_schedule: ReduceLROnPlateau follows a quantity that is not known yet")
+        raise ValueRangeError(
+            "plot_schedule: expected a schedule of the epoch, got ReduceLROnPlateau, which follows a metric"
+        )
     copy = deepcopy(schedule)
-    copy.optimizer.stepped = True  # nothing is trained here, so nothing is out of order
+    copy.optimizer.stepped = True  # or the copy would warn that no optimizer step came first
     found = [list(copy.get_last_lr())]
     for _ in range(epochs - 1):
         copy.step()

@@ -1,4 +1,4 @@
-"""What the player shows: the numbers of backward itself, and nothing when nobody records."""
+"""Recording: the numbers of the backward pass itself, and nothing without a recording."""
 
 from __future__ import annotations
 
@@ -7,75 +7,12 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.leaves import leaf
+from tests.viz.graph.random_graphs import graphs
 from tinygrad_dl import Tensor, autograd, no_grad, op, viz
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.viz.graph.model import GraphModel
 from tinygrad_dl.viz.graph.record import rehearse
-
-UNARY = ("cos", "tanh", "sigmoid", "sin", "negative")
-BINARY = ("add", "subtract", "multiply")
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> tuple[list[Tensor], Tensor]:
-    """Leaves and a scalar computed from them in a random way, with values used often, and broadcast."""
-    import tinygrad_dl as tg
-
-    shapes = [(), (3,), (2, 1), (2, 3)]
-    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
-    leaves = [leaf(rng.uniform(-1, 1, draw(st.sampled_from(shapes)))) for _ in range(draw(st.integers(1, 3)))]
-    pool: list[Tensor] = list(leaves)
-    for _ in range(draw(st.integers(1, 8))):
-        if draw(st.booleans()):
-            pool.append(getattr(tg, draw(st.sampled_from(UNARY)))(pool[draw(st.integers(0, len(pool) - 1))]))
-        else:
-            one, two = (pool[draw(st.integers(0, len(pool) - 1))] for _ in range(2))
-            pool.append(getattr(tg, draw(st.sampled_from(BINARY)))(one, two))
-    total = pool[-1].sum()
-    for value in pool[:-1]:
-        total = total + value.sum()
-    return leaves, total
-
-
-def whole(found: dict[str, object] | None) -> np.ndarray:
-    assert found is not None
-    return np.array(found["whole"])
-
-
-@given(graphs())
-def test_contributions_add_up_to_the_gradient_that_backward_gives(
-    given_: tuple[list[Tensor], Tensor],
-) -> None:
-    leaves, total = given_
-    with viz.record() as recording:
-        total.backward()
-    graph = viz.draw(total, record=recording).full
-    by_serial = {node.serial: node for node in graph.nodes}
-    for x in leaves:
-        drawn = by_serial[x.node.serial]
-        np.testing.assert_allclose(whole(drawn.grad), x.grad.numpy(), rtol=1e-12, atol=1e-12)
-    for node in graph.nodes:
-        parts = [whole(edge.flow) for edge in graph.edges if edge.source == node.id and edge.flow]
-        if parts and not node.output:
-            np.testing.assert_allclose(sum(parts), whole(node.grad), rtol=1e-12, atol=1e-12)
-
-
-@given(graphs())
-def test_the_last_sum_of_a_node_is_its_gradient(given_: tuple[list[Tensor], Tensor]) -> None:
-    _, total = given_
-    with viz.record() as recording:
-        total.backward()
-    graph = viz.draw(total, record=recording).full
-    last: dict[str, object] = {}
-    for event in graph.events:
-        for part in event.get("parts", ()):
-            last[part["to"]] = part["sum"]
-    for node in graph.nodes:
-        if node.id in last:
-            np.testing.assert_allclose(whole(last[node.id]), whole(node.grad), rtol=1e-12)
 
 
 @given(graphs())
@@ -88,40 +25,6 @@ def test_a_rehearsal_gives_what_backward_gives_and_leaves_no_trace(
     with viz.record() as recording:
         total.backward()
     assert rehearsed is not None and rehearsed.gradients == recording.gradients
-
-
-def backward_steps(graph: GraphModel) -> list[dict[str, object]]:
-    return [event for event in graph.events if event["pass"] == "backward"]
-
-
-def test_the_steps_of_the_chain_rule_by_hand() -> None:
-    a, b = leaf(2.0), leaf(-3.0)
-    c = a * b
-    graph = viz.draw(c * c + a, names={"a": a, "b": b, "c": c}).full
-    add, square, product = backward_steps(graph)
-    assert [part["part"]["whole"] for part in add["parts"]] == [1.0, 1.0]
-    assert [(part["part"]["whole"], part["sum"]["whole"], part["nth"]) for part in square["parts"]] == [
-        (-6.0, -6.0, 1),
-        (-6.0, -12.0, 2),
-    ]
-    # a has a part from the sum already: 1 + -12 * -3
-    assert [(part["part"]["whole"], part["sum"]["whole"], part["nth"]) for part in product["parts"]] == [
-        (36.0, 37.0, 2),
-        (-24.0, -24.0, 1),
-    ]
-    edges = {edge.id: edge for edge in graph.edges}
-    assert [edges[part["edge"]].local for part in product["parts"]] == [-3.0, 2.0]
-
-
-def test_forward_steps_come_first_and_in_order() -> None:
-    x = leaf(1.0)
-    graph = viz.draw((x * 2).exp()).full
-    assert [(event["pass"], event["node"]) for event in graph.events] == [
-        ("forward", "n2"),
-        ("forward", "n3"),
-        ("backward", "n3"),
-        ("backward", "n2"),
-    ]
 
 
 def test_the_gain_is_what_goes_on_over_what_came() -> None:

@@ -17,8 +17,7 @@ import pytest
 
 from tests.layout import ROOT
 from tests.leaves import leaf
-from tests.viz.examples import Tower, failed
-from tests.viz.test_formats import NASTY
+from tests.viz.examples import NASTY, Tower, failed
 from tinygrad_dl import Tensor, nn, viz
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available
 from tinygrad_dl.viz.formats.html import ASSETS, json_in_html, to_html

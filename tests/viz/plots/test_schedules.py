@@ -31,11 +31,16 @@ def test_groups_with_rates_of_their_own_have_curves_of_their_own() -> None:
 
 def test_what_cannot_be_plotted_is_refused() -> None:
     optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=0.5)
-    with pytest.raises(ValueRangeError, match="ReduceLROnPlateau follows a quantity"):
+    with pytest.raises(ValueRangeError, match="expected a schedule of the epoch, got ReduceLROnPlateau"):
         viz.plot_schedule(lr_scheduler.ReduceLROnPlateau(optimizer))
-    with pytest.raises(DTypeError, match="a schedule or a function is needed; int came"):
+    with pytest.raises(DTypeError, match="expected a schedule or a function, got int"):
         viz.plot_schedule(3)
-    with pytest.raises(ValueRangeError, match="epochs of at least 1 and a schedule are needed; 0 and 1 came"):
+    with pytest.raises(ValueRangeError, match="expected at least 1 epoch and 1 schedule, got 0 and 1"):
         viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2), 0)
-    with pytest.raises(ValueRangeError, match="labels: 2 came for 1 schedules"):
+    with pytest.raises(ValueRangeError, match="labels: expected 1, one per schedule, got 2"):
         viz.plot_schedule(lr_scheduler.StepLR(optimizer, 2), labels=["a", "b"])
+
+
+def test_a_function_of_the_epoch_multiplies_the_rate() -> None:
+    ax = viz.plot_schedule(lambda epoch: 0.5**epoch, 4, lr=8.0)
+    assert ax.lines[0].get_ydata().tolist() == [8.0, 4.0, 2.0, 1.0]
