@@ -1,4 +1,4 @@
-"""The demonstration from end to end, as a person runs it."""
+"""The demonstration from end to end, as a user runs it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_it_says_where_everything_is_and_what_to_try_next(
     assert len(re.findall(r"^epoch ", done.stderr, re.M)) == 60 and "\x1b" not in done.stderr + done.stdout
 
 
-def test_the_history_has_a_row_an_epoch(full: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_the_history_has_a_row_per_epoch(full: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     with open(full[1] / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 61))
@@ -232,9 +232,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path: Path) -> None:
     assert process.returncode == 130, "".join(said) + err
     metrics = json.loads((tmp_path / "runs/demo/metrics.json").read_text())
     assert metrics["interrupted"] and 1 <= metrics["epochs_done"] < 10000
-    assert (
-        f"interrupted: {metrics['epochs_done']} of 10000 epochs were done" in err and "Traceback" not in err
-    )
+    assert f"interrupted after {metrics['epochs_done']} of 10000 epochs" in err and "Traceback" not in err
     assert "Test accuracy" in out
     assert "interrupted after" in (tmp_path / "runs/demo/report.html").read_text()
 
@@ -251,7 +249,7 @@ def test_ctrl_c_before_the_first_epoch_says_that_there_is_nothing(
     monkeypatch.setattr(Trainer, "_train_on", interrupted)
     assert cli.main(["demo", "--quiet", "--out", str(tmp_path / "o")]) == 130
     assert capsys.readouterr().err == (
-        "tinygrad-dl demo: interrupted before the first epoch ended: there is nothing to keep\n"
+        "tinygrad-dl demo: interrupted before the first epoch ended: there is nothing to save\n"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,68 @@ def test_what_graphviz_says_when_it_fails_is_passed_on(tmp_path: Path) -> None:
         view(engine=str(broken)).svg()
     bundle = view(engine=str(broken))._repr_mimebundle_()
     assert "out of paper" in bundle["text/plain"] and "image/svg+xml" not in bundle
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")
+def test_warnings_of_a_layout_that_succeeds_are_dropped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noisy = tmp_path / "dot"
+    noisy.write_text("#!/bin/sh\necho 'Fontconfig warning: unknown element' >&2\necho '<svg/>'\n")
+    noisy.chmod(0o755)
+    assert view(engine=str(noisy)).svg() == "<svg/>\n"
+    assert capfd.readouterr() == ("", "")
+
+
+def stand_in_for_pygraphviz(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, draw: str = "return b'<svg/>'"
+) -> None:
+    """A package pygraphviz whose import and layout write to the process's own stderr, as C libraries do."""
+    package = folder / "pygraphviz"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import os\n"
+        "os.write(2, b'warning of a library, at import\\n')\n"
+        "class AGraph:\n"
+        "    def __init__(self, string): self.string = string\n"
+        "    def __enter__(self): return self\n"
+        "    def __exit__(self, *error): pass\n"
+        "    def draw(self, format, prog):\n"
+        "        os.write(2, b'Fontconfig warning: unknown element\\n')\n"
+        f"        {draw}\n"
+    )
+    for name in [name for name in sys.modules if name.split(".")[0] == "pygraphviz"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_what_a_library_inside_pygraphviz_writes_to_stderr_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand_in_for_pygraphviz(tmp_path, monkeypatch)
+    assert view(engine="pygraphviz").svg() == "<svg/>"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_inside_pygraphviz_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand_in_for_pygraphviz(tmp_path, monkeypatch, "raise OSError('out of paper')")
+    with pytest.raises(LayoutError, match=r"Graphviz in pygraphviz failed: [^$]*out of paper"):
+        view(engine="pygraphviz").svg()
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_engine
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_is_silent_in_every_format_and_in_threads(
+    engine: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = view(engine=engine)
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda format: graphviz.render(one.source, format, engine), IMAGES * 2))
+    assert all(images)
+    assert capfd.readouterr() == ("", "")
+
+
+IMAGES = ["svg", "png", "pdf"]

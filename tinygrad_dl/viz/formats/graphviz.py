@@ -25,13 +25,17 @@ VARIABLE = "TINYGRAD_DL_GRAPH_ENGINE"
 TIME_LIMIT = 60.0  # seconds
 
 # The program that lays out with pygraphviz: DOT on stdin, the image on stdout. Its arguments are the format and the
-# folder that holds pygraphviz, which goes last, so that it shadows nothing; the working directory is not searched.
+# file of the package: by this the process finds the same pygraphviz, whatever its own path is. The working directory
+# is taken off the path, because a file of the user's there may have the name of a module.
 PYGRAPHVIZ_PROGRAM = """\
 import sys
-sys.path = [*filter(None, sys.path), sys.argv[2]]
-from pygraphviz import AGraph
+sys.path = [folder for folder in sys.path if folder]
+import importlib.util
+spec = importlib.util.spec_from_file_location("pygraphviz", sys.argv[2])
+sys.modules["pygraphviz"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
 try:
-    with AGraph(string=sys.stdin.buffer.read().decode()) as graph:
+    with package.AGraph(string=sys.stdin.buffer.read().decode()) as graph:
         image = graph.draw(format=sys.argv[1], prog="dot")
 except (OSError, ValueError) as error:
     sys.exit(str(error))
@@ -104,8 +108,7 @@ def _run_pygraphviz(source: str, format: str, timeout: float) -> bytes:
             "draw: pygraphviz runs in a Python process of its own, and sys.executable does not say which program "
             "Python is. Install Graphviz, or save one of the formats that need no layout engine."
         )
-    folder = os.path.dirname(os.path.dirname(spec.origin))
-    program = [sys.executable, "-c", PYGRAPHVIZ_PROGRAM, format, folder]
+    program = [sys.executable, "-c", PYGRAPHVIZ_PROGRAM, format, spec.origin]
     return _run("Graphviz in pygraphviz", program, source, timeout)
 
 
