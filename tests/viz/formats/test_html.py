@@ -1,4 +1,4 @@
-"""The page in a real Chromium: panels, keys, zoom, search, folding, the player; no request and no error."""
+"""The page in a real Chromium: panels, keys, zoom, search, collapsing, the player; no request and no error."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
     page.press("#search", "Escape")
     assert ids(page, "#canvas .match") == set()
 
-    # Fold a box where it stands, and by depth.
+    # Collapse a module in place, and by depth.
     box_id = next(module.id for module in view.graph.modules if module.path == "0")
     inside = {node.id for node in view.graph.nodes if node.module == box_id}
     page.evaluate(
@@ -157,7 +157,7 @@ def test_every_part_of_the_page_works(open_page: Opener, variant: str, size: str
     page.select_option("#depth", "0")
     page.wait_for_selector(f"#{tanh}.node")
 
-    # Colours.
+    # Colors.
     page.select_option("#color", "grad")
     fills = page.eval_on_selector_all(
         "#canvas .node", "all => all.map(e => e.querySelector('path,polygon').style.fill)"
@@ -177,17 +177,17 @@ def test_the_player_goes_through_forward_and_backward_to_the_end(open_page: Open
     page = open_page(view, variant)
     events = view.full.events
     assert page.inner_text("#count") == f"0 / {len(events)}"
-    told = []
+    texts = []
     for i, event in enumerate(events, 1):
         page.keyboard.press("ArrowRight")
         assert page.inner_text("#count") == f"{i} / {len(events)}"
         assert ids(page, "#canvas .node.active") == {event["node"]}
-        told.append(page.inner_text("#told"))
+        texts.append(page.inner_text("#explanation"))
         if event["pass"] == "backward":
             assert ids(page, "#canvas .edge.active") == {part["edge"] for part in event["parts"]}
-            assert len(page.query_selector_all("#told p")) == 1 + max(1, len(event["parts"]))
-    assert told[0].startswith("Forward: linear") and told[-1].startswith("Backward: linear")
-    assert page.inner_text("#live") == told[-1].replace("\n\n", "\n").replace("\n", ". ")
+            assert len(page.query_selector_all("#explanation p")) == 1 + max(1, len(event["parts"]))
+    assert texts[0].startswith("Forward: linear") and texts[-1].startswith("Backward: linear")
+    assert page.inner_text("#live") == texts[-1].replace("\n\n", "\n").replace("\n", ". ")
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#count") == f"{len(events)} / {len(events)}"
     page.keyboard.press("Home")
@@ -209,8 +209,8 @@ def test_the_player_shows_the_numbers_and_the_sum_so_far(open_page: Opener) -> N
     a, b = leaf(2.0), leaf(-3.0)
     c = a * b
     page = open_page(viz.draw(c * c + a, names={"a": a, "b": b, "c": c}), hash="#step=6")
-    assert page.locator("#told p").all_inner_texts() == [
-        "Backward: c: incoming gradient g = -12",
+    assert page.locator("#explanation p").all_inner_texts() == [
+        "Backward: c: upstream gradient g = -12",
         "to a: g * y = 36 (local derivative -3 times g); sum so far, 2 parts: 37",
         "to b: g * x = -24 (local derivative 2 times g)",
     ]
@@ -230,7 +230,7 @@ def test_a_link_leads_to_a_step_and_a_node(open_page: Opener, variant: str) -> N
 
 
 @pytest.mark.parametrize(
-    "hash", ["#step=999&node=n77", "#step=x&color=constructor&fold=-1", "#%%%", "#node=constructor"]
+    "hash", ["#step=999&node=n77", "#step=x&color=constructor&collapse=-1", "#%%%", "#node=constructor"]
 )
 def test_a_link_that_leads_nowhere_does_no_harm(open_page: Opener, hash: str) -> None:
     page = open_page(network(), hash=hash)
@@ -254,10 +254,10 @@ def test_names_of_users_are_text_and_nothing_else(open_page: Opener, variant: st
         assert " ".join(page.inner_text("#about h2").split())[:40] == expected[:40]
     page.keyboard.press("End")
     assert page.locator("script").count() == (3 if variant == "draws itself" else 2)
-    assert page.locator("#about b, #canvas b, #told script").count() == 0
+    assert page.locator("#about b, #canvas b, #explanation script").count() == 0
 
 
-def test_a_failed_run_and_a_folded_tower_have_pages(open_page: Opener) -> None:
+def test_a_failed_run_and_a_collapsed_tower_have_pages(open_page: Opener) -> None:
     page = open_page(failed())
     page.click(".node.failed")
     assert "ShapeError: matmul" in page.inner_text("#about .error")

@@ -1,15 +1,15 @@
-// The drawing: which layout is shown, panning and zooming, folding a box in place, colours.
+// The canvas: which layout is shown, pan and zoom, collapsing a module in place, colors.
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const canvas = byId("canvas");
-const state = { layout: 0, color: data.color, step: 0, node: "", svg: null, view: null, whole: null, folded: new Set() };
+const state = { layout: 0, color: data.color, step: 0, node: "", svg: null, view: null, whole: null, collapsed: new Set() };
 const parts = new Map(); // id in the SVG -> its group
-const READABLE = 1.1; // points a pixel: text of 11 points is then 10 pixels high
+const READABLE = 1.1; // points per pixel: text of 11 points is then 10 pixels high
 const edgeOf = new Map(data.edges.map((edge) => [edge.id, edge]));
 const incoming = new Map();
 for (const edge of data.edges) incoming.set(edge.target, [...(incoming.get(edge.target) || []), edge]);
-let engine = null; // viz.js, where the page lays itself out
+let engine = null; // viz.js, if the page lays itself out
 
 function make(tag, text, attributes) {
   const made = document.createElement(tag);
@@ -26,7 +26,7 @@ function say(text) {
   byId("live").textContent = text;
 }
 
-// The node that is drawn for another one: itself, or the box it is folded into.
+// The node that is drawn for another one: itself, or the box it is collapsed into.
 function shownAs(id) {
   return data.layouts[state.layout].hidden[id] || id;
 }
@@ -41,7 +41,7 @@ async function svgOf(index) {
 async function showLayout(index) {
   const svg = await svgOf(index);
   state.layout = index;
-  state.folded.clear();
+  state.collapsed.clear();
   svg.removeAttribute("width");
   svg.removeAttribute("height");
   svg.setAttribute("preserveAspectRatio", "xMidYMid meet");
@@ -53,7 +53,7 @@ async function showLayout(index) {
   state.whole = svg.viewBox.baseVal.width ? [...svg.getAttribute("viewBox").split(/[ ,]+/).map(Number)] : [0, 0, 100, 100];
   parts.clear();
   for (const group of svg.querySelectorAll("g[id]")) parts.set(group.id, group);
-  // Graphviz names the drawing's parts in <title>; the browser would show these names as tips.
+  // Graphviz puts ids into <title>; the browser would show them as tooltips.
   for (const title of svg.querySelectorAll("title")) title.remove();
   for (const link of svg.querySelectorAll("a")) {
     const tip = link.getAttribute("xlink:title") || link.getAttribute("title");
@@ -71,11 +71,11 @@ async function showLayout(index) {
     group.setAttribute("role", "button");
     group.setAttribute("aria-label", data.nodes[id].says);
   }
-  begin();
+  initialView();
   paint();
 }
 
-// Pan and zoom: by the view box, so that text stays sharp.
+// Pan and zoom by the view box, so that text stays sharp.
 
 function setView(x, y, width, height) {
   state.view = [x, y, width, height];
@@ -85,18 +85,18 @@ function setView(x, y, width, height) {
 function fit() {
   const [x, y, width, height] = state.whole;
   const box = canvas.getBoundingClientRect();
-  // A small graph is not blown up to more than two pixels a point.
+  // A small graph is not enlarged to more than two pixels per point.
   const grow = Math.max(1, Math.min(box.width / (2 * width), box.height / (2 * height)));
   setView(x - (width * (grow - 1)) / 2, y - (height * (grow - 1)) / 2, width * grow, height * grow);
 }
 
-// The first sight: the whole, unless its text would be too small to read; then its beginning.
-function begin() {
+// The initial view: the whole graph, or its start if the text would be too small to read.
+function initialView() {
   fit();
   if (unitsPerPixel() > 2) closer(data.layouts[state.layout].nodes[0]);
 }
 
-// Put a node into the middle, at a size at which its text can be read.
+// Center a node, at a size at which its text can be read.
 function closer(id) {
   const group = parts.get(id);
   if (!group) return;
@@ -105,7 +105,7 @@ function closer(id) {
   const x = at.x + at.width / 2 + shift.e, y = at.y + at.height / 2 + shift.f;
   const width = box.width * READABLE, height = box.height * READABLE;
   const [left, top, wide, high] = state.whole;
-  // Where the drawing is larger than the window, the window does not reach beyond it.
+  // If the drawing is larger than the window, the window stays inside it.
   const within = (center, length, start, all) => length >= all
     ? start + all / 2 - length / 2
     : Math.max(start, Math.min(start + all - length, center - length / 2));
@@ -134,7 +134,7 @@ function pan(dx, dy) {
   setView(state.view[0] - dx * unit, state.view[1] - dy * unit, state.view[2], state.view[3]);
 }
 
-// Bring a node into sight if it is outside, or too small to read.
+// Scroll a node into view if it is outside or too small to read.
 function reveal(id) {
   const group = parts.get(id);
   if (!group) return;
@@ -184,7 +184,7 @@ function listenToPointers() {
     if (moved > 4) return;
     const group = event.target.closest(".node, .edge, .cluster");
     if (!group) return;
-    if (group.classList.contains("cluster")) foldBox(group.id);
+    if (group.classList.contains("cluster")) toggleModule(group.id);
     else if (group.classList.contains("edge")) showEdge(group.id);
     else choose(group.id);
   });
@@ -194,19 +194,19 @@ function listenToPointers() {
   }, { passive: false });
 }
 
-// Fold a module where it stands: its inside is hidden, what goes in and out stays.
-function foldBox(id) {
-  if (state.folded.has(id)) state.folded.delete(id);
-  else state.folded.add(id);
+// Collapse or expand a module in place: its inside is hidden, edges in and out stay.
+function toggleModule(id) {
+  if (state.collapsed.has(id)) state.collapsed.delete(id);
+  else state.collapsed.add(id);
   paint();
-  say(`${data.modules[id].says} ${state.folded.has(id) ? "folded" : "unfolded"}`);
+  say(`${data.modules[id].says} ${state.collapsed.has(id) ? "collapsed" : "expanded"}`);
 }
 
-function foldedAround(nodeId) {
+function collapsedAround(nodeId) {
   let module = (data.nodes[nodeId] || {}).module || "";
   let found = "";
   while (module) {
-    if (state.folded.has(module)) found = module;
+    if (state.collapsed.has(module)) found = module;
     module = (data.modules[module] || {}).parent || "";
   }
   return found;
@@ -216,7 +216,7 @@ function paint() {
   const layout = data.layouts[state.layout];
   const counts = new Map();
   for (const id of layout.nodes) {
-    const around = foldedAround(id);
+    const around = collapsedAround(id);
     const group = parts.get(id);
     if (!group) continue;
     group.classList.toggle("inside", Boolean(around));
@@ -232,27 +232,27 @@ function paint() {
     }
   }
   for (const [id, source, target] of layout.edges) {
-    const a = foldedAround(source), b = foldedAround(target);
+    const a = collapsedAround(source), b = collapsedAround(target);
     const group = parts.get(id);
     if (group) group.classList.toggle("inside", Boolean(a) && a === b);
   }
   for (const old of state.svg.querySelectorAll(".summary")) old.remove();
   for (const [id, group] of parts) {
     if (!group.classList.contains("cluster")) continue;
-    const around = parentFold(id);
+    const around = collapsedParent(id);
     group.classList.toggle("inside", Boolean(around));
     group.setAttribute("tabindex", "0");
     group.setAttribute("role", "button");
-    group.setAttribute("aria-expanded", String(!state.folded.has(id)));
+    group.setAttribute("aria-expanded", String(!state.collapsed.has(id)));
     group.setAttribute("aria-label", data.modules[id] ? data.modules[id].says : id);
-    if (state.folded.has(id) && !around) summarize(group, counts.get(id) || 0);
+    if (state.collapsed.has(id) && !around) summarize(group, counts.get(id) || 0);
   }
 }
 
-function parentFold(id) {
+function collapsedParent(id) {
   let module = (data.modules[id] || {}).parent || "";
   while (module) {
-    if (state.folded.has(module)) return module;
+    if (state.collapsed.has(module)) return module;
     module = (data.modules[module] || {}).parent || "";
   }
   return "";
@@ -264,6 +264,6 @@ function summarize(group, count) {
   text.setAttribute("class", "summary");
   text.setAttribute("x", box.x + box.width / 2);
   text.setAttribute("y", box.y + box.height / 2);
-  text.textContent = `${count} boxes folded; click to open`;
+  text.textContent = `${count} boxes collapsed; click to expand`;
   group.append(text);
 }

@@ -10,7 +10,7 @@ function whole(value) {
   return Array.isArray(value) ? "[" + value.map(whole).join(", ") + "]" : number(value);
 }
 
-// A recorded array in few words: itself if it is small, else its norm.
+// Recorded statistics in few words: the array itself if it is small, else its norm.
 function brief(found) {
   if (!found) return "not recorded";
   const bad = ["nan", "inf"].filter((k) => found[k]).map((k) => `${found[k]} ${k}`).join(", ");
@@ -99,7 +99,7 @@ function choose(id) {
   const about = openPanel();
   about.append(make("h2", node.name && node.kind === "op" ? `${node.name} = ${node.label}` : node.label));
   if (node.error) about.append(make("p", node.error, { class: "error" }));
-  if (node.bad) about.append(make("p", node.bad === "origin" ? "The first value here that is not finite." : "Not finite.", { class: "error" }));
+  if (node.bad) about.append(make("p", node.bad === "origin" ? "The first value that is not finite." : "Not finite.", { class: "error" }));
   const cost = node.cost || {};
   list(about, "", [
     ["kind", node.kind === "op" ? `operation ${node.op}` : node.kind],
@@ -108,13 +108,13 @@ function choose(id) {
     ["shape", node.shape ? `(${node.shape.join(", ")}${node.shape.length === 1 ? "," : ""})` : undefined],
     ["dtype", node.dtype],
     ["options", node.options ? Object.entries(node.options).map(([k, v]) => `${k}=${v}`).join(", ") : undefined],
-    ["stands for", node.count > 1 ? `${node.count} nodes${node.repeat > 1 ? `, ${node.repeat} copies` : ""}` : undefined],
+    ["represents", node.count > 1 ? `${node.count} nodes${node.repeat > 1 ? `, ${node.repeat} copies` : ""}` : undefined],
     ["multiply-adds", cost.multiply_adds ? cost.multiply_adds.toLocaleString("en") : undefined],
     ["result", cost.bytes ? `${cost.bytes.toLocaleString("en")} bytes` : undefined],
-    ["kept for backward", cost.saved_bytes ? `${cost.saved_bytes.toLocaleString("en")} bytes` : undefined],
-    ["gain", node.gain !== undefined ? `${number(node.gain)} (gradient passed on / gradient received)` : undefined],
+    ["saved for backward", cost.saved_bytes ? `${cost.saved_bytes.toLocaleString("en")} bytes` : undefined],
+    ["gain", node.gain !== undefined ? `${number(node.gain)} (norm of the gradient passed on / received)` : undefined],
     ["at a kink", node.kinks],
-    ["made at", node.origin],
+    ["computed at", node.origin],
     ["change", node.change],
   ]);
   if (node.formula) {
@@ -124,7 +124,7 @@ function choose(id) {
   const incoming = incomingOf(id);
   const outgoing = data.edges.filter((edge) => edge.source === id);
   if (incoming.length) {
-    about.append(make("h3", "Inputs, and the gradient that goes back to each"));
+    about.append(make("h3", "Inputs and the gradient of each"));
     const items = make("ul");
     for (const edge of incoming) {
       const item = make("li", edge.operand ? `${edge.operand}: ` : "");
@@ -172,7 +172,7 @@ function showEdge(id) {
     ["broadcast", edge.broadcast],
   ]);
   if (edge.rule) {
-    about.append(make("h3", "Derivative rule: what goes back of the gradient g"));
+    about.append(make("h3", "Derivative rule: the contribution to the gradient of the input, from the gradient g"));
     about.append(make("pre", edge.rule));
     if (edge.rule_source && edge.rule_source !== edge.rule) about.append(make("pre", edge.rule_source));
   }

@@ -1,4 +1,4 @@
-// The player: forward and backward, one operation a step, with the numbers that were recorded.
+// The player: forward and backward, one operation per step, with the recorded numbers.
 
 let timer = 0;
 
@@ -12,7 +12,7 @@ function paragraph(...pieces) {
   return p;
 }
 
-function tellForward(node, incoming) {
+function describeForward(node, incoming) {
   const from = incoming.map((edge) => (data.nodes[edge.source] || { says: edge.source }).says.split(",")[0]);
   const lines = [paragraph(make("b", `Forward: ${node.name || node.label}`), node.formula ? `: ${node.formula}` : "")];
   lines.push(paragraph(from.length ? `from ${from.join(" and ")}` : "", node.value ? `; result ${brief(node.value)}` : ""));
@@ -21,8 +21,8 @@ function tellForward(node, incoming) {
   return lines;
 }
 
-function tellBackward(event, node) {
-  const lines = [paragraph(make("b", `Backward: ${node.name || node.label}`), `: incoming gradient g = ${brief(event.g)}`)];
+function describeBackward(event, node) {
+  const lines = [paragraph(make("b", `Backward: ${node.name || node.label}`), `: upstream gradient g = ${brief(event.g)}`)];
   for (const part of event.parts) {
     const edge = edgeOf.get(part.edge) || {};
     const to = (data.nodes[part.to] || { says: part.to }).says.split(",")[0];
@@ -32,7 +32,7 @@ function tellBackward(event, node) {
     if (part.nth > 1) pieces.push(`; sum so far, ${part.nth} parts: ${brief(part.sum)}`);
     lines.push(paragraph(...pieces));
   }
-  if (!event.parts.length) lines.push(paragraph("nothing below needs a gradient"));
+  if (!event.parts.length) lines.push(paragraph("no input requires a gradient"));
   return lines;
 }
 
@@ -47,26 +47,26 @@ function goTo(step, quiet) {
     if (past.pass === "backward") past.parts.forEach((part) => done.add(part.edge).add(shownAs(part.to)));
     else incomingOf(past.node).forEach((edge) => done.add(edge.id).add(shownAs(edge.source)));
   });
-  const told = byId("told");
-  told.replaceChildren();
+  const explanation = byId("explanation");
+  explanation.replaceChildren();
   if (event) {
     const node = data.nodes[event.node];
     const incoming = incomingOf(event.node);
     active.add(shownAs(event.node));
     if (backward) event.parts.forEach((part) => active.add(part.edge));
     else incoming.forEach((edge) => active.add(edge.id));
-    told.append(...(backward ? tellBackward(event, node) : tellForward(node, incoming)));
+    explanation.append(...(backward ? describeBackward(event, node) : describeForward(node, incoming)));
     if (!quiet) reveal(shownAs(event.node));
   } else {
     const backwards = data.events.some((e) => e.pass === "backward");
-    told.append(paragraph(`Step through ${data.events.length} steps: forward${backwards ? ", then backward" : ""}. Keys: \u2190 \u2192 Space Home End.`));
+    explanation.append(paragraph(`Step through ${data.events.length} steps: forward${backwards ? ", then backward" : ""}. Keys: \u2190 \u2192 Space Home End.`));
   }
   canvas.classList.toggle("playing", Boolean(event));
   mark("done", done);
   mark("active", active);
   byId("steps").value = state.step;
   byId("count").textContent = `${state.step} / ${data.events.length}`;
-  if (event) say([...told.children].map((p) => p.textContent).join(". "));
+  if (event) say([...explanation.children].map((p) => p.textContent).join(". "));
   link();
 }
 

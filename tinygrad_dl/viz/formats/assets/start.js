@@ -1,4 +1,4 @@
-// Wires the controls, the keys and the address, and shows the first layout.
+// Connects the controls, the keys and the URL, and shows the first layout.
 
 let linking = false;
 
@@ -7,22 +7,22 @@ function link() {
   const words = new URLSearchParams();
   if (state.step) words.set("step", state.step);
   if (state.node) words.set("node", state.node);
-  if (state.layout) words.set("fold", state.layout);
+  if (state.layout) words.set("collapse", state.layout);
   if (state.color !== data.color) words.set("color", state.color || "kind");
   try {
     history.replaceState(null, "", "#" + words);
   } catch {
-    // A page inside another page may not have an address of its own.
+    // A page in a sandboxed frame may not have a URL of its own.
   }
 }
 
 async function follow() {
   linking = false;
   const words = new URLSearchParams(location.hash.slice(1));
-  const fold = Number(words.get("fold") || 0);
+  const layout = Number(words.get("collapse") || 0);
   state.color = words.get("color") === "kind" ? "" : words.get("color") || data.color;
   if (!Object.hasOwn(data.legends, state.color)) state.color = data.color;
-  await showLayout(data.layouts[fold] ? fold : 0);
+  await showLayout(data.layouts[layout] ? layout : 0);
   byId("depth").value = state.layout;
   byId("color").value = state.color;
   legend();
@@ -88,7 +88,7 @@ function listenToControls() {
       canvas.focus();
     }
   });
-  window.addEventListener("resize", () => state.svg && begin());
+  window.addEventListener("resize", () => state.svg && initialView());
   window.addEventListener("hashchange", follow);
 }
 
@@ -112,7 +112,7 @@ function listenToKeys() {
     const group = target.closest("#canvas .node, #canvas .cluster");
     if (group && (event.key === "Enter" || event.key === " ")) {
       event.preventDefault();
-      if (group.classList.contains("cluster")) foldBox(group.id);
+      if (group.classList.contains("cluster")) toggleModule(group.id);
       else choose(group.id);
       return;
     }
