@@ -30,8 +30,6 @@ from tinygrad_dl.viz.plots.confusion import confusion, plot_confusion, plot_mist
 from tinygrad_dl.viz.plots.learning_curves import plot_history
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tinygrad_dl.viz import GraphView
 
 SIZES = {"train": 0.7, "dev": 0.15, "test": 0.15}
@@ -254,7 +252,7 @@ def write(out: Path, trainer: Trainer, digits: Digits, metrics: dict[str, Any]) 
     return notes
 
 
-def write_figure(path: Path, figure: Figure) -> None:
+def write_figure(path: Path, figure: Any) -> None:
     """Write a figure as PNG, at a resolution for high-density screens."""
     write_atomically(path, lambda beside: figure.savefig(beside, dpi=160))
 

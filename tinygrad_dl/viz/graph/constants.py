@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import NDArray, Shape
 from tinygrad_dl.viz.graph.model import GraphModel, GraphNode, Stats
 from tinygrad_dl.viz.graph.rules import dtype_text, short
 from tinygrad_dl.viz.graph.statistics import number, statistics
@@ -27,7 +28,8 @@ class Constants:
         `known`, the statistics of the value if some were recorded.
         """
         if isinstance(value, tuple):
-            return self._add_operand(label, *value, known)
+            shape, dtype, name = value
+            return self._add_operand(label, shape, dtype, name, known)
         if isinstance(value, np.ndarray):
             return self._add_array(label, value)
         if isinstance(value, Value):
@@ -38,7 +40,9 @@ class Constants:
             drawn.value = statistics(value)
         return drawn
 
-    def _add_operand(self, label: str, shape: Any, dtype: Any, name: str, known: Stats | None) -> GraphNode:
+    def _add_operand(
+        self, label: str, shape: Shape, dtype: np.dtype[Any], name: str | None, known: Stats | None
+    ) -> GraphNode:
         key = name, shape, dtype
         for same in self._drawn.get(key, ()) if name else ():
             if same.value is None or known is None or repr(same.value) == repr(known):
@@ -49,7 +53,7 @@ class Constants:
         self._drawn.setdefault(key, []).append(drawn)
         return drawn
 
-    def _add_array(self, label: str, array: Any) -> GraphNode:
+    def _add_array(self, label: str, array: NDArray) -> GraphNode:
         drawn = self._append("constant", label)
         drawn.shape, drawn.dtype = array.shape, str(array.dtype)
         drawn.value = statistics(array, self.detail)

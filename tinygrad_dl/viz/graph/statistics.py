@@ -20,26 +20,26 @@ def statistics(array: npt.ArrayLike, detail: bool = False) -> Stats:
 
     With `detail` also its range and mean and, above SMALL elements, standard deviation and histogram.
     """
-    array = np.asarray(array)
-    if array.size == 0:
-        return {"norm": 0.0, "size": 0, "text": f"empty {array.shape}"}
-    if array.dtype.kind == "c":
-        array = np.abs(array)
-    if array.size == 1:
-        value = float(array.reshape(()))
+    data = np.asarray(array)
+    if data.size == 0:
+        return {"norm": 0.0, "size": 0, "text": f"empty {data.shape}"}
+    if data.dtype.kind == "c":
+        data = np.abs(data)
+    if data.size == 1:
+        value = float(data.reshape(()))
         found: Stats = {"norm": abs(value), "size": 1, "whole": value, "text": number(value)}
         if not math.isfinite(value):
             found["nan" if value != value else "inf"] = 1
         return found
-    found = {"norm": norm(array), "size": array.size}
-    finite = array.reshape(-1)
+    found = {"norm": norm(data), "size": data.size}
+    finite = data.reshape(-1)
     if not math.isfinite(found["norm"]):
-        found["nan"], found["inf"] = int(np.isnan(array).sum()), int(np.isinf(array).sum())
-        finite = array[np.isfinite(array)]
+        found["nan"], found["inf"] = int(np.isnan(data).sum()), int(np.isinf(data).sum())
+        finite = data[np.isfinite(data)]
     if detail and finite.size:
         found |= _moments(finite)
-    if array.size <= SMALL:
-        found["whole"] = array.tolist() if array.dtype.kind != "b" else array.astype(int).tolist()
+    if data.size <= SMALL:
+        found["whole"] = data.tolist() if data.dtype.kind != "b" else data.astype(int).tolist()
         found["text"] = whole_text(found["whole"])
     return found
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.typing import NDArray
 from tinygrad_dl.viz.plots.axes import COLORS, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: A train.History, or whatever maps the names of metrics to a value per epoch.
-Run: TypeAlias = "Mapping[str, Sequence[float]] | Any"
+
+class Run(Protocol):
+    """What maps the names of metrics to a value per epoch: a train.History, a dict of lists."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 def plot_history(
@@ -41,6 +47,7 @@ def plot_history(
         raise ValueRangeError(
             f"plot_history: expected one metric for ax, got {len(wanted)}. Choose one with names=: {', '.join(wanted)}"
         )
+    figure: Any  # of given axes, as matplotlib types it, perhaps a SubFigure
     if ax is None:
         figure = new_figure("plot_history", (4.8 * len(wanted), 3.6))
         all_axes = [figure.add_subplot(1, len(wanted), i + 1) for i in range(len(wanted))]
@@ -54,7 +61,7 @@ def plot_history(
         if log or (log is None and name.endswith("loss") and low > 0 and high / low > 30):
             axes.set_yscale("log")
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         tidy(axes)
         axes.legend(frameon=False, fontsize="small")
     return figure
@@ -66,7 +73,7 @@ def _metrics(run: Run) -> list[str]:
     return [name for name in names if name not in hidden and not name.startswith("dev_")]
 
 
-def _numbers(run: Run) -> np.ndarray:
+def _numbers(run: Run) -> NDArray:
     if "epoch" in run:
         return np.asarray(run["epoch"])
     return np.arange(1, len(run[next(iter(run))]) + 1)
