@@ -149,7 +149,7 @@ def test_what_goes_wrong_is_one_line(
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # held back until the end, or written line by line
-def test_a_reader_that_goes_away_is_no_traceback(unbuffered: str) -> None:
+def test_a_closed_pipe_is_not_a_traceback(unbuffered: str) -> None:
     done = subprocess.run(
         f'"{sys.executable}" -m tinygrad_dl doctor | true',
         shell=True, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,

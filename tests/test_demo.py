@@ -93,12 +93,12 @@ def test_the_history_has_a_row_per_epoch(full: tuple[subprocess.CompletedProcess
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "dev_loss", "dev_accuracy", "lr"]
 
 
-def test_the_pictures_are_pictures(full: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_the_plots_are_images(full: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     import matplotlib.image
 
     for name in ("curves.png", "confusion.png", "mistakes.png"):
-        picture = matplotlib.image.imread(full[1] / name)
-        assert picture.shape[1] > 400 and picture.std() > 0.01, name
+        image = matplotlib.image.imread(full[1] / name)
+        assert image.shape[1] > 400 and image.std() > 0.01, name
     if layout_engine():
         graph = ET.parse(full[1] / "graph.svg").getroot()
         text = " ".join(graph.itertext())

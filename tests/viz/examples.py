@@ -88,8 +88,8 @@ def spreading_nan() -> GraphView:
 def gradient_of_gradient() -> GraphView:
     x = Tensor(2.0, requires_grad=True, name="x")
     y = x * x
-    (slope,) = autograd.grad(y * x, x, create_graph=True)
-    return viz.draw(slope, forward=y, show=("value",), names={"y": y, "slope": slope})
+    (derivative,) = autograd.grad(y * x, x, create_graph=True)
+    return viz.draw(derivative, forward=y, show=("value",), names={"y": y, "derivative": derivative})
 
 
 def difference() -> GraphView:

@@ -29,7 +29,7 @@ def test_wrong_arguments_are_named(given: dict[str, object], message: str) -> No
     assert str(caught.value) == message
 
 
-def test_what_is_no_tensor_is_refused() -> None:
+def test_what_is_not_a_tensor_is_refused() -> None:
     with pytest.raises(
         DTypeError, match="draw: expected a Tensor, several, an exception or a function, got int"
     ):

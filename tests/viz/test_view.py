@@ -50,7 +50,7 @@ def test_without_an_engine_a_notebook_shows_text_and_a_hint() -> None:
     assert bundle["text/plain"].endswith("(no layout engine: .show() lays the graph out in the browser)")
 
 
-def test_an_ending_that_is_no_format_is_refused(tmp_path: Path) -> None:
+def test_an_ending_that_is_not_a_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueRangeError) as caught:
         view().save(tmp_path / "graph.jpg")
     assert str(caught.value) == (

@@ -83,7 +83,7 @@ SVG_PARTS = {"svg", "g", "title", "text", "path", "polygon", "ellipse", "polylin
 
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
-def test_a_nasty_name_is_text_in_the_picture(name: str, engine: str) -> None:
+def test_a_nasty_name_is_text_in_the_image(name: str, engine: str) -> None:
     if engine not in available():
         pytest.skip(f"{engine} is not installed")
     view = named(name)

@@ -44,9 +44,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize("format", ["svg", "png", "pdf"])
-def test_without_an_engine_pictures_say_what_is_missing_and_three_ways_out(
-    format: str, tmp_path: Path
-) -> None:
+def test_without_an_engine_images_say_what_is_missing_and_three_ways_out(format: str, tmp_path: Path) -> None:
     with pytest.raises(LayoutError) as caught:
         view().save(tmp_path / f"graph.{format}")
     text = str(caught.value)
@@ -78,7 +76,7 @@ def test_an_engine_that_was_asked_for_and_is_absent_is_an_error(engine: str) -> 
 
 @needs_engine
 @pytest.mark.parametrize("engine", ENGINES)
-def test_each_engine_makes_each_picture(engine: str, tmp_path: Path) -> None:
+def test_each_engine_makes_each_image_format(engine: str, tmp_path: Path) -> None:
     starts = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
     for format, start in starts.items():
         path = view(engine=engine).save(tmp_path / "sub" / f"graph.{format}")
@@ -87,7 +85,7 @@ def test_each_engine_makes_each_picture(engine: str, tmp_path: Path) -> None:
 
 @needs_engine
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_ids_of_the_picture_are_ids_in_the_svg(engine: str) -> None:
+def test_the_ids_of_the_graph_model_are_ids_in_the_svg(engine: str) -> None:
     one = view(engine=engine)
     svg = one.svg()
     for id in [node.id for node in one.graph.nodes] + [edge.id for edge in one.graph.edges]:

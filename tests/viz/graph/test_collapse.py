@@ -21,8 +21,8 @@ def tower(count: int, **how: object) -> viz.GraphView:
 def test_modules_are_folded_below_the_depth(depth: int, boxes: int) -> None:
     graph = tower(2, depth=depth).graph
     consistent(graph)
-    folded = [node.label for node in graph.nodes if node.kind == "module"]
-    assert len(folded) == boxes, folded
+    collapsed = [node.label for node in graph.nodes if node.kind == "module"]
+    assert len(collapsed) == boxes, collapsed
 
 
 def test_a_folded_module_sums_up_what_it_holds() -> None:

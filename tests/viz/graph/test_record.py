@@ -102,10 +102,10 @@ def test_a_recorded_gradient_graph_has_its_numbers() -> None:
     x = leaf(2.0)
     y = x * x * x
     with viz.record() as recording:
-        (slope,) = autograd.grad(y, x, create_graph=True)
-        slope.backward()
+        (derivative,) = autograd.grad(y, x, create_graph=True)
+        derivative.backward()
     assert recording.gradients[x.node.serial]["whole"] == pytest.approx(12.0)
-    assert viz.draw(slope, record=recording).source
+    assert viz.draw(derivative, record=recording).source
 
 
 def test_nothing_is_recorded_without_a_graph() -> None:
