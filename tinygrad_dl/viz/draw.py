@@ -104,6 +104,7 @@ def _tensors(given: Any) -> list[Any]:
 
 
 def _validate_options(show: Sequence[str], color: str | None, direction: str) -> None:
+    """Raise DTypeError or ValueRangeError for options that draw() does not know."""
     if isinstance(show, str):
         raise DTypeError(f"draw: show: expected a sequence such as ({show!r},), got the string {show!r}")
     for name in show:

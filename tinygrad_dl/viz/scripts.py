@@ -47,6 +47,7 @@ def draw_script(target: str, inputs: Sequence[str] = (), seed: int = 0, **how: A
 
 
 def _find(target: str) -> tuple[Any, str]:
+    """Run the file of "FILE.py:NAME" as a module; what it defines as NAME, and NAME. Raises ValueRangeError."""
     file, _, name = target.rpartition(":")
     if not file or not name.isidentifier():
         raise ValueRangeError(f"draw: expected FILE.py:NAME, such as model.py:net, got {target!r}")

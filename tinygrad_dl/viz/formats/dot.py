@@ -86,6 +86,7 @@ def module_title(module: GraphModule) -> str:
 
 
 def _node(node: GraphNode, show: Collection[str], coloring: Coloring, indent: str) -> str:
+    """The statement of a node, indented."""
     _, _, shape, _ = KINDS[node.kind]
     fill = coloring.fill(node)
     styles = ["filled"]

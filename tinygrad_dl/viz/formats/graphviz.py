@@ -135,6 +135,7 @@ def _run(name: str, command: list[str], source: str, timeout: float) -> bytes:
 
 
 def _no_engine_message(format: str) -> str:
+    """What to do without a layout engine."""
     # Imported here because the table of formats imports this file.
     from tinygrad_dl.viz.formats import endings
 

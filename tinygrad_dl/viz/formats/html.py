@@ -180,6 +180,7 @@ def _colors(graph: GraphModel) -> list[str]:
 
 
 def _legend(graph: GraphModel, coloring: Coloring) -> list[list[str]]:
+    """The legend under one coloring: (fill or name of a theme color, text) of each entry."""
     if coloring.color:
         return [[fill, text] for fill, text in coloring.legend()]
     themed = ("op", "parameter", "leaf", "constant", "module")

@@ -72,6 +72,7 @@ def collapse_modules(full: GraphModel, depth: int) -> GraphModel:
 
 
 def _box_of(module: GraphModule, members: list[GraphNode]) -> GraphNode:
+    """The box of a collapsed module: its result, and the sums of costs and parameters."""
     operations = [node for node in members if node.kind not in LEAVES]
     last = operations[-1] if operations else members[-1]
     title = f"{module.title}: {module.kind}" if module.title and module.title != module.kind else module.kind

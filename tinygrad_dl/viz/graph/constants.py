@@ -43,6 +43,7 @@ class Constants:
     def _add_operand(
         self, label: str, shape: Shape, dtype: np.dtype[Any], name: str | None, known: Stats | None
     ) -> GraphNode:
+        """The box of a constant operand; the same box for the same name, shape, dtype and known value."""
         key = name, shape, dtype
         for same in self._drawn.get(key, ()) if name else ():
             if same.value is None or known is None or repr(same.value) == repr(known):

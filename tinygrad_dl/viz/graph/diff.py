@@ -81,6 +81,7 @@ def _keys(graph: GraphModel) -> list[tuple[str, ...]]:
 
 
 def _union_of_modules(a: GraphModel, b: GraphModel) -> tuple[list[GraphModule], dict[str, str]]:
+    """The modules of both graphs, and for each module of `a` the id of its counterpart; paths identify modules."""
     modules = list(b.modules)
     by_path: dict[str, list[str]] = {}
     for module in b.modules:
@@ -97,6 +98,7 @@ def _union_of_modules(a: GraphModel, b: GraphModel) -> tuple[list[GraphModule], 
 
 
 def _changes(old: GraphNode, new: GraphNode, rtol: float, atol: float) -> list[str]:
+    """What differs between two corresponding nodes, as short texts."""
     changes: list[str] = []
     if old.kind == "number" and old.label != new.label:
         return [f"{old.label} -> {new.label}"]

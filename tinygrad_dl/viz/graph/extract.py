@@ -131,6 +131,7 @@ class Extraction:
         self._add_edges(node, drawn, constants)
 
     def _box(self, node: Node, kind: str, label: str, name: str) -> GraphNode:
+        """Add the box of a node: what operations and leaves have in common."""
         drawn = GraphNode(self.graph.next_node_id(), kind, label, name)
         drawn.shape, drawn.dtype, drawn.serial = node.shape, dtype_text(node.dtype), node.serial
         drawn.value, drawn.output = self._value(node.serial), node.serial in self.outputs
@@ -150,6 +151,7 @@ class Extraction:
             self.constants.place(constant, drawn.module, is_model_input)
 
     def _add_edges(self, node: Node, drawn: GraphNode, constants: Mapping[int, GraphNode]) -> None:
+        """Draw an edge from each operand, with the derivative rule of that input."""
         op: Op = node.op
         operands = [(i, operand) for i, operand in enumerate(node.parents) if operand is not None]
         texts = rules.rule_texts(op)

@@ -134,6 +134,8 @@ def graph_of_failure(
 def _failed_backward(
     failure: Failure, message: str, model: Any, names: Mapping[str, Any] | None, recording: Recording | None
 ) -> GraphModel:
+    """The whole graph of a backward pass that failed, with the error at the node it had reached."""
+
     # The Tensors whose backward failed may be gone; their nodes are enough for the extraction.
     class Root(Value):
         __slots__ = ()

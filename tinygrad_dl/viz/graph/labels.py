@@ -50,11 +50,8 @@ def node_lines(node: GraphNode, show: Collection[str], whole: bool = False) -> l
         lines.append(" ".join(shape_and_dtype))
     if "value" in show and node.value and "value " not in node.change:
         lines.append(cut(f"value {summary(node.value, 'stats' in show)}"))
-    if "grad" in show and node.grad and "grad " not in node.change:
-        lines.append(cut(f"grad {summary(node.grad, 'stats' in show)}"))
-        if "rule" in show and node.parts:
-            terms = f"= {' + '.join(node.parts)}"
-            lines.append(terms if len(terms) <= LIMIT else f"= the sum of {len(node.parts)} parts")
+    if "grad" in show and "grad " not in node.change:
+        lines += _gradient_lines(node, show)
     if "gain" in show and node.gain is not None:
         lines.append(f"gain {number(node.gain)}")
     if "cost" in show and node.cost:
@@ -63,11 +60,23 @@ def node_lines(node: GraphNode, show: Collection[str], whole: bool = False) -> l
         lines.append(cut(node.origin))
     if node.change:
         lines.append(cut(_one_line(node.change), 80))
-    if node.error and whole:
-        lines.append(" ".join(node.error.split()))
-    elif node.error:
-        wrapped = [part for line in node.error.splitlines() for part in textwrap.wrap(line, LIMIT)]
-        lines += [*wrapped[:ERROR_LINES], *(["..."] if len(wrapped) > ERROR_LINES else [])]
+    if node.error:
+        lines += [" ".join(node.error.split())] if whole else _wrapped_error(node.error)
+    return lines
+
+
+def _wrapped_error(error: str) -> list[str]:
+    """The first lines of an error message, wrapped."""
+    lines = [part for line in error.splitlines() for part in textwrap.wrap(line, LIMIT)]
+    return [*lines[:ERROR_LINES], *(["..."] if len(lines) > ERROR_LINES else [])]
+
+
+def _gradient_lines(node: GraphNode, show: Collection[str]) -> list[str]:
+    """The gradient, and with "rule" the contributions it is the sum of."""
+    lines = [cut(f"grad {summary(node.grad, 'stats' in show)}")] if node.grad else []
+    if lines and "rule" in show and node.parts:
+        terms = f"= {' + '.join(node.parts)}"
+        lines.append(terms if len(terms) <= LIMIT else f"= the sum of {len(node.parts)} parts")
     return lines
 
 

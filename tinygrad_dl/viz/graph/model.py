@@ -133,6 +133,7 @@ class GraphModel:
 
 
 def _plain(item: GraphNode | GraphEdge | GraphModule) -> dict[str, Any]:
+    """The fields of an item that are not empty, as JSON can hold them."""
     found: dict[str, Any] = {}
     for entry in fields(item):
         value = getattr(item, entry.name)

@@ -27,6 +27,7 @@ def rule_texts(op: Op) -> list[tuple[str, str]]:
 def _rule_texts(
     name: str, forward: Callable[..., Any], rules: tuple[Any, ...], inputs: tuple[str, ...], joint: bool
 ) -> list[tuple[str, str]]:
+    """The same, cached by what identifies the operation: registering an operation again changes its rules."""
     in_source = _decorator_arguments(forward)
     texts = []
     for i in range(len(inputs)):

@@ -91,6 +91,7 @@ def plot_dead_units(monitor: Monitor, ax: Axes | None = None) -> Axes:
 
 
 def _require_measurements(what: str, steps: Sequence[int]) -> None:
+    """Raise ValueRangeError for a monitor that was never called."""
     if not len(steps):
         raise ValueRangeError(
             f"{what}: expected a monitor with measurements, got an empty one. Train with callbacks=[monitor]"
@@ -98,6 +99,7 @@ def _require_measurements(what: str, steps: Sequence[int]) -> None:
 
 
 def _lines(what: str, steps: Sequence[int], series: Mapping[str, Sequence[float]], ax: Axes | None) -> Axes:
+    """One line per name over the steps, on the given axes or new ones."""
     _require_measurements(what, steps)
     ax = axes_for(what, ax)
     for i, (name, values) in enumerate(series.items()):
@@ -121,6 +123,7 @@ def _distributions(
     columns: int,
     symmetric: bool,
 ) -> Figure:
+    """One heatmap per name: a column per step, dark where many values are."""
     _require_measurements(what, steps)
     names = list(chosen if chosen is not None else measured)
     unknown = [name for name in names if name not in measured]

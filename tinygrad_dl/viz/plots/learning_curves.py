@@ -87,6 +87,7 @@ def _range(runs: Sequence[Run], name: str) -> tuple[float, float]:
 
 
 def _curve(ax: Axes, run: Run, name: str, title: str, i: int, several: bool) -> None:
+    """The curves of one metric of one run: training set, and dev set with its best epoch marked."""
     color, dev_color = (COLORS[i % len(COLORS)],) * 2 if several else COLORS[:2]
     epochs = _numbers(run)
     prefix = f"{title}: " if title else ""
