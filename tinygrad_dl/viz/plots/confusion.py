@@ -49,7 +49,11 @@ def plot_confusion(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot the confusion matrix: one row per true class, one column per predicted class. Returns the axes."""
+    """Plot the confusion matrix: one row per true class, one column per predicted class. Returns the axes.
+
+    >>> plot_confusion([0, 1, 1], [0, 1, 0]).get_title()
+    '2 of 3 correct'
+    """
     counts = confusion(target, predicted, len(classes) if classes is not None else None)
     names = list(classes) if classes is not None else [str(i) for i in range(len(counts))]
     size = 2.2 + 0.36 * len(names)
@@ -79,6 +83,9 @@ def plot_mistakes(
     """Show the misclassified images, the most confident mistakes first, with both labels. Returns the figure.
 
     images (N, H, W) or (N, H, W, 3); `confidence` (N,): the probability of the predicted class.
+
+    >>> plot_mistakes(np.zeros((2, 8, 8)), [0, 1], [0, 2]).get_suptitle()
+    '1 of 2 misclassified'
     """
     images, target, predicted = np.asarray(images), np.asarray(target), np.asarray(predicted)
     if images.ndim not in (3, 4) or len(images) != len(target) or target.shape != predicted.shape:

@@ -27,12 +27,17 @@ def plot_decision_boundary(
     classes: Sequence[str] | None = None,
     title: str = "",
     ax: Axes | None = None,
-) -> Any:
+) -> Axes:
     """Plot the class that a model predicts for each point of the plane, and the points X (N, 2) of classes y (N,).
 
     `model`: an nn.Module, an object with predict, or a function of an array (M, 2). It may return class
     numbers, logits or probabilities (M,), (M, 1) or (M, classes). y may be one-hot. `resolution`: points per
     axis. Raises ShapeError, also for X of shape (features, examples), ValueRangeError. Returns the axes.
+
+    >>> X = np.array([[0.0, 0.0], [1.0, 1.0]])
+    >>> ax = plot_decision_boundary(lambda x: x.sum(axis=1) > 1, X, [0, 1])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['0', '1']
     """
     X, labels = _validated_points(X, y)
     if resolution < 2:

@@ -19,6 +19,9 @@ def plot_filters(weight: ArrayLike, columns: int = 8, limit: int = 64) -> Figure
 
     Blue is negative, red positive, white 0. Filters of three channels are shown in color, of others the first
     channel. Returns the figure. Raises ShapeError.
+
+    >>> len(plot_filters(np.zeros((4, 1, 3, 3))).axes)
+    4
     """
     w = np.asarray(getattr(weight, "data", weight) if hasattr(weight, "requires_grad") else weight)
     if w.ndim == 3:

@@ -38,6 +38,10 @@ def plot_history(
     `names`: which metrics, by default all, each on axes of its own. `log`: a logarithmic axis, by default for
     losses that fall by a factor of thirty. `ax`: axes for a single metric. Returns the figure. Raises
     ValueRangeError.
+
+    >>> figure = plot_history({"loss": [1.0, 0.5, 0.4], "dev_loss": [1.1, 0.7, 0.8]})
+    >>> [ax.get_ylabel() for ax in figure.axes]
+    ['loss']
     """
     runs = [history, *others]
     wanted = names or _metrics(runs[0])

@@ -30,6 +30,10 @@ def plot_loss_surface(
 
     f takes two arrays, or is called point by point if it cannot. `paths`: name -> points (steps, 2).
     `log`: contours of log(f - min f), for narrow valleys. Raises ShapeError for other paths.
+
+    >>> ax = plot_loss_surface(lambda x, y: x**2 + y**2, {"SGD": [(1, 1), (0.5, 0.5)]})
+    >>> [line.get_label() for line in ax.lines][0]
+    'SGD'
     """
     x, y = np.meshgrid(np.linspace(*xlim, resolution), np.linspace(*ylim, resolution))
     z = _values(f, x, y)
