@@ -14,7 +14,7 @@ from tinygrad_dl.viz.graph.failure import graph_of_failure
 from tinygrad_dl.viz.graph.gradient import split_parts
 from tinygrad_dl.viz.graph.labels import SHOWABLE
 from tinygrad_dl.viz.graph.nonfinite import mark
-from tinygrad_dl.viz.graph.record import Recording, rehearse
+from tinygrad_dl.viz.graph.recording import Recording, rehearse
 from tinygrad_dl.viz.view import GraphView, view_of
 
 COLORS = ("grad", "gain", "nan")

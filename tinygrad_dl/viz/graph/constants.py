@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.viz.graph.array_statistics import number, statistics
 from tinygrad_dl.viz.graph.model import GraphModel, GraphNode, Stats
 from tinygrad_dl.viz.graph.rules import dtype_text, short
-from tinygrad_dl.viz.graph.statistics import number, statistics
 
 
 class Constants:

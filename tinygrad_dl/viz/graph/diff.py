@@ -7,9 +7,9 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
+from tinygrad_dl.viz.graph.array_statistics import number
 from tinygrad_dl.viz.graph.labels import cut
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphModule, GraphNode, Stats
-from tinygrad_dl.viz.graph.statistics import number
 
 
 def diff_models(a: GraphModel, b: GraphModel, rtol: float, atol: float) -> GraphModel:

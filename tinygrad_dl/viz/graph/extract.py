@@ -10,12 +10,12 @@ from tinygrad_dl.graph import Node, Value, ancestors
 from tinygrad_dl.op import Op
 from tinygrad_dl.typing import NDArray, Shape
 from tinygrad_dl.viz.graph import rules
+from tinygrad_dl.viz.graph.array_statistics import statistics
 from tinygrad_dl.viz.graph.constants import Constants
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode, Stats
 from tinygrad_dl.viz.graph.modules import ModulePlacement
-from tinygrad_dl.viz.graph.record import DETAILS, Recording
+from tinygrad_dl.viz.graph.recording import DETAILS, Recording
 from tinygrad_dl.viz.graph.rules import dtype_text
-from tinygrad_dl.viz.graph.statistics import statistics
 from tinygrad_dl.viz.graph.steps import add_gradients, add_steps
 
 

@@ -12,7 +12,7 @@ from tinygrad_dl.op import Op
 from tinygrad_dl.viz.graph import rules
 from tinygrad_dl.viz.graph.extract import Extraction
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode
-from tinygrad_dl.viz.graph.record import Recording
+from tinygrad_dl.viz.graph.recording import Recording
 
 MAX_OPERANDS = 8  # Tensors of a frame that are drawn, if code outside of operations failed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection
 
+from tinygrad_dl.viz.graph.array_statistics import number, shape_text
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphNode, Stats
-from tinygrad_dl.viz.graph.statistics import number, shape_text
 
 SHOWABLE = ("shape", "dtype", "value", "grad", "stats", "rule", "gain", "cost", "options", "origin")
 LIMIT = 60  # characters per line

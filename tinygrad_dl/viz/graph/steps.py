@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_dl.viz.graph.labels import summary
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel
-from tinygrad_dl.viz.graph.record import Recording
+from tinygrad_dl.viz.graph.recording import Recording
 
 
 def edges_by_target(graph: GraphModel) -> dict[str, list[GraphEdge]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_dl.viz.graph.statistics import norm, statistics
+from tinygrad_dl.viz.graph.array_statistics import norm, statistics
 
 
 def test_norms_survive_the_ends_of_the_range() -> None:

@@ -12,7 +12,7 @@ from tests.leaves import leaf
 from tests.viz.graph.random_graphs import graphs
 from tinygrad_dl import Tensor, autograd, no_grad, op, viz
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.viz.graph.record import rehearse
+from tinygrad_dl.viz.graph.recording import rehearse
 
 
 @given(graphs())
@@ -60,7 +60,7 @@ def test_a_recording_knows_the_line_of_the_users_code() -> None:
     with viz.record() as recording:
         y = x * 2  # here
     (origin,) = [node.origin for node in viz.draw(y, record=recording).full.nodes if node.op]
-    assert origin.startswith("test_record.py:") and origin.endswith(": y = x * 2  # here")
+    assert origin.startswith("test_recording.py:") and origin.endswith(": y = x * 2  # here")
 
 
 def test_a_recording_holds_numbers_only() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_dl import graph
 from tinygrad_dl.graph import Node, Value, unbroadcast
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.viz.graph.statistics import norm, statistics
+from tinygrad_dl.viz.graph.array_statistics import norm, statistics
 
 DETAILS = 400  # up to so many nodes, histograms are computed
 
