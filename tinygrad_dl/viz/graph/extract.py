@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygrad_dl.calls import shape_of
-from tinygrad_dl.graph import Node, Value, ancestors
+from tinygrad_dl.graph import Node, Value, ancestors, shape_of
 from tinygrad_dl.op import Op
 from tinygrad_dl.typing import NDArray, Shape
 from tinygrad_dl.viz.graph import rules

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from tinygrad_dl.backward import backward_pass
 from tinygrad_dl.errors import AnomalyError, DTypeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.op import Op
@@ -45,10 +46,10 @@ class Failure:
         """Take operation and inputs from the frame of an operation's call, and say whether it is one."""
         local = frame.f_locals
         op = frame.f_globals.get("op")
-        if frame.f_code.co_filename == "<tinygrad_dl operation>" and isinstance(op, Op) and not op.variadic:
+        if isinstance(op, Op) and frame.f_code is op.function.__code__ and not op.variadic:
             self.inputs = [(name, local.get(name)) for name in op.inputs]
-        elif frame.f_code.co_name == "apply_variadic" and isinstance(local.get("self"), Op):
-            op = local["self"]
+        elif frame.f_code.co_name == "apply_variadic" and isinstance(local.get("op"), Op):
+            op = local["op"]
             self.inputs = [(f"{op.inputs[0]}[{i}]", x) for i, x in enumerate(tuple(local.get("values", ())))]
         else:
             return False
@@ -63,8 +64,7 @@ class Failure:
     def _read_backward_pass(self, frame: FrameType) -> bool:
         """Take the roots and the current node from the frame of a backward pass, and say whether it is one."""
         local = frame.f_locals
-        is_walk = frame.f_code.co_name == "walk" and frame.f_globals.get("__name__") == "tinygrad_dl.graph"
-        if not is_walk or not isinstance(local.get("node"), Node):
+        if frame.f_code is not backward_pass.__code__ or not isinstance(local.get("node"), Node):
             return False
         self.roots, self.at = [node for node, _ in local["roots"]], local["node"]
         return True
