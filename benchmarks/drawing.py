@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import Tensor, viz
-from tinygrad_dl.viz.layout import ENGINE_IN_PAGE, available
-from tinygrad_dl.viz.page import to_html
+from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available
+from tinygrad_dl.viz.formats.html import to_html
 
 
 def web(count: int) -> Tensor:
@@ -73,7 +73,7 @@ def opened(chromium: str, folder: Path, rounds: int) -> dict[str, float]:
     from playwright.sync_api import sync_playwright
 
     view = viz.draw(web(750), max_nodes=10_000)
-    print(f"page: {len(view.picture.nodes)} boxes, {len(view.picture.edges)} edges")
+    print(f"page: {len(view.graph.nodes)} boxes, {len(view.graph.edges)} edges")
     kinds = {"page that lays itself out": ENGINE_IN_PAGE}
     if available():
         kinds["page drawn before"] = available()[0]
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
     given = parser.parse_args(arguments)
     thousand, long, deep = web(750), chain(10_000), doubled(64)
-    count = len(viz.draw(thousand, max_nodes=10_000).picture.nodes)
+    count = len(viz.draw(thousand, max_nodes=10_000).graph.nodes)
     rows: list[tuple[str, float, float]] = [
         (
             f"{count} nodes to DOT",

@@ -15,6 +15,9 @@ PACKAGES = {
     "tinygrad_dl.ops": "tinygrad_dl/ops",
     "tinygrad_dl.testing": "tinygrad_dl/testing",
     "tinygrad_dl.viz": "tinygrad_dl/viz",
+    "tinygrad_dl.viz.graph": "tinygrad_dl/viz/graph",
+    "tinygrad_dl.viz.formats": "tinygrad_dl/viz/formats",
+    "tinygrad_dl.viz.plots": "tinygrad_dl/viz/plots",
     "tinygrad_dl.data": "tinygrad_dl/data",
     "tinygrad_dl.train": "tinygrad_dl/train",
     "tinygrad_dl.course": "examples/course",
@@ -64,6 +67,8 @@ FLOORS: list[list[set[str]]] = [
     ],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
     [{"tinygrad_dl"}],
+    [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}],
+    [{"tinygrad_dl.viz.formats"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
     [{"tinygrad_dl.train"}],
     [{"tinygrad_dl.course"}],
@@ -79,7 +84,7 @@ ONLY_BACKEND_NAMES = "cupy"
 PLUGINS = {"tinygrad_dl.testing.plugin": "pytest"}
 
 # Made elsewhere and kept as it came; THIRD_PARTY.md has each file's origin, licence and sha256.
-VENDORED = ["tinygrad_dl/viz/assets/viz-global.js"]
+VENDORED = ["tinygrad_dl/viz/formats/assets/viz-global.js"]
 
 # Names that say nothing about what is inside.
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}

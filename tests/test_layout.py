@@ -99,7 +99,7 @@ def test_an_import_that_goes_up_is_found(tmp_path: Path) -> None:
         "tinygrad_dl.optim.optimizer imports tinygrad_dl.nn"
     ]
     assert misplaced_imports("tinygrad_dl.graph", file) == ["tinygrad_dl.graph imports tinygrad_dl.nn"]
-    assert misplaced_imports("tinygrad_dl.viz.dot", file) == []
+    assert misplaced_imports("tinygrad_dl.viz.formats.dot", file) == []
 
 
 def test_the_engine_imports_numpy_and_the_standard_library_only() -> None:

@@ -1,6 +1,6 @@
-"""The command tinygrad-dl: runs a command, and turns what goes wrong into one clear line and an exit code.
+"""The command tinygrad-dl: runs a command, and turns every error into one clear line and an exit code.
 
-0: done. 1: it failed. 2: it was called wrongly. 130: interrupted by Ctrl-C.
+0: success. 1: failure. 2: usage error. 130: interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(given)
-        sys.stdout.flush()  # what a pipe did not take shows here, and not after main has returned
+        code = _run(words)
+        sys.stdout.flush()  # a closed pipe raises here, and not after main has returned
         return code
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of a pipe has gone, as `head` does; Python would complain again when it flushes at exit.
+        # The reader closed the pipe, as `head` does. Without devnull, Python's flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (TinygradError, OSError) as error:
         return _failed(" ".join(str(error).split()), 1)
 
 
-def _run(given: list[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     try:
         from tinygrad_dl import commands
     except MissingExtraError as error:
-        return _without_click(given, error)
-    return commands.run(given)
+        return _run_without_click(list(arguments), error)
+    return commands.run(arguments)
 
 
-def _without_click(given: list[str], error: MissingExtraError) -> int:
-    """What works with NumPy alone: the version, and the doctor who says what to install."""
+def _run_without_click(arguments: list[str], error: MissingExtraError) -> int:
+    """What works with NumPy alone: the version, and the doctor, which says what to install."""
     from tinygrad_dl import __version__, environment
 
-    if given == ["--version"]:
+    if arguments == ["--version"]:
         print(f"tinygrad_dl {__version__}")
         return 0
-    if given[:1] == ["doctor"] and set(given[1:]) <= {"--json"}:
-        print(environment.as_json() if "--json" in given else environment.as_text())
+    if arguments[:1] == ["doctor"] and set(arguments[1:]) <= {"--json"}:
+        print(environment.as_json() if "--json" in arguments else environment.as_text())
         return 0
     return _failed(f"{error} What else is missing: tinygrad-dl doctor", 1)
 

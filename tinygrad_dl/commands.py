@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_dl import __version__, environment
-from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.errors import ValueRangeError, missing_extra
 
 try:
     import click
@@ -18,39 +18,60 @@ except ImportError:
     raise missing_extra("click", "train", "the command tinygrad-dl") from None
 
 
-class Rate(click.ParamType):
+class PositiveFloat(click.ParamType):
     """A finite number above 0."""
 
     name = "number"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             number = float(value)
         except ValueError:
             number = math.nan
         if not 0 < number < math.inf:
-            self.fail(f"a number above 0 is needed; {value!r} came", param, ctx)
+            self.fail(f"expected a number above 0, got {value!r}", param, ctx)
         return number
 
 
-class Whole(click.ParamType):
-    """A whole number in a range."""
+class IntegerInRange(click.ParamType):
+    """An integer from `least` to `most`; click's own IntRange has another message for what is not an integer."""
 
     name = "integer"
 
     def __init__(self, least: int, most: int) -> None:
         self.least, self.most = least, most
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
             number = int(value)
         except ValueError:
             number = self.least - 1
         if not self.least <= number <= self.most:
-            self.fail(
-                f"a whole number from {self.least} to {self.most} is needed; {value!r} came", param, ctx
-            )
+            self.fail(f"expected an integer from {self.least} to {self.most}, got {value!r}", param, ctx)
         return number
+
+
+SEED = IntegerInRange(0, 2**63 - 1)
+
+
+class DiagramPath(click.ParamType):
+    """A path whose ending is that of a diagram format; the table of formats is read when the command runs."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from tinygrad_dl.viz.formats import format_of
+
+        try:
+            format_of(value)
+        except ValueRangeError as error:
+            self.fail(str(error).removeprefix("save: "), param, ctx)
+        return Path(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        from tinygrad_dl.viz.formats import FORMATS
+
+        return f"FILE.[{'|'.join(FORMATS)}]"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,19 +79,25 @@ class Whole(click.ParamType):
 def tinygrad_dl() -> None:
     """Deep learning in pure Python over NumPy.
 
-    Begin with `tinygrad-dl demo`; `tinygrad-dl doctor` says what is installed.
+    Start with `tinygrad-dl demo`; `tinygrad-dl doctor` shows what is installed.
     """
 
 
 @tinygrad_dl.command()
-@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of everything random.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
 @click.option(
-    "--epochs", type=Whole(1, 10_000), default=60, show_default=True, help="Passes over the training part."
+    "--epochs",
+    type=IntegerInRange(1, 10_000),
+    default=60,
+    show_default=True,
+    help="Passes over the training set.",
 )
 @click.option(
-    "--lr", type=Rate(), default=0.003, show_default=True, help="Adam's learning rate at the beginning."
+    "--lr", type=PositiveFloat(), default=0.003, show_default=True, help="Initial learning rate of Adam."
 )
-@click.option("--batch-size", type=Whole(2, 1024), default=64, show_default=True, help="Examples a step.")
+@click.option(
+    "--batch-size", type=IntegerInRange(2, 1024), default=64, show_default=True, help="Examples per step."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -79,14 +106,14 @@ def tinygrad_dl() -> None:
     help="Folder for the results.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout; everything else on stderr."
+    "--json", "as_json", is_flag=True, help="Print the metrics as JSON on stdout; everything else on stderr."
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json: bool, quiet: bool) -> int:
     """Train a network on real handwritten digits and show what it learned.
 
-    Writes curves, the confusion matrix, the misread digits, the computation graph, the weights, and
-    report.html, which shows all of it.
+    Writes learning curves, the confusion matrix, the misclassified digits, the computation graph, the weights, and
+    report.html, which shows all of them.
     """
     from tinygrad_dl import demo
 
@@ -95,9 +122,9 @@ def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json:
 
 
 @tinygrad_dl.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
-    """Say which versions, extras and graph layout engines are here, and what to install for the rest."""
+    """Show the installed versions, extras and graph layout engines, and how to install what is missing."""
     print(environment.as_json() if as_json else environment.as_text())
     return 0
 
@@ -105,7 +132,7 @@ def doctor(as_json: bool) -> int:
 @tinygrad_dl.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def report(run: Path) -> int:
-    """Gather the results in the folder RUN into one page, RUN/report.html."""
+    """Collect the results in the folder RUN on one page, RUN/report.html."""
     from tinygrad_dl.train.page import write_report
 
     print(write_report(run))
@@ -114,12 +141,28 @@ def report(run: Path) -> int:
 
 @tinygrad_dl.command()
 @click.argument("target", metavar="FILE.py:NAME")
-@click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="Of one input: 32,64 or 32,64:int64.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("graph.html"), show_default=True)
-@click.option("--depth", type=Whole(0, 1000), help="Fold the modules below this depth.")
-@click.option("--color", type=click.Choice(["grad", "gain", "nan"]), help="What the colours tell.")
-@click.option("--max-nodes", type=Whole(2, 1_000_000), default=400, show_default=True, help="Boxes at most.")
-@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of weights and inputs.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="SHAPE", help="Shape of one input: 32,64 or 32,64:int64."
+)
+@click.option(
+    "--out", type=DiagramPath(), default=Path("graph.html"), show_default=True, help="File to write."
+)
+@click.option("--depth", type=IntegerInRange(0, 1000), help="Collapse the modules below this depth.")
+@click.option("--color", type=click.Choice(["grad", "gain", "nan"]), help="What the colors show.")
+@click.option(
+    "--max-nodes",
+    type=IntegerInRange(2, 1_000_000),
+    default=400,
+    show_default=True,
+    help="Maximum number of boxes.",
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Seed of weights and inputs.",
+)
 def draw(
     target: str,
     inputs: tuple[str, ...],
@@ -131,9 +174,9 @@ def draw(
 ) -> int:
     """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
 
-    It is run once, on random inputs of the shapes given. The ending of --out says how it is drawn: .html (with
-    the backward pass step by step), .svg, .png, .pdf, .dot, .json, .txt, .mmd. A run that fails is drawn up to
-    the failing operation; the exit code is then 1.
+    It is run once, on random inputs of the given shapes. The ending of --out names the format; .html is a page that
+    shows the backward pass step by step. A run that fails is drawn up to the failing operation, and the exit code
+    is 1.
     """
     from tinygrad_dl.config import manual_seed
     from tinygrad_dl.viz.scripts import draw_script
@@ -149,7 +192,7 @@ def draw(
 
 @tinygrad_dl.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Run every experiment, which takes some minutes.")
+@click.option("--all", "everything", is_flag=True, help="Run all experiments, which takes a few minutes.")
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -162,25 +205,25 @@ def draw(
     type=click.Path(path_type=Path),
     default=Path("runs/course"),
     show_default=True,
-    help="Folder for pictures.",
+    help="Folder for plots.",
 )
-@click.option("--list", "listed", is_flag=True, help="List the experiments, as without NAME.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout.")
+@click.option("--list", "listed", is_flag=True, help="List the experiments; the default without NAME.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 def course(
     name: str | None, everything: bool, data: Path | None, out: Path, listed: bool, as_json: bool
 ) -> int:
-    """Run the courses' experiments: the figures printed there beside those here.
+    """Run the experiments of the courses and compare the results with the printed ones.
 
-    NAME is one experiment. What needs files of the course is left out without --data. The exit code is 1 if a
-    figure differs. The scripts are examples/course/, installed as the package tinygrad_dl.course.
+    NAME is one experiment. Without --data, experiments that need files of the course are skipped. The exit code is
+    1 if a result differs. The scripts are examples/course/, installed as the package tinygrad_dl.course.
     """
     from tinygrad_dl.course import EXPERIMENTS, runner
 
     if name is not None and name not in EXPERIMENTS:
-        message = f"NAME: one of {', '.join(EXPERIMENTS)} is needed; {name!r} came"
+        message = f"NAME: expected one of {', '.join(EXPERIMENTS)}, got {name!r}"
         raise click.UsageError(message, click.get_current_context())
     if name is not None and everything:
-        raise click.UsageError("NAME or --all is needed; both came", click.get_current_context())
+        raise click.UsageError("expected NAME or --all, got both", click.get_current_context())
     if listed or not (name or everything):
         print(json.dumps(list(EXPERIMENTS)) if as_json else runner.listing())
         return 0
@@ -188,7 +231,7 @@ def course(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; a wrong call is one line on stderr and exit code 2."""
+    """Run a command; a usage error is one line on stderr and exit code 2."""
     if not arguments:
         arguments = ["--help"]
     try:

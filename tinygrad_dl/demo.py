@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,27 +24,30 @@ from tinygrad_dl.files import save, write_atomically
 from tinygrad_dl.train import History, Schedule, Trainer
 from tinygrad_dl.train.page import write_report
 from tinygrad_dl.train.threads import one_blas_thread
-from tinygrad_dl.viz.axes import matplotlib
-from tinygrad_dl.viz.curves import plot_history
-from tinygrad_dl.viz.layout import LayoutError
-from tinygrad_dl.viz.results import confusion, plot_confusion, plot_mistakes
+from tinygrad_dl.viz.formats.graphviz import LayoutError
+from tinygrad_dl.viz.plots.axes import matplotlib
+from tinygrad_dl.viz.plots.confusion import confusion, plot_confusion, plot_mistakes
+from tinygrad_dl.viz.plots.learning_curves import plot_history
+
+if TYPE_CHECKING:
+    from tinygrad_dl.viz import GraphView
 
 SIZES = {"train": 0.7, "dev": 0.15, "test": 0.15}
 FILES = {
     "report.html": "everything below on one page",
-    "metrics.json": "the figures",
+    "metrics.json": "the metrics",
     "history.csv": "loss and accuracy of every epoch",
-    "curves.png": "loss and accuracy, training and dev part",
-    "confusion.png": "which digits are taken for which",
-    "mistakes.png": "the digits that were read wrongly",
-    "graph.svg": "the computation graph of one small step",
+    "curves.png": "learning curves of the training and dev sets",
+    "confusion.png": "the confusion matrix",
+    "mistakes.png": "the misclassified digits",
+    "graph.svg": "the computation graph of one small training step",
     "model.safetensors": "the weights",
 }
 
 
 @dataclass
 class Settings:
-    """What the options of the command say."""
+    """The options of the command."""
 
     seed: int = 0
     epochs: int = 60
@@ -55,12 +58,12 @@ class Settings:
 
 @dataclass
 class Digits:
-    """The parts, standardised by the training part, and the test part's scans as they were, (N, 8, 8)."""
+    """The three sets, standardized by the training set, and the unscaled images of the test set, (N, 8, 8)."""
 
     train: TensorDataset
     dev: TensorDataset
     test: TensorDataset
-    scans: np.ndarray
+    images: np.ndarray
 
 
 def run(settings: Settings, as_json: bool = False, quiet: bool = False) -> int:
@@ -81,29 +84,33 @@ def run(settings: Settings, as_json: bool = False, quiet: bool = False) -> int:
     digits = load(settings.seed)
     tg.manual_seed(settings.seed)
     model = network()
-    trainer = trainer_of(model, settings, quiet)
+    trainer = make_trainer(model, settings, quiet)
     say(
-        f"Handwritten digits: {len(digits.train)} scans to train on, {len(digits.dev)} to watch the "
-        "training by (dev), "
+        f"Handwritten digits: {len(digits.train)} images to train on, {len(digits.dev)} to monitor the training (dev), "
         f"{len(digits.test)} for the final test."
     )
     count = sum(p.size for p in model.parameters())
     say(f"The network has {count:,} parameters; the seed is {settings.seed}.\n")
-    # A single example left over would be a batch without a spread to normalise by.
-    alone = len(digits.train) % settings.batch_size == 1
+    # Batch normalization cannot normalize a last batch of one example: it has no variance.
+    drop_last = len(digits.train) % settings.batch_size == 1
     loader = DataLoader(
-        digits.train, settings.batch_size, shuffle=True, drop_last=alone, transform=noisy, rng=settings.seed
+        digits.train,
+        settings.batch_size,
+        shuffle=True,
+        drop_last=drop_last,
+        transform=add_noise,
+        rng=settings.seed,
     )
     interrupted = False
-    begin = time.perf_counter()
+    start = time.perf_counter()
     with one_blas_thread():
         try:
             trainer.fit(loader, digits.dev, settings.epochs)
         except KeyboardInterrupt:
             interrupted = True
-        seconds = time.perf_counter() - begin
+        seconds = time.perf_counter() - start
         if not trainer.history.epochs:
-            complain("interrupted before the first epoch ended: there is nothing to keep")
+            complain("interrupted before the first epoch ended: there is nothing to save")
             return 130
         say(f"\nTrained in {seconds:.1f} s. Writing the results ...")
         metrics = measure(trainer, digits, settings)
@@ -118,41 +125,41 @@ def run(settings: Settings, as_json: bool = False, quiet: bool = False) -> int:
         print(json.dumps({**metrics, "out": str(settings.out)}, indent=2), flush=True)
     if interrupted:
         done = f"{len(trainer.history)} of {settings.epochs} epochs"
-        complain(f"interrupted: {done} were done; what they gave is kept in {settings.out}")
+        complain(f"interrupted after {done}; their results are in {settings.out}")
         return 130
     return 0
 
 
 def check_extras() -> None:
-    """Raise MissingExtraError now for what is needed only after the training."""
+    """Raise MissingExtraError before the training for packages that are used only after it."""
     matplotlib("the demo")
     if version_of("safetensors", "safetensors") is None:
         raise missing_extra("safetensors", "train", "the demo")
 
 
 def why_not_writable(folder: Path) -> str:
-    """Make the folder, and say in one line why nothing can be written there; "" if it can."""
+    """Create the folder; the reason, in one line, why nothing can be written there, or ""."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", b"")
         (folder / ".writable").unlink()
         for name in FILES:
             if (folder / name).is_dir():
-                return f"{folder / name} is a folder; a file of this name is to be written"
+                return f"{folder / name} is a folder, and a file of this name is written"
     except OSError as error:
         return f"cannot write to {folder}: {error.strerror or error}"
     return ""
 
 
 def load(seed: int) -> Digits:
-    """The digits in three parts with equal shares of each digit."""
+    """The digits in three sets, stratified by digit."""
     train, dev, test = split(datasets.load_digits(), SIZES, stratify=True, rng=seed)
     scale = Standardize().fit(train)
     return Digits(scale(train), scale(dev), scale(test), test.x.reshape(-1, 8, 8))
 
 
 def network() -> nn.Sequential:
-    """64 pixels, two hidden layers with batch normalisation and dropout, ten digits."""
+    """64 pixels, two hidden layers with batch normalization and dropout, ten digits."""
     layers: list[Any] = []
     sizes = (64, 256, 128)
     for before, after in zip(sizes, sizes[1:]):
@@ -160,15 +167,15 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
 
 
-def noisy(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Training scans with normal noise of half a standard deviation: no scan is ever seen twice."""
+def add_noise(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Data augmentation: normal noise of half a standard deviation, so that no image is seen twice."""
     return x + rng.normal(0, 0.5, x.shape).astype(x.dtype)
 
 
-def trainer_of(model: Any, settings: Settings, quiet: bool) -> Trainer:
-    """Adam, its rate falling along half a cosine."""
+def make_trainer(model: nn.Module, settings: Settings, quiet: bool) -> Trainer:
+    """A Trainer with Adam and cosine annealing of the learning rate."""
 
-    def falling(epoch: float) -> float:
+    def cosine(epoch: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * epoch / settings.epochs))
 
     optimizer = optim.Adam(model.parameters(), lr=settings.lr)
@@ -177,7 +184,7 @@ def trainer_of(model: Any, settings: Settings, quiet: bool) -> Trainer:
         nn.CrossEntropyLoss(),
         optimizer,
         metrics=["accuracy"],
-        callbacks=[Schedule(falling)],
+        callbacks=[Schedule(cosine)],
         progress="off" if quiet else "auto",
     )
 
@@ -190,7 +197,7 @@ def probabilities(trainer: Trainer, data: TensorDataset) -> np.ndarray:
 
 
 def measure(trainer: Trainer, digits: Digits, settings: Settings) -> dict[str, Any]:
-    """All figures of the trained model."""
+    """All metrics of the trained model."""
     test = digits.test
     figures: dict[str, Any] = {
         "test_accuracy": 0.0,
@@ -220,19 +227,19 @@ def measure(trainer: Trainer, digits: Digits, settings: Settings) -> dict[str, A
 
 
 def write(out: Path, trainer: Trainer, digits: Digits, metrics: dict[str, Any]) -> list[str]:
-    """Write all results to the folder; returns what could not be made, and why."""
+    """Write all results to the folder; the result lists what could not be made, and why."""
     for name in FILES:
         (out / name).unlink(missing_ok=True)  # of an earlier run
     notes = []
-    # Wall-clock time stays out: the same seed then gives the same file.
+    # Without wall-clock time the same seed gives the same file.
     epochs = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in trainer.history]
     History(epochs).save(out / "history.csv")
     test = digits.test
-    chances = probabilities(trainer, test)
-    predicted, sure = chances.argmax(axis=1), chances.max(axis=1)
+    probability = probabilities(trainer, test)
+    predicted, confidence = probability.argmax(axis=1), probability.max(axis=1)
     write_figure(out / "curves.png", plot_history(trainer.history))
     write_figure(out / "confusion.png", plot_confusion(test.y, predicted, classes=test.classes).figure)
-    write_figure(out / "mistakes.png", plot_mistakes(digits.scans, test.y, predicted, confidence=sure))
+    write_figure(out / "mistakes.png", plot_mistakes(digits.images, test.y, predicted, confidence=confidence))
     try:
         draw_step(trainer, test).save(out / "graph.svg")
     except (LayoutError, MissingExtraError) as error:
@@ -246,12 +253,12 @@ def write(out: Path, trainer: Trainer, digits: Digits, metrics: dict[str, Any]) 
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Write a figure as PNG, sharp on dense screens too."""
+    """Write a figure as PNG, at a resolution for high-density screens."""
     write_atomically(path, lambda beside: figure.savefig(beside, dpi=160))
 
 
-def draw_step(trainer: Trainer, data: TensorDataset) -> Any:
-    """The graph of one training step on four examples, on a copy: the model keeps its running statistics."""
+def draw_step(trainer: Trainer, data: TensorDataset) -> GraphView:
+    """The graph of one training step on four examples, on a copy, so that running statistics do not change."""
     model = copy.deepcopy(trainer.model)
     model.train()
     x, y = (tg.asarray(array[:4]) for array in data.arrays)
@@ -261,7 +268,7 @@ def draw_step(trainer: Trainer, data: TensorDataset) -> Any:
 
 
 def summary(settings: Settings, metrics: dict[str, Any]) -> str:
-    """What came out, where it is, and what to try next."""
+    """The test accuracy, the files, and what to try next."""
     out, test = settings.out, metrics["test"]
     right = test["examples"] - metrics["mistakes"]
     width = max(len(str(out / name)) for name in metrics["files"])
@@ -279,16 +286,16 @@ def summary(settings: Settings, metrics: dict[str, Any]) -> str:
             "",
             "What to try next:",
             f"  open {out / 'report.html'} in a browser",
-            f"  {command} demo --seed 1              other parts, other initial weights",
-            f"  {command} demo --epochs 5 --lr 0.1   what a high learning rate does",
+            f"  {command} demo --seed 1              another split, other initial weights",
+            f"  {command} demo --epochs 5 --lr 0.1   the effect of a high learning rate",
             f"  {python} -c \"import tinygrad_dl as tg; print(tg.load('{weights}').keys())\"",
         ]
     )
 
 
 def interpreter() -> str:
-    """How a person in this folder calls the Python that runs this."""
+    """The command that starts the running Python from the current folder."""
     if shutil.which("python") == sys.executable:
         return "python"
-    path, here = Path(sys.executable), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    path, folder = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

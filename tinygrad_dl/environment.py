@@ -1,4 +1,4 @@
-"""What is installed here: versions, extras, layout engines, and what to install for what is missing."""
+"""The installed versions, extras and layout engines, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tinygrad_dl import __version__
 # extra -> (what it is for, its packages as pip and as Python name them)
 EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
     "train": (
-        "the command, progress, saved weights",
+        "the command, progress bars, saved weights",
         {"rich": "rich", "click": "click", "safetensors": "safetensors"},
     ),
     "data": ("bundled data sets, downloads", {"scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"}),
@@ -46,7 +46,7 @@ def version_of(package: str, module: str) -> str | None:
 
 def examine() -> dict[str, Any]:
     """Versions, extras with their packages, layout engines, and the commands that install what is missing."""
-    from tinygrad_dl.viz.layout import available
+    from tinygrad_dl.viz.formats.graphviz import available
 
     extras = {
         extra: {package: version_of(package, module) for package, module in packages.items()}
@@ -57,9 +57,13 @@ def examine() -> dict[str, Any]:
     advice = []
     if missing:
         root = os.path.dirname(os.path.dirname(os.path.abspath(location)))
-        here = os.path.isfile(os.path.join(root, "setup.cfg"))  # a checkout
-        wanted = f"[{','.join(missing)}]"
-        advice.append(f'pip install -e "{root}{wanted}"' if here else f'pip install "tinygrad_dl{wanted}"')
+        is_checkout = os.path.isfile(os.path.join(root, "setup.cfg"))
+        extras_text = f"[{','.join(missing)}]"
+        advice.append(
+            f'pip install -e "{root}{extras_text}"'
+            if is_checkout
+            else f'pip install "tinygrad_dl{extras_text}"'
+        )
     if not engines and "viz" not in missing:
         advice.append("install Graphviz, such as: apt install graphviz, or brew install graphviz")
     return {
@@ -78,7 +82,7 @@ def examine() -> dict[str, Any]:
 
 
 def _blas() -> str:
-    """The library behind NumPy's matrix products, as NumPy was built."""
+    """The BLAS library that NumPy was built with."""
     try:
         built: Any = np.show_config(mode="dicts")
         blas = built["Build Dependencies"]["blas"]
@@ -88,12 +92,12 @@ def _blas() -> str:
 
 
 def as_json() -> str:
-    """The examination as JSON."""
+    """The result of examine() as JSON."""
     return json.dumps(examine(), indent=2)
 
 
 def as_text() -> str:
-    """The examination for people."""
+    """The result of examine() as text."""
     found = examine()
     lines = [
         f"tinygrad_dl  {found['tinygrad_dl']}  in {found['location']}",
@@ -109,7 +113,7 @@ def as_text() -> str:
             if None not in packages.values()
             else "missing"
             if not any(packages.values())
-            else "partly "
+            else "partial"
         )
         each = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
         lines += [f"  {extra:<7} {mark:<7}  {EXTRAS[extra][0]}", f"                   {each}"]
@@ -118,7 +122,7 @@ def as_text() -> str:
         "",
         f"Graph layout engines: {engines or 'none, so diagrams cannot be saved as SVG, PNG or PDF'}",
         "",
-        "Everything is here." if not found["install"] else "To have everything:",
+        "Everything is installed." if not found["install"] else "To install what is missing:",
         *(f"  {command}" for command in found["install"]),
     ]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
 from tinygrad_dl.data import TensorDataset, datasets, split
 from tinygrad_dl.train import Callback, History, Trainer
-from tinygrad_dl.viz.axes import new_figure
+from tinygrad_dl.viz.plots.axes import new_figure
 
 PICTURES = Path("runs/course")
 

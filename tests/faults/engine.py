@@ -22,7 +22,7 @@ TESTS = (
     "test_modes.py", "test_autograd.py", "test_hooks.py", "test_errors.py", "test_aliasing.py", "test_dtypes.py",
     "test_anomaly.py", "test_creation.py", "test_func.py", "nn/test_recurrent.py", "ops/test_elementwise.py",
     "ops/test_index.py", "ops/test_shape.py", "ops/test_composed.py", "ops/test_messages.py",
-    "viz/test_extract.py", "testing/test_laws.py", "test_dispatch.py", "test_op.py",
+    "viz/graph/test_extract.py", "testing/test_laws.py", "test_dispatch.py", "test_op.py",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The pictures that the tests store and open. `python -m tests.viz.examples` writes the stored texts anew."""
+"""The diagrams that the tests store and open. `python -m tests.viz.examples` writes the stored texts again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl import Tensor, autograd, nn, viz
 from tinygrad_dl.viz import GraphView
+from tinygrad_dl.viz.graph.model import GraphModel
 
 STORED = Path(__file__).parent / "stored"
 
@@ -87,12 +88,12 @@ def spreading_nan() -> GraphView:
 def gradient_of_gradient() -> GraphView:
     x = Tensor(2.0, requires_grad=True, name="x")
     y = x * x
-    (slope,) = autograd.grad(y * x, x, create_graph=True)
-    return viz.draw(slope, forward=y, show=("value",), names={"y": y, "slope": slope})
+    (derivative,) = autograd.grad(y * x, x, create_graph=True)
+    return viz.draw(derivative, forward=y, show=("value",), names={"y": y, "derivative": derivative})
 
 
 def difference() -> GraphView:
-    x = Tensor(2.0, requires_grad=True, name="x")
+    x = Tensor(0.25, requires_grad=True, name="x")
     return viz.diff(viz.draw((x * 3).exp()), viz.draw((x * 4).tanh()), show=("shape",))
 
 
@@ -105,7 +106,50 @@ EXAMPLES: dict[str, Callable[[], GraphView]] = {
     "gradient_of_gradient": gradient_of_gradient,
     "difference": difference,
 }
-FORMATS = ("dot", "json", "txt", "mmd")
+# Names that try to be markup, escapes or syntax in one of the formats.
+NASTY = [
+    "</script><script>alert(1)</script>",
+    "<b>bold</b>",
+    '"quoted"',
+    "a\\N\\G\\l\\",
+    "<x>",
+    "a:b:c",
+    "line\nbreak\r\nand\rmore",
+    "&lt;&amp;&#65;",
+    "{a|b}",
+    "\u00e9\u4e2d\u0000\x1b\ud800\uffff\u2028",
+    "%title% %data%",
+    "'); drop",
+    "]]> --> <!--",
+    "x" * 10_000,
+    "",
+]
+
+
+def named(name: str) -> GraphView:
+    """A small graph in which users' text stands everywhere it can."""
+    x = Tensor([1.0, 2.0], requires_grad=True, name=name)
+    c = Tensor([1.0, 2.0], name=name + "!")
+    y = (x * c).sum()
+    return viz.draw(y, names={name: y} if name else {}, show=("shape", "value", "grad", "rule"))
+
+
+def consistent(graph: GraphModel) -> None:
+    """Edges join nodes that are there, and go forward; ids are unique; boxes exist."""
+    order = {node.id: i for i, node in enumerate(graph.nodes)}
+    assert len(order) == len(graph.nodes)
+    assert len({edge.id for edge in graph.edges}) == len(graph.edges)
+    modules = {module.id for module in graph.modules}
+    assert all(node.module in modules | {""} for node in graph.nodes)
+    assert all(module.parent in modules | {""} for module in graph.modules)
+    for edge in graph.edges:
+        assert order[edge.source] < order[edge.target], edge
+    for event in graph.events:
+        assert event["node"] in order
+        for part in event.get("parts", ()):
+            assert part["to"] in order
+    for box in graph.hidden.values():
+        assert box in order
 
 
 def texts(name: str) -> dict[str, str]:

@@ -71,13 +71,13 @@ def test_the_same_seed_gives_the_same_inputs(script: str) -> None:
 @pytest.mark.parametrize(
     ("target", "inputs", "message"),
     [
-        ("{}", [], "draw: FILE.py:NAME is needed"),
-        ("missing.py:net", [], "draw: there is no file 'missing.py'"),
+        ("{}", [], "draw: expected FILE.py:NAME, such as model.py:net, got"),
+        ("missing.py:net", [], "draw: the file 'missing.py' does not exist"),
         ("{}:nett", [], "has no 'nett'; it has Net, loss, make, result"),
-        ("{}:net", [], "draw: net needs 1 inputs; 0 came. Give each its shape: --input 32,64"),
-        ("{}:net", ["3x4"], "draw: a shape such as 32,64 or 32,64:int64 is needed; '3x4' came"),
-        ("{}:net", ["3,4:float33"], "draw: 'float33' is no dtype"),
-        ("{}:number", [], "draw: number is a int; a model, a function or a Tensor is needed"),
+        ("{}:net", [], "draw: net: expected 1 inputs, got 0. Give the shape of each: --input 32,64"),
+        ("{}:net", ["3x4"], "draw: expected a shape such as 32,64 or 32,64:int64, got '3x4'"),
+        ("{}:net", ["3,4:float33"], "draw: 'float33' is not a dtype"),
+        ("{}:number", [], "draw: number: expected a model, a function or a Tensor, got int"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(script: str, target: str, inputs: list[str], message: str) -> None:
@@ -107,7 +107,7 @@ def test_the_command_draws_a_failed_run_and_says_so_in_its_exit_code(
 def test_wrong_calls_of_the_command_are_one_line(script: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("click", reason="click is not installed")
     assert cli.main(["draw", "nowhere.py:net"]) == 1
-    assert capsys.readouterr().err == "tinygrad-dl: draw: there is no file 'nowhere.py'\n"
+    assert capsys.readouterr().err == "tinygrad-dl: draw: the file 'nowhere.py' does not exist\n"
     assert cli.main(["draw"]) == 2
     assert cli.main(["draw", f"{script}:net", "--color", "red"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2

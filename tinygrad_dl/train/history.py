@@ -107,7 +107,7 @@ class History:
 
     def plot(self, *others: History, **options: Any) -> Any:
         """Learning curves; see viz.plot_history. `others`: runs to compare with."""
-        from tinygrad_dl.viz.curves import plot_history
+        from tinygrad_dl.viz.plots.learning_curves import plot_history
 
         return plot_history(self, *others, **options)
 

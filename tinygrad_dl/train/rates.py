@@ -22,7 +22,7 @@ class Rates(NamedTuple):
 
     def plot(self, ax: Any = None) -> Any:
         """The loss against the rate; see viz.plot_rates."""
-        from tinygrad_dl.viz.surface import plot_rates
+        from tinygrad_dl.viz.plots.range_test import plot_rates
 
         return plot_rates(self, ax)
 

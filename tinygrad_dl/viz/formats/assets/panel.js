@@ -1,0 +1,202 @@
+// The panel of a node or an edge, and the search.
+
+function number(value) {
+  if (typeof value !== "number") return String(value);
+  if (value === 0) return "0";
+  return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value) : String(Number(value.toPrecision(5)));
+}
+
+function whole(value) {
+  return Array.isArray(value) ? "[" + value.map(whole).join(", ") + "]" : number(value);
+}
+
+// Recorded statistics in few words: the array itself if it is small, else its norm.
+function brief(found) {
+  if (!found) return "not recorded";
+  const bad = ["nan", "inf"].filter((k) => found[k]).map((k) => `${found[k]} ${k}`).join(", ");
+  if ("whole" in found) return whole(found.whole);
+  return `norm ${number(found.norm)}${bad ? ` (${bad} of ${found.size})` : ""}`;
+}
+
+function nodeButton(id) {
+  const node = data.nodes[id];
+  const button = make("button", node ? node.says.split(",")[0] : id, { type: "button", class: "link" });
+  button.addEventListener("click", () => choose(id));
+  return button;
+}
+
+function list(about, title, rows) {
+  const shown = rows.filter(([, value]) => value !== undefined && value !== "" && value !== null);
+  if (!shown.length) return;
+  if (title) about.append(make("h3", title));
+  const dl = make("dl");
+  for (const [name, value] of shown) {
+    const dd = make("dd");
+    dd.append(value instanceof Node ? value : document.createTextNode(value));
+    dl.append(make("dt", name), dd);
+  }
+  about.append(dl);
+}
+
+function statistics(about, title, found) {
+  if (!found) return;
+  list(about, title, [
+    ["value", "whole" in found ? whole(found.whole) : undefined],
+    ["norm", number(found.norm)],
+    ["mean", "mean" in found ? number(found.mean) : undefined],
+    ["std", "std" in found ? number(found.std) : undefined],
+    ["range", "min" in found ? `${number(found.min)} to ${number(found.max)}` : undefined],
+    ["nan", found.nan ? `${found.nan} of ${found.size}` : undefined],
+    ["infinite", found.inf ? `${found.inf} of ${found.size}` : undefined],
+  ]);
+  if (!found.histogram || found.histogram.length < 2) return;
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const counts = found.histogram, most = Math.max(...counts);
+  svg.setAttribute("viewBox", `0 0 ${counts.length * 10} 50`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "histogram");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `Histogram of ${title} from ${number(found.min)} to ${number(found.max)}: ${counts.join(", ")}`);
+  counts.forEach((count, i) => {
+    const bar = document.createElementNS(space, "rect");
+    const height = (48 * count) / most;
+    for (const [k, v] of Object.entries({ x: i * 10 + 0.5, y: 50 - height, width: 9, height })) bar.setAttribute(k, v);
+    svg.append(bar);
+  });
+  about.append(svg);
+}
+
+function openPanel() {
+  byId("panel").hidden = false;
+  byId("about").replaceChildren();
+  byId("panel").scrollTop = 0;
+  return byId("about");
+}
+
+function closePanel() {
+  byId("panel").hidden = true;
+  mark("chosen", []);
+  state.node = "";
+  link();
+}
+
+function mark(name, ids) {
+  for (const group of canvas.querySelectorAll("." + name)) group.classList.remove(name);
+  for (const id of ids) {
+    const group = parts.get(id);
+    if (group) group.classList.add(name);
+  }
+}
+
+function choose(id) {
+  const shown = shownAs(id);
+  const node = data.nodes[id] || data.nodes[shown];
+  if (!node) return;
+  state.node = id;
+  mark("chosen", [shown]);
+  reveal(shown);
+  const about = openPanel();
+  about.append(make("h2", node.name && node.kind === "op" ? `${node.name} = ${node.label}` : node.label));
+  if (node.error) about.append(make("p", node.error, { class: "error" }));
+  if (node.bad) about.append(make("p", node.bad === "origin" ? "The first value that is not finite." : "Not finite.", { class: "error" }));
+  const cost = node.cost || {};
+  list(about, "", [
+    ["kind", node.kind === "op" ? `operation ${node.op}` : node.kind],
+    ["name", node.kind === "op" ? undefined : node.name],
+    ["module", node.module && data.modules[node.module] ? data.modules[node.module].says : undefined],
+    ["shape", node.shape ? `(${node.shape.join(", ")}${node.shape.length === 1 ? "," : ""})` : undefined],
+    ["dtype", node.dtype],
+    ["options", node.options ? Object.entries(node.options).map(([k, v]) => `${k}=${v}`).join(", ") : undefined],
+    ["represents", node.count > 1 ? `${node.count} nodes${node.repeat > 1 ? `, ${node.repeat} copies` : ""}` : undefined],
+    ["multiply-adds", cost.multiply_adds ? cost.multiply_adds.toLocaleString("en") : undefined],
+    ["result", cost.bytes ? `${cost.bytes.toLocaleString("en")} bytes` : undefined],
+    ["saved for backward", cost.saved_bytes ? `${cost.saved_bytes.toLocaleString("en")} bytes` : undefined],
+    ["gain", node.gain !== undefined ? `${number(node.gain)} (norm of the gradient passed on / received)` : undefined],
+    ["at a kink", node.kinks],
+    ["computed at", node.origin],
+    ["change", node.change],
+  ]);
+  if (node.formula) {
+    about.append(make("h3", "Formula"));
+    about.append(make("pre", node.formula));
+  }
+  const incoming = incomingOf(id);
+  const outgoing = data.edges.filter((edge) => edge.source === id);
+  if (incoming.length) {
+    about.append(make("h3", "Inputs and the gradient of each"));
+    const items = make("ul");
+    for (const edge of incoming) {
+      const item = make("li", edge.operand ? `${edge.operand}: ` : "");
+      item.append(nodeButton(edge.source));
+      if (edge.rule) item.append(make("pre", edge.rule));
+      if (edge.broadcast) item.append(make("div", edge.broadcast));
+      if (edge.local !== undefined) item.append(make("div", `local derivative ${number(edge.local)}`));
+      if (edge.flow) item.append(make("div", `contribution ${brief(edge.flow)}`));
+      items.append(item);
+    }
+    about.append(items);
+  }
+  statistics(about, "Value", node.value);
+  statistics(about, "Gradient", node.grad);
+  const flows = outgoing.filter((edge) => edge.flow);
+  if (flows.length > 1) {
+    about.append(make("h3", "The gradient is a sum"));
+    about.append(make("pre", "g = " + flows.map((edge) => brief(edge.flow)).join("\n  + ") + `\n  = ${brief(node.grad)}`));
+  }
+  if (outgoing.length) {
+    about.append(make("h3", "Used by"));
+    const items = make("ul");
+    for (const edge of outgoing) {
+      const item = make("li", edge.operand ? `as ${edge.operand} of ` : "");
+      item.append(nodeButton(edge.target));
+      items.append(item);
+    }
+    about.append(items);
+  }
+  link();
+}
+
+function showEdge(id) {
+  const edge = edgeOf.get(id);
+  if (!edge) return;
+  mark("chosen", []);
+  const about = openPanel();
+  about.append(make("h2", "Edge"));
+  list(about, "", [
+    ["from", nodeButton(edge.source)],
+    ["to", nodeButton(edge.target)],
+    ["operand", edge.operand],
+    ["shape", edge.shape ? `(${edge.shape.join(", ")}${edge.shape.length === 1 ? "," : ""})` : undefined],
+    ["dtype", edge.dtype],
+    ["broadcast", edge.broadcast],
+  ]);
+  if (edge.rule) {
+    about.append(make("h3", "Derivative rule: the contribution to the gradient of the input, from the gradient g"));
+    about.append(make("pre", edge.rule));
+    if (edge.rule_source && edge.rule_source !== edge.rule) about.append(make("pre", edge.rule_source));
+  }
+  if (edge.local !== undefined) list(about, "", [["local derivative", number(edge.local)]]);
+  statistics(about, "Contribution to the gradient", edge.flow);
+}
+
+let matches = [];
+let match = -1;
+
+function search(text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  matches = words.length
+    ? data.layouts[state.layout].nodes.filter((id) => words.every((word) => data.nodes[id].finds.includes(word)))
+    : [];
+  match = -1;
+  mark("match", matches);
+  canvas.classList.toggle("searching", words.length > 0);
+  byId("found").textContent = words.length ? String(matches.length) : "";
+  if (words.length) say(`${matches.length} found`);
+}
+
+function nextMatch() {
+  if (!matches.length) return;
+  match = (match + 1) % matches.length;
+  choose(matches[match]);
+}

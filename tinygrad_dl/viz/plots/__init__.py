@@ -1,0 +1,1 @@
+"""Plots drawn with matplotlib: learning curves, decision boundaries, confusion matrices, layer statistics."""
