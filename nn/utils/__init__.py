@@ -12,7 +12,12 @@ import numpy as np
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.reparametrize import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
+from tinygrad_dl.nn.utils.weight_hooks import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    spectral_norm,
+    weight_norm,
+)
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor

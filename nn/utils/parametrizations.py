@@ -10,10 +10,10 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
-from tinygrad_dl.nn import reparametrize
+from tinygrad_dl.nn.functional.distance import normalize
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
-from tinygrad_dl.nn.regression_losses import normalize
+from tinygrad_dl.nn.utils import weight_norms
 from tinygrad_dl.nn.utils.parametrize import register_parametrization
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.join import concat
@@ -28,10 +28,10 @@ class _WeightNorm(Module):
         self.dim = None if dim == -1 else dim
 
     def forward(self, weight_g: Any, weight_v: Any) -> Any:
-        return weight_v * (weight_g / reparametrize.lengths(weight_v, self.dim))
+        return weight_v * (weight_g / weight_norms.lengths(weight_v, self.dim))
 
     def right_inverse(self, weight: Any) -> Any:
-        return reparametrize.lengths(weight, self.dim), weight
+        return weight_norms.lengths(weight, self.dim), weight
 
 
 def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
@@ -59,19 +59,19 @@ class _SpectralNorm(Module):
     def __init__(self, weight: Any, n_power_iterations: int, dim: int, eps: float, rng: Any) -> None:
         self.n_power_iterations, self.dim, self.eps = n_power_iterations, dim, eps
         if weight.ndim > 1:
-            generator, matrix = default_rng(rng), reparametrize.as_matrix(weight._data, dim)
-            self._u, self._v = (reparametrize.start(size, weight, eps, generator) for size in matrix.shape)
+            generator, matrix = default_rng(rng), weight_norms.as_matrix(weight._data, dim)
+            self._u, self._v = (weight_norms.start(size, weight, eps, generator) for size in matrix.shape)
             self._iterate(matrix, 15)
 
     def _iterate(self, matrix: np.ndarray, times: int) -> None:
-        reparametrize.power_iteration(matrix.T, self._v, self._u, times, self.eps)
+        weight_norms.power_iteration(matrix.T, self._v, self._u, times, self.eps)
 
     def forward(self, weight: Any) -> Any:
         if weight.ndim == 1:
             return normalize(weight, dim=0, eps=self.eps)
         if self.training:
-            self._iterate(reparametrize.as_matrix(weight._data, self.dim), self.n_power_iterations)
-        return reparametrize.over_sigma(weight, self.dim, self._u, self._v)
+            self._iterate(weight_norms.as_matrix(weight._data, self.dim), self.n_power_iterations)
+        return weight_norms.over_sigma(weight, self.dim, self._u, self._v)
 
     def right_inverse(self, value: Any) -> Any:
         return value
@@ -91,7 +91,7 @@ def spectral_norm(
     ['parametrizations.weight.original', 'parametrizations.weight.0._u', 'parametrizations.weight.0._v']
     """
     weight = _tensor("spectral_norm", module, name)
-    axis = reparametrize.axis_of_outputs(module) if dim is None else dim
+    axis = weight_norms.axis_of_outputs(module) if dim is None else dim
     if not -weight.ndim <= axis < weight.ndim:
         raise AxisError(f"spectral_norm: dim={axis} is no axis of a weight of shape {weight.shape}")
     if n_power_iterations < 1:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
-from tinygrad_dl.nn import notices
+from tinygrad_dl.nn import warnings as notices
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.nn import functional as F
-from tinygrad_dl.nn import notices
+from tinygrad_dl.nn import warnings as notices
 
 PAIRED = [
     nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss, nn.KLDivLoss, nn.BCELoss,

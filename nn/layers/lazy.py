@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_dl.nn import normalization as norms
-from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.layers import normalization as norms
+from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 
 

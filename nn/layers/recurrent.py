@@ -11,9 +11,9 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
-from tinygrad_dl.nn.dropout_functions import dropout
+from tinygrad_dl.nn.functional.dropouts import dropout
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.notices import warn_of_widening
+from tinygrad_dl.nn.warnings import warn_of_widening
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.lstm import lstm, lstm_projected
 from tinygrad_dl.ops.recurrent import gru, rnn

@@ -1,4 +1,4 @@
-"""Embeddings: rows of a table, looked up by index."""
+"""Rows of a table looked up by index, and one-hot vectors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import numpy as np
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn import init
-from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.ops import layers, reduce
 from tinygrad_dl.ops.elementwise import where
-from tinygrad_dl.tensor import Tensor
 
 
 def _indices(name: str, input: Any, rows: int) -> np.ndarray:
@@ -31,7 +27,7 @@ def _indices(name: str, input: Any, rows: int) -> np.ndarray:
     return array
 
 
-def _padding(name: str, padding_idx: int | None, rows: int) -> int | None:
+def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:
@@ -62,7 +58,7 @@ def embedding(
     if weight.ndim != 2:
         raise ShapeError(f"embedding: a table (V, D) is needed; the shape {weight.shape} came")
     indices = _indices("embedding", input, weight.shape[0])
-    padding = _padding("embedding", padding_idx, weight.shape[0])
+    padding = check_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
         _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
     out = layers.rows(weight, indices)
@@ -74,62 +70,6 @@ def embedding(
         share = (1 / counts[indices])[..., None].astype(out.dtype)
         out = out * share + out.detach() * (1 - share)
     return out if padding is None else where((indices == padding)[..., None], out.detach(), out)
-
-
-class Embedding(Module):
-    """A table of vectors, looked up by index.
-
-    out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). Starts normal, the row
-    `padding_idx` at 0; that row gets no gradient. For the other options see nn.functional.embedding.
-    >>> Embedding(10, 3)(Tensor([1, 2])).shape
-    (2, 3)
-    """
-
-    def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        sparse: bool = False, _weight: Any = None, _freeze: bool = False, device: Any = None, dtype: Any = None,
-        *, rng: Any = None,
-    ) -> None:  # fmt: skip
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = _padding("Embedding", padding_idx, num_embeddings)
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
-        if _weight is None:
-            self.weight = init.empty((num_embeddings, embedding_dim), dtype, device)
-            self.reset_parameters(rng)
-        else:
-            self.weight = Parameter(_weight)
-        if _freeze:
-            self.weight.requires_grad_(False)
-
-    @classmethod
-    def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, **options: Any
-    ) -> Any:
-        """An embedding whose table is given; `freeze`: it is not trained."""
-        table = asarray(embeddings)
-        if table.ndim != 2:
-            raise ShapeError(f"from_pretrained: a table (V, D) is needed; the shape {table.shape} came")
-        rows, width = table.shape
-        return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
-
-    def reset_parameters(self, rng: Any = None) -> None:
-        """Draw the table anew; the padding row is 0."""
-        init.normal_(self.weight, rng=rng)
-        if self.padding_idx is not None:
-            self.weight.data[self.padding_idx] = 0
-
-    def forward(self, input: Any) -> Tensor:
-        """The rows with these indices."""
-        return embedding(
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq
-        )
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
 
 
 def embedding_bag(
@@ -175,7 +115,7 @@ def embedding_bag(
     valid = np.arange(longest) < sizes[:, None]
     place = np.where(valid, place, 0)
     picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
-    padding = _padding(name, padding_idx, weight.shape[0])
+    padding = check_padding(name, padding_idx, weight.shape[0])
     counted = valid if padding is None else np.logical_and(valid, picked != padding)
     rows = embedding(picked, weight, padding, max_norm, norm_type, scale_grad_by_freq)
     if mode == "max":
@@ -192,49 +132,19 @@ def embedding_bag(
     )
 
 
-class EmbeddingBag(Module):
-    """Sums, means or maxima of the rows of a table, a bag of indices at a time; see nn.functional.embedding_bag.
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """Class indices as rows of zeros with a one at the class; as many classes as there are, by default.
 
-    >>> EmbeddingBag(10, 3)(Tensor([[1, 2], [3, 4]])).shape
-    (2, 3)
+    tensor (...) of integers -> (..., C) of integers.
+    >>> one_hot(np.array([0, 2])).tolist()
+    [[1, 0, 0], [0, 0, 1]]
     """
-
-    def __init__(
-        self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,
-        scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, _weight: Any = None,
-        include_last_offset: bool = False, padding_idx: int | None = None, device: Any = None, dtype: Any = None,
-        *, rng: Any = None,
-    ) -> None:  # fmt: skip
-        self.num_embeddings, self.embedding_dim, self.mode, self.sparse = (
-            num_embeddings,
-            embedding_dim,
-            mode,
-            sparse,
-        )
-        self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
-        self.include_last_offset = include_last_offset
-        self.padding_idx = _padding("EmbeddingBag", padding_idx, num_embeddings)
-        self.weight = (
-            Parameter(_weight)
-            if _weight is not None
-            else init.empty((num_embeddings, embedding_dim), dtype, device)
-        )
-        if _weight is None:
-            self.reset_parameters(rng)
-
-    def reset_parameters(self, rng: Any = None) -> None:
-        """Draw the table anew; the padding row is 0."""
-        init.normal_(self.weight, rng=rng)
-        if self.padding_idx is not None:
-            self.weight.data[self.padding_idx] = 0
-
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
-        """One row a bag."""
-        return embedding_bag(
-            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
-            per_sample_weights, self.include_last_offset, self.padding_idx,
-        )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        """The sizes and the mode."""
-        return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
+    index = np.asarray(tensor._data if isinstance(tensor, Value) else tensor)
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: class indices are integers; {index.dtype} came")
+    classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if index.size and (index.min() < 0 or index.max() >= classes):
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise IndexRangeError(f"one_hot: the class {wrong} came; {classes} classes are 0 to {classes - 1}")
+    out = (index[..., None] == np.arange(classes)).astype(np.int64)
+    return out if isinstance(tensor, np.ndarray) else asarray(out)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_dl.nn import classification_losses as classes
-from tinygrad_dl.nn import margin_losses as margins
-from tinygrad_dl.nn import regression_losses as numbers
-from tinygrad_dl.nn.ctc import ctc_loss
-from tinygrad_dl.nn.linear import Linear
-from tinygrad_dl.nn.loss_arguments import named_reduction
+from tinygrad_dl.nn.functional.loss import classification as classes
+from tinygrad_dl.nn.functional.loss import margin as margins
+from tinygrad_dl.nn.functional.loss import regression as numbers
+from tinygrad_dl.nn.functional.loss.arguments import named_reduction
+from tinygrad_dl.nn.functional.loss.ctc import ctc_loss
+from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops.losses import check_reduction

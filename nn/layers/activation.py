@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_dl.nn import activation_functions as functions
+from tinygrad_dl.nn.functional import activation as functions
 from tinygrad_dl.nn.init import constant_ as _constant_
 from tinygrad_dl.nn.init import empty as _empty
 from tinygrad_dl.nn.module import Module

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.containers import ModuleList, Sequential
-from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat

@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.loss_arguments import as_value, constant, named_reduction, paired, reduced
-from tinygrad_dl.nn.notices import warn_of_softmax
+from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
+from tinygrad_dl.nn.warnings import warn_of_softmax
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.activations import log_sigmoid, softplus
 from tinygrad_dl.ops.elementwise import where

@@ -1,6 +1,6 @@
 """Every layer's and loss's computation as a function, with PyTorch's names and arguments."""
 
-from tinygrad_dl.nn.activation_functions import (
+from tinygrad_dl.nn.functional.activation import (
     celu,
     elu,
     gelu,
@@ -30,20 +30,11 @@ from tinygrad_dl.nn.activation_functions import (
     tanhshrink,
     threshold,
 )
-from tinygrad_dl.nn.attention_functions import (
+from tinygrad_dl.nn.functional.attention import (
     multi_head_attention_forward,
     scaled_dot_product_attention,
 )
-from tinygrad_dl.nn.classification_losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    linear_cross_entropy,
-    multilabel_soft_margin_loss,
-    nll_loss,
-    soft_margin_loss,
-)
-from tinygrad_dl.nn.conv_functions import (
+from tinygrad_dl.nn.functional.conv import (
     conv1d,
     conv2d,
     conv3d,
@@ -53,8 +44,8 @@ from tinygrad_dl.nn.conv_functions import (
     fold,
     unfold,
 )
-from tinygrad_dl.nn.ctc import ctc_loss
-from tinygrad_dl.nn.dropout_functions import (
+from tinygrad_dl.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from tinygrad_dl.nn.functional.dropouts import (
     alpha_dropout,
     dropout,
     dropout1d,
@@ -62,16 +53,22 @@ from tinygrad_dl.nn.dropout_functions import (
     dropout3d,
     feature_alpha_dropout,
 )
-from tinygrad_dl.nn.embedding import embedding, embedding_bag
-from tinygrad_dl.nn.linear_functions import (
+from tinygrad_dl.nn.functional.embeddings import embedding, embedding_bag, one_hot
+from tinygrad_dl.nn.functional.linear_maps import (
     bilinear,
     linear,
-    pdist,
-    upsample,
-    upsample_bilinear,
-    upsample_nearest,
 )
-from tinygrad_dl.nn.margin_losses import (
+from tinygrad_dl.nn.functional.loss.classification import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    linear_cross_entropy,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    soft_margin_loss,
+)
+from tinygrad_dl.nn.functional.loss.ctc import ctc_loss
+from tinygrad_dl.nn.functional.loss.margin import (
     cosine_embedding_loss,
     hinge_embedding_loss,
     margin_ranking_loss,
@@ -80,7 +77,16 @@ from tinygrad_dl.nn.margin_losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from tinygrad_dl.nn.normalize import (
+from tinygrad_dl.nn.functional.loss.regression import (
+    gaussian_nll_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+)
+from tinygrad_dl.nn.functional.normalization import (
     batch_norm,
     group_norm,
     instance_norm,
@@ -88,8 +94,7 @@ from tinygrad_dl.nn.normalize import (
     local_response_norm,
     rms_norm,
 )
-from tinygrad_dl.nn.one_hot import one_hot
-from tinygrad_dl.nn.pooling_functions import (
+from tinygrad_dl.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -111,18 +116,7 @@ from tinygrad_dl.nn.pooling_functions import (
     max_unpool2d,
     max_unpool3d,
 )
-from tinygrad_dl.nn.regression_losses import (
-    cosine_similarity,
-    gaussian_nll_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    normalize,
-    pairwise_distance,
-    poisson_nll_loss,
-    smooth_l1_loss,
-)
+from tinygrad_dl.nn.functional.vision import upsample, upsample_bilinear, upsample_nearest
 from tinygrad_dl.ops.grid import (
     affine_grid,
     grid_sample,

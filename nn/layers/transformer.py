@@ -10,13 +10,14 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.nn import activation_functions, init
-from tinygrad_dl.nn.attention import MultiheadAttention
+from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList
-from tinygrad_dl.nn.dropout import Dropout
-from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.functional import activation as activation_functions
+from tinygrad_dl.nn.layers.attention import MultiheadAttention
+from tinygrad_dl.nn.layers.dropout import Dropout
+from tinygrad_dl.nn.layers.linear import Linear
+from tinygrad_dl.nn.layers.normalization import LayerNorm
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.normalization import LayerNorm
 from tinygrad_dl.tensor import Tensor
 
 

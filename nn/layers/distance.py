@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_dl.nn.functional.distance import cosine_similarity, pairwise_distance
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.regression_losses import cosine_similarity, pairwise_distance
 from tinygrad_dl.tensor import Tensor
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.loss_arguments import as_value, constant, reduced
+from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, reduced
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.join import concat, stack

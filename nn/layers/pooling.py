@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_dl.nn import pooling_functions as functions
+from tinygrad_dl.nn.functional import pooling as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.tensor import Tensor

@@ -10,12 +10,11 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.loss_arguments import as_value, named_reduction, paired, reduced
+from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
-from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.losses import check_same_shape
-from tinygrad_dl.ops.reduce import max, sum
+from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims
 
 
@@ -172,60 +171,3 @@ def kl_div(
     if batchmean:
         return sum(loss) / (input.shape[0] if input.ndim else 1)
     return reduced(loss, reduction)
-
-
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """The cosine of the angle between vectors along `dim`.
-
-    out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast together.
-    >>> cosine_similarity(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4).tolist()
-    [0.7071]
-    """
-    x1, x2 = broadcast_arrays(as_value(x1), as_value(x2))
-    norms = []
-    for x in (x1, x2):
-        square = sum(x * x, axis=dim, keepdims=True)
-        small = square <= eps * eps
-        norms.append(where(small, eps, where(small, 1, square) ** 0.5))
-    return sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
-
-
-def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
-    """The norm for p = 0: how many elements are not 0, which has a derivative of 0."""
-    return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
-
-
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
-    """The p-norm of the difference of vectors along the last axis.
-
-    out = (sum |x1 - x2 + eps|^p)^(1/p).   x1 and x2 broadcast together.
-    >>> pairwise_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), eps=0.0).tolist()
-    [5.0]
-    """
-    size = abs(as_value(x1) - as_value(x2) + eps)
-    if p == float("inf"):
-        return max(size, axis=-1, keepdims=keepdim)
-    if p == 1:
-        return sum(size, axis=-1, keepdims=keepdim)
-    if p == 0:
-        return _how_many(size, -1, keepdim)
-    total = sum(size**p, axis=-1, keepdims=keepdim)
-    zero = total == 0
-    return where(zero, 0, where(zero, 1, total) ** (1 / p))
-
-
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
-
-    >>> normalize(np.array([[3.0, 4.0]])).tolist()
-    [[0.6, 0.8]]
-    """
-    size = abs(input)
-    if p == float("inf"):
-        norm = max(size, axis=dim, keepdims=True)
-    elif p == 0:
-        norm = _how_many(size, dim, True)
-    else:
-        total = sum(size**p, axis=dim, keepdims=True)
-        norm = where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))
-    return input / where(norm < eps, eps, norm)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.dropout_functions import dropout
+from tinygrad_dl.nn.functional.dropouts import dropout
 from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.nn.dropout_functions import (
+from tinygrad_dl.nn.functional.dropouts import (
     alpha_dropout,
     dropout1d,
     dropout2d,

@@ -9,8 +9,7 @@ import numpy as np
 from tinygrad_dl import config
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
-from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.normalize import (
+from tinygrad_dl.nn.functional.normalization import (
     batch_norm,
     group_norm,
     instance_norm,
@@ -18,6 +17,7 @@ from tinygrad_dl.nn.normalize import (
     local_response_norm,
     rms_norm,
 )
+from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops.shape import expand_dims, squeeze
 from tinygrad_dl.tensor import Tensor

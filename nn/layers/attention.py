@@ -6,8 +6,8 @@ from typing import Any
 
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn import init
-from tinygrad_dl.nn.attention_functions import multi_head_attention_forward
-from tinygrad_dl.nn.linear import Linear
+from tinygrad_dl.nn.functional.attention import multi_head_attention_forward
+from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.shape import permute_dims
 from tinygrad_dl.tensor import Tensor

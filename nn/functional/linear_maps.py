@@ -1,0 +1,21 @@
+"""Linear maps and distances between rows as functions, and older names of resizing, with PyTorch's arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_dl.ops import layers
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """The affine map of each row: input @ weight.T + bias.   input (..., in), weight (out, in), bias (out,).
+
+    >>> linear(np.array([[1.0, 2.0]]), weight=np.array([[3.0, 4.0]]), bias=np.array([0.5]))
+    array([[11.5]])
+    """
+    return layers.linear(input, weight, bias)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """A form that is linear in each of two inputs; see the operation for formula and shapes."""
+    return layers.bilinear(input1, input2, weight, bias)

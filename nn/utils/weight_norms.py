@@ -1,0 +1,54 @@
+"""Norms of weights: what both forms of weight and spectral normalization compute with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.config import default_rng
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Buffer
+from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.shape import permute_dims, reshape
+
+
+def lengths(v: Any, dim: int | None) -> Any:
+    """The norms of v's slices along `dim`, or of all of v."""
+    axes = None if dim is None else tuple(a for a in range(v.ndim) if a != dim % v.ndim)
+    return reduce.sum(v * v, axis=axes, keepdims=dim is not None) ** 0.5
+
+
+def as_matrix(weight: Any, dim: int) -> Any:
+    """The weight as a matrix, `dim` first."""
+    if dim:
+        weight = permute_dims(weight, (dim, *[a for a in range(weight.ndim) if a != dim]))
+    rows = weight.shape[0]
+    return reshape(weight, (rows, weight.size // rows if rows else 0))
+
+
+def unit(x: np.ndarray, eps: float) -> np.ndarray:
+    """The vector x divided by its norm."""
+    return x / max(float(np.linalg.norm(x)), eps)
+
+
+def power_iteration(matrix: np.ndarray, u: Any, v: Any, times: int, eps: float) -> None:
+    """Move the buffers u and v towards the first singular vectors, v first, in place."""
+    for _ in range(times):
+        v._data[...] = unit(matrix.T @ u._data, eps)
+        u._data[...] = unit(matrix @ v._data, eps)
+
+
+def over_sigma(weight: Any, dim: int, u: Any, v: Any) -> Any:
+    """The weight divided by the singular value that belongs to u and v."""
+    return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
+
+
+def start(size: int, like: Any, eps: float, rng: Any) -> Buffer:
+    """A random unit vector in the dtype of a weight."""
+    return Buffer(unit(default_rng(rng).standard_normal(size), eps).astype(like.dtype))
+
+
+def axis_of_outputs(module: Module) -> int:
+    """Of a weight: the first, the second in transposed convolutions."""
+    return int(any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__))
