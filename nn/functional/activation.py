@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,63 +11,58 @@ from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise, piecewise, special
 from tinygrad_dl.ops.shape import reshape
-
-# `inplace` is accepted and changes nothing: the result is a new Tensor.
-
-
-def relu(input: Any, inplace: bool = False) -> Any:
-    """The positive part: max(x, 0), with derivative 0 at 0."""
-    return elementwise.relu(input)
+from tinygrad_dl.typing import ArrayT
 
 
-def selu(input: Any, inplace: bool = False) -> Any:
-    """elu with the two constants that keep mean 0 and variance 1 from layer to layer."""
-    return activations.selu(input)
+class Unary(Protocol):
+    """An activation without options: a Tensor in is a Tensor out, an array in is an array out."""
+
+    def __call__(self, input: ArrayT) -> ArrayT: ...
 
 
-def silu(input: Any, inplace: bool = False) -> Any:
-    """The value times its logistic function: x / (1 + e^-x)."""
-    return activations.silu(input)
+class UnaryInPlace(Protocol):
+    """An activation with PyTorch's `inplace`, which is accepted and changes nothing: the result is new."""
+
+    def __call__(self, input: ArrayT, inplace: bool = False) -> ArrayT: ...
 
 
-def mish(input: Any, inplace: bool = False) -> Any:
-    """The value times the hyperbolic tangent of its softplus."""
-    return activations.mish(input)
+def _documented_as(op: Callable[..., Any], function: Any) -> Any:
+    """The function under PyTorch's name for an operation, with the operation's docstring and its own signature."""
+    name = op.__name__.replace("_", "")  # log_sigmoid is logsigmoid there
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (op.__doc__ or "").replace(f"{op.__name__}(", f"{name}(")
+    return function
 
 
-def hardsigmoid(input: Any, inplace: bool = False) -> Any:
-    """The logistic function in three lines: min(max(x / 6 + 1/2, 0), 1)."""
-    return piecewise.hardsigmoid(input)
+def _unary(op: Callable[..., Any]) -> Unary:
+    def function(input: ArrayT) -> ArrayT:
+        return op(input)
+
+    return _documented_as(op, function)
 
 
-def hardswish(input: Any, inplace: bool = False) -> Any:
-    """The value times its hardsigmoid."""
-    return piecewise.hardswish(input)
+def _unary_in_place(op: Callable[..., Any]) -> UnaryInPlace:
+    def function(input: ArrayT, inplace: bool = False) -> ArrayT:
+        return op(input)
+
+    return _documented_as(op, function)
 
 
-def sigmoid(input: Any) -> Any:
-    """The logistic function: 1 / (1 + e^-x)."""
-    return elementwise.sigmoid(input)
+# The operations that PyTorch has under the same name: they differ in the argument's name, and in `inplace`.
+sigmoid = _unary(elementwise.sigmoid)
+tanh = _unary(elementwise.tanh)
+logsigmoid = _unary(activations.log_sigmoid)
+softsign = _unary(activations.softsign)
+tanhshrink = _unary(activations.tanhshrink)
+relu = _unary_in_place(elementwise.relu)
+selu = _unary_in_place(activations.selu)
+silu = _unary_in_place(activations.silu)
+mish = _unary_in_place(activations.mish)
+hardsigmoid = _unary_in_place(piecewise.hardsigmoid)
+hardswish = _unary_in_place(piecewise.hardswish)
 
 
-def tanh(input: Any) -> Any:
-    """The hyperbolic tangent."""
-    return elementwise.tanh(input)
-
-
-def softsign(input: Any) -> Any:
-    """A curve like tanh that levels off slowly: x / (1 + |x|)."""
-    return activations.softsign(input)
-
-
-def tanhshrink(input: Any) -> Any:
-    """What tanh takes away: x - tanh(x)."""
-    return activations.tanhshrink(input)
-
-
-def logsigmoid(input: Any) -> Any:
-    """The logarithm of the logistic function, exact at any size."""
-    return activations.log_sigmoid(input)
+# With options
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:

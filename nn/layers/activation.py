@@ -9,6 +9,7 @@ from tinygrad_dl.nn.functional import activation as functions
 from tinygrad_dl.nn.init import constant_ as _constant_
 from tinygrad_dl.nn.init import empty as _empty
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.ops import activations, elementwise, piecewise
 from tinygrad_dl.tensor import Tensor
 
 
@@ -30,9 +31,10 @@ class _Activation(Module):
 
 
 class _InPlace(_Activation):
-    """What may be asked to work in place, as in PyTorch; the result is a new Tensor all the same."""
+    """An activation with PyTorch's `inplace`, which is shown and otherwise ignored: the result is a new Tensor."""
 
-    inplace = False
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
     def extra_repr(self) -> str:
         """The options."""
@@ -47,10 +49,7 @@ class ReLU(_InPlace):
     Tensor([0., 2.])
     """
 
-    function = staticmethod(functions.relu)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(elementwise.relu)
 
 
 class ReLU6(_InPlace):
@@ -63,14 +62,11 @@ class ReLU6(_InPlace):
 
     function = staticmethod(functions.relu6)
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
 
 class Tanh(_Activation):
     """The hyperbolic tangent, in (-1, 1)."""
 
-    function = staticmethod(functions.tanh)
+    function = staticmethod(elementwise.tanh)
 
 
 class Sigmoid(_Activation):
@@ -81,7 +77,7 @@ class Sigmoid(_Activation):
     Tensor([0.5])
     """
 
-    function = staticmethod(functions.sigmoid)
+    function = staticmethod(elementwise.sigmoid)
 
 
 class SELU(_InPlace):
@@ -89,10 +85,7 @@ class SELU(_InPlace):
     AlphaDropout.
     """
 
-    function = staticmethod(functions.selu)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(activations.selu)
 
 
 class SiLU(_InPlace):
@@ -101,10 +94,7 @@ class SiLU(_InPlace):
     out = x / (1 + e^-x).
     """
 
-    function = staticmethod(functions.silu)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(activations.silu)
 
 
 class Mish(_InPlace):
@@ -113,10 +103,7 @@ class Mish(_InPlace):
     out = x * tanh(log(1 + e^x)).
     """
 
-    function = staticmethod(functions.mish)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(activations.mish)
 
 
 class Hardswish(_InPlace):
@@ -125,10 +112,7 @@ class Hardswish(_InPlace):
     out = x * min(max(x + 3, 0), 6) / 6.
     """
 
-    function = staticmethod(functions.hardswish)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(piecewise.hardswish)
 
 
 class Hardsigmoid(_InPlace):
@@ -137,16 +121,13 @@ class Hardsigmoid(_InPlace):
     out = min(max(x / 6 + 1/2, 0), 1).
     """
 
-    function = staticmethod(functions.hardsigmoid)
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
+    function = staticmethod(piecewise.hardsigmoid)
 
 
 class LogSigmoid(_Activation):
     """The logarithm of the logistic function, exact at any size."""
 
-    function = staticmethod(functions.logsigmoid)
+    function = staticmethod(activations.log_sigmoid)
 
 
 class Softsign(_Activation):
@@ -155,7 +136,7 @@ class Softsign(_Activation):
     out = x / (1 + |x|).
     """
 
-    function = staticmethod(functions.softsign)
+    function = staticmethod(activations.softsign)
 
 
 class Tanhshrink(_Activation):
@@ -164,7 +145,7 @@ class Tanhshrink(_Activation):
     out = x - tanh(x).
     """
 
-    function = staticmethod(functions.tanhshrink)
+    function = staticmethod(activations.tanhshrink)
 
 
 class LeakyReLU(_InPlace):
@@ -173,7 +154,7 @@ class LeakyReLU(_InPlace):
     out = x where x > 0, negative_slope * x elsewhere.
     """
 
-    function = staticmethod(functions.leaky_relu)
+    function = staticmethod(piecewise.leaky_relu)
     options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -186,7 +167,7 @@ class ELU(_InPlace):
     out = x where x > 0, alpha * (e^x - 1) elsewhere.
     """
 
-    function = staticmethod(functions.elu)
+    function = staticmethod(activations.elu)
     options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -199,7 +180,7 @@ class CELU(_InPlace):
     out = x where x > 0, alpha * (e^(x / alpha) - 1) elsewhere.
     """
 
-    function = staticmethod(functions.celu)
+    function = staticmethod(activations.celu)
     options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -225,7 +206,7 @@ class Softplus(_Activation):
     out = log(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold.
     """
 
-    function = staticmethod(functions.softplus)
+    function = staticmethod(activations.softplus)
     options = (
         "beta",
         "threshold",
@@ -241,7 +222,7 @@ class Hardtanh(_InPlace):
     out = min(max(x, min_val), max_val).
     """
 
-    function = staticmethod(functions.hardtanh)
+    function = staticmethod(piecewise.hardtanh)
     options = (
         "min_val",
         "max_val",
@@ -257,7 +238,7 @@ class Hardshrink(_Activation):
     out = x where |x| > lambd, 0 elsewhere.
     """
 
-    function = staticmethod(functions.hardshrink)
+    function = staticmethod(piecewise.hardshrink)
     options = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -271,7 +252,7 @@ class Hardshrink(_Activation):
 class Softshrink(_Activation):
     """The value moved towards zero by lambd, and zero nearer than that."""
 
-    function = staticmethod(functions.softshrink)
+    function = staticmethod(piecewise.softshrink)
     options = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -288,7 +269,7 @@ class Threshold(_InPlace):
     out = x where x > threshold, value elsewhere.
     """
 
-    function = staticmethod(functions.threshold)
+    function = staticmethod(piecewise.threshold)
     options = (
         "threshold",
         "value",
@@ -304,7 +285,7 @@ class GLU(_Activation):
     out = a * sigmoid(b), with x cut into a and b along `dim`.
     """
 
-    function = staticmethod(functions.glu)
+    function = staticmethod(activations.glu)
     options = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
