@@ -20,7 +20,7 @@ class _Container(Module):
 
     def _checked(self, value: Any) -> Any:
         if not isinstance(value, Module):
-            raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
+            raise DTypeError(f"{type(self).__name__}: expected a Module, got {type(value).__name__}")
         return value
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class _Numbered(_Container):
         names = list(self._entries())
         if not -len(names) <= index < len(names):
             raise IndexRangeError(
-                f"{type(self).__name__}: it has {len(names)} entries; the index {index} came"
+                f"{type(self).__name__}: expected an index into its {len(names)} entries, got {index}"
             )
         return names[index]
 
@@ -95,7 +95,7 @@ class _Numbered(_Container):
         values = list(self)
         if not -len(values) <= index <= len(values):
             raise IndexRangeError(
-                f"{type(self).__name__}: an entry goes in at -{len(values)} to {len(values)}; the index {index} came"
+                f"{type(self).__name__}: expected an index from -{len(values)} to {len(values)}, got {index}"
             )
         values.insert(index, self._checked(value))
         self._refill(values)
@@ -139,7 +139,7 @@ class Sequential(_Numbered):
                     f" Give an instance: {module.__name__}()." if isinstance(module, type) else ""
                 )
                 raise DTypeError(
-                    f"Sequential: entry {name} is no Module but {type(module).__name__}.{advice}"
+                    f"Sequential: expected a Module as entry {name}, got {type(module).__name__}.{advice}"
                 )
             self.register_module(str(name), module)
 
@@ -171,9 +171,11 @@ class Sequential(_Numbered):
 def _repeated(chain: Sequential, times: int) -> list[Any]:
     """The same modules, not copies, as many times."""
     if not isinstance(times, int):
-        raise DTypeError(f"Sequential: it is repeated an int of times; {type(times).__name__} came")
+        raise DTypeError(
+            f"Sequential: expected an int as the number of repetitions, got {type(times).__name__}"
+        )
     if times < 1:
-        raise ValueRangeError(f"Sequential: it is repeated at least once; {times} came")
+        raise ValueRangeError(f"Sequential: expected at least one repetition, got {times}")
     return list(chain) * times
 
 
@@ -230,7 +232,7 @@ class _Named(_Container):
         if hasattr(type(self), key):
             raise KeyError(f"{type(self).__name__}: {key!r} is one of its methods; choose another key")
         if not key or "." in key:
-            raise KeyError(f"{type(self).__name__}: a key is not empty and has no dots; {key!r} came")
+            raise KeyError(f"{type(self).__name__}: expected a nonempty key without dots, got {key!r}")
         setattr(self, key, self._checked(value))
 
     def __delitem__(self, key: str) -> None:
@@ -311,7 +313,7 @@ class ParameterDict(_OfParameters, _Named):
         """Take the last entry out and return it with its key."""
         key = next(reversed(self), None)
         if key is None:
-            raise KeyError(f"{type(self).__name__}: it is empty")
+            raise KeyError(f"{type(self).__name__}: cannot pop from an empty dict")
         return key, self.pop(key)
 
     def copy(self) -> ParameterDict:

@@ -18,22 +18,22 @@ from tinygrad_dl.tensor import Tensor
 def empty(shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Parameter:
     """A Parameter of zeros of a shape, for a layer to fill; sizes below 0 and devices but "cpu" are refused."""
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'device: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'device: expected "cpu", the only device, got {device!r}')
     for size in shape:
         if not isinstance(size, (int, np.integer)) or size < 0:
             raise ValueRangeError(
-                f"a layer's sizes are integers of at least 0; {size!r} came in {tuple(shape)}"
+                f"expected layer sizes that are integers of at least 0, got {size!r} in {tuple(shape)}"
             )
     chosen = config.default_dtype if dtype is None else np.dtype(dtype)
     if chosen.kind != "f":
-        raise DTypeError(f"dtype: parameters are floating; {chosen} came")
+        raise DTypeError(f"dtype: expected a floating-point dtype for parameters, got {chosen}")
     return Parameter(np.zeros(shape, chosen))
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise DTypeError(
-            f"init: a Tensor or Parameter is needed, to be filled in place; {type(tensor).__name__} came"
+            f"init: expected a Tensor or Parameter to fill in place, got {type(tensor).__name__}"
         )
     tensor._data[...] = values
     return tensor
@@ -82,7 +82,7 @@ def trunc_normal_(
     True
     """
     if not a < b:
-        raise ValueRangeError(f"trunc_normal_: a must be below b; a={a!r} and b={b!r} came")
+        raise ValueRangeError(f"trunc_normal_: expected a below b, got a={a!r} and b={b!r}")
     generator = default_rng(rng)
     low, high = (a - mean) / std, (b - mean) / std
     values = generator.standard_normal(tensor.shape)
@@ -129,7 +129,7 @@ def eye_(tensor: Tensor) -> Tensor:
     [[1.0, 0.0], [0.0, 1.0]]
     """
     if tensor.ndim != 2:
-        raise ShapeError(f"eye_: a matrix is needed; the shape {tensor.shape} came")
+        raise ShapeError(f"eye_: expected a matrix, got the shape {tensor.shape}")
     return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
@@ -142,11 +142,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     if tensor.ndim not in (3, 4, 5):
         raise ShapeError(
-            f"dirac_: a convolution's weight of 3 to 5 axes is needed; the shape {tensor.shape} came"
+            f"dirac_: expected a convolution's weight of 3 to 5 axes, got the shape {tensor.shape}"
         )
     out, channels, *kernel = tensor.shape
     if groups < 1 or out % groups:
-        raise ShapeError(f"dirac_: the {out} filters do not divide into {groups} groups")
+        raise ShapeError(f"dirac_: expected groups to divide the {out} filters, got {groups}")
     values = np.zeros(tensor.shape, tensor.dtype)
     each = out // groups
     for group in range(groups):
@@ -162,7 +162,7 @@ def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
     """How many inputs feed one output, and how many outputs one input feeds: of a weight (out, in, k, ...)."""
     if tensor.ndim < 2:
         raise ShapeError(
-            f"init: the number of inputs and outputs is known for weights of at least two axes; {tensor.shape} came. "
+            f"init: expected a weight of at least two axes, to count inputs and outputs, got {tensor.shape}. "
             "For a bias use zeros_ or uniform_."
         )
     kernel = prod(tensor.shape[2:])
@@ -185,11 +185,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         if isinstance(slope, bool) or not isinstance(slope, (int, float)):
-            raise ValueRangeError(f"calculate_gain: the slope of leaky_relu is a number; {slope!r} came")
+            raise ValueRangeError(
+                f"calculate_gain: expected a number as the negative slope of leaky_relu, got {slope!r}"
+            )
         return math.sqrt(2 / (1 + slope**2))
     if nonlinearity not in GAINS:
         known = ", ".join([*GAINS, "leaky_relu"])
-        raise ValueRangeError(f"calculate_gain: {nonlinearity!r} is not known; known are {known}")
+        raise ValueRangeError(f"calculate_gain: expected one of {known}, got {nonlinearity!r}")
     return GAINS[nonlinearity]
 
 
@@ -212,7 +214,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor
 
 def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueRangeError(f'kaiming: mode is "fan_in" or "fan_out"; {mode!r} came')
+        raise ValueRangeError(f'kaiming: expected mode "fan_in" or "fan_out", got {mode!r}')
     fan = fan_in_and_out(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
@@ -258,7 +260,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     True
     """
     if tensor.ndim < 2:
-        raise ShapeError(f"orthogonal_: at least two axes are needed; the shape {tensor.shape} came")
+        raise ShapeError(f"orthogonal_: expected at least two axes, got the shape {tensor.shape}")
     rows, columns = tensor.shape[0], prod(tensor.shape[1:])
     drawn = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
@@ -269,9 +271,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None) -> Tensor:
     """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
     if tensor.ndim != 2:
-        raise ShapeError(f"sparse_: a matrix is needed; the shape {tensor.shape} came")
+        raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
-        raise ValueRangeError(f"sparse_: sparsity is a fraction, from 0 to 1; {sparsity!r} came")
+        raise ValueRangeError(f"sparse_: expected sparsity from 0 to 1, got {sparsity!r}")
     generator = default_rng(rng)
     values = generator.normal(0.0, std, tensor.shape)
     zeros = math.ceil(sparsity * tensor.shape[0])

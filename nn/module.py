@@ -149,9 +149,7 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` an attribute; None keeps the name free of a parameter."""
         if param is not None and not isinstance(param, Parameter):
-            raise DTypeError(
-                f"register_parameter: a Parameter or None is needed; {type(param).__name__} came"
-            )
+            raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
@@ -161,7 +159,7 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Make a module an attribute under a name made at run time."""
         if module is not None and not isinstance(module, Module):
-            raise DTypeError(f"register_module: a Module or None is needed; {type(module).__name__} came")
+            raise DTypeError(f"register_module: expected a Module or None, got {type(module).__name__}")
         setattr(self, _checked(name), module)
 
     add_module = register_module
@@ -199,7 +197,7 @@ class Module:
     def train(self: M, mode: bool = True) -> M:
         """Switch dropout, batch normalisation and the like to training, here and in all modules inside."""
         if not isinstance(mode, bool):
-            raise DTypeError(f"train: True or False is needed; {mode!r} came")
+            raise DTypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
             module.training = mode
         return self
@@ -226,7 +224,7 @@ class Module:
         """Convert floating parameters and buffers, and their gradients, to a floating dtype, in place."""
         new = np.dtype(dtype)
         if new.kind != "f":
-            raise DTypeError(f"astype: parameters are floating; {new} came")
+            raise DTypeError(f"astype: expected a floating-point dtype, got {new}")
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
             if tensor.dtype.kind == "f" and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
@@ -337,7 +335,7 @@ class Module:
 
 def _checked(name: str) -> str:
     if not isinstance(name, str) or not name or "." in name:
-        raise ValueRangeError(f"a name is a string without dots, and not empty; {name!r} came")
+        raise ValueRangeError(f"expected a name that is a nonempty string without dots, got {name!r}")
     if hasattr(Module, name):
         raise ValueRangeError(f"{name!r} is an attribute of every Module; choose another name")
     return name

@@ -129,7 +129,9 @@ def dtype_asked_for(what: str, args: Any, kwargs: Any) -> Any:
         try:
             dtype = np.dtype(value)
         except TypeError:
-            raise ValueRangeError(f'{what}: "cpu" is the only device; {value!r} came') from None
+            raise ValueRangeError(
+                f'{what}: expected the device "cpu", which is the only one, got {value!r}'
+            ) from None
     return dtype
 
 
@@ -165,7 +167,7 @@ def save(module: Any, prefix: str) -> dict[str, Any]:
 
 
 def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
-    lines = [f"load_state_dict: the names do not fit {type(module).__name__}."]
+    lines = [f"load_state_dict: the names do not match {type(module).__name__}."]
     if missing:
         lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
     if unexpected:
@@ -180,7 +182,7 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
     `assign`: the arrays themselves take the places of the tensors' own, and keep their dtypes.
     """
     if not hasattr(given, "items"):
-        raise DTypeError(f"load_state_dict: a dict of arrays by name is needed; {type(given).__name__} came")
+        raise DTypeError(f"load_state_dict: expected a dict of arrays by name, got {type(given).__name__}")
     own, arrays, extra, hooked = (
         dict(saved_tensors(module)),
         dict(given.items()),
@@ -205,9 +207,9 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
         if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
-            wrong.append(f"{name}: {array.dtype} does not fit {tensor.dtype}")
+            wrong.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
         elif array.shape != tensor.shape:
-            wrong.append(f"{name}: {array.shape} came, {tensor.shape} is needed")
+            wrong.append(f"{name}: expected {tensor.shape}, got {array.shape}")
         else:
             ready = np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
             writes.append((tensor, ready))
@@ -245,7 +247,7 @@ def _entry(holder: Any, name: str) -> tuple[Any, Any]:
 def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
     """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
     if not _is_module(new):
-        raise DTypeError(f"set_submodule: a Module is needed; {type(new).__name__} came")
+        raise DTypeError(f"set_submodule: expected a Module, got {type(new).__name__}")
     holder: Any = None
     key: Any = None
     value = module
@@ -256,7 +258,7 @@ def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
     if not target or not place or (value is None and (strict or isinstance(holder, list))):
         raise AttributeError(f"set_submodule: {type(module).__name__} has no module {target!r}")
     if value is not None and not _is_module(value):
-        raise AttributeError(f"set_submodule: {target!r} is no Module but {type(value).__name__}")
+        raise AttributeError(f"set_submodule: expected {target!r} to be a Module, got {type(value).__name__}")
     if isinstance(holder, (list, dict)):
         holder[key] = new
     else:

@@ -88,7 +88,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
 def gelu(input: Any, approximate: str = "none") -> Any:
     """The value times the normal distribution function, exactly or by the "tanh" approximation."""
     if approximate not in ("none", "tanh"):
-        raise ValueRangeError(f'gelu: approximate is "none" or "tanh"; {approximate!r} came')
+        raise ValueRangeError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}')
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
 
 
@@ -125,10 +125,11 @@ def glu(input: Any, dim: int = -1) -> Any:
 def _dim(name: str, dim: int | None, ndim: int) -> int:
     if dim is None:
         raise ValueRangeError(
-            f"{name}: say along which axis, such as dim=-1 for the last or dim=1 for the channels of (N, C, ...)"
+            f"{name}: expected an axis, got dim=None. "
+            "Pass dim=-1 for the last axis, or dim=1 for the channels of (N, C, ...)."
         )
     if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise ValueRangeError(f"{name}: dim={dim} is no axis of an array with {ndim} axes")
+        raise ValueRangeError(f"{name}: expected dim to be one of the {ndim} axes of the input, got {dim}")
     return dim
 
 
@@ -158,7 +159,7 @@ def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
 def softmax2d(input: Any) -> Any:
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
     if input.ndim not in (3, 4):
-        raise ShapeError(f"Softmax2d: x needs 3 or 4 axes; the shape {input.shape} came")
+        raise ShapeError(f"Softmax2d: expected an input of 3 or 4 axes, got the shape {input.shape}")
     return special.softmax(input, axis=-3)
 
 
@@ -189,7 +190,7 @@ def prelu(input: Any, weight: Any) -> Any:
         return piecewise.prelu(input, weight if input.ndim else reshape(weight, ()))
     if input.ndim < 2 or input.shape[1] != channels:
         raise ShapeError(
-            f"prelu: weight has {channels} slopes; axis 1 of the shape {input.shape} needs that size"
+            f"prelu: expected one weight per channel (axis 1) of the input {input.shape}, got {channels}"
         )
     return piecewise.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
 

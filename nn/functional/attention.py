@@ -38,11 +38,13 @@ def scaled_dot_product_attention(
     """
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(
-            f"scaled_dot_product_attention: query {query.shape}, key {key.shape} and value {value.shape} must be "
-            "(..., L, E), (..., S, E) and (..., S, V)"
+            f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "
+            f"got {query.shape}, {key.shape} and {value.shape}"
         )
     if is_causal and attn_mask is not None:
-        raise ValueRangeError("scaled_dot_product_attention: give either attn_mask or is_causal")
+        raise ValueRangeError(
+            "scaled_dot_product_attention: expected either attn_mask or is_causal, got both"
+        )
     if enable_gqa:
         key, value = (_grouped(x, query.shape[-3]) for x in (key, value))
     if is_causal:
@@ -70,7 +72,10 @@ def _grouped(x: Any, heads: int) -> Any:
     """Heads repeated so that groups of query heads share one."""
     *lead, own, length, size = x.shape
     if heads % own:
-        raise ShapeError(f"scaled_dot_product_attention: {heads} query heads cannot share {own} key heads")
+        raise ShapeError(
+            f"scaled_dot_product_attention: expected a number of key heads that divides the {heads} query heads, "
+            f"got {own}"
+        )
     wide = broadcast_to(expand_dims(x, -3), (*lead, own, heads // own, length, size))
     return reshape(wide, (*lead, heads, length, size))
 
@@ -123,19 +128,22 @@ def multi_head_attention_forward(
     unbatched = query.ndim == 2
     if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
         raise ShapeError(
-            f"{name}: query {query.shape}, key {key.shape} and value {value.shape} must be (L, N, E), (S, N, kdim) "
-            "and (S, N, vdim), or all without N (with batch_first N comes first)"
+            f"{name}: expected query (L, N, E), key (S, N, kdim) and value (S, N, vdim), with N first under "
+            f"batch_first, or all without N, got {query.shape}, {key.shape} and {value.shape}"
         )
     if query.shape[-1] != embed_dim_to_check:
         raise ShapeError(
-            f"{name}: query {query.shape} has {query.shape[-1]} features; embed_dim is {embed_dim_to_check}"
+            f"{name}: expected a query of embed_dim = {embed_dim_to_check} features, got {query.shape}"
         )
     if key.shape[:-1] != value.shape[:-1]:
         raise ShapeError(
-            f"{name}: key {key.shape} and value {value.shape} must have equal lengths and batches"
+            f"{name}: expected key and value of the same length and batch size, got {key.shape} and {value.shape}"
         )
     if is_causal and attn_mask is None:
-        raise ValueRangeError(f"{name}: is_causal=True only says what attn_mask is; pass attn_mask too")
+        raise ValueRangeError(
+            f"{name}: expected attn_mask with is_causal=True, which only describes that mask, got None. "
+            "Pass attn_mask too."
+        )
     if unbatched:
         same = query is key is value
         query = expand_dims(query, 1)
@@ -168,15 +176,15 @@ def multi_head_attention_forward(
             mask = reshape(mask, whole)
         elif mask.shape != whole[2:]:
             raise ShapeError(
-                f"{name}: attn_mask has the shape {_array(attn_mask).shape}; (L, S) = {(length, key.shape[0])} or "
-                f"(N * num_heads, L, S) is needed"
+                f"{name}: expected attn_mask of shape (L, S) = {(length, key.shape[0])} or (N * num_heads, L, S), "
+                f"got {_array(attn_mask).shape}"
             )
         scores = scores + mask
     if padding is not None:
         if padding.shape != (batch, whole[3]):
             raise ShapeError(
-                f"{name}: key_padding_mask has the shape {_array(key_padding_mask).shape}; (N, S) = "
-                f"{(batch, key.shape[0])} is needed"
+                f"{name}: expected key_padding_mask of shape (N, S) = {(batch, key.shape[0])}, "
+                f"got {_array(key_padding_mask).shape}"
             )
         scores = scores + reshape(padding, (batch, 1, 1, whole[3]))
     weights = softmax(scores, axis=-1)

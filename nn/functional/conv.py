@@ -17,7 +17,9 @@ def batched(name: str, input: Any, n: int) -> tuple[Any, bool]:
         return input, False
     if input.ndim != n + 1:
         space = ", ".join("DHW"[-n:])
-        raise ShapeError(f"{name}: the input must be (N, C, {space}) or (C, {space}); {input.shape} came")
+        raise ShapeError(
+            f"{name}: expected an input of shape (N, C, {space}) or (C, {space}), got {input.shape}"
+        )
     return expand_dims(input, 0), True
 
 
@@ -36,7 +38,7 @@ def _conv(
     x, added = batched(f"conv{n}d", input, n)
     if weight.ndim != n + 2:
         raise ShapeError(
-            f"conv{n}d: the weight must have {n + 2} axes, (O, C/groups, *K); {weight.shape} came"
+            f"conv{n}d: expected a weight of {n + 2} axes, (O, C/groups, *K), got {weight.shape}"
         )
     out = conv(x, weight, bias, stride, padding, dilation, groups)
     return squeeze(out, 0) if added else out
@@ -82,7 +84,7 @@ def _conv_transpose(
     name = f"conv_transpose{n}d"
     x, added = batched(name, input, n)
     if weight.ndim != n + 2:
-        raise ShapeError(f"{name}: the weight must have {n + 2} axes, (C, O/groups, *K); {weight.shape} came")
+        raise ShapeError(f"{name}: expected a weight of {n + 2} axes, (C, O/groups, *K), got {weight.shape}")
     stride, dilation = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
     pads, extra = (
         per_axis(padding, n, "padding", 0),
@@ -90,7 +92,7 @@ def _conv_transpose(
     )
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ValueRangeError(
-            f"{name}: output_padding={extra} must be smaller than stride {stride} or dilation {dilation}"
+            f"{name}: expected output_padding smaller than stride {stride} or dilation {dilation}, got {extra}"
         )
     # What output_padding adds behind is so much less padding there.
     pairs = tuple((p, p - e) for p, e in zip(pads, extra))

@@ -61,7 +61,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     [5.0, 1.0, 4.2426]
     """
     if input.ndim != 2:
-        raise ShapeError(f"pdist: rows (N, D) are needed; the shape {input.shape} came")
+        raise ShapeError(f"pdist: expected rows of shape (N, D), got {input.shape}")
     first, second = np.triu_indices(input.shape[0], 1)
     return pairwise_distance(input[first], input[second], p, 0.0)
 

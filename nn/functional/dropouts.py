@@ -25,7 +25,9 @@ def dropout(
 
 def _by_channel(name: str, input: Any, p: float, training: bool, rng: Any, axes: tuple[int, int]) -> Any:
     if input.ndim not in axes:
-        raise ShapeError(f"{name}: x needs {axes[0]} or {axes[1]} axes; the shape {input.shape} came")
+        raise ShapeError(
+            f"{name}: expected an input of {axes[0]} or {axes[1]} axes, got the shape {input.shape}"
+        )
     if not training or not p:
         return input
     batched = 2 if input.ndim == axes[1] else 1
@@ -56,7 +58,7 @@ def dropout3d(
 
 def _alpha(name: str, input: Any, p: float, shape: tuple[int, ...], rng: Any) -> Any:
     if not 0 <= p <= 1:
-        raise ValueRangeError(f"{name}: p is a probability, from 0 to 1; {p!r} came")
+        raise ValueRangeError(f"{name}: expected a probability p from 0 to 1, got {p!r}")
     if p == 1:
         return input * 0
     low = -SELU_ALPHA * SELU_SCALE
@@ -83,7 +85,7 @@ def feature_alpha_dropout(
     """alpha_dropout of whole channels of x (N, C, ...)."""
     if input.ndim < 2:
         raise ShapeError(
-            f"feature_alpha_dropout: x (N, C, ...) needs at least 2 axes; the shape {input.shape} came"
+            f"feature_alpha_dropout: expected an input (N, C, ...) of at least 2 axes, got the shape {input.shape}"
         )
     if not training or not p:
         return input

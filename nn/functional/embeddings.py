@@ -18,12 +18,14 @@ def _indices(name: str, input: Any, rows: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         if array.size:
             raise DTypeError(
-                f"{name}: indices are integers; {array.dtype} came. Convert them with .astype('int64')."
+                f"{name}: expected integer indices, got {array.dtype}. Convert them with .astype('int64')."
             )
         array = array.astype(np.int64)
     if array.size and (array.min() < 0 or array.max() >= rows):
         wrong = array.min() if array.min() < 0 else array.max()
-        raise IndexRangeError(f"{name}: the index {wrong} came; the table has the rows 0 to {rows - 1}")
+        raise IndexRangeError(
+            f"{name}: expected indices from 0 to {rows - 1}, the rows of the table, got {wrong}"
+        )
     return array
 
 
@@ -31,7 +33,9 @@ def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:
-        raise ValueRangeError(f"{name}: padding_idx={padding_idx} is no row of a table of {rows}")
+        raise ValueRangeError(
+            f"{name}: expected padding_idx to be a row of the table, which has {rows} rows, got {padding_idx}"
+        )
     return padding_idx % rows
 
 
@@ -56,7 +60,7 @@ def embedding(
     [[2.0], [2.0]]
     """
     if weight.ndim != 2:
-        raise ShapeError(f"embedding: a table (V, D) is needed; the shape {weight.shape} came")
+        raise ShapeError(f"embedding: expected a table of shape (V, D), got {weight.shape}")
     indices = _indices("embedding", input, weight.shape[0])
     padding = check_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
@@ -86,11 +90,12 @@ def embedding_bag(
     """
     name = "embedding_bag"
     if mode not in ("sum", "mean", "max"):
-        raise ValueRangeError(f'{name}: mode is "sum", "mean" or "max"; {mode!r} came')
+        raise ValueRangeError(f'{name}: expected mode "sum", "mean" or "max", got {mode!r}')
     indices = _indices(name, input, weight.shape[0])
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != indices.shape):
         raise ValueRangeError(
-            f'{name}: per_sample_weights need mode="sum" and the shape {indices.shape} of input'
+            f"{name}: expected per_sample_weights with mode='sum' and of the input's shape {indices.shape}, "
+            f"got mode={mode!r} and the shape {per_sample_weights.shape}"
         )
     if indices.ndim == 2 and offsets is None:
         starts = np.arange(indices.shape[0]) * indices.shape[1]
@@ -102,11 +107,11 @@ def embedding_bag(
         starts = starts[:-1] if include_last_offset else starts
         if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > len(indices)):
             raise ValueRangeError(
-                f"{name}: offsets start at 0, rise, and end within input; {starts.tolist()} came"
+                f"{name}: expected offsets that start at 0, never decrease and end within input, got {starts.tolist()}"
             )
     else:
         raise ShapeError(
-            f"{name}: input (B, N) without offsets, or (N,) with offsets, is needed; {indices.shape} came"
+            f"{name}: expected input (B, N) without offsets, or (N,) with offsets, got {indices.shape}"
         )
     sizes = np.diff(np.append(starts, len(indices)))
     longest = int(sizes.max(initial=0))
@@ -141,10 +146,10 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """
     index = np.asarray(tensor._data if isinstance(tensor, Value) else tensor)
     if index.dtype.kind not in "iu":
-        raise DTypeError(f"one_hot: class indices are integers; {index.dtype} came")
+        raise DTypeError(f"one_hot: expected integer class indices, got {index.dtype}")
     classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if index.size and (index.min() < 0 or index.max() >= classes):
         wrong = index.min() if index.min() < 0 else index.max()
-        raise IndexRangeError(f"one_hot: the class {wrong} came; {classes} classes are 0 to {classes - 1}")
+        raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
     out = (index[..., None] == np.arange(classes)).astype(np.int64)
     return out if isinstance(tensor, np.ndarray) else asarray(out)

@@ -62,7 +62,8 @@ def batch_norm(
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
             raise ShapeError(
-                f"batch_norm: input of shape {input.shape} has one value a channel, which has no variance. "
+                f"batch_norm: expected more than one value per channel in training "
+                f"(one value has no variance), got the shape {input.shape}. "
                 "Train on batches of at least two (drop_last=True in the loader), or call model.eval() first."
             )
         moments = (
@@ -96,7 +97,8 @@ def instance_norm(
     count = prod(input.shape[2:])
     if count == 1:
         raise ShapeError(
-            f"instance_norm: x of shape {input.shape} has one value a channel, which has no variance"
+            f"instance_norm: expected more than one value per channel "
+            f"(one value has no variance), got the shape {input.shape}"
         )
     moments = (
         None
@@ -109,7 +111,9 @@ def instance_norm(
 def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if not sizes or tuple(input.shape[-len(sizes) :]) != sizes:
-        raise ShapeError(f"{name}: the last sizes of x {input.shape} must be normalized_shape = {sizes}")
+        raise ShapeError(
+            f"{name}: expected an input whose last sizes are normalized_shape = {sizes}, got {input.shape}"
+        )
     return tuple(range(input.ndim - len(sizes), input.ndim))
 
 
@@ -152,7 +156,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """
     if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
         raise ShapeError(
-            f"group_norm: the channels (axis 1) of x {input.shape} do not divide into {num_groups} groups"
+            f"group_norm: expected num_groups to divide the channels (axis 1) of the input {input.shape}, "
+            f"got {num_groups}"
         )
     n, channels, *positions = input.shape
     each = channels // num_groups
@@ -171,7 +176,7 @@ def local_response_norm(
     """
     if input.ndim < 3:
         raise ShapeError(
-            f"local_response_norm: x (N, C, ...) needs at least 3 axes; the shape {input.shape} came"
+            f"local_response_norm: expected an input (N, C, ...) of at least 3 axes, got the shape {input.shape}"
         )
     # The sum over neighbouring channels is a product with a matrix of ones near the diagonal.
     channels = np.arange(input.shape[1])

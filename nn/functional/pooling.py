@@ -76,7 +76,8 @@ def max_unpool(
         wanted = tuple(output_size)[-n:]
         if len(wanted) != n or any(not a - s < w < a + s for a, w, s in zip(size, wanted, strides)):
             raise ShapeError(
-                f"{name}: output_size={wanted} must differ from {size} by less than the stride {strides}"
+                f"{name}: expected an output_size that differs from {size} by less than the stride {strides}, "
+                f"got {wanted}"
             )
         size = wanted
     if isinstance(places, Value) and not isinstance(x, Value):
@@ -118,7 +119,7 @@ def avg_pool(
 ) -> Any:  # fmt: skip
     """Mean-pooling over n axes."""
     if divisor_override == 0:
-        raise ValueRangeError(f"avg_pool{n}d: divisor_override=0: another number than 0 is needed")
+        raise ValueRangeError(f"avg_pool{n}d: expected a divisor_override other than 0, got 0")
     x, added = batched(f"avg_pool{n}d", input, n)
     out = pooling.avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     return _unbatched(out, added)
@@ -248,12 +249,14 @@ def fractional_max_pool(
     """Maxima of windows whose steps vary at random between two whole numbers, over n axes."""
     name = f"fractional_max_pool{n}d"
     if (output_size is None) == (output_ratio is None):
-        raise ValueRangeError(f"{name}: give either output_size or output_ratio")
+        raise ValueRangeError(
+            f"{name}: expected either output_size or output_ratio, got {'neither' if output_size is None else 'both'}"
+        )
     x, added = batched(name, input, n)
     if output_size is None:
         ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
         if not all(0 < r < 1 for r in ratios):
-            raise ValueRangeError(f"{name}: output_ratio={output_ratio!r} must lie between 0 and 1")
+            raise ValueRangeError(f"{name}: expected an output_ratio between 0 and 1, got {output_ratio!r}")
         output_size = tuple(int(s * r) for s, r in zip(x.shape[2:], ratios))
     samples = _random_samples
     if samples is None:

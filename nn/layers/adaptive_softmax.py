@@ -43,7 +43,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     ) -> None:  # fmt: skip
         ends = list(cutoffs)
         if not ends:
-            raise ValueRangeError("AdaptiveLogSoftmaxWithLoss: at least one cutoff is needed; none came")
+            raise ValueRangeError("AdaptiveLogSoftmaxWithLoss: expected at least one cutoff, got none")
         if (
             ends != sorted(set(ends))
             or ends[0] <= 0
@@ -51,8 +51,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             or any(int(c) != c for c in ends)
         ):
             raise ValueRangeError(
-                "AdaptiveLogSoftmaxWithLoss: cutoffs are rising, different whole numbers from 1 to "
-                f"n_classes - 1 = {n_classes - 1}; {ends} came"
+                "AdaptiveLogSoftmaxWithLoss: expected cutoffs that are strictly increasing integers from 1 to "
+                f"n_classes - 1 = {n_classes - 1}, got {ends}"
             )
         self.in_features, self.n_classes, self.div_value, self.head_bias = (
             in_features,
@@ -86,15 +86,15 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         rows = input if input.ndim == 2 else input[None]
         if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
             raise ShapeError(
-                f"AdaptiveLogSoftmaxWithLoss: input (N, {self.in_features}) needs a target (N,); "
-                f"{input.shape} and {target.shape} came"
+                f"AdaptiveLogSoftmaxWithLoss: expected input (N, {self.in_features}) and target (N,), "
+                f"got {input.shape} and {target.shape}"
             )
         classes = target.reshape(-1)
         wrong = classes[(classes < 0) | (classes >= self.n_classes)]
         if wrong.size:
             raise IndexRangeError(
-                f"AdaptiveLogSoftmaxWithLoss: the target holds the class {wrong[0]}; "
-                f"there are the classes 0 to {self.n_classes - 1}"
+                f"AdaptiveLogSoftmaxWithLoss: expected target classes from "
+                f"0 to {self.n_classes - 1}, got {wrong[0]}"
             )
         head = log_softmax(self.head(rows), axis=1)
         cluster = np.searchsorted(self.cutoffs, classes, side="right") - 1

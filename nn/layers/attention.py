@@ -35,7 +35,7 @@ class MultiheadAttention(Module):
     ) -> None:  # fmt: skip
         if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
             raise ValueRangeError(
-                f"MultiheadAttention: embed_dim={embed_dim} must be divisible by num_heads={num_heads}"
+                f"MultiheadAttention: expected embed_dim divisible by num_heads={num_heads}, got {embed_dim}"
             )
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
             embed_dim,

@@ -37,14 +37,14 @@ class _Conv(Module):
     ) -> None:  # fmt: skip
         name = type(self).__name__
         if groups < 1:
-            raise ValueRangeError(f"{name}: groups={groups}: at least 1 is needed")
+            raise ValueRangeError(f"{name}: expected groups of at least 1, got {groups}")
         for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
-                raise ValueRangeError(f"{name}: {what}={channels} must be divisible by groups={groups}")
+                raise ValueRangeError(f"{name}: expected {what} divisible by groups={groups}, got {channels}")
         known = PADDING_MODES[:1] if self.transposed else PADDING_MODES
         if padding_mode not in known:
             raise ValueRangeError(
-                f"{name}: padding_mode={padding_mode!r}: one of {', '.join(known)} is needed"
+                f"{name}: expected padding_mode to be one of {', '.join(known)}, got {padding_mode!r}"
             )
         n = self.n
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -78,8 +78,8 @@ class _Conv(Module):
             last = input.shape[-1] == self.in_channels
             space = ", ".join("DHW"[-self.n :])
             raise ShapeError(
-                f"{type(self).__name__}: input {input.shape} has {input.shape[axis]} channels; in_channels is "
-                f"{self.in_channels}. The axes are (N, C, {space})"
+                f"{type(self).__name__}: expected an input of in_channels = {self.in_channels} channels, "
+                f"got {input.shape[axis]} in {input.shape}. The axes are (N, C, {space})"
                 + (": move the channels, which are last, to axis 1." if last else ".")
             )
 
@@ -181,8 +181,8 @@ class _ConvTranspose(_Conv):
             if not low <= w < low + s:
                 most = tuple(a + s - 1 for a, s in zip(least, self.stride))
                 raise ShapeError(
-                    f"{type(self).__name__}: output_size={wanted}: sizes from {least} to {most} are possible "
-                    f"for an input of shape {input.shape}"
+                    f"{type(self).__name__}: expected an output_size from {least} to {most} "
+                    f"for an input of shape {input.shape}, got {wanted}"
                 )
         return tuple(w - low for w, low in zip(wanted, least))
 

@@ -21,7 +21,7 @@ from tinygrad_dl.tensor import Tensor
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         if not 0 <= p <= 1:
-            raise ValueRangeError(f"{type(self).__name__}: p is a probability, from 0 to 1; {p!r} came")
+            raise ValueRangeError(f"{type(self).__name__}: expected a probability p from 0 to 1, got {p!r}")
         self.p, self.inplace, self.rng = p, inplace, rng
 
     def extra_repr(self) -> str:

@@ -47,7 +47,7 @@ class Embedding(Module):
         """An embedding whose table is given; `freeze`: it is not trained."""
         table = asarray(embeddings)
         if table.ndim != 2:
-            raise ShapeError(f"from_pretrained: a table (V, D) is needed; the shape {table.shape} came")
+            raise ShapeError(f"from_pretrained: expected a table of shape (V, D), got {table.shape}")
         rows, width = table.shape
         return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
 

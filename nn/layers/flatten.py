@@ -43,7 +43,10 @@ class Flatten(Module):
             return reshape(input, (1,))
         start, end = self.start_dim, self.end_dim
         if not (-ndim <= start < ndim and -ndim <= end < ndim) or start % ndim > end % ndim:
-            raise ShapeError(f"Flatten: the axes {start} to {end} do not fit the shape {input.shape}")
+            raise ShapeError(
+                f"Flatten: expected start_dim and end_dim to be axes of the shape {input.shape}, in order, "
+                f"got {start} and {end}"
+            )
         shape, start, end = input.shape, start % ndim, end % ndim
         size = 1
         for n in shape[start : end + 1]:
@@ -64,14 +67,14 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         if not isinstance(dim, int):
-            raise DTypeError(f"Unflatten: axes have no names here, dim is an int; {dim!r} came")
+            raise DTypeError(f"Unflatten: expected dim to be an int (axes have no names here), got {dim!r}")
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, input: Any) -> Tensor:
         """input with that axis made several."""
         shape, dim = input.shape, self.dim
         if not -len(shape) <= dim < len(shape):
-            raise ShapeError(f"Unflatten: the shape {shape} has no axis {dim}")
+            raise ShapeError(f"Unflatten: expected dim to be one of the axes of the shape {shape}, got {dim}")
         dim %= len(shape)
         return reshape(input, (*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
 

@@ -65,7 +65,9 @@ class _ChannelNorm(Module):
     def _check(self, input: Any) -> None:
         if input.ndim not in self.axes:
             sizes = " or ".join(map(str, self.axes))
-            raise ShapeError(f"{type(self).__name__}: input needs {sizes} axes; the shape {input.shape} came")
+            raise ShapeError(
+                f"{type(self).__name__}: expected an input of {sizes} axes, got the shape {input.shape}"
+            )
 
     def extra_repr(self) -> str:
         """The sizes and settings."""
@@ -81,8 +83,8 @@ class _BatchNorm(_ChannelNorm):
         self._check(input)
         if input.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: input of shape {input.shape} has {input.shape[1]} channels; num_features is "
-                f"{self.num_features}"
+                f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
+                f"got {input.shape}"
             )
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
@@ -142,7 +144,9 @@ class SyncBatchNorm(_BatchNorm):
 
     def _check(self, input: Any) -> None:
         if input.ndim < 2:
-            raise ShapeError(f"SyncBatchNorm: input needs 2 axes or more; the shape {input.shape} came")
+            raise ShapeError(
+                f"SyncBatchNorm: expected an input of at least 2 axes, got the shape {input.shape}"
+            )
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
@@ -172,8 +176,8 @@ class _InstanceNorm(_ChannelNorm):
         x = expand_dims(input, 0) if single else input
         if self.affine and x.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: the input of shape {input.shape} has {x.shape[1]} channels; num_features is "
-                f"{self.num_features}"
+                f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
+                f"got {input.shape}"
             )
         out = instance_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
@@ -292,7 +296,7 @@ class GroupNorm(Module):
     ) -> None:  # fmt: skip
         if num_groups < 1 or num_channels % num_groups:
             raise ValueRangeError(
-                f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
+                f"GroupNorm: expected num_groups to divide num_channels={num_channels}, got {num_groups}"
             )
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self.weight = init.empty((num_channels,), dtype, device) if affine else None

@@ -19,16 +19,16 @@ class _Pad(Module):
         self.padding = (int(padding),) * 2 * self.n if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self.n:
             raise ShapeError(
-                f"{type(self).__name__}: padding={padding!r}: an int or {2 * self.n} ints are needed, "
-                "two for each axis of space, the last axis first"
+                f"{type(self).__name__}: expected padding to be an int or {2 * self.n} ints, "
+                f"two per spatial dimension with the last dimension first, got {padding!r}"
             )
 
     def forward(self, input: Any) -> Tensor:
         """The input (N, C, *S) or (C, *S) with elements added around space."""
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ShapeError(
-                f"{type(self).__name__}: input needs {self.n + 2} axes, (N, C, *S), or {self.n + 1} without N; "
-                f"the shape {input.shape} came"
+                f"{type(self).__name__}: expected an input of {self.n + 2} axes, (N, C, *S), "
+                f"or {self.n + 1} without N, got the shape {input.shape}"
             )
         return pad(input, self.padding, self.mode, self.value if self.mode == "constant" else None)
 

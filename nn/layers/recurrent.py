@@ -55,13 +55,13 @@ class _Recurrent(Module):
         name = type(self).__name__
         if hidden_size < 1 or num_layers < 1:
             raise ValueRangeError(
-                f"{name}: hidden_size={hidden_size}, num_layers={num_layers}: both must be at least 1"
+                f"{name}: expected hidden_size and num_layers of at least 1, got {hidden_size} and {num_layers}"
             )
         if not 0 <= dropout <= 1:
-            raise ValueRangeError(f"{name}: dropout={dropout!r} is a probability, from 0 to 1")
+            raise ValueRangeError(f"{name}: expected a dropout probability from 0 to 1, got {dropout!r}")
         if not 0 <= proj_size < hidden_size:
             raise ValueRangeError(
-                f"{name}: proj_size={proj_size} must be smaller than hidden_size={hidden_size}"
+                f"{name}: expected proj_size smaller than hidden_size={hidden_size}, got {proj_size}"
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
@@ -111,8 +111,8 @@ class _Recurrent(Module):
             given = part.shape if not unbatched else (part.shape[0], *part.shape[2:])
             wanted = shape if not unbatched else (shape[0], size)
             raise ShapeError(
-                f"{type(self).__name__}: {name} has the shape {given}; (num_layers * directions, "
-                f"{'' if unbatched else 'N, '}size) = {wanted} is needed"
+                f"{type(self).__name__}: expected {name} of shape (num_layers * directions, "
+                f"{'' if unbatched else 'N, '}size) = {wanted}, got {given}"
             )
         return part
 
@@ -144,7 +144,7 @@ class _Recurrent(Module):
             order = "(N, T, I)" if self.batch_first else "(T, N, I)"
             shapes = f"{order}, or (T, I)," if 3 in axes else "packed sequences of (L, I)"
             raise ShapeError(
-                f"{name}: input must be {shapes} with I = input_size = {self.input_size}; {x.shape} came"
+                f"{name}: expected input {shapes} with I = input_size = {self.input_size}, got {x.shape}"
             )
         weight = vars(self).get("weight_hh_l0", x)  # not there if it is computed by a parametrization
         if isinstance(x, Tensor) and x._data.dtype is not weight._data.dtype:
@@ -236,7 +236,7 @@ class RNN(_OneState):
         dtype: Any = None, *, rng: Any = None,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueRangeError(f"RNN: nonlinearity={nonlinearity!r}: 'tanh' or 'relu' is needed")
+            raise ValueRangeError(f"RNN: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
@@ -301,7 +301,7 @@ class LSTM(_Recurrent):
 
     def _begin(self, batch: int, dtype: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
         if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
-            raise ShapeError(f"LSTM: the state is a pair (h, c); {type(hx).__name__} came")
+            raise ShapeError(f"LSTM: expected the state as a pair (h, c), got {type(hx).__name__}")
         h, c = (None, None) if hx is None else hx
         return (
             self._part("h", batch, dtype, h, self.proj_size or self.hidden_size, unbatched),

@@ -42,7 +42,7 @@ class _Cell(Module):
         name = type(self).__name__
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
             raise ShapeError(
-                f"{name}: input must be (N, I) or (I,) with I = input_size = {self.input_size}; {input.shape} came"
+                f"{name}: expected input (N, I) or (I,) with I = input_size = {self.input_size}, got {input.shape}"
             )
         added = input.ndim == 1
         x = expand_dims(input, (0, 1) if added else 0)
@@ -54,8 +54,8 @@ class _Cell(Module):
                 state = expand_dims(state, 0)
             if state.shape != (x.shape[1], self.hidden_size):
                 raise ShapeError(
-                    f"{name}: for input {input.shape} the state must be {(x.shape[1], self.hidden_size)}; "
-                    f"{state.shape} came"
+                    f"{name}: expected a state of shape {(x.shape[1], self.hidden_size)} for input {input.shape}, "
+                    f"got {state.shape}"
                 )
             ready.append(state)
         return x, ready, added
@@ -83,7 +83,7 @@ class RNNCell(_Cell):
         device: Any = None, dtype: Any = None, *, rng: Any = None,
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueRangeError(f"RNNCell: nonlinearity={nonlinearity!r}: 'tanh' or 'relu' is needed")
+            raise ValueRangeError(f"RNNCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, device, dtype, rng=rng)
 

@@ -25,7 +25,7 @@ def _activation(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
     if callable(given):
         return given
     if given not in ("relu", "gelu"):
-        raise ValueRangeError(f"activation={given!r}: 'relu', 'gelu' or a function is needed")
+        raise ValueRangeError(f"expected activation 'relu', 'gelu' or a function, got {given!r}")
     chosen: Callable[[Any], Any] = getattr(activation_functions, given)
     return chosen
 
@@ -242,11 +242,12 @@ class Transformer(Module):
         axis = 0 if self.batch_first else 1
         if src.ndim != tgt.ndim or (src.ndim == 3 and src.shape[axis] != tgt.shape[axis]):
             raise ShapeError(
-                f"Transformer: src {src.shape} and tgt {tgt.shape} must have the same batch size N"
+                f"Transformer: expected src and tgt of one batch size N, got {src.shape} and {tgt.shape}"
             )
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise ShapeError(
-                f"Transformer: src {src.shape} and tgt {tgt.shape} must have d_model = {self.d_model} features"
+                f"Transformer: expected src and tgt of d_model = {self.d_model} features, "
+                f"got {src.shape} and {tgt.shape}"
             )
         memory = self.encoder(
             src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal

@@ -89,7 +89,7 @@ def get_total_norm(
 
 def _check_norm_type(name: str, norm_type: float) -> None:
     if not norm_type > 0:
-        raise ValueRangeError(f"{name}: norm_type is a number above 0, or inf; {norm_type!r} came")
+        raise ValueRangeError(f"{name}: expected norm_type above 0, or inf, got {norm_type!r}")
 
 
 def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
@@ -154,7 +154,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     Tensor([1.])
     """
     if clip_value < 0:
-        raise ValueRangeError(f"clip_grad_value_: clip_value is at least 0; {clip_value!r} came")
+        raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
     for _, p in _named(parameters):
         if p.grad is not None:
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
@@ -173,10 +173,10 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     """Write a vector made by parameters_to_vector back into the parameters. Raises ShapeError unless it fits."""
     named = list(_named(parameters))
     flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)
-    needed = sum(p.size for _, p in named)
-    if flat.shape != (needed,):
+    total = sum(p.size for _, p in named)
+    if flat.shape != (total,):
         raise ShapeError(
-            f"vector_to_parameters: a vector of {needed} elements is needed; the shape {flat.shape} came"
+            f"vector_to_parameters: expected a vector of {total} elements, got the shape {flat.shape}"
         )
     start = 0
     for _, p in named:

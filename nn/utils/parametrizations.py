@@ -93,9 +93,13 @@ def spectral_norm(
     weight = _tensor("spectral_norm", module, name)
     axis = weight_norms.axis_of_outputs(module) if dim is None else dim
     if not -weight.ndim <= axis < weight.ndim:
-        raise AxisError(f"spectral_norm: dim={axis} is no axis of a weight of shape {weight.shape}")
+        raise AxisError(
+            f"spectral_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {axis}"
+        )
     if n_power_iterations < 1:
-        raise ValueRangeError(f"spectral_norm: n_power_iterations is at least 1; {n_power_iterations!r} came")
+        raise ValueRangeError(
+            f"spectral_norm: expected n_power_iterations of at least 1, got {n_power_iterations!r}"
+        )
     made = _SpectralNorm(weight, n_power_iterations, axis % weight.ndim, eps, rng)
     return register_parametrization(module, name, made)
 
@@ -123,12 +127,14 @@ def orthogonal(
     """
     weight = _tensor("orthogonal", module, name)
     if weight.ndim < 2:
-        raise ShapeError(f"orthogonal: matrices are needed; {name} has the shape {weight.shape}")
+        raise ShapeError(
+            f"orthogonal: expected a matrix or a batch of them, got {name} of shape {weight.shape}"
+        )
     if orthogonal_map is None:
         orthogonal_map = "matrix_exp" if weight.shape[-1] == weight.shape[-2] else "householder"
     if orthogonal_map not in _MAPS:
         raise ValueRangeError(
-            f"orthogonal: orthogonal_map is one of {', '.join(_MAPS)}; {orthogonal_map!r} came"
+            f"orthogonal: expected orthogonal_map to be one of {', '.join(_MAPS)}, got {orthogonal_map!r}"
         )
     made = _Orthogonal(weight.shape, orthogonal_map, use_trivialization, rng)
     return register_parametrization(module, name, made, unsafe=True)
@@ -151,7 +157,7 @@ class _Orthogonal(Module):
 
     def right_inverse(self, value: Any) -> Any:
         if value.shape != self.shape:
-            raise ShapeError(f"orthogonal: the shape {self.shape} is needed; {value.shape} came")
+            raise ShapeError(f"orthogonal: expected the shape {self.shape}, got {value.shape}")
         wide = value.shape[-2] < value.shape[-1]
         q = value._data.mT if wide else value._data
         rows, columns = q.shape[-2:]
@@ -167,7 +173,7 @@ class _Orthogonal(Module):
             return np.zeros(value.shape, q.dtype) - np.eye(*value.shape[-2:], dtype=q.dtype)
         if self.orthogonal_map != "householder":
             raise NotImplementedError(
-                f"orthogonal: {self.orthogonal_map} can be assigned to with use_trivialization=True only"
+                f"orthogonal: a weight by {self.orthogonal_map} can be assigned only with use_trivialization=True"
             )
         packed, tau = np.linalg.qr(q, mode="raw")
         vectors = packed.mT.copy()

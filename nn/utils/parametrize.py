@@ -70,7 +70,7 @@ class ParametrizationList(ModuleList):
             for i, part in enumerate(new):
                 setattr(self, f"original{i}", _alike(original, part))
         if not unsafe:
-            _check(self(), shape, dtype, "the parametrization gives")
+            _check(self(), shape, dtype, "the parametrization")
 
     def _originals(self) -> list[Any]:
         if self.is_tensor:
@@ -92,12 +92,12 @@ class ParametrizationList(ModuleList):
             for module in reversed(list(self)):
                 if not hasattr(module, "right_inverse"):
                     raise GraphError(
-                        f"{type(module).__name__} has no right_inverse: its result cannot be assigned"
+                        f"{type(module).__name__} has no right_inverse, so its result cannot be assigned"
                     )
                 value = module.right_inverse(value)
         parts = [value] if self.is_tensor else list(value)
         if len(parts) != self.ntensors:
-            raise ShapeError(f"right_inverse: {self.ntensors} tensors are needed; {len(parts)} came")
+            raise ShapeError(f"right_inverse: expected {self.ntensors} tensors, got {len(parts)}")
         for original, part in zip(self._originals(), parts):
             _write(original, part)
 
@@ -105,7 +105,7 @@ class ParametrizationList(ModuleList):
 def _write(original: Any, value: Any) -> None:
     array = asarray(value)._data
     if array.dtype != original.dtype:
-        raise DTypeError(f"right_inverse: it may not change the dtype from {original.dtype} to {array.dtype}")
+        raise DTypeError(f"right_inverse: expected a value of dtype {original.dtype}, got {array.dtype}")
     original.data = array.copy()
 
 
@@ -119,12 +119,17 @@ def _alike(original: Any, value: Any) -> Any:
 
 def _check(value: Any, shape: Any, dtype: Any, what: str) -> None:
     if not isinstance(value, Tensor):
-        raise DTypeError(f"register_parametrization: {what} {type(value).__name__}; a Tensor is needed")
+        raise DTypeError(
+            f"register_parametrization: expected a Tensor from {what}, got {type(value).__name__}"
+        )
     if value.dtype != dtype:
-        raise DTypeError(f"register_parametrization: {what} {value.dtype}; {dtype} is needed, or unsafe=True")
+        raise DTypeError(
+            f"register_parametrization: expected {dtype} from {what}, got {value.dtype}. Pass unsafe=True to allow it."
+        )
     if value.shape != shape:
         raise ShapeError(
-            f"register_parametrization: {what} the shape {value.shape}; {shape} is needed, or unsafe=True"
+            f"register_parametrization: expected the shape {shape} from {what}, "
+            f"got {value.shape}. Pass unsafe=True to allow it."
         )
 
 
@@ -182,14 +187,14 @@ def register_parametrization(
         if not unsafe:
             before = getattr(module, tensor_name)
             after = parametrization(before)
-            _check(after, before.shape, before.dtype, "the parametrization gives")
+            _check(after, before.shape, before.dtype, "the parametrization")
             if hasattr(parametrization, "right_inverse"):
                 try:
                     _check(
                         parametrization.right_inverse(after),
                         before.shape,
                         before.dtype,
-                        "right_inverse gives",
+                        "right_inverse",
                     )
                 except NotImplementedError:
                     pass
@@ -231,7 +236,7 @@ def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: b
     if not there.is_tensor and not leave_parametrized:
         raise ValueRangeError(
             f"remove_parametrizations: {tensor_name} is computed from {there.ntensors} tensors; "
-            "it can only keep its value: leave_parametrized=True"
+            "only its present value can be left. Pass leave_parametrized=True."
         )
     original = there._originals()[0]
     if leave_parametrized:

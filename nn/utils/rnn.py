@@ -107,15 +107,15 @@ def pack_padded_sequence(
     name = "pack_padded_sequence"
     sizes, x = _integers(lengths), asarray(input)
     if x.ndim < 2:
-        raise ShapeError(f"{name}: input needs the axes T and N; the shape {x.shape} came")
+        raise ShapeError(f"{name}: expected an input of at least the axes T and N, got the shape {x.shape}")
     if batch_first:
         x = _swapped(x)
     steps, batch = x.shape[:2]
     if sizes.shape != (batch,):
-        raise ShapeError(f"{name}: a length for each of the {batch} sequences is needed; {sizes.size} came")
+        raise ShapeError(f"{name}: expected {batch} lengths, one per sequence, got {sizes.size}")
     if not batch or sizes.min() < 1 or sizes.max() > steps:
         raise ValueRangeError(
-            f"{name}: lengths are from 1 to T = {steps}, of at least one sequence; {sizes.tolist()} came"
+            f"{name}: expected at least one length, each from 1 to T = {steps}, got {sizes.tolist()}"
         )
     order = None
     if not enforce_sorted:
@@ -123,7 +123,7 @@ def pack_padded_sequence(
         x, sizes = getitem(x, (slice(None), order)), sizes[order]
     elif (np.diff(sizes) > 0).any():
         raise ValueRangeError(
-            f"{name}: the longest sequence comes first; the lengths {sizes.tolist()} came. "
+            f"{name}: expected decreasing lengths, got {sizes.tolist()}. "
             "Pass enforce_sorted=False to have them sorted."
         )
     there = np.arange(sizes[0])[:, None] < sizes
@@ -148,7 +148,7 @@ def pad_packed_sequence(
     steps = len(at_step) if total_length is None else total_length
     if steps < len(at_step):
         raise ValueRangeError(
-            f"pad_packed_sequence: total_length={steps} is less than the longest sequence, of {len(at_step)} steps"
+            f"pad_packed_sequence: expected total_length of at least {len(at_step)}, the longest sequence, got {steps}"
         )
     there = np.zeros((steps, at_step[0]), bool)
     there[: len(at_step)] = np.arange(at_step[0]) < at_step[:, None]
@@ -173,12 +173,12 @@ def pad_sequence(
     [[1.0, 2.0], [3.0, -1.0]]
     """
     if padding_side not in ("right", "left"):
-        raise ValueRangeError(f"pad_sequence: padding_side is 'right' or 'left'; {padding_side!r} came")
+        raise ValueRangeError(f"pad_sequence: expected padding_side 'right' or 'left', got {padding_side!r}")
     parts = [asarray(sequence) for sequence in sequences]
     shapes = [part.shape for part in parts]
     if not parts or () in shapes or len({shape[1:] for shape in shapes}) > 1:
         raise ShapeError(
-            f"pad_sequence: at least one sequence, all alike but for the first size, are needed; {shapes} came"
+            f"pad_sequence: expected at least one sequence, and shapes that differ in the first size only, got {shapes}"
         )
     lengths = np.array([len(part) for part in parts])
     there = np.arange(lengths.max()) < lengths[:, None]
@@ -195,9 +195,7 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     x = padded_sequences if batch_first else _swapped(padded_sequences)
     sizes = _integers(lengths)
     if sizes.shape != x.shape[:1]:
-        raise ShapeError(
-            f"unpad_sequence: a length for each of the {x.shape[0]} sequences is needed; {sizes.size} came"
-        )
+        raise ShapeError(f"unpad_sequence: expected {x.shape[0]} lengths, one per sequence, got {sizes.size}")
     return [x[i, :length] for i, length in enumerate(sizes)]
 
 

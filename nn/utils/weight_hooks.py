@@ -26,7 +26,7 @@ class Reparametrization:
 
     def compute(self, module: Module) -> Any:
         """The weight, from the parameters that replace it; every reparametrisation defines its own."""
-        raise GraphError(f"{type(self).__name__} defines no compute")
+        raise GraphError(f"{type(self).__name__} does not define compute")
 
     def __call__(self, module: Module, args: Any) -> None:
         setattr(module, self.name, self.compute(module))
@@ -88,7 +88,9 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     """
     weight = _weight("weight_norm", module, name)
     if dim is not None and not -weight.ndim <= dim < weight.ndim:
-        raise ShapeError(f"weight_norm: dim={dim} is no axis of a weight of shape {weight.shape}")
+        raise ShapeError(
+            f"weight_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {dim}"
+        )
     kind = WeightNorm(name, None if dim in (None, -1) else dim)
     setattr(module, f"{name}_g", Parameter(lengths(weight.detach(), kind.dim)))
     setattr(module, f"{name}_v", Parameter(weight.detach()))
@@ -142,7 +144,9 @@ def spectral_norm(
     """
     weight = _weight("spectral_norm", module, name)
     if n_power_iterations < 1:
-        raise ValueRangeError(f"spectral_norm: n_power_iterations is at least 1; {n_power_iterations!r} came")
+        raise ValueRangeError(
+            f"spectral_norm: expected n_power_iterations of at least 1, got {n_power_iterations!r}"
+        )
     kind = SpectralNorm(name, n_power_iterations, eps, axis_of_outputs(module) if dim is None else dim)
     setattr(module, f"{name}_orig", Parameter(weight.detach()))
     generator = default_rng(rng)

@@ -134,13 +134,13 @@ def test_layers_of_an_encoder_are_independent_copies() -> None:
 
 def test_shapes_and_masks_that_do_not_fit_are_explained() -> None:
     layer, x = nn.MultiheadAttention(4, 2).double(), sequence(3, 1, 4)
-    with pytest.raises(ShapeError, match=r"attn_mask has the shape \(2, 2\); \(L, S\) = \(3, 3\)"):
+    with pytest.raises(ShapeError, match=r"expected attn_mask of shape \(L, S\) = \(3, 3\) .*, got \(2, 2\)"):
         layer(x, x, x, attn_mask=np.zeros((2, 2)))
-    with pytest.raises(ShapeError, match=r"key_padding_mask has the shape \(3, 1\); \(N, S\) = \(1, 3\)"):
+    with pytest.raises(ShapeError, match=r"key_padding_mask of shape \(N, S\) = \(1, 3\), got \(3, 1\)"):
         layer(x, x, x, key_padding_mask=np.zeros((3, 1), bool))
-    with pytest.raises(ShapeError, match="has 5 features; embed_dim is 4"):
+    with pytest.raises(ShapeError, match="expected a query of embed_dim = 4 features"):
         layer(sequence(3, 1, 5), x, x)
-    with pytest.raises(ValueRangeError, match="pass attn_mask too"):
+    with pytest.raises(ValueRangeError, match="Pass attn_mask too"):
         layer(x, x, x, is_causal=True)
-    with pytest.raises(ValueRangeError, match="embed_dim=5 must be divisible by num_heads=2"):
+    with pytest.raises(ValueRangeError, match="expected embed_dim divisible by num_heads=2, got 5"):
         nn.MultiheadAttention(5, 2)

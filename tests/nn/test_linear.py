@@ -86,11 +86,11 @@ def test_a_wrong_last_size_is_explained(shape: tuple[int, ...], advice: str) -> 
 
 
 def test_sizes_and_devices_are_checked() -> None:
-    with pytest.raises(ValueError, match="integers of at least 0; -1 came"):
+    with pytest.raises(ValueError, match="integers of at least 0, got -1"):
         nn.Linear(-1, 2)
-    with pytest.raises(ValueError, match='"cpu" is the only device'):
+    with pytest.raises(ValueError, match='expected "cpu", the only device'):
         nn.Linear(1, 2, device="cuda")
-    with pytest.raises(TypeError, match="parameters are floating; int64 came"):
+    with pytest.raises(TypeError, match="expected a floating-point dtype for parameters, got int64"):
         nn.Linear(1, 2, dtype="int64")
 
 

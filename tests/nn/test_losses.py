@@ -139,7 +139,7 @@ def test_pos_weight_counts_positive_targets_more_often() -> None:
 def test_bce_holds_the_logarithm_above_minus_100_and_refuses_logits() -> None:
     assert F.binary_cross_entropy([0.0], [1.0]).item() == 100.0
     with pytest.raises(
-        ValueError, match="values from 2 to 2 came. For logits use binary_cross_entropy_with_logits"
+        ValueError, match="got values from 2 to 2. For logits use binary_cross_entropy_with_logits"
     ):
         F.binary_cross_entropy([2.0], [1.0])
 
@@ -227,17 +227,19 @@ def test_losses_take_their_options_in_pytorchs_places() -> None:
     [({"size_average": False}, "sum"), ({"reduce": False}, "none"), ({"size_average": True}, "mean")],
 )
 def test_the_reductions_old_arguments_warn_and_mean_the_same(old: dict[str, bool], reduction: str) -> None:
-    with pytest.warns(UserWarning, match=f"write reduction='{reduction}'"):
+    with pytest.warns(UserWarning, match=f"use reduction='{reduction}'"):
         loss = nn.MSELoss(**old)
     assert loss.reduction == reduction
-    with pytest.warns(UserWarning, match=f"write reduction='{reduction}'"):
+    with pytest.warns(UserWarning, match=f"use reduction='{reduction}'"):
         got = F.l1_loss([1.0, 2.0], [0.0, 4.0], **old)
     assert (got == F.l1_loss([1.0, 2.0], [0.0, 4.0], reduction=reduction)).all()
 
 
 def test_a_reduction_in_the_place_of_an_old_boolean_is_an_error_that_names_the_argument() -> None:
     # PyTorch takes the string for True there, and averages.
-    with pytest.raises(TypeError, match=r"MSELoss: 'sum' came in the place .*Write reduction='sum'\."):
+    with pytest.raises(
+        TypeError, match=r"MSELoss: expected a boolean for .*, got 'sum'. Write reduction='sum'\."
+    ):
         nn.MSELoss("sum")
 
 

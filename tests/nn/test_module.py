@@ -98,7 +98,7 @@ def test_a_state_dict_with_other_names_loads_nothing_and_names_them() -> None:
     with pytest.raises(ValueError) as caught:
         layer.load_state_dict({"weight": [[5.0]], "bais": [0.0]})
     assert str(caught.value) == (
-        "load_state_dict: the names do not fit Linear. Missing: bias (did you mean 'bais'?). Unexpected: bais. "
+        "load_state_dict: the names do not match Linear. Missing: bias (did you mean 'bais'?). Unexpected: bais. "
         "Pass strict=False to load what fits."
     )
     assert all(np.array_equal(value, before[name]) for name, value in layer.state_dict().items())
@@ -111,7 +111,7 @@ def test_a_state_dict_with_one_wrong_shape_loads_nothing() -> None:
     with pytest.raises(ShapeError) as caught:
         layer.load_state_dict({"weight": [[5.0, 6.0]], "bias": [0.0, 1.0]})
     assert str(caught.value) == (
-        "load_state_dict: arrays do not fit Linear: bias: (2,) came, (1,) is needed. Nothing was loaded."
+        "load_state_dict: arrays do not fit Linear: bias: expected (1,), got (2,). Nothing was loaded."
     )
     assert np.array_equal(layer.weight.data, before["weight"])
 
@@ -250,7 +250,7 @@ def test_registering_checks_kinds_and_names() -> None:
     model.register_buffer("b", [2.0], persistent=False)
     model.register_module("m", nn.ReLU())
     assert list(model.state_dict()) == ["w"] and [name for name, _ in model.named_children()] == ["m"]
-    with pytest.raises(TypeError, match="a Parameter or None is needed; Tensor came"):
+    with pytest.raises(TypeError, match="expected a Parameter or None, got Tensor"):
         model.register_parameter("v", Tensor([1.0]))  # type: ignore[arg-type]
     for name in ("a.b", "", "forward"):
         with pytest.raises(ValueError):
@@ -324,9 +324,9 @@ def test_a_module_is_put_in_the_place_of_a_dotted_name_also_in_lists_and_dicts()
     for name in ("", "missing.x", "heads.1", "fixed.0", "size.x"):
         with pytest.raises(AttributeError, match=f"^set_submodule: Model has no module '{name}'$"):
             model.set_submodule(name, nn.Tanh())
-    with pytest.raises(AttributeError, match="^set_submodule: 'size' is no Module but int$"):
+    with pytest.raises(AttributeError, match="^set_submodule: expected 'size' to be a Module, got int$"):
         model.set_submodule("size", nn.Tanh())
-    with pytest.raises(TypeError, match="^set_submodule: a Module is needed; int came$"):
+    with pytest.raises(TypeError, match="^set_submodule: expected a Module, got int$"):
         model.set_submodule("body", 3)  # type: ignore[arg-type]
 
 
@@ -340,7 +340,7 @@ def test_assigned_arrays_take_the_places_of_those_there_were_and_keep_their_dtyp
     assert parameter.grad is None and layer.bias.data is not bias and layer.bias.dtype == np.float64
     layer(Tensor(np.ones((1, 2)))).sum().backward()
     assert parameter.grad is not None and parameter.grad.dtype == np.float64
-    with pytest.raises(ValueError, match=r"weight: int64 does not fit float64\. Nothing was loaded\."):
+    with pytest.raises(ValueError, match=r"weight: expected float64, got int64\. Nothing was loaded\."):
         layer.load_state_dict({"weight": np.ones((3, 2), int), "bias": bias}, assign=True)
     assert parameter.data is weight
 
@@ -386,8 +386,8 @@ def test_there_is_only_the_cpu(device: Any) -> None:
     layer = nn.Linear(1, 1)
     with pytest.raises(ValueError) as error:
         layer.to(device)
-    assert str(error.value) == f'to: "cpu" is the only device; {device!r} came'
-    with pytest.raises(ValueError, match="is the only device; 'cuda' came"):
+    assert str(error.value) == f'to: expected the device "cpu", which is the only one, got {device!r}'
+    with pytest.raises(ValueError, match="which is the only one, got 'cuda'"):
         layer.cuda()
     assert layer.to("cpu") is layer.cpu() is layer
     assert layer.to("cpu:0", "float64", non_blocking=True).weight.dtype == np.float64

@@ -80,7 +80,9 @@ def test_a_packed_sequence_changes_its_dtype_and_is_copied_and_pickled() -> None
     assert packed.double().data.dtype == np.float64 and packed.half().data.dtype == np.float16
     for twin in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
         assert type(twin) is PackedSequence and twin.data.tolist() == packed.data.tolist()
-    with pytest.raises(ValueError, match="^to: \"cpu\" is the only device; 'cuda:0' came$"):
+    with pytest.raises(
+        ValueError, match="^to: expected the device \"cpu\", which is the only one, got 'cuda:0'$"
+    ):
         packed.to("cuda:0")
 
 
@@ -141,53 +143,53 @@ def test_float32_stays_float32_in_packed_sequences() -> None:
     [
         (
             lambda x: pack_padded_sequence(x, [1, 2]), ValueRangeError,
-            "pack_padded_sequence: the longest sequence comes first; the lengths [1, 2] came. "
+            "pack_padded_sequence: expected decreasing lengths, got [1, 2]. "
             "Pass enforce_sorted=False to have them sorted.",
         ),
         (
             lambda x: pack_padded_sequence(x, [3, 0]), ValueRangeError,
-            "pack_padded_sequence: lengths are from 1 to T = 3, of at least one sequence; [3, 0] came",
+            "pack_padded_sequence: expected at least one length, each from 1 to T = 3, got [3, 0]",
         ),
         (
             lambda x: pack_padded_sequence(x, [4, 1]), ValueRangeError,
-            "pack_padded_sequence: lengths are from 1 to T = 3, of at least one sequence; [4, 1] came",
+            "pack_padded_sequence: expected at least one length, each from 1 to T = 3, got [4, 1]",
         ),
         (
             lambda x: pack_padded_sequence(x[:, :0], np.zeros(0, int)), ValueRangeError,
-            "pack_padded_sequence: lengths are from 1 to T = 3, of at least one sequence; [] came",
+            "pack_padded_sequence: expected at least one length, each from 1 to T = 3, got []",
         ),
         (
             lambda x: pack_padded_sequence(x, [3]), ShapeError,
-            "pack_padded_sequence: a length for each of the 2 sequences is needed; 1 came",
+            "pack_padded_sequence: expected 2 lengths, one per sequence, got 1",
         ),
         (
             lambda x: pack_padded_sequence(x[0], [3]), ShapeError,
-            "pack_padded_sequence: input needs the axes T and N; the shape (2,) came",
+            "pack_padded_sequence: expected an input of at least the axes T and N, got the shape (2,)",
         ),
         (
             lambda x: pad_packed_sequence(pack_padded_sequence(x, [3, 1]), total_length=2), ValueRangeError,
-            "pad_packed_sequence: total_length=2 is less than the longest sequence, of 3 steps",
+            "pad_packed_sequence: expected total_length of at least 3, the longest sequence, got 2",
         ),
         (
             lambda x: pad_sequence([x, x[:, :1]]), ShapeError,
-            "pad_sequence: at least one sequence, all alike but for the first size, are needed; "
-            "[(3, 2), (3, 1)] came",
+            "pad_sequence: expected at least one sequence, and shapes that differ in the first size only, got "
+            "[(3, 2), (3, 1)]",
         ),
         (
             lambda x: pad_sequence([]), ShapeError,
-            "pad_sequence: at least one sequence, all alike but for the first size, are needed; [] came",
+            "pad_sequence: expected at least one sequence, and shapes that differ in the first size only, got []",
         ),
         (
             lambda x: pad_sequence([x], padding_side="top"), ValueRangeError,
-            "pad_sequence: padding_side is 'right' or 'left'; 'top' came",
+            "pad_sequence: expected padding_side 'right' or 'left', got 'top'",
         ),
         (
             lambda x: unpad_sequence(x, [1]), ShapeError,
-            "unpad_sequence: a length for each of the 2 sequences is needed; 1 came",
+            "unpad_sequence: expected 2 lengths, one per sequence, got 1",
         ),
         (
             lambda x: nn.RNN(4, 2)(pack_padded_sequence(x[..., None], [3, 1])), ShapeError,
-            "RNN: input must be packed sequences of (L, I) with I = input_size = 4; (4, 1) came [in RNN(4, 2)]",
+            "RNN: expected input packed sequences of (L, I) with I = input_size = 4, got (4, 1) [in RNN(4, 2)]",
         ),
     ],
 )  # fmt: skip

@@ -205,7 +205,9 @@ def test_an_orthogonal_weight_stays_orthogonal_whatever_its_parameter(
     target = np.linalg.qr(target[: shape[0], : shape[1]] if shape[0] >= shape[1] else target[:2, :4].T)[0]
     target = target if shape[0] >= shape[1] else target.T
     if not trivialized and name != "householder":
-        with pytest.raises(NotImplementedError, match=f"orthogonal: {name} can be assigned to with use_triv"):
+        with pytest.raises(
+            NotImplementedError, match=f"orthogonal: a weight by {name} can be assigned only with use_triv"
+        ):
             layer.weight = target
         return
     layer.weight = target
@@ -247,15 +249,17 @@ def test_what_does_not_fit_leaves_the_module_as_it_was() -> None:
     [
         (
             lambda layer: parametrize.register_parametrization(layer, "weight", FirstRow()), ValueError,
-            "register_parametrization: the parametrization gives the shape (3,); (3, 3) is needed, or unsafe=True",
+            "register_parametrization: expected the shape (3, 3) from the parametrization, got (3,). "
+            "Pass unsafe=True to allow it.",
         ),
         (
             lambda layer: parametrize.register_parametrization(layer, "weight", Halved()), TypeError,
-            "register_parametrization: the parametrization gives float32; float64 is needed, or unsafe=True",
+            "register_parametrization: expected float64 from the parametrization, got float32. "
+            "Pass unsafe=True to allow it.",
         ),
         (
             lambda layer: parametrize.register_parametrization(layer, "weight", Number()), TypeError,
-            "register_parametrization: the parametrization gives int; a Tensor is needed",
+            "register_parametrization: expected a Tensor from the parametrization, got int",
         ),
         (
             lambda layer: parametrize.register_parametrization(layer, "wait", Positive()), ValueError,
@@ -265,14 +269,14 @@ def test_what_does_not_fit_leaves_the_module_as_it_was() -> None:
             lambda layer: setattr(
                 parametrize.register_parametrization(layer, "weight", nn.ReLU()), "weight", np.ones((3, 3))
             ),
-            RuntimeError, "ReLU has no right_inverse: its result cannot be assigned",
+            RuntimeError, "ReLU has no right_inverse, so its result cannot be assigned",
         ),
         (
             lambda layer: setattr(
                 parametrize.register_parametrization(layer, "weight", Positive()), "weight",
                 np.ones((3, 3), np.float32),
             ),
-            TypeError, "right_inverse: it may not change the dtype from float64 to float32",
+            TypeError, "right_inverse: expected a value of dtype float64, got float32",
         ),
         (
             lambda layer: parametrize.remove_parametrizations(layer, "weight"), ValueError,
@@ -283,28 +287,28 @@ def test_what_does_not_fit_leaves_the_module_as_it_was() -> None:
                 parametrizations.weight_norm(layer), "weight", leave_parametrized=False
             ),
             ValueError,
-            "remove_parametrizations: weight is computed from 2 tensors; it can only keep its value: "
-            "leave_parametrized=True",
+            "remove_parametrizations: weight is computed from 2 tensors; only its present value can be left. "
+            "Pass leave_parametrized=True.",
         ),
         (
             lambda layer: parametrizations.orthogonal(layer, "bias"), ValueError,
-            "orthogonal: matrices are needed; bias has the shape (3,)",
+            "orthogonal: expected a matrix or a batch of them, got bias of shape (3,)",
         ),
         (
             lambda layer: parametrizations.orthogonal(layer, orthogonal_map="exp"), ValueError,
-            "orthogonal: orthogonal_map is one of matrix_exp, cayley, householder; 'exp' came",
+            "orthogonal: expected orthogonal_map to be one of matrix_exp, cayley, householder, got 'exp'",
         ),
         (
             lambda layer: setattr(parametrizations.orthogonal(layer), "weight", np.ones((2, 3))), ValueError,
-            "orthogonal: the shape (3, 3) is needed; (2, 3) came",
+            "orthogonal: expected the shape (3, 3), got (2, 3)",
         ),
         (
             lambda layer: parametrizations.spectral_norm(layer, dim=2), ValueError,
-            "spectral_norm: dim=2 is no axis of a weight of shape (3, 3)",
+            "spectral_norm: expected dim to be an axis of a weight of shape (3, 3), got 2",
         ),
         (
             lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=0), ValueError,
-            "spectral_norm: n_power_iterations is at least 1; 0 came",
+            "spectral_norm: expected n_power_iterations of at least 1, got 0",
         ),
         (
             lambda layer: parametrizations.spectral_norm(layer, "wait"), ValueError,

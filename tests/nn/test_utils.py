@@ -68,7 +68,7 @@ def test_parameters_go_into_a_vector_and_back() -> None:
     assert np.allclose(
         utils.parameters_to_vector(layer.parameters()).detach().numpy(), vector.detach().numpy() * 2
     )
-    with pytest.raises(ValueError, match=r"a vector of 3 elements is needed; the shape \(2,\) came"):
+    with pytest.raises(ValueError, match=r"expected a vector of 3 elements, got the shape \(2,\)"):
         utils.vector_to_parameters(np.zeros(2), layer.parameters())
 
 

@@ -36,13 +36,13 @@ def named_reduction(name: str, size_average: Any, reduce: Any, reduction: str) -
     for old, value in (("size_average", size_average), ("reduce", reduce)):
         if isinstance(value, str):
             raise DTypeError(
-                f"{name}: {value!r} came in the place of PyTorch's old `{old}`, a boolean. "
+                f"{name}: expected a boolean for PyTorch's deprecated `{old}`, got {value!r}. "
                 f"Write reduction={value!r}."
             )
     averaged, summed = size_average is None or size_average, reduce is None or reduce
     meant = ("mean" if averaged else "sum") if summed else "none"
     warnings.warn(
-        f"{name}: size_average and reduce are PyTorch's old arguments; write reduction={meant!r}.",
+        f"{name}: size_average and reduce are deprecated; use reduction={meant!r}.",
         stacklevel=3,
     )
     return meant

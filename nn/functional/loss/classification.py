@@ -25,8 +25,8 @@ def _class_weights(name: str, weight: Any, x: Any) -> Any:
     weights = constant(weight, x.dtype)
     if weights is not None and weights.shape != (x.shape[1 if x.ndim > 1 else 0],):
         raise ShapeError(
-            f"{name}: weight has the shape {weights.shape}; the logits {x.shape} need one number for each of "
-            f"{x.shape[1 if x.ndim > 1 else 0]} classes"
+            f"{name}: expected weight to have one number for each of the "
+            f"{x.shape[1 if x.ndim > 1 else 0]} classes of the input {x.shape}, got the shape {weights.shape}"
         )
     return weights
 
@@ -47,12 +47,12 @@ def cross_entropy(
     reduction = named_reduction(name, size_average, reduce, reduction)
     check_reduction(name, reduction)
     if not 0 <= label_smoothing <= 1:
-        raise ValueRangeError(f"{name}: label_smoothing is a fraction, from 0 to 1; {label_smoothing!r} came")
+        raise ValueRangeError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing!r}")
     input, target = as_value(input), as_value(target)
     warn_of_softmax(name, input, ("softmax",), "Pass the logits, without the softmax.")
     shape = input.shape
     if not shape:
-        raise ShapeError(f"{name}: logits of at least one axis, (C,) or (N, C, ...), are needed; () came")
+        raise ShapeError(f"{name}: expected logits of shape (C,) or (N, C, ...), got a scalar")
     weights = None if weight is None else _class_weights(name, weight, input)
     if shape == target.shape and target.dtype.kind == "f":
         return _with_probabilities(input, target, weights, reduction, label_smoothing)
@@ -132,9 +132,7 @@ def nll_loss(
     classes = input.shape[1]
     if ((index < 0) | (index >= classes))[counted].any():
         wrong = index[((index < 0) | (index >= classes)) & counted][0]
-        raise IndexRangeError(
-            f"{name}: the target holds the class {wrong}; input has the classes 0 to {classes - 1}"
-        )
+        raise IndexRangeError(f"{name}: expected target classes from 0 to {classes - 1}, got {wrong}")
     safe = np.where(counted, index, 0)
     share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(input.dtype)
     picked = squeeze(take_along_axis(input, safe[:, None], axis=1), axis=1)
@@ -162,7 +160,7 @@ def binary_cross_entropy(
     values = input._data if isinstance(input, Value) else input
     if ((values < 0) | (values > 1)).any():
         raise ValueRangeError(
-            f"{name}: probabilities from 0 to 1 are needed; values from {values.min():g} to {values.max():g} came. "
+            f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "
             "For logits use binary_cross_entropy_with_logits."
         )
     loss = losses.binary_cross_entropy(input, target)

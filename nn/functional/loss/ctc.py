@@ -27,11 +27,13 @@ def _labels(targets: np.ndarray, lengths: np.ndarray, blank: int, classes: int) 
         row = targets[n] if targets.ndim == 2 else targets[starts[n] :]
         if len(row) < length:
             raise ShapeError(
-                f"ctc_loss: sequence {n} has {len(row)} labels, but target_lengths says {length}"
+                f"ctc_loss: expected {length} labels in sequence {n}, as target_lengths says, got {len(row)}"
             )
         labels[n, :length] = row[:length]
     if ((labels < 0) | (labels >= classes)).any():
-        raise IndexRangeError(f"ctc_loss: a target holds a class outside of 0 to {classes - 1}")
+        raise IndexRangeError(
+            f"ctc_loss: expected target classes from 0 to {classes - 1}, got a class outside of that range"
+        )
     extended = np.full((len(lengths), 2 * longest + 1), blank)
     extended[:, 1::2] = labels
     return extended
@@ -60,19 +62,19 @@ def ctc_loss(
         )
         return losses[0] if reduction != "mean" else losses[0] / max(int(lengths[0]), 1)
     if log_probs.ndim != 3:
-        raise ShapeError(
-            f"ctc_loss: log_probs (T, N, C) or (T, C) are needed; the shape {log_probs.shape} came"
-        )
+        raise ShapeError(f"ctc_loss: expected log_probs of shape (T, N, C) or (T, C), got {log_probs.shape}")
     steps, count, classes = log_probs.shape
     if inputs.shape != (count,) or lengths.shape != (count,) or (targets.ndim == 2 and len(targets) != count):
         raise ShapeError(
-            f"ctc_loss: log_probs {log_probs.shape} hold {count} sequences; targets {targets.shape}, input_lengths "
-            f"{inputs.shape} and target_lengths {lengths.shape} must as well"
+            f"ctc_loss: expected {count} targets, input_lengths and target_lengths, one per sequence of log_probs "
+            f"{log_probs.shape}, got the shapes {targets.shape}, {inputs.shape} and {lengths.shape}"
         )
     if (inputs > steps).any():
-        raise ShapeError(f"ctc_loss: an input length of {inputs.max()} came; log_probs have {steps} steps")
+        raise ShapeError(
+            f"ctc_loss: expected input lengths of at most {steps}, the steps of log_probs, got {inputs.max()}"
+        )
     if not 0 <= blank < classes:
-        raise IndexRangeError(f"ctc_loss: blank={blank} is no class from 0 to {classes - 1}")
+        raise IndexRangeError(f"ctc_loss: expected blank to be a class from 0 to {classes - 1}, got {blank}")
     extended = _labels(targets, lengths, blank, classes)
     scores = _forward(log_softmax(log_probs, axis=2), extended, blank, inputs)
     ends = np.stack([2 * lengths, np.maximum(2 * lengths - 1, 0)], axis=1)

@@ -54,8 +54,8 @@ def _angles(name: str, input1: Any, input2: Any, target: Any) -> tuple[Any, Any,
     check_same_shape(name, input1, input2)
     if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
         raise ShapeError(
-            f"{name}: inputs (N, D) with a target (N,), or inputs (D,) with a target (), are needed; "
-            f"{input1.shape} and {target.shape} came"
+            f"{name}: expected inputs (N, D) with a target (N,), or inputs (D,) with a target (), "
+            f"got {input1.shape} and {target.shape}"
         )
     return input1, input2, target
 
@@ -96,17 +96,19 @@ def multi_margin_loss(
     name = "multi_margin_loss"
     check_reduction(name, reduction)
     if p not in (1, 2):
-        raise ValueRangeError(f"{name}: p is 1 or 2; {p!r} came")
+        raise ValueRangeError(f"{name}: expected p to be 1 or 2, got {p!r}")
     input, target = as_value(input), as_value(target)
     if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
         if not (input.ndim == 1 and target.shape == (1,)):
             raise ShapeError(
-                f"{name}: input (N, C) with a target (N,) is needed; {input.shape} and {target.shape} came"
+                f"{name}: expected input (N, C) and target (N,), got {input.shape} and {target.shape}"
             )
     index = constant(target, np.int64).reshape(input.shape[:-1])
     classes = input.shape[-1]
     if ((index < 0) | (index >= classes)).any():
-        raise IndexRangeError(f"{name}: the target holds a class outside of 0 to {classes - 1}")
+        raise IndexRangeError(
+            f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
+        )
     right = take_along_axis(input, index[..., None], axis=-1)
     other = np.arange(classes) != index[..., None]
     loss = relu(margin - right + input)
@@ -137,7 +139,9 @@ def multilabel_margin_loss(
         input, index = input.reshape((1,)), index.reshape(1)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
     if (index >= classes).any():
-        raise IndexRangeError(f"{name}: the target holds a class outside of 0 to {classes - 1}")
+        raise IndexRangeError(
+            f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
+        )
     safe = np.where(listed, index, 0)
     is_label = np.zeros(input.shape, bool)
     np.logical_or.at(is_label, (*np.indices(safe.shape)[:-1], safe), listed)
@@ -178,7 +182,7 @@ def triplet_margin_with_distance_loss(
     anchor, positive = paired(name, anchor, positive, reduction)
     anchor, negative = paired(name, anchor, negative, reduction)
     if margin <= 0:
-        raise ValueRangeError(f"{name}: margin is above 0; {margin!r} came")
+        raise ValueRangeError(f"{name}: expected margin above 0, got {margin!r}")
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))

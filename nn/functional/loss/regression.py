@@ -71,7 +71,7 @@ def smooth_l1_loss(
     """
     reduction = named_reduction("smooth_l1_loss", size_average, reduce, reduction)
     if beta < 0:
-        raise ValueRangeError(f"smooth_l1_loss: beta is at least 0; {beta!r} came")
+        raise ValueRangeError(f"smooth_l1_loss: expected beta of at least 0, got {beta!r}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     input, target = paired("smooth_l1_loss", input, target, reduction)
@@ -88,7 +88,7 @@ def huber_loss(
     Tensor([0.125, 1.5  ])
     """
     if delta <= 0:
-        raise ValueRangeError(f"huber_loss: delta is above 0; {delta!r} came")
+        raise ValueRangeError(f"huber_loss: expected delta above 0, got {delta!r}")
     input, target = paired("huber_loss", input, target, reduction)
     return _weighted("huber_loss", losses.huber(input, target, delta), reduction, weight)
 
@@ -128,7 +128,7 @@ def gaussian_nll_loss(
     input, target = paired(name, input, target, reduction)
     if isinstance(var, (int, float)):
         if var < 0:
-            raise ValueRangeError(f"{name}: variances are at least 0; {var!r} came")
+            raise ValueRangeError(f"{name}: expected variances of at least 0, got {var!r}")
         var = np.full(input.shape, var, input.dtype)
     var = as_value(var)
     if var.shape != input.shape:
@@ -136,12 +136,12 @@ def gaussian_nll_loss(
             var = expand_dims(var, -1)
         elif var.ndim != input.ndim or [b for a, b in zip(input.shape, var.shape) if a != b] != [1]:
             raise ShapeError(
-                f"{name}: input has the shape {input.shape}, var {var.shape}; the same shape is needed, or one axis of "
-                "size 1, or one axis less: a variance a row"
+                f"{name}: expected var of the input's shape {input.shape}, or with one axis of size 1, or without the "
+                f"last axis (one variance per row), got {var.shape}"
             )
     values = var._data if isinstance(var, Value) else var
     if (values < 0).any():
-        raise ValueRangeError(f"{name}: variances are at least 0; {values.min()} came")
+        raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
     # Held above eps as a constant: the gradient of a small variance should still push it up.
     var = var + np.maximum(eps - values, 0).astype(values.dtype)
     d = input - target
