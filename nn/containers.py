@@ -1,4 +1,4 @@
-"""Modules that hold others, or parameters: in a chain, in a list, in a dict."""
+"""Containers of modules or parameters: sequences, lists and dicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _OfParameters(_Container):
         return as_parameter(value)
 
     def extra_repr(self) -> str:
-        """A line a parameter."""
+        """One line per parameter."""
         lines = []
         for name, value in self._entries().items():
             sizes = "x".join(map(str, value.shape)) or "scalar"
@@ -80,18 +80,18 @@ class _Numbered(_Container):
         self._refill(values)
 
     def append(self, value: Any) -> Any:
-        """Put an entry at the end; returns the container."""
+        """Append an entry; returns the container."""
         setattr(self, str(len(self)), self._checked(value))
         return self
 
     def extend(self, values: Iterable[Any]) -> Any:
-        """Put entries at the end; returns the container."""
+        """Append entries; returns the container."""
         for value in list(values):
             self.append(value)
         return self
 
     def insert(self, index: int, value: Any) -> Any:
-        """Put an entry in front of the one at an index; returns the container."""
+        """Insert an entry before an index; returns the container."""
         values = list(self)
         if not -len(values) <= index <= len(values):
             raise IndexRangeError(
@@ -102,7 +102,7 @@ class _Numbered(_Container):
         return self
 
     def pop(self, index: int = -1) -> Any:
-        """Take the entry at an index out and return it."""
+        """Remove and return the entry at an index."""
         value = self[index]
         del self[index]
         return value
@@ -118,7 +118,7 @@ class _Numbered(_Container):
 
 
 class Sequential(_Numbered):
-    """Modules in a chain: each gets what the one before it gave. Takes modules, or one dict of named ones.
+    """Modules called in order, each with the result of the one before. Takes modules, or one dict of named ones.
 
     >>> from tinygrad_dl.nn import Linear, ReLU
     >>> Sequential(Linear(2, 3), ReLU())
@@ -169,7 +169,7 @@ class Sequential(_Numbered):
 
 
 def _repeated(chain: Sequential, times: int) -> list[Any]:
-    """The same modules, not copies, as many times."""
+    """The same modules (not copies), repeated."""
     if not isinstance(times, int):
         raise DTypeError(
             f"Sequential: expected an int as the number of repetitions, got {type(times).__name__}"
@@ -180,7 +180,7 @@ def _repeated(chain: Sequential, times: int) -> list[Any]:
 
 
 class ModuleList(_Numbered):
-    """A list of modules that is itself a module; a plain list as an attribute does as well.
+    """A list of modules that is itself a module; a plain list as an attribute works too.
 
     >>> from tinygrad_dl.nn import Linear
     >>> len(ModuleList([Linear(2, 2) for _ in range(3)]))
@@ -191,7 +191,7 @@ class ModuleList(_Numbered):
         self.extend(modules or ())
 
     def __repr__(self) -> str:
-        # As in PyTorch, neighbours that read the same are one entry: (0-5): 6 x Linear(...)
+        # As in PyTorch, neighbors that read the same are one entry: (0-5): 6 x Linear(...)
         runs: list[list[Any]] = []
         for i, text in enumerate(map(repr, self)):
             if runs and runs[-1][2] == text:
@@ -230,7 +230,7 @@ class _Named(_Container):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if hasattr(type(self), key):
-            raise KeyError(f"{type(self).__name__}: {key!r} is one of its methods; choose another key")
+            raise KeyError(f"{type(self).__name__}: {key!r} is the name of a method; choose another key")
         if not key or "." in key:
             raise KeyError(f"{type(self).__name__}: expected a nonempty key without dots, got {key!r}")
         setattr(self, key, self._checked(value))
@@ -261,24 +261,24 @@ class _Named(_Container):
         return self._entries().items()
 
     def update(self, values: Any) -> None:
-        """Put in the entries of a dict, or pairs of keys and entries."""
+        """Add the entries of a dict, or pairs of keys and entries."""
         for key, value in values.items() if hasattr(values, "items") else values:
             self[key] = value
 
     def pop(self, key: str) -> Any:
-        """Take an entry out and return it."""
+        """Remove and return an entry."""
         value = self[key]
         delattr(self, key)
         return value
 
     def clear(self) -> None:
-        """Take all entries out."""
+        """Remove all entries."""
         for key in list(self):
             delattr(self, key)
 
 
 class ModuleDict(_Named):
-    """A dict of modules that is itself a module; a plain dict as an attribute does as well.
+    """A dict of modules that is itself a module; a plain dict as an attribute works too.
 
     >>> from tinygrad_dl.nn import ReLU
     >>> ModuleDict({"act": ReLU()})["act"]
@@ -304,13 +304,13 @@ class ParameterDict(_OfParameters, _Named):
         return self[key] if key in self else default
 
     def setdefault(self, key: str, default: Any) -> Any:
-        """The entry under a key; if there is none, the default is put there first."""
+        """The entry under a key, which is set to the default if the key is missing."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def popitem(self) -> tuple[str, Any]:
-        """Take the last entry out and return it with its key."""
+        """Remove and return the last key and entry."""
         key = next(reversed(self), None)
         if key is None:
             raise KeyError(f"{type(self).__name__}: cannot pop from an empty dict")

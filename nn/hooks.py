@@ -1,4 +1,4 @@
-"""Hooks of modules: functions that run before and after forward, when gradients pass, and around state dicts."""
+"""Hooks of modules: functions that run around forward, backward, and saving and loading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hooks:
 
 
 class Removable:
-    """The handle of a registered hook: remove() takes it away; as a context manager it does so at the end."""
+    """The handle of a registered hook: remove() unregisters it, as does leaving it as a context manager."""
 
     def __init__(
         self, module: Any, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
@@ -36,7 +36,7 @@ class Removable:
         )
 
     def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
+        """Unregister the hook; a second call does nothing."""
         hooks = self._module._hooks
         if hooks is None:
             return

@@ -1,4 +1,4 @@
-"""Starting values for parameters, written in place; each function returns the Tensor it filled."""
+"""Initializers, which fill parameters in place; each returns the Tensor it filled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 def empty(shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Parameter:
-    """A Parameter of zeros of a shape, for a layer to fill; sizes below 0 and devices but "cpu" are refused."""
+    """A Parameter of zeros of a shape, for a layer to fill; raises for negative sizes and devices other than "cpu"."""
     if device not in (None, "cpu"):
         raise ValueRangeError(f'device: expected "cpu", the only device, got {device!r}')
     for size in shape:
@@ -75,7 +75,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
 ) -> Tensor:
-    """Fill with draws from the normal distribution, those outside of [a, b] drawn again.
+    """Fill with draws from the normal distribution truncated to [a, b].
 
     >>> t = trunc_normal_(Parameter(np.zeros(1000)), std=3.0, rng=0)
     >>> bool((abs(t.data) <= 2).all())
@@ -123,7 +123,7 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill a matrix with the identity: a linear layer then passes its input through.
+    """Fill a matrix with the identity, so that a linear layer passes its input through.
 
     >>> eye_(Parameter(np.zeros((2, 2)))).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -176,7 +176,7 @@ GAINS = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through an activation; `param`: the slope of "leaky_relu".
+    """The factor that preserves the variance through an activation; `param`: the negative slope of "leaky_relu".
 
     sqrt(2) for relu, 5/3 for tanh, sqrt(2 / (1 + slope^2)) for leaky_relu, 3/4 for selu, 1 for others.
     >>> round(calculate_gain("relu") ** 2, 3)
@@ -196,7 +196,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
-    """Xavier (Glorot) start, uniform: the variance is kept forward and backward on average; for tanh and sigmoid.
+    """Xavier (Glorot) uniform initialization, which balances the variances forward and backward; for tanh and sigmoid.
 
     Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
     >>> t = xavier_uniform_(Parameter(np.zeros((3, 3))), rng=0)
@@ -208,7 +208,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tenso
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
-    """Xavier (Glorot) start, normal: standard deviation gain * sqrt(2 / (in + out))."""
+    """Xavier (Glorot) normal initialization: standard deviation gain * sqrt(2 / (in + out))."""
     return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
 
 
@@ -222,9 +222,9 @@ def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
 def kaiming_uniform_(
     tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
 ) -> Tensor:
-    """He (Kaiming) start, uniform: the variance is kept through relu and its kin.
+    """He (Kaiming) uniform initialization: preserves the variance through relu and similar activations.
 
-    Uniform in [-b, b], b = gain * sqrt(3 / fan); `a` is the slope of leaky_relu.   Source: He and others 2015.
+    Uniform in [-b, b], b = gain * sqrt(3 / fan); `a` is the negative slope of leaky_relu.   Source: He and others 2015.
     >>> t = kaiming_uniform_(Parameter(np.zeros((2, 6))), rng=0)
     >>> bool((abs(t.data) <= 1).all())
     True
@@ -236,18 +236,18 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
 ) -> Tensor:
-    """He (Kaiming) start, normal: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
+    """He (Kaiming) normal initialization: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
     return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
 
 
 def lecun_uniform_(tensor: Tensor, rng: Any = None) -> Tensor:
-    """LeCun start, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
+    """LeCun initialization, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
     bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
     return _uniform(tensor, -bound, bound, rng)
 
 
 def lecun_normal_(tensor: Tensor, rng: Any = None) -> Tensor:
-    """LeCun start, normal: standard deviation sqrt(1 / in); for selu and linear layers."""
+    """LeCun normal initialization: standard deviation sqrt(1 / in); for selu and linear layers."""
     return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
 
 

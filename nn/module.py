@@ -85,7 +85,7 @@ class Module:
         hint = f". Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
-    # The walk
+    # Members
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """This module and all modules inside, outer ones first, with their dotted names."""
@@ -141,10 +141,10 @@ class Module:
         return _found(self, target, dict(self.named_buffers(remove_duplicate=False)), "buffer")
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put a module in the place with this dotted name; `strict`: only where there is one. Raises AttributeError."""
+        """Replace the module with this dotted name; `strict`: it must exist. Raises AttributeError."""
         state.set_submodule(self, target, module, strict)
 
-    # Registering by a name made at run time
+    # Registering under a computed name
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` an attribute; None keeps the name free of a parameter."""
@@ -157,7 +157,7 @@ class Module:
         setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
 
     def register_module(self, name: str, module: Module | None) -> None:
-        """Make a module an attribute under a name made at run time."""
+        """Make a module an attribute under a computed name."""
         if module is not None and not isinstance(module, Module):
             raise DTypeError(f"register_module: expected a Module or None, got {type(module).__name__}")
         setattr(self, _checked(name), module)
@@ -167,7 +167,7 @@ class Module:
     # Saving
 
     def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray]:
-        """Copies of all parameters and persistent buffers, by name; `prefix` is put in front of each as it is.
+        """Copies of all parameters and persistent buffers, by name; `prefix` is prepended to each name unchanged.
 
         A module that defines get_extra_state() and set_extra_state(state) saves that too, as "_extra_state".
 
@@ -181,12 +181,12 @@ class Module:
         """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
 
         `strict`: names must be exactly those of state_dict(). `assign`: the arrays themselves, uncopied and in their
-        dtypes, take the places of those there were. Returns the names missing and unexpected.
+        dtypes, replace the existing ones. Returns the names missing and unexpected.
         Raises ValueError for names, ShapeError for shapes.
         """
         return state.load(self, state_dict, strict, assign)
 
-    # Changing all of it
+    # Changing all modules and parameters
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn` with every module inside, children first, and with this one; returns the module."""
@@ -195,7 +195,7 @@ class Module:
         return self
 
     def train(self: M, mode: bool = True) -> M:
-        """Switch dropout, batch normalisation and the like to training, here and in all modules inside."""
+        """Switch dropout, batch normalization and the like to training, here and in all modules inside."""
         if not isinstance(mode, bool):
             raise DTypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
@@ -203,7 +203,7 @@ class Module:
         return self
 
     def eval(self: M) -> M:
-        """Switch to evaluation: dropout is off, batch normalisation uses its running statistics."""
+        """Switch to evaluation: dropout is off, batch normalization uses its running statistics."""
         return self.train(False)
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
@@ -238,11 +238,11 @@ class Module:
         return self if dtype is None else self.astype(dtype)
 
     def cpu(self: M) -> M:
-        """The module as it is: there is only the CPU."""
+        """Returns the module unchanged: the CPU is the only device."""
         return self
 
     def cuda(self: M, device: Any = None) -> M:
-        """Raises ValueRangeError: there is only the CPU."""
+        """Raises ValueRangeError: the CPU is the only device."""
         return self.to("cuda")
 
     def float(self: M) -> M:
@@ -264,7 +264,7 @@ class Module:
     ) -> Removable:
         """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments.
 
-        `prepend`: before the hooks that are there, not after them.
+        `prepend`: before the hooks already registered, not after them.
         """
         return Removable(self, "before", hook, with_kwargs, prepend)
 
@@ -273,8 +273,8 @@ class Module:
     ) -> Removable:
         """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
 
-        `prepend`: before the hooks that are there. Returns a handle whose remove() takes the hook away; it is a
-        context manager too.
+        `prepend`: before the hooks already registered. Returns a handle whose remove() unregisters the hook; it is
+        also a context manager.
         """
         return Removable(self, "after", hook, with_kwargs, prepend)
 
@@ -305,13 +305,13 @@ class Module:
         return Removable(self, "loading", hook, False)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, mismatch)` after loading; it may take names out of the mismatch's two lists."""
+        """Call `hook(module, mismatch)` after loading; it may remove names from the mismatch's two lists."""
         return Removable(self, "loaded", hook, False)
 
-    # Showing
+    # Representation
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the module's repr."""
+        """The text between the parentheses of the module's repr."""
         return ""
 
     def _get_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Parameter and Buffer: the Tensors that a module owns, one to be trained and one to be kept."""
+"""Parameter and Buffer: the Tensors that a module owns, trained or only saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_dl.tensor import Tensor, rebuild
 
 
 class Parameter(Tensor):
-    """A Tensor that a module trains: optimizers find it, state_dict saves it. Requires grad unless told otherwise.
+    """A Tensor that a module trains: optimizers find it, state_dict saves it. Requires grad by default.
 
     What is computed from it is a plain Tensor.
     >>> Parameter([1.0, 2.0])

@@ -1,4 +1,4 @@
-"""What a module owns, found by walking its attributes; saving and loading it by name."""
+"""The tensors and modules that a module owns, found among its attributes; saving and loading them by name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
 
 HIDDEN = {"_hooks"}
-# Most attributes are settings of these types, in which nothing lies: they are passed over at once.
+# Most attributes are settings of these types, which hold no tensors: they are skipped at once.
 PLAIN = {int, float, bool, str, type(None)}
 
 
 class Mismatch(NamedTuple):
-    """The names that load_state_dict did not find, and those it had no use for."""
+    """The names that load_state_dict missed, and those it did not expect."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 def members(module: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters, buffers and modules that are a module's attributes or lie in its lists, tuples and dicts."""
+    """The parameters, buffers and modules that are a module's attributes or are inside its lists, tuples and dicts."""
     for name, value in vars(module).items():
         if type(value) not in PLAIN and name not in HIDDEN:
             yield from _inside(name, value, ())
@@ -58,7 +58,7 @@ def named_children(module: Any, remove_duplicate: bool = True) -> Iterator[tuple
 
 
 def named_modules(module: Any, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
-    """The module and all inside, outer ones first. A module that holds an outer one does not go round."""
+    """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
     seen: set[int] = set()
 
     def visit(module: Any, prefix: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
@@ -229,7 +229,7 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
     result = Mismatch(missing, unexpected)
     for _, owner in reversed(hooked):
         _call_hooks(owner, "loaded", result)
-    if strict and mend:  # hooks may have taken names out
+    if strict and mend:  # hooks may have removed names
         _demand_all(module, missing, unexpected)
     return result
 

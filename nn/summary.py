@@ -17,7 +17,7 @@ HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
 
 
 class Layer:
-    """What the table says of one module."""
+    """One row of the table."""
 
     def __init__(self, name: str, module: Any, depth: int) -> None:
         self.name, self.module, self.depth = name, module, depth
@@ -28,7 +28,7 @@ class Layer:
         self.multiply_adds = 0
         self.memory = 0
         self.failed = False
-        self.again = False  # a module met before: its parameters are counted there
+        self.again = False  # listed before: its parameters are counted there
 
 
 def _shapes(value: Any) -> str:
@@ -54,7 +54,7 @@ def multiply_adds(name: str, inputs: Any, out: Any) -> int:
 
 
 class _Counter:
-    """Adds what each operation costs to the modules that are running; told by the engine of every operation."""
+    """Adds the cost of each operation to the modules that are running; the engine calls it for every operation."""
 
     def __init__(self) -> None:
         self.running: list[Layer] = []
@@ -67,7 +67,7 @@ class _Counter:
             layer.memory += result.nbytes if base else 0
 
     def pulled(self, node: Any, g: Any, contributions: Any) -> None:
-        """Nothing: no gradient is computed."""
+        """Does nothing: no gradient is computed."""
 
     def __enter__(self) -> _Counter:
         self.before = modes.watchers
@@ -147,7 +147,7 @@ class Summary:
 
 
 def _lead(layers: list[Layer], i: int) -> str:
-    """The branches of the tree in front of a name."""
+    """The tree branches before a name."""
     text, depth = "", layers[i].depth
     for level in range(1, depth + 1):
         later = next((other.depth for other in layers[i + 1 :] if other.depth <= level), 0)

@@ -1,4 +1,4 @@
-"""Warnings about likely mistakes that are not errors, each given once in a process."""
+"""Warnings about likely mistakes that are not errors, each issued once per process."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def warn_once(key: str, message: str) -> None:
 
 
 def warn_of_widening(layer: str, data: Any, parameter: Any) -> None:
-    """Warn once where data of a wider dtype makes all that follows wider than the parameters are."""
+    """Warn once where data of a wider dtype promotes all later results beyond the dtype of the parameters."""
     came = data.dtype
     if came != parameter.dtype and np.result_type(came, parameter.dtype) != parameter.dtype:
         warn_once(
             "widening",
-            f"{layer}: the data is {came}, the parameters are {parameter.dtype}; all that follows is computed in "
+            f"{layer}: the data is {came}, the parameters are {parameter.dtype}; all later results are computed in "
             f"{np.result_type(came, parameter.dtype)}, which is slower. Convert the data with "
             f".astype('{parameter.dtype}'), or the model with .double().",
         )
 
 
 def warn_of_softmax(loss: str, x: Any, ops: tuple[str, ...], fix: str) -> None:
-    """Warn once if the logits of a loss come straight from the activation that the loss applies itself."""
+    """Warn once if the logits of a loss come directly from the activation that the loss applies itself."""
     node = x.node if isinstance(x, Value) else None
     if node is not None and node.op is not None and node.op.name in ops:
         warn_once(

@@ -66,27 +66,27 @@ hardswish = _unary_in_place(piecewise.hardswish)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
-    """The positive part, held below 6.   out = min(max(x, 0), 6)."""
+    """The positive part, clamped to at most 6.   out = min(max(x, 0), 6)."""
     return piecewise.hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
-    """The positive part, and a small multiple of the negative part."""
+    """The positive part plus a small multiple of the negative part."""
     return piecewise.leaky_relu(input, negative_slope)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """The value above 0, alpha * (e^x - 1) below."""
+    """The input above 0, alpha * (e^x - 1) below."""
     return activations.elu(input, alpha)
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """The value above 0, alpha * (e^(x / alpha) - 1) below."""
+    """The input above 0, alpha * (e^(x / alpha) - 1) below."""
     return activations.celu(input, alpha)
 
 
 def gelu(input: Any, approximate: str = "none") -> Any:
-    """The value times the normal distribution function, exactly or by the "tanh" approximation."""
+    """The input times the standard normal distribution function, exactly or by the "tanh" approximation."""
     if approximate not in ("none", "tanh"):
         raise ValueRangeError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}')
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
@@ -98,27 +98,27 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """The value held between two bounds."""
+    """The input clamped to a range."""
     return piecewise.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
-    """The value where |x| > lambd, 0 elsewhere."""
+    """The input where |x| > lambd, 0 elsewhere."""
     return piecewise.hardshrink(input, lambd)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
-    """The value moved towards zero by lambd, and zero nearer than that."""
+    """The input moved toward zero by lambd, and zero where it is closer to zero than that."""
     return piecewise.softshrink(input, lambd)
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
-    """The value where it lies above a threshold, another one elsewhere."""
+    """The input where it is above a threshold, a constant elsewhere."""
     return piecewise.threshold(input, threshold, value)
 
 
 def glu(input: Any, dim: int = -1) -> Any:
-    """One half of the channels along `dim`, gated by the other."""
+    """One half of the channels along `dim`, gated by the other half."""
     return activations.glu(input, dim)
 
 
@@ -138,7 +138,7 @@ def _in(x: Any, dtype: Any) -> Any:
 
 
 def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
-    """Exponentials made to sum to one along `dim`.
+    """Exponentials normalized to sum to 1 along `dim`.
 
     >>> softmax(np.array([1000.0, 1000.0]), dim=-1)
     array([0.5, 0.5])
@@ -184,7 +184,7 @@ def gumbel_softmax(
 
 
 def prelu(input: Any, weight: Any) -> Any:
-    """The positive part, and a learnt multiple of the negative part: one, or one a channel (axis 1)."""
+    """The positive part plus a learned multiple of the negative part, shared or one per channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
         return piecewise.prelu(input, weight if input.ndim else reshape(weight, ()))
@@ -199,7 +199,7 @@ def rrelu(
     input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False, *,
     rng: Any = None,
 ) -> Any:  # fmt: skip
-    """leaky_relu with a slope drawn for each element while training; in evaluation their mean."""
+    """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
     if not training:
         return piecewise.leaky_relu(input, (lower + upper) / 2)
     slopes = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)

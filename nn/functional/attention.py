@@ -27,12 +27,12 @@ def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, enable_gqa: bool = False, *, rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Values averaged by how well their keys fit each query.
+    """Values averaged with weights from the match of queries and keys.
 
     out = softmax(query @ key.T * scale + mask) @ value, scale 1 / sqrt(E) by default.
     query (..., L, E), key (..., S, E), value (..., S, V) -> (..., L, V); attn_mask broadcasts to (..., L, S): True
-    where a query may look, or numbers to add. is_causal: query i looks at keys 0 to i. A query that may look
-    nowhere gives 0. Raises ShapeError, ValueRangeError.   Source: Vaswani and others 2017.
+    where a query may attend, or numbers to add. is_causal: query i attends to keys 0 to i. A query that may
+    attend to no key gives 0. Raises ShapeError, ValueRangeError.   Source: Vaswani and others 2017.
     >>> scaled_dot_product_attention(np.zeros((1, 2)), np.ones((2, 2)), np.array([[1.0], [3.0]]))
     array([[2.]])
     """
@@ -69,7 +69,7 @@ def scaled_dot_product_attention(
 
 
 def _grouped(x: Any, heads: int) -> Any:
-    """Heads repeated so that groups of query heads share one."""
+    """Key or value heads repeated, one for each group of query heads."""
     *lead, own, length, size = x.shape
     if heads % own:
         raise ShapeError(
@@ -81,7 +81,7 @@ def _grouped(x: Any, heads: int) -> Any:
 
 
 def _added(mask: Any, dtype: Any) -> Any:
-    """A mask as numbers to add: a boolean one is True where nobody may look."""
+    """A mask as numbers to add: True in a boolean one masks attention."""
     if mask is None or _array(mask).dtype != bool:
         return mask
     return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
@@ -100,7 +100,7 @@ def _projected(
     bias: Any,
     separate: tuple[Any, Any, Any] | None,
 ) -> tuple[Any, Any, Any]:
-    """Queries, keys and values through their linear maps; what is one array is multiplied once."""
+    """Queries, keys and values through their linear maps; self-attention needs one product only."""
     if separate is None and query is key is value:
         whole = linear(query, weight, bias)
         return whole[..., :embed], whole[..., embed : 2 * embed], whole[..., 2 * embed :]

@@ -12,7 +12,7 @@ from tinygrad_dl.ops.shape import expand_dims, squeeze
 
 
 def batched(name: str, input: Any, n: int) -> tuple[Any, bool]:
-    """The input as (N, C, *S) with n axes of space, and whether N had to be added."""
+    """The input as (N, C, *S) with n spatial dimensions, and whether N had to be added."""
     if input.ndim == n + 2:
         return input, False
     if input.ndim != n + 1:
@@ -47,14 +47,14 @@ def _conv(
 def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:  # fmt: skip
-    """Convolution over one axis: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see ops' conv."""
+    """1-D convolution: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see ops' conv."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:  # fmt: skip
-    """Convolution over two axes: input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW) -> (N, O, H', W').
+    """2-D convolution: input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW) -> (N, O, H', W').
 
     >>> import numpy as np
     >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), stride=2)
@@ -66,7 +66,7 @@ def conv2d(
 def conv3d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:  # fmt: skip
-    """Convolution over three axes: input (N, C, D, H, W), weight (O, C/groups, *K) -> (N, O, D', H', W')."""
+    """3-D convolution: input (N, C, D, H, W), weight (O, C/groups, *K) -> (N, O, D', H', W')."""
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -94,7 +94,7 @@ def _conv_transpose(
         raise ValueRangeError(
             f"{name}: expected output_padding smaller than stride {stride} or dilation {dilation}, got {extra}"
         )
-    # What output_padding adds behind is so much less padding there.
+    # What output_padding adds at the end is that much less padding there.
     pairs = tuple((p, p - e) for p, e in zip(pads, extra))
     out = conv_transpose(x, weight, bias, stride, pairs, dilation, groups)
     return squeeze(out, 0) if added else out
@@ -104,7 +104,7 @@ def conv_transpose1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Any:  # fmt: skip
-    """Transposed convolution over one axis: input (N, C, L), weight (C, O/groups, K) -> (N, O, L').
+    """1-D transposed convolution: input (N, C, L), weight (C, O/groups, K) -> (N, O, L').
 
     L' = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1.
     """
@@ -115,7 +115,7 @@ def conv_transpose2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Any:  # fmt: skip
-    """Transposed convolution over two axes; see conv_transpose1d for the sizes.
+    """2-D transposed convolution; see conv_transpose1d for the sizes.
 
     >>> import numpy as np
     >>> conv_transpose2d(np.ones((1, 1, 1, 2)), np.ones((1, 1, 2, 2)), stride=2)
@@ -129,7 +129,7 @@ def conv_transpose3d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Any:  # fmt: skip
-    """Transposed convolution over three axes; see conv_transpose1d for the sizes."""
+    """3-D transposed convolution; see conv_transpose1d for the sizes."""
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -151,7 +151,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
 def fold(
     input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:
-    """Columns (N, C * K, L) added up where their windows lie (col2im) -> (N, C, *output_size).
+    """Columns (N, C * K, L) summed into the positions of their windows (col2im) -> (N, C, *output_size).
 
     >>> import numpy as np
     >>> fold(np.ones((1, 4, 4)), (3, 3), 2)[0, 0]

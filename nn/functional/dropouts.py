@@ -15,7 +15,7 @@ from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 def dropout(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: Any = None
 ) -> Any:
-    """Each element set to 0 with the probability p and the others scaled by 1 / (1 - p), while training.
+    """Sets each element to 0 with probability p and scales the others by 1 / (1 - p), in training.
 
     >>> dropout(np.ones(3), training=False).tolist()
     [1.0, 1.0, 1.0]
@@ -71,7 +71,7 @@ def _alpha(name: str, input: Any, p: float, shape: tuple[int, ...], rng: Any) ->
 def alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, inplace: bool = False, *, rng: Any = None
 ) -> Any:
-    """Dropout that keeps mean 0 and variance 1: dropped elements are set to selu's limit.
+    """Dropout that preserves mean 0 and variance 1: dropped elements are set to selu's limit.
 
     >>> alpha_dropout(np.ones(3), training=False).tolist()
     [1.0, 1.0, 1.0]

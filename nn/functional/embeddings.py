@@ -40,7 +40,7 @@ def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
 
 
 def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
-    """Scale the rows that are looked up down to a norm, in place."""
+    """Scale looked-up rows that are too long down to a norm, in place."""
     used = np.unique(indices)
     norms = np.linalg.norm(table[used], ord=norm_type, axis=1)
     long = norms > max_norm
@@ -68,7 +68,7 @@ def embedding(
     out = layers.rows(weight, indices)
     if not isinstance(out, Value) or not (scale_grad_by_freq or padding is not None):
         return out
-    # The values stay; only what flows back is scaled or cut.
+    # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
         counts = np.bincount(indices.reshape(-1), minlength=weight.shape[0])
         share = (1 / counts[indices])[..., None].astype(out.dtype)
@@ -81,9 +81,9 @@ def embedding_bag(
     scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Any = None,
     include_last_offset: bool = False, padding_idx: int | None = None,
 ) -> Any:  # fmt: skip
-    """Sums, means or maxima of rows of a table, a bag of indices at a time.
+    """Sums, means or maxima of rows of a table, one bag of indices at a time.
 
-    input (B, N): a bag a row; or (N,) with `offsets` (B,), where each bag starts -> (B, D). Indices equal to
+    input (B, N): one bag per row; or (N,) with `offsets` (B,), where each bag starts -> (B, D). Indices equal to
     `padding_idx` do not count; `per_sample_weights`, of input's shape, multiply rows in mode "sum".
     >>> embedding_bag(np.array([0, 1, 1]), np.array([[1.0], [2.0]]), np.array([0, 2]), mode="sum").tolist()
     [[3.0], [2.0]]
@@ -115,7 +115,7 @@ def embedding_bag(
         )
     sizes = np.diff(np.append(starts, len(indices)))
     longest = int(sizes.max(initial=0))
-    # Bags as the rows of a rectangle, what lies behind a bag's end masked out.
+    # Bags as the rows of a rectangle, positions after a bag's end masked out.
     place = starts[:, None] + np.arange(longest)
     valid = np.arange(longest) < sizes[:, None]
     place = np.where(valid, place, 0)
@@ -138,7 +138,7 @@ def embedding_bag(
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
-    """Class indices as rows of zeros with a one at the class; as many classes as there are, by default.
+    """One-hot vectors of class indices; by default with as many classes as the largest index needs.
 
     tensor (...) of integers -> (..., C) of integers.
     >>> one_hot(np.array([0, 2])).tolist()

@@ -17,5 +17,5 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
-    """A form that is linear in each of two inputs; see the operation for formula and shapes."""
+    """A bilinear map of two inputs; see the operation for formula and shapes."""
     return layers.bilinear(input1, input2, weight, bias)

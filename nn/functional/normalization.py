@@ -1,4 +1,4 @@
-"""Normalisation as functions, with PyTorch's arguments."""
+"""Normalization as functions, with PyTorch's arguments."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _data(x: Any) -> np.ndarray:
 
 
 def by_channel(parameter: Any, ndim: int) -> Any:
-    """A parameter (C,) so shaped that it broadcasts along axis 1 of an array with `ndim` axes."""
+    """A parameter (C,) reshaped to broadcast along axis 1 of an array with `ndim` axes."""
     if parameter is None or ndim == 2:
         return parameter
     return reshape(parameter, (parameter.shape[0], *[1] * (ndim - 2)))
 
 
 def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) -> Any:
-    """The function that moves running statistics towards a batch's: the variance unbiased."""
+    """The function that updates running statistics with a batch's; the variance is unbiased."""
     mean, var = _data(running_mean), _data(running_var)
     kept, unbiased = 1 - momentum, momentum * count / (count - 1)
 
@@ -41,7 +41,7 @@ def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) ->
 
 
 def _by_channel(input: Any, weight: Any, bias: Any, axis: tuple[int, ...], eps: float, moments: Any) -> Any:
-    """standardize with all positions made one axis: its sums are products with vectors then."""
+    """standardize with all positions flattened into one axis, so that its sums are matrix-vector products."""
     n, channels, *positions = input.shape
     view, fit = (n, channels, prod(positions)), (channels, 1)
     return standardize(input, weight, bias, axis, eps, moments=moments, view=view, fit=fit)
@@ -51,10 +51,10 @@ def batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
-    """Batch normalisation of input (N, C, ...): each channel over all else; the running statistics move in place.
+    """Batch normalization of input (N, C, ...): each channel over all other axes. Updates the running statistics.
 
     out = (input - mean) / sqrt(var + eps) * weight + bias; evaluation (`training=False`) uses the running ones.
-    Raises ShapeError for one value a channel in training: it has no variance.
+    Raises ShapeError for one value per channel in training, which has no variance.
     >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
     [[-1.0], [1.0]]
     """
@@ -85,10 +85,10 @@ def instance_norm(
     input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
-    """Each channel of each example of x (N, C, ...) normalised over its positions.
+    """Each channel of each example of x (N, C, ...) normalized over its positions.
 
-    Without `use_input_stats` the running statistics are used, as in batch_norm; else they follow, averaged over N.
-    Raises ShapeError for one position a channel: it has no variance.
+    Without `use_input_stats` the running statistics are used, as in batch_norm; else they are updated, averaged over N.
+    Raises ShapeError for one position per channel, which has no variance.
     >>> instance_norm(np.array([[[1.0, 3.0]]]), eps=0.0).tolist()
     [[[-1.0, 1.0]]]
     """
@@ -118,7 +118,7 @@ def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
 
 
 def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center: bool) -> Any:
-    """standardize over the last axes, made one: on matrices its sums are products with vectors."""
+    """standardize over the last axes, flattened into one, so that its sums are matrix-vector products."""
     if input.ndim == 2 and axes == 1:
         return standardize(input, weight, bias, (1,), eps, center=center)
     size = prod(input.shape[input.ndim - axes :])
@@ -129,7 +129,7 @@ def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """Each example normalised over its last axes; weight and bias have their shape.
+    """Each example normalized over its last axes; weight and bias have their shape.
 
     >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
     [[-1.0, 1.0]]
@@ -149,7 +149,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    """Groups of channels of each example of x (N, C, ...) normalised together; weight and bias (C,).
+    """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
 
     >>> group_norm(np.array([[1.0, 3.0]]), 1, eps=0.0).tolist()
     [[-1.0, 1.0]]
@@ -168,7 +168,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
-    """Each value divided by a power of the squares in neighbouring channels of x (N, C, ...).
+    """Each value divided by a power of the squares in neighboring channels of x (N, C, ...).
 
     out = x / (k + alpha / size * sum of squares over channels c - size // 2 to c + (size - 1) // 2)^beta.
     >>> local_response_norm(np.array([[[1.0]]]), 1, alpha=3.0, beta=0.5).tolist()
@@ -178,7 +178,7 @@ def local_response_norm(
         raise ShapeError(
             f"local_response_norm: expected an input (N, C, ...) of at least 3 axes, got the shape {input.shape}"
         )
-    # The sum over neighbouring channels is a product with a matrix of ones near the diagonal.
+    # The sum over neighboring channels is a product with a matrix of ones near the diagonal.
     channels = np.arange(input.shape[1])
     offset = channels[None, :] - channels[:, None]
     near = ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).astype(input.dtype)

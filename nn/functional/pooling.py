@@ -23,7 +23,7 @@ def max_pool(
     n: int, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Max-pooling over n axes; with return_indices also where in space the maxima stand."""
+    """Max-pooling over n axes; with return_indices also the positions of the maxima."""
     x, added = batched(f"max_pool{n}d", input, n)
     if not return_indices:
         return _unbatched(pooling.max_pool(x, kernel_size, stride, padding, dilation, ceil_mode), added)
@@ -158,7 +158,7 @@ def avg_pool3d(
 def lp_pool(
     n: int, input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:
-    """The root of the sum of powers of each window, over n axes: (sum x^p)^(1/p); a negative sum gives 0."""
+    """The p-norm of each window, over n axes: (sum x^p)^(1/p); a negative sum gives 0."""
     kernel = per_axis(kernel_size, n, "kernel_size")
     mean = avg_pool(n, power(input, norm_type), kernel, stride, 0, ceil_mode)
     return power(sign(mean) * relu(abs(mean)) * prod(kernel), 1.0 / norm_type)
@@ -190,11 +190,11 @@ def lp_pool3d(
     return lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-# To a given size
+# Adaptive and fractional pooling
 
 
 def adaptive_avg_pool(n: int, input: Any, output_size: Any) -> Any:
-    """The means of output_size regions along each of n axes; None keeps an axis."""
+    """The means of output_size regions along each of n axes; None keeps the size of an axis."""
     x, added = batched(f"adaptive_avg_pool{n}d", input, n)
     return _unbatched(resize.adaptive_avg_pool(x, output_size), added)
 
@@ -205,7 +205,7 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """The means of output_size regions along each axis of input (N, C, H, W); None keeps an axis.
+    """The means of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis.
 
     >>> import numpy as np
     >>> adaptive_avg_pool2d(np.arange(12.0).reshape(1, 1, 3, 4), 1)
@@ -215,12 +215,12 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 
 
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
-    """The means of output_size regions along each axis of input (N, C, D, H, W); None keeps an axis."""
+    """The means of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_avg_pool(3, input, output_size)
 
 
 def adaptive_max_pool(n: int, input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The maxima of output_size regions along each of n axes, and where they stand if asked."""
+    """The maxima of output_size regions along each of n axes, and their positions if asked."""
     x, added = batched(f"adaptive_max_pool{n}d", input, n)
     places = resize.adaptive_max_indices(x, output_size)
     out = _unbatched(pooling.pick_in_space(x, places), added)
@@ -233,12 +233,12 @@ def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = Fal
 
 
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The maxima of output_size regions along each axis of input (N, C, H, W); None keeps an axis."""
+    """The maxima of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The maxima of output_size regions along each axis of input (N, C, D, H, W); None keeps an axis."""
+    """The maxima of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(3, input, output_size, return_indices)
 
 
@@ -246,7 +246,7 @@ def fractional_max_pool(
     n: int, input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: bool = False, _random_samples: Any = None, rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Maxima of windows whose steps vary at random between two whole numbers, over n axes."""
+    """Maxima of windows of strides that vary at random between two integers, over n axes."""
     name = f"fractional_max_pool{n}d"
     if (output_size is None) == (output_ratio is None):
         raise ValueRangeError(
@@ -275,7 +275,7 @@ def fractional_max_pool2d(
     input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: bool = False, _random_samples: Any = None, *, rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Maxima of windows of input (N, C, H, W) whose steps vary at random.   Source: Graham 2014."""
+    """Maxima of windows of input (N, C, H, W) of random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng
     )
@@ -285,7 +285,7 @@ def fractional_max_pool3d(
     input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: bool = False, _random_samples: Any = None, *, rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Maxima of windows of input (N, C, D, H, W) whose steps vary at random.   Source: Graham 2014."""
+    """Maxima of windows of input (N, C, D, H, W) of random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng
     )

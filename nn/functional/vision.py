@@ -1,4 +1,4 @@
-"""PyTorch's older names of interpolate."""
+"""PyTorch's deprecated names of interpolate."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Any:
-    """An older name of interpolate."""
+    """Deprecated name of interpolate."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
-    """An older name of interpolate with mode="nearest"."""
+    """Deprecated name of interpolate with mode="nearest"."""
     return interpolate(input, size, scale_factor, "nearest")
 
 
 def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
-    """An older name of interpolate with mode="bilinear" and align_corners=True."""
+    """Deprecated name of interpolate with mode="bilinear" and align_corners=True."""
     return interpolate(input, size, scale_factor, "bilinear", True)

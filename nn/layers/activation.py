@@ -1,4 +1,4 @@
-"""Activations: what stands between the linear layers. Each is also a function in nn.functional."""
+"""Activations. Each is also a function in nn.functional."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Activation(Module):
     options: tuple[str, ...] = ()
 
     def forward(self, input: Any) -> Tensor:
-        """The activation of the input."""
+        """Apply the activation to the input."""
         if not self.options:
             return type(self).function(input)
         return type(self).function(input, *[getattr(self, name) for name in self.options])
@@ -42,7 +42,7 @@ class _InPlace(_Activation):
 
 
 class ReLU(_InPlace):
-    """The positive part.
+    """The positive part of the input.
 
     out = max(x, 0), with derivative 0 at 0.
     >>> ReLU()(Tensor([-1.0, 2.0]))
@@ -53,7 +53,7 @@ class ReLU(_InPlace):
 
 
 class ReLU6(_InPlace):
-    """The positive part, held below 6.
+    """The positive part, clamped to at most 6.
 
     out = min(max(x, 0), 6), with derivative 0 at 0 and 6.
     >>> ReLU6()(Tensor([-1.0, 8.0]))
@@ -81,7 +81,7 @@ class Sigmoid(_Activation):
 
 
 class SELU(_InPlace):
-    """elu with the two constants that keep mean 0 and variance 1 from layer to layer; with lecun_normal_ and
+    """elu with the two constants that preserve mean 0 and variance 1 from layer to layer; with lecun_normal_ and
     AlphaDropout.
     """
 
@@ -89,7 +89,7 @@ class SELU(_InPlace):
 
 
 class SiLU(_InPlace):
-    """The value times its logistic function.
+    """The input times its logistic sigmoid.
 
     out = x / (1 + e^-x).
     """
@@ -98,7 +98,7 @@ class SiLU(_InPlace):
 
 
 class Mish(_InPlace):
-    """The value times the hyperbolic tangent of its softplus.
+    """The input times the hyperbolic tangent of its softplus.
 
     out = x * tanh(log(1 + e^x)).
     """
@@ -107,7 +107,7 @@ class Mish(_InPlace):
 
 
 class Hardswish(_InPlace):
-    """The value times its hardsigmoid.
+    """The input times its hardsigmoid.
 
     out = x * min(max(x + 3, 0), 6) / 6.
     """
@@ -116,7 +116,7 @@ class Hardswish(_InPlace):
 
 
 class Hardsigmoid(_InPlace):
-    """The logistic function in three lines.
+    """A piecewise linear approximation of the logistic sigmoid.
 
     out = min(max(x / 6 + 1/2, 0), 1).
     """
@@ -125,13 +125,13 @@ class Hardsigmoid(_InPlace):
 
 
 class LogSigmoid(_Activation):
-    """The logarithm of the logistic function, exact at any size."""
+    """The logarithm of the logistic function, accurate at any magnitude."""
 
     function = staticmethod(activations.log_sigmoid)
 
 
 class Softsign(_Activation):
-    """A curve like tanh that levels off slowly.
+    """A curve like tanh that saturates more slowly.
 
     out = x / (1 + |x|).
     """
@@ -140,7 +140,7 @@ class Softsign(_Activation):
 
 
 class Tanhshrink(_Activation):
-    """What tanh takes away.
+    """The difference between the input and its hyperbolic tangent.
 
     out = x - tanh(x).
     """
@@ -149,7 +149,7 @@ class Tanhshrink(_Activation):
 
 
 class LeakyReLU(_InPlace):
-    """The positive part, and a small multiple of the negative part.
+    """The positive part plus a small multiple of the negative part.
 
     out = x where x > 0, negative_slope * x elsewhere.
     """
@@ -162,7 +162,7 @@ class LeakyReLU(_InPlace):
 
 
 class ELU(_InPlace):
-    """The value above 0, an exponential that levels off below.
+    """The input above 0, a saturating exponential below.
 
     out = x where x > 0, alpha * (e^x - 1) elsewhere.
     """
@@ -188,7 +188,7 @@ class CELU(_InPlace):
 
 
 class GELU(_Activation):
-    """The value times the normal distribution function; approximate="tanh" for the form of some published models.
+    """The input times the standard normal distribution function; approximate="tanh" as in some published models.
 
     out = x * (1 + erf(x / sqrt(2))) / 2.
     """
@@ -217,7 +217,7 @@ class Softplus(_Activation):
 
 
 class Hardtanh(_InPlace):
-    """The value held between two bounds.
+    """The input clamped to a range.
 
     out = min(max(x, min_val), max_val).
     """
@@ -233,7 +233,7 @@ class Hardtanh(_InPlace):
 
 
 class Hardshrink(_Activation):
-    """Zero near zero, the value itself elsewhere.
+    """Zero for values near zero, the input elsewhere.
 
     out = x where |x| > lambd, 0 elsewhere.
     """
@@ -250,7 +250,7 @@ class Hardshrink(_Activation):
 
 
 class Softshrink(_Activation):
-    """The value moved towards zero by lambd, and zero nearer than that."""
+    """The input moved toward zero by lambd, and zero where it is closer to zero than that."""
 
     function = staticmethod(piecewise.softshrink)
     options = ("lambd",)
@@ -264,7 +264,7 @@ class Softshrink(_Activation):
 
 
 class Threshold(_InPlace):
-    """The value where it lies above a threshold, another one elsewhere.
+    """The input where it is above a threshold, a constant elsewhere.
 
     out = x where x > threshold, value elsewhere.
     """
@@ -280,9 +280,9 @@ class Threshold(_InPlace):
 
 
 class GLU(_Activation):
-    """One half of the channels gated by the other.
+    """One half of the channels, gated by the other half.
 
-    out = a * sigmoid(b), with x cut into a and b along `dim`.
+    out = a * sigmoid(b), with x split into a and b along `dim`.
     """
 
     function = staticmethod(activations.glu)
@@ -293,7 +293,7 @@ class GLU(_Activation):
 
 
 class Softmax(_Activation):
-    """Exponentials made to sum to one along `dim`. Not before CrossEntropyLoss, which applies it itself.
+    """Exponentials normalized to sum to 1 along `dim`. Not before CrossEntropyLoss, which applies it itself.
 
     out_i = e^x_i / (e^x_1 + ... + e^x_n).
     """
@@ -329,12 +329,12 @@ class Softmax2d(Module):
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
 
     def forward(self, input: Any) -> Tensor:
-        """The activation of the input."""
+        """Apply the activation to the input."""
         return functions.softmax2d(input)
 
 
 class PReLU(Module):
-    """The positive part, and a learnt multiple of the negative part: one for all channels, or one each.
+    """The positive part plus a learned multiple of the negative part, shared by all channels or one per channel.
 
     out = x where x > 0, weight * x elsewhere.   weight (num_parameters,), channels on axis 1.
     >>> PReLU()(Tensor([-1.0, 2.0])).tolist()
@@ -349,22 +349,22 @@ class PReLU(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The slope it was constructed with."""
+        """Set the weight to the value given at construction."""
         _constant_(self.weight, self.init)
 
     def forward(self, input: Any) -> Tensor:
-        """The activation of the input."""
+        """Apply the activation to the input."""
         return functions.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
-        """The number of slopes."""
+        """The number of weights."""
         return f"num_parameters={self.num_parameters}"
 
 
 class RReLU(_InPlace):
-    """leaky_relu with a slope drawn for each element while training; in evaluation their mean.
+    """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation.
 
-    Slopes are uniform in [lower, upper].   Source: Xu and others 2015.
+    The negative slopes are uniform in [lower, upper].   Source: Xu and others 2015.
     """
 
     options = ("lower", "upper")
@@ -375,5 +375,5 @@ class RReLU(_InPlace):
         self.lower, self.upper, self.inplace, self.rng = lower, upper, inplace, rng
 
     def forward(self, input: Any) -> Tensor:
-        """The activation of the input."""
+        """Apply the activation to the input."""
         return functions.rrelu(input, self.lower, self.upper, self.training, rng=self.rng)

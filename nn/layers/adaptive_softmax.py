@@ -1,4 +1,4 @@
-"""The adaptive softmax: many classes in clusters, frequent ones near, rare ones behind smaller layers."""
+"""The adaptive softmax: rare classes in clusters with smaller layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 class AdaptiveOutput(NamedTuple):
-    """What the adaptive softmax gives: the log-probability of each target (N,), and their negative mean."""
+    """The result of the adaptive softmax: the log-probability of each target (N,), and their negative mean."""
 
     output: Tensor
     loss: Tensor
@@ -76,7 +76,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             )
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew."""
+        """Draw all weights again."""
         for layer in (self.head, *(part for cluster in self.tail for part in cluster)):
             layer.reset_parameters()
 
@@ -117,7 +117,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         return concat(parts, axis=1)
 
     def predict(self, input: Any) -> Tensor:
-        """The most probable class of each row; clusters are looked into only where the head points at one."""
+        """The most probable class of each row; clusters are evaluated only where the head selects one."""
         first = argmax(self.head(input), axis=1)
         if bool((first < self.shortlist_size).all()):
             return first

@@ -14,12 +14,12 @@ from tinygrad_dl.tensor import Tensor
 
 
 class MultiheadAttention(Module):
-    """Several heads, each an average of values by how well keys fit a query, side by side and mixed linearly.
+    """Multi-head attention: each head averages values by the match of queries and keys; a linear map mixes the heads.
 
     head_h = softmax(q_h @ k_h.T / sqrt(E / heads) + masks) @ v_h, q_h the h-th part of W_q query + b_q, and so on.
     query (L, N, E), key (S, N, kdim), value (S, N, vdim) -> (L, N, E) and the weights (N, L, S), averaged over
     heads unless average_attn_weights is False; with batch_first N comes first, and N may be left out.
-    attn_mask (L, S) or (N * heads, L, S), key_padding_mask (N, S): True where nobody may look, or numbers to add.
+    attn_mask (L, S) or (N * heads, L, S), key_padding_mask (N, S): True where attention is masked, or numbers to add.
     Parameters: in_proj_weight (3 E, E), or q_, k_ and v_proj_weight; in_proj_bias, out_proj.
     Source: Vaswani and others 2017.
     >>> from tinygrad_dl import zeros
@@ -61,7 +61,7 @@ class MultiheadAttention(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw the weights anew (Xavier), biases 0."""
+        """Draw the weights again (Xavier), biases 0."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 init.xavier_uniform_(weight, rng=rng)

@@ -1,4 +1,4 @@
-"""Convolution layers, written once for one, two and three axes of space."""
+"""Convolution layers, written once for one, two and three spatial dimensions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class _Conv(Module):
     """What convolutions share: the sizes, and a weight and bias drawn as PyTorch draws them."""
 
-    n: int  # axes of space
+    n: int  # spatial dimensions
     transposed = False
 
     def __init__(
@@ -63,7 +63,7 @@ class _Conv(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw weight and bias anew, uniform in [-k, k] with k = 1 / sqrt(inputs of one output)."""
+        """Draw weight and bias again, uniform in [-k, k] with k = 1 / sqrt(inputs of one output)."""
         fan_in = self.weight.shape[1] * prod(self.kernel_size)
         bound = fan_in**-0.5 if fan_in else 0.0
         for parameter in (self.weight, self.bias):
@@ -84,8 +84,8 @@ class _Conv(Module):
             )
 
     def forward(self, input: Any) -> Tensor:
-        """The layer's result for input (N, C, *S) or (C, *S)."""
-        weight = self.weight  # read once: a parametrized one is computed anew each time
+        """Apply the layer to input (N, C, *S) or (C, *S)."""
+        weight = self.weight  # read once: a parametrized one is computed again on every read
         self._check(input, weight)
         padding = self.padding
         if self.padding_mode != "zeros":
@@ -113,12 +113,12 @@ class _Conv(Module):
 
 
 class Conv1d(_Conv):
-    """Convolution over one axis: the kernel slides over the input without being mirrored.
+    """1-D convolution: the kernel slides over the input without being flipped (a cross-correlation).
 
     out[n, o, p] = bias[o] + sum over c, k of weight[o, c, k] * input[n, c, p * stride + k * dilation - padding].
     input (N, C, L) or (C, L) -> (N, O, L'), L' = floor((L + 2 * padding - dilation * (K - 1) - 1) / stride) + 1;
     weight (O, C/groups, K), bias (O,). padding: an int, "same" or "valid"; padding_mode: zeros, reflect,
-    replicate, circular. Both start uniform in [-k, k], k = 1 / sqrt(C / groups * K).
+    replicate, circular. Both are initialized uniformly in [-k, k], k = 1 / sqrt(C / groups * K).
     >>> Conv1d(2, 3, kernel_size=3, padding=1)(Tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
     (1, 3, 2)
     """
@@ -127,7 +127,7 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Convolution over two axes: input (N, C, H, W) -> (N, O, H', W'), weight (O, C/groups, KH, KW).
+    """2-D convolution: input (N, C, H, W) -> (N, O, H', W'), weight (O, C/groups, KH, KW).
 
     See Conv1d for the formula, the sizes and the options.
     >>> from tinygrad_dl import zeros
@@ -139,7 +139,7 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Convolution over three axes: input (N, C, D, H, W) -> (N, O, D', H', W'); see Conv1d."""
+    """3-D convolution: input (N, C, D, H, W) -> (N, O, D', H', W'); see Conv1d."""
 
     n = 3
 
@@ -157,7 +157,7 @@ class _ConvTranspose(_Conv):
         self._make(bias, device, dtype, rng)
 
     def forward(self, input: Any, output_size: Any = None) -> Tensor:
-        """The layer's result for input (N, C, *S) or (C, *S); `output_size`: which of the possible sizes."""
+        """Apply the layer to input (N, C, *S) or (C, *S); `output_size`: which of the possible sizes."""
         weight = self.weight
         self._check(input, weight)
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
@@ -188,7 +188,7 @@ class _ConvTranspose(_Conv):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transposed convolution over one axis: every element of the input spreads the kernel over the result.
+    """1-D transposed convolution: every element of the input adds a scaled kernel to the result.
 
     out[n, o, p * stride + k * dilation - padding] += weight[c, o, k] * input[n, c, p], plus bias[o].
     input (N, C, L) -> (N, O, L'), L' = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1;
@@ -201,19 +201,19 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Transposed convolution over two axes: input (N, C, H, W) -> (N, O, H', W'); see ConvTranspose1d."""
+    """2-D transposed convolution: input (N, C, H, W) -> (N, O, H', W'); see ConvTranspose1d."""
 
     n = 2
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """Transposed convolution over three axes: input (N, C, D, H, W); see ConvTranspose1d."""
+    """3-D transposed convolution: input (N, C, D, H, W); see ConvTranspose1d."""
 
     n = 3
 
 
 class _Lazy(_Conv):
-    """A convolution whose in_channels is read off its first input; from then on it is the plain layer."""
+    """A convolution that takes in_channels from its first input and becomes the plain layer."""
 
     becomes: type[_Conv]
 
@@ -221,7 +221,7 @@ class _Lazy(_Conv):
         self._pending = (args, kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Become the plain layer for inputs like this one, and give its result."""
+        """Become the plain layer for inputs like this one, and return its result."""
         given, named = self.__dict__.pop("_pending")
         self.__class__ = self.becomes  # type: ignore[assignment]
         x, _ = batched(type(self).__name__, args[0], self.n)
@@ -229,45 +229,45 @@ class _Lazy(_Conv):
         return self.forward(*args, **kwargs)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Nothing to draw before the first input."""
+        """Does nothing: there are no parameters before the first input."""
 
     def extra_repr(self) -> str:
-        """What is known before the first input."""
+        """The arguments known before the first input."""
         given, named = self._pending
         return ", ".join(["in_channels=?", *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
 
 
 class LazyConv1d(_Lazy):
-    """Conv1d without in_channels, which the first input tells."""
+    """Conv1d without in_channels, which is taken from the first input."""
 
     n, becomes = 1, Conv1d
 
 
 class LazyConv2d(_Lazy):
-    """Conv2d without in_channels, which the first input tells."""
+    """Conv2d without in_channels, which is taken from the first input."""
 
     n, becomes = 2, Conv2d
 
 
 class LazyConv3d(_Lazy):
-    """Conv3d without in_channels, which the first input tells."""
+    """Conv3d without in_channels, which is taken from the first input."""
 
     n, becomes = 3, Conv3d
 
 
 class LazyConvTranspose1d(_Lazy):
-    """ConvTranspose1d without in_channels, which the first input tells."""
+    """ConvTranspose1d without in_channels, which is taken from the first input."""
 
     n, becomes = 1, ConvTranspose1d
 
 
 class LazyConvTranspose2d(_Lazy):
-    """ConvTranspose2d without in_channels, which the first input tells."""
+    """ConvTranspose2d without in_channels, which is taken from the first input."""
 
     n, becomes = 2, ConvTranspose2d
 
 
 class LazyConvTranspose3d(_Lazy):
-    """ConvTranspose3d without in_channels, which the first input tells."""
+    """ConvTranspose3d without in_channels, which is taken from the first input."""
 
     n, becomes = 3, ConvTranspose3d

@@ -1,4 +1,4 @@
-"""How near two vectors are, as modules."""
+"""Similarity and distance of vectors, as modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout: parts of the input set to 0 at random while training."""
+"""Dropout: parts of the input set to 0 at random in training."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """In training, sets each element to 0 with the probability p and scales the others by 1 / (1 - p).
+    """In training, sets each element to 0 with probability p and scales the others by 1 / (1 - p).
 
-    In evaluation it passes its input on. `rng`: the generator to draw from instead of the default one.
+    In evaluation it returns its input unchanged. `rng`: the generator to draw from instead of the default one.
     >>> Dropout(0.5).eval()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
 
     def forward(self, input: Any) -> Tensor:
-        """input with some elements set to 0."""
+        """Drop elements of the input."""
         return layers.dropout(input, self.p, rng=self.rng) if self.training and self.p else input
 
 
@@ -46,7 +46,7 @@ class _ChannelDropout(_Dropout):
     function: Callable[..., Any]
 
     def forward(self, input: Any) -> Tensor:
-        """The input with some channels set to 0."""
+        """Drop channels of the input."""
         return type(self).function(input, self.p, self.training, rng=self.rng)
 
 
@@ -74,7 +74,7 @@ class Dropout3d(_ChannelDropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that keeps mean 0 and variance 1, for networks of SELU.
+    """Dropout that preserves mean 0 and variance 1, for networks of SELU.
 
     Dropped elements are set to selu's limit -1.7581, then all are scaled and shifted.   Source: Klambauer 2017.
     >>> AlphaDropout(0.5).eval()(Tensor([1.0, 2.0]))
@@ -82,7 +82,7 @@ class AlphaDropout(_Dropout):
     """
 
     def forward(self, input: Any) -> Tensor:
-        """The input with some elements at selu's limit."""
+        """Set elements of the input to selu's limit."""
         return alpha_dropout(input, self.p, self.training, rng=self.rng)
 
 
@@ -90,5 +90,5 @@ class FeatureAlphaDropout(_Dropout):
     """AlphaDropout of whole channels of x (N, C, ...)."""
 
     def forward(self, input: Any) -> Tensor:
-        """The input with some channels at selu's limit."""
+        """Set channels of the input to selu's limit."""
         return feature_alpha_dropout(input, self.p, self.training, rng=self.rng)

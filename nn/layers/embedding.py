@@ -16,8 +16,8 @@ from tinygrad_dl.tensor import Tensor
 class Embedding(Module):
     """A table of vectors, looked up by index.
 
-    out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). Starts normal, the row
-    `padding_idx` at 0; that row gets no gradient. For the other options see nn.functional.embedding.
+    out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). Initialized normal, the row
+    `padding_idx` at 0, which gets no gradient. For the other options see nn.functional.embedding.
     >>> Embedding(10, 3)(Tensor([1, 2])).shape
     (2, 3)
     """
@@ -52,7 +52,7 @@ class Embedding(Module):
         return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw the table anew; the padding row is 0."""
+        """Draw the table again; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
@@ -70,7 +70,7 @@ class Embedding(Module):
 
 
 class EmbeddingBag(Module):
-    """Sums, means or maxima of the rows of a table, a bag of indices at a time; see nn.functional.embedding_bag.
+    """Sums, means or maxima of the rows of a table, one bag of indices at a time; see nn.functional.embedding_bag.
 
     >>> EmbeddingBag(10, 3)(Tensor([[1, 2], [3, 4]])).shape
     (2, 3)
@@ -100,13 +100,13 @@ class EmbeddingBag(Module):
             self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw the table anew; the padding row is 0."""
+        """Draw the table again; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
-        """One row a bag."""
+        """One row per bag."""
         return embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
             per_sample_weights, self.include_last_offset, self.padding_idx,

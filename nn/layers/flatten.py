@@ -1,4 +1,4 @@
-"""Modules that compute nothing: Identity, and those that only change the shape."""
+"""Identity, and the modules that only change the shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 class Identity(Module):
-    """Passes its input on; whatever it is constructed with is ignored, so it can stand in for any layer.
+    """Returns its input unchanged; constructor arguments are ignored, so it can replace any layer.
 
     >>> Identity(54)(1)
     1
@@ -21,12 +21,12 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Any) -> Any:
-        """input."""
+        """The input, unchanged."""
         return input
 
 
 class Flatten(Module):
-    """The axes from start_dim to end_dim made one.
+    """Flattens the axes from start_dim to end_dim into one.
 
     x (N, A, B, ...) -> (N, A*B*...) by default.
     >>> Flatten()(Tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
@@ -37,7 +37,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Any) -> Tensor:
-        """input with those axes made one."""
+        """Flatten the input."""
         ndim = len(input.shape)
         if not ndim:
             return reshape(input, (1,))
@@ -59,7 +59,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """One axis made several: the reverse of Flatten.
+    """Expands one axis into several: the inverse of Flatten.
 
     >>> Unflatten(1, (2, 3))(Tensor([[0.0] * 6])).shape
     (1, 2, 3)
@@ -71,7 +71,7 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, input: Any) -> Tensor:
-        """input with that axis made several."""
+        """Expand the axis of the input."""
         shape, dim = input.shape, self.dim
         if not -len(shape) <= dim < len(shape):
             raise ShapeError(f"Unflatten: expected dim to be one of the axes of the shape {shape}, got {dim}")

@@ -33,7 +33,7 @@ class Unfold(Module):
 
 
 class Fold(Module):
-    """Columns added up where their windows lie (col2im): (N, C * KH * KW, L) -> (N, C, *output_size).
+    """Columns summed into the positions of their windows (col2im): (N, C * KH * KW, L) -> (N, C, *output_size).
 
     >>> from tinygrad_dl import zeros
     >>> Fold((4, 5), (2, 2))(zeros((1, 12, 12))).shape

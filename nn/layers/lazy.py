@@ -1,4 +1,4 @@
-"""Layers whose input size is read off the first input."""
+"""Layers that take their input size from the first input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinygrad_dl.nn.module import Module
 
 
 class _Lazy(Module):
-    """Becomes the plain layer, of the class `becomes`, when it meets its first input."""
+    """Becomes the plain layer, of the class `becomes`, on its first input."""
 
     becomes: type[Module]
     axis = 1
@@ -19,7 +19,7 @@ class _Lazy(Module):
         self._pending = (args, kwargs)
 
     def forward(self, input: Any) -> Any:
-        """Become the plain layer for inputs like this one, and give its result."""
+        """Become the plain layer for inputs like this one, and return its result."""
         given, named = self.__dict__.pop("_pending")
         size = input.shape[self.axis]
         self.__class__ = self.becomes  # type: ignore[assignment]
@@ -27,13 +27,13 @@ class _Lazy(Module):
         return self.forward(input)
 
     def extra_repr(self) -> str:
-        """What is known before the first input."""
+        """The arguments known before the first input."""
         given, named = self._pending
         return ", ".join(["?", *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
 
 
 class LazyLinear(_Lazy):
-    """Linear without in_features, which the first input tells. Make the optimizer after that.
+    """Linear without in_features, which is taken from the first input. Create the optimizer after that.
 
     >>> import numpy as np
     >>> layer = LazyLinear(2)
@@ -45,19 +45,19 @@ class LazyLinear(_Lazy):
 
 
 class LazyBatchNorm1d(_Lazy):
-    """BatchNorm1d without num_features, which the first input tells."""
+    """BatchNorm1d without num_features, which is taken from the first input."""
 
     becomes = norms.BatchNorm1d
 
 
 class LazyBatchNorm2d(_Lazy):
-    """BatchNorm2d without num_features, which the first input tells."""
+    """BatchNorm2d without num_features, which is taken from the first input."""
 
     becomes = norms.BatchNorm2d
 
 
 class LazyBatchNorm3d(_Lazy):
-    """BatchNorm3d without num_features, which the first input tells."""
+    """BatchNorm3d without num_features, which is taken from the first input."""
 
     becomes = norms.BatchNorm3d
 
@@ -74,7 +74,7 @@ class _LazyInstanceNorm(_Lazy):
 
 
 class LazyInstanceNorm1d(_LazyInstanceNorm):
-    """InstanceNorm1d without num_features, which the first input tells; affine and with running statistics.
+    """InstanceNorm1d without num_features, which is taken from the first input; affine and with running statistics.
 
     >>> import numpy as np
     >>> layer = LazyInstanceNorm1d()
@@ -86,12 +86,12 @@ class LazyInstanceNorm1d(_LazyInstanceNorm):
 
 
 class LazyInstanceNorm2d(_LazyInstanceNorm):
-    """InstanceNorm2d without num_features, which the first input tells; affine and with running statistics."""
+    """InstanceNorm2d without num_features, which is taken from the first input; affine and with running statistics."""
 
     becomes, axis = norms.InstanceNorm2d, -3
 
 
 class LazyInstanceNorm3d(_LazyInstanceNorm):
-    """InstanceNorm3d without num_features, which the first input tells; affine and with running statistics."""
+    """InstanceNorm3d without num_features, which is taken from the first input; affine and with running statistics."""
 
     becomes, axis = norms.InstanceNorm3d, -4

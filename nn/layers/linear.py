@@ -12,10 +12,10 @@ from tinygrad_dl.tensor import Tensor
 
 
 class Linear(Module):
-    """A fully connected layer.
+    """A fully connected (affine) layer.
 
     out = x @ weight.T + bias.   x (..., in) -> (..., out); weight (out, in), bias (out,).
-    Both start uniform in [-k, k], k = 1 / sqrt(in), as in PyTorch; nn.init has other starts.
+    Both are initialized uniformly in [-k, k], k = 1 / sqrt(in), as in PyTorch; nn.init has other initializers.
     >>> layer = Linear(3, 2)
     >>> layer(Tensor([[1.0, 2.0, 3.0]])).shape
     (1, 2)
@@ -31,14 +31,14 @@ class Linear(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw weight and bias anew."""
+        """Draw weight and bias again."""
         bound = self.in_features**-0.5 if self.in_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
     def forward(self, input: Any) -> Tensor:
-        """The layer's result for input (..., in)."""
+        """Apply the layer to input (..., in)."""
         weight = self.weight
         if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
             warn_of_widening("Linear", input, weight)
@@ -52,10 +52,10 @@ class Linear(Module):
 
 
 class Bilinear(Module):
-    """A form that is linear in each of two inputs.
+    """A bilinear map of two inputs.
 
     out[n, o] = input1[n] @ weight[o] @ input2[n] + bias[o].   input1 (..., in1), input2 (..., in2) -> (..., out);
-    weight (out, in1, in2), bias (out,). Both start uniform in [-k, k], k = 1 / sqrt(in1).
+    weight (out, in1, in2), bias (out,). Both are initialized uniformly in [-k, k], k = 1 / sqrt(in1).
     >>> Bilinear(2, 3, 4)(Tensor([[1.0, 2.0]]), Tensor([[1.0, 2.0, 3.0]])).shape
     (1, 4)
     """
@@ -70,14 +70,14 @@ class Bilinear(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw weight and bias anew."""
+        """Draw weight and bias again."""
         bound = self.in1_features**-0.5 if self.in1_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
     def forward(self, input1: Any, input2: Any) -> Tensor:
-        """The layer's result for input1 (..., in1) and input2 (..., in2)."""
+        """Apply the layer to input1 (..., in1) and input2 (..., in2)."""
         return bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:

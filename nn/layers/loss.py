@@ -1,4 +1,4 @@
-"""Losses as modules; each is a function in nn.functional too, where formula, shapes and errors stand."""
+"""Losses as modules; each is a function in nn.functional too, which documents formula, shapes and errors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """The squared error up to delta, the absolute one further out: outliers count less."""
+    """The squared error up to delta, the absolute one farther from 0: less sensitive to outliers."""
 
     function = staticmethod(numbers.huber_loss)
     options = ("delta", "reduction")
@@ -133,7 +133,7 @@ class KLDivLoss(_Loss):
 
 
 class CrossEntropyLoss(_Loss):
-    """The cross-entropy of the softmax of logits; for one class out of several.
+    """The cross-entropy of the softmax of logits; for classification with one class per example.
 
     >>> CrossEntropyLoss()([[1000.0, 0.0]], [1])
     Tensor(1000.)
@@ -183,7 +183,7 @@ class BCELoss(_Loss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """The binary cross-entropy of the logistic function of logits; for one yes or no, or several.
+    """The binary cross-entropy of the logistic function of logits; for binary and multi-label classification.
 
     >>> BCEWithLogitsLoss()([-200.0], [1.0])
     Tensor(200.)
@@ -220,7 +220,7 @@ class MultiLabelSoftMarginLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """How far one score fails to beat the other, as the target (1 or -1) wants it."""
+    """The hinge loss of a ranking: one score should exceed the other, as the target (1 or -1) says."""
 
     function = staticmethod(margins.margin_ranking_loss)
     options = ("margin", "reduction")
@@ -239,7 +239,7 @@ class MarginRankingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """For distances of pairs that belong together (target 1) or not (target -1)."""
+    """The loss of distances of pairs that belong together (target 1) or not (target -1)."""
 
     function = staticmethod(margins.hinge_embedding_loss)
     options = ("margin", "reduction")
@@ -252,7 +252,7 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """For vectors that should point the same way (target 1) or not (target -1)."""
+    """The loss of vectors that should point in the same direction (target 1) or not (target -1)."""
 
     function = staticmethod(margins.cosine_embedding_loss)
     options = ("margin", "reduction")
@@ -291,7 +291,7 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class TripletMarginLoss(_Loss):
-    """The anchor should lie nearer to the positive example than to the negative one."""
+    """The anchor should be closer to the positive example than to the negative one."""
 
     function = staticmethod(margins.triplet_margin_loss)
     options = ("margin", "p", "eps", "swap", "reduction")
@@ -311,7 +311,7 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """TripletMarginLoss with a distance of one's own."""
+    """TripletMarginLoss with a custom distance."""
 
     function = staticmethod(margins.triplet_margin_with_distance_loss)
     options = ("distance_function", "margin", "swap", "reduction")
@@ -335,7 +335,7 @@ class TripletMarginWithDistanceLoss(_Loss):
 
 
 class CTCLoss(_Loss):
-    """The connectionist temporal loss: a label sequence from longer sequences of log-probabilities."""
+    """The connectionist temporal classification loss of label sequences shorter than their inputs."""
 
     function = staticmethod(ctc_loss)
     options = ("blank", "zero_infinity", "reduction")

@@ -1,4 +1,4 @@
-"""Normalisation layers, each written once for every number of axes."""
+"""Normalization layers, each written once for every number of axes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 class _ChannelNorm(Module):
-    """What batch and instance normalisation share: a scale and a shift a channel, and running statistics."""
+    """What batch and instance normalization share: a scale and a shift per channel, and running statistics."""
 
     axes: tuple[int, ...]  # how many axes an input may have
 
@@ -44,7 +44,7 @@ class _ChannelNorm(Module):
             init.ones_(self.weight)
 
     def reset_running_stats(self) -> None:
-        """Forget the running mean and variance."""
+        """Reset the running mean and variance."""
         if (
             self.running_mean is not None
             and self.running_var is not None
@@ -55,7 +55,7 @@ class _ChannelNorm(Module):
             self.num_batches_tracked.data[...] = 0
 
     def reset_parameters(self) -> None:
-        """Scale 1, shift 0, statistics forgotten."""
+        """Reset the scale to 1, the shift to 0 and the running statistics."""
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)
@@ -79,7 +79,7 @@ class _ChannelNorm(Module):
 
 class _BatchNorm(_ChannelNorm):
     def forward(self, input: Any) -> Tensor:
-        """input normalised channel by channel."""
+        """Normalize the input per channel."""
         self._check(input)
         if input.shape[1] != self.num_features:
             raise ShapeError(
@@ -101,7 +101,7 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of x (N, C) or (N, C, L): each channel over the batch and the positions.
+    """Batch normalization of x (N, C) or (N, C, L): each channel over the batch and the positions.
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased (divided by n). While training,
     running = (1 - momentum) * running + momentum * batch's, with the unbiased variance (divided by n - 1);
@@ -114,19 +114,19 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of x (N, C, H, W); see BatchNorm1d for the formula."""
+    """Batch normalization of x (N, C, H, W); see BatchNorm1d for the formula."""
 
     axes = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of x (N, C, D, H, W); see BatchNorm1d for the formula."""
+    """Batch normalization of x (N, C, D, H, W); see BatchNorm1d for the formula."""
 
     axes = (5,)
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of x (N, C, ...) over the batches of all processes: of the one there is, as BatchNorm1d.
+    """Batch normalization of x (N, C, ...) over the batches of all processes: here of the one process, as BatchNorm1d.
 
     >>> SyncBatchNorm(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
@@ -150,7 +150,7 @@ class SyncBatchNorm(_BatchNorm):
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
-        """Make every batch normalisation in a model a SyncBatchNorm, in place; returns the model.
+        """Make every batch normalization in a model a SyncBatchNorm, in place; returns the model.
 
         >>> SyncBatchNorm.convert_sync_batchnorm(BatchNorm2d(3))
         SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
@@ -170,7 +170,7 @@ class _InstanceNorm(_ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Any) -> Tensor:
-        """The input with each channel of each example normalised."""
+        """Normalize each channel of each example."""
         self._check(input)
         single = input.ndim == min(self.axes)
         x = expand_dims(input, 0) if single else input
@@ -187,7 +187,7 @@ class _InstanceNorm(_ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Each channel of each example of x (N, C, L) or (C, L) normalised over its positions.
+    """Each channel of each example of x (N, C, L) or (C, L) normalized over its positions.
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; without weight and bias unless `affine`.
     Source: Ulyanov and others 2016.
@@ -199,13 +199,13 @@ class InstanceNorm1d(_InstanceNorm):
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalisation of x (N, C, H, W) or (C, H, W); see InstanceNorm1d for the formula."""
+    """Instance normalization of x (N, C, H, W) or (C, H, W); see InstanceNorm1d for the formula."""
 
     axes = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of x (N, C, D, H, W) or (C, D, H, W); see InstanceNorm1d for the formula."""
+    """Instance normalization of x (N, C, D, H, W) or (C, D, H, W); see InstanceNorm1d for the formula."""
 
     axes = (4, 5)
 
@@ -215,7 +215,7 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 class LayerNorm(Module):
-    """Each example normalised over its last axes, those of `normalized_shape`.
+    """Each example normalized over its last axes, those of `normalized_shape`.
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; weight and bias of `normalized_shape`.
     Source: Ba and others 2016.
@@ -234,14 +234,14 @@ class LayerNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Scale 1, shift 0."""
+        """Reset the scale to 1 and the shift to 0."""
         if self.weight is not None:
             init.ones_(self.weight)
         if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Tensor:
-        """The input normalised."""
+        """Normalize the input."""
         return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -268,12 +268,12 @@ class RMSNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Scale 1."""
+        """Reset the scale to 1."""
         if self.weight is not None:
             init.ones_(self.weight)
 
     def forward(self, input: Any) -> Tensor:
-        """The input normalised."""
+        """Normalize the input."""
         return rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
@@ -282,7 +282,7 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Groups of channels of each example normalised together.
+    """Groups of channels of each example normalized together.
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased var over a group of C / num_groups channels
     and all positions of x (N, C, ...); weight and bias (C,).   Source: Wu and He 2018.
@@ -304,14 +304,14 @@ class GroupNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Scale 1, shift 0."""
+        """Reset the scale to 1 and the shift to 0."""
         if self.weight is not None:
             init.ones_(self.weight)
         if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Tensor:
-        """The input normalised."""
+        """Normalize the input."""
         return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -321,7 +321,7 @@ class GroupNorm(Module):
 
 
 class LocalResponseNorm(Module):
-    """Each value divided by a power of the squares in neighbouring channels.
+    """Each value divided by a power of the squares in neighboring channels.
 
     out = x / (k + alpha / size * sum of squares over `size` channels around)^beta.   x (N, C, ...).
     Source: Krizhevsky and others 2012.
@@ -333,7 +333,7 @@ class LocalResponseNorm(Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, input: Any) -> Tensor:
-        """The input normalised."""
+        """Normalize the input."""
         return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Padding layers, each written once for one, two and three axes of space."""
+"""Padding layers, each written once for one, two and three spatial dimensions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 class _Pad(Module):
-    n: int  # axes of space
+    n: int  # spatial dimensions
     mode: str
     value: float = 0.0
 
@@ -24,7 +24,7 @@ class _Pad(Module):
             )
 
     def forward(self, input: Any) -> Tensor:
-        """The input (N, C, *S) or (C, *S) with elements added around space."""
+        """The input (N, C, *S) or (C, *S) with padding added around the spatial dimensions."""
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of {self.n + 2} axes, (N, C, *S), "
@@ -33,7 +33,7 @@ class _Pad(Module):
         return pad(input, self.padding, self.mode, self.value if self.mode == "constant" else None)
 
     def extra_repr(self) -> str:
-        """The widths."""
+        """The padding widths."""
         return f"{self.padding}"
 
 
@@ -45,12 +45,12 @@ class _ConstantPad(_Pad):
         self.value = value
 
     def extra_repr(self) -> str:
-        """The widths and the value."""
+        """The padding widths and the value."""
         return f"padding={self.padding}, value={self.value}"
 
 
 class ConstantPad1d(_ConstantPad):
-    """A constant in front of and behind the axis of x (N, C, L); padding: an int or (left, right).
+    """A constant before and after the axis of x (N, C, L); padding: an int or (left, right).
 
     >>> ConstantPad1d((1, 2), 9.0)(Tensor([[[1.0]]]))
     Tensor([[[9., 1., 9., 9.]]])
@@ -76,13 +76,13 @@ class _ZeroPad(_Pad):
 
 
 class ZeroPad1d(_ZeroPad):
-    """Zeros in front of and behind the axis of x (N, C, L); padding: an int or (left, right)."""
+    """Zeros before and after the axis of x (N, C, L); padding: an int or (left, right)."""
 
     n = 1
 
 
 class ZeroPad2d(_ZeroPad):
-    """Zeros around x (N, C, H, W); padding: an int or (left, right, top, bottom); a negative width cuts.
+    """Zeros around x (N, C, H, W); padding: an int or (left, right, top, bottom); a negative width crops.
 
     >>> ZeroPad2d((1, 0, 0, 1))(Tensor([[[[1.0]]]]))
     Tensor([[[[0., 1.],

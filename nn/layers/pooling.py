@@ -1,4 +1,4 @@
-"""Pooling layers, each written once for one, two and three axes of space."""
+"""Pooling layers, each written once for one, two and three spatial dimensions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygrad_dl.tensor import Tensor
 
 
 class _Pool(Module):
-    n: int  # axes of space
+    n: int  # spatial dimensions
     shown: tuple[str, ...]
 
     def extra_repr(self) -> str:
@@ -31,7 +31,7 @@ class _MaxPool(_Pool):
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Any) -> Any:
-        """The maxima of input's windows; with return_indices a pair, the maxima and where they stand."""
+        """The maxima of input's windows; with return_indices a pair, the maxima and their positions."""
         return functions.max_pool(
             self.n, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
             self.return_indices,
@@ -77,7 +77,7 @@ class _MaxUnpool(_Pool):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """The elements that MaxPool1d(return_indices=True) picked, put back in place; zeros elsewhere.
+    """The elements that MaxPool1d(return_indices=True) picked, put back in their positions; zeros elsewhere.
 
     >>> pooled, places = MaxPool1d(2, return_indices=True)(Tensor([[[1.0, 3.0, 2.0, 0.0]]]))
     >>> MaxUnpool1d(2)(pooled, places)
@@ -88,13 +88,13 @@ class MaxUnpool1d(_MaxUnpool):
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """The elements that MaxPool2d(return_indices=True) picked, put back in place; zeros elsewhere."""
+    """The elements that MaxPool2d(return_indices=True) picked, put back in their positions; zeros elsewhere."""
 
     n = 2
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """The elements that MaxPool3d(return_indices=True) picked, put back in place; zeros elsewhere."""
+    """The elements that MaxPool3d(return_indices=True) picked, put back in their positions; zeros elsewhere."""
 
     n = 3
 
@@ -197,7 +197,7 @@ class _AdaptiveAvgPool(_Pool):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """The means of output_size regions, evenly spread over x (N, C, L).
+    """The means of output_size regions, evenly spaced over x (N, C, L).
 
     Region i is floor(i * L / output_size) to ceil((i + 1) * L / output_size).
     >>> AdaptiveAvgPool1d(2)(Tensor([[[1.0, 2.0, 3.0]]]))
@@ -208,13 +208,13 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """The means of output_size regions, evenly spread over x (N, C, H, W); 1 is the global mean, None keeps an axis."""
+    """The means of output_size regions, evenly spaced over x (N, C, H, W); 1 is the global mean, None keeps a size."""
 
     n = 2
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """The means of output_size regions, evenly spread over x (N, C, D, H, W); see AdaptiveAvgPool1d."""
+    """The means of output_size regions, evenly spaced over x (N, C, D, H, W); see AdaptiveAvgPool1d."""
 
     n = 3
 
@@ -226,12 +226,12 @@ class _AdaptiveMaxPool(_Pool):
         self.output_size, self.return_indices = output_size, return_indices
 
     def forward(self, input: Any) -> Any:
-        """The maxima of input's regions; with return_indices a pair, the maxima and where they stand."""
+        """The maxima of input's regions; with return_indices a pair, the maxima and their positions."""
         return functions.adaptive_max_pool(self.n, input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """The maxima of output_size regions, evenly spread over x (N, C, L); see AdaptiveAvgPool1d.
+    """The maxima of output_size regions, evenly spaced over x (N, C, L); see AdaptiveAvgPool1d.
 
     >>> AdaptiveMaxPool1d(2)(Tensor([[[1.0, 2.0, 3.0]]]))
     Tensor([[[2., 3.]]])
@@ -241,13 +241,13 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """The maxima of output_size regions, evenly spread over x (N, C, H, W); see AdaptiveAvgPool1d."""
+    """The maxima of output_size regions, evenly spaced over x (N, C, H, W); see AdaptiveAvgPool1d."""
 
     n = 2
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """The maxima of output_size regions, evenly spread over x (N, C, D, H, W); see AdaptiveAvgPool1d."""
+    """The maxima of output_size regions, evenly spaced over x (N, C, D, H, W); see AdaptiveAvgPool1d."""
 
     n = 3
 
@@ -264,7 +264,7 @@ class _FractionalMaxPool(_Pool):
         self._random_samples = None if _random_samples is None else Buffer(_random_samples)
 
     def forward(self, input: Any) -> Any:
-        """The maxima of input's windows, drawn anew at each call; with return_indices a pair."""
+        """The maxima of input's windows, drawn at random on every call; with return_indices a pair."""
         return functions.fractional_max_pool(
             self.n, input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
             self._random_samples, self.rng,
@@ -272,7 +272,7 @@ class _FractionalMaxPool(_Pool):
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):
-    """The maxima of windows of x (N, C, H, W) whose steps vary at random, to any smaller size.   Source: Graham 2014.
+    """The maxima of windows of x (N, C, H, W) of random strides, for any smaller output size.   Source: Graham 2014.
 
     >>> from tinygrad_dl import zeros
     >>> FractionalMaxPool2d(2, output_ratio=0.7)(zeros((1, 1, 10, 10))).shape
@@ -283,6 +283,6 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
-    """The maxima of windows of x (N, C, D, H, W) whose steps vary at random; see FractionalMaxPool2d."""
+    """The maxima of windows of x (N, C, D, H, W) of random strides; see FractionalMaxPool2d."""
 
     n = 3

@@ -39,7 +39,7 @@ def _blocks(batch_sizes: list[int]) -> list[tuple[int, int, int]]:
 
 
 class _Recurrent(Module):
-    """What the layers share: parameters named by layer and direction, and the walk over both."""
+    """What the layers share: parameters named by layer and direction, and the loop over both."""
 
     gates: int
     # One layer in one direction: (x, state, suffix) -> all its outputs (T, N, H), and its last state.
@@ -90,7 +90,7 @@ class _Recurrent(Module):
                 yield layer, f"l{layer}_reverse"
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
     def flatten_parameters(self) -> None:
@@ -220,8 +220,8 @@ class RNN(_OneState):
 
     input (T, N, I), or (N, T, I) with batch_first -> all states of the last layer (T, N, D * H) and the last ones
     of all layers (layers * D, N, H), D = 2 if bidirectional. `dropout` between layers, while training.
-    Parameters weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0, bias_hh_l0 (H,), ..._reverse; all start
-    uniform in [-k, k], k = 1 / sqrt(H).   Source: Elman 1990.
+    Parameters weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0, bias_hh_l0 (H,), ..._reverse; all are
+    initialized uniformly in [-k, k], k = 1 / sqrt(H).   Source: Elman 1990.
     >>> from tinygrad_dl import zeros
     >>> out, last = RNN(3, 5)(zeros((7, 2, 3)))
     >>> out.shape, last.shape

@@ -1,4 +1,4 @@
-"""The cells of recurrent layers: one step of RNN, GRU and LSTM."""
+"""Cells of recurrent layers: one step of an RNN, a GRU or an LSTM."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Cell(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: Any = None) -> None:
-        """Draw all parameters anew, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
     def _sequence(self, input: Any, *states: Any) -> tuple[Any, list[Any], bool]:

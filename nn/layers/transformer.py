@@ -1,4 +1,4 @@
-"""Transformers: encoder and decoder layers, stacks of them, and the whole."""
+"""Transformers: encoder and decoder layers, stacks of them, and the whole model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _activation(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class TransformerEncoderLayer(Module):
-    """Self-attention and a two-layer network, each added to its input and normalised.
+    """Self-attention and a two-layer network, each added to its input and normalized.
 
     x = norm1(x + attention(x)), x = norm2(x + linear2(activation(linear1(x)))); norm_first: x + f(norm(x)) instead.
     src (L, N, E), or (N, L, E) with batch_first -> the same shape. Masks: see MultiheadAttention.
@@ -62,7 +62,7 @@ class TransformerEncoderLayer(Module):
     def forward(
         self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
     ) -> Tensor:
-        """The layer's result for src, of the same shape."""
+        """Apply the layer to src; the result has its shape."""
         x = src
         if self.norm_first:
             x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
@@ -81,7 +81,7 @@ class TransformerEncoderLayer(Module):
 
 
 class TransformerDecoderLayer(Module):
-    """Self-attention, attention to the encoder's result, and a two-layer network, each added and normalised.
+    """Self-attention, attention to the encoder's result, and a two-layer network, each added and normalized.
 
     x = norm1(x + attention(x)), x = norm2(x + attention(x, memory)), x = norm3(x + linear2(activation(linear1(x)))).
     tgt (L, N, E), memory (S, N, E), or with batch_first N first -> the shape of tgt.
@@ -112,7 +112,7 @@ class TransformerDecoderLayer(Module):
         tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None, tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
-        """The layer's result for tgt, of the same shape."""
+        """Apply the layer to tgt, of the same shape."""
         x = tgt
         own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
         other = (memory_mask, memory_key_padding_mask, memory_is_causal)
@@ -147,7 +147,7 @@ class TransformerDecoderLayer(Module):
 
 
 class TransformerEncoder(Module):
-    """Copies of an encoder layer in a row, and a normalisation behind them if given.
+    """A stack of copies of an encoder layer, with an optional final normalization.
 
     >>> from tinygrad_dl import zeros
     >>> encoder = TransformerEncoder(TransformerEncoderLayer(4, 2, dim_feedforward=8), num_layers=2)
@@ -165,7 +165,7 @@ class TransformerEncoder(Module):
     def forward(
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
     ) -> Tensor:
-        """The result of the last layer, normalised if there is a norm."""
+        """The result of the last layer, normalized if there is a norm."""
         for layer in self.layers:
             src = layer(
                 src, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal)
@@ -174,7 +174,7 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """Copies of a decoder layer in a row, and a normalisation behind them if given."""
+    """A stack of copies of a decoder layer, with an optional final normalization."""
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         self.layers = ModuleList([deepcopy(decoder_layer) for _ in range(num_layers)])
@@ -185,7 +185,7 @@ class TransformerDecoder(Module):
         tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None, tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
-        """The result of the last layer for tgt, which looks at memory; normalised if there is a norm."""
+        """The result of the last layer for tgt, which attends to memory; normalized if there is a norm."""
         for layer in self.layers:
             tgt = layer(
                 tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
@@ -195,7 +195,7 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """An encoder and a decoder: what the encoder makes of src, the decoder looks at while it reads tgt.
+    """An encoder and a decoder: the decoder reads tgt and attends to the encoder's result for src.
 
     src (S, N, E), tgt (L, N, E), or with batch_first N first -> the shape of tgt.
     Source: Vaswani and others 2017.

@@ -1,4 +1,4 @@
-"""Layers that change the size of space: interpolation, and elements moved between channels and space."""
+"""Layers that change the spatial size: interpolation, and shuffles between channels and positions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tinygrad_dl.tensor import Tensor
 
 
 class Upsample(Module):
-    """Space at another size: nearest, linear (N, C, L), bilinear or bicubic (N, C, H, W), trilinear (N, C, D, H, W).
+    """Resizes by interpolation: nearest, linear (N, C, L), bilinear or bicubic (N, C, H, W), trilinear (N, C, D, H, W).
 
-    Either `size` or `scale_factor`; align_corners keeps the outermost elements in their places.
+    Either `size` or `scale_factor`; align_corners keeps the corner elements fixed.
     >>> Upsample(scale_factor=2)(Tensor([[[1.0, 2.0]]]))
     Tensor([[[1., 1., 2., 2.]]])
     """
@@ -25,7 +25,7 @@ class Upsample(Module):
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
     def forward(self, input: Any) -> Tensor:
-        """The input (N, C, *S) at the other size."""
+        """Resize the spatial dimensions of the input (N, C, *S)."""
         return resize.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
         )
@@ -39,21 +39,21 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """x (N, C, H, W) at another size, each element repeated."""
+    """Resizes x (N, C, H, W) by repeating the nearest element."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """x (N, C, H, W) at another size, by lines between the elements, the corners staying in place."""
+    """Resizes x (N, C, H, W) by bilinear interpolation, with the corner elements fixed."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
 class PixelShuffle(Module):
-    """Channels spread over space: (..., C * r * r, H, W) -> (..., C, H * r, W * r).   Source: Shi and others 2016.
+    """Moves channels into positions: (..., C * r * r, H, W) -> (..., C, H * r, W * r).   Source: Shi and others 2016.
 
     >>> PixelShuffle(2)(Tensor([[[[0.0]], [[1.0]], [[2.0]], [[3.0]]]]))
     Tensor([[[[0., 1.],
@@ -64,7 +64,7 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Any) -> Tensor:
-        """The input with channels turned into pixels."""
+        """Move channels into positions."""
         return resize.pixel_shuffle(input, self.upscale_factor)
 
     def extra_repr(self) -> str:
@@ -73,13 +73,13 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """Space gathered in channels, the inverse of PixelShuffle: (..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
+    """Moves positions into channels, the inverse of PixelShuffle: (..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
 
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Any) -> Tensor:
-        """The input with pixels turned into channels."""
+        """Move positions into channels."""
         return resize.pixel_unshuffle(input, self.downscale_factor)
 
     def extra_repr(self) -> str:
@@ -88,7 +88,7 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """The channels of groups dealt out in turn: (N, C, *S), C divisible by groups.   Source: Zhang and others 2018.
+    """Interleaves the channels of the groups: (N, C, *S), C divisible by groups.   Source: Zhang and others 2018.
 
     >>> ChannelShuffle(2)(Tensor([[[0.0], [1.0], [2.0], [3.0]]])).data.ravel()
     array([0., 2., 1., 3.], dtype=float32)
@@ -98,7 +98,7 @@ class ChannelShuffle(Module):
         self.groups = groups
 
     def forward(self, input: Any) -> Tensor:
-        """The input with its channels in the new order."""
+        """Reorder the channels of the input."""
         return resize.channel_shuffle(input, self.groups)
 
     def extra_repr(self) -> str:

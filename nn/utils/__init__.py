@@ -1,4 +1,4 @@
-"""What is done to parameters from outside of a model: clipping gradients, one vector of all, reparametrisation."""
+"""Utilities for parameters: gradient clipping, flattening into one vector, reparametrization."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
-    """Hold each element of the gradients between -clip_value and clip_value, in place.
+    """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
     >>> p = Tensor([3.0], requires_grad=True)
     >>> p.grad = Tensor([3.0])
@@ -161,7 +161,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
 
 
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
-    """All parameters one behind another in one vector; it records.
+    """All parameters concatenated into one vector, differentiably.
 
     >>> parameters_to_vector([Tensor([1.0]), Tensor([[2.0, 3.0]])])
     Tensor([1., 2., 3.])

@@ -1,4 +1,4 @@
-"""Parametrizations there are: weight and spectral normalisation, and orthogonal matrices."""
+"""Ready-made parametrizations: weight and spectral normalization, and orthogonal matrices."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class _WeightNorm(Module):
 
 
 def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
-    """Learn a weight's length and direction apart, as the parametrization's original0 and original1.
+    """Learn a weight's norm and direction separately, as the parametrization's original0 and original1.
 
-    weight = g * v / |v|, a length for each slice along `dim`, or one for all with dim=None.
+    weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
     Source: Salimans and Kingma 2016.
     >>> from tinygrad_dl.nn import Linear
     >>> list(weight_norm(Linear(2, 3)).state_dict())
@@ -81,9 +81,9 @@ def spectral_norm(
     module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
     rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Divide a weight by its largest singular value: the layer then stretches no vector.
+    """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
-    The singular vectors are followed by power iteration whenever the weight is read in training. `dim`: the axis of
+    The singular vectors are tracked by power iteration whenever the weight is read in training. `dim`: the axis of
     the outputs (0; 1 for transposed convolutions). A weight of one axis is divided by its norm.
     Source: Miyato and others 2018.
     >>> from tinygrad_dl.nn import Linear
@@ -118,7 +118,7 @@ def orthogonal(
     """Keep a matrix, or a batch of them, orthogonal: its columns, or its rows if there are fewer, are orthonormal.
 
     Computed from a skew-symmetric A by "matrix_exp", exp(A), or "cayley", (I - A/2)^-1 (I + A/2), or from vectors v
-    by "householder", the product of I - 2 v v^T / |v|^2. `use_trivialization`: times the matrix there was, made
+    by "householder", the product of I - 2 v v^T / |v|^2. `use_trivialization`: times the previous matrix, made
     orthogonal; without it only "householder" can be assigned to.   Source: Lezcano-Casado 2019.
     >>> from tinygrad_dl.nn import Linear
     >>> w = orthogonal(Linear(3, 2)).weight

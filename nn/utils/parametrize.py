@@ -45,7 +45,7 @@ def cached() -> Iterator[None]:
 class ParametrizationList(ModuleList):
     """The parametrizations of one tensor, in order, and what they start from; register_parametrization makes it.
 
-    `original` is the parameter or buffer there was; where the first right_inverse gives several tensors they are
+    `original` is the previous parameter or buffer; where the first right_inverse gives several tensors they are
     original0, original1, ...
     """
 

@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one batch: padded to the longest, or packed without padding."""
+"""Batches of sequences of different lengths, padded to the longest or packed without padding."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _Parts(NamedTuple):
 
 
 class PackedSequence(_Parts):
-    """Sequences step by step without padding; recurrent layers take it, pack_sequence and its kin make it.
+    """Sequences packed step by step without padding, as recurrent layers take them.
 
     data: the first steps of all sequences, longest sequence first, then the second steps, ...   batch_sizes: how
-    many sequences have that step.   sorted_indices, unsorted_indices: which sequence came where, and back; None if
-    they came sorted.
+    many sequences have that step.   sorted_indices, unsorted_indices: the sorting permutation and its inverse; None if
+    the sequences were given sorted.
     >>> pack_sequence([Tensor([1.0, 2.0, 3.0]), Tensor([4.0])])
     PackedSequence(data=Tensor([1., 4., 2., 3.]), batch_sizes=Tensor([2, 1, 1]), sorted_indices=None, \
 unsorted_indices=None)
@@ -97,7 +97,7 @@ def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
 def pack_padded_sequence(
     input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
-    """Leave the padding of a batch out, so that recurrent layers do not see it.
+    """Leave the padding of a batch out, so that recurrent layers skip it.
 
     input (T, N, ...), or (N, T, ...) with batch_first; lengths (N,), from 1 to T, longest first unless
     `enforce_sorted=False`. Raises ShapeError or ValueRangeError for lengths that do not fit.
@@ -137,7 +137,7 @@ def pad_packed_sequence(
     padding_value: float = 0.0,
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Undo pack_padded_sequence: the padded batch, sequences in the order they came in, and their lengths.
+    """Undo pack_padded_sequence: the padded batch, sequences in their original order, and their lengths.
 
     (T, N, ...), or (N, T, ...) with batch_first; T is the longest length, or `total_length`.
     >>> pad_packed_sequence(pack_sequence([Tensor([1.0, 2.0]), Tensor([3.0])]), batch_first=True)
@@ -210,7 +210,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
-    """Undo pack_sequence: the sequences, in the order they came in.
+    """Undo pack_sequence: the sequences, in their original order.
 
     >>> [part.tolist() for part in unpack_sequence(pack_sequence([Tensor([1.0, 2.0]), Tensor([3.0])]))]
     [[1.0, 2.0], [3.0]]

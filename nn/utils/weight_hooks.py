@@ -1,4 +1,4 @@
-"""Weights computed from other parameters before each forward: weight and spectral normalisation."""
+"""Weights computed from other parameters before each forward: weight and spectral normalization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reparametrization:
         self.name = name
 
     def compute(self, module: Module) -> Any:
-        """The weight, from the parameters that replace it; every reparametrisation defines its own."""
+        """The weight, from the parameters that replace it; every reparametrization defines its own."""
         raise GraphError(f"{type(self).__name__} does not define compute")
 
     def __call__(self, module: Module, args: Any) -> None:
@@ -33,12 +33,12 @@ class Reparametrization:
 
     @classmethod
     def of(cls, module: Module, name: str) -> Reparametrization | None:
-        """The reparametrisation of this kind that a module has for a weight."""
+        """The reparametrization of this kind that a module has for a weight."""
         hooks = module._hooks.of["before"].values() if module._hooks is not None else ()
         return next((hook for hook, _ in hooks if isinstance(hook, cls) and hook.name == name), None)
 
     def begin(self, module: Module) -> None:
-        """Put the hook in front of the module's forward, and compute the weight for the first time."""
+        """Register the hook and compute the weight for the first time."""
         delattr(module, self.name)
         setattr(module, self.name, self.compute(module))
         module.register_forward_pre_hook(self)
@@ -78,9 +78,9 @@ class WeightNorm(Reparametrization):
 
 
 def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
-    """Learn a weight's length and direction apart: name_g and name_v take the place of the parameter.
+    """Learn a weight's norm and direction separately: name_g and name_v take the place of the parameter.
 
-    weight = g * v / |v|, a length for each slice along `dim`, or one for all with dim=None.
+    weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
     Source: Salimans and Kingma 2016.
     >>> from tinygrad_dl.nn import Linear
     >>> sorted(weight_norm(Linear(2, 3)).state_dict())
@@ -108,7 +108,7 @@ def remove_weight_norm(module: Any, name: str = "weight") -> Any:
 
 
 class SpectralNorm(Reparametrization):
-    """weight = orig / sigma, sigma its largest singular value, followed by power iteration."""
+    """weight = orig / sigma, sigma its largest singular value, tracked by power iteration."""
 
     def __init__(self, name: str, iterations: int, eps: float, dim: int) -> None:
         super().__init__(name)
@@ -119,7 +119,7 @@ class SpectralNorm(Reparametrization):
         return getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
 
     def iterate(self, module: Module, times: int) -> None:
-        """Move u and v towards the first singular vectors, in place."""
+        """Move u and v toward the first singular vectors, in place."""
         matrix = as_matrix(getattr(module, f"{self.name}_orig")._data, self.dim)
         power_iteration(matrix, *self.vectors(module), times, self.eps)
 
@@ -134,9 +134,9 @@ def spectral_norm(
     module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
     rng: Any = None,
 ) -> Any:  # fmt: skip
-    """Divide a weight by its largest singular value: the layer then stretches no vector.
+    """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
-    name_orig is the parameter; name_u and name_v are buffers with the singular vectors, followed by power iteration
+    name_orig is the parameter; name_u and name_v are buffers with the singular vectors, tracked by power iteration
     in training. `dim`: the axis of the outputs (0; 1 for transposed convolutions).   Source: Miyato and others 2018.
     >>> from tinygrad_dl.nn import Linear
     >>> sorted(spectral_norm(Linear(2, 3)).state_dict())

@@ -33,7 +33,7 @@ def unit(x: np.ndarray, eps: float) -> np.ndarray:
 
 
 def power_iteration(matrix: np.ndarray, u: Any, v: Any, times: int, eps: float) -> None:
-    """Move the buffers u and v towards the first singular vectors, v first, in place."""
+    """Move the buffers u and v toward the first singular vectors, v first, in place."""
     for _ in range(times):
         v._data[...] = unit(matrix.T @ u._data, eps)
         u._data[...] = unit(matrix @ v._data, eps)

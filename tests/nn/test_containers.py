@@ -115,7 +115,7 @@ def test_lists_and_dicts_hold_modules_and_parameters_under_their_places() -> Non
         and type(named.pop("a")).__name__ == "ReLU"
         and len(named) == 1
     )
-    with pytest.raises(KeyError, match="one of its methods"):
+    with pytest.raises(KeyError, match="the name of a method"):
         named["keys"] = nn.ReLU()
     values = nn.ParameterList([[1.0], [2.0]])
     assert list(values.state_dict()) == ["0", "1"] and all(p.requires_grad for p in values)

@@ -49,7 +49,7 @@ def test_grids_and_modes_that_do_not_fit_are_explained() -> None:
         grid_sample(X, np.zeros((2, 4, 5, 2)), mode="cubic")
 
 
-def test_a_cubic_sample_is_the_kernels_sum_over_four_neighbours() -> None:
+def test_a_cubic_sample_is_the_kernels_sum_over_four_neighbors() -> None:
     x = np.arange(6.0).reshape(1, 1, 1, 6) * np.ones((1, 1, 6, 1))
     grid = np.array([[[[0.1, 0.0], [-0.1, 0.2]]]])
     out = grid_sample(x, grid, mode="bicubic", align_corners=True)

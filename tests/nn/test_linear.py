@@ -57,7 +57,7 @@ def test_float64_data_on_float32_parameters_warns_once_with_the_fix(nothing_warn
     with pytest.warns(UserWarning) as caught:
         layer(x)
     assert str(caught[0].message) == (
-        "Linear: the data is float64, the parameters are float32; all that follows is computed in float64, which is "
+        "Linear: the data is float64, the parameters are float32; all later results are computed in float64, which is "
         "slower. Convert the data with .astype('float32'), or the model with .double()."
     )
     assert caught[0].filename == __file__

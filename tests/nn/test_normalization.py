@@ -1,4 +1,4 @@
-"""Normalisation: values by hand, running statistics, and what cannot be normalised."""
+"""Normalization: values by hand, running statistics, and what cannot be normalized."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_momentum_none_averages_all_batches() -> None:
     )
 
 
-def test_one_value_a_channel_cannot_be_normalised_in_training() -> None:
+def test_one_value_a_channel_cannot_be_normalized_in_training() -> None:
     layer = nn.BatchNorm1d(2)
     with pytest.raises(
         ValueError,
@@ -88,7 +88,7 @@ def test_float32_stays_float32(make: Any, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS[:9])
-def test_what_is_normalised_is_named_by_the_axes(make: Any, shape: tuple[int, ...]) -> None:
+def test_what_is_normalized_is_named_by_the_axes(make: Any, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(3.0, 5.0, size=shape)
     layer = make().double()
     out = layer(Tensor(x)).detach().numpy()
@@ -138,7 +138,7 @@ def test_group_norm_in_float32_keeps_its_digits_far_from_zero(groups: int, offse
         np.testing.assert_allclose(got.numpy(), exact.numpy(), atol=2e-3 if offset else 5e-5)
 
 
-def test_batch_normalisation_over_all_processes_is_that_of_the_one_there_is() -> None:
+def test_batch_normalization_over_all_processes_is_that_of_the_one_there_is() -> None:
     x = Tensor(np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
     model = nn.Sequential(
         nn.BatchNorm2d(3), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(3, affine=False))

@@ -1,4 +1,4 @@
-"""Clipping, vectors of parameters, and reparametrised weights."""
+"""Clipping, vectors of parameters, and reparametrized weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loss does with its arguments: make them arrays of one dtype, refuse what does not fit, reduce."""
+"""What all losses do with their arguments: convert, validate and reduce."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def reduced(loss: Any, reduction: str) -> Any:
         return loss
     if reduction == "sum":
         return reduce.sum(loss)
-    # The mean of nothing is nan, as in NumPy; its warning would name a line that is not the user's.
+    # The mean of no elements is nan, as in NumPy; its warning would name a line that is not the user's.
     return reduce.mean(loss) if loss.size else reduce.sum(loss) * np.asarray(np.nan, loss.dtype)
 
 
 def constant(x: Any, dtype: Any) -> Any:
-    """Weights or targets as an array of a dtype, cut off from the graph; None stays None."""
+    """Weights or targets as an array of a dtype, detached from the graph; None stays None."""
     if x is None:
         return None
     return np.asarray(x._data if isinstance(x, Value) else x).astype(dtype, copy=False)

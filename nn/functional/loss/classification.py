@@ -1,4 +1,4 @@
-"""Losses on classes, as functions, with PyTorch's arguments. They never broadcast."""
+"""Classification losses as functions, with PyTorch's arguments. They never broadcast."""
 
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ def binary_cross_entropy(
 ) -> Any:  # fmt: skip
     """The binary cross-entropy of probabilities; of logits, binary_cross_entropy_with_logits is exact.
 
-    loss = -w (t log x + (1 - t) log(1 - x)), logarithms held above -100.   input and target of the same shape;
+    loss = -w (t log x + (1 - t) log(1 - x)), with logarithms clamped to at least -100.   input and target
+    of the same shape;
     `weight` broadcasts to it. Raises ValueRangeError for an input outside of [0, 1].
     >>> binary_cross_entropy([0.5], [1.0])
     Tensor(0.6931472)
@@ -171,7 +172,7 @@ def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean", pos_weight: Any = None,
 ) -> Any:  # fmt: skip
-    """The binary cross-entropy of the logistic function s of logits, exact at any size.
+    """The binary cross-entropy of the logistic function s of logits, accurate at any magnitude.
 
     loss = -w (p t log s(x) + (1 - t) log(1 - s(x))).   input and target of the same shape; `weight` w and
     `pos_weight` p (for imbalanced classes) broadcast to it.

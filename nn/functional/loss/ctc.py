@@ -19,7 +19,7 @@ NEVER = -1e30  # the log of a probability of 0; with -inf, differences of two of
 
 
 def _labels(targets: np.ndarray, lengths: np.ndarray, blank: int, classes: int) -> np.ndarray:
-    """The sequences as rows with a blank in front of, between and behind all labels: (N, 2 * S + 1)."""
+    """The sequences as rows with a blank before, between and after the labels: (N, 2 * S + 1)."""
     longest = int(lengths.max(initial=0))
     labels = np.full((len(lengths), longest), blank)
     starts = np.cumsum(lengths) - lengths
@@ -43,9 +43,9 @@ def ctc_loss(
     log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,
 ) -> Any:  # fmt: skip
-    """The negative log-probability of a label sequence, over all ways to stretch it with repeats and blanks.
+    """The negative log-probability of a label sequence, over all alignments with repeats and blanks.
 
-    log_probs (T, N, C) or (T, C), results of log_softmax, or logits: they are normalised; targets (N, S), or all
+    log_probs (T, N, C) or (T, C), results of log_softmax, or logits: they are normalized; targets (N, S), or all
     sequences in a row; lengths (N,). "mean" divides each loss by its target's length first. `zero_infinity`: a
     sequence too long for its input counts 0 instead of inf.   Source: Graves and others 2006.
     >>> ctc_loss(np.zeros((2, 1, 2)), np.array([[1]]), [2], [1], reduction="sum").round(4)
@@ -93,7 +93,7 @@ def _plain(x: Any) -> Any:
 
 
 def _forward(log_probs: Any, extended: np.ndarray, blank: int, inputs: np.ndarray) -> Any:
-    """For each place in the extended sequence, the log-probability of being there when the input ends."""
+    """The log-probability of ending at each position of the extended sequence (the forward algorithm)."""
     steps, count, _ = log_probs.shape
     places = extended.shape[1]
     index = np.broadcast_to(extended, (steps, count, places))
@@ -103,7 +103,7 @@ def _forward(log_probs: Any, extended: np.ndarray, blank: int, inputs: np.ndarra
     skips = np.zeros((count, places), bool)
     skips[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
     scores = where((np.arange(places) < 2) & (inputs > 0)[:, None], emitted[0] if steps else 0, NEVER)
-    # Before the first step nothing is said: only the empty sequence is possible.
+    # Before the first step only the empty sequence is possible.
     scores = where((inputs == 0)[:, None] & (np.arange(places) == 0), 0, scores)
     for t in range(1, steps):
         one = concat([never, scores[:, :-1]], axis=1)

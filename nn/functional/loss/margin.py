@@ -1,4 +1,4 @@
-"""Losses that ask for a margin, as functions, with PyTorch's arguments. They never broadcast."""
+"""Margin losses as functions, with PyTorch's arguments. They never broadcast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """How far the first score fails to beat the second (target 1), or the second the first (target -1).
+    """The hinge loss of a ranking: the first score should exceed the second (target 1), or the reverse (target -1).
 
     loss = max(0, -target * (input1 - input2) + margin).   All of the same shape.
     >>> margin_ranking_loss([1.0], [3.0], [1.0])
@@ -37,7 +37,7 @@ def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """For distances of pairs that belong together (target 1) or not (target -1).
+    """The loss of distances of pairs that belong together (target 1) or not (target -1).
 
     loss = input where target is 1, max(0, margin - input) where it is -1.   input and target of the same shape.
     >>> hinge_embedding_loss([0.5, 0.5], [1.0, -1.0], reduction="none")
@@ -64,7 +64,7 @@ def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """For vectors that should point the same way (target 1) or not (target -1).
+    """The loss of vectors that should point in the same direction (target 1) or not (target -1).
 
     loss = 1 - cos where target is 1, max(0, cos - margin) where it is -1.   inputs (N, D) or (D,), target (N,) or ().
     >>> cosine_embedding_loss([[1.0, 0.0]], [[0.0, 1.0]], [1])
@@ -155,7 +155,7 @@ def triplet_margin_loss(
     anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """The anchor should lie nearer to the positive example than to the negative one, by a margin.
+    """The anchor should be closer to the positive example than to the negative one, by a margin.
 
     loss = max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm of the difference.   All (N, D)
     or (D,). `swap`: the negative's distance to the positive counts, if it is smaller.   Source: Schroff 2015.
@@ -176,7 +176,7 @@ def triplet_margin_with_distance_loss(
     anchor: Any, positive: Any, negative: Any, *, distance_function: Callable[[Any, Any], Any] | None = None,
     margin: float = 1.0, swap: bool = False, reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    """triplet_margin_loss with a distance of one's own; by default pairwise_distance."""
+    """triplet_margin_loss with a custom distance; by default pairwise_distance."""
     name = "triplet_margin_loss"
     distance = pairwise_distance if distance_function is None else distance_function
     anchor, positive = paired(name, anchor, positive, reduction)

@@ -1,4 +1,4 @@
-"""Losses on numbers and on densities, as functions, with PyTorch's arguments. They never broadcast."""
+"""Losses of regression and of densities as functions, with PyTorch's arguments. They never broadcast."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def smooth_l1_loss(
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
-    """The squared error near 0, the absolute one further out: outliers count less.
+    """The squared error near 0, the absolute one farther from 0: less sensitive to outliers.
 
     loss = d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, d = input - target.   Source: Huber 1964.
     >>> huber_loss([0.0, 0.0], [0.5, 2.0], reduction="none")
