@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.ops.elementwise import positive
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
 
 KINDS = ("before", "after", "backward_pre", "backward", "saving", "saved", "loading", "loaded")
 
@@ -23,7 +26,7 @@ class Removable:
     """The handle of a registered hook: remove() unregisters it, as does leaving it as a context manager."""
 
     def __init__(
-        self, module: Any, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
+        self, module: Module, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
     ) -> None:
         if module._hooks is None:
             module._hooks = Hooks()
@@ -51,7 +54,7 @@ class Removable:
         self.remove()
 
 
-def call_with_hooks(module: Any, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_with_hooks(module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a module's forward with its hooks around it."""
     for hook, with_kwargs in list(hooks.of["before"].values()):
         given = hook(module, args, kwargs) if with_kwargs else hook(module, args)
@@ -73,7 +76,7 @@ def call_with_hooks(module: Any, hooks: Hooks, args: tuple[Any, ...], kwargs: di
 class _Backward:
     """Gathers the gradients of one call's outputs and inputs, and hands them to the backward hooks."""
 
-    def __init__(self, module: Any, hooks: Hooks) -> None:
+    def __init__(self, module: Module, hooks: Hooks) -> None:
         self.module, self.hooks = module, hooks
         self.grad_output: list[Any] = []
         self.grad_input: list[Any] = []

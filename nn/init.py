@@ -13,9 +13,10 @@ from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike, RandomLike
 
 
-def empty(shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Parameter:
+def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | None = None) -> Parameter:
     """A Parameter of zeros of a shape, for a layer to fill; raises for negative sizes and devices other than "cpu"."""
     if device not in (None, "cpu"):
         raise ValueRangeError(f'device: expected "cpu", the only device, got {device!r}')
@@ -39,7 +40,7 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
     return tensor
 
 
-def _uniform(tensor: Tensor, low: float, high: float, rng: Any) -> Tensor:
+def _uniform(tensor: Tensor, low: float, high: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
     if dtype in (np.float32, np.float64):
         values = default_rng(rng).random(shape, dtype=dtype)
@@ -49,7 +50,7 @@ def _uniform(tensor: Tensor, low: float, high: float, rng: Any) -> Tensor:
     return _write(tensor, default_rng(rng).uniform(low, high, shape))
 
 
-def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
+def _normal(tensor: Tensor, mean: float, std: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
     values = default_rng(rng).standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
     values *= std
@@ -57,7 +58,7 @@ def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
     return _write(tensor, values)
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the uniform distribution on [a, b).
 
     >>> t = uniform_(Parameter(np.zeros(100)), -1.0, 1.0, rng=0)
@@ -67,13 +68,18 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) ->
     return _uniform(tensor, a, b, rng)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the normal distribution with a mean and a standard deviation."""
     return _normal(tensor, mean, std, rng)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    rng: RandomLike = None,
 ) -> Tensor:
     """Fill with draws from the normal distribution truncated to [a, b].
 
@@ -195,7 +201,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return GAINS[nonlinearity]
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Xavier (Glorot) uniform initialization, which balances the variances forward and backward; for tanh and sigmoid.
 
     Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
@@ -207,7 +213,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tenso
     return _uniform(tensor, -bound, bound, rng)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Xavier (Glorot) normal initialization: standard deviation gain * sqrt(2 / (in + out))."""
     return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
 
@@ -220,7 +226,11 @@ def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: RandomLike = None,
 ) -> Tensor:
     """He (Kaiming) uniform initialization: preserves the variance through relu and similar activations.
 
@@ -234,24 +244,28 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: RandomLike = None,
 ) -> Tensor:
     """He (Kaiming) normal initialization: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
     return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
 
 
-def lecun_uniform_(tensor: Tensor, rng: Any = None) -> Tensor:
+def lecun_uniform_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
     """LeCun initialization, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
     bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
     return _uniform(tensor, -bound, bound, rng)
 
 
-def lecun_normal_(tensor: Tensor, rng: Any = None) -> Tensor:
+def lecun_normal_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
     """LeCun normal initialization: standard deviation sqrt(1 / in); for selu and linear layers."""
     return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
 
     Source: Saxe and others 2014.
@@ -268,7 +282,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: RandomLike = None) -> Tensor:
     """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -15,6 +15,7 @@ from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike
 
 M = TypeVar("M", bound="Module")
 
@@ -177,7 +178,9 @@ class Module:
         """
         return state.save(self, prefix)
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> state.Mismatch:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.Mismatch:
         """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
 
         `strict`: names must be exactly those of state_dict(). `assign`: the arrays themselves, uncopied and in their
@@ -220,7 +223,7 @@ class Module:
             else:
                 parameter.grad = np.zeros(parameter.shape, parameter.dtype)
 
-    def astype(self: M, dtype: Any) -> M:
+    def astype(self: M, dtype: DTypeLike) -> M:
         """Convert floating parameters and buffers, and their gradients, to a floating dtype, in place."""
         new = np.dtype(dtype)
         if new.kind != "f":
@@ -241,7 +244,7 @@ class Module:
         """Returns the module unchanged: the CPU is the only device."""
         return self
 
-    def cuda(self: M, device: Any = None) -> M:
+    def cuda(self: M, device: str | None = None) -> M:
         """Raises ValueRangeError: the CPU is the only device."""
         return self.to("cuda")
 

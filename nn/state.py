@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
 
 HIDDEN = {"_hooks"}
 # Most attributes are settings of these types, which hold no tensors: they are skipped at once.
@@ -23,7 +26,7 @@ class Mismatch(NamedTuple):
     unexpected_keys: list[str]
 
 
-def members(module: Any) -> Iterator[tuple[str, Any]]:
+def members(module: Module) -> Iterator[tuple[str, Any]]:
     """The parameters, buffers and modules that are a module's attributes or are inside its lists, tuples and dicts."""
     for name, value in vars(module).items():
         if type(value) not in PLAIN and name not in HIDDEN:
@@ -48,7 +51,7 @@ def joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
-def named_children(module: Any, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
     """The modules directly inside, with their names."""
     seen: set[int] = set()
     for name, value in members(module):
@@ -57,11 +60,13 @@ def named_children(module: Any, remove_duplicate: bool = True) -> Iterator[tuple
             yield name, value
 
 
-def named_modules(module: Any, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+def named_modules(
+    module: Module, prefix: str = "", remove_duplicate: bool = True
+) -> Iterator[tuple[str, Any]]:
     """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
     seen: set[int] = set()
 
-    def visit(module: Any, prefix: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    def visit(module: Module, prefix: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
         if id(module) in around or (remove_duplicate and id(module) in seen):
             return
         seen.add(id(module))
@@ -72,11 +77,11 @@ def named_modules(module: Any, prefix: str = "", remove_duplicate: bool = True) 
     return visit(module, prefix, ())
 
 
-def inner_first(module: Any) -> Iterator[Any]:
+def inner_first(module: Module) -> Iterator[Any]:
     """The module and all inside, each once, those inside before those around them."""
     seen: set[int] = set()
 
-    def visit(module: Any) -> Iterator[Any]:
+    def visit(module: Module) -> Iterator[Any]:
         seen.add(id(module))
         for _, child in named_children(module):
             if id(child) not in seen:
@@ -87,7 +92,7 @@ def inner_first(module: Any) -> Iterator[Any]:
 
 
 def named_tensors(
-    module: Any, kind: type, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    module: Module, kind: type, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Any]]:
     """The parameters, or the buffers, with their dotted names."""
     seen: set[int] = set()
@@ -99,7 +104,7 @@ def named_tensors(
                 yield joined(path, name), value
 
 
-def saved_tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def saved_tensors(module: Module, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """What state_dict saves, in PyTorch's order: of each module its parameters, its buffers, then what is inside."""
     for path, owner in named_modules(module, prefix, remove_duplicate=False):
         own = [(name, value) for name, value in members(owner) if isinstance(value, Tensor)]
@@ -109,7 +114,7 @@ def saved_tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]
                 yield joined(path, name), value
 
 
-def extra_states(module: Any) -> dict[str, Any]:
+def extra_states(module: Module) -> dict[str, Any]:
     """The modules that save more than arrays, by the name of what they save: they define get_extra_state."""
     owners = named_modules(module, remove_duplicate=False)
     return {
@@ -142,7 +147,7 @@ def _near(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _hooked(module: Any) -> list[tuple[str, Any]]:
+def _hooked(module: Module) -> list[tuple[str, Any]]:
     """The modules with hooks, outer ones first, with what stands before the names of what they own."""
     owners = named_modules(module, remove_duplicate=False)
     return [(f"{path}." if path else "", owner) for path, owner in owners if owner._hooks is not None]
@@ -153,7 +158,7 @@ def _call_hooks(owner: Any, kind: str, *args: Any) -> None:
         hook(owner, *args)
 
 
-def save(module: Any, prefix: str) -> dict[str, Any]:
+def save(module: Module, prefix: str) -> dict[str, Any]:
     """Copies of what state_dict saves, and what modules keep beside arrays, by name; hooks run around it."""
     hooked = _hooked(module)
     for path, owner in hooked:
@@ -166,7 +171,7 @@ def save(module: Any, prefix: str) -> dict[str, Any]:
     return saved
 
 
-def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
+def _demand_all(module: Module, missing: list[str], unexpected: list[str]) -> None:
     lines = [f"load_state_dict: the names do not match {type(module).__name__}."]
     if missing:
         lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
@@ -176,7 +181,7 @@ def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
         raise ValueRangeError(" ".join([*lines, "Pass strict=False to load what fits."]))
 
 
-def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatch:
+def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mismatch:
     """Write the arrays into the module's tensors: all of them, or none if anything does not fit.
 
     `assign`: the arrays themselves take the places of the tensors' own, and keep their dtypes.
@@ -244,7 +249,7 @@ def _entry(holder: Any, name: str) -> tuple[Any, Any]:
     return name, vars(holder).get(name) if _is_module(holder) else None
 
 
-def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
+def set_submodule(module: Module, target: str, new: Any, strict: bool) -> None:
     """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
     if not _is_module(new):
         raise DTypeError(f"set_submodule: expected a Module, got {type(new).__name__}")

@@ -19,7 +19,7 @@ HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
 class Layer:
     """One row of the table."""
 
-    def __init__(self, name: str, module: Any, depth: int) -> None:
+    def __init__(self, name: str, module: Module, depth: int) -> None:
         self.name, self.module, self.depth = name, module, depth
         self.given: Any = None
         self.result: Any = None
@@ -164,11 +164,11 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} GB"
 
 
-def _tree(module: Any) -> list[Layer]:
+def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
     seen: set[int] = set()
 
-    def visit(module: Any, name: str, depth: int, around: tuple[int, ...]) -> None:
+    def visit(module: Module, name: str, depth: int, around: tuple[int, ...]) -> None:
         layer = Layer(name, module, depth)
         layers.append(layer)
         layer.again = id(module) in seen
@@ -211,14 +211,14 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
     states = [generator.bit_generator.state for generator in generators]
     handles = []
 
-    def enter(module: Any, args: Any, kwargs: Any) -> None:
+    def enter(module: Module, args: Any, kwargs: Any) -> None:
         layer = first[id(module)]
         layer.calls += 1
         layer.failed = True  # until it returns
         layer.given = layer.given or _shapes([args, list(kwargs.values())])
         counter.running.append(layer)
 
-    def leave(module: Any, args: Any, out: Any) -> None:
+    def leave(module: Module, args: Any, out: Any) -> None:
         layer = counter.running.pop()
         layer.failed = False
         layer.result = layer.result or _shapes(out)

@@ -11,7 +11,8 @@ from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise, piecewise, special
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.typing import ArrayT
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayT, DTypeLike, RandomLike
 
 
 class Unary(Protocol):
@@ -65,59 +66,59 @@ hardswish = _unary_in_place(piecewise.hardswish)
 # With options
 
 
-def relu6(input: Any, inplace: bool = False) -> Any:
+def relu6(input: Array, inplace: bool = False) -> Tensor:
     """The positive part, clamped to at most 6.   out = min(max(x, 0), 6)."""
     return piecewise.hardtanh(input, 0.0, 6.0)
 
 
-def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """The positive part plus a small multiple of the negative part."""
     return piecewise.leaky_relu(input, negative_slope)
 
 
-def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """The input above 0, alpha * (e^x - 1) below."""
     return activations.elu(input, alpha)
 
 
-def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """The input above 0, alpha * (e^(x / alpha) - 1) below."""
     return activations.celu(input, alpha)
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:
+def gelu(input: Array, approximate: str = "none") -> Tensor:
     """The input times the standard normal distribution function, exactly or by the "tanh" approximation."""
     if approximate not in ("none", "tanh"):
         raise ValueRangeError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}')
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
 
 
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """A smooth positive part: log(1 + e^(beta * x)) / beta, and x where beta * x > threshold."""
     return activations.softplus(input, beta, threshold)
 
 
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """The input clamped to a range."""
     return piecewise.hardtanh(input, min_val, max_val)
 
 
-def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
     """The input where |x| > lambd, 0 elsewhere."""
     return piecewise.hardshrink(input, lambd)
 
 
-def softshrink(input: Any, lambd: float = 0.5) -> Any:
+def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
     """The input moved toward zero by lambd, and zero where it is closer to zero than that."""
     return piecewise.softshrink(input, lambd)
 
 
-def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """The input where it is above a threshold, a constant elsewhere."""
     return piecewise.threshold(input, threshold, value)
 
 
-def glu(input: Any, dim: int = -1) -> Any:
+def glu(input: Array, dim: int = -1) -> Tensor:
     """One half of the channels along `dim`, gated by the other half."""
     return activations.glu(input, dim)
 
@@ -133,11 +134,11 @@ def _dim(name: str, dim: int | None, ndim: int) -> int:
     return dim
 
 
-def _in(x: Any, dtype: Any) -> Any:
+def _in(x: Array, dtype: DTypeLike | None) -> Any:
     return x if dtype is None else elementwise.astype(x, dtype)
 
 
-def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+def softmax(input: Array, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Exponentials normalized to sum to 1 along `dim`.
 
     >>> softmax(np.array([1000.0, 1000.0]), dim=-1)
@@ -146,17 +147,17 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     return special.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
 
 
-def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+def log_softmax(input: Array, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """The logarithm of softmax along `dim`, exact where softmax rounds to 0 or 1."""
     return special.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
 
 
-def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+def softmin(input: Array, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """The softmax of -x along `dim`."""
     return special.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
 
 
-def softmax2d(input: Any) -> Any:
+def softmax2d(input: Array) -> Tensor:
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
     if input.ndim not in (3, 4):
         raise ShapeError(f"Softmax2d: expected an input of 3 or 4 axes, got the shape {input.shape}")
@@ -164,8 +165,14 @@ def softmax2d(input: Any) -> Any:
 
 
 def gumbel_softmax(
-    logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1, *, rng: Any = None
-) -> Any:
+    logits: Array,
+    tau: float = 1.0,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    rng: RandomLike = None,
+) -> Tensor:
     """A random choice along `dim` that has a gradient: the softmax of (logits + Gumbel noise) / tau.
 
     `hard`: the result is one-hot, the gradient that of the soft choice. `eps` is PyTorch's and
@@ -183,7 +190,7 @@ def gumbel_softmax(
     return soft + (chosen - values)
 
 
-def prelu(input: Any, weight: Any) -> Any:
+def prelu(input: Array, weight: Array) -> Tensor:
     """The positive part plus a learned multiple of the negative part, shared or one per channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
@@ -196,9 +203,14 @@ def prelu(input: Any, weight: Any) -> Any:
 
 
 def rrelu(
-    input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False, *,
-    rng: Any = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
+) -> Tensor:
     """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
     if not training:
         return piecewise.leaky_relu(input, (lower + upper) / 2)

@@ -17,16 +17,26 @@ from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.ops.special import softmax
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
-def _array(x: Any) -> Any:
+def _array(x: Array | None) -> Any:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, *, rng: Any = None,
-) -> Any:  # fmt: skip
+    query: Array,
+    key: Array,
+    value: Array,
+    attn_mask: Array | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    rng: RandomLike = None,
+) -> Tensor:
     """Values averaged with weights from the match of queries and keys.
 
     out = softmax(query @ key.T * scale + mask) @ value, scale 1 / sqrt(E) by default.
@@ -68,7 +78,7 @@ def scaled_dot_product_attention(
     return matmul(weights, value)
 
 
-def _grouped(x: Any, heads: int) -> Any:
+def _grouped(x: Array, heads: int) -> Any:
     """Key or value heads repeated, one for each group of query heads."""
     *lead, own, length, size = x.shape
     if heads % own:
@@ -80,24 +90,24 @@ def _grouped(x: Any, heads: int) -> Any:
     return reshape(wide, (*lead, heads, length, size))
 
 
-def _added(mask: Any, dtype: Any) -> Any:
+def _added(mask: Array | None, dtype: DTypeLike | None) -> Any:
     """A mask as numbers to add: True in a boolean one masks attention."""
     if mask is None or _array(mask).dtype != bool:
         return mask
     return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
 
 
-def _widened(mask: Any) -> Any:
+def _widened(mask: Array | None) -> Any:
     return None if mask is None else pad(mask, (0, 1))
 
 
 def _projected(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Array,
+    key: Array,
+    value: Array,
     embed: int,
     weight: Any,
-    bias: Any,
+    bias: Array | None,
     separate: tuple[Any, Any, Any] | None,
 ) -> tuple[Any, Any, Any]:
     """Queries, keys and values through their linear maps; self-attention needs one product only."""
@@ -113,13 +123,34 @@ def _projected(
 
 
 def multi_head_attention_forward(
-    query: Any, key: Any, value: Any, embed_dim_to_check: int, num_heads: int, in_proj_weight: Any,
-    in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_proj_weight: Any,
-    out_proj_bias: Any, training: bool = True, key_padding_mask: Any = None, need_weights: bool = True,
-    attn_mask: Any = None, use_separate_proj_weight: bool = False, q_proj_weight: Any = None,
-    k_proj_weight: Any = None, v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None,
-    average_attn_weights: bool = True, is_causal: bool = False, *, rng: Any = None,
-) -> tuple[Any, Any]:  # fmt: skip
+    query: Array,
+    key: Array,
+    value: Array,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Array | None,
+    in_proj_bias: Array | None,
+    bias_k: Array | None,
+    bias_v: Array | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Array,
+    out_proj_bias: Array | None,
+    training: bool = True,
+    key_padding_mask: Array | None = None,
+    need_weights: bool = True,
+    attn_mask: Array | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Array | None = None,
+    k_proj_weight: Array | None = None,
+    v_proj_weight: Array | None = None,
+    static_k: Array | None = None,
+    static_v: Array | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+    *,
+    rng: RandomLike = None,
+) -> tuple[Any, Any]:
     """Attention of several heads: query (L, N, E), key and value (S, N, ...) -> (L, N, E) and the weights.
 
     See MultiheadAttention for the arguments; without N all arrays have one axis less.
@@ -160,7 +191,7 @@ def multi_head_attention_forward(
         v = concat([v, broadcast_to(bias_v, (1, batch, embed))], axis=0)
         mask, padding = _widened(mask), _widened(padding)
 
-    def heads(x: Any) -> Any:
+    def heads(x: Array) -> Tensor:
         return permute_dims(reshape(x, (x.shape[0], batch, num_heads, size)), (1, 2, 0, 3))
 
     q = heads(q)

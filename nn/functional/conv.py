@@ -9,9 +9,11 @@ from tinygrad_dl.ops import window
 from tinygrad_dl.ops.convolve import conv, conv_transpose
 from tinygrad_dl.ops.frame import per_axis
 from tinygrad_dl.ops.shape import expand_dims, squeeze
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Sizes
 
 
-def batched(name: str, input: Any, n: int) -> tuple[Any, bool]:
+def batched(name: str, input: Array, n: int) -> tuple[Any, bool]:
     """The input as (N, C, *S) with n spatial dimensions, and whether N had to be added."""
     if input.ndim == n + 2:
         return input, False
@@ -25,12 +27,12 @@ def batched(name: str, input: Any, n: int) -> tuple[Any, bool]:
 
 def _conv(
     n: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
     groups: int,
 ) -> Any:
     if input.ndim == n + 2 == weight.ndim:
@@ -45,15 +47,27 @@ def _conv(
 
 
 def conv1d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
     """1-D convolution: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see ops' conv."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
     """2-D convolution: input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW) -> (N, O, H', W').
 
     >>> import numpy as np
@@ -64,22 +78,28 @@ def conv2d(
 
 
 def conv3d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
     """3-D convolution: input (N, C, D, H, W), weight (O, C/groups, *K) -> (N, O, D', H', W')."""
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def _conv_transpose(
     n: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Sizes,
+    padding: Sizes,
+    output_padding: Sizes,
     groups: int,
-    dilation: Any,
+    dilation: Sizes,
 ) -> Any:
     name = f"conv_transpose{n}d"
     x, added = batched(name, input, n)
@@ -101,9 +121,15 @@ def _conv_transpose(
 
 
 def conv_transpose1d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-    groups: int = 1, dilation: Any = 1,
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
     """1-D transposed convolution: input (N, C, L), weight (C, O/groups, K) -> (N, O, L').
 
     L' = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1.
@@ -112,9 +138,15 @@ def conv_transpose1d(
 
 
 def conv_transpose2d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-    groups: int = 1, dilation: Any = 1,
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
     """2-D transposed convolution; see conv_transpose1d for the sizes.
 
     >>> import numpy as np
@@ -126,9 +158,15 @@ def conv_transpose2d(
 
 
 def conv_transpose3d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-    groups: int = 1, dilation: Any = 1,
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
     """3-D transposed convolution; see conv_transpose1d for the sizes."""
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -136,7 +174,9 @@ def conv_transpose3d(
 # im2col and col2im, in PyTorch's order of arguments
 
 
-def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+def unfold(
+    input: Array, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes | str = 0, stride: Sizes = 1
+) -> Tensor:
     """The windows of input (N, C, *S) as columns (im2col) -> (N, C * K, L).
 
     >>> import numpy as np
@@ -149,8 +189,13 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
 
 
 def fold(
-    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:
+    input: Array,
+    output_size: Sizes,
+    kernel_size: Sizes,
+    dilation: Sizes = 1,
+    padding: Sizes | str = 0,
+    stride: Sizes = 1,
+) -> Tensor:
     """Columns (N, C * K, L) summed into the positions of their windows (col2im) -> (N, C, *output_size).
 
     >>> import numpy as np

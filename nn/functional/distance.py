@@ -11,9 +11,11 @@ from tinygrad_dl.nn.functional.loss.arguments import as_value
 from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.reduce import max, sum
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`.
 
     out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast together.
@@ -34,7 +36,9 @@ def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
     return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+def pairwise_distance(
+    x1: ArrayLike, x2: ArrayLike, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
     """The p-norm of the difference of vectors along the last axis.
 
     out = (sum |x1 - x2 + eps|^p)^(1/p).   x1 and x2 broadcast together.
@@ -53,7 +57,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
-def pdist(input: Any, p: float = 2.0) -> Any:
+def pdist(input: Array, p: float = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows, in the order (0, 1), (0, 2), ..., (1, 2), ...
 
     input (N, D) -> (N (N - 1) / 2,).   Raises ShapeError.
@@ -66,7 +70,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return pairwise_distance(input[first], input[second], p, 0.0)
 
 
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
 
     >>> normalize(np.array([[3.0, 4.0]])).tolist()
@@ -80,4 +84,5 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     else:
         total = sum(size**p, axis=dim, keepdims=True)
         norm = where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))
-    return input / where(norm < eps, eps, norm)
+    divisor: Any = where(norm < eps, eps, norm)
+    return input / divisor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygrad_dl.creation import asarray
@@ -11,9 +9,11 @@ from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRan
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import layers, reduce
 from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 
-def _indices(name: str, input: Any, rows: int) -> np.ndarray:
+def _indices(name: str, input: Array, rows: int) -> np.ndarray:
     array = np.asarray(input._data if isinstance(input, Value) else input)
     if array.dtype.kind not in "iu":
         if array.size:
@@ -48,9 +48,14 @@ def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type:
 
 
 def embedding(
-    input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """Rows of a table.
 
     out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). The row `padding_idx` gets
@@ -77,10 +82,18 @@ def embedding(
 
 
 def embedding_bag(
-    input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Any = None,
-    include_last_offset: bool = False, padding_idx: int | None = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    weight: Array,
+    offsets: Array | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Array | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
     """Sums, means or maxima of rows of a table, one bag of indices at a time.
 
     input (B, N): one bag per row; or (N,) with `offsets` (B,), where each bag starts -> (B, D). Indices equal to
@@ -137,7 +150,7 @@ def embedding_bag(
     )
 
 
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+def one_hot(tensor: ArrayLike, num_classes: int = -1) -> Tensor:
     """One-hot vectors of class indices; by default with as many classes as the largest index needs.
 
     tensor (...) of integers -> (..., C) of integers.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.ops import layers
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """The affine map of each row: input @ weight.T + bias.   input (..., in), weight (out, in), bias (out,).
 
     >>> linear(np.array([[1.0, 2.0]]), weight=np.array([[3.0, 4.0]]), bias=np.array([0.5]))
@@ -16,6 +16,6 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return layers.linear(input, weight, bias)
 
 
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """A bilinear map of two inputs; see the operation for formula and shapes."""
     return layers.bilinear(input1, input2, weight, bias)

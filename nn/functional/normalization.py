@@ -12,20 +12,22 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.ops.standardize import affine, standardize
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike, ShapeLike
 
 
-def _data(x: Any) -> np.ndarray:
+def _data(x: ArrayLike | None) -> np.ndarray:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
-def by_channel(parameter: Any, ndim: int) -> Any:
+def by_channel(parameter: Array | None, ndim: int) -> Any:
     """A parameter (C,) reshaped to broadcast along axis 1 of an array with `ndim` axes."""
     if parameter is None or ndim == 2:
         return parameter
     return reshape(parameter, (parameter.shape[0], *[1] * (ndim - 2)))
 
 
-def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) -> Any:
+def _follow(running_mean: Array | None, running_var: Array | None, momentum: float, count: int) -> Any:
     """The function that updates running statistics with a batch's; the variance is unbiased."""
     mean, var = _data(running_mean), _data(running_var)
     kept, unbiased = 1 - momentum, momentum * count / (count - 1)
@@ -40,7 +42,9 @@ def _follow(running_mean: Any, running_var: Any, momentum: float, count: int) ->
     return moved
 
 
-def _by_channel(input: Any, weight: Any, bias: Any, axis: tuple[int, ...], eps: float, moments: Any) -> Any:
+def _by_channel(
+    input: Array, weight: Array | None, bias: Array | None, axis: tuple[int, ...], eps: float, moments: Any
+) -> Any:
     """standardize with all positions flattened into one axis, so that its sums are matrix-vector products."""
     n, channels, *positions = input.shape
     view, fit = (n, channels, prod(positions)), (channels, 1)
@@ -48,9 +52,15 @@ def _by_channel(input: Any, weight: Any, bias: Any, axis: tuple[int, ...], eps: 
 
 
 def batch_norm(
-    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-    momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Batch normalization of input (N, C, ...): each channel over all other axes. Updates the running statistics.
 
     out = (input - mean) / sqrt(var + eps) * weight + bias; evaluation (`training=False`) uses the running ones.
@@ -62,7 +72,7 @@ def batch_norm(
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
             raise ShapeError(
-                f"batch_norm: expected more than one value per channel in training "
+                "batch_norm: expected more than one value per channel in training "
                 f"(one value has no variance), got the shape {input.shape}. "
                 "Train on batches of at least two (drop_last=True in the loader), or call model.eval() first."
             )
@@ -82,9 +92,15 @@ def batch_norm(
 
 
 def instance_norm(
-    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
-    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+    input: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Each channel of each example of x (N, C, ...) normalized over its positions.
 
     Without `use_input_stats` the running statistics are used, as in batch_norm; else they are updated, averaged over N.
@@ -108,7 +124,7 @@ def instance_norm(
     return _by_channel(input, weight, bias, (2,), eps, moments)
 
 
-def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
+def _last_axes(name: str, input: Array, shape: ShapeLike) -> tuple[int, ...]:
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if not sizes or tuple(input.shape[-len(sizes) :]) != sizes:
         raise ShapeError(
@@ -117,7 +133,9 @@ def _last_axes(name: str, input: Any, shape: Any) -> tuple[int, ...]:
     return tuple(range(input.ndim - len(sizes), input.ndim))
 
 
-def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center: bool) -> Any:
+def _over_rows(
+    input: Array, weight: Array | None, bias: Array | None, axes: int, eps: float, center: bool
+) -> Any:
     """standardize over the last axes, flattened into one, so that its sums are matrix-vector products."""
     if input.ndim == 2 and axes == 1:
         return standardize(input, weight, bias, (1,), eps, center=center)
@@ -127,8 +145,12 @@ def _over_rows(input: Any, weight: Any, bias: Any, axes: int, eps: float, center
 
 
 def layer_norm(
-    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    input: Array,
+    normalized_shape: ShapeLike,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
     """Each example normalized over its last axes; weight and bias have their shape.
 
     >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
@@ -137,7 +159,9 @@ def layer_norm(
     return _over_rows(input, weight, bias, len(_last_axes("layer_norm", input, normalized_shape)), eps, True)
 
 
-def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+def rms_norm(
+    input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
+) -> Tensor:
     """Each example divided by the root mean square over its last axes; eps is the dtype's own unless given.
 
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
@@ -148,7 +172,9 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     return _over_rows(input, weight, None, axes, chosen, False)
 
 
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def group_norm(
+    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Tensor:
     """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
 
     >>> group_norm(np.array([[1.0, 3.0]]), 1, eps=0.0).tolist()
@@ -166,8 +192,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
 
 def local_response_norm(
-    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Any:
+    input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
     """Each value divided by a power of the squares in neighboring channels of x (N, C, ...).
 
     out = x / (k + alpha / size * sum of squares over channels c - size // 2 to c + (size - 1) // 2)^beta.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -13,6 +14,8 @@ from tinygrad_dl.ops import pooling, resize
 from tinygrad_dl.ops.elementwise import abs, power, relu, sign
 from tinygrad_dl.ops.frame import per_axis
 from tinygrad_dl.ops.shape import squeeze
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, RandomLike, Sizes
 
 
 def _unbatched(out: Any, added: bool) -> Any:
@@ -20,9 +23,15 @@ def _unbatched(out: Any, added: bool) -> Any:
 
 
 def max_pool(
-    n: int, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    n: int,
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Max-pooling over n axes; with return_indices also the positions of the maxima."""
     x, added = batched(f"max_pool{n}d", input, n)
     if not return_indices:
@@ -32,17 +41,27 @@ def max_pool(
 
 
 def max_pool1d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest element of each window of input (N, C, L) or (C, L); the first one gets the gradient."""
     return max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest element of each window of input (N, C, H, W) or (C, H, W); the first one gets the gradient.
 
     >>> import numpy as np
@@ -54,16 +73,27 @@ def max_pool2d(
 
 
 def max_pool3d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest element of each window of input (N, C, D, H, W) or (C, D, H, W)."""
     return max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_unpool(
-    n: int, input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Any:  # fmt: skip
+    n: int,
+    input: Array,
+    indices: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
     """The elements of input put back where `indices` say, over n axes; zeros elsewhere."""
     name = f"max_unpool{n}d"
     x, added = batched(name, input, n)
@@ -86,15 +116,25 @@ def max_unpool(
 
 
 def max_unpool1d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Any:
+    input: Array,
+    indices: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
     """The elements of input (N, C, L) put back where max_pool1d found them; zeros elsewhere."""
     return max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool2d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Any:
+    input: Array,
+    indices: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
     """The elements of input (N, C, H, W) put back where max_pool2d found them; zeros elsewhere.
 
     >>> import numpy as np
@@ -107,16 +147,27 @@ def max_unpool2d(
 
 
 def max_unpool3d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Any:
+    input: Array,
+    indices: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
     """The elements of input (N, C, D, H, W) put back where max_pool3d found them; zeros elsewhere."""
     return max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
 def avg_pool(
-    n: int, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+    n: int,
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
     """Mean-pooling over n axes."""
     if divisor_override == 0:
         raise ValueRangeError(f"avg_pool{n}d: expected a divisor_override other than 0, got 0")
@@ -126,17 +177,26 @@ def avg_pool(
 
 
 def avg_pool1d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The mean of each window of input (N, C, L) or (C, L)."""
     return avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
     """The mean of each window of input (N, C, H, W) or (C, H, W).
 
     >>> import numpy as np
@@ -148,16 +208,26 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
     """The mean of each window of input (N, C, D, H, W) or (C, D, H, W)."""
     return avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def lp_pool(
-    n: int, input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Any:
+    n: int,
+    input: Array,
+    norm_type: float,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
     """The p-norm of each window, over n axes: (sum x^p)^(1/p); a negative sum gives 0."""
     kernel = per_axis(kernel_size, n, "kernel_size")
     mean = avg_pool(n, power(input, norm_type), kernel, stride, 0, ceil_mode)
@@ -165,8 +235,8 @@ def lp_pool(
 
 
 def lp_pool1d(
-    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Any:
+    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+) -> Tensor:
     """The p-norm of each window of input (N, C, L), p = norm_type: (sum x^p)^(1/p).
 
     >>> import numpy as np
@@ -177,15 +247,15 @@ def lp_pool1d(
 
 
 def lp_pool2d(
-    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Any:
+    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+) -> Tensor:
     """The p-norm of each window of input (N, C, H, W); see lp_pool1d."""
     return lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool3d(
-    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Any:
+    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+) -> Tensor:
     """The p-norm of each window of input (N, C, D, H, W); see lp_pool1d."""
     return lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
@@ -193,18 +263,18 @@ def lp_pool3d(
 # Adaptive and fractional pooling
 
 
-def adaptive_avg_pool(n: int, input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool(n: int, input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
     """The means of output_size regions along each of n axes; None keeps the size of an axis."""
     x, added = batched(f"adaptive_avg_pool{n}d", input, n)
     return _unbatched(resize.adaptive_avg_pool(x, output_size), added)
 
 
-def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool1d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
     """The means of output_size regions of input (N, C, L)."""
     return adaptive_avg_pool(1, input, output_size)
 
 
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
     """The means of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis.
 
     >>> import numpy as np
@@ -214,12 +284,14 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     return adaptive_avg_pool(2, input, output_size)
 
 
-def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool3d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
     """The means of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_avg_pool(3, input, output_size)
 
 
-def adaptive_max_pool(n: int, input: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool(
+    n: int, input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """The maxima of output_size regions along each of n axes, and their positions if asked."""
     x, added = batched(f"adaptive_max_pool{n}d", input, n)
     places = resize.adaptive_max_indices(x, output_size)
@@ -227,25 +299,37 @@ def adaptive_max_pool(n: int, input: Any, output_size: Any, return_indices: bool
     return (out, _unbatched(places, added)) if return_indices else out
 
 
-def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool1d(
+    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """The maxima of output_size regions of input (N, C, L)."""
     return adaptive_max_pool(1, input, output_size, return_indices)
 
 
-def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool2d(
+    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """The maxima of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(2, input, output_size, return_indices)
 
 
-def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool3d(
+    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+) -> Any:
     """The maxima of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(3, input, output_size, return_indices)
 
 
 def fractional_max_pool(
-    n: int, input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
-    return_indices: bool = False, _random_samples: Any = None, rng: Any = None,
-) -> Any:  # fmt: skip
+    n: int,
+    input: Array,
+    kernel_size: Sizes,
+    output_size: Sizes | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Array | None = None,
+    rng: RandomLike = None,
+) -> Any:
     """Maxima of windows of strides that vary at random between two integers, over n axes."""
     name = f"fractional_max_pool{n}d"
     if (output_size is None) == (output_ratio is None):
@@ -254,7 +338,7 @@ def fractional_max_pool(
         )
     x, added = batched(name, input, n)
     if output_size is None:
-        ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
+        ratios: Any = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
         if not all(0 < r < 1 for r in ratios):
             raise ValueRangeError(f"{name}: expected an output_ratio between 0 and 1, got {output_ratio!r}")
         output_size = tuple(int(s * r) for s, r in zip(x.shape[2:], ratios))
@@ -272,9 +356,15 @@ def fractional_max_pool(
 
 
 def fractional_max_pool2d(
-    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
-    return_indices: bool = False, _random_samples: Any = None, *, rng: Any = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    output_size: Sizes | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Array | None = None,
+    *,
+    rng: RandomLike = None,
+) -> Any:
     """Maxima of windows of input (N, C, H, W) of random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng
@@ -282,9 +372,15 @@ def fractional_max_pool2d(
 
 
 def fractional_max_pool3d(
-    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
-    return_indices: bool = False, _random_samples: Any = None, *, rng: Any = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    kernel_size: Sizes,
+    output_size: Sizes | None = None,
+    output_ratio: float | Sequence[float] | None = None,
+    return_indices: bool = False,
+    _random_samples: Array | None = None,
+    *,
+    rng: RandomLike = None,
+) -> Any:
     """Maxima of windows of input (N, C, D, H, W) of random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from tinygrad_dl.ops.resize import interpolate
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Sizes
 
 
 def upsample(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
+    input: Array,
+    size: Sizes | None = None,
+    scale_factor: float | Sequence[float] | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
-) -> Any:
+) -> Tensor:
     """Deprecated name of interpolate."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+def upsample_nearest(
+    input: Array, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
     """Deprecated name of interpolate with mode="nearest"."""
     return interpolate(input, size, scale_factor, "nearest")
 
 
-def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+def upsample_bilinear(
+    input: Array, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
     """Deprecated name of interpolate with mode="bilinear" and align_corners=True."""
     return interpolate(input, size, scale_factor, "bilinear", True)

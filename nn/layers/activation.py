@@ -11,6 +11,7 @@ from tinygrad_dl.nn.init import empty as _empty
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import activations, elementwise, piecewise
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class _Activation(Module):
@@ -19,7 +20,7 @@ class _Activation(Module):
     function: Callable[..., Any]
     options: tuple[str, ...] = ()
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the activation to the input."""
         if not self.options:
             return type(self).function(input)
@@ -328,7 +329,7 @@ class LogSoftmax(_Activation):
 class Softmax2d(Module):
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the activation to the input."""
         return functions.softmax2d(input)
 
@@ -342,7 +343,11 @@ class PReLU(Module):
     """
 
     def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         self.num_parameters, self.init = num_parameters, init
         self.weight = _empty((num_parameters,), dtype, device)
@@ -352,7 +357,7 @@ class PReLU(Module):
         """Set the weight to the value given at construction."""
         _constant_(self.weight, self.init)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the activation to the input."""
         return functions.prelu(input, self.weight)
 
@@ -370,10 +375,10 @@ class RReLU(_InPlace):
     options = ("lower", "upper")
 
     def __init__(
-        self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False, *, rng: Any = None
+        self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False, *, rng: RandomLike = None
     ) -> None:
         self.lower, self.upper, self.inplace, self.rng = lower, upper, inplace, rng
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the activation to the input."""
         return functions.rrelu(input, self.lower, self.upper, self.training, rng=self.rng)

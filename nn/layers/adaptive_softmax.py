@@ -17,6 +17,7 @@ from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.sort import argmax
 from tinygrad_dl.ops.special import log_softmax
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike, RandomLike
 
 
 class AdaptiveOutput(NamedTuple):
@@ -38,9 +39,17 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     """
 
     def __init__(
-        self, in_features: int, n_classes: int, cutoffs: Sequence[int], div_value: float = 4.0,
-        head_bias: bool = False, device: Any = None, dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_features: int,
+        n_classes: int,
+        cutoffs: Sequence[int],
+        div_value: float = 4.0,
+        head_bias: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         ends = list(cutoffs)
         if not ends:
             raise ValueRangeError("AdaptiveLogSoftmaxWithLoss: expected at least one cutoff, got none")
@@ -63,7 +72,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.cutoffs = [*ends, n_classes]
         self.shortlist_size, self.n_clusters = self.cutoffs[0], len(self.cutoffs) - 1
         self.head_size = self.shortlist_size + self.n_clusters
-        made = {"device": device, "dtype": dtype, "rng": rng}
+        made: dict[str, Any] = {"device": device, "dtype": dtype, "rng": rng}
         self.head = Linear(in_features, self.head_size, bias=head_bias, **made)
         self.tail = ModuleList()
         for i, (low, high) in enumerate(zip(self.cutoffs, self.cutoffs[1:])):
@@ -80,7 +89,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         for layer in (self.head, *(part for cluster in self.tail for part in cluster)):
             layer.reset_parameters()
 
-    def forward(self, input: Any, target: Any) -> AdaptiveOutput:
+    def forward(self, input: Array, target: ArrayLike) -> AdaptiveOutput:
         """The log-probability of each target, and the loss."""
         target = np.asarray(target.data if isinstance(target, Tensor) else target)
         rows = input if input.ndim == 2 else input[None]
@@ -107,7 +116,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 output[mine] = output[mine] + inside[np.arange(mine.size), classes[mine] - self.cutoffs[i]]
         return AdaptiveOutput(output if input.ndim == 2 else output[0], -mean(output))
 
-    def log_prob(self, input: Any) -> Tensor:
+    def log_prob(self, input: Array) -> Tensor:
         """The log-probabilities of all classes: input (N, in_features) -> (N, n_classes)."""
         head = log_softmax(self.head(input), axis=1)
         parts = [head[:, : self.shortlist_size]]
@@ -116,7 +125,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             parts.append(log_softmax(layer(input), axis=1) + head[:, place : place + 1])
         return concat(parts, axis=1)
 
-    def predict(self, input: Any) -> Tensor:
+    def predict(self, input: Array) -> Tensor:
         """The most probable class of each row; clusters are evaluated only where the head selects one."""
         first = argmax(self.head(input), axis=1)
         if bool((first < self.shortlist_size).all()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.attention import multi_head_attention_forward
@@ -11,6 +9,7 @@ from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.shape import permute_dims
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class MultiheadAttention(Module):
@@ -29,10 +28,21 @@ class MultiheadAttention(Module):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
-        add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
-        device: Any = None, dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
             raise ValueRangeError(
                 f"MultiheadAttention: expected embed_dim divisible by num_heads={num_heads}, got {embed_dim}"
@@ -60,7 +70,7 @@ class MultiheadAttention(Module):
         self.bias_v = init.empty((1, 1, embed_dim), dtype, device) if add_bias_kv else None
         self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw the weights again (Xavier), biases 0."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
@@ -73,9 +83,16 @@ class MultiheadAttention(Module):
                 init.xavier_normal_(bias, rng=rng)
 
     def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
-        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        key_padding_mask: Array | None = None,
+        need_weights: bool = True,
+        attn_mask: Array | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """The result and the weights, or None in their place unless need_weights."""
         swapped = self.batch_first and query.ndim == 3
         if swapped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinygrad_dl.nn.warnings import warn_of_widening
 from tinygrad_dl.ops.frame import pad_pairs, per_axis
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike, Sizes
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -24,17 +26,35 @@ class _Conv(Module):
     transposed = False
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
-        dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | str = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self._set(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
         self._make(bias, device, dtype, rng)
 
     def _set(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-        groups: int, padding_mode: str,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes,
+        padding: Sizes | str,
+        dilation: Sizes,
+        groups: int,
+        padding_mode: str,
+    ) -> None:
         name = type(self).__name__
         if groups < 1:
             raise ValueRangeError(f"{name}: expected groups of at least 1, got {groups}")
@@ -55,14 +75,14 @@ class _Conv(Module):
         self.padding_mode = padding_mode
         self._around = tuple(p for pair in reversed(pairs) for p in pair)
 
-    def _make(self, bias: bool, device: Any, dtype: Any, rng: Any) -> None:
+    def _make(self, bias: bool, device: str | None, dtype: DTypeLike | None, rng: RandomLike) -> None:
         ins, outs = self.in_channels, self.out_channels
         first, second = (ins, outs) if self.transposed else (outs, ins)
         self.weight = init.empty((first, second // self.groups, *self.kernel_size), dtype, device)
         self.bias = init.empty((outs,), dtype, device) if bias else None
         self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw weight and bias again, uniform in [-k, k] with k = 1 / sqrt(inputs of one output)."""
         fan_in = self.weight.shape[1] * prod(self.kernel_size)
         bound = fan_in**-0.5 if fan_in else 0.0
@@ -70,7 +90,7 @@ class _Conv(Module):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def _check(self, input: Any, weight: Any) -> None:
+    def _check(self, input: Array, weight: Tensor) -> None:
         if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
             warn_of_widening(type(self).__name__, input, weight)
         axis = input.ndim - self.n - 1
@@ -83,7 +103,7 @@ class _Conv(Module):
                 + (": move the channels, which are last, to axis 1." if last else ".")
             )
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the layer to input (N, C, *S) or (C, *S)."""
         weight = self.weight  # read once: a parametrized one is computed again on every read
         self._check(input, weight)
@@ -148,15 +168,27 @@ class _ConvTranspose(_Conv):
     transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
-        padding_mode: str = "zeros", device: Any = None, dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        padding_mode: str = "zeros",
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self._set(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
         self.output_padding = per_axis(output_padding, self.n, "output_padding", 0)
         self._make(bias, device, dtype, rng)
 
-    def forward(self, input: Any, output_size: Any = None) -> Tensor:
+    def forward(self, input: Array, output_size: Sequence[int] | None = None) -> Tensor:
         """Apply the layer to input (N, C, *S) or (C, *S); `output_size`: which of the possible sizes."""
         weight = self.weight
         self._check(input, weight)
@@ -173,7 +205,7 @@ class _ConvTranspose(_Conv):
             self.dilation,
         )
 
-    def _extra(self, input: Any, output_size: Any) -> tuple[int, ...]:
+    def _extra(self, input: Array, output_size: Sequence[int]) -> tuple[int, ...]:
         wanted = tuple(output_size)[-self.n :]
         parts = zip(input.shape[-self.n :], self.stride, self.padding, self.dilation, self.kernel_size)
         least = tuple((c - 1) * s - 2 * p + d * (k - 1) + 1 for c, s, p, d, k in parts)
@@ -228,7 +260,7 @@ class _Lazy(_Conv):
         self.__init__(x.shape[1], *given, **named)  # type: ignore[misc]
         return self.forward(*args, **kwargs)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Does nothing: there are no parameters before the first input."""
 
     def extra_repr(self) -> str:

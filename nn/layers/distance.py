@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.nn.functional.distance import cosine_similarity, pairwise_distance
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array
 
 
 class CosineSimilarity(Module):
@@ -15,7 +14,7 @@ class CosineSimilarity(Module):
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         self.dim, self.eps = dim, eps
 
-    def forward(self, x1: Any, x2: Any) -> Tensor:
+    def forward(self, x1: Array, x2: Array) -> Tensor:
         """The cosines."""
         return cosine_similarity(x1, x2, self.dim, self.eps)
 
@@ -26,6 +25,6 @@ class PairwiseDistance(Module):
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         self.norm, self.eps, self.keepdim = p, eps, keepdim
 
-    def forward(self, x1: Any, x2: Any) -> Tensor:
+    def forward(self, x1: Array, x2: Array) -> Tensor:
         """The distances."""
         return pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

@@ -15,11 +15,11 @@ from tinygrad_dl.nn.functional.dropouts import (
 )
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import layers
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import ArrayT, RandomLike
 
 
 class _Dropout(Module):
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: RandomLike = None) -> None:
         if not 0 <= p <= 1:
             raise ValueRangeError(f"{type(self).__name__}: expected a probability p from 0 to 1, got {p!r}")
         self.p, self.inplace, self.rng = p, inplace, rng
@@ -37,15 +37,18 @@ class Dropout(_Dropout):
     Tensor([1., 2.])
     """
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayT) -> ArrayT:
         """Drop elements of the input."""
-        return layers.dropout(input, self.p, rng=self.rng) if self.training and self.p else input
+        if not self.training or not self.p:
+            return input
+        out: Any = layers.dropout(input, self.p, rng=self.rng)
+        return out
 
 
 class _ChannelDropout(_Dropout):
     function: Callable[..., Any]
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayT) -> ArrayT:
         """Drop channels of the input."""
         return type(self).function(input, self.p, self.training, rng=self.rng)
 
@@ -81,7 +84,7 @@ class AlphaDropout(_Dropout):
     Tensor([1., 2.])
     """
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayT) -> ArrayT:
         """Set elements of the input to selu's limit."""
         return alpha_dropout(input, self.p, self.training, rng=self.rng)
 
@@ -89,6 +92,6 @@ class AlphaDropout(_Dropout):
 class FeatureAlphaDropout(_Dropout):
     """AlphaDropout of whole channels of x (N, C, ...)."""
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayT) -> ArrayT:
         """Set channels of the input to selu's limit."""
         return feature_alpha_dropout(input, self.p, self.training, rng=self.rng)

@@ -11,6 +11,7 @@ from tinygrad_dl.nn.functional.embeddings import check_padding, embedding, embed
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike, RandomLike
 
 
 class Embedding(Module):
@@ -23,11 +24,21 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        sparse: bool = False, _weight: Any = None, _freeze: bool = False, device: Any = None, dtype: Any = None,
-        *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: ArrayLike | None = None,
+        _freeze: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = check_padding("Embedding", padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
@@ -42,7 +53,7 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, **options: Any
+        cls, embeddings: ArrayLike, freeze: bool = True, padding_idx: int | None = None, **options: Any
     ) -> Any:
         """An embedding whose table is given; `freeze`: it is not trained."""
         table = asarray(embeddings)
@@ -51,13 +62,13 @@ class Embedding(Module):
         rows, width = table.shape
         return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw the table again; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The rows with these indices."""
         return embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq
@@ -77,11 +88,22 @@ class EmbeddingBag(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,
-        scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, _weight: Any = None,
-        include_last_offset: bool = False, padding_idx: int | None = None, device: Any = None, dtype: Any = None,
-        *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: ArrayLike | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.num_embeddings, self.embedding_dim, self.mode, self.sparse = (
             num_embeddings,
             embedding_dim,
@@ -99,13 +121,15 @@ class EmbeddingBag(Module):
         if _weight is None:
             self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw the table again; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
+    def forward(
+        self, input: Array, offsets: Array | None = None, per_sample_weights: Array | None = None
+    ) -> Tensor:
         """One row per bag."""
         return embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError, ShapeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array
+
+T = TypeVar("T")
 
 
 class Identity(Module):
@@ -20,7 +24,7 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """The input, unchanged."""
         return input
 
@@ -36,7 +40,7 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Flatten the input."""
         ndim = len(input.shape)
         if not ndim:
@@ -65,12 +69,12 @@ class Unflatten(Module):
     (1, 2, 3)
     """
 
-    def __init__(self, dim: int, unflattened_size: Any) -> None:
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         if not isinstance(dim, int):
             raise DTypeError(f"Unflatten: expected dim to be an int (axes have no names here), got {dim!r}")
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Expand the axis of the input."""
         shape, dim = input.shape, self.dim
         if not -len(shape) <= dim < len(shape):

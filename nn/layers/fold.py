@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.nn.functional import conv as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Sizes
 
 
 class Unfold(Module):
@@ -17,10 +16,12 @@ class Unfold(Module):
     (1, 12, 12)
     """
 
-    def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+    def __init__(
+        self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+    ) -> None:
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The columns of input (N, C, H, W)."""
         return functions.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
@@ -41,12 +42,17 @@ class Fold(Module):
     """
 
     def __init__(
-        self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+        self,
+        output_size: Sizes,
+        kernel_size: Sizes,
+        dilation: Sizes = 1,
+        padding: Sizes = 0,
+        stride: Sizes = 1,
     ) -> None:
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The image of the columns input (N, C * KH * KW, L)."""
         return functions.fold(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride

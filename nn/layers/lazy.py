@@ -7,6 +7,7 @@ from typing import Any
 from tinygrad_dl.nn.layers import normalization as norms
 from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.typing import Array, DTypeLike
 
 
 class _Lazy(Module):
@@ -18,7 +19,7 @@ class _Lazy(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pending = (args, kwargs)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Array) -> Any:
         """Become the plain layer for inputs like this one, and return its result."""
         given, named = self.__dict__.pop("_pending")
         size = input.shape[self.axis]
@@ -64,9 +65,16 @@ class LazyBatchNorm3d(_Lazy):
 
 class _LazyInstanceNorm(_Lazy):
     def __init__(
-        self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(
             eps=eps, momentum=momentum, affine=affine, track_running_stats=track_running_stats, device=device,
             dtype=dtype, bias=bias,

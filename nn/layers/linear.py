@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
 from tinygrad_dl.ops.layers import bilinear, linear
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class Linear(Module):
@@ -22,22 +21,28 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
-        rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.in_features, self.out_features = in_features, out_features
         self.weight = init.empty((out_features, in_features), dtype, device)
         self.bias = init.empty((out_features,), dtype, device) if bias else None
         self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw weight and bias again."""
         bound = self.in_features**-0.5 if self.in_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Apply the layer to input (..., in)."""
         weight = self.weight
         if isinstance(input, Tensor) and input._data.dtype is not weight._data.dtype:
@@ -61,22 +66,29 @@ class Bilinear(Module):
     """
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None,
-        dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = init.empty((out_features, in1_features, in2_features), dtype, device)
         self.bias = init.empty((out_features,), dtype, device) if bias else None
         self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw weight and bias again."""
         bound = self.in1_features**-0.5 if self.in1_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 init.uniform_(parameter, -bound, bound, rng=rng)
 
-    def forward(self, input1: Any, input2: Any) -> Tensor:
+    def forward(self, input1: Array, input2: Array) -> Tensor:
         """Apply the layer to input1 (..., in1) and input2 (..., in2)."""
         return bilinear(input1, input2, self.weight, self.bias)
 

@@ -16,9 +16,10 @@ from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops.losses import check_reduction
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike, RandomLike
 
 
-def _buffer(value: Any) -> Buffer | None:
+def _buffer(value: ArrayLike | None) -> Buffer | None:
     return None if value is None else Buffer(value)
 
 
@@ -29,13 +30,15 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
-    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    ) -> None:
         reduction = named_reduction(type(self).__name__, size_average, reduce, reduction)
         if reduction not in self.reductions:
             check_reduction(type(self).__name__, reduction)
         self.reduction = reduction
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """The loss of predictions."""
         return type(self).function(input, target, **{name: getattr(self, name) for name in self.options})
 
@@ -67,7 +70,11 @@ class SmoothL1Loss(_Loss):
     options = ("beta", "reduction")
 
     def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
@@ -91,9 +98,14 @@ class PoissonNLLLoss(_Loss):
     options = ("log_input", "full", "eps", "reduction")
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, size_average: Any = None, eps: float = 1e-8,
-        reduce: Any = None, reduction: str = "mean",
-    ) -> None:  # fmt: skip
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: bool | None = None,
+        eps: float = 1e-8,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
@@ -108,7 +120,7 @@ class GaussianNLLLoss(_Loss):
         super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
-    def forward(self, input: Any, target: Any, var: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, input: ArrayLike, target: ArrayLike, var: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of means and variances."""
         return numbers.gaussian_nll_loss(
             input, target, var, full=self.full, eps=self.eps, reduction=self.reduction
@@ -126,7 +138,11 @@ class KLDivLoss(_Loss):
     options = ("log_target", "reduction")
 
     def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        log_target: bool = False,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
@@ -140,13 +156,18 @@ class CrossEntropyLoss(_Loss):
     """
 
     def __init__(
-        self, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
-        reduction: str = "mean", label_smoothing: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index, self.label_smoothing = _buffer(weight), ignore_index, label_smoothing
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """The loss of logits."""
         # Written out: to gather the options by their names costs a small network 2 % of its step.
         return classes.cross_entropy(
@@ -162,9 +183,13 @@ class NLLLoss(_Loss):
     options = ("weight", "ignore_index", "reduction")
 
     def __init__(
-        self, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
+        self,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index = _buffer(weight), ignore_index
 
@@ -176,7 +201,11 @@ class BCELoss(_Loss):
     options = ("weight", "reduction")
 
     def __init__(
-        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight = _buffer(weight)
@@ -193,9 +222,13 @@ class BCEWithLogitsLoss(_Loss):
     options = ("weight", "pos_weight", "reduction")
 
     def __init__(
-        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-        pos_weight: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: ArrayLike | None = None,
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight, self.pos_weight = _buffer(weight), _buffer(pos_weight)
 
@@ -213,7 +246,11 @@ class MultiLabelSoftMarginLoss(_Loss):
     options = ("weight", "reduction")
 
     def __init__(
-        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight = _buffer(weight)
@@ -226,12 +263,16 @@ class MarginRankingLoss(_Loss):
     options = ("margin", "reduction")
 
     def __init__(
-        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
-    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of two inputs."""
         return margins.margin_ranking_loss(
             input1, input2, target, margin=self.margin, reduction=self.reduction
@@ -245,7 +286,11 @@ class HingeEmbeddingLoss(_Loss):
     options = ("margin", "reduction")
 
     def __init__(
-        self, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        margin: float = 1.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -258,12 +303,16 @@ class CosineEmbeddingLoss(_Loss):
     options = ("margin", "reduction")
 
     def __init__(
-        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
-    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of two inputs."""
         return margins.cosine_embedding_loss(
             input1, input2, target, margin=self.margin, reduction=self.reduction
@@ -277,9 +326,14 @@ class MultiMarginLoss(_Loss):
     options = ("p", "margin", "weight", "reduction")
 
     def __init__(
-        self, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
-        reduce: Any = None, reduction: str = "mean",
-    ) -> None:  # fmt: skip
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: ArrayLike | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.p, self.margin, self.weight = p, margin, _buffer(weight)
 
@@ -297,13 +351,19 @@ class TripletMarginLoss(_Loss):
     options = ("margin", "p", "eps", "swap", "reduction")
 
     def __init__(
-        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
-        size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-    ) -> None:  # fmt: skip
+        self,
+        margin: float = 1.0,
+        p: float = 2.0,
+        eps: float = 1e-6,
+        swap: bool = False,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of three inputs."""
         return type(self).function(
             anchor, positive, negative, **{name: getattr(self, name) for name in self.options}
@@ -327,7 +387,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         super().__init__(reduction=reduction)
         self.distance_function, self.margin, self.swap = distance_function, margin, swap
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of three inputs."""
         return type(self).function(
             anchor, positive, negative, **{name: getattr(self, name) for name in self.options}
@@ -345,7 +405,7 @@ class CTCLoss(_Loss):
         self.blank, self.zero_infinity = blank, zero_infinity
 
     def forward(  # type: ignore[override]
-        self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any
+        self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike, target_lengths: ArrayLike
     ) -> Tensor:
         """The loss of log-probabilities (T, N, C) or (T, C)."""
         return ctc_loss(
@@ -362,10 +422,21 @@ class LinearCrossEntropyLoss(_Loss):
     """
 
     def __init__(
-        self, in_features: int, num_classes: int, *, out_features: tuple[int, ...] = (), bias: bool = False,
-        device: Any = None, dtype: Any = None, reduction: str = "mean", weight: Any = None,
-        ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        reduction: str = "mean",
+        weight: ArrayLike | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: Any = None,
+        rng: RandomLike = None,
+    ) -> None:
         super().__init__(reduction=reduction)
         self.num_classes, self.out_features, self.options = num_classes, tuple(out_features), options
         self.ignore_index, self.label_smoothing, self.weight = ignore_index, label_smoothing, _buffer(weight)
@@ -374,7 +445,7 @@ class LinearCrossEntropyLoss(_Loss):
             outputs *= size
         self.linear = Linear(in_features, outputs, bias, device, dtype, rng=rng)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: Array, target: ArrayLike) -> Tensor:  # type: ignore[override]
         """The loss of the input."""
         shape, layer = (self.num_classes, *self.out_features), self.linear
         return classes.linear_cross_entropy(

@@ -21,6 +21,7 @@ from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops.shape import expand_dims, squeeze
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, ShapeLike
 
 
 class _ChannelNorm(Module):
@@ -29,9 +30,16 @@ class _ChannelNorm(Module):
     axes: tuple[int, ...]  # how many axes an input may have
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        bias: bool = True,
+    ) -> None:
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = init.empty((num_features,), dtype, device) if affine else None
@@ -62,7 +70,7 @@ class _ChannelNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def _check(self, input: Any) -> None:
+    def _check(self, input: Array) -> None:
         if input.ndim not in self.axes:
             sizes = " or ".join(map(str, self.axes))
             raise ShapeError(
@@ -78,7 +86,7 @@ class _ChannelNorm(Module):
 
 
 class _BatchNorm(_ChannelNorm):
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize the input per channel."""
         self._check(input)
         if input.shape[1] != self.num_features:
@@ -135,21 +143,29 @@ class SyncBatchNorm(_BatchNorm):
     process_group: Any = None
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: object = None,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
         bias: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
         self.process_group = process_group
 
-    def _check(self, input: Any) -> None:
+    def _check(self, input: Array) -> None:
         if input.ndim < 2:
             raise ShapeError(
                 f"SyncBatchNorm: expected an input of at least 2 axes, got the shape {input.shape}"
             )
 
     @classmethod
-    def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
+    def convert_sync_batchnorm(cls, module: Module, process_group: object = None) -> Any:
         """Make every batch normalization in a model a SyncBatchNorm, in place; returns the model.
 
         >>> SyncBatchNorm.convert_sync_batchnorm(BatchNorm2d(3))
@@ -164,12 +180,19 @@ class SyncBatchNorm(_BatchNorm):
 
 class _InstanceNorm(_ChannelNorm):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize each channel of each example."""
         self._check(input)
         single = input.ndim == min(self.axes)
@@ -210,7 +233,7 @@ class InstanceNorm3d(_InstanceNorm):
     axes = (4, 5)
 
 
-def _sizes(shape: Any) -> tuple[int, ...]:
+def _sizes(shape: ShapeLike) -> tuple[int, ...]:
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
@@ -224,9 +247,14 @@ class LayerNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: ShapeLike,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.normalized_shape, self.eps = _sizes(normalized_shape), eps
         self.elementwise_affine = elementwise_affine
         self.weight = init.empty(self.normalized_shape, dtype, device) if elementwise_affine else None
@@ -240,7 +268,7 @@ class LayerNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize the input."""
         return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
@@ -259,9 +287,13 @@ class RMSNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
-        dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: ShapeLike,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.normalized_shape, self.eps = _sizes(normalized_shape), eps
         self.elementwise_affine = elementwise_affine
         self.weight = init.empty(self.normalized_shape, dtype, device) if elementwise_affine else None
@@ -272,7 +304,7 @@ class RMSNorm(Module):
         if self.weight is not None:
             init.ones_(self.weight)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize the input."""
         return rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
@@ -291,9 +323,16 @@ class GroupNorm(Module):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-        dtype: Any = None, *, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise ValueRangeError(
                 f"GroupNorm: expected num_groups to divide num_channels={num_channels}, got {num_groups}"
@@ -310,7 +349,7 @@ class GroupNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize the input."""
         return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
@@ -332,7 +371,7 @@ class LocalResponseNorm(Module):
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Normalize the input."""
         return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Sizes
 
 
 class _Pad(Module):
@@ -15,7 +14,7 @@ class _Pad(Module):
     mode: str
     value: float = 0.0
 
-    def __init__(self, padding: Any) -> None:
+    def __init__(self, padding: Sizes) -> None:
         self.padding = (int(padding),) * 2 * self.n if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self.n:
             raise ShapeError(
@@ -23,7 +22,7 @@ class _Pad(Module):
                 f"two per spatial dimension with the last dimension first, got {padding!r}"
             )
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The input (N, C, *S) or (C, *S) with padding added around the spatial dimensions."""
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ShapeError(
@@ -40,7 +39,7 @@ class _Pad(Module):
 class _ConstantPad(_Pad):
     mode = "constant"
 
-    def __init__(self, padding: Any, value: float) -> None:
+    def __init__(self, padding: Sizes, value: float) -> None:
         super().__init__(padding)
         self.value = value
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dl.nn.functional import pooling as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, RandomLike, Sizes
 
 
 class _Pool(Module):
@@ -23,14 +25,19 @@ class _MaxPool(_Pool):
     shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        return_indices: bool = False, ceil_mode: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Array) -> Any:
         """The maxima of input's windows; with return_indices a pair, the maxima and their positions."""
         return functions.max_pool(
             self.n, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
@@ -65,11 +72,11 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(_Pool):
     shown = ("kernel_size", "stride", "padding")
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding = padding
 
-    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Tensor:
+    def forward(self, input: Array, indices: Array, output_size: Sequence[int] | None = None) -> Tensor:
         """Zeros with the elements of input where `indices`, which max-pooling returned, say."""
         return functions.max_unpool(
             self.n, input, indices, self.kernel_size, self.stride, self.padding, output_size
@@ -103,14 +110,19 @@ class _AvgPool(_Pool):
     shown = ("kernel_size", "stride", "padding")
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The means of input's windows."""
         return functions.avg_pool(
             self.n, input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
@@ -129,9 +141,13 @@ class AvgPool1d(_AvgPool):
     n = 1
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        ceil_mode: bool = False,
         count_include_pad: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -151,12 +167,12 @@ class _LPPool(_Pool):
     shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
 
     def __init__(
-        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+        self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
     ) -> None:
         self.norm_type, self.kernel_size, self.stride = norm_type, kernel_size, stride
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The norms of input's windows."""
         return functions.lp_pool(
             self.n, input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
@@ -188,10 +204,10 @@ class LPPool3d(_LPPool):
 class _AdaptiveAvgPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         self.output_size = output_size
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """The means of input's regions."""
         return functions.adaptive_avg_pool(self.n, input, self.output_size)
 
@@ -222,10 +238,10 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 class _AdaptiveMaxPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False) -> None:
         self.output_size, self.return_indices = output_size, return_indices
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Array) -> Any:
         """The maxima of input's regions; with return_indices a pair, the maxima and their positions."""
         return functions.adaptive_max_pool(self.n, input, self.output_size, self.return_indices)
 
@@ -256,14 +272,20 @@ class _FractionalMaxPool(_Pool):
     shown = ("kernel_size", "output_size", "output_ratio")
 
     def __init__(
-        self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
-        _random_samples: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        kernel_size: Sizes,
+        output_size: Sizes | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: Array | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
         self.return_indices, self.rng = return_indices, rng
         self._random_samples = None if _random_samples is None else Buffer(_random_samples)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Array) -> Any:
         """The maxima of input's windows, drawn at random on every call; with return_indices a pair."""
         return functions.fractional_max_pool(
             self.n, input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,13 @@ from tinygrad_dl.ops.lstm import lstm, lstm_projected
 from tinygrad_dl.ops.recurrent import gru, rnn
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.utils.rnn import PackedSequence
 
 
-def draw(module: Module, hidden_size: int, rng: Any) -> None:
+def draw(module: Module, hidden_size: int, rng: RandomLike) -> None:
     """Draw all parameters uniform in [-k, k], k = 1 / sqrt(hidden_size)."""
     bound = hidden_size**-0.5 if hidden_size else 0.0
     for parameter in module.parameters():
@@ -48,10 +52,20 @@ class _Recurrent(Module):
     _begin: Callable[..., tuple[Any, ...]]
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
-        proj_size: int = 0, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        proj_size: int = 0,
+        rng: RandomLike = None,
+    ) -> None:
         name = type(self).__name__
         if hidden_size < 1 or num_layers < 1:
             raise ValueRangeError(
@@ -89,7 +103,7 @@ class _Recurrent(Module):
             if self.bidirectional:
                 yield layer, f"l{layer}_reverse"
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
@@ -102,7 +116,9 @@ class _Recurrent(Module):
             return *weights, None, None
         return *weights, getattr(self, f"bias_ih_{suffix}"), getattr(self, f"bias_hh_{suffix}")
 
-    def _part(self, name: str, batch: int, dtype: Any, part: Any, size: int, unbatched: bool) -> Any:
+    def _part(
+        self, name: str, batch: int, dtype: DTypeLike | None, part: Any, size: int, unbatched: bool
+    ) -> Any:
         shape = (self.num_layers * self._directions, batch, size)
         if part is None:
             return np.zeros(shape, dtype)
@@ -116,18 +132,18 @@ class _Recurrent(Module):
             )
         return part
 
-    def _walk(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
+    def _sequence(self, input: Array | PackedSequence, hx: Any) -> tuple[Any, tuple[Any, ...]]:
         """The outputs of the last layer, packed if the input is, and the last states of every layer."""
-        packed = isinstance(input, tuple)  # a PackedSequence
-        x = input.data if packed else input
-        self._check(x, (2,) if packed else (2, 3))
-        if packed:
-            sizes, order, back = input.batch_sizes.tolist(), input.sorted_indices, input.unsorted_indices
+        packed = input if isinstance(input, tuple) else None  # a PackedSequence is a tuple
+        x: Any = input if packed is None else packed.data
+        self._check(x, (2, 3) if packed is None else (2,))
+        if packed is not None:
+            sizes, order, back = packed.batch_sizes.tolist(), packed.sorted_indices, packed.unsorted_indices
             begin = self._begin(sizes[0], x.dtype, hx, False)
             if order is not None:
                 begin = tuple(part[:, order] for part in begin)
             x, last = self._stacked(x, begin, partial(self._run_packed, _blocks(sizes)))
-            return input._replace(data=x), last if back is None else tuple(part[:, back] for part in last)
+            return packed._replace(data=x), last if back is None else tuple(part[:, back] for part in last)
         unbatched = x.ndim == 2
         if unbatched:
             x = expand_dims(x, 1)
@@ -138,7 +154,7 @@ class _Recurrent(Module):
             return squeeze(x, 1), tuple(squeeze(part, 1) for part in last)
         return (permute_dims(x, (1, 0, 2)) if self.batch_first else x), last
 
-    def _check(self, x: Any, axes: tuple[int, ...]) -> None:
+    def _check(self, x: Array, axes: tuple[int, ...]) -> None:
         name = type(self).__name__
         if x.ndim not in axes or x.shape[-1] != self.input_size:
             order = "(N, T, I)" if self.batch_first else "(T, N, I)"
@@ -151,7 +167,7 @@ class _Recurrent(Module):
             warn_of_widening(name, x, weight)
 
     def _stacked(
-        self, x: Any, begin: tuple[Any, ...], run: Callable[..., Any]
+        self, x: Array, begin: tuple[Any, ...], run: Callable[..., Any]
     ) -> tuple[Any, tuple[Any, ...]]:
         """All layers and directions, each by `run`: the outputs of the last layer, the last states of every one."""
         ends: list[tuple[Any, ...]] = []
@@ -166,14 +182,14 @@ class _Recurrent(Module):
                 x, outs = (concat(outs, axis=-1) if self.bidirectional else outs[0]), []
         return x, tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in zip(*ends))
 
-    def _run_directed(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+    def _run_directed(self, x: Array, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         if not suffix.endswith("reverse"):
             return self._run(x, state, suffix)
         out, end = self._run(x[::-1], state, suffix)
         return out[::-1], end
 
     def _run_packed(
-        self, blocks: list[tuple[int, int, int]], x: Any, state: tuple[Any, ...], suffix: str
+        self, blocks: list[tuple[int, int, int]], x: Array, state: tuple[Any, ...], suffix: str
     ) -> tuple[Any, tuple[Any, ...]]:
         """Block by block of steps with equally many sequences: forwards some end, backwards some begin."""
         reverse = suffix.endswith("reverse")
@@ -206,12 +222,14 @@ class _Recurrent(Module):
 
 
 class _OneState(_Recurrent):
-    def _begin(self, batch: int, dtype: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+    def _begin(
+        self, batch: int, dtype: DTypeLike | None, hx: Array | None, unbatched: bool
+    ) -> tuple[Any, ...]:
         return (self._part("hx", batch, dtype, hx, self.hidden_size, unbatched),)
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Array | PackedSequence, hx: Array | None = None) -> tuple[Tensor, Tensor]:
         """All states of the last layer, and the last state of every layer."""
-        out, (last,) = self._walk(input, hx)
+        out, (last,) = self._sequence(input, hx)
         return out, last
 
 
@@ -231,10 +249,20 @@ class RNN(_OneState):
     gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
-        dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueRangeError(f"RNN: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
@@ -251,7 +279,7 @@ class RNN(_OneState):
             rng=rng,
         )
 
-    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, x: Array, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         out = rnn(x, *state, *self._parameters_at(suffix), nonlinearity=self.nonlinearity)
         return out, (out[-1],)
 
@@ -269,7 +297,7 @@ class GRU(_OneState):
 
     gates = 3
 
-    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, x: Array, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         out = gru(x, *state, *self._parameters_at(suffix))
         return out, (out[-1],)
 
@@ -290,16 +318,26 @@ class LSTM(_Recurrent):
     gates = 4
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None,
-        dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
             proj_size=proj_size, rng=rng,
         )  # fmt: skip
 
-    def _begin(self, batch: int, dtype: Any, hx: Any, unbatched: bool) -> tuple[Any, ...]:
+    def _begin(self, batch: int, dtype: DTypeLike | None, hx: Any, unbatched: bool) -> tuple[Any, ...]:
         if hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
             raise ShapeError(f"LSTM: expected the state as a pair (h, c), got {type(hx).__name__}")
         h, c = (None, None) if hx is None else hx
@@ -308,7 +346,7 @@ class LSTM(_Recurrent):
             self._part("c", batch, dtype, c, self.hidden_size, unbatched),
         )
 
-    def _run(self, x: Any, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, x: Array, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         (h, c), (w_ih, w_hh, b_ih, b_hh) = state, self._parameters_at(suffix)
         if self.proj_size:
             w_hr = getattr(self, f"weight_hr_{suffix}")
@@ -317,7 +355,9 @@ class LSTM(_Recurrent):
         whole = lstm(x, h, c, w_ih, w_hh, b_ih, b_hh)
         return whole[:-1], (whole[-2], whole[-1])
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, input: Array | PackedSequence, hx: tuple[Array, Array] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """All states of the last layer, and the pair of the last h and c of every layer."""
-        out, (h, c) = self._walk(input, hx)
+        out, (h, c) = self._sequence(input, hx)
         return out, (h, c)

@@ -14,6 +14,7 @@ from tinygrad_dl.ops.lstm import lstm
 from tinygrad_dl.ops.recurrent import gru, rnn
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class _Cell(Module):
@@ -22,9 +23,15 @@ class _Cell(Module):
     gates: int
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
-        rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         wide = self.gates * hidden_size
         self.weight_ih = init.empty((wide, input_size), dtype, device)
@@ -33,11 +40,11 @@ class _Cell(Module):
         self.bias_hh = init.empty((wide,), dtype, device) if bias else None
         self.reset_parameters(rng)
 
-    def reset_parameters(self, rng: Any = None) -> None:
+    def reset_parameters(self, rng: RandomLike = None) -> None:
         """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
-    def _sequence(self, input: Any, *states: Any) -> tuple[Any, list[Any], bool]:
+    def _sequence(self, input: Array, *states: Any) -> tuple[Any, list[Any], bool]:
         """The input as a sequence of one step, the states as (N, H), and whether N had to be added."""
         name = type(self).__name__
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
@@ -79,15 +86,22 @@ class RNNCell(_Cell):
     gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
-        device: Any = None, dtype: Any = None, *, rng: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        rng: RandomLike = None,
+    ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueRangeError(f"RNNCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, device, dtype, rng=rng)
 
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
+    def forward(self, input: Array, hx: Array | None = None) -> Tensor:
         """The next state."""
         x, (h,), added = self._sequence(input, hx)
         out = rnn(x, h, *self._parameters_here(), nonlinearity=self.nonlinearity)
@@ -99,7 +113,7 @@ class GRUCell(_Cell):
 
     gates = 3
 
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
+    def forward(self, input: Array, hx: Array | None = None) -> Tensor:
         """The next state."""
         x, (h,), added = self._sequence(input, hx)
         out = gru(x, h, *self._parameters_here())
@@ -117,7 +131,7 @@ class LSTMCell(_Cell):
 
     gates = 4
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Array, hx: tuple[Array, Array] | None = None) -> tuple[Tensor, Tensor]:
         """The next h and c."""
         x, (h, c), added = self._sequence(input, *((None, None) if hx is None else hx))
         out = lstm(x, h, c, *self._parameters_here())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import resize
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Sizes
 
 
 class Upsample(Module):
@@ -18,13 +19,17 @@ class Upsample(Module):
     """
 
     def __init__(
-        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
+        self,
+        size: Sizes | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Resize the spatial dimensions of the input (N, C, *S)."""
         return resize.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
@@ -41,14 +46,18 @@ class Upsample(Module):
 class UpsamplingNearest2d(Upsample):
     """Resizes x (N, C, H, W) by repeating the nearest element."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(
+        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
     """Resizes x (N, C, H, W) by bilinear interpolation, with the corner elements fixed."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(
+        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
@@ -63,7 +72,7 @@ class PixelShuffle(Module):
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = upscale_factor
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Move channels into positions."""
         return resize.pixel_shuffle(input, self.upscale_factor)
 
@@ -78,7 +87,7 @@ class PixelUnshuffle(Module):
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Move positions into channels."""
         return resize.pixel_unshuffle(input, self.downscale_factor)
 
@@ -97,7 +106,7 @@ class ChannelShuffle(Module):
     def __init__(self, groups: int) -> None:
         self.groups = groups
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: Array) -> Tensor:
         """Reorder the channels of the input."""
         return resize.channel_shuffle(input, self.groups)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tinygrad_dl.nn.utils.weight_hooks import (
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from tinygrad_dl.nn.utils import rnn as rnn
 
 
+# What the functions take as parameters: a model, one Tensor, or several, each alone or in a pair with its name.
+Parameters = Union[Module, Tensor, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
+
+
 def __getattr__(name: str) -> Any:
     """The modules of this package, imported when first named."""
     if name in ("parametrizations", "parametrize", "rnn"):
@@ -41,7 +46,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _named(parameters: Any) -> Iterator[tuple[str, Tensor]]:
+def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
     """Parameters with a name for messages: of a model, of pairs, of a list, or of one Tensor."""
     if isinstance(parameters, Module):
         yield from parameters.named_parameters()
@@ -110,9 +115,12 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    parameters: Parameters,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
     foreach: bool | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the norm before.
 
     factor = min(1, max_norm / (norm + 1e-6)).   parameters: a model, its parameters, or pairs of name and parameter.
@@ -131,7 +139,7 @@ def clip_grad_norm_(
 
 
 def clip_grads_with_norm_(
-    parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None
+    parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
@@ -144,7 +152,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
-def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
+def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
     >>> p = Tensor([3.0], requires_grad=True)
@@ -169,7 +177,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
 
 
-def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
+def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
     """Write a vector made by parameters_to_vector back into the parameters. Raises ShapeError unless it fits."""
     named = list(_named(parameters))
     flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)

@@ -19,6 +19,8 @@ from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import solve
 from tinygrad_dl.ops.shape import tril
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import RandomLike
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
@@ -27,14 +29,14 @@ class _WeightNorm(Module):
     def __init__(self, dim: int | None) -> None:
         self.dim = None if dim == -1 else dim
 
-    def forward(self, weight_g: Any, weight_v: Any) -> Any:
+    def forward(self, weight_g: Tensor, weight_v: Tensor) -> Any:
         return weight_v * (weight_g / weight_norms.lengths(weight_v, self.dim))
 
-    def right_inverse(self, weight: Any) -> Any:
+    def right_inverse(self, weight: Tensor) -> Any:
         return weight_norms.lengths(weight, self.dim), weight
 
 
-def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
+def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
     """Learn a weight's norm and direction separately, as the parametrization's original0 and original1.
 
     weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
@@ -48,7 +50,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     return module
 
 
-def _rename_older(name: str, module: Any, arrays: Any, prefix: str, *others: Any) -> None:
+def _rename_older(name: str, module: Module, arrays: Any, prefix: str, *others: Any) -> None:
     """What nn.utils.weight_norm saved loads too."""
     for suffix, new in (("g", "original0"), ("v", "original1")):
         if f"{prefix}{name}_{suffix}" in arrays:
@@ -56,7 +58,9 @@ def _rename_older(name: str, module: Any, arrays: Any, prefix: str, *others: Any
 
 
 class _SpectralNorm(Module):
-    def __init__(self, weight: Any, n_power_iterations: int, dim: int, eps: float, rng: Any) -> None:
+    def __init__(
+        self, weight: Tensor, n_power_iterations: int, dim: int, eps: float, rng: RandomLike
+    ) -> None:
         self.n_power_iterations, self.dim, self.eps = n_power_iterations, dim, eps
         if weight.ndim > 1:
             generator, matrix = default_rng(rng), weight_norms.as_matrix(weight._data, dim)
@@ -66,21 +70,26 @@ class _SpectralNorm(Module):
     def _iterate(self, matrix: np.ndarray, times: int) -> None:
         weight_norms.power_iteration(matrix.T, self._v, self._u, times, self.eps)
 
-    def forward(self, weight: Any) -> Any:
+    def forward(self, weight: Tensor) -> Any:
         if weight.ndim == 1:
             return normalize(weight, dim=0, eps=self.eps)
         if self.training:
             self._iterate(weight_norms.as_matrix(weight._data, self.dim), self.n_power_iterations)
         return weight_norms.over_sigma(weight, self.dim, self._u, self._v)
 
-    def right_inverse(self, value: Any) -> Any:
+    def right_inverse(self, value: Tensor) -> Any:
         return value
 
 
 def spectral_norm(
-    module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
-    rng: Any = None,
-) -> Any:  # fmt: skip
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+    *,
+    rng: RandomLike = None,
+) -> Any:
     """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
     The singular vectors are tracked by power iteration whenever the weight is read in training. `dim`: the axis of
@@ -104,7 +113,7 @@ def spectral_norm(
     return register_parametrization(module, name, made)
 
 
-def _tensor(what: str, module: Any, name: str) -> Any:
+def _tensor(what: str, module: Module, name: str) -> Any:
     weight = getattr(module, name, None)
     if not hasattr(weight, "_data"):
         raise ValueRangeError(f"{what}: {type(module).__name__} has no parameter or buffer {name!r}")
@@ -112,9 +121,13 @@ def _tensor(what: str, module: Any, name: str) -> Any:
 
 
 def orthogonal(
-    module: Any, name: str = "weight", orthogonal_map: str | None = None, *, use_trivialization: bool = True,
-    rng: Any = None,
-) -> Any:  # fmt: skip
+    module: Module,
+    name: str = "weight",
+    orthogonal_map: str | None = None,
+    *,
+    use_trivialization: bool = True,
+    rng: RandomLike = None,
+) -> Any:
     """Keep a matrix, or a batch of them, orthogonal: its columns, or its rows if there are fewer, are orthonormal.
 
     Computed from a skew-symmetric A by "matrix_exp", exp(A), or "cayley", (I - A/2)^-1 (I + A/2), or from vectors v
@@ -142,20 +155,20 @@ def orthogonal(
 
 class _Orthogonal(Module):
     def __init__(
-        self, shape: tuple[int, ...], orthogonal_map: str, use_trivialization: bool, rng: Any
+        self, shape: tuple[int, ...], orthogonal_map: str, use_trivialization: bool, rng: RandomLike
     ) -> None:
         self.shape, self.orthogonal_map, self.use_trivialization = shape, orthogonal_map, use_trivialization
         self.base: Any = None
         self.rng = rng
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Any:
         wide = x.shape[-2] < x.shape[-1]
         out = _MAPS[self.orthogonal_map](x.mT if wide else x)
         if self.base is not None:
             out = self.base @ out
         return out.mT if wide else out
 
-    def right_inverse(self, value: Any) -> Any:
+    def right_inverse(self, value: Tensor) -> Any:
         if value.shape != self.shape:
             raise ShapeError(f"orthogonal: expected the shape {self.shape}, got {value.shape}")
         wide = value.shape[-2] < value.shape[-1]
@@ -187,7 +200,7 @@ def _is_orthogonal(q: np.ndarray) -> bool:
     return bool(np.allclose(q.mT @ q, np.eye(q.shape[-1]), atol=near))
 
 
-def _skew(x: Any) -> Any:
+def _skew(x: Tensor) -> Any:
     """The skew-symmetric matrix with x below the diagonal, x (..., N, K) filled up with zeros."""
     rows, columns = x.shape[-2:]
     low = tril(x)
@@ -196,7 +209,7 @@ def _skew(x: Any) -> Any:
     return low - low.mT
 
 
-def _matrix_exp(x: Any) -> Any:
+def _matrix_exp(x: Tensor) -> Any:
     """exp(A) by a rational approximation of degree 8 after halving A until it is small, then squaring."""
     a = _skew(x)
     size = float(np.abs(a._data).sum(axis=-1).max(initial=0))
@@ -214,12 +227,12 @@ def _matrix_exp(x: Any) -> Any:
     return out[..., : x.shape[-1]]
 
 
-def _cayley(x: Any) -> Any:
+def _cayley(x: Tensor) -> Any:
     half, eye = _skew(x) / 2.0, np.eye(x.shape[-2], dtype=x.dtype)
     return solve(eye - half, eye + half)[..., : x.shape[-1]]
 
 
-def _householder(x: Any) -> Any:
+def _householder(x: Tensor) -> Any:
     """The product of reflections, one a column of x below the diagonal; on the diagonal are the columns' signs."""
     columns = x.shape[-1]
     eye = np.eye(*x.shape[-2:], dtype=x.dtype)

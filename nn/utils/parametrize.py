@@ -15,6 +15,7 @@ from tinygrad_dl.nn.containers import ModuleDict, ModuleList
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike, Shape
 
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",
@@ -117,7 +118,7 @@ def _alike(original: Any, value: Any) -> Any:
     return Buffer(value, original.persistent)
 
 
-def _check(value: Any, shape: Any, dtype: Any, what: str) -> None:
+def _check(value: Any, shape: Shape, dtype: DTypeLike | None, what: str) -> None:
     if not isinstance(value, Tensor):
         raise DTypeError(
             f"register_parametrization: expected a Tensor from {what}, got {type(value).__name__}"
@@ -137,7 +138,7 @@ class _Computed(property):
     """The attribute of a parametrized module's class that computes the tensor."""
 
     def __init__(self, name: str) -> None:
-        def read(module: Any) -> Any:
+        def read(module: Module) -> Any:
             if not _caches:
                 return module.parametrizations[name]()
             cache, key = _caches[-1], (id(module), name)
@@ -145,13 +146,13 @@ class _Computed(property):
                 cache[key] = module.parametrizations[name]()
             return cache[key]
 
-        def write(module: Any, value: Any) -> None:
+        def write(module: Module, value: Any) -> None:
             module.parametrizations[name].right_inverse(value)
 
         super().__init__(read, write)
 
 
-def _reduced(module: Any, protocol: Any) -> Any:
+def _reduced(module: Module, protocol: Any) -> Any:
     base, names = type_before_parametrizations(module), tuple(module.parametrizations)
     return _rebuilt, (base, names), vars(module)
 
@@ -169,7 +170,7 @@ def _class(base: Any, names: tuple[str, ...]) -> Any:
 
 
 def register_parametrization(
-    module: Any, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Any:
     """Compute a parameter or buffer of a module by another module, whenever it is read; returns the module.
 
@@ -216,13 +217,13 @@ def register_parametrization(
     return module
 
 
-def is_parametrized(module: Any, tensor_name: str | None = None) -> bool:
+def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module has a parametrization: of this tensor, or of any."""
     there = vars(module).get("parametrizations")
     return isinstance(there, ModuleDict) and (len(there) > 0 if tensor_name is None else tensor_name in there)
 
 
-def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: bool = True) -> Any:
+def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Any:
     """Make a parametrized tensor a parameter or buffer again; returns the module.
 
     Its value stays, or with `leave_parametrized=False` becomes the original's. Raises ValueError if it is not
@@ -255,7 +256,7 @@ def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: b
     return module
 
 
-def type_before_parametrizations(module: Any) -> type:
+def type_before_parametrizations(module: Module) -> type:
     """The class of a module as it was before it was parametrized."""
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 

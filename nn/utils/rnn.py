@@ -14,6 +14,7 @@ from tinygrad_dl.ops.index import getitem, setitem
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import permute_dims
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 __all__ = [
     "PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence",
@@ -42,7 +43,7 @@ unsorted_indices=None)
     __slots__ = ()
 
     def __new__(
-        cls, data: Any, batch_sizes: Any, sorted_indices: Any = None, unsorted_indices: Any = None
+        cls, data: Array, batch_sizes: Any, sorted_indices: Any = None, unsorted_indices: Any = None
     ) -> PackedSequence:
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
@@ -81,11 +82,11 @@ def invert_permutation(permutation: Any) -> Any:
     return None if permutation is None else asarray(np.argsort(asarray(permutation)._data))
 
 
-def _integers(lengths: Any) -> np.ndarray:
+def _integers(lengths: ArrayLike) -> np.ndarray:
     return np.atleast_1d(asarray(lengths)._data.astype(np.int64))
 
 
-def _swapped(x: Any) -> Any:
+def _swapped(x: Array) -> Any:
     return permute_dims(x, (1, 0, *range(2, x.ndim)))
 
 
@@ -95,7 +96,7 @@ def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
 
 
 def pack_padded_sequence(
-    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+    input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Leave the padding of a batch out, so that recurrent layers skip it.
 
@@ -186,7 +187,7 @@ def pad_sequence(
     return out if batch_first else _swapped(out)
 
 
-def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """Undo pad_sequence: each sequence without its padding.
 
     >>> [part.tolist() for part in unpad_sequence(Tensor([[1.0, 3.0], [2.0, 0.0]]), [2, 1])]

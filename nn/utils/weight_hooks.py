@@ -16,6 +16,7 @@ from tinygrad_dl.nn.utils.weight_norms import (
     power_iteration,
     start,
 )
+from tinygrad_dl.typing import RandomLike
 
 
 class Reparametrization:
@@ -77,7 +78,7 @@ class WeightNorm(Reparametrization):
         return v * (g / lengths(v, self.dim))
 
 
-def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
+def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
     """Learn a weight's norm and direction separately: name_g and name_v take the place of the parameter.
 
     weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
@@ -98,7 +99,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     return module
 
 
-def remove_weight_norm(module: Any, name: str = "weight") -> Any:
+def remove_weight_norm(module: Module, name: str = "weight") -> Any:
     """Undo weight_norm; the weight keeps its present value."""
     kind = WeightNorm.of(module, name)
     if kind is None:
@@ -131,9 +132,14 @@ class SpectralNorm(Reparametrization):
 
 
 def spectral_norm(
-    module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None, *,
-    rng: Any = None,
-) -> Any:  # fmt: skip
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+    *,
+    rng: RandomLike = None,
+) -> Any:
     """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
     name_orig is the parameter; name_u and name_v are buffers with the singular vectors, tracked by power iteration
@@ -157,7 +163,7 @@ def spectral_norm(
     return module
 
 
-def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
+def remove_spectral_norm(module: Module, name: str = "weight") -> Any:
     """Undo spectral_norm; the weight keeps its present value."""
     kind = SpectralNorm.of(module, name)
     if kind is None:

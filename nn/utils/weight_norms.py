@@ -11,15 +11,17 @@ from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.shape import permute_dims, reshape
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, RandomLike
 
 
-def lengths(v: Any, dim: int | None) -> Any:
+def lengths(v: Tensor, dim: int | None) -> Any:
     """The norms of v's slices along `dim`, or of all of v."""
     axes = None if dim is None else tuple(a for a in range(v.ndim) if a != dim % v.ndim)
     return reduce.sum(v * v, axis=axes, keepdims=dim is not None) ** 0.5
 
 
-def as_matrix(weight: Any, dim: int) -> Any:
+def as_matrix(weight: Array, dim: int) -> Any:
     """The weight as a matrix, `dim` first."""
     if dim:
         weight = permute_dims(weight, (dim, *[a for a in range(weight.ndim) if a != dim]))
@@ -32,19 +34,19 @@ def unit(x: np.ndarray, eps: float) -> np.ndarray:
     return x / max(float(np.linalg.norm(x)), eps)
 
 
-def power_iteration(matrix: np.ndarray, u: Any, v: Any, times: int, eps: float) -> None:
+def power_iteration(matrix: np.ndarray, u: Tensor, v: Tensor, times: int, eps: float) -> None:
     """Move the buffers u and v toward the first singular vectors, v first, in place."""
     for _ in range(times):
         v._data[...] = unit(matrix.T @ u._data, eps)
         u._data[...] = unit(matrix @ v._data, eps)
 
 
-def over_sigma(weight: Any, dim: int, u: Any, v: Any) -> Any:
+def over_sigma(weight: Array, dim: int, u: Tensor, v: Tensor) -> Any:
     """The weight divided by the singular value that belongs to u and v."""
     return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
 
 
-def start(size: int, like: Any, eps: float, rng: Any) -> Buffer:
+def start(size: int, like: Tensor, eps: float, rng: RandomLike) -> Buffer:
     """A random unit vector in the dtype of a weight."""
     return Buffer(unit(default_rng(rng).standard_normal(size), eps).astype(like.dtype))
 

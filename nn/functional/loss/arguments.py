@@ -12,24 +12,25 @@ from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
 
 
-def as_value(x: Any) -> Any:
+def as_value(x: ArrayLike) -> Any:
     """A list or a number as a Tensor; arrays and Tensors as they are."""
     return x if isinstance(x, (Value, np.ndarray)) else asarray(x)
 
 
-def paired(name: str, x: Any, target: Any, reduction: str) -> tuple[Any, Any]:
+def paired(name: str, input: ArrayLike, target: ArrayLike, reduction: str) -> tuple[Any, Any]:
     """Prediction and target, of one shape and, where the target only differs in precision, of one dtype."""
     check_reduction(name, reduction)
-    x, target = as_value(x), as_value(target)
-    check_same_shape(name, x, target)
-    if target.dtype != x.dtype and (target.dtype.kind in "biu" or x.dtype.kind == target.dtype.kind == "f"):
-        target = target.astype(x.dtype)
-    return x, target
+    x, y = as_value(input), as_value(target)
+    check_same_shape(name, x, y)
+    if y.dtype != x.dtype and (y.dtype.kind in "biu" or x.dtype.kind == y.dtype.kind == "f"):
+        y = y.astype(x.dtype)
+    return x, y
 
 
-def named_reduction(name: str, size_average: Any, reduce: Any, reduction: str) -> str:
+def named_reduction(name: str, size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction, also where it is given as PyTorch did before it had a name, by two booleans."""
     if size_average is None and reduce is None:
         return reduction
@@ -48,7 +49,7 @@ def named_reduction(name: str, size_average: Any, reduce: Any, reduction: str) -
     return meant
 
 
-def reduced(loss: Any, reduction: str) -> Any:
+def reduced(loss: Array, reduction: str) -> Any:
     """The mean of the losses, their sum, or all of them."""
     if reduction == "none":
         return loss
@@ -58,7 +59,7 @@ def reduced(loss: Any, reduction: str) -> Any:
     return reduce.mean(loss) if loss.size else reduce.sum(loss) * np.asarray(np.nan, loss.dtype)
 
 
-def constant(x: Any, dtype: Any) -> Any:
+def constant(x: ArrayLike | None, dtype: DTypeLike) -> Any:
     """Weights or targets as an array of a dtype, detached from the graph; None stays None."""
     if x is None:
         return None

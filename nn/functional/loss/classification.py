@@ -19,9 +19,11 @@ from tinygrad_dl.ops.losses import check_classes, check_reduction
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
 from tinygrad_dl.ops.special import log_softmax
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 
-def _class_weights(name: str, weight: Any, x: Any) -> Any:
+def _class_weights(name: str, weight: ArrayLike | None, x: Array) -> Any:
     weights = constant(weight, x.dtype)
     if weights is not None and weights.shape != (x.shape[1 if x.ndim > 1 else 0],):
         raise ShapeError(
@@ -32,9 +34,15 @@ def _class_weights(name: str, weight: Any, x: Any) -> Any:
 
 
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
 
     loss_n = -sum_c q_c w_c log softmax(input_n)_c; "mean" divides by the sum of the weights of the classes.
@@ -48,27 +56,29 @@ def cross_entropy(
     check_reduction(name, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueRangeError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing!r}")
-    input, target = as_value(input), as_value(target)
-    warn_of_softmax(name, input, ("softmax",), "Pass the logits, without the softmax.")
-    shape = input.shape
+    x, y = as_value(input), as_value(target)
+    warn_of_softmax(name, x, ("softmax",), "Pass the logits, without the softmax.")
+    shape = x.shape
     if not shape:
         raise ShapeError(f"{name}: expected logits of shape (C,) or (N, C, ...), got a scalar")
-    weights = None if weight is None else _class_weights(name, weight, input)
-    if shape == target.shape and target.dtype.kind == "f":
-        return _with_probabilities(input, target, weights, reduction, label_smoothing)
+    weights = None if weight is None else _class_weights(name, weight, x)
+    if shape == y.shape and y.dtype.kind == "f":
+        return _with_probabilities(x, y, weights, reduction, label_smoothing)
     if len(shape) == 1:
         loss = losses.softmax_cross_entropy(
-            input[None], target[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
+            x[None], y[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
             label_smoothing=label_smoothing,
         )  # fmt: skip
         return loss[0] if reduction == "none" else loss
     return losses.softmax_cross_entropy(
-        input, target, weight=weights, reduction=reduction, ignore_index=ignore_index,
+        x, y, weight=weights, reduction=reduction, ignore_index=ignore_index,
         label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
-def _with_probabilities(x: Any, target: Any, weights: Any, reduction: str, label_smoothing: float) -> Any:
+def _with_probabilities(
+    x: Array, target: Array, weights: Array | None, reduction: str, label_smoothing: float
+) -> Any:
     axis = 1 if x.ndim > 1 else 0
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
@@ -79,9 +89,17 @@ def _with_probabilities(x: Any, target: Any, weights: Any, reduction: str, label
 
 
 def linear_cross_entropy(
-    input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
-    reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None,
-) -> Any:  # fmt: skip
+    input: Array,
+    linear_weight: Array,
+    target: ArrayLike,
+    *,
+    linear_bias: Array | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
     """The cross-entropy of logits that a linear map makes of the input.
 
     loss = cross_entropy(input @ linear_weight.T + linear_bias, target).   input (N, in) or (in,),
@@ -109,9 +127,14 @@ def linear_cross_entropy(
 
 
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The negative log-likelihood of classes, from log-probabilities.
 
     loss_n = -w[t] * input[n, t]; "mean" divides by the sum of the w[t].   input (N, C, ...) or (C,); target (N, ...).
@@ -121,32 +144,36 @@ def nll_loss(
     reduction = named_reduction("nll_loss", size_average, reduce, reduction)
     name = "nll_loss"
     check_reduction(name, reduction)
-    input, target = as_value(input), as_value(target)
-    weights = _class_weights(name, weight, input)
-    if input.ndim == 1:
-        loss = nll_loss(input[None], target[None], weights, ignore_index=ignore_index, reduction=reduction)
+    x, y = as_value(input), as_value(target)
+    weights = _class_weights(name, weight, x)
+    if x.ndim == 1:
+        loss = nll_loss(x[None], y[None], weights, ignore_index=ignore_index, reduction=reduction)
         return loss[0] if reduction == "none" else loss
-    check_classes(name, input, target)
-    index = constant(target, np.int64)
+    check_classes(name, x, y)
+    index = constant(y, np.int64)
     counted = index != ignore_index
-    classes = input.shape[1]
+    classes = x.shape[1]
     if ((index < 0) | (index >= classes))[counted].any():
         wrong = index[((index < 0) | (index >= classes)) & counted][0]
         raise IndexRangeError(f"{name}: expected target classes from 0 to {classes - 1}, got {wrong}")
     safe = np.where(counted, index, 0)
-    share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(input.dtype)
-    picked = squeeze(take_along_axis(input, safe[:, None], axis=1), axis=1)
+    share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(x.dtype)
+    picked = squeeze(take_along_axis(x, safe[:, None], axis=1), axis=1)
     loss = where(counted, -picked * share, 0)
     if reduction != "mean":
         return reduced(loss, reduction)
     total = share.sum()
-    return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, input.dtype)
+    return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, x.dtype)
 
 
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The binary cross-entropy of probabilities; of logits, binary_cross_entropy_with_logits is exact.
 
     loss = -w (t log x + (1 - t) log(1 - x)), with logarithms clamped to at least -100.   input and target
@@ -157,21 +184,26 @@ def binary_cross_entropy(
     """
     reduction = named_reduction("binary_cross_entropy", size_average, reduce, reduction)
     name = "binary_cross_entropy"
-    input, target = paired(name, input, target, reduction)
-    values = input._data if isinstance(input, Value) else input
+    x, y = paired(name, input, target, reduction)
+    values = x._data if isinstance(x, Value) else x
     if ((values < 0) | (values > 1)).any():
         raise ValueRangeError(
             f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "
             "For logits use binary_cross_entropy_with_logits."
         )
-    loss = losses.binary_cross_entropy(input, target)
+    loss = losses.binary_cross_entropy(x, y)
     return reduced(loss if weight is None else loss * as_value(weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", pos_weight: Any = None,
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: ArrayLike | None = None,
+) -> Tensor:
     """The binary cross-entropy of the logistic function s of logits, accurate at any magnitude.
 
     loss = -w (p t log s(x) + (1 - t) log(1 - s(x))).   input and target of the same shape; `weight` w and
@@ -181,20 +213,24 @@ def binary_cross_entropy_with_logits(
     """
     reduction = named_reduction("binary_cross_entropy_with_logits", size_average, reduce, reduction)
     name = "binary_cross_entropy_with_logits"
-    input, target = paired(name, input, target, reduction)
-    warn_of_softmax(name, input, ("sigmoid",), "Pass the logits, without the sigmoid.")
+    x, y = paired(name, input, target, reduction)
+    warn_of_softmax(name, x, ("sigmoid",), "Pass the logits, without the sigmoid.")
     if weight is None and pos_weight is None:
-        return losses.bce_with_logits(input, target, reduction=reduction)
-    loss = losses.bce_with_logits(input, target, reduction="none")
+        return losses.bce_with_logits(x, y, reduction=reduction)
+    loss = losses.bce_with_logits(x, y, reduction="none")
     if pos_weight is not None:
         # -t log s(x) counts p times instead of once
-        loss = loss + (as_value(pos_weight) - 1) * target * -log_sigmoid(input)
+        loss = loss + (as_value(pos_weight) - 1) * y * -log_sigmoid(x)
     return reduced(loss if weight is None else loss * as_value(weight), reduction)
 
 
 def soft_margin_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-) -> Any:
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The logistic loss of scores for targets -1 and 1.
 
     loss = log(1 + e^(-target * input)).   input and target of the same shape.
@@ -202,14 +238,18 @@ def soft_margin_loss(
     Tensor(0.6931472)
     """
     reduction = named_reduction("soft_margin_loss", size_average, reduce, reduction)
-    input, target = paired("soft_margin_loss", input, target, reduction)
-    return reduced(softplus(-target * input, threshold=float("inf")), reduction)
+    x, y = paired("soft_margin_loss", input, target, reduction)
+    return reduced(softplus(-y * x, threshold=float("inf")), reduction)
 
 
 def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The binary cross-entropy of logits for several labels, averaged over the labels.
 
     loss_n = mean_c -w_c (t log s(x) + (1 - t) log(1 - s(x))).   input and target (N, C) or (C,); weight (C,).
@@ -217,8 +257,8 @@ def multilabel_soft_margin_loss(
     Tensor(0.6931472)
     """
     reduction = named_reduction("multilabel_soft_margin_loss", size_average, reduce, reduction)
-    input, target = paired("multilabel_soft_margin_loss", input, target, reduction)
-    loss = losses.bce_with_logits(input, target, reduction="none")
+    x, y = paired("multilabel_soft_margin_loss", input, target, reduction)
+    loss = losses.bce_with_logits(x, y, reduction="none")
     if weight is not None:
         loss = loss * as_value(weight)
     return reduced(mean(loss, axis=-1), reduction)

@@ -14,6 +14,8 @@ from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.losses import check_reduction
 from tinygrad_dl.ops.special import log_softmax, logsumexp
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 NEVER = -1e30  # the log of a probability of 0; with -inf, differences of two of them would be nan
 
@@ -40,9 +42,14 @@ def _labels(targets: np.ndarray, lengths: np.ndarray, blank: int, classes: int) 
 
 
 def ctc_loss(
-    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
-    reduction: str = "mean", zero_infinity: bool = False,
-) -> Any:  # fmt: skip
+    log_probs: ArrayLike,
+    targets: ArrayLike,
+    input_lengths: ArrayLike,
+    target_lengths: ArrayLike,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
     """The negative log-probability of a label sequence, over all alignments with repeats and blanks.
 
     log_probs (T, N, C) or (T, C), results of log_softmax, or logits: they are normalized; targets (N, S), or all
@@ -52,22 +59,20 @@ def ctc_loss(
     np.float64(0.2877)
     """
     check_reduction("ctc_loss", reduction)
-    log_probs, targets = as_value(log_probs), constant(as_value(targets), np.int64)
+    logs, labels = as_value(log_probs), constant(as_value(targets), np.int64)
     inputs, lengths = (
         constant(np.atleast_1d(np.asarray(v)), np.int64) for v in map(_plain, (input_lengths, target_lengths))
     )
-    if log_probs.ndim == 2:
-        losses = ctc_loss(
-            log_probs[:, None], targets.reshape(1, -1), inputs, lengths, blank, "none", zero_infinity
-        )
+    if logs.ndim == 2:
+        losses = ctc_loss(logs[:, None], labels.reshape(1, -1), inputs, lengths, blank, "none", zero_infinity)
         return losses[0] if reduction != "mean" else losses[0] / max(int(lengths[0]), 1)
-    if log_probs.ndim != 3:
-        raise ShapeError(f"ctc_loss: expected log_probs of shape (T, N, C) or (T, C), got {log_probs.shape}")
-    steps, count, classes = log_probs.shape
-    if inputs.shape != (count,) or lengths.shape != (count,) or (targets.ndim == 2 and len(targets) != count):
+    if logs.ndim != 3:
+        raise ShapeError(f"ctc_loss: expected log_probs of shape (T, N, C) or (T, C), got {logs.shape}")
+    steps, count, classes = logs.shape
+    if inputs.shape != (count,) or lengths.shape != (count,) or (labels.ndim == 2 and len(labels) != count):
         raise ShapeError(
             f"ctc_loss: expected {count} targets, input_lengths and target_lengths, one per sequence of log_probs "
-            f"{log_probs.shape}, got the shapes {targets.shape}, {inputs.shape} and {lengths.shape}"
+            f"{logs.shape}, got the shapes {labels.shape}, {inputs.shape} and {lengths.shape}"
         )
     if (inputs > steps).any():
         raise ShapeError(
@@ -75,8 +80,8 @@ def ctc_loss(
         )
     if not 0 <= blank < classes:
         raise IndexRangeError(f"ctc_loss: expected blank to be a class from 0 to {classes - 1}, got {blank}")
-    extended = _labels(targets, lengths, blank, classes)
-    scores = _forward(log_softmax(log_probs, axis=2), extended, blank, inputs)
+    extended = _labels(labels, lengths, blank, classes)
+    scores = _forward(log_softmax(logs, axis=2), extended, blank, inputs)
     ends = np.stack([2 * lengths, np.maximum(2 * lengths - 1, 0)], axis=1)
     last = take_along_axis(scores, ends, axis=1)
     last = where(np.stack([ends[:, 0] >= 0, lengths > 0], axis=1), last, NEVER)
@@ -88,11 +93,11 @@ def ctc_loss(
     )
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: ArrayLike) -> Any:
     return x._data if isinstance(x, Value) else x
 
 
-def _forward(log_probs: Any, extended: np.ndarray, blank: int, inputs: np.ndarray) -> Any:
+def _forward(log_probs: Array, extended: np.ndarray, blank: int, inputs: np.ndarray) -> Any:
     """The log-probability of ending at each position of the extended sequence (the forward algorithm)."""
     steps, count, _ = log_probs.shape
     places = extended.shape[1]

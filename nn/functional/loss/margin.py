@@ -15,12 +15,19 @@ from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.rounding import clip
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 
 def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The hinge loss of a ranking: the first score should exceed the second (target 1), or the reverse (target -1).
 
     loss = max(0, -target * (input1 - input2) + margin).   All of the same shape.
@@ -28,15 +35,19 @@ def margin_ranking_loss(
     Tensor(2.)
     """
     reduction = named_reduction("margin_ranking_loss", size_average, reduce, reduction)
-    input1, input2 = paired("margin_ranking_loss", input1, input2, reduction)
-    input1, target = paired("margin_ranking_loss", input1, target, reduction)
-    return reduced(clip(-target * (input1 - input2) + margin, 0), reduction)
+    x1, x2 = paired("margin_ranking_loss", input1, input2, reduction)
+    x1, y = paired("margin_ranking_loss", x1, target, reduction)
+    return reduced(clip(-y * (x1 - x2) + margin, 0), reduction)
 
 
 def hinge_embedding_loss(
-    input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
+    input: ArrayLike,
+    target: ArrayLike,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The loss of distances of pairs that belong together (target 1) or not (target -1).
 
     loss = input where target is 1, max(0, margin - input) where it is -1.   input and target of the same shape.
@@ -44,26 +55,31 @@ def hinge_embedding_loss(
     Tensor([0.5, 0.5])
     """
     reduction = named_reduction("hinge_embedding_loss", size_average, reduce, reduction)
-    input, target = paired("hinge_embedding_loss", input, target, reduction)
-    apart = where(target != 1, clip(margin - input, 0), 0)
-    return reduced(apart + where(target != -1, input, 0), reduction)
+    x, y = paired("hinge_embedding_loss", input, target, reduction)
+    apart = where(y != 1, clip(margin - x, 0), 0)
+    return reduced(apart + where(y != -1, x, 0), reduction)
 
 
-def _angles(name: str, input1: Any, input2: Any, target: Any) -> tuple[Any, Any, Any]:
-    input1, input2, target = as_value(input1), as_value(input2), as_value(target)
-    check_same_shape(name, input1, input2)
-    if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
+def _angles(name: str, input1: ArrayLike, input2: ArrayLike, target: ArrayLike) -> tuple[Any, Any, Any]:
+    x1, x2, y = as_value(input1), as_value(input2), as_value(target)
+    check_same_shape(name, x1, x2)
+    if x1.ndim not in (1, 2) or y.shape != x1.shape[:-1]:
         raise ShapeError(
             f"{name}: expected inputs (N, D) with a target (N,), or inputs (D,) with a target (), "
-            f"got {input1.shape} and {target.shape}"
+            f"got {x1.shape} and {y.shape}"
         )
-    return input1, input2, target
+    return x1, x2, y
 
 
 def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The loss of vectors that should point in the same direction (target 1) or not (target -1).
 
     loss = 1 - cos where target is 1, max(0, cos - margin) where it is -1.   inputs (N, D) or (D,), target (N,) or ().
@@ -72,20 +88,26 @@ def cosine_embedding_loss(
     """
     reduction = named_reduction("cosine_embedding_loss", size_average, reduce, reduction)
     check_reduction("cosine_embedding_loss", reduction)
-    input1, input2, target = _angles("cosine_embedding_loss", input1, input2, target)
+    x1, x2, y = _angles("cosine_embedding_loss", input1, input2, target)
     eps = 1e-12
-    dot = sum(input1 * input2, axis=-1)
-    square1, square2 = sum(input1 * input1, axis=-1) + eps, sum(input2 * input2, axis=-1) + eps
+    dot = sum(x1 * x2, axis=-1)
+    square1, square2 = sum(x1 * x1, axis=-1) + eps, sum(x2 * x2, axis=-1) + eps
     cos = dot / (square1 * square2) ** 0.5
-    kind = constant(target, np.int64)
+    kind = constant(y, np.int64)
     loss = where(kind == 1, 1 - cos, where(kind == -1, clip(cos - margin, 0), 0))
     return reduced(loss, reduction)
 
 
 def multi_margin_loss(
-    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The hinge loss for several classes: every other score should stay a margin below that of the class.
 
     loss_n = sum_{i != t} w[t] * max(0, margin - input[t] + input[i])^p / C, p 1 or 2.   input (N, C) or (C,).
@@ -97,30 +119,32 @@ def multi_margin_loss(
     check_reduction(name, reduction)
     if p not in (1, 2):
         raise ValueRangeError(f"{name}: expected p to be 1 or 2, got {p!r}")
-    input, target = as_value(input), as_value(target)
-    if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
-        if not (input.ndim == 1 and target.shape == (1,)):
-            raise ShapeError(
-                f"{name}: expected input (N, C) and target (N,), got {input.shape} and {target.shape}"
-            )
-    index = constant(target, np.int64).reshape(input.shape[:-1])
-    classes = input.shape[-1]
+    x, y = as_value(input), as_value(target)
+    if x.ndim not in (1, 2) or y.shape != x.shape[:-1]:
+        if not (x.ndim == 1 and y.shape == (1,)):
+            raise ShapeError(f"{name}: expected input (N, C) and target (N,), got {x.shape} and {y.shape}")
+    index = constant(y, np.int64).reshape(x.shape[:-1])
+    classes = x.shape[-1]
     if ((index < 0) | (index >= classes)).any():
         raise IndexRangeError(
             f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
         )
-    right = take_along_axis(input, index[..., None], axis=-1)
+    right = take_along_axis(x, index[..., None], axis=-1)
     other = np.arange(classes) != index[..., None]
-    loss = relu(margin - right + input)
+    loss = relu(margin - right + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weight is not None:
-        loss = loss * constant(weight, input.dtype)[index][..., None]
+        loss = loss * constant(weight, x.dtype)[index][..., None]
     return reduced(sum(loss, axis=-1) / classes, reduction)
 
 
 def multilabel_margin_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-) -> Any:
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The hinge loss for several labels: scores of labels should stay 1 above all others.
 
     loss_n = sum_{j in labels, i not in labels} max(0, 1 - input[j] + input[i]) / C.   input and target (N, C) or
@@ -131,30 +155,38 @@ def multilabel_margin_loss(
     reduction = named_reduction("multilabel_margin_loss", size_average, reduce, reduction)
     name = "multilabel_margin_loss"
     check_reduction(name, reduction)
-    input, target = as_value(input), as_value(target)
-    check_same_shape(name, input, target)
-    index = constant(target, np.int64)
-    classes = input.shape[-1] if input.ndim else 1
-    if not input.ndim:
-        input, index = input.reshape((1,)), index.reshape(1)
+    x, y = as_value(input), as_value(target)
+    check_same_shape(name, x, y)
+    index = constant(y, np.int64)
+    classes = x.shape[-1] if x.ndim else 1
+    if not x.ndim:
+        x, index = x.reshape((1,)), index.reshape(1)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
     if (index >= classes).any():
         raise IndexRangeError(
             f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
         )
     safe = np.where(listed, index, 0)
-    is_label = np.zeros(input.shape, bool)
+    is_label = np.zeros(x.shape, bool)
     np.logical_or.at(is_label, (*np.indices(safe.shape)[:-1], safe), listed)
-    scores = take_along_axis(input, safe, axis=-1)
-    pairs = relu(1 - scores[..., :, None] + input[..., None, :])
+    scores = take_along_axis(x, safe, axis=-1)
+    pairs = relu(1 - scores[..., :, None] + x[..., None, :])
     counted = listed[..., :, None] & ~is_label[..., None, :]
     return reduced(sum(where(counted, pairs, 0), axis=(-2, -1)) / classes, reduction)
 
 
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
-    swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The anchor should be closer to the positive example than to the negative one, by a margin.
 
     loss = max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm of the difference.   All (N, D)
@@ -164,7 +196,7 @@ def triplet_margin_loss(
     """
     reduction = named_reduction("triplet_margin_loss", size_average, reduce, reduction)
 
-    def distance(x: Any, y: Any) -> Any:
+    def distance(x: Array, y: Array) -> Tensor:
         return pairwise_distance(x, y, p, eps)
 
     return triplet_margin_with_distance_loss(
@@ -173,9 +205,15 @@ def triplet_margin_loss(
 
 
 def triplet_margin_with_distance_loss(
-    anchor: Any, positive: Any, negative: Any, *, distance_function: Callable[[Any, Any], Any] | None = None,
-    margin: float = 1.0, swap: bool = False, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    *,
+    distance_function: Callable[[Any, Any], Any] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
     """triplet_margin_loss with a custom distance; by default pairwise_distance."""
     name = "triplet_margin_loss"
     distance = pairwise_distance if distance_function is None else distance_function

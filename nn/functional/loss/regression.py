@@ -16,9 +16,11 @@ from tinygrad_dl.ops.elementwise import abs, exp, log, where
 from tinygrad_dl.ops.losses import check_same_shape
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 
-def _weighted(name: str, loss: Any, reduction: str, weight: Any) -> Any:
+def _weighted(name: str, loss: Array, reduction: str, weight: ArrayLike | None) -> Any:
     if weight is None:
         return reduced(loss, reduction)
     weight = as_value(weight)
@@ -28,9 +30,13 @@ def _weighted(name: str, loss: Any, reduction: str, weight: Any) -> Any:
 
 
 def mse_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-    weight: Any = None,
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: ArrayLike | None = None,
+) -> Tensor:
     """The squared error; with `weight`, a weighted mean.
 
     loss = (input - target)^2.   input and target of the same shape.
@@ -38,16 +44,20 @@ def mse_loss(
     Tensor(2.)
     """
     reduction = named_reduction("mse_loss", size_average, reduce, reduction)
-    input, target = paired("mse_loss", input, target, reduction)
+    x, y = paired("mse_loss", input, target, reduction)
     if weight is None:
-        return losses.squared_error(input, target, reduction=reduction)
-    return _weighted("mse_loss", losses.squared_error(input, target, reduction="none"), reduction, weight)
+        return losses.squared_error(x, y, reduction=reduction)
+    return _weighted("mse_loss", losses.squared_error(x, y, reduction="none"), reduction, weight)
 
 
 def l1_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-    weight: Any = None,
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: ArrayLike | None = None,
+) -> Tensor:
     """The absolute error; with `weight`, a weighted mean.
 
     loss = |input - target|.   input and target of the same shape.
@@ -55,14 +65,18 @@ def l1_loss(
     Tensor(1.)
     """
     reduction = named_reduction("l1_loss", size_average, reduce, reduction)
-    input, target = paired("l1_loss", input, target, reduction)
-    return _weighted("l1_loss", abs(input - target), reduction, weight)
+    x, y = paired("l1_loss", input, target, reduction)
+    return _weighted("l1_loss", abs(x - y), reduction, weight)
 
 
 def smooth_l1_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     beta: float = 1.0,
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The absolute error, rounded off near 0.
 
     loss = d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, d = input - target.   Source: Girshick 2015.
@@ -74,13 +88,17 @@ def smooth_l1_loss(
         raise ValueRangeError(f"smooth_l1_loss: expected beta of at least 0, got {beta!r}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    input, target = paired("smooth_l1_loss", input, target, reduction)
-    return reduced(losses.huber(input, target, beta) / beta, reduction)
+    x, y = paired("smooth_l1_loss", input, target, reduction)
+    return reduced(losses.huber(x, y, beta) / beta, reduction)
 
 
 def huber_loss(
-    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
-) -> Any:
+    input: ArrayLike,
+    target: ArrayLike,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: ArrayLike | None = None,
+) -> Tensor:
     """The squared error near 0, the absolute one farther from 0: less sensitive to outliers.
 
     loss = d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, d = input - target.   Source: Huber 1964.
@@ -89,14 +107,20 @@ def huber_loss(
     """
     if delta <= 0:
         raise ValueRangeError(f"huber_loss: expected delta above 0, got {delta!r}")
-    input, target = paired("huber_loss", input, target, reduction)
-    return _weighted("huber_loss", losses.huber(input, target, delta), reduction, weight)
+    x, y = paired("huber_loss", input, target, reduction)
+    return _weighted("huber_loss", losses.huber(x, y, delta), reduction, weight)
 
 
 def poisson_nll_loss(
-    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
-    eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    input: ArrayLike,
+    target: ArrayLike,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """The negative log-likelihood of counts under a Poisson distribution.
 
     loss = e^input - target * input, the input being the log of the rate; or input - target * log(input + eps).
@@ -105,18 +129,23 @@ def poisson_nll_loss(
     Tensor(1.)
     """
     reduction = named_reduction("poisson_nll_loss", size_average, reduce, reduction)
-    input, target = paired("poisson_nll_loss", input, target, reduction)
-    loss = exp(input) - target * input if log_input else input - target * log(input + eps)
+    x, y = paired("poisson_nll_loss", input, target, reduction)
+    loss = exp(x) - y * x if log_input else x - y * log(x + eps)
     if full:
-        large = target > 1
-        t = where(large, target, 1)
+        large = y > 1
+        t = where(large, y, 1)
         loss = loss + where(large, t * log(t) - t + 0.5 * log(t * (2 * pi)), 0)
     return reduced(loss, reduction)
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
-) -> Any:
+    input: ArrayLike,
+    target: ArrayLike,
+    var: ArrayLike | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
     """The negative log-likelihood of targets under normal distributions with given means and variances.
 
     loss = (log var + (input - target)^2 / var) / 2, and log(2 pi) / 2 if `full`.   input and target (N, ...);
@@ -125,34 +154,36 @@ def gaussian_nll_loss(
     Tensor(2.)
     """
     name = "gaussian_nll_loss"
-    input, target = paired(name, input, target, reduction)
-    if isinstance(var, (int, float)):
-        if var < 0:
-            raise ValueRangeError(f"{name}: expected variances of at least 0, got {var!r}")
-        var = np.full(input.shape, var, input.dtype)
-    var = as_value(var)
-    if var.shape != input.shape:
-        if var.shape == input.shape[:-1]:
-            var = expand_dims(var, -1)
-        elif var.ndim != input.ndim or [b for a, b in zip(input.shape, var.shape) if a != b] != [1]:
+    x, y = paired(name, input, target, reduction)
+    if isinstance(var, (int, float)) and var < 0:
+        raise ValueRangeError(f"{name}: expected variances of at least 0, got {var!r}")
+    variance = as_value(np.full(x.shape, var, x.dtype) if isinstance(var, (int, float)) else var)
+    if variance.shape != x.shape:
+        if variance.shape == x.shape[:-1]:
+            variance = expand_dims(variance, -1)
+        elif variance.ndim != x.ndim or [b for a, b in zip(x.shape, variance.shape) if a != b] != [1]:
             raise ShapeError(
-                f"{name}: expected var of the input's shape {input.shape}, or with one axis of size 1, or without the "
-                f"last axis (one variance per row), got {var.shape}"
+                f"{name}: expected var of the input's shape {x.shape}, or with one axis of size 1, or without the "
+                f"last axis (one variance per row), got {variance.shape}"
             )
-    values = var._data if isinstance(var, Value) else var
+    values = variance._data if isinstance(variance, Value) else variance
     if (values < 0).any():
         raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
-    # Held above eps as a constant: the gradient of a small variance should still push it up.
-    var = var + np.maximum(eps - values, 0).astype(values.dtype)
-    d = input - target
-    loss = 0.5 * (log(var) + d * d / var)
+    # The correction to eps is a constant, so that the gradient still increases a variance that is too small.
+    variance = variance + np.maximum(eps - values, 0).astype(values.dtype)
+    d = x - y
+    loss = 0.5 * (log(variance) + d * d / variance)
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
 
 
 def kl_div(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     log_target: bool = False,
-) -> Any:  # fmt: skip
+) -> Tensor:
     """The Kullback-Leibler divergence of a target distribution from one given by log-probabilities.
 
     loss = target * (log target - input), each; `log_target`: the target is given as its logarithm too.
@@ -162,12 +193,12 @@ def kl_div(
     """
     reduction = named_reduction("kl_div", size_average, reduce, reduction)
     batchmean = reduction == "batchmean"
-    input, target = paired("kl_div", input, target, "sum" if batchmean else reduction)
+    x, y = paired("kl_div", input, target, "sum" if batchmean else reduction)
     if log_target:
-        loss = exp(target) * (target - input)
+        loss = exp(y) * (y - x)
     else:
-        zero = target == 0
-        loss = where(zero, 0, target * log(where(zero, 1, target))) - target * input
+        zero = y == 0
+        loss = where(zero, 0, y * log(where(zero, 1, y))) - y * x
     if batchmean:
-        return sum(loss) / (input.shape[0] if input.ndim else 1)
+        return sum(loss) / (x.shape[0] if x.ndim else 1)
     return reduced(loss, reduction)
