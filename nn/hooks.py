@@ -31,11 +31,11 @@ class Removable:
         if module._hooks is None:
             module._hooks = Hooks()
         self._module, self._kind, self._key = module, kind, next_serial()
-        there = module._hooks.of[kind]
+        registered = module._hooks.of[kind]
         module._hooks.of[kind] = (
-            {self._key: (hook, with_kwargs), **there}
+            {self._key: (hook, with_kwargs), **registered}
             if prepend
-            else {**there, self._key: (hook, with_kwargs)}
+            else {**registered, self._key: (hook, with_kwargs)}
         )
 
     def remove(self) -> None:
@@ -113,7 +113,7 @@ class _Backward:
                 given = given if isinstance(given, tuple) else (given,)
                 self.grad_output[i] = given[i]
         if not self.waiting:
-            # No input needs a gradient: there is nothing to wait for.
+            # No input requires a gradient, so there is nothing to wait for.
             self.run()
         return self.grad_output[i]
 

@@ -14,9 +14,9 @@ from tinygrad_dl.tensor import Tensor
 if TYPE_CHECKING:
     from tinygrad_dl.nn.module import Module
 
-HIDDEN = {"_hooks"}
+IGNORED = {"_hooks"}
 # Most attributes are settings of these types, which hold no tensors: they are skipped at once.
-PLAIN = {int, float, bool, str, type(None)}
+LEAF_TYPES = {int, float, bool, str, type(None)}
 
 
 class Mismatch(NamedTuple):
@@ -29,17 +29,17 @@ class Mismatch(NamedTuple):
 def members(module: Module) -> Iterator[tuple[str, Any]]:
     """The parameters, buffers and modules that are a module's attributes or are inside its lists, tuples and dicts."""
     for name, value in vars(module).items():
-        if type(value) not in PLAIN and name not in HIDDEN:
+        if type(value) not in LEAF_TYPES and name not in IGNORED:
             yield from _inside(name, value, ())
 
 
-def _inside(name: str, value: Any, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+def _inside(name: str, value: Any, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (Parameter, Buffer)) or _is_module(value):
         yield name, value
-    elif isinstance(value, (list, tuple, dict)) and id(value) not in around:  # a list may hold itself
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in ancestors:  # a list may hold itself
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            yield from _inside(f"{name}.{key}", item, (*around, id(value)))
+            yield from _inside(f"{name}.{key}", item, (*ancestors, id(value)))
 
 
 def _is_module(value: Any) -> bool:
@@ -53,10 +53,10 @@ def joined(prefix: str, name: str) -> str:
 
 def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
     """The modules directly inside, with their names."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     for name, value in members(module):
-        if _is_module(value) and not (remove_duplicate and id(value) in seen):
-            seen.add(id(value))
+        if _is_module(value) and not (remove_duplicate and id(value) in visited):
+            visited.add(id(value))
             yield name, value
 
 
@@ -64,27 +64,27 @@ def named_modules(
     module: Module, prefix: str = "", remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Any]]:
     """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
-    seen: set[int] = set()
+    visited: set[int] = set()
 
-    def visit(module: Module, prefix: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-        if id(module) in around or (remove_duplicate and id(module) in seen):
+    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+        if id(module) in ancestors or (remove_duplicate and id(module) in visited):
             return
-        seen.add(id(module))
+        visited.add(id(module))
         yield prefix, module
         for name, child in named_children(module, remove_duplicate=False):
-            yield from visit(child, joined(prefix, name), (*around, id(module)))
+            yield from visit(child, joined(prefix, name), (*ancestors, id(module)))
 
     return visit(module, prefix, ())
 
 
 def inner_first(module: Module) -> Iterator[Any]:
-    """The module and all inside, each once, those inside before those around them."""
-    seen: set[int] = set()
+    """The module and all inside, each once, inner modules before outer ones."""
+    visited: set[int] = set()
 
     def visit(module: Module) -> Iterator[Any]:
-        seen.add(id(module))
+        visited.add(id(module))
         for _, child in named_children(module):
-            if id(child) not in seen:
+            if id(child) not in visited:
                 yield from visit(child)
         yield module
 
@@ -95,12 +95,12 @@ def named_tensors(
     module: Module, kind: type, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Any]]:
     """The parameters, or the buffers, with their dotted names."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     modules = named_modules(module, prefix, remove_duplicate) if recurse else iter([(prefix, module)])
     for path, owner in modules:
         for name, value in members(owner):
-            if isinstance(value, kind) and not (remove_duplicate and id(value) in seen):
-                seen.add(id(value))
+            if isinstance(value, kind) and not (remove_duplicate and id(value) in visited):
+                visited.add(id(value))
                 yield joined(path, name), value
 
 
@@ -159,7 +159,7 @@ def _call_hooks(owner: Any, kind: str, *args: Any) -> None:
 
 
 def save(module: Module, prefix: str) -> dict[str, Any]:
-    """Copies of what state_dict saves, and what modules keep beside arrays, by name; hooks run around it."""
+    """Copies of what state_dict saves, and what modules keep beside arrays, by name; with the hooks around saving."""
     hooked = _hooked(module)
     for path, owner in hooked:
         _call_hooks(owner, "saving", prefix + path, False)
@@ -171,7 +171,7 @@ def save(module: Module, prefix: str) -> dict[str, Any]:
     return saved
 
 
-def _demand_all(module: Module, missing: list[str], unexpected: list[str]) -> None:
+def _raise_for_names(module: Module, missing: list[str], unexpected: list[str]) -> None:
     lines = [f"load_state_dict: the names do not match {type(module).__name__}."]
     if missing:
         lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
@@ -196,14 +196,14 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
     )
     missing: list[str] = []
     unexpected: list[str] = []
-    wrong: list[str] = []
+    mismatched: list[str] = []
     for path, owner in hooked:
-        _call_hooks(owner, "loading", arrays, path, {}, strict, missing, unexpected, wrong)
+        _call_hooks(owner, "loading", arrays, path, {}, strict, missing, unexpected, mismatched)
     missing += [name for name in (*own, *extra) if name not in arrays]
     unexpected += [name for name in arrays if name not in own and name not in extra]
-    mend = any(owner._hooks.of["loaded"] for _, owner in hooked)
-    if strict and not mend:
-        _demand_all(module, missing, unexpected)
+    hooks_edit_names = any(owner._hooks.of["loaded"] for _, owner in hooked)
+    if strict and not hooks_edit_names:
+        _raise_for_names(module, missing, unexpected)
     writes: list[tuple[Tensor, np.ndarray]] = []
     for name, tensor in own.items():
         if name not in arrays:
@@ -212,15 +212,17 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
         if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
-            wrong.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
+            mismatched.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
         elif array.shape != tensor.shape:
-            wrong.append(f"{name}: expected {tensor.shape}, got {array.shape}")
+            mismatched.append(f"{name}: expected {tensor.shape}, got {array.shape}")
         else:
-            ready = np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
-            writes.append((tensor, ready))
-    if wrong:
+            value_to_write = (
+                np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
+            )
+            writes.append((tensor, value_to_write))
+    if mismatched:
         raise ShapeError(
-            f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(wrong)}. Nothing was loaded."
+            f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(mismatched)}. Nothing was loaded."
         )
     for tensor, array in writes:
         if assign:
@@ -234,8 +236,8 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
     result = Mismatch(missing, unexpected)
     for _, owner in reversed(hooked):
         _call_hooks(owner, "loaded", result)
-    if strict and mend:  # hooks may have removed names
-        _demand_all(module, missing, unexpected)
+    if strict and hooks_edit_names:  # hooks may have removed names
+        _raise_for_names(module, missing, unexpected)
     return result
 
 

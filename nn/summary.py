@@ -28,7 +28,7 @@ class Layer:
         self.multiply_adds = 0
         self.memory = 0
         self.failed = False
-        self.again = False  # listed before: its parameters are counted there
+        self.is_repeat = False  # listed before: its parameters are counted there
 
 
 def _shapes(value: Any) -> str:
@@ -109,7 +109,7 @@ class Summary:
             given, result = layer.given or "", "failed"
         else:
             given, result = (layer.given, layer.result) if layer.calls else ("not called", "")
-        count = "(as above)" if layer.again else f"{layer.parameters:,}" if layer.parameters else ""
+        count = "(as above)" if layer.is_repeat else f"{layer.parameters:,}" if layer.parameters else ""
         cost = f"{layer.multiply_adds:,}" if layer.multiply_adds else ""
         memory = _bytes(layer.memory) if layer.memory else ""
         return [title, given, result, count, cost, memory, "train" if layer.module.training else "eval"]
@@ -166,17 +166,17 @@ def _bytes(n: float) -> str:
 
 def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
 
-    def visit(module: Module, name: str, depth: int, around: tuple[int, ...]) -> None:
+    def visit(module: Module, name: str, depth: int, ancestors: tuple[int, ...]) -> None:
         layer = Layer(name, module, depth)
         layers.append(layer)
-        layer.again = id(module) in seen
-        seen.add(id(module))
+        layer.is_repeat = id(module) in visited
+        visited.add(id(module))
         layer.parameters = sum(p.size for p in module.parameters())
         for child, inner in state.named_children(module, remove_duplicate=False):
-            if id(inner) not in around:
-                visit(inner, child, depth + 1, (*around, id(module)))
+            if id(inner) not in ancestors:
+                visit(inner, child, depth + 1, (*ancestors, id(module)))
 
     visit(module, "", 0, (id(module),))
     return layers
@@ -243,10 +243,10 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
                 module.training = training
         for tensor, value in values:
             tensor._data[...] = value
-        for generator, kept in zip(generators, states):
-            generator.bit_generator.state = kept
+        for generator, saved in zip(generators, states):
+            generator.bit_generator.state = saved
     for layer in layers:
-        if layer.again:
+        if layer.is_repeat:
             source = first[id(layer.module)]
             layer.given, layer.result, layer.calls = source.given, source.result, 1 if source.calls else 0
     return Summary(layers, error)

@@ -10,14 +10,14 @@ import numpy as np
 
 from tinygrad_dl.graph import Value
 
-given: set[str] = set()
+issued: set[str] = set()
 
 
 def warn_once(key: str, message: str) -> None:
     """Warn at the user's line, the first outside of the package, unless this key was warned of before."""
-    if key in given:
+    if key in issued:
         return
-    given.add(key)
+    issued.add(key)
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl."):
         frame, level = frame.f_back, level + 1
@@ -26,12 +26,12 @@ def warn_once(key: str, message: str) -> None:
 
 def warn_of_widening(layer: str, data: Any, parameter: Any) -> None:
     """Warn once where data of a wider dtype promotes all later results beyond the dtype of the parameters."""
-    came = data.dtype
-    if came != parameter.dtype and np.result_type(came, parameter.dtype) != parameter.dtype:
+    dtype = data.dtype
+    if dtype != parameter.dtype and np.result_type(dtype, parameter.dtype) != parameter.dtype:
         warn_once(
             "widening",
-            f"{layer}: the data is {came}, the parameters are {parameter.dtype}; all later results are computed in "
-            f"{np.result_type(came, parameter.dtype)}, which is slower. Convert the data with "
+            f"{layer}: the data is {dtype}, the parameters are {parameter.dtype}; all later results are computed in "
+            f"{np.result_type(dtype, parameter.dtype)}, which is slower. Convert the data with "
             f".astype('{parameter.dtype}'), or the model with .double().",
         )
 

@@ -61,16 +61,16 @@ def scaled_dot_product_attention(
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     scores = matmul(query * factor, key.mT)
-    blind = None
+    fully_masked = None
     if attn_mask is not None:
         mask = _array(attn_mask)
         if mask.dtype == bool:
-            scores, blind = where(mask, scores, -np.inf), ~mask.any(axis=-1, keepdims=True)
+            scores, fully_masked = where(mask, scores, -np.inf), ~mask.any(axis=-1, keepdims=True)
         else:
             scores = scores + attn_mask
-            blind = np.isneginf(mask).all(axis=-1, keepdims=True)
-    if blind is not None and blind.any():
-        weights = where(blind, 0.0, softmax(where(blind, 0.0, scores), axis=-1))
+            fully_masked = np.isneginf(mask).all(axis=-1, keepdims=True)
+    if fully_masked is not None and fully_masked.any():
+        weights = where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
     else:
         weights = softmax(scores, axis=-1)
     if dropout_p:
@@ -90,14 +90,14 @@ def _grouped(x: Array, heads: int) -> Any:
     return reshape(wide, (*lead, heads, length, size))
 
 
-def _added(mask: Array | None, dtype: DTypeLike | None) -> Any:
+def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
     """A mask as numbers to add: True in a boolean one masks attention."""
     if mask is None or _array(mask).dtype != bool:
         return mask
     return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
 
 
-def _widened(mask: Array | None) -> Any:
+def _padded(mask: Array | None) -> Any:
     return None if mask is None else pad(mask, (0, 1))
 
 
@@ -112,8 +112,8 @@ def _projected(
 ) -> tuple[Any, Any, Any]:
     """Queries, keys and values through their linear maps; self-attention needs one product only."""
     if separate is None and query is key is value:
-        whole = linear(query, weight, bias)
-        return whole[..., :embed], whole[..., embed : 2 * embed], whole[..., 2 * embed :]
+        stacked = linear(query, weight, bias)
+        return stacked[..., :embed], stacked[..., embed : 2 * embed], stacked[..., 2 * embed :]
     parts = []
     for i, x in enumerate((query, key, value)):
         rows = slice(i * embed, (i + 1) * embed)
@@ -185,11 +185,11 @@ def multi_head_attention_forward(
     size = embed // num_heads
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, embed, in_proj_weight, in_proj_bias, separate)
-    mask, padding = _added(attn_mask, q.dtype), _added(key_padding_mask, q.dtype)
+    mask, padding = _additive(attn_mask, q.dtype), _additive(key_padding_mask, q.dtype)
     if bias_k is not None:
         k = concat([k, broadcast_to(bias_k, (1, batch, embed))], axis=0)
         v = concat([v, broadcast_to(bias_v, (1, batch, embed))], axis=0)
-        mask, padding = _widened(mask), _widened(padding)
+        mask, padding = _padded(mask), _padded(padding)
 
     def heads(x: Array) -> Tensor:
         return permute_dims(reshape(x, (x.shape[0], batch, num_heads, size)), (1, 2, 0, 3))
@@ -199,33 +199,33 @@ def multi_head_attention_forward(
     v = heads(v) if static_v is None else reshape(static_v, (batch, num_heads, *static_v.shape[1:]))
     if add_zero_attn:
         k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
-        mask, padding = _widened(mask), _widened(padding)
+        mask, padding = _padded(mask), _padded(padding)
     scores = matmul(q * size**-0.5, k.mT)
-    whole = scores.shape
+    scores_shape = scores.shape
     if mask is not None:
-        if mask.shape == (batch * num_heads, *whole[2:]):
-            mask = reshape(mask, whole)
-        elif mask.shape != whole[2:]:
+        if mask.shape == (batch * num_heads, *scores_shape[2:]):
+            mask = reshape(mask, scores_shape)
+        elif mask.shape != scores_shape[2:]:
             raise ShapeError(
                 f"{name}: expected attn_mask of shape (L, S) = {(length, key.shape[0])} or (N * num_heads, L, S), "
                 f"got {_array(attn_mask).shape}"
             )
         scores = scores + mask
     if padding is not None:
-        if padding.shape != (batch, whole[3]):
+        if padding.shape != (batch, scores_shape[3]):
             raise ShapeError(
                 f"{name}: expected key_padding_mask of shape (N, S) = {(batch, key.shape[0])}, "
                 f"got {_array(key_padding_mask).shape}"
             )
-        scores = scores + reshape(padding, (batch, 1, 1, whole[3]))
+        scores = scores + reshape(padding, (batch, 1, 1, scores_shape[3]))
     weights = softmax(scores, axis=-1)
     if training and dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
-    joined = reshape(permute_dims(matmul(weights, v), (2, 0, 1, 3)), (length, batch, embed))
-    out = linear(joined, out_proj_weight, out_proj_bias)
+    merged = reshape(permute_dims(matmul(weights, v), (2, 0, 1, 3)), (length, batch, embed))
+    out = linear(merged, out_proj_weight, out_proj_bias)
     if unbatched:
         out = squeeze(out, 1)
     if not need_weights:
         return out, None
-    shown = mean(weights, axis=1) if average_attn_weights else weights
-    return out, squeeze(shown, 0) if unbatched else shown
+    returned = mean(weights, axis=1) if average_attn_weights else weights
+    return out, squeeze(returned, 0) if unbatched else returned

@@ -36,8 +36,8 @@ def max_pool(
     x, added = batched(f"max_pool{n}d", input, n)
     if not return_indices:
         return _unbatched(pooling.max_pool(x, kernel_size, stride, padding, dilation, ceil_mode), added)
-    places = pooling.max_pool_indices(x, kernel_size, stride, padding, dilation, ceil_mode)
-    return _unbatched(pooling.pick_in_space(x, places), added), _unbatched(places, added)
+    positions = pooling.max_pool_indices(x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _unbatched(pooling.pick_in_space(x, positions), added), _unbatched(positions, added)
 
 
 def max_pool1d(
@@ -97,7 +97,7 @@ def max_unpool(
     """The elements of input put back where `indices` say, over n axes; zeros elsewhere."""
     name = f"max_unpool{n}d"
     x, added = batched(name, input, n)
-    places, _ = batched(name, indices, n)
+    positions, _ = batched(name, indices, n)
     kernel = per_axis(kernel_size, n, "kernel_size")
     strides = kernel if stride is None else per_axis(stride, n, "stride")
     pads = per_axis(padding, n, "padding", 0)
@@ -110,9 +110,9 @@ def max_unpool(
                 f"got {wanted}"
             )
         size = wanted
-    if isinstance(places, Value) and not isinstance(x, Value):
-        places = places._data
-    return _unbatched(pooling.max_unpool(x, places, size), added)
+    if isinstance(positions, Value) and not isinstance(x, Value):
+        positions = positions._data
+    return _unbatched(pooling.max_unpool(x, positions, size), added)
 
 
 def max_unpool1d(
@@ -294,9 +294,9 @@ def adaptive_max_pool(
 ) -> Any:
     """The maxima of output_size regions along each of n axes, and their positions if asked."""
     x, added = batched(f"adaptive_max_pool{n}d", input, n)
-    places = resize.adaptive_max_indices(x, output_size)
-    out = _unbatched(pooling.pick_in_space(x, places), added)
-    return (out, _unbatched(places, added)) if return_indices else out
+    positions = resize.adaptive_max_indices(x, output_size)
+    out = _unbatched(pooling.pick_in_space(x, positions), added)
+    return (out, _unbatched(positions, added)) if return_indices else out
 
 
 def adaptive_max_pool1d(
@@ -348,11 +348,11 @@ def fractional_max_pool(
     if isinstance(samples, Value):
         samples = samples._data
     samples = samples[: x.shape[0]]
-    places = resize.fractional_max_indices(
+    positions = resize.fractional_max_indices(
         x, samples, per_axis(kernel_size, n, "kernel_size"), per_axis(output_size, n, "output_size")
     )
-    out = _unbatched(pooling.pick_in_space(x, places), added)
-    return (out, _unbatched(places, added)) if return_indices else out
+    out = _unbatched(pooling.pick_in_space(x, positions), added)
+    return (out, _unbatched(positions, added)) if return_indices else out
 
 
 def fractional_max_pool2d(

@@ -72,15 +72,15 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.cutoffs = [*ends, n_classes]
         self.shortlist_size, self.n_clusters = self.cutoffs[0], len(self.cutoffs) - 1
         self.head_size = self.shortlist_size + self.n_clusters
-        made: dict[str, Any] = {"device": device, "dtype": dtype, "rng": rng}
-        self.head = Linear(in_features, self.head_size, bias=head_bias, **made)
+        options: dict[str, Any] = {"device": device, "dtype": dtype, "rng": rng}
+        self.head = Linear(in_features, self.head_size, bias=head_bias, **options)
         self.tail = ModuleList()
         for i, (low, high) in enumerate(zip(self.cutoffs, self.cutoffs[1:])):
             width = int(in_features // div_value ** (i + 1))
             self.tail.append(
                 Sequential(
-                    Linear(in_features, width, bias=False, **made),
-                    Linear(width, high - low, bias=False, **made),
+                    Linear(in_features, width, bias=False, **options),
+                    Linear(width, high - low, bias=False, **options),
                 )
             )
 
@@ -107,13 +107,15 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             )
         head = log_softmax(self.head(rows), axis=1)
         cluster = np.searchsorted(self.cutoffs, classes, side="right") - 1
-        near = np.where(cluster < 0, classes, self.shortlist_size + cluster)
-        output = head[np.arange(len(classes)), near]
+        index = np.where(cluster < 0, classes, self.shortlist_size + cluster)
+        output = head[np.arange(len(classes)), index]
         for i, layer in enumerate(self.tail):
-            (mine,) = np.nonzero(cluster == i)
-            if mine.size:
-                inside = log_softmax(layer(rows[mine]), axis=1)
-                output[mine] = output[mine] + inside[np.arange(mine.size), classes[mine] - self.cutoffs[i]]
+            (members,) = np.nonzero(cluster == i)
+            if members.size:
+                within = log_softmax(layer(rows[members]), axis=1)
+                output[members] = (
+                    output[members] + within[np.arange(members.size), classes[members] - self.cutoffs[i]]
+                )
         return AdaptiveOutput(output if input.ndim == 2 else output[0], -mean(output))
 
     def log_prob(self, input: Array) -> Tensor:
@@ -121,8 +123,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         head = log_softmax(self.head(input), axis=1)
         parts = [head[:, : self.shortlist_size]]
         for i, layer in enumerate(self.tail):
-            place = self.shortlist_size + i
-            parts.append(log_softmax(layer(input), axis=1) + head[:, place : place + 1])
+            column = self.shortlist_size + i
+            parts.append(log_softmax(layer(input), axis=1) + head[:, column : column + 1])
         return concat(parts, axis=1)
 
     def predict(self, input: Array) -> Tensor:

@@ -96,10 +96,10 @@ class _BatchNorm(_ChannelNorm):
             )
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
-            seen = self.num_batches_tracked._data
-            seen[()] += 1  # as a number: a sixth of the time of an array's +=
+            batches = self.num_batches_tracked._data
+            batches[()] += 1  # as a number: a sixth of the time of an array's +=
             if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(seen)
+                momentum = 1.0 / float(batches)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         return batch_norm(

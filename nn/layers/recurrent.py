@@ -81,14 +81,14 @@ class _Recurrent(Module):
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self.rng = rng
-        wide, state = self.gates * hidden_size, proj_size or hidden_size
-        for layer, suffix in self._places():
-            ins = input_size if not layer else state * self._directions
-            setattr(self, f"weight_ih_{suffix}", init.empty((wide, ins), dtype, device))
-            setattr(self, f"weight_hh_{suffix}", init.empty((wide, state), dtype, device))
+        gate_size, state = self.gates * hidden_size, proj_size or hidden_size
+        for layer, suffix in self._names():
+            inputs = input_size if not layer else state * self._directions
+            setattr(self, f"weight_ih_{suffix}", init.empty((gate_size, inputs), dtype, device))
+            setattr(self, f"weight_hh_{suffix}", init.empty((gate_size, state), dtype, device))
             if bias:
-                setattr(self, f"bias_ih_{suffix}", init.empty((wide,), dtype, device))
-                setattr(self, f"bias_hh_{suffix}", init.empty((wide,), dtype, device))
+                setattr(self, f"bias_ih_{suffix}", init.empty((gate_size,), dtype, device))
+                setattr(self, f"bias_hh_{suffix}", init.empty((gate_size,), dtype, device))
             if proj_size:
                 setattr(self, f"weight_hr_{suffix}", init.empty((proj_size, hidden_size), dtype, device))
         self.reset_parameters(rng)
@@ -97,7 +97,7 @@ class _Recurrent(Module):
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 
-    def _places(self) -> Iterator[tuple[int, str]]:
+    def _names(self) -> Iterator[tuple[int, str]]:
         for layer in range(self.num_layers):
             yield layer, f"l{layer}"
             if self.bidirectional:
@@ -172,7 +172,7 @@ class _Recurrent(Module):
         """All layers and directions, each by `run`: the outputs of the last layer, the last states of every one."""
         ends: list[tuple[Any, ...]] = []
         outs: list[Any] = []
-        for i, (layer, suffix) in enumerate(self._places()):
+        for i, (layer, suffix) in enumerate(self._names()):
             if layer and not outs and self.dropout and self.training:
                 x = dropout(x, self.dropout, True, rng=self.rng)
             out, end = run(x, tuple(part[i] for part in begin), suffix)
@@ -195,18 +195,18 @@ class _Recurrent(Module):
         reverse = suffix.endswith("reverse")
         outs: list[Any] = []
         ends: list[tuple[Any, ...]] = []
-        now = tuple(part[:0] for part in state) if reverse else state
+        current = tuple(part[:0] for part in state) if reverse else state
         for start, steps, batch in reversed(blocks) if reverse else blocks:
-            here = now[0].shape[0]
-            if here < batch:
-                now = tuple(concat([part, first[here:batch]]) for part, first in zip(now, state))
-            elif here > batch:
-                ends.append(tuple(part[batch:] for part in now))
-                now = tuple(part[:batch] for part in now)
+            size = current[0].shape[0]
+            if size < batch:
+                current = tuple(concat([part, first[size:batch]]) for part, first in zip(current, state))
+            elif size > batch:
+                ends.append(tuple(part[batch:] for part in current))
+                current = tuple(part[:batch] for part in current)
             block = reshape(x[start : start + steps * batch], (steps, batch, x.shape[1]))
-            out, now = self._run_directed(block, now, suffix)
+            out, current = self._run_directed(block, current, suffix)
             outs.append(reshape(out, (steps * batch, out.shape[2])))
-        last = tuple(concat(parts) for parts in zip(now, *reversed(ends)))
+        last = tuple(concat(parts) for parts in zip(current, *reversed(ends)))
         return concat(outs[::-1] if reverse else outs), last
 
     def extra_repr(self) -> str:

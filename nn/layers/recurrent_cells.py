@@ -33,11 +33,11 @@ class _Cell(Module):
         rng: RandomLike = None,
     ) -> None:
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        wide = self.gates * hidden_size
-        self.weight_ih = init.empty((wide, input_size), dtype, device)
-        self.weight_hh = init.empty((wide, hidden_size), dtype, device)
-        self.bias_ih = init.empty((wide,), dtype, device) if bias else None
-        self.bias_hh = init.empty((wide,), dtype, device) if bias else None
+        gate_size = self.gates * hidden_size
+        self.weight_ih = init.empty((gate_size, input_size), dtype, device)
+        self.weight_hh = init.empty((gate_size, hidden_size), dtype, device)
+        self.bias_ih = init.empty((gate_size,), dtype, device) if bias else None
+        self.bias_hh = init.empty((gate_size,), dtype, device) if bias else None
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
@@ -53,7 +53,7 @@ class _Cell(Module):
             )
         added = input.ndim == 1
         x = expand_dims(input, (0, 1) if added else 0)
-        ready = []
+        batched = []
         for state in states:
             if state is None:
                 state = np.zeros((x.shape[1], self.hidden_size), x.dtype)
@@ -64,10 +64,10 @@ class _Cell(Module):
                     f"{name}: expected a state of shape {(x.shape[1], self.hidden_size)} for input {input.shape}, "
                     f"got {state.shape}"
                 )
-            ready.append(state)
-        return x, ready, added
+            batched.append(state)
+        return x, batched, added
 
-    def _parameters_here(self) -> tuple[Any, ...]:
+    def _weights(self) -> tuple[Any, ...]:
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
     def extra_repr(self) -> str:
@@ -104,7 +104,7 @@ class RNNCell(_Cell):
     def forward(self, input: Array, hx: Array | None = None) -> Tensor:
         """The next state."""
         x, (h,), added = self._sequence(input, hx)
-        out = rnn(x, h, *self._parameters_here(), nonlinearity=self.nonlinearity)
+        out = rnn(x, h, *self._weights(), nonlinearity=self.nonlinearity)
         return out[0, 0] if added else out[0]
 
 
@@ -116,7 +116,7 @@ class GRUCell(_Cell):
     def forward(self, input: Array, hx: Array | None = None) -> Tensor:
         """The next state."""
         x, (h,), added = self._sequence(input, hx)
-        out = gru(x, h, *self._parameters_here())
+        out = gru(x, h, *self._weights())
         return out[0, 0] if added else out[0]
 
 
@@ -134,5 +134,5 @@ class LSTMCell(_Cell):
     def forward(self, input: Array, hx: tuple[Array, Array] | None = None) -> tuple[Tensor, Tensor]:
         """The next h and c."""
         x, (h, c), added = self._sequence(input, *((None, None) if hx is None else hx))
-        out = lstm(x, h, c, *self._parameters_here())
+        out = lstm(x, h, c, *self._weights())
         return (out[0, 0], out[1, 0]) if added else (out[0], out[1])

@@ -184,7 +184,7 @@ def register_parametrization(
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
-        there = module.parametrizations[tensor_name]
+        parametrizations = module.parametrizations[tensor_name]
         if not unsafe:
             before = getattr(module, tensor_name)
             after = parametrization(before)
@@ -199,8 +199,8 @@ def register_parametrization(
                     )
                 except NotImplementedError:
                     pass
-        there.append(parametrization)
-        there.unsafe |= unsafe
+        parametrizations.append(parametrization)
+        parametrizations.unsafe |= unsafe
         return module
     original = vars(module).get(tensor_name)
     if not isinstance(original, (Parameter, Buffer)):
@@ -219,31 +219,33 @@ def register_parametrization(
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module has a parametrization: of this tensor, or of any."""
-    there = vars(module).get("parametrizations")
-    return isinstance(there, ModuleDict) and (len(there) > 0 if tensor_name is None else tensor_name in there)
+    registered = vars(module).get("parametrizations")
+    return isinstance(registered, ModuleDict) and (
+        len(registered) > 0 if tensor_name is None else tensor_name in registered
+    )
 
 
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Any:
     """Make a parametrized tensor a parameter or buffer again; returns the module.
 
     Its value stays, or with `leave_parametrized=False` becomes the original's. Raises ValueError if it is not
-    parametrized, or if there are several originals to become.
+    parametrized, or if there are several originals.
     """
     if not is_parametrized(module, tensor_name):
         raise ValueRangeError(
             f"remove_parametrizations: {type(module).__name__}.{tensor_name} is not parametrized"
         )
-    there = module.parametrizations[tensor_name]
-    if not there.is_tensor and not leave_parametrized:
+    parametrizations = module.parametrizations[tensor_name]
+    if not parametrizations.is_tensor and not leave_parametrized:
         raise ValueRangeError(
-            f"remove_parametrizations: {tensor_name} is computed from {there.ntensors} tensors; "
+            f"remove_parametrizations: {tensor_name} is computed from {parametrizations.ntensors} tensors; "
             "only its present value can be left. Pass leave_parametrized=True."
         )
-    original = there._originals()[0]
+    original = parametrizations._originals()[0]
     if leave_parametrized:
         with no_grad():
             value = getattr(module, tensor_name)
-        if there.is_tensor:
+        if parametrizations.is_tensor:
             original.data = value._data.copy()
         else:
             original = _alike(original, value)
@@ -267,12 +269,12 @@ def transfer_parametrizations_and_params(
     """Parametrize another module by the same modules and originals, in all tensors or in one; returns it."""
     if is_parametrized(from_module):
         for name in from_module.parametrizations if tensor_name is None else [tensor_name]:
-            there = from_module.parametrizations[name]
+            parametrizations = from_module.parametrizations[name]
             if not hasattr(to_module, name):
                 setattr(to_module, name, Parameter(getattr(from_module, name).detach()))
-            for parametrization in there:
-                register_parametrization(to_module, name, parametrization, unsafe=there.unsafe)
-            for key, original in vars(there).items():
+            for parametrization in parametrizations:
+                register_parametrization(to_module, name, parametrization, unsafe=parametrizations.unsafe)
+            for key, original in vars(parametrizations).items():
                 if isinstance(original, (Parameter, Buffer)):
                     setattr(to_module.parametrizations[name], key, original)
     return to_module

@@ -127,9 +127,9 @@ def pack_padded_sequence(
             f"{name}: expected decreasing lengths, got {sizes.tolist()}. "
             "Pass enforce_sorted=False to have them sorted."
         )
-    there = np.arange(sizes[0])[:, None] < sizes
-    data = getitem(x[: sizes[0]], there)
-    return PackedSequence(data, asarray(there.sum(axis=1)), None if order is None else asarray(order))
+    valid = np.arange(sizes[0])[:, None] < sizes
+    data = getitem(x[: sizes[0]], valid)
+    return PackedSequence(data, asarray(valid.sum(axis=1)), None if order is None else asarray(order))
 
 
 def pad_packed_sequence(
@@ -145,15 +145,16 @@ def pad_packed_sequence(
     (Tensor([[1., 2.],
             [3., 0.]]), Tensor([2, 1]))
     """
-    at_step = _integers(sequence.batch_sizes)
-    steps = len(at_step) if total_length is None else total_length
-    if steps < len(at_step):
+    batch_sizes = _integers(sequence.batch_sizes)
+    steps = len(batch_sizes) if total_length is None else total_length
+    if steps < len(batch_sizes):
         raise ValueRangeError(
-            f"pad_packed_sequence: expected total_length of at least {len(at_step)}, the longest sequence, got {steps}"
+            f"pad_packed_sequence: expected total_length of at least {len(batch_sizes)}, the longest sequence, "
+            f"got {steps}"
         )
-    there = np.zeros((steps, at_step[0]), bool)
-    there[: len(at_step)] = np.arange(at_step[0]) < at_step[:, None]
-    out, lengths = _filled(sequence.data, there, padding_value), there.sum(axis=0)
+    valid = np.zeros((steps, batch_sizes[0]), bool)
+    valid[: len(batch_sizes)] = np.arange(batch_sizes[0]) < batch_sizes[:, None]
+    out, lengths = _filled(sequence.data, valid, padding_value), valid.sum(axis=0)
     if sequence.unsorted_indices is not None:
         order = _integers(sequence.unsorted_indices)
         out, lengths = getitem(out, (slice(None), order)), lengths[order]
@@ -182,8 +183,8 @@ def pad_sequence(
             f"pad_sequence: expected at least one sequence, and shapes that differ in the first size only, got {shapes}"
         )
     lengths = np.array([len(part) for part in parts])
-    there = np.arange(lengths.max()) < lengths[:, None]
-    out = _filled(concat(parts), there[:, ::-1] if padding_side == "left" else there, padding_value)
+    valid = np.arange(lengths.max()) < lengths[:, None]
+    out = _filled(concat(parts), valid[:, ::-1] if padding_side == "left" else valid, padding_value)
     return out if batch_first else _swapped(out)
 
 

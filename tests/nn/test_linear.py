@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
-from tinygrad_dl.nn import warnings as notices
+from tinygrad_dl.nn import warnings as nn_warnings
 
 
 @pytest.fixture
 def nothing_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "given", set())
+    monkeypatch.setattr(nn_warnings, "issued", set())
 
 
 def small() -> nn.Linear:

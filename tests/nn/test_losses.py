@@ -12,7 +12,7 @@ import pytest
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.nn import functional as F
-from tinygrad_dl.nn import warnings as notices
+from tinygrad_dl.nn import warnings as nn_warnings
 
 PAIRED = [
     nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss, nn.KLDivLoss, nn.BCELoss,
@@ -145,7 +145,7 @@ def test_bce_holds_the_logarithm_above_minus_100_and_refuses_logits() -> None:
 
 
 def test_softmax_in_front_of_cross_entropy_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "given", set())
+    monkeypatch.setattr(nn_warnings, "issued", set())
     x = Tensor([[1.0, 2.0]], requires_grad=True)
     with pytest.warns(
         UserWarning, match="the input is the result of softmax, which cross_entropy applies itself"

@@ -129,9 +129,9 @@ def multi_margin_loss(
         raise IndexRangeError(
             f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
         )
-    right = take_along_axis(x, index[..., None], axis=-1)
+    target_score = take_along_axis(x, index[..., None], axis=-1)
     other = np.arange(classes) != index[..., None]
-    loss = relu(margin - right + x)
+    loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weight is not None:
         loss = loss * constant(weight, x.dtype)[index][..., None]
@@ -221,7 +221,7 @@ def triplet_margin_with_distance_loss(
     anchor, negative = paired(name, anchor, negative, reduction)
     if margin <= 0:
         raise ValueRangeError(f"{name}: expected margin above 0, got {margin!r}")
-    near, far = distance(anchor, positive), distance(anchor, negative)
+    d_positive, d_negative = distance(anchor, positive), distance(anchor, negative)
     if swap:
-        far = minimum(far, distance(positive, negative))
-    return reduced(clip(near - far + margin, 0), reduction)
+        d_negative = minimum(d_negative, distance(positive, negative))
+    return reduced(clip(d_positive - d_negative + margin, 0), reduction)
