@@ -14,7 +14,6 @@ from tinygrad_dl import Tensor, nn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
 from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
-from tinygrad_dl.ops.window import fold, unfold
 
 
 def by_formula(
@@ -234,26 +233,3 @@ def test_a_kernel_larger_than_the_input_is_explained() -> None:
 def test_arguments_that_make_no_convolution_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueRangeError, match=message.replace("(", r"\(")):
         nn.Conv2d(3, 4, 3, **options)
-
-
-def test_a_lazy_layer_becomes_the_plain_one_at_its_first_input() -> None:
-    layer = nn.LazyConv2d(4, kernel_size=3)
-    assert layer(Tensor(np.zeros((1, 2, 5, 5), np.float32))).shape == (1, 4, 3, 3)
-    assert type(layer) is nn.Conv2d and layer.weight.shape == (4, 2, 3, 3)
-
-
-def test_convolution_is_a_product_with_the_unfolded_input() -> None:
-    rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((4, 3, 2, 2))
-    product = w.reshape(4, -1) @ unfold(x, 2)
-    np.testing.assert_allclose(product.reshape(2, 4, 4, 3), conv(x, w), atol=1e-12)
-
-
-def test_folding_what_was_unfolded_counts_each_element_once_a_window() -> None:
-    x = np.ones((1, 1, 3, 3))
-    assert fold(unfold(x, 2), (3, 3), 2)[0, 0].tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
-
-
-def test_columns_that_do_not_fit_the_image_are_refused() -> None:
-    with pytest.raises(ShapeError, match="L = 4 windows"):
-        nn.Fold((3, 3), 2)(Tensor(np.zeros((1, 4, 5))))

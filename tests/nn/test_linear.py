@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
-from tinygrad_dl.nn import warnings as nn_warnings
-
-
-@pytest.fixture
-def nothing_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nn_warnings, "issued", set())
 
 
 def small() -> nn.Linear:
@@ -50,20 +42,6 @@ def test_the_start_is_uniform_within_one_over_the_root_of_in() -> None:
     for values in (layer.weight.data, layer.bias.data):
         assert values.dtype == np.float32 and abs(values).max() <= 0.1 and abs(values).max() > 0.095
     assert np.array_equal(nn.Linear(100, 300, rng=0).weight.data, layer.weight.data)
-
-
-def test_float64_data_on_float32_parameters_warns_once_with_the_fix(nothing_warned_of: None) -> None:
-    layer, x = small(), Tensor(np.ones((1, 2)))
-    with pytest.warns(UserWarning) as caught:
-        layer(x)
-    assert str(caught[0].message) == (
-        "Linear: the data is float64, the parameters are float32; all later results are computed in float64, which is "
-        "slower. Convert the data with .astype('float32'), or the model with .double()."
-    )
-    assert caught[0].filename == __file__
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        layer(x)
 
 
 @pytest.mark.parametrize(

@@ -159,22 +159,3 @@ def test_batch_normalization_over_all_processes_is_that_of_the_one_there_is() ->
         ValueError, match=r"SyncBatchNorm: expected an input of at least 2 axes, got the shape \(3,\)"
     ):
         layer(np.ones(3, np.float32))
-
-
-@pytest.mark.parametrize(
-    ("kind", "shape"),
-    [(nn.LazyInstanceNorm1d, (5,)), (nn.LazyInstanceNorm2d, (5, 4)), (nn.LazyInstanceNorm3d, (5, 4, 2))],
-)
-@pytest.mark.parametrize("batch", [(), (2,)])
-def test_a_lazy_instance_norm_takes_its_channels_from_the_first_input_with_or_without_a_batch(
-    kind: Any, shape: tuple[int, ...], batch: tuple[int, ...]
-) -> None:
-    layer = kind(eps=1e-3)
-    assert repr(layer).startswith(
-        f"{kind.__name__}(?, eps=0.001, momentum=0.1, affine=True, track_running_stats=True"
-    )
-    x = np.random.default_rng(0).standard_normal((*batch, 3, *shape)).astype(np.float32)
-    out = layer(x)
-    assert type(layer).__name__ == kind.__name__.removeprefix("Lazy") and layer.num_features == 3
-    assert layer.weight.shape == layer.running_mean.shape == (3,) and layer.eps == 1e-3
-    np.testing.assert_allclose(out.data.mean(axis=tuple(range(-len(shape), 0))), 0, atol=1e-5)
