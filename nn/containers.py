@@ -11,7 +11,7 @@ from tinygrad_dl.nn.parameter import Parameter, as_parameter
 
 
 class _Container(Module):
-    """What all containers share: their entries are their attributes of one kind."""
+    """Base of all containers: the entries are the attributes of one kind."""
 
     kind: type = Module
 
@@ -43,7 +43,7 @@ class _OfParameters(_Container):
 
 
 class _Numbered(_Container):
-    """What Sequential, ModuleList and ParameterList share: entries are attributes named 0, 1, 2, ..."""
+    """Base of Sequential, ModuleList and ParameterList: the entries are attributes named 0, 1, 2, ..."""
 
     def _refill(self, values: Iterable[Any]) -> None:
         for name in self._entries():
@@ -161,7 +161,7 @@ class Sequential(_Numbered):
         return self.extend(_repeated(self, times)[len(self) :])
 
     def forward(self, input: Any) -> Any:
-        """The result of the last module."""
+        """Call the modules in order; returns the last result."""
         for module in list(vars(self).values()):
             if isinstance(module, Module):
                 input = module(input)
@@ -221,7 +221,7 @@ class ParameterList(_OfParameters, _Numbered):
 
 
 class _Named(_Container):
-    """What ModuleDict and ParameterDict share: entries are attributes under their keys."""
+    """Base of ModuleDict and ParameterDict: the entries are attributes under their keys."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._entries():
@@ -322,7 +322,7 @@ class ParameterDict(_OfParameters, _Named):
 
     @staticmethod
     def fromkeys(keys: Iterable[str], default: Any) -> ParameterDict:
-        """A ParameterDict with a parameter of its own, made of the default, under each key."""
+        """A ParameterDict with a new parameter, created from the default, under each key."""
         return ParameterDict({key: Parameter(default) for key in keys})
 
     def __or__(self, other: Any) -> ParameterDict:

@@ -74,7 +74,7 @@ def call_with_hooks(module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs:
 
 
 class _Backward:
-    """Gathers the gradients of one call's outputs and inputs, and hands them to the backward hooks."""
+    """Collects the gradients of one call's outputs and inputs and passes them to the backward hooks."""
 
     def __init__(self, module: Module, hooks: Hooks) -> None:
         self.module, self.hooks = module, hooks

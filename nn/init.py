@@ -93,7 +93,7 @@ def trunc_normal_(
     low, high = (a - mean) / std, (b - mean) / std
     values = generator.standard_normal(tensor.shape)
     if low > 2 or high < -2 or high - low < 0.5:
-        # Hardly any draw would be kept: a uniform proposal, weighed by the density, keeps enough.
+        # Almost every normal draw would be rejected: sample uniformly and reject by the density instead.
         peak = min(max(0.0, low), high)
         undrawn = np.ones(tensor.shape, bool)
         while undrawn.any():
@@ -165,7 +165,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs feed one output, and how many outputs one input feeds: of a weight (out, in, k, ...)."""
+    """The fan-in and fan-out of a weight (out, in, k, ...)."""
     if tensor.ndim < 2:
         raise ShapeError(
             f"init: expected a weight of at least two axes, to count inputs and outputs, got {tensor.shape}. "

@@ -21,7 +21,7 @@ M = TypeVar("M", bound="Module")
 
 
 class Module:
-    """A layer or a model: what it owns are its attributes, what it does is `forward`.
+    """Base class of layers and models: a subclass sets parameters and modules as attributes and defines `forward`.
 
     Parameters, buffers and modules are found among the attributes, also in lists, tuples and dicts, in order of
     definition; `super().__init__()` is allowed and not needed.
@@ -38,7 +38,7 @@ class Module:
     _hooks: Any = None  # hooks.Hooks, once one is registered
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; every module defines its own."""
+        """The computation of the module, which every subclass defines."""
         raise DTypeError(f"{type(self).__name__} has no forward method: define `def forward(self, x): ...`")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -148,7 +148,7 @@ class Module:
     # Registering under a computed name
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make `param` an attribute; None keeps the name free of a parameter."""
+        """Set `param` as an attribute; None registers the name without a parameter."""
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
@@ -181,7 +181,7 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.Mismatch:
-        """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
+        """Load arrays by name into parameters and buffers: all of them, or on an error none.
 
         `strict`: names must be exactly those of state_dict(). `assign`: the arrays themselves, uncopied and in their
         dtypes, replace the existing ones. Returns the names missing and unexpected.
@@ -353,7 +353,7 @@ def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
 
 
 def _locate(self: Module, error: Exception) -> None:
-    """Add to an error that rises through this module where in it the error arose."""
+    """Add to an error the place in this module where it was raised."""
     trail: Any = getattr(error, "_raised_in", None)
     if trail is None:
         trail = (str(error), self, "", repr(self).partition("\n")[0].rstrip("("))

@@ -57,5 +57,5 @@ def _rebuild_buffer(data: np.ndarray, name: str | None, persistent: bool) -> Buf
 
 
 def as_parameter(value: Any) -> Parameter:
-    """The value as a Parameter: as it is if it is one."""
+    """The value as a Parameter; a Parameter is returned unchanged."""
     return value if isinstance(value, Parameter) else Parameter(asarray(value))

@@ -20,7 +20,7 @@ LEAF_TYPES = {int, float, bool, str, type(None)}
 
 
 class Mismatch(NamedTuple):
-    """The names that load_state_dict missed, and those it did not expect."""
+    """The missing and the unexpected names of load_state_dict."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -115,7 +115,7 @@ def saved_tensors(module: Module, prefix: str = "") -> Iterator[tuple[str, Tenso
 
 
 def extra_states(module: Module) -> dict[str, Any]:
-    """The modules that save more than arrays, by the name of what they save: they define get_extra_state."""
+    """The modules that define get_extra_state, by the name of their extra state."""
     owners = named_modules(module, remove_duplicate=False)
     return {
         joined(path, "_extra_state"): owner
@@ -148,7 +148,7 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _hooked(module: Module) -> list[tuple[str, Any]]:
-    """The modules with hooks, outer ones first, with what stands before the names of what they own."""
+    """The modules with hooks, outer ones first, with the prefix of their names."""
     owners = named_modules(module, remove_duplicate=False)
     return [(f"{path}." if path else "", owner) for path, owner in owners if owner._hooks is not None]
 
@@ -242,7 +242,7 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
 
 
 def _entry(holder: Any, name: str) -> tuple[Any, Any]:
-    """The key, and the value or None, that a part of a dotted name stands for in a module, list, tuple or dict."""
+    """The key and the value (or None) for one part of a dotted name, in a module, list, tuple or dict."""
     if isinstance(holder, dict):
         return next(((key, value) for key, value in holder.items() if str(key) == name), (name, None))
     if isinstance(holder, (list, tuple)):
@@ -252,7 +252,7 @@ def _entry(holder: Any, name: str) -> tuple[Any, Any]:
 
 
 def set_submodule(module: Module, target: str, new: Any, strict: bool) -> None:
-    """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
+    """Replace the module with a dotted name, or add it unless `strict`."""
     if not _is_module(new):
         raise DTypeError(f"set_submodule: expected a Module, got {type(new).__name__}")
     holder: Any = None

@@ -40,7 +40,7 @@ def _shapes(value: Any) -> str:
 
 
 def multiply_adds(name: str, inputs: Any, out: Any) -> int:
-    """The products of an operation that multiplies and sums: matrix products and convolutions; 0 for others."""
+    """The multiply-adds of a matrix product or a convolution; 0 for other operations."""
     shapes = [x.shape for x in inputs if isinstance(x, (Tensor, np.ndarray))]
     if len(shapes) < 2 or not shapes[0]:
         return 0
@@ -81,7 +81,7 @@ class _Counter:
 
 
 class Summary:
-    """The table; `layers` has its rows, `error` what stopped the run, if anything did. Printing it shows it."""
+    """The table, shown when printed; `layers` has its rows, `error` the exception that stopped the run, if any."""
 
     def __init__(self, layers: list[Layer], error: Exception | None) -> None:
         self.layers, self.error = layers, error
@@ -98,7 +98,7 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
-        """The products of one run."""
+        """The multiply-adds of one run."""
         return self.layers[0].multiply_adds
 
     def _row(self, layer: Layer, lead: str) -> list[str]:
@@ -189,7 +189,7 @@ def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
-    """A table of a model's layers: shapes in and out, parameters, multiply-adds, memory of results, mode.
+    """A table of a model's layers: input and output shapes, parameters, multiply-adds, memory of results, mode.
 
     `inputs`: what forward takes, or one shape, for zeros. The model runs once, in evaluation mode and without a
     graph; afterwards modes, parameters, buffers, gradients and the random generator are as they were. An error

@@ -14,7 +14,7 @@ issued: set[str] = set()
 
 
 def warn_once(key: str, message: str) -> None:
-    """Warn at the user's line, the first outside of the package, unless this key was warned of before."""
+    """Warn once per key, at the line of the user: the first outside of the package."""
     if key in issued:
         return
     issued.add(key)

@@ -109,7 +109,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
 
 
 def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
-    """The input moved toward zero by lambd, and zero where it is closer to zero than that."""
+    """The input shrunk toward zero by lambd, and zero where |x| <= lambd."""
     return piecewise.softshrink(input, lambd)
 
 
@@ -173,10 +173,10 @@ def gumbel_softmax(
     *,
     rng: RandomLike = None,
 ) -> Tensor:
-    """A random choice along `dim` that has a gradient: the softmax of (logits + Gumbel noise) / tau.
+    """A differentiable random choice along `dim`: the softmax of (logits + Gumbel noise) / tau.
 
-    `hard`: the result is one-hot, the gradient that of the soft choice. `eps` is PyTorch's and
-    changes nothing.   Source: Jang and others 2017.
+    `hard`: the result is one-hot, the gradient that of the soft choice. `eps` is accepted
+    for PyTorch and ignored.   Source: Jang and others 2017.
     >>> gumbel_softmax(np.zeros(3), hard=True, rng=0).sum().item()
     1.0
     """

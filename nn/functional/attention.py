@@ -1,4 +1,4 @@
-"""Attention as functions: scaled products of queries and keys, and several heads of them."""
+"""Attention as functions: scaled dot-product and multi-head attention."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scaled_dot_product_attention(
     *,
     rng: RandomLike = None,
 ) -> Tensor:
-    """Values averaged with weights from the match of queries and keys.
+    """Weighted averages of values; the weights are the softmax of scaled query-key products.
 
     out = softmax(query @ key.T * scale + mask) @ value, scale 1 / sqrt(E) by default.
     query (..., L, E), key (..., S, E), value (..., S, V) -> (..., L, V); attn_mask broadcasts to (..., L, S): True
@@ -86,12 +86,12 @@ def _grouped(x: Array, heads: int) -> Any:
             f"scaled_dot_product_attention: expected a number of key heads that divides the {heads} query heads, "
             f"got {own}"
         )
-    wide = broadcast_to(expand_dims(x, -3), (*lead, own, heads // own, length, size))
-    return reshape(wide, (*lead, heads, length, size))
+    expanded = broadcast_to(expand_dims(x, -3), (*lead, own, heads // own, length, size))
+    return reshape(expanded, (*lead, heads, length, size))
 
 
 def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
-    """A mask as numbers to add: True in a boolean one masks attention."""
+    """The mask in additive form: True becomes -inf."""
     if mask is None or _array(mask).dtype != bool:
         return mask
     return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
@@ -151,7 +151,7 @@ def multi_head_attention_forward(
     *,
     rng: RandomLike = None,
 ) -> tuple[Any, Any]:
-    """Attention of several heads: query (L, N, E), key and value (S, N, ...) -> (L, N, E) and the weights.
+    """Multi-head attention: query (L, N, E), key and value (S, N, ...) -> (L, N, E) and the weights.
 
     See MultiheadAttention for the arguments; without N all arrays have one axis less.
     """

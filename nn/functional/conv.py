@@ -55,7 +55,7 @@ def conv1d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
-    """1-D convolution: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see ops' conv."""
+    """1-D convolution: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see tinygrad_dl.ops.conv."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 

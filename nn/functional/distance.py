@@ -32,7 +32,7 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
 
 
 def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
-    """The norm for p = 0: how many elements are not 0, which has a derivative of 0."""
+    """The norm for p = 0, the number of nonzero elements, which has derivative 0."""
     return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 

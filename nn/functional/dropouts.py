@@ -70,9 +70,9 @@ def _alpha(name: str, input: Array, p: float, shape: Shape, rng: RandomLike) -> 
         return input * 0
     low = -SELU_ALPHA * SELU_SCALE
     scale = float(((1 - p) * (1 + p * low**2)) ** -0.5)
-    kept = (default_rng(rng).random(shape, dtype=np.float32) >= p).astype(input.dtype)
+    mask = (default_rng(rng).random(shape, dtype=np.float32) >= p).astype(input.dtype)
     # kept: scale * x + shift; dropped: scale * low + shift; the shift makes the mean 0 again
-    return input * (kept * scale) + ((1 - kept) * (scale * low) - scale * low * p)
+    return input * (mask * scale) + ((1 - mask) * (scale * low) - scale * low * p)
 
 
 def alpha_dropout(

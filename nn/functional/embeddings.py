@@ -56,7 +56,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Rows of a table.
+    """The rows of a table at the given indices.
 
     out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). The row `padding_idx` gets
     no gradient; rows longer than `max_norm` are shortened in place first; `scale_grad_by_freq` divides the

@@ -27,19 +27,21 @@ def by_channel(parameter: Array | None, ndim: int) -> Any:
     return reshape(parameter, (parameter.shape[0], *[1] * (ndim - 2)))
 
 
-def _follow(running_mean: Array | None, running_var: Array | None, momentum: float, count: int) -> Any:
+def _running_update(
+    running_mean: Array | None, running_var: Array | None, momentum: float, count: int
+) -> Any:
     """The function that updates running statistics with a batch's; the variance is unbiased."""
     mean, var = _data(running_mean), _data(running_var)
-    kept, unbiased = 1 - momentum, momentum * count / (count - 1)
+    decay, unbiased = 1 - momentum, momentum * count / (count - 1)
 
-    def moved(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
+    def update(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
             if batch.size != running.size:  # one for each example
                 batch = batch.reshape(-1, running.size).mean(axis=0)
-            running *= kept
+            running *= decay
             running += batch.reshape(running.shape) * share
 
-    return moved
+    return update
 
 
 def _by_channel(
@@ -77,7 +79,9 @@ def batch_norm(
                 "Train on batches of at least two (drop_last=True in the loader), or call model.eval() first."
             )
         moments = (
-            None if running_mean is None or not count else _follow(running_mean, running_var, momentum, count)
+            None
+            if running_mean is None or not count
+            else _running_update(running_mean, running_var, momentum, count)
         )
         if input.ndim == 2:
             return standardize(input, weight, bias, (0,), eps, moments=moments)
@@ -119,7 +123,7 @@ def instance_norm(
     moments = (
         None
         if running_mean is None or not input.size
-        else _follow(running_mean, running_var, momentum, count)
+        else _running_update(running_mean, running_var, momentum, count)
     )
     return _by_channel(input, weight, bias, (2,), eps, moments)
 
@@ -162,7 +166,7 @@ def layer_norm(
 def rms_norm(
     input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
 ) -> Tensor:
-    """Each example divided by the root mean square over its last axes; eps is the dtype's own unless given.
+    """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
 
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]

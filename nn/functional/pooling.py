@@ -32,7 +32,7 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Max-pooling over n axes; with return_indices also the positions of the maxima."""
+    """Max pooling over n spatial dimensions; with return_indices also the positions of the maxima."""
     x, added = batched(f"max_pool{n}d", input, n)
     if not return_indices:
         return _unbatched(pooling.max_pool(x, kernel_size, stride, padding, dilation, ceil_mode), added)
@@ -94,7 +94,7 @@ def max_unpool(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The elements of input put back where `indices` say, over n axes; zeros elsewhere."""
+    """The elements of input scattered to `indices`, over n spatial dimensions; zeros elsewhere."""
     name = f"max_unpool{n}d"
     x, added = batched(name, input, n)
     positions, _ = batched(name, indices, n)
@@ -123,7 +123,7 @@ def max_unpool1d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The elements of input (N, C, L) put back where max_pool1d found them; zeros elsewhere."""
+    """The elements of input (N, C, L) scattered to the positions that max_pool1d returned; zeros elsewhere."""
     return max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -135,7 +135,7 @@ def max_unpool2d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The elements of input (N, C, H, W) put back where max_pool2d found them; zeros elsewhere.
+    """The elements of input (N, C, H, W) scattered to the positions that max_pool2d returned; zeros elsewhere.
 
     >>> import numpy as np
     >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
@@ -154,7 +154,7 @@ def max_unpool3d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The elements of input (N, C, D, H, W) put back where max_pool3d found them; zeros elsewhere."""
+    """The elements of input (N, C, D, H, W) scattered to the positions that max_pool3d returned; zeros elsewhere."""
     return max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -168,7 +168,7 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Mean-pooling over n axes."""
+    """Average pooling over n spatial dimensions."""
     if divisor_override == 0:
         raise ValueRangeError(f"avg_pool{n}d: expected a divisor_override other than 0, got 0")
     x, added = batched(f"avg_pool{n}d", input, n)
@@ -228,7 +228,7 @@ def lp_pool(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The p-norm of each window, over n axes: (sum x^p)^(1/p); a negative sum gives 0."""
+    """The p-norm of each window, over n spatial dimensions: (sum x^p)^(1/p); a negative sum gives 0."""
     kernel = per_axis(kernel_size, n, "kernel_size")
     mean = avg_pool(n, power(input, norm_type), kernel, stride, 0, ceil_mode)
     return power(sign(mean) * relu(abs(mean)) * prod(kernel), 1.0 / norm_type)
@@ -264,7 +264,7 @@ def lp_pool3d(
 
 
 def adaptive_avg_pool(n: int, input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
-    """The means of output_size regions along each of n axes; None keeps the size of an axis."""
+    """The means of output_size regions along each of n spatial dimensions; None keeps the size of an axis."""
     x, added = batched(f"adaptive_avg_pool{n}d", input, n)
     return _unbatched(resize.adaptive_avg_pool(x, output_size), added)
 
@@ -292,7 +292,7 @@ def adaptive_avg_pool3d(input: Array, output_size: int | Sequence[int | None] | 
 def adaptive_max_pool(
     n: int, input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
 ) -> Any:
-    """The maxima of output_size regions along each of n axes, and their positions if asked."""
+    """The maxima of output_size regions along each of n spatial dimensions, and their positions if asked."""
     x, added = batched(f"adaptive_max_pool{n}d", input, n)
     positions = resize.adaptive_max_indices(x, output_size)
     out = _unbatched(pooling.pick_in_space(x, positions), added)
@@ -330,7 +330,7 @@ def fractional_max_pool(
     _random_samples: Array | None = None,
     rng: RandomLike = None,
 ) -> Any:
-    """Maxima of windows of strides that vary at random between two integers, over n axes."""
+    """Fractional max pooling over n spatial dimensions: random strides between two integers."""
     name = f"fractional_max_pool{n}d"
     if (output_size is None) == (output_ratio is None):
         raise ValueRangeError(
@@ -365,7 +365,7 @@ def fractional_max_pool2d(
     *,
     rng: RandomLike = None,
 ) -> Any:
-    """Maxima of windows of input (N, C, H, W) of random strides.   Source: Graham 2014."""
+    """Fractional max pooling of input (N, C, H, W): windows with random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng
     )
@@ -381,7 +381,7 @@ def fractional_max_pool3d(
     *,
     rng: RandomLike = None,
 ) -> Any:
-    """Maxima of windows of input (N, C, D, H, W) of random strides.   Source: Graham 2014."""
+    """Fractional max pooling of input (N, C, D, H, W): windows with random strides.   Source: Graham 2014."""
     return fractional_max_pool(
         3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, rng
     )

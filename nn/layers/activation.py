@@ -15,7 +15,7 @@ from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class _Activation(Module):
-    """An activation with options: attributes named as the options of its function, shown in its repr."""
+    """Base of activations: the options of the function are attributes, shown in the repr."""
 
     function: Callable[..., Any]
     options: tuple[str, ...] = ()
@@ -251,7 +251,7 @@ class Hardshrink(_Activation):
 
 
 class Softshrink(_Activation):
-    """The input moved toward zero by lambd, and zero where it is closer to zero than that."""
+    """The input shrunk toward zero by lambd, and zero where |x| <= lambd."""
 
     function = staticmethod(piecewise.softshrink)
     options = ("lambd",)
@@ -294,7 +294,7 @@ class GLU(_Activation):
 
 
 class Softmax(_Activation):
-    """Exponentials normalized to sum to 1 along `dim`. Not before CrossEntropyLoss, which applies it itself.
+    """Exponentials normalized to sum to 1 along `dim`. Do not use it before CrossEntropyLoss, which includes it.
 
     out_i = e^x_i / (e^x_1 + ... + e^x_n).
     """

@@ -1,4 +1,4 @@
-"""Attention of several heads as a layer."""
+"""Multi-head attention as a layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class MultiheadAttention(Module):
-    """Multi-head attention: each head averages values by the match of queries and keys; a linear map mixes the heads.
+    """Multi-head attention: each head averages values with query-key weights; a linear map mixes the heads.
 
     head_h = softmax(q_h @ k_h.T / sqrt(E / heads) + masks) @ v_h, q_h the h-th part of W_q query + b_q, and so on.
     query (L, N, E), key (S, N, kdim), value (S, N, vdim) -> (L, N, E) and the weights (N, L, S), averaged over
@@ -71,7 +71,7 @@ class MultiheadAttention(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw the weights again (Xavier), biases 0."""
+        """Reinitialize the weights (Xavier uniform) and set the biases to 0."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 init.xavier_uniform_(weight, rng=rng)
@@ -93,7 +93,7 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The result and the weights, or None in their place unless need_weights."""
+        """Apply the layer; returns the result and the attention weights, or None without need_weights."""
         swapped = self.batch_first and query.ndim == 3
         if swapped:
             same_key, same_value = key is query, value is key

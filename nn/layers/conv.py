@@ -20,7 +20,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
-    """What convolutions share: the sizes, and a weight and bias drawn as PyTorch draws them."""
+    """Base of the convolutions: sizes, and weight and bias initialized as in PyTorch."""
 
     n: int  # spatial dimensions
     transposed = False
@@ -83,7 +83,7 @@ class _Conv(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw weight and bias again, uniform in [-k, k] with k = 1 / sqrt(inputs of one output)."""
+        """Reinitialize weight and bias, uniformly in [-k, k] with k = 1 / sqrt(inputs of one output)."""
         fan_in = self.weight.shape[1] * prod(self.kernel_size)
         bound = fan_in**-0.5 if fan_in else 0.0
         for parameter in (self.weight, self.bias):
@@ -113,7 +113,7 @@ class _Conv(Module):
         return _conv(self.n, input, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        """The sizes and settings, those at their defaults left out."""
+        """The sizes, and the settings that differ from their defaults."""
         text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         )
@@ -189,7 +189,7 @@ class _ConvTranspose(_Conv):
         self._make(bias, device, dtype, rng)
 
     def forward(self, input: Array, output_size: Sequence[int] | None = None) -> Tensor:
-        """Apply the layer to input (N, C, *S) or (C, *S); `output_size`: which of the possible sizes."""
+        """Apply the layer to input (N, C, *S) or (C, *S); `output_size` selects one of the possible sizes."""
         weight = self.weight
         self._check(input, weight)
         extra = self.output_padding if output_size is None else self._extra(input, output_size)

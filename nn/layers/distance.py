@@ -15,7 +15,7 @@ class CosineSimilarity(Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x1: Array, x2: Array) -> Tensor:
-        """The cosines."""
+        """The cosine similarities."""
         return cosine_similarity(x1, x2, self.dim, self.eps)
 
 

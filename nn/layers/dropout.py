@@ -33,6 +33,7 @@ class Dropout(_Dropout):
     """In training, sets each element to 0 with probability p and scales the others by 1 / (1 - p).
 
     In evaluation it returns its input unchanged. `rng`: the generator to draw from instead of the default one.
+    >>> from tinygrad_dl import Tensor
     >>> Dropout(0.5).eval()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
@@ -62,6 +63,7 @@ class Dropout1d(_ChannelDropout):
 class Dropout2d(_ChannelDropout):
     """Dropout of whole channels of x (N, C, H, W) or (C, H, W).
 
+    >>> from tinygrad_dl import Tensor
     >>> out = Dropout2d(0.5, rng=0)(Tensor([[[[1.0, 1.0]], [[1.0, 1.0]], [[1.0, 1.0]]]]))
     >>> [len(set(channel[0])) for channel in out.tolist()[0]]
     [1, 1, 1]
@@ -77,9 +79,10 @@ class Dropout3d(_ChannelDropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that preserves mean 0 and variance 1, for networks of SELU.
+    """Dropout that preserves mean 0 and variance 1, for networks with SELU activations.
 
     Dropped elements are set to selu's limit -1.7581, then all are scaled and shifted.   Source: Klambauer 2017.
+    >>> from tinygrad_dl import Tensor
     >>> AlphaDropout(0.5).eval()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """

@@ -55,7 +55,7 @@ class Embedding(Module):
     def from_pretrained(
         cls, embeddings: ArrayLike, freeze: bool = True, padding_idx: int | None = None, **options: Any
     ) -> Any:
-        """An embedding whose table is given; `freeze`: it is not trained."""
+        """An embedding with a given table; `freeze`: it is not trained."""
         table = asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"from_pretrained: expected a table of shape (V, D), got {table.shape}")
@@ -63,13 +63,13 @@ class Embedding(Module):
         return cls(rows, width, padding_idx, _weight=table.detach(), _freeze=freeze, **options)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw the table again; the padding row is 0."""
+        """Reinitialize the table; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, input: Array) -> Tensor:
-        """The rows with these indices."""
+        """Look up the rows at the indices."""
         return embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq
         )
@@ -122,7 +122,7 @@ class EmbeddingBag(Module):
             self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw the table again; the padding row is 0."""
+        """Reinitialize the table; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
@@ -130,7 +130,7 @@ class EmbeddingBag(Module):
     def forward(
         self, input: Array, offsets: Array | None = None, per_sample_weights: Array | None = None
     ) -> Tensor:
-        """One row per bag."""
+        """Reduce each bag to one row."""
         return embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
             per_sample_weights, self.include_last_offset, self.padding_idx,

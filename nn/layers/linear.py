@@ -36,7 +36,7 @@ class Linear(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw weight and bias again."""
+        """Reinitialize weight and bias."""
         bound = self.in_features**-0.5 if self.in_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:
@@ -82,7 +82,7 @@ class Bilinear(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw weight and bias again."""
+        """Reinitialize weight and bias."""
         bound = self.in1_features**-0.5 if self.in1_features else 0.0
         for parameter in (self.weight, self.bias):
             if parameter is not None:

@@ -24,7 +24,7 @@ def _buffer(value: ArrayLike | None) -> Buffer | None:
 
 
 class _Loss(Module):
-    """What losses share: the options are attributes, and go to the function under their names."""
+    """Base of losses: the options are attributes, passed to the function by name."""
 
     function: Callable[..., Any]
     options: tuple[str, ...] = ("reduction",)
@@ -195,7 +195,7 @@ class NLLLoss(_Loss):
 
 
 class BCELoss(_Loss):
-    """The binary cross-entropy of probabilities; of logits, BCEWithLogitsLoss is exact."""
+    """The binary cross-entropy of probabilities; for logits use BCEWithLogitsLoss, which is exact."""
 
     function = staticmethod(classes.binary_cross_entropy)
     options = ("weight", "reduction")

@@ -25,7 +25,7 @@ from tinygrad_dl.typing import Array, DTypeLike, ShapeLike
 
 
 class _ChannelNorm(Module):
-    """What batch and instance normalization share: a scale and a shift per channel, and running statistics."""
+    """Base of batch and instance normalization: a scale and a shift per channel, and running statistics."""
 
     axes: tuple[int, ...]  # how many axes an input may have
 
@@ -281,7 +281,7 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Each example divided by the root mean square over its last axes.
 
-    out = x / sqrt(mean(x^2) + eps) * weight; eps is the dtype's own unless given.   Source: Zhang and Sennrich 2019.
+    out = x / sqrt(mean(x^2) + eps) * weight; eps defaults to the machine epsilon.   Source: Zhang and Sennrich 2019.
     >>> RMSNorm(2, eps=0.0)(Tensor([[1.0, 7.0]])).round(4).tolist()
     [[0.20000000298023224, 1.399999976158142]]
     """

@@ -23,7 +23,7 @@ class _Pad(Module):
             )
 
     def forward(self, input: Array) -> Tensor:
-        """The input (N, C, *S) or (C, *S) with padding added around the spatial dimensions."""
+        """Pad the spatial dimensions of the input (N, C, *S) or (C, *S)."""
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of {self.n + 2} axes, (N, C, *S), "
@@ -49,7 +49,7 @@ class _ConstantPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """A constant before and after the axis of x (N, C, L); padding: an int or (left, right).
+    """Pads x (N, C, L) with a constant; padding: an int or (left, right).
 
     >>> ConstantPad1d((1, 2), 9.0)(Tensor([[[1.0]]]))
     Tensor([[[9., 1., 9., 9.]]])
@@ -59,13 +59,13 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """A constant around x (N, C, H, W); padding: an int or (left, right, top, bottom)."""
+    """Pads with a constant around x (N, C, H, W); padding: an int or (left, right, top, bottom)."""
 
     n = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """A constant around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
+    """Pads with a constant around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
 
     n = 3
 
@@ -75,13 +75,13 @@ class _ZeroPad(_Pad):
 
 
 class ZeroPad1d(_ZeroPad):
-    """Zeros before and after the axis of x (N, C, L); padding: an int or (left, right)."""
+    """Pads x (N, C, L) with zeros; padding: an int or (left, right)."""
 
     n = 1
 
 
 class ZeroPad2d(_ZeroPad):
-    """Zeros around x (N, C, H, W); padding: an int or (left, right, top, bottom); a negative width crops.
+    """Pads with zeros around x (N, C, H, W); padding: an int or (left, right, top, bottom); a negative width crops.
 
     >>> ZeroPad2d((1, 0, 0, 1))(Tensor([[[[1.0]]]]))
     Tensor([[[[0., 1.],
@@ -92,7 +92,7 @@ class ZeroPad2d(_ZeroPad):
 
 
 class ZeroPad3d(_ZeroPad):
-    """Zeros around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
+    """Pads with zeros around x (N, C, D, H, W); padding: an int or (left, right, top, bottom, front, back)."""
 
     n = 3
 
@@ -102,7 +102,7 @@ class _ReflectionPad(_Pad):
 
 
 class ReflectionPad1d(_ReflectionPad):
-    """x (N, C, L) continued by its mirror image, the edge not repeated; padding: an int or (left, right).
+    """Pads x (N, C, L) with its mirror image, the edge not repeated; padding: an int or (left, right).
 
     >>> ReflectionPad1d(2)(Tensor([[[1.0, 2.0, 3.0]]]))
     Tensor([[[3., 2., 1., 2., 3., 2., 1.]]])
@@ -112,13 +112,13 @@ class ReflectionPad1d(_ReflectionPad):
 
 
 class ReflectionPad2d(_ReflectionPad):
-    """x (N, C, H, W) continued by its mirror image, the edge not repeated."""
+    """Pads x (N, C, H, W) with its mirror image, the edge not repeated."""
 
     n = 2
 
 
 class ReflectionPad3d(_ReflectionPad):
-    """x (N, C, D, H, W) continued by its mirror image, the edge not repeated."""
+    """Pads x (N, C, D, H, W) with its mirror image, the edge not repeated."""
 
     n = 3
 
@@ -128,7 +128,7 @@ class _ReplicationPad(_Pad):
 
 
 class ReplicationPad1d(_ReplicationPad):
-    """x (N, C, L) continued by its first and last elements; padding: an int or (left, right).
+    """Pads x (N, C, L) with its first and last elements; padding: an int or (left, right).
 
     >>> ReplicationPad1d(2)(Tensor([[[1.0, 2.0]]]))
     Tensor([[[1., 1., 1., 2., 2., 2.]]])
@@ -138,13 +138,13 @@ class ReplicationPad1d(_ReplicationPad):
 
 
 class ReplicationPad2d(_ReplicationPad):
-    """x (N, C, H, W) continued by the elements at its edges."""
+    """Pads x (N, C, H, W) with the elements at its edges."""
 
     n = 2
 
 
 class ReplicationPad3d(_ReplicationPad):
-    """x (N, C, D, H, W) continued by the elements at its edges."""
+    """Pads x (N, C, D, H, W) with the elements at its edges."""
 
     n = 3
 
@@ -154,7 +154,7 @@ class _CircularPad(_Pad):
 
 
 class CircularPad1d(_CircularPad):
-    """x (N, C, L) continued from its other end; padding: an int or (left, right).
+    """Pads x (N, C, L) with the elements from its other end; padding: an int or (left, right).
 
     >>> CircularPad1d(1)(Tensor([[[1.0, 2.0, 3.0]]]))
     Tensor([[[3., 1., 2., 3., 1.]]])
@@ -164,12 +164,12 @@ class CircularPad1d(_CircularPad):
 
 
 class CircularPad2d(_CircularPad):
-    """x (N, C, H, W) continued from its other ends."""
+    """Pads x (N, C, H, W) with the elements from its other ends."""
 
     n = 2
 
 
 class CircularPad3d(_CircularPad):
-    """x (N, C, D, H, W) continued from its other ends."""
+    """Pads x (N, C, D, H, W) with the elements from its other ends."""
 
     n = 3

@@ -46,7 +46,7 @@ class _MaxPool(_Pool):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest element of each window of x (N, C, L); outside counts as -inf, the first maximum gets the gradient.
+    """The largest element of each window of x (N, C, L); padding counts as -inf, the first maximum gets the gradient.
 
     out[n, c, p] = max over k of x[n, c, p * stride + k * dilation - padding]; stride is kernel_size by default.
     L' = floor((L + 2 * padding - dilation * (kernel_size - 1) - 1) / stride) + 1, with ceil_mode rounded up.
@@ -77,14 +77,14 @@ class _MaxUnpool(_Pool):
         self.padding = padding
 
     def forward(self, input: Array, indices: Array, output_size: Sequence[int] | None = None) -> Tensor:
-        """Zeros with the elements of input where `indices`, which max-pooling returned, say."""
+        """Scatter the input to `indices`, which max pooling returned; zeros elsewhere."""
         return functions.max_unpool(
             self.n, input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """The elements that MaxPool1d(return_indices=True) picked, put back in their positions; zeros elsewhere.
+    """The inverse of MaxPool1d(return_indices=True): maxima in their positions, zeros elsewhere.
 
     >>> pooled, places = MaxPool1d(2, return_indices=True)(Tensor([[[1.0, 3.0, 2.0, 0.0]]]))
     >>> MaxUnpool1d(2)(pooled, places)
@@ -95,13 +95,13 @@ class MaxUnpool1d(_MaxUnpool):
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """The elements that MaxPool2d(return_indices=True) picked, put back in their positions; zeros elsewhere."""
+    """The inverse of MaxPool2d(return_indices=True): maxima in their positions, zeros elsewhere."""
 
     n = 2
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """The elements that MaxPool3d(return_indices=True) picked, put back in their positions; zeros elsewhere."""
+    """The inverse of MaxPool3d(return_indices=True): maxima in their positions, zeros elsewhere."""
 
     n = 3
 
@@ -294,7 +294,7 @@ class _FractionalMaxPool(_Pool):
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):
-    """The maxima of windows of x (N, C, H, W) of random strides, for any smaller output size.   Source: Graham 2014.
+    """Fractional max pooling of x (N, C, H, W) to any smaller size, with random strides.   Source: Graham 2014.
 
     >>> from tinygrad_dl import zeros
     >>> FractionalMaxPool2d(2, output_ratio=0.7)(zeros((1, 1, 10, 10))).shape
@@ -305,6 +305,6 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
-    """The maxima of windows of x (N, C, D, H, W) of random strides; see FractionalMaxPool2d."""
+    """Fractional max pooling of x (N, C, D, H, W), with random strides; see FractionalMaxPool2d."""
 
     n = 3

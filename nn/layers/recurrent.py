@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def draw(module: Module, hidden_size: int, rng: RandomLike) -> None:
-    """Draw all parameters uniform in [-k, k], k = 1 / sqrt(hidden_size)."""
+    """Initialize all parameters uniformly in [-k, k], k = 1 / sqrt(hidden_size)."""
     bound = hidden_size**-0.5 if hidden_size else 0.0
     for parameter in module.parameters():
         init.uniform_(parameter, -bound, bound, rng=rng)
 
 
 def _blocks(batch_sizes: list[int]) -> list[tuple[int, int, int]]:
-    """Steps with equally many sequences in one block: where it starts in packed data, its steps, its sequences."""
+    """Runs of steps with the same number of sequences: start in the packed data, number of steps and of sequences."""
     blocks, start = [], 0
     for batch, run in groupby(batch_sizes):
         steps = len(list(run))
@@ -43,7 +43,7 @@ def _blocks(batch_sizes: list[int]) -> list[tuple[int, int, int]]:
 
 
 class _Recurrent(Module):
-    """What the layers share: parameters named by layer and direction, and the loop over both."""
+    """Base of recurrent layers: parameters named by layer and direction, and the loop over both."""
 
     gates: int
     # One layer in one direction: (x, state, suffix) -> all its outputs (T, N, H), and its last state.
@@ -104,11 +104,11 @@ class _Recurrent(Module):
                 yield layer, f"l{layer}_reverse"
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        """Reinitialize all parameters, uniformly in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
     def flatten_parameters(self) -> None:
-        """Nothing to do; here so that code written for PyTorch runs."""
+        """Does nothing; for compatibility with PyTorch."""
 
     def _parameters_at(self, suffix: str) -> tuple[Any, ...]:
         weights = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
@@ -169,7 +169,7 @@ class _Recurrent(Module):
     def _stacked(
         self, x: Array, begin: tuple[Any, ...], run: Callable[..., Any]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """All layers and directions, each by `run`: the outputs of the last layer, the last states of every one."""
+        """Run all layers and directions by `run`; returns the last layer's outputs and all last states."""
         ends: list[tuple[Any, ...]] = []
         outs: list[Any] = []
         for i, (layer, suffix) in enumerate(self._names()):
@@ -191,7 +191,7 @@ class _Recurrent(Module):
     def _run_packed(
         self, blocks: list[tuple[int, int, int]], x: Array, state: tuple[Any, ...], suffix: str
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Block by block of steps with equally many sequences: forwards some end, backwards some begin."""
+        """Run blocks of steps with the same number of sequences: forward, sequences end; backward, they begin."""
         reverse = suffix.endswith("reverse")
         outs: list[Any] = []
         ends: list[tuple[Any, ...]] = []
@@ -210,7 +210,7 @@ class _Recurrent(Module):
         return concat(outs[::-1] if reverse else outs), last
 
     def extra_repr(self) -> str:
-        """The sizes, and the settings that are not at their defaults."""
+        """The sizes, and the settings that differ from their defaults."""
         text = f"{self.input_size}, {self.hidden_size}"
         for name, default in (
             ("proj_size", 0), ("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0),
@@ -352,8 +352,8 @@ class LSTM(_Recurrent):
             w_hr = getattr(self, f"weight_hr_{suffix}")
             out, c = lstm_projected(x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr)
             return out, (out[-1], c)
-        whole = lstm(x, h, c, w_ih, w_hh, b_ih, b_hh)
-        return whole[:-1], (whole[-2], whole[-1])
+        states = lstm(x, h, c, w_ih, w_hh, b_ih, b_hh)
+        return states[:-1], (states[-2], states[-1])
 
     def forward(
         self, input: Array | PackedSequence, hx: tuple[Array, Array] | None = None

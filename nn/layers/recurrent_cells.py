@@ -41,7 +41,7 @@ class _Cell(Module):
         self.reset_parameters(rng)
 
     def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Draw all parameters again, uniform in [-k, k] with k = 1 / sqrt(hidden_size)."""
+        """Reinitialize all parameters, uniformly in [-k, k] with k = 1 / sqrt(hidden_size)."""
         draw(self, self.hidden_size, rng)
 
     def _sequence(self, input: Array, *states: Any) -> tuple[Any, list[Any], bool]:
@@ -76,7 +76,7 @@ class _Cell(Module):
 
 
 class RNNCell(_Cell):
-    """One step of RNN: input (N, I), hx (N, H), zeros by default -> (N, H).
+    """One step of an RNN: input (N, I), hx (N, H), zeros by default -> (N, H).
 
     >>> from tinygrad_dl import zeros
     >>> RNNCell(3, 5)(zeros((2, 3))).shape
@@ -109,7 +109,7 @@ class RNNCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of GRU: input (N, I), hx (N, H), zeros by default -> (N, H)."""
+    """One step of a GRU: input (N, I), hx (N, H), zeros by default -> (N, H)."""
 
     gates = 3
 
@@ -121,7 +121,7 @@ class GRUCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of LSTM: input (N, I), hx a pair (h, c) of (N, H), zeros by default -> the next pair.
+    """One step of an LSTM: input (N, I), hx a pair (h, c) of (N, H), zeros by default -> the next pair.
 
     >>> from tinygrad_dl import zeros
     >>> h, c = LSTMCell(3, 5)(zeros((2, 3)))

@@ -58,16 +58,16 @@ class TransformerEncoderLayer(Module):
         *,
         rng: RandomLike = None,
     ) -> None:
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, **made, rng=rng
+            d_model, nhead, dropout, bias, batch_first=batch_first, **factory, rng=rng
         )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made, rng=rng)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **factory, rng=rng)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made, rng=rng)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **factory, rng=rng)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
         self.activation = _activation(activation)
 
@@ -120,17 +120,17 @@ class TransformerDecoderLayer(Module):
         *,
         rng: RandomLike = None,
     ) -> None:
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
-        heads: dict[str, Any] = {"batch_first": batch_first, "rng": rng, **made}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        heads: dict[str, Any] = {"batch_first": batch_first, "rng": rng, **factory}
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **heads)
         self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, **heads)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made, rng=rng)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **factory, rng=rng)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made, rng=rng)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **factory, rng=rng)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
+        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
         self.dropout1, self.dropout2, self.dropout3 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
         self.activation = _activation(activation)
 
@@ -270,7 +270,7 @@ class Transformer(Module):
         *,
         rng: RandomLike = None,
     ) -> None:
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         layer = (
             d_model,
             nhead,
@@ -285,13 +285,13 @@ class Transformer(Module):
         self.encoder: Any = custom_encoder
         self.decoder: Any = custom_decoder
         if custom_encoder is None:
-            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-            one = TransformerEncoderLayer(*layer, **made, rng=rng)
-            self.encoder = TransformerEncoder(one, num_encoder_layers, norm)
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
+            encoder_layer = TransformerEncoderLayer(*layer, **factory, rng=rng)
+            self.encoder = TransformerEncoder(encoder_layer, num_encoder_layers, norm)
         if custom_decoder is None:
-            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-            other = TransformerDecoderLayer(*layer, **made, rng=rng)
-            self.decoder = TransformerDecoder(other, num_decoder_layers, norm)
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **factory)
+            decoder_layer = TransformerDecoderLayer(*layer, **factory, rng=rng)
+            self.decoder = TransformerDecoder(decoder_layer, num_decoder_layers, norm)
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
         for parameter in self.parameters():
             if parameter.ndim > 1:
@@ -334,7 +334,7 @@ class Transformer(Module):
     def generate_square_subsequent_mask(
         sz: int, device: str | None = None, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """A mask (sz, sz) to add that lets position i look at positions 0 to i: -inf above the diagonal.
+        """An additive causal mask (sz, sz): -inf above the diagonal, so that position i attends to positions 0 to i.
 
         >>> Transformer.generate_square_subsequent_mask(2)
         Tensor([[  0., -inf],

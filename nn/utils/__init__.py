@@ -82,7 +82,7 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all the tensors as if they were one vector.
+    """The norm of all tensors concatenated into one vector.
 
     >>> get_total_norm([Tensor([3.0]), Tensor([[4.0]])])
     Tensor(5.)
@@ -121,11 +121,11 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the norm before.
+    """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the original norm.
 
     factor = min(1, max_norm / (norm + 1e-6)).   parameters: a model, its parameters, or pairs of name and parameter.
     `error_if_nonfinite`: raise AnomalyError naming the parameters whose gradients are nan or inf. `foreach` is
-    PyTorch's choice of an implementation and changes nothing.
+    accepted for PyTorch and ignored.
     >>> p = Tensor([3.0, 4.0], requires_grad=True)
     >>> p.grad = Tensor([3.0, 4.0])
     >>> clip_grad_norm_([p], 1.0), p.grad.round(4)
@@ -178,7 +178,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
 
 
 def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
-    """Write a vector made by parameters_to_vector back into the parameters. Raises ShapeError unless it fits."""
+    """Write a vector from parameters_to_vector back into the parameters. Raises ShapeError for another size."""
     named = list(_named(parameters))
     flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)
     total = sum(p.size for _, p in named)

@@ -30,10 +30,10 @@ class _WeightNorm(Module):
         self.dim = None if dim == -1 else dim
 
     def forward(self, weight_g: Tensor, weight_v: Tensor) -> Any:
-        return weight_v * (weight_g / weight_norms.lengths(weight_v, self.dim))
+        return weight_v * (weight_g / weight_norms.slice_norms(weight_v, self.dim))
 
     def right_inverse(self, weight: Tensor) -> Any:
-        return weight_norms.lengths(weight, self.dim), weight
+        return weight_norms.slice_norms(weight, self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
@@ -51,7 +51,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> An
 
 
 def _rename_older(name: str, module: Module, arrays: Any, prefix: str, *others: Any) -> None:
-    """What nn.utils.weight_norm saved loads too."""
+    """Accept state dicts saved with nn.utils.weight_norm."""
     for suffix, new in (("g", "original0"), ("v", "original1")):
         if f"{prefix}{name}_{suffix}" in arrays:
             arrays[f"{prefix}parametrizations.{name}.{new}"] = arrays.pop(f"{prefix}{name}_{suffix}")
@@ -64,7 +64,9 @@ class _SpectralNorm(Module):
         self.n_power_iterations, self.dim, self.eps = n_power_iterations, dim, eps
         if weight.ndim > 1:
             generator, matrix = default_rng(rng), weight_norms.as_matrix(weight._data, dim)
-            self._u, self._v = (weight_norms.start(size, weight, eps, generator) for size in matrix.shape)
+            self._u, self._v = (
+                weight_norms.random_unit_vector(size, weight, eps, generator) for size in matrix.shape
+            )
             self._iterate(matrix, 15)
 
     def _iterate(self, matrix: np.ndarray, times: int) -> None:
@@ -75,7 +77,7 @@ class _SpectralNorm(Module):
             return normalize(weight, dim=0, eps=self.eps)
         if self.training:
             self._iterate(weight_norms.as_matrix(weight._data, self.dim), self.n_power_iterations)
-        return weight_norms.over_sigma(weight, self.dim, self._u, self._v)
+        return weight_norms.divide_by_sigma(weight, self.dim, self._u, self._v)
 
     def right_inverse(self, value: Tensor) -> Any:
         return value
@@ -100,7 +102,7 @@ def spectral_norm(
     ['parametrizations.weight.original', 'parametrizations.weight.0._u', 'parametrizations.weight.0._v']
     """
     weight = _tensor("spectral_norm", module, name)
-    axis = weight_norms.axis_of_outputs(module) if dim is None else dim
+    axis = weight_norms.output_axis(module) if dim is None else dim
     if not -weight.ndim <= axis < weight.ndim:
         raise AxisError(
             f"spectral_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {axis}"
@@ -109,8 +111,8 @@ def spectral_norm(
         raise ValueRangeError(
             f"spectral_norm: expected n_power_iterations of at least 1, got {n_power_iterations!r}"
         )
-    made = _SpectralNorm(weight, n_power_iterations, axis % weight.ndim, eps, rng)
-    return register_parametrization(module, name, made)
+    parametrization = _SpectralNorm(weight, n_power_iterations, axis % weight.ndim, eps, rng)
+    return register_parametrization(module, name, parametrization)
 
 
 def _tensor(what: str, module: Module, name: str) -> Any:
@@ -149,8 +151,8 @@ def orthogonal(
         raise ValueRangeError(
             f"orthogonal: expected orthogonal_map to be one of {', '.join(_MAPS)}, got {orthogonal_map!r}"
         )
-    made = _Orthogonal(weight.shape, orthogonal_map, use_trivialization, rng)
-    return register_parametrization(module, name, made, unsafe=True)
+    parametrization = _Orthogonal(weight.shape, orthogonal_map, use_trivialization, rng)
+    return register_parametrization(module, name, parametrization, unsafe=True)
 
 
 class _Orthogonal(Module):
@@ -162,17 +164,17 @@ class _Orthogonal(Module):
         self.rng = rng
 
     def forward(self, x: Tensor) -> Any:
-        wide = x.shape[-2] < x.shape[-1]
-        out = _MAPS[self.orthogonal_map](x.mT if wide else x)
+        transpose = x.shape[-2] < x.shape[-1]
+        out = _MAPS[self.orthogonal_map](x.mT if transpose else x)
         if self.base is not None:
             out = self.base @ out
-        return out.mT if wide else out
+        return out.mT if transpose else out
 
     def right_inverse(self, value: Tensor) -> Any:
         if value.shape != self.shape:
             raise ShapeError(f"orthogonal: expected the shape {self.shape}, got {value.shape}")
-        wide = value.shape[-2] < value.shape[-1]
-        q = value._data.mT if wide else value._data
+        transpose = value.shape[-2] < value.shape[-1]
+        q = value._data.mT if transpose else value._data
         rows, columns = q.shape[-2:]
         if self.use_trivialization:
             if rows > columns:
@@ -192,7 +194,7 @@ class _Orthogonal(Module):
         vectors = packed.mT.copy()
         signs = np.sign(np.linalg.diagonal(vectors)) * np.where(tau == 0, -1, 1)
         vectors[..., range(columns), range(columns)] = signs
-        return vectors.mT if wide else vectors
+        return vectors.mT if transpose else vectors
 
 
 def _is_orthogonal(q: np.ndarray) -> bool:
@@ -201,7 +203,7 @@ def _is_orthogonal(q: np.ndarray) -> bool:
 
 
 def _skew(x: Tensor) -> Any:
-    """The skew-symmetric matrix with x below the diagonal, x (..., N, K) filled up with zeros."""
+    """The skew-symmetric matrix with x below the diagonal, x (..., N, K), zero-padded to a square."""
     rows, columns = x.shape[-2:]
     low = tril(x)
     if rows > columns:
@@ -233,7 +235,7 @@ def _cayley(x: Tensor) -> Any:
 
 
 def _householder(x: Tensor) -> Any:
-    """The product of reflections, one a column of x below the diagonal; on the diagonal are the columns' signs."""
+    """The product of Householder reflections, one per column of x; the diagonal of x has the signs of the columns."""
     columns = x.shape[-1]
     eye = np.eye(*x.shape[-2:], dtype=x.dtype)
     vectors = tril(x, k=-1) + eye

@@ -27,7 +27,7 @@ _caches: list[dict[tuple[int, str], Any]] = []  # one, while `cached` is on
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Compute each parametrized tensor once and keep it until the end of the `with`.
+    """Compute each parametrized tensor once and cache it until the end of the `with` block.
 
     For modules that read one several times, such as a cell in a loop.
     >>> from tinygrad_dl.nn import Linear, ReLU
@@ -44,7 +44,7 @@ def cached() -> Iterator[None]:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one tensor, in order, and what they start from; register_parametrization makes it.
+    """The parametrizations of one tensor, in order, and its original; created by register_parametrization.
 
     `original` is the previous parameter or buffer; where the first right_inverse gives several tensors they are
     original0, original1, ...
@@ -87,7 +87,7 @@ class ParametrizationList(ModuleList):
         return out
 
     def right_inverse(self, value: Any) -> None:
-        """Write into the originals what gives this value, by the right_inverse of each parametrization."""
+        """Set the originals so that the result is this value, by the right_inverse of each parametrization."""
         value = asarray(value)
         with no_grad():
             for module in reversed(list(self)):
@@ -111,7 +111,7 @@ def _write(original: Any, value: Any) -> None:
 
 
 def _alike(original: Any, value: Any) -> Any:
-    """The value as a parameter or a buffer, as the original is."""
+    """The value as a parameter or a buffer, like the original."""
     value = asarray(value).detach()
     if isinstance(original, Parameter):
         return Parameter(value, original.requires_grad)
@@ -164,7 +164,7 @@ def _rebuilt(base: Any, names: tuple[str, ...]) -> Any:
 
 
 def _class(base: Any, names: tuple[str, ...]) -> Any:
-    """A class of one module's own, for properties stand in classes."""
+    """A new subclass for one module, because properties belong to classes."""
     members = {"__reduce_ex__": _reduced} | {name: _Computed(name) for name in names}
     return type(f"Parametrized{base.__name__}", (base,), members)
 
@@ -207,11 +207,11 @@ def register_parametrization(
         raise ValueRangeError(
             f"register_parametrization: {type(module).__name__} has no parameter or buffer {tensor_name!r}"
         )
-    made = ParametrizationList([parametrization], original, unsafe)
+    parametrized = ParametrizationList([parametrization], original, unsafe)
     if not is_parametrized(module):
         module.parametrizations = ModuleDict()
         module.__class__ = _class(type(module), ())
-    module.parametrizations[tensor_name] = made
+    module.parametrizations[tensor_name] = parametrized
     delattr(module, tensor_name)
     setattr(type(module), tensor_name, _Computed(tensor_name))
     return module

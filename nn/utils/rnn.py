@@ -74,7 +74,7 @@ unsorted_indices=None)
 
 
 def invert_permutation(permutation: Any) -> Any:
-    """The permutation that undoes one; None undoes None.
+    """The inverse of a permutation; None for None.
 
     >>> invert_permutation(Tensor([1, 2, 0]))
     Tensor([2, 0, 1])
@@ -98,7 +98,7 @@ def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
 def pack_padded_sequence(
     input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
-    """Leave the padding of a batch out, so that recurrent layers skip it.
+    """Pack a padded batch, so that recurrent layers skip the padding.
 
     input (T, N, ...), or (N, T, ...) with batch_first; lengths (N,), from 1 to T, longest first unless
     `enforce_sorted=False`. Raises ShapeError or ValueRangeError for lengths that do not fit.
@@ -167,7 +167,7 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Sequences of different lengths as one batch, padded to the longest.
+    """Pad sequences of different lengths to the longest and stack them into a batch.
 
     Each (L, ...) -> (T, N, ...), or (N, T, ...) with batch_first, T the longest L. Raises ShapeError if the other
     sizes differ.
@@ -202,7 +202,7 @@ def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool 
 
 
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
-    """Sequences of different lengths packed, longest first unless `enforce_sorted=False`.
+    """Pack sequences of different lengths, sorted with the longest first unless `enforce_sorted=False`.
 
     >>> pack_sequence([Tensor([1.0]), Tensor([2.0, 3.0])], enforce_sorted=False).data.tolist()
     [2.0, 1.0, 3.0]

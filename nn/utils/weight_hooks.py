@@ -10,11 +10,11 @@ from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.nn.utils.weight_norms import (
     as_matrix,
-    axis_of_outputs,
-    lengths,
-    over_sigma,
+    divide_by_sigma,
+    output_axis,
     power_iteration,
-    start,
+    random_unit_vector,
+    slice_norms,
 )
 from tinygrad_dl.typing import RandomLike
 
@@ -26,7 +26,7 @@ class Reparametrization:
         self.name = name
 
     def compute(self, module: Module) -> Any:
-        """The weight, from the parameters that replace it; every reparametrization defines its own."""
+        """The weight computed from the parameters that replace it, which every subclass defines."""
         raise GraphError(f"{type(self).__name__} does not define compute")
 
     def __call__(self, module: Module, args: Any) -> None:
@@ -38,13 +38,13 @@ class Reparametrization:
         hooks = module._hooks.of["before"].values() if module._hooks is not None else ()
         return next((hook for hook, _ in hooks if isinstance(hook, cls) and hook.name == name), None)
 
-    def begin(self, module: Module) -> None:
+    def attach(self, module: Module) -> None:
         """Register the hook and compute the weight for the first time."""
         delattr(module, self.name)
         setattr(module, self.name, self.compute(module))
         module.register_forward_pre_hook(self)
 
-    def end(self, module: Module, names: tuple[str, ...]) -> None:
+    def detach(self, module: Module, names: tuple[str, ...]) -> None:
         """Make the weight a parameter again, with its present value."""
         value = self.compute(module)
         for suffix in names:
@@ -75,11 +75,11 @@ class WeightNorm(Reparametrization):
     def compute(self, module: Module) -> Any:
         """The weight."""
         g, v = getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v")
-        return v * (g / lengths(v, self.dim))
+        return v * (g / slice_norms(v, self.dim))
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
-    """Learn a weight's norm and direction separately: name_g and name_v take the place of the parameter.
+    """Learn a weight's norm and direction separately: name_g and name_v replace the parameter.
 
     weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
     Source: Salimans and Kingma 2016.
@@ -93,9 +93,9 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> An
             f"weight_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {dim}"
         )
     kind = WeightNorm(name, None if dim in (None, -1) else dim)
-    setattr(module, f"{name}_g", Parameter(lengths(weight.detach(), kind.dim)))
+    setattr(module, f"{name}_g", Parameter(slice_norms(weight.detach(), kind.dim)))
     setattr(module, f"{name}_v", Parameter(weight.detach()))
-    kind.begin(module)
+    kind.attach(module)
     return module
 
 
@@ -104,7 +104,7 @@ def remove_weight_norm(module: Module, name: str = "weight") -> Any:
     kind = WeightNorm.of(module, name)
     if kind is None:
         raise ValueRangeError(f"remove_weight_norm: {type(module).__name__}.{name} has no weight_norm")
-    kind.end(module, ("g", "v"))
+    kind.detach(module, ("g", "v"))
     return module
 
 
@@ -125,10 +125,10 @@ class SpectralNorm(Reparametrization):
         power_iteration(matrix, *self.vectors(module), times, self.eps)
 
     def compute(self, module: Module) -> Any:
-        """The weight; in training after an iteration."""
+        """The weight; in training after a power iteration."""
         if module.training:
             self.iterate(module, self.iterations)
-        return over_sigma(getattr(module, f"{self.name}_orig"), self.dim, *self.vectors(module))
+        return divide_by_sigma(getattr(module, f"{self.name}_orig"), self.dim, *self.vectors(module))
 
 
 def spectral_norm(
@@ -153,13 +153,13 @@ def spectral_norm(
         raise ValueRangeError(
             f"spectral_norm: expected n_power_iterations of at least 1, got {n_power_iterations!r}"
         )
-    kind = SpectralNorm(name, n_power_iterations, eps, axis_of_outputs(module) if dim is None else dim)
+    kind = SpectralNorm(name, n_power_iterations, eps, output_axis(module) if dim is None else dim)
     setattr(module, f"{name}_orig", Parameter(weight.detach()))
     generator = default_rng(rng)
     for suffix, size in zip("uv", as_matrix(weight._data, kind.dim).shape):
-        module.register_buffer(f"{name}_{suffix}", start(size, weight, eps, generator))
+        module.register_buffer(f"{name}_{suffix}", random_unit_vector(size, weight, eps, generator))
     kind.iterate(module, 15)
-    kind.begin(module)
+    kind.attach(module)
     return module
 
 
@@ -168,5 +168,5 @@ def remove_spectral_norm(module: Module, name: str = "weight") -> Any:
     kind = SpectralNorm.of(module, name)
     if kind is None:
         raise ValueRangeError(f"remove_spectral_norm: {type(module).__name__}.{name} has no spectral_norm")
-    kind.end(module, ("orig", "u", "v"))
+    kind.detach(module, ("orig", "u", "v"))
     return module

@@ -15,7 +15,7 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, RandomLike
 
 
-def lengths(v: Tensor, dim: int | None) -> Any:
+def slice_norms(v: Tensor, dim: int | None) -> Any:
     """The norms of v's slices along `dim`, or of all of v."""
     axes = None if dim is None else tuple(a for a in range(v.ndim) if a != dim % v.ndim)
     return reduce.sum(v * v, axis=axes, keepdims=dim is not None) ** 0.5
@@ -29,7 +29,7 @@ def as_matrix(weight: Array, dim: int) -> Any:
     return reshape(weight, (rows, weight.size // rows if rows else 0))
 
 
-def unit(x: np.ndarray, eps: float) -> np.ndarray:
+def normalized(x: np.ndarray, eps: float) -> np.ndarray:
     """The vector x divided by its norm."""
     return x / max(float(np.linalg.norm(x)), eps)
 
@@ -37,20 +37,20 @@ def unit(x: np.ndarray, eps: float) -> np.ndarray:
 def power_iteration(matrix: np.ndarray, u: Tensor, v: Tensor, times: int, eps: float) -> None:
     """Move the buffers u and v toward the first singular vectors, v first, in place."""
     for _ in range(times):
-        v._data[...] = unit(matrix.T @ u._data, eps)
-        u._data[...] = unit(matrix @ v._data, eps)
+        v._data[...] = normalized(matrix.T @ u._data, eps)
+        u._data[...] = normalized(matrix @ v._data, eps)
 
 
-def over_sigma(weight: Array, dim: int, u: Tensor, v: Tensor) -> Any:
+def divide_by_sigma(weight: Array, dim: int, u: Tensor, v: Tensor) -> Any:
     """The weight divided by the singular value that belongs to u and v."""
     return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
 
 
-def start(size: int, like: Tensor, eps: float, rng: RandomLike) -> Buffer:
+def random_unit_vector(size: int, like: Tensor, eps: float, rng: RandomLike) -> Buffer:
     """A random unit vector in the dtype of a weight."""
-    return Buffer(unit(default_rng(rng).standard_normal(size), eps).astype(like.dtype))
+    return Buffer(normalized(default_rng(rng).standard_normal(size), eps).astype(like.dtype))
 
 
-def axis_of_outputs(module: Module) -> int:
-    """Of a weight: the first, the second in transposed convolutions."""
+def output_axis(module: Module) -> int:
+    """The axis of a weight that counts outputs: the first, or the second in transposed convolutions."""
     return int(any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__))

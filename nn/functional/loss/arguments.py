@@ -16,12 +16,12 @@ from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
 
 
 def as_value(x: ArrayLike) -> Any:
-    """A list or a number as a Tensor; arrays and Tensors as they are."""
+    """Convert a list or a number to a Tensor; arrays and Tensors stay as they are."""
     return x if isinstance(x, (Value, np.ndarray)) else asarray(x)
 
 
 def paired(name: str, input: ArrayLike, target: ArrayLike, reduction: str) -> tuple[Any, Any]:
-    """Prediction and target, of one shape and, where the target only differs in precision, of one dtype."""
+    """Prediction and target as arrays of one shape, with the target converted to the prediction's dtype."""
     check_reduction(name, reduction)
     x, y = as_value(input), as_value(target)
     check_same_shape(name, x, y)
@@ -31,7 +31,7 @@ def paired(name: str, input: ArrayLike, target: ArrayLike, reduction: str) -> tu
 
 
 def named_reduction(name: str, size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction, also where it is given as PyTorch did before it had a name, by two booleans."""
+    """The reduction, also from PyTorch's deprecated booleans."""
     if size_average is None and reduce is None:
         return reduction
     for old, value in (("size_average", size_average), ("reduce", reduce)):
@@ -41,16 +41,16 @@ def named_reduction(name: str, size_average: bool | None, reduce: bool | None, r
                 f"Write reduction={value!r}."
             )
     averaged, summed = size_average is None or size_average, reduce is None or reduce
-    meant = ("mean" if averaged else "sum") if summed else "none"
+    effective = ("mean" if averaged else "sum") if summed else "none"
     warnings.warn(
-        f"{name}: size_average and reduce are deprecated; use reduction={meant!r}.",
+        f"{name}: size_average and reduce are deprecated; use reduction={effective!r}.",
         stacklevel=3,
     )
-    return meant
+    return effective
 
 
 def reduced(loss: Array, reduction: str) -> Any:
-    """The mean of the losses, their sum, or all of them."""
+    """Reduce losses: their mean, their sum, or no reduction."""
     if reduction == "none":
         return loss
     if reduction == "sum":

@@ -100,7 +100,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     options: Any = None,
 ) -> Tensor:
-    """The cross-entropy of logits that a linear map makes of the input.
+    """The cross-entropy of the logits from a linear map of the input.
 
     loss = cross_entropy(input @ linear_weight.T + linear_bias, target).   input (N, in) or (in,),
     linear_weight (C, ..., in), linear_bias (C, ...). `options` tells PyTorch how to save memory; it changes no value
@@ -174,7 +174,7 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The binary cross-entropy of probabilities; of logits, binary_cross_entropy_with_logits is exact.
+    """The binary cross-entropy of probabilities; for logits use binary_cross_entropy_with_logits, which is exact.
 
     loss = -w (t log x + (1 - t) log(1 - x)), with logarithms clamped to at least -100.   input and target
     of the same shape;

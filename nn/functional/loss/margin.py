@@ -108,7 +108,7 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The hinge loss for several classes: every other score should stay a margin below that of the class.
+    """The hinge loss for several classes: every other score should be lower than the target's by a margin.
 
     loss_n = sum_{i != t} w[t] * max(0, margin - input[t] + input[i])^p / C, p 1 or 2.   input (N, C) or (C,).
     >>> multi_margin_loss([[1.0, 0.5]], [0])
@@ -145,7 +145,7 @@ def multilabel_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The hinge loss for several labels: scores of labels should stay 1 above all others.
+    """The hinge loss for several labels: the scores of labels should exceed all others by 1.
 
     loss_n = sum_{j in labels, i not in labels} max(0, 1 - input[j] + input[i]) / C.   input and target (N, C) or
     (C,); a row of the target lists labels and ends at its first -1.

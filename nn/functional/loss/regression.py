@@ -77,7 +77,7 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
-    """The absolute error, rounded off near 0.
+    """The absolute error, smoothed near 0.
 
     loss = d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, d = input - target.   Source: Girshick 2015.
     >>> smooth_l1_loss([0.0, 0.0], [0.5, 2.0], reduction="none")
