@@ -67,59 +67,115 @@ hardswish = _unary_in_place(piecewise.hardswish)
 
 
 def relu6(input: Array, inplace: bool = False) -> Tensor:
-    """The positive part, clamped to at most 6.   out = min(max(x, 0), 6)."""
+    """The positive part, clamped to at most 6.
+
+    out = min(max(input, 0), 6), with derivative 0 at 0 and 6.   Shape: same as input.
+    >>> relu6(np.array([-1.0, 2.0, 8.0]))
+    array([0., 2., 6.])
+    """
     return piecewise.hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """The positive part plus a small multiple of the negative part."""
+    """The positive part plus a small multiple of the negative part.
+
+    out = input where input > 0, negative_slope * input elsewhere.   Shape: same as input.
+    >>> leaky_relu(np.array([-1.0, 2.0]), 0.1)
+    array([-0.1,  2. ])
+    """
     return piecewise.leaky_relu(input, negative_slope)
 
 
 def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """The input above 0, alpha * (e^x - 1) below."""
+    """The input above 0, a saturating exponential below.
+
+    out = input where input > 0, alpha * (e^input - 1) elsewhere.   Shape: same as input.   Source: Clevert 2016.
+    >>> elu(np.array([-1.0, 2.0])).round(4)
+    array([-0.6321,  2.    ])
+    """
     return activations.elu(input, alpha)
 
 
 def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """The input above 0, alpha * (e^(x / alpha) - 1) below."""
+    """elu with a derivative that is continuous at 0 for every alpha.
+
+    out = input where input > 0, alpha * (e^(input / alpha) - 1) elsewhere.   Shape: same as input.
+    >>> celu(np.array([-2.0, 2.0]), alpha=2.0).round(4)
+    array([-1.2642,  2.    ])
+    """
     return activations.celu(input, alpha)
 
 
 def gelu(input: Array, approximate: str = "none") -> Tensor:
-    """The input times the standard normal distribution function, exactly or by the "tanh" approximation."""
+    """The input times the standard normal distribution function, exactly or by the "tanh" approximation.
+
+    out = input * (1 + erf(input / sqrt(2))) / 2.   Shape: same as input.   Raises ValueRangeError for another
+    `approximate` than "none" and "tanh".
+    >>> gelu(np.array([0.0, 1.0])).round(4)
+    array([0.    , 0.8413])
+    """
     if approximate not in ("none", "tanh"):
         raise ValueRangeError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}')
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
 
 
 def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """A smooth positive part: log(1 + e^(beta * x)) / beta, and x where beta * x > threshold."""
+    """A smooth positive part.
+
+    out = log(1 + e^(beta * input)) / beta, and input where beta * input > threshold.   Shape: same as input.
+    >>> softplus(np.array([0.0, 100.0])).round(4)
+    array([  0.6931, 100.    ])
+    """
     return activations.softplus(input, beta, threshold)
 
 
 def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """The input clamped to a range."""
+    """The input clamped to a range.
+
+    out = min(max(input, min_val), max_val), with derivative 0 at both bounds.   Shape: same as input.
+    >>> hardtanh(np.array([-2.0, 0.5, 2.0]))
+    array([-1. ,  0.5,  1. ])
+    """
     return piecewise.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
-    """The input where |x| > lambd, 0 elsewhere."""
+    """Zero for values near zero, the input elsewhere.
+
+    out = input where |input| > lambd, 0 elsewhere.   Shape: same as input.
+    >>> hardshrink(np.array([-1.0, 0.2]))
+    array([-1.,  0.])
+    """
     return piecewise.hardshrink(input, lambd)
 
 
 def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
-    """The input shrunk toward zero by lambd, and zero where |x| <= lambd."""
+    """The input shrunk toward zero by lambd.
+
+    out = sign(input) * max(|input| - lambd, 0).   Shape: same as input.
+    >>> softshrink(np.array([-1.0, 0.2]))
+    array([-0.5,  0. ])
+    """
     return piecewise.softshrink(input, lambd)
 
 
 def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """The input where it is above a threshold, a constant elsewhere."""
+    """The input where it is above a threshold, a constant elsewhere.
+
+    out = input where input > threshold, value elsewhere.   Shape: same as input.
+    >>> threshold(np.array([0.1, 3.0]), 1.0, -1.0)
+    array([-1.,  3.])
+    """
     return piecewise.threshold(input, threshold, value)
 
 
 def glu(input: Array, dim: int = -1) -> Tensor:
-    """One half of the channels along `dim`, gated by the other half."""
+    """One half of the channels along `dim`, gated by the other half.
+
+    out = a * sigmoid(b), with input split into a and b along `dim`, which must have an even size.
+    >>> glu(np.array([3.0, 0.0]))
+    array([1.5])
+    """
     return activations.glu(input, dim)
 
 
