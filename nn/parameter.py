@@ -39,6 +39,7 @@ class Buffer(Tensor):
         super().__init__(data, name=name)
         self.persistent = persistent
 
+    # Tensor's own copying and pickling would lose `persistent`.
     def __reduce__(self) -> Any:
         return _rebuild_buffer, (self._data, self.name, self.persistent)
 

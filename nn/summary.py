@@ -61,6 +61,7 @@ class _Counter:
 
     def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         cost = multiply_adds(op.name, inputs, result)
+        # A view of another array takes no memory of its own.
         base = result._data.base is None
         for layer in self.running:
             layer.multiply_adds += cost
@@ -228,6 +229,7 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
         for layer in first.values():
             handles.append(layer.module.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(layer.module.register_forward_hook(leave))
+        # In evaluation mode running statistics do not move and dropout draws nothing.
         model.eval()
         with no_grad(), counter:
             model(*_inputs(inputs), **options)

@@ -18,6 +18,7 @@ def warn_once(key: str, message: str) -> None:
     if key in issued:
         return
     issued.add(key)
+    # Frames of the package are skipped, so that the warning names the line of the user.
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl."):
         frame, level = frame.f_back, level + 1

@@ -243,6 +243,7 @@ def gumbel_softmax(
     values = soft.detach().numpy() if hasattr(soft, "detach") else soft
     chosen = np.zeros_like(values)
     np.put_along_axis(chosen, np.expand_dims(values.argmax(axis=dim), dim), 1, axis=dim)
+    # The value of the hard choice with the gradient of the soft one (straight-through estimator).
     return soft + (chosen - values)
 
 
@@ -255,6 +256,7 @@ def prelu(input: Array, weight: Array) -> Tensor:
         raise ShapeError(
             f"prelu: expected one weight per channel (axis 1) of the input {input.shape}, got {channels}"
         )
+    # One weight per channel: shaped to broadcast along axis 1.
     return piecewise.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
 
 
@@ -268,6 +270,7 @@ def rrelu(
     rng: RandomLike = None,
 ) -> Tensor:
     """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
+    # The expected slope, so that evaluation is deterministic.
     if not training:
         return piecewise.leaky_relu(input, (lower + upper) / 2)
     slopes = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)

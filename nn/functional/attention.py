@@ -60,6 +60,7 @@ def scaled_dot_product_attention(
     if is_causal:
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
+    # The query is scaled rather than the scores, which usually have more elements.
     scores = matmul(query * factor, key.mT)
     fully_masked = None
     if attn_mask is not None:
@@ -69,6 +70,7 @@ def scaled_dot_product_attention(
         else:
             scores = scores + attn_mask
             fully_masked = np.isneginf(mask).all(axis=-1, keepdims=True)
+    # softmax of a row of -inf is nan: such rows are computed from zeros instead, and their weights set to 0.
     if fully_masked is not None and fully_masked.any():
         weights = where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
     else:
@@ -94,6 +96,7 @@ def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
     """The mask in additive form: True becomes -inf."""
     if mask is None or _array(mask).dtype != bool:
         return mask
+    # Both constants in the dtype of the scores, so that float32 stays float32.
     return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
 
 
@@ -176,6 +179,7 @@ def multi_head_attention_forward(
             "Pass attn_mask too."
         )
     if unbatched:
+        # Identity is preserved, so that self-attention still takes one product for q, k and v.
         same = query is key is value
         query = expand_dims(query, 1)
         key, value = (query, query) if same else (expand_dims(key, 1), expand_dims(value, 1))
@@ -186,6 +190,7 @@ def multi_head_attention_forward(
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, embed, in_proj_weight, in_proj_bias, separate)
     mask, padding = _additive(attn_mask, q.dtype), _additive(key_padding_mask, q.dtype)
+    # A learned key and value that every query can attend to; the masks get a column of 0 for it.
     if bias_k is not None:
         k = concat([k, broadcast_to(bias_k, (1, batch, embed))], axis=0)
         v = concat([v, broadcast_to(bias_v, (1, batch, embed))], axis=0)
@@ -200,6 +205,7 @@ def multi_head_attention_forward(
     if add_zero_attn:
         k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
         mask, padding = _padded(mask), _padded(padding)
+    # As above: scaling q is cheaper than scaling the scores.
     scores = matmul(q * size**-0.5, k.mT)
     scores_shape = scores.shape
     if mask is not None:

@@ -35,6 +35,7 @@ def _conv(
     dilation: Sizes,
     groups: int,
 ) -> Any:
+    # The usual case first: a batch needs no reshaping and no further check.
     if input.ndim == n + 2 == weight.ndim:
         return conv(input, weight, bias, stride, padding, dilation, groups)
     x, added = batched(f"conv{n}d", input, n)

@@ -26,8 +26,10 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
     norms = []
     for x in (x1, x2):
         square = sum(x * x, axis=dim, keepdims=True)
+        # The root has an infinite derivative at 0, so it is taken of 1 where eps replaces the norm.
         small = square <= eps * eps
         norms.append(where(small, eps, where(small, 1, square) ** 0.5))
+    # Each vector is divided by its own norm: the product of two large norms could overflow.
     return sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
 
 
@@ -53,6 +55,7 @@ def pairwise_distance(
     if p == 0:
         return _how_many(size, -1, keepdim)
     total = sum(size**p, axis=-1, keepdims=keepdim)
+    # The root has an infinite derivative at 0; equal vectors get gradient 0.
     zero = total == 0
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
@@ -67,7 +70,7 @@ def pdist(input: Array, p: float = 2.0) -> Tensor:
     if input.ndim != 2:
         raise ShapeError(f"pdist: expected rows of shape (N, D), got {input.shape}")
     first, second = np.triu_indices(input.shape[0], 1)
-    return pairwise_distance(input[first], input[second], p, 0.0)
+    return pairwise_distance(input[first], input[second], p, 0.0)  # eps 0, as in PyTorch's pdist
 
 
 def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:

@@ -44,6 +44,7 @@ def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type:
     used = np.unique(indices)
     norms = np.linalg.norm(table[used], ord=norm_type, axis=1)
     long = norms > max_norm
+    # 1e-7 as in PyTorch, whose results this reproduces.
     table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(table.dtype)
 
 
@@ -139,11 +140,13 @@ def embedding_bag(
     if mode == "max":
         if not longest:
             return reduce.sum(rows, axis=1)
+        # -inf never wins, and a bag without counted rows gives 0.
         best = reduce.max(where(counted[..., None], rows, -np.inf), axis=1)
         return where(np.any(counted, axis=1, keepdims=True), best, 0)
     rows = where(counted[..., None], rows, 0)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights[place][..., None]
+    # An empty bag has mean 0, not nan, as in PyTorch.
     total = reduce.sum(rows, axis=1)
     return (
         total if mode == "sum" else total / np.maximum(counted.sum(axis=1), 1)[:, None].astype(weight.dtype)

@@ -110,6 +110,7 @@ def max_unpool(
                 f"got {wanted}"
             )
         size = wanted
+    # With an array as input the result is an array, even if the indices came as a Tensor.
     if isinstance(positions, Value) and not isinstance(x, Value):
         positions = positions._data
     return _unbatched(pooling.max_unpool(x, positions, size), added)
@@ -228,9 +229,10 @@ def lp_pool(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The p-norm of each window, over n spatial dimensions: (sum x^p)^(1/p); a negative sum gives 0."""
+    """The p-norm of each window, over n spatial dimensions: (sum x^p)^(1/p); nan for a negative sum."""
     kernel = per_axis(kernel_size, n, "kernel_size")
     mean = avg_pool(n, power(input, norm_type), kernel, stride, 0, ceil_mode)
+    # sign(x) * relu(|x|) is x, spelled as in PyTorch; a negative sum (odd p) has no real root and gives nan.
     return power(sign(mean) * relu(abs(mean)) * prod(kernel), 1.0 / norm_type)
 
 
@@ -347,6 +349,7 @@ def fractional_max_pool(
         samples = default_rng(rng).random((*x.shape[:2], n))
     if isinstance(samples, Value):
         samples = samples._data
+    # A buffer of samples may be made for a larger batch than this one.
     samples = samples[: x.shape[0]]
     positions = resize.fractional_max_indices(
         x, samples, per_axis(kernel_size, n, "kernel_size"), per_axis(output_size, n, "output_size")

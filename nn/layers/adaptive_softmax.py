@@ -106,6 +106,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"0 to {self.n_classes - 1}, got {wrong[0]}"
             )
         head = log_softmax(self.head(rows), axis=1)
+        # -1 for the classes of the shortlist, else the number of the cluster.
         cluster = np.searchsorted(self.cutoffs, classes, side="right") - 1
         index = np.where(cluster < 0, classes, self.shortlist_size + cluster)
         output = head[np.arange(len(classes)), index]

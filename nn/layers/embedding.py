@@ -65,6 +65,7 @@ class Embedding(Module):
     def reset_parameters(self, rng: RandomLike = None) -> None:
         """Reinitialize the table; the padding row is 0."""
         init.normal_(self.weight, rng=rng)
+        # Row padding_idx never gets a gradient, so it stays 0.
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 

@@ -51,6 +51,7 @@ class _Cell(Module):
             raise ShapeError(
                 f"{name}: expected input (N, I) or (I,) with I = input_size = {self.input_size}, got {input.shape}"
             )
+        # A cell is a sequence of one step, so it shares the operations of the layers.
         added = input.ndim == 1
         x = expand_dims(input, (0, 1) if added else 0)
         batched = []

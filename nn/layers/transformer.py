@@ -293,6 +293,7 @@ class Transformer(Module):
             decoder_layer = TransformerDecoderLayer(*layer, **factory, rng=rng)
             self.decoder = TransformerDecoder(decoder_layer, num_decoder_layers, norm)
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+        # As in PyTorch, Xavier replaces the initialization of the layers inside.
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 init.xavier_uniform_(parameter, rng=rng)

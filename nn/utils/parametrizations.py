@@ -180,6 +180,7 @@ class _Orthogonal(Module):
             if rows > columns:
                 added = default_rng(self.rng).standard_normal((*q.shape[:-1], rows - columns))
                 q = np.concatenate([q, added.astype(q.dtype)], axis=-1)
+            # A square orthogonal matrix stays exactly as it is.
             if rows > columns or not _is_orthogonal(q):
                 q, r = np.linalg.qr(q)
                 q *= np.sign(np.linalg.diagonal(r))[..., None, :]
@@ -216,6 +217,7 @@ def _matrix_exp(x: Tensor) -> Any:
     a = _skew(x)
     size = float(np.abs(a._data).sum(axis=-1).max(initial=0))
     halvings = max(0, ceil(log2(size)) + 1) if size else 0
+    # The approximation is accurate for small matrices only: exp(A) = exp(A / 2^k)^(2^k).
     a = a / 2.0**halvings
     eye = np.eye(x.shape[-2], dtype=x.dtype)
     above, below, power, c = eye, eye, eye, 1.0

@@ -165,6 +165,7 @@ def _rebuilt(base: Any, names: tuple[str, ...]) -> Any:
 
 def _class(base: Any, names: tuple[str, ...]) -> Any:
     """A new subclass for one module, because properties belong to classes."""
+    # The generated class cannot be imported by name, so pickling goes by its base class.
     members = {"__reduce_ex__": _reduced} | {name: _Computed(name) for name in names}
     return type(f"Parametrized{base.__name__}", (base,), members)
 

@@ -92,6 +92,7 @@ def _swapped(x: Array) -> Any:
 
 def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
     """The values, one after another, where the mask is true, the padding elsewhere."""
+    # setitem is differentiable: the gradient reaches the values and not the padding.
     return setitem(np.full(where.shape + values.shape[1:], padding_value, values.dtype), values, where)
 
 

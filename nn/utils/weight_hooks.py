@@ -54,6 +54,7 @@ class Reparametrization:
         hooks = module._hooks.of["before"]
         for key in [key for key, (hook, _) in hooks.items() if hook is self]:
             del hooks[key]
+        # Without hooks the attribute is None again, which calls check for.
         if not any(module._hooks.of.values()):
             module._hooks = None
 
@@ -158,6 +159,7 @@ def spectral_norm(
     generator = default_rng(rng)
     for suffix, size in zip("uv", as_matrix(weight._data, kind.dim).shape):
         module.register_buffer(f"{name}_{suffix}", random_unit_vector(size, weight, eps, generator))
+    # As many iterations as PyTorch's parametrization starts with, so that the first forward is close to normalized.
     kind.iterate(module, 15)
     kind.attach(module)
     return module

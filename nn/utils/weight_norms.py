@@ -23,6 +23,7 @@ def slice_norms(v: Tensor, dim: int | None) -> Any:
 
 def as_matrix(weight: Array, dim: int) -> Any:
     """The weight as a matrix, `dim` first."""
+    # dim 0 is in place already.
     if dim:
         weight = permute_dims(weight, (dim, *[a for a in range(weight.ndim) if a != dim]))
     rows = weight.shape[0]
@@ -31,6 +32,7 @@ def as_matrix(weight: Array, dim: int) -> Any:
 
 def normalized(x: np.ndarray, eps: float) -> np.ndarray:
     """The vector x divided by its norm."""
+    # A weight of zeros has no direction; eps avoids dividing by 0.
     return x / max(float(np.linalg.norm(x)), eps)
 
 
@@ -43,6 +45,7 @@ def power_iteration(matrix: np.ndarray, u: Tensor, v: Tensor, times: int, eps: f
 
 def divide_by_sigma(weight: Array, dim: int, u: Tensor, v: Tensor) -> Any:
     """The weight divided by the singular value that belongs to u and v."""
+    # Copies, because the buffers change in place before a backward pass may read them.
     return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
 
 

@@ -113,6 +113,7 @@ def linear_cross_entropy(
     for size in others:
         count *= size
     bias = None if linear_bias is None else reshape(linear_bias, (count,))
+    # One product for all trailing axes of the classes.
     logits = linear(input, reshape(linear_weight, (count, features)), bias)
     if others:
         logits = reshape(logits, (*input.shape[:-1], classes, *others))
@@ -156,6 +157,7 @@ def nll_loss(
     if ((index < 0) | (index >= classes))[counted].any():
         wrong = index[((index < 0) | (index >= classes)) & counted][0]
         raise IndexRangeError(f"{name}: expected target classes from 0 to {classes - 1}, got {wrong}")
+    # An ignored index may be out of range; class 0 stands in for it, with weight 0.
     safe = np.where(counted, index, 0)
     share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(x.dtype)
     picked = squeeze(take_along_axis(x, safe[:, None], axis=1), axis=1)
@@ -163,6 +165,7 @@ def nll_loss(
     if reduction != "mean":
         return reduced(loss, reduction)
     total = share.sum()
+    # Without a counted target the mean is 0 / 0, nan, as in PyTorch.
     return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, x.dtype)
 
 
@@ -186,6 +189,7 @@ def binary_cross_entropy(
     name = "binary_cross_entropy"
     x, y = paired(name, input, target, reduction)
     values = x._data if isinstance(x, Value) else x
+    # Checked, because the logarithm would turn logits into nan without saying why.
     if ((values < 0) | (values > 1)).any():
         raise ValueRangeError(
             f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "

@@ -89,6 +89,7 @@ def cosine_embedding_loss(
     reduction = named_reduction("cosine_embedding_loss", size_average, reduce, reduction)
     check_reduction("cosine_embedding_loss", reduction)
     x1, x2, y = _angles("cosine_embedding_loss", input1, input2, target)
+    # Inside the root, as in PyTorch, so that the derivative is finite at zero vectors.
     eps = 1e-12
     dot = sum(x1 * x2, axis=-1)
     square1, square2 = sum(x1 * x1, axis=-1) + eps, sum(x2 * x2, axis=-1) + eps
@@ -130,6 +131,7 @@ def multi_margin_loss(
             f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
         )
     target_score = take_along_axis(x, index[..., None], axis=-1)
+    # The target's own score does not count against itself.
     other = np.arange(classes) != index[..., None]
     loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
@@ -166,8 +168,10 @@ def multilabel_margin_loss(
         raise IndexRangeError(
             f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
         )
+    # What follows the first -1 is replaced by class 0 and not counted below.
     safe = np.where(listed, index, 0)
     is_label = np.zeros(x.shape, bool)
+    # .at accumulates: a label may be listed twice.
     np.logical_or.at(is_label, (*np.indices(safe.shape)[:-1], safe), listed)
     scores = take_along_axis(x, safe, axis=-1)
     pairs = relu(1 - scores[..., :, None] + x[..., None, :])

@@ -86,6 +86,7 @@ def smooth_l1_loss(
     reduction = named_reduction("smooth_l1_loss", size_average, reduce, reduction)
     if beta < 0:
         raise ValueRangeError(f"smooth_l1_loss: expected beta of at least 0, got {beta!r}")
+    # The limit of beta -> 0; the formula would divide by 0.
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     x, y = paired("smooth_l1_loss", input, target, reduction)
