@@ -116,7 +116,7 @@ class Summary:
         return [title, given, result, count, cost, memory, "train" if layer.module.training else "eval"]
 
     def __str__(self) -> str:
-        rows = [list(HEADINGS)]
+        rows: list[list[str]] = [list(HEADINGS)]
         shown = self.layers
         if self.error is not None:
             last = max((i for i, layer in enumerate(shown) if layer.failed), default=len(shown) - 1)

@@ -180,7 +180,8 @@ class _Recurrent(Module):
             ends.append(end)
             if len(outs) == self._directions:
                 x, outs = (concat(outs, axis=-1) if self.bidirectional else outs[0]), []
-        return x, tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in zip(*ends))
+        grouped = map(list, zip(*ends))  # all first parts of the states, all second ones
+        return x, tuple(stack(parts) if len(parts) > 1 else expand_dims(parts[0], 0) for parts in grouped)
 
     def _run_directed(self, x: Array, state: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         if not suffix.endswith("reverse"):

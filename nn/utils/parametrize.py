@@ -254,7 +254,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     del module.parametrizations[tensor_name]
     setattr(module, tensor_name, original)
     if not is_parametrized(module):
-        del module.parametrizations
+        del vars(module)["parametrizations"]
         module.__class__ = type(module).__bases__[0]
     return module
 
