@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter, as_parameter
+from tinygrad_dl.typing import ArrayLike
+
+N = TypeVar("N", bound="_Numbered")
 
 
 class _Container(Module):
@@ -62,7 +65,7 @@ class _Numbered(_Container):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._entries().values())
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)._of(list(self)[index])
         return getattr(self, self._name_at(index))
@@ -74,23 +77,23 @@ class _Numbered(_Container):
     def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, self._name_at(index), self._checked(value))
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         values = list(self)
         del values[index]
         self._refill(values)
 
-    def append(self, value: Any) -> Any:
+    def append(self: N, value: Any) -> N:
         """Append an entry; returns the container."""
         setattr(self, str(len(self)), self._checked(value))
         return self
 
-    def extend(self, values: Iterable[Any]) -> Any:
+    def extend(self: N, values: Iterable[Any]) -> N:
         """Append entries; returns the container."""
         for value in list(values):
             self.append(value)
         return self
 
-    def insert(self, index: int, value: Any) -> Any:
+    def insert(self: N, index: int, value: Any) -> N:
         """Insert an entry before an index; returns the container."""
         values = list(self)
         if not -len(values) <= index <= len(values):
@@ -110,7 +113,7 @@ class _Numbered(_Container):
     def __add__(self, other: Iterable[Any]) -> Any:
         return type(self)._of([*self, *other])
 
-    def __iadd__(self, other: Iterable[Any]) -> Any:
+    def __iadd__(self: N, other: Iterable[Any]) -> N:
         return self.extend(other)
 
     def __dir__(self) -> Iterable[str]:
@@ -128,7 +131,7 @@ class Sequential(_Numbered):
     )
     """
 
-    def __init__(self, *modules: Any) -> None:
+    def __init__(self, *modules: Module | dict[str, Module]) -> None:
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
         for name, module in named.items() if named is not None else enumerate(modules):
             if not isinstance(module, Module):
@@ -147,7 +150,7 @@ class Sequential(_Numbered):
     def _of(cls, values: list[Any]) -> Any:
         return cls(*values)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(dict(list(self._entries().items())[index]))
         return super().__getitem__(index)
@@ -260,9 +263,10 @@ class _Named(_Container):
         """Keys and entries, in order of definition."""
         return self._entries().items()
 
-    def update(self, values: Any) -> None:
+    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Add the entries of a dict, or pairs of keys and entries."""
-        for key, value in values.items() if hasattr(values, "items") else values:
+        items = getattr(values, "items", None)  # of a dict, or of another container
+        for key, value in values if items is None else items():
             self[key] = value
 
     def pop(self, key: str) -> Any:
@@ -285,7 +289,7 @@ class ModuleDict(_Named):
     ReLU()
     """
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         self.update(modules or {})
 
 
@@ -296,14 +300,16 @@ class ParameterDict(_OfParameters, _Named):
     Parameter([2.], requires_grad=True)
     """
 
-    def __init__(self, parameters: Any = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, ArrayLike] | Iterable[tuple[str, ArrayLike]] | None = None
+    ) -> None:
         self.update(parameters or {})
 
     def get(self, key: str, default: Any = None) -> Any:
         """The entry under a key, or the default."""
         return self[key] if key in self else default
 
-    def setdefault(self, key: str, default: Any) -> Any:
+    def setdefault(self, key: str, default: ArrayLike) -> Any:
         """The entry under a key, which is set to the default if the key is missing."""
         if key not in self:
             self[key] = default
@@ -321,7 +327,7 @@ class ParameterDict(_OfParameters, _Named):
         return ParameterDict(self.items())
 
     @staticmethod
-    def fromkeys(keys: Iterable[str], default: Any) -> ParameterDict:
+    def fromkeys(keys: Iterable[str], default: ArrayLike) -> ParameterDict:
         """A ParameterDict with a new parameter, created from the default, under each key."""
         return ParameterDict({key: Parameter(default) for key in keys})
 

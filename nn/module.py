@@ -15,7 +15,7 @@ from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import DTypeLike
+from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 M = TypeVar("M", bound="Module")
 
@@ -153,7 +153,7 @@ class Module:
             raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
 
-    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: ArrayLike | None, persistent: bool = True) -> None:
         """Make an array or Tensor a buffer: saved with the module (if persistent), not trained."""
         setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
 

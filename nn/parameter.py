@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.tensor import Tensor, rebuild
+from tinygrad_dl.typing import ArrayLike
 
 
 class Parameter(Tensor):
@@ -20,7 +21,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, requires_grad=requires_grad, name=name)
 
 
@@ -35,7 +36,7 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
     persistent: bool
 
-    def __init__(self, data: Any, persistent: bool = True, name: str | None = None) -> None:
+    def __init__(self, data: ArrayLike, persistent: bool = True, name: str | None = None) -> None:
         super().__init__(data, name=name)
         self.persistent = persistent
 
@@ -57,6 +58,6 @@ def _rebuild_buffer(data: np.ndarray, name: str | None, persistent: bool) -> Buf
     return buffer
 
 
-def as_parameter(value: Any) -> Parameter:
+def as_parameter(value: ArrayLike) -> Parameter:
     """The value as a Parameter; a Parameter is returned unchanged."""
     return value if isinstance(value, Parameter) else Parameter(asarray(value))

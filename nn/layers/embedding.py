@@ -54,7 +54,7 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(
         cls, embeddings: ArrayLike, freeze: bool = True, padding_idx: int | None = None, **options: Any
-    ) -> Any:
+    ) -> Embedding:
         """An embedding with a given table; `freeze`: it is not trained."""
         table = asarray(embeddings)
         if table.ndim != 2:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import normalize
-from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.module import M, Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.nn.utils import weight_norms
 from tinygrad_dl.nn.utils.parametrize import register_parametrization
@@ -36,7 +36,7 @@ class _WeightNorm(Module):
         return weight_norms.slice_norms(weight, self.dim), weight
 
 
-def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
+def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn a weight's norm and direction separately, as the parametrization's original0 and original1.
 
     weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
@@ -84,14 +84,14 @@ class _SpectralNorm(Module):
 
 
 def spectral_norm(
-    module: Module,
+    module: M,
     name: str = "weight",
     n_power_iterations: int = 1,
     eps: float = 1e-12,
     dim: int | None = None,
     *,
     rng: RandomLike = None,
-) -> Any:
+) -> M:
     """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
     The singular vectors are tracked by power iteration whenever the weight is read in training. `dim`: the axis of
@@ -123,13 +123,13 @@ def _tensor(what: str, module: Module, name: str) -> Any:
 
 
 def orthogonal(
-    module: Module,
+    module: M,
     name: str = "weight",
     orthogonal_map: str | None = None,
     *,
     use_trivialization: bool = True,
     rng: RandomLike = None,
-) -> Any:
+) -> M:
     """Keep a matrix, or a batch of them, orthogonal: its columns, or its rows if there are fewer, are orthonormal.
 
     Computed from a skew-symmetric A by "matrix_exp", exp(A), or "cayley", (I - A/2)^-1 (I + A/2), or from vectors v

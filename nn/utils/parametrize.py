@@ -12,7 +12,7 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import no_grad
 from tinygrad_dl.nn.containers import ModuleDict, ModuleList
-from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.module import M, Module
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import DTypeLike, Shape
@@ -171,8 +171,8 @@ def _class(base: Any, names: tuple[str, ...]) -> Any:
 
 
 def register_parametrization(
-    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
-) -> Any:
+    module: M, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> M:
     """Compute a parameter or buffer of a module by another module, whenever it is read; returns the module.
 
     module.weight is then parametrization(original), or that of the earlier ones; `original` is what is trained, at
@@ -226,7 +226,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     )
 
 
-def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Any:
+def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: bool = True) -> M:
     """Make a parametrized tensor a parameter or buffer again; returns the module.
 
     Its value stays, or with `leave_parametrized=False` becomes the original's. Raises ValueError if it is not
@@ -265,8 +265,8 @@ def type_before_parametrizations(module: Module) -> type:
 
 
 def transfer_parametrizations_and_params(
-    from_module: Any, to_module: Any, tensor_name: str | None = None
-) -> Any:
+    from_module: Module, to_module: M, tensor_name: str | None = None
+) -> M:
     """Parametrize another module by the same modules and originals, in all tensors or in one; returns it."""
     if is_parametrized(from_module):
         for name in from_module.parametrizations if tensor_name is None else [tensor_name]:

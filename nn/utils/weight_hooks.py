@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import GraphError, ShapeError, ValueRangeError
-from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.module import M, Module
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.nn.utils.weight_norms import (
     as_matrix,
@@ -79,7 +79,7 @@ class WeightNorm(Reparametrization):
         return v * (g / slice_norms(v, self.dim))
 
 
-def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Any:
+def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn a weight's norm and direction separately: name_g and name_v replace the parameter.
 
     weight = g * v / |v|, one norm for each slice along `dim`, or one for all with dim=None.
@@ -100,7 +100,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> An
     return module
 
 
-def remove_weight_norm(module: Module, name: str = "weight") -> Any:
+def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Undo weight_norm; the weight keeps its present value."""
     kind = WeightNorm.of(module, name)
     if kind is None:
@@ -133,14 +133,14 @@ class SpectralNorm(Reparametrization):
 
 
 def spectral_norm(
-    module: Module,
+    module: M,
     name: str = "weight",
     n_power_iterations: int = 1,
     eps: float = 1e-12,
     dim: int | None = None,
     *,
     rng: RandomLike = None,
-) -> Any:
+) -> M:
     """Divide a weight by its largest singular value: as a matrix it then stretches no vector.
 
     name_orig is the parameter; name_u and name_v are buffers with the singular vectors, tracked by power iteration
@@ -165,7 +165,7 @@ def spectral_norm(
     return module
 
 
-def remove_spectral_norm(module: Module, name: str = "weight") -> Any:
+def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Undo spectral_norm; the weight keeps its present value."""
     kind = SpectralNorm.of(module, name)
     if kind is None:
