@@ -263,10 +263,11 @@ class _Named(_Container):
         """Keys and entries, in order of definition."""
         return self._entries().items()
 
-    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def update(self, values: Mapping[str, Any] | _Named | Iterable[tuple[str, Any]]) -> None:
         """Add the entries of a dict, or pairs of keys and entries."""
-        items = getattr(values, "items", None)  # of a dict, or of another container
-        for key, value in values if items is None else items():
+        items = getattr(values, "items", None)  # of a dict, another container, or anything like them
+        pairs: Any = values if items is None else items()
+        for key, value in pairs:
             self[key] = value
 
     def pop(self, key: str) -> Any:
