@@ -137,7 +137,7 @@ def test_wide_kernels_over_few_channels_carry_back_what_the_formula_says(padding
         assert np.isclose((by_formula(one, w, 1, padding, 1, 1) * g).sum(), back[place])
 
 
-def test_same_padding_keeps_the_sizes_and_puts_the_odd_element_behind() -> None:
+def test_same_padding_keeps_the_sizes_and_puts_the_odd_element_at_the_end() -> None:
     layer = nn.Conv1d(1, 1, kernel_size=2, padding="same", bias=False)
     layer.weight.data[...] = 1
     assert layer(Tensor([[[1.0, 2.0, 3.0]]])).data.tolist() == [[[3.0, 5.0, 3.0]]]
@@ -147,7 +147,7 @@ def test_same_padding_keeps_the_sizes_and_puts_the_odd_element_behind() -> None:
     ("mode", "expected"),
     [("zeros", [2, 4, 2]), ("reflect", [4, 4, 4]), ("replicate", [3, 4, 5]), ("circular", [5, 4, 3])],
 )
-def test_padding_modes_say_what_stands_outside(mode: str, expected: list[float]) -> None:
+def test_padding_modes_say_what_is_outside(mode: str, expected: list[float]) -> None:
     layer = nn.Conv1d(1, 1, kernel_size=3, padding=1, padding_mode=mode, bias=False)
     layer.weight.data[...] = [[[1, 0, 1]]]
     assert layer(Tensor([[[1.0, 2.0, 3.0]]])).data.ravel().tolist() == expected
@@ -175,7 +175,7 @@ def test_a_transposed_convolution_can_give_each_size_that_its_stride_allows() ->
         layer(x, output_size=(9,))
 
 
-def test_float32_stays_float32_and_the_result_lies_channels_last() -> None:
+def test_float32_stays_float32_and_the_result_is_channels_last() -> None:
     out = nn.Conv2d(3, 8, 3)(Tensor(np.zeros((2, 3, 6, 6), np.float32)))
     assert out.dtype == np.float32
     assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous

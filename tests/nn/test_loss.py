@@ -77,7 +77,9 @@ def test_losses_take_their_options_in_pytorchs_places() -> None:
     ("old", "reduction"),
     [({"size_average": False}, "sum"), ({"reduce": False}, "none"), ({"size_average": True}, "mean")],
 )
-def test_the_reductions_old_arguments_warn_and_mean_the_same(old: dict[str, bool], reduction: str) -> None:
+def test_the_deprecated_reduction_arguments_warn_and_mean_the_same(
+    old: dict[str, bool], reduction: str
+) -> None:
     with pytest.warns(UserWarning, match=f"use reduction='{reduction}'"):
         loss = nn.MSELoss(**old)
     assert loss.reduction == reduction

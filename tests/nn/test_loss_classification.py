@@ -13,7 +13,7 @@ from tinygrad_dl.autograd import grad
 from tinygrad_dl.nn import functional as F
 
 
-def slopes_of(loss: Any, x: list[float], t: list[float]) -> list[list[float]]:
+def gradients_of(loss: Any, x: list[float], t: list[float]) -> list[list[float]]:
     """The gradients in prediction and target, which must be the same where they are recorded."""
     pair = [Tensor(np.array(v), requires_grad=True) for v in (x, t)]
     out = loss(*pair)
@@ -116,8 +116,8 @@ def test_bce_holds_the_logarithm_above_minus_100_and_refuses_logits() -> None:
         F.binary_cross_entropy([2.0], [1.0])
 
 
-def test_binary_cross_entropy_at_certainty_has_a_finite_slope_in_both_arguments() -> None:
-    in_x, in_t = slopes_of(
+def test_binary_cross_entropy_at_certainty_has_a_finite_gradient_in_both_arguments() -> None:
+    in_x, in_t = gradients_of(
         lambda x, t: F.binary_cross_entropy(x, t, reduction="sum"), [0.0, 1.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.5]
     )
     assert in_x == [-1e12, 1e12, 0, 0]

@@ -120,7 +120,7 @@ def test_a_projected_state_has_the_size_of_the_projection() -> None:
     assert layer.weight_hr_l1_reverse.shape == (2, 5)
 
 
-def test_dropout_stands_between_layers_while_training_and_repeats_with_its_seed() -> None:
+def test_dropout_is_applied_between_layers_while_training_and_repeats_with_its_seed() -> None:
     x = Tensor(np.ones((3, 1, 2), np.float32))
     one, other = (nn.GRU(2, 8, num_layers=2, dropout=0.5, rng=np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one(x)[0].data, other(x)[0].data)

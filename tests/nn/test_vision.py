@@ -26,7 +26,7 @@ def test_a_mirrored_grid_mirrors_the_image() -> None:
     np.testing.assert_allclose(grid_sample(X, affine_grid(theta, X.shape)), X[..., ::-1], atol=1e-12)
 
 
-def test_outside_lies_what_the_padding_mode_says() -> None:
+def test_the_padding_mode_says_what_is_outside() -> None:
     image = np.array([[[[1.0, 2.0, 3.0]]]])
     far = np.array([[[[5.0, 0.0], [-1.5, 0.0]]]])
     assert grid_sample(image, far, "nearest").ravel().tolist() == [0, 0]
