@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
-from tinygrad_dl.nn.functional.conv import _conv, _conv_transpose, batched
+from tinygrad_dl.nn.functional.conv import _conv, _conv_transpose
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
 from tinygrad_dl.ops.frame import pad_pairs, per_axis
@@ -242,64 +242,3 @@ class ConvTranspose3d(_ConvTranspose):
     """3-D transposed convolution: input (N, C, D, H, W); see ConvTranspose1d."""
 
     n = 3
-
-
-class _Lazy(_Conv):
-    """A convolution that takes in_channels from its first input and becomes the plain layer."""
-
-    becomes: type[_Conv]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pending = (args, kwargs)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Become the plain layer for inputs like this one, and return its result."""
-        given, named = self.__dict__.pop("_pending")
-        self.__class__ = self.becomes  # type: ignore[assignment]
-        x, _ = batched(type(self).__name__, args[0], self.n)
-        self.__init__(x.shape[1], *given, **named)  # type: ignore[misc]
-        return self.forward(*args, **kwargs)
-
-    def reset_parameters(self, rng: RandomLike = None) -> None:
-        """Does nothing: there are no parameters before the first input."""
-
-    def extra_repr(self) -> str:
-        """The arguments known before the first input."""
-        given, named = self._pending
-        return ", ".join(["in_channels=?", *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
-
-
-class LazyConv1d(_Lazy):
-    """Conv1d without in_channels, which is taken from the first input."""
-
-    n, becomes = 1, Conv1d
-
-
-class LazyConv2d(_Lazy):
-    """Conv2d without in_channels, which is taken from the first input."""
-
-    n, becomes = 2, Conv2d
-
-
-class LazyConv3d(_Lazy):
-    """Conv3d without in_channels, which is taken from the first input."""
-
-    n, becomes = 3, Conv3d
-
-
-class LazyConvTranspose1d(_Lazy):
-    """ConvTranspose1d without in_channels, which is taken from the first input."""
-
-    n, becomes = 1, ConvTranspose1d
-
-
-class LazyConvTranspose2d(_Lazy):
-    """ConvTranspose2d without in_channels, which is taken from the first input."""
-
-    n, becomes = 2, ConvTranspose2d
-
-
-class LazyConvTranspose3d(_Lazy):
-    """ConvTranspose3d without in_channels, which is taken from the first input."""
-
-    n, becomes = 3, ConvTranspose3d

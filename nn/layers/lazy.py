@@ -4,33 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_dl.nn.functional.conv import batched
+from tinygrad_dl.nn.layers import conv
 from tinygrad_dl.nn.layers import normalization as norms
 from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.typing import Array, DTypeLike
+from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
 
 class _Lazy(Module):
     """Becomes the plain layer, of the class `becomes`, on its first input."""
 
     becomes: type[Module]
-    axis = 1
+    axis = 1  # of the input: its size is the missing argument
+    unknown = "?"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pending = (args, kwargs)
 
-    def forward(self, input: Array) -> Any:
+    def _input_size(self, input: Array) -> int:
+        return input.shape[self.axis]
+
+    def forward(self, input: Array, *args: Any, **kwargs: Any) -> Any:
         """Become the plain layer for inputs like this one, and return its result."""
+        size = self._input_size(input)
         given, named = self.__dict__.pop("_pending")
-        size = input.shape[self.axis]
+        # The object changes its class, so that references to it, such as a parent's attribute, stay valid.
         self.__class__ = self.becomes  # type: ignore[assignment]
         self.__init__(size, *given, **named)  # type: ignore[misc]
-        return self.forward(input)
+        return self.forward(input, *args, **kwargs)
+
+    def reset_parameters(self, rng: RandomLike = None) -> None:
+        """Does nothing: there are no parameters before the first input."""
 
     def extra_repr(self) -> str:
         """The arguments known before the first input."""
         given, named = self._pending
-        return ", ".join(["?", *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
+        return ", ".join([self.unknown, *map(repr, given), *(f"{k}={v!r}" for k, v in named.items())])
+
+
+class _LazyConv(_Lazy):
+    becomes: type[Module]
+    unknown = "in_channels=?"
+
+    def _input_size(self, input: Array) -> int:
+        n: int = self.becomes.n  # type: ignore[attr-defined]
+        batch, _ = batched(self.becomes.__name__, input, n)
+        return int(batch.shape[1])
 
 
 class LazyLinear(_Lazy):
@@ -103,3 +123,39 @@ class LazyInstanceNorm3d(_LazyInstanceNorm):
     """InstanceNorm3d without num_features, which is taken from the first input; affine and with running statistics."""
 
     becomes, axis = norms.InstanceNorm3d, -4
+
+
+class LazyConv1d(_LazyConv):
+    """Conv1d without in_channels, which is taken from the first input."""
+
+    becomes = conv.Conv1d
+
+
+class LazyConv2d(_LazyConv):
+    """Conv2d without in_channels, which is taken from the first input."""
+
+    becomes = conv.Conv2d
+
+
+class LazyConv3d(_LazyConv):
+    """Conv3d without in_channels, which is taken from the first input."""
+
+    becomes = conv.Conv3d
+
+
+class LazyConvTranspose1d(_LazyConv):
+    """ConvTranspose1d without in_channels, which is taken from the first input."""
+
+    becomes = conv.ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConv):
+    """ConvTranspose2d without in_channels, which is taken from the first input."""
+
+    becomes = conv.ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConv):
+    """ConvTranspose3d without in_channels, which is taken from the first input."""
+
+    becomes = conv.ConvTranspose3d
