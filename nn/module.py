@@ -237,7 +237,7 @@ class Module:
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Convert to a dtype, as astype; "cpu" is the only device."""
-        dtype = state.dtype_asked_for("to", args, kwargs)
+        dtype = state.requested_dtype("to", args, kwargs)
         return self if dtype is None else self.astype(dtype)
 
     def cpu(self: M) -> M:

@@ -51,7 +51,7 @@ def joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
-def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
     """The modules directly inside, with their names."""
     visited: set[int] = set()
     for name, value in members(module):
@@ -62,11 +62,11 @@ def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tu
 
 def named_modules(
     module: Module, prefix: str = "", remove_duplicate: bool = True
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[str, Module]]:
     """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
     visited: set[int] = set()
 
-    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Module]]:
         if id(module) in ancestors or (remove_duplicate and id(module) in visited):
             return
         visited.add(id(module))
@@ -77,11 +77,11 @@ def named_modules(
     return visit(module, prefix, ())
 
 
-def inner_first(module: Module) -> Iterator[Any]:
+def inner_first(module: Module) -> Iterator[Module]:
     """The module and all inside, each once, inner modules before outer ones."""
     visited: set[int] = set()
 
-    def visit(module: Module) -> Iterator[Any]:
+    def visit(module: Module) -> Iterator[Module]:
         visited.add(id(module))
         for _, child in named_children(module):
             if id(child) not in visited:
@@ -124,7 +124,7 @@ def extra_states(module: Module) -> dict[str, Any]:
     }
 
 
-def dtype_asked_for(what: str, args: Any, kwargs: Any) -> Any:
+def requested_dtype(what: str, args: Any, kwargs: Any) -> Any:
     """The dtype among the arguments of `to`, or None; a device other than the CPU raises ValueRangeError."""
     dtype = None
     for value in (*args, *kwargs.values()):

@@ -1,4 +1,7 @@
-"""Every layer's and loss's computation as a function, with PyTorch's names and arguments."""
+"""Every layer's and loss's computation as a function, with PyTorch's names and arguments.
+
+Type checkers see Tensors as results, as for the operations; given arrays alone, the functions return arrays.
+"""
 
 from tinygrad_dl.nn.functional.activation import (
     celu,

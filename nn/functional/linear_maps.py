@@ -1,4 +1,4 @@
-"""Linear maps and distances between rows as functions, and older names of resizing, with PyTorch's arguments."""
+"""Linear and bilinear maps as functions, with PyTorch's arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from tinygrad_dl.typing import Array
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Tensor:
-    """The affine map of each row: input @ weight.T + bias.   input (..., in), weight (out, in), bias (out,).
+    """The affine map of each row.
+
+    out = input @ weight.T + bias.   input (..., in), weight (out, in), bias (out,) -> (..., out).
 
     >>> linear(np.array([[1.0, 2.0]]), weight=np.array([[3.0, 4.0]]), bias=np.array([0.5]))
     array([[11.5]])
@@ -17,5 +19,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Tensor:
 
 
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Tensor:
-    """A bilinear map of two inputs; see the operation for formula and shapes."""
+    """A bilinear map of two inputs.
+
+    out[..., o] = input1[...] @ weight[o] @ input2[...] + bias[o].   input1 (..., in1), input2 (..., in2),
+    weight (out, in1, in2), bias (out,) -> (..., out).
+    >>> bilinear(np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([[[1.0], [1.0]]]))
+    array([[9.]])
+    """
     return layers.bilinear(input1, input2, weight, bias)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.nn.state import dtype_asked_for
+from tinygrad_dl.nn.state import requested_dtype
 from tinygrad_dl.ops.index import getitem, setitem
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import permute_dims
@@ -51,7 +51,7 @@ unsorted_indices=None)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same sequences in another dtype; "cpu" is the only device."""
-        dtype = dtype_asked_for("to", args, kwargs)
+        dtype = requested_dtype("to", args, kwargs)
         return (
             self if dtype is None or dtype == self.data.dtype else self._replace(data=self.data.astype(dtype))
         )
