@@ -184,7 +184,7 @@ def _raise_for_names(module: Module, missing: list[str], unexpected: list[str]) 
 def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mismatch:
     """Write the arrays into the module's tensors: all of them, or none if anything does not fit.
 
-    `assign`: the arrays themselves take the places of the tensors' own, and keep their dtypes.
+    `assign`: the arrays themselves replace those of the tensors, and keep their dtypes.
     """
     if not hasattr(given, "items"):
         raise DTypeError(f"load_state_dict: expected a dict of arrays by name, got {type(given).__name__}")

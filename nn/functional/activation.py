@@ -273,5 +273,5 @@ def rrelu(
     # The expected slope, so that evaluation is deterministic.
     if not training:
         return piecewise.leaky_relu(input, (lower + upper) / 2)
-    slopes = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
-    return piecewise.prelu(input, slopes)
+    weights = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
+    return piecewise.prelu(input, weights)

@@ -18,7 +18,7 @@ from tinygrad_dl.typing import Array, ArrayLike
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`.
 
-    out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast together.
+    out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast.
     >>> cosine_similarity(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4).tolist()
     [0.7071]
     """
@@ -43,7 +43,7 @@ def pairwise_distance(
 ) -> Tensor:
     """The p-norm of the difference of vectors along the last axis.
 
-    out = (sum |x1 - x2 + eps|^p)^(1/p).   x1 and x2 broadcast together.
+    out = (sum |x1 - x2 + eps|^p)^(1/p).   x1 and x2 broadcast.
     >>> pairwise_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), eps=0.0).tolist()
     [5.0]
     """

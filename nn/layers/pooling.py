@@ -86,8 +86,8 @@ class _MaxUnpool(_Pool):
 class MaxUnpool1d(_MaxUnpool):
     """The inverse of MaxPool1d(return_indices=True): maxima in their positions, zeros elsewhere.
 
-    >>> pooled, places = MaxPool1d(2, return_indices=True)(Tensor([[[1.0, 3.0, 2.0, 0.0]]]))
-    >>> MaxUnpool1d(2)(pooled, places)
+    >>> pooled, indices = MaxPool1d(2, return_indices=True)(Tensor([[[1.0, 3.0, 2.0, 0.0]]]))
+    >>> MaxUnpool1d(2)(pooled, indices)
     Tensor([[[0., 3., 2., 0.]]])
     """
 

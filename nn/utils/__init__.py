@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.nn.utils import rnn as rnn
 
 
-# What the functions take as parameters: a model, one Tensor, or several, each alone or in a pair with its name.
+# What the functions take as parameters: a model, one Tensor, or several, each with or without its name.
 Parameters = Union[Module, Tensor, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
 
 

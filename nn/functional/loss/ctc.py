@@ -100,21 +100,21 @@ def _plain(x: ArrayLike) -> Any:
 def _forward(log_probs: Array, extended: np.ndarray, blank: int, inputs: np.ndarray) -> Any:
     """The log-probability of ending at each position of the extended sequence (the forward algorithm)."""
     steps, count, _ = log_probs.shape
-    places = extended.shape[1]
-    index = np.broadcast_to(extended, (steps, count, places))
+    positions = extended.shape[1]
+    index = np.broadcast_to(extended, (steps, count, positions))
     emitted = take_along_axis(log_probs, index, axis=2)
     never = np.full((count, 1), NEVER, log_probs.dtype)
     # A blank between two labels may be left out, unless they are equal.
-    skips = np.zeros((count, places), bool)
+    skips = np.zeros((count, positions), bool)
     skips[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
-    scores = where((np.arange(places) < 2) & (inputs > 0)[:, None], emitted[0] if steps else 0, NEVER)
+    scores = where((np.arange(positions) < 2) & (inputs > 0)[:, None], emitted[0] if steps else 0, NEVER)
     # Before the first step only the empty sequence is possible.
-    scores = where((inputs == 0)[:, None] & (np.arange(places) == 0), 0, scores)
+    scores = where((inputs == 0)[:, None] & (np.arange(positions) == 0), 0, scores)
     for t in range(1, steps):
         one = concat([never, scores[:, :-1]], axis=1)
         two = (
-            where(skips, concat([never, never, scores[:, :-2]], axis=1)[:, :places], NEVER)
-            if places > 2
+            where(skips, concat([never, never, scores[:, :-2]], axis=1)[:, :positions], NEVER)
+            if positions > 2
             else None
         )
         ways = [scores, one] if two is None else [scores, one, two]
