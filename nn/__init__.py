@@ -1,10 +1,17 @@
-"""Modules, losses, initialisers and their functions, with PyTorch's names."""
+"""Modules, losses, initializers and their functions, with PyTorch's names."""
 
 if __name__ != "tinygrad_dl.nn":
     raise ImportError("this folder is the package tinygrad_dl.nn: write `from tinygrad_dl import nn`")
 
 from tinygrad_dl.nn import functional, init, utils
-from tinygrad_dl.nn.activation import (
+from tinygrad_dl.nn.containers import (
+    ModuleDict,
+    ModuleList,
+    ParameterDict,
+    ParameterList,
+    Sequential,
+)
+from tinygrad_dl.nn.layers.activation import (
     CELU,
     ELU,
     GELU,
@@ -34,39 +41,25 @@ from tinygrad_dl.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from tinygrad_dl.nn.adaptive_softmax import (
+from tinygrad_dl.nn.layers.adaptive_softmax import (
     AdaptiveLogSoftmaxWithLoss,
 )
-from tinygrad_dl.nn.attention import (
+from tinygrad_dl.nn.layers.attention import (
     MultiheadAttention,
 )
-from tinygrad_dl.nn.cells import (
-    GRUCell,
-    LSTMCell,
-    RNNCell,
-)
-from tinygrad_dl.nn.containers import (
-    ModuleDict,
-    ModuleList,
-    ParameterDict,
-    ParameterList,
-    Sequential,
-)
-from tinygrad_dl.nn.conv import (
+from tinygrad_dl.nn.layers.conv import (
     Conv1d,
     Conv2d,
     Conv3d,
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
-    LazyConv1d,
-    LazyConv2d,
-    LazyConv3d,
-    LazyConvTranspose1d,
-    LazyConvTranspose2d,
-    LazyConvTranspose3d,
 )
-from tinygrad_dl.nn.dropout import (
+from tinygrad_dl.nn.layers.distance import (
+    CosineSimilarity,
+    PairwiseDistance,
+)
+from tinygrad_dl.nn.layers.dropout import (
     AlphaDropout,
     Dropout,
     Dropout1d,
@@ -74,33 +67,39 @@ from tinygrad_dl.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from tinygrad_dl.nn.embedding import (
+from tinygrad_dl.nn.layers.embedding import (
     Embedding,
     EmbeddingBag,
 )
-from tinygrad_dl.nn.flatten import (
+from tinygrad_dl.nn.layers.flatten import (
     Flatten,
     Identity,
     Unflatten,
 )
-from tinygrad_dl.nn.fold import (
+from tinygrad_dl.nn.layers.fold import (
     Fold,
     Unfold,
 )
-from tinygrad_dl.nn.lazy import (
+from tinygrad_dl.nn.layers.lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
     LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
     LazyInstanceNorm1d,
     LazyInstanceNorm2d,
     LazyInstanceNorm3d,
     LazyLinear,
 )
-from tinygrad_dl.nn.linear import (
+from tinygrad_dl.nn.layers.linear import (
     Bilinear,
     Linear,
 )
-from tinygrad_dl.nn.loss import (
+from tinygrad_dl.nn.layers.loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
@@ -124,10 +123,7 @@ from tinygrad_dl.nn.loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from tinygrad_dl.nn.module import (
-    Module,
-)
-from tinygrad_dl.nn.normalization import (
+from tinygrad_dl.nn.layers.normalization import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
@@ -140,7 +136,7 @@ from tinygrad_dl.nn.normalization import (
     RMSNorm,
     SyncBatchNorm,
 )
-from tinygrad_dl.nn.padding import (
+from tinygrad_dl.nn.layers.padding import (
     CircularPad1d,
     CircularPad2d,
     CircularPad3d,
@@ -157,11 +153,7 @@ from tinygrad_dl.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from tinygrad_dl.nn.parameter import (
-    Buffer,
-    Parameter,
-)
-from tinygrad_dl.nn.pooling import (
+from tinygrad_dl.nn.layers.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
     AdaptiveAvgPool3d,
@@ -183,24 +175,24 @@ from tinygrad_dl.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from tinygrad_dl.nn.recurrent import (
+from tinygrad_dl.nn.layers.recurrent import (
     GRU,
     LSTM,
     RNN,
 )
-from tinygrad_dl.nn.similarity import (
-    CosineSimilarity,
-    PairwiseDistance,
+from tinygrad_dl.nn.layers.recurrent_cells import (
+    GRUCell,
+    LSTMCell,
+    RNNCell,
 )
-from tinygrad_dl.nn.summary import summary
-from tinygrad_dl.nn.transformer import (
+from tinygrad_dl.nn.layers.transformer import (
     Transformer,
     TransformerDecoder,
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from tinygrad_dl.nn.upsample import (
+from tinygrad_dl.nn.layers.upsample import (
     ChannelShuffle,
     PixelShuffle,
     PixelUnshuffle,
@@ -208,6 +200,14 @@ from tinygrad_dl.nn.upsample import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from tinygrad_dl.nn.module import (
+    Module,
+)
+from tinygrad_dl.nn.parameter import (
+    Buffer,
+    Parameter,
+)
+from tinygrad_dl.nn.summary import summary
 
 __all__ = [
     "CELU",

@@ -1,17 +1,20 @@
-"""Modules that hold others, or parameters: in a chain, in a list, in a dict."""
+"""Containers of modules or parameters: sequences, lists and dicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter, as_parameter
+from tinygrad_dl.typing import ArrayLike
+
+N = TypeVar("N", bound="_Numbered")
 
 
 class _Container(Module):
-    """What all containers share: their entries are their attributes of one kind."""
+    """Base of all containers: the entries are the attributes of one kind."""
 
     kind: type = Module
 
@@ -20,7 +23,7 @@ class _Container(Module):
 
     def _checked(self, value: Any) -> Any:
         if not isinstance(value, Module):
-            raise DTypeError(f"{type(self).__name__}: a Module is needed; {type(value).__name__} came")
+            raise DTypeError(f"{type(self).__name__}: expected a Module, got {type(value).__name__}")
         return value
 
     def __len__(self) -> int:
@@ -34,7 +37,7 @@ class _OfParameters(_Container):
         return as_parameter(value)
 
     def extra_repr(self) -> str:
-        """A line a parameter."""
+        """One line per parameter."""
         lines = []
         for name, value in self._entries().items():
             sizes = "x".join(map(str, value.shape)) or "scalar"
@@ -43,7 +46,7 @@ class _OfParameters(_Container):
 
 
 class _Numbered(_Container):
-    """What Sequential, ModuleList and ParameterList share: entries are attributes named 0, 1, 2, ..."""
+    """Base of Sequential, ModuleList and ParameterList: the entries are attributes named 0, 1, 2, ..."""
 
     def _refill(self, values: Iterable[Any]) -> None:
         for name in self._entries():
@@ -55,14 +58,14 @@ class _Numbered(_Container):
         names = list(self._entries())
         if not -len(names) <= index < len(names):
             raise IndexRangeError(
-                f"{type(self).__name__}: it has {len(names)} entries; the index {index} came"
+                f"{type(self).__name__}: expected an index into its {len(names)} entries, got {index}"
             )
         return names[index]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._entries().values())
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)._of(list(self)[index])
         return getattr(self, self._name_at(index))
@@ -74,35 +77,35 @@ class _Numbered(_Container):
     def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, self._name_at(index), self._checked(value))
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         values = list(self)
         del values[index]
         self._refill(values)
 
-    def append(self, value: Any) -> Any:
-        """Put an entry at the end; returns the container."""
+    def append(self: N, value: Any) -> N:
+        """Append an entry; returns the container."""
         setattr(self, str(len(self)), self._checked(value))
         return self
 
-    def extend(self, values: Iterable[Any]) -> Any:
-        """Put entries at the end; returns the container."""
+    def extend(self: N, values: Iterable[Any]) -> N:
+        """Append entries; returns the container."""
         for value in list(values):
             self.append(value)
         return self
 
-    def insert(self, index: int, value: Any) -> Any:
-        """Put an entry in front of the one at an index; returns the container."""
+    def insert(self: N, index: int, value: Any) -> N:
+        """Insert an entry before an index; returns the container."""
         values = list(self)
         if not -len(values) <= index <= len(values):
             raise IndexRangeError(
-                f"{type(self).__name__}: an entry goes in at -{len(values)} to {len(values)}; the index {index} came"
+                f"{type(self).__name__}: expected an index from -{len(values)} to {len(values)}, got {index}"
             )
         values.insert(index, self._checked(value))
         self._refill(values)
         return self
 
     def pop(self, index: int = -1) -> Any:
-        """Take the entry at an index out and return it."""
+        """Remove and return the entry at an index."""
         value = self[index]
         del self[index]
         return value
@@ -110,7 +113,7 @@ class _Numbered(_Container):
     def __add__(self, other: Iterable[Any]) -> Any:
         return type(self)._of([*self, *other])
 
-    def __iadd__(self, other: Iterable[Any]) -> Any:
+    def __iadd__(self: N, other: Iterable[Any]) -> N:
         return self.extend(other)
 
     def __dir__(self) -> Iterable[str]:
@@ -118,7 +121,7 @@ class _Numbered(_Container):
 
 
 class Sequential(_Numbered):
-    """Modules in a chain: each gets what the one before it gave. Takes modules, or one dict of named ones.
+    """Modules called in order, each with the result of the one before. Takes modules, or one dict of named ones.
 
     >>> from tinygrad_dl.nn import Linear, ReLU
     >>> Sequential(Linear(2, 3), ReLU())
@@ -128,7 +131,7 @@ class Sequential(_Numbered):
     )
     """
 
-    def __init__(self, *modules: Any) -> None:
+    def __init__(self, *modules: Module | dict[str, Module]) -> None:
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
         for name, module in named.items() if named is not None else enumerate(modules):
             if not isinstance(module, Module):
@@ -139,7 +142,7 @@ class Sequential(_Numbered):
                     f" Give an instance: {module.__name__}()." if isinstance(module, type) else ""
                 )
                 raise DTypeError(
-                    f"Sequential: entry {name} is no Module but {type(module).__name__}.{advice}"
+                    f"Sequential: expected a Module as entry {name}, got {type(module).__name__}.{advice}"
                 )
             self.register_module(str(name), module)
 
@@ -147,7 +150,7 @@ class Sequential(_Numbered):
     def _of(cls, values: list[Any]) -> Any:
         return cls(*values)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(dict(list(self._entries().items())[index]))
         return super().__getitem__(index)
@@ -161,7 +164,7 @@ class Sequential(_Numbered):
         return self.extend(_repeated(self, times)[len(self) :])
 
     def forward(self, input: Any) -> Any:
-        """The result of the last module."""
+        """Call the modules in order; returns the last result."""
         for module in list(vars(self).values()):
             if isinstance(module, Module):
                 input = module(input)
@@ -169,16 +172,18 @@ class Sequential(_Numbered):
 
 
 def _repeated(chain: Sequential, times: int) -> list[Any]:
-    """The same modules, not copies, as many times."""
+    """The same modules (not copies), repeated."""
     if not isinstance(times, int):
-        raise DTypeError(f"Sequential: it is repeated an int of times; {type(times).__name__} came")
+        raise DTypeError(
+            f"Sequential: expected an int as the number of repetitions, got {type(times).__name__}"
+        )
     if times < 1:
-        raise ValueRangeError(f"Sequential: it is repeated at least once; {times} came")
+        raise ValueRangeError(f"Sequential: expected at least one repetition, got {times}")
     return list(chain) * times
 
 
 class ModuleList(_Numbered):
-    """A list of modules that is itself a module; a plain list as an attribute does as well.
+    """A list of modules that is itself a module; a plain list as an attribute works too.
 
     >>> from tinygrad_dl.nn import Linear
     >>> len(ModuleList([Linear(2, 2) for _ in range(3)]))
@@ -189,7 +194,7 @@ class ModuleList(_Numbered):
         self.extend(modules or ())
 
     def __repr__(self) -> str:
-        # As in PyTorch, neighbours that read the same are one entry: (0-5): 6 x Linear(...)
+        # As in PyTorch, neighbors that read the same are one entry: (0-5): 6 x Linear(...)
         runs: list[list[Any]] = []
         for i, text in enumerate(map(repr, self)):
             if runs and runs[-1][2] == text:
@@ -219,7 +224,7 @@ class ParameterList(_OfParameters, _Numbered):
 
 
 class _Named(_Container):
-    """What ModuleDict and ParameterDict share: entries are attributes under their keys."""
+    """Base of ModuleDict and ParameterDict: the entries are attributes under their keys."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._entries():
@@ -228,9 +233,9 @@ class _Named(_Container):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if hasattr(type(self), key):
-            raise KeyError(f"{type(self).__name__}: {key!r} is one of its methods; choose another key")
+            raise KeyError(f"{type(self).__name__}: {key!r} is the name of a method; choose another key")
         if not key or "." in key:
-            raise KeyError(f"{type(self).__name__}: a key is not empty and has no dots; {key!r} came")
+            raise KeyError(f"{type(self).__name__}: expected a nonempty key without dots, got {key!r}")
         setattr(self, key, self._checked(value))
 
     def __delitem__(self, key: str) -> None:
@@ -258,32 +263,34 @@ class _Named(_Container):
         """Keys and entries, in order of definition."""
         return self._entries().items()
 
-    def update(self, values: Any) -> None:
-        """Put in the entries of a dict, or pairs of keys and entries."""
-        for key, value in values.items() if hasattr(values, "items") else values:
+    def update(self, values: Mapping[str, Any] | _Named | Iterable[tuple[str, Any]]) -> None:
+        """Add the entries of a dict, or pairs of keys and entries."""
+        items = getattr(values, "items", None)  # of a dict, another container, or anything like them
+        pairs: Any = values if items is None else items()
+        for key, value in pairs:
             self[key] = value
 
     def pop(self, key: str) -> Any:
-        """Take an entry out and return it."""
+        """Remove and return an entry."""
         value = self[key]
         delattr(self, key)
         return value
 
     def clear(self) -> None:
-        """Take all entries out."""
+        """Remove all entries."""
         for key in list(self):
             delattr(self, key)
 
 
 class ModuleDict(_Named):
-    """A dict of modules that is itself a module; a plain dict as an attribute does as well.
+    """A dict of modules that is itself a module; a plain dict as an attribute works too.
 
     >>> from tinygrad_dl.nn import ReLU
     >>> ModuleDict({"act": ReLU()})["act"]
     ReLU()
     """
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         self.update(modules or {})
 
 
@@ -294,24 +301,26 @@ class ParameterDict(_OfParameters, _Named):
     Parameter([2.], requires_grad=True)
     """
 
-    def __init__(self, parameters: Any = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, ArrayLike] | Iterable[tuple[str, ArrayLike]] | None = None
+    ) -> None:
         self.update(parameters or {})
 
     def get(self, key: str, default: Any = None) -> Any:
         """The entry under a key, or the default."""
         return self[key] if key in self else default
 
-    def setdefault(self, key: str, default: Any) -> Any:
-        """The entry under a key; if there is none, the default is put there first."""
+    def setdefault(self, key: str, default: ArrayLike) -> Any:
+        """The entry under a key, which is set to the default if the key is missing."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def popitem(self) -> tuple[str, Any]:
-        """Take the last entry out and return it with its key."""
+        """Remove and return the last key and entry."""
         key = next(reversed(self), None)
         if key is None:
-            raise KeyError(f"{type(self).__name__}: it is empty")
+            raise KeyError(f"{type(self).__name__}: cannot pop from an empty dict")
         return key, self.pop(key)
 
     def copy(self) -> ParameterDict:
@@ -319,8 +328,8 @@ class ParameterDict(_OfParameters, _Named):
         return ParameterDict(self.items())
 
     @staticmethod
-    def fromkeys(keys: Iterable[str], default: Any) -> ParameterDict:
-        """A ParameterDict with a parameter of its own, made of the default, under each key."""
+    def fromkeys(keys: Iterable[str], default: ArrayLike) -> ParameterDict:
+        """A ParameterDict with a new parameter, created from the default, under each key."""
         return ParameterDict({key: Parameter(default) for key in keys})
 
     def __or__(self, other: Any) -> ParameterDict:

@@ -1,13 +1,16 @@
-"""Hooks of modules: functions that run before and after forward, when gradients pass, and around state dicts."""
+"""Hooks of modules: functions that run around forward, backward, and saving and loading."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.ops.elementwise import positive
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
 
 KINDS = ("before", "after", "backward_pre", "backward", "saving", "saved", "loading", "loaded")
 
@@ -20,23 +23,23 @@ class Hooks:
 
 
 class Removable:
-    """The handle of a registered hook: remove() takes it away; as a context manager it does so at the end."""
+    """The handle of a registered hook: remove() unregisters it, as does leaving it as a context manager."""
 
     def __init__(
-        self, module: Any, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
+        self, module: Module, kind: str, hook: Callable[..., Any], with_kwargs: bool, prepend: bool = False
     ) -> None:
         if module._hooks is None:
             module._hooks = Hooks()
         self._module, self._kind, self._key = module, kind, next_serial()
-        there = module._hooks.of[kind]
+        registered = module._hooks.of[kind]
         module._hooks.of[kind] = (
-            {self._key: (hook, with_kwargs), **there}
+            {self._key: (hook, with_kwargs), **registered}
             if prepend
-            else {**there, self._key: (hook, with_kwargs)}
+            else {**registered, self._key: (hook, with_kwargs)}
         )
 
     def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
+        """Unregister the hook; a second call does nothing."""
         hooks = self._module._hooks
         if hooks is None:
             return
@@ -51,7 +54,7 @@ class Removable:
         self.remove()
 
 
-def call_with_hooks(module: Any, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_with_hooks(module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a module's forward with its hooks around it."""
     for hook, with_kwargs in list(hooks.of["before"].values()):
         given = hook(module, args, kwargs) if with_kwargs else hook(module, args)
@@ -71,9 +74,9 @@ def call_with_hooks(module: Any, hooks: Hooks, args: tuple[Any, ...], kwargs: di
 
 
 class _Backward:
-    """Gathers the gradients of one call's outputs and inputs, and hands them to the backward hooks."""
+    """Collects the gradients of one call's outputs and inputs and passes them to the backward hooks."""
 
-    def __init__(self, module: Any, hooks: Hooks) -> None:
+    def __init__(self, module: Module, hooks: Hooks) -> None:
         self.module, self.hooks = module, hooks
         self.grad_output: list[Any] = []
         self.grad_input: list[Any] = []
@@ -110,7 +113,7 @@ class _Backward:
                 given = given if isinstance(given, tuple) else (given,)
                 self.grad_output[i] = given[i]
         if not self.waiting:
-            # No input needs a gradient: there is nothing to wait for.
+            # No input requires a gradient, so there is nothing to wait for.
             self.run()
         return self.grad_output[i]
 

@@ -1,4 +1,4 @@
-"""Starting values for parameters, written in place; each function returns the Tensor it filled."""
+"""Initializers, which fill parameters in place; each returns the Tensor it filled."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike, RandomLike
 
 
-def empty(shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Parameter:
-    """A Parameter of zeros of a shape, for a layer to fill; sizes below 0 and devices but "cpu" are refused."""
+def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | None = None) -> Parameter:
+    """A Parameter of zeros of a shape, for a layer to fill; raises for negative sizes and devices other than "cpu"."""
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'device: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'device: expected "cpu", the only device, got {device!r}')
     for size in shape:
         if not isinstance(size, (int, np.integer)) or size < 0:
             raise ValueRangeError(
-                f"a layer's sizes are integers of at least 0; {size!r} came in {tuple(shape)}"
+                f"expected layer sizes that are integers of at least 0, got {size!r} in {tuple(shape)}"
             )
     chosen = config.default_dtype if dtype is None else np.dtype(dtype)
     if chosen.kind != "f":
-        raise DTypeError(f"dtype: parameters are floating; {chosen} came")
+        raise DTypeError(f"dtype: expected a floating-point dtype for parameters, got {chosen}")
     return Parameter(np.zeros(shape, chosen))
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise DTypeError(
-            f"init: a Tensor or Parameter is needed, to be filled in place; {type(tensor).__name__} came"
+            f"init: expected a Tensor or Parameter to fill in place, got {type(tensor).__name__}"
         )
     tensor._data[...] = values
     return tensor
 
 
-def _uniform(tensor: Tensor, low: float, high: float, rng: Any) -> Tensor:
+def _uniform(tensor: Tensor, low: float, high: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
     if dtype in (np.float32, np.float64):
         values = default_rng(rng).random(shape, dtype=dtype)
@@ -49,7 +50,7 @@ def _uniform(tensor: Tensor, low: float, high: float, rng: Any) -> Tensor:
     return _write(tensor, default_rng(rng).uniform(low, high, shape))
 
 
-def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
+def _normal(tensor: Tensor, mean: float, std: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
     values = default_rng(rng).standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
     values *= std
@@ -57,7 +58,7 @@ def _normal(tensor: Tensor, mean: float, std: float, rng: Any) -> Tensor:
     return _write(tensor, values)
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the uniform distribution on [a, b).
 
     >>> t = uniform_(Parameter(np.zeros(100)), -1.0, 1.0, rng=0)
@@ -67,27 +68,32 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: Any = None) ->
     return _uniform(tensor, a, b, rng)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: Any = None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the normal distribution with a mean and a standard deviation."""
     return _normal(tensor, mean, std, rng)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, rng: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    rng: RandomLike = None,
 ) -> Tensor:
-    """Fill with draws from the normal distribution, those outside of [a, b] drawn again.
+    """Fill with draws from the normal distribution truncated to [a, b].
 
     >>> t = trunc_normal_(Parameter(np.zeros(1000)), std=3.0, rng=0)
     >>> bool((abs(t.data) <= 2).all())
     True
     """
     if not a < b:
-        raise ValueRangeError(f"trunc_normal_: a must be below b; a={a!r} and b={b!r} came")
+        raise ValueRangeError(f"trunc_normal_: expected a below b, got a={a!r} and b={b!r}")
     generator = default_rng(rng)
     low, high = (a - mean) / std, (b - mean) / std
     values = generator.standard_normal(tensor.shape)
     if low > 2 or high < -2 or high - low < 0.5:
-        # Hardly any draw would be kept: a uniform proposal, weighed by the density, keeps enough.
+        # Almost every normal draw would be rejected: sample uniformly and reject by the density instead.
         peak = min(max(0.0, low), high)
         undrawn = np.ones(tensor.shape, bool)
         while undrawn.any():
@@ -123,13 +129,13 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill a matrix with the identity: a linear layer then passes its input through.
+    """Fill a matrix with the identity, so that a linear layer passes its input through.
 
     >>> eye_(Parameter(np.zeros((2, 2)))).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     if tensor.ndim != 2:
-        raise ShapeError(f"eye_: a matrix is needed; the shape {tensor.shape} came")
+        raise ShapeError(f"eye_: expected a matrix, got the shape {tensor.shape}")
     return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
@@ -142,11 +148,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     if tensor.ndim not in (3, 4, 5):
         raise ShapeError(
-            f"dirac_: a convolution's weight of 3 to 5 axes is needed; the shape {tensor.shape} came"
+            f"dirac_: expected a convolution's weight of 3 to 5 axes, got the shape {tensor.shape}"
         )
     out, channels, *kernel = tensor.shape
     if groups < 1 or out % groups:
-        raise ShapeError(f"dirac_: the {out} filters do not divide into {groups} groups")
+        raise ShapeError(f"dirac_: expected groups to divide the {out} filters, got {groups}")
     values = np.zeros(tensor.shape, tensor.dtype)
     each = out // groups
     for group in range(groups):
@@ -159,10 +165,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs feed one output, and how many outputs one input feeds: of a weight (out, in, k, ...)."""
+    """The fan-in and fan-out of a weight (out, in, k, ...)."""
     if tensor.ndim < 2:
         raise ShapeError(
-            f"init: the number of inputs and outputs is known for weights of at least two axes; {tensor.shape} came. "
+            f"init: expected a weight of at least two axes, to count inputs and outputs, got {tensor.shape}. "
             "For a bias use zeros_ or uniform_."
         )
     kernel = prod(tensor.shape[2:])
@@ -176,7 +182,7 @@ GAINS = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through an activation; `param`: the slope of "leaky_relu".
+    """The factor that preserves the variance through an activation; `param`: the negative slope of "leaky_relu".
 
     sqrt(2) for relu, 5/3 for tanh, sqrt(2 / (1 + slope^2)) for leaky_relu, 3/4 for selu, 1 for others.
     >>> round(calculate_gain("relu") ** 2, 3)
@@ -185,16 +191,18 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         if isinstance(slope, bool) or not isinstance(slope, (int, float)):
-            raise ValueRangeError(f"calculate_gain: the slope of leaky_relu is a number; {slope!r} came")
+            raise ValueRangeError(
+                f"calculate_gain: expected a number as the negative slope of leaky_relu, got {slope!r}"
+            )
         return math.sqrt(2 / (1 + slope**2))
     if nonlinearity not in GAINS:
         known = ", ".join([*GAINS, "leaky_relu"])
-        raise ValueRangeError(f"calculate_gain: {nonlinearity!r} is not known; known are {known}")
+        raise ValueRangeError(f"calculate_gain: expected one of {known}, got {nonlinearity!r}")
     return GAINS[nonlinearity]
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
-    """Xavier (Glorot) start, uniform: the variance is kept forward and backward on average; for tanh and sigmoid.
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
+    """Xavier (Glorot) uniform initialization, which balances the variances forward and backward; for tanh and sigmoid.
 
     Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
     >>> t = xavier_uniform_(Parameter(np.zeros((3, 3))), rng=0)
@@ -205,24 +213,28 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tenso
     return _uniform(tensor, -bound, bound, rng)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
-    """Xavier (Glorot) start, normal: standard deviation gain * sqrt(2 / (in + out))."""
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
+    """Xavier (Glorot) normal initialization: standard deviation gain * sqrt(2 / (in + out))."""
     return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
 
 
 def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueRangeError(f'kaiming: mode is "fan_in" or "fan_out"; {mode!r} came')
+        raise ValueRangeError(f'kaiming: expected mode "fan_in" or "fan_out", got {mode!r}')
     fan = fan_in_and_out(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: RandomLike = None,
 ) -> Tensor:
-    """He (Kaiming) start, uniform: the variance is kept through relu and its kin.
+    """He (Kaiming) uniform initialization: preserves the variance through relu and similar activations.
 
-    Uniform in [-b, b], b = gain * sqrt(3 / fan); `a` is the slope of leaky_relu.   Source: He and others 2015.
+    Uniform in [-b, b], b = gain * sqrt(3 / fan); `a` is the negative slope of leaky_relu.   Source: He and others 2015.
     >>> t = kaiming_uniform_(Parameter(np.zeros((2, 6))), rng=0)
     >>> bool((abs(t.data) <= 1).all())
     True
@@ -232,24 +244,28 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Any = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: RandomLike = None,
 ) -> Tensor:
-    """He (Kaiming) start, normal: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
+    """He (Kaiming) normal initialization: standard deviation gain / sqrt(fan), sqrt(2 / in) for relu."""
     return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
 
 
-def lecun_uniform_(tensor: Tensor, rng: Any = None) -> Tensor:
-    """LeCun start, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
+def lecun_uniform_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
+    """LeCun initialization, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
     bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
     return _uniform(tensor, -bound, bound, rng)
 
 
-def lecun_normal_(tensor: Tensor, rng: Any = None) -> Tensor:
-    """LeCun start, normal: standard deviation sqrt(1 / in); for selu and linear layers."""
+def lecun_normal_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
+    """LeCun normal initialization: standard deviation sqrt(1 / in); for selu and linear layers."""
     return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
 
     Source: Saxe and others 2014.
@@ -258,7 +274,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     True
     """
     if tensor.ndim < 2:
-        raise ShapeError(f"orthogonal_: at least two axes are needed; the shape {tensor.shape} came")
+        raise ShapeError(f"orthogonal_: expected at least two axes, got the shape {tensor.shape}")
     rows, columns = tensor.shape[0], prod(tensor.shape[1:])
     drawn = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
@@ -266,12 +282,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Any = None) -> Tensor:
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: RandomLike = None) -> Tensor:
     """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
     if tensor.ndim != 2:
-        raise ShapeError(f"sparse_: a matrix is needed; the shape {tensor.shape} came")
+        raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
-        raise ValueRangeError(f"sparse_: sparsity is a fraction, from 0 to 1; {sparsity!r} came")
+        raise ValueRangeError(f"sparse_: expected sparsity from 0 to 1, got {sparsity!r}")
     generator = default_rng(rng)
     values = generator.normal(0.0, std, tensor.shape)
     zeros = math.ceil(sparsity * tensor.shape[0])

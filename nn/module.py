@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -14,12 +14,13 @@ from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 M = TypeVar("M", bound="Module")
 
 
 class Module:
-    """A layer or a model: what it owns are its attributes, what it does is `forward`.
+    """Base class of layers and models: a subclass sets parameters and modules as attributes and defines `forward`.
 
     Parameters, buffers and modules are found among the attributes, also in lists, tuples and dicts, in order of
     definition; `super().__init__()` is allowed and not needed.
@@ -36,7 +37,7 @@ class Module:
     _hooks: Any = None  # hooks.Hooks, once one is registered
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; every module defines its own."""
+        """The computation of the module, which every subclass defines."""
         raise DTypeError(f"{type(self).__name__} has no forward method: define `def forward(self, x): ...`")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,7 +85,7 @@ class Module:
         hint = f". Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
-    # The walk
+    # Members
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """This module and all modules inside, outer ones first, with their dotted names."""
@@ -140,27 +141,25 @@ class Module:
         return _found(self, target, dict(self.named_buffers(remove_duplicate=False)), "buffer")
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put a module in the place with this dotted name; `strict`: only where there is one. Raises AttributeError."""
+        """Replace the module with this dotted name; `strict`: it must exist. Raises AttributeError."""
         state.set_submodule(self, target, module, strict)
 
-    # Registering by a name made at run time
+    # Registering under a computed name
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make `param` an attribute; None keeps the name free of a parameter."""
+        """Set `param` as an attribute; None registers the name without a parameter."""
         if param is not None and not isinstance(param, Parameter):
-            raise DTypeError(
-                f"register_parameter: a Parameter or None is needed; {type(param).__name__} came"
-            )
+            raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
 
-    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: ArrayLike | None, persistent: bool = True) -> None:
         """Make an array or Tensor a buffer: saved with the module (if persistent), not trained."""
         setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
 
     def register_module(self, name: str, module: Module | None) -> None:
-        """Make a module an attribute under a name made at run time."""
+        """Make a module an attribute under a computed name."""
         if module is not None and not isinstance(module, Module):
-            raise DTypeError(f"register_module: a Module or None is needed; {type(module).__name__} came")
+            raise DTypeError(f"register_module: expected a Module or None, got {type(module).__name__}")
         setattr(self, _checked(name), module)
 
     add_module = register_module
@@ -168,7 +167,7 @@ class Module:
     # Saving
 
     def state_dict(self, *, prefix: str = "") -> dict[str, np.ndarray]:
-        """Copies of all parameters and persistent buffers, by name; `prefix` is put in front of each as it is.
+        """Copies of all parameters and persistent buffers, by name; `prefix` is prepended to each name unchanged.
 
         A module that defines get_extra_state() and set_extra_state(state) saves that too, as "_extra_state".
 
@@ -178,16 +177,18 @@ class Module:
         """
         return state.save(self, prefix)
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> state.Mismatch:
-        """Write arrays, by name, into parameters and buffers; either all are written or, on an error, none.
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.Mismatch:
+        """Load arrays by name into parameters and buffers: all of them, or on an error none.
 
         `strict`: names must be exactly those of state_dict(). `assign`: the arrays themselves, uncopied and in their
-        dtypes, take the places of those there were. Returns the names missing and unexpected.
+        dtypes, replace the existing ones. Returns the names missing and unexpected.
         Raises ValueError for names, ShapeError for shapes.
         """
         return state.load(self, state_dict, strict, assign)
 
-    # Changing all of it
+    # Changing all modules and parameters
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn` with every module inside, children first, and with this one; returns the module."""
@@ -196,15 +197,15 @@ class Module:
         return self
 
     def train(self: M, mode: bool = True) -> M:
-        """Switch dropout, batch normalisation and the like to training, here and in all modules inside."""
+        """Switch dropout, batch normalization and the like to training, here and in all modules inside."""
         if not isinstance(mode, bool):
-            raise DTypeError(f"train: True or False is needed; {mode!r} came")
+            raise DTypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: M) -> M:
-        """Switch to evaluation: dropout is off, batch normalisation uses its running statistics."""
+        """Switch to evaluation: dropout is off, batch normalization uses its running statistics."""
         return self.train(False)
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
@@ -221,11 +222,11 @@ class Module:
             else:
                 parameter.grad = np.zeros(parameter.shape, parameter.dtype)
 
-    def astype(self: M, dtype: Any) -> M:
+    def astype(self: M, dtype: DTypeLike) -> M:
         """Convert floating parameters and buffers, and their gradients, to a floating dtype, in place."""
         new = np.dtype(dtype)
         if new.kind != "f":
-            raise DTypeError(f"astype: parameters are floating; {new} came")
+            raise DTypeError(f"astype: expected a floating-point dtype, got {new}")
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
             if tensor.dtype.kind == "f" and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
@@ -235,15 +236,15 @@ class Module:
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Convert to a dtype, as astype; "cpu" is the only device."""
-        dtype = state.dtype_asked_for("to", args, kwargs)
+        dtype = state.requested_dtype("to", args, kwargs)
         return self if dtype is None else self.astype(dtype)
 
     def cpu(self: M) -> M:
-        """The module as it is: there is only the CPU."""
+        """Returns the module unchanged: the CPU is the only device."""
         return self
 
-    def cuda(self: M, device: Any = None) -> M:
-        """Raises ValueRangeError: there is only the CPU."""
+    def cuda(self: M, device: str | None = None) -> M:
+        """Raises ValueRangeError: the CPU is the only device."""
         return self.to("cuda")
 
     def float(self: M) -> M:
@@ -265,7 +266,7 @@ class Module:
     ) -> Removable:
         """Call `hook(module, args)` before forward; what it returns, unless None, replaces the arguments.
 
-        `prepend`: before the hooks that are there, not after them.
+        `prepend`: before the hooks already registered, not after them.
         """
         return Removable(self, "before", hook, with_kwargs, prepend)
 
@@ -274,8 +275,8 @@ class Module:
     ) -> Removable:
         """Call `hook(module, args, output)` after forward; what it returns, unless None, replaces the output.
 
-        `prepend`: before the hooks that are there. Returns a handle whose remove() takes the hook away; it is a
-        context manager too.
+        `prepend`: before the hooks already registered. Returns a handle whose remove() unregisters the hook; it is
+        also a context manager.
         """
         return Removable(self, "after", hook, with_kwargs, prepend)
 
@@ -306,13 +307,13 @@ class Module:
         return Removable(self, "loading", hook, False)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, mismatch)` after loading; it may take names out of the mismatch's two lists."""
+        """Call `hook(module, mismatch)` after loading; it may remove names from the mismatch's two lists."""
         return Removable(self, "loaded", hook, False)
 
-    # Showing
+    # Representation
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the module's repr."""
+        """The text between the parentheses of the module's repr."""
         return ""
 
     def _get_name(self) -> str:
@@ -336,7 +337,7 @@ class Module:
 
 def _checked(name: str) -> str:
     if not isinstance(name, str) or not name or "." in name:
-        raise ValueRangeError(f"a name is a string without dots, and not empty; {name!r} came")
+        raise ValueRangeError(f"expected a name that is a nonempty string without dots, got {name!r}")
     if hasattr(Module, name):
         raise ValueRangeError(f"{name!r} is an attribute of every Module; choose another name")
     return name
@@ -351,7 +352,7 @@ def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
 
 
 def _locate(self: Module, error: Exception) -> None:
-    """Add to an error that rises through this module where in it the error arose."""
+    """Add to an error the place in this module where it was raised."""
     trail: Any = getattr(error, "_raised_in", None)
     if trail is None:
         trail = (str(error), self, "", repr(self).partition("\n")[0].rstrip("("))

@@ -1,4 +1,4 @@
-"""Parameter and Buffer: the Tensors that a module owns, one to be trained and one to be kept."""
+"""Parameter and Buffer: the Tensors that a module owns, trained or only saved."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.tensor import Tensor, rebuild
+from tinygrad_dl.typing import ArrayLike
 
 
 class Parameter(Tensor):
-    """A Tensor that a module trains: optimizers find it, state_dict saves it. Requires grad unless told otherwise.
+    """A Tensor that a module trains: optimizers find it, state_dict saves it. Requires grad by default.
 
     What is computed from it is a plain Tensor.
     >>> Parameter([1.0, 2.0])
@@ -20,7 +21,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, requires_grad=requires_grad, name=name)
 
 
@@ -35,10 +36,11 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
     persistent: bool
 
-    def __init__(self, data: Any, persistent: bool = True, name: str | None = None) -> None:
+    def __init__(self, data: ArrayLike, persistent: bool = True, name: str | None = None) -> None:
         super().__init__(data, name=name)
         self.persistent = persistent
 
+    # Tensor's own copying and pickling would lose `persistent`.
     def __reduce__(self) -> Any:
         return _rebuild_buffer, (self._data, self.name, self.persistent)
 
@@ -56,6 +58,6 @@ def _rebuild_buffer(data: np.ndarray, name: str | None, persistent: bool) -> Buf
     return buffer
 
 
-def as_parameter(value: Any) -> Parameter:
-    """The value as a Parameter: as it is if it is one."""
+def as_parameter(value: ArrayLike) -> Parameter:
+    """The value as a Parameter; a Parameter is returned unchanged."""
     return value if isinstance(value, Parameter) else Parameter(asarray(value))

@@ -1,9 +1,9 @@
-"""What a module owns, found by walking its attributes; saving and loading it by name."""
+"""The tensors and modules that a module owns, found among its attributes; saving and loading them by name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,32 +11,35 @@ from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
 
-HIDDEN = {"_hooks"}
-# Most attributes are settings of these types, in which nothing lies: they are passed over at once.
-PLAIN = {int, float, bool, str, type(None)}
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
+
+IGNORED = {"_hooks"}
+# Most attributes are settings of these types, which hold no tensors: they are skipped at once.
+LEAF_TYPES = {int, float, bool, str, type(None)}
 
 
 class Mismatch(NamedTuple):
-    """The names that load_state_dict did not find, and those it had no use for."""
+    """The missing and the unexpected names of load_state_dict."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
-def members(module: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters, buffers and modules that are a module's attributes or lie in its lists, tuples and dicts."""
+def members(module: Module) -> Iterator[tuple[str, Any]]:
+    """The parameters, buffers and modules that are a module's attributes or are inside its lists, tuples and dicts."""
     for name, value in vars(module).items():
-        if type(value) not in PLAIN and name not in HIDDEN:
+        if type(value) not in LEAF_TYPES and name not in IGNORED:
             yield from _inside(name, value, ())
 
 
-def _inside(name: str, value: Any, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+def _inside(name: str, value: Any, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (Parameter, Buffer)) or _is_module(value):
         yield name, value
-    elif isinstance(value, (list, tuple, dict)) and id(value) not in around:  # a list may hold itself
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in ancestors:  # a list may hold itself
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            yield from _inside(f"{name}.{key}", item, (*around, id(value)))
+            yield from _inside(f"{name}.{key}", item, (*ancestors, id(value)))
 
 
 def _is_module(value: Any) -> bool:
@@ -48,38 +51,40 @@ def joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
-def named_children(module: Any, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+def named_children(module: Module, remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
     """The modules directly inside, with their names."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     for name, value in members(module):
-        if _is_module(value) and not (remove_duplicate and id(value) in seen):
-            seen.add(id(value))
+        if _is_module(value) and not (remove_duplicate and id(value) in visited):
+            visited.add(id(value))
             yield name, value
 
 
-def named_modules(module: Any, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
-    """The module and all inside, outer ones first. A module that holds an outer one does not go round."""
-    seen: set[int] = set()
+def named_modules(
+    module: Module, prefix: str = "", remove_duplicate: bool = True
+) -> Iterator[tuple[str, Module]]:
+    """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
+    visited: set[int] = set()
 
-    def visit(module: Any, prefix: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-        if id(module) in around or (remove_duplicate and id(module) in seen):
+    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Module]]:
+        if id(module) in ancestors or (remove_duplicate and id(module) in visited):
             return
-        seen.add(id(module))
+        visited.add(id(module))
         yield prefix, module
         for name, child in named_children(module, remove_duplicate=False):
-            yield from visit(child, joined(prefix, name), (*around, id(module)))
+            yield from visit(child, joined(prefix, name), (*ancestors, id(module)))
 
     return visit(module, prefix, ())
 
 
-def inner_first(module: Any) -> Iterator[Any]:
-    """The module and all inside, each once, those inside before those around them."""
-    seen: set[int] = set()
+def inner_first(module: Module) -> Iterator[Module]:
+    """The module and all inside, each once, inner modules before outer ones."""
+    visited: set[int] = set()
 
-    def visit(module: Any) -> Iterator[Any]:
-        seen.add(id(module))
+    def visit(module: Module) -> Iterator[Module]:
+        visited.add(id(module))
         for _, child in named_children(module):
-            if id(child) not in seen:
+            if id(child) not in visited:
                 yield from visit(child)
         yield module
 
@@ -87,19 +92,19 @@ def inner_first(module: Any) -> Iterator[Any]:
 
 
 def named_tensors(
-    module: Any, kind: type, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    module: Module, kind: type, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Any]]:
     """The parameters, or the buffers, with their dotted names."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     modules = named_modules(module, prefix, remove_duplicate) if recurse else iter([(prefix, module)])
     for path, owner in modules:
         for name, value in members(owner):
-            if isinstance(value, kind) and not (remove_duplicate and id(value) in seen):
-                seen.add(id(value))
+            if isinstance(value, kind) and not (remove_duplicate and id(value) in visited):
+                visited.add(id(value))
                 yield joined(path, name), value
 
 
-def saved_tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def saved_tensors(module: Module, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """What state_dict saves, in PyTorch's order: of each module its parameters, its buffers, then what is inside."""
     for path, owner in named_modules(module, prefix, remove_duplicate=False):
         own = [(name, value) for name, value in members(owner) if isinstance(value, Tensor)]
@@ -109,8 +114,8 @@ def saved_tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]
                 yield joined(path, name), value
 
 
-def extra_states(module: Any) -> dict[str, Any]:
-    """The modules that save more than arrays, by the name of what they save: they define get_extra_state."""
+def extra_states(module: Module) -> dict[str, Any]:
+    """The modules that define get_extra_state, by the name of their extra state."""
     owners = named_modules(module, remove_duplicate=False)
     return {
         joined(path, "_extra_state"): owner
@@ -119,7 +124,7 @@ def extra_states(module: Any) -> dict[str, Any]:
     }
 
 
-def dtype_asked_for(what: str, args: Any, kwargs: Any) -> Any:
+def requested_dtype(what: str, args: Any, kwargs: Any) -> Any:
     """The dtype among the arguments of `to`, or None; a device other than the CPU raises ValueRangeError."""
     dtype = None
     for value in (*args, *kwargs.values()):
@@ -129,7 +134,9 @@ def dtype_asked_for(what: str, args: Any, kwargs: Any) -> Any:
         try:
             dtype = np.dtype(value)
         except TypeError:
-            raise ValueRangeError(f'{what}: "cpu" is the only device; {value!r} came') from None
+            raise ValueRangeError(
+                f'{what}: expected the device "cpu", which is the only one, got {value!r}'
+            ) from None
     return dtype
 
 
@@ -140,8 +147,8 @@ def _near(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _hooked(module: Any) -> list[tuple[str, Any]]:
-    """The modules with hooks, outer ones first, with what stands before the names of what they own."""
+def _hooked(module: Module) -> list[tuple[str, Any]]:
+    """The modules with hooks, outer ones first, with the prefix of their names."""
     owners = named_modules(module, remove_duplicate=False)
     return [(f"{path}." if path else "", owner) for path, owner in owners if owner._hooks is not None]
 
@@ -151,8 +158,8 @@ def _call_hooks(owner: Any, kind: str, *args: Any) -> None:
         hook(owner, *args)
 
 
-def save(module: Any, prefix: str) -> dict[str, Any]:
-    """Copies of what state_dict saves, and what modules keep beside arrays, by name; hooks run around it."""
+def save(module: Module, prefix: str) -> dict[str, Any]:
+    """Copies of what state_dict saves, and what modules keep beside arrays, by name; with the hooks around saving."""
     hooked = _hooked(module)
     for path, owner in hooked:
         _call_hooks(owner, "saving", prefix + path, False)
@@ -164,8 +171,8 @@ def save(module: Any, prefix: str) -> dict[str, Any]:
     return saved
 
 
-def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
-    lines = [f"load_state_dict: the names do not fit {type(module).__name__}."]
+def _raise_for_names(module: Module, missing: list[str], unexpected: list[str]) -> None:
+    lines = [f"load_state_dict: the names do not match {type(module).__name__}."]
     if missing:
         lines.append(f"Missing: {', '.join(name + _near(name, unexpected) for name in missing)}.")
     if unexpected:
@@ -174,13 +181,13 @@ def _demand_all(module: Any, missing: list[str], unexpected: list[str]) -> None:
         raise ValueRangeError(" ".join([*lines, "Pass strict=False to load what fits."]))
 
 
-def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatch:
+def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mismatch:
     """Write the arrays into the module's tensors: all of them, or none if anything does not fit.
 
-    `assign`: the arrays themselves take the places of the tensors' own, and keep their dtypes.
+    `assign`: the arrays themselves replace those of the tensors, and keep their dtypes.
     """
     if not hasattr(given, "items"):
-        raise DTypeError(f"load_state_dict: a dict of arrays by name is needed; {type(given).__name__} came")
+        raise DTypeError(f"load_state_dict: expected a dict of arrays by name, got {type(given).__name__}")
     own, arrays, extra, hooked = (
         dict(saved_tensors(module)),
         dict(given.items()),
@@ -189,14 +196,14 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
     )
     missing: list[str] = []
     unexpected: list[str] = []
-    wrong: list[str] = []
+    mismatched: list[str] = []
     for path, owner in hooked:
-        _call_hooks(owner, "loading", arrays, path, {}, strict, missing, unexpected, wrong)
+        _call_hooks(owner, "loading", arrays, path, {}, strict, missing, unexpected, mismatched)
     missing += [name for name in (*own, *extra) if name not in arrays]
     unexpected += [name for name in arrays if name not in own and name not in extra]
-    mend = any(owner._hooks.of["loaded"] for _, owner in hooked)
-    if strict and not mend:
-        _demand_all(module, missing, unexpected)
+    hooks_edit_names = any(owner._hooks.of["loaded"] for _, owner in hooked)
+    if strict and not hooks_edit_names:
+        _raise_for_names(module, missing, unexpected)
     writes: list[tuple[Tensor, np.ndarray]] = []
     for name, tensor in own.items():
         if name not in arrays:
@@ -205,15 +212,17 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
         if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
-            wrong.append(f"{name}: {array.dtype} does not fit {tensor.dtype}")
+            mismatched.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
         elif array.shape != tensor.shape:
-            wrong.append(f"{name}: {array.shape} came, {tensor.shape} is needed")
+            mismatched.append(f"{name}: expected {tensor.shape}, got {array.shape}")
         else:
-            ready = np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
-            writes.append((tensor, ready))
-    if wrong:
+            value_to_write = (
+                np.require(array, requirements="W") if assign else np.array(array, dtype=tensor.dtype)
+            )
+            writes.append((tensor, value_to_write))
+    if mismatched:
         raise ShapeError(
-            f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(wrong)}. Nothing was loaded."
+            f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(mismatched)}. Nothing was loaded."
         )
     for tensor, array in writes:
         if assign:
@@ -227,13 +236,13 @@ def load(module: Any, given: Any, strict: bool, assign: bool = False) -> Mismatc
     result = Mismatch(missing, unexpected)
     for _, owner in reversed(hooked):
         _call_hooks(owner, "loaded", result)
-    if strict and mend:  # hooks may have taken names out
-        _demand_all(module, missing, unexpected)
+    if strict and hooks_edit_names:  # hooks may have removed names
+        _raise_for_names(module, missing, unexpected)
     return result
 
 
 def _entry(holder: Any, name: str) -> tuple[Any, Any]:
-    """The key, and the value or None, that a part of a dotted name stands for in a module, list, tuple or dict."""
+    """The key and the value (or None) for one part of a dotted name, in a module, list, tuple or dict."""
     if isinstance(holder, dict):
         return next(((key, value) for key, value in holder.items() if str(key) == name), (name, None))
     if isinstance(holder, (list, tuple)):
@@ -242,10 +251,10 @@ def _entry(holder: Any, name: str) -> tuple[Any, Any]:
     return name, vars(holder).get(name) if _is_module(holder) else None
 
 
-def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
-    """Put a module in the place of a dotted name, or, unless `strict`, in a new one."""
+def set_submodule(module: Module, target: str, new: Any, strict: bool) -> None:
+    """Replace the module with a dotted name, or add it unless `strict`."""
     if not _is_module(new):
-        raise DTypeError(f"set_submodule: a Module is needed; {type(new).__name__} came")
+        raise DTypeError(f"set_submodule: expected a Module, got {type(new).__name__}")
     holder: Any = None
     key: Any = None
     value = module
@@ -256,7 +265,7 @@ def set_submodule(module: Any, target: str, new: Any, strict: bool) -> None:
     if not target or not place or (value is None and (strict or isinstance(holder, list))):
         raise AttributeError(f"set_submodule: {type(module).__name__} has no module {target!r}")
     if value is not None and not _is_module(value):
-        raise AttributeError(f"set_submodule: {target!r} is no Module but {type(value).__name__}")
+        raise AttributeError(f"set_submodule: expected {target!r} to be a Module, got {type(value).__name__}")
     if isinstance(holder, (list, dict)):
         holder[key] = new
     else:

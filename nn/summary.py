@@ -17,9 +17,9 @@ HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
 
 
 class Layer:
-    """What the table says of one module."""
+    """One row of the table."""
 
-    def __init__(self, name: str, module: Any, depth: int) -> None:
+    def __init__(self, name: str, module: Module, depth: int) -> None:
         self.name, self.module, self.depth = name, module, depth
         self.given: Any = None
         self.result: Any = None
@@ -28,7 +28,7 @@ class Layer:
         self.multiply_adds = 0
         self.memory = 0
         self.failed = False
-        self.again = False  # a module met before: its parameters are counted there
+        self.is_repeat = False  # listed before: its parameters are counted there
 
 
 def _shapes(value: Any) -> str:
@@ -40,7 +40,7 @@ def _shapes(value: Any) -> str:
 
 
 def multiply_adds(name: str, inputs: Any, out: Any) -> int:
-    """The products of an operation that multiplies and sums: matrix products and convolutions; 0 for others."""
+    """The multiply-adds of a matrix product or a convolution; 0 for other operations."""
     shapes = [x.shape for x in inputs if isinstance(x, (Tensor, np.ndarray))]
     if len(shapes) < 2 or not shapes[0]:
         return 0
@@ -54,20 +54,21 @@ def multiply_adds(name: str, inputs: Any, out: Any) -> int:
 
 
 class _Counter:
-    """Adds what each operation costs to the modules that are running; told by the engine of every operation."""
+    """Adds the cost of each operation to the modules that are running; the engine calls it for every operation."""
 
     def __init__(self) -> None:
         self.running: list[Layer] = []
 
     def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         cost = multiply_adds(op.name, inputs, result)
+        # A view of another array takes no memory of its own.
         base = result._data.base is None
         for layer in self.running:
             layer.multiply_adds += cost
             layer.memory += result.nbytes if base else 0
 
     def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
-        """Nothing: no gradient is computed."""
+        """Does nothing: no gradient is computed."""
 
     def __enter__(self) -> _Counter:
         self.before = modes.watchers
@@ -81,7 +82,7 @@ class _Counter:
 
 
 class Summary:
-    """The table; `layers` has its rows, `error` what stopped the run, if anything did. Printing it shows it."""
+    """The table, shown when printed; `layers` has its rows, `error` the exception that stopped the run, if any."""
 
     def __init__(self, layers: list[Layer], error: Exception | None) -> None:
         self.layers, self.error = layers, error
@@ -98,7 +99,7 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
-        """The products of one run."""
+        """The multiply-adds of one run."""
         return self.layers[0].multiply_adds
 
     def _row(self, layer: Layer, lead: str) -> list[str]:
@@ -109,13 +110,13 @@ class Summary:
             given, result = layer.given or "", "failed"
         else:
             given, result = (layer.given, layer.result) if layer.calls else ("not called", "")
-        count = "(as above)" if layer.again else f"{layer.parameters:,}" if layer.parameters else ""
+        count = "(as above)" if layer.is_repeat else f"{layer.parameters:,}" if layer.parameters else ""
         cost = f"{layer.multiply_adds:,}" if layer.multiply_adds else ""
         memory = _bytes(layer.memory) if layer.memory else ""
         return [title, given, result, count, cost, memory, "train" if layer.module.training else "eval"]
 
     def __str__(self) -> str:
-        rows = [list(HEADINGS)]
+        rows: list[list[str]] = [list(HEADINGS)]
         shown = self.layers
         if self.error is not None:
             last = max((i for i, layer in enumerate(shown) if layer.failed), default=len(shown) - 1)
@@ -147,7 +148,7 @@ class Summary:
 
 
 def _lead(layers: list[Layer], i: int) -> str:
-    """The branches of the tree in front of a name."""
+    """The tree branches before a name."""
     text, depth = "", layers[i].depth
     for level in range(1, depth + 1):
         later = next((other.depth for other in layers[i + 1 :] if other.depth <= level), 0)
@@ -164,19 +165,19 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} GB"
 
 
-def _tree(module: Any) -> list[Layer]:
+def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
 
-    def visit(module: Any, name: str, depth: int, around: tuple[int, ...]) -> None:
+    def visit(module: Module, name: str, depth: int, ancestors: tuple[int, ...]) -> None:
         layer = Layer(name, module, depth)
         layers.append(layer)
-        layer.again = id(module) in seen
-        seen.add(id(module))
+        layer.is_repeat = id(module) in visited
+        visited.add(id(module))
         layer.parameters = sum(p.size for p in module.parameters())
         for child, inner in state.named_children(module, remove_duplicate=False):
-            if id(inner) not in around:
-                visit(inner, child, depth + 1, (*around, id(module)))
+            if id(inner) not in ancestors:
+                visit(inner, child, depth + 1, (*ancestors, id(module)))
 
     visit(module, "", 0, (id(module),))
     return layers
@@ -189,7 +190,7 @@ def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
-    """A table of a model's layers: shapes in and out, parameters, multiply-adds, memory of results, mode.
+    """A table of a model's layers: input and output shapes, parameters, multiply-adds, memory of results, mode.
 
     `inputs`: what forward takes, or one shape, for zeros. The model runs once, in evaluation mode and without a
     graph; afterwards modes, parameters, buffers, gradients and the random generator are as they were. An error
@@ -211,14 +212,14 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
     states = [generator.bit_generator.state for generator in generators]
     handles = []
 
-    def enter(module: Any, args: Any, kwargs: Any) -> None:
+    def enter(module: Module, args: Any, kwargs: Any) -> None:
         layer = first[id(module)]
         layer.calls += 1
         layer.failed = True  # until it returns
         layer.given = layer.given or _shapes([args, list(kwargs.values())])
         counter.running.append(layer)
 
-    def leave(module: Any, args: Any, out: Any) -> None:
+    def leave(module: Module, args: Any, out: Any) -> None:
         layer = counter.running.pop()
         layer.failed = False
         layer.result = layer.result or _shapes(out)
@@ -228,6 +229,7 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
         for layer in first.values():
             handles.append(layer.module.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(layer.module.register_forward_hook(leave))
+        # In evaluation mode running statistics do not move and dropout draws nothing.
         model.eval()
         with no_grad(), counter:
             model(*_inputs(inputs), **options)
@@ -243,10 +245,10 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
                 module.training = training
         for tensor, value in values:
             tensor._data[...] = value
-        for generator, kept in zip(generators, states):
-            generator.bit_generator.state = kept
+        for generator, saved in zip(generators, states):
+            generator.bit_generator.state = saved
     for layer in layers:
-        if layer.again:
+        if layer.is_repeat:
             source = first[id(layer.module)]
             layer.given, layer.result, layer.calls = source.given, source.result, 1 if source.calls else 0
     return Summary(layers, error)

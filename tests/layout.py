@@ -22,6 +22,9 @@ PACKAGES = {
     "tinygrad_dl.train": "tinygrad_dl/train",
     "tinygrad_dl.course": "examples/course",
     "tinygrad_dl.nn": "nn",
+    "tinygrad_dl.nn.functional": "nn/functional",
+    "tinygrad_dl.nn.functional.loss": "nn/functional/loss",
+    "tinygrad_dl.nn.layers": "nn/layers",
     "tinygrad_dl.nn.utils": "nn/utils",
     "tinygrad_dl.optim": "optim",
 }

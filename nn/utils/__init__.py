@@ -1,21 +1,27 @@
-"""What is done to parameters from outside of a model: clipping gradients, one vector of all, reparametrisation."""
+"""Utilities for parameters: gradient clipping, flattening into one vector, reparametrization."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.reparametrize import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
+from tinygrad_dl.nn.utils.weight_hooks import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    spectral_norm,
+    weight_norm,
+)
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
     from tinygrad_dl.nn.utils import rnn as rnn
 
 
+# What the functions take as parameters: a model, one Tensor, or several, each with or without its name.
+Parameters = Union[Module, Tensor, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
+
+
 def __getattr__(name: str) -> Any:
     """The modules of this package, imported when first named."""
     if name in ("parametrizations", "parametrize", "rnn"):
@@ -36,7 +46,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _named(parameters: Any) -> Iterator[tuple[str, Tensor]]:
+def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
     """Parameters with a name for messages: of a model, of pairs, of a list, or of one Tensor."""
     if isinstance(parameters, Module):
         yield from parameters.named_parameters()
@@ -72,7 +82,7 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all the tensors as if they were one vector.
+    """The norm of all tensors concatenated into one vector.
 
     >>> get_total_norm([Tensor([3.0]), Tensor([[4.0]])])
     Tensor(5.)
@@ -84,7 +94,7 @@ def get_total_norm(
 
 def _check_norm_type(name: str, norm_type: float) -> None:
     if not norm_type > 0:
-        raise ValueRangeError(f"{name}: norm_type is a number above 0, or inf; {norm_type!r} came")
+        raise ValueRangeError(f"{name}: expected norm_type above 0, or inf, got {norm_type!r}")
 
 
 def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
@@ -105,14 +115,17 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    parameters: Parameters,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
     foreach: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the norm before.
+) -> Tensor:
+    """Scale all gradients by one factor, in place, so that their norm is at most max_norm; returns the original norm.
 
     factor = min(1, max_norm / (norm + 1e-6)).   parameters: a model, its parameters, or pairs of name and parameter.
     `error_if_nonfinite`: raise AnomalyError naming the parameters whose gradients are nan or inf. `foreach` is
-    PyTorch's choice of an implementation and changes nothing.
+    accepted for PyTorch and ignored.
     >>> p = Tensor([3.0, 4.0], requires_grad=True)
     >>> p.grad = Tensor([3.0, 4.0])
     >>> clip_grad_norm_([p], 1.0), p.grad.round(4)
@@ -126,7 +139,7 @@ def clip_grad_norm_(
 
 
 def clip_grads_with_norm_(
-    parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None
+    parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
@@ -139,8 +152,8 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
-def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
-    """Hold each element of the gradients between -clip_value and clip_value, in place.
+def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
+    """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
     >>> p = Tensor([3.0], requires_grad=True)
     >>> p.grad = Tensor([3.0])
@@ -149,14 +162,14 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     Tensor([1.])
     """
     if clip_value < 0:
-        raise ValueRangeError(f"clip_grad_value_: clip_value is at least 0; {clip_value!r} came")
+        raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
     for _, p in _named(parameters):
         if p.grad is not None:
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
 
 
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
-    """All parameters one behind another in one vector; it records.
+    """All parameters concatenated into one vector, differentiably.
 
     >>> parameters_to_vector([Tensor([1.0]), Tensor([[2.0, 3.0]])])
     Tensor([1., 2., 3.])
@@ -164,14 +177,14 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
 
 
-def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
-    """Write a vector made by parameters_to_vector back into the parameters. Raises ShapeError unless it fits."""
+def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
+    """Write a vector from parameters_to_vector back into the parameters. Raises ShapeError for another size."""
     named = list(_named(parameters))
     flat = np.asarray(vec._data if isinstance(vec, Tensor) else vec)
-    needed = sum(p.size for _, p in named)
-    if flat.shape != (needed,):
+    total = sum(p.size for _, p in named)
+    if flat.shape != (total,):
         raise ShapeError(
-            f"vector_to_parameters: a vector of {needed} elements is needed; the shape {flat.shape} came"
+            f"vector_to_parameters: expected a vector of {total} elements, got the shape {flat.shape}"
         )
     start = 0
     for _, p in named:

@@ -12,9 +12,10 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import no_grad
 from tinygrad_dl.nn.containers import ModuleDict, ModuleList
-from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.module import M, Module
 from tinygrad_dl.nn.parameter import Buffer, Parameter
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike, Shape
 
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",
@@ -26,7 +27,7 @@ _caches: list[dict[tuple[int, str], Any]] = []  # one, while `cached` is on
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Compute each parametrized tensor once and keep it until the end of the `with`.
+    """Compute each parametrized tensor once and cache it until the end of the `with` block.
 
     For modules that read one several times, such as a cell in a loop.
     >>> from tinygrad_dl.nn import Linear, ReLU
@@ -43,9 +44,9 @@ def cached() -> Iterator[None]:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one tensor, in order, and what they start from; register_parametrization makes it.
+    """The parametrizations of one tensor, in order, and its original; created by register_parametrization.
 
-    `original` is the parameter or buffer there was; where the first right_inverse gives several tensors they are
+    `original` is the previous parameter or buffer; where the first right_inverse gives several tensors they are
     original0, original1, ...
     """
 
@@ -70,7 +71,7 @@ class ParametrizationList(ModuleList):
             for i, part in enumerate(new):
                 setattr(self, f"original{i}", _alike(original, part))
         if not unsafe:
-            _check(self(), shape, dtype, "the parametrization gives")
+            _check(self(), shape, dtype, "the parametrization")
 
     def _originals(self) -> list[Any]:
         if self.is_tensor:
@@ -86,18 +87,18 @@ class ParametrizationList(ModuleList):
         return out
 
     def right_inverse(self, value: Any) -> None:
-        """Write into the originals what gives this value, by the right_inverse of each parametrization."""
+        """Set the originals so that the result is this value, by the right_inverse of each parametrization."""
         value = asarray(value)
         with no_grad():
             for module in reversed(list(self)):
                 if not hasattr(module, "right_inverse"):
                     raise GraphError(
-                        f"{type(module).__name__} has no right_inverse: its result cannot be assigned"
+                        f"{type(module).__name__} has no right_inverse, so its result cannot be assigned"
                     )
                 value = module.right_inverse(value)
         parts = [value] if self.is_tensor else list(value)
         if len(parts) != self.ntensors:
-            raise ShapeError(f"right_inverse: {self.ntensors} tensors are needed; {len(parts)} came")
+            raise ShapeError(f"right_inverse: expected {self.ntensors} tensors, got {len(parts)}")
         for original, part in zip(self._originals(), parts):
             _write(original, part)
 
@@ -105,26 +106,31 @@ class ParametrizationList(ModuleList):
 def _write(original: Any, value: Any) -> None:
     array = asarray(value)._data
     if array.dtype != original.dtype:
-        raise DTypeError(f"right_inverse: it may not change the dtype from {original.dtype} to {array.dtype}")
+        raise DTypeError(f"right_inverse: expected a value of dtype {original.dtype}, got {array.dtype}")
     original.data = array.copy()
 
 
 def _alike(original: Any, value: Any) -> Any:
-    """The value as a parameter or a buffer, as the original is."""
+    """The value as a parameter or a buffer, like the original."""
     value = asarray(value).detach()
     if isinstance(original, Parameter):
         return Parameter(value, original.requires_grad)
     return Buffer(value, original.persistent)
 
 
-def _check(value: Any, shape: Any, dtype: Any, what: str) -> None:
+def _check(value: Any, shape: Shape, dtype: DTypeLike | None, what: str) -> None:
     if not isinstance(value, Tensor):
-        raise DTypeError(f"register_parametrization: {what} {type(value).__name__}; a Tensor is needed")
+        raise DTypeError(
+            f"register_parametrization: expected a Tensor from {what}, got {type(value).__name__}"
+        )
     if value.dtype != dtype:
-        raise DTypeError(f"register_parametrization: {what} {value.dtype}; {dtype} is needed, or unsafe=True")
+        raise DTypeError(
+            f"register_parametrization: expected {dtype} from {what}, got {value.dtype}. Pass unsafe=True to allow it."
+        )
     if value.shape != shape:
         raise ShapeError(
-            f"register_parametrization: {what} the shape {value.shape}; {shape} is needed, or unsafe=True"
+            f"register_parametrization: expected the shape {shape} from {what}, "
+            f"got {value.shape}. Pass unsafe=True to allow it."
         )
 
 
@@ -132,7 +138,7 @@ class _Computed(property):
     """The attribute of a parametrized module's class that computes the tensor."""
 
     def __init__(self, name: str) -> None:
-        def read(module: Any) -> Any:
+        def read(module: Module) -> Any:
             if not _caches:
                 return module.parametrizations[name]()
             cache, key = _caches[-1], (id(module), name)
@@ -140,13 +146,13 @@ class _Computed(property):
                 cache[key] = module.parametrizations[name]()
             return cache[key]
 
-        def write(module: Any, value: Any) -> None:
+        def write(module: Module, value: Any) -> None:
             module.parametrizations[name].right_inverse(value)
 
         super().__init__(read, write)
 
 
-def _reduced(module: Any, protocol: Any) -> Any:
+def _reduced(module: Module, protocol: Any) -> Any:
     base, names = type_before_parametrizations(module), tuple(module.parametrizations)
     return _rebuilt, (base, names), vars(module)
 
@@ -158,14 +164,15 @@ def _rebuilt(base: Any, names: tuple[str, ...]) -> Any:
 
 
 def _class(base: Any, names: tuple[str, ...]) -> Any:
-    """A class of one module's own, for properties stand in classes."""
+    """A new subclass for one module, because properties belong to classes."""
+    # The generated class cannot be imported by name, so pickling goes by its base class.
     members = {"__reduce_ex__": _reduced} | {name: _Computed(name) for name in names}
     return type(f"Parametrized{base.__name__}", (base,), members)
 
 
 def register_parametrization(
-    module: Any, tensor_name: str, parametrization: Module, *, unsafe: bool = False
-) -> Any:
+    module: M, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> M:
     """Compute a parameter or buffer of a module by another module, whenever it is read; returns the module.
 
     module.weight is then parametrization(original), or that of the earlier ones; `original` is what is trained, at
@@ -178,66 +185,68 @@ def register_parametrization(
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
-        there = module.parametrizations[tensor_name]
+        parametrizations = module.parametrizations[tensor_name]
         if not unsafe:
             before = getattr(module, tensor_name)
             after = parametrization(before)
-            _check(after, before.shape, before.dtype, "the parametrization gives")
+            _check(after, before.shape, before.dtype, "the parametrization")
             if hasattr(parametrization, "right_inverse"):
                 try:
                     _check(
                         parametrization.right_inverse(after),
                         before.shape,
                         before.dtype,
-                        "right_inverse gives",
+                        "right_inverse",
                     )
                 except NotImplementedError:
                     pass
-        there.append(parametrization)
-        there.unsafe |= unsafe
+        parametrizations.append(parametrization)
+        parametrizations.unsafe |= unsafe
         return module
     original = vars(module).get(tensor_name)
     if not isinstance(original, (Parameter, Buffer)):
         raise ValueRangeError(
             f"register_parametrization: {type(module).__name__} has no parameter or buffer {tensor_name!r}"
         )
-    made = ParametrizationList([parametrization], original, unsafe)
+    parametrized = ParametrizationList([parametrization], original, unsafe)
     if not is_parametrized(module):
         module.parametrizations = ModuleDict()
         module.__class__ = _class(type(module), ())
-    module.parametrizations[tensor_name] = made
+    module.parametrizations[tensor_name] = parametrized
     delattr(module, tensor_name)
     setattr(type(module), tensor_name, _Computed(tensor_name))
     return module
 
 
-def is_parametrized(module: Any, tensor_name: str | None = None) -> bool:
+def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module has a parametrization: of this tensor, or of any."""
-    there = vars(module).get("parametrizations")
-    return isinstance(there, ModuleDict) and (len(there) > 0 if tensor_name is None else tensor_name in there)
+    registered = vars(module).get("parametrizations")
+    return isinstance(registered, ModuleDict) and (
+        len(registered) > 0 if tensor_name is None else tensor_name in registered
+    )
 
 
-def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: bool = True) -> Any:
+def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: bool = True) -> M:
     """Make a parametrized tensor a parameter or buffer again; returns the module.
 
     Its value stays, or with `leave_parametrized=False` becomes the original's. Raises ValueError if it is not
-    parametrized, or if there are several originals to become.
+    parametrized, or if there are several originals.
     """
     if not is_parametrized(module, tensor_name):
         raise ValueRangeError(
             f"remove_parametrizations: {type(module).__name__}.{tensor_name} is not parametrized"
         )
-    there = module.parametrizations[tensor_name]
-    if not there.is_tensor and not leave_parametrized:
+    parametrizations = module.parametrizations[tensor_name]
+    if not parametrizations.is_tensor and not leave_parametrized:
         raise ValueRangeError(
-            f"remove_parametrizations: {tensor_name} is computed from {there.ntensors} tensors; "
-            "it can only keep its value: leave_parametrized=True"
+            f"remove_parametrizations: {tensor_name} is computed from {parametrizations.ntensors} tensors; "
+            "only its present value can be left. Pass leave_parametrized=True."
         )
-    original = there._originals()[0]
+    original = parametrizations._originals()[0]
     if leave_parametrized:
         with no_grad():
             value = getattr(module, tensor_name)
-        if there.is_tensor:
+        if parametrizations.is_tensor:
             original.data = value._data.copy()
         else:
             original = _alike(original, value)
@@ -245,28 +254,28 @@ def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: b
     del module.parametrizations[tensor_name]
     setattr(module, tensor_name, original)
     if not is_parametrized(module):
-        del module.parametrizations
+        del vars(module)["parametrizations"]
         module.__class__ = type(module).__bases__[0]
     return module
 
 
-def type_before_parametrizations(module: Any) -> type:
+def type_before_parametrizations(module: Module) -> type:
     """The class of a module as it was before it was parametrized."""
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
 def transfer_parametrizations_and_params(
-    from_module: Any, to_module: Any, tensor_name: str | None = None
-) -> Any:
+    from_module: Module, to_module: M, tensor_name: str | None = None
+) -> M:
     """Parametrize another module by the same modules and originals, in all tensors or in one; returns it."""
     if is_parametrized(from_module):
         for name in from_module.parametrizations if tensor_name is None else [tensor_name]:
-            there = from_module.parametrizations[name]
+            parametrizations = from_module.parametrizations[name]
             if not hasattr(to_module, name):
                 setattr(to_module, name, Parameter(getattr(from_module, name).detach()))
-            for parametrization in there:
-                register_parametrization(to_module, name, parametrization, unsafe=there.unsafe)
-            for key, original in vars(there).items():
+            for parametrization in parametrizations:
+                register_parametrization(to_module, name, parametrization, unsafe=parametrizations.unsafe)
+            for key, original in vars(parametrizations).items():
                 if isinstance(original, (Parameter, Buffer)):
                     setattr(to_module.parametrizations[name], key, original)
     return to_module

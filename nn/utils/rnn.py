@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one batch: padded to the longest, or packed without padding."""
+"""Batches of sequences of different lengths, padded to the longest or packed without padding."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.nn.state import dtype_asked_for
+from tinygrad_dl.nn.state import requested_dtype
 from tinygrad_dl.ops.index import getitem, setitem
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import permute_dims
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 __all__ = [
     "PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence",
@@ -29,11 +30,11 @@ class _Parts(NamedTuple):
 
 
 class PackedSequence(_Parts):
-    """Sequences step by step without padding; recurrent layers take it, pack_sequence and its kin make it.
+    """Sequences packed step by step without padding, as recurrent layers take them.
 
     data: the first steps of all sequences, longest sequence first, then the second steps, ...   batch_sizes: how
-    many sequences have that step.   sorted_indices, unsorted_indices: which sequence came where, and back; None if
-    they came sorted.
+    many sequences have that step.   sorted_indices, unsorted_indices: the sorting permutation and its inverse; None if
+    the sequences were given sorted.
     >>> pack_sequence([Tensor([1.0, 2.0, 3.0]), Tensor([4.0])])
     PackedSequence(data=Tensor([1., 4., 2., 3.]), batch_sizes=Tensor([2, 1, 1]), sorted_indices=None, \
 unsorted_indices=None)
@@ -42,7 +43,7 @@ unsorted_indices=None)
     __slots__ = ()
 
     def __new__(
-        cls, data: Any, batch_sizes: Any, sorted_indices: Any = None, unsorted_indices: Any = None
+        cls, data: Array, batch_sizes: Any, sorted_indices: Any = None, unsorted_indices: Any = None
     ) -> PackedSequence:
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
@@ -50,7 +51,7 @@ unsorted_indices=None)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same sequences in another dtype; "cpu" is the only device."""
-        dtype = dtype_asked_for("to", args, kwargs)
+        dtype = requested_dtype("to", args, kwargs)
         return (
             self if dtype is None or dtype == self.data.dtype else self._replace(data=self.data.astype(dtype))
         )
@@ -73,7 +74,7 @@ unsorted_indices=None)
 
 
 def invert_permutation(permutation: Any) -> Any:
-    """The permutation that undoes one; None undoes None.
+    """The inverse of a permutation; None for None.
 
     >>> invert_permutation(Tensor([1, 2, 0]))
     Tensor([2, 0, 1])
@@ -81,23 +82,24 @@ def invert_permutation(permutation: Any) -> Any:
     return None if permutation is None else asarray(np.argsort(asarray(permutation)._data))
 
 
-def _integers(lengths: Any) -> np.ndarray:
+def _integers(lengths: ArrayLike) -> np.ndarray:
     return np.atleast_1d(asarray(lengths)._data.astype(np.int64))
 
 
-def _swapped(x: Any) -> Any:
+def _swapped(x: Array) -> Any:
     return permute_dims(x, (1, 0, *range(2, x.ndim)))
 
 
 def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
     """The values, one after another, where the mask is true, the padding elsewhere."""
+    # setitem is differentiable: the gradient reaches the values and not the padding.
     return setitem(np.full(where.shape + values.shape[1:], padding_value, values.dtype), values, where)
 
 
 def pack_padded_sequence(
-    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+    input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
-    """Leave the padding of a batch out, so that recurrent layers do not see it.
+    """Pack a padded batch, so that recurrent layers skip the padding.
 
     input (T, N, ...), or (N, T, ...) with batch_first; lengths (N,), from 1 to T, longest first unless
     `enforce_sorted=False`. Raises ShapeError or ValueRangeError for lengths that do not fit.
@@ -107,15 +109,15 @@ def pack_padded_sequence(
     name = "pack_padded_sequence"
     sizes, x = _integers(lengths), asarray(input)
     if x.ndim < 2:
-        raise ShapeError(f"{name}: input needs the axes T and N; the shape {x.shape} came")
+        raise ShapeError(f"{name}: expected an input of at least the axes T and N, got the shape {x.shape}")
     if batch_first:
         x = _swapped(x)
     steps, batch = x.shape[:2]
     if sizes.shape != (batch,):
-        raise ShapeError(f"{name}: a length for each of the {batch} sequences is needed; {sizes.size} came")
+        raise ShapeError(f"{name}: expected {batch} lengths, one per sequence, got {sizes.size}")
     if not batch or sizes.min() < 1 or sizes.max() > steps:
         raise ValueRangeError(
-            f"{name}: lengths are from 1 to T = {steps}, of at least one sequence; {sizes.tolist()} came"
+            f"{name}: expected at least one length, each from 1 to T = {steps}, got {sizes.tolist()}"
         )
     order = None
     if not enforce_sorted:
@@ -123,12 +125,12 @@ def pack_padded_sequence(
         x, sizes = getitem(x, (slice(None), order)), sizes[order]
     elif (np.diff(sizes) > 0).any():
         raise ValueRangeError(
-            f"{name}: the longest sequence comes first; the lengths {sizes.tolist()} came. "
+            f"{name}: expected decreasing lengths, got {sizes.tolist()}. "
             "Pass enforce_sorted=False to have them sorted."
         )
-    there = np.arange(sizes[0])[:, None] < sizes
-    data = getitem(x[: sizes[0]], there)
-    return PackedSequence(data, asarray(there.sum(axis=1)), None if order is None else asarray(order))
+    valid = np.arange(sizes[0])[:, None] < sizes
+    data = getitem(x[: sizes[0]], valid)
+    return PackedSequence(data, asarray(valid.sum(axis=1)), None if order is None else asarray(order))
 
 
 def pad_packed_sequence(
@@ -137,22 +139,23 @@ def pad_packed_sequence(
     padding_value: float = 0.0,
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Undo pack_padded_sequence: the padded batch, sequences in the order they came in, and their lengths.
+    """Undo pack_padded_sequence: the padded batch, sequences in their original order, and their lengths.
 
     (T, N, ...), or (N, T, ...) with batch_first; T is the longest length, or `total_length`.
     >>> pad_packed_sequence(pack_sequence([Tensor([1.0, 2.0]), Tensor([3.0])]), batch_first=True)
     (Tensor([[1., 2.],
             [3., 0.]]), Tensor([2, 1]))
     """
-    at_step = _integers(sequence.batch_sizes)
-    steps = len(at_step) if total_length is None else total_length
-    if steps < len(at_step):
+    batch_sizes = _integers(sequence.batch_sizes)
+    steps = len(batch_sizes) if total_length is None else total_length
+    if steps < len(batch_sizes):
         raise ValueRangeError(
-            f"pad_packed_sequence: total_length={steps} is less than the longest sequence, of {len(at_step)} steps"
+            f"pad_packed_sequence: expected total_length of at least {len(batch_sizes)}, the longest sequence, "
+            f"got {steps}"
         )
-    there = np.zeros((steps, at_step[0]), bool)
-    there[: len(at_step)] = np.arange(at_step[0]) < at_step[:, None]
-    out, lengths = _filled(sequence.data, there, padding_value), there.sum(axis=0)
+    valid = np.zeros((steps, batch_sizes[0]), bool)
+    valid[: len(batch_sizes)] = np.arange(batch_sizes[0]) < batch_sizes[:, None]
+    out, lengths = _filled(sequence.data, valid, padding_value), valid.sum(axis=0)
     if sequence.unsorted_indices is not None:
         order = _integers(sequence.unsorted_indices)
         out, lengths = getitem(out, (slice(None), order)), lengths[order]
@@ -165,7 +168,7 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Sequences of different lengths as one batch, padded to the longest.
+    """Pad sequences of different lengths to the longest and stack them into a batch.
 
     Each (L, ...) -> (T, N, ...), or (N, T, ...) with batch_first, T the longest L. Raises ShapeError if the other
     sizes differ.
@@ -173,20 +176,20 @@ def pad_sequence(
     [[1.0, 2.0], [3.0, -1.0]]
     """
     if padding_side not in ("right", "left"):
-        raise ValueRangeError(f"pad_sequence: padding_side is 'right' or 'left'; {padding_side!r} came")
+        raise ValueRangeError(f"pad_sequence: expected padding_side 'right' or 'left', got {padding_side!r}")
     parts = [asarray(sequence) for sequence in sequences]
     shapes = [part.shape for part in parts]
     if not parts or () in shapes or len({shape[1:] for shape in shapes}) > 1:
         raise ShapeError(
-            f"pad_sequence: at least one sequence, all alike but for the first size, are needed; {shapes} came"
+            f"pad_sequence: expected at least one sequence, and shapes that differ in the first size only, got {shapes}"
         )
     lengths = np.array([len(part) for part in parts])
-    there = np.arange(lengths.max()) < lengths[:, None]
-    out = _filled(concat(parts), there[:, ::-1] if padding_side == "left" else there, padding_value)
+    valid = np.arange(lengths.max()) < lengths[:, None]
+    out = _filled(concat(parts), valid[:, ::-1] if padding_side == "left" else valid, padding_value)
     return out if batch_first else _swapped(out)
 
 
-def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """Undo pad_sequence: each sequence without its padding.
 
     >>> [part.tolist() for part in unpad_sequence(Tensor([[1.0, 3.0], [2.0, 0.0]]), [2, 1])]
@@ -195,14 +198,12 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     x = padded_sequences if batch_first else _swapped(padded_sequences)
     sizes = _integers(lengths)
     if sizes.shape != x.shape[:1]:
-        raise ShapeError(
-            f"unpad_sequence: a length for each of the {x.shape[0]} sequences is needed; {sizes.size} came"
-        )
+        raise ShapeError(f"unpad_sequence: expected {x.shape[0]} lengths, one per sequence, got {sizes.size}")
     return [x[i, :length] for i, length in enumerate(sizes)]
 
 
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
-    """Sequences of different lengths packed, longest first unless `enforce_sorted=False`.
+    """Pack sequences of different lengths, sorted with the longest first unless `enforce_sorted=False`.
 
     >>> pack_sequence([Tensor([1.0]), Tensor([2.0, 3.0])], enforce_sorted=False).data.tolist()
     [2.0, 1.0, 3.0]
@@ -212,7 +213,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
-    """Undo pack_sequence: the sequences, in the order they came in.
+    """Undo pack_sequence: the sequences, in their original order.
 
     >>> [part.tolist() for part in unpack_sequence(pack_sequence([Tensor([1.0, 2.0]), Tensor([3.0])]))]
     [[1.0, 2.0], [3.0]]

@@ -62,9 +62,11 @@ def test_alpha_dropout_keeps_mean_and_variance() -> None:
 
 
 def test_a_probability_is_from_0_to_1() -> None:
-    with pytest.raises(ValueError, match="Dropout: p is a probability, from 0 to 1; 1.5 came"):
+    with pytest.raises(ValueError, match="Dropout: expected a probability p from 0 to 1, got 1.5"):
         nn.Dropout(1.5)
-    with pytest.raises(ValueError, match=r"dropout2d: x needs 3 or 4 axes; the shape \(2,\) came"):
+    with pytest.raises(
+        ValueError, match=r"dropout2d: expected an input of 3 or 4 axes, got the shape \(2,\)"
+    ):
         nn.Dropout2d()(Tensor([1.0, 2.0]))
 
 

@@ -49,14 +49,6 @@ def test_parameters_are_found_in_lists_tuples_and_dicts_in_order_of_definition()
     assert [name for name, _ in Everything().named_parameters()] == NAMES
 
 
-def test_state_dict_holds_parameters_and_persistent_buffers_and_copies_them() -> None:
-    model = Everything()
-    saved = model.state_dict()
-    assert list(saved) == NAMES[:3] + ["steps"] + NAMES[3:]
-    saved["first"][:] = 9
-    assert model.first.tolist() == [1.0]
-
-
 def test_shared_parameters_and_modules_count_once_and_are_saved_under_every_name() -> None:
     model = nn.Module()
     model.a = nn.Linear(1, 1)
@@ -75,45 +67,6 @@ def test_a_module_that_knows_its_owner_and_a_list_that_holds_itself_do_not_go_ro
     model.items.append(model.items)
     assert [name for name, _ in model.named_parameters()] == ["factor", "inner.factor"]
     assert list(model.state_dict()) == ["factor", "inner.factor", "items.0.factor"]
-
-
-def test_loading_takes_arrays_tensors_and_other_float_dtypes_and_keeps_the_parameters_dtype() -> None:
-    layer = nn.Linear(2, 1)
-    found = layer.load_state_dict({"weight": np.array([[1.0, 2.0]]), "bias": Tensor([3.0])})
-    assert found == ([], [])
-    assert layer.weight.dtype == np.float32
-    assert layer(Tensor([1.0, 1.0])).tolist() == [6.0]
-
-
-def test_loading_writes_in_place_so_that_optimizers_keep_their_parameters() -> None:
-    layer = nn.Linear(1, 1)
-    weight, array = layer.weight, layer.weight.data
-    layer.load_state_dict({"weight": [[5.0]], "bias": [0.0]})
-    assert layer.weight is weight and layer.weight.data is array and array.tolist() == [[5.0]]
-
-
-def test_a_state_dict_with_other_names_loads_nothing_and_names_them() -> None:
-    layer = nn.Linear(1, 1)
-    before = layer.state_dict()
-    with pytest.raises(ValueError) as caught:
-        layer.load_state_dict({"weight": [[5.0]], "bais": [0.0]})
-    assert str(caught.value) == (
-        "load_state_dict: the names do not fit Linear. Missing: bias (did you mean 'bais'?). Unexpected: bais. "
-        "Pass strict=False to load what fits."
-    )
-    assert all(np.array_equal(value, before[name]) for name, value in layer.state_dict().items())
-    assert layer.load_state_dict({"weight": [[5.0]], "bais": [0.0]}, strict=False) == (["bias"], ["bais"])
-
-
-def test_a_state_dict_with_one_wrong_shape_loads_nothing() -> None:
-    layer = nn.Linear(2, 1)
-    before = layer.state_dict()
-    with pytest.raises(ShapeError) as caught:
-        layer.load_state_dict({"weight": [[5.0, 6.0]], "bias": [0.0, 1.0]})
-    assert str(caught.value) == (
-        "load_state_dict: arrays do not fit Linear: bias: (2,) came, (1,) is needed. Nothing was loaded."
-    )
-    assert np.array_equal(layer.weight.data, before["weight"])
 
 
 def test_a_tensor_in_the_place_of_a_parameter_is_refused_and_in_that_of_a_buffer_becomes_one() -> None:
@@ -165,35 +118,6 @@ def test_double_converts_floats_and_their_gradients_in_place() -> None:
     assert model.steps.dtype == np.int64
     (model.first * 2).backward()
     assert first.grad.tolist() == [4.0]
-
-
-def test_hooks_see_and_replace_arguments_and_outputs_until_removed() -> None:
-    model = Scale()
-    seen = []
-    before = model.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
-    after = model.register_forward_hook(lambda module, args, out: seen.append((args[0].item(), out.item())))
-    assert model(Tensor([1.0])).tolist() == [4.0]
-    before.remove()
-    with after:
-        assert model(Tensor([1.0])).tolist() == [2.0]
-    model(Tensor([1.0]))
-    assert seen == [(2.0, 4.0), (1.0, 2.0)]
-    assert model._hooks is None
-
-
-def test_backward_hooks_see_both_gradients_and_may_replace_the_inputs() -> None:
-    model = Scale()
-    seen = []
-
-    def hook(module: Any, grad_input: Any, grad_output: Any) -> Any:
-        seen.append((grad_input[0].item(), grad_output[0].item()))
-        return (grad_input[0] * 10,)
-
-    with model.register_full_backward_hook(hook):
-        x = Tensor([1.0], requires_grad=True)
-        (model(x) * 3).backward()
-    assert seen == [(6.0, 3.0)]
-    assert x.grad is not None and x.grad.tolist() == [60.0]
 
 
 def test_an_error_inside_says_where_in_the_model_it_arose() -> None:
@@ -250,7 +174,7 @@ def test_registering_checks_kinds_and_names() -> None:
     model.register_buffer("b", [2.0], persistent=False)
     model.register_module("m", nn.ReLU())
     assert list(model.state_dict()) == ["w"] and [name for name, _ in model.named_children()] == ["m"]
-    with pytest.raises(TypeError, match="a Parameter or None is needed; Tensor came"):
+    with pytest.raises(TypeError, match="expected a Parameter or None, got Tensor"):
         model.register_parameter("v", Tensor([1.0]))  # type: ignore[arg-type]
     for name in ("a.b", "", "forward"):
         with pytest.raises(ValueError):
@@ -266,128 +190,13 @@ def test_what_is_missing_is_named() -> None:
         nn.Linear(1, 1).get_parameter("w")
 
 
-def test_a_prepended_hook_runs_before_those_that_are_there() -> None:
-    layer, ran = nn.Identity(), []
-    for name, first in (("a", False), ("b", True), ("c", False)):
-        layer.register_forward_pre_hook(lambda *_, name=name: ran.append(name), prepend=first)
-        layer.register_forward_hook(lambda *_, name=name: ran.append(name.upper()), prepend=first)
-    layer(1)
-    assert ran == ["b", "a", "c", "B", "A", "C"]
-
-
-def test_the_prefix_of_a_state_dict_is_put_in_front_as_it_is() -> None:
-    assert list(nn.Linear(1, 1).state_dict(prefix="net.")) == ["net.weight", "net.bias"]
-
-
-class Counting(nn.Module):
-    def __init__(self) -> None:
-        self.weight, self.calls = nn.Parameter([1.0]), {"train": 0}
-
-    def get_extra_state(self) -> dict[str, int]:
-        return dict(self.calls)
-
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        self.calls = dict(state)
-
-
-def test_what_a_module_saves_beside_its_arrays_comes_back() -> None:
-    one, other = nn.Sequential(Counting()), nn.Sequential(Counting())
-    one[0].calls["train"] = 3
-    saved = one.state_dict()
-    assert list(saved) == ["0.weight", "0._extra_state"]
-    other.load_state_dict(saved)
-    assert other[0].calls == {"train": 3}
-    del saved["0._extra_state"]
-    with pytest.raises(ValueError, match=r"Missing: 0\._extra_state"):
-        other.load_state_dict(saved)
-
-
-def test_a_module_is_put_in_the_place_of_a_dotted_name_also_in_lists_and_dicts() -> None:
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            self.body = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU()))
-            self.heads = [nn.ReLU()]
-            self.named = {"a": nn.ReLU(), 3: nn.ReLU()}
-            self.fixed = (nn.ReLU(),)
-            self.size = 3
-
-    model = Model()
-    for name in ("body.1.0", "heads.0", "named.3", "body.0"):
-        model.set_submodule(name, nn.Tanh(), strict=True)
-        assert type(model.get_submodule(name)) is nn.Tanh
-    for name in ("tail", "body.last", "named.b"):
-        with pytest.raises(AttributeError) as error:
-            model.set_submodule(name, nn.Tanh(), strict=True)
-        assert str(error.value) == f"set_submodule: Model has no module '{name}'"
-        model.set_submodule(name, nn.Tanh())
-        assert type(model.get_submodule(name)) is nn.Tanh
-    for name in ("", "missing.x", "heads.1", "fixed.0", "size.x"):
-        with pytest.raises(AttributeError, match=f"^set_submodule: Model has no module '{name}'$"):
-            model.set_submodule(name, nn.Tanh())
-    with pytest.raises(AttributeError, match="^set_submodule: 'size' is no Module but int$"):
-        model.set_submodule("size", nn.Tanh())
-    with pytest.raises(TypeError, match="^set_submodule: a Module is needed; int came$"):
-        model.set_submodule("body", 3)  # type: ignore[arg-type]
-
-
-def test_assigned_arrays_take_the_places_of_those_there_were_and_keep_their_dtype() -> None:
-    layer = nn.Linear(2, 3)
-    parameter, weight, bias = layer.weight, np.ones((3, 2)), np.zeros(3)
-    bias.flags.writeable = False
-    layer(Tensor(np.ones((1, 2), np.float32))).sum().backward()
-    layer.load_state_dict({"weight": weight, "bias": bias}, assign=True)
-    assert layer.weight is parameter and parameter.data is weight and parameter.requires_grad
-    assert parameter.grad is None and layer.bias.data is not bias and layer.bias.dtype == np.float64
-    layer(Tensor(np.ones((1, 2)))).sum().backward()
-    assert parameter.grad is not None and parameter.grad.dtype == np.float64
-    with pytest.raises(ValueError, match=r"weight: int64 does not fit float64\. Nothing was loaded\."):
-        layer.load_state_dict({"weight": np.ones((3, 2), int), "bias": bias}, assign=True)
-    assert parameter.data is weight
-
-
-def test_hooks_run_around_saving_and_loading_with_the_modules_own_prefix() -> None:
-    layer = nn.Linear(1, 1)
-    model, seen = nn.Sequential(nn.Sequential(layer)), []
-    handles = [
-        layer.register_state_dict_pre_hook(lambda m, prefix, keep_vars: seen.append((m, prefix, keep_vars))),
-        layer.register_state_dict_post_hook(
-            lambda m, saved, prefix, meta: saved.update({prefix + "note": 1})
-        ),
-        layer.register_load_state_dict_pre_hook(
-            lambda m, arrays, prefix, *others: arrays.pop(prefix + "note")
-        ),
-        layer.register_load_state_dict_post_hook(lambda m, mismatch: seen.append((m, mismatch))),
-    ]
-    saved = model.state_dict(prefix="net.")
-    assert seen.pop() == (layer, "net.0.0.", False)
-    assert list(saved) == ["net.0.0.weight", "net.0.0.bias", "net.0.0.note"]
-    saved = model.state_dict()
-    result = model.load_state_dict(saved)
-    assert seen.pop() == (layer, result) and "0.0.note" in saved
-    for handle in handles:
-        handle.remove()
-    assert list(model.state_dict()) == ["0.0.weight", "0.0.bias"] and layer._hooks is None
-
-
-def test_hooks_of_loading_may_forgive_names_or_refuse() -> None:
-    layer = nn.Linear(1, 1)
-    with layer.register_load_state_dict_post_hook(lambda m, mismatch: mismatch.missing_keys.clear()):
-        assert layer.load_state_dict({"weight": [[2.0]]}).missing_keys == []
-        assert layer.weight.item() == 2.0
-        with pytest.raises(ValueError, match="Unexpected: wait"):
-            layer.load_state_dict({"weight": [[2.0]], "wait": [1.0]})
-    with layer.register_load_state_dict_pre_hook(lambda *args: args[-1].append("made by another version")):
-        with pytest.raises(ValueError, match=r"Linear: made by another version\. Nothing was loaded\."):
-            layer.load_state_dict(layer.state_dict())
-
-
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", 0])
 def test_there_is_only_the_cpu(device: Any) -> None:
     layer = nn.Linear(1, 1)
     with pytest.raises(ValueError) as error:
         layer.to(device)
-    assert str(error.value) == f'to: "cpu" is the only device; {device!r} came'
-    with pytest.raises(ValueError, match="is the only device; 'cuda' came"):
+    assert str(error.value) == f'to: expected the device "cpu", which is the only one, got {device!r}'
+    with pytest.raises(ValueError, match="which is the only one, got 'cuda'"):
         layer.cuda()
     assert layer.to("cpu") is layer.cpu() is layer
     assert layer.to("cpu:0", "float64", non_blocking=True).weight.dtype == np.float64

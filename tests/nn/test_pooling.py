@@ -14,7 +14,6 @@ from tinygrad_dl.nn import functional
 from tinygrad_dl.op import Case
 from tinygrad_dl.ops import pooling
 from tinygrad_dl.ops.pooling import avg_pool, max_pool, max_pool_indices
-from tinygrad_dl.ops.resize import resize_matrix
 
 
 def gradient(function: Any, x: Any) -> np.ndarray:
@@ -133,52 +132,6 @@ def test_empty_batches_pass_through() -> None:
 
 
 # Padding and resizing
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [("reflect", [3, 2, 1, 2, 3, 2]), ("replicate", [1, 1, 1, 2, 3, 3]), ("circular", [2, 3, 1, 2, 3, 1])],
-)
-def test_padding_takes_elements_from_where_its_mode_says(mode: str, expected: list[float]) -> None:
-    x = np.array([[1.0, 2.0, 3.0]])
-    assert functional.pad(x, (2, 1), mode).tolist() == [expected]
-    counts = [expected.count(v) for v in (1, 2, 3)]
-    assert gradient(lambda t: functional.pad(t, (2, 1), mode), x).tolist() == [counts]
-
-
-def test_a_negative_width_cuts_and_gives_no_gradient_there() -> None:
-    assert functional.pad(np.array([1, 2, 3]), (-1, 1)).tolist() == [2, 3, 0]
-    assert gradient(lambda t: functional.pad(t, (-1, 1), value=5.0), [1.0, 2.0, 3.0]).tolist() == [0, 1, 1]
-
-
-def test_more_mirror_image_than_there_is_is_refused() -> None:
-    with pytest.raises(ShapeError, match="at most the size minus 1 can be added"):
-        nn.ReflectionPad1d(3)(Tensor(np.zeros((1, 1, 3))))
-
-
-@pytest.mark.parametrize("mode", ["linear", "bicubic", "nearest", "nearest-exact"])
-@pytest.mark.parametrize(("size", "out"), [(3, 7), (7, 3), (5, 5), (1, 4), (4, 1)])
-def test_resizing_a_constant_leaves_it(mode: str, size: int, out: int) -> None:
-    np.testing.assert_allclose(resize_matrix(size, out, mode).sum(1), 1)
-    if mode in ("linear", "bicubic"):
-        np.testing.assert_allclose(resize_matrix(size, out, mode, antialias=True).sum(1), 1)
-
-
-def test_align_corners_keeps_the_outermost_elements() -> None:
-    out = functional.interpolate(np.array([[[0.0, 3.0]]]), size=4, mode="linear", align_corners=True)
-    np.testing.assert_allclose(out, [[[0, 1, 2, 3]]])
-    out = functional.interpolate(np.array([[[0.0, 4.0]]]), size=4, mode="linear")
-    np.testing.assert_allclose(out, [[[0, 1, 3, 4]]])
-
-
-def test_pixel_unshuffle_undoes_pixel_shuffle() -> None:
-    x = np.random.default_rng(0).standard_normal((2, 8, 3, 2))
-    np.testing.assert_array_equal(functional.pixel_unshuffle(functional.pixel_shuffle(x, 2), 2), x)
-
-
-def test_a_mode_that_does_not_fit_the_axes_is_refused() -> None:
-    with pytest.raises(ShapeError, match="mode='bilinear' does not fit x .* takes linear"):
-        nn.Upsample(scale_factor=2, mode="bilinear")(Tensor(np.zeros((1, 1, 4))))
 
 
 @pytest.mark.parametrize(("kernel", "padding"), [(1, 1), (2, 2), (3, 2), (5, 3)])

@@ -120,7 +120,7 @@ def test_a_projected_state_has_the_size_of_the_projection() -> None:
     assert layer.weight_hr_l1_reverse.shape == (2, 5)
 
 
-def test_dropout_stands_between_layers_while_training_and_repeats_with_its_seed() -> None:
+def test_dropout_is_applied_between_layers_while_training_and_repeats_with_its_seed() -> None:
     x = Tensor(np.ones((3, 1, 2), np.float32))
     one, other = (nn.GRU(2, 8, num_layers=2, dropout=0.5, rng=np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one(x)[0].data, other(x)[0].data)
@@ -149,15 +149,15 @@ def test_gates_far_from_zero_saturate_without_warnings() -> None:
 def test_an_input_of_the_wrong_size_is_explained() -> None:
     with pytest.raises(ShapeError) as error:
         nn.LSTM(3, 4, batch_first=True)(Tensor(np.zeros((2, 5, 7), np.float32)))
-    assert "LSTM: input must be (N, T, I), or (T, I), with I = input_size = 3; (2, 5, 7) came" in str(
+    assert "LSTM: expected input (N, T, I), or (T, I), with I = input_size = 3, got (2, 5, 7)" in str(
         error.value
     )
 
 
 def test_a_state_of_the_wrong_shape_is_explained() -> None:
-    with pytest.raises(ShapeError, match=r"hx has the shape \(2, 4\); .* = \(1, 2, 4\) is needed"):
+    with pytest.raises(ShapeError, match=r"expected hx of shape .* = \(1, 2, 4\), got \(2, 4\)"):
         nn.GRU(3, 4)(Tensor(np.zeros((5, 2, 3), np.float32)), Tensor(np.zeros((2, 4), np.float32)))
-    with pytest.raises(ShapeError, match=r"the state is a pair \(h, c\)"):
+    with pytest.raises(ShapeError, match=r"expected the state as a pair \(h, c\)"):
         nn.LSTM(3, 4)(Tensor(np.zeros((5, 2, 3), np.float32)), Tensor(np.zeros((1, 2, 4), np.float32)))
 
 
@@ -170,7 +170,7 @@ def test_settings_that_make_no_layer_are_refused() -> None:
     for options in ({"hidden_size": 0}, {"num_layers": 0}, {"dropout": 2.0}):
         with pytest.raises(ValueRangeError):
             nn.LSTM(**{"input_size": 3, "hidden_size": 4, **options})
-    with pytest.raises(ValueRangeError, match="proj_size=4 must be smaller than hidden_size=4"):
+    with pytest.raises(ValueRangeError, match="expected proj_size smaller than hidden_size=4, got 4"):
         nn.LSTM(3, 4, proj_size=4)
 
 

@@ -1,0 +1,171 @@
+"""Rows of a table looked up by index, and one-hot vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_dl.creation import asarray
+from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops import layers, reduce
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
+
+
+def _indices(name: str, input: Array, rows: int) -> np.ndarray:
+    array = np.asarray(input._data if isinstance(input, Value) else input)
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise DTypeError(
+                f"{name}: expected integer indices, got {array.dtype}. Convert them with .astype('int64')."
+            )
+        array = array.astype(np.int64)
+    if array.size and (array.min() < 0 or array.max() >= rows):
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise IndexRangeError(
+            f"{name}: expected indices from 0 to {rows - 1}, the rows of the table, got {wrong}"
+        )
+    return array
+
+
+def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueRangeError(
+            f"{name}: expected padding_idx to be a row of the table, which has {rows} rows, got {padding_idx}"
+        )
+    return padding_idx % rows
+
+
+def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
+    """Scale looked-up rows that are too long down to a norm, in place."""
+    used = np.unique(indices)
+    norms = np.linalg.norm(table[used], ord=norm_type, axis=1)
+    long = norms > max_norm
+    # 1e-7 as in PyTorch, whose results this reproduces.
+    table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(table.dtype)
+
+
+def embedding(
+    input: Array,
+    weight: Array,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of a table at the given indices.
+
+    out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). The row `padding_idx` gets
+    no gradient; rows longer than `max_norm` are shortened in place first; `scale_grad_by_freq` divides the
+    gradient of a row by how often it was looked up. Gradients are dense whatever `sparse` says.
+    >>> embedding(np.array([1, 1]), np.array([[1.0], [2.0]])).tolist()
+    [[2.0], [2.0]]
+    """
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: expected a table of shape (V, D), got {weight.shape}")
+    indices = _indices("embedding", input, weight.shape[0])
+    padding = check_padding("embedding", padding_idx, weight.shape[0])
+    if max_norm is not None:
+        _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
+    out = layers.rows(weight, indices)
+    if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
+        return out
+    # The values stay; only the gradient is scaled or zeroed.
+    if scale_grad_by_freq:
+        counts = np.bincount(indices.reshape(-1), minlength=weight.shape[0])
+        share = (1 / counts[indices])[..., None].astype(out.dtype)
+        out = out * share + out.detach() * (1 - share)
+    return out if padding is None else where((indices == padding)[..., None], out.detach(), out)
+
+
+def embedding_bag(
+    input: Array,
+    weight: Array,
+    offsets: Array | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Array | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of rows of a table, one bag of indices at a time.
+
+    input (B, N): one bag per row; or (N,) with `offsets` (B,), where each bag starts -> (B, D). Indices equal to
+    `padding_idx` do not count; `per_sample_weights`, of input's shape, multiply rows in mode "sum".
+    >>> embedding_bag(np.array([0, 1, 1]), np.array([[1.0], [2.0]]), np.array([0, 2]), mode="sum").tolist()
+    [[3.0], [2.0]]
+    """
+    name = "embedding_bag"
+    if mode not in ("sum", "mean", "max"):
+        raise ValueRangeError(f'{name}: expected mode "sum", "mean" or "max", got {mode!r}')
+    indices = _indices(name, input, weight.shape[0])
+    if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != indices.shape):
+        raise ValueRangeError(
+            f"{name}: expected per_sample_weights with mode='sum' and of the input's shape {indices.shape}, "
+            f"got mode={mode!r} and the shape {per_sample_weights.shape}"
+        )
+    if indices.ndim == 2 and offsets is None:
+        starts = np.arange(indices.shape[0]) * indices.shape[1]
+        indices = indices.reshape(-1)
+        if per_sample_weights is not None:
+            per_sample_weights = per_sample_weights.reshape(-1)
+    elif indices.ndim == 1 and offsets is not None:
+        starts = np.asarray(offsets._data if isinstance(offsets, Value) else offsets)
+        starts = starts[:-1] if include_last_offset else starts
+        if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > len(indices)):
+            raise ValueRangeError(
+                f"{name}: expected offsets that start at 0, never decrease and end within input, got {starts.tolist()}"
+            )
+    else:
+        raise ShapeError(
+            f"{name}: expected input (B, N) without offsets, or (N,) with offsets, got {indices.shape}"
+        )
+    sizes = np.diff(np.append(starts, len(indices)))
+    longest = int(sizes.max(initial=0))
+    # Bags as the rows of a rectangle, positions after a bag's end masked out.
+    place = starts[:, None] + np.arange(longest)
+    valid = np.arange(longest) < sizes[:, None]
+    place = np.where(valid, place, 0)
+    picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
+    padding = check_padding(name, padding_idx, weight.shape[0])
+    counted = valid if padding is None else np.logical_and(valid, picked != padding)
+    rows = embedding(picked, weight, padding, max_norm, norm_type, scale_grad_by_freq)
+    if mode == "max":
+        if not longest:
+            return reduce.sum(rows, axis=1)
+        # -inf never wins, and a bag without counted rows gives 0.
+        best = reduce.max(where(counted[..., None], rows, -np.inf), axis=1)
+        return where(np.any(counted, axis=1, keepdims=True), best, 0)
+    rows = where(counted[..., None], rows, 0)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights[place][..., None]
+    # An empty bag has mean 0, not nan, as in PyTorch.
+    total = reduce.sum(rows, axis=1)
+    return (
+        total if mode == "sum" else total / np.maximum(counted.sum(axis=1), 1)[:, None].astype(weight.dtype)
+    )
+
+
+def one_hot(tensor: ArrayLike, num_classes: int = -1) -> Tensor:
+    """One-hot vectors of class indices; by default with as many classes as the largest index needs.
+
+    tensor (...) of integers -> (..., C) of integers.
+    >>> one_hot(np.array([0, 2])).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
+    index = np.asarray(tensor._data if isinstance(tensor, Value) else tensor)
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: expected integer class indices, got {index.dtype}")
+    classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if index.size and (index.min() < 0 or index.max() >= classes):
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
+    out = (index[..., None] == np.arange(classes)).astype(np.int64)
+    return out if isinstance(tensor, np.ndarray) else asarray(out)

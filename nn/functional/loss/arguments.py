@@ -1,0 +1,66 @@
+"""What all losses do with their arguments: convert, validate and reduce."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.creation import asarray
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.losses import check_reduction, check_same_shape
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
+
+
+def as_value(x: ArrayLike) -> Any:
+    """Convert a list or a number to a Tensor; arrays and Tensors stay as they are."""
+    return x if isinstance(x, (Value, np.ndarray)) else asarray(x)
+
+
+def paired(name: str, input: ArrayLike, target: ArrayLike, reduction: str) -> tuple[Any, Any]:
+    """Prediction and target as arrays of one shape, with the target converted to the prediction's dtype."""
+    check_reduction(name, reduction)
+    x, y = as_value(input), as_value(target)
+    check_same_shape(name, x, y)
+    if y.dtype != x.dtype and (y.dtype.kind in "biu" or x.dtype.kind == y.dtype.kind == "f"):
+        y = y.astype(x.dtype)
+    return x, y
+
+
+def named_reduction(name: str, size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction, also from PyTorch's deprecated booleans."""
+    if size_average is None and reduce is None:
+        return reduction
+    for old, value in (("size_average", size_average), ("reduce", reduce)):
+        if isinstance(value, str):
+            raise DTypeError(
+                f"{name}: expected a boolean for PyTorch's deprecated `{old}`, got {value!r}. "
+                f"Write reduction={value!r}."
+            )
+    averaged, summed = size_average is None or size_average, reduce is None or reduce
+    effective = ("mean" if averaged else "sum") if summed else "none"
+    warnings.warn(
+        f"{name}: size_average and reduce are deprecated; use reduction={effective!r}.",
+        stacklevel=3,
+    )
+    return effective
+
+
+def reduced(loss: Array, reduction: str) -> Any:
+    """Reduce losses: their mean, their sum, or no reduction."""
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return reduce.sum(loss)
+    # The mean of no elements is nan, as in NumPy; its warning would name a line that is not the user's.
+    return reduce.mean(loss) if loss.size else reduce.sum(loss) * np.asarray(np.nan, loss.dtype)
+
+
+def constant(x: ArrayLike | None, dtype: DTypeLike) -> Any:
+    """Weights or targets as an array of a dtype, detached from the graph; None stays None."""
+    if x is None:
+        return None
+    return np.asarray(x._data if isinstance(x, Value) else x).astype(dtype, copy=False)

@@ -1,0 +1,268 @@
+"""Classification losses as functions, with PyTorch's arguments. They never broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
+from tinygrad_dl.nn.warnings import warn_of_softmax
+from tinygrad_dl.ops import losses
+from tinygrad_dl.ops.activations import log_sigmoid, softplus
+from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.index import take_along_axis
+from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.losses import check_classes, check_reduction
+from tinygrad_dl.ops.reduce import mean, sum
+from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
+from tinygrad_dl.ops.special import log_softmax
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
+
+
+def _class_weights(name: str, weight: ArrayLike | None, x: Array) -> Any:
+    weights = constant(weight, x.dtype)
+    if weights is not None and weights.shape != (x.shape[1 if x.ndim > 1 else 0],):
+        raise ShapeError(
+            f"{name}: expected weight to have one number for each of the "
+            f"{x.shape[1 if x.ndim > 1 else 0]} classes of the input {x.shape}, got the shape {weights.shape}"
+        )
+    return weights
+
+
+def cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
+
+    loss_n = -sum_c q_c w_c log softmax(input_n)_c; "mean" divides by the sum of the weights of the classes.
+    input (N, C, ...) or (C,); target (N, ...) of integers, or of input's shape. `ignore_index`: a target that
+    does not count. `label_smoothing` e mixes the target with e / C for every class.
+    >>> cross_entropy([[1000.0, 0.0]], [1])
+    Tensor(1000.)
+    """
+    name = "cross_entropy"
+    reduction = named_reduction(name, size_average, reduce, reduction)
+    check_reduction(name, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueRangeError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing!r}")
+    x, y = as_value(input), as_value(target)
+    warn_of_softmax(name, x, ("softmax",), "Pass the logits, without the softmax.")
+    shape = x.shape
+    if not shape:
+        raise ShapeError(f"{name}: expected logits of shape (C,) or (N, C, ...), got a scalar")
+    weights = None if weight is None else _class_weights(name, weight, x)
+    if shape == y.shape and y.dtype.kind == "f":
+        return _with_probabilities(x, y, weights, reduction, label_smoothing)
+    if len(shape) == 1:
+        loss = losses.softmax_cross_entropy(
+            x[None], y[None], weight=weights, reduction=reduction, ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+        return loss[0] if reduction == "none" else loss
+    return losses.softmax_cross_entropy(
+        x, y, weight=weights, reduction=reduction, ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+def _with_probabilities(
+    x: Array, target: Array, weights: Array | None, reduction: str, label_smoothing: float
+) -> Any:
+    axis = 1 if x.ndim > 1 else 0
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
+    if weights is not None:
+        target = target * weights.reshape(-1, *[1] * (x.ndim - axis - 1))
+    loss = -sum(log_softmax(x, axis=axis) * target, axis=axis)
+    return reduced(loss, reduction)
+
+
+def linear_cross_entropy(
+    input: Array,
+    linear_weight: Array,
+    target: ArrayLike,
+    *,
+    linear_bias: Array | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """The cross-entropy of the logits from a linear map of the input.
+
+    loss = cross_entropy(input @ linear_weight.T + linear_bias, target).   input (N, in) or (in,),
+    linear_weight (C, ..., in), linear_bias (C, ...). `options` tells PyTorch how to save memory; it changes no value
+    and is accepted for that reason.
+    >>> linear_cross_entropy(np.array([[1.0]]), np.array([[0.0], [1000.0]]), np.array([0]))
+    np.float64(1000.0)
+    """
+    classes, *others, features = linear_weight.shape
+    count = classes
+    for size in others:
+        count *= size
+    bias = None if linear_bias is None else reshape(linear_bias, (count,))
+    # One product for all trailing axes of the classes.
+    logits = linear(input, reshape(linear_weight, (count, features)), bias)
+    if others:
+        logits = reshape(logits, (*input.shape[:-1], classes, *others))
+    ignored = -100 if ignore_index is None else ignore_index
+    single = input.ndim == 1 and bool(others)
+    if single:  # without a batch, but with several axes of targets
+        logits, target = expand_dims(logits, 0), as_value(target)[None]
+    loss = cross_entropy(
+        logits, target, weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing
+    )
+    return loss[0] if single and reduction == "none" else loss
+
+
+def nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of classes, from log-probabilities.
+
+    loss_n = -w[t] * input[n, t]; "mean" divides by the sum of the w[t].   input (N, C, ...) or (C,); target (N, ...).
+    >>> nll_loss(np.log([[0.5, 0.5]]), np.array([1])).round(4)
+    np.float64(0.6931)
+    """
+    reduction = named_reduction("nll_loss", size_average, reduce, reduction)
+    name = "nll_loss"
+    check_reduction(name, reduction)
+    x, y = as_value(input), as_value(target)
+    weights = _class_weights(name, weight, x)
+    if x.ndim == 1:
+        loss = nll_loss(x[None], y[None], weights, ignore_index=ignore_index, reduction=reduction)
+        return loss[0] if reduction == "none" else loss
+    check_classes(name, x, y)
+    index = constant(y, np.int64)
+    counted = index != ignore_index
+    classes = x.shape[1]
+    if ((index < 0) | (index >= classes))[counted].any():
+        wrong = index[((index < 0) | (index >= classes)) & counted][0]
+        raise IndexRangeError(f"{name}: expected target classes from 0 to {classes - 1}, got {wrong}")
+    # An ignored index may be out of range; class 0 stands in for it, with weight 0.
+    safe = np.where(counted, index, 0)
+    share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(x.dtype)
+    picked = squeeze(take_along_axis(x, safe[:, None], axis=1), axis=1)
+    loss = where(counted, -picked * share, 0)
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    total = share.sum()
+    # Without a counted target the mean is 0 / 0, nan, as in PyTorch.
+    return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, x.dtype)
+
+
+def binary_cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The binary cross-entropy of probabilities; for logits use binary_cross_entropy_with_logits, which is exact.
+
+    loss = -w (t log x + (1 - t) log(1 - x)), with logarithms clamped to at least -100.   input and target
+    of the same shape;
+    `weight` broadcasts to it. Raises ValueRangeError for an input outside of [0, 1].
+    >>> binary_cross_entropy([0.5], [1.0])
+    Tensor(0.6931472)
+    """
+    reduction = named_reduction("binary_cross_entropy", size_average, reduce, reduction)
+    name = "binary_cross_entropy"
+    x, y = paired(name, input, target, reduction)
+    values = x._data if isinstance(x, Value) else x
+    # Checked, because the logarithm would turn logits into nan without saying why.
+    if ((values < 0) | (values > 1)).any():
+        raise ValueRangeError(
+            f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "
+            "For logits use binary_cross_entropy_with_logits."
+        )
+    loss = losses.binary_cross_entropy(x, y)
+    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: ArrayLike | None = None,
+) -> Tensor:
+    """The binary cross-entropy of the logistic function s of logits, accurate at any magnitude.
+
+    loss = -w (p t log s(x) + (1 - t) log(1 - s(x))).   input and target of the same shape; `weight` w and
+    `pos_weight` p (for imbalanced classes) broadcast to it.
+    >>> binary_cross_entropy_with_logits([-200.0], [1.0])
+    Tensor(200.)
+    """
+    reduction = named_reduction("binary_cross_entropy_with_logits", size_average, reduce, reduction)
+    name = "binary_cross_entropy_with_logits"
+    x, y = paired(name, input, target, reduction)
+    warn_of_softmax(name, x, ("sigmoid",), "Pass the logits, without the sigmoid.")
+    if weight is None and pos_weight is None:
+        return losses.bce_with_logits(x, y, reduction=reduction)
+    loss = losses.bce_with_logits(x, y, reduction="none")
+    if pos_weight is not None:
+        # -t log s(x) counts p times instead of once
+        loss = loss + (as_value(pos_weight) - 1) * y * -log_sigmoid(x)
+    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+
+
+def soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The logistic loss of scores for targets -1 and 1.
+
+    loss = log(1 + e^(-target * input)).   input and target of the same shape.
+    >>> soft_margin_loss([0.0], [1.0])
+    Tensor(0.6931472)
+    """
+    reduction = named_reduction("soft_margin_loss", size_average, reduce, reduction)
+    x, y = paired("soft_margin_loss", input, target, reduction)
+    return reduced(softplus(-y * x, threshold=float("inf")), reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The binary cross-entropy of logits for several labels, averaged over the labels.
+
+    loss_n = mean_c -w_c (t log s(x) + (1 - t) log(1 - s(x))).   input and target (N, C) or (C,); weight (C,).
+    >>> multilabel_soft_margin_loss([[0.0, 0.0]], [[1.0, 0.0]])
+    Tensor(0.6931472)
+    """
+    reduction = named_reduction("multilabel_soft_margin_loss", size_average, reduce, reduction)
+    x, y = paired("multilabel_soft_margin_loss", input, target, reduction)
+    loss = losses.bce_with_logits(x, y, reduction="none")
+    if weight is not None:
+        loss = loss * as_value(weight)
+    return reduced(mean(loss, axis=-1), reduction)

@@ -1,0 +1,218 @@
+"""Normalization as functions, with PyTorch's arguments."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.ops.standardize import affine, standardize
+from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike, ShapeLike
+
+
+def _data(x: ArrayLike | None) -> np.ndarray:
+    return x._data if isinstance(x, Value) else np.asarray(x)
+
+
+def by_channel(parameter: Array | None, ndim: int) -> Any:
+    """A parameter (C,) reshaped to broadcast along axis 1 of an array with `ndim` axes."""
+    if parameter is None or ndim == 2:
+        return parameter
+    return reshape(parameter, (parameter.shape[0], *[1] * (ndim - 2)))
+
+
+def _running_update(
+    running_mean: Array | None, running_var: Array | None, momentum: float, count: int
+) -> Any:
+    """The function that updates running statistics with a batch's; the variance is unbiased."""
+    mean, var = _data(running_mean), _data(running_var)
+    decay, unbiased = 1 - momentum, momentum * count / (count - 1)
+
+    def update(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
+        for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
+            if batch.size != running.size:  # one for each example
+                batch = batch.reshape(-1, running.size).mean(axis=0)
+            running *= decay
+            running += batch.reshape(running.shape) * share
+
+    return update
+
+
+def _by_channel(
+    input: Array, weight: Array | None, bias: Array | None, axis: tuple[int, ...], eps: float, moments: Any
+) -> Any:
+    """standardize with all positions flattened into one axis, so that its sums are matrix-vector products."""
+    n, channels, *positions = input.shape
+    view, fit = (n, channels, prod(positions)), (channels, 1)
+    return standardize(input, weight, bias, axis, eps, moments=moments, view=view, fit=fit)
+
+
+def batch_norm(
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Batch normalization of input (N, C, ...): each channel over all other axes. Updates the running statistics.
+
+    out = (input - mean) / sqrt(var + eps) * weight + bias; evaluation (`training=False`) uses the running ones.
+    Raises ShapeError for one value per channel in training, which has no variance.
+    >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
+    [[-1.0], [1.0]]
+    """
+    if training:
+        count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
+        if count == 1:
+            raise ShapeError(
+                "batch_norm: expected more than one value per channel in training "
+                f"(one value has no variance), got the shape {input.shape}. "
+                "Train on batches of at least two (drop_last=True in the loader), or call model.eval() first."
+            )
+        moments = (
+            None
+            if running_mean is None or not count
+            else _running_update(running_mean, running_var, momentum, count)
+        )
+        if input.ndim == 2:
+            return standardize(input, weight, bias, (0,), eps, moments=moments)
+        return _by_channel(input, weight, bias, (0, 2), eps, moments)
+    # In evaluation the statistics are constants, and the layer is one scale and one shift.
+    inner = (_data(running_var) + np.asarray(eps, _data(running_var).dtype)) ** -0.5
+    w, b = by_channel(weight, input.ndim), by_channel(bias, input.ndim)
+    mean = by_channel(_data(running_mean), input.ndim)
+    scale = by_channel(inner, input.ndim) if w is None else w * by_channel(inner, input.ndim)
+    shift = scale * -mean if b is None else b - scale * mean
+    return affine(input, scale, shift)
+
+
+def instance_norm(
+    input: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel of each example of x (N, C, ...) normalized over its positions.
+
+    Without `use_input_stats` the running statistics are used, as in batch_norm; else they are updated, averaged over N.
+    Raises ShapeError for one position per channel, which has no variance.
+    >>> instance_norm(np.array([[[1.0, 3.0]]]), eps=0.0).tolist()
+    [[[-1.0, 1.0]]]
+    """
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    count = prod(input.shape[2:])
+    if count == 1:
+        raise ShapeError(
+            f"instance_norm: expected more than one value per channel "
+            f"(one value has no variance), got the shape {input.shape}"
+        )
+    moments = (
+        None
+        if running_mean is None or not input.size
+        else _running_update(running_mean, running_var, momentum, count)
+    )
+    return _by_channel(input, weight, bias, (2,), eps, moments)
+
+
+def _last_axes(name: str, input: Array, shape: ShapeLike) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if not sizes or tuple(input.shape[-len(sizes) :]) != sizes:
+        raise ShapeError(
+            f"{name}: expected an input whose last sizes are normalized_shape = {sizes}, got {input.shape}"
+        )
+    return tuple(range(input.ndim - len(sizes), input.ndim))
+
+
+def _over_rows(
+    input: Array, weight: Array | None, bias: Array | None, axes: int, eps: float, center: bool
+) -> Any:
+    """standardize over the last axes, flattened into one, so that its sums are matrix-vector products."""
+    if input.ndim == 2 and axes == 1:
+        return standardize(input, weight, bias, (1,), eps, center=center)
+    size = prod(input.shape[input.ndim - axes :])
+    view = (prod(input.shape[: input.ndim - axes]), size)
+    return standardize(input, weight, bias, (1,), eps, center=center, view=view, fit=(size,))
+
+
+def layer_norm(
+    input: Array,
+    normalized_shape: ShapeLike,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each example normalized over its last axes; weight and bias have their shape.
+
+    >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
+    return _over_rows(input, weight, bias, len(_last_axes("layer_norm", input, normalized_shape)), eps, True)
+
+
+def rms_norm(
+    input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
+) -> Tensor:
+    """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
+
+    >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
+    [[0.2, 1.4]]
+    """
+    axes = len(_last_axes("rms_norm", input, normalized_shape))
+    chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
+    return _over_rows(input, weight, None, axes, chosen, False)
+
+
+def group_norm(
+    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
+
+    >>> group_norm(np.array([[1.0, 3.0]]), 1, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
+    if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: expected num_groups to divide the channels (axis 1) of the input {input.shape}, "
+            f"got {num_groups}"
+        )
+    n, channels, *positions = input.shape
+    each = channels // num_groups
+    view, fit = (n, num_groups, each, prod(positions)), (num_groups, each, 1)
+    return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)
+
+
+def local_response_norm(
+    input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Each value divided by a power of the squares in neighboring channels of x (N, C, ...).
+
+    out = x / (k + alpha / size * sum of squares over channels c - size // 2 to c + (size - 1) // 2)^beta.
+    >>> local_response_norm(np.array([[[1.0]]]), 1, alpha=3.0, beta=0.5).tolist()
+    [[[0.5]]]
+    """
+    if input.ndim < 3:
+        raise ShapeError(
+            f"local_response_norm: expected an input (N, C, ...) of at least 3 axes, got the shape {input.shape}"
+        )
+    # The sum over neighboring channels is a product with a matrix of ones near the diagonal.
+    channels = np.arange(input.shape[1])
+    offset = channels[None, :] - channels[:, None]
+    near = ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).astype(input.dtype)
+    n, count, *positions = input.shape
+    flat = reshape(input, (n, count, prod(positions)))
+    total = matmul(near, flat * flat)
+    return reshape(flat / (total * (alpha / size) + k) ** beta, input.shape)
