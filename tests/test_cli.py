@@ -74,7 +74,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_python_m_runs_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tinygrad_dl", "--version"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, f"tinygrad_dl {tinygrad_dl.__version__}\n")
 
@@ -152,7 +152,7 @@ def test_what_goes_wrong_is_one_line(
 def test_a_reader_that_goes_away_is_no_traceback(unbuffered: str) -> None:
     done = subprocess.run(
         f'"{sys.executable}" -m tinygrad_dl doctor | true',
-        shell=True, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        shell=True, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
         env=dict(os.environ, PYTHONUNBUFFERED=unbuffered),
     )  # fmt: skip
     assert done.stderr == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import sys
-import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -123,10 +122,8 @@ def test_a_layout_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     slow = tmp_path / "dot"
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
     slow.chmod(0o755)
-    before = time.perf_counter()
     with pytest.raises(LayoutError, match=r"did not finish the layout in 0\.2 s\. Fold the graph"):
         layout.render("digraph {}", "svg", str(slow), timeout=0.2)
-    assert time.perf_counter() - before < 10
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")

@@ -61,7 +61,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Opener]:
         path = tmp_path / f"page{len(pages)}.html"
         path.write_text(to_html(view, None if variant == "drawn" else ENGINE_IN_PAGE), encoding="utf-8")
         page.goto(path.as_uri() + hash)
-        page.wait_for_selector("body[data-ready='1']", timeout=60_000)
+        page.wait_for_selector("body[data-ready='1']", timeout=300_000)
         return page
 
     yield open_
@@ -200,7 +200,7 @@ def test_the_player_goes_through_forward_and_backward_to_the_end(open_page: Open
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Pause"
     page.wait_for_function(
-        "() => document.getElementById('count').textContent.startsWith('1 /')", timeout=5000
+        "() => document.getElementById('count').textContent.startsWith('1 /')", timeout=300_000
     )
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Play"
@@ -290,7 +290,7 @@ def test_a_page_works_inside_a_sandboxed_frame(browser: Any, tmp_path: Path) -> 
     page.on("pageerror", lambda e: faults.append(str(e)))
     page.goto(outer.as_uri())
     frame = page.frames[1]
-    frame.wait_for_selector("body[data-ready='1']", timeout=60_000)
+    frame.wait_for_selector("body[data-ready='1']", timeout=300_000)
     frame.click("#n3")
     page.keyboard.press("ArrowRight")
     assert frame.inner_text("#count").startswith("1 /") and faults == []
