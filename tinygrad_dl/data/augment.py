@@ -143,7 +143,9 @@ class Affine(Augmentation):
             cos, sin = np.cos(angle[i]), np.sin(angle[i])
             # From places in the result to places in the image: the inverse of what is seen.
             matrix = np.array([[cos, sin], [-sin, cos]]) @ np.array([[1, 0], [np.tan(shear[i]), 1]]) / zoom[i]
-            offset = centre - matrix @ (centre + shift[i])
+            # Rounded, so that a right angle loses no border: scipy fills what lies outside by 1e-16 of a pixel, too.
+            matrix = matrix.round(12)
+            offset = (centre - matrix @ (centre + shift[i])).round(12)
             for image, target in zip(x[i], out[i]):
                 ndimage.affine_transform(
                     image, matrix, offset, output=target, order=self.order, mode=self.mode, cval=self.fill
