@@ -92,7 +92,7 @@ def gradient_of_gradient() -> GraphView:
 
 
 def difference() -> GraphView:
-    x = Tensor(2.0, requires_grad=True, name="x")
+    x = Tensor(0.25, requires_grad=True, name="x")
     return viz.diff(viz.draw((x * 3).exp()), viz.draw((x * 4).tanh()), show=("shape",))
 
 
