@@ -143,13 +143,13 @@ class Affine(Augmentation):
             cos, sin = np.cos(angle[i]), np.sin(angle[i])
             # From places in the result to places in the image: the inverse of what is seen.
             matrix = np.array([[cos, sin], [-sin, cos]]) @ np.array([[1, 0], [np.tan(shear[i]), 1]]) / zoom[i]
-            # Rounded, so that a right angle loses no border: scipy fills what lies outside by 1e-16 of a pixel, too.
-            matrix = matrix.round(12)
-            offset = (centre - matrix @ (centre + shift[i])).round(12)
+            offset = centre - matrix @ (centre + shift[i])
             for image, target in zip(x[i], out[i]):
+                # Rounded, so that a right angle loses no border: scipy fills a position 1e-16 pixels outside, too.
                 ndimage.affine_transform(
-                    image, matrix, offset, output=target, order=self.order, mode=self.mode, cval=self.fill
-                )
+                    image, matrix.round(12), offset.round(12), output=target,
+                    order=self.order, mode=self.mode, cval=self.fill,
+                )  # fmt: skip
         return out
 
 
