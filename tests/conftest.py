@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import hypothesis
@@ -18,10 +17,12 @@ from tinygrad_dl.op import OPS
 from tinygrad_dl.testing.plugin import watched
 
 # dev: quick, new cases each time. ci: the default, the same cases on every run. thorough: a long search.
-# No deadline where other processes share the cores: a slow moment is no failure.
-hypothesis.settings.register_profile("dev", max_examples=15, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=timedelta(seconds=60))
+# No deadline, and no check of how long draws take: where other processes share the cores, a slow moment is not a
+# failure.
+PATIENT: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("dev", max_examples=15, **PATIENT)
+hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **PATIENT)
+hypothesis.settings.register_profile("thorough", max_examples=1000, **PATIENT)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

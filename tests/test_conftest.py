@@ -56,7 +56,7 @@ def outcome(folder: Path, program: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     ).stdout
 
 

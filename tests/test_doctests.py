@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.layout import PACKAGES, ROOT
+from tests.printed import Checker, with_expected_digits
 from tinygrad_dl.errors import MissingExtraError
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -83,7 +84,7 @@ def examples() -> Iterator[Any]:
 def test_the_example_in_the_docstring_is_true(example: doctest.DocTest) -> None:
     example.globs = {"np": np} | example.globs
     said: list[str] = []
-    failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
+    failed, _ = doctest.DocTestRunner(Checker(), optionflags=FLAGS).run(example, out=said.append)
     if "MissingExtraError: " in "".join(said):
         pytest.skip("".join(said).rsplit("MissingExtraError: ", 1)[1].splitlines()[0])
     assert not failed, "".join(said)
@@ -110,3 +111,31 @@ def test_examples_of_functions_classes_methods_and_operations_are_found() -> Non
         "made_here.C.p",
         "made_here.C.s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("Tensor(0.6931472)", "Tensor(0.69314706)"),
+        ("array([ 0.5       , -1.0526645 ])", "array([ 0.49999998, -1.05266449])"),
+        ("0.1 3.000000000000001e-05", "0.1 3.0000000000000005e-05"),
+    ],
+)
+def test_numbers_may_differ_in_their_last_bits(expected: str, got: str) -> None:
+    assert with_expected_digits(expected, got) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("0.6931472", "0.6931487"),  # 2e-6
+        ("0.6931471805599453", "0.6931471805599"),  # as float64
+        ("0.693", "0.694"),
+        ("0.0", "1e-17"),
+        ("3", "4"),
+        ("Tensor(0.5)", "Tensor([0.5])"),
+        ("0.5 0.25", "0.5"),
+    ],
+)
+def test_other_numbers_and_other_words_are_found(expected: str, got: str) -> None:
+    assert with_expected_digits(expected, got) != expected

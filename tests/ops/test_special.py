@@ -75,7 +75,8 @@ def test_softmax_takes_all_axes_unless_told_as_in_scipy() -> None:
 
 def test_small_values_keep_their_digits() -> None:
     x = np.array([1e-20])
-    assert td.log1p(x)[0] == 1e-20 and td.expm1(x)[0] == 1e-20
+    np.testing.assert_array_max_ulp(td.log1p(x), x, maxulp=4)
+    np.testing.assert_array_max_ulp(td.expm1(x), x, maxulp=4)
 
 
 def test_nan_stays_visible() -> None:
@@ -110,7 +111,10 @@ def test_of_two_infinities_the_larger_has_the_whole_slope_of_logaddexp(
             Tensor(np.array([b, 0.0]), requires_grad=True),
         ]
         slopes = td.autograd.grad(td.logaddexp(*leaves).sum(), leaves, create_graph=recording)
-        assert [g.tolist() for g in slopes] == [[expected[0], 0.5], [expected[1], 0.5]]
+        for g, share in zip(slopes, expected):
+            infinite, finite = g.tolist()
+            assert infinite == share
+            np.testing.assert_allclose(finite, 0.5, rtol=1e-15)  # exp(0 - log(2)), to a few ulp
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3, None, (0, 2)])

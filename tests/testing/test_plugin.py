@@ -19,7 +19,7 @@ def outcome(folder, program, *options):
     command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-q", "-s", *options, "."]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     return run.stdout + run.stderr
 

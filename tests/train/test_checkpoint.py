@@ -36,7 +36,7 @@ def test_a_run_killed_at_50_random_moments_ends_in_the_same_bits(tmp_path: Path)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.train.killed", str(tmp_path), "50"],
         cwd=ROOT, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False, timeout=280,
+        capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("killed 50 times")

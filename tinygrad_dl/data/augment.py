@@ -145,9 +145,11 @@ class Affine(Augmentation):
             matrix = np.array([[cos, sin], [-sin, cos]]) @ np.array([[1, 0], [np.tan(shear[i]), 1]]) / zoom[i]
             offset = centre - matrix @ (centre + shift[i])
             for image, target in zip(x[i], out[i]):
+                # Rounded, so that a right angle loses no border: scipy fills a position 1e-16 pixels outside, too.
                 ndimage.affine_transform(
-                    image, matrix, offset, output=target, order=self.order, mode=self.mode, cval=self.fill
-                )
+                    image, matrix.round(12), offset.round(12), output=target,
+                    order=self.order, mode=self.mode, cval=self.fill,
+                )  # fmt: skip
         return out
 
 

@@ -52,6 +52,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Opener]:
             pytest.skip("no layout engine is installed")
         width, height = SIZES[size]
         page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(300_000)
         pages.append(page)
         page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: faults.append(str(e)))
@@ -285,6 +286,7 @@ def test_a_page_works_inside_a_sandboxed_frame(browser: Any, tmp_path: Path) -> 
         encoding="utf-8",
     )
     page = browser.new_page()
+    page.set_default_timeout(300_000)
     faults: list[str] = []
     page.on("pageerror", lambda e: faults.append(str(e)))
     page.goto(outer.as_uri())
