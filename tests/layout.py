@@ -45,7 +45,7 @@ FLOORS: list[list[set[str]]] = [
     ],
     [{"tinygrad_dl.kernels"}],
     [{"tinygrad_dl.graph"}],
-    [{"tinygrad_dl.convert"}],
+    [{"tinygrad_dl.convert", "tinygrad_dl.arguments"}],
     [{"tinygrad_dl.backward"}, {"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.dispatch"}],
     [{"tinygrad_dl.ops"}],
     [

@@ -1,0 +1,363 @@
+"""Arguments checked against the annotations of the function that takes them.
+
+A parameter is declared once, by its annotation: `eps: Positive = 1e-5` is a float for type checkers and a number
+above 0 at run time. `@checked` compares every argument before the function runs, which suits constructors;
+`@explained` compares them only after the function failed, which costs nothing on calls that succeed.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import math
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, wraps
+from inspect import Parameter, signature
+from types import UnionType
+from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeVar, Union
+
+import numpy as np
+
+from tinygrad_dl import typing as names
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import (
+    AxisError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    TinygradError,
+    ValueRangeError,
+)
+from tinygrad_dl.graph import Value
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# No array has this many elements along an axis; refusing it early keeps a slip from asking for terabytes.
+LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The range of a number: `least <= x`, `x <= most`, `x > above`, `x < below`; nan is in no range."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def hold(self, x: Any) -> bool:
+        return (
+            x == x
+            and (self.least is None or x >= self.least)
+            and (self.most is None or x <= self.most)
+            and (self.above is None or x > self.above)
+            and (self.below is None or x < self.below)
+        )
+
+    def __str__(self) -> str:
+        low = self.least if self.least is not None else self.above
+        high = self.most if self.most is not None else self.below
+        if low is not None and high is not None and high < LARGEST:
+            begin, end = "[" if self.least is not None else "(", "]" if self.most is not None else ")"
+            return f" in {begin}{low:g}, {high:g}{end}"
+        if low is not None:
+            return f" of at least {low:g}" if self.least is not None else f" above {low:g}"
+        if high is not None:
+            return f" of at most {high:g}" if self.most is not None else f" below {high:g}"
+        return ""
+
+
+#: A finite number above 0, such as an epsilon.
+Positive: TypeAlias = Annotated[float, Bounds(above=0, below=math.inf)]
+#: A finite number of at least 0, such as a weight decay.
+NonNegative: TypeAlias = Annotated[float, Bounds(least=0, below=math.inf)]
+#: A probability.
+Probability: TypeAlias = Annotated[float, Bounds(least=0, most=1)]
+#: A number in [0, 1), such as the decay of a moving average.
+Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
+#: An int of at least 1, such as a number of groups.
+Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
+#: An int of at least 0, such as the number of features of a layer.
+Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
+
+
+def checked(function: F) -> F:
+    """Compare every argument with its annotation before the function runs; it is meant for constructors.
+
+    Raises DTypeError for another type and ValueRangeError for a value out of range; nothing has been changed then.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        refuse_unfit(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def explained(function: F) -> F:
+    """Where the function fails for want of a fitting argument, name the argument instead of the failing line."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TinygradError:
+            raise
+        except Exception as error:
+            problem = explanation(function, args, kwargs, error)
+            if problem is None:
+                raise
+        raise problem
+
+    return call  # type: ignore[return-value]
+
+
+def refuse_unfit(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None = None
+) -> None:
+    """Raise for the first argument that its annotation does not allow."""
+    problem = _unfit(function, args, kwargs, name)
+    if problem is not None:
+        raise problem
+
+
+def explanation(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    error: Exception,
+    name: str | None = None,
+) -> TinygradError | None:
+    """The package's own error for a call that failed, or None where the failure is not the arguments'."""
+    trace = error.__traceback__
+    inner = trace.tb_next if trace is not None else None
+    if inner is None:
+        return None  # Python's own: an argument is missing or unknown
+    problem = _unfit(function, args, kwargs, name)
+    if problem is not None:
+        return problem
+    declared = _declared(function)
+    if any(parameter.calls for parameter in declared.values()):
+        return None  # the error may come from the user's own function
+    for base, kind in (
+        (np.exceptions.AxisError, AxisError),
+        (IndexError, IndexRangeError),
+        (ZeroDivisionError, ValueRangeError),
+        (OverflowError, ValueRangeError),
+        (MemoryError, ShapeError),
+        (ValueError, ShapeError),
+        ((TypeError, AttributeError), DTypeError),
+    ):
+        if isinstance(error, base):  # type: ignore[arg-type]
+            bound = _bound(function, args, kwargs)
+            shown = ", ".join(f"{n}={describe(v)}" for n, v in bound.items() if n != "self")
+            return kind(f"{name or _called(function)}({shown}): {error}")
+    return None
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What a parameter's annotation says: the type, None where it says nothing that can be compared."""
+
+    hint: Any
+    default: Any
+    calls: bool
+
+
+@cache
+def _declared(function: Callable[..., Any]) -> dict[str, _Declared]:
+    """The parameters that have an annotation; read at the first comparison, so that imports stay fast."""
+    function = getattr(function, "__wrapped__", function)
+    found = {}
+    for parameter in signature(function).parameters.values():
+        hint = _resolved(parameter.annotation, getattr(function, "__globals__", {}))
+        if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+            hint = Any
+        found[parameter.name] = _Declared(hint, parameter.default, _calls(hint))
+    return found
+
+
+def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
+    """An annotation as an object; Any where it names something that is known to type checkers only."""
+    if annotation is Parameter.empty:
+        return Any
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(
+            annotation, {**vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
+        )
+    except Exception:
+        return Any
+
+
+def _calls(hint: Any) -> bool:
+    """Whether an argument of this type runs code of the user's."""
+    origin = typing.get_origin(hint)
+    if hint is collections.abc.Callable or origin is collections.abc.Callable:
+        return True
+    return any(_calls(part) for part in typing.get_args(hint) if not isinstance(part, list))
+
+
+def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(_signature(function).bind(*args, **kwargs).arguments)
+    except TypeError:  # Python's own error for the call says it
+        return {}
+
+
+_signature = cache(signature)
+
+
+def _called(function: Callable[..., Any]) -> str:
+    name: str = function.__qualname__
+    return name.removesuffix(".__init__").removesuffix(".forward").rpartition(".")[2]
+
+
+def _unfit(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
+) -> TinygradError | None:
+    declared = _declared(function)
+    for argument, value in _bound(function, args, kwargs).items():
+        parameter = declared[argument]
+        if value is parameter.default or _fits(value, parameter.hint):
+            continue
+        if argument == "self":
+            continue
+        if name is None:
+            name = type(args[0]).__name__ if next(iter(declared)) == "self" else _called(function)
+        kind = ValueRangeError if _fits(value, _without_bounds(parameter.hint)) else DTypeError
+        limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
+        return kind(f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}")
+    return None
+
+
+def _without_bounds(hint: Any) -> Any:
+    """The type alone, so that a value of the right type out of range is told from one of another type."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return parts[0]
+    if origin is Literal:
+        return Union[tuple(type(part) for part in parts)]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_without_bounds, parts))]
+    if origin is tuple or origin in (collections.abc.Sequence, list):
+        return tuple[Any, ...]
+    return hint
+
+
+def _is_int(x: Any) -> bool:
+    return isinstance(x, (int, np.integer)) or (_is_array(x) and x.ndim == 0 and x.dtype.kind in "iu")
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (Value, np.ndarray))
+
+
+def _is_number(x: Any) -> bool:
+    if isinstance(x, (int, float, np.integer, np.floating)):
+        return True
+    return _is_array(x) and math.prod(x.shape) == 1 and x.dtype.kind in "biuf"
+
+
+def _fits(x: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type; what cannot be compared fits."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or isinstance(hint, TypeVar):
+        return not isinstance(hint, TypeVar) or hint.__bound__ is None or _fits(x, hint.__bound__)
+    if hint is None or hint is type(None):
+        return x is None
+    if origin in (Union, UnionType):
+        return any(_fits(x, part) for part in parts)
+    if origin is Annotated:
+        number = x.item() if _is_array(x) and _is_number(x) else x
+        return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
+    if origin is Literal:
+        return any(type(x) is type(part) and x == part for part in parts)
+    if hint is bool:
+        return isinstance(x, (bool, np.bool_)) or (type(x) is int and x in (0, 1))
+    if hint is int:
+        return _is_int(x)
+    if hint is float:
+        return _is_number(x)
+    if hint is complex:
+        return _is_number(x) or isinstance(x, (complex, np.complexfloating))
+    if isinstance(hint, ForwardRef):
+        return isinstance(x, Value) if hint.__forward_arg__ == "Tensor" else True
+    if origin is np.ndarray or hint is np.ndarray:
+        return isinstance(x, (np.ndarray, np.generic))
+    if origin is tuple:
+        if not isinstance(x, (tuple, list)):
+            return False
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return all(_fits(part, parts[0]) for part in x)
+        return len(x) == len(parts) and all(map(_fits, x, parts))
+    if origin in (collections.abc.Sequence, list):
+        sequence = isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        return sequence and all(_fits(part, parts[0]) for part in x)
+    if hint is collections.abc.Callable or origin is collections.abc.Callable:
+        return callable(x)
+    if origin is not None:
+        hint = origin
+    if isinstance(hint, type):
+        try:
+            return isinstance(x, hint)
+        except TypeError:  # a protocol that cannot be compared
+            return True
+    return True
+
+
+WORDS: dict[Any, str] = {
+    bool: "True or False",
+    int: "an int",
+    float: "a number",
+    complex: "a number",
+    str: "a string",
+    None: "None",
+    type(None): "None",
+    np.random.Generator: "a NumPy random generator",
+    np.ndarray: "an array",
+}
+
+
+def expected(hint: Any) -> str:
+    """The words for an annotated type in an error message: `a number above 0`."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, TypeVar) and hint.__bound__ is not None:
+        return expected(hint.__bound__)
+    if hint in (names.Array, names.ArrayLike):
+        return "a Tensor or an array" if hint == names.Array else "a Tensor, an array or numbers"
+    if origin in (Union, UnionType):
+        words = list(dict.fromkeys(map(expected, parts)))
+        return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    if origin is Annotated:
+        return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))
+    if origin is Literal:
+        words = [repr(part) for part in parts]
+        return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    if origin is np.ndarray:
+        return "an array"
+    if origin is tuple and len(parts) == 2 and parts[1] is Ellipsis:
+        return f"a tuple of {_plural(expected(parts[0]))}"
+    if origin is tuple:
+        if len(set(parts)) == 1:
+            return f"a tuple of {len(parts)} {_plural(expected(parts[0]))}"
+        return f"a tuple of {len(parts)} ({', '.join(map(expected, parts))})"
+    if origin in (collections.abc.Sequence, list):
+        return f"a sequence of {_plural(expected(parts[0]))}"
+    if hint is collections.abc.Callable or origin is collections.abc.Callable:
+        return "a function"
+    if isinstance(hint, ForwardRef):
+        return f"a {hint.__forward_arg__}"
+    if hint in WORDS:
+        return WORDS[hint]
+    name = getattr(origin or hint, "__name__", str(hint))
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _plural(words: str) -> str:
+    article, _, rest = words.partition(" ")
+    noun, _, bounds = (rest if article in ("a", "an") else words).partition(" ")
+    return f"{noun}s {bounds}".strip()
