@@ -26,7 +26,7 @@ endif
 # A developer's environment serves every target, so one that is there is used.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs ops-table bench array-api faults clean
+.PHONY: help demo test check dev lint types layout docs ops-table bench array-api mutation clean
 .DELETE_ON_ERROR:
 
 help:
@@ -99,8 +99,8 @@ array-api: $(VENV)/dev.stamp
 	@$(PIP) install -r "$(SUITE)/requirements.txt"
 	@$(RUN) -m benchmarks.array_api "$(SUITE)"
 
-faults: $(call for,test)
-	@OPENBLAS_NUM_THREADS=1 $(RUN) -m tests.faults $(ARGS)
+mutation: $(call for,test)
+	@OPENBLAS_NUM_THREADS=1 $(RUN) -m tests.mutation $(ARGS)
 
 clean:
 	@rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,8 +17,8 @@ import pytest
 from tests.layout import ROOT
 from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
 from tinygrad_dl.train import search
+from tinygrad_dl.train.optuna_study import alive
 from tinygrad_dl.train.space import Range, narrowed
-from tinygrad_dl.train.studies import alive
 
 SPACE: dict[str, Range] = {"lr": search.LogUniform(1e-4, 1.0), "units": search.Whole(1, 9)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, TinygradError, ValueRangeError
-from tinygrad_dl.testing import differences, mistakes, retrace
+from tinygrad_dl.testing import finite_differences, gradient_mistakes, graph_mistakes
 
 CLOSE = 1e-6
 
@@ -34,7 +34,7 @@ class Diagnosis:
     def __init__(self) -> None:
         self.errors: dict[str, float] = {}
         self.wrong: list[str] = []
-        self.guesses: list[mistakes.Guess] = []
+        self.guesses: list[gradient_mistakes.Guess] = []
         self.traced = False
         self.note = ""
 
@@ -178,7 +178,7 @@ def check_backward(
             diagnosis.errors[name] = error
             if not error < CLOSE:
                 diagnosis.wrong.append(name)
-        trace = retrace.Trace.of(pair, g)
+        trace = graph_mistakes.Trace.of(pair, g)
         diagnosis.traced = trace is not None and trace.agrees(truth)
         stale = _stale(pair, g, before, given, truth)
         if stale is not None:
@@ -187,11 +187,11 @@ def check_backward(
         elif diagnosis.wrong:
             known = dict(zip((pair.names[k] for k in pair.live), arrays))
             seen = [*pair.values, *_arrays_in(pair.run(pair.values)[1]), output]
-            context = mistakes.Context(given, truth, known, seen)
-            ranked = mistakes.local(context)
+            context = gradient_mistakes.Context(given, truth, known, seen)
+            ranked = gradient_mistakes.local(context)
             if diagnosis.traced and trace is not None:
-                ranked += retrace.variants(trace, context)
-            diagnosis.guesses = mistakes.best(ranked, diagnosis.wrong)
+                ranked += graph_mistakes.variants(trace, context)
+            diagnosis.guesses = gradient_mistakes.best(ranked, diagnosis.wrong)
         if not diagnosis.traced:
             diagnosis.note = (
                 "autograd could not follow the forward (it leaves NumPy's functions): differences only"
@@ -204,7 +204,7 @@ def check_backward(
 def _differences(pair: Pair, arrays: Sequence[np.ndarray], g: np.ndarray) -> dict[str, np.ndarray]:
     truth = {}
     for position, k in enumerate(pair.live):
-        slopes = [float(g @ column) for column in differences.columns(pair.value, arrays, position)]
+        slopes = [float(g @ column) for column in finite_differences.columns(pair.value, arrays, position)]
         truth[pair.names[k]] = np.array(slopes).reshape(arrays[position].shape)
     return truth
 
@@ -218,7 +218,7 @@ def _errors(given: Mapping[str, Any], truth: Mapping[str, np.ndarray]) -> dict[s
         elif np.linalg.norm(right) < 1e-9 and np.linalg.norm(a) < 1e-9:
             errors[name] = 0.0
         else:
-            errors[name] = differences.relative_error(a, right)
+            errors[name] = finite_differences.relative_error(a, right)
             errors[name] = errors[name] if errors[name] == errors[name] else float("inf")
     return errors
 
@@ -242,7 +242,7 @@ def _stale(
     first: list[np.ndarray],
     given: Mapping[str, Any],
     truth: Mapping[str, np.ndarray],
-) -> mistakes.Guess | None:
+) -> gradient_mistakes.Guess | None:
     """A cache that forward does not renew: at other inputs, backward still gives the old gradients."""
     moved = list(pair.values)
     rng = np.random.default_rng(1)
@@ -256,12 +256,12 @@ def _stale(
     other = _differences(pair, [moved[k] for k in pair.live], g)
     pair.values = held
     wrong = [n for n, e in _errors(again, other).items() if not e < CLOSE]
-    same = [n for n in wrong if n in given and mistakes.close(again.get(n), given[n])]
-    differs = [n for n in same if not mistakes.close(other[n], truth[n])]
-    right_before = [n for n in differs if mistakes.close(given[n], truth[n])]
+    same = [n for n in wrong if n in given and gradient_mistakes.close(again.get(n), given[n])]
+    differs = [n for n in same if not gradient_mistakes.close(other[n], truth[n])]
+    right_before = [n for n in differs if gradient_mistakes.close(given[n], truth[n])]
     if wrong and right_before and len(differs) == len(wrong):
         words = "the gradients do not change when the inputs do: backward reads values of an earlier forward"
-        return mistakes.Guess("stale cache", words, wrong, 0)
+        return gradient_mistakes.Guess("stale cache", words, wrong, 0)
     return None
 
 

@@ -11,8 +11,8 @@ from tinygrad_dl import autograd
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.testing import differences
-from tinygrad_dl.testing.diagnosis import diagnose
+from tinygrad_dl.testing import finite_differences
+from tinygrad_dl.testing.disagreement import diagnose
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 
 
@@ -77,7 +77,7 @@ def gradcheck(
     backward: Callable[..., Any] | None = None,
     order: int = 1,
     fast: bool = False,
-    step: float = differences.STEP,
+    step: float = finite_differences.STEP,
     atol: float = 1e-6,
     rtol: float = 1e-5,
     float32: bool = False,
@@ -192,9 +192,9 @@ def _check_all(
     with np.errstate(all="ignore"):
         for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
             analytic = np.array([row[k].reshape(-1) for row in rows]).reshape(here.size, array.size)
-            numeric = np.array(list(differences.columns(problem.value, problem.arrays, k, step)))
+            numeric = np.array(list(finite_differences.columns(problem.value, problem.arrays, k, step)))
             numeric = numeric.reshape(array.size, here.size).T
-            report.errors[name] = differences.relative_error(analytic, numeric)
+            report.errors[name] = finite_differences.relative_error(analytic, numeric)
             report.checked += analytic.size
             # The value itself is rounded: what that alone does to a difference is no disagreement.
             noise = 8 * np.finfo(np.float64).eps * np.max(np.abs(here), initial=0.0) / step
@@ -232,8 +232,8 @@ def _check_projections(
         for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
             v = rng.standard_normal(array.shape)
             analytic = float(np.sum(rows[0][k] * v))
-            numeric = float(u @ differences.along(problem.value, problem.arrays, k, v, step))
-            report.errors[name] = differences.relative_error(analytic, numeric)
+            numeric = float(u @ finite_differences.along(problem.value, problem.arrays, k, v, step))
+            report.errors[name] = finite_differences.relative_error(analytic, numeric)
             report.checked += 1
             scale = float(np.abs(u) @ np.abs(here)) if here.size else 0.0
             noise = 8 * np.finfo(np.float64).eps * scale / step

@@ -1,6 +1,6 @@
 """Hypothesis strategies for shapes, arrays, Tensors, indices, axes and settings, to test gradient code with.
 
-Built on hypothesis.extra.numpy; `programs()` stands in tinygrad_dl.testing.programs and is offered here too.
+Built on hypothesis.extra.numpy; `programs()` stands in tinygrad_dl.testing.random_programs and is offered here too.
 """
 
 from __future__ import annotations
@@ -271,9 +271,9 @@ def operations(differentiable: bool = True) -> st.SearchStrategy[Any]:
 
 
 def __getattr__(name: str) -> Any:
-    # programs.py needs the strategies above, so it is loaded when asked for.
+    # random_programs.py needs the strategies above, so it is loaded when asked for.
     if name == "programs":
-        from tinygrad_dl.testing.programs import programs
+        from tinygrad_dl.testing.random_programs import programs
 
         return programs
     raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")

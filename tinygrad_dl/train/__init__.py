@@ -10,9 +10,9 @@ from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.diagnosis import Finding, diagnose
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.logs import Log, TensorBoard
+from tinygrad_dl.train.lr_finder import Rates, find_rate
 from tinygrad_dl.train.monitor import Monitor
 from tinygrad_dl.train.progress import Progress
-from tinygrad_dl.train.rates import Rates, find_rate
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.trainer import Trainer
 

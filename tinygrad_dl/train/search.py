@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
 from tinygrad_dl.train.history import rises, shown
+from tinygrad_dl.train.optuna_study import counted, finished, optuna_module, quiet, retry_killed, storage_at
 from tinygrad_dl.train.space import Choice, LogUniform, OneMinus, Range, Uniform, Whole, narrowed
-from tinygrad_dl.train.studies import counted, finished, optuna_module, quiet, retry_killed, storage_at
 
 if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from tests.faults.children import failing
-from tests.faults.mutants import Mutant, mutants_of
+from tests.mutation.forked import failing
+from tests.mutation.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("graph.py", "backward.py", "calls.py", "op.py", "build.py", "codegen.py")
@@ -22,7 +22,7 @@ TESTS = (
     "test_modes.py", "test_autograd.py", "test_hooks.py", "test_errors.py", "test_aliasing.py", "test_dtypes.py",
     "test_anomaly.py", "test_creation.py", "test_func.py", "nn/test_recurrent.py", "ops/test_elementwise.py",
     "ops/test_index.py", "ops/test_shape.py", "ops/test_composed.py", "ops/test_messages.py",
-    "viz/test_extract.py", "testing/test_laws.py", "test_calls.py", "test_definition.py",
+    "viz/test_extract.py", "testing/test_properties.py", "test_calls.py", "test_definition.py",
 )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from tests.faults.children import failing
-from tests.faults.mutants import Mutant, mutants_of
+from tests.mutation.forked import failing
+from tests.mutation.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("ops", "nn", "test_registry.py", "test_traps.py")

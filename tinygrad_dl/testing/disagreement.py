@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.testing import differences
-from tinygrad_dl.testing.differences import Function
+from tinygrad_dl.testing import finite_differences
+from tinygrad_dl.testing.finite_differences import Function
 from tinygrad_dl.testing.report import Finding
 
 SMALLER = (1.0, 0.1, 0.01)
@@ -30,10 +30,10 @@ def diagnose(
     """The finding for output `o` and element `i` of array `k`; None if closer differences agree after all."""
     a, n = float(analytic[o, i]), float(numeric[o, i])
     x = float(arrays[k].reshape(-1)[i])
-    h = differences.step_for(x, step)
+    h = finite_differences.step_for(x, step)
     values: dict[str, Any] = {"analytic": a, "numeric": n}
 
-    around = [f(differences.moved(arrays, k, i, d))[o] for d in (-h, 0.0, h)]
+    around = [f(finite_differences.moved(arrays, k, i, d))[o] for d in (-h, 0.0, h)]
     if not np.all(np.isfinite(around)) and not (np.isnan(around[1]) and np.isnan(a)):
         sides = [side for side, v in zip(("below", "at", "above"), around) if not np.isfinite(v)]
         return Finding(
@@ -42,7 +42,10 @@ def diagnose(
             **values,
         )
 
-    slopes = [differences.one_sided(f, arrays, k, i, differences.step_for(x, step * s)) for s in SMALLER]
+    slopes = [
+        finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * s))
+        for s in SMALLER
+    ]
     right, left = np.array([s[0][o] for s in slopes]), np.array([s[1][o] for s in slopes])
     centre = (right + left) / 2
     size = max(abs(a), abs(n), 1e-12)
@@ -72,7 +75,7 @@ def diagnose(
             f"with a smaller step than {h:.2g} both agree: the function bends too much for it",
             **values,
         )
-    wide = differences.one_sided(f, arrays, k, i, differences.step_for(x, step * 100))
+    wide = finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * 100))
     wider = float(wide[0][o] + wide[1][o]) / 2
     if abs(wider - a) <= atol + rtol * abs(wider) and abs(wider - n) > abs(wider - a):
         return Finding(

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_dl.graph import Node, ancestors, unbroadcast
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.testing.mistakes import Context, Guess, close
+from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close
 
 ELEMENTWISE = frozenset(
     "negative positive exp log log1p expm1 tanh sigmoid relu sqrt square abs multiply divide add subtract "

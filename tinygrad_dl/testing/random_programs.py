@@ -18,7 +18,7 @@ from tinygrad_dl.tensor import Tensor
 try:
     from hypothesis import strategies as st
 except ImportError as error:  # pragma: no cover - the test extra is not installed
-    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.programs") from error
+    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.random_programs") from error
 
 # Operations that are smooth and finite on every value that a program can produce.
 SMOOTH = ("tanh", "sigmoid", "sin", "cos", "negative", "square")

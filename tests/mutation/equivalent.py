@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.faults.mutants import Mutant
+from tests.mutation.mutants import Mutant
 
 
 class Equivalent(NamedTuple):

@@ -1,6 +1,6 @@
 """Planted faults: derivative rules and the engine's lines, changed one at a time; do the tests notice?
 
-python -m tests.faults [--engine] [--rules] [--only NAME,NAME] [--sample N] [--again FILE] [--json FILE]
+python -m tests.mutation [--engine] [--rules] [--only NAME,NAME] [--sample N] [--again FILE] [--json FILE]
 (Python 3.11 or newer). What changes no result, and why, is listed in equivalent.py.
 """
 
@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.faults import engine, rules
-from tests.faults.children import each
-from tests.faults.equivalent import reason_for
-from tests.faults.mutants import Mutant
+from tests.mutation import engine, rules
+from tests.mutation.equivalent import reason_for
+from tests.mutation.forked import each
+from tests.mutation.mutants import Mutant
 
 COLUMNS = ("planted", "equivalent", "noticed", "surviving")
 
@@ -76,7 +76,7 @@ def printed(table: dict[str, Counter[str]]) -> str:
 
 def main() -> None:
     """Plant the faults that were asked for and print which survive."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Plant faults.")
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Plant faults.")
     parser.add_argument("--rules", action="store_true", help="the derivative rules only")
     parser.add_argument("--engine", action="store_true", help="the engine's files only")
     parser.add_argument("--only", help="files whose name holds one of these, separated by commas")
