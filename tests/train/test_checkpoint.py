@@ -73,7 +73,7 @@ def test_a_second_fit_of_one_trainer_trains_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(damage: str, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", epochs=6)
     run(tmp_path / "broken", epochs=6)
     newest = tmp_path / "broken" / "epoch-000006.safetensors"
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(damage: str, tmp
     said = io.StringIO()
     again = run(tmp_path / "broken", epochs=6, said=said)
     lines = said.getvalue().splitlines()
-    assert lines[0].startswith("passed over: load: ") and "is damaged" in lines[0]
+    assert lines[0].startswith("checkpoint skipped: load: ") and "is damaged" in lines[0]
     assert lines[1].startswith("resumed after epoch 5, from ")
     np.testing.assert_array_equal(weights(whole), weights(again))
 
@@ -101,5 +101,5 @@ def test_without_resuming_old_checkpoints_are_removed(tmp_path: Path) -> None:
 
 
 def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueRangeError, match="every and keep of at least 1 are needed; 0, 2 came"):
+    with pytest.raises(ValueRangeError, match="expected every and keep of at least 1, got every=0, keep=2"):
         Checkpoint(tmp_path, every=0)

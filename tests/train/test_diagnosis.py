@@ -68,7 +68,7 @@ def test_a_loss_that_still_falls_steadily_is_a_rate_too_low() -> None:
 
 def test_short_and_empty_runs_are_not_judged() -> None:
     assert diagnose(history([1.0, 2.0, 1.0])) == []
-    with pytest.raises(ValueRangeError, match="the history is empty"):
+    with pytest.raises(ValueRangeError, match="got an empty one"):
         diagnose(History())
 
 
@@ -122,7 +122,7 @@ def test_units_that_give_nothing_are_found() -> None:
     model[2].bias.data[:6] = -100.0
     trainer, monitor = run(model)
     dead = [finding for finding in diagnose(trainer, monitor) if finding.name == "dead units"]
-    assert len(dead) == 1 and "% of the units of 3 gave 0 for a whole batch" in dead[0].evidence
+    assert len(dead) == 1 and "% of the units of 3 were 0 for the whole batch" in dead[0].evidence
 
 
 def test_updates_of_the_wrong_size_are_found() -> None:
@@ -139,5 +139,5 @@ def test_large_weights_are_found_to_make_gradients_explode() -> None:
 
 
 def test_an_impossible_interval_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match="every of at least 1"):
+    with pytest.raises(ValueRangeError, match="every: expected an integer of at least 1"):
         Monitor(0)

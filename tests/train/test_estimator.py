@@ -84,7 +84,7 @@ def test_early_stopping_and_penalty_shorten_training_and_weights() -> None:
     small = Classifier(epochs=200, lr=0.05, l2=0.1, random_state=0).fit(x, y)
     norms = [sum((p.data**2).sum() for p in m.model_.parameters()) for m in (plain, small)]
     assert norms[1] < norms[0] / 2
-    with pytest.raises(ValueRangeError, match="dev: a share between 0 and 1"):
+    with pytest.raises(ValueRangeError, match="dev: expected a fraction between 0 and 1"):
         Classifier(early_stopping=1, dev=1.0).fit(x, y)
 
 

@@ -40,7 +40,7 @@ def test_nan_is_null_in_json(tmp_path: Path) -> None:
 
 
 def test_another_ending_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match=r"ending in \.csv or \.jsonl is needed; 'log.txt' came"):
+    with pytest.raises(ValueRangeError, match=r"ending in \.csv or \.jsonl, got 'log.txt'"):
         Log("log.txt")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.train.test_trainer import points, trainer
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train import EarlyStopping, Progress
-from tinygrad_dl.train.progress import line
+from tinygrad_dl.train.progress import format_epoch
 
 
 def shown(level: str = "auto", epochs: int = 3, terminal: bool = False, **options: object) -> str:
@@ -97,7 +97,7 @@ def test_without_rich_lines_are_printed_and_a_bar_is_refused(monkeypatch: pytest
 
 
 def test_figures_of_any_size_are_legible() -> None:
-    text = line(
+    text = format_epoch(
         {"epoch": 7, "loss": 1.23456e-7, "dev_loss": 123456.7, "accuracy": 1.0, "lr": 1, "seconds": 0.5}, 10
     )
     assert text == "epoch  7/10   loss 1.235e-07 | dev 1.235e+05   accuracy 100.00 %   0.50 s"

@@ -1,4 +1,4 @@
-"""The training loop, its history and callbacks, and scikit-learn estimators."""
+"""The training loop, its history and callbacks, hyperparameter search, and scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The estimators' bases are scikit-learn's, which is imported when one is first asked for.
+    # The estimators derive from scikit-learn's classes: it is imported on first use.
     if name in ("Classifier", "Regressor"):
         from tinygrad_dl.train import estimator
 
