@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
@@ -184,7 +184,7 @@ class Methods(Value):
 
     def copy(self) -> Any:
         """The same values in another array; the gradient passes through."""
-        return calls.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
+        return convert.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
 
     @property
     def real(self) -> Any:

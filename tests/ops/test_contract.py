@@ -302,7 +302,7 @@ def test_a_diagonal_of_a_tensor_does_not_share_its_array_with_a_gradient() -> No
             ShapeError,
             "multi_dot: matrices are needed, or a vector first and last; [(2, 2), (2,), (2, 2)] came",
         ),
-        (lambda: td.kron({}, 1), DTypeError, "kron: a Tensor, an array or a number is needed; dict {} came"),
+        (lambda: td.kron({}, 1), DTypeError, "kron: expected a Tensor, an array or a number, got dict {}"),
     ],
 )
 def test_wrong_calls_say_what_came_and_what_is_needed(call: Any, kind: Any, message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.calls import asarray_of, describe, shown, wrap
+from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
@@ -24,11 +24,11 @@ def operand(what: str, x: Any) -> Any:
         return np.asarray(x)
     if isinstance(x, (list, tuple, int, float, complex)):
         return wrap(asarray_of(x))
-    raise DTypeError(f"{what}: a Tensor, an array or a number is needed; {describe(x)} came")
+    raise DTypeError(f"{what}: expected a Tensor, an array or a number, got {describe(x)}")
 
 
 def _needs_matrix(x: Any) -> str | None:
-    return f"at least two axes are needed; the shape {shown(x)} came"
+    return f"at least two axes are needed; the shape {shape_text(x)} came"
 
 
 @op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)

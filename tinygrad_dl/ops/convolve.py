@@ -74,32 +74,32 @@ def _sum_places_fast(g: np.ndarray) -> np.ndarray:
 
 def _conv_rule(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any,
+    needs_input_grad: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
     return (
-        conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
-        conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
-        _sum_places(g) if needs[2] else None,
+        conv_transpose(g, w, None, *how, x_shape[2:]) if needs_input_grad[0] else None,
+        conv_weight(x, g, w_shape[2:], *how) if needs_input_grad[1] else None,
+        _sum_places(g) if needs_input_grad[2] else None,
     )
 
 
 def _conv_fast(
     g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any, held: Any,
+    needs_input_grad: Any, held: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    gx = conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None
+    gx = conv_transpose(g, w, None, *how, x_shape[2:]) if needs_input_grad[0] else None
     gw: Any
-    if not needs[1]:
+    if not needs_input_grad[1]:
         gw = None
     elif held:
         f = frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
         gw = correlate_weight(x, g, f, groups, held)
     else:
         gw = conv_weight(x, g, w_shape[2:], *how)
-    return gx, gw, _sum_places_fast(g) if needs[2] else None
+    return gx, gw, _sum_places_fast(g) if needs_input_grad[2] else None
 
 
 @op(

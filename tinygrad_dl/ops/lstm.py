@@ -63,7 +63,7 @@ def _lstm_rule(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, 
 
 
 def _lstm_fast(
-    g: Any, x: Any, w_ih: Any, w_hh: Any, states: Any, gates: Any, memory: Any, needs: Any
+    g: Any, x: Any, w_ih: Any, w_hh: Any, states: Any, gates: Any, memory: Any, needs_input_grad: Any
 ) -> tuple[Any, ...]:
     (steps, n, _), size = x.shape, w_hh.shape[1]
     split = gates.reshape(steps, n, 4, size)
@@ -89,8 +89,8 @@ def _lstm_fast(
         np.matmul(now.reshape(n, 4 * size), w_hh, out=dh)
         dc *= f[t]
     d = d.reshape(-1, 4 * size)
-    gx = (d @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, dh, dc, *to_weights_fast(d, d, x, states[:steps], needs[3:])
+    gx = (d @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, dh, dc, *to_weights_fast(d, d, x, states[:steps], needs_input_grad[3:])
 
 
 @op(

@@ -60,13 +60,13 @@ def to_weights(d_ih: Any, d_hh: Any, x: Any, before: Any) -> tuple[Any, ...]:
 
 
 def to_weights_fast(
-    d_ih: np.ndarray, d_hh: np.ndarray, x: np.ndarray, before: np.ndarray, needs: Any
+    d_ih: np.ndarray, d_hh: np.ndarray, x: np.ndarray, before: np.ndarray, needs_input_grad: Any
 ) -> tuple[Any, ...]:
     same = d_hh is d_ih
-    b_ih = sum_rows(d_ih) if needs[2] or (same and needs[3]) else None
-    b_hh = (b_ih if same else sum_rows(d_hh)) if needs[3] else None
-    w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs[0] else None
-    w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs[1] else None
+    b_ih = sum_rows(d_ih) if needs_input_grad[2] or (same and needs_input_grad[3]) else None
+    b_hh = (b_ih if same else sum_rows(d_hh)) if needs_input_grad[3] else None
+    w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs_input_grad[0] else None
+    w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs_input_grad[1] else None
     return w_ih, w_hh, b_ih, b_hh
 
 
@@ -100,7 +100,7 @@ def _rnn_rule(
 
 
 def _rnn_fast(
-    g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, nonlinearity: Any, states: Any, needs: Any
+    g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, nonlinearity: Any, states: Any, needs_input_grad: Any
 ) -> tuple[Any, ...]:
     after = states[1:]
     d = 1 - after * after if nonlinearity == "tanh" else (after > 0).astype(after.dtype)
@@ -110,8 +110,8 @@ def _rnn_fast(
         d[t] *= carried
         np.matmul(d[t], w_hh, out=carried)
     d = d.reshape(-1, d.shape[2])
-    gx = (d @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, carried, *to_weights_fast(d, d, x, states[:-1], needs[2:])
+    gx = (d @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, carried, *to_weights_fast(d, d, x, states[:-1], needs_input_grad[2:])
 
 
 @op(
@@ -189,7 +189,7 @@ def _gru_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
 
 
 def _gru_fast(
-    g: Any, x: Any, w_ih: Any, w_hh: Any, states: Any, gates: Any, parts: Any, needs: Any
+    g: Any, x: Any, w_ih: Any, w_hh: Any, states: Any, gates: Any, parts: Any, needs_input_grad: Any
 ) -> tuple[Any, ...]:
     steps, n, size = parts.shape
     split = gates.reshape(steps, n, 3, size)
@@ -212,8 +212,8 @@ def _gru_fast(
     d_ih = d_hh.copy()
     d_ih[:, :, 2] = d_new
     d_ih, d_hh = d_ih.reshape(-1, 3 * size), d_hh.reshape(-1, 3 * size)
-    gx = (d_ih @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, carried, *to_weights_fast(d_ih, d_hh, x, states[:-1], needs[2:])
+    gx = (d_ih @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, carried, *to_weights_fast(d_ih, d_hh, x, states[:-1], needs_input_grad[2:])
 
 
 @op(

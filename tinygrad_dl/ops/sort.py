@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
@@ -129,7 +129,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
             "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first."
         )
     if isinstance(x, Value):
-        return tuple(calls.wrap(places) for places in np.nonzero(x._data))
+        return tuple(convert.wrap(places) for places in np.nonzero(x._data))
     return np.nonzero(x)
 
 

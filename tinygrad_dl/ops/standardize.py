@@ -191,7 +191,7 @@ def _seen(a: Any, shape: tuple[int, ...] | None) -> Any:
 
 
 def _standardize_rule(
-    g: Any, x: Any, w: Any, axis: Any, eps: Any, center: Any, view: Any, fit: Any, needs: Any,
+    g: Any, x: Any, w: Any, axis: Any, eps: Any, center: Any, view: Any, fit: Any, needs_input_grad: Any,
     x_shape: Any, w_shape: Any, b_shape: Any,
 ) -> Any:  # fmt: skip
     g, x, w = _seen(g, view), _seen(x, view), _seen(w, fit)
@@ -201,7 +201,7 @@ def _standardize_rule(
     h = g if w is None else g * w
     inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
     gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
-    gw, gb = g * hat if needs[1] else None, g * 1 if needs[2] else None
+    gw, gb = g * hat if needs_input_grad[1] else None, g * 1 if needs_input_grad[2] else None
     if view is None:
         return gx, gw, gb
     rest = tuple(a for a in range(len(view)) if a not in _fitting(len(view), fit))
@@ -213,13 +213,13 @@ def _standardize_rule(
 
 
 def _standardize_fast(
-    g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, axis: Any, view: Any, fit: Any, needs: Any,
-    w_shape: Any, b_shape: Any,
+    g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, axis: Any, view: Any, fit: Any,
+    needs_input_grad: Any, w_shape: Any, b_shape: Any,
 ) -> Any:  # fmt: skip
     layout = _layout(x.shape, axis, w_shape or None, b_shape or None, view, fit)  # of None the shape is ()
     x_shape = x.shape
     # The gradient is written as it lies in memory, so that no view of it has to be copied.
-    whole = np.empty(x_shape, g.dtype) if needs[0] and g.flags.c_contiguous else None
+    whole = np.empty(x_shape, g.dtype) if needs_input_grad[0] and g.flags.c_contiguous else None
     gx: Any = whole
     if view is not None:
         g, x = g.reshape(view), x.reshape(view)
@@ -228,22 +228,30 @@ def _standardize_fast(
     with _RowsAsTheyLie() if layout.along_rows and x.flags.c_contiguous else nullcontext():
         parts = [slice(None)] if whole is None else _pieces(x, layout)
         if len(parts) == 1:
-            gx, gw, gb = _pulled(g, x, w, average, scale, factor, gx, layout, needs)
+            gx, gw, gb = _pulled(g, x, w, average, scale, factor, gx, layout, needs_input_grad)
         else:
             gw = gb = None
             for part in parts:
                 m, s, f = (None if a is None else a[part] for a in (average, scale, factor))
-                _, more_w, more_b = _pulled(g[part], x[part], w, m, s, f, gx[part], layout, needs)
+                _, more_w, more_b = _pulled(g[part], x[part], w, m, s, f, gx[part], layout, needs_input_grad)
                 gw, gb = more_w if gw is None else gw + more_w, more_b if gb is None else gb + more_b
     return (
-        gx.reshape(x_shape) if whole is None and needs[0] else whole,
+        gx.reshape(x_shape) if whole is None and needs_input_grad[0] else whole,
         None if gw is None else gw.reshape(w_shape),
         None if gb is None else gb.reshape(b_shape),
     )
 
 
 def _pulled(
-    g: Any, x: Any, w: Any, average: Any, scale: Any, factor: Any, gx: Any, layout: Layout, needs: Any
+    g: Any,
+    x: Any,
+    w: Any,
+    average: Any,
+    scale: Any,
+    factor: Any,
+    gx: Any,
+    layout: Layout,
+    needs_input_grad: Any,
 ) -> Any:
     # gx = h - mean(h) - d * scale^2 * mean(h * d), h = g * w * scale, d = x - mean(x), means along the axes not kept
     kept, both, count = layout.kept, layout.both, layout.elements or 1
@@ -254,9 +262,9 @@ def _pulled(
     d = x if average is None or raw else _applied(np.subtract, x, average, room)
     if factor is None:
         gx = np.multiply(g, scale, out=gx)
-        gw = _dotted(gx, d, layout.w) if needs[1] else None
-        gb = _summed(g, layout.b) if needs[2] else None
-        if needs[0]:
+        gw = _dotted(gx, d, layout.w) if needs_input_grad[1] else None
+        gb = _summed(g, layout.b) if needs_input_grad[2] else None
+        if needs_input_grad[0]:
             gx *= w
             share = _dotted(gx, d, kept)
             if average is not None:
@@ -266,16 +274,16 @@ def _pulled(
         products, sums = _dotted(g, d, both), _summed(g, both)
         if raw:
             products -= average * sums
-        if needs[1]:
+        if needs_input_grad[1]:
             gw = _gathered(products * scale, layout.w)
-        if needs[2]:
+        if needs_input_grad[2]:
             gb = _gathered(sums, layout.b) if {*layout.b} <= {*both} else _summed(g, layout.b)
-        if needs[0]:
+        if needs_input_grad[0]:
             share = _gathered(products * factor, kept)
             if average is not None:
                 total = _gathered(sums * factor, kept) / -count
             gx = _applied(np.multiply, g, factor, gx)
-    if needs[0]:
+    if needs_input_grad[0]:
         share *= scale * scale / -count
         if raw:
             total -= average * share
@@ -368,15 +376,21 @@ def standardize(
 # A scale and a shift
 
 
-def _affine_fast(g: Any, x: Any, scale: Any, scale_shape: Any, shift_shape: Any, needs: Any) -> Any:
-    gx = g * scale if needs[0] else None
-    gs = _dotted(g, x, _fitting(g.ndim, scale_shape)).reshape(scale_shape) if needs[1] else None
-    gb = _summed(g, _fitting(g.ndim, shift_shape)).reshape(shift_shape) if needs[2] else None
+def _affine_fast(
+    g: Any, x: Any, scale: Any, scale_shape: Any, shift_shape: Any, needs_input_grad: Any
+) -> Any:
+    gx = g * scale if needs_input_grad[0] else None
+    gs = _dotted(g, x, _fitting(g.ndim, scale_shape)).reshape(scale_shape) if needs_input_grad[1] else None
+    gb = _summed(g, _fitting(g.ndim, shift_shape)).reshape(shift_shape) if needs_input_grad[2] else None
     return gx, gs, gb
 
 
 @op(
-    lambda g, x, scale, needs: (g * scale, g * x if needs[1] else None, g * 1 if needs[2] else None),
+    lambda g, x, scale, needs_input_grad: (
+        g * scale,
+        g * x if needs_input_grad[1] else None,
+        g * 1 if needs_input_grad[2] else None,
+    ),
     fast=(_affine_fast,),
     joint=True,
     inputs=3,
