@@ -1,4 +1,4 @@
-"""Hand-written networks as the courses write them, each with mistakes that can be switched on by name."""
+"""Networks written by hand as in the courses, each with mistakes that are injected by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shallow(mistake=None, lambd=0.0):
         "W2": rng.standard_normal((1, 4)) * 0.7,
         "b2": rng.standard_normal((1, 1)) * 0.3,
     }
-    kept = {}
+    first_cache = {}
 
     def forward(p):
         Z1 = np.dot(p["W1"], X) + p["b1"]
@@ -37,7 +37,7 @@ def shallow(mistake=None, lambd=0.0):
             cost = cost + lambd / (2 * m) * (np.sum(np.square(p["W1"])) + np.sum(np.square(p["W2"])))
         cache = (Z1, A1, Z2, A2, p["W1"], p["W2"])
         if mistake == "stale cache":
-            cache = kept.setdefault("cache", cache)
+            cache = first_cache.setdefault("cache", cache)
         return cost, cache
 
     def backward(cache):

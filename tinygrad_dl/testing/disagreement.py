@@ -1,4 +1,4 @@
-"""Why an analytic and a numeric derivative disagree: a kink, the step, the domain, or a real fault."""
+"""Why an analytic and a numeric derivative disagree: a kink, the step, the domain, or a wrong gradient."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import numpy as np
 from tinygrad_dl.testing import finite_differences
 from tinygrad_dl.testing.finite_differences import Function
 from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.typing import NDArray
 
-SMALLER = (1.0, 0.1, 0.01)
+# The one-sided derivatives are computed again with the step times each of these.
+STEP_FACTORS = (1.0, 0.1, 0.01)
 RATIOS = {-1.0: "the sign is wrong", 2.0: "twice too large", 0.5: "half of what it should be"}
 
 
 def diagnose(
     f: Function,
-    arrays: Sequence[np.ndarray],
+    arrays: Sequence[NDArray],
     k: int,
     i: int,
     o: int,
-    analytic: np.ndarray,
-    numeric: np.ndarray,
+    analytic: NDArray,
+    numeric: NDArray,
     step: float,
     atol: float,
     rtol: float,
 ) -> Finding | None:
-    """The finding for output `o` and element `i` of array `k`; None if closer differences agree after all."""
+    """Explain the disagreement of output `o` and element `i` of array `k`; None if smaller steps agree after all."""
     a, n = float(analytic[o, i]), float(numeric[o, i])
     x = float(arrays[k].reshape(-1)[i])
     h = finite_differences.step_for(x, step)
@@ -38,55 +40,57 @@ def diagnose(
         sides = [side for side, v in zip(("below", "at", "above"), around) if not np.isfinite(v)]
         return Finding(
             "domain",
-            f"the function is not finite {' and '.join(sides)} {x:.6g}: it leaves its domain here",
+            f"the function is not finite {' and '.join(sides)} {x:.6g}: this is the edge of its domain",
             **values,
         )
 
-    slopes = [
-        finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * s))
-        for s in SMALLER
+    derivatives = [
+        finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * factor))
+        for factor in STEP_FACTORS
     ]
-    right, left = np.array([s[0][o] for s in slopes]), np.array([s[1][o] for s in slopes])
-    centre = (right + left) / 2
+    right, left = np.array([d[0][o] for d in derivatives]), np.array([d[1][o] for d in derivatives])
+    central = (right + left) / 2
     size = max(abs(a), abs(n), 1e-12)
-    # Rounding of the value grows as the step shrinks: differences below this say nothing.
-    blur = 8 * np.finfo(np.float64).eps * max(abs(float(around[1])), 1e-12) / (h * np.array(SMALLER))
-    close = np.abs(centre - a) <= atol + blur + rtol * np.abs(centre)
+    # The effect of rounding grows as the step shrinks: differences below this are noise.
+    noise = 8 * np.finfo(np.float64).eps * max(abs(float(around[1])), 1e-12) / (h * np.array(STEP_FACTORS))
+    close = np.abs(central - a) <= atol + noise + rtol * np.abs(central)
     gaps = np.abs(right - left)
-    # On a smooth function the two slopes close up with the step; at a kink they stay apart.
-    if gaps[0] > 1e-3 * size and gaps[1] > 0.5 * gaps[0] and gaps[1] > 4 * blur[1]:
+    # Where a function is smooth, the one-sided derivatives converge as the step shrinks; at a kink they do not.
+    if gaps[0] > 1e-3 * size and gaps[1] > 0.5 * gaps[0] and gaps[1] > 4 * noise[1]:
         between = min(left[1], right[1]) - atol <= a <= max(left[1], right[1]) + atol
-        side = "lies between them, as a subgradient does" if between else "lies outside of them"
+        where = "is between them, as a subgradient is" if between else "is not between them"
         return Finding(
             "kink",
-            f"the slope is {left[1]:.6g} on the left and {right[1]:.6g} on the right of {x:.6g}; the "
-            f"analytic value {side}. Move the input away from the kink.",
+            f"the derivative is {left[1]:.6g} on the left and {right[1]:.6g} on the right of {x:.6g}; the "
+            f"analytic value {where}. Move the input away from the kink.",
             **values,
         )
     if close[1:].any():
-        if gaps[0] > 1e-3 * size and gaps[1] < 0.5 * gaps[0] - 4 * blur[1] and gaps[1] < 1e-3 * size:
+        if gaps[0] > 1e-3 * size and gaps[1] < 0.5 * gaps[0] - 4 * noise[1] and gaps[1] < 1e-3 * size:
             return Finding(
                 "kink",
-                f"a kink lies within the step {h:.2g} of {x:.6g}; with a smaller step both agree",
+                f"there is a kink within the step {h:.2g} of {x:.6g}; with a smaller step both agree",
                 **values,
             )
         return Finding(
             "step",
-            f"with a smaller step than {h:.2g} both agree: the function bends too much for it",
+            f"with a step smaller than {h:.2g} both agree: the curvature is too large for it",
             **values,
         )
+    # A difference of large values loses its digits to cancellation: a wider step loses fewer.
     wide = finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * 100))
     wider = float(wide[0][o] + wide[1][o]) / 2
     if abs(wider - a) <= atol + rtol * abs(wider) and abs(wider - n) > abs(wider - a):
         return Finding(
             "step",
-            f"with a step above {h:.2g} both agree: rounding (cancellation) blurs the difference",
+            f"with a step larger than {h:.2g} both agree: the difference loses its digits to cancellation",
             **values,
         )
-    return Finding("fault", _fault(a, n, analytic, numeric), **values)
+    return Finding("fault", _describe_ratio(a, analytic, numeric), **values)
 
 
-def _fault(a: float, n: float, analytic: np.ndarray, numeric: np.ndarray) -> str:
+def _describe_ratio(a: float, analytic: NDArray, numeric: NDArray) -> str:
+    """Describe a wrong gradient by its ratio to the numeric one, where that is constant."""
     if np.isnan(a):
         return "the analytic gradient is nan where the function is smooth"
     if a == 0:

@@ -1,56 +1,56 @@
-"""Numerical derivatives: central differences in float64, with steps that fit the values."""
+"""Finite differences: numerical derivatives in float64, with steps scaled to the values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-# Central differences have the error h**2 |f'''| / 6 + eps |f| / h, least at h of about eps ** (1/3).
+from tinygrad_dl.typing import NDArray
+
+# The error of a central difference, h**2 |f'''| / 6 + eps |f| / h, is smallest at about h = eps ** (1/3).
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 
-Function = Callable[[Sequence[np.ndarray]], np.ndarray]
+Function = Callable[[Sequence[NDArray]], NDArray]
 
 
 def step_for(value: float, step: float = STEP) -> float:
-    """A step that is scaled to the value and exactly representable next to it."""
+    """Return a step scaled to the value such that value + step is exact."""
     h = step * max(abs(value), 1.0)
     return float((value + h) - value)
 
 
-def moved(arrays: Sequence[np.ndarray], k: int, i: int, h: float) -> list[np.ndarray]:
-    """The arrays with element `i` (flat) of array `k` moved by `h`."""
+def moved(arrays: Sequence[NDArray], k: int, i: int, h: float) -> list[NDArray]:
+    """Return copies of the arrays with element `i` (flat index) of array `k` moved by `h`."""
     copies = [a.copy() for a in arrays]
     copies[k].reshape(-1)[i] += h
     return copies
 
 
-def column(f: Function, arrays: Sequence[np.ndarray], k: int, i: int, step: float = STEP) -> np.ndarray:
-    """The derivative of all outputs with respect to one input element, by a central difference."""
+def column(f: Function, arrays: Sequence[NDArray], k: int, i: int, step: float = STEP) -> NDArray:
+    """Return the derivative of all outputs with respect to one input element, by a central difference."""
     h = step_for(float(arrays[k].reshape(-1)[i]), step)
     return (f(moved(arrays, k, i, h)) - f(moved(arrays, k, i, -h))) / (2 * h)
 
 
-def columns(f: Function, arrays: Sequence[np.ndarray], k: int, step: float = STEP) -> Iterator[np.ndarray]:
-    """The derivative with respect to each element of array `k`, one after the other, on one working copy."""
-    work = [a.copy() for a in arrays]
-    flat = work[k].reshape(-1)
+def columns(f: Function, arrays: Sequence[NDArray], k: int, step: float = STEP) -> Iterator[NDArray]:
+    """Yield the derivative with respect to each element of array `k`, on one copy of the arrays."""
+    copies = [a.copy() for a in arrays]
+    flat = copies[k].reshape(-1)
     for i in range(flat.size):
-        before = flat[i]
-        h = step_for(float(before), step)
-        flat[i] = before + h
-        above = f(work)
-        flat[i] = before - h
-        below = f(work)
-        flat[i] = before
+        value = flat[i]
+        h = step_for(float(value), step)
+        flat[i] = value + h
+        above = f(copies)
+        flat[i] = value - h
+        below = f(copies)
+        flat[i] = value
         yield (above - below) / (2 * h)
 
 
-def along(
-    f: Function, arrays: Sequence[np.ndarray], k: int, direction: np.ndarray, step: float = STEP
-) -> np.ndarray:
-    """The derivative of all outputs along a direction in array `k`."""
+def along(f: Function, arrays: Sequence[NDArray], k: int, direction: NDArray, step: float = STEP) -> NDArray:
+    """Return the directional derivative of all outputs in array `k`."""
     scale = step * max(1.0, float(np.max(np.abs(arrays[k]), initial=0.0)))
     above, below = [a.copy() for a in arrays], [a.copy() for a in arrays]
     above[k] = arrays[k] + scale * direction
@@ -58,17 +58,15 @@ def along(
     return (f(above) - f(below)) / (2 * scale)
 
 
-def one_sided(
-    f: Function, arrays: Sequence[np.ndarray], k: int, i: int, h: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The slopes to the right and to the left of an input element, with the step `h`."""
-    here = f(arrays)
+def one_sided(f: Function, arrays: Sequence[NDArray], k: int, i: int, h: float) -> tuple[NDArray, NDArray]:
+    """Return the right and left derivative with respect to an input element, with the step `h`."""
+    value = f(arrays)
     right, left = f(moved(arrays, k, i, h)), f(moved(arrays, k, i, -h))
-    return (right - here) / h, (here - left) / h
+    return (right - value) / h, (value - left) / h
 
 
-def relative_error(a: Any, b: Any) -> float:
-    """The courses' measure of two gradients: |a - b| / (|a| + |b|) in Euclidean norms; 0 if both are 0."""
+def relative_error(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Return the courses' difference of two gradients, |a - b| / (|a| + |b|) in Euclidean norms; 0 if both are 0."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     total = float(np.linalg.norm(a) + np.linalg.norm(b))
     return float(np.linalg.norm(a - b)) / total if total else 0.0
