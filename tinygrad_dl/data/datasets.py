@@ -43,7 +43,7 @@ def _sklearn_datasets(caller: str) -> Any:
     return sklearn.datasets
 
 
-def _load_bundled(name: str, title: str, dtype: DTypeLike) -> TensorDataset:
+def _load_bundled(name: str, title: str, dtype: DTypeLike | None) -> TensorDataset:
     bunch = getattr(_sklearn_datasets(f"load_{name}"), f"load_{name}")()
     dtype = dtype or get_default_dtype()
     # Regression targets have no names.
@@ -53,7 +53,7 @@ def _load_bundled(name: str, title: str, dtype: DTypeLike) -> TensorDataset:
     return TensorDataset(bunch.data.astype(dtype), y, classes=classes, name=title)
 
 
-def load_digits(dtype: DTypeLike = None) -> TensorDataset:
+def load_digits(dtype: DTypeLike | None = None) -> TensorDataset:
     """Scans of handwritten digits: x (1797, 64), 8 by 8 pixels from 0 to 16, in row-major order; y (1797,), 0 to 9.
 
     Source: E. Alpaydin, C. Kaynak, UCI repository 1998 (the test part), from scikit-learn.
@@ -61,22 +61,22 @@ def load_digits(dtype: DTypeLike = None) -> TensorDataset:
     return _load_bundled("digits", "digits", dtype)
 
 
-def load_iris(dtype: DTypeLike = None) -> TensorDataset:
+def load_iris(dtype: DTypeLike | None = None) -> TensorDataset:
     """Iris flowers: x (150, 4), lengths and widths of sepals and petals in cm; y (150,), 3 species."""
     return _load_bundled("iris", "iris", dtype)
 
 
-def load_wine(dtype: DTypeLike = None) -> TensorDataset:
+def load_wine(dtype: DTypeLike | None = None) -> TensorDataset:
     """Chemical analysis of wines: x (178, 13); y (178,), 3 growers."""
     return _load_bundled("wine", "wine", dtype)
 
 
-def load_breast_cancer(dtype: DTypeLike = None) -> TensorDataset:
+def load_breast_cancer(dtype: DTypeLike | None = None) -> TensorDataset:
     """Measurements of cell nuclei: x (569, 30); y (569,), 0 malignant, 1 benign."""
     return _load_bundled("breast_cancer", "breast cancer", dtype)
 
 
-def load_diabetes(dtype: DTypeLike = None) -> TensorDataset:
+def load_diabetes(dtype: DTypeLike | None = None) -> TensorDataset:
     """Diabetes patients: x (442, 10), centered and scaled; y (442,), a measure of disease progression (regression)."""
     return _load_bundled("diabetes", "diabetes", dtype)
 
@@ -85,13 +85,15 @@ def _legacy_generator(seed: int) -> Any:
     return np.random.RandomState(seed)  # the courses' generator: their printed results depend on its bits
 
 
-def _points(x: ArrayLike, y: ArrayLike, name: str, dtype: DTypeLike) -> TensorDataset:
+def _points(x: ArrayLike, y: ArrayLike, name: str, dtype: DTypeLike | None) -> TensorDataset:
     y = np.asarray(y, dtype=np.int64)
     classes = [str(c) for c in range(int(y.max(initial=0)) + 1)]
     return TensorDataset(np.asarray(x).astype(dtype or get_default_dtype()), y, classes=classes, name=name)
 
 
-def planar_flower(n: int = 400, noise: float = 0.2, seed: int = 1, dtype: DTypeLike = None) -> TensorDataset:
+def planar_flower(
+    n: int = 400, noise: float = 0.2, seed: int = 1, dtype: DTypeLike | None = None
+) -> TensorDataset:
     """A flower whose petals alternate between two classes: x (n, 2), y (n,).
 
     Angles t = linspace(0, 3.12) or (3.12, 6.24) and radii 4 sin(4t), both with Gaussian noise.
@@ -113,7 +115,7 @@ def planar_flower(n: int = 400, noise: float = 0.2, seed: int = 1, dtype: DTypeL
 
 
 def spirals(
-    n: int = 300, classes: int = 3, noise: float = 0.2, seed: int = 1984, dtype: DTypeLike = None
+    n: int = 300, classes: int = 3, noise: float = 0.2, seed: int = 1984, dtype: DTypeLike | None = None
 ) -> TensorDataset:
     """The arms of a spiral, one per class: x (n, 2), y (n,), sorted by class.
 
@@ -134,7 +136,7 @@ def spirals(
 
 
 def circles(
-    n: int = 300, noise: float = 0.05, factor: float = 0.8, seed: int = 1, dtype: DTypeLike = None
+    n: int = 300, noise: float = 0.05, factor: float = 0.8, seed: int = 1, dtype: DTypeLike | None = None
 ) -> TensorDataset:
     """Two concentric circles, the inner one `factor` times as large: x (n, 2), y (n,), 1 on the inner circle.
 
@@ -147,7 +149,7 @@ def circles(
     return _points(x, y, "circles", dtype)
 
 
-def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: DTypeLike = None) -> TensorDataset:
+def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: DTypeLike | None = None) -> TensorDataset:
     """Two interleaving half circles: x (n, 2), y (n,).
 
     The defaults are the points of course 2 week 2 of the Deep Learning Specialization.
@@ -157,7 +159,7 @@ def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: DTypeLike = No
 
 
 def blobs(
-    n: int = 200, centers: int = 6, std: float = 1.0, seed: int = 5, dtype: DTypeLike = None
+    n: int = 200, centers: int = 6, std: float = 1.0, seed: int = 5, dtype: DTypeLike | None = None
 ) -> TensorDataset:
     """Isotropic Gaussian blobs around random centers, one per class: x (n, 2), y (n,).
 

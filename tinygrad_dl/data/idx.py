@@ -73,7 +73,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray:
 def load_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     mirrors: Sequence[str] = MNIST_MIRRORS,
 ) -> TensorDataset:
     """Handwritten digits: x (60000 or 10000, 1, 28, 28) from 0 to 1, y from 0 to 9; part "train" or "test".
@@ -88,7 +88,7 @@ def load_mnist(
 def load_fashion_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     mirrors: Sequence[str] = FASHION_MIRRORS,
 ) -> TensorDataset:
     """Images of clothing in ten classes, in the format of MNIST; see load_mnist.
@@ -102,7 +102,7 @@ def _load(
     name: str,
     folder: str | os.PathLike[str] | None,
     part: str,
-    dtype: DTypeLike,
+    dtype: DTypeLike | None,
     sums: dict[str, str],
     mirrors: Sequence[str],
     classes: list[str],

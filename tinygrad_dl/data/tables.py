@@ -21,7 +21,7 @@ def load_csv(
     *,
     classes: bool | None = None,
     delimiter: str | None = None,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
 ) -> TensorDataset:
     """Load a CSV table of numbers: one column is y, by name or index, the others are x (N, features).
 
@@ -137,7 +137,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> Tensor
     return TensorDataset(*arrays, name=os.path.basename(where))
 
 
-def load_cats(path: str | os.PathLike[str], dtype: DTypeLike = None) -> TensorDataset:
+def load_cats(path: str | os.PathLike[str], dtype: DTypeLike | None = None) -> TensorDataset:
     """Load the course's cats from one of its HDF5 files: x (N, 64, 64, 3) from 0 to 1, y (N,), 1 for a cat.
 
     Raises FileNotFoundError, FileFormatError, MissingExtraError. Source: Deep Learning Specialization,

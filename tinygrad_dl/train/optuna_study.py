@@ -43,7 +43,7 @@ class quiet(warnings.catch_warnings):
         self.verbosity = self.logging.get_verbosity()
         self.logging.set_verbosity(self.logging.ERROR)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.logging.set_verbosity(self.verbosity)
         super().__exit__(*error)
 
