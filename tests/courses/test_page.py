@@ -11,7 +11,7 @@ import pytest
 
 from tests.layout import ROOT
 from tinygrad_dl.course import EXPERIMENTS, PUBLISHED, gradient_checking
-from tinygrad_dl.course.record import Row, beside
+from tinygrad_dl.course.record import Row, compare
 
 PAGE = (ROOT / "docs" / "courses.md").read_text(encoding="utf-8")
 
@@ -42,13 +42,13 @@ def test_the_page_has_every_experiment_in_order_below_the_head(writer: ModuleTyp
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_page_compares_with_the_figures_of_the_script(name: str) -> None:
     script = import_module(f"tinygrad_dl.course.{name}")
-    rows = table(name)[: len(script.THERE)]
-    assert [(what, there) for what, there, *_ in rows] == list(script.THERE.items())
-    for what, there, here, verdict in rows:
-        row = Row(what, there, float(here.split()[0]), getattr(script, "CHAOTIC", {}).get(what, 0.0))
+    rows = table(name)[: len(script.PUBLISHED)]
+    assert [(key, published) for key, published, *_ in rows] == list(script.PUBLISHED.items())
+    for key, published, measured, verdict in rows:
+        row = Row(key, published, float(measured.split()[0]), getattr(script, "CHAOTIC", {}).get(key, 0.0))
         assert row.agrees and row.verdict == verdict
 
 
 def test_what_is_measured_again_at_once_is_what_the_page_says() -> None:
-    rows = beside(gradient_checking.THERE, gradient_checking.run())[:3]
-    assert [[r.what, r.there, r.shown, r.verdict] for r in rows] == table("gradient_checking")[:3]
+    rows = compare(gradient_checking.PUBLISHED, gradient_checking.run())[:3]
+    assert [[r.name, r.published, r.shown, r.verdict] for r in rows] == table("gradient_checking")[:3]
