@@ -1,7 +1,8 @@
-"""Planted changes that change no result, each with the reason. No test can notice them.
+"""Equivalent mutants: changes that change no result, each with the reason. No test can kill them.
 
-Found again by the file, a piece of the function's source and the words of the change, or how they begin (no backtick
-at the end), so lines may move. Of changes in the same words the second has "(2)" behind; that is listed in full.
+A mutant is identified by its file, a piece of the source of its function, and the description of the change or its
+beginning (without a backtick at the end), so lines may move. The second of several equal descriptions ends in "(2)";
+it is listed in full.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from tests.mutation.mutants import Mutant
 
 
 class Equivalent(NamedTuple):
-    """Changes of one file that are known to be harmless; `within`: a piece of the function (as ast.unparse)."""
+    """Equivalent mutants of one file; `within`: a piece of the function (as ast.unparse writes it)."""
 
     file: str
     within: str
