@@ -28,13 +28,13 @@ def path(make: Callable[..., Any], lr: float, steps: int = 30) -> np.ndarray:
     """Return the path (steps + 1, 2) of an optimizer that minimizes f = x**2 / 20 + y**2 from (-7, 2)."""
     p = tg.Tensor(np.array([-7.0, 2.0]), requires_grad=True)
     optimizer = make([p], lr=lr)
-    places = [p.data.copy()]
+    positions = [p.data.copy()]
     for _ in range(steps):
         optimizer.zero_grad()
         (p**2 * np.array([0.05, 1.0])).sum().backward()
         optimizer.step()
-        places.append(p.data.copy())
-    return np.array(places)
+        positions.append(p.data.copy())
+    return np.array(positions)
 
 
 def run(out: Path = FIGURES, epochs: int = 15) -> dict[str, float]:
@@ -51,9 +51,9 @@ def run(out: Path = FIGURES, epochs: int = 15) -> dict[str, float]:
             runs[name] = trained(model, train, dev, optimizer=optimizer, epochs=epochs)
             results[f"{name}: training loss"] = last(runs[name], "loss")
             results[f"{name}: dev accuracy, %"] = last(runs[name])
-            places = path(make, valley)
-            results[f"{name}: height in the valley after 30 steps"] = float(places[-1] ** 2 @ [0.05, 1.0])
-            axes[1].plot(*places.T, marker=".", markersize=3, linewidth=0.9, label=name)
+            positions = path(make, valley)
+            results[f"{name}: height in the valley after 30 steps"] = float(positions[-1] ** 2 @ [0.05, 1.0])
+            axes[1].plot(*positions.T, marker=".", markersize=3, linewidth=0.9, label=name)
         axes[1].legend(fontsize=7, frameon=False)
         curves(axes[0], runs, "loss", log=True)
     return results

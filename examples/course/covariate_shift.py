@@ -23,7 +23,7 @@ def shifted(x: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "as in training": x,
         "half the contrast": x / 2,
-        "grey paper": x / 2 + 0.5,
+        "gray paper": x / 2 + 0.5,
         "noise of 0.2": x + rng.normal(0, 0.2, x.shape).astype(x.dtype),
         "moved by a pixel": np.roll(x.reshape(-1, 8, 8), 1, axis=2).reshape(x.shape),
     }

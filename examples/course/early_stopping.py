@@ -11,7 +11,7 @@ from tinygrad_dl.course.digits import FIGURES, curves, last, parts, perceptron, 
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import EarlyStopping
 
-TITLE = "Early stopping on 150 digits, 30 of them labelled wrongly"
+TITLE = "Early stopping on 150 digits, 30 of them mislabeled"
 
 
 def run(out: Path = FIGURES, epochs: int = 200) -> dict[str, float]:

@@ -15,7 +15,7 @@ from tinygrad_dl.course.digits import FIGURES, curves, last, parts, perceptron, 
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import Penalty
 
-TITLE = "L1, L2, dropout and mixtures on 150 digits, 30 of them labelled wrongly"
+TITLE = "L1, L2, dropout and mixtures on 150 digits, 30 of them mislabeled"
 METHODS = {  # l1, l2, dropout rate
     "none": (0.0, 0.0, 0.0),
     "L1": (2e-4, 0.0, 0.0),

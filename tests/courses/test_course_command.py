@@ -39,7 +39,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (Row("accuracy, %", "", 98.76543), "98.77", ""),
     ],
 )
-def test_a_figure_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
+def test_a_result_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
     assert (row.shown, row.verdict) == (shown, verdict)
 
 
@@ -48,13 +48,13 @@ def test_published_and_measured_are_side_by_side_and_the_unmeasured_is_omitted()
     assert table(rows) == "   published  measured\na        1.0       1.0  same\nc                    3"
 
 
-def test_an_experiment_is_run_and_its_figures_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_is_run_and_its_results_compared(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "gradient_checking")
     assert code == 0 and err == "" and out.startswith(gradient_checking.TITLE)
     assert out.count("same") == 3
 
 
-def test_a_figure_that_differs_makes_the_exit_code_1(
+def test_a_result_that_differs_makes_the_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(gradient_checking.PUBLISHED, "injected mistakes found", "3")
@@ -62,7 +62,7 @@ def test_a_figure_that_differs_makes_the_exit_code_1(
     assert code == 1 and out.count("DIFFERS") == 1
 
 
-def test_with_json_the_figures_are_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_the_results_are_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "gradient_checking", "--json")
     (result,) = json.loads(out)["experiments"]
     assert code == 0 and result["name"] == "gradient_checking" and "same" in err
@@ -79,7 +79,7 @@ def test_the_list_names_every_experiment_and_its_files(
     assert json.loads(call(capsys, "--json")[1]) == list(EXPERIMENTS)
 
 
-def test_without_the_courses_files_an_experiment_is_left_out_and_says_so(
+def test_without_the_courses_files_an_experiment_is_skipped_with_a_message(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINYGRAD_DL_COURSE_DATA", raising=False)
@@ -101,7 +101,7 @@ def test_a_damaged_file_of_the_course_is_one_clear_line(
     assert code == 1 and err.count("\n") == 1 and "damaged or not the course's data.mat" in err
 
 
-def test_an_experiment_whose_extra_is_absent_is_left_out_and_names_it(
+def test_an_experiment_whose_extra_is_absent_is_skipped_and_names_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:

@@ -13,7 +13,7 @@ from tests.courses.test_published import data
 from tinygrad_dl.course import FURTHER
 
 pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
-pytest.importorskip("matplotlib", reason="each experiment draws a picture")
+pytest.importorskip("matplotlib", reason="each experiment saves a figure")
 
 SMALL: dict[str, dict[str, Any]] = {
     "few_digits": {"epochs": 1, "seeds": 1},
@@ -32,7 +32,7 @@ def measured(name: str, out: Path, **options: Any) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", FURTHER)
-def test_the_experiment_runs_and_leaves_its_picture(name: str, tmp_path: Path) -> None:
+def test_the_experiment_runs_and_saves_its_figure(name: str, tmp_path: Path) -> None:
     results = measured(name, tmp_path / "made", **SMALL.get(name, {"epochs": 1}))
     assert results and all(math.isfinite(value) for value in results.values())
     assert all(0 <= value <= 100 for what, value in results.items() if what.endswith("%"))

@@ -1,4 +1,4 @@
-"""docs/courses.md is what docs/courses_table.py writes, with the figures that the scripts compare with."""
+"""docs/courses.md is what docs/courses_table.py writes, with the results that the scripts compare with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_page_has_every_experiment_in_order_below_the_head(writer: ModuleTyp
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_page_compares_with_the_figures_of_the_script(name: str) -> None:
+def test_the_page_shows_the_published_results_of_the_script(name: str) -> None:
     script = import_module(f"tinygrad_dl.course.{name}")
     rows = table(name)[: len(script.PUBLISHED)]
     assert [(key, published) for key, published, *_ in rows] == list(script.PUBLISHED.items())
@@ -49,6 +49,6 @@ def test_the_page_compares_with_the_figures_of_the_script(name: str) -> None:
         assert row.agrees and row.verdict == verdict
 
 
-def test_what_is_measured_again_at_once_is_what_the_page_says() -> None:
+def test_fast_results_measured_again_are_those_on_the_page() -> None:
     rows = compare(gradient_checking.PUBLISHED, gradient_checking.run())[:3]
     assert [[r.name, r.published, r.shown, r.verdict] for r in rows] == table("gradient_checking")[:3]

@@ -19,12 +19,12 @@ FOLDERS = [Path(os.environ.get("TINYGRAD_DL_COURSE_DATA", "")), ROOT.parent / "s
 
 
 def data(name: str) -> Path:
-    """The folder with the course's files that the experiment needs, or skip."""
-    needs = import_module(f"tinygrad_dl.course.{name}").REQUIRED_FILES
+    """Return the folder with the files that the experiment requires, or skip the test."""
+    files = import_module(f"tinygrad_dl.course.{name}").REQUIRED_FILES
     for folder in FOLDERS:
-        if all((folder / file).is_file() for file in needs):
+        if all((folder / file).is_file() for file in files):
             return folder
-    pytest.skip(f"{', '.join(needs)} of the course are not here: say where with TINYGRAD_DL_COURSE_DATA")
+    pytest.skip(f"{', '.join(files)} of the course are not available: set TINYGRAD_DL_COURSE_DATA")
 
 
 def rows(name: str, **options: Any) -> dict[str, Row]:
@@ -34,7 +34,7 @@ def rows(name: str, **options: Any) -> dict[str, Row]:
 
 
 def agreeing(found: dict[str, Row], *wanted: str) -> bool:
-    """Whether these figures, and all others measured, are the published ones to the last digit."""
+    """Whether these results, and all others, are the published ones in every digit."""
     assert set(wanted) <= set(found)
     assert [row for row in found.values() if row.verdict == "DIFFERS"] == []
     return all(found[what].published and found[what].verdict == "same" for what in wanted)
@@ -45,7 +45,7 @@ def test_the_planar_flower_costs_what_the_notebook_prints() -> None:
     assert agreeing(found, *(f"cost, iteration {i}" for i in (0, 1000, 2000)))
 
 
-def test_circles_from_three_starts_cost_what_the_notebook_prints() -> None:
+def test_circles_with_three_initializations_cost_what_the_notebook_prints() -> None:
     found = rows("initialization", iterations=2001)
     assert agreeing(found, *(f"He: cost, iteration {i}" for i in (0, 1000, 2000)), "zeros: cost, iteration 0")
 
@@ -56,7 +56,7 @@ def test_moons_by_three_optimizers_cost_what_the_notebook_prints() -> None:
     assert agreeing(found, *(f"{name}: cost, epoch {epoch}" for name in names for epoch in (0, 1000)))
 
 
-def test_a_right_backward_reads_1e_9_and_the_planted_faults_are_found() -> None:
+def test_a_correct_backward_differs_by_1e_9_and_injected_mistakes_are_found() -> None:
     found = rows("gradient_checking")
     assert agreeing(found, *list(found)[:3])
     assert found["difference, autograd"].measured < 2e-9

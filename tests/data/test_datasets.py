@@ -28,7 +28,7 @@ SHAPES = {
 
 def made(name: str, **options: Any) -> TensorDataset:
     if name not in ("planar_flower", "spirals"):
-        pytest.importorskip("sklearn", reason="scikit-learn holds this data set")
+        pytest.importorskip("sklearn", reason="scikit-learn includes this data set")
     return getattr(datasets, name)(**options)
 
 

@@ -83,7 +83,7 @@ def test_a_folder_with_the_files_needs_no_download(suffix: str, tmp_path: Path) 
     np.testing.assert_array_equal(data.y, labels)
 
 
-def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(packed(np.arange(3, dtype=np.uint8)))
     with pytest.raises(FileFormatError, match="expected one label per image"):

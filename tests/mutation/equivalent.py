@@ -75,23 +75,23 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "selective becomes recording in `selective` of `not selective`",
     ), "a node of one input is reached for the sake of that input: the condition that is asked holds"),
     Equivalent("backward.py", "def backward_pass", "or becomes and in `c.base is None or type(c.base) is Memory`",
-               "a gradient that nobody else holds is copied once more before it is handed out"),
+               "a gradient that nothing else references is copied once more before it is handed out"),
     Equivalent("backward.py", "def backward_pass", tuple(
         f"wanted becomes {name} in `wanted` of `wanted is not None`" for name in ("retain", "roots", "needed")
     ), "what is due is looked for where nothing can be due; `needed` comes whenever `wanted` does"),
     Equivalent("backward.py", "def _complete", (
         "or becomes and in `recording or owned`",
         "owned becomes recording in `owned` of `recording or owned`",
-    ), "a gradient that nobody else holds is copied once more before it is handed out"),
+    ), "a gradient that nothing else references is copied once more before it is handed out"),
     Equivalent("backward.py", "def unbroadcast", "False becomes True in `False",
                "the reshape that follows drops the axes of size 1"),
     Equivalent("backward.py", "def backward_pass", "negation dropped in `not recording` (2)",
-               "sums are made anew where they might be made in place; of Tensors += makes a new one anyway"),
+               "sums are allocated where they could be in place; += on Tensors allocates anyway"),
     Equivalent("backward.py", "def _complete", (
         "owned becomes recording in `owned` of `owned and node.op is None`",
         "owned becomes wanted in `owned` of `owned and node.op is None`",
         "owned becomes needed in `owned` of `owned and node.op is None`",
-    ), "each is None there: a gradient that nobody else holds is copied once more"),
+    ), "each is None there: a gradient that nothing else references is copied once more"),
     Equivalent("recurrent.py", "def to_weights_fast", (
         "d_ih becomes needs_input_grad in `d_ih` of `d_hh is d_ih",
         "d_hh becomes needs_input_grad in `d_hh` of `d_hh is d_ih`",

@@ -90,13 +90,13 @@ def test_raise_exception_raises_with_the_diagnosis():
     assert caught.value.diagnosis.wrong == ["x"]
 
 
-def test_a_random_forward_is_refused_with_the_way_out():
+def test_a_random_forward_is_refused_with_a_hint():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="two calls with the same inputs differ"):
         check_backward(lambda x: (x * rng.random(2)).sum(), lambda x: x, np.array([1.0, 2.0]))
 
 
-def test_the_old_random_state_is_restored():
+def test_the_global_random_state_is_restored():
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     check_backward(lambda x: (x * np.random.rand(2)).sum(), lambda x: x, np.array([1.0, 2.0]))  # noqa: NPY002
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
@@ -112,7 +112,7 @@ def test_a_backward_with_other_arguments_is_refused():
         check_backward(lambda x: x.sum(), lambda a, b, c, d: a, np.array([1.0, 2.0]))
 
 
-def test_the_page_shows_the_doctors_guesses_of_today():
+def test_the_page_shows_the_current_guesses_of_the_doctor():
     path = ROOT / "docs" / "planted.py"
     spec = spec_from_file_location("planted_page", path)
     page = module_from_spec(spec)

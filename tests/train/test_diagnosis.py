@@ -1,4 +1,4 @@
-"""Diagnosis in words, and the Monitor that gathers its evidence: planted faults are found, healthy runs are not."""
+"""Diagnosis in words, and the Monitor that gathers its evidence: problems are found, healthy runs have none."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def deep(activation: Any, layers: int = 10) -> Any:
     return nn.Sequential(*parts, nn.Linear(8, 2))
 
 
-def test_the_monitor_measures_every_layer_and_leaves_training_as_it_was() -> None:
+def test_the_monitor_measures_every_layer_and_does_not_change_training() -> None:
     model = deep(nn.ReLU, 1)
     trainer, monitor = run(model)
     assert monitor.steps == list(range(1, 25, 2))
@@ -117,7 +117,7 @@ def test_sigmoids_in_a_deep_network_are_found_to_make_gradients_vanish() -> None
     assert "vanishing gradients" in findings and "0.weight" in findings["vanishing gradients"].evidence
 
 
-def test_units_that_give_nothing_are_found() -> None:
+def test_dead_units_are_found() -> None:
     model = deep(nn.ReLU, 1)
     model[2].bias.data[:6] = -100.0
     trainer, monitor = run(model)

@@ -1,4 +1,4 @@
-"""Classifier and Regressor in scikit-learn's hands."""
+"""Classifier and Regressor under scikit-learn's own checks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_same_random_state_gives_the_same_bits_and_leaves_the_default_genera
     np.testing.assert_array_equal(Classifier(epochs=2).fit(x, y).predict_proba(x), first)
 
 
-def test_a_model_of_ones_own_is_copied_or_made_by_a_function() -> None:
+def test_a_model_is_copied_or_made_by_a_factory() -> None:
     x, y = load_iris(return_X_y=True)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
     before = model.state_dict()

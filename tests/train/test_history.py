@@ -41,14 +41,14 @@ def test_a_run_of_nan_has_no_best_epoch() -> None:
         History([{"epoch": 1, "loss": math.nan}]).best("loss")
 
 
-def test_it_is_saved_and_loaded_to_the_last_bit(tmp_path: Path) -> None:
+def test_it_is_saved_and_loaded_exactly(tmp_path: Path) -> None:
     run().save(tmp_path / "history.csv")
     loaded = History.load(tmp_path / "history.csv")
     assert loaded.epochs[:2] == run().epochs[:2] and math.isnan(loaded["loss"][2])
     assert loaded.name == tmp_path.name and type(loaded["epoch"][0]) is int
 
 
-def test_another_table_is_refused(tmp_path: Path) -> None:
+def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,age\nAda,36\n")
     with pytest.raises(FileFormatError, match="is not a table of epochs"):
         History.load(tmp_path / "t.csv")

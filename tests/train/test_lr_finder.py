@@ -11,7 +11,7 @@ from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train import find_rate
 
 
-def test_the_suggestion_lies_where_the_loss_falls_and_nothing_is_changed() -> None:
+def test_the_suggestion_is_where_the_loss_falls_and_nothing_is_changed() -> None:
     t = trainer(lr=0.123)
     loader = DataLoader(points(200), 20, shuffle=True, rng=0)
     before = weights(t)

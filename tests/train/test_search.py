@@ -1,4 +1,4 @@
-"""The search for hyperparameters: ranges, samplers, storage, processes, and what is left after a kill."""
+"""Hyperparameter search: ranges, samplers, storage, processes, and recovery from killed processes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_impossible_ranges_are_refused(make: Any, message: str) -> None:
         make()
 
 
-def test_ranges_shrink_around_good_values() -> None:
+def test_ranges_narrow_around_good_values() -> None:
     narrow = narrowed(search.LogUniform(1e-6, 1.0), [0.001, 0.1])
     assert (narrow.low, narrow.high) == pytest.approx((10**-3.5, 10**-0.5))  # type: ignore[attr-defined]
     assert narrowed(search.Uniform(0, 8), [4.0]) == search.Uniform(3, 5)
@@ -76,17 +76,17 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         search.run(valley, SPACE)
 
 
-def test_optuna_is_not_imported_before_it_is_needed() -> None:
+def test_optuna_is_not_imported_before_it_is_used() -> None:
     code = "import sys, tinygrad_dl.train.search; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-optuna_needed = pytest.mark.skipif(
+requires_optuna = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("optuna"), reason="searches need optuna (extra search)"
 )
 
 
-@optuna_needed
+@requires_optuna
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_search_finds_the_valley_and_the_seed_repeats_it(sampler: str) -> None:
     found = search.run(valley, SPACE, 60, sampler=sampler, rng=0)
@@ -95,7 +95,7 @@ def test_a_search_finds_the_valley_and_the_seed_repeats_it(sampler: str) -> None
     assert found.best != search.run(valley, SPACE, 60, sampler=sampler, rng=1).best
 
 
-@optuna_needed
+@requires_optuna
 def test_a_grid_is_tried_once_however_many_trials_are_asked_for() -> None:
     space = {"lr": search.LogUniform(1e-4, 1.0, points=5), "units": search.Whole(3, 5, points=3)}
     found = search.run(valley, space, 100, sampler="grid")
@@ -104,7 +104,7 @@ def test_a_grid_is_tried_once_however_many_trials_are_asked_for() -> None:
     assert found.best == {"lr": pytest.approx(0.01), "units": 4}
 
 
-@optuna_needed
+@requires_optuna
 @pytest.mark.parametrize("killed", [1, 2, 3])
 def test_a_grid_that_was_killed_at_any_point_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: int
@@ -138,7 +138,7 @@ def test_a_grid_that_was_killed_at_any_point_is_completed(
     assert sorted(t.params["x"] for t in found.ranked) == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
-@optuna_needed
+@requires_optuna
 def test_coarse_to_fine() -> None:
     coarse = search.run(valley, SPACE, 20, sampler="random", rng=0)
     space = coarse.finer()
@@ -148,7 +148,7 @@ def test_coarse_to_fine() -> None:
     assert fine.ranked[middle].value < coarse.ranked[middle].value
 
 
-@optuna_needed
+@requires_optuna
 def test_one_minus_beta_and_choices_come_as_they_are_used() -> None:
     space = {"beta": search.OneMinus(0.001, 0.1), "kind": search.Choice("a", "b")}
     found = search.run(
@@ -160,8 +160,8 @@ def test_one_minus_beta_and_choices_come_as_they_are_used() -> None:
     assert "0.99" in found.table(3) or "0.98" in found.table(3)
 
 
-@optuna_needed
-def test_hopeless_trials_are_pruned_and_diverged_ones_say_why() -> None:
+@requires_optuna
+def test_unpromising_trials_are_pruned_and_diverged_ones_say_why() -> None:
     def objective(setting: search.Setting) -> float:
         for epoch in range(20):
             setting.report(setting["x"] * (1 + 1 / (epoch + 1)))
@@ -183,21 +183,21 @@ def test_hopeless_trials_are_pruned_and_diverged_ones_say_why() -> None:
         every.plot()
 
 
-@optuna_needed
+@requires_optuna
 def test_a_trainer_reports_by_a_callback() -> None:
     from tests.train.test_trainer import points, trainer
 
-    seen = []
+    lengths = []
 
     def objective(setting: search.Setting) -> float:
         t = trainer(lr=setting["lr"], callbacks=[setting.pruning(quantity)])
         history = t.fit(points(), points(seed=1), 3, rng=0)
-        seen.append(len(history))
+        lengths.append(len(history))
         return history["dev_loss"][-1]
 
     quantity = "dev_loss"
     found = search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 3, rng=0)
-    assert seen == [3, 3, 3] and len(found.study.trials[0].intermediate_values) == 3
+    assert lengths == [3, 3, 3] and len(found.study.trials[0].intermediate_values) == 3
     with pytest.raises(
         ValueRangeError, match="expected a quantity to maximize as the search does, got dev_loss"
     ):
@@ -207,9 +207,9 @@ def test_a_trainer_reports_by_a_callback() -> None:
         search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 1)
 
 
-@optuna_needed
+@requires_optuna
 @pytest.mark.parametrize("file", ["search.journal", "search.db"])
-def test_what_was_done_counts_when_a_search_goes_on(tmp_path: Path, file: str) -> None:
+def test_earlier_trials_count_when_a_search_resumes(tmp_path: Path, file: str) -> None:
     storage = tmp_path / "runs" / file
     first = search.run(valley, SPACE, 5, storage=storage, sampler="random", rng=0)
     assert len(first.study.trials) == 5
@@ -221,7 +221,7 @@ def test_what_was_done_counts_when_a_search_goes_on(tmp_path: Path, file: str) -
         search.run(valley, SPACE, 8, storage=storage, maximize=True)
 
 
-@optuna_needed
+@requires_optuna
 def test_processes_share_a_search(tmp_path: Path) -> None:
     found = search.run(valley, SPACE, 8, storage=tmp_path / "search.journal", processes=2, rng=0)
     assert len(found.ranked) in (8, 9)
@@ -229,8 +229,8 @@ def test_processes_share_a_search(tmp_path: Path) -> None:
     assert len({t.user_attrs["process"][1] for t in found.study.trials} - {os.getpid()}) in (1, 2)
 
 
-@optuna_needed
-def test_a_killed_search_goes_on_and_tries_the_interrupted_trial_again(tmp_path: Path) -> None:
+@requires_optuna
+def test_a_killed_search_resumes_and_tries_the_interrupted_trial_again(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(
@@ -264,7 +264,7 @@ def test_a_killed_search_goes_on_and_tries_the_interrupted_trial_again(tmp_path:
     assert trials[3].params == trials[2].params
 
 
-@optuna_needed
+@requires_optuna
 @pytest.mark.skipif(os.name != "posix", reason="signals and parents of processes are POSIX's")
 def test_the_processes_of_a_killed_search_end(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -299,7 +299,7 @@ def test_the_processes_of_a_killed_search_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="zombies are POSIX's")
-def test_a_process_that_ended_and_was_not_waited_for_is_not_alive() -> None:
+def test_a_process_that_ended_and_was_not_reaped_is_not_alive() -> None:
     assert alive(os.getpid()) and not alive(2**22 + 1)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     if Path("/proc/self/stat").exists():
@@ -311,7 +311,7 @@ def test_a_process_that_ended_and_was_not_waited_for_is_not_alive() -> None:
     assert not alive(ended.pid)
 
 
-@optuna_needed
+@requires_optuna
 def test_tables_and_plots() -> None:
     found = search.run(valley, SPACE, 12, rng=0)
     lines = found.table().splitlines()
@@ -324,8 +324,8 @@ def test_tables_and_plots() -> None:
         found.plot("pie")
 
 
-@optuna_needed
-def test_wrong_calls_say_what_is_needed() -> None:
+@requires_optuna
+def test_wrong_calls_are_explained() -> None:
     def run(**changed: Any) -> None:
         search.run(**{"objective": valley, "space": SPACE, "trials": 1, **changed})
 
@@ -345,8 +345,8 @@ def test_wrong_calls_say_what_is_needed() -> None:
             run(**changed)
 
 
-@optuna_needed
-def test_an_objective_that_other_processes_cannot_have_is_refused(tmp_path: Path) -> None:
+@requires_optuna
+def test_an_objective_that_other_processes_cannot_import_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DTypeError, match="expected a function at the top level of a module, .*, got a lambda"
     ):

@@ -81,14 +81,14 @@ def test_evaluating_and_predicting_change_neither_mode_nor_running_averages() ->
     assert not t.model.training
 
 
-def test_a_second_fit_goes_on() -> None:
+def test_a_second_fit_continues() -> None:
     t = trainer()
     t.fit(points(), epochs=2)
     assert t.fit(points(), epochs=3)["epoch"] == [1, 2, 3, 4, 5]
     assert len(t.fit(points(), epochs=0)) == 5
 
 
-def test_a_run_taken_up_from_its_state_ends_in_the_same_bits() -> None:
+def test_a_run_resumed_from_its_state_ends_in_the_same_bits() -> None:
     def make() -> Trainer:
         return trainer(callbacks=[EarlyStopping("loss", patience=50), Schedule(lambda epoch: 0.9**epoch)])
 
@@ -113,39 +113,39 @@ def test_a_state_of_another_kind_of_run_is_refused() -> None:
 
 
 class Log(Callback):
-    """Writes down what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        self.told.append("fit")
+        self.calls.append("fit")
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        self.told.append(f"epoch {trainer.epoch}")
+        self.calls.append(f"epoch {trainer.epoch}")
 
     def on_backward(self, trainer: Trainer) -> None:
         assert all(p.grad is not None for p in trainer.model.parameters())
-        self.told.append("backward")
+        self.calls.append("backward")
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        self.told.append(f"batch {trainer.batch}/{trainer.batches}")
+        self.calls.append(f"batch {trainer.batch}/{trainer.batches}")
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
-        self.told.append(f"end of {epoch['epoch']}")
+        self.calls.append(f"end of {epoch['epoch']}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        self.told.append("done")
+        self.calls.append("done")
 
 
 def test_callbacks_are_called_in_their_order() -> None:
     log = Log()
     trainer(callbacks=[log]).fit(points(6), epochs=2, batch_size=4)
     one = ["backward", "batch 1/2", "backward", "batch 2/2"]
-    assert log.told == ["fit", "epoch 0", *one, "end of 1", "epoch 1", *one, "end of 2", "done"]
+    assert log.calls == ["fit", "epoch 0", *one, "end of 1", "epoch 1", *one, "end of 2", "done"]
 
 
-def test_an_interruption_keeps_the_epochs_done_and_ends_the_callbacks() -> None:
+def test_an_interruption_keeps_the_completed_epochs_and_ends_the_callbacks() -> None:
     class Interrupt(Log):
         def on_batch_end(self, trainer: Trainer) -> None:
             if trainer.epoch == 2:
@@ -156,7 +156,7 @@ def test_an_interruption_keeps_the_epochs_done_and_ends_the_callbacks() -> None:
     with pytest.raises(KeyboardInterrupt):
         t.fit(points(), epochs=9)
     assert len(t.history) == 2 and t.history.stopped == "interrupted in epoch 3"
-    assert log.told[-1] == "done"
+    assert log.calls[-1] == "done"
 
 
 def test_a_loss_of_nan_is_an_error_that_says_where_unless_allowed() -> None:
@@ -208,7 +208,7 @@ def test_a_metric_of_scikit_learn_without_it_names_the_extra(monkeypatch: pytest
         trainer(metrics=["f1"])
 
 
-def test_batches_of_another_form_are_taken_by_a_subclass() -> None:
+def test_a_subclass_takes_batches_of_another_structure() -> None:
     class Named(Trainer):
         def forward(self, batch: Any) -> tuple[Any, Any]:
             return self.model(batch["x"]), batch["y"]

@@ -14,7 +14,7 @@ from tinygrad_dl.files import write_atomically
 from tinygrad_dl.train.history import History, format_value
 
 # file -> (heading, what the image shows, what to look for)
-PICTURES = {
+IMAGES = {
     "curves.png": (
         "Learning curves",
         "Loss and accuracy over the epochs, for the training part and the dev part.",
@@ -90,8 +90,8 @@ def write_report(run: str | os.PathLike[str]) -> Path:
         except ValueError as error:
             raise FileFormatError(f"report: {folder / 'metrics.json'} is damaged: {error}") from None
     history = History.load(folder / "history.csv") if (folder / "history.csv").is_file() else None
-    pictures = [name for name in PICTURES if (folder / name).is_file()]
-    if not metrics and history is None and not pictures:
+    images = [name for name in IMAGES if (folder / name).is_file()]
+    if not metrics and history is None and not images:
         raise ValueRangeError(
             f"report: {folder}: expected metrics.json, history.csv or images such as curves.png, got none"
         )
@@ -99,7 +99,7 @@ def write_report(run: str | os.PathLike[str]) -> Path:
         "Reading handwritten digits" if metrics.get("data") == "digits" else f"Run {folder.resolve().name}"
     )
     parts = [_head(title, metrics)]
-    parts += [_picture(folder / name) for name in pictures]
+    parts += [_image(folder / name) for name in images]
     if history is not None and len(history):
         parts.append(_table(history))
     parts.append(_details(metrics))
@@ -163,8 +163,8 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     return tiles
 
 
-def _picture(path: Path) -> str:
-    heading, what, hint = PICTURES[path.name]
+def _image(path: Path) -> str:
+    heading, what, hint = IMAGES[path.name]
     data = path.read_bytes()
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     # An image with its own dark mode is not inverted.
@@ -173,9 +173,9 @@ def _picture(path: Path) -> str:
         f'<img{paper} alt="{_text(what)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
     )
     label = f' tabindex="0" role="region" aria-label="{_text(heading)}"'
-    frame = "scroll" if path.suffix == ".svg" else "square" if path.stem == "confusion" else "wide"
-    scrolls = "" if frame == "square" else label
-    image = f'<div class="{frame}"{scrolls}>{image}</div>'
+    box = "scroll" if path.suffix == ".svg" else "square" if path.stem == "confusion" else "wide"
+    scrolls = "" if box == "square" else label
+    image = f'<div class="{box}"{scrolls}>{image}</div>'
     return (
         f"<section><h2>{_text(heading)}</h2>\n<figure>{image}\n<figcaption>{_text(what)} "
         f"{_text(hint)}</figcaption>"
