@@ -1,4 +1,4 @@
-"""Diagnosis in words, and the Monitor that gathers its evidence: problems are found, healthy runs have none."""
+"""Diagnosis of a run in words: problems are found, healthy runs have none."""
 
 from __future__ import annotations
 
@@ -88,29 +88,6 @@ def deep(activation: Any, layers: int = 10) -> Any:
     return nn.Sequential(*parts, nn.Linear(8, 2))
 
 
-def test_the_monitor_measures_every_layer_and_does_not_change_training() -> None:
-    model = deep(nn.ReLU, 1)
-    trainer, monitor = run(model)
-    assert monitor.steps == list(range(1, 25, 2))
-    assert list(monitor.activations) == ["0", "1", "2", "3", "4"] and len(monitor.activations["1"]) == 12
-    figures = monitor.gradients["0.weight"][0]
-    assert figures["norm"] > 0 and figures["ratio"] == pytest.approx(
-        0.05 * figures["norm"] / figures["weight"], rel=1e-3
-    )
-    counts, edges = figures["histogram"]
-    assert counts.sum() == 16 and len(edges) == len(counts) + 1
-    assert 0 <= monitor.activations["1"][0]["dead"] <= 1 and np.isnan(monitor.activations["0"][0]["dead"])
-    twin = deep(nn.ReLU, 1)
-    Trainer(twin, nn.CrossEntropyLoss(), optim.SGD(twin.parameters(), lr=0.05), progress="off").fit(
-        points(), epochs=6, batch_size=10, rng=0
-    )
-    for p, q in zip(model.parameters(), twin.parameters()):
-        np.testing.assert_array_equal(p.data, q.data)
-    before = len(monitor.activations["0"])
-    trainer.evaluate(points())
-    assert len(monitor.activations["0"]) == before
-
-
 def test_sigmoids_in_a_deep_network_are_found_to_make_gradients_vanish() -> None:
     trainer, monitor = run(deep(nn.Sigmoid))
     findings = {finding.name: finding for finding in diagnose(trainer, monitor)}
@@ -136,8 +113,3 @@ def test_large_weights_are_found_to_make_gradients_explode() -> None:
         if p.ndim == 2:
             p.data *= 12
     assert "exploding gradients" in names(*run(model, lr=1e-12))
-
-
-def test_an_impossible_interval_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match="every: expected an integer of at least 1"):
-        Monitor(0)

@@ -10,7 +10,7 @@ import pytest
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
 from tinygrad_dl.data import DataLoader, TensorDataset
-from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError
 from tinygrad_dl.train import Callback, EarlyStopping, Schedule, Trainer
 
 
@@ -169,43 +169,6 @@ def test_a_loss_of_nan_is_an_error_that_says_where_unless_allowed() -> None:
         trainer().fit(DataLoader(bad, 4), epochs=1)
     history = trainer(allow_nan=True).fit(DataLoader(bad, 4), epochs=1)
     assert np.isnan(history["loss"][0])
-
-
-def test_binary_and_regression_outputs_are_decided_by_their_loss() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 2)).astype(np.float32)
-    yes = (x[:, :1] > 0).astype(np.float32)
-    model = nn.Linear(2, 1)
-    t = Trainer(
-        model,
-        nn.BCEWithLogitsLoss(),
-        optim.Adam(model.parameters(), lr=0.1),
-        metrics="accuracy",
-        progress="off",
-    )
-    assert t.fit((x, yes), epochs=20, rng=0)["accuracy"][-1] > 0.9
-    pytest.importorskip("sklearn", reason="R² is scikit-learn's")
-    model = nn.Linear(2, 1)
-    t = Trainer(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.1), metrics=["r2"], progress="off")
-    assert t.fit((x, x[:, :1] * 2), epochs=60, rng=0)["r2"][-1] > 0.9
-
-
-def test_metrics_are_scikit_learns_or_functions() -> None:
-    pytest.importorskip("sklearn", reason="these metrics are scikit-learn's")
-    names = ["accuracy", "precision", "recall", "f1", "balanced_accuracy", "top5"]
-    figures = trainer(metrics=names).evaluate(points())
-    assert list(figures) == ["loss", *names] and figures["top5"] == 1.0
-    figures = trainer(metrics={"ones": lambda target, decision: decision.sum()}).evaluate(points())
-    assert figures["ones"] == int(figures["ones"])
-
-
-def test_a_metric_of_scikit_learn_without_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(MissingExtraError, match=r"the metric f1 needs .*\[data\]"):
-        trainer(metrics=["f1"])
 
 
 def test_a_subclass_takes_batches_of_another_structure() -> None:
