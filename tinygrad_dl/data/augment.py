@@ -32,6 +32,7 @@ class Augmentation:
             raise DTypeError(
                 f"{type(self).__name__}: expected floating-point images, got {x.dtype}. Divide pixels by 255?"
             )
+        # Subclasses see one layout: (N, H, W) gets a channel axis, which is removed again.
         images = x[:, None] if x.ndim == 3 else x
         changed = self.change(images, default_rng(rng)).astype(x.dtype, copy=False)
         return changed[:, 0] if x.ndim == 3 else changed
@@ -150,6 +151,7 @@ class Affine(Augmentation):
         shift = rng.uniform(*self.shift, (n, 2))
         center = (np.array(x.shape[2:]) - 1) / 2
         out = np.empty_like(x)
+        # scipy.ndimage transforms one image at a time.
         for i in range(n):
             cos, sin = np.cos(angle[i]), np.sin(angle[i])
             # affine_transform maps output coordinates to input coordinates: the inverse of the visible motion.
@@ -224,6 +226,7 @@ class Colour(Augmentation):
             rng.uniform(*limits, (len(x), 1, 1, 1)).astype(x.dtype)
             for limits in (self.brightness, self.contrast, self.saturation)
         )
+        # Contrast is relative to the mean of the whole image.
         mean = x.mean(axis=(1, 2, 3), keepdims=True)
         x = mean + contrast * (x - mean) + brightness
         if self.saturation != (1.0, 1.0):

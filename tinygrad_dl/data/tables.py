@@ -31,10 +31,12 @@ def load_csv(
     """
     where = os.fspath(path)
     with open(path, newline="", encoding="utf-8-sig") as file:
+        # "utf-8-sig" drops the byte order mark that spreadsheets write.
         sample = file.read(4096)
         file.seek(0)
         if delimiter is None:
             first = sample.split("\n", 1)[0]
+            # The delimiter is the one that is most frequent in the first line.
             delimiter = max(",;\t", key=first.count)
         rows = [
             (number, row) for number, row in enumerate(csv.reader(file, delimiter=delimiter), 1) if any(row)

@@ -119,6 +119,7 @@ class Pair:
 
     def gradients(self, g: NDArray, values: Sequence[Any]) -> dict[str, Any]:
         """Return the learner's gradients by the name of the input, without the missing ones."""
+        # Copies, since a backward may write into its inputs or its cache.
         copies = [np.array(v) if isinstance(v, np.ndarray) else v for v in values]
         output, cache, cached = self.run(copies)
         seed = g.reshape(np.shape(output)) if np.ndim(output) else float(g.reshape(()))
@@ -178,6 +179,7 @@ def check_backward(
             "check_backward: expected forward to be deterministic, but two calls with the same inputs differ. "
             "Call np.random.seed(...) inside forward, or pass the mask as an argument."
         )
+    # A random gradient of the output distinguishes the elements of the output; a cost has the gradient 1.
     g = np.ones(1) if output.size == 1 else np.random.default_rng(seed).standard_normal(output.size)
     with np.errstate(all="ignore"):
         truth = _differences(pair, arrays, g)
@@ -257,6 +259,7 @@ def _stale(
     truth: Mapping[str, NDArray],
 ) -> Guess | None:
     """Detect a cache that forward does not update: at other inputs, backward returns the same gradients."""
+    # Small relative changes: the inputs stay in the domain of the forward.
     moved = list(pair.values)
     rng = np.random.default_rng(1)
     for k, array in zip(pair.live, first):

@@ -152,6 +152,7 @@ def _axes(a: NDArray, n: NDArray) -> list[tuple[int, ...]]:
 
 def _penalty(a: NDArray, n: NDArray, value: NDArray) -> list[tuple[str, str]]:
     """An error that is a multiple of the input itself: the L2 term."""
+    # Any error is a multiple of an array with one or two elements: that would say nothing.
     if value.shape != n.shape or value.size < 3:
         return []
     error = n - a

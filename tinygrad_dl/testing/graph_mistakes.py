@@ -101,7 +101,7 @@ class Trace:
         active.append("doctor")
         try:
             output = pair.run(values)[0]
-        except Exception:
+        except Exception:  # whatever a learner's code raises on Tensors: it is checked by differences alone
             return None
         finally:
             modes.watchers = modes.watchers[:-1]
@@ -114,6 +114,7 @@ class Trace:
         self, mutation: Mutation | None = None, shortcuts: Shortcuts | None = None
     ) -> dict[str, Any]:
         """Run the backward pass and return the gradients of the inputs, with a mistake if one is given."""
+        # The backward pass of the engine, without its freeing and accumulation in place: the trace is used many times.
         pending: dict[int, Any] = {self.root.serial: self.seed}
         found: dict[int, Any] = {}
         for node in reversed(self.nodes):
@@ -171,6 +172,7 @@ def variants(trace: Trace, context: Context) -> list[Guess]:
 
 
 def _variants(trace: Trace) -> Iterator[Variant]:
+    # Injected mistakes may divide by 0 or overflow, which is not the learner's concern.
     with np.errstate(all="ignore"):
         by_key: dict[tuple[Any, ...], list[ChainMistake]] = {}
         for chain in _chains(trace):
@@ -218,7 +220,7 @@ def _chains(trace: Trace) -> Iterator[list[Node]]:
         chain = [end]
         while (parent := inputs[chain[0].serial]) is not None:
             chain.insert(0, parent)
-            if len(trace.users.get(parent.serial, [])) > 1:
+            if len(trace.users.get(parent.serial, [])) > 1:  # the gradient is a sum over several paths there
                 break
         if len(chain) <= MAX_CHAIN:
             yield chain

@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed of this run and the Hypothesis profile."""
     seed = config.getoption("--gradcheck-seed")
+    # 32 bits are short enough to copy from the header of a failed run.
     config.stash[SEED] = int(np.random.SeedSequence().entropy) % 2**32 if seed is None else seed  # type: ignore[arg-type]
     if config.getoption("--gradcheck-thorough"):
         import hypothesis
@@ -56,6 +57,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture
 def gradcheck_rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded from the seed of the run and the name of the test: independent of the order of tests."""
+    # Not hash(), which differs from process to process.
     name = [ord(c) for c in request.node.nodeid]
     return np.random.default_rng([request.config.stash[SEED], *name])
 

@@ -47,6 +47,7 @@ class Finding:
     @property
     def relative_error(self) -> float:
         """|analytic - numeric| / max(|analytic|, |numeric|)."""
+        # Relative to the larger of both, so that it is symmetric and at most 2.
         larger = max(abs(self.analytic), abs(self.numeric))
         return self.absolute_error / larger if larger else 0.0
 

@@ -75,6 +75,7 @@ def arrays(
     """
     domain = domain if domain is not None else Domain()
     size = draw(shape if shape is not None else shapes()) if not isinstance(shape, tuple) else shape
+    # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
     if domain.distinct or domain.make is not None:
         return domain.sample(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), size).astype(dtype)
     width = np.finfo(dtype).bits if np.dtype(dtype).kind == "f" else 64
@@ -244,6 +245,7 @@ def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tup
     name = draw(st.sampled_from(sorted(set(names) - excluded)))
     known = signature(getattr(optim, name)).parameters
     settings = {key: draw(value) for key, value in OPTIMIZER_SETTINGS.items() if key in known}
+    # SGD requires momentum for Nesterov.
     if settings.get("nesterov") and "dampening" in known:
         settings["nesterov"] = settings["momentum"] > 0
     return name, settings

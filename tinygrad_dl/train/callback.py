@@ -79,6 +79,7 @@ class EarlyStopping(Callback):
         gain = None if first else (value - self.best) * (1 if higher_is_better(self.monitor) else -1)
         if gain is None or gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch["epoch"], 0
+            # state_dict copies, so later steps do not change these weights.
             self.weights = trainer.model.state_dict() if self.restore else None
             return
         self.waited += 1

@@ -78,6 +78,7 @@ class _Estimator(BaseEstimator):
                     f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
                 )
             data, dev = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
+        # The model draws from the default generator; that of the user is restored afterwards.
         previous = config._rng
         try:
             manual_seed(seed)
