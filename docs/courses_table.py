@@ -34,8 +34,8 @@ in its first lines which seeds, orders of draws and formulas are the course's. T
 last digit. *Chaotic*: rounding decides, as the script shows by ranges over starts that differ by one part in
 1e9; copies of the notebook from different machines differ as much.
 
-The tables below were written by a run of the command. The tests hold that what stands under *there* is what the
-scripts compare with, and train each network far enough to meet the first figures of *here* again.
+The tables below were written by a run of the command. The tests hold that what stands under *published* is what the
+scripts compare with, and train each network far enough to meet the first figures under *measured* again.
 """
 
 
@@ -47,7 +47,7 @@ def text(results: dict[str, Any]) -> str:
     further = False
     for experiment in results["experiments"]:
         script = import_module(f"tinygrad_dl.course.{experiment['name']}")
-        if not hasattr(script, "THERE") and not further:
+        if not hasattr(script, "PUBLISHED") and not further:
             further = True
             lines.append("## Further experiments\n")
             lines.append(
@@ -55,11 +55,11 @@ def text(results: dict[str, Any]) -> str:
             )
         lines.append(f"### {script.TITLE}\n")
         lines.append(f"`tinygrad-dl course {experiment['name']}`, {experiment['seconds']:.0f} s.\n")
-        published = hasattr(script, "THERE")
-        lines.append("| figure | there | here | |" if published else "| figure | here |")
+        published = hasattr(script, "PUBLISHED")
+        lines.append("| result | published | measured | |" if published else "| result | measured |")
         lines.append("|---|---|---|---|" if published else "|---|---|")
         for row in experiment["rows"]:
-            cells = (row["what"], row["there"], row["shown"], row["verdict"])
+            cells = (row["name"], row["published"], row["shown"], row["verdict"])
             lines.append("| " + " | ".join(cells if published else cells[::2]) + " |")
         lines.append("")
     return "\n".join(lines)

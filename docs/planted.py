@@ -12,11 +12,11 @@ BEGIN, END = "<!-- planted: begin -->\n", "<!-- planted: end -->\n"
 
 def table() -> str:
     """The planted mistakes with the doctor's first guess."""
-    from tests.testing.test_doctor import PLANTED
+    from tests.testing.test_doctor import INJECTED
     from tinygrad_dl.testing import check_backward
 
     rows = ["| planted in | mistake | first guess |", "|---|---|---|"]
-    for model, mistake, _ in PLANTED:
+    for model, mistake, _ in INJECTED:
         where = getattr(model, "__name__", "").replace("<lambda>", "shallow with L2").replace("_", " ")
         rows.append(f"| {where} | {mistake} | {check_backward(*model(mistake)).mistake} |")
     return "\n".join(rows) + "\n"

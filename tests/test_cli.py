@@ -160,7 +160,7 @@ def test_a_closed_pipe_is_not_a_traceback(unbuffered: str) -> None:
 
 def test_a_folder_without_a_run_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "report", str(tmp_path))
-    assert code == 1 and "holds no run" in err
+    assert code == 1 and "expected metrics.json, history.csv or images" in err
     (tmp_path / "metrics.json").write_text("{")
     code, _, err = call(capsys, "report", str(tmp_path))
     assert code == 1 and "metrics.json is damaged" in err

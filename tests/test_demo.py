@@ -246,7 +246,7 @@ def test_ctrl_c_before_the_first_epoch_says_that_there_is_nothing(
     def interrupted(self: Trainer, batch: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_train_on", interrupted)
+    monkeypatch.setattr(Trainer, "_train_step", interrupted)
     assert cli.main(["demo", "--quiet", "--out", str(tmp_path / "o")]) == 130
     assert capsys.readouterr().err == (
         "tinygrad-dl demo: interrupted before the first epoch ended: there is nothing to save\n"

@@ -133,7 +133,7 @@ def doctor(as_json: bool) -> int:
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def report(run: Path) -> int:
     """Collect the results in the folder RUN on one page, RUN/report.html."""
-    from tinygrad_dl.train.page import write_report
+    from tinygrad_dl.train.html_report import write_report
 
     print(write_report(run))
     return 0

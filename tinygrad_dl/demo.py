@@ -22,7 +22,7 @@ from tinygrad_dl.environment import version_of
 from tinygrad_dl.errors import MissingExtraError, missing_extra
 from tinygrad_dl.files import save, write_atomically
 from tinygrad_dl.train import History, Schedule, Trainer
-from tinygrad_dl.train.page import write_report
+from tinygrad_dl.train.html_report import write_report
 from tinygrad_dl.train.threads import one_blas_thread
 from tinygrad_dl.viz.formats.graphviz import LayoutError
 from tinygrad_dl.viz.plots.axes import matplotlib

@@ -1,12 +1,12 @@
-"""The experiments of the Deep Learning Specialization, a script each: what its notebooks print, beside what is here.
+"""The experiments of the Deep Learning Specialization, one script each, compared with what its notebooks print.
 
-`tinygrad-dl course` lists and runs them; each also runs by itself, `python examples/course/planar_flower.py`.
+`tinygrad-dl course` lists and runs them; each script also runs by itself: `python examples/course/planar_flower.py`.
 """
 
 if __name__ != "tinygrad_dl.course":
     raise ImportError("this folder is the package tinygrad_dl.course: write `from tinygrad_dl import course`")
 
-# The scripts in the order in which the courses tell it.
+# In the order of the courses; first the experiments with published results.
 PUBLISHED = (
     "cats_logistic",
     "planar_flower",

@@ -1,7 +1,8 @@
-"""The computation graph of batch normalisation, one step a node (course 2, week 3), and its gradients three ways.
+"""The computation graph of batch normalization, one node per step (course 2, week 3), gradients in three ways.
 
-mean, centred, variance, std, normalised, scaled, shifted: the backward pass walks the same nodes the other way. It is
-drawn, and compared with the formula worked out by hand, with the fused operation of nn, and with differences.
+mean, centered, variance, std, normalized, scaled, shifted: the backward pass goes through the same nodes in reverse.
+The graph is drawn; its gradients are compared with the formula derived by hand, with the fused operation of nn, and
+with finite differences.
 """
 
 from __future__ import annotations
@@ -13,44 +14,44 @@ import numpy as np
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn
-from tinygrad_dl.course.digits import PICTURES
+from tinygrad_dl.course.digits import FIGURES
 from tinygrad_dl.course.record import show
 from tinygrad_dl.testing import gradcheck
 from tinygrad_dl.viz import LayoutError
 
-TITLE = "The computation graph of batch normalisation, step by step"
+TITLE = "The computation graph of batch normalization, step by step"
 EPS = 1e-5
 
 
 def step_by_step(x: Any, gamma: Any, beta: Any) -> Any:
-    """Batch normalisation of x (N, D), one operation at a time."""
+    """Batch normalization of x (N, D), one operation at a time."""
     mean = x.mean(axis=0)
-    centred = x - mean
-    variance = (centred**2).mean(axis=0)
+    centered = x - mean
+    variance = (centered**2).mean(axis=0)
     std = tg.sqrt(variance + EPS)
-    normalised = centred / std
-    return gamma * normalised + beta
+    normalized = centered / std
+    return gamma * normalized + beta
 
 
 def by_hand(g: np.ndarray, x: np.ndarray, gamma: np.ndarray) -> list[np.ndarray]:
-    """The gradients of x, gamma and beta as papers give them."""
+    """Return the gradients of x, gamma and beta by the formula of the paper."""
     n = len(x)
     std = np.sqrt(x.var(axis=0) + EPS)
-    normalised = (x - x.mean(axis=0)) / std
+    normalized = (x - x.mean(axis=0)) / std
     dn = g * gamma
-    dx = (n * dn - dn.sum(axis=0) - normalised * (dn * normalised).sum(axis=0)) / (n * std)
-    return [dx, (g * normalised).sum(axis=0), g.sum(axis=0)]
+    dx = (n * dn - dn.sum(axis=0) - normalized * (dn * normalized).sum(axis=0)) / (n * std)
+    return [dx, (g * normalized).sum(axis=0), g.sum(axis=0)]
 
 
 def gradients(f: Any, arrays: list[np.ndarray], g: np.ndarray) -> list[np.ndarray]:
-    """The gradients that autograd gives for the output's gradient g."""
+    """Return the gradients of autograd for the gradient g of the output."""
     tensors = [tg.Tensor(array, requires_grad=True) for array in arrays]
     f(*tensors).backward(tg.asarray(g))
     return [t.grad.data for t in tensors if t.grad is not None]
 
 
-def run(out: Path = PICTURES) -> dict[str, float]:
-    """The largest differences between the ways."""
+def run(out: Path = FIGURES) -> dict[str, float]:
+    """The largest differences between the gradients."""
     rng = np.random.default_rng(0)
     arrays, g = [rng.normal(2, 3, (8, 4)), rng.normal(size=4), rng.normal(size=4)], rng.normal(size=(8, 4))
 
@@ -67,7 +68,7 @@ def run(out: Path = PICTURES) -> dict[str, float]:
         view.save(out / "batch_norm_graph.png")
     except LayoutError:
         view.save(out / "batch_norm_graph.dot")
-    here = {
+    results = {
         f"{what}: largest difference from the graph": max(
             float(np.abs(a - b).max()) for a, b in zip(graph, other)
         )
@@ -77,7 +78,7 @@ def run(out: Path = PICTURES) -> dict[str, float]:
         )
     }
     report = gradcheck(step_by_step, [tg.Tensor(a, requires_grad=True) for a in arrays])
-    return here | {"differences: the course's measure": max(report.errors.values())}
+    return results | {"differences: the course's measure": max(report.errors.values())}
 
 
 if __name__ == "__main__":

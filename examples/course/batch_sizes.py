@@ -6,16 +6,16 @@ import time
 from pathlib import Path
 
 from tinygrad_dl import optim
-from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron, picture, trained
+from tinygrad_dl.course.digits import FIGURES, curves, last, parts, perceptron, saved_figure, trained
 from tinygrad_dl.course.record import show
 
 TITLE = "Sizes of the mini-batch"
 
 
-def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
+def run(out: Path = FIGURES, epochs: int = 10) -> dict[str, float]:
     """Loss, accuracy and seconds of gradient descent of rate 0.05."""
     train, dev = parts()
-    here: dict[str, float] = {}
+    results: dict[str, float] = {}
     runs = {}
     for size in (1, 8, 32, 128, 512, len(train)):
         name = f"batches of {size}" if size > 1 else "single examples"
@@ -23,13 +23,13 @@ def run(out: Path = PICTURES, epochs: int = 10) -> dict[str, float]:
         optimizer = optim.SGD(model.parameters(), lr=0.05)
         begin = time.perf_counter()
         runs[name] = trained(model, train, dev, optimizer=optimizer, epochs=epochs, batch_size=size)
-        here[f"{name}: seconds"] = round(time.perf_counter() - begin, 2)
-        here[f"{name}: training loss"] = last(runs[name], "loss")
-        here[f"{name}: dev accuracy, %"] = last(runs[name])
-    with picture(out, "batch_sizes", 1, 2) as axes:
+        results[f"{name}: seconds"] = round(time.perf_counter() - begin, 2)
+        results[f"{name}: training loss"] = last(runs[name], "loss")
+        results[f"{name}: dev accuracy, %"] = last(runs[name])
+    with saved_figure(out, "batch_sizes", 1, 2) as axes:
         curves(axes[0], runs, "loss", log=True)
         curves(axes[1], runs, "dev_accuracy")
-    return here
+    return results
 
 
 if __name__ == "__main__":

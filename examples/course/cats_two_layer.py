@@ -10,8 +10,8 @@ from tinygrad_dl.course.record import show
 from tinygrad_dl.data import datasets
 
 TITLE = "Cats, two layers, 12288-7-1, learning rate 0.0075"
-NEEDS = ("train_catvnoncat.h5", "test_catvnoncat.h5")
-THERE = {
+REQUIRED_FILES = ("train_catvnoncat.h5", "test_catvnoncat.h5")
+PUBLISHED = {
     "cost, iteration 0": "0.693050",
     "cost, iteration 100": "0.646432",
     "cost, iteration 200": "0.632514",
@@ -28,11 +28,11 @@ def run(data: Path, iterations: int = 2500) -> dict[str, float]:
     x, y = tensors(datasets.load_cats(data / "train_catvnoncat.h5", dtype="float64"))
     model = network((12288, 7, 1), seed=1, scale=lambda inputs: 0.01)
     costs = train(optim.SGD(model.parameters(), lr=0.0075), cross_entropy(model, x, y), iterations, every=100)
-    here = of_iterations({i: cost for i, cost in costs.items() if i <= 400 or i == 2400})
+    results = of_iterations({i: cost for i, cost in costs.items() if i <= 400 or i == 2400})
     if iterations == 2500:
         test = tensors(datasets.load_cats(data / "test_catvnoncat.h5", dtype="float64"))
-        here |= {"training accuracy": accuracy(model, x, y), "test accuracy": accuracy(model, *test)}
-    return here
+        results |= {"training accuracy": accuracy(model, x, y), "test accuracy": accuracy(model, *test)}
+    return results
 
 
 if __name__ == "__main__":

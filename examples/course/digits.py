@@ -1,4 +1,4 @@
-"""What the further experiments share: scikit-learn's digits, networks for them, training, and a figure in a file."""
+"""Shared by the further experiments: scikit-learn's digits, networks for them, training, and saved figures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tinygrad_dl.data import TensorDataset, datasets, split
 from tinygrad_dl.train import Callback, History, Trainer
 from tinygrad_dl.viz.plots.axes import new_figure
 
-PICTURES = Path("runs/course")
+FIGURES = Path("runs/course")
 
 
 def parts(few: int | None = None, images: bool = False) -> tuple[TensorDataset, TensorDataset]:
-    """1,347 digits to train on, or few, and 450 others; pixels in [0, 1], x (N, 64) or (N, 1, 8, 8)."""
+    """Return 1,347 digits to train on, or the first `few`, and 450 others: x (N, 64) or (N, 1, 8, 8) in [0, 1]."""
     digits = datasets.load_digits()
     x = digits.x / 16
     train, dev = split(
@@ -29,12 +29,12 @@ def parts(few: int | None = None, images: bool = False) -> tuple[TensorDataset, 
 def perceptron(
     *widths: int,
     activation: type[nn.Module] = nn.ReLU,
-    start: Callable[..., Any] | None = None,
+    init: Callable[[tg.Tensor], Any] | None = None,
     before: Sequence[Callable[[int], nn.Module]] = (),
     after: Sequence[Callable[[], nn.Module]] = (),
     seed: int = 0,
 ) -> nn.Sequential:
-    """64 pixels, hidden layers of these widths, 10 classes. `start` draws weights, by default He's way.
+    """Return a network of 64 inputs, hidden layers of these widths, 10 classes; `init` is He initialization by default.
 
     `before` and `after`: further layers around each activation, such as nn.BatchNorm1d and nn.Dropout.
     """
@@ -44,7 +44,7 @@ def perceptron(
     for i, (inputs, units) in enumerate(zip(sizes, sizes[1:])):
         linear = nn.Linear(inputs, units)
         weight, bias = linear.parameters()
-        (start or nn.init.kaiming_normal_)(weight)
+        (init or nn.init.kaiming_normal_)(weight)
         nn.init.zeros_(bias)
         layers.append(linear)
         if i < len(widths):
@@ -62,7 +62,7 @@ def trained(
     batch_size: int = 64,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train with cross entropy, by default with gradient descent of rate 0.1; accuracies are in the history."""
+    """Train with cross-entropy, by default by gradient descent with rate 0.1; the history has accuracies."""
     optimizer = optimizer or optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(
         model,
@@ -77,22 +77,22 @@ def trained(
 
 
 def last(history: History, name: str = "dev_accuracy") -> float:
-    """The last figure of a run; an accuracy in percent."""
+    """Return the last value of a run; an accuracy in percent."""
     value = float(history[name][-1])
     return 100 * value if name.endswith("accuracy") else value
 
 
 @contextmanager
-def picture(out: Path, name: str, rows: int = 1, columns: int = 1, size: float = 4.0) -> Iterator[Any]:
-    """Axes, one or an array of them, of a figure that is saved as out/name.png."""
-    figure = new_figure(f"the picture of {name}", (size * 1.25 * columns, size * rows))
+def saved_figure(out: Path, name: str, rows: int = 1, columns: int = 1, size: float = 4.0) -> Iterator[Any]:
+    """Yield axes, one or an array, of a figure that is then saved as out/name.png."""
+    figure = new_figure(f"the figure of {name}", (size * 1.25 * columns, size * rows))
     yield figure.subplots(rows, columns)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / f"{name}.png", dpi=120)
 
 
 def curves(ax: Any, runs: dict[str, History], name: str, ylabel: str = "", log: bool = False) -> None:
-    """A quantity of several runs over the epochs."""
+    """Plot a quantity of several runs over the epochs."""
     for label, history in runs.items():
         ax.plot(range(1, len(history) + 1), history[name], label=label, linewidth=1.2)
     ax.set(xlabel="epoch", ylabel=ylabel or name.replace("_", " "), yscale="log" if log else "linear")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
-from tinygrad_dl.course.digits import PICTURES, curves, last, parts, picture, trained
+from tinygrad_dl.course.digits import FIGURES, curves, last, parts, saved_figure, trained
 from tinygrad_dl.course.record import show
 
 TITLE = "A convolutional network on the digits"
@@ -26,7 +26,7 @@ def network() -> nn.Sequential:
     )
 
 
-def run(out: Path = PICTURES, epochs: int = 20) -> dict[str, float]:
+def run(out: Path = FIGURES, epochs: int = 20) -> dict[str, float]:
     """Accuracies; the filters of the first layer are drawn before and after."""
     train, dev = parts(images=True)
     tg.manual_seed(0)
@@ -34,7 +34,7 @@ def run(out: Path = PICTURES, epochs: int = 20) -> dict[str, float]:
     filters = [model[0].weight.data.copy()]
     history = trained(model, train, dev, optimizer=optim.Adam(model.parameters(), lr=0.002), epochs=epochs)
     filters.append(model[0].weight.data.copy())
-    with picture(out, "digits_cnn", 1, 3) as axes:
+    with saved_figure(out, "digits_cnn", 1, 3) as axes:
         for ax, weights, when in zip(axes, filters, ("before", "after")):
             tiles = weights.reshape(4, 4, 3, 3).transpose(0, 2, 1, 3).reshape(12, 12)
             ax.imshow(tiles, cmap="gray")

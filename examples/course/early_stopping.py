@@ -1,4 +1,4 @@
-"""Early stopping (course 2, week 1): 150 digits 30 labelled wrongly, trained until the dev loss has turned."""
+"""Early stopping (course 2, week 1): 150 digits, 30 of them mislabeled, trained until the dev loss rises."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_dl import optim
-from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron, picture, trained
+from tinygrad_dl.course.digits import FIGURES, curves, last, parts, perceptron, saved_figure, trained
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import EarlyStopping
 
-TITLE = "Early stopping on 150 digits, 30 of them labelled wrongly"
+TITLE = "Early stopping on 150 digits, 30 of them mislabeled"
 
 
-def run(out: Path = PICTURES, epochs: int = 200) -> dict[str, float]:
-    """Where it stops, and what the dev part says of the weights kept and of those at the end of all epochs."""
+def run(out: Path = FIGURES, epochs: int = 200) -> dict[str, float]:
+    """When training stops, and the dev loss of the restored weights and of those after all epochs."""
     train, dev = parts(few=150)
     wrong = train.y.copy()
     wrong[:30] = (wrong[:30] + np.random.default_rng(0).integers(1, 10, 30)) % 10
@@ -27,7 +27,7 @@ def run(out: Path = PICTURES, epochs: int = 200) -> dict[str, float]:
         runs[name] = trained(
             models[name], train, dev, optimizer=optimizer, epochs=epochs, batch_size=25, callbacks=callbacks
         )
-    with picture(out, "early_stopping", 1, 2) as axes:
+    with saved_figure(out, "early_stopping", 1, 2) as axes:
         curves(axes[0], runs, "loss")
         curves(axes[1], runs, "dev_loss")
     best = runs["stopped early"].best("dev_loss")

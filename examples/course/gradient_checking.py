@@ -1,8 +1,8 @@
-"""Gradient checking (course 2, week 1): a hand-written backward against differences, right and with two planted faults.
+"""Gradient checking (course 2, week 1): a backward by hand against differences, correct and with two injected mistakes.
 
 Draws after np.random.seed(1): x (4, 3), then W1 (5, 4), b1, W2 (3, 5), b2, W3 (1, 3), b3; labels 1, 1, 0. The
 course's measure is |g - n| / (|g| + |n|) over all parameters in one vector, n from central differences. Its step of
-1e-7 reads 1e-7 on a right backward, being mostly rounding; 1e-5 reads 1e-9.
+1e-7 gives 1e-7 for a correct backward, mostly rounding error; a step of 1e-5 gives 1e-9.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tinygrad_dl.course.record import show
 from tinygrad_dl.testing import check_backward
 
 TITLE = "Gradient checking, 4-5-3-1"
-THERE = {
+PUBLISHED = {
     "difference, right backward": "1e-9",
     "difference, dW2 doubled and db1 times 4": "0.285093",
-    "planted faults found": "2",
+    "injected mistakes found": "2",
 }
 Arrays = dict[str, np.ndarray]
 
@@ -33,7 +33,7 @@ def problem() -> tuple[np.ndarray, np.ndarray, Arrays]:
 
 
 def forward(p: Any, x: np.ndarray, y: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
-    """The cost, of arrays or of Tensors, and what the backward needs."""
+    """The cost, of arrays or Tensors, and the cache for the backward."""
     a1 = tg.relu(p["W1"] @ x + p["b1"])
     a2 = tg.relu(p["W2"] @ a1 + p["b2"])
     a3 = tg.sigmoid(p["W3"] @ a2 + p["b3"])
@@ -42,7 +42,7 @@ def forward(p: Any, x: np.ndarray, y: np.ndarray) -> tuple[Any, tuple[Any, ...]]
 
 
 def backward(cache: tuple[Any, ...], faulty: bool = False) -> Arrays:
-    """The gradients by hand; `faulty`: with the course's two faults."""
+    """The gradients by hand; `faulty`: with the two mistakes of the course."""
     p, x, y, a1, a2, a3 = cache
     m = y.size
     d3 = (a3 - y) / m
@@ -74,7 +74,7 @@ def difference(gradients: Arrays, step: float = 1e-5) -> float:
 
 
 def run() -> dict[str, float]:
-    """The measure by hand, by autograd and with faults, and what the doctor of tinygrad_dl.testing finds."""
+    """The difference by hand, by autograd and with mistakes, and what the doctor of tinygrad_dl.testing finds."""
     x, y, parameters = problem()
     cache = forward(parameters, x, y)[1]
     tensors = {name: tg.Tensor(array, requires_grad=True) for name, array in parameters.items()}
@@ -85,7 +85,7 @@ def run() -> dict[str, float]:
     return {
         "difference, right backward": difference(backward(cache)),
         "difference, dW2 doubled and db1 times 4": difference(backward(cache, faulty=True), step=1e-7),
-        "planted faults found": float(len(doctor.wrong) if found else 0),
+        "injected mistakes found": float(len(doctor.wrong) if found else 0),
         "difference, autograd": difference(by_autograd),
         "difference, right backward, step 1e-7": difference(backward(cache), step=1e-7),
     }

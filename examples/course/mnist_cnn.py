@@ -1,7 +1,7 @@
 """A convolutional network on MNIST's 10,000 test images: the first 8,000 to train on, the last 2,000 to test.
 
-Three blocks of convolution, batch norm, ReLU and pooling; Adam with one cycle of the learning rate, an average of
-the weights, and each image turned, zoomed and shifted a little anew each time that it is seen.
+Three blocks of convolution, batch norm, ReLU and pooling; Adam with one cycle of the learning rate, averaged
+weights, and each image slightly rotated, zoomed and shifted at random in every epoch.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
-from tinygrad_dl.course.digits import PICTURES, picture
+from tinygrad_dl.course.digits import FIGURES, saved_figure
 from tinygrad_dl.course.record import show
 from tinygrad_dl.data import Affine, DataLoader, datasets
 from tinygrad_dl.train import AveragedWeights, Schedule, Trainer
 
 TITLE = "A convolutional network on MNIST: 8,000 images to train on, 2,000 to test"
-NEEDS = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+REQUIRED_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
 
 def block(inputs: int, channels: int) -> list[nn.Module]:
-    """Convolution, batch norm, ReLU, and half the size."""
+    """Convolution, batch norm, ReLU, and pooling to half the size."""
     return [
         nn.Conv2d(inputs, channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels),
@@ -42,7 +42,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def run(data: Path, out: Path = PICTURES, epochs: int = 20, train_on: int = 8000) -> dict[str, float]:
+def run(data: Path, out: Path = FIGURES, epochs: int = 20, train_on: int = 8000) -> dict[str, float]:
     """Accuracy on the last 2,000 images."""
     digits = datasets.load_mnist(data, part="test")
     train, test = digits.take(slice(train_on)), digits.take(slice(8000, None))
@@ -63,7 +63,7 @@ def run(data: Path, out: Path = PICTURES, epochs: int = 20, train_on: int = 8000
     history = trainer.fit(loader, test, epochs)
     read = trainer.predict(test).argmax(axis=1)
     wrong = read != test.y
-    with picture(out, "mnist_cnn", 2, 8, size=1.6) as axes:
+    with saved_figure(out, "mnist_cnn", 2, 8, size=1.6) as axes:
         for ax in axes.flat:
             ax.axis("off")
         for ax, image, label, taken in zip(axes.flat, test.x[wrong], test.y[wrong], read[wrong]):

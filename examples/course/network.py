@@ -1,7 +1,7 @@
-"""The courses' fully connected networks, drawn and trained as there.
+"""The fully connected networks of the courses, initialized and trained as in the notebooks.
 
-There the examples stand in columns, Z = W X + b; here in rows, as everywhere in this package: Z = X W^T + b. The
-weights have one shape in both, (units, inputs), so that the same draws give the same network.
+In the notebooks the examples are columns, Z = W X + b; here they are rows, as everywhere in this package:
+Z = X W^T + b. Weights have the same shape in both, (units, inputs), so the same draws give the same network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinygrad_dl.nn.functional import binary_cross_entropy_with_logits
 def network(
     sizes: Sequence[int], seed: int, scale: Callable[[int], float], activation: type[nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """Layers of these sizes in float64, the last without activation: its output is a logit.
+    """Return a network with layers of these sizes in float64; the last has no activation: its output is a logit.
 
     The courses draw W1, W2, ... in this order, np.random.randn(units, inputs) * scale(inputs) after
     np.random.seed(seed); the biases start at 0.
@@ -36,12 +36,12 @@ def network(
 
 
 def he(inputs: int) -> float:
-    """He's scale, after which ReLU keeps the spread of its input."""
+    """He initialization: the scale with which ReLU layers preserve the variance of their input."""
     return float(np.sqrt(2.0 / inputs))
 
 
 def train(optimizer: Any, cost: Callable[[], tg.Tensor], iterations: int, every: int = 1) -> dict[int, float]:
-    """Step down the cost of the whole batch; returns the cost before every so many steps."""
+    """Minimize the cost of the full batch; returns the cost before every `every`-th step."""
     costs = {}
     for i in range(iterations):
         value = cost()
@@ -54,22 +54,22 @@ def train(optimizer: Any, cost: Callable[[], tg.Tensor], iterations: int, every:
 
 
 def cross_entropy(model: Callable[[Any], tg.Tensor], x: tg.Tensor, y: tg.Tensor) -> Callable[[], tg.Tensor]:
-    """The courses' cost, -mean(y log a + (1 - y) log(1 - a)) with a = sigmoid(logit), as a function to call."""
+    """Return a function that computes the cost -mean(y log a + (1 - y) log(1 - a)) with a = sigmoid(logit)."""
     return lambda: binary_cross_entropy_with_logits(model(x), y)
 
 
 def accuracy(model: Callable[[Any], tg.Tensor], x: tg.Tensor, y: tg.Tensor) -> float:
-    """Percent of the examples on the right side of a = 0.5."""
+    """Return the percentage of examples classified correctly at the threshold a = 0.5."""
     with tg.no_grad():
         return float(((model(x).data > 0) == y.data).mean() * 100)
 
 
 def tensors(data: Any) -> tuple[tg.Tensor, tg.Tensor]:
-    """The examples (N, features) and labels (N, 1) of a data set, in float64."""
+    """Return the examples (N, features) and labels (N, 1) of a data set in float64."""
     x = np.asarray(data.x, np.float64).reshape(len(data.x), -1)
     return tg.asarray(x), tg.asarray(np.asarray(data.y, np.float64).reshape(-1, 1))
 
 
 def of_iterations(costs: dict[int, float], prefix: str = "") -> dict[str, float]:
-    """The costs under the names that the tables use."""
+    """Name the costs as in the tables."""
     return {f"{prefix}cost, iteration {i}": value for i, value in costs.items()}

@@ -2,8 +2,8 @@
 
 Batches of 64, the last of 44; learning rate 0.0007. Data: 300 moons with noise 0.2, seed 3; weights: seed 3, He.
 Epoch e, from 0, shuffles with seed 11 + e. The cost of an epoch is that of its batches as they come, divided by
-300. Momentum there is an exponentially weighted average of the gradients, with the factor 1 - beta that PyTorch's
-leaves out; Adam is PyTorch's.
+300. Momentum in the course is an exponentially weighted average of the gradients, with a factor 1 - beta that
+PyTorch's momentum does not have; Adam is that of PyTorch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinygrad_dl.data import datasets
 from tinygrad_dl.nn.functional import binary_cross_entropy_with_logits
 
 TITLE = "Optimizers, moons, 2-5-2-1, batches of 64, learning rate 0.0007"
-THERE = {
+PUBLISHED = {
     "gradient descent: cost, epoch 0": "0.702405",
     "gradient descent: cost, epoch 1000": "0.668101",
     "gradient descent: cost, epoch 2000": "0.635288",
@@ -39,7 +39,7 @@ THERE = {
 
 
 class WeightedAverage(optim.Optimizer):
-    """Momentum as the course has it: v = beta v + (1 - beta) g;  p -= lr v."""
+    """Momentum as in the course: v = beta v + (1 - beta) g;  p -= lr v."""
 
     def __init__(self, params: Any, lr: float, beta: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "beta": beta})
@@ -59,9 +59,9 @@ OPTIMIZERS = {"gradient descent": optim.SGD, "momentum": WeightedAverage, "Adam"
 
 
 def run(epochs: int = 10_000) -> dict[str, float]:
-    """The cost of epochs, and the accuracy on the training set."""
+    """Costs of several epochs, and the accuracy on the training set."""
     x, y = tensors(datasets.moons(dtype="float64"))
-    here: dict[str, float] = {}
+    results: dict[str, float] = {}
     for name, kind in OPTIMIZERS.items():
         model = network((2, 5, 2, 1), seed=3, scale=he)
         optimizer = kind(model.parameters(), lr=0.0007)
@@ -76,11 +76,11 @@ def run(epochs: int = 10_000) -> dict[str, float]:
                 cost.backward()
                 optimizer.step()
                 total += cost.item() * len(batch)
-            if f"{name}: cost, epoch {epoch}" in THERE:
-                here[f"{name}: cost, epoch {epoch}"] = total / 300
+            if f"{name}: cost, epoch {epoch}" in PUBLISHED:
+                results[f"{name}: cost, epoch {epoch}"] = total / 300
         if epochs == 10_000:
-            here[f"{name}: accuracy"] = accuracy(model, x, y)
-    return here
+            results[f"{name}: accuracy"] = accuracy(model, x, y)
+    return results
 
 
 if __name__ == "__main__":

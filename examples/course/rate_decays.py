@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from tinygrad_dl import optim
-from tinygrad_dl.course.digits import PICTURES, curves, last, parts, perceptron, picture, trained
+from tinygrad_dl.course.digits import FIGURES, curves, last, parts, perceptron, saved_figure, trained
 from tinygrad_dl.course.record import show
 from tinygrad_dl.train import Schedule
 
@@ -22,8 +22,8 @@ DECAYS = {
 }
 
 
-def run(out: Path = PICTURES, epochs: int = EPOCHS) -> dict[str, float]:
-    """Loss and accuracy of gradient descent with noisy batches of 16, begun at a high rate."""
+def run(out: Path = FIGURES, epochs: int = EPOCHS) -> dict[str, float]:
+    """Loss and accuracy of gradient descent with small batches of 16, from a high initial rate."""
     train, dev = parts(few=600)
     runs = {}
     for name, decay in DECAYS.items():
@@ -32,11 +32,11 @@ def run(out: Path = PICTURES, epochs: int = EPOCHS) -> dict[str, float]:
         runs[name] = trained(
             model, train, dev, optimizer=optimizer, epochs=epochs, batch_size=16, callbacks=[Schedule(decay)]
         )
-    with picture(out, "rate_decays", 1, 2) as axes:
+    with saved_figure(out, "rate_decays", 1, 2) as axes:
         curves(axes[0], runs, "lr", "learning rate")
         curves(axes[1], runs, "loss", log=True)
-    here = {f"{name}: training loss": last(history, "loss") for name, history in runs.items()}
-    return here | {f"{name}: dev accuracy, %": last(history) for name, history in runs.items()}
+    results = {f"{name}: training loss": last(history, "loss") for name, history in runs.items()}
+    return results | {f"{name}: dev accuracy, %": last(history) for name, history in runs.items()}
 
 
 if __name__ == "__main__":

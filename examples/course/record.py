@@ -1,4 +1,4 @@
-"""There beside here: a figure printed in a notebook, the one measured now, and whether they agree."""
+"""Results as the notebooks print them, beside the measured ones, and whether they agree."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from typing import Any, NamedTuple
 
 
 class Row(NamedTuple):
-    """One figure: `there` as the notebook prints it ("" for none), `here` as measured."""
+    """One result: `published` as the notebook prints it ("" for none), `measured`, and a tolerance `chaotic`."""
 
-    what: str
-    there: str
-    here: float
+    name: str
+    published: str
+    measured: float
     chaotic: float = 0.0
 
     @property
     def shown(self) -> str:
-        """`here`, to the digits of `there`; percents to two digits."""
-        number, _, unit = self.there.partition(" ")
-        if not self.there:
-            return f"{self.here:.2f}" if self.what.endswith("%") else f"{self.here:.6g}"
+        """`measured` with as many digits as `published`; percentages with two decimals."""
+        number, _, unit = self.published.partition(" ")
+        if not self.published:
+            return f"{self.measured:.2f}" if self.name.endswith("%") else f"{self.measured:.6g}"
         if "e" in number:
-            return f"{self.here:.1e}"
+            return f"{self.measured:.1e}"
         if unit:
-            return f"{self.here:.2f} {unit}"
-        return f"{self.here:.{len(number.partition('.')[2])}f}"
+            return f"{self.measured:.2f} {unit}"
+        return f"{self.measured:.{len(number.partition('.')[2])}f}"
 
     @property
     def agrees(self) -> bool:
-        """Equal in every digit printed; 1e-9: of that size; percents, which notebooks round or cut off, to less
-        than one of the last digit.
+        """Whether the measured result has the printed digits.
+
+        Numbers such as 1e-9 agree within a factor of 10; percentages, which the notebooks round or truncate, within
+        one unit of the last digit.
         """
-        if not self.there:
+        if not self.published:
             return True
-        number, _, unit = self.there.partition(" ")
+        number, _, unit = self.published.partition(" ")
         if "e" in number:
-            return 0.1 < self.here / float(number) < 10
-        off = abs(self.here - float(number))
+            return 0.1 < self.measured / float(number) < 10
+        error = abs(self.measured - float(number))
         if unit:
-            return off < max(10.0 ** -len(number.partition(".")[2]), self.chaotic)
-        return self.shown == number or off < self.chaotic
+            return error < max(10.0 ** -len(number.partition(".")[2]), self.chaotic)
+        return self.shown == number or error < self.chaotic
 
     @property
     def verdict(self) -> str:
-        """What the last column says."""
-        if not self.there:
+        """The text of the last column."""
+        if not self.published:
             return ""
         if not self.agrees:
             return "DIFFERS"
@@ -53,41 +55,41 @@ class Row(NamedTuple):
         return "same"
 
 
-def beside(
-    published: Mapping[str, str], here: Mapping[str, float], chaotic: Mapping[str, float] | None = None
+def compare(
+    published: Mapping[str, str], measured: Mapping[str, float], chaotic: Mapping[str, float] | None = None
 ) -> list[Row]:
-    """The rows of an experiment: the published figures that were measured, then what has no counterpart.
+    """Return the rows of an experiment: the published results that were measured, then the other results.
 
-    `chaotic`: figures that rounding decides, and how far from the published ones they may be.
+    `chaotic`: results that depend on rounding errors, and how far from the published ones they may be.
     """
     rows = [
-        Row(what, there, here[what], (chaotic or {}).get(what, 0.0))
-        for what, there in published.items()
-        if what in here
+        Row(name, text, measured[name], (chaotic or {}).get(name, 0.0))
+        for name, text in published.items()
+        if name in measured
     ]
-    return rows + [Row(what, "", value) for what, value in here.items() if what not in published]
+    return rows + [Row(name, "", value) for name, value in measured.items() if name not in published]
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as text in columns."""
-    cells = [("", "there", "here", ""), *((r.what, r.there, r.shown, r.verdict) for r in rows)]
-    if not any(there for _, there, _, _ in cells[1:]):
-        cells[0] = ("", "", "", "")
+    """Format the rows as text in columns."""
+    cells = [("", "published", "measured", ""), *((r.name, r.published, r.shown, r.verdict) for r in rows)]
+    if not any(published for _, published, _, _ in cells[1:]):
+        cells[0] = ("", "", "", "")  # nothing to compare with, so no head
     widths = [max(len(row[i]) for row in cells) for i in range(3)]
     lines = (
-        f"{what:<{widths[0]}}  {there:>{widths[1]}}  {here:>{widths[2]}}  {verdict}".rstrip()
-        for what, there, here, verdict in cells
+        f"{name:<{widths[0]}}  {published:>{widths[1]}}  {measured:>{widths[2]}}  {verdict}".rstrip()
+        for name, published, measured, verdict in cells
     )
     return "\n".join(line for line in lines if line)
 
 
 def show(script: Mapping[str, Any]) -> None:
-    """Run a script, given its names, and print its rows: what `python FILE.py` does."""
+    """Run a script, given its globals, and print its rows: what `python FILE.py` does."""
     import inspect
     import sys
     from pathlib import Path
 
-    given = {"data": Path(sys.argv[1])} if len(sys.argv) > 1 else {}
-    if "data" in inspect.signature(script["run"]).parameters and not given:
-        sys.exit(f"say where the course's data are: python {sys.argv[0]} FOLDER")
-    print(table(beside(script.get("THERE", {}), script["run"](**given), script.get("CHAOTIC"))))
+    arguments = {"data": Path(sys.argv[1])} if len(sys.argv) > 1 else {}
+    if "data" in inspect.signature(script["run"]).parameters and not arguments:
+        sys.exit(f"expected the folder of the course's data: python {sys.argv[0]} FOLDER")
+    print(table(compare(script.get("PUBLISHED", {}), script["run"](**arguments), script.get("CHAOTIC"))))

@@ -1,9 +1,9 @@
 """L2 and dropout (course 2, week 1): 2-20-3-1 with ReLU on points of a football field.
 
 Learning rate 0.3, 30,000 iterations. Weights: seed 3, by sqrt(inputs). L2 adds lambda / 2m times the sum of all
-squared weights to the cost. The dropout there seeds its generator with 1 in every forward pass, so that the same
-units are dropped in all 30,000: the masks are np.random.rand(units, m) < keep, first layer first, and what is kept
-is divided by keep.
+squared weights to the cost. The dropout of the course seeds its generator with 1 in every forward pass, so that
+the same units are dropped in all 30,000: the masks are np.random.rand(units, m) < keep, first layer first, and the
+remaining activations are divided by keep.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tinygrad_dl.course.record import show
 from tinygrad_dl.errors import FileFormatError, missing_extra
 
 TITLE = "Regularization, 2-20-3-1, learning rate 0.3"
-NEEDS = ("data.mat",)
-THERE = {
+REQUIRED_FILES = ("data.mat",)
+PUBLISHED = {
     "none: cost, iteration 0": "0.655741",
     "none: cost, iteration 10000": "0.163300",
     "none: cost, iteration 20000": "0.138516",
@@ -56,7 +56,7 @@ def load(path: Path) -> list[tg.Tensor]:
 
 
 class FixedDropout(nn.Module):
-    """Dropout with one mask for ever, as there; in eval() it lets everything pass."""
+    """Dropout with a constant mask, as in the course; the identity in eval mode."""
 
     def __init__(self, mask: np.ndarray) -> None:
         self.mask = mask
@@ -68,35 +68,35 @@ class FixedDropout(nn.Module):
 def with_l2(
     cost: Callable[[], tg.Tensor], weights: list[tg.Tensor], strength: float
 ) -> Callable[[], tg.Tensor]:
-    """The cost with the squares of the weights added."""
+    """Return the cost plus the L2 penalty of the weights."""
     return lambda: cost() + strength * sum((w**2).sum() for w in weights)
 
 
 def run(data: Path, iterations: int = 30_000) -> dict[str, float]:
-    """Costs, and the accuracy on both sets, of each way."""
+    """Costs, and the accuracy on both sets, of each method."""
     x, y, test_x, test_y = load(data / "data.mat")
     m = len(x.data)
-    here: dict[str, float] = {}
-    for way in ("none", "L2", "dropout"):
+    results: dict[str, float] = {}
+    for method in ("none", "L2", "dropout"):
         plain = network((2, 20, 3, 1), seed=3, scale=lambda inputs: inputs**-0.5)
         first, relu, second, _, third = plain
         model: Any = plain
-        if way == "dropout":
+        if method == "dropout":
             draw = np.random.RandomState(1)
             masks = [(draw.rand(units, m) < KEEP).T / KEEP for units in (20, 3)]
             drops = [FixedDropout(mask) for mask in masks]
             model = nn.Sequential(first, relu, drops[0], second, relu, drops[1], third)
         cost = cross_entropy(model, x, y)
-        if way == "L2":
+        if method == "L2":
             cost = with_l2(cost, [layer.weight for layer in (first, second, third)], LAMBDA / (2 * m))
 
         costs = train(optim.SGD(model.parameters(), lr=0.3), cost, iterations, every=10_000)
-        here |= of_iterations(costs, f"{way}: ")
+        results |= of_iterations(costs, f"{method}: ")
         if iterations == 30_000:
             model.eval()
-            here[f"{way}: training accuracy"] = accuracy(model, x, y)
-            here[f"{way}: test accuracy"] = accuracy(model, test_x, test_y)
-    return here
+            results[f"{method}: training accuracy"] = accuracy(model, x, y)
+            results[f"{method}: test accuracy"] = accuracy(model, test_x, test_y)
+    return results
 
 
 if __name__ == "__main__":

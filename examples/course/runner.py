@@ -1,4 +1,4 @@
-"""What `tinygrad-dl course` does: run experiments and print there beside here."""
+"""The command `tinygrad-dl course`: run experiments and compare their results with the published ones."""
 
 from __future__ import annotations
 
@@ -16,70 +16,71 @@ import numpy as np
 
 from tinygrad_dl import __version__
 from tinygrad_dl.course import EXPERIMENTS, FURTHER
-from tinygrad_dl.course.record import Row, beside, table
+from tinygrad_dl.course.record import Row, compare, table
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train.threads import one_blas_thread
 
 
 def listing() -> str:
-    """Name and title of every experiment, and the files that it needs."""
+    """List the name and title of every experiment, and the files that it requires."""
     lines = []
     for name in EXPERIMENTS:
         script = import_module(f"tinygrad_dl.course.{name}")
-        needs = getattr(script, "NEEDS", ())
-        lines.append(f"{name:<22}  {script.TITLE}" + (f"  [needs {', '.join(needs)}]" if needs else ""))
+        files = getattr(script, "REQUIRED_FILES", ())
+        lines.append(f"{name:<22}  {script.TITLE}" + (f"  [requires {', '.join(files)}]" if files else ""))
     return "\n".join(lines)
 
 
-def why_not(name: str, data: Path | None) -> str:
-    """What an experiment lacks, or nothing."""
-    needs = getattr(import_module(f"tinygrad_dl.course.{name}"), "NEEDS", ())
-    missing = [file for file in needs if data is None or not (data / file).is_file()]
+def missing_files(name: str, data: Path | None) -> str:
+    """Return a message about the files that an experiment lacks; an empty one if it has them all."""
+    files = getattr(import_module(f"tinygrad_dl.course.{name}"), "REQUIRED_FILES", ())
+    missing = [file for file in files if data is None or not (data / file).is_file()]
     if not missing:
         return ""
-    where = "the folder that has them: --data FOLDER" if data is None else f"not found in {data}"
-    return f"{name} is left out: it needs {' and '.join(missing)}, not distributed with this package; {where}"
+    hint = "Pass their folder: --data FOLDER" if data is None else f"Not found in {data}"
+    names = " and ".join(missing)
+    return f"{name} is skipped: it requires {names}, which this package does not include. {hint}"
 
 
 def measure(name: str, data: Path | None, out: Path) -> list[Row]:
-    """Run one experiment."""
+    """Run one experiment and return its rows."""
     script = import_module(f"tinygrad_dl.course.{name}")
-    offered = {"data": data, "out": out}
-    wanted = inspect.signature(script.run).parameters
-    here = script.run(**{key: value for key, value in offered.items() if key in wanted})
-    return beside(getattr(script, "THERE", {}), here, getattr(script, "CHAOTIC", None))
+    parameters = inspect.signature(script.run).parameters
+    options = {key: value for key, value in {"data": data, "out": out}.items() if key in parameters}
+    return compare(getattr(script, "PUBLISHED", {}), script.run(**options), getattr(script, "CHAOTIC", None))
 
 
 def run(names: Sequence[str], data: Path | None, out: Path, as_json: bool = False) -> int:
-    """Run experiments one by one; returns 0, or 1 if a figure differs or nothing could be run."""
+    """Run experiments one by one; returns 0, or 1 if a result differs or nothing could be run."""
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
+        # Standard output is for the JSON alone.
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
     results: list[dict[str, Any]] = []
-    left_out: list[str] = []
-    fine = True
+    skipped: list[str] = []
+    agree = True
     for name in names:
-        problem = why_not(name, data)
+        problem = missing_files(name, data)
         if problem:
             print(f"tinygrad-dl course: {problem}", file=sys.stderr, flush=True)
-            left_out.append(name)
+            skipped.append(name)
             continue
         title = import_module(f"tinygrad_dl.course.{name}").TITLE
-        say(f"{title} ({name})")
-        begin = time.perf_counter()
+        report(f"{title} ({name})")
+        start = time.perf_counter()
         try:
             with one_blas_thread():
                 rows = measure(name, data, out)
         except MissingExtraError as error:
-            print(f"tinygrad-dl course: {name} is left out: {error}", file=sys.stderr, flush=True)
-            left_out.append(name)
+            print(f"tinygrad-dl course: {name} is skipped: {error}", file=sys.stderr, flush=True)
+            skipped.append(name)
             continue
-        seconds = time.perf_counter() - begin
-        fine = fine and all(row.agrees for row in rows)
-        say(table(rows))
-        picture = out / f"{name}.png"
-        say((f"picture: {picture}, " if name in FURTHER and picture.exists() else "") + f"{seconds:.1f} s\n")
+        seconds = time.perf_counter() - start
+        agree = agree and all(row.agrees for row in rows)
+        report(table(rows))
+        figure = out / f"{name}.png"
+        report((f"figure: {figure}, " if name in FURTHER and figure.exists() else "") + f"{seconds:.1f} s\n")
         shown = [row._asdict() | {"shown": row.shown, "verdict": row.verdict} for row in rows]
         results.append({"name": name, "title": title, "seconds": round(seconds, 1), "rows": shown})
     if as_json:
@@ -88,5 +89,5 @@ def run(names: Sequence[str], data: Path | None, out: Path, as_json: bool = Fals
             "numpy": np.__version__,
             "python": platform.python_version(),
         }
-        print(json.dumps({"versions": versions, "experiments": results, "left_out": left_out}, indent=1))
-    return 0 if fine and results else 1
+        print(json.dumps({"versions": versions, "experiments": results, "skipped": skipped}, indent=1))
+    return 0 if agree and results else 1

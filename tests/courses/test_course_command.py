@@ -1,4 +1,4 @@
-"""tinygrad-dl course: what it prints, when it says that figures differ, what it leaves out."""
+"""tinygrad-dl course: what it prints, when it reports that results differ, and what it skips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tinygrad_dl import cli
 from tinygrad_dl.course import EXPERIMENTS, gradient_checking
-from tinygrad_dl.course.record import Row, beside, table
+from tinygrad_dl.course.record import Row, compare, table
 
 pytest.importorskip("click", reason="the command is made with click")
 
@@ -39,34 +39,34 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (Row("accuracy, %", "", 98.76543), "98.77", ""),
     ],
 )
-def test_a_figure_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
+def test_a_result_agrees_if_it_is_the_printed_one(row: Row, shown: str, verdict: str) -> None:
     assert (row.shown, row.verdict) == (shown, verdict)
 
 
-def test_there_stands_beside_here_and_what_was_not_measured_is_left_out() -> None:
-    rows = beside({"a": "1.0", "b": "2.0"}, {"a": 1.0, "c": 3.0})
-    assert table(rows) == "   there  here\na    1.0   1.0  same\nc            3"
+def test_published_and_measured_are_side_by_side_and_the_unmeasured_is_omitted() -> None:
+    rows = compare({"a": "1.0", "b": "2.0"}, {"a": 1.0, "c": 3.0})
+    assert table(rows) == "   published  measured\na        1.0       1.0  same\nc                    3"
 
 
-def test_an_experiment_is_run_and_its_figures_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_is_run_and_its_results_compared(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "gradient_checking")
     assert code == 0 and err == "" and out.startswith(gradient_checking.TITLE)
     assert out.count("same") == 3
 
 
-def test_a_figure_that_differs_makes_the_exit_code_1(
+def test_a_result_that_differs_makes_the_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(gradient_checking.THERE, "planted faults found", "3")
+    monkeypatch.setitem(gradient_checking.PUBLISHED, "injected mistakes found", "3")
     code, out, _ = call(capsys, "gradient_checking")
     assert code == 1 and out.count("DIFFERS") == 1
 
 
-def test_with_json_the_figures_are_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_the_results_are_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "gradient_checking", "--json")
     (result,) = json.loads(out)["experiments"]
     assert code == 0 and result["name"] == "gradient_checking" and "same" in err
-    assert result["rows"][1]["there"] == result["rows"][1]["shown"] == "0.285093"
+    assert result["rows"][1]["published"] == result["rows"][1]["shown"] == "0.285093"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--list"]])
@@ -75,18 +75,21 @@ def test_the_list_names_every_experiment_and_its_files(
 ) -> None:
     code, out, _ = call(capsys, *arguments)
     assert code == 0 and [line.split()[0] for line in out.splitlines()] == list(EXPERIMENTS)
-    assert "[needs data.mat]" in out
+    assert "[requires data.mat]" in out
     assert json.loads(call(capsys, "--json")[1]) == list(EXPERIMENTS)
 
 
-def test_without_the_courses_files_an_experiment_is_left_out_and_says_so(
+def test_without_the_courses_files_an_experiment_is_skipped_with_a_message(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINYGRAD_DL_COURSE_DATA", raising=False)
     code, out, err = call(capsys, "regularization")
-    said = "tinygrad-dl course: regularization is left out: it needs data.mat, not distributed with this package; "
-    assert code == 1 and out == "" and err == said + "the folder that has them: --data FOLDER\n"
-    assert call(capsys, "regularization", "--data", str(tmp_path))[2] == said + f"not found in {tmp_path}\n"
+    message = "tinygrad-dl course: regularization is skipped: it requires data.mat, "
+    message += "which this package does not include. "
+    assert code == 1 and out == "" and err == message + "Pass their folder: --data FOLDER\n"
+    assert (
+        call(capsys, "regularization", "--data", str(tmp_path))[2] == message + f"Not found in {tmp_path}\n"
+    )
 
 
 def test_a_damaged_file_of_the_course_is_one_clear_line(
@@ -98,7 +101,7 @@ def test_a_damaged_file_of_the_course_is_one_clear_line(
     assert code == 1 and err.count("\n") == 1 and "damaged or not the course's data.mat" in err
 
 
-def test_an_experiment_whose_extra_is_absent_is_left_out_and_names_it(
+def test_an_experiment_whose_extra_is_absent_is_skipped_and_names_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
@@ -106,7 +109,7 @@ def test_an_experiment_whose_extra_is_absent_is_left_out_and_names_it(
     monkeypatch.setitem(sys.modules, "sklearn", None)
     code, _, err = call(capsys, "initialization")
     assert code == 1 and err.count("\n") == 1
-    assert "initialization is left out: " in err and 'pip install "tinygrad_dl[data]"' in err
+    assert "initialization is skipped: " in err and 'pip install "tinygrad_dl[data]"' in err
 
 
 @pytest.mark.parametrize(

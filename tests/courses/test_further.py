@@ -1,4 +1,4 @@
-"""The further experiments: each runs, in small here, gives finite figures and leaves its picture."""
+"""The further experiments: each runs at a small size, gives finite results and saves its figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.courses.test_published import data
 from tinygrad_dl.course import FURTHER
 
 pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
-pytest.importorskip("matplotlib", reason="each experiment draws a picture")
+pytest.importorskip("matplotlib", reason="each experiment saves a figure")
 
 SMALL: dict[str, dict[str, Any]] = {
     "few_digits": {"epochs": 1, "seeds": 1},
@@ -26,37 +26,37 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def measured(name: str, out: Path, **options: Any) -> dict[str, float]:
     script = import_module(f"tinygrad_dl.course.{name}")
-    if hasattr(script, "NEEDS"):
+    if hasattr(script, "REQUIRED_FILES"):
         options["data"] = data(name)
     return script.run(out=out, **options)
 
 
 @pytest.mark.parametrize("name", FURTHER)
-def test_the_experiment_runs_and_leaves_its_picture(name: str, tmp_path: Path) -> None:
-    here = measured(name, tmp_path / "made", **SMALL.get(name, {"epochs": 1}))
-    assert here and all(math.isfinite(value) for value in here.values())
-    assert all(0 <= value <= 100 for what, value in here.items() if what.endswith("%"))
+def test_the_experiment_runs_and_saves_its_figure(name: str, tmp_path: Path) -> None:
+    results = measured(name, tmp_path / "made", **SMALL.get(name, {"epochs": 1}))
+    assert results and all(math.isfinite(value) for value in results.values())
+    assert all(0 <= value <= 100 for what, value in results.items() if what.endswith("%"))
     assert [path.stem for path in (tmp_path / "made").iterdir()] == [name]
 
 
 def test_batch_norm_step_by_step_has_the_gradients_of_formula_and_fused_operation(tmp_path: Path) -> None:
-    here = measured("batch_norm_graph", tmp_path)
-    assert len(here) == 3 and max(here.values()) < 1e-8
+    results = measured("batch_norm_graph", tmp_path)
+    assert len(results) == 3 and max(results.values()) < 1e-8
 
 
 def test_a_convolution_is_the_product_with_the_columns(tmp_path: Path) -> None:
-    here = measured("im2col", tmp_path)
-    assert here["largest difference of product and convolution"] < 1e-12
-    assert here["columns: windows"] == 4 and here["rows of the columns: numbers in a window"] == 9
+    results = measured("im2col", tmp_path)
+    assert results["largest difference of product and convolution"] < 1e-12
+    assert results["columns: windows"] == 4 and results["rows of the columns: numbers in a window"] == 9
 
 
 def test_the_gradient_of_softmax_regression_is_its_formula(tmp_path: Path) -> None:
-    here = measured("softmax_regression", tmp_path, epochs=5)
-    assert here["largest difference of the gradient from its formula"] < 1e-6
-    assert here["dev accuracy, %"] > 90
+    results = measured("softmax_regression", tmp_path, epochs=5)
+    assert results["largest difference of the gradient from its formula"] < 1e-6
+    assert results["dev accuracy, %"] > 90
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
-    here = measured("early_stopping", tmp_path, epochs=120)
-    assert here["epochs until it stops"] < 120
-    assert here["dev loss of the weights kept"] < here["dev loss after 120 epochs"]
+    results = measured("early_stopping", tmp_path, epochs=120)
+    assert results["epochs until it stops"] < 120
+    assert results["dev loss of the weights kept"] < results["dev loss after 120 epochs"]

@@ -1,4 +1,4 @@
-"""docs/courses.md is what docs/courses_table.py writes, with the figures that the scripts compare with."""
+"""docs/courses.md is what docs/courses_table.py writes, with the results that the scripts compare with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.layout import ROOT
 from tinygrad_dl.course import EXPERIMENTS, PUBLISHED, gradient_checking
-from tinygrad_dl.course.record import Row, beside
+from tinygrad_dl.course.record import Row, compare
 
 PAGE = (ROOT / "docs" / "courses.md").read_text(encoding="utf-8")
 
@@ -40,19 +40,18 @@ def test_the_page_has_every_experiment_in_order_below_the_head(writer: ModuleTyp
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_page_compares_with_the_figures_of_the_script(name: str) -> None:
+def test_the_page_shows_the_published_results_of_the_script(name: str) -> None:
     script = import_module(f"tinygrad_dl.course.{name}")
-    rows = table(name)[: len(script.THERE)]
-    assert [(what, there) for what, there, *_ in rows] == list(script.THERE.items())
-    for what, there, here, verdict in rows:
-        row = Row(what, there, float(here.split()[0]), getattr(script, "CHAOTIC", {}).get(what, 0.0))
+    rows = table(name)[: len(script.PUBLISHED)]
+    assert [(key, published) for key, published, *_ in rows] == list(script.PUBLISHED.items())
+    for key, published, measured, verdict in rows:
+        row = Row(key, published, float(measured.split()[0]), getattr(script, "CHAOTIC", {}).get(key, 0.0))
         assert row.agrees and row.verdict == verdict
 
 
-def test_what_is_measured_again_at_once_is_what_the_page_says() -> None:
-    rows = beside(gradient_checking.THERE, gradient_checking.run())[:3]
-    for row, (what, there, here, verdict) in zip(rows, table("gradient_checking")[:3], strict=True):
-        assert (row.what, row.there, row.verdict) == (what, there, verdict)
-        assert row._replace(
-            there=here
-        ).agrees  # in every digit; what rounding leaves, which is 1e-9, in its size
+def test_fast_results_measured_again_are_those_on_the_page() -> None:
+    rows = compare(gradient_checking.PUBLISHED, gradient_checking.run())[:3]
+    for row, (name, published, measured, verdict) in zip(rows, table("gradient_checking")[:3], strict=True):
+        assert (row.name, row.published, row.verdict) == (name, published, verdict)
+        # In every digit; what is rounding alone, such as 1e-9, in its size.
+        assert row._replace(published=measured).agrees

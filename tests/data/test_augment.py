@@ -62,13 +62,13 @@ def test_a_crop_is_a_part_of_the_padded_image() -> None:
     x = images(20, 1, 4)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     for i, part in enumerate(Crop((3, 4), padding=1)(x, rng=0)):
-        places = [padded[i, :, r : r + 3, c : c + 4] for r in range(4) for c in range(3)]
-        assert any(np.array_equal(part, place) for place in places)
-    with pytest.raises(ShapeError, match=r"a part of \(9, 4\) does not fit in an image of \(6, 6\)"):
+        windows = [padded[i, :, r : r + 3, c : c + 4] for r in range(4) for c in range(3)]
+        assert any(np.array_equal(part, window) for window in windows)
+    with pytest.raises(ShapeError, match=r"fits in the padded image \(6, 6\), got \(9, 4\)"):
         Crop((9, 4), padding=1)(x)
 
 
-def test_whole_pixels_shift_and_right_angles_turn_exactly() -> None:
+def test_integer_shifts_and_right_angles_are_exact() -> None:
     x = images(1, 1, 5)
     moved = Shift((1, 1))(x)
     np.testing.assert_allclose(moved[0, 0, 1:, 1:], x[0, 0, :-1, :-1], atol=1e-6)
@@ -91,17 +91,17 @@ def test_a_shear_moves_rows_and_leaves_the_middle_row() -> None:
     assert len(set(np.argwhere(slanted[0] > 0.5)[:, 1])) == 9
 
 
-def test_noise_has_its_deviation_and_colours_stay_between_0_and_1() -> None:
+def test_noise_has_its_deviation_and_colors_stay_between_0_and_1() -> None:
     x = np.full((4, 1, 50, 50), 0.5)
     assert Noise(0.2)(x, rng=0).std() == pytest.approx(0.2, rel=0.05)
     changed = Colour(0.5, 0.9, 1.0)(images(), rng=0)
     assert 0 <= changed.min() < changed.max() <= 1
     np.testing.assert_allclose(Colour(0, 0, 0)(images()), images(), atol=1e-6)
-    grey = Colour(0, 0, (0, 0))(images())
-    np.testing.assert_allclose(grey[:, 0], grey[:, 2], atol=1e-6)
+    gray = Colour(0, 0, (0, 0))(images())
+    np.testing.assert_allclose(gray[:, 0], gray[:, 2], atol=1e-6)
 
 
-def test_a_loader_augments_each_epoch_anew_and_leaves_the_targets() -> None:
+def test_a_loader_augments_each_epoch_differently_and_leaves_the_targets() -> None:
     loader = DataLoader((images(), np.arange(5)), 5, transform=Noise(0.1), rng=0)
     (first, y), (second, _) = (next(iter(loader)) for _ in range(2))
     assert y.tolist() == [0, 1, 2, 3, 4] and not np.array_equal(first.data, second.data)
@@ -113,16 +113,24 @@ def test_a_loader_augments_each_epoch_anew_and_leaves_the_targets() -> None:
         (
             lambda: Flip()(np.zeros((2, 64))),
             ShapeError,
-            r"Flip: images .* are needed; \(2, 64\) came. Reshape flat",
+            r"Flip: expected images .*, got shape \(2, 64\). Reshape flat",
         ),
-        (lambda: Noise()(np.zeros((1, 2, 2), np.uint8)), DTypeError, "floats are needed; uint8 came"),
-        (lambda: Colour(saturation=0.5)(np.zeros((1, 2, 2))), ShapeError, "saturation needs three channels"),
-        (lambda: Rotate((5, -5)), ValueRangeError, r"rotate: a number or a pair \(low, high\)"),
-        (lambda: Zoom(1.5), ValueRangeError, "not below 0.001, is needed; 1.5 came"),
-        (lambda: Noise(-1), ValueRangeError, "std: a number of at least 0"),
+        (
+            lambda: Noise()(np.zeros((1, 2, 2), np.uint8)),
+            DTypeError,
+            "expected floating-point images, got uint8",
+        ),
+        (
+            lambda: Colour(saturation=0.5)(np.zeros((1, 2, 2))),
+            ShapeError,
+            "saturation: expected three channels",
+        ),
+        (lambda: Rotate((5, -5)), ValueRangeError, r"rotate: expected a number or a pair \(low, high\)"),
+        (lambda: Zoom(1.5), ValueRangeError, "at least 0.001, got 1.5"),
+        (lambda: Noise(-1), ValueRangeError, "std: expected a finite number of at least 0"),
         (lambda: Flip(2), ValueRangeError, r"p in \[0, 1\]"),
         (lambda: Crop(padding=-1), ValueRangeError, "padding of at least 0"),
-        (lambda: Augmentation()(np.zeros((1, 2, 2))), DTypeError, r"has to define change\(x, rng\)"),
+        (lambda: Augmentation()(np.zeros((1, 2, 2))), DTypeError, r"must define change\(x, rng\)"),
     ],
 )
 def test_wrong_uses_are_explained(call: Any, error: type[Exception], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Data sets by number."""
+"""Data sets and subsets, indexed by example."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def test_arrays_are_shared_and_lists_take_the_default_dtype() -> None:
     assert data.x is x and data.y.dtype == np.float32
 
 
-def test_unequal_lengths_are_refused_and_a_transposed_x_is_recognised() -> None:
+def test_unequal_lengths_are_refused_and_a_transposed_x_is_recognized() -> None:
     with pytest.raises(
-        ShapeError, match=r"the shapes are \(2, 5\), \(5,\)\. Examples come first here: transpose x"
+        ShapeError, match=r"got shapes \(2, 5\), \(5,\)\. The first axis runs over the examples: transpose x"
     ):
         TensorDataset(np.zeros((2, 5)), np.zeros(5))
-    with pytest.raises(ShapeError, match=r"the shapes are \(\), \(5,\)\.$"):
+    with pytest.raises(ShapeError, match=r"got shapes \(\), \(5,\)\.$"):
         TensorDataset(np.zeros(()), np.zeros(5))
     with pytest.raises(ValueRangeError, match="at least one array"):
         TensorDataset()
 
 
 def test_an_example_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(IndexRangeError, match="example 3 of 3 does not exist"):
+    with pytest.raises(IndexRangeError, match="expected an index below 3, the number of examples, got 3"):
         TensorDataset(np.zeros(3))[3]
-    with pytest.raises(IndexRangeError, match="example 3 of 3 does not exist"):
+    with pytest.raises(IndexRangeError, match="expected indices below 3, the number of examples, got 3"):
         Subset([1, 2, 3], [0, 3])
 
 
@@ -50,8 +50,8 @@ def test_a_subset_of_a_subset_counts_in_the_first_data_set() -> None:
     assert len(Subset(data, [])) == 0
 
 
-def test_a_data_set_without_its_methods_is_told_what_to_define() -> None:
-    with pytest.raises(DTypeError, match="Dataset has to define __len__"):
+def test_a_data_set_without_its_methods_says_what_to_define() -> None:
+    with pytest.raises(DTypeError, match="Dataset must define __len__"):
         len(Dataset())
-    with pytest.raises(DTypeError, match=r"has to define __getitem__\(i\)"):
+    with pytest.raises(DTypeError, match=r"must define __getitem__\(i\)"):
         Dataset()[0]

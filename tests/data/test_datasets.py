@@ -28,7 +28,7 @@ SHAPES = {
 
 def made(name: str, **options: Any) -> TensorDataset:
     if name not in ("planar_flower", "spirals"):
-        pytest.importorskip("sklearn", reason="scikit-learn holds this data set")
+        pytest.importorskip("sklearn", reason="scikit-learn includes this data set")
     return getattr(datasets, name)(**options)
 
 
@@ -73,8 +73,8 @@ def test_the_spiral_is_the_one_of_the_book() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: datasets.planar_flower(n=3), "an even number of points is needed; 3 came"),
-        (lambda: datasets.spirals(n=10), "a multiple of the 3 classes is needed; 10 came"),
+        (lambda: datasets.planar_flower(n=3), "expected an even number of points, got 3"),
+        (lambda: datasets.spirals(n=10), "expected a multiple of the 3 classes, got 10"),
     ],
 )
 def test_impossible_sizes_are_refused(make: Callable[[], Any], message: str) -> None:

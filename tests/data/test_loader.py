@@ -18,7 +18,7 @@ def numbers(n: int) -> TensorDataset:
     return TensorDataset(np.arange(float(n)), np.arange(n))
 
 
-def seen(loader: Any) -> list[int]:
+def labels_of(loader: Any) -> list[int]:
     return [i for _, y in loader for i in y.tolist()]
 
 
@@ -43,7 +43,7 @@ def test_an_epoch_has_every_example_once_in_batches_of_the_size(
     assert len(sizes) == len(loader)
     assert set(sizes[:-1]) <= {size}
     assert sum(sizes) == (n // size * size if drop else n)
-    examples = seen(loader)
+    examples = labels_of(loader)
     assert len(set(examples)) == len(examples)
     if not shuffle:
         assert examples == list(range(len(examples)))
@@ -51,15 +51,15 @@ def test_an_epoch_has_every_example_once_in_batches_of_the_size(
 
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
     one, other = (DataLoader(numbers(20), 3, shuffle=True, rng=5) for _ in range(2))
-    first, second = seen(one), seen(one)
+    first, second = labels_of(one), labels_of(one)
     assert first != second
     other.epoch = 1
-    assert seen(other) == second
-    assert seen(DataLoader(numbers(20), 3, shuffle=True, rng=6)) != first
+    assert labels_of(other) == second
+    assert labels_of(DataLoader(numbers(20), 3, shuffle=True, rng=6)) != first
     half = iter(one)
     next(half)  # an epoch that is broken off counts
     other.epoch = 3
-    assert seen(one) == seen(other)
+    assert labels_of(one) == labels_of(other)
 
 
 def test_without_shuffling_nothing_is_drawn_from_the_generator() -> None:
@@ -69,9 +69,9 @@ def test_without_shuffling_nothing_is_drawn_from_the_generator() -> None:
 
 
 def test_a_tuple_of_arrays_a_subset_and_a_list_can_be_loaded() -> None:
-    assert seen(DataLoader((np.zeros(3), np.arange(3)), 2)) == [0, 1, 2]
+    assert labels_of(DataLoader((np.zeros(3), np.arange(3)), 2)) == [0, 1, 2]
     assert sorted(
-        seen(DataLoader(Subset(Subset(numbers(9), [8, 7, 1]), [0, 2]), 2, shuffle=True, rng=0))
+        labels_of(DataLoader(Subset(Subset(numbers(9), [8, 7, 1]), [0, 2]), 2, shuffle=True, rng=0))
     ) == [1, 8]
     batches = list(DataLoader([1.5, 2.5, 3.5], 2))
     assert [b.tolist() for b in batches] == [[1.5, 2.5], [3.5]] and batches[0].dtype == np.float32
@@ -79,7 +79,7 @@ def test_a_tuple_of_arrays_a_subset_and_a_list_can_be_loaded() -> None:
     assert x.tolist() == [0, 1]
 
 
-def test_examples_of_any_structure_are_put_together() -> None:
+def test_examples_of_any_structure_are_stacked() -> None:
     batch = next(iter(DataLoader(Squares(), 2)))
     assert batch["x"].tolist() == [[0.0, 1.0], [1.0, 1.0]] and batch["y"][0].tolist() == [0, 1]
     assert next(iter(DataLoader(Subset(Squares(), [3]), 2)))["y"][0].tolist() == [9]
@@ -87,10 +87,12 @@ def test_examples_of_any_structure_are_put_together() -> None:
 
 def test_examples_of_different_shapes_need_a_collate_function() -> None:
     ragged = [np.zeros(2), np.zeros(3)]
-    with pytest.raises(ShapeError, match=r"different shapes, such as \(2,\) and \(3,\)\. Give collate="):
+    with pytest.raises(
+        ShapeError, match=r"of the same shape in one batch, got \(2,\) and \(3,\)\. Pass collate="
+    ):
         next(iter(DataLoader(ragged, 2)))
     assert next(iter(DataLoader(ragged, 2, collate=len))) == 2
-    with pytest.raises(ShapeError, match="different numbers of parts"):
+    with pytest.raises(ShapeError, match="tuples of different lengths"):
         next(iter(DataLoader([(1, 2), (1,)], 2)))
 
 
@@ -109,7 +111,7 @@ def test_a_transform_changes_batches_with_the_generator_of_the_epoch() -> None:
 def test_prefetching_gives_the_same_batches_and_its_thread_ends() -> None:
     before = threading.active_count()
     plain, ahead = (DataLoader(numbers(50), 4, shuffle=True, rng=2, prefetch=n) for n in (0, 3))
-    assert seen(plain) == seen(ahead)
+    assert labels_of(plain) == labels_of(ahead)
     batches = iter(ahead)
     next(batches)
     batches.close()  # type: ignore[attr-defined]
@@ -118,18 +120,18 @@ def test_prefetching_gives_the_same_batches_and_its_thread_ends() -> None:
 
 def test_an_error_in_the_prefetching_thread_arrives() -> None:
     def broken(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        raise ZeroDivisionError("here")
+        raise ZeroDivisionError("in the thread")
 
-    with pytest.raises(ZeroDivisionError, match="here"):
+    with pytest.raises(ZeroDivisionError, match="in the thread"):
         list(DataLoader(numbers(5), 2, transform=broken, prefetch=2))
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, True, "3"])
-def test_a_batch_size_that_is_no_positive_whole_number_is_refused(size: Any) -> None:
-    with pytest.raises(ValueRangeError, match="batch_size: a whole number of at least 1 is needed"):
+def test_a_batch_size_that_is_not_a_positive_integer_is_refused(size: Any) -> None:
+    with pytest.raises(ValueRangeError, match="batch_size: expected an integer of at least 1"):
         DataLoader(numbers(3), size)
 
 
-def test_what_is_no_data_set_is_refused() -> None:
-    with pytest.raises(DTypeError, match="or a tuple of arrays, is needed; int came"):
+def test_anything_but_a_data_set_is_refused() -> None:
+    with pytest.raises(DTypeError, match="or a tuple of arrays, got int"):
         DataLoader(3)

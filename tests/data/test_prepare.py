@@ -18,12 +18,10 @@ def test_each_feature_has_mean_0_and_deviation_1_and_the_inverse_restores() -> N
     np.testing.assert_allclose(scale.inverse(scaled), x)
 
 
-def test_it_refuses_to_be_fitted_on_what_is_held_back() -> None:
+def test_it_refuses_to_be_fitted_on_the_dev_or_test_part() -> None:
     train, dev, test = split((np.arange(30.0)[:, None], np.arange(30)), rng=0)
     for part in (dev, test):
-        with pytest.raises(
-            ValueRangeError, match=f"this is the {part.part} part. Fit on the training part only"
-        ):
+        with pytest.raises(ValueRangeError, match=f"got the {part.part} part. Fit on the training part only"):
             Standardize().fit(part)
     scale = Standardize().fit(train)
     scaled = scale(test)
@@ -31,7 +29,7 @@ def test_it_refuses_to_be_fitted_on_what_is_held_back() -> None:
     np.testing.assert_allclose(scaled.x, (test.x - train.x.mean()) / train.x.std())
 
 
-def test_a_constant_feature_is_shifted_only() -> None:
+def test_a_constant_feature_is_only_centered() -> None:
     x = np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]])
     scaled = Standardize().fit(x)(x)
     np.testing.assert_allclose(scaled[:, 0], 0, atol=1e-12)
@@ -44,7 +42,7 @@ def test_float32_stays_float32_and_integers_become_floats() -> None:
     np.testing.assert_allclose(Standardize().fit(pixels)(pixels), [[-1], [1]])
 
 
-def test_channels_of_images_can_share_their_figures() -> None:
+def test_channels_of_images_can_share_their_statistics() -> None:
     x = np.random.default_rng(0).normal(size=(5, 3, 4, 4))
     scale = Standardize(axis=(0, 2, 3)).fit(x)
     assert scale.mean is not None and scale.mean.shape == (1, 3, 1, 1)
@@ -58,15 +56,15 @@ def test_state_is_saved_and_loaded() -> None:
 
 
 def test_wrong_uses_are_explained() -> None:
-    with pytest.raises(GraphError, match=r"call fit\(train\) first"):
+    with pytest.raises(GraphError, match=r"Call fit\(train\) first"):
         Standardize()([[1.0]])
-    with pytest.raises(ValueRangeError, match=r"x\[1, 0\] is nan; fill or drop"):
+    with pytest.raises(ValueRangeError, match=r"got nan at x\[1, 0\]. Impute or drop"):
         Standardize().fit([[1.0], [np.nan]])
-    with pytest.raises(ValueRangeError, match="there are no examples"):
+    with pytest.raises(ValueRangeError, match="expected at least one example"):
         Standardize().fit(np.zeros((0, 2)))
-    with pytest.raises(ShapeError, match=r"fitted for \(1, 1\); x has the shape \(2, 3\)"):
+    with pytest.raises(ShapeError, match=r"fitted statistics \(1, 1\), got shape \(2, 3\)"):
         Standardize().fit([[1.0], [2.0]])(np.zeros((2, 3)))
-    with pytest.raises(DTypeError, match="numbers are needed"):
+    with pytest.raises(DTypeError, match="expected numbers"):
         Standardize().fit([["a"]])
-    with pytest.raises(DTypeError, match="a Subset of examples has no array x"):
+    with pytest.raises(DTypeError, match="got a Subset, which has no array x"):
         Standardize().fit(Subset(TensorDataset(np.zeros(3)), [0]))

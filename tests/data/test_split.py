@@ -18,7 +18,7 @@ from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
     fractions=st.sampled_from([(0.5, 0.5), (0.6, 0.2, 0.2), (0.7, 0.15, 0.15), (0.25, 0.25, 0.25, 0.25)]),
     seed=st.integers(0, 5),
 )
-def test_parts_have_their_sizes_share_no_example_and_keep_the_shares_of_classes(
+def test_parts_have_their_sizes_share_no_example_and_keep_the_class_proportions(
     classes: list[int], fractions: tuple[float, ...], seed: int
 ) -> None:
     n, y = len(classes), np.array(classes)
@@ -32,7 +32,7 @@ def test_parts_have_their_sizes_share_no_example_and_keep_the_shares_of_classes(
 
 
 @given(rows=st.lists(st.integers(0, 12), min_size=20, max_size=60), seed=st.integers(0, 3))
-def test_equal_rows_never_stand_in_two_parts(rows: list[int], seed: int) -> None:
+def test_equal_rows_never_are_in_two_parts(rows: list[int], seed: int) -> None:
     x = np.array(rows, float)[:, None]
     if len(set(rows)) < 6:
         return
@@ -48,7 +48,7 @@ def test_equal_rows_never_stand_in_two_parts(rows: list[int], seed: int) -> None
 def test_repeated_rows_are_refused_or_ignored_when_asked() -> None:
     x = np.array([[1.0, 2], [3, 4], [1, 2], [5, 6]])
     with pytest.raises(
-        ValueRangeError, match="rows 0 and 2 are the same, 1 rows are repeated: they could leak"
+        ValueRangeError, match=r"equal rows 0 and 2 \(1 rows are repeated\), which could leak"
     ):
         split((x, np.arange(4)), (0.5, 0.5), duplicates="refuse")
     split((x[:2], np.arange(2)), (0.5, 0.5), duplicates="refuse")
@@ -57,7 +57,7 @@ def test_repeated_rows_are_refused_or_ignored_when_asked() -> None:
 
 
 def test_zero_and_minus_zero_are_the_same_row() -> None:
-    with pytest.raises(ValueRangeError, match="rows 0 and 1 are the same"):
+    with pytest.raises(ValueRangeError, match="equal rows 0 and 1"):
         split((np.array([[0.0], [-0.0]]), np.arange(2)), (0.5, 0.5), duplicates="refuse")
 
 
@@ -99,18 +99,26 @@ def test_any_data_set_can_be_split_by_labels() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"sizes": (0.5, 0.6)}, ValueRangeError, r"fractions \[0.5, 0.6\] sum to 1.1; they must sum to 1"),
-        ({"sizes": (5, 6)}, ValueRangeError, r"counts \[5, 6\] sum to 11, the data set has 10"),
-        ({"sizes": (-0.5, 1.5)}, ValueRangeError, "of at least 0 are needed"),
-        ({"sizes": (float("nan"), 0.5)}, ValueRangeError, "of at least 0 are needed"),
+        (
+            {"sizes": (0.5, 0.6)},
+            ValueRangeError,
+            r"fractions that sum to 1, got \[0.5, 0.6\], which sum to 1.1",
+        ),
+        (
+            {"sizes": (5, 6)},
+            ValueRangeError,
+            r"counts that sum to 10, .*, got \[5, 6\], which sum to 11",
+        ),
+        ({"sizes": (-0.5, 1.5)}, ValueRangeError, "expected fractions or counts of at least 0"),
+        ({"sizes": (float("nan"), 0.5)}, ValueRangeError, "expected fractions or counts of at least 0"),
         (
             {"sizes": (0.99, 0.01)},
             ValueRangeError,
-            "test would be empty: 0.01 of 10 examples is less than one",
+            "expected at least one example for test, got a fraction of 0.01 of 10",
         ),
-        ({"stratify": [0, 1]}, ShapeError, r"one label an example, \(10,\), is needed; \(2,\) came"),
-        ({"groups": [0, 1]}, ShapeError, r"one value an example, \(10,\), is needed"),
-        ({"duplicates": "maybe"}, ValueRangeError, '"together", "refuse" or "allow" is needed'),
+        ({"stratify": [0, 1]}, ShapeError, r"expected one label per example, \(10,\), got \(2,\)"),
+        ({"groups": [0, 1]}, ShapeError, r"expected one value per example, \(10,\)"),
+        ({"duplicates": "maybe"}, ValueRangeError, 'expected "together", "refuse" or "allow"'),
     ],
 )
 def test_wrong_calls_are_explained(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -119,14 +127,14 @@ def test_wrong_calls_are_explained(options: dict[str, Any], error: type[Exceptio
 
 
 def test_real_numbers_and_missing_labels_cannot_be_stratified() -> None:
-    with pytest.raises(ValueRangeError, match="these labels are real numbers"):
+    with pytest.raises(ValueRangeError, match="expected class labels, got real numbers"):
         split((np.arange(50.0), np.arange(50) / 7), stratify=True)
-    with pytest.raises(ValueRangeError, match="stratify=True needs y"):
+    with pytest.raises(ValueRangeError, match="stratify=True: expected a data set with y"):
         split(TensorDataset(np.arange(5.0)), stratify=True)
-    with pytest.raises(DTypeError, match="a data set or a tuple of arrays is needed"):
+    with pytest.raises(DTypeError, match="expected a data set or a tuple of arrays"):
         split(3)
 
 
 def test_a_data_set_of_one_repeated_row_cannot_be_split() -> None:
-    with pytest.raises(ValueRangeError, match="would be empty: too many rows are duplicates"):
+    with pytest.raises(ValueRangeError, match="got none: too many rows are duplicates"):
         split((np.zeros((10, 2)), np.arange(10)))

@@ -1,4 +1,4 @@
-"""Tables of the user: CSV, NPZ, HDF5."""
+"""Your own files: CSV, NPZ, HDF5."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def csv(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_columns_are_found_by_name_and_classes_by_their_words(tmp_path: Path) -> None:
+def test_columns_are_found_by_name_and_text_classes_are_numbered(tmp_path: Path) -> None:
     path = csv(tmp_path, "\ufeffwidth,kind,height\n1,cat,2.5\n3,ant,-4e1\n\n5,cat,6\n")
     data = datasets.load_csv(path, "kind")
     assert data.x.tolist() == [[1.0, 2.5], [3.0, -40.0], [5.0, 6.0]] and data.x.dtype == np.float32
@@ -35,13 +35,13 @@ def test_a_table_without_names_has_its_target_last(tmp_path: Path) -> None:
     assert datasets.load_csv(csv(tmp_path, "1\t2\t0\n"), 0).x.tolist() == [[2.0, 0.0]]
 
 
-def test_numbers_are_targets_of_a_regression_unless_said_otherwise(tmp_path: Path) -> None:
+def test_numbers_are_targets_of_a_regression_by_default(tmp_path: Path) -> None:
     path = csv(tmp_path, "x,y\n1,2.5\n2,3.5\n")
     assert datasets.load_csv(path).y.dtype == np.float32 and datasets.load_csv(path).classes is None
     assert datasets.load_csv(path, classes=True).y.tolist() == [0, 1]
-    whole = csv(tmp_path, "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
-    assert datasets.load_csv(whole).y.dtype == np.int64
-    assert datasets.load_csv(whole, classes=False).y.dtype == np.float32
+    integers = csv(tmp_path, "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    assert datasets.load_csv(integers).y.dtype == np.int64
+    assert datasets.load_csv(integers, classes=False).y.dtype == np.float32
 
 
 def test_text_only_tables_have_names_too(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_text_only_tables_have_names_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty"),
-        ("a,y\n1,0\nx,1\n", "line 3, a: 'x' is no number"),
-        ("a,y\n1,0\n,1\n", "line 3, a: there is no number"),
-        ("a,y\n1,0\n1,2,3\n", "line 3: 3 columns, the first row has 2"),
+        ("", "expected at least one row, got an empty file"),
+        ("a,y\n1,0\nx,1\n", "line 3, a: expected a number, got 'x'"),
+        ("a,y\n1,0\n,1\n", "line 3, a: expected a number, got an empty cell"),
+        ("a,y\n1,0\n1,2,3\n", "line 3: expected 2 columns as in the first row, got 3"),
     ],
 )
 def test_a_damaged_table_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_a_damaged_table_is_named_with_its_line(text: str, message: str, tmp_pat
 
 def test_a_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, "a,y\n1,0\n")
-    with pytest.raises(ValueRangeError, match="has no column 'z'; there are a, y"):
+    with pytest.raises(ValueRangeError, match="expected one of the columns a, y, got 'z'"):
         datasets.load_csv(path, "z")
-    with pytest.raises(ValueRangeError, match="has 2 columns; target=2 came"):
+    with pytest.raises(ValueRangeError, match="expected the index of one of 2 columns, got target=2"):
         datasets.load_csv(path, 2)
 
 
@@ -75,14 +75,14 @@ def test_npz_files_are_read_by_their_names(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez(path, x=np.ones((3, 2)), labels=np.arange(3))
     assert datasets.load_npz(path, y="labels").y.tolist() == [0, 1, 2]
-    with pytest.raises(ValueRangeError, match="has no array 'y'; there are x, labels"):
+    with pytest.raises(ValueRangeError, match="expected an array 'y', got x, labels"):
         datasets.load_npz(path)
     np.savez(path, x=np.array([object()]), y=np.arange(1))
-    with pytest.raises(FileFormatError, match="damaged or no NPZ file"):
+    with pytest.raises(FileFormatError, match="damaged or not an NPZ file"):
         datasets.load_npz(path)
     for content in (b"", b"nonsense", path.read_bytes()[:100]):
         path.write_bytes(content)
-        with pytest.raises(FileFormatError, match="damaged or no NPZ file"):
+        with pytest.raises(FileFormatError, match="damaged or not an NPZ file"):
             datasets.load_npz(path)
     with pytest.raises(FileNotFoundError):
         datasets.load_npz(tmp_path / "nothing.npz")
@@ -101,7 +101,7 @@ def test_cats_are_read_and_damaged_files_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(FileFormatError, match="damaged or not one of the course's files"):
         datasets.load_cats(path)
-    with pytest.raises(FileNotFoundError, match="it comes with the course"):
+    with pytest.raises(FileNotFoundError, match="comes with the course"):
         datasets.load_cats(tmp_path / "nothing.h5")
 
 

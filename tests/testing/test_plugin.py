@@ -46,7 +46,7 @@ def test_the_fixture_fails_a_test_that_leaks(tmp_path, leak, named):
     assert "2 passed, 1 error" in said  # the leak shows when the test is over
 
 
-def test_the_seed_stands_in_the_header_and_repeats_the_numbers(tmp_path):
+def test_the_seed_is_in_the_header_and_repeats_the_numbers(tmp_path):
     program = "def test_draws(gradcheck_rng):\n    print('drew', gradcheck_rng.random())\n"
     first = outcome(tmp_path, program, "-v", "--gradcheck-seed=7")
     assert "repeat with --gradcheck-seed=7" in first

@@ -1,4 +1,4 @@
-"""The public strategies give what they promise, and programs are right, readable and shrink."""
+"""The strategies draw what they promise, and programs are correct, readable and shrink."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_einsum_expressions_run_and_pass_gradcheck(drawn):
 
 @given(strategies.convolutions(dims=1))
 @settings(max_examples=25)
-def test_convolution_settings_fit_together(drawn):
+def test_convolution_arguments_are_consistent(drawn):
     drawn = dict(drawn)
     x, w = drawn.pop("input"), drawn.pop("weight")
     gradcheck(lambda x, w: nn.functional.conv1d(x, w, **drawn), [x, w], fast=True)
@@ -81,7 +81,7 @@ def test_modules_fit_their_input_and_pass_gradcheck(drawn):
 
 
 @given(strategies.optimizers(closures=True, matrices=True))
-def test_optimizer_settings_make_optimizers_that_step(drawn):
+def test_optimizer_options_make_optimizers_that_step(drawn):
     name, options = drawn
     p = nn.Parameter(np.array([[1.0, 2.0]]))
     optimizer = getattr(optim, name)([p], **options)
@@ -104,13 +104,13 @@ def test_a_program_gives_the_same_value_on_arrays_and_tensors(program):
 
 
 @given(strategies.programs())
-def test_a_program_has_the_gradient_that_differences_give(program):
+def test_a_program_has_the_gradient_of_finite_differences(program):
     gradcheck(program, program.inputs, fast=True, atol=1e-5, rtol=1e-4)
 
 
 @given(strategies.programs(max_lines=5))
 @settings(max_examples=20)
-def test_a_program_has_the_second_derivative_that_differences_give(program):
+def test_a_program_has_the_second_derivative_of_finite_differences(program):
     gradcheck(program, program.inputs, order=2, fast=True, atol=1e-4, rtol=1e-4)
 
 

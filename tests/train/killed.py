@@ -1,6 +1,6 @@
-"""A run that is killed again and again: 50 times with SIGKILL, at random moments, each time taken up anew.
+"""A run that is killed repeatedly: 50 times with SIGKILL, at random moments, and resumed each time.
 
-Run as a script, in a process with one thread, which forks the runs; prints what the test looks at.
+Run as a script, in a process with one thread that forks the runs; prints what the test reads.
 """
 
 from __future__ import annotations

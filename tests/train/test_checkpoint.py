@@ -42,7 +42,7 @@ def test_a_run_killed_at_50_random_moments_ends_in_the_same_bits(tmp_path: Path)
     assert done.stdout.startswith("killed 50 times")
 
 
-def test_the_newest_checkpoints_are_kept_and_the_last_epoch_is_one(tmp_path: Path) -> None:
+def test_the_newest_checkpoints_remain_and_include_the_last_epoch(tmp_path: Path) -> None:
     run(tmp_path, epochs=7, every=3, keep=2)
     assert names(tmp_path) == ["epoch-000006.safetensors", "epoch-000007.safetensors"]
 
@@ -72,23 +72,23 @@ def test_a_second_fit_of_one_trainer_trains_on(tmp_path: Path) -> None:
     assert len(t.history) == 4
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(damage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "flip", "empty"])
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(damage: str, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", epochs=6)
     run(tmp_path / "broken", epochs=6)
     newest = tmp_path / "broken" / "epoch-000006.safetensors"
     content = bytearray(newest.read_bytes())
     content[-5] ^= 1
-    newest.write_bytes({"cut": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+    newest.write_bytes({"truncated": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
     said = io.StringIO()
     again = run(tmp_path / "broken", epochs=6, said=said)
     lines = said.getvalue().splitlines()
-    assert lines[0].startswith("passed over: load: ") and "is damaged" in lines[0]
+    assert lines[0].startswith("checkpoint skipped: load: ") and "is damaged" in lines[0]
     assert lines[1].startswith("resumed after epoch 5, from ")
     np.testing.assert_array_equal(weights(whole), weights(again))
 
 
-def test_half_a_file_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+def test_a_partial_file_of_a_killed_run_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".epoch-000003.safetensors.77.safetensors").write_bytes(b"half")
     run(tmp_path, epochs=1)
     assert names(tmp_path) == ["epoch-000001.safetensors"]
@@ -101,5 +101,5 @@ def test_without_resuming_old_checkpoints_are_removed(tmp_path: Path) -> None:
 
 
 def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueRangeError, match="every and keep of at least 1 are needed; 0, 2 came"):
+    with pytest.raises(ValueRangeError, match="expected every and keep of at least 1, got every=0, keep=2"):
         Checkpoint(tmp_path, every=0)

@@ -1,4 +1,4 @@
-"""Diagnosis in words, and the Monitor that gathers its evidence: planted faults are found, healthy runs are not."""
+"""Diagnosis of a run in words: problems are found, healthy runs have none."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_loss_that_still_falls_steadily_is_a_rate_too_low() -> None:
 
 def test_short_and_empty_runs_are_not_judged() -> None:
     assert diagnose(history([1.0, 2.0, 1.0])) == []
-    with pytest.raises(ValueRangeError, match="the history is empty"):
+    with pytest.raises(ValueRangeError, match="got an empty one"):
         diagnose(History())
 
 
@@ -88,41 +88,18 @@ def deep(activation: Any, layers: int = 10) -> Any:
     return nn.Sequential(*parts, nn.Linear(8, 2))
 
 
-def test_the_monitor_measures_every_layer_and_leaves_training_as_it_was() -> None:
-    model = deep(nn.ReLU, 1)
-    trainer, monitor = run(model)
-    assert monitor.steps == list(range(1, 25, 2))
-    assert list(monitor.activations) == ["0", "1", "2", "3", "4"] and len(monitor.activations["1"]) == 12
-    figures = monitor.gradients["0.weight"][0]
-    assert figures["norm"] > 0 and figures["ratio"] == pytest.approx(
-        0.05 * figures["norm"] / figures["weight"], rel=1e-3
-    )
-    counts, edges = figures["histogram"]
-    assert counts.sum() == 16 and len(edges) == len(counts) + 1
-    assert 0 <= monitor.activations["1"][0]["dead"] <= 1 and np.isnan(monitor.activations["0"][0]["dead"])
-    twin = deep(nn.ReLU, 1)
-    Trainer(twin, nn.CrossEntropyLoss(), optim.SGD(twin.parameters(), lr=0.05), progress="off").fit(
-        points(), epochs=6, batch_size=10, rng=0
-    )
-    for p, q in zip(model.parameters(), twin.parameters()):
-        np.testing.assert_array_equal(p.data, q.data)
-    before = len(monitor.activations["0"])
-    trainer.evaluate(points())
-    assert len(monitor.activations["0"]) == before
-
-
 def test_sigmoids_in_a_deep_network_are_found_to_make_gradients_vanish() -> None:
     trainer, monitor = run(deep(nn.Sigmoid))
     findings = {finding.name: finding for finding in diagnose(trainer, monitor)}
     assert "vanishing gradients" in findings and "0.weight" in findings["vanishing gradients"].evidence
 
 
-def test_units_that_give_nothing_are_found() -> None:
+def test_dead_units_are_found() -> None:
     model = deep(nn.ReLU, 1)
     model[2].bias.data[:6] = -100.0
     trainer, monitor = run(model)
     dead = [finding for finding in diagnose(trainer, monitor) if finding.name == "dead units"]
-    assert len(dead) == 1 and "% of the units of 3 gave 0 for a whole batch" in dead[0].evidence
+    assert len(dead) == 1 and "% of the units of 3 were 0 for the whole batch" in dead[0].evidence
 
 
 def test_updates_of_the_wrong_size_are_found() -> None:
@@ -136,8 +113,3 @@ def test_large_weights_are_found_to_make_gradients_explode() -> None:
         if p.ndim == 2:
             p.data *= 12
     assert "exploding gradients" in names(*run(model, lr=1e-12))
-
-
-def test_an_impossible_interval_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match="every of at least 1"):
-        Monitor(0)

@@ -1,4 +1,4 @@
-"""Classifier and Regressor in scikit-learn's hands."""
+"""Classifier and Regressor under scikit-learn's own checks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_same_random_state_gives_the_same_bits_and_leaves_the_default_genera
     np.testing.assert_array_equal(Classifier(epochs=2).fit(x, y).predict_proba(x), first)
 
 
-def test_a_model_of_ones_own_is_copied_or_made_by_a_function() -> None:
+def test_a_model_is_copied_or_made_by_a_factory() -> None:
     x, y = load_iris(return_X_y=True)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
     before = model.state_dict()
@@ -96,7 +96,7 @@ def test_early_stopping_and_penalty_shorten_training_and_weights() -> None:
     small = Classifier(epochs=200, lr=0.05, l2=0.1, random_state=0).fit(x, y)
     norms = [sum((p.data**2).sum() for p in m.model_.parameters()) for m in (plain, small)]
     assert norms[1] < norms[0] / 2
-    with pytest.raises(ValueRangeError, match="dev: a share between 0 and 1"):
+    with pytest.raises(ValueRangeError, match="dev: expected a fraction between 0 and 1"):
         Classifier(early_stopping=1, dev=1.0).fit(x, y)
 
 

@@ -23,7 +23,7 @@ def test_each_epoch_is_a_row_or_a_line_as_soon_as_it_ends(tmp_path: Path) -> Non
     assert [json.loads(line) for line in logs[1].path.read_text().splitlines()] == t.history.epochs
 
 
-def test_a_resumed_run_has_its_whole_history_in_the_log(tmp_path: Path) -> None:
+def test_a_resumed_run_logs_its_full_history(tmp_path: Path) -> None:
     pytest.importorskip("safetensors", reason="checkpoints are safetensors files")
     for epochs in (2, 4):
         t = trainer(callbacks=[Checkpoint(tmp_path / "c"), Log(tmp_path / "log.jsonl")])
@@ -39,12 +39,12 @@ def test_nan_is_null_in_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "log.jsonl").read_text())["loss"] is None
 
 
-def test_another_ending_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match=r"ending in \.csv or \.jsonl is needed; 'log.txt' came"):
+def test_another_suffix_is_refused() -> None:
+    with pytest.raises(ValueRangeError, match=r"ending in \.csv or \.jsonl, got 'log.txt'"):
         Log("log.txt")
 
 
-def test_tensorboard_gets_the_figures_of_both_parts_in_one_chart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_gets_the_values_of_both_parts_in_one_chart(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[Any, ...]] = []
 
     class Writer:

@@ -10,7 +10,7 @@ import pytest
 from tests.train.test_trainer import points, trainer
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train import EarlyStopping, Progress
-from tinygrad_dl.train.progress import line
+from tinygrad_dl.train.progress import format_epoch
 
 
 def shown(level: str = "auto", epochs: int = 3, terminal: bool = False, **options: object) -> str:
@@ -36,7 +36,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def test_a_file_gets_one_plain_line_an_epoch() -> None:
+def test_a_file_gets_one_plain_line_per_epoch() -> None:
     text = shown()
     lines = text.splitlines()
     assert len(lines) == 3 and "\x1b" not in text and "\r" not in text
@@ -48,7 +48,7 @@ def test_a_long_run_prints_about_a_hundred_lines_and_the_last() -> None:
     assert len(lines) == 113 and lines[-1].startswith("epoch 450/450")
 
 
-def test_off_prints_nothing_and_a_stop_is_said() -> None:
+def test_off_prints_nothing_and_a_stop_is_reported() -> None:
     assert shown("off") == ""
     text = shown("epoch", epochs=50, callbacks=[EarlyStopping("lr", patience=2)])
     assert text.splitlines()[-1].startswith("stopped: lr has not improved since epoch 1")
@@ -61,7 +61,7 @@ def test_a_terminal_gets_a_bar_that_disappears_and_the_same_lines() -> None:
     assert text.count("loss") >= 3 and "epoch 3/3" in text
 
 
-def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_is_honored(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich", reason="the bar is rich's")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in shown(terminal=True)
@@ -72,7 +72,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert "\x1b" not in shown(terminal=True)
 
 
-def test_the_bar_is_drawn_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_is_drawn_at_most_ten_times_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     rich = pytest.importorskip("rich.progress", reason="the bar is rich's")
     updates = []
     original = rich.Progress.update
@@ -96,8 +96,8 @@ def test_without_rich_lines_are_printed_and_a_bar_is_refused(monkeypatch: pytest
         shown("bar")
 
 
-def test_figures_of_any_size_are_legible() -> None:
-    text = line(
+def test_values_of_any_size_are_legible() -> None:
+    text = format_epoch(
         {"epoch": 7, "loss": 1.23456e-7, "dev_loss": 123456.7, "accuracy": 1.0, "lr": 1, "seconds": 0.5}, 10
     )
     assert text == "epoch  7/10   loss 1.235e-07 | dev 1.235e+05   accuracy 100.00 %   0.50 s"

@@ -68,7 +68,7 @@ def test_a_penalty_adds_its_derivative_to_weights_but_not_to_biases(l1: float, l
     np.testing.assert_array_equal(model.bias.data, before["bias"])
 
 
-def test_averaged_weights_follow_their_formula_and_take_over_at_the_end() -> None:
+def test_averaged_weights_follow_their_formula_and_replace_the_weights_at_the_end() -> None:
     watch, averaged = Watch(), AveragedWeights(0.5)
     t = trainer(callbacks=[averaged, watch])
     expected = np.concatenate([p.data.ravel().copy() for p in t.model.parameters()])
@@ -79,7 +79,7 @@ def test_averaged_weights_follow_their_formula_and_take_over_at_the_end() -> Non
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_averaged_weights_can_be_tried_for_a_while() -> None:
+def test_averaged_weights_can_be_used_temporarily() -> None:
     averaged = AveragedWeights(0.9, apply=False)
     t = trainer(callbacks=[averaged])
     t.fit(points(), epochs=2, rng=0)
@@ -90,12 +90,12 @@ def test_averaged_weights_can_be_tried_for_a_while() -> None:
 
 
 def test_impossible_options_are_refused() -> None:
-    with pytest.raises(ValueRangeError, match="a norm or a value above 0 is needed"):
+    with pytest.raises(ValueRangeError, match="expected either norm or value above 0"):
         ClipGradients()
-    with pytest.raises(ValueRangeError, match="a norm or a value above 0 is needed"):
+    with pytest.raises(ValueRangeError, match="expected either norm or value above 0"):
         ClipGradients(norm=-1.0)
-    with pytest.raises(ValueRangeError, match="l1 and l2 of at least 0, one above, are needed"):
+    with pytest.raises(ValueRangeError, match="expected l1 and l2 of at least 0, one of them above"):
         Penalty()
-    with pytest.raises(ValueRangeError, match="decay between 0 and 1"):
+    with pytest.raises(ValueRangeError, match="decay: expected a number between 0 and 1"):
         AveragedWeights(1.0)
     assert tg.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""Data sets, loaders, and what prepares data."""
+"""Data sets, data loading, augmentation and preprocessing."""
 
 from __future__ import annotations
 

@@ -1,66 +1,75 @@
-"""Augmentations: random changes of images that leave their class as it is. Each is drawn anew for each image.
+"""Augmentations: random changes of images that preserve their class, drawn independently for each image.
 
-They take arrays (N, H, W) or (N, C, H, W) and `rng=`, by hand or as `transform=` of a DataLoader.
+Each takes arrays (N, H, W) or (N, C, H, W) and `rng=`; call it directly, or pass it to a DataLoader as `transform=`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
+from tinygrad_dl.typing import NDArray, RandomLike
+
+#: How far an augmentation may go: one number for both directions, or (low, high).
+Amount: TypeAlias = Union[float, Sequence[float]]
 
 
 class Augmentation:
-    """Base of augmentations: a subclass defines `change(x, rng)` for images x (N, C, H, W) of floats."""
+    """Base class of augmentations: a subclass defines `change(x, rng)` for floating-point images x (N, C, H, W)."""
 
-    def __call__(self, x: Any, *others: Any, rng: np.random.Generator | int | None = None) -> np.ndarray:
+    def __call__(self, x: NDArray, *targets: NDArray, rng: RandomLike = None) -> NDArray:
         x = np.asarray(x)
         if x.ndim not in (3, 4):
             raise ShapeError(
-                f"{type(self).__name__}: images (N, H, W) or (N, C, H, W) are needed; {x.shape} came. "
+                f"{type(self).__name__}: expected images (N, H, W) or (N, C, H, W), got shape {x.shape}. "
                 "Reshape flat images: x.reshape(-1, 1, height, width)."
             )
         if x.dtype.kind != "f":
             raise DTypeError(
-                f"{type(self).__name__}: floats are needed; {x.dtype} came. Divide pixels by 255?"
+                f"{type(self).__name__}: expected floating-point images, got {x.dtype}. Divide pixels by 255?"
             )
+        # Subclasses see one layout: (N, H, W) gets a channel axis, which is removed again.
         images = x[:, None] if x.ndim == 3 else x
         changed = self.change(images, default_rng(rng)).astype(x.dtype, copy=False)
         return changed[:, 0] if x.ndim == 3 else changed
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The changed images."""
-        raise DTypeError(f"{type(self).__name__} has to define change(x, rng)")
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+        """Return the augmented images, in the shape of x unless the augmentation crops."""
+        raise DTypeError(f"{type(self).__name__} must define change(x, rng)")
 
-    def _range(self, name: str, value: Any, least: float, neutral: float = 0.0) -> tuple[float, float]:
-        """(low, high) of a random amount: a number reaches to both sides of what changes nothing."""
-        pair = (neutral - float(value), neutral + float(value)) if np.ndim(value) == 0 else tuple(value)
+    def _limits(self, name: str, value: Amount, least: float, neutral: float = 0.0) -> tuple[float, float]:
+        """Return (low, high); a single number is symmetric around `neutral`, the amount that changes nothing."""
+        if np.ndim(value) == 0:
+            amount = float(value)  # type: ignore[arg-type]
+            pair: tuple[float, ...] = (neutral - amount, neutral + amount)
+        else:
+            pair = tuple(value)  # type: ignore[arg-type]
         if len(pair) != 2 or not least <= pair[0] <= pair[1] < np.inf:
             raise ValueRangeError(
-                f"{type(self).__name__}: {name}: a number or a pair (low, high), not below {least:g}, is "
-                "needed; "
-                f"{value!r} came"
+                f"{type(self).__name__}: {name}: expected a number or a pair (low, high) of at least {least:g}, "
+                f"got {value!r}"
             )
         return float(pair[0]), float(pair[1])
 
 
 class Compose(Augmentation):
-    """Several augmentations, one after the other."""
+    """Apply several augmentations, one after the other."""
 
     def __init__(self, *steps: Augmentation) -> None:
         self.steps = steps
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         for step in self.steps:
             x = step.change(x, rng)
         return x
 
 
 class Flip(Augmentation):
-    """Mirror an image with probability p: left to right (axis -1), or upside down (axis -2).
+    """Flip an image with probability p: horizontally (axis -1) or vertically (axis -2).
 
     >>> Flip(1.0)(np.array([[[1.0, 2.0]]])).tolist()
     [[[2.0, 1.0]]]
@@ -68,67 +77,70 @@ class Flip(Augmentation):
 
     def __init__(self, p: float = 0.5, axis: int = -1) -> None:
         if not 0 <= p <= 1 or axis not in (-1, -2):
-            raise ValueRangeError(f"Flip: p in [0, 1] and axis -1 or -2 are needed; {p}, {axis} came")
+            raise ValueRangeError(f"Flip: expected p in [0, 1] and axis -1 or -2, got p={p}, axis={axis}")
         self.p, self.axis = p, axis
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        chosen = rng.random(len(x)) < self.p
-        return np.where(chosen[:, None, None, None], np.flip(x, self.axis), x)
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+        flipped = rng.random(len(x)) < self.p
+        return np.where(flipped[:, None, None, None], np.flip(x, self.axis), x)
 
 
 class Crop(Augmentation):
-    """A random part of the size (H', W') of each image, which is padded by `padding` pixels first.
+    """Crop each image to `size` (H', W') at a random position, after padding it by `padding` pixels.
 
-    size None keeps the image's size. Raises ShapeError if the part is larger than the padded image.
+    size None keeps the image's size; `mode` is that of np.pad. Raises ShapeError if the crop is larger than the
+    padded image.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, padding: int = 0, mode: str = "constant") -> None:
         if padding < 0 or (size is not None and min(size) < 1):
             raise ValueRangeError(
-                f"Crop: size of at least 1 and padding of at least 0 are needed; {size}, {padding} came"
+                f"Crop: expected size of at least 1 and padding of at least 0, got size={size}, padding={padding}"
             )
         self.size, self.padding, self.mode = size, padding, mode
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         height, width = self.size or x.shape[2:]
         pad = (self.padding, self.padding)
         padded = np.pad(x, ((0, 0), (0, 0), pad, pad), mode=self.mode)  # type: ignore[call-overload]
-        free = padded.shape[2] - height, padded.shape[3] - width
-        if min(free) < 0:
+        margin = padded.shape[2] - height, padded.shape[3] - width
+        if min(margin) < 0:
             raise ShapeError(
-                f"Crop: a part of {(height, width)} does not fit in an image of {padded.shape[2:]}"
+                f"Crop: expected a size that fits in the padded image {padded.shape[2:]}, got {(height, width)}. "
+                "Increase padding=."
             )
-        top, left = (rng.integers(0, n + 1, len(x))[:, None, None] for n in free)
+        top, left = (rng.integers(0, n + 1, len(x))[:, None, None] for n in margin)
+        # Fancy indexing on axes 0, 2 and 3 puts the channels last, hence the transpose.
         rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
         return padded[np.arange(len(x))[:, None, None], :, rows, columns].transpose(0, 3, 1, 2)
 
 
 class Affine(Augmentation):
-    """Rotate, zoom, shear and shift an image around its centre, in one resampling (scipy.ndimage).
+    """Rotate, zoom, shear and shift an image around its center, in one interpolation (scipy.ndimage).
 
-    rotate and shear in degrees, zoom as a factor, shift in pixels: each a number to both sides, or (low,
-    high). `order` of the interpolation: 0 nearest, 1 linear, 3 cubic; `mode` and `fill` for what lies
-    outside.
+    rotate and shear in degrees, zoom as a factor, shift in pixels: each one number for both directions, or
+    (low, high). `order` of the spline: 0 nearest, 1 linear, 3 cubic; `mode` and `fill` say what surrounds the
+    image, as in scipy.ndimage. Raises ValueRangeError, MissingExtraError without SciPy.
     """
 
     def __init__(
         self,
-        rotate: Any = 0.0,
-        zoom: Any = 0.0,
-        shear: Any = 0.0,
-        shift: Any = 0.0,
+        rotate: Amount = 0.0,
+        zoom: Amount = 0.0,
+        shear: Amount = 0.0,
+        shift: Amount = 0.0,
         *,
         order: int = 1,
         mode: str = "constant",
         fill: float = 0.0,
     ) -> None:
-        self.rotate = self._range("rotate", rotate, -360)
-        self.zoom = self._range("zoom", zoom, 1e-3, neutral=1.0)
-        self.shear = self._range("shear", shear, -80)
-        self.shift = self._range("shift", shift, -1e6)
+        self.rotate = self._limits("rotate", rotate, -360)
+        self.zoom = self._limits("zoom", zoom, 1e-3, neutral=1.0)
+        self.shear = self._limits("shear", shear, -80)
+        self.shift = self._limits("shift", shift, -1e6)
         self.order, self.mode, self.fill = order, mode, fill
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         try:
             from scipy import ndimage
         except ImportError:
@@ -137,13 +149,14 @@ class Affine(Augmentation):
         angle, shear = (np.deg2rad(rng.uniform(*limits, n)) for limits in (self.rotate, self.shear))
         zoom = rng.uniform(*self.zoom, n)
         shift = rng.uniform(*self.shift, (n, 2))
-        centre = (np.array(x.shape[2:]) - 1) / 2
+        center = (np.array(x.shape[2:]) - 1) / 2
         out = np.empty_like(x)
+        # scipy.ndimage transforms one image at a time.
         for i in range(n):
             cos, sin = np.cos(angle[i]), np.sin(angle[i])
-            # From places in the result to places in the image: the inverse of what is seen.
+            # affine_transform maps output coordinates to input coordinates: the inverse of the visible motion.
             matrix = np.array([[cos, sin], [-sin, cos]]) @ np.array([[1, 0], [np.tan(shear[i]), 1]]) / zoom[i]
-            offset = centre - matrix @ (centre + shift[i])
+            offset = center - matrix @ (center + shift[i])
             for image, target in zip(x[i], out[i]):
                 # Rounded, so that a right angle loses no border: scipy fills a position 1e-16 pixels outside, too.
                 ndimage.affine_transform(
@@ -154,35 +167,35 @@ class Affine(Augmentation):
 
 
 class Rotate(Affine):
-    """Turn an image by up to so many degrees to both sides, or by (low, high)."""
+    """Rotate an image by up to `degrees` in either direction, or by (low, high)."""
 
-    def __init__(self, degrees: Any = 15.0, **options: Any) -> None:
+    def __init__(self, degrees: Amount = 15.0, **options: Any) -> None:
         super().__init__(rotate=degrees, **options)
 
 
 class Zoom(Affine):
-    """Make an image larger or smaller by a factor 1 ± amount, or from (low, high)."""
+    """Scale an image by a factor from 1 - amount to 1 + amount, or from (low, high)."""
 
-    def __init__(self, amount: Any = 0.1, **options: Any) -> None:
+    def __init__(self, amount: Amount = 0.1, **options: Any) -> None:
         super().__init__(zoom=amount, **options)
 
 
 class Shift(Affine):
-    """Move an image by up to so many pixels in each direction, or by (low, high)."""
+    """Translate an image by up to `pixels` along each axis, or by (low, high)."""
 
-    def __init__(self, pixels: Any = 2.0, **options: Any) -> None:
+    def __init__(self, pixels: Amount = 2.0, **options: Any) -> None:
         super().__init__(shift=pixels, **options)
 
 
 class Shear(Affine):
-    """Slant an image by up to so many degrees to both sides, or by (low, high)."""
+    """Shear an image by up to `degrees` in either direction, or by (low, high)."""
 
-    def __init__(self, degrees: Any = 10.0, **options: Any) -> None:
+    def __init__(self, degrees: Amount = 10.0, **options: Any) -> None:
         super().__init__(shear=degrees, **options)
 
 
 class Noise(Augmentation):
-    """Add normal noise of standard deviation `std`.
+    """Add Gaussian noise of standard deviation `std`.
 
     >>> Noise(0.0)(np.ones((1, 2, 2))).tolist()
     [[[1.0, 1.0], [1.0, 1.0]]]
@@ -190,36 +203,39 @@ class Noise(Augmentation):
 
     def __init__(self, std: float = 0.1) -> None:
         if not 0 <= std < np.inf:
-            raise ValueRangeError(f"Noise: std: a number of at least 0 is needed; {std!r} came")
+            raise ValueRangeError(f"Noise: std: expected a finite number of at least 0, got {std!r}")
         self.std = std
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         return x + rng.normal(0, self.std, x.shape).astype(x.dtype)
 
 
 class Colour(Augmentation):
-    """Change brightness, contrast and saturation of images with values from 0 to 1; they stay between these.
+    """Change brightness, contrast and saturation of images in [0, 1]; the result is clipped to [0, 1].
 
-    x' = mean + contrast * (x - mean) + brightness; then each pixel moves between its grey and itself by
-    saturation. Each a number to both sides of no change, or (low, high); saturation for three channels
-    only.
+    x' = mean + contrast * (x - mean) + brightness, then x' = gray + saturation * (x' - gray), with gray the
+    ITU-R BT.601 luma. Each option is one number for both directions, or (low, high). Saturation requires three
+    channels: ShapeError otherwise.
     """
 
-    def __init__(self, brightness: Any = 0.1, contrast: Any = 0.2, saturation: Any = 0.0) -> None:
-        self.brightness = self._range("brightness", brightness, -1)
-        self.contrast = self._range("contrast", contrast, 0, neutral=1.0)
-        self.saturation = self._range("saturation", saturation, 0, neutral=1.0)
+    def __init__(self, brightness: Amount = 0.1, contrast: Amount = 0.2, saturation: Amount = 0.0) -> None:
+        self.brightness = self._limits("brightness", brightness, -1)
+        self.contrast = self._limits("contrast", contrast, 0, neutral=1.0)
+        self.saturation = self._limits("saturation", saturation, 0, neutral=1.0)
 
-    def change(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        limits = (self.brightness, self.contrast, self.saturation)
+    def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         brightness, contrast, saturation = (
-            rng.uniform(*limit, (len(x), 1, 1, 1)).astype(x.dtype) for limit in limits
+            rng.uniform(*limits, (len(x), 1, 1, 1)).astype(x.dtype)
+            for limits in (self.brightness, self.contrast, self.saturation)
         )
+        # Contrast is relative to the mean of the whole image.
         mean = x.mean(axis=(1, 2, 3), keepdims=True)
         x = mean + contrast * (x - mean) + brightness
         if self.saturation != (1.0, 1.0):
             if x.shape[1] != 3:
-                raise ShapeError(f"Colour: saturation needs three channels (N, 3, H, W); {x.shape} came")
-            grey = np.tensordot(x, np.array([0.299, 0.587, 0.114], x.dtype), axes=(1, 0))[:, None]
-            x = grey + saturation * (x - grey)
+                raise ShapeError(
+                    f"Colour: saturation: expected three channels (N, 3, H, W), got shape {x.shape}"
+                )
+            gray = np.tensordot(x, np.array([0.299, 0.587, 0.114], x.dtype), axes=(1, 0))[:, None]
+            x = gray + saturation * (x - gray)
         return np.clip(x, 0, 1)

@@ -1,6 +1,6 @@
-"""Data sets: scikit-learn's bundled real ones, the plane figures of the courses, MNIST, files of the user.
+"""Data sets: real ones bundled with scikit-learn, the 2-D point sets of the courses, MNIST, and files of your own.
 
-The figures are drawn with NumPy's legacy generator, seeded as in the courses, whose results they reproduce.
+The point sets are drawn with NumPy's legacy generator and the courses' seeds, so that they match bit for bit.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
 from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
 from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 __all__ = [
     "blobs",
@@ -34,128 +35,137 @@ __all__ = [
 ]
 
 
-def _scikit_learn(what: str) -> Any:
+def _sklearn_datasets(caller: str) -> Any:
     try:
         import sklearn.datasets
     except ImportError:
-        raise missing_extra("scikit-learn", "data", what) from None
+        raise missing_extra("scikit-learn", "data", caller) from None
     return sklearn.datasets
 
 
-def _bundled(name: str, title: str, dtype: Any) -> TensorDataset:
-    found = getattr(_scikit_learn(f"load_{name}"), f"load_{name}")()
+def _load_bundled(name: str, title: str, dtype: DTypeLike | None) -> TensorDataset:
+    bunch = getattr(_sklearn_datasets(f"load_{name}"), f"load_{name}")()
     dtype = dtype or get_default_dtype()
-    names = getattr(found, "target_names", None)
-    y = found.target.astype(np.int64) if names is not None else found.target.astype(dtype)
+    # Regression targets have no names.
+    names = getattr(bunch, "target_names", None)
+    y = bunch.target.astype(np.int64) if names is not None else bunch.target.astype(dtype)
     classes = None if names is None else [str(label) for label in names]
-    return TensorDataset(found.data.astype(dtype), y, classes=classes, name=title)
+    return TensorDataset(bunch.data.astype(dtype), y, classes=classes, name=title)
 
 
-def load_digits(dtype: Any = None) -> TensorDataset:
-    """Scans of handwritten digits: x (1797, 64), 8 by 8 pixels from 0 to 16, row by row; y (1797,), 0 to 9.
+def load_digits(dtype: DTypeLike | None = None) -> TensorDataset:
+    """Scans of handwritten digits: x (1797, 64), 8 by 8 pixels from 0 to 16, in row-major order; y (1797,), 0 to 9.
 
     Source: E. Alpaydin, C. Kaynak, UCI repository 1998 (the test part), from scikit-learn.
     """
-    return _bundled("digits", "digits", dtype)
+    return _load_bundled("digits", "digits", dtype)
 
 
-def load_iris(dtype: Any = None) -> TensorDataset:
+def load_iris(dtype: DTypeLike | None = None) -> TensorDataset:
     """Iris flowers: x (150, 4), lengths and widths of sepals and petals in cm; y (150,), 3 species."""
-    return _bundled("iris", "iris", dtype)
+    return _load_bundled("iris", "iris", dtype)
 
 
-def load_wine(dtype: Any = None) -> TensorDataset:
+def load_wine(dtype: DTypeLike | None = None) -> TensorDataset:
     """Chemical analysis of wines: x (178, 13); y (178,), 3 growers."""
-    return _bundled("wine", "wine", dtype)
+    return _load_bundled("wine", "wine", dtype)
 
 
-def load_breast_cancer(dtype: Any = None) -> TensorDataset:
+def load_breast_cancer(dtype: DTypeLike | None = None) -> TensorDataset:
     """Measurements of cell nuclei: x (569, 30); y (569,), 0 malignant, 1 benign."""
-    return _bundled("breast_cancer", "breast cancer", dtype)
+    return _load_bundled("breast_cancer", "breast cancer", dtype)
 
 
-def load_diabetes(dtype: Any = None) -> TensorDataset:
-    """Diabetes patients: x (442, 10), centred and scaled; y (442,), progression of the disease, a number."""
-    return _bundled("diabetes", "diabetes", dtype)
+def load_diabetes(dtype: DTypeLike | None = None) -> TensorDataset:
+    """Diabetes patients: x (442, 10), centered and scaled; y (442,), a measure of disease progression (regression)."""
+    return _load_bundled("diabetes", "diabetes", dtype)
 
 
-def _legacy(seed: int) -> Any:
-    return np.random.RandomState(seed)  # the courses' generator: their figures depend on its bits
+def _legacy_generator(seed: int) -> Any:
+    return np.random.RandomState(seed)  # the courses' generator: their printed results depend on its bits
 
 
-def _plane(x: Any, y: Any, name: str, dtype: Any) -> TensorDataset:
+def _points(x: ArrayLike, y: ArrayLike, name: str, dtype: DTypeLike | None) -> TensorDataset:
     y = np.asarray(y, dtype=np.int64)
     classes = [str(c) for c in range(int(y.max(initial=0)) + 1)]
     return TensorDataset(np.asarray(x).astype(dtype or get_default_dtype()), y, classes=classes, name=name)
 
 
-def planar_flower(n: int = 400, noise: float = 0.2, seed: int = 1, dtype: Any = None) -> TensorDataset:
-    """A flower whose petals are of two classes in turn: x (n, 2), y (n,).
+def planar_flower(
+    n: int = 400, noise: float = 0.2, seed: int = 1, dtype: DTypeLike | None = None
+) -> TensorDataset:
+    """A flower whose petals alternate between two classes: x (n, 2), y (n,).
 
-    Angles t = linspace(0, 3.12) or (3.12, 6.24) and radii 4 sin(4t), both with normal noise.
-    Source: Deep Learning Specialization, course 1 week 3, whose figure is the default.
+    Angles t = linspace(0, 3.12) or (3.12, 6.24) and radii 4 sin(4t), both with Gaussian noise.
+    Source: Deep Learning Specialization, course 1 week 3, whose points are the default.
+
     >>> planar_flower().x.shape
     (400, 2)
     """
     if n < 2 or n % 2:
-        raise ValueRangeError(f"planar_flower: n: an even number of points is needed; {n!r} came")
-    rng = _legacy(seed)
+        raise ValueRangeError(f"planar_flower: n: expected an even number of points, got {n!r}")
+    rng = _legacy_generator(seed)
     half = n // 2
     petals = []
     for label in (0, 1):
         t = np.linspace(label * 3.12, (label + 1) * 3.12, half) + rng.randn(half) * noise
         radius = 4 * np.sin(4 * t) + rng.randn(half) * noise
         petals.append(np.stack((radius * np.sin(t), radius * np.cos(t)), axis=1))
-    return _plane(np.concatenate(petals), np.repeat([0, 1], half), "planar flower", dtype)
+    return _points(np.concatenate(petals), np.repeat([0, 1], half), "planar flower", dtype)
 
 
 def spirals(
-    n: int = 300, classes: int = 3, noise: float = 0.2, seed: int = 1984, dtype: Any = None
+    n: int = 300, classes: int = 3, noise: float = 0.2, seed: int = 1984, dtype: DTypeLike | None = None
 ) -> TensorDataset:
-    """Arms of a spiral, one a class: x (n, 2), y (n,), class after class.
+    """The arms of a spiral, one per class: x (n, 2), y (n,), sorted by class.
 
-    Point i of m in arm j has radius i/m and angle 4j + 4i/m, with normal noise.
-    Source: Deep Learning from Scratch 2, chapter 1, whose figure is the default.
+    Point i of m in arm j has radius i/m and angle 4j + 4i/m, with Gaussian noise.
+    Source: Deep Learning from Scratch 2, chapter 1, whose points are the default.
+
     >>> spirals().y[[0, 100, 200]].tolist()
     [0, 1, 2]
     """
     if classes < 1 or n < classes or n % classes:
-        raise ValueRangeError(f"spirals: n: a multiple of the {classes} classes is needed; {n!r} came")
+        raise ValueRangeError(f"spirals: n: expected a multiple of the {classes} classes, got {n!r}")
     m = n // classes
     radius = np.tile(np.arange(m) / m, classes)
     arm = np.repeat(np.arange(classes), m)
-    angle = 4.0 * arm + 4.0 * radius + _legacy(seed).randn(n) * noise
+    angle = 4.0 * arm + 4.0 * radius + _legacy_generator(seed).randn(n) * noise
     x = np.stack((radius * np.sin(angle), radius * np.cos(angle)), axis=1)
-    return _plane(x, arm, "spirals", dtype)
+    return _points(x, arm, "spirals", dtype)
 
 
 def circles(
-    n: int = 300, noise: float = 0.05, factor: float = 0.8, seed: int = 1, dtype: Any = None
+    n: int = 300, noise: float = 0.05, factor: float = 0.8, seed: int = 1, dtype: DTypeLike | None = None
 ) -> TensorDataset:
-    """A circle and one `factor` times its size inside: x (n, 2), y (n,), 1 for the inner one.
+    """Two concentric circles, the inner one `factor` times as large: x (n, 2), y (n,), 1 on the inner circle.
 
     The defaults are the training points of course 2 week 1 of the Deep Learning Specialization; n=100,
     seed=2 its test points.
     """
-    made = _scikit_learn("circles").make_circles(n, noise=noise, factor=factor, random_state=_legacy(seed))
-    return _plane(made[0], made[1], "circles", dtype)
+    x, y = _sklearn_datasets("circles").make_circles(
+        n, noise=noise, factor=factor, random_state=_legacy_generator(seed)
+    )
+    return _points(x, y, "circles", dtype)
 
 
-def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: Any = None) -> TensorDataset:
-    """Two half circles that reach into each other: x (n, 2), y (n,).
+def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: DTypeLike | None = None) -> TensorDataset:
+    """Two interleaving half circles: x (n, 2), y (n,).
 
     The defaults are the points of course 2 week 2 of the Deep Learning Specialization.
     """
-    made = _scikit_learn("moons").make_moons(n, noise=noise, random_state=_legacy(seed))
-    return _plane(made[0], made[1], "moons", dtype)
+    x, y = _sklearn_datasets("moons").make_moons(n, noise=noise, random_state=_legacy_generator(seed))
+    return _points(x, y, "moons", dtype)
 
 
 def blobs(
-    n: int = 200, centers: int = 6, std: float = 1.0, seed: int = 5, dtype: Any = None
+    n: int = 200, centers: int = 6, std: float = 1.0, seed: int = 5, dtype: DTypeLike | None = None
 ) -> TensorDataset:
-    """Normal clouds around random centres, one a class: x (n, 2), y (n,).
+    """Isotropic Gaussian blobs around random centers, one per class: x (n, 2), y (n,).
 
-    The defaults are the points of course 1 week 3 of the Deep Learning Specialization, there taken modulo 2.
+    The defaults are the points of course 1 week 3 of the Deep Learning Specialization, which takes the labels modulo 2.
     """
-    made = _scikit_learn("blobs").make_blobs(n, centers=centers, cluster_std=std, random_state=_legacy(seed))
-    return _plane(made[0], made[1], "blobs", dtype)
+    x, y = _sklearn_datasets("blobs").make_blobs(
+        n, centers=centers, cluster_std=std, random_state=_legacy_generator(seed)
+    )
+    return _points(x, y, "blobs", dtype)

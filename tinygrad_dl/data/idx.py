@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST: reading them, and finding or fetching those of MNIST and Fashion-MNIST."""
+"""IDX files, the format of MNIST: read them, and find or download those of MNIST and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import get_default_dtype
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.errors import FileFormatError, TinygradError, ValueRangeError, missing_extra
+from tinygrad_dl.typing import DTypeLike, NDArray
 
-# The third byte of an IDX file
+# The third byte of an IDX file is its dtype; values are big-endian.
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 # The files as their authors published them, with their MD5: it identifies them and finds damage.
@@ -44,27 +44,28 @@ CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt"
 PREFIX = {"train": "train", "test": "t10k"}
 
 
-def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """The array in an IDX file, packed with gzip or not. Raises FileNotFoundError, FileFormatError."""
-    where = os.fspath(path)
+def read_idx(path: str | os.PathLike[str]) -> NDArray:
+    """Read the array in an IDX file, gzip-compressed or not. Raises FileNotFoundError, FileFormatError."""
+    name = os.fspath(path)
     with open(path, "rb") as file:
         data = file.read()
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
-            raise FileFormatError(f"read_idx: {where} is damaged: {error}") from None
+            raise FileFormatError(f"read_idx: {name} is damaged: {error}") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
         raise FileFormatError(
-            f"read_idx: {where} is no IDX file: it begins with {data[:4].hex(' ') or 'nothing'}"
+            f"read_idx: {name} is not an IDX file: expected the magic number 00 00 and a dtype, got "
+            f"{data[:4].hex(' ') or 'an empty file'}"
         )
     dtype, begin = np.dtype(DTYPES[data[2]]), 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, begin, 4))
-    needed = math.prod(shape) * dtype.itemsize
-    if len(data) - begin != needed:
+    size = math.prod(shape) * dtype.itemsize
+    if len(data) - begin != size:
         raise FileFormatError(
-            f"read_idx: {where} is damaged: for the shape {shape} there have to be {needed} bytes; "
-            f"there are {max(len(data) - begin, 0)}"
+            f"read_idx: {name} is damaged: expected {size} bytes for the shape {shape}, "
+            f"got {max(len(data) - begin, 0)}"
         )
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
 
@@ -72,13 +73,13 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 def load_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     mirrors: Sequence[str] = MNIST_MIRRORS,
 ) -> TensorDataset:
     """Handwritten digits: x (60000 or 10000, 1, 28, 28) from 0 to 1, y from 0 to 9; part "train" or "test".
 
-    `folder`: where the IDX files are, or else where they are fetched to, by default the user's cache; what is
-    fetched is checked against its published sum. Raises FileFormatError, ValueRangeError, MissingExtraError.
+    `folder`: where the IDX files are, or where to download them, by default the user's cache directory. Downloads
+    are verified against their published MD5. Raises FileFormatError, ValueRangeError, MissingExtraError.
     Source: LeCun, Cortes, Burges; CC BY-SA 3.0.
     """
     return _load("MNIST", folder, part, dtype, MNIST, mirrors, [str(i) for i in range(10)])
@@ -87,12 +88,12 @@ def load_mnist(
 def load_fashion_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     mirrors: Sequence[str] = FASHION_MIRRORS,
 ) -> TensorDataset:
-    """Pieces of clothing in ten classes, in the form of MNIST; see load_mnist.
+    """Images of clothing in ten classes, in the format of MNIST; see load_mnist.
 
-    Source: Xiao, Rasul, Vollgraf 2017; MIT licence.
+    Source: Xiao, Rasul, Vollgraf 2017; MIT license.
     """
     return _load("Fashion-MNIST", folder, part, dtype, FASHION, mirrors, list(CLOTHES))
 
@@ -101,56 +102,58 @@ def _load(
     name: str,
     folder: str | os.PathLike[str] | None,
     part: str,
-    dtype: Any,
+    dtype: DTypeLike | None,
     sums: dict[str, str],
     mirrors: Sequence[str],
     classes: list[str],
 ) -> TensorDataset:
     if part not in PREFIX:
-        raise ValueRangeError(f'load {name}: part: "train" or "test" is needed; {part!r} came')
+        raise ValueRangeError(f'load {name}: part: expected "train" or "test", got {part!r}')
     paths = []
     for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
         file = f"{PREFIX[part]}-{kind}"
-        found = [] if folder is None else [Path(folder) / file, Path(folder) / f"{file}.gz"]
-        there = [path for path in found if path.is_file()]
-        paths.append(there[0] if there else _fetched(name, f"{file}.gz", folder, sums, mirrors))
+        candidates = [] if folder is None else [Path(folder) / file, Path(folder) / f"{file}.gz"]
+        local = [path for path in candidates if path.is_file()]
+        paths.append(local[0] if local else _download(name, f"{file}.gz", folder, sums, mirrors))
     images, labels = map(read_idx, paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise FileFormatError(
-            f"load {name}: {paths[0]} and {paths[1]} do not belong together: shapes {images.shape}, "
-            f"{labels.shape}"
+            f"load {name}: expected one label per image in {paths[0]} and {paths[1]}, got shapes {images.shape} "
+            f"and {labels.shape}"
         )
     x = images[:, None].astype(dtype or get_default_dtype())
     x /= 255
     y = labels.astype(np.int64)
     if y.size and not 0 <= y.min() <= y.max() < len(classes):
-        raise FileFormatError(f"load {name}: {paths[1]} has labels from {y.min()} to {y.max()}")
+        raise FileFormatError(
+            f"load {name}: {paths[1]}: expected labels from 0 to {len(classes) - 1}, got {y.min()} to {y.max()}"
+        )
     return TensorDataset(x, y, part=part, classes=classes, name=name)
 
 
-def _fetched(
+def _download(
     name: str, file: str, folder: str | os.PathLike[str] | None, sums: dict[str, str], mirrors: Sequence[str]
 ) -> Path:
-    """The path of a file in the folder or the cache, fetched from the first mirror that gives it whole."""
+    """Return the path of a file in the folder or the cache, downloaded from the first mirror that works."""
     try:
         import pooch
     except ImportError:
-        raise missing_extra("pooch", "data", f"fetching {name}") from None
+        raise missing_extra("pooch", "data", f"downloading {name}") from None
     pooch.get_logger().setLevel("ERROR")
-    place = os.fspath(folder) if folder is not None else pooch.os_cache("tinygrad_dl") / name
+    target = os.fspath(folder) if folder is not None else pooch.os_cache("tinygrad_dl") / name
     problems = []
     for mirror in mirrors:
         try:
-            # Written beside and renamed only if its sum is right, so that nothing half-written stays.
-            path = pooch.retrieve(mirror + file, known_hash=f"md5:{sums[file]}", fname=file, path=place)
+            # pooch writes a temporary file and renames it once the hash matches: no partial file is left behind.
+            path = pooch.retrieve(mirror + file, known_hash=f"md5:{sums[file]}", fname=file, path=target)
             return Path(path)
         except Exception as error:
             problems.append(f"{mirror}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
     raise UnavailableError(
-        f"load {name}: {file} is not in {place} and no mirror gave it. {'; '.join(problems)}. "
-        f"Put the file there by hand, or give folder=."
+        f"load {name}: {file} is not in {target} and could not be downloaded: {'; '.join(problems)}. "
+        "Copy the file there, or pass the folder that has it as folder=."
     )
 
 
 class UnavailableError(TinygradError, OSError):
-    """A data set that is neither here nor to be fetched."""
+    """A data set is not on this machine and cannot be downloaded."""

@@ -1,4 +1,4 @@
-"""DataLoader: a data set in batches."""
+"""DataLoader: iterate over a data set in batches."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from tinygrad_dl import asarray
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.data.dataset import Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.typing import NDArray, RandomLike
 
 
 class DataLoader:
-    """Batches of a data set, as Tensors; iterating it once is one epoch.
+    """Iterate over a data set in batches of Tensors; one iteration is one epoch.
 
-    `rng` seeds the orders: epoch e's is drawn from (seed, e) alone, so that setting `epoch` repeats or
-    resumes any. `transform(*arrays, rng=rng)` changes each batch, e.g. augments it, and gives the new arrays.
-    `prefetch`: a thread prepares so many batches ahead, worth it where examples are read from disk. Raises
-    ValueRangeError.
+    `rng` seeds the shuffling: the order of epoch e depends on (seed, e) alone, so setting `epoch` repeats or
+    resumes any epoch. `transform(*arrays, rng=rng)` maps each batch to new arrays, for example to augment it.
+    `collate` makes one batch of a list of examples. `prefetch`: a thread prepares that many batches in advance,
+    which pays where examples are read from disk. Raises ValueRangeError, DTypeError.
 
     >>> data = TensorDataset(np.arange(5.0), np.arange(5))
     >>> [y.tolist() for x, y in DataLoader(data, batch_size=2)]
@@ -36,7 +37,7 @@ class DataLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         *,
-        rng: np.random.Generator | int | None = None,
+        rng: RandomLike = None,
         transform: Callable[..., Any] | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 0,
@@ -47,18 +48,18 @@ class DataLoader:
             dataset = TensorDataset(dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise DTypeError(
-                "DataLoader: a data set with __len__ and __getitem__, or a tuple of arrays, is needed; "
-                f"{type(dataset).__name__} came"
+                "DataLoader: expected a data set with __len__ and __getitem__, or a tuple of arrays, got "
+                f"{type(dataset).__name__}"
             )
         for name, value, least in (("batch_size", batch_size, 1), ("prefetch", prefetch, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueRangeError(
-                    f"DataLoader: {name}: a whole number of at least {least} is needed; {value!r} came"
+                    f"DataLoader: {name}: expected an integer of at least {least}, got {value!r}"
                 )
         self.dataset, self.batch_size = dataset, int(batch_size)
         self.shuffle, self.drop_last, self.prefetch = shuffle, drop_last, int(prefetch)
         self.transform, self.collate = transform, collate
-        # The seed is drawn only if something random is asked for: other draws then stay what they were.
+        # A seed is drawn only where it is used, so that a loader without randomness leaves the generator alone.
         self.seed = int(default_rng(rng).integers(2**63)) if shuffle or transform is not None else 0
         self.epoch = 0
 
@@ -70,7 +71,7 @@ class DataLoader:
         epoch = self.epoch
         self.epoch += 1
         batches = self._batches(np.random.default_rng((self.seed, epoch)))
-        return _ahead(batches, self.prefetch) if self.prefetch else batches
+        return _prefetch(batches, self.prefetch) if self.prefetch else batches
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Any]:
         n, size = len(self.dataset), self.batch_size
@@ -79,38 +80,44 @@ class DataLoader:
         if self.collate is None:
             arrays, order = _arrays_of(self.dataset, order)
         for begin in range(0, len(self) * size, size):
-            chosen: Any = slice(begin, min(begin + size, n))
+            selected: Any = slice(begin, min(begin + size, n))
             if order is not None:
-                chosen = order[chosen]
+                selected = order[selected]
             if arrays is not None:
-                batch: Any = tuple(a[chosen] for a in arrays)
+                batch: Any = tuple(a[selected] for a in arrays)
             else:
-                examples = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen.tolist()
-                batch = (self.collate or _stack)([self.dataset[i] for i in examples])
+                in_order = isinstance(selected, slice)
+                indices = range(selected.start, selected.stop) if in_order else selected.tolist()
+                batch = (self.collate or _stack)([self.dataset[i] for i in indices])
             if self.transform is not None:
                 parts = batch if isinstance(batch, tuple) else (batch,)
-                changed = self.transform(*parts, rng=rng)
-                batch = changed if isinstance(changed, tuple) else (changed, *parts[1:])
-            yield _tensors(batch)
+                new = self.transform(*parts, rng=rng)
+                # A single array replaces the inputs; the targets stay.
+                batch = new if isinstance(new, tuple) else (new, *parts[1:])
+            yield _to_tensors(batch)
 
 
-def _arrays_of(
-    dataset: Any, order: np.ndarray | None
-) -> tuple[tuple[np.ndarray, ...] | None, np.ndarray | None]:
-    """The arrays below a data set and the order of its examples in them; (None, order) if there are none."""
-    below, place = dataset, order
-    while isinstance(below, Subset):
-        place = below.indices if place is None else below.indices[place]
-        below = below.dataset
-    return (below.arrays, place) if type(below) is TensorDataset else (None, order)
+def _arrays_of(dataset: Any, order: NDArray | None) -> tuple[tuple[NDArray, ...] | None, NDArray | None]:
+    """Return the arrays of a data set and the order of its examples in them; (None, order) if it has none.
+
+    Slicing arrays once per batch is much faster than stacking single examples.
+    """
+    base, indices = dataset, order
+    while isinstance(base, Subset):
+        indices = base.indices if indices is None else base.indices[indices]
+        base = base.dataset
+    # Not isinstance: a subclass may override __getitem__.
+    return (base.arrays, indices) if type(base) is TensorDataset else (None, order)
 
 
 def _stack(examples: list[Any]) -> Any:
-    """Examples of one structure, put together along a new first axis."""
+    """Stack examples of one structure along a new first axis."""
     first = examples[0]
     if isinstance(first, (tuple, list)):
         if len({len(example) for example in examples}) > 1:
-            raise ShapeError("DataLoader: the examples of one batch have different numbers of parts")
+            raise ShapeError(
+                "DataLoader: expected examples of the same length in one batch, got tuples of different lengths"
+            )
         return tuple(_stack([example[i] for example in examples]) for i in range(len(first)))
     if isinstance(first, dict):
         return {key: _stack([example[key] for example in examples]) for key in first}
@@ -118,26 +125,27 @@ def _stack(examples: list[Any]) -> Any:
     shapes = {a.shape for a in arrays}
     if len(shapes) > 1:
         raise ShapeError(
-            f"DataLoader: the examples of one batch have different shapes, such as {sorted(shapes)[0]} and "
-            f"{sorted(shapes)[-1]}. Give collate=, a function that makes one batch of a list of examples."
+            f"DataLoader: expected examples of the same shape in one batch, got {sorted(shapes)[0]} and "
+            f"{sorted(shapes)[-1]}. Pass collate=, a function that makes one batch of a list of examples."
         )
     return np.stack(arrays)
 
 
-def _tensors(batch: Any) -> Any:
+def _to_tensors(batch: Any) -> Any:
     if isinstance(batch, tuple):
-        return tuple(_tensors(part) for part in batch)
+        return tuple(_to_tensors(part) for part in batch)
     if isinstance(batch, dict):
-        return {key: _tensors(part) for key, part in batch.items()}
+        return {key: _to_tensors(part) for key, part in batch.items()}
     return asarray(batch) if isinstance(batch, np.ndarray) else batch
 
 
-def _ahead(batches: Iterator[Any], count: int) -> Iterator[Any]:
-    """The same batches, up to `count` of them made in advance by a thread, which ends with this iterator."""
+def _prefetch(batches: Iterator[Any], count: int) -> Iterator[Any]:
+    """Yield the same batches, up to `count` of them prepared in advance by a thread that ends with this iterator."""
     ready: Queue[tuple[str, Any]] = Queue(count)
     stop = Event()
 
     def put(item: tuple[str, Any]) -> None:
+        # With a timeout, so that the thread notices when the consumer stops early.
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.05)
@@ -151,7 +159,7 @@ def _ahead(batches: Iterator[Any], count: int) -> Iterator[Any]:
                 if stop.is_set():
                     return
             put(("end", None))
-        except BaseException as error:
+        except BaseException as error:  # raised again in the consumer's thread
             put(("error", error))
 
     thread = Thread(target=work, name="tinygrad_dl DataLoader", daemon=True)

@@ -1,4 +1,4 @@
-"""split: parts of a data set for training, for choosing, and for the final test."""
+"""split: divide a data set into parts for training, model selection and the final test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.data.dataset import Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
 
 PARTS = {1: ("train",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 
@@ -18,17 +19,17 @@ def split(
     data: Any,
     sizes: Sequence[float] | Mapping[str, float] = (0.6, 0.2, 0.2),
     *,
-    stratify: bool | Any = False,
+    stratify: bool | ArrayLike | None = False,
     duplicates: str = "together",
-    groups: Any = None,
-    rng: np.random.Generator | int | None = None,
+    groups: ArrayLike | None = None,
+    rng: RandomLike = None,
 ) -> tuple[Any, ...]:
-    """Cut a data set (or a tuple of arrays) at random into parts: train and test, or train, dev and test.
+    """Split a data set (or a tuple of arrays) at random into train and test, or train, dev and test.
 
-    `sizes`: fractions that sum to 1, or counts; a dict names the parts. `stratify`: True keeps the shares
-    of y's classes, labels (N,) theirs. `duplicates`: rows with equal x stay "together" in one part, so that
-    none leaks from train into test; "refuse" raises, "allow" does not look. `groups` (N,): equal values
-    stay together as well. Raises ValueRangeError, ShapeError.
+    `sizes`: fractions that sum to 1, or counts; a dict names the parts. `stratify`: True preserves the class
+    proportions of y, labels (N,) theirs. `duplicates`: "together" puts rows with equal x into one part, so that
+    none leaks from train into test; "refuse" raises, "allow" does not check. `groups` (N,): examples with equal
+    values go to one part, too. Raises ValueRangeError, ShapeError, DTypeError.
 
     >>> train, test = split((np.arange(10.0), np.arange(10) % 2), (0.8, 0.2), stratify=True, rng=0)
     >>> len(train), sorted(test.y.tolist())
@@ -37,118 +38,120 @@ def split(
     if isinstance(data, tuple):
         data = TensorDataset(*data)
     if not hasattr(data, "__len__"):
-        raise DTypeError(f"split: a data set or a tuple of arrays is needed; {type(data).__name__} came")
+        raise DTypeError(f"split: expected a data set or a tuple of arrays, got {type(data).__name__}")
     n = len(data)
     names, counts = _counts(sizes, n)
     rng = default_rng(rng)
     labels = _labels(data, stratify, n)
     unit = _units(data, duplicates, groups, n)
     order = _order(n, labels, unit, rng)
-    # Units stay whole: each goes to the part in which its middle lies.
+    # A unit is never divided: it goes to the part that contains its midpoint in the order.
     starts = np.flatnonzero(np.r_[True, unit[order][1:] != unit[order][:-1]]) if n else np.empty(0, int)
     ends = np.r_[starts[1:], n][: len(starts)]
     part_of_unit = np.searchsorted(np.cumsum(counts), (starts + ends - 1) / 2, side="right")
     part = np.repeat(part_of_unit, ends - starts)
     parts: list[Any] = []
     for i, name in enumerate(names):
-        chosen = order[part == i]
-        if counts[i] and not len(chosen):
+        members = order[part == i]
+        if counts[i] and not len(members):
             raise ValueRangeError(
-                f"split: {name} would be empty: too many rows are duplicates or of one group to give it "
-                f"{counts[i]}"
+                f"split: expected {counts[i]} examples for {name}, got none: too many rows are duplicates or "
+                "belong to one group"
             )
-        chosen = rng.permutation(chosen)
+        members = rng.permutation(members)
         if isinstance(data, TensorDataset):
-            taken = data.take(chosen)
-            taken.part = name
-            parts.append(taken)
+            subset = data.take(members)
+            subset.part = name
+            parts.append(subset)
         else:
-            parts.append(Subset(data, chosen, part=name))
+            parts.append(Subset(data, members, part=name))
     return tuple(parts)
 
 
 def _counts(sizes: Sequence[float] | Mapping[str, float], n: int) -> tuple[Sequence[str], list[int]]:
-    """Names and numbers of examples of the parts."""
+    """Return the names of the parts and how many examples each gets."""
     values = list(sizes.values() if isinstance(sizes, Mapping) else sizes)
     if isinstance(sizes, Mapping):
         names: Sequence[str] = tuple(sizes)
     else:
         names = PARTS.get(len(values), tuple(f"part{i}" for i in range(len(values))))
     if not values or any(not np.isreal(v) or not v >= 0 for v in values):
-        raise ValueRangeError(f"split: sizes: fractions or counts of at least 0 are needed; {sizes!r} came")
+        raise ValueRangeError(f"split: sizes: expected fractions or counts of at least 0, got {sizes!r}")
     if all(isinstance(v, (int, np.integer)) for v in values) and sum(values) != 1:
         if sum(values) != n:
             raise ValueRangeError(
-                f"split: sizes: the counts {values} sum to {sum(values)}, the data set has {n}"
+                f"split: sizes: expected counts that sum to {n}, the number of examples, got {values}, which sum to "
+                f"{sum(values)}"
             )
         return names, [int(v) for v in values]
     if abs(sum(values) - 1) > 1e-9:
         raise ValueRangeError(
-            f"split: sizes: the fractions {values} sum to {sum(values):g}; they must sum to 1"
+            f"split: sizes: expected fractions that sum to 1, got {values}, which sum to {sum(values):g}"
         )
-    # Rounded at the borders, so that the counts sum to n.
-    borders = np.round(np.cumsum([0, *values]) * n).astype(int)
-    counts = np.diff(borders).tolist()
+    # The cumulative sums are rounded, not the counts, so that the counts sum to n.
+    boundaries = np.round(np.cumsum([0, *values]) * n).astype(int)
+    counts = np.diff(boundaries).tolist()
     for name, value, count in zip(names, values, counts):
         if value and not count:
-            raise ValueRangeError(f"split: {name} would be empty: {value} of {n} examples is less than one")
+            raise ValueRangeError(
+                f"split: sizes: expected at least one example for {name}, got a fraction of {value} of {n} examples"
+            )
     return names, counts
 
 
-def _labels(data: Any, stratify: Any, n: int) -> np.ndarray:
-    """A class number an example; all 0 without stratification."""
+def _labels(data: Any, stratify: bool | ArrayLike | None, n: int) -> NDArray:
+    """Return one class index per example; all 0 without stratification."""
     if stratify is False or stratify is None:
         return np.zeros(n, int)
     if stratify is True:
         if not isinstance(data, TensorDataset) or len(data.arrays) < 2:
             raise ValueRangeError(
-                "split: stratify=True needs y in the data set; give stratify=labels instead"
+                "split: stratify=True: expected a data set with y, got one without. Pass stratify=labels instead."
             )
         stratify = data.y
     values = np.asarray(stratify)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (n,):
-        raise ShapeError(f"split: stratify: one label an example, ({n},), is needed; {values.shape} came")
+        raise ShapeError(f"split: stratify: expected one label per example, ({n},), got {values.shape}")
+    # Many different real numbers are regression targets, not classes.
     if values.dtype.kind == "f" and len(np.unique(values)) > max(20, n // 2):
-        raise ValueRangeError(
-            "split: stratify: classes are needed; these labels are real numbers (regression?)"
-        )
+        raise ValueRangeError("split: stratify: expected class labels, got real numbers (regression?)")
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
-def _units(data: Any, duplicates: str, groups: Any, n: int) -> np.ndarray:
-    """A number an example; examples with equal numbers go to the same part."""
+def _units(data: Any, duplicates: str, groups: ArrayLike | None, n: int) -> NDArray:
+    """Return one integer per example; examples with equal integers go to the same part."""
     if duplicates not in ("together", "refuse", "allow"):
         raise ValueRangeError(
-            f'split: duplicates: "together", "refuse" or "allow" is needed; {duplicates!r} came'
+            f'split: duplicates: expected "together", "refuse" or "allow", got {duplicates!r}'
         )
     unit = np.arange(n)
     if duplicates != "allow" and isinstance(data, TensorDataset) and n:
         rows = np.ascontiguousarray(data.x.reshape(n, -1))
         if rows.shape[1] and rows.dtype.kind != "O":
             rows = rows + 0 if rows.dtype.kind in "fc" else rows  # -0.0 and 0.0 are the same value
+            # Each row becomes one opaque value, so that np.unique compares whole rows.
             keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
             _, first, unit = np.unique(keys, return_index=True, return_inverse=True)
             unit = unit.reshape(-1)
             if duplicates == "refuse" and len(first) < n:
-                twice = np.flatnonzero(np.bincount(unit) > 1)[0]
-                i, j = np.flatnonzero(unit == twice)[:2]
+                repeated = np.flatnonzero(np.bincount(unit) > 1)[0]
+                i, j = np.flatnonzero(unit == repeated)[:2]
                 raise ValueRangeError(
-                    f"split: rows {i} and {j} are the same, {n - len(first)} rows are repeated: they "
-                    "could leak from "
-                    'train into test. Drop them, or use duplicates="together".'
+                    f"split: expected distinct rows, got equal rows {i} and {j} ({n - len(first)} rows are repeated), "
+                    'which could leak from train into test. Drop them, or use duplicates="together".'
                 )
     if groups is not None:
         values = np.asarray(groups)
         if values.shape != (n,):
-            raise ShapeError(f"split: groups: one value an example, ({n},), is needed; {values.shape} came")
-        unit = _joined(unit, np.unique(values, return_inverse=True)[1].reshape(-1))
+            raise ShapeError(f"split: groups: expected one value per example, ({n},), got {values.shape}")
+        unit = _merge(unit, np.unique(values, return_inverse=True)[1].reshape(-1))
     return unit
 
 
-def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Numbers that are equal wherever a or b are, over any chain of equalities: the smallest one spreads."""
+def _merge(a: NDArray, b: NDArray) -> NDArray:
+    """Return labels of the connected components of "equal in a or equal in b", by propagating the smallest label."""
     unit = np.arange(len(a))
     while True:
         before = unit
@@ -160,19 +163,19 @@ def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             return unit
 
 
-def _order(n: int, labels: np.ndarray, unit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random order in which each class is spread evenly, so that each stretch has each class's share.
+def _order(n: int, labels: NDArray, unit: NDArray, rng: np.random.Generator) -> NDArray:
+    """Return a random order that spreads each class evenly, so that each slice has the proportions of the whole.
 
-    An example's place is that of its unit: (rank among the units of its class, plus a half) / their number.
+    The position of a unit is (its rank among the units of its class + 1/2) / their number.
     """
     units, first, inverse = np.unique(unit, return_index=True, return_inverse=True)
     shuffled = rng.permutation(len(units))
     classes = labels[first][shuffled]
-    place = np.empty(len(units))
+    position = np.empty(len(units))
     for c in np.unique(classes):
         members = shuffled[classes == c]
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    tie = rng.permutation(len(units))
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    tie = rng.permutation(len(units))  # classes of equal size have equal positions
     ranks = np.empty(len(units), int)
-    ranks[np.lexsort((tie, place))] = np.arange(len(units))
+    ranks[np.lexsort((tie, position))] = np.arange(len(units))
     return np.argsort(ranks[inverse.reshape(-1)], kind="stable")

@@ -1,4 +1,4 @@
-"""Tests for gradients: gradcheck, a doctor for hand-written backprop, and Hypothesis strategies."""
+"""Testing of gradients: gradcheck, a doctor for hand-written backpropagation, and Hypothesis strategies."""
 
 from tinygrad_dl.testing.doctor import BackwardError, Diagnosis, check_backward
 from tinygrad_dl.testing.gradcheck import gradcheck, gradgradcheck

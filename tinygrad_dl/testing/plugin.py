@@ -1,6 +1,6 @@
-"""The pytest plugin: a thorough mode, the seed of random checks in the header, and a watch over shared state.
+"""The pytest plugin: a thorough mode, a reproducible seed for gradient checks, and a fixture that detects leaks.
 
-Registered under the name tinygrad_dl; `pytest -p no:tinygrad_dl` leaves it out.
+Registered under the name tinygrad_dl; `pytest -p no:tinygrad_dl` disables it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gradcheck-thorough",
         action="store_true",
-        help="search long: 1,000 Hypothesis examples a test, all new",
+        help="search thoroughly: 1,000 Hypothesis examples per test",
     )
     group.addoption(
         "--gradcheck-seed",
@@ -34,8 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed of this run, and the Hypothesis profile."""
+    """Choose the seed of this run and the Hypothesis profile."""
     seed = config.getoption("--gradcheck-seed")
+    # 32 bits are short enough to copy from the header of a failed run.
     config.stash[SEED] = int(np.random.SeedSequence().entropy) % 2**32 if seed is None else seed  # type: ignore[arg-type]
     if config.getoption("--gradcheck-thorough"):
         import hypothesis
@@ -48,14 +49,15 @@ SEED = pytest.StashKey[int]()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """One line: how gradients are checked, and the seed that repeats it."""
-    effort = "thorough" if config.getoption("--gradcheck-thorough") else "quick"
-    return f"tinygrad_dl: gradient checks {effort}, repeat with --gradcheck-seed={config.stash[SEED]}"
+    """Report the mode of gradient checks and the seed that repeats them."""
+    mode = "thorough" if config.getoption("--gradcheck-thorough") else "fast"
+    return f"tinygrad_dl: gradient checks {mode}, repeat with --gradcheck-seed={config.stash[SEED]}"
 
 
 @pytest.fixture
 def gradcheck_rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """A generator seeded from the run's seed and the test's name: the same in every order of tests."""
+    """A generator seeded from the seed of the run and the name of the test: independent of the order of tests."""
+    # Not hash(), which differs from process to process.
     name = [ord(c) for c in request.node.nodeid]
     return np.random.default_rng([request.config.stash[SEED], *name])
 
@@ -70,7 +72,7 @@ def no_leaks() -> Iterator[None]:
 
 
 def shared_state() -> dict[str, Any]:
-    """What a test must leave as it found it: settings, modes, and the globals of NumPy."""
+    """Return the state that a test must not change: settings, modes, and the globals of NumPy."""
     state: Any = np.random.get_state()  # noqa: NPY002
     return {
         "the default dtype": config.get_default_dtype(),
@@ -87,7 +89,7 @@ def shared_state() -> dict[str, Any]:
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """Run a block from one seed and put shared state right after it; the list names what it left changed."""
+    """Run a block with a fixed seed, restore shared state after it, and list what it left changed."""
     generator, before, leaked = config.default_rng(), shared_state(), list[str]()
     config.manual_seed(0)
     try:

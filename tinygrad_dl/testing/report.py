@@ -1,4 +1,4 @@
-"""What a gradient check found: an object, a text for terminals, HTML for notebooks."""
+"""The result of a gradient check: an object, text for terminals, HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from tinygrad_dl.errors import TinygradError
 
-# The courses' reading of |a - n| / (|a| + |n|).
-GREAT, WORRYING = 2e-7, 1e-5
+# The thresholds of the courses for |a - n| / (|a| + |n|).
+CORRECT, SUSPICIOUS = 2e-7, 1e-5
 
 
 class GradcheckError(TinygradError, AssertionError):
-    """A gradient does not agree with differences; `report` says where and why."""
+    """A gradient disagrees with finite differences; `report` says where and why."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
@@ -47,6 +47,7 @@ class Finding:
     @property
     def relative_error(self) -> float:
         """|analytic - numeric| / max(|analytic|, |numeric|)."""
+        # Relative to the larger of both, so that it is symmetric and at most 2.
         larger = max(abs(self.analytic), abs(self.numeric))
         return self.absolute_error / larger if larger else 0.0
 
@@ -64,9 +65,9 @@ class Finding:
 
 
 class Report:
-    """The outcome of a gradient check; true if it passed.
+    """The result of a gradient check; true if it passed.
 
-    `findings` (the worst first), `errors` (input name -> the courses' metric), `checked` (numbers compared).
+    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared).
     """
 
     def __init__(self, order: int = 1, limit: int = 8) -> None:
@@ -80,19 +81,18 @@ class Report:
         return not self.findings
 
     def reading(self) -> str:
-        """The courses' words for the largest relative error."""
+        """Classify the largest relative error as the courses do."""
         worst = max(self.errors.values(), default=0.0)
-        if worst <= GREAT:
-            return f"{worst:.2g}, at most 2e-7: right"
-        if worst <= WORRYING:
-            return f"{worst:.2g}, between 2e-7 and 1e-5: look again"
+        if worst <= CORRECT:
+            return f"{worst:.2g}, at most 2e-7: correct"
+        if worst <= SUSPICIOUS:
+            return f"{worst:.2g}, between 2e-7 and 1e-5: suspicious"
         return f"{worst:.2g}, above 1e-5: probably wrong"
 
     def __str__(self) -> str:
         what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
         if self:
-            agrees = f"the {what} agrees in {self.checked} numbers"
-            return f"gradcheck passed: {agrees} (relative error {self.reading()})"
+            return f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
         lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
         lines += [
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"

@@ -1,6 +1,6 @@
-"""Hypothesis strategies for shapes, arrays, Tensors, indices, axes and settings, to test gradient code with.
+"""Hypothesis strategies for testing gradient code: shapes, arrays, Tensors, indices, axes, options, programs.
 
-Built on hypothesis.extra.numpy; `programs()` stands in tinygrad_dl.testing.programs and is offered here too.
+Built on hypothesis.extra.numpy; `programs()` is defined in tinygrad_dl.testing.random_programs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, 1e-8, -1e-8, 1e4, -1e4)
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 4
 ) -> st.SearchStrategy[Any]:
-    """Shapes of arrays, the empty and the zero-dimensional included.
+    """Shapes of arrays, including empty and zero-dimensional ones.
 
     >>> from hypothesis import find
     >>> find(shapes(min_dims=1, min_side=1), lambda s: True)
@@ -65,19 +65,21 @@ def arrays(
     domain: Domain | None = None,
     special: bool = False,
 ) -> np.ndarray:
-    """Arrays of a shape (or a strategy for it) and dtype, within a Domain and away from its kinks.
+    """Arrays of a shape (or a strategy for shapes) and dtype, within a Domain and away from its kinks.
 
     `special` mixes in 0, -0, ones, tiny and huge values, and ties.
+
     >>> from hypothesis import find
     >>> find(arrays(shape=(2,)), lambda a: True)
     array([0., 0.])
     """
     domain = domain if domain is not None else Domain()
     size = draw(shape if shape is not None else shapes()) if not isinstance(shape, tuple) else shape
+    # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
     if domain.distinct or domain.make is not None:
         return domain.sample(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), size).astype(dtype)
     width = np.finfo(dtype).bits if np.dtype(dtype).kind == "f" else 64
-    # Multiples of 1/64 are short to read and exact in every width.
+    # Multiples of 1/64 are easy to read and exact in every dtype.
     ordinary = st.integers(int(np.ceil(domain.low * 64)), int(np.floor(domain.high * 64))).map(
         lambda n: n / 64
     )
@@ -98,7 +100,7 @@ def tensors(draw: Any, /, requires_grad: bool = True, **options: Any) -> Tensor:
 
 
 def basic_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
-    """Integers, slices, None and Ellipsis that index an array of the shape.
+    """Basic indices of an array: integers, slices, None and Ellipsis.
 
     >>> from hypothesis import find
     >>> find(basic_indices((3,)), lambda key: key == 0)
@@ -108,7 +110,7 @@ def basic_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
 
 
 def integer_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
-    """Tuples of integer arrays, repeats included, that index an array of the shape (without empty axes).
+    """Tuples of integer arrays, possibly with repeats, that index an array of the shape (without empty axes).
 
     >>> from hypothesis import find
     >>> find(integer_indices((3,)), lambda key: len(key[0]) == 2)
@@ -136,7 +138,7 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
 
 
 def axes(ndim: int, allow_none: bool = True, allow_tuple: bool = True) -> st.SearchStrategy[Any]:
-    """Axes of an array of `ndim` axes: None, an integer, negative ones too, or a tuple of different ones.
+    """Axes of an array with `ndim` dimensions: None, an integer, possibly negative, or a tuple of distinct ones.
 
     >>> from hypothesis import find
     >>> find(axes(2, allow_none=False), lambda axis: True)
@@ -152,7 +154,7 @@ def axes(ndim: int, allow_none: bool = True, allow_tuple: bool = True) -> st.Sea
 
 @st.composite
 def einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, list[np.ndarray]]:
-    """An einsum expression with its operands: sums, traces, products, transposes, broadcasting left out.
+    """An einsum expression with its operands: sums, traces, products and transposes, but no broadcasting.
 
     >>> from hypothesis import find
     >>> expression, operands = find(einsums(max_operands=1), lambda e: e[0].startswith("a->"))
@@ -172,22 +174,23 @@ def einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, l
 
 @st.composite
 def convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
-    """Settings of a convolution that fit together: input, weight, stride, padding, dilation, groups.
+    """Consistent arguments of a convolution: input, weight, stride, padding, dilation, groups.
 
     >>> from hypothesis import find
     >>> sorted(find(convolutions(dims=1), lambda c: True))
     ['dilation', 'groups', 'input', 'padding', 'stride', 'weight']
     """
     groups = draw(st.integers(1, 2))
-    inside, outside = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+    in_channels, out_channels = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
     kernel = tuple(draw(st.integers(1, 3)) for _ in range(dims))
     dilation = tuple(draw(st.integers(1, 2)) for _ in range(dims))
     padding = tuple(draw(st.integers(0, 2)) for _ in range(dims))
-    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding)]
-    size = tuple(draw(st.integers(low, max(low, max_side))) for low in least)
+    # A padded input is at least as large as the dilated kernel.
+    smallest = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding)]
+    size = tuple(draw(st.integers(low, max(low, max_side))) for low in smallest)
     return {
-        "input": draw(arrays(shape=(draw(st.integers(1, 2)), inside, *size))),
-        "weight": draw(arrays(shape=(outside, inside // groups, *kernel))),
+        "input": draw(arrays(shape=(draw(st.integers(1, 2)), in_channels, *size))),
+        "weight": draw(arrays(shape=(out_channels, in_channels // groups, *kernel))),
         "stride": tuple(draw(st.integers(1, 3)) for _ in range(dims)),
         "padding": padding,
         "dilation": dilation,
@@ -197,7 +200,7 @@ def convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
 
 @st.composite
 def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
-    """A small Sequential model in float64 and a Tensor that fits it.
+    """A small Sequential model in float64 and an input Tensor for it.
 
     >>> from hypothesis import find
     >>> model, x = find(modules(max_layers=1), lambda found: True)
@@ -213,21 +216,21 @@ def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
     for _ in range(draw(st.integers(1, max_layers))):
         kind = draw(st.sampled_from(("linear", "tanh", "sigmoid", "softplus", "layer norm", "batch norm")))
         if kind == "linear":
-            after = draw(st.integers(1, 4))
-            layers.append(nn.Linear(width, after, rng=rng))
-            width = after
+            units = draw(st.integers(1, 4))
+            layers.append(nn.Linear(width, units, rng=rng))
+            width = units
         else:
-            made = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}
+            activations = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}
             norms = {"layer norm": nn.LayerNorm, "batch norm": nn.BatchNorm1d}
-            layers.append(made[kind]() if kind in made else norms[kind](width))
+            layers.append(activations[kind]() if kind in activations else norms[kind](width))
     return nn.Sequential(*layers).double(), x
 
 
 @st.composite
 def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tuple[str, dict[str, Any]]:
-    """The name of an optimizer in tinygrad_dl.optim and settings for it, all of which go downhill.
+    """The name of an optimizer in tinygrad_dl.optim and options for it with which the loss decreases.
 
-    `closures`: LBFGS too, whose step needs a closure; `matrices`: Muon too, which takes matrices only.
+    `closures` includes LBFGS, whose step requires a closure; `matrices` includes Muon, for matrices only.
 
     >>> from hypothesis import find
     >>> find(optimizers(), lambda found: found[0] == "SGD")[0]
@@ -237,11 +240,12 @@ def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tup
 
     from tinygrad_dl import optim
 
-    found = [name for name, value in vars(optim).items() if isclass(value) and name != "Optimizer"]
-    left_out = {name for name, asked in (("LBFGS", closures), ("Muon", matrices)) if not asked}
-    name = draw(st.sampled_from(sorted(set(found) - left_out)))
+    names = [name for name, value in vars(optim).items() if isclass(value) and name != "Optimizer"]
+    excluded = {name for name, included in (("LBFGS", closures), ("Muon", matrices)) if not included}
+    name = draw(st.sampled_from(sorted(set(names) - excluded)))
     known = signature(getattr(optim, name)).parameters
     settings = {key: draw(value) for key, value in OPTIMIZER_SETTINGS.items() if key in known}
+    # SGD requires momentum for Nesterov.
     if settings.get("nesterov") and "dampening" in known:
         settings["nesterov"] = settings["momentum"] > 0
     return name, settings
@@ -271,9 +275,9 @@ def operations(differentiable: bool = True) -> st.SearchStrategy[Any]:
 
 
 def __getattr__(name: str) -> Any:
-    # programs.py needs the strategies above, so it is loaded when asked for.
+    # random_programs imports the strategies above, so it is imported on first use.
     if name == "programs":
-        from tinygrad_dl.testing.programs import programs
+        from tinygrad_dl.testing.random_programs import programs
 
         return programs
     raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")

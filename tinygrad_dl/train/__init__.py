@@ -1,4 +1,4 @@
-"""The training loop, its history and callbacks, and scikit-learn estimators."""
+"""The training loop, its history and callbacks, hyperparameter search, and scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.diagnosis import Finding, diagnose
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.logs import Log, TensorBoard
+from tinygrad_dl.train.lr_finder import Rates, find_rate
 from tinygrad_dl.train.monitor import Monitor
 from tinygrad_dl.train.progress import Progress
-from tinygrad_dl.train.rates import Rates, find_rate
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.trainer import Trainer
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The estimators' bases are scikit-learn's, which is imported when one is first asked for.
+    # The estimators derive from scikit-learn's classes: it is imported on first use.
     if name in ("Classifier", "Regressor"):
         from tinygrad_dl.train import estimator
 

@@ -1,4 +1,4 @@
-"""Callbacks: what happens at the turning points of training."""
+"""Callbacks: methods that the Trainer calls at fixed points of training."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.train.history import rises, shown
+from tinygrad_dl.train.history import format_value, higher_is_better
 
 if TYPE_CHECKING:
+    from tinygrad_dl.optim.lr_scheduler import LRScheduler
     from tinygrad_dl.train.trainer import Trainer
 
 
 class Callback:
-    """Base of callbacks: a subclass defines the moments it wants. `trainer.stop(reason)` ends training.
+    """Base class of callbacks: a subclass overrides the methods it needs. `trainer.stop(reason)` ends training.
 
-    A callback with a memory gives it in `state_dict` and takes it in `load_state_dict`, for resumed runs.
+    A callback with state returns it from `state_dict` and restores it in `load_state_dict`, for resumed runs.
     """
 
-    #: Whether it acts after the others, and so sees what they did.
+    #: Whether it is called after the others, and so sees their effects.
     last = False
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -28,29 +29,29 @@ class Callback:
         """Before the first batch of an epoch."""
 
     def on_backward(self, trainer: Trainer) -> None:
-        """After the gradients of a batch are there, before the step."""
+        """After the backward pass of a batch, before the optimizer step."""
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """After the step."""
+        """After the optimizer step of a batch."""
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
-        """After an epoch, whose figures are in `epoch` and may be added to."""
+        """After an epoch; `epoch` holds its values and may be added to."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training is stopped, interrupted or fails."""
+        """After the last epoch, also when training stops early, is interrupted or fails."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 class EarlyStopping(Callback):
-    """Stop when a quantity has not improved by `min_delta` for `patience` epochs; restore the best weights.
+    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs; restore the best weights.
 
-    `monitor`: a name of the history. Better is larger for accuracy and its like, else smaller. Raises
+    `monitor`: a name in the history. Larger is better for accuracy, F1 and the like, otherwise smaller is. Raises
     ValueRangeError if the quantity is not measured.
     """
 
@@ -59,8 +60,8 @@ class EarlyStopping(Callback):
     ) -> None:
         if patience < 1 or min_delta < 0:
             raise ValueRangeError(
-                f"EarlyStopping: patience of at least 1 and min_delta of at least 0 are needed; {patience}, "
-                f"{min_delta} came"
+                "EarlyStopping: expected patience of at least 1 and min_delta of at least 0, got "
+                f"patience={patience}, min_delta={min_delta}"
             )
         self.monitor, self.patience, self.min_delta, self.restore = monitor, patience, min_delta, restore
         self.best: float | None = None
@@ -69,21 +70,22 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if self.monitor not in epoch:
-            hint = " Give fit() a dev part." if self.monitor.startswith("dev_") else ""
+            hint = " Pass a dev part to fit()." if self.monitor.startswith("dev_") else ""
             raise ValueRangeError(
-                f"EarlyStopping: {self.monitor!r} is not measured; there are {', '.join(epoch)}.{hint}"
+                f"EarlyStopping: monitor: expected one of {', '.join(epoch)}, got {self.monitor!r}.{hint}"
             )
         value = epoch[self.monitor]
-        new = self.best is None or self.best != self.best  # nan
-        gain = None if new else (value - self.best) * (1 if rises(self.monitor) else -1)
+        first = self.best is None or self.best != self.best  # no value yet, or only nan
+        gain = None if first else (value - self.best) * (1 if higher_is_better(self.monitor) else -1)
         if gain is None or gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch["epoch"], 0
+            # state_dict copies, so later steps do not change these weights.
             self.weights = trainer.model.state_dict() if self.restore else None
             return
         self.waited += 1
         if self.waited >= self.patience:
             trainer.stop(
-                f"{self.monitor} has not improved since epoch {self.best_epoch} ({shown(self.best)})"
+                f"{self.monitor} has not improved since epoch {self.best_epoch} ({format_value(self.best)})"
             )
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -99,21 +101,20 @@ class EarlyStopping(Callback):
 
 
 class Schedule(Callback):
-    """Change the learning rate: by a function of the epoch, or by a scheduler of optim.lr_scheduler.
+    """Schedule the learning rate by a function of the epoch, or by a scheduler of optim.lr_scheduler.
 
-    lr = initial lr * factor(epoch), epochs from 0, fractions with per="batch". A scheduler is stepped after
-    each epoch, or batch; one that wants a quantity (ReduceLROnPlateau) is given `monitor`. Raises
-    DTypeError.
+    lr = initial lr * schedule(epoch), with epochs from 0, fractional with per="batch". A scheduler is stepped after
+    each epoch or batch; ReduceLROnPlateau is given the value of `monitor`. Raises ValueRangeError, DTypeError.
     """
 
     def __init__(
-        self, schedule: Callable[[float], float] | Any, per: str = "epoch", monitor: str = "dev_loss"
+        self, schedule: Callable[[float], float] | LRScheduler, per: str = "epoch", monitor: str = "dev_loss"
     ) -> None:
         if per not in ("epoch", "batch"):
-            raise ValueRangeError(f'Schedule: per: "epoch" or "batch" is needed; {per!r} came')
+            raise ValueRangeError(f'Schedule: per: expected "epoch" or "batch", got {per!r}')
         if not callable(schedule) and not hasattr(schedule, "step"):
             raise DTypeError(
-                f"Schedule: a function of the epoch or a scheduler is needed; {type(schedule).__name__} came"
+                f"Schedule: schedule: expected a function of the epoch or a scheduler, got {type(schedule).__name__}"
             )
         self.schedule: Any = schedule
         self.per, self.monitor = per, monitor

@@ -1,4 +1,4 @@
-"""Checkpoints: a run that is killed at any moment goes on from its last whole epoch, in the same bits."""
+"""Checkpoints: a run killed at any moment resumes from its last complete epoch, bit for bit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NAME = re.compile(r"epoch-(\d{6,})\.safetensors")
 
 
 class Checkpoint(Callback):
-    """Save the whole run to `folder` every so many epochs and at the end; a new Trainer goes on from there.
+    """Save the run to `folder` every `every` epochs and at the end; a new Trainer resumes from there.
 
-    Saved are weights, optimizer, callbacks, random generators, order of batches, history. Each file is
-    written whole or not at all; the newest `keep` stay. A damaged one is passed over for the one before,
-    and that is said. With resume=False the folder's checkpoints are removed and training starts anew.
+    A checkpoint holds weights, optimizer, callbacks, random generators, order of batches and history. Writes are
+    atomic; the newest `keep` files are kept. A damaged file is skipped in favor of the one before it, with a
+    message. With resume=False the checkpoints in the folder are removed and training starts from the beginning.
     Raises ValueRangeError.
     """
 
@@ -33,12 +33,12 @@ class Checkpoint(Callback):
     ) -> None:
         if every < 1 or keep < 1:
             raise ValueRangeError(
-                f"Checkpoint: every and keep of at least 1 are needed; {every}, {keep} came"
+                f"Checkpoint: expected every and keep of at least 1, got every={every}, keep={keep}"
             )
         self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
 
     def files(self) -> list[Path]:
-        """The checkpoints in the folder, the oldest first."""
+        """Return the checkpoints in the folder, oldest first."""
         if not self.folder.is_dir():
             return []
         found = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
@@ -47,8 +47,8 @@ class Checkpoint(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob(".epoch-*"):
-            path.unlink()  # half a file of a run that was killed
-        if trainer.epoch:
+            path.unlink()  # the temporary file of a run that was killed while writing
+        if trainer.epoch:  # a second fit of the same Trainer continues its own run
             return
         if not self.resume:
             for path in self.files():
@@ -58,10 +58,10 @@ class Checkpoint(Callback):
             try:
                 state = load(path)
             except FileFormatError as error:
-                trainer.say(f"passed over: {error}")
+                trainer.write(f"checkpoint skipped: {error}")
                 continue
             trainer.load_state_dict(state)
-            trainer.say(f"resumed after epoch {trainer.epoch}, from {path}")
+            trainer.write(f"resumed after epoch {trainer.epoch}, from {path}")
             return
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:

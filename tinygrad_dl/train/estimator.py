@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from tinygrad_dl import config, nn, optim
 from tinygrad_dl.config import default_rng, manual_seed
 from tinygrad_dl.data import DataLoader, TensorDataset, split
 from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.nn import Module
 from tinygrad_dl.train.callback import EarlyStopping
 from tinygrad_dl.train.regularize import Penalty
 from tinygrad_dl.train.trainer import Trainer
+from tinygrad_dl.typing import NDArray
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -25,11 +27,11 @@ except ImportError:
 
 
 class _Estimator(BaseEstimator):
-    """What both share: the options, the training, the outputs."""
+    """Options, training and outputs, which classifier and regressor share."""
 
     def __init__(
         self,
-        model: Any = None,
+        model: Module | Callable[[int, int], Module] | None = None,
         hidden: Sequence[int] = (64,),
         *,
         epochs: int = 100,
@@ -39,7 +41,7 @@ class _Estimator(BaseEstimator):
         standardize: bool = True,
         early_stopping: int | None = None,
         dev: float = 0.1,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
         progress: str = "off",
     ) -> None:
         self.model = model
@@ -61,41 +63,43 @@ class _Estimator(BaseEstimator):
             return int(self.random_state.randint(2**31 - 1))
         return int(default_rng(self.random_state).integers(2**31))
 
-    def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, loss: Any, stratify: bool) -> None:
+    def _train(self, x: NDArray, y: NDArray, outputs: int, loss: Module, stratify: bool) -> None:
         seed = self._seed()
         wide = x.astype(np.float64)
         self.mean_ = wide.mean(axis=0) if self.standardize else np.zeros(x.shape[1:])
-        spread = wide.std(axis=0) if self.standardize else np.ones(x.shape[1:])
-        self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.mean_), 1e-300), spread, 1.0)
-        data = TensorDataset(self._prepared(x), y)
-        held = None
+        std = wide.std(axis=0) if self.standardize else np.ones(x.shape[1:])
+        # The standard deviation of a constant feature is rounding error: do not divide by it.
+        self.scale_ = np.where(std > 1e-12 * np.maximum(np.abs(self.mean_), 1e-300), std, 1.0)
+        data = TensorDataset(self._standardized(x), y)
+        dev = None
         if self.early_stopping is not None:
             if not 0 < self.dev < 1:
                 raise ValueRangeError(
-                    f"{type(self).__name__}: dev: a share between 0 and 1 is needed; {self.dev!r} came"
+                    f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
                 )
-            data, held = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
-        before = config._rng
+            data, dev = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
+        # The model draws from the default generator; that of the user is restored afterwards.
+        previous = config._rng
         try:
             manual_seed(seed)
-            self.model_ = self._made(x.shape[1:], outputs)
+            self.model_ = self._build(x.shape[1:], outputs)
             callbacks: list[Any] = [Penalty(l2=self.l2)] if self.l2 else []
             if self.early_stopping is not None:
                 callbacks.append(EarlyStopping(patience=self.early_stopping))
             optimizer = optim.Adam(self.model_.parameters(), lr=self.lr)
             trainer = Trainer(self.model_, loss, optimizer, callbacks=callbacks, progress=self.progress)
-            # A last batch of one example has no spread that batch normalisation could use.
-            alone = len(data) > 1 and len(data) % self.batch_size == 1
-            loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=alone, rng=seed)
-            self.history_ = trainer.fit(loader, held, self.epochs)
+            # Batch normalization has no variance to divide by in a last batch of one example.
+            drop_last = len(data) > 1 and len(data) % self.batch_size == 1
+            loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=drop_last, rng=seed)
+            self.history_ = trainer.fit(loader, dev, self.epochs)
         finally:
-            config._rng = before
+            config._rng = previous
         self.n_iter_ = len(self.history_)
         self.model_.eval()
         self.loss_ = loss
 
-    def _made(self, shape: tuple[int, ...], outputs: int) -> Any:
-        """A copy of the model given, what a factory(inputs, outputs) makes, or hidden layers with ReLU."""
+    def _build(self, shape: tuple[int, ...], outputs: int) -> Module:
+        """Return a copy of the model given, the model of a factory(inputs, outputs), or hidden layers with ReLU."""
         inputs = int(np.prod(shape))
         if isinstance(self.model, nn.Module):
             return copy.deepcopy(self.model)
@@ -107,23 +111,23 @@ class _Estimator(BaseEstimator):
             layers += [nn.Linear(a, b), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
-    def _prepared(self, x: np.ndarray) -> np.ndarray:
+    def _standardized(self, x: NDArray) -> NDArray:
         return ((x - self.mean_) / self.scale_).astype(np.float32)
 
-    def _outputs(self, x: Any) -> np.ndarray:
+    def _outputs(self, x: Any) -> NDArray:
         check_is_fitted(self, "model_")
         x = validate_data(self, x, reset=False, dtype="numeric", ensure_2d=True)
         trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
-        return trainer.predict(self._prepared(x))
+        return trainer.predict(self._standardized(x))
 
 
 class Classifier(ClassifierMixin, _Estimator):
-    """A network as a scikit-learn classifier: fit(X, y), predict, predict_proba, in pipelines and searches.
+    """A network as a scikit-learn classifier: fit(X, y), predict, predict_proba; for pipelines and searches.
 
-    `model`: an nn.Module that gives a logit a class, or a function(inputs, classes) that makes one; None:
-    layers of `hidden` units with ReLU. `l2`: penalty on the weights. `early_stopping`: patience in epochs,
-    on the share `dev`. `random_state` gives the same bits each time. After fit: classes_, model_, history_,
-    n_iter_.
+    `model`: an nn.Module that returns one logit per class, or a function(inputs, classes) that makes one; None
+    means layers of `hidden` units with ReLU. `l2`: penalty on the weights. `early_stopping`: patience in epochs,
+    on the fraction `dev` of the data. An integer `random_state` makes results reproducible. After fit: classes_,
+    model_, history_, n_iter_.
 
     >>> model = Classifier(epochs=50, random_state=0)
     >>> model.fit([[0.0], [1.0], [2.0], [3.0]], list("aabb")).predict([[0.2], [2.9]])
@@ -136,31 +140,31 @@ class Classifier(ClassifierMixin, _Estimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueRangeError("Classifier.fit: y has only one class; two are needed at least")
+            raise ValueRangeError("Classifier.fit: expected at least two classes in y, got only one class")
         self._train(X, codes.reshape(-1).astype(np.int64), len(self.classes_), nn.CrossEntropyLoss(), True)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, (N, classes), in the order of classes_."""
+        """Return the probability of each class, (N, classes), in the order of classes_."""
         logits = self._outputs(X)
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+        exp = np.exp(logits - logits.max(axis=1, keepdims=True))  # the maximum is subtracted against overflow
+        return exp / exp.sum(axis=1, keepdims=True)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """The logits (N, classes); of two classes the difference (N,), positive for the second."""
+        """Return the logits (N, classes); for two classes their difference (N,), positive for the second class."""
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> np.ndarray:
-        """The likeliest label of each row."""
-        best = self._outputs(X).argmax(axis=1)
-        return self.classes_[best]
+        """Return the most probable label of each row."""
+        outputs = self._outputs(X)  # first: it raises NotFittedError
+        return self.classes_[outputs.argmax(axis=1)]
 
 
 class Regressor(RegressorMixin, _Estimator):
-    """A network as a scikit-learn regressor: fit(X, y), predict, in pipelines and searches.
+    """A network as a scikit-learn regressor: fit(X, y), predict; for pipelines and searches.
 
-    The options are those of Classifier; targets are standardised for the training, y (N,) or (N, targets).
+    The options are those of Classifier; targets y (N,) or (N, targets) are standardized for training.
 
     >>> model = Regressor(epochs=200, random_state=0).fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0])
     >>> abs(model.predict([[1.5]])[0] - 3) < 0.5
@@ -173,14 +177,14 @@ class Regressor(RegressorMixin, _Estimator):
         y = np.asarray(y, np.float64)
         self.target_shape_ = y.shape[1:]
         columns = y.reshape(len(y), -1)
-        self.target_mean_, spread = columns.mean(axis=0), columns.std(axis=0)
-        self.target_scale_ = np.where(spread > 0, spread, 1.0)
+        self.target_mean_, std = columns.mean(axis=0), columns.std(axis=0)
+        self.target_scale_ = np.where(std > 0, std, 1.0)
         scaled = ((columns - self.target_mean_) / self.target_scale_).astype(np.float32)
         self._train(X, scaled, scaled.shape[1], nn.MSELoss(), False)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The expected target of each row."""
+        """Return the predicted target of each row."""
         outputs = self._outputs(X) * self.target_scale_ + self.target_mean_
         return outputs.reshape(len(outputs), *self.target_shape_)
 

@@ -1,4 +1,4 @@
-"""History: what each epoch measured."""
+"""History: the values measured in each epoch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any
 from tinygrad_dl.errors import FileFormatError, ValueRangeError
 from tinygrad_dl.files import write_atomically
 
-# What is better when it is larger; everything else is taken for a loss.
-RISING = ("accuracy", "precision", "recall", "f1", "r2", "auc", "top")
+# Larger is better for quantities whose names begin so; every other quantity is treated as a loss.
+HIGHER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "r2", "auc", "top")
 
 
-def rises(name: str) -> bool:
+def higher_is_better(name: str) -> bool:
     """Whether larger values of a quantity are better."""
-    return name.removeprefix("dev_").startswith(RISING)
+    return name.removeprefix("dev_").startswith(HIGHER_IS_BETTER)
 
 
 class History:
-    """The epochs of a run, a dict each: "epoch" from 1, "loss", metrics, their "dev_" forms, "lr", "seconds".
+    """The epochs of a run, one dict each: "epoch" from 1, "loss", metrics, the same with "dev_", "lr", "seconds".
 
-    `history["dev_loss"]` lists one quantity. `stopped` says why training ended before its last epoch, if it
-    did.
+    `history["dev_loss"]` lists one quantity. `stopped` says why training ended early, if it did.
 
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
     >>> history["loss"], history.best("loss")["epoch"]
@@ -49,31 +48,31 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """The quantities that some epoch measured, in order of appearance."""
+        """The quantities measured in any epoch, in order of appearance."""
         return list(dict.fromkeys(name for epoch in self.epochs for name in epoch))
 
     def __getitem__(self, name: str) -> list[Any]:
-        """One quantity in every epoch; nan where it was not measured. Raises ValueRangeError."""
+        """List one quantity over the epochs, nan where it was not measured. Raises ValueRangeError."""
         self._check(name)
         return [epoch.get(name, math.nan) for epoch in self.epochs]
 
     def best(self, name: str = "dev_loss") -> dict[str, Any]:
-        """The epoch in which a quantity was best: largest for accuracy and its like, smallest for losses."""
+        """Return the epoch with the best value of a quantity: the largest accuracy (F1, R², ...), the smallest loss."""
         self._check(name)
-        sign = -1 if rises(name) else 1
+        sign = -1 if higher_is_better(name) else 1
         known = [epoch for epoch in self.epochs if name in epoch and not math.isnan(epoch[name])]
         if not known:
-            raise ValueRangeError(f"History.best: {name} was nan in every epoch")
+            raise ValueRangeError(f"History.best: expected a finite {name} in some epoch, got nan in all")
         return min(known, key=lambda epoch: sign * epoch[name])
 
     def _check(self, name: str) -> None:
         if name not in self.names:
             raise ValueRangeError(
-                f"History: {name!r} was not measured; there are {', '.join(self.names) or 'none'}"
+                f"History: expected one of {', '.join(self.names) or 'no quantities'}, got {name!r}"
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV table, a row an epoch."""
+        """Write a CSV table with one row per epoch."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.names, lineterminator="\n")
         writer.writeheader()
@@ -95,32 +94,36 @@ class History:
                 for row in rows
             ]
         except (TypeError, ValueError) as error:
-            raise FileFormatError(f"History.load: {os.fspath(path)} is no table of epochs: {error}") from None
+            raise FileFormatError(
+                f"History.load: {os.fspath(path)} is not a table of epochs: {error}"
+            ) from None
         return cls(epochs, name=os.path.basename(os.path.dirname(os.path.abspath(path))))
 
     def table(self) -> str:
-        """The epochs as lines of text."""
+        """Return the epochs as a text table."""
         names = self.names
-        rows = [names, *([shown(epoch.get(name, "")) for name in names] for epoch in self.epochs)]
+        rows = [names, *([format_value(epoch.get(name, "")) for name in names] for epoch in self.epochs)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(names))]
         return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
 
     def plot(self, *others: History, **options: Any) -> Any:
-        """Learning curves; see viz.plot_history. `others`: runs to compare with."""
+        """Plot learning curves; see viz.plot_history. `others`: runs to compare with."""
         from tinygrad_dl.viz.plots.learning_curves import plot_history
 
         return plot_history(self, *others, **options)
 
     def __repr__(self) -> str:
         last = "".join(
-            f", {name} {shown(value)}" for name, value in (self.epochs or [{}])[-1].items() if name != "epoch"
+            f", {name} {format_value(value)}"
+            for name, value in (self.epochs or [{}])[-1].items()
+            if name != "epoch"
         )
         return f"History({len(self)} epochs{last})"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.names)
         rows = [
-            "".join(f"<td>{html.escape(shown(epoch.get(name, '')))}</td>" for name in self.names)
+            "".join(f"<td>{html.escape(format_value(epoch.get(name, '')))}</td>" for name in self.names)
             for epoch in self.epochs
         ]
         if len(rows) > 20:
@@ -128,6 +131,6 @@ class History:
         return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
-def shown(value: Any) -> str:
-    """A number for people: four digits, whole numbers as they are."""
+def format_value(value: object) -> str:
+    """Format a value for people: floats to four significant digits, anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Logs of a run in files: CSV and JSON lines, and TensorBoard's events."""
+"""Logs of a run: CSV and JSON Lines files, and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Log(Callback):
-    """Write each epoch's figures to a file as it ends: a table if it ends in .csv, a JSON object a line if in .jsonl.
+    """Log the values of each epoch to a file as it ends: a table (.csv), or one JSON object per line (.jsonl).
 
-    A resumed run writes its whole history. Raises ValueRangeError for other endings.
+    A resumed run rewrites the file with its full history. Raises ValueRangeError for other suffixes.
     """
 
     last = True
@@ -26,31 +26,32 @@ class Log(Callback):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if self.path.suffix not in (".csv", ".jsonl"):
-            raise ValueRangeError(f"Log: a path ending in .csv or .jsonl is needed; {self.path.name!r} came")
-        self._lines = 0
+            raise ValueRangeError(
+                f"Log: path: expected a name ending in .csv or .jsonl, got {self.path.name!r}"
+            )
+        self._first = True  # whether this fit has not written yet
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lines = -1
+        self._first = True
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if self.path.suffix == ".csv":
             trainer.history.save(self.path)
             return
-        fresh = self._lines < 0
-        epochs = trainer.history.epochs if fresh else [epoch]
-        with open(self.path, "w" if fresh else "a", encoding="utf-8") as file:
-            for one in epochs:
-                # JSON has no nan: a reader of other make would stumble over it.
+        epochs = trainer.history.epochs if self._first else [epoch]
+        with open(self.path, "w" if self._first else "a", encoding="utf-8") as file:
+            for values in epochs:
+                # JSON has no nan: other readers would reject what json.dumps writes for it.
                 finite = {
-                    k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in one.items()
+                    k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
                 }
                 file.write(json.dumps(finite) + "\n")
-        self._lines = len(trainer.history)
+        self._first = False
 
 
 class TensorBoard(Callback):
-    """Write each epoch's figures as TensorBoard events, with the package tensorboardX or torch.
+    """Log the values of each epoch as TensorBoard events, with the package tensorboardX or torch.
 
     Raises MissingExtraError if neither is installed.
     """

@@ -1,4 +1,4 @@
-"""Metrics: scikit-learn's, by name, and what a model's outputs decide."""
+"""Metrics by name, most of them scikit-learn's, and the predictions that a model's outputs stand for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
+from tinygrad_dl.typing import NDArray
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+#: function(target, prediction) -> value
+Metric = Callable[[NDArray, NDArray], float]
 
 # name -> function of sklearn.metrics and its options
 SCIKIT_LEARN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -24,11 +26,11 @@ OWN = ("accuracy", "top5")
 
 
 class Metrics:
-    """Figures of a whole part of the data, from all outputs and targets: name -> value.
+    """Compute metrics from the outputs and targets of all batches: name -> value.
 
-    `metrics`: names (accuracy, precision, recall, f1, balanced_accuracy, top5, r2, mean_absolute_error;
-    those with classes as unweighted mean over them), or a dict name -> function(target, decision). Raises
-    ValueRangeError.
+    `metrics`: names (accuracy, precision, recall, f1, balanced_accuracy, top5, r2, mean_absolute_error; precision,
+    recall and f1 are macro averages), or a dict name -> function(target, prediction). Raises ValueRangeError,
+    DTypeError.
 
     >>> Metrics(["accuracy"], None)([np.array([[2.0, 1.0], [0.0, 1.0]])], [np.array([0, 0])])
     {'accuracy': 0.5}
@@ -43,13 +45,12 @@ class Metrics:
         for name, function in named.items():
             if function is not None and not callable(function):
                 raise DTypeError(
-                    f"metrics: {name}: a function(target, decision) is needed; {function!r} came"
+                    f"metrics: {name}: expected a function(target, prediction), got {function!r}"
                 )
             if function is None and name not in OWN and name not in SCIKIT_LEARN:
                 raise ValueRangeError(
-                    f"metrics: {name!r} is not known; there are {', '.join((*OWN, *SCIKIT_LEARN))}, and "
-                    "functions "
-                    'of your own: metrics={"name": function}'
+                    f"metrics: expected one of {', '.join((*OWN, *SCIKIT_LEARN))}, got {name!r}. "
+                    'For a metric of your own pass metrics={"name": function}.'
                 )
             self.functions[name] = function or (_scikit_learn(name) if name in SCIKIT_LEARN else None)
 
@@ -58,32 +59,33 @@ class Metrics:
 
     def __call__(self, outputs: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:
         output, target = np.concatenate(outputs), np.concatenate(targets)
-        decision = decide(output, self.loss)
-        goal = target.reshape(decision.shape) if target.size == decision.size else target
+        prediction = predictions(output, self.loss)
+        if target.size == prediction.size:  # (N, 1) and (N,) are the same targets
+            target = target.reshape(prediction.shape)
         values = {}
         for name, function in self.functions.items():
             if function is not None:
-                value = float(function(goal, decision))
+                value = float(function(target, prediction))
             elif name == "accuracy":
-                if goal.shape != decision.shape:
+                if target.shape != prediction.shape:
                     raise ShapeError(
-                        f"accuracy: outputs of shape {output.shape} decide {decision.shape}, the targets "
-                        f"are {target.shape}"
+                        f"accuracy: expected targets {prediction.shape} for outputs {output.shape}, got {target.shape}"
                     )
-                value = float(np.mean(goal == decision))
+                value = float(np.mean(target == prediction))
             else:
-                best = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
-                value = float(np.mean((best == target[:, None]).any(axis=1)))
+                top = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
+                value = float(np.mean((top == target[:, None]).any(axis=1)))
             values[name] = value
         return values
 
 
-def decide(output: np.ndarray, loss: Any) -> np.ndarray:
-    """What outputs stand for: the likeliest class, yes or no with a binary loss, else the numbers themselves.
+def predictions(output: NDArray, loss: Any) -> NDArray:
+    """Return the most probable class, 0 or 1 for a binary loss, otherwise the outputs themselves.
 
     output (N, C, ...), C > 1 -> (N, ...) with a cross-entropy; (N,) or (N, 1) with BCELoss or
     BCEWithLogitsLoss.
     """
+    # By name, so that functions, modules and losses of your own are recognized alike.
     kind = type(loss).__name__ if not isinstance(loss, type) else loss.__name__
     name = getattr(loss, "__name__", kind).lower().replace("_", "")
     if "logits" in name or name.startswith(("bceloss", "binarycrossentropy")):

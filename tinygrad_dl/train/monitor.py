@@ -1,4 +1,4 @@
-"""Monitor: what happens inside the layers while they learn."""
+"""Monitor: statistics of activations, gradients and updates during training."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_dl.nn import Module
     from tinygrad_dl.train.trainer import Trainer
 
 BINS = 40
 
 
 class Monitor(Callback):
-    """Measure activations, gradients and updates of each layer, `every` so many steps; it keeps figures, no Tensors.
+    """Record statistics of activations, gradients and updates of each layer in every `every`-th step.
 
-    `steps`: the steps measured, from 1. `activations[layer]`, a dict a step: mean, std, a histogram
-    (counts, edges), `dead`: the share of units that were 0 for the whole batch, of layers whose least
-    output is 0, else nan. `gradients[parameter]`: norm, weight (its norm), histogram, `ratio`: norm of the
-    update over that of the weight.
+    `steps`: the steps recorded, from 1. `activations[layer]`, one dict per step: mean, std, histogram (counts,
+    edges), `dead`: the fraction of units that were 0 for the whole batch, nan for layers whose minimum is not 0.
+    `gradients[parameter]`: norm, weight (the norm of the parameter), histogram, `ratio`: the norm of the update
+    divided by that of the parameter. Numbers only: no Tensor is kept alive. Raises ValueRangeError.
     """
 
     last = True
 
     def __init__(self, every: int = 50) -> None:
         if every < 1:
-            raise ValueRangeError(f"Monitor: every of at least 1 is needed; {every} came")
+            raise ValueRangeError(f"Monitor: every: expected an integer of at least 1, got {every}")
         self.every = every
         self.steps: list[int] = []
         self.activations: dict[str, list[dict[str, Any]]] = {}
@@ -41,10 +45,12 @@ class Monitor(Callback):
         self._trainer = trainer
         for name, module in trainer.model.named_modules():
             if not list(module.children()):
-                self._hooks.append(module.register_forward_hook(self._hook(name or type(module).__name__)))
+                self._hooks.append(
+                    module.register_forward_hook(self._forward_hook(name or type(module).__name__))
+                )
 
-    def _hook(self, name: str) -> Any:
-        def measure(module: Any, inputs: Any, output: Any) -> None:
+    def _forward_hook(self, name: str) -> Callable[[Module, Any, Any], None]:
+        def measure(module: Module, inputs: Any, output: Any) -> None:
             if self._due() and module.training and hasattr(output, "data"):
                 self.activations.setdefault(name, []).append(_activation(output.data))
 
@@ -74,8 +80,8 @@ class Monitor(Callback):
         if self._due():
             for name, p in trainer.model.named_parameters():
                 if name in self._before:
-                    figures = self.gradients[name][-1]
-                    figures["ratio"] = _norm(p.data - self._before[name]) / max(figures["weight"], 1e-12)
+                    latest = self.gradients[name][-1]
+                    latest["ratio"] = _norm(p.data - self._before[name]) / max(latest["weight"], 1e-12)
             self._before.clear()
         self._step += 1
 
@@ -85,11 +91,11 @@ class Monitor(Callback):
         self._hooks.clear()
 
 
-def _norm(array: np.ndarray) -> float:
-    return float(np.sqrt(np.sum(np.square(array, dtype=np.float64))))
+def _norm(array: NDArray) -> float:
+    return float(np.sqrt(np.sum(np.square(array, dtype=np.float64))))  # float32 squares may overflow
 
 
-def _histogram(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _histogram(array: NDArray) -> tuple[NDArray, NDArray]:
     finite = array[np.isfinite(array)].astype(np.float64)
     counts, edges = (
         np.histogram(finite, BINS) if finite.size else (np.zeros(BINS, int), np.linspace(0, 1, BINS + 1))
@@ -97,8 +103,9 @@ def _histogram(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return counts, edges
 
 
-def _activation(array: np.ndarray) -> dict[str, Any]:
+def _activation(array: NDArray) -> dict[str, Any]:
     dead = float("nan")
+    # A minimum of exactly 0 is the mark of ReLU and its relatives; other activations have no dead units.
     if array.ndim > 1 and array.size and array.min() == 0:
         units = np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
         dead = float((units == 0).all(axis=1).mean())

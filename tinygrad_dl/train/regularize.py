@@ -1,4 +1,4 @@
-"""Callbacks that act on gradients and weights: clipping, penalties, averaged weights."""
+"""Callbacks that act on gradients and weights: clipping, L1 and L2 penalties, averaged weights."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ import numpy as np
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.typing import NDArray
 
 if TYPE_CHECKING:
+    from tinygrad_dl.nn import Module
     from tinygrad_dl.train.trainer import Trainer
 
 
 class ClipGradients(Callback):
-    """Before each step scale all gradients to a norm of at most `norm`, or hold each element within ±`value`.
+    """Before each step scale all gradients to a total norm of at most `norm`, or clip each element to ±`value`.
 
-    A gradient of nan or infinity raises AnomalyError naming the parameter. `share` is how many steps were
-    clipped.
+    With `norm`, a gradient of nan or infinity raises AnomalyError naming the parameter, and `share` is the
+    fraction of steps that were clipped. Raises ValueRangeError.
     """
 
     def __init__(self, norm: float | None = None, value: float | None = None) -> None:
         if (norm is None) == (value is None) or not (norm or value or 0) > 0:
-            raise ValueRangeError(f"ClipGradients: a norm or a value above 0 is needed; {norm}, {value} came")
+            raise ValueRangeError(
+                f"ClipGradients: expected either norm or value above 0, got norm={norm}, value={value}"
+            )
         self.norm, self.value = norm, value
         self.steps = self.clipped = 0
 
     @property
     def share(self) -> float:
-        """The share of steps in which the norm was above its limit, from 0 to 1."""
+        """The fraction of steps in which the norm exceeded its limit."""
         return self.clipped / max(self.steps, 1)
 
     def on_backward(self, trainer: Trainer) -> None:
@@ -50,15 +54,17 @@ class ClipGradients(Callback):
 
 
 class Penalty(Callback):
-    """Draw weights towards 0: the loss grows by l1 * sum(abs(w)) + l2 / 2 * sum(w**2), over w with two axes or more.
+    """L1 and L2 penalties: l1 * sum(abs(w)) + l2 / 2 * sum(w**2) over all parameters w of two or more axes.
 
-    Added to the gradients, so that the printed loss stays that of the data; biases and scales are left alone.
-    Raises ValueRangeError.
+    Their gradient l1 * sign(w) + l2 * w is added to that of the loss, so the printed loss is that of the data alone;
+    biases and normalization scales have one axis and are not penalized. Raises ValueRangeError.
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         if not (l1 >= 0 and l2 >= 0 and l1 + l2 > 0):
-            raise ValueRangeError(f"Penalty: l1 and l2 of at least 0, one above, are needed; {l1}, {l2} came")
+            raise ValueRangeError(
+                f"Penalty: expected l1 and l2 of at least 0, one of them above, got l1={l1}, l2={l2}"
+            )
         self.l1, self.l2 = l1, l2
 
     def on_backward(self, trainer: Trainer) -> None:
@@ -72,17 +78,17 @@ class Penalty(Callback):
 
 
 class AveragedWeights(Callback):
-    """An exponential average of the weights over the steps, which takes their place when training ends.
+    """An exponential moving average of the weights, which replaces them when training ends.
 
-    average = decay * average + (1 - decay) * weights, begun at the first weights. `with
-    averaged.swapped(model):` has the average in place for a while. Raises ValueRangeError.
+    average = decay * average + (1 - decay) * weights after each step, starting from the initial weights. `with
+    averaged.swapped(model):` uses the average temporarily. Raises ValueRangeError.
     """
 
     def __init__(self, decay: float = 0.999, apply: bool = True) -> None:
         if not 0 < decay < 1:
-            raise ValueRangeError(f"AveragedWeights: decay between 0 and 1 is needed; {decay} came")
+            raise ValueRangeError(f"AveragedWeights: decay: expected a number between 0 and 1, got {decay}")
         self.decay, self.apply = decay, apply
-        self.average: dict[str, np.ndarray] = {}
+        self.average: dict[str, NDArray] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         if not self.average:
@@ -91,25 +97,25 @@ class AveragedWeights(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         for name, p in trainer.model.named_parameters():
             average = self.average[name]
-            average += (1 - self.decay) * (p.data - average)
+            average += (1 - self.decay) * (p.data - average)  # in place
 
     @contextmanager
-    def swapped(self, model: Any) -> Iterator[None]:
-        """The averaged weights in the model, for a while."""
-        before = {name: p.data.copy() for name, p in model.named_parameters()}
-        self._put(model, self.average)
+    def swapped(self, model: Module) -> Iterator[None]:
+        """Use the averaged weights in the model within a `with` block."""
+        original = {name: p.data.copy() for name, p in model.named_parameters()}
+        self._copy_into(model, self.average)
         try:
             yield
         finally:
-            self._put(model, before)
+            self._copy_into(model, original)
 
-    def _put(self, model: Any, values: Mapping[str, np.ndarray]) -> None:
+    def _copy_into(self, model: Module, values: Mapping[str, NDArray]) -> None:
         for name, p in model.named_parameters():
             p.data[...] = values[name]
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.apply and self.average and not trainer.interrupted:
-            self._put(trainer.model, self.average)
+            self._copy_into(trainer.model, self.average)
 
     def state_dict(self) -> dict[str, Any]:
         return {"average": self.average}

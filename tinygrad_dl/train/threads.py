@@ -1,4 +1,4 @@
-"""BLAS with one thread."""
+"""Limit BLAS to one thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """For matrices this small a second thread costs more than it brings, above all on a busy machine."""
+    """Run a block with one BLAS thread, if threadpoolctl is installed.
+
+    For small matrices a second thread costs more than it gains, above all on a busy machine.
+    """
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

@@ -11,66 +11,70 @@ import numpy as np
 from tinygrad_dl import Tensor, asarray, config, no_grad
 from tinygrad_dl.data import DataLoader, TensorDataset
 from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError
+from tinygrad_dl.nn import Module
+from tinygrad_dl.optim import Optimizer
 from tinygrad_dl.train.callback import Callback
 from tinygrad_dl.train.history import History
-from tinygrad_dl.train.metrics import Metrics
+from tinygrad_dl.train.metrics import Metric, Metrics
 from tinygrad_dl.train.progress import Progress
+from tinygrad_dl.typing import Array, NDArray, RandomLike
 
-EVALUATED_TOGETHER = 1024  # examples a forward pass without gradients
+# Without gradients nothing is saved for a backward pass, so batches may be larger than in training.
+EVALUATION_BATCH_SIZE = 1024
 
 
 class Trainer:
-    """Train a model: for each batch loss, gradients and a step; after each epoch the figures of the dev part.
+    """Train a model: loss, gradients and an optimizer step per batch, evaluation on the dev part per epoch.
 
-    `loss(model(x), y)` is a scalar Tensor. `metrics`: names or functions, see train.metrics. `callbacks`
-    act at the moments that Callback names. `progress`: "auto", "bar", "epoch" or "off". A loss of nan or
-    infinity raises AnomalyError unless `allow_nan`. What was reached is in `history`, also after an
-    interruption.
+    `loss(model(x), y)` is a scalar Tensor. `metrics`: names or functions, see train.metrics. `callbacks`:
+    Callback objects, called at the points that Callback names. `progress`: "auto", "bar", "epoch" or "off". A loss
+    of nan or infinity raises AnomalyError unless `allow_nan`. The results are in `history`, even after an
+    interruption. Raises DTypeError, ValueRangeError.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: Module,
         loss: Callable[[Any, Any], Any],
-        optimizer: Any,
+        optimizer: Optimizer,
         *,
-        metrics: Iterable[str] | Mapping[str, Any] = (),
+        metrics: Iterable[str] | Mapping[str, Metric] = (),
         callbacks: Iterable[Callback] = (),
         progress: str = "auto",
         allow_nan: bool = False,
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
-            raise DTypeError(f"Trainer: model: an nn.Module is needed; {type(model).__name__} came")
+            raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
         if not callable(loss):
             raise DTypeError(
-                f"Trainer: loss: a loss such as nn.MSELoss() is needed; {type(loss).__name__} came"
+                f"Trainer: loss: expected a callable such as nn.MSELoss(), got {type(loss).__name__}"
             )
         if not hasattr(optimizer, "param_groups"):
             raise DTypeError(
-                "Trainer: optimizer: one such as optim.Adam(model.parameters()) is needed; "
-                f"{type(optimizer).__name__} "
-                "came"
+                "Trainer: optimizer: expected an optimizer such as optim.Adam(model.parameters()), got "
+                f"{type(optimizer).__name__}"
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss)
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise DTypeError(f"Trainer: callbacks: a Callback is needed; {callback!r} came")
+                raise DTypeError(f"Trainer: callbacks: expected Callback objects, got {callback!r}")
         self.callbacks.sort(key=lambda callback: callback.last)
         self.progress = Progress(progress)
         self.allow_nan = allow_nan
         self.history = History()
-        self.epoch = 0  # epochs done
-        self.first_epoch = 0  # epochs done before this fit
-        self.epochs = 0  # epochs of this fit
-        self.batch = self.batches = 0  # of the current epoch: done, in all
+        self.epoch = 0  # completed epochs
+        self.first_epoch = 0  # epochs completed before this call of fit
+        self.epochs = 0  # epochs of this call of fit
+        self.batch = self.batches = 0  # of the current epoch: current, total
         self.running_loss = float("nan")  # mean over the current epoch so far
         self.loader: Any = None
-        self._backward: list[Callback] = []  # those of the callbacks that act then
+        # Callbacks that define these two methods: they are called per batch, so the others are skipped.
+        self._backward: list[Callback] = []
         self._batch_end: list[Callback] = []
-        self.stopping = False  # training ends after this epoch
-        self.interrupted = False  # by an exception
+        self.stopping = False  # whether training ends after this epoch
+        self.interrupted = False  # whether an exception ended training
 
     def fit(
         self,
@@ -79,69 +83,69 @@ class Trainer:
         epochs: int = 10,
         *,
         batch_size: int = 64,
-        rng: np.random.Generator | int | None = None,
+        rng: RandomLike = None,
     ) -> History:
-        """Train for so many epochs more; returns the history of all.
+        """Train for `epochs` more epochs and return the history of all of them.
 
-        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y). What is no loader is loaded in shuffled
+        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y). Anything but a loader is loaded in shuffled
         batches of `batch_size`, in an order seeded by `rng`. Raises AnomalyError, ValueRangeError.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
-            raise ValueRangeError(
-                f"Trainer.fit: epochs: a whole number of at least 0 is needed; {epochs!r} came"
-            )
+            raise ValueRangeError(f"Trainer.fit: epochs: expected an integer of at least 0, got {epochs!r}")
         self.loader = train if _is_loader(train) else DataLoader(train, batch_size, shuffle=True, rng=rng)
         self.batches = len(self.loader)
         if not self.batches:
             raise ValueRangeError(
-                "Trainer.fit: the training part has no batch: it is empty, or smaller than one batch"
+                "Trainer.fit: expected at least one batch, got none: the training part is empty, or smaller than "
+                "one batch with drop_last=True"
             )
         self.first_epoch, self.epochs, self.batch = self.epoch, int(epochs), 0
         self.stopping, self.interrupted, self.history.stopped = False, True, ""
-        everyone = [*self.callbacks, self.progress]
-        self._backward = [c for c in everyone if type(c).on_backward is not Callback.on_backward]
-        self._batch_end = [c for c in everyone if type(c).on_batch_end is not Callback.on_batch_end]
-        begun: list[Callback] = []
+        callbacks = [*self.callbacks, self.progress]
+        self._backward = [c for c in callbacks if type(c).on_backward is not Callback.on_backward]
+        self._batch_end = [c for c in callbacks if type(c).on_batch_end is not Callback.on_batch_end]
+        # on_fit_end is called for exactly those whose on_fit_begin was, whatever fails in between.
+        started: list[Callback] = []
         try:
-            for callback in everyone:
-                begun.append(callback)
+            for callback in callbacks:
+                started.append(callback)
                 callback.on_fit_begin(self)
             while self.epoch < self.first_epoch + self.epochs and not self.stopping:
-                for callback in everyone:
+                for callback in callbacks:
                     callback.on_epoch_begin(self)
-                figures = self._epoch(dev)
-                self.history.epochs.append(figures)
+                values = self._epoch(dev)
+                self.history.epochs.append(values)
                 self.epoch += 1
                 self.batch = 0
-                for callback in everyone:
-                    callback.on_epoch_end(self, figures)
+                for callback in callbacks:
+                    callback.on_epoch_end(self, values)
             self.interrupted = False
         except KeyboardInterrupt:
             self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
             raise
         finally:
-            for callback in begun:
+            for callback in started:
                 callback.on_fit_end(self)
         return self.history
 
     def stop(self, reason: str) -> None:
-        """End training after this epoch; the reason goes to the history."""
+        """Stop training after this epoch; the reason is stored in the history."""
         self.stopping = True
         self.history.stopped = reason
 
-    def say(self, text: str) -> None:
-        """Show a line of text where the progress is shown."""
-        self.progress.say(text)
+    def write(self, text: str) -> None:
+        """Print a line of text without disturbing the progress bar."""
+        self.progress.write(text)
 
     def _epoch(self, dev: Any) -> dict[str, Any]:
         begin = time.perf_counter()
-        rate = float(self.optimizer.param_groups[0]["lr"])
+        lr = float(self.optimizer.param_groups[0]["lr"])
         outputs, targets = [], []
         total = count = 0.0
         self.model.train()
         for number, batch in enumerate(self.loader, 1):
             self.batch = number
-            output, target, loss, size = self._train_on(batch)
+            output, target, loss, size = self._train_step(batch)
             total += loss * size
             count += size
             self.running_loss = total / count
@@ -150,25 +154,24 @@ class Trainer:
                 targets.append(target)
             for callback in self._batch_end:
                 callback.on_batch_end(self)
-        figures: dict[str, Any] = {"epoch": self.epoch + 1, "loss": total / count}
+        values: dict[str, Any] = {"epoch": self.epoch + 1, "loss": total / count}
         if self.metrics:
-            figures.update(self.metrics(outputs, targets))
+            values.update(self.metrics(outputs, targets))
         if dev is not None:
-            figures.update({f"dev_{name}": value for name, value in self.evaluate(dev).items()})
-        return {**figures, "lr": rate, "seconds": time.perf_counter() - begin}
+            values.update({f"dev_{name}": value for name, value in self.evaluate(dev).items()})
+        return {**values, "lr": lr, "seconds": time.perf_counter() - begin}
 
-    def _train_on(self, batch: Any) -> tuple[np.ndarray, np.ndarray, float, int]:
+    def _train_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
+        """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
         self.optimizer.zero_grad()
         output, target = self.forward(batch)
         loss = self.loss(output, target)
         value = loss.item()
         if not self.allow_nan and not -float("inf") < value < float("inf"):
             raise AnomalyError(
-                f"Trainer: the loss became {value} in epoch {self.epoch + 1}, batch {self.batch}. Is the "
-                "learning rate "
-                f"({self.optimizer.param_groups[0]['lr']:g}) too high, or nan in the data? "
-                "detect_anomaly() finds the "
-                "operation."
+                f"Trainer: expected a finite loss, got {value} in epoch {self.epoch + 1}, batch {self.batch}. Is the "
+                f"learning rate ({self.optimizer.param_groups[0]['lr']:g}) too high, or is there nan in the data? "
+                "detect_anomaly() finds the operation."
             )
         loss.backward()
         for callback in self._backward:
@@ -177,17 +180,17 @@ class Trainer:
         return output.data, target.data, value, len(target.data)
 
     def forward(self, batch: Any) -> tuple[Any, Any]:
-        """Output and target of a batch (x, ..., y); a subclass may take batches of other forms."""
+        """Return output and target for a batch (x, ..., y); override it for batches of another structure."""
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise DTypeError(
-                "Trainer: each batch is a tuple (x, y); for other forms define forward(batch) in a subclass. "
-                f"{type(batch).__name__} came"
+                f"Trainer: expected a batch (x, y), got {type(batch).__name__}. For batches of another structure "
+                "override Trainer.forward(batch)."
             )
         *inputs, target = batch
         return self.model(*inputs), target
 
-    def _passes(self, data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
-        """Outputs and targets of every batch, in eval mode and without a graph; the mode is put back."""
+    def _evaluation_batches(self, data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+        """Yield output and target of every batch in eval mode and without a graph; then restore the mode."""
         loader = data if _is_loader(data) else DataLoader(data, batch_size)
         training = self.model.training
         self.model.eval()
@@ -198,37 +201,38 @@ class Trainer:
         finally:
             self.model.train(training)
 
-    def evaluate(self, data: Any, batch_size: int = EVALUATED_TOGETHER) -> dict[str, float]:
-        """Loss and metrics of a data set, a tuple (x, y) or a loader, in eval mode."""
+    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, float]:
+        """Return loss and metrics on a data set, a tuple (x, y) or a loader, in eval mode. Raises ValueRangeError."""
         total = count = 0.0
         outputs, targets = [], []
-        for output, target in self._passes(data, batch_size):
+        for output, target in self._evaluation_batches(data, batch_size):
             size = len(target.data)
             total += self.loss(output, target).item() * size
             count += size
             outputs.append(output.data)
             targets.append(target.data)
         if not count:
-            raise ValueRangeError("Trainer.evaluate: there are no examples")
+            raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
 
-    def predict(self, x: Any, batch_size: int = EVALUATED_TOGETHER) -> np.ndarray:
-        """The outputs for inputs x (N, ...), or for the x of a data set, in eval mode."""
+    def predict(self, x: Array | TensorDataset, batch_size: int = EVALUATION_BATCH_SIZE) -> NDArray:
+        """Return the outputs for inputs x (N, ...), or for the x of a data set, in eval mode."""
         x = x.x if isinstance(x, TensorDataset) else x
         array = x.data if isinstance(x, Tensor) else np.asarray(x)
         training = self.model.training
         self.model.eval()
         try:
             with no_grad():
-                pieces = range(0, max(len(array), 1), batch_size)
-                return np.concatenate([self.model(asarray(array[i : i + batch_size])).data for i in pieces])
+                # At least one batch, so that the outputs for no examples have the right shape.
+                starts = range(0, max(len(array), 1), batch_size)
+                return np.concatenate([self.model(asarray(array[i : i + batch_size])).data for i in starts])
         finally:
             self.model.train(training)
 
-    # Saving a run
+    # Saving and resuming
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on in the same bits: see `load_state_dict`."""
+        """Return everything needed to resume the run bit for bit: see `load_state_dict`."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -245,18 +249,18 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, in a Trainer made the same way; then the run goes on.
+        """Restore what `state_dict` returned, in a Trainer constructed the same way; `fit` then resumes the run.
 
-        Raises ValueRangeError for a run of another kind.
+        Raises ValueRangeError if the saved run had other callbacks or random generators.
         """
         generators = self._generators()
-        for what, ours, theirs in (
+        for what, expected, got in (
             ("callbacks", len(self.callbacks), len(state["callbacks"])),
             ("random generators", len(generators), len(state["generators"])),
         ):
-            if ours != theirs:
+            if expected != got:
                 raise ValueRangeError(
-                    f"Trainer.load_state_dict: the saved run had {theirs} {what}, this one has {ours}"
+                    f"Trainer.load_state_dict: expected {expected} {what} as in this Trainer, got {got}"
                 )
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.load_state_dict(state["model"])
@@ -272,17 +276,17 @@ class Trainer:
             generator.bit_generator.state = saved
 
     def _generators(self) -> list[np.random.Generator]:
-        """The default generator and those that modules hold, each once."""
-        found = {id(config.default_rng()): config.default_rng()}
+        """Return the default generator and those stored in modules, each once."""
+        generators = {id(config.default_rng()): config.default_rng()}
         for module in self.model.modules():
             for value in vars(module).values():
                 if isinstance(value, np.random.Generator):
-                    found[id(value)] = value
-        return list(found.values())
+                    generators[id(value)] = value
+        return list(generators.values())
 
 
 def _is_loader(data: Any) -> bool:
-    """Whether iterating this gives batches: a DataLoader, or anything with a length that is no data set."""
+    """Whether iterating yields batches: a DataLoader, or any iterable that is not a data set or a tuple of arrays."""
     return isinstance(data, DataLoader) or not (
         isinstance(data, (tuple, np.ndarray)) or hasattr(data, "__getitem__")
     )

@@ -1,18 +1,19 @@
-"""Planted changes that change no result, each with the reason. No test can notice them.
+"""Equivalent mutants: changes that change no result, each with the reason. No test can kill them.
 
-Found again by the file, a piece of the function's source and the words of the change, or how they begin (no backtick
-at the end), so lines may move. Of changes in the same words the second has "(2)" behind; that is listed in full.
+A mutant is identified by its file, a piece of the source of its function, and the description of the change or its
+beginning (without a backtick at the end), so lines may move. The second of several equal descriptions ends in "(2)";
+it is listed in full.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.faults.mutants import Mutant
+from tests.mutation.mutants import Mutant
 
 
 class Equivalent(NamedTuple):
-    """Changes of one file that are known to be harmless; `within`: a piece of the function (as ast.unparse)."""
+    """Equivalent mutants of one file; `within`: a piece of the function (as ast.unparse writes it)."""
 
     file: str
     within: str
@@ -79,16 +80,16 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("backward.py", "def _complete", (
         "or becomes and in `recording or owned`",
         "owned becomes recording in `owned` of `recording or owned`",
-    ), "a gradient that nobody else holds is copied once more before it is handed out"),
+    ), "a gradient that nothing else references is copied once more before it is handed out"),
     Equivalent("backward.py", "def unbroadcast", "False becomes True in `False",
                "the reshape that follows drops the axes of size 1"),
     Equivalent("backward.py", "def backward_pass", "negation dropped in `not recording` (2)",
-               "sums are made anew where they might be made in place; of Tensors += makes a new one anyway"),
+               "sums are allocated where they could be in place; += on Tensors allocates anyway"),
     Equivalent("backward.py", "def _complete", (
         "owned becomes recording in `owned` of `owned and node.op is None`",
         "owned becomes wanted in `owned` of `owned and node.op is None`",
         "owned becomes needed in `owned` of `owned and node.op is None`",
-    ), "each is None there: a gradient that nobody else holds is copied once more"),
+    ), "each is None there: a gradient that nothing else references is copied once more"),
     Equivalent("recurrent.py", "def to_weights_fast", (
         "d_ih becomes needs_input_grad in `d_ih` of `d_hh is d_ih",
         "d_hh becomes needs_input_grad in `d_hh` of `d_hh is d_ih`",

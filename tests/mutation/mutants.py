@@ -1,4 +1,4 @@
-"""The changes that are planted: every way to get one node of a function wrong, one at a time."""
+"""Mutants: every way to get one node of a function wrong, one at a time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ COMPARE = {
     ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
-# Left alone: imports, annotations, docstrings and the words of messages change nothing that is computed.
-QUIET = (ast.Raise, ast.JoinedStr, ast.ImportFrom, ast.Import, ast.AnnAssign, ast.Assert)
+# Not mutated: imports, annotations, docstrings and error messages do not affect results.
+IGNORED = (ast.Raise, ast.JoinedStr, ast.ImportFrom, ast.Import, ast.AnnAssign, ast.Assert)
 
 Function = ast.FunctionDef | ast.Lambda
 Change = tuple[str, Callable[[Any], None]]
 
 
 class Mutant(NamedTuple):
-    """One change to one function of a file; `place` and `which` find its node and the change again."""
+    """One change to one function of a file; `node` and `which` identify the changed node and the change."""
 
     path: Path
     line: int
     number: int
-    place: int
+    node: int
     which: int
     what: str
     within: str
@@ -35,90 +35,90 @@ class Mutant(NamedTuple):
         return f"{self.path.name}:{self.line}: {self.what}"
 
     def is_one_of(self, known: Sequence[tuple[str, str, str]]) -> bool:
-        """Whether a file, the words of a change and a function's source, or how they begin, tell of this one."""
+        """Whether this is one of some known mutants: (file, beginning of the change, beginning of the function)."""
         return any(
             file == self.path.name and self.what.startswith(what) and self.within.startswith(within)
             for file, what, within in known
         )
 
     def tree(self) -> ast.Module:
-        """The changed source."""
+        """The mutated source."""
         tree = ast.parse(self.path.read_text())
         function = functions_of(tree)[self.number]
-        if self.place < 0:
+        if self.node < 0:
             inner: Any = function.body
-            function.body = _WHOLE[self.which][1](inner)
+            function.body = _VALUE_CHANGES[self.which][1](inner)
         else:
-            node = _inside(function)[self.place]
+            node = _nodes(function)[self.node]
             list(changes_of(node, parameters_of(function)))[self.which][1](node)
         return ast.fix_missing_locations(tree)
 
 
-# Of a lambda, which most derivative rules are, the whole value is changed too.
-_WHOLE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+# Most derivative rules are lambdas: their value is also mutated as a whole.
+_VALUE_CHANGES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("sign", lambda body: ast.UnaryOp(ast.USub(), body)),
     ("factor 2", lambda body: ast.BinOp(ast.Constant(2), ast.Mult(), body)),
 )
 
 
 def functions_of(tree: ast.AST) -> list[Any]:
-    """Every function and lambda, in an order that a change inside one of them keeps."""
+    """Return every function and lambda, in an order that does not change with their contents."""
     return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 
 def parameters_of(function: Any) -> list[str]:
-    given = function.args
-    return [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    arguments = function.args
+    return [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
 
 
 def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
-    """All mutants of a file, or of the functions that begin on the given lines and of those inside them."""
+    """Yield all mutants of a file, or of the functions that start on the given lines and of those inside them."""
     tree = ast.parse(path.read_text())
     functions = functions_of(tree)
-    chosen = [f for f in functions if lines is None or f.lineno in lines]
-    wanted = {id(inner) for f in chosen for inner in functions_of(f)}
+    selected = [f for f in functions if lines is None or f.lineno in lines]
+    included = {id(inner) for f in selected for inner in functions_of(f)}
     for number, function in enumerate(functions):
-        if id(function) not in wanted:
+        if id(function) not in included:
             continue
         within = ast.unparse(function)
-        around = {id(child): node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
-        told: Counter[str] = Counter()
-        for place, node in enumerate(_inside(function)):
-            text = _seen(node, around)
+        parents = {id(child): node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
+        counts: Counter[str] = Counter()
+        for index, node in enumerate(_nodes(function)):
+            text = _source(node, parents)
             line = getattr(node, "lineno", function.lineno)
             for which, (what, _) in enumerate(changes_of(node, parameters_of(function))):
                 what = f"{what} in `{text}`"
-                told[what] += 1
-                again = f" ({told[what]})" if told[what] > 1 else ""
-                yield Mutant(path, line, number, place, which, what + again, within)
-        whole = isinstance(function, ast.Lambda) and not isinstance(function.body, ast.Tuple)
-        if whole and not ast.unparse(function.body).endswith(" * 0"):
-            for which, (what, _) in enumerate(_WHOLE):
+                counts[what] += 1
+                suffix = f" ({counts[what]})" if counts[what] > 1 else ""
+                yield Mutant(path, line, number, index, which, what + suffix, within)
+        has_value = isinstance(function, ast.Lambda) and not isinstance(function.body, ast.Tuple)
+        if has_value and not ast.unparse(function.body).endswith(" * 0"):
+            for which, (what, _) in enumerate(_VALUE_CHANGES):
                 text = ast.unparse(function.body)[:60]
                 yield Mutant(path, function.lineno, number, -1, which, f"{what}: `{text}`", within)
 
 
-def _seen(node: ast.AST, around: dict[int, ast.AST]) -> str:
-    """The source of a node, and what it stands in where a name or a number alone would say little."""
+def _source(node: ast.AST, parents: dict[int, ast.AST]) -> str:
+    """Return the source of a node, with the expression around it where the node is only a name or a number."""
     text = ast.unparse(node)[:60]
     outer = node
-    while len(ast.unparse(outer)) < 12 and isinstance(around.get(id(outer)), ast.expr):
-        outer = around[id(outer)]
+    while len(ast.unparse(outer)) < 12 and isinstance(parents.get(id(outer)), ast.expr):
+        outer = parents[id(outer)]
     return text if outer is node else f"{text}` of `{ast.unparse(outer)[:60]}"
 
 
 def changes_of(node: ast.AST, parameters: Sequence[str]) -> Iterator[Change]:
-    """The ways to get one node wrong: words for it, and a function that changes the node."""
+    """Yield the ways to get one node wrong: a description, and a function that changes the node."""
     if isinstance(node, ast.BinOp):
         yield from _changes_of_operator(node)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "sign dropped", lambda n: setattr(n, "op", ast.UAdd())
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
 
-        def twice(n: Any) -> None:
+        def negate_twice(n: Any) -> None:
             n.operand = ast.UnaryOp(n.op, n.operand)
 
-        yield "negation dropped", twice
+        yield "negation dropped", negate_twice
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARE:
         other = COMPARE[type(node.ops[0])]
         yield (
@@ -149,7 +149,7 @@ def changes_of(node: ast.AST, parameters: Sequence[str]) -> Iterator[Change]:
 
 
 def _changes_of_operator(node: ast.BinOp) -> Iterator[Change]:
-    by_one = isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "1"  # as good as a division by 1
+    by_one = isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "1"  # the same as a division by 1
     if type(node.op) in BINARY and not by_one:
         new = BINARY[type(node.op)]
         yield f"{type(node.op).__name__} becomes {new.__name__}", lambda n: setattr(n, "op", new())
@@ -162,14 +162,14 @@ def _changes_of_operator(node: ast.BinOp) -> Iterator[Change]:
 
 
 def _alike(a: str, b: str) -> bool:
-    """Whether one name may be written for the other by mistake: both shapes or neither, and no axis."""
+    """Whether one name could be used for the other by mistake: both shapes or neither, and not an axis."""
     return (
         a.endswith("_shape") == b.endswith("_shape") and a != "axis" and b != "axis" and "dims" not in a + b
     )
 
 
-def _empty(node: ast.AST) -> bool:
-    """Whether a call asks for memory of the shape of its argument, so that the argument's values do not matter."""
+def _allocates(node: ast.AST) -> bool:
+    """Whether a call only allocates memory of the shape of its argument, whose values do not matter."""
     return isinstance(node, ast.Call) and ast.unparse(node.func) in (
         "np.empty_like",
         "np.zeros_like",
@@ -177,27 +177,27 @@ def _empty(node: ast.AST) -> bool:
     )
 
 
-def _whatever_is_left(node: ast.AST) -> set[ast.AST]:
-    """The -1 in x.reshape(-1, n): any negative number asks for the size that is left, so its 1 does not matter."""
+def _inferred_sizes(node: ast.AST) -> set[ast.AST]:
+    """Return the -1 of x.reshape(-1, n): any negative number means the inferred size, so its 1 does not matter."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
         return {size for size in node.args if ast.unparse(size) == "-1"}
     return set()
 
 
-def _inside(function: Any) -> list[ast.AST]:
-    """The nodes of a function's body, without nested functions and what only makes messages."""
+def _nodes(function: Any) -> list[ast.AST]:
+    """Return the nodes of the body of a function, without nested functions and error messages."""
     body = [function.body] if isinstance(function, ast.Lambda) else function.body
     found, stack = [], list(reversed(body))
-    left: set[ast.AST] = set()
+    inferred: set[ast.AST] = set()
     while stack:
         node = stack.pop()
-        if isinstance(node, (*QUIET, *Function.__args__)) or (  # type: ignore[attr-defined]
+        if isinstance(node, (*IGNORED, *Function.__args__)) or (  # type: ignore[attr-defined]
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         ):
             continue
         found.append(node)
-        left |= _whatever_is_left(node)
-        if _empty(node) or node in left:
+        inferred |= _inferred_sizes(node)
+        if _allocates(node) or node in inferred:
             continue
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "0":
             continue

@@ -1,6 +1,6 @@
-"""Random differentiable programs: operations with sharing, broadcasting, views and assignments.
+"""Random differentiable programs: operations with shared values, broadcasting, views and assignments.
 
-A program is a list of short lines, so a failure shrinks to, and prints as, code that anyone can run.
+A program is a list of short lines, so that a failure shrinks to, and prints as, code that runs by itself.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tinygrad_dl.tensor import Tensor
 try:
     from hypothesis import strategies as st
 except ImportError as error:  # pragma: no cover - the test extra is not installed
-    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.programs") from error
+    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.random_programs") from error
 
-# Operations that are smooth and finite on every value that a program can produce.
-SMOOTH = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
-PAIRS = ("+", "-", "*")
+# Smooth, and finite for every value that a program can produce.
+UNARY = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
+BINARY = ("+", "-", "*")
 
 
 class Program:
@@ -33,20 +33,20 @@ class Program:
 
     @property
     def source(self) -> str:
-        """The code of the program, with its inputs, ready to run."""
+        """The code of the program with its inputs, ready to run."""
         names = [f"x{i}" for i in range(len(self.inputs))]
-        given = [f"{name} = np.array({value.tolist()!r})" for name, value in zip(names, self.inputs)]
+        assignments = [f"{name} = np.array({value.tolist()!r})" for name, value in zip(names, self.inputs)]
         body = "".join(f"    {line}\n" for line in self.lines)
         return (
             "import numpy as np\nimport tinygrad_dl as tg\n\n\n"
-            f"def program({', '.join(names)}):\n{body}\n\n" + "\n".join(given)
+            f"def program({', '.join(names)}):\n{body}\n\n" + "\n".join(assignments)
         )
 
     def __call__(self, *inputs: Any) -> Any:
         body = "".join(f"    {line}\n" for line in self.lines)
-        space: dict[str, Any] = {"np": np, "tg": tinygrad_dl}
-        exec(f"def program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", space)
-        return space["program"](*inputs)
+        namespace: dict[str, Any] = {"np": np, "tg": tinygrad_dl}
+        exec(f"def program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", namespace)
+        return namespace["program"](*inputs)
 
     def __repr__(self) -> str:
         return f"Program:\n{self.source}"
@@ -54,7 +54,7 @@ class Program:
 
 @st.composite
 def programs(draw: Any, max_inputs: int = 3, max_lines: int = 8, assignments: bool = True) -> Program:
-    """Random programs of one to `max_inputs` inputs and up to `max_lines` lines that end in one number.
+    """Random programs with up to `max_inputs` inputs and `max_lines` lines that return a scalar.
 
     >>> from hypothesis import find
     >>> find(programs(), lambda p: True).lines
@@ -75,16 +75,18 @@ def programs(draw: Any, max_inputs: int = 3, max_lines: int = 8, assignments: bo
         line = draw(_step(known, name, assignments))
         if line is None:
             break
-        space: dict[str, Any] = {"np": np, "tg": tinygrad_dl, **{n: Tensor(v) for n, v in values.items()}}
-        exec(line, space)
-        result = space[name]
+        namespace: dict[str, Any] = {"np": np, "tg": tinygrad_dl, **{n: Tensor(v) for n, v in values.items()}}
+        exec(line, namespace)
+        result = namespace[name]
+        # Large or overflowing results make slow tests and inaccurate differences.
         if result.size == 0 or result.size > 64 or not np.all(np.abs(result.data) < 50):
             continue
         lines.append(line)
         known.append((name, result.shape))
         values[name] = result.data
-    ends = [name for name, _ in known if not any(_uses(line, name) for line in lines)] or [known[-1][0]]
-    total = " + ".join(f"({name} * {draw(st.sampled_from((1.0, -0.5, 2.0)))}).sum()" for name in ends)
+    # Every value counts: those that no line uses are summed into the result.
+    unused = [name for name, _ in known if not any(_uses(line, name) for line in lines)] or [known[-1][0]]
+    total = " + ".join(f"({name} * {draw(st.sampled_from((1.0, -0.5, 2.0)))}).sum()" for name in unused)
     return Program(inputs, [*lines, f"return {total}"])
 
 
@@ -96,22 +98,22 @@ def _uses(line: str, name: str) -> bool:
 
 @st.composite
 def _step(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str | None:
-    # Whether there is another line is decided line by line: so each can be taken out when a failure shrinks.
+    # Drawn for each line, not once for all: so Hypothesis can remove any line when it shrinks a failure.
     return draw(_line(known, name, assignments)) if draw(st.integers(0, 5)) else None
 
 
 @st.composite
 def _line(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str:
     x, shape = draw(st.sampled_from(known))
-    kinds = ["unary", "pair", "reduce", "view"]
+    kinds = ["unary", "binary", "reduce", "view"]
     if shape:
         kinds += ["index", "matmul"] + (["assign"] if assignments else [])
     kind = draw(st.sampled_from(kinds))
     if kind == "unary":
-        return f"{name} = tg.{draw(st.sampled_from(SMOOTH))}({x})"
-    if kind == "pair":
-        fitting = [n for n, s in known if _broadcast(s, shape)]
-        return f"{name} = {x} {draw(st.sampled_from(PAIRS))} {draw(st.sampled_from(fitting))}"
+        return f"{name} = tg.{draw(st.sampled_from(UNARY))}({x})"
+    if kind == "binary":
+        partners = [n for n, s in known if _broadcast(s, shape)]
+        return f"{name} = {x} {draw(st.sampled_from(BINARY))} {draw(st.sampled_from(partners))}"
     if kind == "reduce":
         axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1))) if shape else None
         keep = draw(st.booleans())
@@ -132,14 +134,14 @@ def _line(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assign
         ]
         return f"{name} = {draw(st.sampled_from(forms))}"
     if kind == "matmul":
-        fitting = [
+        partners = [
             n for n, s in known if s and (s[-2] if len(s) > 1 else s[-1]) == shape[-1] and _stack(shape, s)
         ]
-        return f"{name} = {x} @ {draw(st.sampled_from(fitting))}" if fitting else f"{name} = {x} * {x}"
-    small = [n for n, s in known if _broadcast_into(s, shape[1:])]
-    value = draw(st.sampled_from([*small, "0.5"]))
-    at = draw(st.sampled_from(("0", "-1", ":1")))
-    return f"{name} = {x} * 1.0; {name}[{at}] = {value}"
+        return f"{name} = {x} @ {draw(st.sampled_from(partners))}" if partners else f"{name} = {x} * {x}"
+    assignable = [n for n, s in known if _broadcast_into(s, shape[1:])]
+    value = draw(st.sampled_from([*assignable, "0.5"]))
+    index = draw(st.sampled_from(("0", "-1", ":1")))
+    return f"{name} = {x} * 1.0; {name}[{index}] = {value}"
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Faults in derivative rules: changed in this process, held against differences, then against tests."""
+"""Mutants of derivative rules: replaced in this process, checked by finite differences, then by tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from tests.faults.children import failing
-from tests.faults.mutants import Mutant, mutants_of
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.processes import failing
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("ops", "nn", "test_registry.py", "test_traps.py")
 
 
-class Planted(NamedTuple):
+class RuleMutant(NamedTuple):
     """A mutant of a rule and the function whose code it replaces."""
 
     mutant: Mutant
@@ -26,25 +26,25 @@ class Planted(NamedTuple):
     number: int
 
     def code(self) -> CodeType | None:
-        """The changed code of the function, or None where the compiler makes the same of it."""
+        """The mutated code of the function, or None if it compiles to the same code."""
         path = self.mutant.path
         code = codes_of(compile(self.mutant.tree(), str(path), "exec"))[self.number]
         return None if code == self.function.__code__ else code
 
 
 def codes_of(code: CodeType) -> list[CodeType]:
-    """A code object and all inside it, in source order."""
+    """Return a code object and all code objects inside it, in source order."""
     return [code] + [c for inner in code.co_consts if isinstance(inner, CodeType) for c in codes_of(inner)]
 
 
-def place_of(code: CodeType) -> tuple[Any, ...]:
-    """Where a code object stands in its file."""
+def position_of(code: CodeType) -> tuple[Any, ...]:
+    """Return what identifies a code object in its file."""
     first = next(((p[0], p[2]) for p in code.co_positions() if p[2]), None)
     return (code.co_firstlineno, code.co_name, first, code.co_code)
 
 
 def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
-    """The functions that a module's derivatives run: the rules and what they call in the module."""
+    """Return the functions that the derivatives of a module run: the rules and what they call in the module."""
     from tinygrad_dl.op import OPS
 
     found: dict[Any, FunctionType] = {}
@@ -56,9 +56,9 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
     ]
     while stack:
         function = stack.pop()
-        if place_of(function.__code__) in found:
+        if position_of(function.__code__) in found:
             continue
-        found[place_of(function.__code__)] = function
+        found[position_of(function.__code__)] = function
         for name in function.__code__.co_names:
             called = vars(module).get(name)
             own = isinstance(called, FunctionType) and called.__module__ == module.__name__
@@ -67,8 +67,8 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
     return found
 
 
-def planted(only: str | None) -> Iterator[Planted]:
-    """Each mutant of each rule."""
+def mutants(only: str | None) -> Iterator[RuleMutant]:
+    """Yield each mutant of each rule."""
     import tinygrad_dl.ops
 
     for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
@@ -78,17 +78,17 @@ def planted(only: str | None) -> Iterator[Planted]:
         live = rule_functions(module)
         path = Path(str(module.__file__))
         source = path.read_text()
-        places = [place_of(code) for code in codes_of(compile(source, str(path), "exec"))]
-        for place, function in live.items():
-            number = places.index(place)
-            for mutant in mutants_of(path, {place[0]}):
-                changed = codes_of(compile(mutant.tree(), str(path), "exec"))[number]
-                if changed != function.__code__:
-                    yield Planted(mutant, module, function, number)
+        positions = [position_of(code) for code in codes_of(compile(source, str(path), "exec"))]
+        for position, function in live.items():
+            number = positions.index(position)
+            for mutant in mutants_of(path, {position[0]}):
+                code = codes_of(compile(mutant.tree(), str(path), "exec"))[number]
+                if code != function.__code__:
+                    yield RuleMutant(mutant, module, function, number)
 
 
 class Recorder:
-    """A pytest plugin: which tests run which rules, and which tests are to run."""
+    """A pytest plugin that records which tests run which rules, and selects the tests to run."""
 
     def __init__(self) -> None:
         self.users: dict[CodeType, list[str]] = {}
@@ -104,14 +104,14 @@ class Recorder:
             return
         watched, users = self.watched, self.users
 
-        def seen(frame: Any, event: str, _: Any) -> None:
+        def profile(frame: Any, event: str, _: Any) -> None:
             code = frame.f_code
             if event == "call" and code in watched:
                 names = users.setdefault(code, [])
                 if not names or names[-1] != nodeid:
                     names.append(nodeid)
 
-        sys.setprofile(seen)
+        sys.setprofile(profile)
 
     def pytest_runtest_logfinish(self) -> None:
         sys.setprofile(None)
@@ -134,45 +134,45 @@ def run_tests(files: list[str]) -> bool:
         "--rootdir",
         str(ROOT),
     ]
-    # The search through the domains of all operations takes a minute, and the fixed cases see the same faults.
+    # Searching the domains of all operations takes a minute, and the fixed cases kill the same mutants.
     quiet += ["-k", "not wherever_the_domain_reaches"]
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest was imported before it was run
     return pytest.main([*quiet, *files], plugins=[RECORDER]) != 0
 
 
 def record() -> None:
-    """Run the tests once without a fault and note which rules each of them runs."""
+    """Run the tests once without a mutant and record which rules each of them runs."""
     import tinygrad_dl.ops
 
     for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
         module = importlib.import_module(info.name)
         RECORDER.watched |= {function.__code__ for function in rule_functions(module).values()}
     if run_tests([str(ROOT / "tests" / name) for name in TESTS]):
-        sys.exit("the tests fail without any fault: mend them first")
+        sys.exit("the tests fail without a mutant: fix them first")
 
 
-def noticed(fault: Planted) -> bool:
-    """Whether differences or a test show the fault."""
-    code = fault.code()
-    before = fault.function.__code__
+def is_killed(mutant: RuleMutant) -> bool:
+    """Whether finite differences or a test fail with the mutant."""
+    code = mutant.code()
+    original = mutant.function.__code__
 
     def fails() -> bool:
-        fault.function.__code__ = code  # type: ignore[assignment]
-        if differs(fault):
+        mutant.function.__code__ = code  # type: ignore[assignment]
+        if fails_own_cases(mutant):
             return True
-        RECORDER.only = set(RECORDER.users.get(before, ()))
+        RECORDER.only = set(RECORDER.users.get(original, ()))
         files = sorted({test.partition("::")[0] for test in RECORDER.only})
         return bool(files) and run_tests([str(ROOT / name) for name in files])
 
     return failing(fails, 120)
 
 
-def differs(fault: Planted) -> bool:
-    """Whether the registry's own cases show the fault: the quickest way, tried first."""
+def fails_own_cases(mutant: RuleMutant) -> bool:
+    """Whether the sample cases of the registry fail with the mutant: the fastest check, tried first."""
     from tests import test_registry
     from tinygrad_dl.op import OPS
 
-    users = [op for op in OPS.values() if fault.function in (*op.rules, *(op.fast or ()))]
+    users = [op for op in OPS.values() if mutant.function in (*op.rules, *(op.fast or ()))]
     check: Callable[..., None] = test_registry.check_orders
     for op in users:
         for case in test_registry.cases_of(op):

@@ -1,4 +1,4 @@
-"""report.html: a run's results on one page that needs nothing else."""
+"""report.html: the results of a run on one self-contained page."""
 
 from __future__ import annotations
 
@@ -11,35 +11,31 @@ from typing import Any
 
 from tinygrad_dl.errors import FileFormatError, ValueRangeError
 from tinygrad_dl.files import write_atomically
-from tinygrad_dl.train.history import History, shown
+from tinygrad_dl.train.history import History, format_value
 
-# file -> (heading, what the picture shows, what to look for)
-PICTURES = {
+# file -> (heading, what the image shows, what to look for)
+IMAGES = {
     "curves.png": (
         "Learning curves",
         "Loss and accuracy over the epochs, for the training part and the dev part.",
-        "The training figures are measured under noise and dropout, the dev figures without them: that "
-        "is why "
-        "the dev curve can be the better one. A dev loss that rises while the training loss falls would mean "
-        "overfitting.",
+        "The training values are measured with noise and dropout, the dev values without: that is why the dev "
+        "curve can be the better one. A dev loss that rises while the training loss falls would mean overfitting.",
     ),
     "confusion.png": (
-        "What is taken for what",
-        "Confusion matrix of the test part: a row for each true class, a column for each predicted one.",
-        "Right answers stand on the diagonal; each red number counts one kind of mistake.",
+        "Confusion matrix",
+        "Confusion matrix of the test part: one row per true class, one column per predicted class.",
+        "Correct predictions are on the diagonal; each red number counts one kind of mistake.",
     ),
     "mistakes.png": (
         "The mistakes",
-        "The wrongly read test images, each with its true and its predicted label and the probability "
-        "given to the "
-        "wrong one.",
-        "The surest mistakes come first.",
+        "The misclassified test images, each with its true label, its predicted label and the probability of the "
+        "predicted one.",
+        "The most confident mistakes come first.",
     ),
     "graph.svg": (
         "The computation graph of one step",
-        "Graph from the inputs and parameters to the loss, with the modules as boxes and the shapes on "
-        "the edges.",
-        "Four examples pass through the network; backward() walks the same graph from the loss to every "
+        "Graph from the inputs and parameters to the loss, with the modules as boxes and the shapes on the edges.",
+        "Four examples pass through the network; backward() goes through the same graph from the loss to every "
         "parameter.",
     ),
 }
@@ -82,10 +78,9 @@ summary { cursor: pointer; font-weight: 600; margin: 1rem 0 .5rem; }
 
 
 def write_report(run: str | os.PathLike[str]) -> Path:
-    """Gather metrics.json, history.csv and pictures of a run's folder into its report.html; returns the path.
+    """Write report.html from metrics.json, history.csv and the images in the folder of a run; returns its path.
 
-    What is not there is left out. Raises ValueRangeError if nothing is there, FileFormatError for damaged
-    files.
+    Missing files are omitted. Raises ValueRangeError if all are missing, FileFormatError for damaged files.
     """
     folder = Path(run)
     metrics: dict[str, Any] = {}
@@ -95,17 +90,16 @@ def write_report(run: str | os.PathLike[str]) -> Path:
         except ValueError as error:
             raise FileFormatError(f"report: {folder / 'metrics.json'} is damaged: {error}") from None
     history = History.load(folder / "history.csv") if (folder / "history.csv").is_file() else None
-    pictures = [name for name in PICTURES if (folder / name).is_file()]
-    if not metrics and history is None and not pictures:
+    images = [name for name in IMAGES if (folder / name).is_file()]
+    if not metrics and history is None and not images:
         raise ValueRangeError(
-            f"report: {folder} holds no run: metrics.json, history.csv or pictures such as curves.png are "
-            "needed"
+            f"report: {folder}: expected metrics.json, history.csv or images such as curves.png, got none"
         )
     title = (
         "Reading handwritten digits" if metrics.get("data") == "digits" else f"Run {folder.resolve().name}"
     )
     parts = [_head(title, metrics)]
-    parts += [_picture(folder / name) for name in pictures]
+    parts += [_image(folder / name) for name in images]
     if history is not None and len(history):
         parts.append(_table(history))
     parts.append(_details(metrics))
@@ -129,15 +123,13 @@ def _head(title: str, metrics: dict[str, Any]) -> str:
     if metrics.get("data") == "digits":
         lines.append(
             f"<p>A network with {metrics['parameters']:,} parameters learned to read scans of handwritten "
-            "digits, "
-            f"8 by 8 pixels each, from {metrics['train']['examples']:,} examples. It read "
-            f"{test['examples'] - metrics['mistakes']} of {test['examples']} that it had never seen.</p>"
+            f"digits, 8 by 8 pixels each, from {metrics['train']['examples']:,} examples. It classified "
+            f"{test['examples'] - metrics['mistakes']} of {test['examples']} unseen ones correctly.</p>"
         )
     if metrics.get("interrupted"):
         lines.append(
             f"<p><strong>The training was interrupted after {metrics['epochs_done']} of "
-            f"{metrics['epochs']} epochs."
-            "</strong></p>"
+            f"{metrics['epochs']} epochs.</strong></p>"
         )
     tiles = _tiles(metrics)
     if tiles:
@@ -156,7 +148,7 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
             if name == "accuracy":
                 tiles.append((f"{part} accuracy", f"{100 * value:.2f}\u00a0%"))
     if "test" in metrics and "loss" in metrics["test"]:
-        tiles.append(("test loss", shown(float(metrics["test"]["loss"]))))
+        tiles.append(("test loss", format_value(float(metrics["test"]["loss"]))))
     for key, label in (
         ("epochs_done", "epochs"),
         ("lr", "learning rate"),
@@ -164,26 +156,26 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("seed", "seed"),
     ):
         if key in metrics:
-            tiles.append((label, shown(metrics[key])))
+            tiles.append((label, format_value(metrics[key])))
     seconds = metrics.get("timing", {}).get("training_seconds")
     if seconds is not None:
         tiles.append(("training time", f"{seconds:.1f} s"))
     return tiles
 
 
-def _picture(path: Path) -> str:
-    heading, what, hint = PICTURES[path.name]
+def _image(path: Path) -> str:
+    heading, what, hint = IMAGES[path.name]
     data = path.read_bytes()
     kind = "svg+xml" if path.suffix == ".svg" else "png"
-    # A picture that knows dark pages itself is left alone.
+    # An image with its own dark mode is not inverted.
     paper = "" if b"prefers-color-scheme" in data else ' class="paper"'
     image = (
         f'<img{paper} alt="{_text(what)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
     )
     label = f' tabindex="0" role="region" aria-label="{_text(heading)}"'
-    frame = "scroll" if path.suffix == ".svg" else "square" if path.stem == "confusion" else "wide"
-    scrolls = "" if frame == "square" else label
-    image = f'<div class="{frame}"{scrolls}>{image}</div>'
+    box = "scroll" if path.suffix == ".svg" else "square" if path.stem == "confusion" else "wide"
+    scrolls = "" if box == "square" else label
+    image = f'<div class="{box}"{scrolls}>{image}</div>'
     return (
         f"<section><h2>{_text(heading)}</h2>\n<figure>{image}\n<figcaption>{_text(what)} "
         f"{_text(hint)}</figcaption>"
@@ -195,7 +187,7 @@ def _table(history: History) -> str:
     names = history.names
     head = "".join(f'<th scope="col">{_text(name.replace("_", " "))}</th>' for name in names)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{_text(shown(epoch.get(name, '')))}</td>" for name in names) + "</tr>"
+        "<tr>" + "".join(f"<td>{_text(format_value(epoch.get(name, '')))}</td>" for name in names) + "</tr>"
         for epoch in history
     )
     return (
@@ -219,8 +211,7 @@ def _details(metrics: dict[str, Any]) -> str:
         parts.append(f"<p>The same figures again:</p>\n<pre>{_text(command)}</pre>")
         parts.append(
             "<p>The weights are in <code>model.safetensors</code>; <code>tinygrad_dl.load(path)</code> "
-            "reads them. "
-            "To try next: another seed, 5 epochs, a learning rate of 0.1.</p>"
+            "reads them. To try next: another seed, 5 epochs, a learning rate of 0.1.</p>"
         )
     parts.append(
         "<details><summary>All "

@@ -1,4 +1,4 @@
-"""Faults in the engine: a changed file is put in place of its own in a fresh import, and the tests above it run."""
+"""Mutants of the engine: the package is imported with one mutated file, and the tests that use it run."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from tests.faults.children import failing
-from tests.faults.mutants import Mutant, mutants_of
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.processes import failing
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("graph.py", "backward.py", "convert.py", "dispatch.py", "op.py", "codegen.py")
-# The fast tests of everything that stands on these files; few files first, which notice most at once.
+# The fast tests of everything that uses these files; first the few that kill most mutants.
 FIRST = ("test_traps.py", "test_graph.py", "test_backward.py", "test_custom_op.py")
 TESTS = (
     "test_modes.py", "test_autograd.py", "test_hooks.py", "test_errors.py", "test_aliasing.py", "test_dtypes.py",
     "test_anomaly.py", "test_creation.py", "test_func.py", "nn/test_recurrent.py", "ops/test_elementwise.py",
     "ops/test_index.py", "ops/test_shape.py", "ops/test_composed.py", "ops/test_messages.py",
-    "viz/graph/test_extract.py", "testing/test_laws.py", "test_dispatch.py", "test_op.py",
+    "viz/graph/test_extract.py", "testing/test_properties.py", "test_dispatch.py", "test_op.py",
 )  # fmt: skip
 
 
-class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports one module from changed source."""
+class MutatedModule(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from mutated source."""
 
     def __init__(self, name: str, path: Path, code: CodeType) -> None:
         self.name, self.path, self.code = name, path, code
@@ -44,14 +44,14 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def mutants(only: str | None) -> Iterator[Mutant]:
-    """Faults of the engine's files."""
+    """Yield the mutants of the files of the engine."""
     for name in FILES:
         if only is None or any(part in name for part in only.split(",")):
             yield from mutants_of(ROOT / "tinygrad_dl" / name)
 
 
-def get_ready() -> None:
-    """Import what the tests need, but nothing of the package: that each child imports anew."""
+def prepare() -> None:
+    """Import what the tests require except for the package itself, which each child imports."""
     import hypothesis.extra.numpy  # noqa: F401
     import numpy  # noqa: F401
     import pytest  # noqa: F401
@@ -59,24 +59,24 @@ def get_ready() -> None:
     loaded = [name for name in sys.modules if name.partition(".")[0] == "tinygrad_dl"]
     assert not loaded, f"already imported: {loaded}"
     if failing(lambda: run_tests(), 600):
-        sys.exit("the tests fail without any fault: mend them first")
+        sys.exit("the tests fail without a mutant: fix them first")
     if not failing(lambda: run_tests(ROOT / "tinygrad_dl" / FILES[0], ast.parse("raise SystemError")), 600):
-        sys.exit("the tests pass without an engine: the faults are not what they import")
+        sys.exit("the tests pass without an engine: they do not import the mutated files")
 
 
-def noticed(mutant: Mutant) -> bool:
-    """Whether a test shows the fault."""
+def is_killed(mutant: Mutant) -> bool:
+    """Whether a test fails with the mutant."""
     return failing(lambda: run_tests(mutant.path, mutant.tree()), 120)
 
 
 def run_tests(path: Path | None = None, tree: ast.Module | None = None) -> bool:
-    """Import the package, one of its files perhaps from other source, and run the tests; whether they fail."""
+    """Import the package, with one file from other source if given, and run the tests; whether they fail."""
     import pytest
 
     sys.dont_write_bytecode = True
     if path is not None and tree is not None:
         code = compile(tree, str(path), "exec")
-        sys.meta_path.insert(0, Changed(f"tinygrad_dl.{path.stem}", path, code))
+        sys.meta_path.insert(0, MutatedModule(f"tinygrad_dl.{path.stem}", path, code))
     quiet = [
         "-q",
         "-x",
@@ -90,8 +90,8 @@ def run_tests(path: Path | None = None, tree: ast.Module | None = None) -> bool:
     quiet += [
         "-k",
         "not pytorch and not 100_000",
-    ]  # a second or more each, and nothing that others do not see
-    quiet += ["--assert=plain"]  # pytest's own import hook would come first, and take the files as they are
+    ]  # a second or more each, and they kill no mutant that others do not
+    quiet += ["--assert=plain"]  # pytest's own import hook would come first and import the unmutated files
     return any(
         pytest.main([*quiet, *(str(ROOT / "tests" / name) for name in names)]) != 0
         for names in (FIRST, TESTS)

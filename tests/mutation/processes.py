@@ -1,4 +1,4 @@
-"""Processes for planted faults: each fault in a child of its own, several workers side by side."""
+"""Processes for mutation testing: each mutant in a child process of its own, several workers in parallel."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-NAP = 0.002  # seconds
+POLL_INTERVAL = 0.002  # seconds
 
 _work: tuple[Sequence[Any], Callable[[Any], bool]] | None = None
 
 
 def failing(run: Callable[[], bool], seconds: float) -> bool:
-    """Whether `run` gives True, raises, dies or hangs, in a child that says nothing."""
+    """Whether `run` returns True, raises, crashes or hangs, in a silent child process."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -27,11 +27,12 @@ def failing(run: Callable[[], bool], seconds: float) -> bool:
             status = int(run())
         finally:
             os._exit(status)
-    for _ in range(int(seconds / NAP)):  # naps, not the clock: a run that is paused for a while stays right
+    # Counting intervals rather than reading the clock: a run that is suspended for a while is not taken to hang.
+    for _ in range(int(seconds / POLL_INTERVAL)):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status) != 0
-        time.sleep(NAP)
+        time.sleep(POLL_INTERVAL)
     os.kill(child, 9)
     os.waitpid(child, 0)
     return True
@@ -39,13 +40,13 @@ def failing(run: Callable[[], bool], seconds: float) -> bool:
 
 def _at(i: int) -> tuple[int, bool]:
     assert _work is not None
-    items, noticed = _work
-    return i, noticed(items[i])
+    items, is_killed = _work
+    return i, is_killed(items[i])
 
 
-def each(items: Sequence[Any], noticed: Callable[[Any], bool], workers: int) -> Iterator[tuple[int, bool]]:
-    """The number of each item and whether its fault was noticed, in the order in which they end."""
+def each(items: Sequence[Any], is_killed: Callable[[Any], bool], workers: int) -> Iterator[tuple[int, bool]]:
+    """Yield the index of each item and whether its mutant was killed, in order of completion."""
     global _work
-    _work = items, noticed
+    _work = items, is_killed
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         yield from pool.imap_unordered(_at, range(len(items)))

@@ -10,10 +10,11 @@ import numpy as np
 from tinygrad_dl.data import DataLoader
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train.trainer import Trainer
+from tinygrad_dl.typing import RandomLike
 
 
 class Rates(NamedTuple):
-    """What the test measured: a rate and a loss a step, the losses smoothed, and a rate to begin with."""
+    """The outcome of a range test: the rate and loss of each step, the smoothed losses, and a suggested rate."""
 
     rates: list[float]
     losses: list[float]
@@ -21,7 +22,7 @@ class Rates(NamedTuple):
     suggestion: float
 
     def plot(self, ax: Any = None) -> Any:
-        """The loss against the rate; see viz.plot_rates."""
+        """Plot the loss against the rate; see viz.plot_rates."""
         from tinygrad_dl.viz.plots.range_test import plot_rates
 
         return plot_rates(self, ax)
@@ -35,24 +36,26 @@ def find_rate(
     steps: int = 100,
     *,
     batch_size: int = 64,
-    rng: Any = 0,
+    rng: RandomLike = 0,
 ) -> Rates:
-    """Train `steps` steps with a rate that grows from low to high, and see where the loss falls fastest.
+    """Run a learning-rate range test: train `steps` steps with a rate that grows from `low` to `high`.
 
-    It works on copies: model and optimizer of the trainer stay as they are. It ends early when the loss is
-    four times its least. The suggestion is where the smoothed loss falls fastest. Raises ValueRangeError.
+    It works on copies: the model and the optimizer of the trainer are not changed. It ends early when the loss
+    exceeds four times its minimum. The suggestion is the rate at which the smoothed loss falls fastest. Raises
+    ValueRangeError.
     Source: Smith 2017, Cyclical Learning Rates.
     """
     if not 0 < low < high or steps < 10:
         raise ValueRangeError(
-            f"find_rate: 0 < low < high and steps of at least 10 are needed; {low}, {high}, {steps} came"
+            f"find_rate: expected 0 < low < high and at least 10 steps, got low={low}, high={high}, steps={steps}"
         )
     model, optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
     if not len(loader):
-        raise ValueRangeError("find_rate: the training part has no batch")
+        raise ValueRangeError("find_rate: expected at least one batch, got none: the training part is empty")
     epoch = loader.epoch
     probe = Trainer(model, trainer.loss, optimizer, progress="off", allow_nan=True)
+    # A subclass may override forward for batches of another structure.
     probe.forward = lambda batch: type(trainer).forward(probe, batch)  # type: ignore[method-assign]
     model.train()
     rates: list[float] = []
@@ -66,7 +69,8 @@ def find_rate(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 with np.errstate(all="ignore"):
-                    loss = probe._train_on(batch)[2]
+                    loss = probe._train_step(batch)[2]
+                # An exponential moving average, corrected for its start at 0 as in Adam.
                 average = 0.9 * average + 0.1 * loss
                 rates.append(rate)
                 losses.append(loss)
@@ -79,15 +83,15 @@ def find_rate(
 
 
 def _steepest(rates: list[float], smooth: list[float]) -> float:
-    """The rate at which the loss falls fastest for each tenfold of the rate, before its least value.
+    """Return the rate at which the loss falls fastest per decade of the rate, before its minimum.
 
-    The first tenth is left out: there the average is of a few batches, and its fall is chance.
+    The first tenth is skipped: the average is over a few batches there, and its fall is chance.
     """
     values = np.array(smooth)[np.isfinite(smooth)]
     begin = min(len(values) // 10 + 1, len(values) - 1)
     end = begin + int(values[begin:].argmin()) + 1
     if end - begin < 3:
         return rates[max(end - 1, 0)]
-    reach = min(5, (end - begin) // 2)
-    fall = values[begin : end - reach] - values[begin + reach : end]
-    return rates[begin + int(fall.argmax()) + reach // 2]
+    width = min(5, (end - begin) // 2)  # the derivative is a difference over this many steps, against noise
+    decrease = values[begin : end - width] - values[begin + width : end]
+    return rates[begin + int(decrease.argmax()) + width // 2]

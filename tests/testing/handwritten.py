@@ -1,4 +1,4 @@
-"""Hand-written networks as the courses write them, each with mistakes that can be switched on by name."""
+"""Networks written by hand as in the courses, each with mistakes that are injected by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shallow(mistake=None, lambd=0.0):
         "W2": rng.standard_normal((1, 4)) * 0.7,
         "b2": rng.standard_normal((1, 1)) * 0.3,
     }
-    kept = {}
+    first_cache = {}
 
     def forward(p):
         Z1 = np.dot(p["W1"], X) + p["b1"]
@@ -37,7 +37,7 @@ def shallow(mistake=None, lambd=0.0):
             cost = cost + lambd / (2 * m) * (np.sum(np.square(p["W1"])) + np.sum(np.square(p["W2"])))
         cache = (Z1, A1, Z2, A2, p["W1"], p["W2"])
         if mistake == "stale cache":
-            cache = kept.setdefault("cache", cache)
+            cache = first_cache.setdefault("cache", cache)
         return cost, cache
 
     def backward(cache):
@@ -158,7 +158,7 @@ def deep(mistake=None):
 
 
 def batch_norm(mistake=None):
-    """Batch normalisation of (m, n) with gamma and beta; the gradient comes from above."""
+    """Batch normalization of (m, n) with gamma and beta; returns forward, backward, inputs."""
     rng = np.random.default_rng(2)
     x = rng.standard_normal((6, 3)) * 2 + 1
     gamma, beta = rng.uniform(0.5, 1.5, 3), rng.standard_normal(3)
@@ -166,14 +166,14 @@ def batch_norm(mistake=None):
 
     def forward(x, gamma, beta):
         mu = np.mean(x, axis=0)
-        centred = x - mu
-        var = np.mean(centred**2, axis=0)
+        centered = x - mu
+        var = np.mean(centered**2, axis=0)
         std = np.sqrt(var + eps)
-        hat = centred / std
-        return gamma * hat + beta, (hat, centred, std, gamma)
+        hat = centered / std
+        return gamma * hat + beta, (hat, centered, std, gamma)
 
     def backward(g, cache):
-        hat, centred, std, gamma = cache
+        hat, centered, std, gamma = cache
         m = g.shape[0]
         dbeta = g.sum(axis=0)
         dgamma = (g * hat).sum(axis=0)

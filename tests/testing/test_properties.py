@@ -1,4 +1,4 @@
-"""What holds of every differentiable program: linearity, adjointness, paths, order, determinism, memory."""
+"""Properties of every differentiable program: linearity, adjointness, sums over paths, determinism, memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def same(a, b, tolerance=0.0):
 
 
 @given(programs())
-def test_the_vjp_is_linear_in_what_comes_in(program):
+def test_the_vjp_is_linear_in_the_gradient(program):
     inputs = leaves(program)
     one = gradients(program, inputs)
     tripled = grad(program(*inputs), inputs, [Tensor(-3.0, dtype="float64")], allow_unused=True)
@@ -50,10 +50,10 @@ def test_vjp_and_jvp_are_adjoint(program):
     rng = np.random.default_rng(0)
     points = tuple(Tensor(x) for x in program.inputs)
     directions = tuple(Tensor(rng.standard_normal(x.shape)) for x in program.inputs)
-    out, pull = vjp(program, *points)
+    out, vjp_function = vjp(program, *points)
     u = Tensor(rng.standard_normal(out.shape))
     _, pushed = jvp(program, points, directions)
-    back = pull(u)
+    back = vjp_function(u)
     back = back if isinstance(back, tuple) else (back,)
     left = float((u.data * pushed.data).sum())
     right = sum(float((b.data * d.data).sum()) for b, d in zip(back, directions) if b is not None)
@@ -129,11 +129,11 @@ def test_a_program_is_freed_with_its_last_reference(program):
     try:
         inputs = leaves(program)
         out = program(*inputs)
-        watch = [weakref.ref(out)]
+        reference = weakref.ref(out)
         count = len(ancestors([out.node]))
         out.backward()
         del out
-        assert count and watch[0]() is None
+        assert count and reference() is None
     finally:
         gc.enable()
 

@@ -1,4 +1,4 @@
-"""Optuna's studies: where they are stored, what they hold, and what a killed process left in them."""
+"""Optuna studies: their storage, their trials, and recovery from killed processes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import os
 import socket
 import warnings
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.errors import missing_extra
 
-HEARTBEAT = 60  # seconds; a trial on a machine that has been silent for twice as long is taken for dead
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+HEARTBEAT = 60  # seconds; a trial without a heartbeat for twice as long is considered dead
 
 
 def optuna_module() -> Any:
-    """Optuna itself. Raises MissingExtraError."""
+    """Import Optuna. Raises MissingExtraError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # in a notebook it misses widgets that are not used here
+            warnings.simplefilter("ignore")  # in notebooks it warns about widgets that are not used here
             import optuna
     except ImportError:
         raise missing_extra("optuna", "search", "train.search") from None
@@ -25,9 +30,9 @@ def optuna_module() -> Any:
 
 
 class quiet(warnings.catch_warnings):
-    """Optuna without its log (what an objective raises comes out of `run`) and its remarks on new interfaces."""
+    """Silence Optuna's log and its warnings about experimental features; exceptions of an objective still propagate."""
 
-    def __init__(self, optuna: Any) -> None:
+    def __init__(self, optuna: ModuleType) -> None:
         super().__init__(record=False)
         self.logging = optuna.logging
         self.category = optuna.exceptions.ExperimentalWarning
@@ -35,16 +40,16 @@ class quiet(warnings.catch_warnings):
     def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore", self.category)
-        self.before = self.logging.get_verbosity()
+        self.verbosity = self.logging.get_verbosity()
         self.logging.set_verbosity(self.logging.ERROR)
 
     def __exit__(self, *error: Any) -> None:
-        self.logging.set_verbosity(self.before)
+        self.logging.set_verbosity(self.verbosity)
         super().__exit__(*error)
 
 
-def storage_at(where: str | os.PathLike[str] | None) -> Any:
-    """A journal file, an SQLite file, or the database behind a URL; None: in memory."""
+def open_storage(where: str | os.PathLike[str] | None) -> Any:
+    """Open a journal file, an SQLite file, or the database of a URL; None means in memory."""
     if where is None:
         return None
     from optuna.storages import JournalStorage, RDBStorage
@@ -57,53 +62,55 @@ def storage_at(where: str | os.PathLike[str] | None) -> Any:
             return JournalStorage(JournalFileBackend(where))
         where = f"sqlite:///{where}"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # heartbeats are called experimental
+        warnings.simplefilter("ignore")  # heartbeats are experimental in Optuna
         return RDBStorage(where, heartbeat_interval=HEARTBEAT, grace_period=2 * HEARTBEAT)
 
 
-def finished(study: Any) -> list[Any]:
-    """The trials that ended by themselves."""
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that completed or were pruned."""
     return [t for t in study.get_trials(deepcopy=False) if t.state.name in ("COMPLETE", "PRUNED")]
 
 
-def counted(study: Any) -> int:
-    """How many trials ended or are under way."""
+def trial_count(study: Study) -> int:
+    """Count the trials that finished or are running."""
     running = [t for t in study.get_trials(deepcopy=False) if t.state.name == "RUNNING"]
-    return len(finished(study)) + len(running)
+    return len(finished_trials(study)) + len(running)
 
 
-def retry_killed(study: Any) -> None:
-    """Trials of this machine's processes that are no more: their hyperparameters are tried again."""
+def retry_killed(study: Study) -> None:
+    """Enqueue the hyperparameters of trials whose process on this machine was killed."""
     if os.name != "posix":
         return
     with quiet(optuna_module()):
-        again = _retry()
+        retry = _retry_callback()
     for trial in study.get_trials(deepcopy=False):
         host, process = trial.user_attrs.get("process", ("", 0))
         if trial.state.name != "RUNNING" or host != socket.gethostname():
             continue
         if process == os.getpid() or not alive(process):
             study.tell(trial.number, state=type(trial.state).FAIL)
-            again(study, trial)
+            retry(study, trial)
 
 
-def _retry() -> Any:
-    """Optuna's own way to try a trial again; a grid must know which of its points that is."""
+def _retry_callback() -> Any:
+    """Return Optuna's own callback for retrying a trial, which tells a grid which of its points that is."""
     from optuna import storages
 
     # The name since Optuna 4.9, and the one before.
-    made = getattr(storages, "RetryHeartbeatStaleTrialCallback", None) or storages.RetryFailedTrialCallback
-    return made()
+    callback = (
+        getattr(storages, "RetryHeartbeatStaleTrialCallback", None) or storages.RetryFailedTrialCallback
+    )
+    return callback()
 
 
 def alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Whether a process runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    # In a container nobody may have taken note of its end: it is dead, but still has its number.
+    # In a container the process may be a zombie: dead, but its number is still in use until it is reaped.
     status = Path("/proc", str(process), "stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"

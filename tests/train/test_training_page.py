@@ -18,9 +18,9 @@ def test_the_code_on_the_page_runs_from_top_to_bottom(
 ) -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
-    for slow, quick in (("epochs=100", "epochs=3"), ("epochs=50", "epochs=2")):
+    for slow, fast in (("epochs=100", "epochs=3"), ("epochs=50", "epochs=2")):
         assert slow in code
-        code = code.replace(slow, quick)
+        code = code.replace(slow, fast)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/training.md", "exec"), {"__name__": "page"})
     made = {path.name for path in tmp_path.rglob("*") if path.is_file()}

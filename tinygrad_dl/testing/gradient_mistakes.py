@@ -1,4 +1,4 @@
-"""The mistakes that a wrong gradient shows by itself: factors, signs, transposes, sums, lost terms."""
+"""Mistakes recognized from the gradient alone: factors, signs, transposes, sums, missing terms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.typing import NDArray
+
 
 class Guess:
-    """A likely mistake: its kind, words for it, the inputs whose gradients it explains, its rank."""
+    """A likely mistake: kind, description, the inputs whose gradients it explains, rank (lower is likelier)."""
 
     def __init__(self, kind: str, words: str, inputs: list[str], rank: float) -> None:
         self.kind, self.words, self.inputs, self.rank = kind, words, inputs, rank
@@ -21,65 +23,66 @@ class Guess:
 
 
 class Context:
-    """What is known: the learner's gradients, the right ones, the inputs' values, and all sizes."""
+    """The learner's gradients, the correct ones, the values of the inputs, and all sizes that occur."""
 
     def __init__(
         self,
         given: Mapping[str, Any],
-        truth: Mapping[str, np.ndarray],
-        values: Mapping[str, np.ndarray],
+        truth: Mapping[str, NDArray],
+        values: Mapping[str, NDArray],
         everything: Sequence[Any],
     ) -> None:
         self.given, self.truth, self.values = given, truth, values
+        # A wrong factor is usually one of the sizes, such as the number of examples.
         self.sizes = {n for v in everything for n in np.shape(v)} | {np.size(v) for v in everything}
-        self.wrong = [n for n, right in truth.items() if not close(given.get(n), right)]
+        self.wrong = [n for n, correct in truth.items() if not close(given.get(n), correct)]
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
-    """Whether two gradients have one shape and agree up to the error of differences."""
+    """Whether two gradients have the same shape and agree up to the error of finite differences."""
     if a is None or b is None or np.shape(a) != np.shape(b):
         return False
     scale = float(np.linalg.norm(a)) + float(np.linalg.norm(b))
     return bool(float(np.linalg.norm(np.asarray(a) - np.asarray(b))) <= tolerance * scale + 1e-9)
 
 
-def local(context: Context) -> list[Guess]:
-    """Mistakes in the gradient of one input, or the same one in several."""
+def gradient_guesses(context: Context) -> list[Guess]:
+    """Return the mistakes that explain the gradient of one input, or the same one in several."""
     found: dict[tuple[str, str], Guess] = {}
     for name in context.wrong:
-        for rank, (kind, words) in enumerate(_of_one(context, name)):
-            last = kind in ("wrong shape", "scale")  # true of any mistake that cannot be named better
-            guess = found.setdefault((kind, words), Guess(kind, words, [], 8 if last else rank * 0.1))
+        for rank, (kind, words) in enumerate(_explanations(context, name)):
+            generic = kind in ("wrong shape", "scale")  # true of many mistakes: only if nothing else matches
+            guess = found.setdefault((kind, words), Guess(kind, words, [], 8 if generic else rank * 0.1))
             guess.inputs.append(name)
     return list(found.values())
 
 
-def best(guesses: Sequence[Guess], wrong: Sequence[str]) -> list[Guess]:
-    """The guesses that explain most of the wrong gradients first, among those the simplest."""
+def ranked(guesses: Sequence[Guess], wrong: Sequence[str]) -> list[Guess]:
+    """Sort guesses: first those that explain most wrong gradients, among these the simplest. At most five."""
     return sorted(guesses, key=lambda guess: (-len(set(guess.inputs) & set(wrong)), guess.rank))[:5]
 
 
-def _of_one(context: Context, name: str) -> list[tuple[str, str]]:
+def _explanations(context: Context, name: str) -> list[tuple[str, str]]:
     a, n = context.given.get(name), context.truth[name]
     if a is None:
         return [("missing gradient", "backward returns no gradient of this input")]
     if not np.all(np.isfinite(a)):
-        return [("not finite", "the gradient holds nan or inf where differences are finite")]
-    out: list[tuple[str, str]] = []
+        return [("not finite", "the gradient contains nan or inf where finite differences are finite")]
+    out: list[tuple[str, str]] = []  # in order of likelihood
     if a.shape == n.shape:
         out += _factor(a, n, context)
-    out += _swapped(a, n, context, name)
+    out += _other_inputs(a, n, context, name)
     if a.shape == n.shape[::-1] and n.ndim == 2 and close(a.T, n):
         out.append(("transpose", "the gradient is transposed"))
     out += _sums(a, n)
     if a.shape == n.shape:
         out += _penalty(a, n, context.values[name])
     if not out and a.shape != n.shape:
-        out.append(("wrong shape", f"the gradient has the shape {a.shape}; the input has {n.shape}"))
+        out.append(("wrong shape", f"the gradient has shape {a.shape}, the input {n.shape}"))
     return out
 
 
-def _factor(a: np.ndarray, n: np.ndarray, context: Context) -> list[tuple[str, str]]:
+def _factor(a: NDArray, n: NDArray, context: Context) -> list[tuple[str, str]]:
     if not np.linalg.norm(a) > 1e-12:
         return [("zero gradient", "the gradient is 0 everywhere")] if np.linalg.norm(n) > 1e-9 else []
     ratio = float(np.sum(a * n) / np.sum(n * n)) if np.sum(n * n) else 0.0
@@ -87,9 +90,9 @@ def _factor(a: np.ndarray, n: np.ndarray, context: Context) -> list[tuple[str, s
         return []
     size = abs(ratio)
     out = []
-    sign = ratio < 0
+    negative = ratio < 0
     if abs(size - 1) < 1e-4:
-        return [("sign", "the sign is the opposite")]
+        return [("sign", "the sign is wrong")]
     for m in sorted(context.sizes - {0, 1}):
         if abs(size / m - 1) < 1e-4:
             out.append(("missing 1/m", f"the gradient is {m} times too large: is the mean's 1/{m} missing?"))
@@ -103,26 +106,24 @@ def _factor(a: np.ndarray, n: np.ndarray, context: Context) -> list[tuple[str, s
         out.append(
             ("factor 2", "the gradient is half of what it should be: the square's derivative has a factor 2")
         )
-    out.sort(
-        key=lambda guess: (
-            not guess[0].startswith("factor 2") if context.sizes & {2} and len(context.sizes) > 3 else 0
-        )
-    )
+    # Where 2 is one size among several, a factor of 2 is rather that of a square than 1/m.
+    if 2 in context.sizes and len(context.sizes) > 3:
+        out.sort(key=lambda guess: not guess[0].startswith("factor 2"))
     if not out:
         out = [("scale", f"the gradient is {ratio:.6g} times what it should be, everywhere")]
-    return [("sign", f"the sign is the opposite, and {words}") for _, words in out] if sign else out
+    return [("sign", f"the sign is wrong, and {words}") for _, words in out] if negative else out
 
 
-def _swapped(a: np.ndarray, n: np.ndarray, context: Context, name: str) -> list[tuple[str, str]]:
+def _other_inputs(a: NDArray, n: NDArray, context: Context, name: str) -> list[tuple[str, str]]:
     return [
         ("wrong layer", f"this is the gradient of {other}")
-        for other, right in context.truth.items()
-        if other != name and np.linalg.norm(right) > 1e-9 and close(a, right)
+        for other, correct in context.truth.items()
+        if other != name and np.linalg.norm(correct) > 1e-9 and close(a, correct)
     ]
 
 
-def _sums(a: np.ndarray, n: np.ndarray) -> list[tuple[str, str]]:
-    """Sums over broadcast axes: left out, or a mean in their place."""
+def _sums(a: NDArray, n: NDArray) -> list[tuple[str, str]]:
+    """Sums over broadcast axes that are missing, or replaced by a mean."""
     out = []
     if a.ndim >= n.ndim and a.size > n.size:
         for axes in _axes(a, n):
@@ -136,25 +137,29 @@ def _sums(a: np.ndarray, n: np.ndarray) -> list[tuple[str, str]]:
                     )
     if a.size == n.size and a.shape != n.shape and close(a.reshape(n.shape), n):
         out.append(
-            ("shape", f"the values are right, but the shape is {a.shape} and not {n.shape} (keepdims?)")
+            ("shape", f"the values are correct, but the shape is {a.shape}, not {n.shape} (keepdims?)")
         )
     return out
 
 
-def _axes(a: np.ndarray, n: np.ndarray) -> list[tuple[int, ...]]:
-    lead = a.ndim - n.ndim
-    stretched = [i + lead for i, size in enumerate(n.shape) if size == 1 and a.shape[i + lead] != 1]
-    own = [(*range(lead), *stretched)]
-    return [axes for axes in own + [(i,) for i in range(a.ndim)] if axes]
+def _axes(a: NDArray, n: NDArray) -> list[tuple[int, ...]]:
+    """Return candidate axes of the missing sum: all broadcast ones together, then each axis alone."""
+    leading = a.ndim - n.ndim
+    stretched = [i + leading for i, size in enumerate(n.shape) if size == 1 and a.shape[i + leading] != 1]
+    broadcast = (*range(leading), *stretched)
+    return [axes for axes in (broadcast, *((i,) for i in range(a.ndim))) if axes]
 
 
-def _penalty(a: np.ndarray, n: np.ndarray, value: np.ndarray) -> list[tuple[str, str]]:
-    """A difference that is a multiple of the input itself: the L2 term."""
+def _penalty(a: NDArray, n: NDArray, value: NDArray) -> list[tuple[str, str]]:
+    """An error that is a multiple of the input itself: the L2 term."""
+    # Any error is a multiple of an array with one or two elements: that would say nothing.
     if value.shape != n.shape or value.size < 3:
         return []
-    lost = n - a
-    c = float(np.sum(lost * value) / np.sum(value * value)) if np.sum(value * value) else 0.0
-    if c and close(lost, c * value, 1e-4) and not close(n, c * value, 1e-3):
-        words = f"{c:.4g} times the input is missing" if c > 0 else f"{-c:.4g} times the input is too much"
+    error = n - a
+    c = float(np.sum(error * value) / np.sum(value * value)) if np.sum(value * value) else 0.0
+    if c and close(error, c * value, 1e-4) and not close(n, c * value, 1e-3):
+        words = (
+            f"{c:.4g} times the input is missing" if c > 0 else f"{-c:.4g} times the input too much is added"
+        )
         return [("L2 term", f"{words}: the derivative of lambda/(2m) * sum(W**2) is lambda/m * W")]
     return []

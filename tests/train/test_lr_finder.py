@@ -11,7 +11,7 @@ from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train import find_rate
 
 
-def test_the_suggestion_lies_where_the_loss_falls_and_nothing_is_changed() -> None:
+def test_the_suggestion_is_where_the_loss_falls_and_nothing_is_changed() -> None:
     t = trainer(lr=0.123)
     loader = DataLoader(points(200), 20, shuffle=True, rng=0)
     before = weights(t)
@@ -31,8 +31,8 @@ def test_it_ends_when_the_loss_explodes() -> None:
 
 def test_impossible_ranges_are_refused() -> None:
     with pytest.raises(
-        ValueRangeError, match="0 < low < high and steps of at least 10 are needed; 1, 0.1, 100 came"
+        ValueRangeError, match="expected 0 < low < high and at least 10 steps, got low=1, high=0.1, steps=100"
     ):
         find_rate(trainer(), points(), low=1, high=0.1)
-    with pytest.raises(ValueRangeError, match="no batch"):
+    with pytest.raises(ValueRangeError, match="expected at least one batch"):
         find_rate(trainer(), DataLoader(points(2), 3, drop_last=True))
