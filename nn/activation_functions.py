@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import activations, elementwise, piecewise, special
+from tinygrad_dl.ops import activations, elementwise
 from tinygrad_dl.ops.shape import reshape
 
 # `inplace` is accepted and changes nothing: the result is a new Tensor.
@@ -16,7 +16,7 @@ from tinygrad_dl.ops.shape import reshape
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """The positive part: max(x, 0), with derivative 0 at 0."""
-    return elementwise.relu(input)
+    return activations.relu(input)
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
@@ -36,22 +36,22 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """The logistic function in three lines: min(max(x / 6 + 1/2, 0), 1)."""
-    return piecewise.hardsigmoid(input)
+    return activations.hardsigmoid(input)
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """The value times its hardsigmoid."""
-    return piecewise.hardswish(input)
+    return activations.hardswish(input)
 
 
 def sigmoid(input: Any) -> Any:
     """The logistic function: 1 / (1 + e^-x)."""
-    return elementwise.sigmoid(input)
+    return activations.sigmoid(input)
 
 
 def tanh(input: Any) -> Any:
     """The hyperbolic tangent."""
-    return elementwise.tanh(input)
+    return activations.tanh(input)
 
 
 def softsign(input: Any) -> Any:
@@ -71,12 +71,12 @@ def logsigmoid(input: Any) -> Any:
 
 def relu6(input: Any, inplace: bool = False) -> Any:
     """The positive part, held below 6.   out = min(max(x, 0), 6)."""
-    return piecewise.hardtanh(input, 0.0, 6.0)
+    return activations.hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """The positive part, and a small multiple of the negative part."""
-    return piecewise.leaky_relu(input, negative_slope)
+    return activations.leaky_relu(input, negative_slope)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -103,22 +103,22 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """The value held between two bounds."""
-    return piecewise.hardtanh(input, min_val, max_val)
+    return activations.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """The value where |x| > lambd, 0 elsewhere."""
-    return piecewise.hardshrink(input, lambd)
+    return activations.hardshrink(input, lambd)
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """The value moved towards zero by lambd, and zero nearer than that."""
-    return piecewise.softshrink(input, lambd)
+    return activations.softshrink(input, lambd)
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """The value where it lies above a threshold, another one elsewhere."""
-    return piecewise.threshold(input, threshold, value)
+    return activations.threshold(input, threshold, value)
 
 
 def glu(input: Any, dim: int = -1) -> Any:
@@ -146,24 +146,24 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     >>> softmax(np.array([1000.0, 1000.0]), dim=-1)
     array([0.5, 0.5])
     """
-    return special.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
+    return activations.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
 
 
 def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """The logarithm of softmax along `dim`, exact where softmax rounds to 0 or 1."""
-    return special.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
+    return activations.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
 
 
 def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """The softmax of -x along `dim`."""
-    return special.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
+    return activations.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
 
 
 def softmax2d(input: Any) -> Any:
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
     if input.ndim not in (3, 4):
         raise ShapeError(f"Softmax2d: x needs 3 or 4 axes; the shape {input.shape} came")
-    return special.softmax(input, axis=-3)
+    return activations.softmax(input, axis=-3)
 
 
 def gumbel_softmax(
@@ -177,7 +177,7 @@ def gumbel_softmax(
     1.0
     """
     noise = default_rng(rng).gumbel(size=logits.shape).astype(logits.dtype)
-    soft = special.softmax((logits + noise) / tau, axis=dim)
+    soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
     values = soft.detach().numpy() if hasattr(soft, "detach") else soft
@@ -190,12 +190,12 @@ def prelu(input: Any, weight: Any) -> Any:
     """The positive part, and a learnt multiple of the negative part: one, or one a channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
-        return piecewise.prelu(input, weight if input.ndim else reshape(weight, ()))
+        return activations.prelu(input, weight if input.ndim else reshape(weight, ()))
     if input.ndim < 2 or input.shape[1] != channels:
         raise ShapeError(
             f"prelu: weight has {channels} slopes; axis 1 of the shape {input.shape} needs that size"
         )
-    return piecewise.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
+    return activations.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
 
 
 def rrelu(
@@ -204,6 +204,6 @@ def rrelu(
 ) -> Any:  # fmt: skip
     """leaky_relu with a slope drawn for each element while training; in evaluation their mean."""
     if not training:
-        return piecewise.leaky_relu(input, (lower + upper) / 2)
+        return activations.leaky_relu(input, (lower + upper) / 2)
     slopes = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
-    return piecewise.prelu(input, slopes)
+    return activations.prelu(input, slopes)

@@ -6,11 +6,11 @@ from math import prod
 from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.windows import pad_pairs, per_axis
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.conv_functions import _conv, _conv_transpose, batched
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.notices import warn_of_widening
-from tinygrad_dl.ops.frame import pad_pairs, per_axis
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.tensor import Tensor
 

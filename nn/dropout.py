@@ -14,7 +14,7 @@ from tinygrad_dl.nn.dropout_functions import (
     feature_alpha_dropout,
 )
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.ops import layers
+from tinygrad_dl.ops.dropout import dropout as _dropout
 from tinygrad_dl.tensor import Tensor
 
 
@@ -39,7 +39,7 @@ class Dropout(_Dropout):
 
     def forward(self, input: Any) -> Tensor:
         """input with some elements set to 0."""
-        return layers.dropout(input, self.p, rng=self.rng) if self.training and self.p else input
+        return _dropout(input, self.p, rng=self.rng) if self.training and self.p else input
 
 
 class _ChannelDropout(_Dropout):

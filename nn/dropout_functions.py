@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import layers
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
+from tinygrad_dl.ops.dropout import dropout as _dropout
 
 
 def dropout(
@@ -20,7 +20,7 @@ def dropout(
     >>> dropout(np.ones(3), training=False).tolist()
     [1.0, 1.0, 1.0]
     """
-    return layers.dropout(input, p, rng=rng) if training and p else input
+    return _dropout(input, p, rng=rng) if training and p else input
 
 
 def _by_channel(name: str, input: Any, p: float, training: bool, rng: Any, axes: tuple[int, int]) -> Any:
@@ -30,7 +30,7 @@ def _by_channel(name: str, input: Any, p: float, training: bool, rng: Any, axes:
         return input
     batched = 2 if input.ndim == axes[1] else 1
     shape = (*input.shape[:batched], *[1] * (input.ndim - batched))
-    return layers.dropout(input, p, shape=shape, rng=rng)
+    return _dropout(input, p, shape=shape, rng=rng)
 
 
 def dropout1d(

@@ -12,8 +12,9 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter
-from tinygrad_dl.ops import layers, reduce
+from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.embedding import rows as lookup
 from tinygrad_dl.tensor import Tensor
 
 
@@ -65,7 +66,7 @@ def embedding(
     padding = _padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
         _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
-    out = layers.rows(weight, indices)
+    out = lookup(weight, indices)
     if not isinstance(out, Value) or not (scale_grad_by_freq or padding is not None):
         return out
     # The values stay; only what flows back is scaled or cut.

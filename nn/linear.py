@@ -7,7 +7,7 @@ from typing import Any
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.notices import warn_of_widening
-from tinygrad_dl.ops.layers import bilinear, linear
+from tinygrad_dl.ops.linear import bilinear, linear
 from tinygrad_dl.tensor import Tensor
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.regression_losses import pairwise_distance
-from tinygrad_dl.ops import layers
+from tinygrad_dl.ops import linear as linear_ops
 from tinygrad_dl.ops.resize import interpolate
 
 
@@ -18,12 +18,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> linear(np.array([[1.0, 2.0]]), weight=np.array([[3.0, 4.0]]), bias=np.array([0.5]))
     array([[11.5]])
     """
-    return layers.linear(input, weight, bias)
+    return linear_ops.linear(input, weight, bias)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """A form that is linear in each of two inputs; see the operation for formula and shapes."""
-    return layers.bilinear(input1, input2, weight, bias)
+    return linear_ops.bilinear(input1, input2, weight, bias)
 
 
 def pdist(input: Any, p: float = 2.0) -> Any:

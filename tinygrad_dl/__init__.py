@@ -57,10 +57,10 @@ from tinygrad_dl.dtypes import (
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.op import OPS, op
-from tinygrad_dl.ops.contract import dot, inner, kron, outer, tensordot
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
 from tinygrad_dl.ops.join import broadcast_arrays, meshgrid, split, unstack
+from tinygrad_dl.ops.matmul import dot, inner, kron, outer, tensordot
 from tinygrad_dl.ops.scan import diff
 from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, unique_values
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
@@ -78,18 +78,19 @@ if TYPE_CHECKING:
     from tinygrad_dl import viz as viz
     from tinygrad_dl.linalg import norm as norm
     from tinygrad_dl.ops.activations import *
-    from tinygrad_dl.ops.contract import *
-    from tinygrad_dl.ops.convolve import *
+    from tinygrad_dl.ops.conv import *
     from tinygrad_dl.ops.diagonals import *
+    from tinygrad_dl.ops.dropout import *
     from tinygrad_dl.ops.elementwise import *
+    from tinygrad_dl.ops.embedding import *
     from tinygrad_dl.ops.index import *
     from tinygrad_dl.ops.join import *
-    from tinygrad_dl.ops.layers import *
+    from tinygrad_dl.ops.linear import *
     from tinygrad_dl.ops.logic import *
     from tinygrad_dl.ops.losses import *
-    from tinygrad_dl.ops.lstm import *
+    from tinygrad_dl.ops.matmul import *
+    from tinygrad_dl.ops.normalization import *
     from tinygrad_dl.ops.padding import *
-    from tinygrad_dl.ops.piecewise import *
     from tinygrad_dl.ops.pooling import *
     from tinygrad_dl.ops.recurrent import *
     from tinygrad_dl.ops.reduce import *
@@ -99,9 +100,8 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.shape import *
     from tinygrad_dl.ops.sort import *
     from tinygrad_dl.ops.special import *
-    from tinygrad_dl.ops.standardize import *
     from tinygrad_dl.ops.trigonometry import *
-    from tinygrad_dl.ops.window import *
+    from tinygrad_dl.ops.unfold import *
     from tinygrad_dl.viz.draw import draw as draw
 
 

@@ -8,8 +8,8 @@ from tinygrad_dl import calls
 from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.graph import Node, Value, walk
+from tinygrad_dl.kernels.blas import ones
 from tinygrad_dl.modes import enable_grad, lenient_broadcast
-from tinygrad_dl.ops.products import ones
 
 
 def seed_for(output: Value, gradient: Any, what: str) -> Any:

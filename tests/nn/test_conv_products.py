@@ -9,9 +9,11 @@ import pytest
 
 from tinygrad_dl import Tensor
 from tinygrad_dl.backend import Memory
-from tinygrad_dl.ops import columns, lines, window
-from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
-from tinygrad_dl.ops.frame import Frame
+from tinygrad_dl.kernels import conv_lines as lines
+from tinygrad_dl.kernels import im2col as columns
+from tinygrad_dl.kernels import layout as window
+from tinygrad_dl.kernels.windows import Frame
+from tinygrad_dl.ops.conv import conv, conv_transpose, conv_weight
 
 
 def test_blocks_of_examples_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:

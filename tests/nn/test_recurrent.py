@@ -10,9 +10,8 @@ import pytest
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops.lstm import lstm
-from tinygrad_dl.ops.products import MANY
-from tinygrad_dl.ops.recurrent import gru, rnn
+from tinygrad_dl.kernels.blas import MANY
+from tinygrad_dl.ops.recurrent import gru, lstm, rnn
 
 LAYERS = [nn.RNN, nn.GRU, nn.LSTM]
 CELLS = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}

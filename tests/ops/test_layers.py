@@ -12,10 +12,10 @@ from tests.leaves import gradient
 from tests.ops.slopes import drawn
 from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
+from tinygrad_dl.kernels import blas as products
+from tinygrad_dl.kernels.blas import KERNEL, MANY, NARROW, THREADED, TURNED, dot, turned
 from tinygrad_dl.op import OPS
-from tinygrad_dl.ops import products
-from tinygrad_dl.ops.layers import linear
-from tinygrad_dl.ops.products import KERNEL, MANY, NARROW, THREADED, TURNED, dot, turned
+from tinygrad_dl.ops.linear import linear
 
 AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
 SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]

@@ -1,4 +1,4 @@
-"""Activations with a parameter or a curve of their own; relu, tanh and sigmoid are elementwise, softmax is special."""
+"""Activation functions: sigmoid and tanh, relu and its relatives, gelu and other smooth curves, softmax."""
 
 from __future__ import annotations
 
@@ -8,15 +8,218 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.blas import ones
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.elementwise import exp, multiply, sigmoid, tanh, where
-from tinygrad_dl.ops.piecewise import APART, chosen
-from tinygrad_dl.ops.special import erf
+from tinygrad_dl.ops.elementwise import exp, multiply, where
+from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.ops.special import erf, floating
+
+APART = Domain(avoid=(0,))
+WIDE = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
+ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
 
 
 def buffer(x: Any) -> np.ndarray:
     """An empty array of the floating dtype that a function of x has, to be written to with `out=`."""
     return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.result_type(x.dtype, np.float32))
+
+
+# Smooth steps
+
+
+@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
+def tanh(x: Any, /) -> Any:
+    """The hyperbolic tangent of each element.
+
+    out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
+    >>> tanh(np.array([0.0]))
+    array([0.])
+    """
+    return np.tanh(x)
+
+
+@op(lambda g, out: g * (out * (1 - out)))
+def sigmoid(x: Any, /) -> Any:
+    """The logistic function of each element.
+
+    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
+    >>> sigmoid(np.array([0.0]))
+    array([0.5])
+    """
+    half = np.multiply(x, 0.5)
+    return np.add(np.tanh(half), 1) * 0.5
+
+
+# Piecewise linear
+
+
+def _relu_fast(g: Any, out: Any) -> Any:
+    gx = (out != 0).astype(g.dtype)  # a product with a bool converts it in small pieces, which takes longer
+    gx *= g
+    return gx
+
+
+# out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
+@op(lambda g, out: g * (out != 0), fast=(_relu_fast,), domain=Domain(avoid=(0,)), kinks="0 at 0")
+def relu(x: Any, /) -> Any:
+    """The positive part of each element.
+
+    out = max(x, 0).   Shape: same as x.
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+def _between(x: Any, low: float, high: float) -> Any:
+    """Whether x lies strictly inside; nan counts, so that it stays visible in gradients."""
+    return ~((x <= low) | (x >= high))
+
+
+def chosen(mask: np.ndarray, where_true: Any, where_false: Any) -> np.ndarray:
+    """where_true where the mask holds and where_false elsewhere, both finite."""
+    out = np.multiply(where_true, mask)
+    out += np.multiply(where_false, ~mask)
+    return out
+
+
+@op(
+    lambda g, x, slope: g * where(x > 0, 1, slope),
+    fast=(lambda g, x, slope: chosen(x > 0, g, g * slope),),
+    domain=APART,
+    cases=(Case((2, 3)), Case((3,), 0.2)),
+    kinks="the slope at 0",
+)
+def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
+    """The positive part, and a small multiple of the negative part.
+
+    out = x where x > 0, slope * x elsewhere.   Shape: same as x.   Source: Maas and others 2013.
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return np.maximum(x, 0) + np.minimum(x, 0) * slope
+
+
+@op(
+    lambda g, x, w: g * where(x > 0, 1, w),
+    lambda g, x: g * where(x > 0, 0, x),
+    fast=(lambda g, x, w: chosen(x > 0, g, g * w), lambda g, x: g * np.minimum(x, 0)),
+    domain=(APART, Domain()),
+    cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
+    kinks="w at 0",
+)
+def prelu(x: Any, w: Any, /) -> Any:
+    """The positive part, and a learnt multiple of the negative part.
+
+    out = x where x > 0, w * x elsewhere.   w broadcasts to x.   Source: He and others 2015.
+    >>> prelu(np.array([-1.0, 2.0]), np.array([0.25]))
+    array([-0.25,  2.  ])
+    """
+    return np.maximum(x, 0) + np.minimum(x, 0) * w
+
+
+@op(
+    lambda g, x, low, high: g * _between(x, low, high),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
+    kinks="0 at both bounds",
+)
+def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
+    """The value held between two bounds; with 0 and 6 it is relu6.
+
+    out = min(max(x, low), high).   Shape: same as x. Raises ValueRangeError unless low <= high.
+    >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+    array([-1. ,  0.5,  1. ])
+    """
+    if low > high:
+        raise ValueRangeError(f"hardtanh: the lower bound {low} lies above the upper bound {high}")
+    return np.minimum(np.maximum(x, low), high)
+
+
+@op(
+    lambda g, x: g * _between(x, -3, 3) / 6,
+    domain=WIDE,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3 and 3",
+)
+def hardsigmoid(x: Any, /) -> Any:
+    """The logistic function in three lines.
+
+    out = min(max(x / 6 + 1/2, 0), 1).   Shape: same as x.
+    >>> hardsigmoid(np.array([-3.0, 0.0, 3.0]))
+    array([0. , 0.5, 1. ])
+    """
+    return np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
+    fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
+    domain=WIDE,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3, 1 at 3",
+)
+def hardswish(x: Any, /) -> Any:
+    """The value times its hardsigmoid.
+
+    out = x * min(max(x + 3, 0), 6) / 6.   Shape: same as x.   Source: Howard and others 2019.
+    >>> hardswish(np.array([1.5, 3.0]))
+    array([1.125, 3.   ])
+    """
+    return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
+    """Zero near zero, the value itself elsewhere.
+
+    out = x where |x| > lambd, 0 elsewhere.   Shape: same as x.
+    >>> hardshrink(np.array([-1.0, 0.2]))
+    array([-1.,  0.])
+    """
+    return x * ~((x >= -lambd) & (x <= lambd))
+
+
+@op(
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
+    domain=WIDE,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
+    """The value moved towards zero, and zero near zero.
+
+    out = x - lambd where x > lambd, x + lambd where x < -lambd, 0 elsewhere.   Shape: same as x.
+    >>> softshrink(np.array([-1.0, 0.2]))
+    array([-0.5,  0. ])
+    """
+    if lambd < 0:
+        raise ValueRangeError(f"softshrink: lambd is at least 0; {lambd!r} came")
+    return x - np.clip(x, -lambd, lambd)
+
+
+@op(
+    lambda g, x, threshold: where(x <= threshold, 0, g),
+    domain=WIDE,
+    cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
+    kinks="0 at the threshold",
+)
+def threshold(x: Any, /, threshold: float, value: float) -> Any:
+    """The value where it lies above a threshold, another one elsewhere.
+
+    out = x where x > threshold, value elsewhere.   Shape: same as x.
+    >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
+    array([-1.,  2.])
+    """
+    return np.where(x <= threshold, x.dtype.type(value), x)
+
+
+# Smooth curves
 
 
 def _elu_fast(g: Any, x: Any, out: Any, alpha: Any, scale: Any, rate: Any) -> Any:
@@ -262,3 +465,65 @@ def glu(x: Any, axis: int = -1) -> Any:
         raise ShapeError(f"glu: an axis of even size is needed; axis {axis} of the shape {x.shape} came")
     half, before = x.shape[axis] // 2, (slice(None),) * (axis % x.ndim)
     return multiply(x[(*before, slice(None, half))], sigmoid(x[(*before, slice(half, None))]))
+
+
+# Over axes
+
+
+def _is_last(x: np.ndarray, axis: Any) -> bool:
+    """Whether sums along `axis` are sums of rows, which BLAS takes in a third of the time."""
+    return axis in (-1, x.ndim - 1) and x.ndim > 0
+
+
+def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+    if _is_last(out, axis):
+        gx = g - np.vecdot(g, out)[..., None]
+    else:
+        gx = g - np.sum(g * out, axis=axis, keepdims=True)
+    gx *= out
+    return gx
+
+
+@op(
+    lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
+    fast=(_softmax_fast,),
+    cases=ONE_AXIS,
+)
+def softmax(x: Any, /, axis: Any = None) -> Any:
+    """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
+
+    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
+    >>> softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    x = floating(x)
+    e = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    e = np.exp(e, out=e if e.ndim else None)
+    last = _is_last(e, axis)
+    e /= e.dot(ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
+    return e
+
+
+def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+    gx = np.exp(out)
+    gx *= -np.sum(g, axis=axis, keepdims=True)
+    gx += g
+    return gx
+
+
+@op(
+    lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
+    fast=(_log_softmax_fast,),
+    cases=ONE_AXIS,
+)
+def log_softmax(x: Any, /, axis: Any = None) -> Any:
+    """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
+
+    out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.
+    >>> log_softmax(np.array([1000.0, 0.0]))
+    array([    0., -1000.])
+    """
+    x = floating(x)
+    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return shifted

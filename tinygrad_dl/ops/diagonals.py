@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
 
 

@@ -7,8 +7,8 @@ from string import ascii_letters
 from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops.contract import contraction, operand
 from tinygrad_dl.ops.diagonals import diagonal
+from tinygrad_dl.ops.matmul import contraction, operand
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 

@@ -1,4 +1,4 @@
-"""Operations on each element: arithmetic, exponentials, comparisons, activations."""
+"""Operations on each element: arithmetic, exponentials, choices, casts, complex parts."""
 
 from __future__ import annotations
 
@@ -203,48 +203,7 @@ def log(x: Any, /) -> Any:
     return np.log(x)
 
 
-@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
-def tanh(x: Any, /) -> Any:
-    """The hyperbolic tangent of each element.
-
-    out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
-    >>> tanh(np.array([0.0]))
-    array([0.])
-    """
-    return np.tanh(x)
-
-
-@op(lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: Any, /) -> Any:
-    """The logistic function of each element.
-
-    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
-    >>> sigmoid(np.array([0.0]))
-    array([0.5])
-    """
-    half = np.multiply(x, 0.5)
-    return np.add(np.tanh(half), 1) * 0.5
-
-
 # Kinks and choices
-
-
-def _relu_fast(g: Any, out: Any) -> Any:
-    gx = (out != 0).astype(g.dtype)  # a product with a bool converts it in small pieces, which takes longer
-    gx *= g
-    return gx
-
-
-# out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
-@op(lambda g, out: g * (out != 0), fast=(_relu_fast,), domain=Domain(avoid=(0,)), kinks="0 at 0")
-def relu(x: Any, /) -> Any:
-    """The positive part of each element.
-
-    out = max(x, 0).   Shape: same as x.
-    >>> relu(np.array([-1.0, 2.0]))
-    array([0., 2.])
-    """
-    return np.maximum(x, 0)
 
 
 def _share(chosen: Any, tied: Any) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import abs, where
+from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
 

@@ -9,9 +9,9 @@ import numpy as np
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import matmul, operand
 from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
 
 

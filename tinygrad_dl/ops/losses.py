@@ -9,9 +9,10 @@ import numpy as np
 from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels.blas import sum_rows
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.elementwise import exp, log, sigmoid, where
-from tinygrad_dl.ops.products import sum_rows
+from tinygrad_dl.ops.activations import sigmoid
+from tinygrad_dl.ops.elementwise import exp, log, where
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape

@@ -8,10 +8,10 @@ import numpy as np
 
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import matmul, operand
 from tinygrad_dl.ops.elementwise import abs, sign, where
 from tinygrad_dl.ops.linalg import check_matrix, check_square, inv
-from tinygrad_dl.ops.parts import well_shaped
+from tinygrad_dl.ops.matmul import matmul, operand
+from tinygrad_dl.ops.packing import well_shaped
 from tinygrad_dl.ops.reduce import kept, max, min, spread, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.frame import Frame, frame, padded_sizes
-from tinygrad_dl.ops.window import (
+from tinygrad_dl.kernels.layout import (
     by_place,
     channels_first,
     cropped,
@@ -20,6 +18,8 @@ from tinygrad_dl.ops.window import (
     lies_channels_last,
     padded,
 )
+from tinygrad_dl.kernels.windows import Frame, frame, padded_sizes
+from tinygrad_dl.op import Case, Domain, op
 
 
 def _frame(

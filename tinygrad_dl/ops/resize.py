@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import avg_pool, avg_pool_spread
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape

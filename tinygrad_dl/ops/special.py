@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
-from tinygrad_dl.ops.products import ones
-from tinygrad_dl.ops.reduce import AXES, kept, sum
-
-ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
+from tinygrad_dl.ops.reduce import AXES, kept
 
 
 @op(lambda g, out: g * (out + 1), ufunc=np.expm1)
@@ -116,7 +113,7 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     return np.logaddexp(x, y)
 
 
-def _floating(x: Any) -> Any:
+def floating(x: Any) -> Any:
     # integers have no -inf to start a maximum from
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
@@ -135,71 +132,12 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     >>> logsumexp(np.array([1000.0, -1000.0]))
     np.float64(1000.0)
     """
-    x = _floating(x)
+    x = floating(x)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
     with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
         out = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
-
-
-def _is_last(x: np.ndarray, axis: Any) -> bool:
-    """Whether sums along `axis` are sums of rows, which BLAS takes in a third of the time."""
-    return axis in (-1, x.ndim - 1) and x.ndim > 0
-
-
-def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
-    if _is_last(out, axis):
-        gx = g - np.vecdot(g, out)[..., None]
-    else:
-        gx = g - np.sum(g * out, axis=axis, keepdims=True)
-    gx *= out
-    return gx
-
-
-@op(
-    lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
-    fast=(_softmax_fast,),
-    cases=ONE_AXIS,
-)
-def softmax(x: Any, /, axis: Any = None) -> Any:
-    """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
-
-    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
-    >>> softmax(np.array([1000.0, 1000.0]))
-    array([0.5, 0.5])
-    """
-    x = _floating(x)
-    e = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    e = np.exp(e, out=e if e.ndim else None)
-    last = _is_last(e, axis)
-    e /= e.dot(ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
-    return e
-
-
-def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
-    gx = np.exp(out)
-    gx *= -np.sum(g, axis=axis, keepdims=True)
-    gx += g
-    return gx
-
-
-@op(
-    lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
-    fast=(_log_softmax_fast,),
-    cases=ONE_AXIS,
-)
-def log_softmax(x: Any, /, axis: Any = None) -> Any:
-    """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
-
-    out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.
-    >>> log_softmax(np.array([1000.0, 0.0]))
-    array([    0., -1000.])
-    """
-    x = _floating(x)
-    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-    return shifted
 
 
 # erf is summed from its Taylor series about the nearest multiple of 1/8: 12 terms reach the last digit of

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.op import Case, Domain, Missing, op
-from tinygrad_dl.ops.contract import operand
 from tinygrad_dl.ops.diagonals import from_diagonal
 from tinygrad_dl.ops.elementwise import abs
 from tinygrad_dl.ops.linalg import check_matrix, check_square
-from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.matmul import operand
+from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.ops.reduce import sum
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from tinygrad_dl.errors import MatrixError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import operand
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
-from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.matmul import operand
+from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 
 
 class QRResult(NamedTuple):

@@ -10,8 +10,7 @@ from math import prod
 
 import numpy as np
 
-from tinygrad_dl.ops.frame import Frame, padded_sizes
-from tinygrad_dl.ops.window import (
+from tinygrad_dl.kernels.layout import (
     all_windows,
     channels_first,
     channels_last,
@@ -21,6 +20,7 @@ from tinygrad_dl.ops.window import (
     mirror,
     scratch,
 )
+from tinygrad_dl.kernels.windows import Frame, padded_sizes
 
 # Elements of a block of examples that these sums go over several times, so that it stays in the cache.
 CACHED = 2**17

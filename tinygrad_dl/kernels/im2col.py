@@ -12,9 +12,8 @@ from math import prod
 
 import numpy as np
 
-from tinygrad_dl.ops import lines
-from tinygrad_dl.ops.frame import Frame, frame, padded_sizes, windows_at
-from tinygrad_dl.ops.window import (
+from tinygrad_dl.kernels import conv_lines as lines
+from tinygrad_dl.kernels.layout import (
     Blocks,
     Held,
     Room,
@@ -29,6 +28,7 @@ from tinygrad_dl.ops.window import (
     padded,
     scratch,
 )
+from tinygrad_dl.kernels.windows import Frame, frame, padded_sizes, windows_at
 
 # Elements of a column matrix that is built and multiplied at a time, as measured: smaller ones give small
 # products, larger ones leave the cache.

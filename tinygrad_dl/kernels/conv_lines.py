@@ -12,8 +12,7 @@ from math import prod
 
 import numpy as np
 
-from tinygrad_dl.ops.frame import Frame, padded_sizes
-from tinygrad_dl.ops.window import (
+from tinygrad_dl.kernels.layout import (
     Blocks,
     Held,
     Room,
@@ -23,6 +22,7 @@ from tinygrad_dl.ops.window import (
     in_scratch,
     items,
 )
+from tinygrad_dl.kernels.windows import Frame, padded_sizes
 
 # Rows of one product: more are quicker, up to so many; and elements of lines that are built at a time.
 ROWS, ELEMENTS = 2**10, 2**21

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.kernels.blas import ones, sum_rows
+from tinygrad_dl.kernels.layout import channels_first, channels_last, repeated, scratch
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
-from tinygrad_dl.ops.products import ones, sum_rows
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.ops.window import channels_first, channels_last, repeated, scratch
 
 # Sums of products, and sums
 

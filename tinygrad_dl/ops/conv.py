@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.blas import sum_rows
+from tinygrad_dl.kernels.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
+from tinygrad_dl.kernels.im2col import correlate, correlate_weight, spread
+from tinygrad_dl.kernels.layout import Held, channels_first, channels_last, check_space, repeated
+from tinygrad_dl.kernels.windows import frame, pad_pairs, per_axis
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
-from tinygrad_dl.ops.columns import correlate, correlate_weight, spread
-from tinygrad_dl.ops.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
-from tinygrad_dl.ops.frame import frame, pad_pairs, per_axis
-from tinygrad_dl.ops.products import sum_rows
-from tinygrad_dl.ops.window import Held, channels_first, channels_last, check_space, repeated
 
 
 def _check_weight(name: str, w: Any, channels: int, groups: int, which: str) -> None:
