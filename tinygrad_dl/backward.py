@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dl import calls
 from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.graph import Node, Value, walk
-from tinygrad_dl.kernels.blas import ones
 from tinygrad_dl.modes import enable_grad, lenient_broadcast
 
 
@@ -21,7 +22,7 @@ def seed_for(output: Value, gradient: Any, what: str) -> Any:
                 f"{what}: a gradient is needed for a result of shape {data.shape}. "
                 "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
             )
-        return ones(data.shape, data.dtype).copy()  # it may become somebody's gradient
+        return np.ones(data.shape, data.dtype)
     seed: Any = gradient if isinstance(gradient, Value) else calls.asarray_of(gradient)
     if seed.shape != data.shape:
         raise ShapeError(f"{what}: the gradient has the shape {seed.shape}; the result has {data.shape}")

@@ -1,179 +1,130 @@
-"""Arrays with axes of space as windows see them: their order in memory, padding, copies of windows side by side.
+"""Memory layout of arrays (N, C, *S): channels first or last, padding, strided views of windows, workspaces.
 
-Arrays are (N, C, *S): examples, channels, then n axes of space; all code here is for any n. Results often lie
-in memory channels last (their strides say so): a matrix product over all places then needs no copy.
+Results of convolutions lie channels last in memory (their strides say so), because a matrix product over all
+positions then needs no copy on either side.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
 from math import prod
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tinygrad_dl.backend import aligned
-from tinygrad_dl.errors import ShapeError
-from tinygrad_dl.kernels.windows import Frame, Pairs, inner, padded_sizes
-
-Room = Callable[[tuple[int, ...], Any], np.ndarray]  # makes an undefined array of a shape and a dtype
+from tinygrad_dl.kernels.windows import Pairs, Windows, inner, padded_sizes
+from tinygrad_dl.typing import NDArray, Shape
 
 
-def check_space(name: str, x: Any, n: int) -> None:
-    """Raise unless x is (N, C, *S) with n axes of space."""
-    if x.ndim != n + 2:
-        raise ShapeError(
-            f"{name}: x must be (N, C, {', '.join('DHW'[-n:] if n < 4 else '*S')}); {x.shape} came"
-        )
-
-
-class _Scratch(threading.local):
+class _Workspaces(threading.local):
     def __init__(self) -> None:
-        self.arrays: dict[Any, np.ndarray] = {}
+        self.arrays: dict[tuple[str, npt.DTypeLike], NDArray] = {}
 
 
-_scratch = _Scratch()
-KEPT_ELEMENTS = 2**22  # larger scratch is given back
+_workspaces = _Workspaces()
+CACHED_ELEMENTS = 2**22  # a larger workspace is given back: 16 MiB of float32 is what a thread may keep
 
 
-def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An undefined array, the same memory at each call for a use: fresh pages cost more than copying."""
-    size = prod(shape)
-    held = _scratch.arrays.get((use, dtype))
-    if held is None or held.size < size:
-        held = aligned((size,), dtype)
-        if size <= KEPT_ELEMENTS:
-            _scratch.arrays[use, dtype] = held
-    return held[:size].reshape(shape)
+def workspace(use: str, shape: Shape, dtype: npt.DTypeLike) -> NDArray:
+    """An uninitialized array in the same memory at each call for one use; valid until the next such call.
 
-
-Blocks = Iterator[tuple[int, int, np.ndarray]]  # of examples: start, stop, and their windows side by side
-HELD_ELEMENTS = 2**20  # of all windows of a convolution: 4 MB of float32
-
-
-class Held(dict[Any, list[tuple[int, int, np.ndarray]]]):
-    """Blocks of windows that a convolution has built, for its weight's gradient to use again."""
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the arrays that the blocks are views of."""
-        views = (view for blocks in self.values() for *_, view in blocks)
-        return sum(view.nbytes if view.base is None else view.base.nbytes for view in views)
-
-
-def built(held: Held | None, key: Any, elements: int, build: Callable[[Room], Blocks]) -> Blocks:
-    """The blocks that are held under a key, or else newly built: in memory of their own to be held, if they are small.
-
-    What is large is built anew each time, in memory that stays in the cache.
+    Fresh pages cost as much as the copy that fills them, as soon as malloc maps them anew for every step.
     """
-    if held is None or elements > HELD_ELEMENTS:
-        return build(partial(scratch, "columns"))
-    if key not in held:
-        held[key] = list(build(np.empty))
-    return iter(held[key])
+    size = prod(shape)
+    cached = _workspaces.arrays.get((use, dtype))
+    if cached is None or cached.size < size:
+        cached = np.empty(size, dtype)
+        if size <= CACHED_ELEMENTS:
+            _workspaces.arrays[use, dtype] = cached
+    return cached[:size].reshape(shape)
 
 
-def channels_last(x: np.ndarray) -> np.ndarray:
-    """(N, C, *S) seen as (N, *S, C)."""
+def channels_last(x: NDArray) -> NDArray:
+    """(N, C, *S) as a view (N, *S, C)."""
     return x.transpose(0, *range(2, x.ndim), 1)
 
 
-def channels_first(x: np.ndarray) -> np.ndarray:
-    """(N, *S, C) seen as (N, C, *S)."""
+def channels_first(x: NDArray) -> NDArray:
+    """(N, *S, C) as a view (N, C, *S)."""
     return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
-def items(a: np.ndarray) -> np.ndarray:
-    """An array with its last axis, which lies in one piece, seen as one item: short runs are copied more quickly."""
-    return a.view(f"V{a.shape[-1] * a.itemsize}")[..., 0]
+def empty_channels_last(n: int, channels: int, sizes: Shape, dtype: npt.DTypeLike) -> NDArray:
+    """An uninitialized (N, C, *S) array in channels-last layout."""
+    steps = [np.dtype(dtype).itemsize]
+    for size in (channels, *sizes[:0:-1]):
+        steps.append(steps[-1] * size)
+    element, *space = steps
+    # It owns its memory, where a transposed view would not: the backward pass may keep such a gradient uncopied.
+    strides = (prod(sizes) * channels * element, element, *space[::-1])
+    return np.ndarray((n, channels, *sizes), dtype, strides=strides)
 
 
-def by_place(x: np.ndarray, last: bool) -> np.ndarray:
-    """(N, C, *S), if it lies channels last, as (N, *S) of items: both take [..., *slices of space]."""
-    return items(channels_last(x)) if last else x
+def empty_like_layout(n: int, channels: int, sizes: Shape, dtype: npt.DTypeLike, last: bool) -> NDArray:
+    """An uninitialized (N, C, *S) array in channels-last or channels-first layout."""
+    return empty_channels_last(n, channels, sizes, dtype) if last else np.empty((n, channels, *sizes), dtype)
 
 
-def empty_channels_last(n: int, channels: int, sizes: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An undefined (N, C, *S) array that lies channels last in memory."""
-    # An array of its own, not a view of one: a gradient in it can be kept without a copy.
-    there = channels_first(np.empty((n, *sizes, channels), dtype))
-    return aligned(there.shape, dtype, there.strides)
+def is_channels_last(x: NDArray) -> bool:
+    """Whether (N, C, *S) is contiguous as (N, *S, C) and not as it is."""
+    return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
 
 
-def empty_space(n: int, channels: int, sizes: tuple[int, ...], dtype: Any, last: bool) -> np.ndarray:
-    """An undefined (N, C, *S) array that lies channels last in memory, or else first."""
-    return empty_channels_last(n, channels, sizes, dtype) if last else aligned((n, channels, *sizes), dtype)
+def in_layout_of(x: NDArray, other: NDArray) -> NDArray:
+    """x in the layout of another array of its shape: mixing layouts in one loop costs more than a copy."""
+    if is_channels_last(other):
+        return x if is_channels_last(x) else channels_first(np.ascontiguousarray(channels_last(x)))
+    return np.ascontiguousarray(x)
 
 
-def padded(x: np.ndarray, pads: Pairs, value: Any = 0) -> np.ndarray:
-    """(N, C, *S) with a constant around space, in the memory order of x; x itself without padding."""
+def padded(x: NDArray, pads: Pairs, value: float = 0) -> NDArray:
+    """(N, C, *S) with a constant around its spatial dimensions, in the layout of x; x itself without padding."""
     if not any(lo or hi for lo, hi in pads):
         return x
     n, c, *sizes = x.shape
-    there, taken = inner(tuple(sizes), pads)
-    grown = padded_sizes(tuple(sizes), pads)
-    last = lies_channels_last(x)
-    out = empty_channels_last(n, c, grown, x.dtype) if last else np.empty((n, c, *grown), x.dtype)
+    inside, source = inner(tuple(sizes), pads)
+    out = empty_like_layout(n, c, padded_sizes(tuple(sizes), pads), x.dtype, is_channels_last(x))
     out.fill(value)
-    out[(slice(None), slice(None), *there)] = x[(slice(None), slice(None), *taken)]
+    out[(slice(None), slice(None), *inside)] = x[(slice(None), slice(None), *source)]
     return out
 
 
-def cropped(x: np.ndarray, pads: Pairs) -> np.ndarray:
-    """What `padded` was given, from what it returned (a view, where nothing was cut)."""
+def cropped(x: NDArray, pads: Pairs) -> NDArray:
+    """What `padded` was given, from what it returned (a view, unless a padding was negative)."""
     if any(lo < 0 or hi < 0 for lo, hi in pads):
         return padded(x, tuple((-lo, -hi) for lo, hi in pads))
     return x[(slice(None), slice(None), *(slice(lo, s - hi) for s, (lo, hi) in zip(x.shape[2:], pads)))]
 
 
-def lies_channels_last(x: np.ndarray) -> bool:
-    """Whether (N, C, *S) lies as (N, *S, C) in memory, and not channels first."""
-    return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
-
-
-def in_order_of(x: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """x in the memory order of another array of its shape: to mix orders costs more than a copy."""
-    if lies_channels_last(other):
-        return x if lies_channels_last(x) else channels_first(np.ascontiguousarray(channels_last(x)))
-    return np.ascontiguousarray(x)
-
-
-def repeated(row: np.ndarray, times: int) -> np.ndarray:
-    """np.tile of one axis, in a fifth of its time."""
-    return row.reshape(1, -1).repeat(times, axis=0).reshape(-1)
-
-
-def in_scratch(x: np.ndarray, pads: Pairs, last: bool) -> np.ndarray:
-    """x padded, in one memory order or the other; x itself where it is so already."""
+def padded_workspace(x: NDArray, pads: Pairs, last: bool) -> NDArray:
+    """x padded with zeros in a workspace, as (N, *S, C) if `last` else (N, C, *S); x itself if nothing is to do."""
     n, c, *sizes = x.shape
     if not any(lo or hi for lo, hi in pads):
         view = channels_last(x) if last else x
         if view.flags.c_contiguous:
             return view
     grown = padded_sizes(tuple(sizes), pads)
-    out = scratch("padded", (n, *grown, c) if last else (n, c, *grown), x.dtype)
-    there, taken = inner(tuple(sizes), pads)
-    for axis, inside in enumerate(there, 1 if last else 2):
+    out = workspace("padded", (n, *grown, c) if last else (n, c, *grown), x.dtype)
+    inside, source = inner(tuple(sizes), pads)
+    for axis, part in enumerate(inside, 1 if last else 2):
         along = out.swapaxes(0, axis)  # only the borders: clearing all of it costs as much as the copy
-        along[: inside.start] = 0
-        along[inside.stop :] = 0
-    source = x[(slice(None), slice(None), *taken)]
+        along[: part.start] = 0
+        along[part.stop :] = 0
+    x = x[(slice(None), slice(None), *source)]
     if last:
-        out[(slice(None), *there)] = channels_last(source)
+        out[(slice(None), *inside)] = channels_last(x)
     else:
-        out[(slice(None), slice(None), *there)] = source
+        out[(slice(None), slice(None), *inside)] = x
     return out
 
 
-def all_windows(xp: np.ndarray, f: Frame) -> np.ndarray:
+def window_view(xp: NDArray, f: Windows) -> NDArray:
     """The windows of padded arrays (N, *S, C) as a view (N, *L, *K, C)."""
     b, *space, e = xp.strides
     steps = (*(a * s for a, s in zip(space, f.stride)), *(a * d for a, d in zip(space, f.dilation)))
     return np.ndarray((len(xp), *f.counts, *f.kernel, xp.shape[-1]), xp.dtype, xp, 0, (b, *steps, e))
 
 
-def mirror(w: np.ndarray) -> np.ndarray:
-    """A weight whose kernels are turned around."""
+def mirrored(w: NDArray) -> NDArray:
+    """A weight (O, C, *K) with its kernels reversed along every spatial dimension, as a view."""
     return w[(slice(None), slice(None), *(slice(None, None, -1),) * (w.ndim - 2))]

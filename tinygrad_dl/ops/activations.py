@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.kernels.blas import ones
+from tinygrad_dl.kernels import activations as kernels
+from tinygrad_dl.kernels.activations import select
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, multiply, where
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.special import erf, floating
+from tinygrad_dl.typing import NDArray
 
-APART = Domain(avoid=(0,))
-WIDE = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
+NOT_ZERO = Domain(avoid=(0,))
+AROUND_THE_BOUNDS = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
 ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
 
 
-def buffer(x: Any) -> np.ndarray:
-    """An empty array of the floating dtype that a function of x has, to be written to with `out=`."""
-    return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.result_type(x.dtype, np.float32))
+def _floating(x: NDArray) -> NDArray:
+    """x as it is, or integers in the floating dtype that a function of them has."""
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float32))
 
 
 # Smooth steps
@@ -53,14 +55,8 @@ def sigmoid(x: Any, /) -> Any:
 # Piecewise linear
 
 
-def _relu_fast(g: Any, out: Any) -> Any:
-    gx = (out != 0).astype(g.dtype)  # a product with a bool converts it in small pieces, which takes longer
-    gx *= g
-    return gx
-
-
 # out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
-@op(lambda g, out: g * (out != 0), fast=(_relu_fast,), domain=Domain(avoid=(0,)), kinks="0 at 0")
+@op(lambda g, out: g * (out != 0), fast=(kernels.relu_gradient,), domain=Domain(avoid=(0,)), kinks="0 at 0")
 def relu(x: Any, /) -> Any:
     """The positive part of each element.
 
@@ -76,19 +72,12 @@ def _between(x: Any, low: float, high: float) -> Any:
     return ~((x <= low) | (x >= high))
 
 
-def chosen(mask: np.ndarray, where_true: Any, where_false: Any) -> np.ndarray:
-    """where_true where the mask holds and where_false elsewhere, both finite."""
-    out = np.multiply(where_true, mask)
-    out += np.multiply(where_false, ~mask)
-    return out
-
-
 @op(
     lambda g, x, slope: g * where(x > 0, 1, slope),
-    fast=(lambda g, x, slope: chosen(x > 0, g, g * slope),),
-    domain=APART,
+    fast=(lambda g, x, slope: select(x > 0, g, g * slope),),
+    domain=NOT_ZERO,
     cases=(Case((2, 3)), Case((3,), 0.2)),
-    kinks="the slope at 0",
+    kinks="`slope` at 0",
 )
 def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
     """The positive part, and a small multiple of the negative part.
@@ -103,8 +92,8 @@ def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
 @op(
     lambda g, x, w: g * where(x > 0, 1, w),
     lambda g, x: g * where(x > 0, 0, x),
-    fast=(lambda g, x, w: chosen(x > 0, g, g * w), lambda g, x: g * np.minimum(x, 0)),
-    domain=(APART, Domain()),
+    fast=(lambda g, x, w: select(x > 0, g, g * w), lambda g, x: g * np.minimum(x, 0)),
+    domain=(NOT_ZERO, Domain()),
     cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
     kinks="w at 0",
 )
@@ -120,7 +109,7 @@ def prelu(x: Any, w: Any, /) -> Any:
 
 @op(
     lambda g, x, low, high: g * _between(x, low, high),
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
     kinks="0 at both bounds",
 )
@@ -132,13 +121,13 @@ def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
     array([-1. ,  0.5,  1. ])
     """
     if low > high:
-        raise ValueRangeError(f"hardtanh: the lower bound {low} lies above the upper bound {high}")
+        raise ValueRangeError(f"hardtanh: the lower bound {low} is above the upper bound {high}")
     return np.minimum(np.maximum(x, low), high)
 
 
 @op(
     lambda g, x: g * _between(x, -3, 3) / 6,
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3 and 3",
 )
@@ -155,7 +144,7 @@ def hardsigmoid(x: Any, /) -> Any:
 @op(
     lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
     fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
 )
@@ -171,7 +160,7 @@ def hardswish(x: Any, /) -> Any:
 
 @op(
     lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
 )
@@ -187,7 +176,7 @@ def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
 
 @op(
     lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
 )
@@ -199,13 +188,13 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
     array([-0.5,  0. ])
     """
     if lambd < 0:
-        raise ValueRangeError(f"softshrink: lambd is at least 0; {lambd!r} came")
+        raise ValueRangeError(f"softshrink: expected lambd of at least 0, got {lambd!r}")
     return x - np.clip(x, -lambd, lambd)
 
 
 @op(
     lambda g, x, threshold: where(x <= threshold, 0, g),
-    domain=WIDE,
+    domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
     kinks="0 at the threshold",
 )
@@ -222,17 +211,17 @@ def threshold(x: Any, /, threshold: float, value: float) -> Any:
 # Smooth curves
 
 
-def _elu_fast(g: Any, x: Any, out: Any, alpha: Any, scale: Any, rate: Any) -> Any:
-    slope = out + alpha * scale
-    slope *= rate
-    slope *= g
-    return chosen(x > 0, g * scale, slope)
+def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, rate: float) -> NDArray:
+    gx = out + alpha * scale
+    gx *= rate
+    gx *= g
+    return select(x > 0, g * scale, gx)
 
 
 @op(
     lambda g, x, out, alpha, scale, rate: g * where(x > 0, scale, rate * (out + alpha * scale)),
     fast=(_elu_fast,),
-    domain=APART,
+    domain=NOT_ZERO,
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
 )
@@ -274,12 +263,12 @@ def selu(x: Any) -> Any:
     return elu(x, SELU_ALPHA, SELU_SCALE)
 
 
-def _softplus_slope(x: Any, beta: Any, threshold: Any) -> Any:
+def _softplus_derivative(x: Any, beta: Any, threshold: Any) -> Any:
     return where(x * beta > threshold, 1, sigmoid(x * beta))
 
 
 @op(
-    lambda g, x, beta, threshold: g * _softplus_slope(x, beta, threshold),
+    lambda g, x, beta, threshold: g * _softplus_derivative(x, beta, threshold),
     fast=(lambda g, x, beta, threshold: g * np.maximum(sigmoid(x * beta), x * beta > threshold),),
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
@@ -291,18 +280,10 @@ def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     >>> softplus(np.array([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
+    x = _floating(x)
     z = x * beta
-    out = np.absolute(z, out=buffer(x))
-    np.exp(np.negative(out, out=out), out=out)
-    np.log1p(out, out=out)
-    if threshold < 0:
-        out += np.maximum(z, 0)
-        out /= beta
-        return np.where(z > threshold, x, out)
-    out *= ~(z > threshold)
-    out += np.maximum(z, 0)
-    out /= beta
-    return out
+    smooth = (np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0)) / beta
+    return np.where(z > threshold, x, smooth)
 
 
 @op(lambda g, x: g * sigmoid(-x))
@@ -313,27 +294,16 @@ def log_sigmoid(x: Any, /) -> Any:
     >>> log_sigmoid(np.array([0.0, -1000.0]))
     array([-6.93147181e-01, -1.00000000e+03])
     """
-    out = np.absolute(x, out=buffer(x))
-    np.exp(np.negative(out, out=out), out=out)
-    np.log1p(out, out=out)
-    return np.subtract(np.minimum(x, 0), out, out=out)
+    x = _floating(x)
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
-def _silu_fast(g: Any, x: Any, s: Any) -> Any:
-    gx = np.subtract(1, s, out=np.empty_like(s))
-    gx *= x
-    gx += 1
-    gx *= s
-    gx *= g
-    return gx
-
-
-def _silu_slope(x: Any) -> Any:
+def _silu_derivative(x: Any) -> Any:
     s = sigmoid(x)
     return s * (1 + x * (1 - s))
 
 
-@op(lambda g, x: g * _silu_slope(x), fast=(_silu_fast,), cached=("s",))
+@op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",))
 def silu(x: Any, /) -> Any:
     """The value times its logistic function; also called swish.
 
@@ -341,10 +311,7 @@ def silu(x: Any, /) -> Any:
     >>> silu(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    s = np.multiply(x, 0.5, out=buffer(x))
-    np.tanh(s, out=s)
-    s += 1
-    s *= 0.5
+    s = (np.tanh(_floating(x) * 0.5) + 1) * 0.5
     return x * s, s
 
 
@@ -352,46 +319,16 @@ def _normal_cdf(x: Any) -> Any:
     return (erf(x * (1 / sqrt(2))) + 1) * 0.5
 
 
-def _gelu_slope(x: Any) -> Any:
+def _gelu_derivative(x: Any) -> Any:
     return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
-# Of q(x^2) in cdf(x) = (1 + tanh(x * q(x^2))) / 2, the last power first: the error stays below 3e-8, half of
-# float32's own. A tanh costs as much as three multiplications, so this is half the time of erf by its series.
-CDF32 = (
-    1.756278e-09, -1.322663e-07, 3.9647734e-06, -5.530632e-05, -3.2594742e-05, 0.036333084, 0.79788494,
-)  # fmt: skip
-PIECE = 1 << 16  # elements: four arrays of them stay in a core's cache through all passes
-
-
-def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    out, slope = np.empty_like(x), np.empty_like(x)
-    packed = x if x.strides == out.strides else x.copy("K")
-    flat = [array.ravel("K") for array in (packed, out, slope)]  # views, in the order of memory
-    # Far out the powers overflow, and tanh is 1 all the same.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for begin in range(0, x.size, PIECE):
-            v, cdf, s = (array[begin : begin + PIECE] for array in flat)
-            np.square(v, out=s)
-            np.multiply(s, CDF32[0], out=cdf)
-            for coefficient in CDF32[1:-1]:
-                cdf += coefficient
-                cdf *= s
-            cdf += CDF32[-1]
-            cdf *= v
-            np.tanh(cdf, out=cdf)
-            cdf += 1
-            cdf *= 0.5
-            s *= -0.5
-            np.exp(s, out=s)
-            s *= v
-            s *= 1 / sqrt(2 * pi)
-            s += cdf
-            cdf *= v
-    return out, slope
-
-
-@op(lambda g, x: g * _gelu_slope(x), fast=(lambda g, slope: g * slope,), cached=("slope",))
+@op(
+    lambda g, x: g * _gelu_derivative(x),
+    fast=(lambda g, derivative: g * derivative,),
+    kernel=kernels.gelu,
+    cached=("derivative",),
+)
 def gelu(x: Any, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw lies below.
 
@@ -399,10 +336,7 @@ def gelu(x: Any, /) -> Any:
     >>> gelu(np.array([0.0, 10.0]))
     array([ 0., 10.])
     """
-    if x.dtype == np.float32 and x.ndim:
-        return _gelu_float32(x)
-    cdf = _normal_cdf(x)
-    return x * cdf, cdf + x * np.exp(x * x * -0.5) * (1 / sqrt(2 * pi))
+    return x * _normal_cdf(x)
 
 
 def gelu_tanh(x: Any) -> Any:
@@ -415,12 +349,12 @@ def gelu_tanh(x: Any) -> Any:
     return x * 0.5 * (1 + tanh((x + 0.044715 * (x * x * x)) * sqrt(2 / pi)))
 
 
-def _mish_slope(x: Any) -> Any:
+def _mish_derivative(x: Any) -> Any:
     t = tanh(softplus(x))
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_slope(x))
+@op(lambda g, x: g * _mish_derivative(x))
 def mish(x: Any, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 
@@ -428,10 +362,8 @@ def mish(x: Any, /) -> Any:
     >>> mish(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    out = np.absolute(x, out=buffer(x))
-    np.log1p(np.exp(np.negative(out, out=out), out=out), out=out)
-    out += np.maximum(x, 0)
-    return np.multiply(x, np.tanh(out, out=out), out=out)
+    x = _floating(x)
+    return x * np.tanh(np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0))
 
 
 def softsign(x: Any) -> Any:
@@ -462,7 +394,7 @@ def glu(x: Any, axis: int = -1) -> Any:
     array([1.5])
     """
     if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
-        raise ShapeError(f"glu: an axis of even size is needed; axis {axis} of the shape {x.shape} came")
+        raise ShapeError(f"glu: expected an axis of even size, got axis {axis} of shape {x.shape}")
     half, before = x.shape[axis] // 2, (slice(None),) * (axis % x.ndim)
     return multiply(x[(*before, slice(None, half))], sigmoid(x[(*before, slice(half, None))]))
 
@@ -470,16 +402,8 @@ def glu(x: Any, axis: int = -1) -> Any:
 # Over axes
 
 
-def _is_last(x: np.ndarray, axis: Any) -> bool:
-    """Whether sums along `axis` are sums of rows, which BLAS takes in a third of the time."""
-    return axis in (-1, x.ndim - 1) and x.ndim > 0
-
-
 def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
-    if _is_last(out, axis):
-        gx = g - np.vecdot(g, out)[..., None]
-    else:
-        gx = g - np.sum(g * out, axis=axis, keepdims=True)
+    gx = g - np.sum(g * out, axis=axis, keepdims=True)
     gx *= out
     return gx
 
@@ -497,11 +421,8 @@ def softmax(x: Any, /, axis: Any = None) -> Any:
     array([0.5, 0.5])
     """
     x = floating(x)
-    e = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    e = np.exp(e, out=e if e.ndim else None)
-    last = _is_last(e, axis)
-    e /= e.dot(ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
-    return e
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.sum(e, axis=axis, keepdims=True)
 
 
 def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
@@ -525,5 +446,4 @@ def log_softmax(x: Any, /, axis: Any = None) -> Any:
     """
     x = floating(x)
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-    return shifted
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

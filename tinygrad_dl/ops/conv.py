@@ -1,105 +1,67 @@
-"""Convolution over any number of axes: three operations that are each other's derivatives.
+"""Convolution over any number of spatial dimensions: three operations that are each other's derivatives.
 
-The sum of g * conv(x, w) is linear in x, in w and in g: its slopes are conv_transpose(g, w),
-conv_weight(x, g) and conv(x, w).
+The sum of g * conv(x, w) is linear in x, in w and in g: its derivatives are conv_transpose(g, w),
+conv_weight(x, g) and conv(x, w). The forwards here say what is computed, one product per kernel position;
+kernels/conv.py computes the same as matrix products.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.kernels.blas import sum_rows
-from tinygrad_dl.kernels.depthwise import correlate_by_channel, correlate_weight_by_channel, spread_by_channel
-from tinygrad_dl.kernels.im2col import correlate, correlate_weight, spread
-from tinygrad_dl.kernels.layout import Held, channels_first, channels_last, check_space, repeated
-from tinygrad_dl.kernels.windows import frame, pad_pairs, per_axis
+from tinygrad_dl.kernels import conv as kernels
+from tinygrad_dl.kernels.layout import channels_first, channels_last, cropped, padded
+from tinygrad_dl.kernels.windows import (
+    Padding,
+    conv_transpose_windows,
+    conv_weight_windows,
+    conv_windows,
+    padded_sizes,
+)
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
+from tinygrad_dl.typing import NDArray, Shape, Sizes
 
 
-def _check_weight(name: str, w: Any, channels: int, groups: int, which: str) -> None:
-    """Raise unless the weight (O, C/groups, *K) fits C channels of input in that many groups."""
-    if groups < 1:
-        raise ValueRangeError(f"{name}: groups={groups!r}: at least 1 is needed")
-    if w.shape[1] * groups != channels:
-        raise ShapeError(
-            f"{name}: {which} has {channels} channels; the weight {w.shape} takes {w.shape[1]} in each of "
-            f"{groups} group{'s' * (groups > 1)}, {w.shape[1] * groups} in all. "
-            "The weight's shape is (O, C/groups, *K)."
-        )
-    if w.shape[0] % groups:
-        raise ShapeError(f"{name}: {w.shape[0]} filters cannot be divided into groups={groups} equal groups")
+def _split(a: NDArray, axis: int, groups: int) -> NDArray:
+    """An array with an axis of groups in front of the given axis."""
+    return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
 
 
-def _check_ndim(name: str, x: Any, w: Any) -> None:
-    if w.ndim < 3:
-        raise ShapeError(
-            f"{name}: the weight must be (O, C/groups, *K) with at least one axis of space; {w.shape} came"
-        )
-    check_space(name, x, w.ndim - 2)
+def _with_bias(out: NDArray, bias: NDArray | None) -> NDArray:
+    return out if bias is None else out + bias.reshape(-1, *[1] * (out.ndim - 2))
 
 
-def _add_bias(out: np.ndarray, bias: Any, name: str) -> np.ndarray:
-    if bias is None:
-        return out
-    if bias.shape != out.shape[1:2]:
-        raise ShapeError(
-            f"{name}: one bias for each of {out.shape[1]} output channels is needed; {bias.shape} came"
-        )
-    last = channels_last(out)
-    if last.flags.c_contiguous and out.shape[1] < 64:
-        # A row of places at a time: adding so few numbers at a time would cost more than the sum itself.
-        wide = last.reshape(*last.shape[:-2], last.shape[-2] * last.shape[-1])
-        wide += repeated(bias, last.shape[-2])
-    else:
-        last += bias
-    return out
-
-
-def _sum_places(g: Any) -> Any:
+def _sum_per_channel(g: Any) -> Any:
     return reduce.sum(g, axis=(0, *range(2, g.ndim)))
 
 
-def _sum_places_fast(g: np.ndarray) -> np.ndarray:
-    last = channels_last(g)
-    if last.flags.c_contiguous and g.size:
-        # A row of places at a time: BLAS is slow on matrices of few columns, and long sums lose digits.
-        rows = last.reshape(g.size // (last.shape[-2] * last.shape[-1]), -1)
-        return np.add.reduce(sum_rows(rows).reshape(-1, g.shape[1]), axis=0)
-    return g.sum(axis=(0, *range(2, g.ndim)))
-
-
 def _conv_rule(
-    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any,
+    g: Any, x: Any, w: Any, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
+    dilation: Sizes, groups: int, needs: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
     return (
         conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
         conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
-        _sum_places(g) if needs[2] else None,
+        _sum_per_channel(g) if needs[2] else None,
     )
 
 
 def _conv_fast(
-    g: Any, x: Any, w: Any, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
-    needs: Any, held: Any,
+    g: NDArray, x: NDArray, w: NDArray, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
+    dilation: Sizes, groups: int, needs: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
-    g = channels_first(np.ascontiguousarray(channels_last(g)))  # once, for all three
-    gx = conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None
-    gw: Any
-    if not needs[1]:
-        gw = None
-    elif held:
-        f = frame("conv", x_shape[2:], w_shape[2:], stride, padding, dilation)
-        gw = correlate_weight(x, g, f, groups, held)
-    else:
-        gw = conv_weight(x, g, w_shape[2:], *how)
-    return gx, gw, _sum_places_fast(g) if needs[2] else None
+    g = channels_first(np.ascontiguousarray(channels_last(g)))  # one copy for all three
+    return (
+        kernels.conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
+        kernels.conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
+        kernels.sum_per_channel(g) if needs[2] else None,
+    )
 
 
 @op(
@@ -107,7 +69,7 @@ def _conv_fast(
     fast=(_conv_fast,),
     joint=True,
     inputs=3,
-    cached=("held",),
+    kernel=kernels.conv,
     cases=(
         Case((2, 2, 5), (3, 2, 3), (3,)), Case((1, 3, 4, 4), (2, 3, 2, 3), None, padding=(1, 2)),
         Case((2, 2, 5, 4), (4, 1, 2, 2), (4,), stride=(2, 1), padding=1, groups=2),
@@ -119,9 +81,10 @@ def _conv_fast(
     ),
 )  # fmt: skip
 def conv(
-    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:
-    """The convolution of networks, over n axes of space: the kernel slides without being mirrored.
+    x: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
+    dilation: Sizes = 1, groups: int = 1,
+) -> Any:  # fmt: skip
+    """The convolution of networks, over n spatial dimensions: the kernel slides without being mirrored.
 
     out[n, o, p] = bias[o] + sum over c, k of w[o, c, k] * padded x[n, c, p * stride + k * dilation].
     x (N, C, *S), w (O, C/groups, *K), bias (O,) -> (N, O, *L).   padding: n ints or pairs, "same", "valid".
@@ -129,21 +92,20 @@ def conv(
     >>> conv(np.arange(5.0).reshape(1, 1, 5), np.ones((1, 1, 3)))
     array([[[3., 6., 9.]]])
     """
-    _check_ndim("conv", x, w)
-    _check_weight("conv", w, x.shape[1], groups, "x")
-    f = frame("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
-    by_channel = groups > 1 and w.shape[1] == 1
-    held = Held()
-    out = correlate_by_channel(x, w, f) if by_channel else correlate(x, w, f, groups, held)
-    return _add_bias(out, bias, "conv"), held
+    f = conv_windows(x, w, bias, stride, padding, dilation, groups)
+    xp, w = _split(padded(x, f.pads), 1, groups), _split(w, 0, groups)
+    out = np.zeros((len(x), *w.shape[:2], *f.counts), np.result_type(x, w))
+    for k, under in f.positions():  # under: the elements of x below position k of the kernel, one per window
+        out += np.einsum("goc,ngc...->ngo...", w[(..., *k)], xp[(..., *under)])
+    return _with_bias(out.reshape(len(x), groups * w.shape[1], *f.counts), bias)
 
 
-def _to_transpose_y(g: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+def _to_transpose_y(g: Any, w: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int) -> Any:
     return conv(g, w, None, stride, padding, dilation, groups)
 
 
 def _to_transpose_w(
-    g: Any, y: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    g: Any, y: Any, w_shape: Shape, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Any:
     return conv_weight(g, y, w_shape[2:], stride, padding, dilation, groups)
 
@@ -151,8 +113,9 @@ def _to_transpose_w(
 @op(
     _to_transpose_y,
     _to_transpose_w,
-    _sum_places,
-    fast=(_to_transpose_y, _to_transpose_w, _sum_places_fast),
+    _sum_per_channel,
+    fast=(_to_transpose_y, _to_transpose_w, kernels.sum_per_channel),
+    kernel=kernels.conv_transpose,
     cases=(
         Case((2, 2, 3), (2, 3, 3), (3,)), Case((1, 2, 2, 2), (2, 2, 3, 2), None, stride=2, padding=(1, 0)),
         Case((1, 4, 2), (4, 1, 2), (2,), dilation=2, groups=2),
@@ -162,16 +125,10 @@ def _to_transpose_w(
     ),
 )  # fmt: skip
 def conv_transpose(
-    y: Any,
-    w: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    size: Any = None,
-) -> Any:
-    """The transpose of conv as a linear map of its input: every element spreads the kernel over the result.
+    y: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
+    dilation: Sizes = 1, groups: int = 1, size: Sizes | None = None,
+) -> Any:  # fmt: skip
+    """The transpose of conv as a linear map of its input: each element adds the kernel, scaled, to the result.
 
     out[n, c, p * stride + k * dilation - padding] += w[o, c, k] * y[n, o, p], plus bias[c].
     y (N, O, *L), w (O, C/groups, *K), bias (C,) -> (N, C, *size).   size: smallest by default.
@@ -179,28 +136,13 @@ def conv_transpose(
     >>> conv_transpose(np.array([[[1.0, 2.0]]]), np.ones((1, 1, 3)), stride=2)
     array([[[1., 1., 3., 2., 2.]]])
     """
-    _check_ndim("conv_transpose", y, w)
-    if y.shape[1] != w.shape[0]:
-        raise ShapeError(
-            f"conv_transpose: y has {y.shape[1]} channels; the weight {w.shape} takes {w.shape[0]}. "
-            "The weight's shape is (in, out/groups, *K)."
-        )
-    channels = w.shape[1] * groups
-    _check_weight("conv_transpose", w, channels, groups, "the result")
-    n = w.ndim - 2
-    if size is None:
-        strides, dilations = per_axis(stride, n, "stride"), per_axis(dilation, n, "dilation")
-        pads = pad_pairs(padding, w.shape[2:], strides, dilations)
-        parts = zip(y.shape[2:], strides, dilations, w.shape[2:], pads)
-        size = tuple((c - 1) * s + d * (k - 1) + 1 - lo - hi for c, s, d, k, (lo, hi) in parts)
-    f = frame("conv_transpose", size, w.shape[2:], stride, padding, dilation)
-    if f.counts != y.shape[2:]:
-        raise ShapeError(
-            f"conv_transpose: size={tuple(size)} has {f.counts} windows; y {y.shape} has {y.shape[2:]}"
-        )
-    by_channel = groups > 1 and w.shape[1] == 1
-    out = spread_by_channel(y, w, f, channels) if by_channel else spread(y, w, f, groups)
-    return _add_bias(out, bias, "conv_transpose")
+    f = conv_transpose_windows(y, w, bias, stride, padding, dilation, groups, size)
+    y, w = _split(y, 1, groups), _split(w, 0, groups)
+    out = np.zeros((len(y), groups, w.shape[2], *padded_sizes(f.sizes, f.pads)), np.result_type(y, w))
+    for k, under in f.positions():
+        out[(..., *under)] += np.einsum("goc,ngo...->ngc...", w[(..., *k)], y)
+    out = out.reshape(len(y), groups * w.shape[2], *out.shape[3:])
+    return _with_bias(cropped(out, f.pads), bias)
 
 
 @op(
@@ -208,6 +150,7 @@ def conv_transpose(
         y, g, None, stride, padding, dilation, groups, x_shape[2:]
     ),
     lambda g, x, stride, padding, dilation, groups: conv(x, g, None, stride, padding, dilation, groups),
+    kernel=kernels.conv_weight,
     cases=(
         Case((2, 2, 5), (2, 3, 3), kernel=(3,)), Case((1, 4, 3), (1, 2, 2), kernel=(2,), groups=2),
         Case((1, 2, 3, 3), (1, 4, 2, 4), kernel=(2, 2), stride=(2, 1), padding=1, groups=2),
@@ -215,20 +158,22 @@ def conv_transpose(
     ),
 )  # fmt: skip
 def conv_weight(
-    x: Any, y: Any, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:
-    """What a convolution's weight receives: input times the result's gradient, summed for each place.
+    x: NDArray, y: NDArray, kernel: Shape, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    """The gradient of a convolution's weight: input times gradient of the result, summed over windows.
 
     out[o, c, k] = sum over n, p of y[n, o, p] * padded x[n, c, p * stride + k * dilation].
-    x (N, C, *S), y (N, O, *L) -> (O, C/groups, *kernel).   Raises ShapeError if L are not the windows in S.
+    x (N, C, *S), y (N, O, *L) -> (O, C/groups, *kernel).   Raises ShapeError unless L counts the windows in S.
     >>> conv_weight(np.arange(5.0).reshape(1, 1, 5), np.ones((1, 1, 3)), (3,))
     array([[[3., 6., 9.]]])
     """
-    check_space("conv_weight", x, len(kernel))
-    f = frame("conv_weight", x.shape[2:], kernel, stride, padding, dilation)
-    if y.shape[2:] != f.counts or y.shape[0] != x.shape[0]:
-        raise ShapeError(
-            f"conv_weight: x {x.shape} has ({x.shape[0]}, ., {f.counts}) windows; y is {y.shape}"
+    f = conv_weight_windows(x, y, kernel, stride, padding, dilation)
+    xp, y = _split(padded(x, f.pads), 1, groups), _split(y, 1, groups)
+    out = np.zeros((groups, y.shape[2], xp.shape[2], *f.kernel), np.result_type(x, y))
+    y = y.reshape(*y.shape[:3], prod(f.counts))
+    for k, under in f.positions():
+        out[(..., *k)] = np.einsum(
+            "ngop,ngcp->goc", y, xp[(..., *under)].reshape(*xp.shape[:3], prod(f.counts))
         )
-    by_channel = 1 < groups == x.shape[1]
-    return correlate_weight_by_channel(x, y, f) if by_channel else correlate_weight(x, y, f, groups)
+    return out.reshape(groups * out.shape[1], *out.shape[2:])

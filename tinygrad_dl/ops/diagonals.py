@@ -67,7 +67,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ShapeError(f"diag: a vector or a matrix is needed; the shape {x.shape} came. See diagonal.")
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}. See diagonal.")
     n = x.shape[0] + abs(k)
     return from_diagonal(x, (n, n), k, 0, 1)
 
@@ -81,5 +81,5 @@ def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: 
     """
     x = operand("trace", x)
     if x.ndim < 2:
-        raise AxisError(f"trace: at least two axes are needed; the shape {x.shape} came")
+        raise AxisError(f"trace: expected at least two axes, got shape {x.shape}")
     return sum(diagonal(x, offset, axis1, axis2), axis=-1, dtype=dtype)

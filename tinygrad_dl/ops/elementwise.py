@@ -105,7 +105,7 @@ def _power_hint(x: Any, y: Any) -> str | None:
     kinds = [x.dtype.kind if hasattr(x, "dtype") else "i" if isinstance(x, int) else "f" for x in (x, y)]
     if kinds != ["i", "i"]:
         return None
-    return "an integer to a negative power is no integer. Make one of them floating first, such as x ** -1.0."
+    return "an integer to a negative power is not an integer. Make one of them floating first, such as x ** -1.0."
 
 
 @op(
@@ -275,7 +275,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     array([1])
     """
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'astype: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'astype: expected device "cpu", the only one, got {device!r}')
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         raise DTypeError(f"astype: complex values do not fit {np.dtype(dtype)}; take the real part first")
     return x.astype(dtype, copy=copy)

@@ -21,7 +21,7 @@ def _scaling_hint(x: Any, *options: Any) -> str | None:
     norm = options[-1]
     if norm in (None, "backward", "ortho", "forward"):
         return None
-    return f'norm is "backward", "ortho" or "forward"; {norm!r} came'
+    return f'expected norm "backward", "ortho" or "forward", got {norm!r}'
 
 
 def _all_of(s: Any, axes: Any) -> Any:

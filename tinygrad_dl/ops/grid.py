@@ -32,7 +32,8 @@ def affine_grid(theta: Any, size: Any, align_corners: bool = False) -> Any:
     d = len(space)
     if d not in (2, 3) or theta.shape != (size[0], d, d + 1):
         raise ShapeError(
-            f"affine_grid: theta {theta.shape} must be (N, d, d + 1) for size {tuple(size)}, (N, C, *S) with d = 2 or 3"
+            f"affine_grid: expected theta (N, d, d + 1) and size (N, C, *S), d = 2 or 3, "
+            f"got {theta.shape} and {tuple(size)}"
         )
     axes = []
     for s in space:
@@ -79,15 +80,15 @@ def grid_sample(
     x, d = input, input.ndim - 2
     if d not in (2, 3) or grid.ndim != x.ndim or grid.shape[0] != x.shape[0] or grid.shape[-1] != d:
         raise ShapeError(
-            f"grid_sample: x {x.shape} and grid {grid.shape} must be (N, C, *S) and (N, *L, d), d = 2 or 3"
+            f"grid_sample: expected x (N, C, *S) and grid (N, *L, d) with d = 2 or 3, got {x.shape} and {grid.shape}"
         )
     if mode not in MODES or padding_mode not in PADDING_MODES:
         raise ValueRangeError(
-            f"grid_sample: mode={mode!r}, padding_mode={padding_mode!r}: one of {', '.join(MODES)}, and one of "
-            f"{', '.join(PADDING_MODES)} are needed"
+            f"grid_sample: expected a mode of {', '.join(MODES)} and a padding_mode of {', '.join(PADDING_MODES)}, got "
+            f"mode={mode!r} and padding_mode={padding_mode!r}"
         )
     if mode == "bicubic" and d != 2:
-        raise ShapeError(f"grid_sample: bicubic is for two axes of space; x {x.shape} has {d}")
+        raise ShapeError(f"grid_sample: bicubic is for two spatial dimensions; x {x.shape} has {d}")
     if not all(x.shape[2:]):
         raise ShapeError(f"grid_sample: x {x.shape} has no elements to sample")
     sizes, spread = x.shape[2:], bool(align_corners)

@@ -19,7 +19,7 @@ def plain_key(key: Any) -> Any:
         data = key._data
         if data.dtype.kind not in "iub":
             raise IndexRangeError(
-                f"indexing: integers, slices or booleans are needed; an array of {data.dtype} came"
+                f"indexing: expected integers, slices or booleans, got an array of {data.dtype}"
             )
         return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
     return np.asarray(key, dtype=None if len(key) else int) if type(key) is list else key
@@ -210,6 +210,6 @@ def pad(x: Any, /, pad_width: Any, mode: Any = "constant", *, constant_values: A
     array([0, 1, 2, 0, 0])
     """
     if mode not in PAD_MODES:
-        raise ValueRangeError(f"pad: mode is one of {', '.join(PAD_MODES)}; {mode!r} came")
+        raise ValueRangeError(f"pad: expected a mode of {', '.join(PAD_MODES)}, got {mode!r}")
     how: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
     return np.pad(x, pad_width, mode, **how)

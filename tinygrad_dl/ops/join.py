@@ -44,7 +44,7 @@ def _stack_hint(arrays: Any, axis: Any) -> str | None:
     return (
         None
         if wrong is None
-        else f"equal shapes are needed; {shapes[0]} and {wrong} came. concat joins along an axis."
+        else f"expected equal shapes, got {shapes[0]} and {wrong}. concat joins along an axis."
     )
 
 
@@ -145,7 +145,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     (array([[1, 2]]), array([[3, 3]]))
     """
     if indexing not in ("xy", "ij"):
-        raise ValueRangeError(f'meshgrid: indexing is "xy" or "ij"; {indexing!r} came')
+        raise ValueRangeError(f'meshgrid: expected indexing "xy" or "ij", got {indexing!r}')
     n = len(arrays)
     places = list(range(n))
     if indexing == "xy" and n > 1:
@@ -153,6 +153,6 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     lined = []
     for place, x in zip(places, map(value_of, arrays)):
         if x.ndim > 1:
-            raise ShapeError(f"meshgrid: arrays with one axis are needed; the shape {x.shape} came")
+            raise ShapeError(f"meshgrid: expected arrays with one axis, got shape {x.shape}")
         lined.append(reshape(x, tuple(-1 if i == place else 1 for i in range(n))))
     return broadcast_arrays(*lined)

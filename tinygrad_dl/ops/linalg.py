@@ -26,14 +26,14 @@ def check_matrix(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2:
-        raise MatrixError(f"{what}: a matrix, or a stack of them, is needed; the shape {shape} came")
+        raise MatrixError(f"{what}: expected a matrix, or a stack of them, got shape {shape}")
 
 
 def check_square(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a square matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise MatrixError(f"{what}: a square matrix, or a stack of them, is needed; the shape {shape} came")
+        raise MatrixError(f"{what}: expected a square matrix, or a stack of them, got shape {shape}")
 
 
 def _singular(what: str, x: Any) -> MatrixError:
@@ -84,7 +84,7 @@ def _solve_hint(a: Any, b: Any) -> str | None:
     if len(m) > 1 and m[-1] == m[-2] == n[-2 if len(n) > 1 else -1]:
         return None
     return (
-        f"{m} with {n}: the equations, {m[-1]}, must be as many as the right-hand side has rows, "
+        f"{m} with {n}: expected as many equations, {m[-1]}, as the right-hand side has rows, "
         f"{n[-1] if len(n) == 1 else n[-2]}, and sizes in front of that must broadcast"
     )
 
@@ -109,7 +109,7 @@ def solve(a: Any, b: Any, /) -> Any:
     """
     check_square("solve", a)
     if not np.ndim(b):
-        raise ShapeError("solve: the right-hand side needs at least one axis; a number came")
+        raise ShapeError("solve: expected a right-hand side with at least one axis, got a number")
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
@@ -227,7 +227,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
     x = operand("matrix_power", x)
     check_square("matrix_power", x)
     if not isinstance(n, (int, np.integer)):
-        raise DTypeError(f"matrix_power: n must be an integer; {n!r} came")
+        raise DTypeError(f"matrix_power: expected an integer n, got {n!r}")
     if n == 0:
         unit = np.eye(x.shape[-1], dtype=x.dtype)
         return where(np.ones(x.shape, bool), unit, x)  # constant, and still a result of x

@@ -1,4 +1,4 @@
-"""Operations of layers, each one fused: the affine map, dropout, rows of a table."""
+"""The affine map of a fully connected layer, fused; and the bilinear form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError
-from tinygrad_dl.kernels.blas import dot, mapped, sum_rows
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
@@ -19,12 +18,12 @@ from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
 
 def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
     if w.ndim != 2:
-        return f"the weight has the shape {w.shape}; (out, in) is needed"
+        return f"expected a weight of shape (out, in), got {w.shape}"
     if not x.ndim or x.shape[-1] != w.shape[1]:
         advice = ". Flatten the axes after the batch first?" if prod(x.shape[1:]) == w.shape[1] else ""
         advice = advice or (". Transpose the data? Examples are rows." if x.shape[:1] == w.shape[1:] else "")
         return f"x {x.shape} and weight {w.shape}: the last size of x must be in = {w.shape[1]}{advice}"
-    return f"the bias has the shape {b.shape}; ({w.shape[0]},) is needed" if b is not None else None
+    return f"expected a bias of shape ({w.shape[0]},), got {b.shape}" if b is not None else None
 
 
 def _rows(x: Any) -> Any:
@@ -36,18 +35,14 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
-def _linear_to_bias(g: np.ndarray) -> np.ndarray:
-    return sum_rows(_flat(g))
-
-
 @op(
     lambda g, w: matmul(g, w),
     lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
     lambda g: sum(_rows(g), axis=0),
     fast=(
-        lambda g, w, x_shape: mapped(g, w) if g.ndim == 2 else dot(_flat(g), w).reshape(x_shape),
-        lambda g, x: dot(_flat(g).T, _flat(x)),
-        _linear_to_bias,
+        lambda g, w, x_shape: g.dot(w) if g.ndim == 2 else _flat(g).dot(w).reshape(x_shape),
+        lambda g, x: _flat(g).T.dot(_flat(x)),
+        lambda g: np.add.reduce(_flat(g), axis=0),
     ),
     cases=(
         Case((4, 3), (2, 3), (2,)), Case((4, 3), (2, 3), None), Case((3,), (2, 3), (2,)), Case((2, 4, 3), (5, 3), (5,)),
@@ -64,12 +59,7 @@ def linear(x: Any, w: Any, b: Any = None, /) -> Any:
     """
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError("the bias does not fit the weight")
-    if x.ndim == 2:
-        out = mapped(x, w.T)
-    elif x.ndim < 2:
-        out = x.dot(w.T)
-    else:
-        out = dot(_flat(x), w.T).reshape(*x.shape[:-1], w.shape[0])
+    out = x.dot(w.T) if x.ndim == 2 else _flat(x).dot(w.T).reshape(*x.shape[:-1], w.shape[0])
     if b is None:
         return out
     if out.dtype != b.dtype:

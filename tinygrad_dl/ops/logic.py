@@ -12,7 +12,9 @@ from tinygrad_dl.ops.elementwise import PAIR
 
 def _bits_hint(*inputs: Any) -> str:
     came = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
-    return f"integers or booleans are needed; {came} came. Convert them with astype, or compare for a mask first?"
+    return (
+        f"expected integers or booleans, got {came}. Convert them with astype, or compare for a mask first?"
+    )
 
 
 INTEGERS = (Case(np.array([6, 3]), np.array([3, 1])),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod as product
 from string import ascii_letters
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from tinygrad_dl.calls import asarray_of, describe, shown, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
@@ -24,11 +24,11 @@ def operand(what: str, x: Any) -> Any:
         return np.asarray(x)
     if isinstance(x, (list, tuple, int, float, complex)):
         return wrap(asarray_of(x))
-    raise DTypeError(f"{what}: a Tensor, an array or a number is needed; {describe(x)} came")
+    raise DTypeError(f"{what}: expected a Tensor, an array or a number, got {describe(x)}")
 
 
 def _needs_matrix(x: Any) -> str | None:
-    return f"at least two axes are needed; the shape {shown(x)} came"
+    return f"expected at least two axes, got shape {shown(x)}"
 
 
 @op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)
@@ -109,7 +109,7 @@ def _check_axis(axis: Any, x: Any, y: Any) -> None:
     least = -min(np.ndim(x), np.ndim(y))
     if not isinstance(axis, (int, np.integer)) or not least <= axis < 0:
         raise np.exceptions.AxisError(
-            f"axis={axis!r}: an axis of both, {least} to -1, is needed (they align from the right)"
+            f"expected an axis of both, {least} to -1 (they align from the right), got axis={axis!r}"
         )
 
 
@@ -152,7 +152,7 @@ def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
     if -min(len(a), len(b)) > axis or axis >= 0:
         return None
     if a[axis] != 3 or b[axis] != 3:
-        return f"{a} with {b}, axis={axis}: vectors of size 3 are needed; {a[axis]} and {b[axis]} came"
+        return f"{a} with {b}, axis={axis}: expected vectors of size 3, got {a[axis]} and {b[axis]}"
     return f"{a} with {b}: the shapes do not broadcast. Reshape one of them?"
 
 
@@ -188,12 +188,10 @@ def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
     )
 
 
-SMALL = 4096  # products with fewer terms than this are faster in one loop than as matrix products
-
-
 @op(
     _to_operand,
     variadic=True,
+    kernel=contract.contraction,
     cases=(
         Case([(2, 3), (3, 4)], subscripts="ij,jk->ik"), Case([(2, 3)], subscripts="ij->ji"),
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
@@ -209,9 +207,7 @@ def contraction(operands: Any, /, subscripts: str) -> Any:
     >>> contraction((np.array([1, 2]), np.array([3, 4])), "i,i->")
     np.int64(11)
     """
-    terms = subscripts.partition("->")[0].split(",")
-    sizes = {letter: size for term, x in zip(terms, operands) for letter, size in zip(term, np.shape(x))}
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and product(sizes.values()) > SMALL)
+    return np.einsum(subscripts, *operands)
 
 
 def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
@@ -226,14 +222,14 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= min(x.ndim, y.ndim):
             raise AxisError(
-                f"tensordot: {x.shape} with {y.shape}, axes={axes}: 0 to {min(x.ndim, y.ndim)} axes are needed"
+                f"tensordot: {x.shape} with {y.shape}: expected 0 to {min(x.ndim, y.ndim)} axes, got axes={axes}"
             )
         left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
         left, right = ((a,) if isinstance(a, (int, np.integer)) else tuple(a) for a in axes)
     came = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
     if len(left) != len(right):
-        raise ShapeError(f"tensordot: axes={axes!r}: as many axes of the first as of the second are needed")
+        raise ShapeError(f"tensordot: expected as many axes of the first as of the second, got axes={axes!r}")
     for z, chosen in ((x, left), (y, right)):
         for axis in chosen:
             if not -z.ndim <= axis < z.ndim:
@@ -322,9 +318,9 @@ def multi_dot(arrays: Any, /) -> Any:
     shapes = [x.shape for x in chain]
     last = len(chain) - 1
     if last < 1:
-        raise ShapeError(f"multi_dot: two arrays or more are needed; {len(chain)} came")
+        raise ShapeError(f"multi_dot: expected two arrays or more, got {len(chain)}")
     if any(x.ndim != 2 and not (x.ndim == 1 and i in (0, last)) for i, x in enumerate(chain)):
-        raise ShapeError(f"multi_dot: matrices are needed, or a vector first and last; {shapes} came")
+        raise ShapeError(f"multi_dot: expected matrices, or a vector first and last, got {shapes}")
     sizes = [1 if chain[0].ndim == 1 else shapes[0][0], *(s[0] for s in shapes[1:]), shapes[-1][-1]]
     if chain[-1].ndim == 1:
         sizes[-1] = 1

@@ -67,7 +67,9 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     np.float64(5.0)
     """
     if isinstance(ord, str):
-        raise ValueRangeError(f"vector_norm: ord is a number, inf or -inf; {ord!r} came. See matrix_norm.")
+        raise ValueRangeError(
+            f"vector_norm: expected ord to be a number, inf or -inf, got {ord!r}. See matrix_norm."
+        )
     return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
@@ -98,7 +100,9 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
             else min(values, axis=-1)
         )
     else:
-        raise ValueRangeError(f'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf; {ord!r} came')
+        raise ValueRangeError(
+            f'matrix_norm: expected ord "fro", "nuc", 1, -1, 2, -2, inf or -inf, got {ord!r}'
+        )
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
@@ -116,7 +120,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if axis is None:
         if x.ndim not in (1, 2):
             raise ShapeError(
-                f"norm: with ord={ord!r}, a vector, a matrix or an axis is needed; the shape {x.shape} came"
+                f"norm: with ord={ord!r}, expected a vector, a matrix or an axis, got shape {x.shape}"
             )
         axes = tuple(range(x.ndim))
     else:
@@ -124,7 +128,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if len(axes) == 1:
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) != 2:
-        raise AxisError(f"norm: one axis or two are needed; axis={axis!r} came. vector_norm takes more.")
+        raise AxisError(f"norm: expected one axis or two, got axis={axis!r}. vector_norm takes more.")
     for a in axes:
         if not -x.ndim <= a < x.ndim:
             raise AxisError(f"norm: the shape {x.shape} has no axis {a}")
@@ -206,7 +210,7 @@ def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
     """
     a, b = operand("lstsq", a), operand("lstsq", b)
     if a.ndim != 2:
-        raise MatrixError(f"lstsq: the first must be one matrix; the shape {a.shape} came")
+        raise MatrixError(f"lstsq: expected the first to be one matrix, got shape {a.shape}")
     if b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise ShapeError(
             f"lstsq: {a.shape} with {b.shape}: the second must have {a.shape[0]} rows, one or two axes"

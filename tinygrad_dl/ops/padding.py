@@ -16,7 +16,9 @@ Widths = tuple[tuple[int, int], ...]
 def _checked(name: str, x: Any, widths: Any) -> Widths:
     pairs = tuple((int(lo), int(hi)) for lo, hi in widths)
     if len(pairs) != x.ndim:
-        raise ShapeError(f"{name}: {len(pairs)} pairs of widths came for the {x.ndim} axes of {x.shape}")
+        raise ShapeError(
+            f"{name}: expected {x.ndim} pairs of widths for the axes of {x.shape}, got {len(pairs)}"
+        )
     for axis, (size, (lo, hi)) in enumerate(zip(x.shape, pairs)):
         if size + min(lo, 0) + min(hi, 0) < 0 or size + lo + hi < 0:
             raise ShapeError(f"{name}: widths ({lo}, {hi}) cut more from axis {axis} than its size {size}")
@@ -158,7 +160,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     numbers = tuple(int(p) for p in pad)
     if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
         raise ShapeError(
-            f"pad: pad={numbers}: two numbers for each axis to pad are needed, the last axis first; "
+            f"pad: expected two numbers for each axis to pad, the last axis first, got pad={numbers}; "
             f"x has the shape {x.shape}"
         )
     named = tuple(zip(numbers[::2], numbers[1::2]))[::-1]

@@ -103,7 +103,7 @@ def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tupl
     given = size if size is not None else scale_factor
     values = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
     if len(values) != n:
-        raise ShapeError(f"interpolate: x {x.shape} has {n} axes of space; {given!r} came")
+        raise ShapeError(f"interpolate: x {x.shape} has {n} spatial dimensions; got {given!r}")
     if size is not None:
         target, factors = tuple(int(v) for v in values), None
     else:
@@ -129,7 +129,7 @@ def interpolate(
     """
     x, n = input, input.ndim - 2
     if mode not in MODES:
-        raise ValueRangeError(f"interpolate: mode={mode!r}: one of {', '.join(MODES)} is needed")
+        raise ValueRangeError(f"interpolate: expected a mode of {', '.join(MODES)}, got {mode!r}")
     if n < 1 or LINEAR.get(mode, n) != n or (mode == "bicubic" and n != 2):
         fitting = {1: "linear", 2: "bilinear or bicubic", 3: "trilinear"}.get(n, "nearest")
         raise ShapeError(f"interpolate: mode={mode!r} does not fit x {x.shape}, which takes {fitting}")

@@ -19,7 +19,7 @@ def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
     if not all(isinstance(n, (int, np.integer)) for n in sizes):
         return None
     if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
-        return f"sizes are not negative, and one at most may be -1, which is worked out; {shape} came"
+        return f"expected sizes of 0 or more, of which one may be -1 and is worked out, got {shape}"
     known = int(np.prod([n for n in sizes if n != -1], dtype=int))
     if x.size == known or -1 in sizes and known and not x.size % known:
         return None
@@ -49,7 +49,7 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 
 
 def _axes_hint(x: Any, axes: Any) -> str:
-    return f"the shape {x.shape} has {x.ndim} axes, and each is named once, such as {tuple(range(x.ndim))}; {axes} came"
+    return f"the shape {x.shape} has {x.ndim} axes: expected each once, such as {tuple(range(x.ndim))}, got {axes}"
 
 
 def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
@@ -76,7 +76,7 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 def _broadcast_hint(x: Any, shape: Any) -> str:
     return (
         f"the shape {x.shape} does not broadcast to {shape}: aligned from the right, each of its sizes must be the "
-        "one needed or 1"
+        "one expected or 1"
     )
 
 
@@ -154,7 +154,7 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     ]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         raise ValueRangeError(
-            f"moveaxis: as many places as axes are needed, each once; {source} and {destination} came"
+            f"moveaxis: expected as many destinations as axes, each once, got {source} and {destination}"
         )
     order = [a for a in range(ndim) if a not in sources]
     for target, axis in sorted(zip(targets, sources)):
@@ -215,7 +215,9 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
     if not all(
         isinstance(s, (int, np.integer)) for s in (shift if isinstance(shift, (tuple, list)) else (shift,))
     ):
-        raise DTypeError(f"roll: the shift is an int, or a tuple of ints for several axes; {shift!r} came")
+        raise DTypeError(
+            f"roll: expected a shift that is an int, or a tuple of ints for several axes, got {shift!r}"
+        )
     return np.roll(x, shift, axis)
 
 

@@ -94,7 +94,9 @@ def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
-    return f"what is searched has one axis, (N,); the shape {np.shape(x)} came" if np.ndim(x) != 1 else None
+    return (
+        f"expected a sorted array with one axis, (N,), got shape {np.shape(x)}" if np.ndim(x) != 1 else None
+    )
 
 
 @op(
@@ -125,9 +127,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     """
     x = value_of(x)
     if not x.ndim:
-        raise ShapeError(
-            "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first."
-        )
+        raise ShapeError("nonzero: expected at least one axis, got shape (). Use reshape(x, (1,)) first.")
     if isinstance(x, Value):
         return tuple(calls.wrap(places) for places in np.nonzero(x._data))
     return np.nonzero(x)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from math import erf as erf_of_number
-from math import exp as exp_of_number
 from math import log as log_of_number
 from math import pi
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
 from tinygrad_dl.ops.reduce import AXES, kept
@@ -140,30 +139,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-# erf is summed from its Taylor series about the nearest multiple of 1/8: 12 terms reach the last digit of
-# float64, and from 6 on erf is 1 there.
-GRID, END = 8, 6
-
-
-@cache
-def _taylor_table(terms: int, dtype: Any) -> np.ndarray:
-    """Row k: the k-th Taylor coefficients of erf about 0, 1/8, 2/8, ..., END."""
-    columns = []
-    for point in range(GRID * END + 1):
-        c = point / GRID
-        # f' = s e^(-c^2), and f^(k+2) = -2 c f^(k+1) - 2 k f^(k), from the derivative of e^(-x^2)
-        derivatives = [erf_of_number(c), 2 / pi**0.5 * exp_of_number(-c * c)]
-        for k in range(terms - 2):
-            derivatives.append(-2 * c * derivatives[-1] - 2 * k * (derivatives[-2] if k else 0))
-        factorial, column = 1.0, []
-        for k, derivative in enumerate(derivatives):
-            factorial *= max(k, 1)
-            column.append(derivative / factorial)
-        columns.append(column)
-    return np.array(columns, dtype).T.copy()
-
-
-@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)))
+@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf)
 def erf(x: Any, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 
@@ -171,14 +147,4 @@ def erf(x: Any, /) -> Any:
     >>> erf(np.array([0.0, 10.0]))
     array([0., 1.])
     """
-    x = x if x.dtype.kind == "f" else np.asarray(x, np.float64)
-    narrow = x.dtype.itemsize <= 4
-    table = _taylor_table(8, np.dtype(np.float32)) if narrow else _taylor_table(13, np.dtype(np.float64))
-    size = np.minimum(np.abs(x), END)
-    nearest = np.rint(size * GRID)
-    rest = size - nearest / GRID
-    where_to = np.where(np.isnan(nearest), 0, nearest).astype(np.intp)
-    out = table[-1][where_to]
-    for row in table[-2::-1]:
-        out = out * rest + row[where_to]
-    return np.copysign(out, x).astype(x.dtype, copy=False) if x.dtype.itemsize <= 8 else np.copysign(out, x)
+    return np.vectorize(erf_of_number, otypes=[x.dtype if x.dtype.kind == "f" else np.float64])(x)

@@ -130,7 +130,7 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     array([[2.]])
     """
     if mode not in ("reduced", "complete"):
-        raise ValueRangeError(f'qr: mode "reduced" or "complete" is needed; {mode!r} came')
+        raise ValueRangeError(f'qr: expected mode "reduced" or "complete", got {mode!r}')
     x = operand("qr", x)
     check_matrix("qr", x)
     return QRResult(*unpack(qr_parts(x, mode), _qr_shapes(x.shape, mode)))
