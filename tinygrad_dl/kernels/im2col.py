@@ -111,7 +111,9 @@ def input_gradient(y: NDArray, w: NDArray, f: Windows, groups: int = 1) -> NDArr
         return out
     if _band_is_faster(w, f):
         return _input_gradient_by_rows(y, w, f)
-    if set(f.stride) == {1}:  # a convolution with the mirrored kernel
+    if (
+        set(f.stride) == {1} and w.shape[0] <= 3 * w.shape[1]
+    ):  # a convolution with the mirrored kernel copies y k times
         return convolve(y, mirrored(w).swapaxes(0, 1), f.mirrored())
     if all(k % s == 0 and d == 1 for k, s, d in zip(f.kernel, f.stride, f.dilation)):
         return _input_gradient_by_phases(y, w, f)

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_dl.kernels.blas import sum_rows
 from tinygrad_dl.kernels.windows import Pairs, Windows, inner, padded_sizes
 from tinygrad_dl.typing import NDArray, Shape
 
@@ -68,6 +69,23 @@ def empty_like_layout(n: int, channels: int, sizes: Shape, dtype: npt.DTypeLike,
 def is_channels_last(x: NDArray) -> bool:
     """Whether (N, C, *S) is contiguous as (N, *S, C) and not as it is."""
     return not x.flags.c_contiguous and channels_last(x).flags.c_contiguous
+
+
+def image_rows(x: NDArray) -> NDArray | None:
+    """A channels-last (N, C, *S) as the matrix (N * ..., W * C) of its image rows; None in another layout.
+
+    NumPy's loops over single positions are as short as there are channels; over rows of an image they are W times as
+    long: with sums and biases by rows x1.2 on `make bench ARGS="--case digits-cnn --case lenet"`.
+    """
+    last = channels_last(x)
+    if x.ndim < 3 or not x.size or not last.flags.c_contiguous:
+        return None
+    return last.reshape(-1, last.shape[-2] * last.shape[-1])
+
+
+def sum_image_rows(rows: NDArray, channels: int) -> NDArray:
+    """The sums (C,) over rows and positions in them."""
+    return np.add.reduce(sum_rows(rows).reshape(-1, channels), axis=0)
 
 
 def in_layout_of(x: NDArray, other: NDArray) -> NDArray:

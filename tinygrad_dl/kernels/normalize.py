@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.kernels.blas import sum_rows
+from tinygrad_dl.kernels.layout import channels_first, channels_last, image_rows, sum_image_rows
 from tinygrad_dl.typing import NDArray, Shape
 
 Axes = tuple[int, ...]
@@ -22,12 +24,19 @@ Axes = tuple[int, ...]
 
 def summed(a: NDArray, kept: Axes) -> NDArray:
     """The sum of a over all axes but `kept`, with size 1 on the others."""
+    if a.ndim == 2 and kept == (1,):
+        return sum_rows(a)[None]
+    if kept == (1,) and (rows := image_rows(a)) is not None:
+        return sum_image_rows(rows, a.shape[1]).reshape(1, -1, *[1] * (a.ndim - 2))
     return np.add.reduce(a, axis=tuple(i for i in range(a.ndim) if i not in kept), keepdims=True)
 
 
 def summed_product(a: NDArray, b: NDArray, kept: Axes) -> NDArray:
     """The sum of a * b over all axes but `kept`, with size 1 on the others, without a large temporary."""
     axes = list(range(a.ndim))
+    if kept == (1,) and (rows := image_rows(a)) is not None and (other := image_rows(b)) is not None:
+        sums = np.einsum("ij,ij->j", rows, other).reshape(-1, a.shape[1])
+        return np.add.reduce(sums, axis=0).reshape(1, -1, *[1] * (a.ndim - 2))
     out = np.einsum(a, axes, b, axes, list(kept))
     return out.reshape([a.shape[i] if i in kept else 1 for i in axes])
 
@@ -79,9 +88,21 @@ def layout_of(
     return Layout(whole, fits, prod(whole[a] for a in axis), kept, w, b, both, small)
 
 
+def _applied(function: np.ufunc, a: NDArray, b: NDArray, out: NDArray | None = None) -> NDArray:
+    """function(a, b), where b broadcasts to a; written to `out`, if given (a itself, or another in its layout)."""
+    channels = (
+        b.size if b.ndim >= a.ndim - 1 and b.shape[1 - a.ndim :] == (b.size, *[1] * (a.ndim - 2)) else 0
+    )
+    rows = image_rows(a) if a.ndim > 2 and channels == a.shape[1] else None
+    if rows is None or not (out is None or out is a):
+        return function(a, b, out=out)
+    made = function(rows, np.tile(b.reshape(-1), a.shape[-1]), out=None if out is None else rows)
+    return a if out is a else channels_first(made.reshape(channels_last(a).shape))
+
+
 def _into(a: NDArray, function: np.ufunc, b: NDArray) -> NDArray:
     """function(a, b), in the memory of a if both have one dtype."""
-    return function(a, b, out=a if a.ndim and a.dtype == b.dtype else None)
+    return _applied(function, a, b, a if a.ndim and a.dtype == b.dtype else None)
 
 
 def standardize(
@@ -96,7 +117,7 @@ def standardize(
     w, b = (None if p is None else p.reshape(seen) for p, seen in zip((w, b), layout.fit))
     with np.errstate(invalid="ignore", divide="ignore"):
         average = summed(x, layout.kept) / layout.elements if center else None
-        d = x if average is None else x - average
+        d = x if average is None else _applied(np.subtract, x, average)
         variance = summed_product(d, d, layout.kept) / layout.elements
         scale = (variance + eps) ** -0.5
         factor = (scale if w is None else scale * w) if layout.small else None
@@ -121,7 +142,7 @@ def standardize_gradient(
     """
     kept, both, count = layout.kept, layout.both, layout.elements or 1
     gx = gw = gb = total = None
-    d = x if average is None else x - average
+    d = x if average is None else _applied(np.subtract, x, average)
     if factor is None:
         gx = np.multiply(g, scale, out=buffer)
         gw = summed_product(gx, d, layout.w) if needs[1] else None
@@ -140,12 +161,12 @@ def standardize_gradient(
         if needs[0]:
             share = _summed_on(products * factor, kept)
             total = None if average is None else _summed_on(sums * factor, kept)
-            gx = np.multiply(g, factor, out=buffer)
+            gx = _applied(np.multiply, g, factor, buffer)
     if not needs[0]:
         return None, gw, gb
     share *= scale * scale / -count
-    d = d * share if d is x else np.multiply(d, share, out=d)
+    d = _applied(np.multiply, d, share, None if d is x else d)
     if total is not None:
-        d -= total / count
+        d = _applied(np.subtract, d, total / count, d)
     gx += d  # type: ignore[operator]  # it was made above, for needs[0]
     return gx, gw, gb

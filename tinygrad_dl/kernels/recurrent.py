@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.kernels.blas import sum_rows
 from tinygrad_dl.typing import NDArray
 
 Gradients = tuple["NDArray | None", ...]
@@ -61,8 +62,8 @@ def _weight_gradients(
 ) -> Gradients:
     """The gradients of w_ih, w_hh, b_ih, b_hh from those of what they add to: matrices (T * N, gates * H)."""
     same = d_hh is d_ih
-    b_ih = np.add.reduce(d_ih, axis=0) if needs[2] or (same and needs[3]) else None
-    b_hh = (b_ih if same else np.add.reduce(d_hh, axis=0)) if needs[3] else None
+    b_ih = sum_rows(d_ih) if needs[2] or (same and needs[3]) else None
+    b_hh = (b_ih if same else sum_rows(d_hh)) if needs[3] else None
     w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs[0] else None
     w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs[1] else None
     return w_ih, w_hh, b_ih, b_hh

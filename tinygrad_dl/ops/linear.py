@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.kernels.blas import sum_rows
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
@@ -42,7 +43,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
     fast=(
         lambda g, w, x_shape: g.dot(w) if g.ndim == 2 else _flat(g).dot(w).reshape(x_shape),
         lambda g, x: _flat(g).T.dot(_flat(x)),
-        lambda g: np.add.reduce(_flat(g), axis=0),
+        lambda g: sum_rows(_flat(g)),
     ),
     cases=(
         Case((4, 3), (2, 3), (2,)), Case((4, 3), (2, 3), None), Case((3,), (2, 3), (2,)), Case((2, 4, 3), (5, 3), (5,)),
