@@ -56,7 +56,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.split(x, 2, axis=1),
         ValueError,
-        "split: 3 elements along axis 1 do not make 2 equal parts. Give the places to cut at, such as "
+        "split: 3 elements along axis 1 do not make 2 equal parts. Give the positions to split at, such as "
         "split(x, [2, 5]).",
     ),
     (lambda: td.squeeze(x, 0), ValueError, "squeeze: axis 0 of the shape (2, 3) has size 2, not 1"),

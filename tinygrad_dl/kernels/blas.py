@@ -20,6 +20,6 @@ def sum_rows(matrix: NDArray) -> NDArray:
     """The sum of the rows of a matrix, as a product with ones.
 
     np.add.reduce along axis 0 adds row by row, so that short rows cost what their start costs: for 400 rows of 4
-    it takes 4 times as long, and the biases of `make bench ARGS="--case 2-4-2"` x1.2 in all.
+    it takes 8 times as long, and the biases of `make bench ARGS="--case 2-4-2"` x1.2 in all.
     """
     return _ones(len(matrix), matrix.dtype).dot(matrix)

@@ -16,7 +16,7 @@ SMALL = 4096
 
 
 def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
-    """np.einsum, through BLAS where that pays: x@@EINSUM@@ faster for matrices of 256 rows."""
+    """np.einsum, through BLAS where that pays: x5 faster for matrices of 256 rows."""
     terms = subscripts.partition("->")[0].split(",")
     sizes = {letter: size for term, x in zip(terms, operands) for letter, size in zip(term, np.shape(x))}
     return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and prod(sizes.values()) > SMALL)

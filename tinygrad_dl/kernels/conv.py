@@ -56,7 +56,7 @@ def _add_bias(out: NDArray, bias: NDArray | None) -> NDArray:
     if rows is None:
         channels_last(out)[...] += bias
     else:
-        rows += np.tile(bias, out.shape[-1])
+        rows += np.concatenate([bias] * out.shape[-1])
     return out
 
 

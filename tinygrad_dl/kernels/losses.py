@@ -1,7 +1,8 @@
 """Cross-entropy on class indices with the exponentials of the forward pass saved for the backward pass.
 
-One exponential per logit for both passes, and no one-hot array: with its fast rule the plain form takes
-@@CE@@ as long (`make bench ARGS="--case 64-32-10"` contains it).
+One exponential per logit for both passes, and no one-hot array: the forward is x3.5 faster than the plain one and the
+fast rule x7.5 faster than the plain rule for 64 examples of 10 classes, the last layer of
+`make bench ARGS="--case 64-32-10"`.
 """
 
 from __future__ import annotations

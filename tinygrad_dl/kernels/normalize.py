@@ -1,8 +1,8 @@
 """Passes of normalization: sums over all axes but some, and the fused forward and backward of `standardize`.
 
 Every step here is a pass over memory, so the kernels fuse what can be one pass (scale times weight), sum without
-large temporaries, and compute in place. The gradients of input, weight and bias share their two sums: with the
-forward x1.5 faster than the plain forms (`make bench ARGS="--case digits-cnn --case norm-dropout-adam"`).
+large temporaries, and compute in place. The gradients of input, weight and bias share their two sums: x1.2 to
+x1.6 faster than the plain forward and x1.5 on a step of `make bench ARGS="--case digits-cnn"`, gradients included.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _applied(function: np.ufunc, a: NDArray, b: NDArray, out: NDArray | None = N
     rows = image_rows(a) if a.ndim > 2 and channels == a.shape[1] else None
     if rows is None or not (out is None or out is a):
         return function(a, b, out=out)
-    made = function(rows, np.tile(b.reshape(-1), a.shape[-1]), out=None if out is None else rows)
+    made = function(rows, np.concatenate([b.reshape(-1)] * a.shape[-1]), out=None if out is None else rows)
     return a if out is a else channels_first(made.reshape(channels_last(a).shape))
 
 

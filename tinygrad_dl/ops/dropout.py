@@ -27,8 +27,8 @@ def dropout(x: NDArray, /, p: float = 0.5, *, shape: Shape | None = None, rng: R
     """
     if not 0 <= p <= 1:
         raise ValueRangeError(f"dropout: expected a probability p from 0 to 1, got {p!r}")
-    kept = default_rng(rng).random(x.shape if shape is None else shape, dtype=np.float32) >= p
+    keep = default_rng(rng).random(x.shape if shape is None else shape, dtype=np.float32) >= p
     dtype = x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.dtype(np.float32)
-    mask = kept.astype(dtype)
+    mask = keep.astype(dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
     return x * mask, mask

@@ -96,7 +96,7 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
 
 
 def _diagonals(subscripts: str, term: str, x: Any) -> tuple[str, Any]:
-    """An operand in which a letter stands twice, as its diagonal over those axes."""
+    """An operand in which a letter occurs twice, as its diagonal over those axes."""
     for letter in dict.fromkeys(term):
         while term.count(letter) > 1:
             first = term.index(letter)

@@ -88,14 +88,14 @@ def positive(x: Any, /) -> Any:
     return np.positive(x)
 
 
-def _slope_of_power(g: Any, x: Any, y: Any) -> Any:
+def _derivative_of_power(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
         return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0)
     # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
-def _slope_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _derivative_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
     still = (x == 0) & (y >= 0)
     return where(still, 0, g * out * log(where(still, 1, x)))
@@ -109,8 +109,8 @@ def _power_hint(x: Any, y: Any) -> str | None:
 
 
 @op(
-    _slope_of_power,
-    _slope_in_exponent,
+    _derivative_of_power,
+    _derivative_in_exponent,
     domain=(POSITIVE, Domain()),
     cases=(*PAIR, Case((3,), 2), Case((3,), 0), Case((3,), -1.5)),
     kinks="x**0 has derivative 0 everywhere, 0**y has derivative 0 in y for y >= 0",
@@ -259,7 +259,7 @@ def where(condition: Any, x: Any, y: Any, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
 
     out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch not taken
-    still spreads (0 * nan); where_safe avoids it.
+    still propagates (0 * nan); where_safe avoids it.
     >>> where(np.array([True, False]), 1, 2)
     array([1, 2])
     """

@@ -30,12 +30,12 @@ def _add_at(out: np.ndarray, key: Any, x: Any) -> None:
     if type(key) is np.ndarray and out.ndim > 1 and out.size:
         n, row = len(out), out.size // len(out)
         if key.size and -n <= key.min() and key.max() < n:
-            places = (key.reshape(-1, 1) % n * row + np.arange(row)).reshape(-1)
-            np.add.at(out.reshape(-1), places, np.broadcast_to(x, key.shape + out.shape[1:]).reshape(-1))
+            positions = (key.reshape(-1, 1) % n * row + np.arange(row)).reshape(-1)
+            np.add.at(out.reshape(-1), positions, np.broadcast_to(x, key.shape + out.shape[1:]).reshape(-1))
             return
     elif type(key) is tuple and out.size <= 4 * np.size(x):
-        places = np.arange(out.size).reshape(out.shape)[key]
-        np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(x, places.shape).reshape(-1))
+        positions = np.arange(out.size).reshape(out.shape)[key]
+        np.add.at(out.reshape(-1), positions.reshape(-1), np.broadcast_to(x, positions.shape).reshape(-1))
         return
     np.add.at(out, key, x)
 
@@ -151,10 +151,10 @@ def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
 
 
 def _along(indices: Any, axis: int) -> tuple[Any, ...]:
-    """The index that take_along_axis stands for: the indices along the axis, every place along the others."""
+    """The index that take_along_axis means: the indices along the axis, every position along the others."""
     axis %= indices.ndim
-    places = np.ogrid[tuple(slice(n) for n in indices.shape)]
-    return tuple(indices if a == axis else p for a, p in enumerate(places))
+    positions = np.ogrid[tuple(slice(n) for n in indices.shape)]
+    return tuple(indices if a == axis else p for a, p in enumerate(positions))
 
 
 def _put_back(g: Any, x_shape: Any, indices: Any, axis: int) -> Any:

@@ -145,12 +145,12 @@ def cofactors(x: Any) -> Any:
     if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
         return det(x)[..., None, None] * inv(x).mT
     # Singular, and to be differentiated again: the adjugate as a polynomial (Faddeev and LeVerrier), of the
-    # matrix turned by constants until it is diagonal, where the recursion is exact to rounding.
-    turned = u.mT @ x @ vh.mT
+    # matrix rotated by constants until it is diagonal, where the recursion is exact to rounding.
+    rotated = u.mT @ x @ vh.mT
     unit = np.eye(n, dtype=s.dtype)
     power = unit
     for k in range(1, n):
-        product = turned @ power
+        product = rotated @ power
         power = product - (trace(product, 0, -2, -1) / k)[..., None, None] * unit
     adjugate = power if n % 2 else -power
     return u @ adjugate.mT @ vh * sign
@@ -177,14 +177,14 @@ def det(x: Any, /) -> Any:
     return np.linalg.det(x)
 
 
-def _slope_of_slogdet(g: Any, out: Any, x: Any) -> Any:
-    # At a singular matrix there is no derivative: nan, not an error about an inverse nobody asked for
+def _derivative_of_slogdet(g: Any, out: Any, x: Any) -> Any:
+    # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
     usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
     return g[..., 1, None, None] * inv(usable).mT
 
 
 @op(
-    _slope_of_slogdet,
+    _derivative_of_slogdet,
     domain=Domain(make=regular),
     cases=SQUARE,
     kinks="singular matrices: nan",

@@ -11,9 +11,9 @@ from tinygrad_dl.ops.elementwise import PAIR
 
 
 def _bits_hint(*inputs: Any) -> str:
-    came = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
+    dtypes = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
     return (
-        f"expected integers or booleans, got {came}. Convert them with astype, or compare for a mask first?"
+        f"expected integers or booleans, got {dtypes}. Convert them with astype, or compare for a mask first?"
     )
 
 
@@ -143,7 +143,7 @@ def bitwise_right_shift(x: Any, y: Any, /) -> Any:
 
 @op(None, cases=(Case(np.array([6, 3])),), label="~", hint=_bits_hint, ufunc=np.bitwise_invert)
 def bitwise_invert(x: Any, /) -> Any:
-    """Every bit turned around, of integers or booleans.
+    """Every bit inverted, of integers or booleans.
 
     out = ~x.   Shape: same as x.
     >>> bitwise_invert(np.array([6, 3]))

@@ -227,17 +227,17 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
         left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
         left, right = ((a,) if isinstance(a, (int, np.integer)) else tuple(a) for a in axes)
-    came = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
+    call = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
     if len(left) != len(right):
         raise ShapeError(f"tensordot: expected as many axes of the first as of the second, got axes={axes!r}")
     for z, chosen in ((x, left), (y, right)):
         for axis in chosen:
             if not -z.ndim <= axis < z.ndim:
-                raise AxisError(f"{came}: {z.shape} has no axis {axis}")
+                raise AxisError(f"{call}: {z.shape} has no axis {axis}")
     for a, b in zip(left, right):
         if x.shape[a] != y.shape[b]:
             raise ShapeError(
-                f"{came}: the size {x.shape[a]} of axis {a} of the first must equal the size {y.shape[b]} "
+                f"{call}: the size {x.shape[a]} of axis {a} of the first must equal the size {y.shape[b]} "
                 f"of axis {b} of the second"
             )
     of_x = list(ascii_letters[: x.ndim])
@@ -301,8 +301,8 @@ def kron(x: Any, y: Any, /) -> Any:
     ndim = max(x.ndim, y.ndim)
     a = (1,) * (ndim - x.ndim) + x.shape
     b = (1,) * (ndim - y.ndim) + y.shape
-    spread = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
-    mixed = permute_dims(spread, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
+    products = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
+    mixed = permute_dims(products, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
     return reshape(mixed, tuple(m * n for m, n in zip(a, b)))
 
 

@@ -12,7 +12,7 @@ from tinygrad_dl.ops.elementwise import abs, sign, where
 from tinygrad_dl.ops.linalg import check_matrix, check_square, inv
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.packing import well_shaped
-from tinygrad_dl.ops.reduce import kept, max, min, spread, sum
+from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
 
@@ -26,18 +26,18 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
-def _slope_of_norm(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
-    g, out = kept(g, x_shape, axis, keepdims), kept(out, x_shape, axis, keepdims)
+def _derivative_of_norm(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
+    g, out = expand_reduced(g, x_shape, axis, keepdims), expand_reduced(out, x_shape, axis, keepdims)
     if ord == 2:
         return x * where(out == 0, 0, g / where(out == 0, 1, out))
     if ord == 1:
         return g * sign(x)
     if ord == 0:
-        return spread(g * 0, x_shape, axis, True)
+        return broadcast_back(g * 0, x_shape, axis, True)
     if ord in (np.inf, -np.inf):
         hit = abs(x) == out
         return g * sign(x) * (hit / sum(hit, axis=axis, keepdims=True))
-    # An element that is 0 has a slope of 0, or for ord < 1 an infinite one with no sign: 0 too
+    # An element that is 0 has a derivative of 0, or for ord < 1 an infinite one with no sign: 0 too
     still = (out == 0) if ord > 1 else (x == 0) | (out == 0)
     share = where(still, 1, abs(x) / where(out == 0, 1, out))
     return where(still, 0, g * sign(x) * share ** (ord - 1))
@@ -52,7 +52,7 @@ NORM_CASES = (
 
 
 @op(
-    _slope_of_norm,
+    _derivative_of_norm,
     domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
@@ -91,7 +91,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
         sums = sum(abs(x), axis=-2 if ord in (1, -1) else -1)
         out = max(sums, axis=-1) if ord > 0 else min(sums, axis=-1)
     elif ord in ("nuc", 2, -2):
-        values = abs(svdvals(x))  # they are not negative; the slope of abs is 0 where one is 0
+        values = abs(svdvals(x))  # they are not negative; the derivative of abs is 0 where one is 0
         out = (
             sum(values, axis=-1)
             if ord == "nuc"
@@ -172,18 +172,18 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     return np.linalg.matrix_rank(x, rtol=rtol)
 
 
-def _slope_of_pinv(g: Any, out: Any, x: Any) -> Any:
+def _derivative_of_pinv(g: Any, out: Any, x: Any) -> Any:
     # Golub and Pereyra 1973: three terms, the inverse's and those of the two null spaces
     p, pt, gt = out, out.mT, g.mT
-    slope = -(pt @ g @ pt)
+    gx = -(pt @ g @ pt)
     inner = gt @ p @ pt
-    slope = slope + inner - x @ (p @ inner)
+    gx = gx + inner - x @ (p @ inner)
     inner = pt @ p @ gt
-    return slope + inner - (inner @ p) @ x
+    return gx + inner - (inner @ p) @ x
 
 
 @op(
-    _slope_of_pinv,
+    _derivative_of_pinv,
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
 )

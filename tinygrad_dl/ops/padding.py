@@ -35,7 +35,7 @@ def _grown(widths: Widths) -> Widths:
 
 
 def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
-    """The index of what stands between the widths, which count from both ends of each axis."""
+    """The index of what is between the widths, which count from both ends of each axis."""
     return tuple(slice(lo, size - hi) for size, (lo, hi) in zip(shape, _grown(widths)))
 
 
@@ -65,7 +65,7 @@ def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
 
 
 def _borders(size: int, lo: int, hi: int, mode: str) -> Iterator[tuple[int, int]]:
-    """Each place that is added around an axis, with the place of the element that stands there too."""
+    """Each position that is added around an axis, with that of the element it repeats."""
     last = size - 1
     for place in (*range(-lo, 0), *range(size, size + hi)):
         if mode == "replicate":
@@ -132,7 +132,7 @@ def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
     inputs=1,
 )  # fmt: skip
 def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
-    """What stands around each axis added to where pad_with took it from: its counterpart.
+    """The border of each axis added to the elements that pad_with took it from: its transpose.
 
     Shape: x's sizes minus the two widths of each axis.
     >>> pad_fold(np.array([1, 1, 10, 1]), ((1, 1),), "reflect")

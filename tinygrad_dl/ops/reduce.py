@@ -15,7 +15,7 @@ from tinygrad_dl.ops.shape import broadcast_to, expand_dims, flip, permute_dims,
 AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()))
 
 
-def kept(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+def expand_reduced(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduced value with its reduced axes put back with size 1."""
     if keepdims or not g.ndim:  # without axes it broadcasts as it is
         return g
@@ -23,9 +23,9 @@ def kept(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     return expand_dims(g, tuple(a % len(shape) for a in axes))
 
 
-def spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+def broadcast_back(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduced value copied along the axes that were reduced."""
-    return broadcast_to(kept(g, shape, axis, keepdims), shape)
+    return broadcast_to(expand_reduced(g, shape, axis, keepdims), shape)
 
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
@@ -35,7 +35,8 @@ def count(shape: tuple[int, ...], axis: Any) -> int:
 
 
 @op(
-    lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims), cases=(*AXES, Case((0, 2), axis=0))
+    lambda g, x_shape, axis, keepdims: broadcast_back(g, x_shape, axis, keepdims),
+    cases=(*AXES, Case((0, 2), axis=0)),
 )
 def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
@@ -47,7 +48,10 @@ def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fals
     return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
-@op(lambda g, x_shape, axis, keepdims: spread(g / count(x_shape, axis), x_shape, axis, keepdims), cases=AXES)
+@op(
+    lambda g, x_shape, axis, keepdims: broadcast_back(g / count(x_shape, axis), x_shape, axis, keepdims),
+    cases=AXES,
+)
 def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes (all of them by default).
 
@@ -58,23 +62,23 @@ def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-def _quick_to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    best = kept(out, x_shape, axis, keepdims)
+def _fast_to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+    best = expand_reduced(out, x_shape, axis, keepdims)
     hit = np.equal(x, best)
     if np.count_nonzero(hit) != np.size(best) or np.any(best != best):  # ties or nan
         return _to_extremes(g, out, x, x_shape, axis, keepdims)
-    return kept(g, x_shape, axis, keepdims) * hit
+    return expand_reduced(g, x_shape, axis, keepdims) * hit
 
 
 def _to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    best = kept(out, x_shape, axis, keepdims)
+    best = expand_reduced(out, x_shape, axis, keepdims)
     hit = (x == best) | ((x != x) & (best != best))  # a nan is its own extreme
-    return kept(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
+    return expand_reduced(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
 
 
 @op(
     _to_extremes,
-    fast=(_quick_to_extremes,),
+    fast=(_fast_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
@@ -91,7 +95,7 @@ def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 @op(
     _to_extremes,
-    fast=(_quick_to_extremes,),
+    fast=(_fast_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
@@ -124,18 +128,18 @@ def _without_itself(x: Any, axis: Any) -> Any:
 
 
 def _product_rule(g: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    return kept(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
+    return expand_reduced(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
 
 
-def _quick_product_rule(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+def _fast_product_rule(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, x_shape, axis, keepdims)
-    return kept(g * out, x_shape, axis, keepdims) / x
+    return expand_reduced(g * out, x_shape, axis, keepdims) / x
 
 
 @op(
     _product_rule,
-    fast=(_quick_product_rule,),
+    fast=(_fast_product_rule,),
     cases=(
         *AXES,
         Case(np.array([0.0, 2.0, 3.0])),
@@ -158,7 +162,9 @@ def _centered(x: Any, axis: Any) -> Any:
 
 @op(
     lambda g, x, x_shape, axis, correction, keepdims: (
-        kept(g, x_shape, axis, keepdims) * _centered(x, axis) * _divided(2, count(x_shape, axis) - correction)
+        expand_reduced(g, x_shape, axis, keepdims)
+        * _centered(x, axis)
+        * _divided(2, count(x_shape, axis) - correction)
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
 )
@@ -179,11 +185,15 @@ def _divided(x: float, y: float) -> float:
 def _deviation_rule(
     g: Any, out: Any, x: Any, x_shape: Any, axis: Any, correction: Any, keepdims: bool
 ) -> Any:
-    spread_out = kept(out, x_shape, axis, keepdims)
+    deviation = expand_reduced(out, x_shape, axis, keepdims)
     # where nothing deviates the derivative, and those of higher order, are taken as 0
-    still = spread_out == 0
-    slope = where(still, 0, _centered(x, axis) / where(still, 1, spread_out))
-    return kept(g, x_shape, axis, keepdims) * slope * _divided(1, count(x_shape, axis) - correction)
+    still = deviation == 0
+    derivative = where(still, 0, _centered(x, axis) / where(still, 1, deviation))
+    return (
+        expand_reduced(g, x_shape, axis, keepdims)
+        * derivative
+        * _divided(1, count(x_shape, axis) - correction)
+    )
 
 
 @op(

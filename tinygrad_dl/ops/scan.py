@@ -66,8 +66,8 @@ def _earlier(y: Any) -> Any:
 
 def _back(g: Any, a: Any) -> Any:
     """What reaches each step from its own result and all later ones: the recurrence run from the end."""
-    turned = flip(a, -1)
-    return flip(linear_recurrence(flip(g, -1), _earlier(turned)), -1)
+    flipped = flip(a, -1)
+    return flip(linear_recurrence(flip(g, -1), _earlier(flipped)), -1)
 
 
 @op(
@@ -108,7 +108,7 @@ def _product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) ->
     return moveaxis(before * _back(g, x), -1, axis)
 
 
-def _quick_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, out, axis, include_initial)
     return _from_the_end(g * out, axis, include_initial) / x
@@ -116,7 +116,7 @@ def _quick_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bo
 
 @op(
     _product_rule,
-    fast=(_quick_product_rule,),
+    fast=(_fast_product_rule,),
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
 )
@@ -133,7 +133,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbours along an axis, taken n times, with `prepend` and `append` at the ends.
+    """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
     out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`.
     >>> diff(np.array([1, 4, 9]))

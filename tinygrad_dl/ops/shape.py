@@ -98,7 +98,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 
 @op(lambda g, axis: squeeze(g, axis), cases=(Case((2, 3), 1), Case((2, 3), axis=(0, -1))))
 def expand_dims(x: Any, /, axis: Any = 0) -> Any:
-    """New axes of size 1 at the given places of the result.
+    """New axes of size 1 at the given positions of the result.
 
     Shape: x's with a 1 at each `axis`, an int or a tuple.
     >>> expand_dims(np.array([1, 2]), 1)
@@ -137,7 +137,7 @@ def value_of(x: Any) -> Any:
 
 
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
-    """Axes moved to other places; the others keep their order.
+    """Axes moved to other positions; the others keep their order.
 
     Shape: x's sizes in the new order. Raises AxisError for an axis that x does not have.
     >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
@@ -206,7 +206,7 @@ def _opposite(shift: Any) -> Any:
     cases=(Case((2, 3), 1), Case((2, 3), -2, axis=1), Case((2, 3, 4), (1, 5), axis=(0, 2)), Case((), 1)),
 )
 def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
-    """The elements moved on by some places along axes, those beyond the end put at the start.
+    """The elements shifted by some positions along axes, those beyond the end put at the start.
 
     out[(i + shift) mod n] = x[i]; without `axis` the flattened elements move.   Shape: same as x.
     >>> roll(np.array([1, 2, 3]), 1)

@@ -1,4 +1,4 @@
-"""Sorting and searching: order, extremes' places, and where things are."""
+"""Sorting and searching: order, positions of extremes, and searches."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     if not x.ndim:
         raise ShapeError("nonzero: expected at least one axis, got shape (). Use reshape(x, (1,)) first.")
     if isinstance(x, Value):
-        return tuple(calls.wrap(places) for places in np.nonzero(x._data))
+        return tuple(calls.wrap(positions) for positions in np.nonzero(x._data))
     return np.nonzero(x)
 
 
@@ -137,7 +137,7 @@ def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 
     out = f(x) if condition else other. With where(condition, f(x), other) an infinite or nan derivative of f
-    would spoil the gradient in places not taken too (0 * inf); here they are filled with another x before f,
+    would spoil the gradient at positions not taken too (0 * inf); here they are filled with another x before f,
     which works element by element.   Shapes broadcast together.
     >>> from tinygrad_dl import Tensor, sqrt
     >>> where_safe(Tensor([False, True]), sqrt, Tensor([-1.0, 4.0]), 0.0)
@@ -146,9 +146,9 @@ def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     condition, x = value_of(condition), value_of(x)
     taken = np.asarray(condition._data if isinstance(condition, Value) else condition, bool)
     values = x._data if isinstance(x, Value) else x
-    mask, spread = np.broadcast_arrays(taken, values)
+    mask, filled = np.broadcast_arrays(taken, values)
     if not mask.any():
         return where(condition, x, other)
     # one of the values taken: the only ones of which it is known that f can be computed there
-    inside = spread[mask].flat[0]
+    inside = filled[mask].flat[0]
     return where(condition, f(where(condition, x, inside)), other)

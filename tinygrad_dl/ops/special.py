@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
-from tinygrad_dl.ops.reduce import AXES, kept
+from tinygrad_dl.ops.reduce import AXES, expand_reduced
 
 
 @op(lambda g, out: g * (out + 1), ufunc=np.expm1)
@@ -119,7 +119,7 @@ def floating(x: Any) -> Any:
 
 @op(
     lambda g, x, out, x_shape, axis, keepdims: (
-        kept(g, x_shape, axis, keepdims) * _weight(x, kept(out, x_shape, axis, keepdims))
+        expand_reduced(g, x_shape, axis, keepdims) * _weight(x, expand_reduced(out, x_shape, axis, keepdims))
     ),
     cases=AXES,
     kinks="0 where everything is -inf",

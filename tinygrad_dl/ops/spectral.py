@@ -76,18 +76,18 @@ def _on_diagonal(x: Any) -> Any:
     return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
 
 
-def _slope_of_eigh(g: Any, out: Any, x_shape: Any) -> Any:
+def _derivative_of_eigh(g: Any, out: Any, x_shape: Any) -> Any:
     n = x_shape[-1]
     (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(g, ((n,), (n, n)))
     gaps = w[..., None, :] - w[..., :, None] + np.eye(n, dtype=w.dtype)
-    turned = v.mT @ gv
+    rotated = v.mT @ gv
     # Between equal eigenvalues the quotient has no value, unless neither vector is used
-    mixed = settled_quotient((turned - turned.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
+    mixed = settled_quotient((rotated - rotated.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
     return v @ (_on_diagonal(gw) + mixed) @ v.mT
 
 
 @op(
-    _slope_of_eigh,
+    _derivative_of_eigh,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eigh",
@@ -120,13 +120,13 @@ def eigh(x: Any, /) -> EighResult:
     return EighResult(w if x.dtype.kind != "c" else w.real, v)
 
 
-def _slope_of_eigvalsh(g: Any, x: Any) -> Any:
+def _derivative_of_eigvalsh(g: Any, x: Any) -> Any:
     v = eigh(x).eigenvectors
     return (v * g[..., None, :]) @ v.mT
 
 
 @op(
-    _slope_of_eigvalsh,
+    _derivative_of_eigvalsh,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
@@ -203,7 +203,7 @@ def _svd_shapes(shape: Sequence[int], full: bool) -> tuple[tuple[int, ...], ...]
     return ((m, m if full else k), (k,), (n if full else k, n))
 
 
-def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
+def _derivative_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
     shapes = _svd_shapes(x_shape, full_matrices)
     (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(g, shapes)
     k = shapes[1][0]
@@ -216,7 +216,7 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
     left, right = u.mT @ gu, v.mT @ gv
     middle = settled_quotient(left - left.mT, gaps, settled) * row + _on_diagonal(gs)
     middle = middle + column * settled_quotient(right - right.mT, gaps, settled)
-    slope = u @ middle @ vh[..., :k, :]
+    gx = u @ middle @ vh[..., :k, :]
     # The space beside the singular vectors: they turn into it, and the basis of it turns with them
     for first, other, gradient, inner, (rest, grest), flipped in (
         (u, v, gu, left, rests[0], False),
@@ -228,12 +228,12 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
             outside = outside - rest @ (grest.mT @ first)
             unused = (row == 0) & (sum(abs(outside), axis=-2, keepdims=True) == 0)
             part = settled_quotient(outside, row, unused) @ other.mT
-            slope = slope + (part.mT if flipped else part)
-    return slope
+            gx = gx + (part.mT if flipped else part)
+    return gx
 
 
 @op(
-    _slope_of_svd,
+    _derivative_of_svd,
     domain=Domain(make=well_shaped),
     cases=(
         Case((3, 3), False), Case((3, 1, 4, 2), False), Case((3, 1, 2, 4), False), Case((3, 2), True),
@@ -269,13 +269,13 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(u, s if x.dtype.kind != "c" else s.real, vh)
 
 
-def _slope_of_svdvals(g: Any, x: Any) -> Any:
+def _derivative_of_svdvals(g: Any, x: Any) -> Any:
     u, _, vh = svd(x, full_matrices=False)
     return (u * g[..., None, :]) @ vh
 
 
 @op(
-    _slope_of_svdvals,
+    _derivative_of_svdvals,
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",

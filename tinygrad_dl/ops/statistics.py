@@ -24,7 +24,7 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
-    """x sorted along one last axis that stands for all of `axis`; the shape without it, and with 1 there."""
+    """x sorted along one last axis that replaces all of `axis`; the shape without it, and with 1 there."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     gone = {axis_of(a, x.ndim, name) for a in axes}
     rest = [a for a in range(x.ndim) if a not in gone]
@@ -126,7 +126,7 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 
     out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between points; outside `left`, `right`
-    or the ends of fp.   Shape: that of x; xp (N,), fp (N,). At a point the piece before it gives the slope.
+    or the ends of fp.   Shape: that of x; xp (N,), fp (N,). At a point the segment before it gives the derivative.
     >>> interp(np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([10.0, 20.0]))
     array([15., 20.])
     """
