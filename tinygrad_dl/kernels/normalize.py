@@ -168,5 +168,5 @@ def standardize_gradient(
     d = _applied(np.multiply, d, share, None if d is x else d)
     if total is not None:
         d = _applied(np.subtract, d, total / count, d)
-    gx += d  # type: ignore[operator]  # it was made above, for needs[0]
+    gx += d
     return gx, gw, gb

@@ -105,7 +105,7 @@ def padded_sizes(sizes: Shape, pads: Pairs) -> Shape:
 @lru_cache(maxsize=32)  # few: a kernel may have thousands of positions
 def kernel_positions(
     kernel: Shape, counts: Shape, stride: Shape, dilation: Shape
-) -> tuple[tuple[Shape, tuple[slice, ...]], ...]:
+) -> tuple[tuple[Any, Any], ...]:
     """The positions of a kernel, the last axis fastest, each with the slices of the padded array that hold the
     element under it for every window."""
     axes = [
@@ -154,7 +154,7 @@ class Windows:
         parts = zip(self.counts, self.stride, self.dilation, self.kernel)
         return tuple((c - 1) * s + d * (k - 1) + 1 for c, s, d, k in parts)
 
-    def positions(self) -> tuple[tuple[Shape, tuple[slice, ...]], ...]:
+    def positions(self) -> tuple[tuple[Any, Any], ...]:
         """The positions of the kernel, each with the slices of the padded array that lie under it."""
         return kernel_positions(self.kernel, self.counts, self.stride, self.dilation)
 

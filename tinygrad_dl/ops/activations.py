@@ -14,7 +14,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, multiply, where
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.special import erf, floating
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Axis, NDArray
 
 NOT_ZERO = Domain(avoid=(0,))
 AROUND_THE_BOUNDS = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
@@ -30,7 +30,7 @@ def _floating(x: NDArray) -> NDArray:
 
 
 @op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
-def tanh(x: Any, /) -> Any:
+def tanh(x: NDArray, /) -> Any:
     """The hyperbolic tangent of each element.
 
     out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
@@ -41,7 +41,7 @@ def tanh(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: Any, /) -> Any:
+def sigmoid(x: NDArray, /) -> Any:
     """The logistic function of each element.
 
     out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
@@ -57,7 +57,7 @@ def sigmoid(x: Any, /) -> Any:
 
 # out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
 @op(lambda g, out: g * (out != 0), fast=(kernels.relu_gradient,), domain=Domain(avoid=(0,)), kinks="0 at 0")
-def relu(x: Any, /) -> Any:
+def relu(x: NDArray, /) -> Any:
     """The positive part of each element.
 
     out = max(x, 0).   Shape: same as x.
@@ -79,7 +79,7 @@ def _between(x: Any, low: float, high: float) -> Any:
     cases=(Case((2, 3)), Case((3,), 0.2)),
     kinks="`slope` at 0",
 )
-def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
+def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
     """The positive part, and a small multiple of the negative part.
 
     out = x where x > 0, slope * x elsewhere.   Shape: same as x.   Source: Maas and others 2013.
@@ -97,7 +97,7 @@ def leaky_relu(x: Any, /, slope: float = 0.01) -> Any:
     cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
     kinks="w at 0",
 )
-def prelu(x: Any, w: Any, /) -> Any:
+def prelu(x: NDArray, w: NDArray, /) -> Any:
     """The positive part, and a learnt multiple of the negative part.
 
     out = x where x > 0, w * x elsewhere.   w broadcasts to x.   Source: He and others 2015.
@@ -113,7 +113,7 @@ def prelu(x: Any, w: Any, /) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
     kinks="0 at both bounds",
 )
-def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
+def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
     """The value clamped between two bounds; with 0 and 6 it is relu6.
 
     out = min(max(x, low), high).   Shape: same as x. Raises ValueRangeError unless low <= high.
@@ -131,7 +131,7 @@ def hardtanh(x: Any, /, low: float = -1.0, high: float = 1.0) -> Any:
     cases=(Case((4, 3)),),
     kinks="0 at -3 and 3",
 )
-def hardsigmoid(x: Any, /) -> Any:
+def hardsigmoid(x: NDArray, /) -> Any:
     """The logistic function in three lines.
 
     out = min(max(x / 6 + 1/2, 0), 1).   Shape: same as x.
@@ -148,7 +148,7 @@ def hardsigmoid(x: Any, /) -> Any:
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
 )
-def hardswish(x: Any, /) -> Any:
+def hardswish(x: NDArray, /) -> Any:
     """The value times its hardsigmoid.
 
     out = x * min(max(x + 3, 0), 6) / 6.   Shape: same as x.   Source: Howard and others 2019.
@@ -164,7 +164,7 @@ def hardswish(x: Any, /) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
 )
-def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
+def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """Zero near zero, the value itself elsewhere.
 
     out = x where |x| > lambd, 0 elsewhere.   Shape: same as x.
@@ -180,7 +180,7 @@ def hardshrink(x: Any, /, lambd: float = 0.5) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
 )
-def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
+def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """The value moved towards zero, and zero near zero.
 
     out = x - lambd where x > lambd, x + lambd where x < -lambd, 0 elsewhere.   Shape: same as x.
@@ -198,7 +198,7 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
     cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
     kinks="0 at the threshold",
 )
-def threshold(x: Any, /, threshold: float, value: float) -> Any:
+def threshold(x: NDArray, /, threshold: float, value: float) -> Any:
     """The value where it is above a threshold, another one elsewhere.
 
     out = x where x > threshold, value elsewhere.   Shape: same as x.
@@ -225,7 +225,7 @@ def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, 
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
 )
-def elu(x: Any, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
+def elu(x: NDArray, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """The value above 0, an exponential that levels off below.
 
     out = scale * x where x > 0, scale * alpha * (e^(rate * x) - 1) elsewhere.   Shape: same as x.
@@ -273,7 +273,7 @@ def _softplus_derivative(x: Any, beta: Any, threshold: Any) -> Any:
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
 )
-def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """A smooth positive part.
 
     out = log(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold.   Shape: same as x.
@@ -287,7 +287,7 @@ def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 @op(lambda g, x: g * sigmoid(-x))
-def log_sigmoid(x: Any, /) -> Any:
+def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
     out = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|).   Shape: same as x.
@@ -304,7 +304,7 @@ def _silu_derivative(x: Any) -> Any:
 
 
 @op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",))
-def silu(x: Any, /) -> Any:
+def silu(x: NDArray, /) -> Any:
     """The value times its logistic function; also called swish.
 
     out = x / (1 + e^-x).   Shape: same as x.   Source: Elfwing and others 2018.
@@ -329,7 +329,7 @@ def _gelu_derivative(x: Any) -> Any:
     kernel=kernels.gelu,
     cached=("derivative",),
 )
-def gelu(x: Any, /) -> Any:
+def gelu(x: NDArray, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw is smaller.
 
     out = x * (1 + erf(x / sqrt(2))) / 2.   Shape: same as x.   Source: Hendrycks and Gimpel 2016.
@@ -355,7 +355,7 @@ def _mish_derivative(x: Any) -> Any:
 
 
 @op(lambda g, x: g * _mish_derivative(x))
-def mish(x: Any, /) -> Any:
+def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 
     out = x * tanh(log(1 + e^x)).   Shape: same as x.   Source: Misra 2019.
@@ -402,7 +402,7 @@ def glu(x: Any, axis: int = -1) -> Any:
 # Over axes
 
 
-def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+def _softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     gx = g - np.sum(g * out, axis=axis, keepdims=True)
     gx *= out
     return gx
@@ -413,7 +413,7 @@ def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
     fast=(_softmax_fast,),
     cases=ONE_AXIS,
 )
-def softmax(x: Any, /, axis: Any = None) -> Any:
+def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
 
     out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
@@ -425,7 +425,7 @@ def softmax(x: Any, /, axis: Any = None) -> Any:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
+def _log_softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     gx = np.exp(out)
     gx *= -np.sum(g, axis=axis, keepdims=True)
     gx += g
@@ -437,7 +437,7 @@ def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
     fast=(_log_softmax_fast,),
     cases=ONE_AXIS,
 )
-def log_softmax(x: Any, /, axis: Any = None) -> Any:
+def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
 
     out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.

@@ -10,6 +10,7 @@ from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.typing import NDArray
 
 
 @op(
@@ -22,7 +23,7 @@ from tinygrad_dl.ops.reduce import sum
         Case((0, 2)),
     ),
 )
-def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
 
     out[..., i] = x[i, i + offset, ...].   Shape: without the two axes, the diagonal last.
@@ -40,7 +41,7 @@ def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         Case((2, 2), (3, 2, 3), -1, 0, 2),
     ),
 )
-def from_diagonal(x: Any, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
+def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.
 
     diagonal(out, offset, axis1, axis2) = x.   Shape: `shape`.

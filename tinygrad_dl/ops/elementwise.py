@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.typing import NDArray, Scalar
 
 POSITIVE = Domain(0.2, 3.0)
 PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 2), (2,)))
@@ -16,7 +17,7 @@ PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 
 
 
 @op(lambda g: g, lambda g: g, cases=PAIR, label="+", ufunc=np.add)
-def add(x: Any, y: Any, /) -> Any:
+def add(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The sum of two values, element by element.
 
     out = x + y.   Shapes broadcast together.
@@ -27,7 +28,7 @@ def add(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g: g, lambda g: -g, cases=PAIR, label="-", ufunc=np.subtract)
-def subtract(x: Any, y: Any, /) -> Any:
+def subtract(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The difference of two values, element by element.
 
     out = x - y.   Shapes broadcast together.
@@ -38,7 +39,7 @@ def subtract(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, y: g * y, lambda g, x: g * x, cases=PAIR, label="*", ufunc=np.multiply)
-def multiply(x: Any, y: Any, /) -> Any:
+def multiply(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The product of two values, element by element (for matrices see matmul).
 
     out = x * y.   Shapes broadcast together.
@@ -56,7 +57,7 @@ def multiply(x: Any, y: Any, /) -> Any:
     label="/",
     ufunc=np.divide,
 )
-def divide(x: Any, y: Any, /) -> Any:
+def divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The quotient of two values, element by element.
 
     out = x / y.   Shapes broadcast together; integers give floats.
@@ -67,7 +68,7 @@ def divide(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g: -g, label="neg", ufunc=np.negative)
-def negative(x: Any, /) -> Any:
+def negative(x: NDArray, /) -> Any:
     """The value with the opposite sign.
 
     out = -x.   Shape: same as x.
@@ -78,7 +79,7 @@ def negative(x: Any, /) -> Any:
 
 
 @op(lambda g: g, label="pos", ufunc=np.positive)
-def positive(x: Any, /) -> Any:
+def positive(x: NDArray, /) -> Any:
     """The value itself, as a copy.
 
     out = x.   Shape: same as x.
@@ -118,7 +119,7 @@ def _power_hint(x: Any, y: Any) -> str | None:
     hint=_power_hint,
     ufunc=np.power,
 )
-def power(x: Any, y: Any, /) -> Any:
+def power(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The first value to the power of the second, element by element.
 
     out = x ** y.   Shapes broadcast together.
@@ -129,7 +130,7 @@ def power(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, x: 2 * g * x, ufunc=np.square)
-def square(x: Any, /) -> Any:
+def square(x: NDArray, /) -> Any:
     """The square of each element.
 
     out = x * x.   Shape: same as x.
@@ -140,7 +141,7 @@ def square(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g / (2 * out), domain=POSITIVE, ufunc=np.sqrt)
-def sqrt(x: Any, /) -> Any:
+def sqrt(x: NDArray, /) -> Any:
     """The square root of each element.
 
     out = x ** 0.5; its derivative is infinite at 0.   Shape: same as x.
@@ -157,7 +158,7 @@ def sqrt(x: Any, /) -> Any:
     label="abs",
     ufunc=np.absolute,
 )
-def abs(x: Any, /) -> Any:
+def abs(x: NDArray, /) -> Any:
     """The absolute value of each element.
 
     out = max(x, -x).   Shape: same as x.
@@ -168,7 +169,7 @@ def abs(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0, domain=Domain(avoid=(0,)), kinks="0 everywhere", ufunc=np.sign)
-def sign(x: Any, /) -> Any:
+def sign(x: NDArray, /) -> Any:
     """The sign of each element: -1, 0 or 1; nan stays nan.
 
     out = x / |x|, 0 at 0.   Shape: same as x.
@@ -182,7 +183,7 @@ def sign(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * out, ufunc=np.exp)
-def exp(x: Any, /) -> Any:
+def exp(x: NDArray, /) -> Any:
     """The exponential function of each element.
 
     out = e ** x.   Shape: same as x.
@@ -193,7 +194,7 @@ def exp(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / x, domain=POSITIVE, ufunc=np.log)
-def log(x: Any, /) -> Any:
+def log(x: NDArray, /) -> Any:
     """The natural logarithm of each element.
 
     out = ln(x), -inf at 0, nan below.   Shape: same as x.
@@ -218,7 +219,7 @@ def _share(chosen: Any, tied: Any) -> Any:
     kinks="ties share the gradient evenly",
     ufunc=np.maximum,
 )
-def maximum(x: Any, y: Any, /) -> Any:
+def maximum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The larger of two values, element by element; nan if one is nan.
 
     out = max(x, y).   Shapes broadcast together.
@@ -236,7 +237,7 @@ def maximum(x: Any, y: Any, /) -> Any:
     kinks="ties share the gradient evenly",
     ufunc=np.minimum,
 )
-def minimum(x: Any, y: Any, /) -> Any:
+def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The smaller of two values, element by element; nan if one is nan.
 
     out = min(x, y).   Shapes broadcast together.
@@ -255,7 +256,7 @@ def minimum(x: Any, y: Any, /) -> Any:
         Case(np.array([[True], [False]]), (3,), ()),
     ),
 )
-def where(condition: Any, x: Any, y: Any, /) -> Any:
+def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
 
     out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch not taken
@@ -267,7 +268,7 @@ def where(condition: Any, x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: NDArray, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
     Shape: same as x. Complex to real raises DTypeError.
@@ -285,7 +286,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 
 
 @op(lambda g: g, ufunc=np.conjugate)
-def conj(x: Any, /) -> Any:
+def conj(x: NDArray, /) -> Any:
     """The complex conjugate of each element; a real one as it is.
 
     out = real(x) - i * imag(x).   Shape: same as x.
@@ -296,7 +297,7 @@ def conj(x: Any, /) -> Any:
 
 
 @op(lambda g: g)
-def real(x: Any, /) -> Any:
+def real(x: NDArray, /) -> Any:
     """The real part of each element.
 
     out = (x + conj(x)) / 2.   Shape: same as x.
@@ -307,7 +308,7 @@ def real(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0)
-def imag(x: Any, /) -> Any:
+def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 
     out = (x - conj(x)) / 2i.   Shape: same as x.

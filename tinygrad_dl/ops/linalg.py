@@ -13,6 +13,7 @@ from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.typing import NDArray
 
 
 class SlogdetResult(NamedTuple):
@@ -52,7 +53,7 @@ SQUARE = (Case((3, 3)), Case((3, 1, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
 
 
 @op(lambda g, out: -(out.mT @ g @ out.mT), domain=Domain(make=regular), cases=SQUARE)
-def inv(x: Any, /) -> Any:
+def inv(x: NDArray, /) -> Any:
     """The inverse of a square matrix. To solve equations, `solve` is faster and more exact.
 
     x @ out = identity.   x (..., N, N) -> (..., N, N). Raises MatrixError if x is not square or singular.
@@ -99,7 +100,7 @@ def _solve_hint(a: Any, b: Any) -> str | None:
     ),
     hint=_solve_hint,
 )  # fmt: skip
-def solve(a: Any, b: Any, /) -> Any:
+def solve(a: NDArray, b: NDArray, /) -> Any:
     """The solution of linear equations; b is one right-hand side, or a matrix of columns.
 
     a @ out = b.   a (..., N, N), b (N) -> (..., N); b (..., N, K) -> (..., N, K), leading axes broadcasting.
@@ -165,7 +166,7 @@ def cofactors(x: Any) -> Any:
         Case(np.diag([1.0, 0.0, 2.0])),
     ),
 )
-def det(x: Any, /) -> Any:
+def det(x: NDArray, /) -> Any:
     """The determinant of a square matrix. For large matrices slogdet does not overflow.
 
     x (..., N, N) -> (...). The derivative is the matrix of cofactors, which singular matrices have too.
@@ -190,7 +191,7 @@ def _derivative_of_slogdet(g: Any, out: Any, x: Any) -> Any:
     kinks="singular matrices: nan",
     name="slogdet",
 )
-def slogdet_parts(x: Any, /) -> Any:
+def slogdet_parts(x: NDArray, /) -> Any:
     """The parts of slogdet: the sign, then the logarithm.
 
     x (..., N, N) -> (..., 2).

@@ -13,6 +13,7 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.typing import NDArray
 
 # Linear
 
@@ -51,7 +52,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
     ),
     hint=_linear_hint,
 )  # fmt: skip
-def linear(x: Any, w: Any, b: Any = None, /) -> Any:
+def linear(x: NDArray, w: NDArray, b: NDArray | None = None, /) -> Any:
     """The affine map of each row: a fully connected layer.
 
     out = x @ w.T + b.   x (..., in), w (out, in), b (out,) or None -> (..., out).

@@ -18,6 +18,7 @@ from tinygrad_dl.ops.elementwise import exp, log, where
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.typing import DTypeLike, NDArray, Shape
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -81,7 +82,7 @@ def _softmax(x: Any) -> Any:
 
 
 def _cross_entropy_rule(
-    g: Any, x: Any, x_shape: Any, x_dtype: Any, target: Any, weight: Any, reduction: Any, ignore_index: Any,
+    g: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: Any, ignore_index: Any,
     label_smoothing: Any,
 ) -> Any:  # fmt: skip
     a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
@@ -105,7 +106,7 @@ def _cross_entropy_rule(
     ),
 )  # fmt: skip
 def softmax_cross_entropy(
-    x: Any, target: Any, /, *, weight: Any = None, reduction: str = "mean", ignore_index: int = -100,
+    x: NDArray, target: NDArray, /, *, weight: Any = None, reduction: str = "mean", ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Any:  # fmt: skip
     """The negative log-probability that the softmax of logits gives to the right class.
@@ -140,7 +141,7 @@ def softmax_cross_entropy(
     ),
     kinks="smooth at 0, where forms with max or abs are not",
 )  # fmt: skip
-def bce_with_logits(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
     """The binary cross-entropy of the logistic function of logits, exact at any size.
 
     loss = max(x, 0) - x * t + log(1 + e^-|x|) = -t log s(x) - (1 - t) log(1 - s(x)).
@@ -164,7 +165,7 @@ def _bce_derivative(x: Any, target: Any) -> Any:
     cases=(Case((2, 3), (2, 3)), Case((3,), np.array([0.0, 1.0, 0.5])), Case((), ())),
     kinks="at 0 and 1 the derivative is finite: (x - t) / 1e-12",
 )
-def binary_cross_entropy(x: Any, target: Any, /) -> Any:
+def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
 
     loss = -t log x - (1 - t) log(1 - x), logarithms clamped to at least -100.   Shape: same as x and target.
@@ -185,7 +186,7 @@ def _clamped_log(x: Any) -> Any:
 # Squared error
 
 
-def _squared_fast(g: Any, x: Any, y: Any, x_shape: Any, reduction: Any) -> Any:
+def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: Any) -> Any:
     d = np.subtract(x, y)
     d *= 2 * _shared(g, x_shape, reduction)
     return d
@@ -200,7 +201,7 @@ def _squared_fast(g: Any, x: Any, y: Any, x_shape: Any, reduction: Any) -> Any:
     ),
     cases=(Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none")),
 )
-def squared_error(x: Any, y: Any, /, *, reduction: str = "mean") -> Any:
+def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.
 
     loss = (x - y)^2.   x and y of the same shape -> (), or that shape with reduction "none".
@@ -221,7 +222,7 @@ def squared_error(x: Any, y: Any, /, *, reduction: str = "mean") -> Any:
     domain=(Domain(-1, 1), Domain(2, 4)),
     cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
 )
-def huber(x: Any, y: Any, /, delta: float = 1.0) -> Any:
+def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:
     """Half the squared difference up to delta, and a line of slope delta further out.
 
     loss = d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, d = x - y.   x and y of the same shape.

@@ -14,6 +14,7 @@ from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.typing import NDArray, Scalar, Shape
 
 
 def operand(what: str, x: Any) -> Any:
@@ -32,7 +33,7 @@ def _needs_matrix(x: Any) -> str | None:
 
 
 @op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)
-def matrix_transpose(x: Any, /) -> Any:
+def matrix_transpose(x: NDArray, /) -> Any:
     """The last two axes swapped.
 
     out[..., j, i] = x[..., i, j].   x (..., M, N) -> (..., N, M).
@@ -63,7 +64,7 @@ def _matmul_hint(x: Any, y: Any) -> str | None:
     )
 
 
-def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
+def _to_left(g: Any, y: Any, x_shape: Shape) -> Any:
     if y.ndim == 1:
         return expand_dims(g, -1) * y if len(x_shape) > 1 else g * y
     if len(x_shape) == 1:
@@ -71,7 +72,7 @@ def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
     return matmul(g, y.mT)
 
 
-def _to_right(g: Any, x: Any, y_shape: Any) -> Any:
+def _to_right(g: Any, x: Any, y_shape: Shape) -> Any:
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else x * g
     if len(y_shape) == 1:
@@ -91,7 +92,7 @@ def _to_right(g: Any, x: Any, y_shape: Any) -> Any:
     hint=_matmul_hint,
     ufunc=np.matmul,
 )  # fmt: skip
-def matmul(x: Any, y: Any, /) -> Any:
+def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
 
     out[..., i, j] = sum_k x[..., i, k] * y[..., k, j].   x (..., N, K), y (..., K, M) -> (..., N, M).
@@ -134,7 +135,7 @@ def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
     hint=_vecdot_hint,
     ufunc=np.vecdot,
 )
-def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
 
     out = sum_k conj(x_k) * y_k.   x (..., K), y (..., K) -> (...). Raises ShapeError if the sizes K differ.
@@ -162,7 +163,7 @@ def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
     cases=(Case((3,), (3,)), Case((2, 3), (3,)), Case((3, 1), (4, 3, 2), axis=-2), Case((0, 3), (3,))),
     hint=_cross_hint,
 )
-def cross(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
 
     out = (x2 y3 - x3 y2, x3 y1 - x1 y3, x1 y2 - x2 y1).   x (..., 3), y (..., 3) -> (..., 3).

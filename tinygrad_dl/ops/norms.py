@@ -15,6 +15,7 @@ from tinygrad_dl.ops.packing import well_shaped
 from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
+from tinygrad_dl.typing import Axis, NDArray, Shape
 
 
 class LstsqResult(NamedTuple):
@@ -26,7 +27,9 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
-def _derivative_of_norm(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
+def _derivative_of_norm(
+    g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool, ord: Any
+) -> Any:
     g, out = expand_reduced(g, x_shape, axis, keepdims), expand_reduced(out, x_shape, axis, keepdims)
     if ord == 2:
         return x * where(out == 0, 0, g / where(out == 0, 1, out))
@@ -57,7 +60,7 @@ NORM_CASES = (
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
 )
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
 
     out = (sum_i |x_i|^ord)^(1 / ord); the largest |x_i| for inf, the smallest for -inf, the
@@ -106,7 +109,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
-def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
 
     The orders are those of vector_norm (2 by default) and matrix_norm ("fro" by default).
@@ -160,7 +163,7 @@ def cond(x: Any, /, p: Any = None) -> Any:
 
 
 @op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)))
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+def matrix_rank(x: NDArray, /, *, rtol: Any = None) -> Any:
     """How many singular values exceed `rtol` times the largest.
 
     x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default.
@@ -187,7 +190,7 @@ def _derivative_of_pinv(g: Any, out: Any, x: Any) -> Any:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
 )
-def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
 
     x @ out @ x = x, out @ x @ out = out, both products symmetric.   x (..., M, N) -> (..., N, M).

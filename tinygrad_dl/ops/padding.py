@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.typing import NDArray
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -47,7 +48,7 @@ def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
+def pad_constant(x: NDArray, /, widths: Any, value: Any = 0) -> Any:
     """A constant added in front of and behind each axis; a negative width cuts that many elements.
 
     Shape: x's sizes plus the two widths of each axis; `widths` holds a pair an axis. Raises ShapeError.
@@ -102,7 +103,7 @@ def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
+def pad_with(x: NDArray, /, widths: Any, mode: str) -> Any:
     """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
 
     [1 2 3] with (1, 1): 2 1 2 3 2; 1 1 2 3 3; 3 1 2 3 1.   Shape: x's sizes plus the two widths of each axis;
@@ -131,7 +132,7 @@ def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
+def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
     """The border of each axis added to the elements that pad_with took it from: its transpose.
 
     Shape: x's sizes minus the two widths of each axis.

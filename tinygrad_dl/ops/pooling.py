@@ -31,7 +31,7 @@ def _to_max(
     g: Any, x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool,
     x_shape: Shape,
 ) -> Any:  # fmt: skip
-    indices = max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode)
+    indices: Any = max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode)
     return put_in_space(g, indices, x_shape[2:])
 
 

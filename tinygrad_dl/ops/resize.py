@@ -14,6 +14,7 @@ from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import avg_pool, avg_pool_spread
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
+from tinygrad_dl.typing import NDArray
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
@@ -187,7 +188,7 @@ def adaptive_avg_pool(x: Any, size: Any) -> Any:
 
 
 @op(None, inputs=1, cases=(Case((1, 2, 5), size=2), Case((2, 1, 3, 4), size=(2, 3))))
-def adaptive_max_indices(x: Any, size: Any) -> Any:
+def adaptive_max_indices(x: NDArray, size: Any) -> Any:
     """The position of the first maximum of each region of adaptive pooling, as a flattened index.
 
     x (N, C, *S) -> (N, C, *size), int64.   See adaptive_avg_pool for the regions.
@@ -206,7 +207,7 @@ def adaptive_max_indices(x: Any, size: Any) -> Any:
 
 
 @op(None, None, cases=(Case((1, 2, 5, 6), np.array([[[0.1, 0.7], [0.5, 0.3]]]), kernel=2, size=(2, 3)),))
-def fractional_max_indices(x: Any, samples: Any, kernel: Any, size: Any) -> Any:
+def fractional_max_indices(x: NDArray, samples: NDArray, kernel: Any, size: Any) -> Any:
     """The positions of the maxima of windows whose steps vary at random between two whole numbers.
 
     Window i of an axis begins at floor((i + u) * a) - floor(u * a), a = (S - K) / (out - 1).

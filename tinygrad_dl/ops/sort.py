@@ -13,6 +13,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.shape import value_of
+from tinygrad_dl.typing import NDArray
 
 ORDERED = (
     Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)),
@@ -49,7 +50,7 @@ def _put_in_order(g: Any, axis: Any, order: Any) -> Any:
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",
 )
-def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
 
     out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x. Raises AxisError without the axis.
@@ -61,7 +62,7 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 @op(None, domain=Domain(distinct=True), cases=ORDERED)
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
     take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x. Raises AxisError without the axis.
@@ -72,7 +73,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
-def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = max(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -83,7 +84,7 @@ def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
-def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmin(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = min(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -108,7 +109,7 @@ def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
     ),
 )  # fmt: skip
-def searchsorted(x: Any, values: Any, /, *, side: Any = "left", sorter: Any = None) -> Any:
+def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.
 
     "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: of `values`, x (N,).

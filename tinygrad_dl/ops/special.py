@@ -13,10 +13,11 @@ from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
 from tinygrad_dl.ops.reduce import AXES, expand_reduced
+from tinygrad_dl.typing import Axis, NDArray, Scalar
 
 
 @op(lambda g, out: g * (out + 1), ufunc=np.expm1)
-def expm1(x: Any, /) -> Any:
+def expm1(x: NDArray, /) -> Any:
     """The exponential of each element less one, exact for small values.
 
     out = e ** x - 1.   Shape: same as x.
@@ -27,7 +28,7 @@ def expm1(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * out * log_of_number(2), ufunc=np.exp2)
-def exp2(x: Any, /) -> Any:
+def exp2(x: NDArray, /) -> Any:
     """Two to the power of each element.
 
     out = 2 ** x.   Shape: same as x.
@@ -38,7 +39,7 @@ def exp2(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (1 + x), domain=Domain(-0.8, 3), ufunc=np.log1p)
-def log1p(x: Any, /) -> Any:
+def log1p(x: NDArray, /) -> Any:
     """The natural logarithm of one plus each element, exact for small values.
 
     out = ln(1 + x), -inf at -1, nan below.   Shape: same as x.
@@ -49,7 +50,7 @@ def log1p(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (x * log_of_number(2)), domain=POSITIVE, ufunc=np.log2)
-def log2(x: Any, /) -> Any:
+def log2(x: NDArray, /) -> Any:
     """The logarithm of each element to base 2.
 
     out = ln(x) / ln(2), -inf at 0, nan below.   Shape: same as x.
@@ -60,7 +61,7 @@ def log2(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (x * log_of_number(10)), domain=POSITIVE, ufunc=np.log10)
-def log10(x: Any, /) -> Any:
+def log10(x: NDArray, /) -> Any:
     """The logarithm of each element to base 10.
 
     out = ln(x) / ln(10), -inf at 0, nan below.   Shape: same as x.
@@ -71,7 +72,7 @@ def log10(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt)
-def cbrt(x: Any, /) -> Any:
+def cbrt(x: NDArray, /) -> Any:
     """The cube root of each element, with its sign.
 
     out ** 3 = x; its derivative is infinite at 0.   Shape: same as x.
@@ -102,7 +103,7 @@ def _share(x: Any, y: Any, out: Any) -> Any:
     kinks="0 where both are -inf",
     ufunc=np.logaddexp,
 )
-def logaddexp(x: Any, y: Any, /) -> Any:
+def logaddexp(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The logarithm of the sum of two exponentials, which cannot overflow.
 
     out = ln(e^x + e^y).   Shapes broadcast together.
@@ -124,7 +125,7 @@ def floating(x: Any) -> Any:
     cases=AXES,
     kinks="0 where everything is -inf",
 )
-def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
 
     out = ln(e^x_1 + ... + e^x_n), -inf for no elements.   Shape: without `axis`; 1 there if `keepdims`.
@@ -140,7 +141,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf)
-def erf(x: Any, /) -> Any:
+def erf(x: NDArray, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 
     out = 2 / sqrt(pi) * integral of e^(-t^2) from 0 to x, in [-1, 1].   Shape: same as x.

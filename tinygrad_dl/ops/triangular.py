@@ -13,6 +13,7 @@ from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.typing import NDArray, Shape
 
 
 class QRResult(NamedTuple):
@@ -51,7 +52,7 @@ def _derivative_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
 )
-def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+def cholesky(x: NDArray, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
 
     x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N).
@@ -79,7 +80,7 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
     return (m, k), (k, n)
 
 
-def _derivative_of_qr(g: Any, out: Any, x: Any, x_shape: Any, mode: str) -> Any:
+def _derivative_of_qr(g: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
     (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
     # x = [a, b] = [q u, q v], a tall; of b, which is empty unless x is wide, only v = q^T b depends on it
     k = min(x_shape[-2:])
@@ -108,7 +109,7 @@ def _derivative_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
 )  # fmt: skip
-def qr_parts(x: Any, /, mode: Any) -> Any:
+def qr_parts(x: NDArray, /, mode: Any) -> Any:
     """The parts Q and R of qr, flattened, one after the other.
 
     x (..., M, N) -> (..., M K + K N), K the number of columns of Q.
