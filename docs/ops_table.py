@@ -56,7 +56,9 @@ def rules(op: Op) -> list[str]:
         else:
             body = argument.body if isinstance(argument, ast.Lambda) else argument
             text = ast.get_source_segment(source, body) or ""
-            named = "" if isinstance(argument, ast.Lambda) else f"({', '.join(op.needs[len(texts)])})"
+            named = (
+                "" if isinstance(argument, ast.Lambda) else f"({', '.join(op.rule_arguments[len(texts)])})"
+            )
             texts.append(code(text + named))
     return texts
 

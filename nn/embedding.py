@@ -67,7 +67,7 @@ def embedding(
     if max_norm is not None:
         _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
     out = lookup(weight, indices)
-    if not isinstance(out, Value) or not (scale_grad_by_freq or padding is not None):
+    if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
         return out
     # The values stay; only what flows back is scaled or cut.
     if scale_grad_by_freq:

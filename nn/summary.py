@@ -59,14 +59,14 @@ class _Counter:
     def __init__(self) -> None:
         self.running: list[Layer] = []
 
-    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         cost = multiply_adds(op.name, inputs, result)
         base = result._data.base is None
         for layer in self.running:
             layer.multiply_adds += cost
             layer.memory += result.nbytes if base else 0
 
-    def pulled(self, node: Any, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
         """Nothing: no gradient is computed."""
 
     def __enter__(self) -> _Counter:

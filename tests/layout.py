@@ -33,25 +33,19 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.modes",
             "tinygrad_dl.backend",
             "tinygrad_dl.typing",
+            "tinygrad_dl.signatures",
+            "tinygrad_dl.pytree",
         }
     ],
     [{"tinygrad_dl.kernels"}],
     [{"tinygrad_dl.graph"}],
-    [
-        {
-            "tinygrad_dl.op",
-            "tinygrad_dl.codegen",
-            "tinygrad_dl.build",
-            "tinygrad_dl.calls",
-            "tinygrad_dl.domain",
-        }
-    ],
+    [{"tinygrad_dl.convert"}],
+    [{"tinygrad_dl.backward"}, {"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.dispatch"}],
     [{"tinygrad_dl.ops"}],
     [
         {
             "tinygrad_dl.methods",
             "tinygrad_dl.tensor",
-            "tinygrad_dl.backward",
             "tinygrad_dl.protocols",
             "tinygrad_dl.numpy_functions",
             "tinygrad_dl.creation",
@@ -62,11 +56,9 @@ FLOORS: list[list[set[str]]] = [
     ],
     [
         {
-            "tinygrad_dl.tree",
             "tinygrad_dl.autograd",
             "tinygrad_dl.func",
             "tinygrad_dl.anomaly",
-            "tinygrad_dl.cause",
             "tinygrad_dl.files",
         }
     ],

@@ -154,14 +154,14 @@ def test_an_input_that_enters_only_where_there_is_no_derivative_is_unused() -> N
         (
             lambda x: (x * 2, x),
             GraphError,
-            "autograd.grad: a gradient is needed for a result of shape (2,). Reduce it to one number "
+            "autograd.grad: expected a gradient for a result of shape (2,), got none. Reduce it to one number "
             "first, such as "
             "with .sum() or .mean(), or pass the gradient.",
         ),
         (
             lambda x: (x * 2, x, np.ones(3)),
             ShapeError,
-            "autograd.grad: the gradient has the shape (3,); the result has (2,)",
+            "autograd.grad: expected a gradient of the result's shape (2,), got (3,)",
         ),
         (
             lambda x: ([x.sum(), x.sum()], x, [1.0]),

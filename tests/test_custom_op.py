@@ -174,7 +174,7 @@ def test_a_rule_that_names_what_does_not_exist_is_refused_at_definition() -> Non
             return x
 
     assert str(caught.value) == (
-        "@op wrong: a rule names `z`; it may name g, needs, out, x, x_dtype, x_shape"
+        "@op wrong: a rule names `z`; it may name g, needs_input_grad, out, x, x_dtype, x_shape"
     )
     assert "wrong" not in OPS
 
@@ -186,7 +186,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
         def exp(x: Any) -> Any:
             return x
 
-    assert str(caught.value) == "@op: there is an operation `exp` already; choose another name"
+    assert str(caught.value) == "@op: there is already an operation named `exp`. Choose another name."
     assert tg.exp(np.zeros(1)).tolist() == [1]
 
 
@@ -197,9 +197,7 @@ def test_more_rules_than_inputs_are_refused() -> None:
         def one_input(x: Any) -> Any:
             return x
 
-    assert (
-        str(caught.value) == "@op one_input: 2 rules came for the parameters x; one rule an input is needed"
-    )
+    assert str(caught.value) == "@op one_input: expected one rule per input, got 2 rules for the parameters x"
 
 
 def test_an_operation_without_any_rule_is_refused() -> None:
@@ -210,7 +208,7 @@ def test_an_operation_without_any_rule_is_refused() -> None:
             return x
 
     assert str(caught.value) == (
-        "@op nothing: at least one rule is needed, one an input; None for an input without a derivative"
+        "@op nothing: expected at least one rule, one per input, got none. Give None for an input without a derivative."
     )
 
 
@@ -222,8 +220,8 @@ def test_an_operation_with_starred_parameters_is_refused() -> None:
             return x
 
     assert str(caught.value) == (
-        "@op starred: *more has no place in an operation; name each parameter, or use variadic=True for a "
-        "sequence"
+        "@op starred: an operation cannot take *more. Name each parameter, or use variadic=True for a "
+        "sequence."
     )
 
 
@@ -259,7 +257,7 @@ def test_a_rule_that_gives_no_array_is_named(create_graph: bool) -> None:
     y = wrong_rule(lambda g: 2.0)(leaf([1.0]))
     with pytest.raises(DTypeError) as caught:
         y.backward(create_graph=create_graph)
-    assert str(caught.value) == "wrongly_ruled: its derivative rule for x gave float 2.0; an array is needed"
+    assert str(caught.value) == "wrongly_ruled: its derivative rule for x gave float 2.0; expected an array"
 
 
 def test_an_option_that_holds_a_tensor_is_refused() -> None:
@@ -313,13 +311,13 @@ def test_inputs_that_may_be_left_out_may_be_none_beside_scalars_and_lists() -> N
     assert tg.clip([3.0], 4.0, None).tolist() == [4]
     assert tg.clip(3.0, None, 1.0).item() == 1 and tg.clip(3.0, 4.0, None).item() == 4
     with pytest.raises(
-        TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType None came"
+        TypeError, match="^multiply: expected a Tensor, an array or a number, got NoneType None"
     ):
         tg.multiply([3.0], None)
 
 
 def test_what_a_sequence_holds_is_named_in_its_errors() -> None:
-    with pytest.raises(TypeError, match="^concat: a Tensor, an array or a number is needed; str 'a' came"):
+    with pytest.raises(TypeError, match="^concat: expected a Tensor, an array or a number, got str 'a'"):
         tg.concat([np.ones(2), "a"])
     with pytest.raises(IndexError, match=r"^concat\(\(2, 3\), \(1, 3\), axis=5\): axis 5 is out of bounds"):
         tg.concat([np.ones((2, 3)), np.ones((1, 3))], axis=5)
@@ -380,14 +378,14 @@ def test_a_rule_may_name_shape_and_dtype_of_an_input_that_needs_no_gradient() ->
 
 
 def test_inputs_without_a_rule_or_without_a_parameter_are_refused() -> None:
-    with pytest.raises(ValueRangeError, match="^@op without_a_rule: at least one rule is needed"):
+    with pytest.raises(ValueRangeError, match="^@op without_a_rule: expected at least one rule"):
 
         @tg.op(inputs=2)
         def without_a_rule(x: Any, y: Any) -> Any:
             return x + y
 
     with pytest.raises(
-        ValueRangeError, match="1 rules came for the parameters x, y; one rule an input is needed"
+        ValueRangeError, match="expected one rule per input, got 1 rules for the parameters x, y"
     ):
 
         @tg.op(lambda g: (g, g, g), joint=True, inputs=3)

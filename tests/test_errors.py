@@ -83,9 +83,9 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: tg.concat([]),
             ValueRangeError,
-            "concat: at least one array is needed; an empty sequence came",
+            "concat: expected at least one array, got an empty sequence",
         ),
-        (lambda: tg.concat(3), DTypeError, "concat: a sequence of arrays is needed; int 3 came"),
+        (lambda: tg.concat(3), DTypeError, "concat: expected a sequence of arrays, got int 3"),
         (
             lambda: tg.stack([x, L]),
             ShapeError,
@@ -167,7 +167,7 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: x.backward(),
             GraphError,
-            "backward: a gradient is needed for a result of shape (2, 3). Reduce it to one number first, "
+            "backward: expected a gradient for a result of shape (2, 3), got none. Reduce it to one number first, "
             "such as with .sum() or .mean(), or pass the gradient.",
         ),
         (
@@ -179,9 +179,9 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: (x * 2).backward(np.ones(3)),
             ShapeError,
-            "backward: the gradient has the shape (3,); the result has (2, 3)",
+            "backward: expected a gradient of the result's shape (2, 3), got (3,)",
         ),
-        (lambda: (x * 2).backward("a"), DTypeError, "asarray: numbers or booleans are needed; str 'a' came"),
+        (lambda: (x * 2).backward("a"), DTypeError, "asarray: expected numbers or booleans, got str 'a'"),
         (
             lambda: x.numpy(),
             GraphError,
@@ -200,17 +200,17 @@ L = Tensor([1.0, 2.0, 3.0])
             DTypeError,
             "a Tensor of shape () and dtype float32 is no index; one integer without axes is needed",
         ),
-        (lambda: x + "a", DTypeError, "add: a Tensor, an array or a number is needed; str 'a' came"),
-        (lambda: x + None, DTypeError, "add: a Tensor, an array or a number is needed; NoneType None came"),
+        (lambda: x + "a", DTypeError, "add: expected a Tensor, an array or a number, got str 'a'"),
+        (lambda: x + None, DTypeError, "add: expected a Tensor, an array or a number, got NoneType None"),
         (
             lambda: tg.exp(None),
             DTypeError,
-            "exp: a Tensor, an array or a number is needed; NoneType None came",
+            "exp: expected a Tensor, an array or a number, got NoneType None",
         ),
         (
             lambda: x + np.array([object()]),
             DTypeError,
-            "add: a Tensor, an array or a number is needed; an array of shape (1,) and dtype object came",
+            "add: expected a Tensor, an array or a number, got an array of shape (1,) and dtype object",
         ),
         (
             lambda: tg.exp([x[0, 0], 2.0]),
@@ -221,13 +221,14 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor([[1, 2], [3]]),
             ShapeError,
-            "asarray: the nested lists have rows of different lengths",
+            "asarray: expected nested lists with rows of equal length, got rows of different lengths. "
+            "Pad them to one length first.",
         ),
-        (lambda: Tensor("abc"), DTypeError, "asarray: numbers or booleans are needed; str 'abc' came"),
+        (lambda: Tensor("abc"), DTypeError, "asarray: expected numbers or booleans, got str 'abc'"),
         (
             lambda: Tensor([1.0], dtype="foo"),
             DTypeError,
-            "asarray: numbers are needed; list [1.0] came (data type 'foo' not understood)",
+            "asarray: expected numbers, got list [1.0] (data type 'foo' not understood)",
         ),
         (
             lambda: setattr(x, "grad", np.ones(2)),

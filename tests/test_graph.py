@@ -269,7 +269,7 @@ def test_a_second_backward_without_retain_graph_raises_and_changes_nothing() -> 
     with pytest.raises(GraphError) as caught:
         y.backward()
     assert str(caught.value) == (
-        "backward: the graph was freed by an earlier backward (met at `multiply`). "
+        "backward: the graph was freed by an earlier backward (found at `multiply`). "
         "Pass retain_graph=True to the first call if you need a second."
     )
     assert gradient(x) == 6
@@ -301,7 +301,7 @@ def test_two_results_over_one_freed_part_raise() -> None:
     x = leaf(2.0)
     h = x.exp()
     (h * 2).backward()
-    with pytest.raises(GraphError, match="met at `exp`"):
+    with pytest.raises(GraphError, match="found at `exp`"):
         (h * 3).backward()
 
 

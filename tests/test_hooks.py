@@ -111,7 +111,7 @@ def test_a_hook_with_the_wrong_shape_says_so() -> None:
     x.register_hook(lambda g: g.sum())
     with pytest.raises(ShapeError) as caught:
         (x * 1).sum().backward()
-    assert str(caught.value) == "register_hook: the hook returned a gradient of shape (); (2,) is needed"
+    assert str(caught.value) == "register_hook: expected the hook to return a gradient of shape (2,), got ()"
 
 
 def test_an_exception_in_a_hook_leaves_the_engine_usable() -> None:

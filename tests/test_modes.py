@@ -270,10 +270,12 @@ def test_without_recording_an_input_may_be_left_out_and_a_wrong_one_is_named_all
         assert tg.clip(x, None, 1.0).tolist() == [1]
         assert tg.clip(x, 4.0, None).tolist() == [4]
         with pytest.raises(
-            TypeError, match="^multiply: a Tensor, an array or a number is needed; str 'a' came"
+            TypeError, match="^multiply: expected a Tensor, an array or a number, got str 'a'"
         ):
             tg.multiply(x, "a")
-        with pytest.raises(TypeError, match="^multiply: a Tensor, an array or a number is needed; NoneType"):
+        with pytest.raises(
+            TypeError, match="^multiply: expected a Tensor, an array or a number, got NoneType"
+        ):
             tg.multiply(x, None)
 
 
@@ -282,10 +284,10 @@ def test_who_watches_is_told_of_each_operation_with_its_inputs_options_and_resul
         def __init__(self) -> None:
             self.seen: list[Any] = []
 
-        def computed(self, *what: Any) -> None:
+        def after_forward(self, *what: Any) -> None:
             self.seen.append(what)
 
-        def pulled(self, *what: Any) -> None:
+        def after_backward(self, *what: Any) -> None:
             self.seen.append(what)
 
     witness, x = Witness(), leaf([3.0])

@@ -54,7 +54,7 @@ def test_gradients_are_arrays_of_their_own(op: Op, case: Case) -> None:
         assert not any(np.may_share_memory(g, other) and np.shares_memory(g, other) for other in others)
     # What a rule gives may be added to in place, unless it is g itself or a view.
     g = np.ones(out.shape, out.dtype)
-    for i, c in enumerate(parts := tuple(op.pull(out.node, g))):
+    for i, c in enumerate(parts := tuple(op.vjp(out.node, g))):
         if isinstance(c, np.ndarray) and c is not g and (c.base is None or type(c.base) is Memory):
             others = [g, *held, *(p for p in parts[i + 1 :] if isinstance(p, np.ndarray))]
             assert not any(np.shares_memory(c, other) for other in others if isinstance(other, np.ndarray))

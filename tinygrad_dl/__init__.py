@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 # In a checkout nn/, optim/ and examples/course/ stand beside this folder; an installed package has them inside.
 # Adding their folders lets a plain clone import them, also when it shadows an installed wheel.
 _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-if all(os.path.isfile(os.path.join(_root, *path)) for path in (("setup.cfg",), ("nn", "module.py"))):
+if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(
+    os.path.join(_root, "nn", "module.py")
+):
     __path__.extend((_root, os.path.join(_root, "examples")))
 
 from tinygrad_dl import autograd, func, nn, optim
@@ -104,6 +106,16 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.unfold import *
     from tinygrad_dl.viz.draw import draw as draw
 
+if TYPE_CHECKING:
+    # Once more, as a family above imports the name for its own use, such as math's prod: the last one counts.
+    from tinygrad_dl.creation import ones as ones
+    from tinygrad_dl.ops.elementwise import sqrt as sqrt
+    from tinygrad_dl.ops.matmul import dot as dot
+    from tinygrad_dl.ops.matmul import inner as inner
+    from tinygrad_dl.ops.padding import pad as pad
+    from tinygrad_dl.ops.reduce import prod as prod
+    from tinygrad_dl.ops.rounding import ceil as ceil
+    from tinygrad_dl.ops.rounding import floor as floor
 
 e = 2.718281828459045
 pi = 3.141592653589793
@@ -209,7 +221,7 @@ pow, absolute, concatenate = OPS["power"].function, OPS["abs"].function, OPS["co
 
 
 def __getattr__(name: str) -> object:
-    # What stands above the engine is imported when it is first asked for: the engine's import stays quick.
+    # What stands above the engine is imported when it is first asked for: the engine's import stays fast.
     from importlib import import_module
 
     if name == "draw":

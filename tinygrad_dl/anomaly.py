@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import graph
-from tinygrad_dl.cause import of_derivative, of_result
+from tinygrad_dl.backward import backward_pass
 from tinygrad_dl.errors import AnomalyError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, modes
@@ -52,7 +51,7 @@ class detect_anomaly(Mode):
 
     # Called by the engine
 
-    def computed(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
         """An operation ran: remember where it was called, and look at its result."""
         node = result.node
         if node is not None:
@@ -75,7 +74,7 @@ class detect_anomaly(Mode):
         cause = (
             "no operation in here made it: the data or a parameter has it already"
             if what == "was given"
-            else of_result(op.name, arrays, out)
+            else cause_in_result(op.name, arrays, out)
         )
         raise AnomalyError(
             _report(
@@ -86,7 +85,7 @@ class detect_anomaly(Mode):
             )
         )
 
-    def pulled(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
         """Backward went through a node: its saved arrays must be as they were, its contributions finite."""
         origin = getattr(node, "origin", None)
         called = (
@@ -122,7 +121,7 @@ class detect_anomaly(Mode):
                     f"{'made' if finite else 'was given'} "
                     f"{found} in {_share(c)}",
                     held,
-                    of_derivative(node, g, c, dict(held))
+                    cause_in_derivative(node, g, c, dict(held))
                     if finite
                     else "no derivative made it: the gradient passed to backward, a hook or a sum did",
                     called,
@@ -211,16 +210,15 @@ def ranged(x: np.ndarray) -> str:
 
 
 def _own(frame: Any) -> bool:
-    """Whether a frame runs this package's code; generated operations have no module name."""
-    name = frame.f_globals.get("__name__")
-    return name is None or name.partition(".")[0] == "tinygrad_dl"
+    """Whether a frame runs this package's code."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "tinygrad_dl"
 
 
 def _in_rule() -> bool:
-    """Whether the current operation is part of a derivative rule that records: pulled() sees its result."""
+    """Whether the current operation is part of a derivative rule that records: after_backward() sees its result."""
     frame = sys._getframe(1)
     while frame is not None and _own(frame):
-        if frame.f_code is graph.walk.__code__:
+        if frame.f_code is backward_pass.__code__:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
@@ -252,3 +250,96 @@ def _path(modules: list[Any]) -> str:
     return ".".join([type(modules[0]).__name__, *names]) + (
         f": {type(modules[-1]).__name__}" if len(modules) > 1 else ""
     )
+
+
+# The likely cause of what was found
+
+LOGARITHMS = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0}
+
+
+def cause_in_result(name: str, inputs: list[np.ndarray], out: np.ndarray) -> str:
+    """The likely cause of a nan or infinity in the result of an operation on these inputs."""
+    x = inputs[0]
+    last = inputs[-1]
+    if name in LOGARITHMS and x.dtype.kind in "biuf":
+        return _of_logarithm(name, x)
+    if name in ("divide", "reciprocal", "remainder", "floor_divide") and (last == 0).any():
+        return "division by 0. Add a small number to the divisor, or choose with where_safe"
+    if name == "sqrt" and (x < 0).any():
+        return "the square root of a negative number"
+    if name == "power" and x.dtype.kind in "biuf":
+        if ((x == 0) & (last < 0)).any():
+            return "0 to a negative power is a division by 0"
+        if ((x < 0) & (last != np.round(last))).any():
+            return "a negative number to a fractional power"
+    if any(i.dtype.kind in "fc" and np.isinf(i).any() for i in inputs):
+        return "infinities among the inputs that cancel, such as inf - inf, 0 * inf or inf / inf"
+    if np.isinf(out).any() and out.dtype.kind == "f":
+        return _overflow(name, out.dtype)
+    return f"the inputs lie outside of where {name} is defined"
+
+
+def _of_logarithm(name: str, x: np.ndarray) -> str:
+    pole = LOGARITHMS[name]
+    if (x < pole).any():
+        return f"{name} of a number below {pole:g}"
+    return (
+        f"{name} of {pole:g}. Of a probability, compute it from the logits: log_softmax, or a loss with "
+        "logits; "
+        "otherwise add a small number"
+    )
+
+
+def _overflow(name: str, dtype: Any) -> str:
+    largest = float(np.finfo(dtype).max)
+    if name in ("exp", "expm1", "sinh", "cosh"):
+        return (
+            f"overflow: {name} exceeds what {dtype} holds above {np.log(largest):.4g}. "
+            "Subtract the maximum first, or use logsumexp or softmax"
+        )
+    return (
+        f"overflow: {dtype} holds up to {largest:.3g}. "
+        "Scale the values, lower the learning rate, or clip gradients"
+    )
+
+
+def cause_in_derivative(node: Node, g: np.ndarray, c: np.ndarray, held: dict[str, np.ndarray]) -> str:
+    """The likely cause of a nan or infinity among what a node's derivative gives, where `g` is finite."""
+    bad = ~np.isfinite(c)
+    at, advice = _infinite_at(node, held)
+    if g.shape == c.shape and np.isnan(c).any() and (g[bad] == 0).all():
+        return (
+            f"{at or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So it is "
+            "in the branch of a where that is not taken, or under a mask: use where_safe"
+        )
+    if at:
+        return f"{at}. {advice}"
+    return _overflow("", c.dtype) if np.isinf(c).any() else "the inputs lie where there is no derivative"
+
+
+SMALL = "Add a small number before"
+
+
+def _infinite_at(node: Node, held: dict[str, np.ndarray]) -> tuple[str, str]:
+    """The point at which the derivative is infinite, if this is one, and what to do."""
+    name = node.op.name
+    x, y, out = (held.get(key) for key in ("x", "y", "out"))
+    zero_out = out is not None and bool((out == 0).any())
+    if name == "sqrt" and zero_out:
+        source = node.parents[0]
+        if type(source) is Node and source.op is not None and source.op.name in ("sum", "mean"):
+            return (
+                "a norm (the square root of a sum) at 0, where its derivative is infinite",
+                "linalg.vector_norm and std have a finite one there",
+            )
+        return "sqrt at 0, where its derivative is infinite", SMALL
+    if name in LOGARITHMS and x is not None and (x == LOGARITHMS[name]).any():
+        return f"{name} at {LOGARITHMS[name]:g}, where its derivative is infinite", SMALL
+    divisor = y if name == "divide" else out if name == "reciprocal" else None
+    if divisor is not None and (np.isinf(divisor) if name == "reciprocal" else divisor == 0).any():
+        return "division by 0", SMALL
+    if name == "power" and x is not None and (x == 0).any():
+        return "a power of 0 with an exponent below 1, where its derivative is infinite", SMALL
+    if name in ("norm", "cbrt") and zero_out:
+        return f"{name} at 0, where its derivative is infinite", SMALL
+    return "", ""

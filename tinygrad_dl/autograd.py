@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls, config, graph
-from tinygrad_dl.backward import run, seed_for
+from tinygrad_dl import config, convert, graph
+from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import enable_grad, modes
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.tree import leaves, refill
 
 __all__ = ["checkpoint", "grad"]
 
@@ -71,11 +71,7 @@ def grad(
             )
         if g is not None:
             # An array of its own for each: the same gradient may reach several inputs.
-            g = (
-                graph.own(g, calls.wrap)
-                if create_graph
-                else calls.wrap(g.copy() if node in starts[:i] else g)
-            )
+            g = own(g) if create_graph else convert.wrap(g.copy() if node in starts[:i] else g)
         results.append(g)
     return tuple(results)
 
@@ -105,12 +101,14 @@ def _tensors(given: Any, name: str) -> list[Tensor]:
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, (str, np.ndarray)):
         raise DTypeError(
-            f"autograd.grad: {name}: a Tensor or a sequence of them is needed; {calls.describe(given)} came"
+            f"autograd.grad: {name}: a Tensor or a sequence of them is needed; {convert.describe(given)} came"
         )
     tensors = list(given)
     for i, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
-            raise DTypeError(f"autograd.grad: {name}[{i}]: a Tensor is needed; {calls.describe(tensor)} came")
+            raise DTypeError(
+                f"autograd.grad: {name}[{i}]: a Tensor is needed; {convert.describe(tensor)} came"
+            )
     if not tensors:
         raise DTypeError(f"autograd.grad: {name}: at least one Tensor is needed; an empty sequence came")
     return tensors
@@ -173,7 +171,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     # One node has one value: several results become the pieces of one array.
     joined = made[0]._data if len(made) == 1 else np.concatenate([t._data.reshape(-1) for t in made])
     node.shape, node.dtype = joined.shape, joined.dtype
-    whole = calls.attach(joined, node)
+    whole = convert.attach(joined, node)
     pieces = iter([whole] if len(made) == 1 else _pieces(whole, node.options[0]))
     new = {id(t) for t in made}
     return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
@@ -210,7 +208,9 @@ def _packed(tree: Any) -> Any:
 
 def _unpacked(tree: Any) -> Any:
     values = [v for _, v in leaves(tree)]
-    return refill(tree, iter([calls.attach(v.data, v.node) if isinstance(v, _Packed) else v for v in values]))
+    return refill(
+        tree, iter([convert.attach(v.data, v.node) if isinstance(v, _Packed) else v for v in values])
+    )
 
 
 class Recompute:
@@ -223,13 +223,13 @@ class Recompute:
     saves: tuple[str, ...] = ()
     variadic, joint, differentiable, ufunc, kinks = True, True, True, None, ""
 
-    def pull(self, node: Node, g: Any) -> tuple[Any, ...]:
-        return self.pull_needed(node, g, None, False)
+    def vjp(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.vjp_needed(node, g, None, False)
 
-    def pull_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
-        return self.pull_needed(node, g, None, True)
+    def vjp_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
+        return self.vjp_needed(node, g, None, True)
 
-    def pull_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
+    def vjp_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
         assert node.saved is not None
         f, args, kwargs, state = node.saved
         generator = config.default_rng().bit_generator
@@ -259,9 +259,7 @@ class Recompute:
         roots = [
             (t.node, part) for t, part in zip(made, parts) if t.node is not None and t.node.serial in path
         ]
-        graph.walk(
-            roots, wanted=wanted, needed=path, retain=recording, wrap=calls.wrap if recording else None
-        )
+        backward_pass(roots, wanted=wanted, needed=path, retain=recording, recording=recording)
         return tuple(wanted.get(p.serial) for p in node.parents)
 
 

@@ -1,24 +1,212 @@
-"""The source of the functions that build.py makes: the call of an operation, and the pull that runs its rules.
+"""The functions generated for each operation: its call, and the vector-Jacobian products that run its rules.
 
-The text depends only on what the operation declares, and names nothing of one operation alone (`op`, `forward`
-and the rules come from the namespace it is run in), so operations of one form share one compiled code.
+As a dataclass writes its `__init__`: source for exactly the inputs, options and saved names that the operation
+declares, so that nothing generic is left to run. The text depends only on what is declared and names nothing of one
+operation alone (`op`, `forward` and the rules come from the namespace it runs in), so operations of one form share
+one compilation. Each generated source stands in `linecache`, where tracebacks and debuggers find its lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import linecache
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_dl.errors import ValueRangeError
+import numpy as np
+
+from tinygrad_dl import convert, dispatch
+from tinygrad_dl.graph import Node, Value, constant_entry, dtype_of, next_serial, shape_of
+from tinygrad_dl.modes import active
+
+if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
+
+# What every generated call reads; `Tensor`, `op` and `forward` are added for each operation.
+CALL_NAMES: dict[str, Any] = {
+    "__name__": __name__, "ndarray": np.ndarray, "active": active, "next_serial": next_serial,
+    "Value": Value, "Node": Node, "constant_entry": constant_entry, "coerce": convert.coerce,
+    "under_modes": dispatch.under_modes, "apply_without_tensors": dispatch.apply_without_tensors,
+    "apply_variadic": dispatch.apply_variadic, "explain": dispatch.explain,
+    "plain_array": dispatch.plain_array, "records_gradient": dispatch.records_gradient,
+    "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
+    "new": object.__new__, "RAW": frozenset((float, int, bool)),
+}  # fmt: skip
 
 
-def _signature(self: Any) -> str:
+# The call
+
+
+def declare(op: Op, forward: Callable[..., Any]) -> Any:
+    """The public function of an operation. Its code is generated at the first call, which keeps the import fast."""
+    namespace = dict(CALL_NAMES, op=op, forward=op.run, build_call=build_call)
+    function: Any = FunctionType(_first_call.__code__, namespace, forward.__name__)
+    function.__doc__, function.__qualname__ = forward.__doc__, forward.__qualname__
+    function.__module__, function.__annotations__ = forward.__module__, forward.__annotations__
+    function.__wrapped__ = forward  # whose source and signature `inspect` shows, and so help() and `??`
+    function.op = op
+    return function
+
+
+def _first_call(*args: Any, **kwargs: Any) -> Any:
+    build_call(op)  # type: ignore[name-defined]  # noqa: F821  in the namespace of the operation
+    return op.function(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
+
+
+def build_call(op: Op) -> None:
+    """Give the public function of an operation the code generated for it."""
+    source = call_source(op)
+    file = _register(f"<tinygrad_dl call of {op.name}>", source)
+    function = op.function
+    function.__globals__["Tensor"] = convert.tensor_type()
+    function.__defaults__, function.__kwdefaults__ = op.forward.__defaults__, op.forward.__kwdefaults__
+    # The compilation is shared, the name in tracebacks is the operation's own.
+    function.__code__ = _compiled(source).replace(co_filename=file, co_name=op.name)
+
+
+@cache
+def _compiled(source: str) -> CodeType:
+    """The code of the one function that a source defines; equal sources are compiled once."""
+    module = compile(source, "<tinygrad_dl>", "exec")
+    return next(constant for constant in module.co_consts if isinstance(constant, CodeType))
+
+
+def _register(file: str, source: str) -> str:
+    """Put a generated source into `linecache` under a name that says what it is; returns the name."""
+    # The entry has no modification time, so that linecache does not look for the file.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    return file
+
+
+def call_source(op: Op) -> str:
+    """The source of the function that users call."""
+    inputs, options = op.inputs, _tuple(op.options)
+    lines = [f"def call({_signature(op)}):"]
+    if op.variadic:
+        return "\n".join([*lines, f"    return apply_variadic(op, {inputs[0]}, {options})"])
+    lines += [
+        "    if active:",
+        f"        result = under_modes(op, {_tuple(inputs)}, {options})",
+        "        if result is not None:",
+        "            return result",
+    ]
+    arguments = ", ".join(
+        [f"{x}_data" for x in inputs]
+        + [o if len(inputs) + i < op.positional else f"{o}={o}" for i, o in enumerate(op.options)]
+    )
+    data = _tuple([f"{x}_data" for x in inputs])
+    forward = [
+        "try:",
+        f"    out = forward({arguments})",
+        "except Exception as error:",
+        f"    explain(op, {data}, {options}, error)",
+    ]
+    result = "out[0]" if op.cached else "out"
+    without_tensors = f"return apply_without_tensors(op, {_tuple(inputs)}, {options})"
+    if len(inputs) == 1:
+        (x,) = inputs
+        lines += [
+            f"    if isinstance({x}, Value):",
+            f"        {x}_data = {x}._data",
+            f"        {x}_node = {x}.node",
+            f"    elif type({x}) is ndarray:",
+            f"        {x}_data = {x}",
+            *[f"        {line}" for line in forward],
+            f"        return {result}",
+            "    else:",
+            f"        {without_tensors}",
+        ]
+    else:
+        lines += ["    any_tensor = False"]
+        for x in inputs:
+            lines += [
+                f"    if isinstance({x}, Value):",
+                f"        {x}_data = {x}._data",
+                f"        {x}_node = {x}.node",
+                "        any_tensor = True",
+            ]
+            if x in op.defaults:
+                lines += [f"    elif {x} is None:", f"        {x}_data = {x}_node = None"]
+            lines += [
+                "    else:",
+                f"        {x}_node = None",
+                f"        {x}_data = {x} if type({x}) in RAW else coerce(op.name, {x})",
+            ]
+        any_array = " or ".join(f"type({x}_data) is ndarray" for x in inputs)
+        lines += [
+            "    if not any_tensor:",
+            f"        if not ({any_array}):",
+            f"            {without_tensors}",
+            *[f"        {line}" for line in forward],
+            f"        return {result}",
+        ]
+    lines += [f"    {line}" for line in forward]
+    if op.cached:
+        lines += [f"    out, {', '.join(op.cached)} = out"]
+    lines += [
+        "    result = new(Tensor)",
+        f"    result._data = out if type(out) is ndarray else plain_array(op, out, {options})",
+    ]
+    return "\n".join(lines + _record_lines(op))
+
+
+def _record_lines(op: Op) -> list[str]:
+    """The end of a call: the node that records it, unless no input requires grad."""
+    inputs = op.inputs
+    rules = op.rules * len(inputs) if op.joint else op.rules
+    differentiable = [x for x, rule in zip(inputs, rules) if rule is not None]
+    if not differentiable:
+        return ["    result.node = None", "    return result"]
+    lines = [
+        f"    if {' and '.join(f'{x}_node is None' for x in differentiable)}:",
+        "        result.node = None",
+        "        return result",
+    ]
+    for i in op.missing:
+        lines += [f"    if {inputs[i]}_node is not None:", f"        raise op.missing_rule({i})"]
+    lines += [
+        "    dtype = out.dtype",
+        "    if dtype is not F4 and dtype is not F8 and not records_gradient(op, dtype):",
+        "        result.node = None",
+        "        return result",
+    ]
+    parents = [
+        f"{x}_node"
+        if len(inputs) == 1 and x in differentiable
+        else f"{x}_node if {x}_node is not None else constant_entry({x}, {x}_data)"
+        for x in inputs
+    ]
+    # A value is saved only if an input whose rule names it requires grad.
+    saved = []
+    for name in op.saves:
+        value = f"{name}_data" if name in inputs else name
+        users = op.users_of(name)
+        asked = " or ".join(f"{x}_node is not None" for x in users)
+        saved.append(value if set(users) >= set(differentiable) else f"{value} if {asked} else None")
+    return [
+        *lines,
+        "    node = new(Node)",
+        "    node.op = op",
+        f"    node.parents = {_tuple(parents)}",
+        f"    node.saved = {_tuple(saved)}",
+        f"    node.options = {_tuple(op.options)}",
+        "    node.shape = out.shape",
+        "    node.dtype = dtype",
+        "    node.serial = next_serial()",
+        "    node.watch = node.scope = None",
+        "    result.node = node",
+        "    return result",
+    ]
+
+
+def _signature(op: Op) -> str:
     parts: list[str] = []
-    for i, name in enumerate((*self.inputs, *self.options)):
-        if i == self.positional:
+    for i, name in enumerate((*op.inputs, *op.options)):
+        if i == op.positional:
             parts.append("*")
-        parts.append(f"{name}=None" if name in self.defaults else name)
-        if i + 1 == self.posonly:
+        parts.append(f"{name}=None" if name in op.defaults else name)  # build_call sets the real defaults
+        if i + 1 == op.posonly:
             parts.append("/")
     return ", ".join(parts)
 
@@ -27,171 +215,72 @@ def _tuple(items: Sequence[str]) -> str:
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def call_source(self: Any) -> str:
-    """The source of `call`, the function that users call."""
-    inputs, options = self.inputs, _tuple(self.options)
-    lines = [f"def call({_signature(self)}):"]
-    if self.variadic:
-        return "\n".join([*lines, f"    return apply_variadic(op, {inputs[0]}, {options})"])
-    lines += ["    if active:", f"        result = under_modes(op, {_tuple(inputs)}, {options})"]
-    lines += ["        if result is not None:", "            return result"]
-    arguments = ", ".join(
-        [f"{n}_data" for n in inputs]
-        + [n if len(inputs) + i < self.positional else f"{n}={n}" for i, n in enumerate(self.options)]
-    )
-    data = _tuple([f"{n}_data" for n in inputs])
-    forward = [
-        "try:",
-        f"    out = forward({arguments})",
-        "except Exception as error:",
-        f"    explain(op, {data}, {options}, error)",
-    ]
-    if len(inputs) == 1:
-        (x,) = inputs
-        lines += [
-            f"    if isinstance({x}, Value):",
-            f"        {x}_data = {x}._data",
-            f"        {x}_node = {x}.node",
-        ]
-        lines += ["    else:", f"        return apply_plain(op, ({x},), {options})"]
-    else:
-        lines += ["    met = False"]
-        for n in inputs:
-            lines += [
-                f"    if isinstance({n}, Value):",
-                f"        {n}_data = {n}._data",
-                f"        {n}_node = {n}.node",
-            ]
-            lines += ["        met = True"]
-            if n in self.defaults:
-                lines += [f"    elif {n} is None:", f"        {n}_data = {n}_node = None"]
-            lines += ["    else:", f"        {n}_node = None"]
-            lines += [f"        {n}_data = {n} if type({n}) in RAW else coerce(op, {n})"]
-        arrays = " or ".join(f"type({n}_data) is ndarray" for n in inputs)
-        kept = "out[0]" if self.cached else "out"
-        lines += ["    if not met:", f"        if not ({arrays}):"]
-        lines += [f"            return apply_plain(op, {_tuple(inputs)}, {options})"]
-        lines += [f"        {line}" for line in forward] + [f"        return {kept}"]
-    lines += [f"    {line}" for line in forward]
-    if self.cached:
-        lines += [f"    out, {', '.join(self.cached)} = out"]
-    lines += [
-        "    result = new(Tensor)",
-        f"    result._data = out if type(out) is ndarray else plain(op, out, {options})",
-    ]
-    return "\n".join(lines + _record(self))
+# The vector-Jacobian products
+
+VJP_NAMES: dict[str, Any] = {
+    "__name__": __name__, "Node": Node, "shape_of": shape_of, "dtype_of": dtype_of, "attach": convert.attach,
+}  # fmt: skip
 
 
-def _record(self: Any) -> list[str]:
-    inputs = self.inputs
-    live = [
-        n
-        for n, rule in zip(inputs, self.rules if not self.joint else self.rules * len(inputs))
-        if rule is not None
-    ]
-    if not live:
-        return ["    result.node = None", "    return result"]
-    lines = [f"    if {' and '.join(f'{n}_node is None' for n in live)}:", "        result.node = None"]
-    lines += ["        return result"]
-    for i, rule in enumerate(self.rules):
-        if type(rule).__name__ == "Missing":
-            lines += [f"    if {inputs[i]}_node is not None:", f"        raise op.refuse({i})"]
-    lines += [
-        "    dtype = out.dtype",
-        "    if dtype is not F4 and dtype is not F8 and not unusual(op, dtype):",
-    ]
-    lines += [
-        "        result.node = None",
-        "        return result",
-        "    node = new(Node)",
-        "    node.op = op",
-    ]
-    entries = []
-    for n in inputs:
-        if n in live and len(inputs) == 1:
-            entries.append(f"{n}_node")
-        else:
-            entries.append(f"{n}_node if {n}_node is not None else constant({n}, {n}_data)")
-    lines += [f"    node.parents = {_tuple(entries)}"]
-    saved = []
-    for name in self.saves:
-        value = f"{name}_data" if name in inputs else name
-        users = _users(self, name)
-        saved.append(value if set(users) >= set(live) else f"{value} if {_any_node(users)} else None")
-    lines += [f"    node.saved = {_tuple(saved)}", f"    node.options = {_tuple(self.options)}"]
-    lines += ["    node.shape = out.shape", "    node.dtype = dtype", "    node.serial = next_serial()"]
-    lines += ["    node.watch = node.scope = None"]
-    return [*lines, "    result.node = node", "    return result"]
+def build_vjp(op: Op, recording: bool, selective: bool) -> Callable[..., tuple[Any, ...]]:
+    """The function that runs an operation's rules: on arrays or on Tensors, for all parents or for some of them."""
+    fast = op.fast is not None and not recording
+    rules = op.fast if fast and op.fast is not None else op.rules
+    named = op.fast_arguments if fast else op.rule_arguments
+    namespace = VJP_NAMES | {f"rule{i}": rule for i, rule in enumerate(rules)}
+    namespace["distinct"] = distinct
+    source = vjp_source(op, named, recording, selective)
+    what = f"vjp{', recorded' if recording else ''}{', for some inputs' if selective else ''}"
+    file = _register(f"<tinygrad_dl {what} of {op.name}>", source)
+    return FunctionType(_compiled(source).replace(co_filename=file), namespace, "vjp")
 
 
-def _any_node(users: Sequence[str]) -> str:
-    return " or ".join(f"{n}_node is not None" for n in users)
+def vjp_source(op: Op, named: Sequence[Sequence[str]], recording: bool, selective: bool) -> str:
+    """The source of `vjp(node, g)`: what of the gradient `g` of a node's result reaches each of its parents.
 
-
-def _users(self: Any, name: str) -> list[str]:
-    """The inputs whose rule, plain or fast, names the value."""
-    if self.joint:
-        return list(self.inputs)
-    return [n for n, a, b in zip(self.inputs, self.needs, self.fast_needs) if name in a or name in b]
-
-
-def pull_source(
-    self: Any, needs: Sequence[Sequence[str]], live: Sequence[bool], recording: bool, selective: bool
-) -> str:
-    """The source of `pull(node, g)`: the contribution of a node's gradient to each of its parents.
-
-    Selective: `pull(node, g, needed)` leaves out parents whose serial is not in `needed`.
+    `named`: what each rule names. Selective: `vjp(node, g, needed)` leaves out parents whose serial is not in `needed`.
     """
-    inputs = self.inputs
-    lines = [f"def pull(node, g{', needed' if selective else ''}):"]
-    lines += [f"    {', '.join(f'{n}_node' for n in inputs)}, = node.parents"]
-    named = {name for names in needs for name in names}
-    if self.saves and any(n in named for n in self.saves):
-        lines += [f"    {', '.join(self.saves)}, = node.saved"]
-    if any(n in named for n in self.options):
-        lines += [f"    {', '.join(self.options)}, = node.options"]
-    for n in inputs:
+    inputs = op.inputs
+    lines = [f"def vjp(node, g{', needed' if selective else ''}):"]
+    lines += [f"    {', '.join(f'{x}_node' for x in inputs)}, = node.parents"]
+    used = {name for names in named for name in names}
+    if any(name in used for name in op.saves):
+        lines += [f"    {', '.join(op.saves)}, = node.saved"]
+    if any(name in used for name in op.options):
+        lines += [f"    {', '.join(op.options)}, = node.options"]
+    for x in inputs:
         for what in ("shape", "dtype"):
-            if f"{n}_{what}" in named:
-                lines += [f"    {n}_{what} = {what}_of({n}_node)"]
+            if f"{x}_{what}" in used:
+                lines += [f"    {x}_{what} = {what}_of({x}_node)"]
     if recording:
-        lines += [f"    {n} = attach({n}, {n}_node)" for n in inputs if n in named]
-        if "out" in named:
+        lines += [f"    {x} = attach({x}, {x}_node)" for x in inputs if x in used]
+        if "out" in used:
             lines += ["    out = attach(out, node)"]
-    wanted = [
-        f"type({n}_node) is Node" + (f" and {n}_node.serial in needed" if selective else "") for n in inputs
+    requires = [
+        f"type({x}_node) is Node" + (f" and {x}_node.serial in needed" if selective else "") for x in inputs
     ]
-    if self.joint:
-        if "needs" in named:
-            lines += [f"    needs = {_tuple(wanted)}"]
-        return "\n".join([*lines, f"    return distinct(rule0({', '.join(needs[0])}))"])
-    calls = []
-    for i, names in enumerate(needs):
-        call = f"rule{i}({', '.join(names)})"
-        if not live[i]:
-            calls.append("None")
-        elif len(inputs) == 1 and not selective:
-            calls.append(call)
+    if op.joint:
+        if "needs_input_grad" in used:
+            lines += [f"    needs_input_grad = {_tuple(requires)}"]
+        return "\n".join([*lines, f"    return distinct(rule0({', '.join(named[0])}))"])
+    contributions = []
+    for i, names in enumerate(named):
+        if op.rules[i] is None or i in op.missing:
+            contributions.append("None")
+        elif len(inputs) == 1 and not selective:  # a node of one input is recorded only if that requires grad
+            contributions.append(f"rule{i}({', '.join(names)})")
         else:
-            calls.append(f"{call} if {wanted[i]} else None")
-    return "\n".join([*lines, f"    return {_tuple(calls)}"])
+            contributions.append(f"rule{i}({', '.join(names)}) if {requires[i]} else None")
+    return "\n".join([*lines, f"    return {_tuple(contributions)}"])
 
 
-def check_signature(name: str, code: Any, count: int, rules: int) -> None:
-    """Refuse a definition whose parameters and rules do not go together."""
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if not rules:
-        raise ValueRangeError(
-            f"@op {name}: at least one rule is needed, one an input; None for an input without a derivative"
-        )
-    if code.co_flags & 0x0C:  # *args or **kwargs
-        more = code.co_varnames[len(names)]
-        raise ValueRangeError(
-            f"@op {name}: {'*' if code.co_flags & 0x04 else '**'}{more} has no place in an operation; "
-            "name each parameter, or use variadic=True for a sequence"
-        )
-    if count > code.co_argcount or (rules > 1 and rules != count):
-        raise ValueRangeError(
-            f"@op {name}: {rules} rules came for the parameters {', '.join(names) or 'none'}; "
-            "one rule an input is needed"
-        )
+def distinct(contributions: tuple[Any, ...]) -> list[Any]:
+    """The contributions of a joint rule, none of them the same array twice: the backward pass may add in place."""
+    if len({*map(id, contributions)}) == len(contributions):
+        return list(contributions)
+    different: list[Any] = []
+    for c in contributions:
+        if c is not None and any(c is other for other in different):
+            c = c * 1
+        different.append(c)
+    return different

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls, config
+from tinygrad_dl import config, convert
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise
@@ -43,11 +43,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         return obj.copy() if copy else obj
     if isinstance(obj, Tensor):
         return elementwise.astype(obj, dtype)
-    array = calls.asarray_of(obj, dtype)
+    array = convert.asarray_of(obj, dtype)
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
     if copy is False and not shared:
         raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
-    return calls.wrap(array.copy() if copy and shared else array)
+    return convert.wrap(array.copy() if copy and shared else array)
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -59,7 +59,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
             [0., 0.]])
     """
     _check_device(device, "zeros")
-    return calls.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
+    return convert.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -70,7 +70,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     Tensor([1., 1., 1.])
     """
     _check_device(device, "ones")
-    return calls.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
+    return convert.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
 def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -81,7 +81,7 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     (2, 0)
     """
     _check_device(device, "empty")
-    return calls.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
+    return convert.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -94,10 +94,10 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
     _check_device(device, "full")
     value = fill_value._data if isinstance(fill_value, Value) else fill_value
     sizes = _sizes(shape, "full")
-    value = calls.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
+    value = convert.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
     if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):
         raise ShapeError(f"full: values of the shape {value.shape} do not fill the shape {sizes}")
-    return calls.wrap(np.full(sizes, value))
+    return convert.wrap(np.full(sizes, value))
 
 
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
@@ -111,7 +111,7 @@ def _sizes(shape: Any, name: str) -> tuple[int, ...]:
 
 
 def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
-    data = calls.asarray_of(x)
+    data = convert.asarray_of(x)
     return data.shape, data.dtype if dtype is None else dtype
 
 
@@ -175,7 +175,7 @@ def arange(
     if step == 0:
         raise ValueRangeError("arange: the step is not 0")
     dtype = _dtype_for(start, stop, step) if dtype is None else dtype
-    return calls.wrap(np.arange(start, stop, step, dtype))  # type: ignore[call-overload]
+    return convert.wrap(np.arange(start, stop, step, dtype))  # type: ignore[call-overload]
 
 
 def linspace(
@@ -192,7 +192,7 @@ def linspace(
     if num < 0:
         raise ValueRangeError(f"linspace: how many numbers is not negative; {num} came")
     dtype = _dtype_for(start, stop, 0.0) if dtype is None else dtype
-    return calls.wrap(np.linspace(start, stop, num, endpoint=endpoint).astype(dtype))
+    return convert.wrap(np.linspace(start, stop, num, endpoint=endpoint).astype(dtype))
 
 
 def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -205,7 +205,7 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, de
     """
     _check_device(device, "eye")
     n_rows, n_cols = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    return calls.wrap(np.eye(n_rows, n_cols, k, config.default_dtype if dtype is None else dtype))
+    return convert.wrap(np.eye(n_rows, n_cols, k, config.default_dtype if dtype is None else dtype))
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -217,6 +217,6 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     """
     _check_device(device, "from_dlpack")
     if not hasattr(x, "__dlpack__"):
-        raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed; {calls.describe(x)} came")
+        raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed; {convert.describe(x)} came")
     array = np.from_dlpack(x)
-    return calls.wrap(array.copy() if copy else array)
+    return convert.wrap(array.copy() if copy else array)

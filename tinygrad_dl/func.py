@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import autograd, calls, graph
+from tinygrad_dl import autograd, convert, graph
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad, modes
 from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.tree import leaves, refill
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -42,7 +42,7 @@ class Run:
         has_aux: bool,
     ) -> None:
         if not callable(f):
-            raise DTypeError(f"func.{what}: a function is needed first; {calls.describe(f)} came")
+            raise DTypeError(f"func.{what}: a function is needed first; {convert.describe(f)} came")
         self.what, self.argnums = what, argnums
         chosen = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in chosen:
@@ -67,7 +67,7 @@ class Run:
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise DTypeError(
-                    f"func.{what}: with has_aux f must return (result, aux); {calls.describe(result)} came"
+                    f"func.{what}: with has_aux f must return (result, aux); {convert.describe(result)} came"
                 )
             result, self.aux = result
         self.args, self.result = args, result
@@ -82,19 +82,19 @@ class Run:
         """A new Tensor for an argument, connected to it if it is a Tensor that requires grad."""
         if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording:
             return positive(leaf)
-        data = calls.asarray_of(leaf)
+        data = convert.asarray_of(leaf)
         if data.dtype.kind != "f":
             raise DTypeError(
                 f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
-        return calls.wrap(data).requires_grad_()
+        return convert.wrap(data).requires_grad_()
 
     def _output(self, leaf: Any, path: str) -> Tensor:
         if isinstance(leaf, Tensor):
             return leaf
         raise DTypeError(
-            f"func.{self.what}: f must return Tensors; result{path} is {calls.describe(leaf)}. "
+            f"func.{self.what}: f must return Tensors; result{path} is {convert.describe(leaf)}. "
             "If it was taken out with .data, .numpy(), .item() or float(), its derivative is lost: "
             "compute with the Tensor itself."
         )
@@ -135,7 +135,7 @@ class Run:
 
 
 def zeros_like(t: Tensor) -> Tensor:
-    return calls.wrap(np.zeros(t.shape, t.dtype))
+    return convert.wrap(np.zeros(t.shape, t.dtype))
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -170,7 +170,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
         if len(run.outs) != 1 or not isinstance(run.result, Tensor) or run.outs[0].size != 1:
-            came = run.outs[0].shape if isinstance(run.result, Tensor) else calls.describe(run.result)
+            came = run.outs[0].shape if isinstance(run.result, Tensor) else convert.describe(run.result)
             raise GraphError(
                 f"func.{what}: f must return one number; {came} came. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
@@ -221,7 +221,7 @@ def jvp(
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise DTypeError(
-                f"func.jvp: {name}: a tuple with an entry an argument is needed; {calls.describe(given)} came"
+                f"func.jvp: {name}: a tuple with an entry an argument is needed; {convert.describe(given)} came"
             )
     primals = tuple(primals)
     run = Run("jvp", f, primals, {}, tuple(range(len(primals))), has_aux)
@@ -241,7 +241,7 @@ class Transposed:
     """The map u -> u^T J of a run, recorded, so that it can be differentiated in u."""
 
     def __init__(self, run: Run) -> None:
-        self.u = [calls.wrap(np.ones(t.shape, t.dtype)).requires_grad_() for t in run.outs]
+        self.u = [convert.wrap(np.ones(t.shape, t.dtype)).requires_grad_() for t in run.outs]
         self.products = run.pull(self.u, recording=True)
 
 
@@ -298,7 +298,7 @@ def _by_rows(run: Run) -> list[list[Tensor]]:
 def _joined(rows: list[Tensor | None], shape: tuple[int, ...], v: Tensor) -> Tensor:
     whole = (*shape, *v.shape)
     if all(row is None for row in rows):
-        return calls.wrap(np.zeros(whole, v.dtype))
+        return convert.wrap(np.zeros(whole, v.dtype))
     return reshape(stack([zeros_like(v) if row is None else row for row in rows]), whole)
 
 
@@ -312,7 +312,7 @@ def _by_columns(run: Run) -> list[list[Tensor]]:
             one = np.zeros(v.size, v.dtype)
             one[k] = 1
             directions = [
-                zeros_like(t) if j != place else calls.wrap(one.reshape(v.shape))
+                zeros_like(t) if j != place else convert.wrap(one.reshape(v.shape))
                 for j, t in enumerate(run.variables)
             ]
             found.append(_pushed(run, transposed, directions, run.recording))
@@ -321,7 +321,7 @@ def _by_columns(run: Run) -> list[list[Tensor]]:
                 columns = stack([c[i] for c in found], axis=-1)
                 blocks[i].append(reshape(columns.astype(v.dtype), (*out.shape, *v.shape)))
             else:
-                blocks[i].append(calls.wrap(np.zeros((*out.shape, *v.shape), v.dtype)))
+                blocks[i].append(convert.wrap(np.zeros((*out.shape, *v.shape), v.dtype)))
     return blocks
 
 
@@ -372,7 +372,7 @@ def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> lis
         raise ShapeError(f"func.{what}: the nesting {_shown(wanted)} is needed; {_shown(given)} came")
     found = []
     for (path, leaf), t in zip(given.items(), tensors):
-        new = leaf if isinstance(leaf, Tensor) else calls.wrap(calls.asarray_of(leaf))
+        new = leaf if isinstance(leaf, Tensor) else convert.wrap(convert.asarray_of(leaf))
         if new.shape != t.shape:
             raise ShapeError(f"func.{what}{path}: the shape {t.shape} is needed; {new.shape} came")
         found.append(new if new.dtype == t.dtype else new.astype(t.dtype))

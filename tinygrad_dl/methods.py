@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
@@ -25,28 +25,23 @@ from tinygrad_dl.ops import (
     trigonometry,
 )
 from tinygrad_dl.ops import shape as shaping
+from tinygrad_dl.typing import DTypeLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.signatures import Input
+    from tinygrad_dl.tensor import Tensor
 
 
-def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Any, other: Any) -> Any:
+def _reflected(function: Callable[..., Any]) -> Callable[[Any, Input], Tensor]:
+    def method(self: Any, other: Input) -> Tensor:
         return function(other, self)
 
     return method
 
 
-def _assigning(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
-    def method(self: Any, other: Any) -> Any:
+def _assigning(function: Callable[..., Any], sign: str) -> Callable[[Any, Input], Tensor]:
+    def method(self: Any, other: Input) -> Tensor:
         return self._in_place(function, other, sign)
-
-    return method
-
-
-def _or_identity(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Any, other: Any) -> Any:
-        try:
-            return function(self, other)
-        except DTypeError:
-            return NotImplemented  # for None, strings and other objects Python then compares identities
 
     return method
 
@@ -100,10 +95,7 @@ class Methods(Value):
 
     __neg__ = elementwise.negative
     __pos__ = elementwise.positive
-    __abs__ = elementwise.abs
     __invert__ = logic.bitwise_invert
-    __eq__ = _or_identity(logic.equal)
-    __ne__ = _or_identity(logic.not_equal)
     __lt__ = logic.less
     __le__ = logic.less_equal
     __gt__ = logic.greater
@@ -157,74 +149,89 @@ class Methods(Value):
     squeeze = shaping.squeeze
     swapaxes = shaping.swapaxes
 
-    def cumsum(self, axis: Any = None, dtype: Any = None) -> Any:
+    def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """The sums of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_sum(x, axis=0 if axis is None else axis, dtype=dtype)
 
-    def cumprod(self, axis: Any = None, dtype: Any = None) -> Any:
+    def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """The products of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_prod(x, axis=0 if axis is None else axis, dtype=dtype)
 
-    def __divmod__(self, other: Any) -> Any:
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return self._compare(logic.equal, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return self._compare(logic.not_equal, other)
+
+    def _compare(self, function: Callable[..., Any], other: object) -> Any:
+        try:
+            return function(self, other)
+        except DTypeError:
+            return NotImplemented  # for None, strings and other objects Python then compares identities
+
+    def __abs__(self) -> Tensor:  # type checkers want a function for the builtin abs()
+        return elementwise.abs(self)
+
+    def __divmod__(self, other: Input) -> tuple[Tensor, Tensor]:
         return logic.floor_divide(self, other), logic.remainder(self, other)
 
-    def __rdivmod__(self, other: Any) -> Any:
+    def __rdivmod__(self, other: Input) -> tuple[Tensor, Tensor]:
         return logic.floor_divide(other, self), logic.remainder(other, self)
 
-    def take(self, indices: Any, axis: Any = None) -> Any:
+    def take(self, indices: Input, axis: int | None = None) -> Tensor:
         """The slices at given indices along an axis, or of the flattened elements."""
         return index.take(self, indices, axis=axis)
 
-    def flatten(self) -> Any:
+    def flatten(self) -> Tensor:
         """The elements along one axis."""
         return shaping.reshape(self, (self._data.size,))
 
     ravel = flatten
 
-    def copy(self) -> Any:
+    def copy(self) -> Tensor:
         """The same values in another array; the gradient passes through."""
-        return calls.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
+        return convert.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
 
     @property
-    def real(self) -> Any:
+    def real(self) -> Tensor:
         """The real parts; of a real Tensor the Tensor itself."""
         return elementwise.real(self)
 
     @property
-    def imag(self) -> Any:
+    def imag(self) -> Tensor:
         """The imaginary parts; zeros for a real Tensor."""
         return elementwise.imag(self)
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Tensor:
         """The transpose of a matrix; for other numbers of axes use mT or permute_dims."""
         if self._data.ndim != 2:
             if self._data.ndim < 2:
                 return shaping.permute_dims(self, tuple(range(self._data.ndim)))
             raise ShapeError(
-                f"T: a matrix is needed; the shape {self._data.shape} came. "
+                f"T: expected a matrix, got the shape {self._data.shape}. "
                 "Use .mT for the last two axes or permute_dims(axes)."
             )
         return shaping.permute_dims(self, (1, 0))
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Tensor:
         """The transpose of the last two axes."""
         if self._data.ndim < 2:
-            raise ShapeError(f"mT: at least two axes are needed; the shape {self._data.shape} came")
+            raise ShapeError(f"mT: expected at least two axes, got the shape {self._data.shape}")
         return shaping.permute_dims(
             self, (*range(self._data.ndim - 2), self._data.ndim - 1, self._data.ndim - 2)
         )
 
     # Forms that take sizes or axes one by one, as NumPy's methods do
 
-    def reshape(self, *sizes: Any, copy: bool | None = None) -> Any:
+    def reshape(self, *sizes: Any, copy: bool | None = None) -> Tensor:
         """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1."""
         return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
 
-    def transpose(self, *axes: Any) -> Any:
+    def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
         order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
         return shaping.permute_dims(
@@ -233,17 +240,17 @@ class Methods(Value):
 
     # Assignment by operators
 
-    def _refuse_in_place(self, what: str) -> None:
+    def _validate_in_place(self, what: str) -> None:
         if modes.recording:
             raise GraphError(
                 f"{what} on a leaf that requires grad would change what was recorded. "
                 "Do it under no_grad(), or compute a new Tensor."
             )
 
-    def _in_place(self, function: Callable[..., Any], other: Any, sign: str) -> Any:
+    def _in_place(self, function: Callable[..., Any], other: Input, sign: str) -> Any:
         on_leaf = self.node is not None and self.node.op is None
         if on_leaf:
-            self._refuse_in_place(f"x {sign} ...")
+            self._validate_in_place(f"x {sign} ...")
         result = function(self, other)
         if result.shape != self._data.shape:
             raise ShapeError(

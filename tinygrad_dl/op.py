@@ -1,46 +1,106 @@
-"""Operations: the decorator `op`, which makes one block of code a differentiable operation, and the registry OPS.
-
-The function that a user calls is made for the operation at its first call: see build.py.
-"""
+"""Operations: the decorator `op`, which makes one block of code a differentiable operation, and the registry OPS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec
+from functools import cached_property
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from tinygrad_dl import build, calls
-from tinygrad_dl.codegen import check_signature
-from tinygrad_dl.domain import Case as Case
-from tinygrad_dl.domain import Domain as Domain
-from tinygrad_dl.domain import Missing as Missing
+from tinygrad_dl import codegen
+from tinygrad_dl.convert import attach, describe
+from tinygrad_dl.dispatch import explain
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
-from tinygrad_dl.graph import Node
+from tinygrad_dl.graph import Node, shape_of
+from tinygrad_dl.typing import NDArray, Shape
 
 if TYPE_CHECKING:
-    from tinygrad_dl.tensor import Tensor
+    from tinygrad_dl.signatures import DefineBinary, DefineSeveral, DefineUnary, DefineVariadic
 
-P = ParamSpec("P")
-Rule = Callable[..., Any]
+Rule: TypeAlias = Callable[..., Any]
+
+
+# What an operation declares beside its rules
+
+
+class Domain:
+    """Where the inputs of an operation may lie: what tests draw, and what the table of operations shows.
+
+    Values in [low, high]; at least `gap` away from each value in `avoid` (kinks, poles); `distinct` values at
+    least `gap` apart (sorting, maxima); `make` turns a drawn array into a valid one (a positive definite matrix).
+    """
+
+    def __init__(
+        self,
+        low: float = -2.0,
+        high: float = 2.0,
+        avoid: Sequence[float] = (),
+        gap: float = 0.1,
+        distinct: bool = False,
+        make: Callable[[NDArray], NDArray] | None = None,
+    ) -> None:
+        self.low, self.high, self.avoid, self.gap = low, high, tuple(avoid), gap
+        self.distinct, self.make = distinct, make
+
+    def sample(self, rng: np.random.Generator, shape: Shape) -> NDArray:
+        """A float64 array of the given shape that lies in the domain."""
+        if self.distinct:
+            size = int(np.prod(shape))
+            x = rng.permutation(np.linspace(self.low, self.high, max(size, 2)))[:size].reshape(shape)
+        else:
+            x = rng.uniform(self.low, self.high, shape)
+        for point in self.avoid:
+            x = np.where(abs(x - point) < self.gap, point + np.where(x < point, -self.gap, self.gap), x)
+        return x if self.make is None else self.make(x)
+
+    def __repr__(self) -> str:
+        text = f"[{self.low:g}, {self.high:g}]"
+        return text + (f" without {', '.join(f'{p:g}' for p in self.avoid)}" if self.avoid else "")
+
+
+class Case:
+    """One sample call: one entry per input (a shape to draw, or an array or number as it is), and the options."""
+
+    def __init__(self, *inputs: Any, **options: Any) -> None:
+        self.inputs, self.options = inputs, options
+
+    def __repr__(self) -> str:
+        shown = [repr(i) for i in self.inputs] + [f"{k}={v!r}" for k, v in self.options.items()]
+        return f"Case({', '.join(shown)})"
+
+
+class Missing:
+    """In the place of a rule: the derivative is not implemented, so asking for it is an error, never a zero."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+# The operation
 
 
 class Op:
-    """One operation: its forward function on arrays, its derivative rules, and what tests and pages need to know."""
+    """One operation: its forward function on arrays, its derivative rules, and what tests and pages need to know.
 
-    pull: Callable[[Node, Any], tuple[Any, ...]]
-    pull_recording: Callable[[Node, Any], tuple[Any, ...]]
+    `forward` is the plain forward, the text to read and the tests' oracle; `run` is what a call computes with: the
+    kernel where there is one. `inputs` and `options` are the names of its parameters; `saves` the names of the values
+    that a node keeps for the rules; `rule_arguments` what each rule names, `fast_arguments` what each fast one does.
+    """
 
-    def __init__(self, forward: Callable[..., Any], rules: tuple[Any, ...], **about: Any) -> None:
+    def __init__(
+        self, forward: Callable[..., Any], rules: tuple[Rule | Missing | None, ...], **about: Any
+    ) -> None:
         code = forward.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         self.name: str = about.pop("name") or forward.__name__
         self.forward = forward
+        self.kernel: Callable[..., Any] | None = about.pop("kernel")
+        self.run = self.kernel or forward
         self.joint: bool = about.pop("joint")
         self.variadic: bool = about.pop("variadic")
         self.cached: tuple[str, ...] = about.pop("cached")
-        self.kernel: Callable[..., Any] | None = about.pop("kernel")
-        self.run = self.kernel or forward  # what a call computes with
         count = about.pop("inputs") or len(rules)
         check_signature(self.name, code, count, len(rules))
         self.inputs = names[:count]
@@ -49,31 +109,34 @@ class Op:
         defaults = forward.__defaults__ or ()
         given = zip(names[code.co_argcount - len(defaults) :], defaults)
         self.defaults: dict[str, Any] = {**dict(given), **(forward.__kwdefaults__ or {})}
-        self.rules = rules
+        self.rules: tuple[Any, ...] = rules
         self.fast: tuple[Any, ...] | None = about.pop("fast")
+        self.missing = [i for i, rule in enumerate(rules) if isinstance(rule, Missing)]
+        self.differentiable = any(rule is not None for rule in rules)
         self.domain = about.pop("domain") or Domain()
         self.cases: tuple[Case, ...] = tuple(about.pop("cases"))
         self.kinks: str = about.pop("kinks")
         self.label: str = about.pop("label") or self.name
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
-        self.differentiable = any(rule is not None for rule in rules)
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
-        self.needs = [self._names_of(rule, cached) for rule in rules]
-        self.fast_needs = (
-            self.needs if self.fast is None else [self._names_of(rule, self.cached) for rule in self.fast]
+        self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
+        self.fast_arguments = (
+            self.rule_arguments
+            if self.fast is None
+            else [self._arguments_of(rule, self.cached) for rule in self.fast]
         )
-        # What a node keeps: the values that some rule names, and nothing else.
-        named = {name for needs in (*self.needs, *self.fast_needs) for name in needs}
-        self.saves = tuple(n for n in (*self.inputs, "out", *self.cached) if n in named)
+        named = {name for names in (*self.rule_arguments, *self.fast_arguments) for name in names}
+        self.saves = tuple(name for name in (*self.inputs, "out", *self.cached) if name in named)
         self.function: Any = None
 
-    def _names_of(self, rule: Any, cached: tuple[str, ...]) -> tuple[str, ...]:
+    def _arguments_of(self, rule: Rule | Missing | None, cached: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of a rule's parameters; ValueRangeError for one that is unknown."""
         if rule is None or isinstance(rule, Missing):
             return ()
         names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
-        known = {"g", "out", "needs", *self.inputs, *self.options, *cached}
+        known = {"g", "out", "needs_input_grad", *self.inputs, *self.options, *cached}
         known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
         if self.variadic:
             known |= {"i", "shapes"}
@@ -84,20 +147,12 @@ class Op:
                 )
         return tuple(names)
 
-    def __getattr__(self, name: str) -> Any:
-        # Pulls are built at their first use: an import should not pay for operations it does not run.
-        variants = {"pull": (False, False), "pull_recording": (True, False)}
-        if name in variants:
-            built = build.pull(self, *variants[name])
-        elif name == "pull_needed":
-            plain, recorded = build.pull(self, False, True), build.pull(self, True, True)
-
-            def built(node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
-                return (recorded if recording else plain)(node, g, needed)
-        else:
-            raise AttributeError(f"Op has no attribute {name!r}")
-        setattr(self, name, built)
-        return built
+    def users_of(self, name: str) -> list[str]:
+        """The inputs whose rule, plain or fast, names the value."""
+        if self.joint:
+            return list(self.inputs)
+        arguments = zip(self.inputs, self.rule_arguments, self.fast_arguments)
+        return [x for x, plain, fast in arguments if name in plain or name in fast]
 
     def arguments(self, inputs: Sequence[Any], options: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a call as a list of the positional ones and a dict of the others."""
@@ -111,11 +166,53 @@ class Op:
         try:
             out = self.run(*args, **kwargs)
         except Exception as error:
-            calls.explain(self, inputs, options, error)
+            explain(self, inputs, options, error)
         return out[0] if self.cached else out
 
-    def refuse(self, i: int) -> GraphError:
-        """The error for asking the derivative of input `i`, which has no rule."""
+    # The vector-Jacobian products are generated at their first use: an import should not pay for what does not run.
+
+    @cached_property
+    def vjp(self) -> Callable[[Node, Any], Sequence[Any]]:
+        """vjp(node, g): what of the gradient `g` of a node's result reaches each of its parents, as arrays."""
+        if self.variadic:
+            return lambda node, g: self._vjp_variadic(node, g, None, False)
+        return codegen.build_vjp(self, recording=False, selective=False)
+
+    @cached_property
+    def vjp_recording(self) -> Callable[[Node, Any], Sequence[Any]]:
+        """The same on Tensors, by the plain rules: the gradient is recorded."""
+        if self.variadic:
+            return lambda node, g: self._vjp_variadic(node, g, None, True)
+        return codegen.build_vjp(self, recording=True, selective=False)
+
+    @cached_property
+    def vjp_needed(self) -> Callable[[Node, Any, dict[int, Any], bool], Sequence[Any]]:
+        """vjp_needed(node, g, needed, recording): the same for the parents whose serial is in `needed` only."""
+        if self.variadic:
+            return self._vjp_variadic
+        on_arrays = codegen.build_vjp(self, recording=False, selective=True)
+        on_tensors = codegen.build_vjp(self, recording=True, selective=True)
+        return lambda node, g, needed, recording: (on_tensors if recording else on_arrays)(node, g, needed)
+
+    def _vjp_variadic(
+        self, node: Node, g: Any, needed: dict[int, Any] | None, recording: bool
+    ) -> tuple[Any, ...]:
+        known: dict[str, Any] = dict(
+            zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents)
+        )
+        if node.saved:
+            (arrays,) = node.saved
+            known[self.inputs[0]] = tuple(map(attach, arrays, node.parents)) if recording else arrays
+        (rule,), (names,) = self.rules, self.rule_arguments
+        return tuple(
+            rule(*[i if name == "i" else known[name] for name in names])
+            if type(parent) is Node and (needed is None or parent.serial in needed)
+            else None
+            for i, parent in enumerate(node.parents)
+        )
+
+    def missing_rule(self, i: int) -> GraphError:
+        """The error for asking for the derivative with respect to input `i`, which has no rule."""
         return GraphError(
             f"{self.name}: no derivative with respect to {self.inputs[i]}: {self.rules[i].reason}. "
             "Call .detach() on it if no gradient should flow."
@@ -125,10 +222,57 @@ class Op:
         return f"<Op {self.name}>"
 
 
+def check_signature(name: str, code: CodeType, inputs: int, rules: int) -> None:
+    """Raise ValueRangeError for a definition whose parameters and rules do not go together."""
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if not rules:
+        raise ValueRangeError(
+            f"@op {name}: expected at least one rule, one per input, got none. "
+            "Give None for an input without a derivative."
+        )
+    has_args, has_kwargs = code.co_flags & 0x04, code.co_flags & 0x08
+    if has_args or has_kwargs:
+        starred = ("*" if has_args else "**") + code.co_varnames[len(names)]
+        raise ValueRangeError(
+            f"@op {name}: an operation cannot take {starred}. "
+            "Name each parameter, or use variadic=True for a sequence."
+        )
+    if inputs > code.co_argcount or (rules > 1 and rules != inputs):
+        raise ValueRangeError(
+            f"@op {name}: expected one rule per input, got {rules} rules for the parameters "
+            f"{', '.join(names) or 'none'}"
+        )
+
+
 OPS: dict[str, Op] = {}
 
 
+@overload
 def op(
+    rule: Rule | Missing | None,
+    /,
+    *,
+    inputs: Literal[1] | None = None,
+    joint: Literal[False] = False,
+    variadic: Literal[False] = False,
+    **about: Any,
+) -> DefineUnary: ...
+@overload
+def op(
+    rule_of_x: Rule | Missing | None,
+    rule_of_y: Rule | Missing | None,
+    /,
+    *,
+    inputs: Literal[2] | None = None,
+    joint: Literal[False] = False,
+    variadic: Literal[False] = False,
+    **about: Any,
+) -> DefineBinary: ...
+@overload
+def op(rule: Rule | Missing | None, /, *, variadic: Literal[True], **about: Any) -> DefineVariadic: ...
+@overload
+def op(*rules: Rule | Missing | None, **about: Any) -> DefineSeveral: ...
+def op(  # type: ignore[misc]  # the overloads look at what decides the type and take the rest as it comes
     *rules: Rule | Missing | None,
     name: str | None = None,
     inputs: int | None = None,
@@ -143,11 +287,11 @@ def op(
     label: str | None = None,
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
-) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
-    One rule an input, in order: what reaches that input of the gradient `g` of the result. A rule names what it
-    needs: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
+    One rule per input, in order: what reaches that input of the gradient `g` of the result. A rule names what it
+    requires: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
     `fast`: rules for arrays only, beside the plain ones. See docs/custom-ops for a worked example.
@@ -159,22 +303,23 @@ def op(
     Tensor(8.)
     """
 
-    def define(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+    def define(forward: Callable[..., Any]) -> Any:
         if not hasattr(forward, "__code__"):
             raise DTypeError(
-                f"@op: a function on arrays is needed; {calls.describe(forward)} came. The rules stand in parentheses "
-                "behind @op, one an input: @op(lambda g, x: ...)"
+                f"@op: expected a function on arrays, got {describe(forward)}. The rules stand in parentheses "
+                "behind @op, one per input: @op(lambda g, x: ...)"
             )
-        self = Op(
+        operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
         )  # fmt: skip
-        there = OPS.get(self.name)
-        if there is not None and there.forward.__module__ != forward.__module__:
-            raise ValueRangeError(f"@op: there is an operation `{self.name}` already; choose another name")
-        function = build.declare(self, forward)
-        self.function = function
-        OPS[self.name] = self
+        existing = OPS.get(operation.name)
+        if existing is not None and existing.forward.__module__ != forward.__module__:
+            raise ValueRangeError(
+                f"@op: there is already an operation named `{operation.name}`. Choose another name."
+            )
+        function = operation.function = codegen.declare(operation, forward)
+        OPS[operation.name] = operation
         return function
 
     return define

@@ -8,9 +8,8 @@ from weakref import ref
 
 import numpy as np
 
-from tinygrad_dl import backward, calls, graph, protocols
+from tinygrad_dl import backward, convert, graph, protocols
 from tinygrad_dl.backend import copied, to_cpu
-from tinygrad_dl.build import bind_tensor
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.ops import index
@@ -33,7 +32,7 @@ class Tensor(Methods):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
     ) -> None:
-        self._data = copied(calls.asarray_of(data, dtype))
+        self._data = copied(convert.asarray_of(data, dtype))
         self.node, self.name = None, name
         if requires_grad:
             self.requires_grad_()
@@ -47,7 +46,7 @@ class Tensor(Methods):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = calls.asarray_of(value)
+        array = convert.asarray_of(value)
         changed = array.shape != self._data.shape or array.dtype != self._data.dtype
         self._data = array
         if changed and self.node is not None:
@@ -101,7 +100,7 @@ class Tensor(Methods):
     @name.setter
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
-            raise DTypeError(f"name: a string or None is needed; {calls.describe(value)} came")
+            raise DTypeError(f"name: a string or None is needed; {convert.describe(value)} came")
         self._name = value
 
     # The graph
@@ -128,7 +127,7 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            value = value if isinstance(value, Tensor) else calls.wrap(calls.asarray_of(value))
+            value = value if isinstance(value, Tensor) else convert.wrap(convert.asarray_of(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
                     f"grad: shape {self.shape} and dtype {self.dtype} are needed; "
@@ -177,7 +176,7 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same values, cut off from the graph; the array is shared."""
-        return calls.wrap(self._data)
+        return convert.wrap(self._data)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too. Raises GraphError without a graph."""
@@ -314,7 +313,7 @@ class Tensor(Methods):
         return rebuild(type(self), self._data, self.requires_grad, self.name, self.grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        grad = None if self.grad is None else calls.wrap(self.grad._data.copy())
+        grad = None if self.grad is None else convert.wrap(self.grad._data.copy())
         memo[id(self)] = twin = rebuild(type(self), copied(self._data), self.requires_grad, self.name, grad)
         return twin
 
@@ -326,8 +325,8 @@ class Tensor(Methods):
     def __setitem__(self, key: Any, value: Any) -> None:
         key = index.plain_key(key)
         if self.node is not None and self.node.op is None:
-            self._refuse_in_place("x[...] = ...")
-            self._data[key] = calls.asarray_of(value)
+            self._validate_in_place("x[...] = ...")
+            self._data[key] = convert.asarray_of(value)
             return
         result = index.setitem(self, value, key)
         watch = None if self.node is None else self.node.watch
@@ -346,5 +345,4 @@ def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None,
     return tensor
 
 
-bind_tensor(Tensor)
-graph.bind_tensor(calls.wrap)
+convert.bind_tensor(Tensor)

@@ -15,14 +15,14 @@ from tests.faults.children import failing
 from tests.faults.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("graph.py", "backward.py", "calls.py", "op.py", "build.py", "codegen.py")
+FILES = ("graph.py", "backward.py", "convert.py", "dispatch.py", "op.py", "codegen.py")
 # The fast tests of everything that stands on these files; few files first, which notice most at once.
-FIRST = ("test_traps.py", "test_graph.py", "test_walk.py", "test_custom_op.py")
+FIRST = ("test_traps.py", "test_graph.py", "test_backward.py", "test_custom_op.py")
 TESTS = (
     "test_modes.py", "test_autograd.py", "test_hooks.py", "test_errors.py", "test_aliasing.py", "test_dtypes.py",
     "test_anomaly.py", "test_creation.py", "test_func.py", "nn/test_recurrent.py", "ops/test_elementwise.py",
     "ops/test_index.py", "ops/test_shape.py", "ops/test_composed.py", "ops/test_messages.py",
-    "viz/test_extract.py", "testing/test_laws.py", "test_calls.py", "test_definition.py",
+    "viz/test_extract.py", "testing/test_laws.py", "test_dispatch.py", "test_op.py",
 )  # fmt: skip
 
 

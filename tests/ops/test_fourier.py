@@ -128,7 +128,7 @@ def test_numpys_functions_reach_tensors() -> None:
             ShapeError,
             'fft: expected norm "backward", "ortho" or "forward", got \'both\'',
         ),
-        (lambda: fft.fft("a"), DTypeError, "fft: a Tensor, an array or a number is needed; str 'a' came"),
+        (lambda: fft.fft("a"), DTypeError, "fft: expected a Tensor, an array or a number, got str 'a'"),
     ],
 )
 def test_wrong_calls_say_what_came_and_what_is_needed(call: Any, kind: Any, message: str) -> None:

@@ -139,7 +139,7 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
             ShapeError,
             "outer: two vectors are needed; (2, 2) and (2,) came. tinygrad_dl.outer flattens them.",
         ),
-        (lambda: linalg.inv("a"), DTypeError, "inv: a Tensor, an array or a number is needed; str 'a' came"),
+        (lambda: linalg.inv("a"), DTypeError, "inv: expected a Tensor, an array or a number, got str 'a'"),
         (
             lambda: linalg.eig(leaf(np.eye(2))),
             GraphError,

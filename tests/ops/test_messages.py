@@ -47,7 +47,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "concat: (2, 3) and (2, 2) differ in axis 1; along axis=0 only they may",
     ),
-    (lambda: td.concat([]), ValueError, "concat: at least one array is needed; an empty sequence came"),
+    (lambda: td.concat([]), ValueError, "concat: expected at least one array, got an empty sequence"),
     (
         lambda: td.stack([x, td.ones(3)]),
         ValueError,
@@ -114,8 +114,8 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "interp: expected xp and fp of shape (N,) with N > 0, got (3,) and (2,)",
     ),
     (lambda: td.meshgrid(x), ValueError, "meshgrid: expected arrays with one axis, got shape (2, 3)"),
-    (lambda: td.sin("a"), TypeError, "sin: a Tensor, an array or a number is needed; str 'a' came"),
-    (lambda: x + None, TypeError, "add: a Tensor, an array or a number is needed; NoneType None came"),
+    (lambda: td.sin("a"), TypeError, "sin: expected a Tensor, an array or a number, got str 'a'"),
+    (lambda: x + None, TypeError, "add: expected a Tensor, an array or a number, got NoneType None"),
     (
         lambda: x & x,
         TypeError,
@@ -205,6 +205,6 @@ def test_op_without_its_rules_says_where_they_stand() -> None:
     with pytest.raises(TypeError) as error:
         doubled(Tensor([1.0]))
     assert str(error.value) == (
-        "@op: a function on arrays is needed; an array of shape (1,) and dtype float32 came. The rules stand in "
-        "parentheses behind @op, one an input: @op(lambda g, x: ...)"
+        "@op: expected a function on arrays, got an array of shape (1,) and dtype float32. The rules stand in "
+        "parentheses behind @op, one per input: @op(lambda g, x: ...)"
     )

@@ -134,7 +134,7 @@ def standardize(
 
 def standardize_gradient(
     g: NDArray, x: NDArray, w: NDArray | None, average: NDArray | None, scale: NDArray, factor: NDArray | None,
-    layout: Layout, needs: Sequence[bool], buffer: NDArray | None = None,
+    layout: Layout, needs_input_grad: Sequence[bool], buffer: NDArray | None = None,
 ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:  # fmt: skip
     """The gradients of x (in the buffer, if given), w and b; all arrays in the shapes of the layout.
 
@@ -145,24 +145,24 @@ def standardize_gradient(
     d = x if average is None else _applied(np.subtract, x, average)
     if factor is None:
         gx = np.multiply(g, scale, out=buffer)
-        gw = summed_product(gx, d, layout.w) if needs[1] else None
-        gb = summed(g, layout.b) if needs[2] else None
-        if needs[0]:
+        gw = summed_product(gx, d, layout.w) if needs_input_grad[1] else None
+        gb = summed(g, layout.b) if needs_input_grad[2] else None
+        if needs_input_grad[0]:
             gx *= w
             share = summed_product(gx, d, kept)
             total = None if average is None else summed(gx, kept)
     else:
         # Sums over the axes along which neither w nor the statistics vary serve all three.
         products, sums = summed_product(g, d, both), summed(g, both)
-        if needs[1]:
+        if needs_input_grad[1]:
             gw = _summed_on(products * scale, layout.w)
-        if needs[2]:
+        if needs_input_grad[2]:
             gb = _summed_on(sums, layout.b) if {*layout.b} <= {*both} else summed(g, layout.b)
-        if needs[0]:
+        if needs_input_grad[0]:
             share = _summed_on(products * factor, kept)
             total = None if average is None else _summed_on(sums * factor, kept)
             gx = _applied(np.multiply, g, factor, buffer)
-    if not needs[0]:
+    if not needs_input_grad[0]:
         return None, gw, gb
     share *= scale * scale / -count
     d = _applied(np.multiply, d, share, None if d is x else d)

@@ -59,14 +59,14 @@ def _input_products(x: NDArray, w: NDArray, *biases: NDArray | None) -> NDArray:
 
 
 def _weight_gradients(
-    d_ih: NDArray, d_hh: NDArray, x: NDArray, before: NDArray, needs: Sequence[bool]
+    d_ih: NDArray, d_hh: NDArray, x: NDArray, before: NDArray, needs_input_grad: Sequence[bool]
 ) -> Gradients:
     """The gradients of w_ih, w_hh, b_ih, b_hh from those of what they add to: matrices (T * N, gates * H)."""
     same = d_hh is d_ih
-    b_ih = sum_rows(d_ih) if needs[2] or (same and needs[3]) else None
-    b_hh = (b_ih if same else sum_rows(d_hh)) if needs[3] else None
-    w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs[0] else None
-    w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs[1] else None
+    b_ih = sum_rows(d_ih) if needs_input_grad[2] or (same and needs_input_grad[3]) else None
+    b_hh = (b_ih if same else sum_rows(d_hh)) if needs_input_grad[3] else None
+    w_ih = d_ih.T @ x.reshape(len(d_ih), x.shape[2]) if needs_input_grad[0] else None
+    w_hh = d_hh.T @ before.reshape(len(d_hh), before.shape[-1]) if needs_input_grad[1] else None
     return w_ih, w_hh, b_ih, b_hh
 
 
@@ -92,7 +92,7 @@ def rnn(
 
 def rnn_gradient(
     g: NDArray, x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, nonlinearity: str, states: NDArray,
-    needs: Sequence[bool],
+    needs_input_grad: Sequence[bool],
 ) -> Gradients:  # fmt: skip
     """The gradients of all six inputs of `rnn`, where g (T, N, H) is that of the result."""
     after = states[1:]
@@ -103,8 +103,8 @@ def rnn_gradient(
         d[t] *= carried
         np.matmul(d[t], w_hh, out=carried)
     d = d.reshape(-1, d.shape[2])
-    gx = (d @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, carried, *_weight_gradients(d, d, x, states[:-1], needs[2:])
+    gx = (d @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, carried, *_weight_gradients(d, d, x, states[:-1], needs_input_grad[2:])
 
 
 def gru(
@@ -148,14 +148,14 @@ def gru(
 
 def gru_gradient(
     g: NDArray, x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray, parts: NDArray,
-    needs: Sequence[bool],
+    needs_input_grad: Sequence[bool],
 ) -> Gradients:  # fmt: skip
     """The gradients of all six inputs of `gru`, where g (T, N, H) is that of the result."""
     steps, n, size = parts.shape
     split = gates.reshape(steps, n, 3, size)
     r, z, new = split[:, :, 0], split[:, :, 1], split[:, :, 2]
     # Local derivatives of each step on its own, for all steps at once
-    d_hh = np.empty_like(split)
+    d_hh: NDArray = np.empty_like(split)
     d_new = (1 - z) * (1 - new * new)
     np.multiply(parts, r * (1 - r), out=d_hh[:, :, 0])
     np.multiply(states[:-1] - new, z * (1 - z), out=d_hh[:, :, 1])
@@ -169,11 +169,11 @@ def gru_gradient(
         np.multiply(carried, z[t], out=direct)
         np.matmul(d_hh[t].reshape(n, 3 * size), w_hh, out=carried)
         carried += direct
-    d_ih = d_hh.copy()
+    d_ih: NDArray = d_hh.copy()
     d_ih[:, :, 2] = d_new
     d_ih, d_hh = d_ih.reshape(-1, 3 * size), d_hh.reshape(-1, 3 * size)
-    gx = (d_ih @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, carried, *_weight_gradients(d_ih, d_hh, x, states[:-1], needs[2:])
+    gx = (d_ih @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, carried, *_weight_gradients(d_ih, d_hh, x, states[:-1], needs_input_grad[2:])
 
 
 def _tanh_to_sigmoid(
@@ -219,7 +219,7 @@ def lstm(
 
 def lstm_gradient(
     g: NDArray, x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray, cells: NDArray,
-    needs: Sequence[bool],
+    needs_input_grad: Sequence[bool],
 ) -> Gradients:  # fmt: skip
     """The gradients of all seven inputs of `lstm`, where g (T + 1, N, H) is that of the result."""
     (steps, n, _), size = x.shape, w_hh.shape[1]
@@ -227,7 +227,7 @@ def lstm_gradient(
     i, f, new, o = (split[:, :, k] for k in range(4))
     squashed = np.tanh(cells[1:])
     # Local derivatives of each step on its own, for all steps at once
-    d = 1 - split
+    d: NDArray = 1 - split
     d *= split  # of the sigmoid: s * (1 - s)
     d[:, :, 0] *= new
     d[:, :, 1] *= cells[:-1]
@@ -246,5 +246,5 @@ def lstm_gradient(
         np.matmul(now.reshape(n, 4 * size), w_hh, out=dh)
         dc *= f[t]
     d = d.reshape(-1, 4 * size)
-    gx = (d @ w_ih).reshape(x.shape) if needs[0] else None
-    return gx, dh, dc, *_weight_gradients(d, d, x, states[:steps], needs[3:])
+    gx = (d @ w_ih).reshape(x.shape) if needs_input_grad[0] else None
+    return gx, dh, dc, *_weight_gradients(d, d, x, states[:steps], needs_input_grad[3:])

@@ -41,26 +41,26 @@ def _sum_per_channel(g: Any) -> Any:
 
 def _conv_rule(
     g: Any, x: Any, w: Any, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
-    dilation: Sizes, groups: int, needs: Any,
+    dilation: Sizes, groups: int, needs_input_grad: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
     return (
-        conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
-        conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
-        _sum_per_channel(g) if needs[2] else None,
+        conv_transpose(g, w, None, *how, x_shape[2:]) if needs_input_grad[0] else None,
+        conv_weight(x, g, w_shape[2:], *how) if needs_input_grad[1] else None,
+        _sum_per_channel(g) if needs_input_grad[2] else None,
     )
 
 
 def _conv_fast(
     g: NDArray, x: NDArray, w: NDArray, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
-    dilation: Sizes, groups: int, needs: Any,
+    dilation: Sizes, groups: int, needs_input_grad: Any,
 ) -> Any:  # fmt: skip
     how = stride, padding, dilation, groups
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # one copy for all three
     return (
-        kernels.conv_transpose(g, w, None, *how, x_shape[2:]) if needs[0] else None,
-        kernels.conv_weight(x, g, w_shape[2:], *how) if needs[1] else None,
-        kernels.sum_per_channel(g) if needs[2] else None,
+        kernels.conv_transpose(g, w, None, *how, x_shape[2:]) if needs_input_grad[0] else None,
+        kernels.conv_weight(x, g, w_shape[2:], *how) if needs_input_grad[1] else None,
+        kernels.sum_per_channel(g) if needs_input_grad[2] else None,
     )
 
 

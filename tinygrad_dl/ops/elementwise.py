@@ -126,7 +126,8 @@ def power(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     >>> power(np.array([1.0, 2.0]), 3)
     array([1., 8.])
     """
-    return x**y if type(y) is int and y == 2 else np.power(x, y)  # the operator has a fast square
+    fast_square: Any = x  # the operator has one
+    return fast_square**y if type(y) is int and y == 2 else np.power(x, y)
 
 
 @op(lambda g, x: 2 * g * x, ufunc=np.square)

@@ -15,7 +15,7 @@ from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
 
-MODES = ("bilinear", "nearest", "bicubic")
+_MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 
 
@@ -82,10 +82,10 @@ def grid_sample(
         raise ShapeError(
             f"grid_sample: expected x (N, C, *S) and grid (N, *L, d) with d = 2 or 3, got {x.shape} and {grid.shape}"
         )
-    if mode not in MODES or padding_mode not in PADDING_MODES:
+    if mode not in _MODES or padding_mode not in PADDING_MODES:
         raise ValueRangeError(
-            f"grid_sample: expected a mode of {', '.join(MODES)} and a padding_mode of {', '.join(PADDING_MODES)}, got "
-            f"mode={mode!r} and padding_mode={padding_mode!r}"
+            f"grid_sample: expected a mode of {', '.join(_MODES)} and a padding_mode of {', '.join(PADDING_MODES)}, "
+            f"got mode={mode!r} and padding_mode={padding_mode!r}"
         )
     if mode == "bicubic" and d != 2:
         raise ShapeError(f"grid_sample: bicubic is for two spatial dimensions; x {x.shape} has {d}")

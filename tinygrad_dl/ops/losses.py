@@ -8,7 +8,6 @@ import numpy as np
 
 from tinygrad_dl.backend import quietly
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels import losses as kernels
 from tinygrad_dl.kernels.losses import check_classes as check_classes
 from tinygrad_dl.kernels.losses import check_range, coefficients
@@ -77,7 +76,7 @@ def _total(loss: np.ndarray, reduction: str) -> Any:
 def _softmax(x: Any) -> Any:
     """The softmax along axis 1, in operations that record."""
     top = max(x, axis=1, keepdims=True)
-    e = exp(x - (top.detach() if isinstance(top, Value) else top))
+    e = exp(x - (top.detach() if hasattr(top, "detach") else top))
     return e / sum(e, axis=1, keepdims=True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.calls import asarray_of, describe, shown, wrap
+from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels import contract
@@ -29,7 +29,7 @@ def operand(what: str, x: Any) -> Any:
 
 
 def _needs_matrix(x: Any) -> str | None:
-    return f"expected at least two axes, got shape {shown(x)}"
+    return f"expected at least two axes, got shape {shape_text(x)}"
 
 
 @op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)

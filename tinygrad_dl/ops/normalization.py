@@ -24,8 +24,8 @@ def _seen(a: Any, shape: Shape | None) -> Any:
 
 
 def _standardize_rule(
-    g: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None, needs: Any,
-    x_shape: Shape, w_shape: Shape, b_shape: Shape,
+    g: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None,
+    needs_input_grad: Any, x_shape: Shape, w_shape: Shape, b_shape: Shape,
 ) -> Any:  # fmt: skip
     g, x, w = _seen(g, view), _seen(x, view), _seen(w, fit)
     d = x - mean(x, axis=axis, keepdims=True) if center else x
@@ -34,7 +34,7 @@ def _standardize_rule(
     h = g if w is None else g * w
     inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
     gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
-    gw, gb = g * hat if needs[1] else None, g * 1 if needs[2] else None
+    gw, gb = g * hat if needs_input_grad[1] else None, g * 1 if needs_input_grad[2] else None
     if view is None:
         return gx, gw, gb
     rest = tuple(a for a in range(len(view)) if a not in varying_axes(len(view), fit))
@@ -47,15 +47,15 @@ def _standardize_rule(
 
 def _standardize_fast(
     g: NDArray, x: NDArray, w: NDArray | None, average: NDArray | None, scale: NDArray, factor: NDArray | None,
-    axis: Axes, view: Shape | None, fit: Shape | None, needs: Any, w_shape: Shape, b_shape: Shape,
+    axis: Axes, view: Shape | None, fit: Shape | None, needs_input_grad: Any, w_shape: Shape, b_shape: Shape,
 ) -> Any:  # fmt: skip
     layout = layout_of(x.shape, axis, w_shape or None, b_shape or None, view, fit)  # the shape of None is ()
     w = None if w is None else w.reshape(layout.fit[0])
     # The gradient is written into an array of x's shape: a view of another would have to be copied.
-    gx = None if view is None or not needs[0] else np.empty(x.shape, g.dtype)
+    gx = None if view is None or not needs_input_grad[0] else np.empty(x.shape, g.dtype)
     buffer = None if gx is None else gx.reshape(layout.shape)
     seen = g.reshape(layout.shape), x.reshape(layout.shape), w, average, scale, factor
-    made, gw, gb = normalize.standardize_gradient(*seen, layout, needs, buffer)
+    made, gw, gb = normalize.standardize_gradient(*seen, layout, needs_input_grad, buffer)
     return (
         made if gx is None else gx,
         None if gw is None else gw.reshape(w_shape),
@@ -121,20 +121,28 @@ def standardize(
 
 
 def _affine_fast(
-    g: NDArray, x: NDArray, scale: NDArray, scale_shape: Shape, shift_shape: Shape, needs: Any
+    g: NDArray, x: NDArray, scale: NDArray, scale_shape: Shape, shift_shape: Shape, needs_input_grad: Any
 ) -> Any:
-    gx = g * scale if needs[0] else None
+    gx = g * scale if needs_input_grad[0] else None
     gs = (
         normalize.summed_product(g, x, varying_axes(g.ndim, scale_shape)).reshape(scale_shape)
-        if needs[1]
+        if needs_input_grad[1]
         else None
     )
-    gb = normalize.summed(g, varying_axes(g.ndim, shift_shape)).reshape(shift_shape) if needs[2] else None
+    gb = (
+        normalize.summed(g, varying_axes(g.ndim, shift_shape)).reshape(shift_shape)
+        if needs_input_grad[2]
+        else None
+    )
     return gx, gs, gb
 
 
 @op(
-    lambda g, x, scale, needs: (g * scale, g * x if needs[1] else None, g * 1 if needs[2] else None),
+    lambda g, x, scale, needs_input_grad: (
+        g * scale,
+        g * x if needs_input_grad[1] else None,
+        g * 1 if needs_input_grad[2] else None,
+    ),
     fast=(_affine_fast,),
     joint=True,
     inputs=3,

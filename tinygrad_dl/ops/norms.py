@@ -60,7 +60,7 @@ NORM_CASES = (
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
 )
-def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
 
     out = (sum_i |x_i|^ord)^(1 / ord); the largest |x_i| for inf, the smallest for -inf, the

@@ -78,18 +78,18 @@ def _borders(size: int, lo: int, hi: int, mode: str) -> Iterator[tuple[int, int]
         yield lo + place, lo + source
 
 
-MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
+_MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
 
 
 def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
-    if mode not in MODES:
-        raise ValueRangeError(f"pad: mode={mode!r}: 'constant', {', '.join(map(repr, MODES))} are known")
+    if mode not in _MODES:
+        raise ValueRangeError(f"pad: mode={mode!r}: 'constant', {', '.join(map(repr, _MODES))} are known")
     most = max(lo, hi)
     if most > 0 and (
         size == 0 or (mode == "reflect" and most > size - 1) or (mode == "circular" and most > size)
     ):
         raise ShapeError(
-            f"pad: {mode} of ({lo}, {hi}) around axis {axis} of size {size}: at most {MODES[mode]} can be "
+            f"pad: {mode} of ({lo}, {hi}) around axis {axis} of size {size}: at most {_MODES[mode]} can be "
             "added, and nothing to an empty axis"
         )
 

@@ -16,12 +16,17 @@ from tinygrad_dl.typing import Axis, NDArray, Shape
 AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()))
 
 
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
 def expand_reduced(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """A reduced value with its reduced axes put back with size 1."""
     if keepdims or not g.ndim:  # without axes it broadcasts as it is
         return g
-    axes = axis if type(axis) is tuple else (axis,)
-    return expand_dims(g, tuple(a % len(shape) for a in axes))
+    return expand_dims(g, tuple(a % len(shape) for a in _axes(axis, len(shape))))
 
 
 def broadcast_back(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
@@ -31,8 +36,7 @@ def broadcast_back(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -
 
 def count(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements go into one reduced value."""
-    axes = range(len(shape)) if axis is None else axis if type(axis) is tuple else (axis,)
-    return product(shape[a] for a in axes)
+    return product(shape[a] for a in _axes(axis, len(shape)))
 
 
 @op(
@@ -112,8 +116,7 @@ def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def _normalized(axis: Axis, ndim: int) -> tuple[int, ...]:
-    axes = range(ndim) if axis is None else axis if type(axis) is tuple else (axis,)
-    return tuple(a % ndim for a in axes)
+    return tuple(a % ndim for a in _axes(axis, ndim))
 
 
 def _without_itself(x: Any, axis: Axis) -> Any:

@@ -17,7 +17,7 @@ from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
 from tinygrad_dl.typing import NDArray
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
-MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
+_MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
 
 
 def _tent(x: np.ndarray) -> np.ndarray:
@@ -129,8 +129,8 @@ def interpolate(
     array([[[1., 1., 2., 2.]]])
     """
     x, n = input, input.ndim - 2
-    if mode not in MODES:
-        raise ValueRangeError(f"interpolate: expected a mode of {', '.join(MODES)}, got {mode!r}")
+    if mode not in _MODES:
+        raise ValueRangeError(f"interpolate: expected a mode of {', '.join(_MODES)}, got {mode!r}")
     if n < 1 or LINEAR.get(mode, n) != n or (mode == "bicubic" and n != 2):
         fitting = {1: "linear", 2: "bilinear or bicubic", 3: "trilinear"}.get(n, "nearest")
         raise ShapeError(f"interpolate: mode={mode!r} does not fit x {x.shape}, which takes {fitting}")
@@ -199,6 +199,7 @@ def adaptive_max_indices(x: NDArray, size: Any) -> Any:
     sizes = x.shape[2:]
     out = np.zeros((*x.shape[:2], *target), np.int64)
     positions = np.arange(prod(sizes)).reshape(sizes)
+    region: Any
     for cell in np.ndindex(*target):
         region = tuple(slice(i * s // t, -(-(i + 1) * s // t)) for i, s, t in zip(cell, sizes, target))
         best = x[(..., *region)].reshape(*x.shape[:2], -1).argmax(axis=2)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape, value_of
@@ -50,7 +50,7 @@ def unique_all(x: Any, /) -> UniqueAll:
     )
     values = getitem(reshape(x, (-1,)), indices)
     found = (indices, inverse.reshape(data.shape), counts)
-    return UniqueAll(values, *(map(calls.wrap, found) if isinstance(x, Value) else found))
+    return UniqueAll(values, *(map(convert.wrap, found) if isinstance(x, Value) else found))
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -134,7 +134,7 @@ def squeeze(x: NDArray, /, axis: Any = None) -> Any:
 
 def value_of(x: Any) -> Any:
     """What a function made of operations begins with: Tensors and arrays as they are, lists as Tensors."""
-    return x if isinstance(x, Value) or is_array(x) else calls.wrap(calls.asarray_of(x))
+    return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))
 
 
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
@@ -130,7 +130,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     if not x.ndim:
         raise ShapeError("nonzero: expected at least one axis, got shape (). Use reshape(x, (1,)) first.")
     if isinstance(x, Value):
-        return tuple(calls.wrap(positions) for positions in np.nonzero(x._data))
+        return tuple(convert.wrap(positions) for positions in np.nonzero(x._data))
     return np.nonzero(x)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import calls
+from tinygrad_dl import convert
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import where
@@ -133,7 +133,7 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
     x = value_of(x)
     # lists join the dtype of x, as numbers do
     xp, fp = (
-        calls.asarray_of(v, x.dtype if x.dtype.kind == "f" else None) if isinstance(v, list) else v
+        convert.asarray_of(v, x.dtype if x.dtype.kind == "f" else None) if isinstance(v, list) else v
         for v in (xp, fp)
     )
     xp, fp = value_of(xp), value_of(fp)

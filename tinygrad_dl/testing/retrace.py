@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.graph import Node, ancestors, unbroadcast
+from tinygrad_dl.backward import unbroadcast
+from tinygrad_dl.graph import Node, ancestors
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.mistakes import Context, Guess, close
@@ -31,13 +32,13 @@ class Seen:
         self.values: dict[int, np.ndarray] = {}
         self.constants: list[np.ndarray] = []
 
-    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         """Told of each operation by the engine."""
         if result.node is not None:
             self.values[result.node.serial] = result.data
         self.constants += [x for x in inputs if isinstance(x, np.ndarray)]
 
-    def pulled(self, node: Any, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
         """Told of each step back; nothing is kept of it."""
 
 
@@ -96,7 +97,7 @@ class Trace:
                 start, factor = jump[node.serial]
                 pairs = [(start, g * factor)]
             else:
-                contributions = tuple(node.op.pull(node, g))
+                contributions = tuple(node.op.vjp(node, g))
                 if change is not None:
                     contributions = change(node, g, contributions)
                 pairs = [
@@ -208,7 +209,7 @@ def _slopes(trace: Trace, chain: list[Node]) -> list[Any]:
     """The local derivative of each link of a chain."""
     slopes = []
     for before, node in zip(chain, chain[1:]):
-        contributions = tuple(node.op.pull(node, np.ones(node.shape)))
+        contributions = tuple(node.op.vjp(node, np.ones(node.shape)))
         slopes.append(next(c for p, c in zip(node.parents, contributions) if p is before))
     return slopes
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.calls import shape_of
-from tinygrad_dl.graph import Node, Value, ancestors
+from tinygrad_dl.graph import Node, Value, ancestors, shape_of
 from tinygrad_dl.viz import rules
 from tinygrad_dl.viz.labels import summary
 from tinygrad_dl.viz.picture import Picture, PictureEdge, PictureNode, number, statistics

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from tinygrad_dl.backward import backward_pass
 from tinygrad_dl.errors import AnomalyError, DTypeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.op import Op
@@ -35,7 +36,7 @@ class Failure:
             if frame.f_code.co_name == "__call__" and isinstance(local.get("start"), int) and "self" in local:
                 self.running.append((local["self"], local["start"]))
         for frame in reversed(frames):
-            if self._is_operation(frame) or self._is_walk(frame):
+            if self._is_operation(frame) or self._is_backward(frame):
                 return
         for frame in reversed(frames):
             if self._holds_tensors(frame):
@@ -44,10 +45,10 @@ class Failure:
     def _is_operation(self, frame: FrameType) -> bool:
         local = frame.f_locals
         op = frame.f_globals.get("op")
-        if frame.f_code.co_filename == "<tinygrad_dl operation>" and isinstance(op, Op) and not op.variadic:
+        if isinstance(op, Op) and frame.f_code is op.function.__code__ and not op.variadic:
             self.inputs = [(name, local.get(name)) for name in op.inputs]
-        elif frame.f_code.co_name == "apply_variadic" and isinstance(local.get("self"), Op):
-            op = local["self"]
+        elif frame.f_code.co_name == "apply_variadic" and isinstance(local.get("op"), Op):
+            op = local["op"]
             self.inputs = [(f"{op.inputs[0]}[{i}]", x) for i, x in enumerate(tuple(local.get("values", ())))]
         else:
             return False
@@ -59,10 +60,9 @@ class Failure:
         }
         return True
 
-    def _is_walk(self, frame: FrameType) -> bool:
+    def _is_backward(self, frame: FrameType) -> bool:
         local = frame.f_locals
-        is_walk = frame.f_code.co_name == "walk" and frame.f_globals.get("__name__") == "tinygrad_dl.graph"
-        if not is_walk or not isinstance(local.get("node"), Node):
+        if frame.f_code is not backward_pass.__code__ or not isinstance(local.get("node"), Node):
             return False
         self.roots, self.at = [node for node, _ in local["roots"]], local["node"]
         return True

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import graph
-from tinygrad_dl.graph import Node, Value, unbroadcast
+from tinygrad_dl.backward import backward_pass, unbroadcast
+from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.viz.picture import norm, statistics
 
@@ -86,7 +87,7 @@ class Recording:
 
     # Called by the engine
 
-    def computed(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         """An operation ran."""
         if result.node is None:
             return
@@ -100,7 +101,7 @@ class Recording:
             elif getattr(x, "_name", None):
                 self.names[x.node.serial] = str(x._name)
 
-    def pulled(self, node: Node, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
         g = _array(g)
         if node.serial <= self._last:
@@ -133,7 +134,7 @@ def _caller() -> str:
     frame = sys._getframe(2)
     while frame.f_back is not None and (
         str(frame.f_globals.get("__name__", "")).startswith("tinygrad_dl.")
-        or frame.f_code.co_filename.startswith((PACKAGE, "<tinygrad_dl operation>"))
+        or frame.f_code.co_filename.startswith(PACKAGE)
     ):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
@@ -187,7 +188,7 @@ def rehearse(tensor: Any, recording: Recording | None = None) -> Recording | Non
         # Only this recording may look: other watchers, such as detect_anomaly, watch what the user runs.
         modes.watchers = ()
         with recording, np.errstate(all="ignore"):
-            graph.walk([(node, np.ones(node.shape, node.dtype))], wanted={}, retain=True)
+            backward_pass([(node, np.ones(node.shape, node.dtype))], wanted={}, retain=True)
     except (
         Exception
     ) as error:  # a rule may be the user's own, and the forward graph can be drawn all the same

@@ -90,7 +90,7 @@ def test_an_error_class_of_somebody_elses_passes_the_forward_function_unchanged(
 def test_what_is_no_number_is_refused_beside_whatever_is_one(x: Any, wrong: Any, told: str) -> None:
     with pytest.raises(DTypeError) as caught:
         td.add(x, wrong)
-    assert str(caught.value) == f"add: a Tensor, an array or a number is needed; {told} came"
+    assert str(caught.value) == f"add: expected a Tensor, an array or a number, got {told}"
 
 
 def test_a_list_for_an_input_that_may_be_left_out_is_weak_as_everywhere() -> None:

@@ -1,4 +1,4 @@
-"""The walk back through the graph, function by function: sums, orders, hooks, and whose rule is blamed."""
+"""The backward pass, function by function: sums, orders, hooks, and whose rule is blamed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import tinygrad_dl as tg
 from tests.leaves import leaf
 from tinygrad_dl.autograd import grad
+from tinygrad_dl.backward import backward_pass, unbroadcast
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
-from tinygrad_dl.graph import ancestors, unbroadcast, walk
+from tinygrad_dl.graph import ancestors
 
 
 @pytest.mark.parametrize(
@@ -60,12 +61,12 @@ def test_gradients_that_are_handed_out_share_no_memory() -> None:
     assert found[1].tolist() == [1, 1] and seed.tolist() == [1, 1]
 
 
-def test_a_walk_that_is_told_what_is_wanted_fills_that_in_and_no_grad() -> None:
+def test_a_backward_pass_that_is_told_what_is_wanted_fills_that_in_and_no_grad() -> None:
     x = leaf([1.0, 2.0])
     y = x * 3
     assert x.node is not None and y.node is not None
     wanted: dict[int, Any] = {x.node.serial: None}
-    walk([(y.node, np.ones(2))], wanted=wanted)
+    backward_pass([(y.node, np.ones(2))], wanted=wanted)
     assert wanted[x.node.serial].tolist() == [3, 3] and x.grad is None
 
 
@@ -119,7 +120,7 @@ def test_the_rule_that_gave_no_array_is_named_by_its_input() -> None:
         return x + y
 
     with pytest.raises(
-        DTypeError, match="^sum_with_a_slip: its derivative rule for y gave float 1.0; an array"
+        DTypeError, match="^sum_with_a_slip: its derivative rule for y gave float 1.0; expected an array"
     ):
         sum_with_a_slip(leaf([1.0]), leaf([1.0])).backward()
 

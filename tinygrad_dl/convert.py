@@ -1,0 +1,126 @@
+"""What an argument becomes: arrays of lists and numbers, Tensors of arrays, and words for error messages."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_dl import config
+from tinygrad_dl.backend import is_array
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
+from tinygrad_dl.graph import Node, Value
+from tinygrad_dl.modes import modes
+from tinygrad_dl.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from tinygrad_dl.tensor import Tensor
+
+_tensor_type: Any = Value
+
+
+def bind_tensor(tensor: type[Value]) -> None:
+    """Register the class of results; it is defined on a higher floor, in tensor.py."""
+    global _tensor_type
+    _tensor_type = tensor
+
+
+def tensor_type() -> type[Tensor]:
+    """The class of results: Tensor."""
+    return _tensor_type
+
+
+def wrap(out: Any) -> Tensor:
+    """A Tensor of an array, which is shared; it does not require grad."""
+    result = object.__new__(_tensor_type)
+    result._data = out if type(out) is np.ndarray else np.asarray(out)
+    result.node = result._name = None  # looking up a name that was never set takes ten times as long
+    return result
+
+
+def attach(data: Any, entry: Any) -> Any:
+    """A saved value as a Tensor connected to its node, for rules that record; what has no node as it is."""
+    if type(entry) is not Node or data is None:
+        return data
+    result = wrap(data)
+    result.node = entry
+    return result
+
+
+def asarray_of(x: Any, dtype: DTypeLike | None = None) -> NDArray:
+    """A list, a number or an array as an array; Python floats take the default dtype."""
+    if isinstance(x, Value):
+        array = x._data
+    elif isinstance(x, (np.ndarray, np.generic)):
+        array = np.asarray(x)
+    elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
+        if modes.recording and any(isinstance(v, Value) and v.node is not None for v in x):
+            raise GraphError(
+                "asarray: the list holds Tensors that require grad, and its array would be cut off from the graph. "
+                "Use stack(list), or detach() them."
+            )
+        array = np.stack([asarray_of(v) for v in x])
+    else:
+        try:
+            array = np.asarray(x, dtype)
+        except (ValueError, TypeError, OverflowError) as error:
+            if "inhomogeneous" in str(error):
+                raise ShapeError(
+                    "asarray: expected nested lists with rows of equal length, got rows of different lengths. "
+                    "Pad them to one length first."
+                ) from error
+            raise DTypeError(f"asarray: expected numbers, got {describe(x)} ({error})") from error
+        # float64 arrays inside a list keep their dtype; Python floats are weak.
+        if dtype is None and array.dtype == np.float64 and not _contains_float64_array(x):
+            array = array.astype(config.default_dtype)
+        elif dtype is None and array.dtype == np.complex128 and config.default_dtype == np.float32:
+            array = array.astype(np.complex64)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"asarray: expected numbers or booleans, got {describe(x)}")
+    return array
+
+
+def _contains_float64_array(x: object) -> bool:
+    """Whether the first innermost element of nested lists is a float64 array."""
+    while isinstance(x, (list, tuple)) and len(x):
+        x = x[0]
+    return isinstance(x, np.ndarray) and x.dtype == np.float64
+
+
+def coerce(what: str, x: Any) -> Any:
+    """An argument that is not a Tensor as an array or a Python number; DTypeError if that cannot be done.
+
+    `what` names the operation in the error.
+    """
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind in "biufc":
+            return x if type(x) is np.ndarray else x.view(np.ndarray)
+    elif isinstance(x, np.generic):
+        if x.dtype.kind in "biufc":
+            # np.float64 is a Python float too, and weak as one is.
+            return float(x) if type(x) is np.float64 else x
+    elif isinstance(x, (builtins.int, builtins.float, builtins.complex)):
+        return x
+    elif isinstance(x, (list, tuple)):
+        return asarray_of(x)
+    elif is_array(x):
+        return x
+    raise DTypeError(f"{what}: expected a Tensor, an array or a number, got {describe(x)}")
+
+
+def describe(x: object) -> str:
+    """An argument in few words, for error messages."""
+    if isinstance(x, (Value, np.ndarray)):
+        data = x._data if isinstance(x, Value) else x
+        return f"an array of shape {data.shape} and dtype {data.dtype}"
+    text = repr(x)
+    return f"{type(x).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+
+
+def shape_text(x: object) -> str:
+    """An input in an error message: its shape, or the number itself."""
+    data = x._data if isinstance(x, Value) else x
+    return str(data.shape) if hasattr(data, "shape") else repr(data)

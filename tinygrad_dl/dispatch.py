@@ -1,0 +1,190 @@
+"""How a call of an operation runs off the fast path: arrays, numbers and lists alone, sequences, modes, errors.
+
+The call generated for an operation (codegen.py) handles Tensors and arrays itself and comes here for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinygrad_dl.backend import is_array
+from tinygrad_dl.convert import coerce, describe, shape_text, tensor_type, wrap
+from tinygrad_dl.errors import (
+    AxisError,
+    DTypeError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    TinygradError,
+    ValueRangeError,
+)
+from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
+from tinygrad_dl.modes import active, modes
+from tinygrad_dl.typing import NDArray, Shape
+
+if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
+
+
+def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
+    """A call without a Tensor: arrays and NumPy scalars give arrays; numbers and lists alone give Tensors."""
+    if any(is_array(x) for x in inputs):
+        data = [
+            x if is_array(x) or (x is None and name in op.defaults) else coerce(op.name, x)
+            for name, x in zip(op.inputs, inputs)
+        ]
+        return op.compute(data, options)
+    if all(x is None for x in inputs):
+        coerce(op.name, None)  # raises
+    coerced = [
+        None if x is None and name in op.defaults else coerce(op.name, x)
+        for name, x in zip(op.inputs, inputs)
+    ]
+    tensor = tensor_type()
+    args, kwargs = op.arguments([None if x is None else tensor(x) for x in coerced], options)
+    return op.function(*args, **kwargs)
+
+
+def apply_variadic(op: Op, values: Any, options: tuple[Any, ...]) -> Any:
+    """A call of an operation that takes a sequence of arrays."""
+    if active:
+        result = under_modes(op, (values,), options)
+        if result is not None:
+            return result
+    if not isinstance(values, Iterable):
+        raise DTypeError(f"{op.name}: expected a sequence of arrays, got {describe(values)}")
+    values = tuple(values)
+    if not values:
+        raise ValueRangeError(f"{op.name}: expected at least one array, got an empty sequence")
+    data = tuple(v._data if isinstance(v, Value) else coerce(op.name, v) for v in values)
+    out = op.compute((data,), options)
+    if not any(isinstance(v, Value) for v in values):
+        return out if any(is_array(v) for v in values) else wrap(out)
+    nodes = [v.node if isinstance(v, Value) else None for v in values]
+    result = wrap(out)
+    if any(node is not None for node in nodes) and (out.dtype.kind == "f" or records_gradient(op, out.dtype)):
+        node = Node()
+        node.op, node.options, node.shape, node.dtype = op, options, out.shape, out.dtype
+        node.parents = tuple(
+            n if n is not None else constant_entry(v, d) for n, v, d in zip(nodes, values, data)
+        )
+        node.saved = (data,) if op.inputs[0] in op.saves else ()
+        node.serial, node.watch, node.scope = next_serial(), None, None
+        result.node = node
+    return result
+
+
+def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
+    """The result of a call while a mode is on in some thread; None if this thread's modes do not change the call."""
+    if modes.watched:
+        return None
+    values = tuple(inputs[0]) if op.variadic else inputs
+    if not any(isinstance(x, Value) for x in values):
+        return None
+    if modes.strict:
+        _check_strict_broadcast(op, values)
+    if modes.recording:
+        if not modes.watchers:
+            return None
+        args, kwargs = op.arguments((values,) if op.variadic else values, options)
+        modes.watched = True  # so that this inner call takes the ordinary path
+        try:
+            result = op.function(*args, **kwargs)
+        finally:
+            modes.watched = False
+    else:
+        names = op.inputs * len(values) if op.variadic else op.inputs
+        data = tuple(
+            x._data
+            if isinstance(x, Value)
+            else None
+            if x is None and name in op.defaults
+            else coerce(op.name, x)
+            for name, x in zip(names, values)
+        )
+        result = wrap(op.compute((data,) if op.variadic else data, options))
+    for watcher in modes.watchers:
+        watcher.after_forward(op, values, options, result)
+    return result
+
+
+def _check_strict_broadcast(op: Op, values: Sequence[Any]) -> None:
+    if op.ufunc is None or len(values) < 2:
+        return
+    shapes = [x._data.shape if isinstance(x, Value) else np.shape(x) for x in values]
+    full = _broadcast_shape(shapes)
+    if full is not None and all(np.prod(s, dtype=int) < np.prod(full, dtype=int) for s in shapes):
+        raise ShapeError(
+            f"{op.name}: {' with '.join(map(str, shapes))} expands both to {full} under strict_broadcast. "
+            "Reshape one of them to the shape of the other."
+        )
+
+
+def _broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
+    """The shape that the given ones broadcast to; None if they do not."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+
+
+def plain_array(op: Op, out: Any, options: Sequence[Any]) -> NDArray:
+    """The result of a forward function as a plain array where it is not one: a NumPy scalar, most often."""
+    if isinstance(out, Value):
+        for name, option in zip(op.options, options):
+            if isinstance(option, Value):
+                raise DTypeError(
+                    f"{op.name}: the option {name} is a Tensor; options have no gradient. "
+                    "Make it an input, or pass a number."
+                )
+    return np.asarray(out)
+
+
+def records_gradient(op: Op, dtype: np.dtype) -> bool:
+    """Whether a result is recorded that is neither float32 nor float64; GraphError if it is complex."""
+    if dtype.kind == "c":
+        raise GraphError(
+            f"{op.name}: the result is complex, and complex values have no gradient here. "
+            "Call .detach() on the inputs if no gradient should flow."
+        )
+    return dtype.kind == "f"
+
+
+# NumPy's exception, and the one of errors.py that is raised in its place.
+KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
+    (np.exceptions.AxisError, AxisError),
+    (IndexError, IndexRangeError),
+    (ValueError, ShapeError),
+    (TypeError, DTypeError),
+)
+NUMPYS_MODULES = ("builtins", "numpy.exceptions", "numpy._core._exceptions")
+
+
+def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Exception) -> NoReturn:
+    """Raise the error of a forward function again, with the operation, its arguments, and what to do."""
+    # What somebody else's code raised in a forward function passes unchanged.
+    if isinstance(error, TinygradError) or type(error).__module__ not in NUMPYS_MODULES:
+        raise error
+    kind = next((ours for numpys, ours in KINDS if isinstance(error, numpys)), None)
+    if kind is None:
+        raise error
+    advice = op.hint(*inputs, *options) if op.hint is not None else None
+    if advice is not None:
+        raise kind(f"{op.name}: {advice}") from error
+    text = str(error)
+    if "could not be broadcast" in text:
+        text = (
+            "the shapes do not broadcast: aligned from the right, two sizes must be equal or one of them 1. "
+            "Reshape one of them?"
+        )
+    arrays = inputs[0] if op.variadic and len(inputs) == 1 else inputs
+    shown = [shape_text(x) for x in arrays]
+    for name, value in zip(op.options, options):
+        usual = op.defaults.get(name, op)  # op: a value that no option has
+        if not (value is usual or (type(value) in (int, float, str) and value == usual)):
+            large = isinstance(value, np.ndarray) and value.size > 8
+            shown.append(f"{name}={describe(value) if large else repr(value)}")
+    raise kind(f"{op.name}({', '.join(shown)}): {text}") from error
