@@ -14,7 +14,7 @@ from tests.faults.children import failing
 from tests.faults.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("ops", "nn", "test_registry.py", "test_traps.py")
+TESTS = ("kernels", "ops", "nn", "test_registry.py", "test_traps.py")
 
 
 class Planted(NamedTuple):
@@ -67,13 +67,20 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
     return found
 
 
-def planted(only: str | None) -> Iterator[Planted]:
-    """Each mutant of each rule."""
+def modules() -> Iterator[ModuleType]:
+    """The modules whose functions are rules: operations, and kernels for the fast ones."""
+    import tinygrad_dl.kernels
     import tinygrad_dl.ops
 
-    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
-        module = importlib.import_module(info.name)
-        if only is not None and not any(part in info.name for part in only.split(",")):
+    for package in (tinygrad_dl.ops, tinygrad_dl.kernels):
+        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            yield importlib.import_module(info.name)
+
+
+def planted(only: str | None) -> Iterator[Planted]:
+    """Each mutant of each rule."""
+    for module in modules():
+        if only is not None and not any(part in module.__name__ for part in only.split(",")):
             continue
         live = rule_functions(module)
         path = Path(str(module.__file__))
@@ -142,10 +149,7 @@ def run_tests(files: list[str]) -> bool:
 
 def record() -> None:
     """Run the tests once without a fault and note which rules each of them runs."""
-    import tinygrad_dl.ops
-
-    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
-        module = importlib.import_module(info.name)
+    for module in modules():
         RECORDER.watched |= {function.__code__ for function in rule_functions(module).values()}
     if run_tests([str(ROOT / "tests" / name) for name in TESTS]):
         sys.exit("the tests fail without any fault: mend them first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,3 +221,16 @@ def test_curves_agree_everywhere(name: str, dtype: Any) -> None:
     for x in (np.linspace(-9, 9, 1001), np.array([0.0, np.inf, -np.inf, np.nan]), np.zeros((0, 2))):
         with np.errstate(invalid="ignore"):
             check(OPS[name], [x.astype(dtype)])
+
+
+def test_no_operation_names_a_tuning_constant() -> None:
+    """Sizes from which another way is faster belong beside the kernel that they choose."""
+    modules = {op.forward.__module__ for op in OPS.values()}
+    numbers = [
+        f"{module}.{name}"
+        for module in modules
+        if module.startswith("tinygrad_dl.ops.")
+        for name, value in vars(sys.modules[module]).items()
+        if name.isupper() and type(value) is int
+    ]
+    assert numbers == []
