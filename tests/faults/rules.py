@@ -54,6 +54,12 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
         for rule in (*op.rules, *(op.fast or ()))
         if isinstance(rule, FunctionType) and rule.__module__ == module.__name__
     ]
+    # Fast rules of operations call the gradients of kernels by their module.
+    stack += [
+        value
+        for name, value in vars(module).items()
+        if "gradient" in name and isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
     while stack:
         function = stack.pop()
         if place_of(function.__code__) in found:
