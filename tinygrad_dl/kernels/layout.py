@@ -29,7 +29,7 @@ CACHED_ELEMENTS = 2**22  # a larger workspace is given back: 16 MiB of float32 i
 def workspace(use: str, shape: Shape, dtype: npt.DTypeLike) -> NDArray:
     """An uninitialized array in the same memory at each call for one use; valid until the next such call.
 
-    Fresh pages cost as much as the copy that fills them, as soon as malloc maps them anew for every step.
+    Fresh pages cost as much as the copy that fills them, where malloc maps them again for every step.
     """
     size = prod(shape)
     cached = _workspaces.arrays.get((use, dtype))
