@@ -166,24 +166,23 @@ def test_an_input_that_enters_only_where_there_is_no_derivative_is_unused() -> N
         (
             lambda x: ([x.sum(), x.sum()], x, [1.0]),
             ShapeError,
-            "autograd.grad: 2 outputs came with 1 grad_outputs; one each is needed",
+            "autograd.grad: expected one of grad_outputs per output, got 1 for 2 outputs",
         ),
         (
             lambda x: (x.sum(), np.ones(2)),
             DTypeError,
-            "autograd.grad: inputs: a Tensor or a sequence of them is needed; an array of shape (2,) and "
-            "dtype "
-            "float64 came",
+            "autograd.grad: inputs: expected a Tensor or a sequence of Tensors, got an array of shape (2,) "
+            "and dtype float64",
         ),
         (
             lambda x: ([x.sum(), 3.0], x),
             DTypeError,
-            "autograd.grad: outputs[1]: a Tensor is needed; float 3.0 came",
+            "autograd.grad: outputs[1]: expected a Tensor, got float 3.0",
         ),
         (
             lambda x: (x.sum(), []),
             DTypeError,
-            "autograd.grad: inputs: at least one Tensor is needed; an empty sequence came",
+            "autograd.grad: inputs: expected at least one Tensor, got an empty sequence",
         ),
     ],
 )

@@ -187,18 +187,18 @@ L = Tensor([1.0, 2.0, 3.0])
             GraphError,
             "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy().",
         ),
-        (lambda: x.item(), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (lambda: x.item(), ShapeError, "item: expected one element, got 6 of the shape (2, 3)"),
         (
             lambda: bool(x),
             ValueRangeError,
             "the truth of a Tensor of shape (2, 3) is not one answer: use .any() or .all()",
         ),
         (lambda: len(Tensor(1.0)), DTypeError, "len: a Tensor without axes has no length"),
-        (lambda: float(x), ShapeError, "item: one element is needed; the shape (2, 3) has 6"),
+        (lambda: float(x), ShapeError, "item: expected one element, got 6 of the shape (2, 3)"),
         (
             lambda: range(3)[Tensor(1.0)],
             DTypeError,
-            "a Tensor of shape () and dtype float32 is no index; one integer without axes is needed",
+            "index: expected one integer without axes, got a Tensor of shape () and dtype float32",
         ),
         (lambda: x + "a", DTypeError, "add: expected a Tensor, an array or a number, got str 'a'"),
         (lambda: x + None, DTypeError, "add: expected a Tensor, an array or a number, got NoneType None"),
@@ -233,23 +233,23 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: setattr(x, "grad", np.ones(2)),
             ShapeError,
-            "grad: shape (2, 3) and dtype float64 are needed; (2,) and float64 came",
+            "grad: expected the shape (2, 3) and the dtype float64, got (2,) and float64",
         ),
         (
             lambda: setattr(x * 2, "data", np.ones(2)),
             GraphError,
             "data: the result of an operation keeps its shape and dtype; use detach() first",
         ),
-        (lambda: setattr(x, "name", 3), DTypeError, "name: a string or None is needed; int 3 came"),
+        (lambda: setattr(x, "name", 3), DTypeError, "name: expected a string or None, got int 3"),
         (
             lambda: L.register_hook(print),
             GraphError,
-            "register_hook: this Tensor does not require grad, so no gradient comes here",
+            "register_hook: this Tensor does not require grad, so it receives no gradient",
         ),
         (
             lambda: L.retain_grad(),
             GraphError,
-            "retain_grad: this Tensor does not require grad, so no gradient comes here",
+            "retain_grad: this Tensor does not require grad, so it receives no gradient",
         ),
         (
             lambda: (x * 2).requires_grad_(False),
@@ -259,16 +259,20 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor(np.ones((2, 3, 4))).T,
             ShapeError,
-            "T: a matrix is needed; the shape (2, 3, 4) came. Use .mT for the last two axes or "
+            "T: expected a matrix, got the shape (2, 3, 4). Use .mT for the last two axes or "
             "permute_dims(axes).",
         ),
-        (lambda: L.mT, ShapeError, "mT: at least two axes are needed; the shape (3,) came"),
+        (lambda: L.mT, ShapeError, "mT: expected at least two axes, got the shape (3,)"),
         (
             lambda: tg.asarray([1.0], copy=False),
             ValueRangeError,
             "asarray: copy=False, but a new array is needed for this object and dtype",
         ),
-        (lambda: x.to_device("gpu"), ValueRangeError, "to_device: \"cpu\" is the only device; 'gpu' came"),
+        (
+            lambda: x.to_device("gpu"),
+            ValueRangeError,
+            "to_device: expected the device \"cpu\", the only one, got 'gpu'",
+        ),
         (
             lambda: np.add(x, x, out=np.ones((2, 3))),
             DTypeError,
@@ -288,12 +292,12 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: tg.set_default_dtype("int32"),
             DTypeError,
-            "set_default_dtype: a floating dtype is needed, such as float32; int32 came",
+            "set_default_dtype: expected a floating dtype, such as float32, got int32",
         ),
         (
             lambda: config.default_rng("a"),
             DTypeError,
-            "rng: a np.random.Generator, an int seed or None is needed; str came",
+            "rng: expected a np.random.Generator, an int seed or None, got str",
         ),
         (
             lambda: x * 1j,

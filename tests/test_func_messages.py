@@ -19,14 +19,14 @@ X = np.array([1.0, 2.0])
         (
             lambda: func.grad(lambda x: x * x)(X),
             GraphError,
-            "func.grad: f must return one number; (2,) came. Reduce it, such as with .sum() or .mean(), or "
+            "func.grad: expected f to return one number, got (2,). Reduce it, such as with .sum() or .mean(), or "
             "use "
             "func.jacobian.",
         ),
         (
             lambda: func.value_and_grad(lambda x: [x.sum()])(X),
             GraphError,
-            "func.value_and_grad: f must return one number; list [Tensor(3., dtype=float64, op=sum)] came. "
+            "func.value_and_grad: expected f to return one number, got list [Tensor(3., dtype=float64, op=sum)]. "
             "Reduce it, "
             "such as with .sum() or .mean(), or use func.jacobian.",
         ),
@@ -57,32 +57,35 @@ X = np.array([1.0, 2.0])
         (
             lambda: func.grad(X)(X),
             DTypeError,
-            "func.grad: a function is needed first; an array of shape (2,) and dtype float64 came",
+            "func.grad: expected a function first, got an array of shape (2,) and dtype float64",
         ),
         (
             lambda: func.grad(lambda x: x.sum(), has_aux=True)(X),
             DTypeError,
-            "func.grad: with has_aux f must return (result, aux); an array of shape () and dtype float64 "
-            "came",
+            "func.grad: expected f to return (result, aux) with has_aux, got an array of shape () "
+            "and dtype float64",
         ),
         (
             lambda: func.jvp(lambda x: x, (X,), (np.ones(3),)),
             ShapeError,
-            "func.jvp: tangents[0]: the shape (2,) is needed; (3,) came",
+            "func.jvp: tangents[0]: expected the shape (2,), got (3,)",
         ),
         (
             lambda: func.jvp(lambda x: x, X, X),
             DTypeError,
-            "func.jvp: primals: a tuple with an entry an argument is needed; an array of shape (2,) and "
-            "dtype float64 "
-            "came",
+            "func.jvp: primals: expected a tuple with one entry per argument, got an array of shape (2,) "
+            "and dtype float64",
         ),
         (
             lambda: func.vjp(lambda x: {"y": x}, X)[1](X),
             ShapeError,
-            "func.vjp: cotangents: the nesting ['y'] is needed; one array came",
+            "func.vjp: cotangents: expected the nesting ['y'], got one array",
         ),
-        (lambda: func.hvp(lambda x: x, X, X), GraphError, "func.hvp: f must return one number; (2,) came"),
+        (
+            lambda: func.hvp(lambda x: x, X, X),
+            GraphError,
+            "func.hvp: expected f to return one number, got (2,)",
+        ),
     ],
 )
 def test_func_says_what_is_wrong(call: Any, error: type[Exception], message: str) -> None:

@@ -71,7 +71,7 @@ from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
 from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
-    # What stands here at run time too, by the registry or on demand (below).
+    # At run time the registry and __getattr__ (below) provide these.
     from tinygrad_dl import data as data
     from tinygrad_dl import fft as fft
     from tinygrad_dl import linalg as linalg

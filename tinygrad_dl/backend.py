@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-# glibc asks the system anew for each block larger than the largest freed so far (at first 128 KiB), and gives it back
+# glibc asks the system again for each block larger than the largest freed so far (at first 128 KiB), and gives it back
 # when it is freed: every training step would pay for the same pages again. One block of nearly 32 MiB, the most that it
 # adapts to, made and freed without being touched, lets the arrays of a step be used again by the next.
 np.empty((1 << 25) - (1 << 14), np.uint8)
@@ -42,7 +42,7 @@ class Memory(np.ndarray):
 
 
 def aligned(shape: Any, dtype: Any, strides: Any = None) -> np.ndarray:
-    """An uninitialised array that begins with a line of the cache, for what is written again and again.
+    """An uninitialized array aligned to a line of the cache, for what is written again and again.
 
     NumPy writes thousands of elements there in down to half the time that it needs where malloc puts them.
     """

@@ -20,7 +20,7 @@ def set_default_dtype(dtype: Any) -> None:
     global default_dtype
     new = np.dtype(dtype)
     if new.kind != "f":
-        raise DTypeError(f"set_default_dtype: a floating dtype is needed, such as float32; {new} came")
+        raise DTypeError(f"set_default_dtype: expected a floating dtype, such as float32, got {new}")
     default_dtype = new
 
 
@@ -59,4 +59,4 @@ def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Gener
         return rng
     if isinstance(rng, (int, np.integer)):
         return np.random.default_rng(int(rng))
-    raise DTypeError(f"rng: a np.random.Generator, an int seed or None is needed; {type(rng).__name__} came")
+    raise DTypeError(f"rng: expected a np.random.Generator, an int seed or None, got {type(rng).__name__}")

@@ -15,7 +15,7 @@ from tinygrad_dl.tensor import Tensor
 
 def _check_device(device: Any, name: str) -> None:
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'{name}: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'{name}: expected the device "cpu", the only one, got {device!r}')
 
 
 def _number(x: Any) -> Any:
@@ -104,9 +104,11 @@ def _sizes(shape: Any, name: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
     except (AttributeError, TypeError) as error:
-        raise DTypeError(f"{name}: the shape is an int or a tuple of ints; {shape!r} came") from error
+        raise DTypeError(
+            f"{name}: expected an int or a tuple of ints for the shape, got {shape!r}"
+        ) from error
     if any(n < 0 for n in sizes):
-        raise ValueRangeError(f"{name}: sizes are not negative; {shape!r} came")
+        raise ValueRangeError(f"{name}: expected sizes of at least 0, got {shape!r}")
     return sizes
 
 
@@ -190,7 +192,7 @@ def linspace(
     _check_device(device, "linspace")
     start, stop, num = _number(start), _number(stop), _number(num)
     if num < 0:
-        raise ValueRangeError(f"linspace: how many numbers is not negative; {num} came")
+        raise ValueRangeError(f"linspace: expected num of at least 0, got {num}")
     dtype = _dtype_for(start, stop, 0.0) if dtype is None else dtype
     return convert.wrap(np.linspace(start, stop, num, endpoint=endpoint).astype(dtype))
 
@@ -217,6 +219,6 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     """
     _check_device(device, "from_dlpack")
     if not hasattr(x, "__dlpack__"):
-        raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed; {convert.describe(x)} came")
+        raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {convert.describe(x)}")
     array = np.from_dlpack(x)
     return convert.wrap(array.copy() if copy else array)

@@ -59,7 +59,9 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     if not isinstance(kind, str):
         return dtype == np.dtype(kind)
     if kind not in KINDS:
-        raise ValueRangeError(f"isdtype: kind is a dtype or one of {', '.join(KINDS)}; {kind!r} came")
+        raise ValueRangeError(
+            f"isdtype: expected kind to be a dtype or one of {', '.join(KINDS)}, got {kind!r}"
+        )
     return dtype in KINDS[kind] or dtype == float16 and kind in ("real floating", "numeric")
 
 
@@ -85,7 +87,9 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     try:
         return np.result_type(*values)
     except (TypeError, ValueError) as error:
-        raise DTypeError(f"result_type: arrays, dtypes and numbers that mix are needed ({error})") from error
+        raise DTypeError(
+            f"result_type: expected arrays, dtypes and numbers with a common dtype ({error})"
+        ) from error
 
 
 class finfo:
@@ -101,7 +105,7 @@ class finfo:
     def __init__(self, type: Any, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "fc":
-            raise DTypeError(f"finfo: a floating dtype is needed; {dtype} came")
+            raise DTypeError(f"finfo: expected a floating dtype, got {dtype}")
         info = np.finfo(dtype)
         self.bits, self.dtype = int(info.bits), np.dtype(info.dtype)
         self.eps, self.smallest_normal = float(info.eps), float(info.smallest_normal)
@@ -124,7 +128,7 @@ class iinfo:
     def __init__(self, type: Any, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "iu":
-            raise DTypeError(f"iinfo: an integer dtype is needed; {dtype} came")
+            raise DTypeError(f"iinfo: expected an integer dtype, got {dtype}")
         info = np.iinfo(dtype)
         self.bits, self.dtype, self.max, self.min = int(info.bits), dtype, int(info.max), int(info.min)
 
@@ -164,13 +168,13 @@ class NamespaceInfo:
         kinds = ("bool", "numeric") if kind is None else kind if isinstance(kind, tuple) else (kind,)
         for one in kinds:
             if one not in KINDS:
-                raise ValueRangeError(f"dtypes: kind is one of {', '.join(KINDS)}; {one!r} came")
+                raise ValueRangeError(f"dtypes: expected kind to be one of {', '.join(KINDS)}, got {one!r}")
         return {dtype.name: dtype for one in kinds for dtype in KINDS[one]}
 
     @staticmethod
     def _check(device: Any) -> None:
         if device not in (None, "cpu"):
-            raise ValueRangeError(f'device: "cpu" is the only one; {device!r} came')
+            raise ValueRangeError(f'device: expected "cpu", the only one, got {device!r}')
 
 
 def __array_namespace_info__() -> NamespaceInfo:

@@ -54,12 +54,12 @@ def irfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None)
 
 def _frequencies(what: str, function: Any, n: Any, d: float, dtype: Any, device: Any) -> Tensor:
     if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueRangeError(f"{what}: the number of samples must be a positive integer; {n!r} came")
+        raise ValueRangeError(f"{what}: expected a positive integer for the number of samples, got {n!r}")
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'{what}: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'{what}: expected the device "cpu", the only one, got {device!r}')
     dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
     if dtype.kind != "f":
-        raise DTypeError(f"{what}: a real floating dtype is needed; {dtype} came")
+        raise DTypeError(f"{what}: expected a real floating dtype, got {dtype}")
     return asarray(function(n, d).astype(dtype))
 
 

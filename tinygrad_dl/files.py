@@ -40,7 +40,7 @@ def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | 
     header = {**(metadata or {}), **header}
     for key, value in header.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise DTypeError(f"save: metadata: strings are needed; {key!r}: {value!r} came")
+            raise DTypeError(f"save: metadata: expected strings, got {key!r}: {value!r}")
     header[DIGEST] = _digest(arrays, header)
     write_atomically(path, _ordered(library.save(arrays, metadata=header)))
 
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     from safetensors import SafetensorError, safe_open
 
     if not os.path.exists(path):
-        raise FileNotFoundError(f"load: there is no file {os.fspath(path)}")
+        raise FileNotFoundError(f"load: no such file: {os.fspath(path)}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"load: {os.fspath(path)} is a folder; the path of a file is needed")
     try:
@@ -133,7 +133,7 @@ def _storable(name: str, value: Any) -> np.ndarray:
     array = to_cpu(value._data if isinstance(value, Value) else value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise DTypeError(
-            f"save: {name}: {array.dtype} is no dtype of safetensors files; floats, integers, bools are"
+            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to floats, integers or bools."
         )
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
@@ -173,8 +173,8 @@ def _flatten(data: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         items = [_flatten(value, f"{path}.{i}" if path else str(i), arrays) for i, value in enumerate(data)]
         return {"tuple" if isinstance(data, tuple) else "list": items}
     raise DTypeError(
-        f"save: {path or 'data'}: arrays, numbers, strings, and dicts and lists of them can be saved; "
-        f"{type(data).__name__} came"
+        f"save: {path or 'data'}: expected arrays, numbers, strings, or dicts and lists of them, got "
+        f"{type(data).__name__}"
     )
 
 

@@ -42,7 +42,7 @@ class Run:
         has_aux: bool,
     ) -> None:
         if not callable(f):
-            raise DTypeError(f"func.{what}: a function is needed first; {convert.describe(f)} came")
+            raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
         self.what, self.argnums = what, argnums
         chosen = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in chosen:
@@ -67,15 +67,15 @@ class Run:
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise DTypeError(
-                    f"func.{what}: with has_aux f must return (result, aux); {convert.describe(result)} came"
+                    f"func.{what}: expected f to return (result, aux) with has_aux, got {convert.describe(result)}"
                 )
             result, self.aux = result
         self.args, self.result = args, result
         self.outs = [self._output(leaf, path) for path, leaf in leaves(result)]
         # What the results depend on besides the variables: if there is something, they must be differentiable
-        # in it.
-        _, border = autograd.inside([t.node for t in self.outs if t.node is not None], start)
-        self.recording = bool(border) and modes.recording
+        # with respect to it.
+        _, outside = autograd.inside([t.node for t in self.outs if t.node is not None], start)
+        self.recording = bool(outside) and modes.recording
         self.plain = not tensors and not self.recording and any(map(is_array, present))
 
     def _variable(self, leaf: Any, name: str) -> Tensor:
@@ -99,7 +99,7 @@ class Run:
             "compute with the Tensor itself."
         )
 
-    def pull(self, seeds: Sequence[Any], *, recording: bool = False) -> list[Tensor | None]:
+    def vjp(self, seeds: Sequence[Any], *, recording: bool = False) -> list[Tensor | None]:
         """The gradients of the results in the variables, None where none arrives; the graph stays."""
         live = [(t, seed) for t, seed in zip(self.outs, seeds) if t.node is not None]
         if not live or not self.variables:
@@ -118,7 +118,7 @@ class Run:
         return leaf._data if self.plain else leaf if self.recording else leaf.detach()
 
     def gradients(self, found: Sequence[Tensor | None]) -> tuple[Any, ...]:
-        """Gradients in the nesting of the chosen arguments, zeros for None, a tree an argument."""
+        """Gradients in the nesting of the chosen arguments, zeros for None, one tree per argument."""
         values = iter([zeros_like(v) if g is None else g for g, v in zip(found, self.variables)])
         return tuple(self.give(refill(self.args[n], values)) for n in self.chosen)
 
@@ -172,10 +172,10 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
         if len(run.outs) != 1 or not isinstance(run.result, Tensor) or run.outs[0].size != 1:
             came = run.outs[0].shape if isinstance(run.result, Tensor) else convert.describe(run.result)
             raise GraphError(
-                f"func.{what}: f must return one number; {came} came. "
+                f"func.{what}: expected f to return one number, got {came}. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
             )
-        gradients = run.by_argnums(run.gradients(run.pull([None])))
+        gradients = run.by_argnums(run.gradients(run.vjp([None])))
         return run.with_aux(run.give(run.result), has_aux), gradients
 
     return value_and_gradient
@@ -184,7 +184,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its pullback: the function from cotangents, nested as the result, to gradients.
 
-    pullback(v) = v^T J, a tuple with an entry a primal. It may be called repeatedly. With `has_aux`: (result,
+    pullback(v) = v^T J, a tuple with one entry per primal. It may be called repeatedly. With `has_aux`: (result,
     pullback, aux).
     >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 3.0]))
     >>> pullback(np.array([1.0, 10.0]))
@@ -199,7 +199,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
         run.join(cotangents)
         seeds = _matching("vjp: cotangents", cotangents, run.result, run.outs)
         recording = modes.recording and any(seed.node is not None for seed in seeds)
-        found = run.pull(seeds, recording=recording)
+        found = run.vjp(seeds, recording=recording)
         if not recording:
             return run.gradients(found)
         values = iter([zeros_like(v) if g is None else g for g, v in zip(found, run.variables)])
@@ -221,7 +221,7 @@ def jvp(
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise DTypeError(
-                f"func.jvp: {name}: a tuple with an entry an argument is needed; {convert.describe(given)} came"
+                f"func.jvp: {name}: expected a tuple with one entry per argument, got {convert.describe(given)}"
             )
     primals = tuple(primals)
     run = Run("jvp", f, primals, {}, tuple(range(len(primals))), has_aux)
@@ -242,7 +242,7 @@ class Transposed:
 
     def __init__(self, run: Run) -> None:
         self.u = [convert.wrap(np.ones(t.shape, t.dtype)).requires_grad_() for t in run.outs]
-        self.products = run.pull(self.u, recording=True)
+        self.products = run.vjp(self.u, recording=True)
 
 
 def _pushed(run: Run, transposed: Transposed, directions: Sequence[Tensor], recording: bool) -> list[Tensor]:
@@ -270,7 +270,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False)
     def derivatives(*args: Any, **kwargs: Any) -> Any:
         run = Run("jacobian", f, args, kwargs, argnums, has_aux)
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
-        # A column costs about three rows: the walk through the recorded transpose is longer.
+        # A column costs about three rows: a backward pass through the recorded transpose is longer.
         blocks = _by_columns(run) if 3 * columns < rows else _by_rows(run)
         placed = [run.by_argnums(run.gradients(row)) for row in blocks]
         return run.with_aux(refill(run.result, iter(placed)), has_aux)
@@ -290,7 +290,7 @@ def _by_rows(run: Run) -> list[list[Tensor]]:
                 np.zeros(t.shape, t.dtype) if j != place else one.reshape(out.shape)
                 for j, t in enumerate(run.outs)
             ]
-            found.append(run.pull(seeds))
+            found.append(run.vjp(seeds))
         blocks.append([_joined([row[i] for row in found], out.shape, v) for i, v in enumerate(run.variables)])
     return blocks
 
@@ -349,12 +349,12 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     run = Run("hvp", f, args, {}, tuple(range(len(args))), False)
     if len(run.outs) != 1 or run.outs[0].size != 1:
         raise GraphError(
-            f"func.hvp: f must return one number; {', '.join(str(t.shape) for t in run.outs)} came"
+            f"func.hvp: expected f to return one number, got {', '.join(str(t.shape) for t in run.outs)}"
         )
     run.join(vector)
     directions = _matching("hvp: v", vector, args, run.variables)
-    slopes = run.pull([None], recording=True)
-    live = [(g, d) for g, d in zip(slopes, directions) if g is not None and g.node is not None]
+    derivatives = run.vjp([None], recording=True)
+    live = [(g, d) for g, d in zip(derivatives, directions) if g is not None and g.node is not None]
     recording = run.recording or (modes.recording and any(d.node is not None for d in directions))
     found: Sequence[Tensor | None] = [None] * len(run.variables)
     if live:
@@ -369,12 +369,12 @@ def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> lis
     """The leaves of a tree as Tensors, which must have the nesting and the shapes of others."""
     given, wanted = dict(leaves(tree)), [path for path, _ in leaves(like)]
     if list(given) != wanted:
-        raise ShapeError(f"func.{what}: the nesting {_shown(wanted)} is needed; {_shown(given)} came")
+        raise ShapeError(f"func.{what}: expected the nesting {_shown(wanted)}, got {_shown(given)}")
     found = []
     for (path, leaf), t in zip(given.items(), tensors):
         new = leaf if isinstance(leaf, Tensor) else convert.wrap(convert.asarray_of(leaf))
         if new.shape != t.shape:
-            raise ShapeError(f"func.{what}{path}: the shape {t.shape} is needed; {new.shape} came")
+            raise ShapeError(f"func.{what}{path}: expected the shape {t.shape}, got {new.shape}")
         found.append(new if new.dtype == t.dtype else new.astype(t.dtype))
     return found
 

@@ -59,6 +59,6 @@ def outer(x: Any, y: Any, /) -> Any:
     x, y = operand("outer", x), operand("outer", y)
     if x.ndim != 1 or y.ndim != 1:
         raise ShapeError(
-            f"outer: two vectors are needed; {x.shape} and {y.shape} came. tinygrad_dl.outer flattens them."
+            f"outer: expected two vectors, got {x.shape} and {y.shape}. tinygrad_dl.outer flattens them."
         )
     return outer_of_all(x, y)

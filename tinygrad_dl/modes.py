@@ -16,14 +16,14 @@ class Modes(threading.local):
 
     recording: bool = True
     strict: bool = False  # raise where both operands of a broadcast expand
-    watchers: tuple[Any, ...] = ()  # told of each operation (`computed`) and each pulled gradient (`pulled`)
+    watchers: tuple[Any, ...] = ()  # called after each operation and each rule: after_forward, after_backward
     watched: bool = False  # an operation is being run for the watchers
 
 
 modes = Modes()
 
 # One entry for each mode entered and not yet left, in any thread. While it is empty, an operation need not
-# look at `modes`: that keeps modes free of cost when none is on.
+# look at `modes`: modes cost nothing when none is on.
 active: list[str] = []
 
 
@@ -62,7 +62,7 @@ class Mode:
         name = type(self).__name__
         if not callable(function) or isinstance(function, type):
             raise DTypeError(
-                f"@{name}: a function is needed; {function!r} came. Decorate the methods of a class"
+                f"@{name}: expected a function, got {function!r}. Decorate the methods of a class"
             )
         generator_flag, coroutine_flags = 0x20, 0x80 | 0x200
         flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
@@ -127,7 +127,7 @@ class enable_grad(Mode):
 
 
 class lenient_broadcast(Mode):
-    """Broadcast freely inside strict_broadcast: derivative rules do, and are none of the user's code."""
+    """Broadcast freely inside strict_broadcast: derivative rules do, and are not the user's code."""
 
     setting, value = "strict", False
 

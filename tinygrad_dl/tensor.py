@@ -100,14 +100,14 @@ class Tensor(Methods):
     @name.setter
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
-            raise DTypeError(f"name: a string or None is needed; {convert.describe(value)} came")
+            raise DTypeError(f"name: expected a string or None, got {convert.describe(value)}")
         self._name = value
 
     # The graph
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward brings a gradient here or further down."""
+        """Whether backward computes a gradient for this Tensor or for something it depends on."""
         return self.node is not None
 
     @requires_grad.setter
@@ -121,7 +121,7 @@ class Tensor(Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward summed up here, or None."""
+        """The gradient that backward accumulated for this Tensor, or None."""
         return getattr(self, "_grad", None)
 
     @grad.setter
@@ -130,8 +130,8 @@ class Tensor(Methods):
             value = value if isinstance(value, Tensor) else convert.wrap(convert.asarray_of(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
-                    f"grad: shape {self.shape} and dtype {self.dtype} are needed; "
-                    f"{value.shape} and {value.dtype} came"
+                    f"grad: expected the shape {self.shape} and the dtype {self.dtype}, got {value.shape} and "
+                    f"{value.dtype}"
                 )
         self._grad = value
 
@@ -198,7 +198,7 @@ class Tensor(Methods):
 
     def _watch(self, what: str) -> graph.Watch:
         if self.node is None:
-            raise GraphError(f"{what}: this Tensor does not require grad, so no gradient comes here")
+            raise GraphError(f"{what}: this Tensor does not require grad, so it receives no gradient")
         if self.node.watch is None:
             self.node.watch = graph.Watch(None)
         return self.node.watch
@@ -216,7 +216,7 @@ class Tensor(Methods):
     def item(self) -> Any:
         """The one element as a Python number. Raises ShapeError for any other number of elements."""
         if self._data.size != 1:
-            raise ShapeError(f"item: one element is needed; the shape {self.shape} has {self.size}")
+            raise ShapeError(f"item: expected one element, got {self.size} of the shape {self.shape}")
         return self._data.item()
 
     def tolist(self) -> Any:
@@ -226,7 +226,7 @@ class Tensor(Methods):
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
         """This Tensor; "cpu" is the only device."""
         if device != "cpu":
-            raise ValueRangeError(f'to_device: "cpu" is the only device; {device!r} came')
+            raise ValueRangeError(f'to_device: expected the device "cpu", the only one, got {device!r}')
         return self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -299,8 +299,8 @@ class Tensor(Methods):
     def __index__(self) -> int:
         if self.ndim or self.dtype.kind not in "iu":
             raise DTypeError(
-                f"a Tensor of shape {self.shape} and dtype {self.dtype} is no index; "
-                "one integer without axes is needed"
+                f"index: expected one integer without axes, got a Tensor of shape {self.shape} and dtype "
+                f"{self.dtype}"
             )
         return self._data.__index__()
 
@@ -317,7 +317,7 @@ class Tensor(Methods):
         memo[id(self)] = twin = rebuild(type(self), copied(self._data), self.requires_grad, self.name, grad)
         return twin
 
-    # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it
+    # Assignment rebinds: the Tensor takes a new value and a new node, and names that share the old value keep it
 
     def __getitem__(self, key: Any) -> Tensor:
         return index.getitem(self, index.plain_key(key))

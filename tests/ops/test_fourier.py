@@ -100,22 +100,22 @@ def test_numpys_functions_reach_tensors() -> None:
         (
             lambda: fft.fftfreq(0),
             ValueRangeError,
-            "fftfreq: the number of samples must be a positive integer; 0 came",
+            "fftfreq: expected a positive integer for the number of samples, got 0",
         ),
         (
             lambda: fft.rfftfreq(2.5),  # type: ignore[arg-type]
             ValueRangeError,
-            "rfftfreq: the number of samples must be a positive integer; 2.5 came",
+            "rfftfreq: expected a positive integer for the number of samples, got 2.5",
         ),
         (
             lambda: fft.fftfreq(3, dtype="int64"),
             DTypeError,
-            "fftfreq: a real floating dtype is needed; int64 came",
+            "fftfreq: expected a real floating dtype, got int64",
         ),
         (
             lambda: fft.fftfreq(3, device="gpu"),
             ValueRangeError,
-            "fftfreq: \"cpu\" is the only device; 'gpu' came",
+            "fftfreq: expected the device \"cpu\", the only one, got 'gpu'",
         ),
         (lambda: fft.fftshift(np.ones(3), axes=1), AxisError, "fftshift: the shape (3,) has no axis 1"),
         (

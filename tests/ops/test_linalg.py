@@ -137,7 +137,7 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
         (
             lambda: linalg.outer(np.ones((2, 2)), np.ones(2)),
             ShapeError,
-            "outer: two vectors are needed; (2, 2) and (2,) came. tinygrad_dl.outer flattens them.",
+            "outer: expected two vectors, got (2, 2) and (2,). tinygrad_dl.outer flattens them.",
         ),
         (lambda: linalg.inv("a"), DTypeError, "inv: expected a Tensor, an array or a number, got str 'a'"),
         (

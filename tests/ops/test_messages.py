@@ -132,12 +132,16 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "astype: complex values do not fit float32; take the real part first",
     ),
-    (lambda: td.zeros(2.5), TypeError, "zeros: the shape is an int or a tuple of ints; 2.5 came"),
-    (lambda: td.eye(-1), ValueError, "eye: sizes are not negative; (-1, -1) came"),
+    (lambda: td.zeros(2.5), TypeError, "zeros: expected an int or a tuple of ints for the shape, got 2.5"),
+    (lambda: td.eye(-1), ValueError, "eye: expected sizes of at least 0, got (-1, -1)"),
     (lambda: td.arange(0, 1, 0), ValueError, "arange: the step is not 0"),
-    (lambda: td.linspace(0, 1, -1), ValueError, "linspace: how many numbers is not negative; -1 came"),
-    (lambda: td.ones(2, device="gpu"), ValueError, "ones: \"cpu\" is the only device; 'gpu' came"),
-    (lambda: td.finfo("int32"), TypeError, "finfo: a floating dtype is needed; int32 came"),
+    (lambda: td.linspace(0, 1, -1), ValueError, "linspace: expected num of at least 0, got -1"),
+    (
+        lambda: td.ones(2, device="gpu"),
+        ValueError,
+        "ones: expected the device \"cpu\", the only one, got 'gpu'",
+    ),
+    (lambda: td.finfo("int32"), TypeError, "finfo: expected a floating dtype, got int32"),
     (
         lambda: td.linalg.solve(np.eye(2, dtype="float16"), np.ones(2, "float16")),
         TypeError,
@@ -168,8 +172,8 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.isdtype(td.float32, "float"),
         ValueError,
-        "isdtype: kind is a dtype or one of bool, signed integer, unsigned integer, integral, real floating, "
-        "complex floating, numeric; 'float' came",
+        "isdtype: expected kind to be a dtype or one of bool, signed integer, unsigned integer, integral, "
+        "real floating, complex floating, numeric, got 'float'",
     ),
 ]
 
