@@ -263,7 +263,7 @@ def selu(x: Any) -> Any:
     return elu(x, SELU_ALPHA, SELU_SCALE)
 
 
-def _softplus_derivative(x: Any, beta: Any, threshold: Any) -> Any:
+def _softplus_derivative(x: Any, beta: float, threshold: Any) -> Any:
     return where(x * beta > threshold, 1, sigmoid(x * beta))
 
 

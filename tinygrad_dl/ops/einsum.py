@@ -13,7 +13,7 @@ from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 
 
-def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
+def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.
 
     "ij,jk->ik" is the matrix product, "ii" the trace, "...ij->...ji" a transpose; a letter twice in one

@@ -22,7 +22,7 @@ from tinygrad_dl.typing import DTypeLike, NDArray, Shape
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def check_reduction(name: str, reduction: Any) -> None:
+def check_reduction(name: str, reduction: str) -> None:
     """Raise unless the reduction is "none", "mean" or "sum"."""
     if reduction not in REDUCTIONS:
         raise ValueRangeError(f'{name}: expected a reduction of "mean", "sum" or "none", got {reduction!r}')
@@ -81,8 +81,8 @@ def _softmax(x: Any) -> Any:
 
 
 def _cross_entropy_rule(
-    g: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: Any, ignore_index: Any,
-    label_smoothing: Any,
+    g: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: str, ignore_index: int,
+    label_smoothing: float,
 ) -> Any:  # fmt: skip
     a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
     if reduction == "none":
@@ -185,7 +185,7 @@ def _clamped_log(x: Any) -> Any:
 # Squared error
 
 
-def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: Any) -> Any:
+def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: str) -> Any:
     d = np.subtract(x, y)
     d *= 2 * _shared(g, x_shape, reduction)
     return d

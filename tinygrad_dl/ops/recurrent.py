@@ -48,7 +48,7 @@ SMALL = ((3, 2, 2), (2, 2))
 
 
 def _rnn_rule(
-    g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, nonlinearity: Any, out: Any
+    g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, nonlinearity: str, out: Any
 ) -> tuple[Any, ...]:
     states = [out[t] for t in range(x.shape[0])]
     deltas: list[Any] = []
