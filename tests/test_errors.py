@@ -244,12 +244,12 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: L.register_hook(print),
             GraphError,
-            "register_hook: this Tensor does not require grad, so no gradient comes here",
+            "register_hook: this Tensor does not require grad, so it receives no gradient",
         ),
         (
             lambda: L.retain_grad(),
             GraphError,
-            "retain_grad: this Tensor does not require grad, so no gradient comes here",
+            "retain_grad: this Tensor does not require grad, so it receives no gradient",
         ),
         (
             lambda: (x * 2).requires_grad_(False),

@@ -117,7 +117,7 @@ def test_no_damage_to_data_goes_unnoticed(tmp_path: Path) -> None:
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"load: there is no file .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"load: no such file: .*nowhere"):
         tg.load(tmp_path / "nowhere")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         tg.load(tmp_path)
@@ -142,8 +142,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"w": np.array([1j])}, "w: complex128 is no dtype of safetensors files"),
-        ({"w": np.array([object()])}, "w: object is no dtype"),
+        ({"w": np.array([1j])}, "w: complex128 is not a dtype of safetensors files"),
+        ({"w": np.array([object()])}, "w: object is not a dtype"),
         ({"a": {"b": object()}}, r"save: a\.b: expected arrays, numbers, strings.*got object"),
         ({"a": {(1, 2): 3}}, "save: a: keys have to be strings or whole numbers"),
         (3j, "got complex"),

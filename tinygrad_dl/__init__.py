@@ -59,10 +59,10 @@ from tinygrad_dl.dtypes import (
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.op import OPS, op
-from tinygrad_dl.ops.contract import dot, inner, kron, outer, tensordot
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
 from tinygrad_dl.ops.join import broadcast_arrays, meshgrid, split, unstack
+from tinygrad_dl.ops.matmul import dot, inner, kron, outer, tensordot
 from tinygrad_dl.ops.scan import diff
 from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, unique_values
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
@@ -71,7 +71,7 @@ from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
 from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
-    # What stands here at run time too, by the registry or on demand (below).
+    # At run time the registry and __getattr__ (below) provide these.
     from tinygrad_dl import data as data
     from tinygrad_dl import fft as fft
     from tinygrad_dl import linalg as linalg
@@ -80,18 +80,19 @@ if TYPE_CHECKING:
     from tinygrad_dl import viz as viz
     from tinygrad_dl.linalg import norm as norm
     from tinygrad_dl.ops.activations import *
-    from tinygrad_dl.ops.contract import *
-    from tinygrad_dl.ops.convolve import *
+    from tinygrad_dl.ops.conv import *
     from tinygrad_dl.ops.diagonals import *
+    from tinygrad_dl.ops.dropout import *
     from tinygrad_dl.ops.elementwise import *
+    from tinygrad_dl.ops.embedding import *
     from tinygrad_dl.ops.index import *
     from tinygrad_dl.ops.join import *
-    from tinygrad_dl.ops.layers import *
+    from tinygrad_dl.ops.linear import *
     from tinygrad_dl.ops.logic import *
     from tinygrad_dl.ops.losses import *
-    from tinygrad_dl.ops.lstm import *
+    from tinygrad_dl.ops.matmul import *
+    from tinygrad_dl.ops.normalization import *
     from tinygrad_dl.ops.padding import *
-    from tinygrad_dl.ops.piecewise import *
     from tinygrad_dl.ops.pooling import *
     from tinygrad_dl.ops.recurrent import *
     from tinygrad_dl.ops.reduce import *
@@ -101,17 +102,16 @@ if TYPE_CHECKING:
     from tinygrad_dl.ops.shape import *
     from tinygrad_dl.ops.sort import *
     from tinygrad_dl.ops.special import *
-    from tinygrad_dl.ops.standardize import *
     from tinygrad_dl.ops.trigonometry import *
-    from tinygrad_dl.ops.window import *
+    from tinygrad_dl.ops.unfold import *
     from tinygrad_dl.viz.draw import draw as draw
 
 if TYPE_CHECKING:
     # Once more, as a family above imports the name for its own use, such as math's prod: the last one counts.
     from tinygrad_dl.creation import ones as ones
-    from tinygrad_dl.ops.contract import dot as dot
-    from tinygrad_dl.ops.contract import inner as inner
     from tinygrad_dl.ops.elementwise import sqrt as sqrt
+    from tinygrad_dl.ops.matmul import dot as dot
+    from tinygrad_dl.ops.matmul import inner as inner
     from tinygrad_dl.ops.padding import pad as pad
     from tinygrad_dl.ops.reduce import prod as prod
     from tinygrad_dl.ops.rounding import ceil as ceil

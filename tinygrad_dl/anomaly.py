@@ -19,7 +19,7 @@ class detect_anomaly(Mode):
 
     The error shows its inputs' ranges, the user's line, the module, and the likely cause. Backward also
     raises if an array that an operation saved has changed since. Both must run inside. A context manager
-    and a decorator, per thread; slow, and free of cost when it is off.
+    and a decorator, per thread; slow, and without cost when it is off.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor([1.0, 0.0])
     >>> with detect_anomaly():
@@ -112,7 +112,7 @@ class detect_anomaly(Mode):
                 continue
             c = _array(c)
             found = "nan" if np.isnan(c).any() else infinity(c)
-            held = [(f"g, the gradient of {node.op.name}", g), *_held(node)]
+            saved = [(f"g, the gradient of {node.op.name}", g), *_saved_values(node)]
             finite = np.isfinite(g).all()
             name = node.op.inputs[min(i, len(node.op.inputs) - 1)] if node.op.inputs else f"input {i}"
             raise AnomalyError(
@@ -120,8 +120,8 @@ class detect_anomaly(Mode):
                     f"backward: the derivative of {node.op.name} in {name} "
                     f"{'made' if finite else 'was given'} "
                     f"{found} in {_share(c)}",
-                    held,
-                    cause_in_derivative(node, g, c, dict(held))
+                    saved,
+                    cause_in_derivative(node, g, c, dict(saved))
                     if finite
                     else "no derivative made it: the gradient passed to backward, a hook or a sum did",
                     called,
@@ -141,7 +141,7 @@ class Origin:
 
 
 def _prints(node: Node) -> list[tuple[str, int]]:
-    """A fingerprint of each array that a node keeps."""
+    """A fingerprint of each array that a node saved."""
     from zlib import crc32
 
     named = [*zip(node.op.saves, node.saved or ()), *zip(node.op.options, node.options)]
@@ -156,13 +156,13 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
             yield from _arrays(part)
 
 
-def _held(node: Node) -> list[tuple[str, np.ndarray]]:
+def _saved_values(node: Node) -> list[tuple[str, np.ndarray]]:
     """The saved arrays, and the numbers among the inputs."""
-    held = [(name, a) for name, value in zip(node.op.saves, node.saved or ()) for a in _arrays(value)]
-    return held + [
+    saved = [(name, a) for name, value in zip(node.op.saves, node.saved or ()) for a in _arrays(value)]
+    return saved + [
         (name, np.asarray(entry))
         for name, entry in zip(node.op.inputs, node.parents)
-        if isinstance(entry, (int, float)) and name not in dict(held)
+        if isinstance(entry, (int, float)) and name not in dict(saved)
     ]
 
 
@@ -209,7 +209,7 @@ def ranged(x: np.ndarray) -> str:
 # Where the user's code is
 
 
-def _own(frame: Any) -> bool:
+def _is_ours(frame: Any) -> bool:
     """Whether a frame runs this package's code."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "tinygrad_dl"
 
@@ -217,7 +217,7 @@ def _own(frame: Any) -> bool:
 def _in_rule() -> bool:
     """Whether the current operation is part of a derivative rule that records: after_backward() sees its result."""
     frame = sys._getframe(1)
-    while frame is not None and _own(frame):
+    while frame is not None and _is_ours(frame):
         if frame.f_code is backward_pass.__code__:
             return True
         frame = frame.f_back  # type: ignore[assignment]
@@ -232,7 +232,7 @@ def _caller() -> tuple[str, list[Any]]:
     place = ""
     modules: list[Any] = []
     while frame is not None:
-        if not place and not _own(frame):
+        if not place and not _is_ours(frame):
             name, line = frame.f_code.co_filename, frame.f_lineno
             code = linecache.getline(name, line, frame.f_globals).strip()
             place = f"{name}:{line}" + (f": {code}" if code else "")
@@ -252,8 +252,9 @@ def _path(modules: list[Any]) -> str:
     )
 
 
-# The likely cause of what was found
+# The likely cause of what was found: diagnosis
 
+# The pole of each logarithm.
 LOGARITHMS = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0}
 
 
@@ -303,10 +304,10 @@ def _overflow(name: str, dtype: Any) -> str:
     )
 
 
-def cause_in_derivative(node: Node, g: np.ndarray, c: np.ndarray, held: dict[str, np.ndarray]) -> str:
+def cause_in_derivative(node: Node, g: np.ndarray, c: np.ndarray, saved: dict[str, np.ndarray]) -> str:
     """The likely cause of a nan or infinity among what a node's derivative gives, where `g` is finite."""
     bad = ~np.isfinite(c)
-    at, advice = _infinite_at(node, held)
+    at, advice = _infinite_at(node, saved)
     if g.shape == c.shape and np.isnan(c).any() and (g[bad] == 0).all():
         return (
             f"{at or 'an infinite derivative'}, times a gradient that is 0 there: 0 * inf is nan. So it is "
@@ -320,10 +321,10 @@ def cause_in_derivative(node: Node, g: np.ndarray, c: np.ndarray, held: dict[str
 SMALL = "Add a small number before"
 
 
-def _infinite_at(node: Node, held: dict[str, np.ndarray]) -> tuple[str, str]:
+def _infinite_at(node: Node, saved: dict[str, np.ndarray]) -> tuple[str, str]:
     """The point at which the derivative is infinite, if this is one, and what to do."""
     name = node.op.name
-    x, y, out = (held.get(key) for key in ("x", "y", "out"))
+    x, y, out = (saved.get(key) for key in ("x", "y", "out"))
     zero_out = out is not None and bool((out == 0).any())
     if name == "sqrt" and zero_out:
         source = node.parents[0]

@@ -1,4 +1,4 @@
-"""Gradients of recorded Tensors in others, without touching `.grad`; recomputing instead of keeping."""
+"""Gradients of recorded Tensors with respect to others, without touching `.grad`; checkpointing."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def grad(
     gradients themselves. An input that no output depends on raises GraphError, or is None with
     `allow_unused`.
     >>> x = Tensor(3.0, requires_grad=True)
-    >>> (slope,) = grad(x**3, x, create_graph=True)
-    >>> grad(slope, x)
+    >>> (derivative,) = grad(x**3, x, create_graph=True)
+    >>> grad(derivative, x)
     (Tensor(18.),)
     """
     outs, ins = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
@@ -80,16 +80,16 @@ def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool 
     """The serials on a path from the roots to a wanted node, and whether the path goes on below."""
     needed: dict[int, bool | None] = {node.serial: False for node in wanted}
     oldest = max(needed, default=0)
-    seen: dict[int, list[Node]] = {}
+    parents_of: dict[int, list[Node]] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
         # What is older than everything wanted depends on none of it.
-        if node.serial not in seen and node.serial < oldest:
-            seen[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
+        if node.serial not in parents_of and node.serial < oldest:
+            parents_of[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
             stack += parents
-    for serial in sorted(seen, reverse=True):
-        for parent in seen[serial]:
+    for serial in sorted(parents_of, reverse=True):
+        for parent in parents_of[serial]:
             if parent.serial in needed:
                 needed[serial] = True
                 break
@@ -126,22 +126,22 @@ def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
 
 
 def inside(roots: Iterable[Node], start: int) -> tuple[list[Node], dict[int, Node]]:
-    """The nodes made since the serial `start` that the roots depend on, oldest first; the older they use."""
+    """The nodes made since the serial `start` that the roots depend on, oldest first; and the older ones they use."""
     found: dict[int, Node] = {}
-    border: dict[int, Node] = {}
+    outside: dict[int, Node] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
         if node.serial > start:
-            border[node.serial] = node
+            outside[node.serial] = node
         elif node.serial not in found:
             found[node.serial] = node
             stack += [parent for parent in node.parents if type(parent) is Node]
-    return [found[serial] for serial in sorted(found, reverse=True)], border
+    return [found[serial] for serial in sorted(found, reverse=True)], outside
 
 
 def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """f(*args, **kwargs), keeping nothing of what happens inside: backward computes it again.
+    """f(*args, **kwargs) without saving what happens inside: backward computes it again.
 
     Costs a second forward, saves the memory between. Arguments and results may be nested lists, tuples and
     dicts; the default generator is set back, so dropout repeats its choices. f must compute the same again
@@ -160,9 +160,9 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     made = _made_since(result, start)
     if not made:
         return result
-    _, border = inside([t.node for t in made if t.node is not None], start)
+    _, outside = inside([t.node for t in made if t.node is not None], start)
     node = Node()
-    node.op, node.parents = RECOMPUTE, tuple(border.values())
+    node.op, node.parents = RECOMPUTE, tuple(outside.values())
     node.saved = (f, _packed(args), _packed(kwargs), state)
     node.options = (tuple((t.shape, t.dtype) for t in made),)
     node.serial, node.watch, node.scope = graph.next_serial(), None, None
@@ -212,7 +212,7 @@ def _unpacked(tree: Any) -> Any:
 
 
 class Recompute:
-    """What a node has in the place of an operation: backward runs the function again and walks through it."""
+    """What a node has in place of an operation: backward runs the function again and differentiates that run."""
 
     name = label = "checkpoint"
     inputs: tuple[str, ...] = ()
@@ -239,11 +239,11 @@ class Recompute:
         finally:
             generator.state = now
         forms = tuple((t.shape, t.dtype) for t in made)
-        within, border = inside([t.node for t in made if t.node is not None], start)
+        within, outside = inside([t.node for t in made if t.node is not None], start)
         wanted: dict[int, Any] = {
             p.serial: None for p in node.parents if needed is None or p.serial in needed
         }
-        if forms != node.options[0] or set(border) != {p.serial for p in node.parents}:
+        if forms != node.options[0] or set(outside) != {p.serial for p in node.parents}:
             raise GraphError(
                 "checkpoint: the function computed something else when it was run again: other results, or "
                 "from other Tensors. It must depend on its arguments and the default generator only."

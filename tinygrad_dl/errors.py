@@ -1,4 +1,4 @@
-"""Exceptions: each says what was called, what came, what was needed and what to do."""
+"""Exceptions: each says what was called, what was expected, what it got and what to do."""
 
 from numpy.linalg import LinAlgError
 

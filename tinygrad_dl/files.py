@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     from safetensors import SafetensorError, safe_open
 
     if not os.path.exists(path):
-        raise FileNotFoundError(f"load: there is no file {os.fspath(path)}")
+        raise FileNotFoundError(f"load: no such file: {os.fspath(path)}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"load: {os.fspath(path)} is a folder; the path of a file is needed")
     try:
@@ -133,7 +133,7 @@ def _storable(name: str, value: Any) -> np.ndarray:
     array = to_cpu(value._data if isinstance(value, Value) else value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise DTypeError(
-            f"save: {name}: {array.dtype} is no dtype of safetensors files; floats, integers, bools are"
+            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to floats, integers or bools."
         )
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 

@@ -73,9 +73,9 @@ class Run:
         self.args, self.result = args, result
         self.outs = [self._output(leaf, path) for path, leaf in leaves(result)]
         # What the results depend on besides the variables: if there is something, they must be differentiable
-        # in it.
-        _, border = autograd.inside([t.node for t in self.outs if t.node is not None], start)
-        self.recording = bool(border) and modes.recording
+        # with respect to it.
+        _, outside = autograd.inside([t.node for t in self.outs if t.node is not None], start)
+        self.recording = bool(outside) and modes.recording
         self.plain = not tensors and not self.recording and any(map(is_array, present))
 
     def _variable(self, leaf: Any, name: str) -> Tensor:
@@ -99,7 +99,7 @@ class Run:
             "compute with the Tensor itself."
         )
 
-    def pull(self, seeds: Sequence[Any], *, recording: bool = False) -> list[Tensor | None]:
+    def vjp(self, seeds: Sequence[Any], *, recording: bool = False) -> list[Tensor | None]:
         """The gradients of the results in the variables, None where none arrives; the graph stays."""
         live = [(t, seed) for t, seed in zip(self.outs, seeds) if t.node is not None]
         if not live or not self.variables:
@@ -118,7 +118,7 @@ class Run:
         return leaf._data if self.plain else leaf if self.recording else leaf.detach()
 
     def gradients(self, found: Sequence[Tensor | None]) -> tuple[Any, ...]:
-        """Gradients in the nesting of the chosen arguments, zeros for None, a tree an argument."""
+        """Gradients in the nesting of the chosen arguments, zeros for None, one tree per argument."""
         values = iter([zeros_like(v) if g is None else g for g, v in zip(found, self.variables)])
         return tuple(self.give(refill(self.args[n], values)) for n in self.chosen)
 
@@ -175,7 +175,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
                 f"func.{what}: expected f to return one number, got {came}. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
             )
-        gradients = run.by_argnums(run.gradients(run.pull([None])))
+        gradients = run.by_argnums(run.gradients(run.vjp([None])))
         return run.with_aux(run.give(run.result), has_aux), gradients
 
     return value_and_gradient
@@ -184,7 +184,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its pullback: the function from cotangents, nested as the result, to gradients.
 
-    pullback(v) = v^T J, a tuple with an entry a primal. It may be called repeatedly. With `has_aux`: (result,
+    pullback(v) = v^T J, a tuple with one entry per primal. It may be called repeatedly. With `has_aux`: (result,
     pullback, aux).
     >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 3.0]))
     >>> pullback(np.array([1.0, 10.0]))
@@ -199,7 +199,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
         run.join(cotangents)
         seeds = _matching("vjp: cotangents", cotangents, run.result, run.outs)
         recording = modes.recording and any(seed.node is not None for seed in seeds)
-        found = run.pull(seeds, recording=recording)
+        found = run.vjp(seeds, recording=recording)
         if not recording:
             return run.gradients(found)
         values = iter([zeros_like(v) if g is None else g for g, v in zip(found, run.variables)])
@@ -242,7 +242,7 @@ class Transposed:
 
     def __init__(self, run: Run) -> None:
         self.u = [convert.wrap(np.ones(t.shape, t.dtype)).requires_grad_() for t in run.outs]
-        self.products = run.pull(self.u, recording=True)
+        self.products = run.vjp(self.u, recording=True)
 
 
 def _pushed(run: Run, transposed: Transposed, directions: Sequence[Tensor], recording: bool) -> list[Tensor]:
@@ -270,7 +270,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False)
     def derivatives(*args: Any, **kwargs: Any) -> Any:
         run = Run("jacobian", f, args, kwargs, argnums, has_aux)
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
-        # A column costs about three rows: the walk through the recorded transpose is longer.
+        # A column costs about three rows: a backward pass through the recorded transpose is longer.
         blocks = _by_columns(run) if 3 * columns < rows else _by_rows(run)
         placed = [run.by_argnums(run.gradients(row)) for row in blocks]
         return run.with_aux(refill(run.result, iter(placed)), has_aux)
@@ -290,7 +290,7 @@ def _by_rows(run: Run) -> list[list[Tensor]]:
                 np.zeros(t.shape, t.dtype) if j != place else one.reshape(out.shape)
                 for j, t in enumerate(run.outs)
             ]
-            found.append(run.pull(seeds))
+            found.append(run.vjp(seeds))
         blocks.append([_joined([row[i] for row in found], out.shape, v) for i, v in enumerate(run.variables)])
     return blocks
 
@@ -353,8 +353,8 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
         )
     run.join(vector)
     directions = _matching("hvp: v", vector, args, run.variables)
-    slopes = run.pull([None], recording=True)
-    live = [(g, d) for g, d in zip(slopes, directions) if g is not None and g.node is not None]
+    derivatives = run.vjp([None], recording=True)
+    live = [(g, d) for g, d in zip(derivatives, directions) if g is not None and g.node is not None]
     recording = run.recording or (modes.recording and any(d.node is not None for d in directions))
     found: Sequence[Tensor | None] = [None] * len(run.variables)
     if live:

@@ -7,11 +7,11 @@ from typing import Any
 from numpy.linalg import LinAlgError
 
 from tinygrad_dl.errors import ShapeError
-from tinygrad_dl.ops.contract import cross, matmul, matrix_transpose, multi_dot, operand, tensordot, vecdot
-from tinygrad_dl.ops.contract import outer as outer_of_all
 from tinygrad_dl.ops.diagonals import diagonal as diagonal_in
 from tinygrad_dl.ops.diagonals import trace as trace_in
 from tinygrad_dl.ops.linalg import check_matrix, det, inv, matrix_power, slogdet, solve
+from tinygrad_dl.ops.matmul import cross, matmul, matrix_transpose, multi_dot, operand, tensordot, vecdot
+from tinygrad_dl.ops.matmul import outer as outer_of_all
 from tinygrad_dl.ops.norms import cond, lstsq, matrix_norm, matrix_rank, norm, pinv, vector_norm
 from tinygrad_dl.ops.spectral import eig, eigh, eigvals, eigvalsh, svd, svdvals
 from tinygrad_dl.ops.triangular import cholesky, qr

@@ -12,10 +12,11 @@ from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import (
-    contract,
+    activations,
     elementwise,
     index,
     logic,
+    matmul,
     reduce,
     rounding,
     scan,
@@ -57,7 +58,7 @@ class Methods(Value):
     __floordiv__ = logic.floor_divide
     __mod__ = logic.remainder
     __pow__ = elementwise.power
-    __matmul__ = contract.matmul
+    __matmul__ = matmul.matmul
     __and__ = logic.bitwise_and
     __or__ = logic.bitwise_or
     __xor__ = logic.bitwise_xor
@@ -71,7 +72,7 @@ class Methods(Value):
     __rfloordiv__ = _reflected(logic.floor_divide)
     __rmod__ = _reflected(logic.remainder)
     __rpow__ = _reflected(elementwise.power)
-    __rmatmul__ = _reflected(contract.matmul)
+    __rmatmul__ = _reflected(matmul.matmul)
     __rand__ = _reflected(logic.bitwise_and)
     __ror__ = _reflected(logic.bitwise_or)
     __rxor__ = _reflected(logic.bitwise_xor)
@@ -85,7 +86,7 @@ class Methods(Value):
     __ifloordiv__ = _assigning(logic.floor_divide, "//=")
     __imod__ = _assigning(logic.remainder, "%=")
     __ipow__ = _assigning(elementwise.power, "**=")
-    __imatmul__ = _assigning(contract.matmul, "@=")
+    __imatmul__ = _assigning(matmul.matmul, "@=")
     __iand__ = _assigning(logic.bitwise_and, "&=")
     __ior__ = _assigning(logic.bitwise_or, "|=")
     __ixor__ = _assigning(logic.bitwise_xor, "^=")
@@ -109,12 +110,12 @@ class Methods(Value):
     expm1 = special.expm1
     log = elementwise.log
     log1p = special.log1p
-    relu = elementwise.relu
-    sigmoid = elementwise.sigmoid
+    relu = activations.relu
+    sigmoid = activations.sigmoid
     sin = trigonometry.sin
     sqrt = elementwise.sqrt
     square = elementwise.square
-    tanh = elementwise.tanh
+    tanh = activations.tanh
 
     clip = rounding.clip
     round = rounding.round
@@ -126,12 +127,12 @@ class Methods(Value):
     all = reduce.all
     any = reduce.any
     logsumexp = special.logsumexp
-    log_softmax = special.log_softmax
+    log_softmax = activations.log_softmax
     max = reduce.max
     mean = reduce.mean
     min = reduce.min
     prod = reduce.prod
-    softmax = special.softmax
+    softmax = activations.softmax
     std = reduce.std
     sum = reduce.sum
     var = reduce.var
@@ -143,7 +144,7 @@ class Methods(Value):
     searchsorted = sort.searchsorted
     sort = sort.sort
 
-    dot = contract.dot
+    dot = matmul.dot
     repeat = shaping.repeat
     squeeze = shaping.squeeze
     swapaxes = shaping.swapaxes

@@ -16,14 +16,14 @@ class Modes(threading.local):
 
     recording: bool = True
     strict: bool = False  # raise where both operands of a broadcast expand
-    watchers: tuple[Any, ...] = ()  # told of each operation (`computed`) and each pulled gradient (`pulled`)
+    watchers: tuple[Any, ...] = ()  # called after each operation and each rule: after_forward, after_backward
     watched: bool = False  # an operation is being run for the watchers
 
 
 modes = Modes()
 
 # One entry for each mode entered and not yet left, in any thread. While it is empty, an operation need not
-# look at `modes`: that keeps modes free of cost when none is on.
+# look at `modes`: modes cost nothing when none is on.
 active: list[str] = []
 
 
@@ -127,7 +127,7 @@ class enable_grad(Mode):
 
 
 class lenient_broadcast(Mode):
-    """Broadcast freely inside strict_broadcast: derivative rules do, and are none of the user's code."""
+    """Broadcast freely inside strict_broadcast: derivative rules do, and are not the user's code."""
 
     setting, value = "strict", False
 

@@ -1,4 +1,4 @@
-"""Which function of NumPy is which one here, for NumPy's functions called on Tensors (NEP 18).
+"""Which function of ours stands for which of NumPy's, for NumPy's functions called on Tensors (NEP 18).
 
 Arguments are bound to NumPy's own signature, so names and order are as NumPy has them. What is not in these
 tables raises TypeError: a function of the same name may mean something else.
@@ -17,7 +17,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise, join, logic, reduce, scan, sets, sort, statistics
 from tinygrad_dl.ops import shape as shaping
 
-# The same name and the same meaning here.
+# The same name and the same meaning.
 SAME = frozenset(
     """
     all any argmax argmin argsort average broadcast_arrays broadcast_to can_cast clip count_nonzero
@@ -168,11 +168,11 @@ def _each(arrays: tuple[Any, ...], ndim: int) -> Any:
 
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The result of a function of NumPy's by the operations here; DTypeError for what cannot be done."""
-    room, name = function.__module__, function.__name__
-    shown = f"{'np' if room == 'numpy' else room.replace('numpy', 'np', 1)}.{name}"
-    here = _find(room, name)
-    if here is None:
+    """The result of a NumPy function, computed by our operations; DTypeError for what cannot be done."""
+    module, name = function.__module__, function.__name__
+    shown = f"{'np' if module == 'numpy' else module.replace('numpy', 'np', 1)}.{name}"
+    ours = _find(module, name)
+    if ours is None:
         raise DTypeError(
             f"{shown} cannot work on a Tensor. Use .detach().numpy(), or an operation of tinygrad_dl."
         )
@@ -180,7 +180,7 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return sort.nonzero(*args)
     first, named = _bound(function, args, kwargs, shown)
     # An operation's own code is built at its first call; its parameters are those of its forward function.
-    code = getattr(getattr(getattr(here, "op", None), "forward", here), "__code__", None)
+    code = getattr(getattr(getattr(ours, "op", None), "forward", ours), "__code__", None)
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
     spreads = code is not None and code.co_flags & 0x0C
     positional = list(first)
@@ -191,21 +191,21 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     for key in named:
         if key not in known and not spreads:
             raise DTypeError(f"{shown}: the argument {key}= is not supported on a Tensor")
-    return here(*positional, **named)
+    return ours(*positional, **named)
 
 
-def _find(room: str, name: str) -> Any:
-    module: Any = sys.modules["tinygrad_dl"]
-    if room == "numpy.linalg" and name in LINALG:
-        return getattr(module.linalg, name, None)
-    if room == "numpy.fft":
-        return getattr(getattr(module, "fft", None), name, None)
-    if room != "numpy":
+def _find(module: str, name: str) -> Any:
+    package: Any = sys.modules["tinygrad_dl"]
+    if module == "numpy.linalg" and name in LINALG:
+        return getattr(package.linalg, name, None)
+    if module == "numpy.fft":
+        return getattr(getattr(package, "fft", None), name, None)
+    if module != "numpy":
         return None
     if name in OWN:
         return OWN[name]
     name = RENAMED.get(name, name)
-    return getattr(module, name, None) if name in SAME or name == "concat" else None
+    return getattr(package, name, None) if name in SAME or name == "concat" else None
 
 
 def _bound(function: Any, args: Any, kwargs: Any, shown: str) -> tuple[tuple[Any, ...], dict[str, Any]]:

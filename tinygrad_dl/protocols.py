@@ -47,35 +47,35 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
         raise DTypeError(f"{shown}: {numpy_functions.OUT_ADVICE}")
     if len(_by_ufunc) < 10:
         _by_ufunc.update({op.ufunc: op.function for op in OPS.values() if op.ufunc is not None})
-    here = _by_ufunc.get(ufunc)
+    ours = _by_ufunc.get(ufunc)
     allowed: tuple[str, ...] = ()
     if method == "reduce":
-        here, allowed = _reductions.get(ufunc), ("axis", "dtype", "keepdims")
+        ours, allowed = _reductions.get(ufunc), ("axis", "dtype", "keepdims")
         inputs, given = inputs[:1], dict(zip(("axis", "dtype"), inputs[1:]))
         kwargs = {"axis": 0, **given, **kwargs}
         if kwargs.get("dtype", 0) is None:
             del kwargs["dtype"]
     elif method == "accumulate":
-        here, allowed = _accumulations.get(ufunc), ("axis", "dtype")
+        ours, allowed = _accumulations.get(ufunc), ("axis", "dtype")
         kwargs = {"axis": 0, **dict(zip(("axis", "dtype"), inputs[1:])), **kwargs}
         inputs = inputs[:1]
-    elif method == "outer" and here is not None and len(inputs) == 2:
+    elif method == "outer" and ours is not None and len(inputs) == 2:
         x, y = map(value_of, inputs)
         inputs = (reshape(x, x.shape + (1,) * y.ndim), y)
     elif method != "__call__":
-        here = None
-    if here is None:
+        ours = None
+    if ours is None:
         raise DTypeError(
             f"{shown} cannot work on a Tensor. Use .detach().numpy(), or an operation of tinygrad_dl."
         )
     for name in kwargs:
         if name not in allowed:
             raise DTypeError(f"{shown}: the argument {name}= is not supported on a Tensor")
-    return here(*inputs, **kwargs)
+    return ours(*inputs, **kwargs)
 
 
 def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    """`np.sum(tensor, axis=0)`: the function here that means the same, recorded."""
+    """`np.sum(tensor, axis=0)`: our function that means the same, recorded."""
     if not all(issubclass(kind, (Value, np.ndarray)) for kind in types):
         return NotImplemented
     return numpy_functions.call(function, args, kwargs)

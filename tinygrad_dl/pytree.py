@@ -7,7 +7,7 @@ from typing import Any
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each leaf with its path, such as `["w"][0]`; None is no leaf, a dict goes in its own order.
+    """Each leaf with its path, such as `["w"][0]`; None is not a leaf, a dict goes in its own order.
 
     >>> list(leaves({"w": [1.0, 2.0], "b": None}))
     [("['w'][0]", 1.0), ("['w'][1]", 2.0)]

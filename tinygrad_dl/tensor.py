@@ -107,7 +107,7 @@ class Tensor(Methods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward brings a gradient here or further down."""
+        """Whether backward computes a gradient for this Tensor or for something it depends on."""
         return self.node is not None
 
     @requires_grad.setter
@@ -121,7 +121,7 @@ class Tensor(Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward summed up here, or None."""
+        """The gradient that backward accumulated for this Tensor, or None."""
         return getattr(self, "_grad", None)
 
     @grad.setter
@@ -198,7 +198,7 @@ class Tensor(Methods):
 
     def _watch(self, what: str) -> graph.Watch:
         if self.node is None:
-            raise GraphError(f"{what}: this Tensor does not require grad, so no gradient comes here")
+            raise GraphError(f"{what}: this Tensor does not require grad, so it receives no gradient")
         if self.node.watch is None:
             self.node.watch = graph.Watch(None)
         return self.node.watch
@@ -317,7 +317,7 @@ class Tensor(Methods):
         memo[id(self)] = twin = rebuild(type(self), np.array(self._data), self.requires_grad, self.name, grad)
         return twin
 
-    # Assignment rebinds: the Tensor takes a new value and a new node, and what shared the old value keeps it
+    # Assignment rebinds: the Tensor takes a new value and a new node, and names that share the old value keep it
 
     def __getitem__(self, key: Any) -> Tensor:
         return index.getitem(self, index.plain_key(key))

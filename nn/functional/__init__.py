@@ -120,19 +120,9 @@ from tinygrad_dl.nn.functional.pooling import (
     max_unpool3d,
 )
 from tinygrad_dl.nn.functional.vision import upsample, upsample_bilinear, upsample_nearest
-from tinygrad_dl.ops.grid import (
-    affine_grid,
-    grid_sample,
-)
-from tinygrad_dl.ops.padding import (
-    pad,
-)
-from tinygrad_dl.ops.resize import (
-    channel_shuffle,
-    interpolate,
-    pixel_shuffle,
-    pixel_unshuffle,
-)
+from tinygrad_dl.ops.grid import affine_grid, grid_sample
+from tinygrad_dl.ops.padding import pad
+from tinygrad_dl.ops.resize import channel_shuffle, interpolate, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool1d",

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import activations, elementwise, piecewise, special
+from tinygrad_dl.ops import activations, elementwise
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayT, DTypeLike, RandomLike
@@ -50,17 +50,17 @@ def _unary_in_place(op: Callable[..., Any]) -> UnaryInPlace:
 
 
 # The operations that PyTorch has under the same name: they differ in the argument's name, and in `inplace`.
-sigmoid = _unary(elementwise.sigmoid)
-tanh = _unary(elementwise.tanh)
+sigmoid = _unary(activations.sigmoid)
+tanh = _unary(activations.tanh)
 logsigmoid = _unary(activations.log_sigmoid)
 softsign = _unary(activations.softsign)
 tanhshrink = _unary(activations.tanhshrink)
-relu = _unary_in_place(elementwise.relu)
+relu = _unary_in_place(activations.relu)
 selu = _unary_in_place(activations.selu)
 silu = _unary_in_place(activations.silu)
 mish = _unary_in_place(activations.mish)
-hardsigmoid = _unary_in_place(piecewise.hardsigmoid)
-hardswish = _unary_in_place(piecewise.hardswish)
+hardsigmoid = _unary_in_place(activations.hardsigmoid)
+hardswish = _unary_in_place(activations.hardswish)
 
 
 # With options
@@ -73,7 +73,7 @@ def relu6(input: Array, inplace: bool = False) -> Tensor:
     >>> relu6(np.array([-1.0, 2.0, 8.0]))
     array([0., 2., 6.])
     """
-    return piecewise.hardtanh(input, 0.0, 6.0)
+    return activations.hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -83,7 +83,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False
     >>> leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return piecewise.leaky_relu(input, negative_slope)
+    return activations.leaky_relu(input, negative_slope)
 
 
 def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -136,7 +136,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
     >>> hardtanh(np.array([-2.0, 0.5, 2.0]))
     array([-1. ,  0.5,  1. ])
     """
-    return piecewise.hardtanh(input, min_val, max_val)
+    return activations.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
@@ -146,7 +146,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
     >>> hardshrink(np.array([-1.0, 0.2]))
     array([-1.,  0.])
     """
-    return piecewise.hardshrink(input, lambd)
+    return activations.hardshrink(input, lambd)
 
 
 def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
@@ -156,7 +156,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
     >>> softshrink(np.array([-1.0, 0.2]))
     array([-0.5,  0. ])
     """
-    return piecewise.softshrink(input, lambd)
+    return activations.softshrink(input, lambd)
 
 
 def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -166,7 +166,7 @@ def threshold(input: Array, threshold: float, value: float, inplace: bool = Fals
     >>> threshold(np.array([0.1, 3.0]), 1.0, -1.0)
     array([-1.,  3.])
     """
-    return piecewise.threshold(input, threshold, value)
+    return activations.threshold(input, threshold, value)
 
 
 def glu(input: Array, dim: int = -1) -> Tensor:
@@ -200,24 +200,24 @@ def softmax(input: Array, dim: int | None = None, dtype: DTypeLike | None = None
     >>> softmax(np.array([1000.0, 1000.0]), dim=-1)
     array([0.5, 0.5])
     """
-    return special.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
+    return activations.softmax(_in(input, dtype), axis=_dim("softmax", dim, input.ndim))
 
 
 def log_softmax(input: Array, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """The logarithm of softmax along `dim`, exact where softmax rounds to 0 or 1."""
-    return special.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
+    return activations.log_softmax(_in(input, dtype), axis=_dim("log_softmax", dim, input.ndim))
 
 
 def softmin(input: Array, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """The softmax of -x along `dim`."""
-    return special.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
+    return activations.softmax(-_in(input, dtype), axis=_dim("softmin", dim, input.ndim))
 
 
 def softmax2d(input: Array) -> Tensor:
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
     if input.ndim not in (3, 4):
         raise ShapeError(f"Softmax2d: expected an input of 3 or 4 axes, got the shape {input.shape}")
-    return special.softmax(input, axis=-3)
+    return activations.softmax(input, axis=-3)
 
 
 def gumbel_softmax(
@@ -237,7 +237,7 @@ def gumbel_softmax(
     1.0
     """
     noise = default_rng(rng).gumbel(size=logits.shape).astype(logits.dtype)
-    soft = special.softmax((logits + noise) / tau, axis=dim)
+    soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
     values = soft.detach().numpy() if hasattr(soft, "detach") else soft
@@ -251,13 +251,13 @@ def prelu(input: Array, weight: Array) -> Tensor:
     """The positive part plus a learned multiple of the negative part, shared or one per channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
-        return piecewise.prelu(input, weight if input.ndim else reshape(weight, ()))
+        return activations.prelu(input, weight if input.ndim else reshape(weight, ()))
     if input.ndim < 2 or input.shape[1] != channels:
         raise ShapeError(
             f"prelu: expected one weight per channel (axis 1) of the input {input.shape}, got {channels}"
         )
     # One weight per channel: shaped to broadcast along axis 1.
-    return piecewise.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
+    return activations.prelu(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
 
 
 def rrelu(
@@ -272,6 +272,6 @@ def rrelu(
     """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
     # The expected slope, so that evaluation is deterministic.
     if not training:
-        return piecewise.leaky_relu(input, (lower + upper) / 2)
+        return activations.leaky_relu(input, (lower + upper) / 2)
     weights = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
-    return piecewise.prelu(input, weights)
+    return activations.prelu(input, weights)

@@ -9,14 +9,14 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
-from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.activations import softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
-from tinygrad_dl.ops.layers import linear
+from tinygrad_dl.ops.linear import linear
+from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, permute_dims, reshape, squeeze
-from tinygrad_dl.ops.special import softmax
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import window
-from tinygrad_dl.ops.convolve import conv, conv_transpose
-from tinygrad_dl.ops.frame import per_axis
+from tinygrad_dl.kernels.windows import per_axis
+from tinygrad_dl.ops import unfold as windows
+from tinygrad_dl.ops.conv import conv, conv_transpose
 from tinygrad_dl.ops.shape import expand_dims, squeeze
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, Sizes
@@ -185,7 +185,7 @@ def unfold(
     (1, 8, 4)
     """
     x, added = batched("unfold", input, 2) if input.ndim < 4 else (input, False)
-    out = window.unfold(x, kernel_size, stride, padding, dilation)
+    out = windows.unfold(x, kernel_size, stride, padding, dilation)
     return squeeze(out, 0) if added else out
 
 
@@ -209,5 +209,5 @@ def fold(
         output_size = (output_size, output_size)
     added = input.ndim == 2
     x = expand_dims(input, 0) if added else input
-    out = window.fold(x, output_size, kernel_size, stride, padding, dilation)
+    out = windows.fold(x, output_size, kernel_size, stride, padding, dilation)
     return squeeze(out, 0) if added else out

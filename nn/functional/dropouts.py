@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops import layers
+from tinygrad_dl.ops import dropout as dropout_ops
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 from tinygrad_dl.typing import Array, ArrayT, RandomLike, Shape
 
@@ -25,7 +25,7 @@ def dropout(
 
 
 def _drop(input: Array, p: float, shape: Shape | None, rng: RandomLike) -> Any:
-    return layers.dropout(input, p, shape=shape, rng=rng)
+    return dropout_ops.dropout(input, p, shape=shape, rng=rng)
 
 
 def _by_channel(

@@ -7,7 +7,8 @@ import numpy as np
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.ops import layers, reduce
+from tinygrad_dl.ops import embedding as embedding_ops
+from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
@@ -71,7 +72,7 @@ def embedding(
     padding = check_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
         _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
-    out = layers.rows(weight, indices)
+    out = embedding_ops.rows(weight, indices)
     if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
         return out
     # The values stay; only the gradient is scaled or zeroed.

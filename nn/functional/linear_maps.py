@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygrad_dl.ops import layers
+from tinygrad_dl.ops import linear as linear_ops
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array
 
@@ -15,7 +15,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Tensor:
     >>> linear(np.array([[1.0, 2.0]]), weight=np.array([[3.0, 4.0]]), bias=np.array([0.5]))
     array([[11.5]])
     """
-    return layers.linear(input, weight, bias)
+    return linear_ops.linear(input, weight, bias)
 
 
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Tensor:
@@ -26,4 +26,4 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     >>> bilinear(np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([[[1.0], [1.0]]]))
     array([[9.]])
     """
-    return layers.bilinear(input1, input2, weight, bias)
+    return linear_ops.bilinear(input1, input2, weight, bias)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.matmul import matmul
+from tinygrad_dl.ops.normalization import affine, standardize
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.ops.standardize import affine, standardize
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike, ShapeLike
 

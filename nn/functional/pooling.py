@@ -9,10 +9,11 @@ from typing import Any
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional.conv import batched
 from tinygrad_dl.ops import pooling, resize
-from tinygrad_dl.ops.elementwise import abs, power, relu, sign
-from tinygrad_dl.ops.frame import per_axis
+from tinygrad_dl.ops.activations import relu
+from tinygrad_dl.ops.elementwise import abs, power, sign
 from tinygrad_dl.ops.shape import squeeze
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, RandomLike, Sizes

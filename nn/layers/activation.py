@@ -9,7 +9,7 @@ from tinygrad_dl.nn.functional import activation as functions
 from tinygrad_dl.nn.init import constant_ as _constant_
 from tinygrad_dl.nn.init import empty as _empty
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.ops import activations, elementwise, piecewise
+from tinygrad_dl.ops import activations
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 
@@ -50,7 +50,7 @@ class ReLU(_InPlace):
     Tensor([0., 2.])
     """
 
-    function = staticmethod(elementwise.relu)
+    function = staticmethod(activations.relu)
 
 
 class ReLU6(_InPlace):
@@ -67,7 +67,7 @@ class ReLU6(_InPlace):
 class Tanh(_Activation):
     """The hyperbolic tangent, in (-1, 1)."""
 
-    function = staticmethod(elementwise.tanh)
+    function = staticmethod(activations.tanh)
 
 
 class Sigmoid(_Activation):
@@ -78,7 +78,7 @@ class Sigmoid(_Activation):
     Tensor([0.5])
     """
 
-    function = staticmethod(elementwise.sigmoid)
+    function = staticmethod(activations.sigmoid)
 
 
 class SELU(_InPlace):
@@ -113,7 +113,7 @@ class Hardswish(_InPlace):
     out = x * min(max(x + 3, 0), 6) / 6.
     """
 
-    function = staticmethod(piecewise.hardswish)
+    function = staticmethod(activations.hardswish)
 
 
 class Hardsigmoid(_InPlace):
@@ -122,7 +122,7 @@ class Hardsigmoid(_InPlace):
     out = min(max(x / 6 + 1/2, 0), 1).
     """
 
-    function = staticmethod(piecewise.hardsigmoid)
+    function = staticmethod(activations.hardsigmoid)
 
 
 class LogSigmoid(_Activation):
@@ -155,7 +155,7 @@ class LeakyReLU(_InPlace):
     out = x where x > 0, negative_slope * x elsewhere.
     """
 
-    function = staticmethod(piecewise.leaky_relu)
+    function = staticmethod(activations.leaky_relu)
     options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -223,7 +223,7 @@ class Hardtanh(_InPlace):
     out = min(max(x, min_val), max_val).
     """
 
-    function = staticmethod(piecewise.hardtanh)
+    function = staticmethod(activations.hardtanh)
     options = (
         "min_val",
         "max_val",
@@ -239,7 +239,7 @@ class Hardshrink(_Activation):
     out = x where |x| > lambd, 0 elsewhere.
     """
 
-    function = staticmethod(piecewise.hardshrink)
+    function = staticmethod(activations.hardshrink)
     options = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -253,7 +253,7 @@ class Hardshrink(_Activation):
 class Softshrink(_Activation):
     """The input shrunk toward zero by lambd, and zero where |x| <= lambd."""
 
-    function = staticmethod(piecewise.softshrink)
+    function = staticmethod(activations.softshrink)
     options = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -270,7 +270,7 @@ class Threshold(_InPlace):
     out = x where x > threshold, value elsewhere.
     """
 
-    function = staticmethod(piecewise.threshold)
+    function = staticmethod(activations.threshold)
     options = (
         "threshold",
         "value",

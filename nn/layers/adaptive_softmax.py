@@ -11,11 +11,11 @@ from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.containers import ModuleList, Sequential
 from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.ops.activations import log_softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.sort import argmax
-from tinygrad_dl.ops.special import log_softmax
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike, DTypeLike, RandomLike
 

@@ -7,11 +7,11 @@ from math import prod
 from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.windows import pad_pairs, per_axis
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.conv import _conv, _conv_transpose
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
-from tinygrad_dl.ops.frame import pad_pairs, per_axis
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike, Sizes

@@ -14,7 +14,7 @@ from tinygrad_dl.nn.functional.dropouts import (
     feature_alpha_dropout,
 )
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.ops import layers
+from tinygrad_dl.ops import dropout as dropout_ops
 from tinygrad_dl.typing import ArrayT, RandomLike
 
 
@@ -42,7 +42,7 @@ class Dropout(_Dropout):
         """Drop elements of the input."""
         if not self.training or not self.p:
             return input
-        out: Any = layers.dropout(input, self.p, rng=self.rng)
+        out: Any = dropout_ops.dropout(input, self.p, rng=self.rng)
         return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
-from tinygrad_dl.ops.layers import bilinear, linear
+from tinygrad_dl.ops.linear import bilinear, linear
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike
 

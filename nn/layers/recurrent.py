@@ -15,8 +15,7 @@ from tinygrad_dl.nn.functional.dropouts import dropout
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
 from tinygrad_dl.ops.join import concat, stack
-from tinygrad_dl.ops.lstm import lstm, lstm_projected
-from tinygrad_dl.ops.recurrent import gru, rnn
+from tinygrad_dl.ops.recurrent import gru, lstm, lstm_projected, rnn
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike

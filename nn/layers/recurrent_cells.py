@@ -10,8 +10,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.layers.recurrent import draw
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.ops.lstm import lstm
-from tinygrad_dl.ops.recurrent import gru, rnn
+from tinygrad_dl.ops.recurrent import gru, lstm, rnn
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, DTypeLike, RandomLike

@@ -22,18 +22,18 @@ class Equivalent(NamedTuple):
 
 
 EQUIVALENT: tuple[Equivalent, ...] = (
-    Equivalent("piecewise.py", "lambda g, x: g * where(x > 0, 0, x)", "Gt becomes GtE",
+    Equivalent("activations.py", "lambda g, x: g * where(x > 0, 0, x)", "Gt becomes GtE",
                "at 0 both branches are 0"),
     Equivalent("elementwise.py", "_share(", (
         "Gt becomes GtE", "Lt becomes LtE",
     ), "ties are taken out first"),
-    Equivalent("elementwise.py", "def _slope_in_exponent", "1 becomes 2 in `1` of `where(still, 1, x)",
+    Equivalent("elementwise.py", "def _derivative_in_exponent", "1 becomes 2 in `1` of `where(still, 1, x)",
                "the value is not used: it is chosen away outside"),
-    Equivalent("elementwise.py", "def _slope_of_power", "1 becomes 2 in `1` of `where(y == 0, 1, y - 1)`",
+    Equivalent("elementwise.py", "def _derivative_of_power", "1 becomes 2 in `1` of `where(y == 0, 1, y - 1)`",
                "the value is not used: it is chosen away outside"),
-    Equivalent("contract.py", "def _to_left", "Gt becomes GtE in `len(x_shape) > 1",
+    Equivalent("matmul.py", "def _to_left", "Gt becomes GtE in `len(x_shape) > 1",
                "g is 0-d there, and an axis of size 1 broadcasts as none does"),
-    Equivalent("contract.py", "def _to_right", "sign dropped in `-1` of `expand_dims(x, -1)",
+    Equivalent("matmul.py", "def _to_right", "sign dropped in `-1` of `expand_dims(x, -1)",
                "x has one axis: behind it is place 1 as well as -1"),
     Equivalent("linalg.py", "def cofactors", (
         "Mult becomes Div in `u @ (_products_of_others(s)", "Mult becomes Div in `u @ adjugate.mT",
@@ -178,41 +178,41 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "a shortcut is not taken where the last axis is not given as -1"),
     Equivalent("special.py", "def _is_last", "0 becomes 1 in `0` of `axis in",
                "a shortcut is not taken for vectors"),
-    Equivalent("norms.py", "def _slope_of_norm", (
+    Equivalent("norms.py", "def _derivative_of_norm", (
         "out becomes x in `out` of `out == 0 if ord > 1", "1 becomes 2 in `1` of `out == 0 if ord > 1",
     ), "an element that is 0 has the slope 0 either way, since its sign is 0"),
-    Equivalent("norms.py", "def _slope_of_norm", (
+    Equivalent("norms.py", "def _derivative_of_norm", (
         "1 becomes 2 in `1` of `where(out == 0, 1, out)", "1 becomes 2 in `1` of `where(out == 0, 1, out)` (2)",
         "1 becomes 2 in `1` of `where(still, 1, ",
     ), "the value is not used: it is chosen away outside"),
-    Equivalent("norms.py", "def _slope_of_norm", "Gt becomes GtE in `ord > 1",
+    Equivalent("norms.py", "def _derivative_of_norm", "Gt becomes GtE in `ord > 1",
                "ord is not 1 there: that has a line of its own"),
-    Equivalent("norms.py", "def _slope_of_norm", "out becomes x in `out` of `where(out == 0, 1, out)` (3)",
+    Equivalent("norms.py", "def _derivative_of_norm", "out becomes x in `out` of `where(out == 0, 1, out)` (3)",
                "the share of an element that is 0 is 0, whatever it is divided by"),
-    Equivalent("spectral.py", "def _slope_of_eigh", "Add becomes Sub in `w[..., None, :]",
+    Equivalent("spectral.py", "def _derivative_of_eigh", "Add becomes Sub in `w[..., None, :]",
                "the diagonal is divided into zeros, by 1 or by -1"),
-    Equivalent("spectral.py", "def _slope_of_svd", "Add becomes Sub in `(row - column) * (row + column) + np.eye",
+    Equivalent("spectral.py", "def _derivative_of_svd", "Add becomes Sub in `(row - column) * (row + column) + np.eye",
                "the diagonal is divided into zeros, by 1 or by -1"),
     Equivalent("spectral.py", "def eigh(", "1 becomes 2 in `1` of `x.shape[-1]`",
                "the matrix is square"),
-    Equivalent("spectral.py", "def _slope_of_eigh", "1 becomes 2 in `1` of `x_shape[-1]`",
+    Equivalent("spectral.py", "def _derivative_of_eigh", "1 becomes 2 in `1` of `x_shape[-1]`",
                "the matrix is square"),
-    Equivalent("lstm.py", "def _lstm_steps", (
+    Equivalent("recurrent.py", "def _lstm_steps", (
         "w_hh becomes h in `w_hh` of `w_hh.shape[1]`", "w_hh becomes c in `w_hh` of `w_hh.shape[1]`",
     ), "both have the hidden features as their axis 1"),
-    Equivalent("lstm.py", "def _lstm_fast", "x becomes gates in `x` of `(x.shape, w_hh.shape[1])`",
+    Equivalent("recurrent.py", "def _lstm_fast", "x becomes gates in `x` of `(x.shape, w_hh.shape[1])`",
                "both have the steps and the examples as their first two axes"),
-    Equivalent("reduce.py", "def _quick_to_extremes", "NotEq becomes Eq in `best != best`",
+    Equivalent("reduce.py", "def _fast_to_extremes", "NotEq becomes Eq in `best != best`",
                "a shortcut is not taken; the general rule gives the same"),
     Equivalent("reduce.py", "def _deviation_rule", "1 becomes 2 in `1` of `where(still, 1,",
                "the value is not used: it is chosen away outside"),
     Equivalent("triangular.py", "def _halved", "1 becomes 2 in `1` of `x.shape[-1]`",
                "the matrix is square"),
-    Equivalent("convolve.py", "def _conv_fast", (
+    Equivalent("conv.py", "def _conv_fast", (
         "held becomes stride in `held`", "held becomes padding in `held`", "held becomes dilation in `held`",
         "held becomes groups in `held`", "held becomes needs_input_grad in `held`",
     ), "where nothing is held the windows are built: the same sum"),
-    Equivalent("convolve.py", "def _sum_places_fast", "2 becomes 3 in `2` of `last.shape[-2]`",
+    Equivalent("conv.py", "def _sum_places_fast", "2 becomes 3 in `2` of `last.shape[-2]`",
                "how many places are summed at a time does not change their sum"),
     Equivalent("trigonometry.py", "def _share_of_length", "1 becomes 2 in `1` of `where(still, 1,",
                "the value is not used: it is chosen away outside"),
@@ -239,72 +239,69 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "what cannot be computed with was refused before: the name is for a message that does not come"),
     Equivalent("dispatch.py", "def apply_without_tensors", "and becomes or in `x is None and name in op.defaults`",
                "beside scalars of NumPy's only numbers come here, which stay as they are"),
-    Equivalent("standardize.py", "def _runs", "GtE becomes Gt in `run >= LONG_RUN`",
+    Equivalent("normalization.py", "def _runs", "GtE becomes Gt in `run >= LONG_RUN`",
                "the choice between two ways to the same sums"),
-    Equivalent("standardize.py", "def _standardize_fast", (
-        "and becomes or in `needs_input_grad[0] and g.flags.c_contiguous`",
-        "0 becomes 1 in `0` of `needs_input_grad[0] and g.flags.c_contiguous`",
+    Equivalent("normalization.py", "def _standardize_fast", (
+        "and becomes or in `needs[0] and g.flags.c_contiguous`",
+        "0 becomes 1 in `0` of `needs[0] and g.flags.c_contiguous`",
     ), "memory is asked for that is not read, or that lies in another order"),
-    Equivalent("standardize.py", "def _standardize_fast", (
+    Equivalent("normalization.py", "def _standardize_fast", (
         "view becomes x in `view` of `view is not None`", "view becomes scale in `view` of `view is not None`",
         "view becomes needs_input_grad in `view` of `view is not None`",
     ), "what is reshaped to None stays as it is"),
-    Equivalent("standardize.py", "def _seen", "shape becomes a in `shape` of `shape is None`",
+    Equivalent("normalization.py", "def _seen", "shape becomes a in `shape` of `shape is None`",
                "what is reshaped to None stays as it is"),
-    Equivalent("standardize.py", "def _standardize_fast", (
+    Equivalent("normalization.py", "def _standardize_fast", (
         "and becomes or in `layout.along_rows and x.flags.c_contiguous`",
         "x becomes scale in `x` of `x.flags.c_contiguous`",
     ), "the size of NumPy's buffers changes the time that it takes, nothing else"),
-    Equivalent("standardize.py", "def _standardize_fast", "x becomes scale in `x` of `_pieces(x, layout)`",
+    Equivalent("normalization.py", "def _standardize_fast", "x becomes scale in `x` of `_pieces(x, layout)`",
                "in how many parts something is computed does not change it"),
-    Equivalent("standardize.py", "def _pieces", (
+    Equivalent("normalization.py", "def _pieces", (
         "LtE becomes Lt in `x.size <= PIECE`", "negation dropped in `not x.flags.c_contiguous`",
         "1 becomes 2 in `1` of `max(1, PIECE * len(x) // x.size)`", "Mult becomes Div in `PIECE * len(x)`",
         "x becomes layout in `x` of `PIECE * len(x)`",
     ), "in how many parts something is computed does not change it"),
-    Equivalent("standardize.py", "def _summed", "1 becomes 2 in `1` of `kept == (1,)`",
+    Equivalent("normalization.py", "def _summed", "1 becomes 2 in `1` of `kept == (1,)`",
                "the choice between two ways to the same sums"),
-    Equivalent("standardize.py", "def _dotted", (
+    Equivalent("normalization.py", "def _dotted", (
         "1 becomes 2 in `1` of `kept == (1,)`", "and becomes or in `b.flags.c_contiguous and a.dtype == b.dtype`",
         "b becomes a in `b` of `b.flags.c_contiguous`", "Eq becomes NotEq in `a.dtype == b.dtype`",
         "a becomes b in `a` of `a.dtype == b.dtype`", "b becomes a in `b` of `a.dtype == b.dtype`",
         "a becomes b in `a` of `_runs(a, kept)`", "Lt becomes LtE in `a.size < LARGE`",
         "a becomes b in `a` of `a.size < LARGE`",
     ), "the choice between two ways to the same sums"),
-    Equivalent("standardize.py", "def _dotted", (
+    Equivalent("normalization.py", "def _dotted", (
         "a becomes b in `a` of `a.ndim == 2 and kept == (1,)`",
         "a becomes b in `a` of `_folded(np.einsum('ij,ij->j', wide, other), a)`",
         "a becomes b in `a` of `_with_ones(sums, a, kept)`", "a becomes b in `a` of `range(a.ndim)`",
         "a becomes b in `a` of `a.shape[i] if i in kept else 1`",
     ), "both have one shape"),
-    Equivalent("standardize.py", "def _wide", (
+    Equivalent("normalization.py", "def _wide", (
         "Lt becomes LtE in `a.ndim < 3", "3 becomes 4 in `3` of `a.ndim < 3",
     ), "a shortcut is not taken for three axes"),
-    Equivalent("standardize.py", "def _wide", "1 becomes 2 in `1` of `max(1, WIDE // channels)`",
+    Equivalent("normalization.py", "def _wide", "1 becomes 2 in `1` of `max(1, WIDE // channels)`",
                "how many places make a row does not change the sums"),
-    Equivalent("standardize.py", "def _pulled", "negation dropped in `not layout.apart`",
+    Equivalent("normalization.py", "def _pulled", "negation dropped in `not layout.apart`",
                "the choice between two ways to the same sums"),
-    Equivalent("standardize.py", "def _pulled", "1 becomes 2 in `1` of `layout.elements or 1`",
+    Equivalent("normalization.py", "def _pulled", "1 becomes 2 in `1` of `layout.elements or 1`",
                "of nothing the sums are 0, whatever they are divided by"),
-    Equivalent("standardize.py", "def _pulled", (
+    Equivalent("normalization.py", "def _pulled", (
         "x becomes average in `x` of `x.flags.c_contiguous`", "x becomes scale in `x` of `x.flags.c_contiguous`",
     ), "only the order in memory of what is computed changes"),
-    Equivalent("standardize.py", "def _pulled", (
+    Equivalent("normalization.py", "def _pulled", (
         "x becomes average in `x` of `scratch('standardize', x.shape, x.dtype)` (2)",
         "x becomes scale in `x` of `scratch('standardize', x.shape, x.dtype)` (2)",
     ), "both have one dtype"),
-    Equivalent("standardize.py", "def _pulled", (
-        "needs_input_grad becomes layout in "
-        "`needs_input_grad` of `_dotted(gx, d, layout.w) if needs_input_grad[1] else None`",
-        "needs_input_grad becomes layout in "
-        "`needs_input_grad` of `_summed(g, layout.b) if needs_input_grad[2] else None`",
-        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[0]`",
-        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[1]`",
-        "needs_input_grad becomes layout in `needs_input_grad` of `needs_input_grad[0]` (2)",
+    Equivalent("normalization.py", "def _pulled", (
+        "needs becomes layout in `needs` of `_dotted(gx, d, layout.w) if needs[1] else None`",
+        "needs becomes layout in `needs` of `_summed(g, layout.b) if needs[2] else None`",
+        "needs becomes layout in `needs` of `needs[0]`", "needs becomes layout in `needs` of `needs[1]`",
+        "needs becomes layout in `needs` of `needs[0]` (2)",
     ), "a gradient is computed that nobody asked for"),
-    Equivalent("standardize.py", "def _pulled", "LtE becomes Lt in `{*layout.b} <= {*both}`",
+    Equivalent("normalization.py", "def _pulled", "LtE becomes Lt in `{*layout.b} <= {*both}`",
                "the choice between two ways to the same sums"),
-    Equivalent("standardize.py", "def _applied", (
+    Equivalent("normalization.py", "def _applied", (
         "Gt becomes GtE in `a.ndim > 2` of `a.ndim > 2 and b.size == a.shape[1] and (b.shape[1 - a.ndim:`",
         "a becomes b in `a` of `a.ndim > 2 and b.size == a.shape[1] and (b.shape[1 - a.ndim:`",
         "2 becomes 3 in `2` of `a.ndim > 2 and b.size == a.shape[1] and (b.shape[1 - a.ndim:`",
@@ -321,7 +318,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "out becomes b in `out` of `out is None or out is a` (2)",
         "a becomes function in `a` of `out is None or out is a`", "a becomes b in `a` of `out is None or out is a`",
     ), "a shortcut is not taken, or gives what the general way gives"),
-    Equivalent("standardize.py", "def _applied", (
+    Equivalent("normalization.py", "def _applied", (
         "out becomes function in `out` of `a if out is a else channels_first(made.reshape(channels_last`",
         "out becomes b in `out` of `a if out is a else channels_first(made.reshape(channels_last`",
         "a becomes function in `a` of `a if out is a else channels_first(made.reshape(channels_last`",

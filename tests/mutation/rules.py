@@ -14,7 +14,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.processes import failing
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("ops", "nn", "test_registry.py", "test_traps.py")
+TESTS = ("kernels", "ops", "nn", "test_registry.py", "test_traps.py")
 
 
 class RuleMutant(NamedTuple):
@@ -54,6 +54,12 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
         for rule in (*op.rules, *(op.fast or ()))
         if isinstance(rule, FunctionType) and rule.__module__ == module.__name__
     ]
+    # Fast rules of operations call the gradients of kernels by their module.
+    stack += [
+        value
+        for name, value in vars(module).items()
+        if "gradient" in name and isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
     while stack:
         function = stack.pop()
         if position_of(function.__code__) in found:
@@ -67,13 +73,20 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
     return found
 
 
-def mutants(only: str | None) -> Iterator[RuleMutant]:
-    """Yield each mutant of each rule."""
+def modules() -> Iterator[ModuleType]:
+    """The modules whose functions are rules: operations, and kernels for the fast ones."""
+    import tinygrad_dl.kernels
     import tinygrad_dl.ops
 
-    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
-        module = importlib.import_module(info.name)
-        if only is not None and not any(part in info.name for part in only.split(",")):
+    for package in (tinygrad_dl.ops, tinygrad_dl.kernels):
+        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            yield importlib.import_module(info.name)
+
+
+def mutants(only: str | None) -> Iterator[RuleMutant]:
+    """Yield each mutant of each rule."""
+    for module in modules():
+        if only is not None and not any(part in module.__name__ for part in only.split(",")):
             continue
         live = rule_functions(module)
         path = Path(str(module.__file__))
@@ -142,10 +155,7 @@ def run_tests(files: list[str]) -> bool:
 
 def record() -> None:
     """Run the tests once without a mutant and record which rules each of them runs."""
-    import tinygrad_dl.ops
-
-    for info in pkgutil.iter_modules(tinygrad_dl.ops.__path__, "tinygrad_dl.ops."):
-        module = importlib.import_module(info.name)
+    for module in modules():
         RECORDER.watched |= {function.__code__ for function in rule_functions(module).values()}
     if run_tests([str(ROOT / "tests" / name) for name in TESTS]):
         sys.exit("the tests fail without a mutant: fix them first")

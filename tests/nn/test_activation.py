@@ -121,9 +121,7 @@ def test_prelu_has_one_weight_or_one_per_channel() -> None:
 
 
 def test_glu_needs_an_even_size() -> None:
-    with pytest.raises(
-        ValueError, match=r"glu: an axis of even size is needed; axis -1 of the shape \(3,\) came"
-    ):
+    with pytest.raises(ValueError, match=r"glu: expected an axis of even size, got axis -1 of shape \(3,\)"):
         nn.GLU()(Tensor([1.0, 2.0, 3.0]))
 
 

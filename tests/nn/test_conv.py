@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import functional
-from tinygrad_dl.ops.convolve import conv, conv_transpose, conv_weight
+from tinygrad_dl.ops.conv import conv, conv_transpose, conv_weight
 
 
 def by_formula(

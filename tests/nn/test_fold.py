@@ -7,8 +7,8 @@ import pytest
 
 from tinygrad_dl import Tensor, nn
 from tinygrad_dl.errors import ShapeError
-from tinygrad_dl.ops.convolve import conv
-from tinygrad_dl.ops.window import fold, unfold
+from tinygrad_dl.ops.conv import conv
+from tinygrad_dl.ops.unfold import fold, unfold
 
 
 def test_convolution_is_a_product_with_the_unfolded_input() -> None:

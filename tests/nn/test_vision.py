@@ -43,7 +43,7 @@ def test_derivatives_in_the_image_and_in_the_grid_agree_with_differences(padding
 
 
 def test_grids_and_modes_that_do_not_fit_are_explained() -> None:
-    with pytest.raises(ShapeError, match=r"must be \(N, C, \*S\) and \(N, \*L, d\)"):
+    with pytest.raises(ShapeError, match=r"expected x \(N, C, \*S\) and grid \(N, \*L, d\)"):
         grid_sample(X, np.zeros((2, 4, 5, 3)))
     with pytest.raises(ValueRangeError, match="mode='cubic'"):
         grid_sample(X, np.zeros((2, 4, 5, 2)), mode="cubic")

@@ -76,7 +76,7 @@ def test_what_depends_on_an_arbitrary_basis_is_refused() -> None:
         with pytest.raises(GraphError) as caught:
             grad((part * drawn(7, 5, 5)).sum(), [x])
         assert str(caught.value) == (
-            f"{name}: what was computed depends on how the basis of the remaining space is turned, which is "
+            f"{name}: what was computed depends on how the basis of the remaining space is rotated, which is "
             "arbitrary, so it has no derivative. Use the reduced form."
         )
 

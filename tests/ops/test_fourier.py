@@ -126,7 +126,7 @@ def test_numpys_functions_reach_tensors() -> None:
         (
             lambda: fft.fft(np.ones(3), norm="both"),
             ShapeError,
-            'fft: norm is "backward", "ortho" or "forward"; \'both\' came',
+            'fft: expected norm "backward", "ortho" or "forward", got \'both\'',
         ),
         (lambda: fft.fft("a"), DTypeError, "fft: expected a Tensor, an array or a number, got str 'a'"),
     ],

@@ -13,16 +13,14 @@ from tests.ops.slopes import drawn
 from tinygrad_dl import Tensor
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import OPS
-from tinygrad_dl.ops import products
-from tinygrad_dl.ops.layers import linear
-from tinygrad_dl.ops.products import KERNEL, MANY, NARROW, THREADED, TURNED, dot, turned
+from tinygrad_dl.ops.linear import linear
 
 AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
 SHAPES: list[Any] = [None, (4,), (3, 1), (3, 4), (1,), (2, 1, 1)]
 
 
 def both_agree(f: Any, arrays: list[Any], needed: tuple[bool, ...]) -> None:
-    """The gradients of the quick rules are those of the rules that record."""
+    """The gradients of the fast rules are those of the rules that record."""
     tensors = [a if a is None else Tensor(a, requires_grad=n) for a, n in zip(arrays, needed)]
     asked = [t for t in tensors if t is not None and t.requires_grad]
     if not asked:
@@ -84,7 +82,7 @@ def test_affine_of_empty_rows_has_gradients_of_zero() -> None:
 
 
 @pytest.mark.parametrize(("shape", "parameter", "how"), LARGE)
-def test_standardize_of_what_is_taken_in_parts_agrees_and_leaves_numpys_buffers_alone(
+def test_standardize_of_large_arrays_agrees_and_leaves_numpys_buffers_alone(
     shape: Any, parameter: Any, how: Any
 ) -> None:
     standardize, before = OPS["standardize"].function, np.getbufsize()
@@ -228,9 +226,7 @@ def test_as_many_channels_as_places_are_told_apart_in_any_memory_order(shape: An
 
 
 @pytest.mark.parametrize("shape", [(100, 128), (2, 50, 128)])
-def test_gradients_of_large_linear_layers_add_up(
-    shape: tuple[int, ...],
-) -> None:
+def test_gradients_of_large_linear_layers_add_up(shape: tuple[int, ...]) -> None:
     for outs in range(128, 132):
         x, w = Tensor(drawn(1, *shape), requires_grad=True), Tensor(drawn(2, outs, 128), requires_grad=True)
         slope_x, slope_w = w.data.sum(0), x.data.reshape(-1, 128).sum(0)
@@ -244,100 +240,3 @@ def test_gradients_of_large_linear_layers_add_up(
         np.testing.assert_allclose(gradient(w), np.broadcast_to(4 * slope_w, w.shape))
         np.testing.assert_allclose(gradient(x), np.broadcast_to(4 * slope_x, shape))
         np.testing.assert_allclose(first, np.broadcast_to(slope_w, w.shape))
-
-
-@pytest.mark.parametrize("rows", [MANY - 1, MANY])
-@pytest.mark.parametrize("inputs", [0, 1, NARROW, 3 * NARROW, 3 * NARROW + 1])
-@pytest.mark.parametrize("outputs", [0, 1, 2, NARROW, NARROW + 1])
-def test_many_rows_of_a_few_columns_lie_column_by_column_and_are_the_same_numbers(
-    rows: int, inputs: int, outputs: int
-) -> None:
-    shapes = ((rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
-    x, w, b, g = (drawn(seed, *shape) for seed, shape in enumerate(shapes))
-    a, p, q = (Tensor(value, requires_grad=True) for value in (x, w, b))
-    out = linear(a, p, q)
-    np.testing.assert_allclose(out.data, np.einsum("ni,oi->no", x, w) + b, rtol=1e-12, atol=1e-12)
-    few = rows >= MANY and inputs <= 3 * NARROW and outputs <= NARROW
-    assert out.data.flags.f_contiguous is (few or outputs <= 1)
-    for gradient_of in (g, np.asfortranarray(g)):
-        fast = grad(out, [a, p, q], gradient_of, retain_graph=True)
-        plain = grad(out, [a, p, q], gradient_of, create_graph=True)
-        for one, other, value in zip(fast, plain, (x, w, b)):
-            assert one.shape == value.shape
-            np.testing.assert_allclose(one.data, other.data, rtol=1e-12, atol=1e-12)
-
-
-def test_a_network_of_narrow_layers_keeps_what_follows_in_one_order() -> None:
-    x = Tensor(np.ones((MANY, 3), np.float32), requires_grad=True)
-    w = Tensor(np.ones((4, 3), np.float32), requires_grad=True)
-    h = linear(x, w)
-    h.retain_grad()
-    v = Tensor(np.ones((2, 4), np.float32), requires_grad=True)
-    (linear(h.tanh(), v) ** 2).sum().backward()
-    assert h.grad is not None and w.grad is not None
-    assert h.data.flags.f_contiguous and h.grad.data.flags.f_contiguous
-    assert w.grad.data.flags.c_contiguous
-
-
-# Products
-
-AROUND_THE_LIMITS = [  # rows, inner size, columns, and whether the second matrix is copied to lie row by row
-    (64, 64, THREADED // 64**2, False), (65, 64, THREADED // 64**2, True), (100, 100, KERNEL // 100**2, True),
-    (101, 100, KERNEL // 100**2, False), (64, 96, TURNED // 96, True), (64, 96, TURNED // 96 + 1, False),
-    (1, 64, 8192, False), (0, 3, 2, False), (2, 0, 3, False), (2, 3, 0, False),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("small_kernels", [True, False])
-@pytest.mark.parametrize(("rows", "inner", "columns"), [case[:3] for case in AROUND_THE_LIMITS])
-def test_products_are_the_same_numbers_however_their_matrices_lie(
-    rows: int, inner: int, columns: int, small_kernels: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(products, "_has_small_kernels", lambda: small_kernels)
-    a, b = drawn(1, rows, inner), drawn(2, inner, columns)
-    expected = np.einsum("ri,ic->rc", a, b)
-    lefts, rights = ((m, np.asfortranarray(m), m.astype(np.float32)) for m in (a, b))
-    for one, other in product(lefts, rights):
-        made = dot(one, other)
-        assert made.flags.c_contiguous and made.dtype == np.result_type(one, other)
-        rough = np.float32 in (one.dtype, other.dtype)
-        np.testing.assert_allclose(
-            made, expected, rtol=1e-4 if rough else 1e-12, atol=1e-4 if rough else 1e-12
-        )
-
-
-@pytest.mark.parametrize("small_kernels", [True, False])
-@pytest.mark.parametrize(("rows", "inner", "columns", "pays"), AROUND_THE_LIMITS)
-def test_a_transposed_matrix_is_copied_only_for_the_products_that_it_makes_quicker(
-    rows: int, inner: int, columns: int, pays: bool, small_kernels: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copied: list[Any] = []
-    monkeypatch.setattr(products, "_has_small_kernels", lambda: small_kernels)
-    monkeypatch.setattr(np, "ascontiguousarray", lambda b: copied.append(b) or b.copy())
-    transposed = drawn(2, columns, inner).T
-    dot(drawn(1, rows, inner), transposed)
-    assert [b is transposed for b in copied] == [True] * (pays and small_kernels)
-
-
-def test_weights_are_copied_transposed_for_many_rows() -> None:
-    w = drawn(1, 6, 3)
-    few, many = turned(w, MANY - 1), turned(w, MANY)
-    assert few.base is w and many.flags.c_contiguous
-    np.testing.assert_array_equal(few, many)
-
-
-LEVELS = [("AVX512_SKX", True), ("X86_V4", True), ("X86_V3", False), ("FMA3__AVX2", False), ("NEON", False)]
-
-
-@pytest.mark.parametrize(("level", "there"), [*LEVELS, (None, False)])
-def test_what_the_processor_can_is_read_from_what_numpy_chose(
-    level: str | None, there: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = {} if level is None else {"maximum": {"fff": {"current": level, "available": "AVX512_SKX X86_V4"}}}
-    monkeypatch.setattr(products, "opt_func_info", lambda name, signature: told)
-    assert products._has_small_kernels.__wrapped__() is there
-
-
-def test_numpy_tells_how_it_computes_the_maximum() -> None:
-    (told,) = products.opt_func_info("^maximum$", "float32")["maximum"].values()
-    assert told["current"] in told["available"]

@@ -28,9 +28,7 @@ def test_a_matrix_that_is_not_square_is_refused_with_its_shape(name: str) -> Non
     arguments = (np.ones((2, 3)), 2) if name == "matrix_power" else (np.ones((2, 3)),)
     with pytest.raises(MatrixError) as caught:
         getattr(linalg, name)(*arguments)
-    assert str(caught.value) == (
-        f"{name}: a square matrix, or a stack of them, is needed; the shape (2, 3) came"
-    )
+    assert str(caught.value) == (f"{name}: expected a square matrix, or a stack of them, got shape (2, 3)")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +37,7 @@ def test_a_matrix_that_is_not_square_is_refused_with_its_shape(name: str) -> Non
 def test_a_vector_in_the_place_of_a_matrix_is_refused(name: str) -> None:
     with pytest.raises(MatrixError) as caught:
         getattr(linalg, name)(np.ones(3))
-    assert str(caught.value) == f"{name}: a matrix, or a stack of them, is needed; the shape (3,) came"
+    assert str(caught.value) == f"{name}: expected a matrix, or a stack of them, got shape (3,)"
 
 
 def test_a_singular_matrix_is_numpys_linalgerror_and_a_valueerror() -> None:
@@ -62,12 +60,12 @@ def test_solve_names_both_sizes_that_do_not_fit() -> None:
     with pytest.raises(ShapeError) as caught:
         linalg.solve(np.eye(2), np.ones(3))
     assert str(caught.value) == (
-        "solve: (2, 2) with (3,): the equations, 2, must be as many as the right-hand side has rows, 3, "
+        "solve: (2, 2) with (3,): expected as many equations, 2, as the right-hand side has rows, 3, "
         "and sizes in front of that must broadcast"
     )
     with pytest.raises(ShapeError) as caught:
         linalg.solve(np.eye(2), np.float64(1))
-    assert str(caught.value) == "solve: the right-hand side needs at least one axis; a number came"
+    assert str(caught.value) == "solve: expected a right-hand side with at least one axis, got a number"
 
 
 def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
@@ -88,32 +86,32 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
         (
             lambda: linalg.qr(np.eye(2), mode="raw"),
             ValueRangeError,
-            'qr: mode "reduced" or "complete" is needed; \'raw\' came',
+            'qr: expected mode "reduced" or "complete", got \'raw\'',
         ),
         (
             lambda: linalg.matrix_power(np.eye(2), 0.5),
             DTypeError,
-            "matrix_power: n must be an integer; 0.5 came",
+            "matrix_power: expected an integer n, got 0.5",
         ),
         (
             lambda: linalg.matrix_norm(np.eye(2), ord=3),
             ValueRangeError,
-            'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf; 3 came',
+            'matrix_norm: expected ord "fro", "nuc", 1, -1, 2, -2, inf or -inf, got 3',
         ),
         (
             lambda: linalg.vector_norm(np.ones(2), ord="fro"),
             ValueRangeError,
-            "vector_norm: ord is a number, inf or -inf; 'fro' came. See matrix_norm.",
+            "vector_norm: expected ord to be a number, inf or -inf, got 'fro'. See matrix_norm.",
         ),
         (
             lambda: linalg.norm(np.ones((2, 2, 2)), 2),
             ShapeError,
-            "norm: with ord=2, a vector, a matrix or an axis is needed; the shape (2, 2, 2) came",
+            "norm: with ord=2, expected a vector, a matrix or an axis, got shape (2, 2, 2)",
         ),
         (
             lambda: linalg.norm(np.ones((2, 2, 2)), axis=(0, 1, 2)),
             AxisError,
-            "norm: one axis or two are needed; axis=(0, 1, 2) came. vector_norm takes more.",
+            "norm: expected one axis or two, got axis=(0, 1, 2). vector_norm takes more.",
         ),
         (
             lambda: linalg.norm(np.ones((2, 2)), axis=(0, 2)),
@@ -133,7 +131,7 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
         (
             lambda: linalg.lstsq(np.ones(2), np.ones(2)),
             MatrixError,
-            "lstsq: the first must be one matrix; the shape (2,) came",
+            "lstsq: expected the first to be one matrix, got shape (2,)",
         ),
         (lambda: linalg.cond(np.ones((0, 0))), MatrixError, "cond: the shape (0, 0) has no elements"),
         (

@@ -51,25 +51,25 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.stack([x, td.ones(3)]),
         ValueError,
-        "stack: equal shapes are needed; (2, 3) and (3,) came. concat joins along an axis.",
+        "stack: expected equal shapes, got (2, 3) and (3,). concat joins along an axis.",
     ),
     (
         lambda: td.split(x, 2, axis=1),
         ValueError,
-        "split: 3 elements along axis 1 do not make 2 equal parts. Give the places to cut at, such as "
+        "split: 3 elements along axis 1 do not make 2 equal parts. Give the positions to split at, such as "
         "split(x, [2, 5]).",
     ),
     (lambda: td.squeeze(x, 0), ValueError, "squeeze: axis 0 of the shape (2, 3) has size 2, not 1"),
     (
         lambda: td.permute_dims(x, (0,)),
         ValueError,
-        "permute_dims: the shape (2, 3) has 2 axes, and each is named once, such as (0, 1); (0,) came",
+        "permute_dims: the shape (2, 3) has 2 axes: expected each once, such as (0, 1), got (0,)",
     ),
     (
         lambda: td.broadcast_to(x, (4,)),
         ValueError,
         "broadcast_to: the shape (2, 3) does not broadcast to (4,): aligned from the right, each of its sizes must "
-        "be the one needed or 1",
+        "be the one expected or 1",
     ),
     (
         lambda: td.moveaxis(x, 0, 2),
@@ -80,7 +80,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.roll(x, 1.5),
         TypeError,
-        "roll: the shift is an int, or a tuple of ints for several axes; 1.5 came",
+        "roll: expected a shift that is an int, or a tuple of ints for several axes, got 1.5",
     ),
     (
         lambda: td.take(x, np.array([5]), axis=0),
@@ -90,42 +90,42 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.pad(x, 1, "mean"),
         ValueError,
-        "pad: mode is one of constant, edge, reflect, symmetric, wrap; 'mean' came",
+        "pad: expected a mode of constant, edge, reflect, symmetric, wrap, got 'mean'",
     ),
-    (lambda: td.quantile(x, 1.5), ValueError, "quantile: q is in [0, 1]; 1.5 came"),
+    (lambda: td.quantile(x, 1.5), ValueError, "quantile: expected q in [0, 1], got 1.5"),
     (
         lambda: td.median(td.zeros(0)),
         ValueError,
-        "median: at least one element is needed; the shape (0,) came",
+        "median: expected at least one element, got shape (0,)",
     ),
     (
         lambda: td.searchsorted(x, 1.0),
         ValueError,
-        "searchsorted: what is searched has one axis, (N,); the shape (2, 3) came",
+        "searchsorted: expected a sorted array with one axis, (N,), got shape (2, 3)",
     ),
     (
         lambda: td.nonzero(Tensor(1.0)),
         ValueError,
-        "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first.",
+        "nonzero: expected at least one axis, got shape (). Use reshape(x, (1,)) first.",
     ),
     (
         lambda: td.interp(x, td.ones(3), td.ones(2)),
         ValueError,
-        "interp: xp and fp are (N,) with N > 0; (3,) and (2,) came",
+        "interp: expected xp and fp of shape (N,) with N > 0, got (3,) and (2,)",
     ),
-    (lambda: td.meshgrid(x), ValueError, "meshgrid: arrays with one axis are needed; the shape (2, 3) came"),
+    (lambda: td.meshgrid(x), ValueError, "meshgrid: expected arrays with one axis, got shape (2, 3)"),
     (lambda: td.sin("a"), TypeError, "sin: expected a Tensor, an array or a number, got str 'a'"),
     (lambda: x + None, TypeError, "add: expected a Tensor, an array or a number, got NoneType None"),
     (
         lambda: x & x,
         TypeError,
-        "bitwise_and: integers or booleans are needed; float32 and float32 came. Convert them with astype, or "
+        "bitwise_and: expected integers or booleans, got float32 and float32. Convert them with astype, or "
         "compare for a mask first?",
     ),
     (
         lambda: Tensor([1, 2]) ** -1,
         ValueError,
-        "power: an integer to a negative power is no integer. Make one of them floating first, such as x ** -1.0.",
+        "power: an integer to a negative power is not an integer. Make one of them floating first, such as x ** -1.0.",
     ),
     (
         lambda: td.astype(Tensor([1j]), "float32"),
@@ -150,7 +150,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: td.nn.functional.cross_entropy(Tensor([[1, 2]]), Tensor([0])),
         TypeError,
-        "cross_entropy: floating logits are needed; int64 came. Convert them, such as with .astype('float32').",
+        "cross_entropy: expected floating logits, got int64. Convert them, such as with .astype('float32').",
     ),
     (
         lambda: f"{x:.2f}",

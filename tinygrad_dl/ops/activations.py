@@ -1,4 +1,4 @@
-"""Activations with a parameter or a curve of their own; relu, tanh and sigmoid are elementwise, softmax is special."""
+"""Activation functions: sigmoid and tanh, relu and its relatives, gelu and other smooth curves, softmax."""
 
 from __future__ import annotations
 
@@ -8,32 +8,224 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels import activations as kernels
+from tinygrad_dl.kernels.activations import select
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.elementwise import exp, multiply, sigmoid, tanh, where
-from tinygrad_dl.ops.piecewise import APART, chosen
-from tinygrad_dl.ops.special import erf
+from tinygrad_dl.ops.elementwise import exp, multiply, where
+from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.ops.special import erf, floating
+from tinygrad_dl.typing import Axis, NDArray
+
+NOT_ZERO = Domain(avoid=(0,))
+AROUND_THE_BOUNDS = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
+ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
 
 
-def buffer(x: Any) -> np.ndarray:
-    """An empty array of the floating dtype that a function of x has, to be written to with `out=`."""
-    return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.result_type(x.dtype, np.float32))
+def _floating(x: NDArray) -> NDArray:
+    """x as it is, or integers in the floating dtype that a function of them has."""
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float32))
 
 
-def _elu_fast(g: Any, x: Any, out: Any, alpha: Any, scale: Any, rate: Any) -> Any:
-    slope = out + alpha * scale
-    slope *= rate
-    slope *= g
-    return chosen(x > 0, g * scale, slope)
+# Smooth steps
+
+
+@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
+def tanh(x: NDArray, /) -> Any:
+    """The hyperbolic tangent of each element.
+
+    out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
+    >>> tanh(np.array([0.0]))
+    array([0.])
+    """
+    return np.tanh(x)
+
+
+@op(lambda g, out: g * (out * (1 - out)))
+def sigmoid(x: NDArray, /) -> Any:
+    """The logistic function of each element.
+
+    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
+    >>> sigmoid(np.array([0.0]))
+    array([0.5])
+    """
+    half = np.multiply(x, 0.5)
+    return np.add(np.tanh(half), 1) * 0.5
+
+
+# Piecewise linear
+
+
+# out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
+@op(lambda g, out: g * (out != 0), fast=(kernels.relu_gradient,), domain=Domain(avoid=(0,)), kinks="0 at 0")
+def relu(x: NDArray, /) -> Any:
+    """The positive part of each element.
+
+    out = max(x, 0).   Shape: same as x.
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+def _between(x: Any, low: float, high: float) -> Any:
+    """Whether x is strictly inside; nan counts, so that it stays visible in gradients."""
+    return ~((x <= low) | (x >= high))
+
+
+@op(
+    lambda g, x, slope: g * where(x > 0, 1, slope),
+    fast=(lambda g, x, slope: select(x > 0, g, g * slope),),
+    domain=NOT_ZERO,
+    cases=(Case((2, 3)), Case((3,), 0.2)),
+    kinks="`slope` at 0",
+)
+def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
+    """The positive part, and a small multiple of the negative part.
+
+    out = x where x > 0, slope * x elsewhere.   Shape: same as x.   Source: Maas and others 2013.
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return np.maximum(x, 0) + np.minimum(x, 0) * slope
+
+
+@op(
+    lambda g, x, w: g * where(x > 0, 1, w),
+    lambda g, x: g * where(x > 0, 0, x),
+    fast=(lambda g, x, w: select(x > 0, g, g * w), lambda g, x: g * np.minimum(x, 0)),
+    domain=(NOT_ZERO, Domain()),
+    cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
+    kinks="w at 0",
+)
+def prelu(x: NDArray, w: NDArray, /) -> Any:
+    """The positive part, and a learnt multiple of the negative part.
+
+    out = x where x > 0, w * x elsewhere.   w broadcasts to x.   Source: He and others 2015.
+    >>> prelu(np.array([-1.0, 2.0]), np.array([0.25]))
+    array([-0.25,  2.  ])
+    """
+    return np.maximum(x, 0) + np.minimum(x, 0) * w
+
+
+@op(
+    lambda g, x, low, high: g * _between(x, low, high),
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
+    kinks="0 at both bounds",
+)
+def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
+    """The value clamped between two bounds; with 0 and 6 it is relu6.
+
+    out = min(max(x, low), high).   Shape: same as x. Raises ValueRangeError unless low <= high.
+    >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+    array([-1. ,  0.5,  1. ])
+    """
+    if low > high:
+        raise ValueRangeError(f"hardtanh: the lower bound {low} is above the upper bound {high}")
+    return np.minimum(np.maximum(x, low), high)
+
+
+@op(
+    lambda g, x: g * _between(x, -3, 3) / 6,
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3 and 3",
+)
+def hardsigmoid(x: NDArray, /) -> Any:
+    """The logistic function in three lines.
+
+    out = min(max(x / 6 + 1/2, 0), 1).   Shape: same as x.
+    >>> hardsigmoid(np.array([-3.0, 0.0, 3.0]))
+    array([0. , 0.5, 1. ])
+    """
+    return np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
+    fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3)),),
+    kinks="0 at -3, 1 at 3",
+)
+def hardswish(x: NDArray, /) -> Any:
+    """The value times its hardsigmoid.
+
+    out = x * min(max(x + 3, 0), 6) / 6.   Shape: same as x.   Source: Howard and others 2019.
+    >>> hardswish(np.array([1.5, 3.0]))
+    array([1.125, 3.   ])
+    """
+    return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+@op(
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
+    """Zero near zero, the value itself elsewhere.
+
+    out = x where |x| > lambd, 0 elsewhere.   Shape: same as x.
+    >>> hardshrink(np.array([-1.0, 0.2]))
+    array([-1.,  0.])
+    """
+    return x * ~((x >= -lambd) & (x <= lambd))
+
+
+@op(
+    lambda g, x, lambd: g * ~((x >= -lambd) & (x <= lambd)),
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3)), Case((4, 3), 1)),
+    kinks="0 at both bounds",
+)
+def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
+    """The value moved towards zero, and zero near zero.
+
+    out = x - lambd where x > lambd, x + lambd where x < -lambd, 0 elsewhere.   Shape: same as x.
+    >>> softshrink(np.array([-1.0, 0.2]))
+    array([-0.5,  0. ])
+    """
+    if lambd < 0:
+        raise ValueRangeError(f"softshrink: expected lambd of at least 0, got {lambd!r}")
+    return x - np.clip(x, -lambd, lambd)
+
+
+@op(
+    lambda g, x, threshold: where(x <= threshold, 0, g),
+    domain=AROUND_THE_BOUNDS,
+    cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
+    kinks="0 at the threshold",
+)
+def threshold(x: NDArray, /, threshold: float, value: float) -> Any:
+    """The value where it is above a threshold, another one elsewhere.
+
+    out = x where x > threshold, value elsewhere.   Shape: same as x.
+    >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
+    array([-1.,  2.])
+    """
+    return np.where(x <= threshold, x.dtype.type(value), x)
+
+
+# Smooth curves
+
+
+def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, rate: float) -> NDArray:
+    gx = out + alpha * scale
+    gx *= rate
+    gx *= g
+    return select(x > 0, g * scale, gx)
 
 
 @op(
     lambda g, x, out, alpha, scale, rate: g * where(x > 0, scale, rate * (out + alpha * scale)),
     fast=(_elu_fast,),
-    domain=APART,
+    domain=NOT_ZERO,
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
 )
-def elu(x: Any, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
+def elu(x: NDArray, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """The value above 0, an exponential that levels off below.
 
     out = scale * x where x > 0, scale * alpha * (e^(rate * x) - 1) elsewhere.   Shape: same as x.
@@ -71,77 +263,55 @@ def selu(x: Any) -> Any:
     return elu(x, SELU_ALPHA, SELU_SCALE)
 
 
-def _softplus_slope(x: Any, beta: Any, threshold: Any) -> Any:
+def _softplus_derivative(x: Any, beta: float, threshold: Any) -> Any:
     return where(x * beta > threshold, 1, sigmoid(x * beta))
 
 
 @op(
-    lambda g, x, beta, threshold: g * _softplus_slope(x, beta, threshold),
+    lambda g, x, beta, threshold: g * _softplus_derivative(x, beta, threshold),
     fast=(lambda g, x, beta, threshold: g * np.maximum(sigmoid(x * beta), x * beta > threshold),),
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
 )
-def softplus(x: Any, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """A smooth positive part.
 
     out = log(1 + e^(beta * x)) / beta, and x itself where beta * x > threshold.   Shape: same as x.
     >>> softplus(np.array([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
+    x = _floating(x)
     z = x * beta
-    out = np.absolute(z, out=buffer(x))
-    np.exp(np.negative(out, out=out), out=out)
-    np.log1p(out, out=out)
-    if threshold < 0:
-        out += np.maximum(z, 0)
-        out /= beta
-        return np.where(z > threshold, x, out)
-    out *= ~(z > threshold)
-    out += np.maximum(z, 0)
-    out /= beta
-    return out
+    smooth = (np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0)) / beta
+    return np.where(z > threshold, x, smooth)
 
 
 @op(lambda g, x: g * sigmoid(-x))
-def log_sigmoid(x: Any, /) -> Any:
+def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
     out = -log(1 + e^-x) = min(x, 0) - log(1 + e^-|x|).   Shape: same as x.
     >>> log_sigmoid(np.array([0.0, -1000.0]))
     array([-6.93147181e-01, -1.00000000e+03])
     """
-    out = np.absolute(x, out=buffer(x))
-    np.exp(np.negative(out, out=out), out=out)
-    np.log1p(out, out=out)
-    return np.subtract(np.minimum(x, 0), out, out=out)
+    x = _floating(x)
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
-def _silu_fast(g: Any, x: Any, s: Any) -> Any:
-    gx = np.subtract(1, s, out=np.empty_like(s))
-    gx *= x
-    gx += 1
-    gx *= s
-    gx *= g
-    return gx
-
-
-def _silu_slope(x: Any) -> Any:
+def _silu_derivative(x: Any) -> Any:
     s = sigmoid(x)
     return s * (1 + x * (1 - s))
 
 
-@op(lambda g, x: g * _silu_slope(x), fast=(_silu_fast,), cached=("s",))
-def silu(x: Any, /) -> Any:
+@op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",))
+def silu(x: NDArray, /) -> Any:
     """The value times its logistic function; also called swish.
 
     out = x / (1 + e^-x).   Shape: same as x.   Source: Elfwing and others 2018.
     >>> silu(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    s = np.multiply(x, 0.5, out=buffer(x))
-    np.tanh(s, out=s)
-    s += 1
-    s *= 0.5
+    s = (np.tanh(_floating(x) * 0.5) + 1) * 0.5
     return x * s, s
 
 
@@ -149,57 +319,24 @@ def _normal_cdf(x: Any) -> Any:
     return (erf(x * (1 / sqrt(2))) + 1) * 0.5
 
 
-def _gelu_slope(x: Any) -> Any:
+def _gelu_derivative(x: Any) -> Any:
     return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
-# Of q(x^2) in cdf(x) = (1 + tanh(x * q(x^2))) / 2, the last power first: the error stays below 3e-8, half of
-# float32's own. A tanh costs as much as three multiplications, so this is half the time of erf by its series.
-CDF32 = (
-    1.756278e-09, -1.322663e-07, 3.9647734e-06, -5.530632e-05, -3.2594742e-05, 0.036333084, 0.79788494,
-)  # fmt: skip
-PIECE = 1 << 16  # elements: four arrays of them stay in a core's cache through all passes
-
-
-def _gelu_float32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    out, slope = np.empty_like(x), np.empty_like(x)
-    packed = x if x.strides == out.strides else x.copy("K")
-    flat = [array.ravel("K") for array in (packed, out, slope)]  # views, in the order of memory
-    # Far out the powers overflow, and tanh is 1 all the same.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for begin in range(0, x.size, PIECE):
-            v, cdf, s = (array[begin : begin + PIECE] for array in flat)
-            np.square(v, out=s)
-            np.multiply(s, CDF32[0], out=cdf)
-            for coefficient in CDF32[1:-1]:
-                cdf += coefficient
-                cdf *= s
-            cdf += CDF32[-1]
-            cdf *= v
-            np.tanh(cdf, out=cdf)
-            cdf += 1
-            cdf *= 0.5
-            s *= -0.5
-            np.exp(s, out=s)
-            s *= v
-            s *= 1 / sqrt(2 * pi)
-            s += cdf
-            cdf *= v
-    return out, slope
-
-
-@op(lambda g, x: g * _gelu_slope(x), fast=(lambda g, slope: g * slope,), cached=("slope",))
-def gelu(x: Any, /) -> Any:
-    """The value times the normal distribution function: how probable it is that a normal draw lies below.
+@op(
+    lambda g, x: g * _gelu_derivative(x),
+    fast=(lambda g, derivative: g * derivative,),
+    kernel=kernels.gelu,
+    cached=("derivative",),
+)
+def gelu(x: NDArray, /) -> Any:
+    """The value times the normal distribution function: how probable it is that a normal draw is smaller.
 
     out = x * (1 + erf(x / sqrt(2))) / 2.   Shape: same as x.   Source: Hendrycks and Gimpel 2016.
     >>> gelu(np.array([0.0, 10.0]))
     array([ 0., 10.])
     """
-    if x.dtype == np.float32 and x.ndim:
-        return _gelu_float32(x)
-    cdf = _normal_cdf(x)
-    return x * cdf, cdf + x * np.exp(x * x * -0.5) * (1 / sqrt(2 * pi))
+    return x * _normal_cdf(x)
 
 
 def gelu_tanh(x: Any) -> Any:
@@ -212,23 +349,21 @@ def gelu_tanh(x: Any) -> Any:
     return x * 0.5 * (1 + tanh((x + 0.044715 * (x * x * x)) * sqrt(2 / pi)))
 
 
-def _mish_slope(x: Any) -> Any:
+def _mish_derivative(x: Any) -> Any:
     t = tanh(softplus(x))
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_slope(x))
-def mish(x: Any, /) -> Any:
+@op(lambda g, x: g * _mish_derivative(x))
+def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 
     out = x * tanh(log(1 + e^x)).   Shape: same as x.   Source: Misra 2019.
     >>> mish(np.array([0.0, 100.0]))
     array([  0., 100.])
     """
-    out = np.absolute(x, out=buffer(x))
-    np.log1p(np.exp(np.negative(out, out=out), out=out), out=out)
-    out += np.maximum(x, 0)
-    return np.multiply(x, np.tanh(out, out=out), out=out)
+    x = _floating(x)
+    return x * np.tanh(np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0))
 
 
 def softsign(x: Any) -> Any:
@@ -259,6 +394,56 @@ def glu(x: Any, axis: int = -1) -> Any:
     array([1.5])
     """
     if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
-        raise ShapeError(f"glu: an axis of even size is needed; axis {axis} of the shape {x.shape} came")
+        raise ShapeError(f"glu: expected an axis of even size, got axis {axis} of shape {x.shape}")
     half, before = x.shape[axis] // 2, (slice(None),) * (axis % x.ndim)
     return multiply(x[(*before, slice(None, half))], sigmoid(x[(*before, slice(half, None))]))
+
+
+# Over axes
+
+
+def _softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
+    gx = g - np.sum(g * out, axis=axis, keepdims=True)
+    gx *= out
+    return gx
+
+
+@op(
+    lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
+    fast=(_softmax_fast,),
+    cases=ONE_AXIS,
+)
+def softmax(x: NDArray, /, axis: Axis = None) -> Any:
+    """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
+
+    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
+    >>> softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    x = floating(x)
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def _log_softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
+    gx = np.exp(out)
+    gx *= -np.sum(g, axis=axis, keepdims=True)
+    gx += g
+    return gx
+
+
+@op(
+    lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
+    fast=(_log_softmax_fast,),
+    cases=ONE_AXIS,
+)
+def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
+    """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
+
+    out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.
+    >>> log_softmax(np.array([1000.0, 0.0]))
+    array([    0., -1000.])
+    """
+    x = floating(x)
+    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

@@ -8,8 +8,9 @@ import numpy as np
 
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.typing import NDArray
 
 
 @op(
@@ -22,7 +23,7 @@ from tinygrad_dl.ops.reduce import sum
         Case((0, 2)),
     ),
 )
-def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
 
     out[..., i] = x[i, i + offset, ...].   Shape: without the two axes, the diagonal last.
@@ -40,7 +41,7 @@ def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         Case((2, 2), (3, 2, 3), -1, 0, 2),
     ),
 )
-def from_diagonal(x: Any, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
+def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.
 
     diagonal(out, offset, axis1, axis2) = x.   Shape: `shape`.
@@ -50,7 +51,7 @@ def from_diagonal(x: Any, /, shape: Any, offset: int, axis1: int, axis2: int) ->
     """
     out = np.zeros(shape, x.dtype)
     lines = np.diagonal(out, offset, axis1, axis2)
-    lines.flags.writeable = True  # a view of `out`, which nobody else has yet
+    lines.flags.writeable = True  # a view of `out`, which nothing else refers to yet
     lines[...] = x
     return out
 
@@ -67,7 +68,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ShapeError(f"diag: a vector or a matrix is needed; the shape {x.shape} came. See diagonal.")
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}. See diagonal.")
     n = x.shape[0] + abs(k)
     return from_diagonal(x, (n, n), k, 0, 1)
 
@@ -81,5 +82,5 @@ def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: 
     """
     x = operand("trace", x)
     if x.ndim < 2:
-        raise AxisError(f"trace: at least two axes are needed; the shape {x.shape} came")
+        raise AxisError(f"trace: expected at least two axes, got shape {x.shape}")
     return sum(diagonal(x, offset, axis1, axis2), axis=-1, dtype=dtype)

@@ -7,13 +7,13 @@ from string import ascii_letters
 from typing import Any
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.ops.contract import contraction, operand
 from tinygrad_dl.ops.diagonals import diagonal
+from tinygrad_dl.ops.matmul import contraction, operand
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 
 
-def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
+def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.
 
     "ij,jk->ik" is the matrix product, "ii" the trace, "...ij->...ji" a transpose; a letter twice in one
@@ -46,11 +46,11 @@ def _from_lists(arguments: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
     def letters(axes: Any) -> str:
         if not isinstance(axes, (list, tuple)):
             raise ValueRangeError(
-                "einsum: subscripts such as 'ij,jk->ik', or a list of axes after each operand, are needed"
+                "einsum: expected subscripts such as 'ij,jk->ik', or a list of axes after each operand"
             )
         wrong = [a for a in axes if a is not Ellipsis and a not in range(52)]
         if wrong:
-            raise ValueRangeError(f"einsum: axes are named by 0 to 51 or Ellipsis; {wrong[0]!r} came")
+            raise ValueRangeError(f"einsum: expected axes from 0 to 51 or Ellipsis, got {wrong[0]!r}")
         return "".join("..." if a is Ellipsis else ascii_letters[a] for a in axes)
 
     given = ",".join(letters(axes) for axes in pairs[1::2])
@@ -65,9 +65,9 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
     for part in (*terms, out):
         wrong = [c for c in part.replace("...", "", 1) if c not in ascii_letters]
         if wrong:
-            raise ValueRangeError(f"{where}: letters, ',', '->' and '...' are allowed; {wrong[0]!r} came")
+            raise ValueRangeError(f"{where}: expected letters, ',', '->' and '...', got {wrong[0]!r}")
     if len(terms) != len(arrays):
-        raise ValueRangeError(f"{where} names {len(terms)} operands; {len(arrays)} came")
+        raise ValueRangeError(f"{where}: expected {len(terms)} operands, got {len(arrays)}")
     free = [c for c in reversed(ascii_letters) if c not in subscripts]
     longest = 0
     for n, (term, x) in enumerate(zip(terms, arrays)):
@@ -96,14 +96,14 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
 
 
 def _diagonals(subscripts: str, term: str, x: Any) -> tuple[str, Any]:
-    """An operand in which a letter stands twice, as its diagonal over those axes."""
+    """An operand in which a letter occurs twice, as its diagonal over those axes."""
     for letter in dict.fromkeys(term):
         while term.count(letter) > 1:
             first = term.index(letter)
             second = term.index(letter, first + 1)
             if x.shape[first] != x.shape[second]:
                 raise ShapeError(
-                    f"einsum: {subscripts!r}: {letter!r} stands for the sizes {x.shape[first]} and "
+                    f"einsum: {subscripts!r}: {letter!r} names axes of the sizes {x.shape[first]} and "
                     f"{x.shape[second]} of one operand"
                 )
             x = diagonal(x, 0, first, second)
@@ -120,7 +120,7 @@ def _fit_sizes(subscripts: str, terms: list[str], arrays: list[Any]) -> None:
                 sizes[letter] = size
             elif size not in (1, sizes[letter]):
                 raise ShapeError(
-                    f"einsum: {subscripts!r}: {letter!r} stands for the sizes {sizes[letter]} and {size}"
+                    f"einsum: {subscripts!r}: {letter!r} names axes of the sizes {sizes[letter]} and {size}"
                 )
     for n, (term, x) in enumerate(zip(terms, arrays)):
         ones = tuple(axis for axis, c in enumerate(term) if x.shape[axis] == 1 and sizes[c] != 1)

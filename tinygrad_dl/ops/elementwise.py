@@ -1,4 +1,4 @@
-"""Operations on each element: arithmetic, exponentials, comparisons, activations."""
+"""Operations on each element: arithmetic, exponentials, choices, casts, complex parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.typing import NDArray, Scalar
 
 POSITIVE = Domain(0.2, 3.0)
 PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 2), (2,)))
@@ -16,7 +17,7 @@ PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 
 
 
 @op(lambda g: g, lambda g: g, cases=PAIR, label="+", ufunc=np.add)
-def add(x: Any, y: Any, /) -> Any:
+def add(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The sum of two values, element by element.
 
     out = x + y.   Shapes broadcast together.
@@ -27,7 +28,7 @@ def add(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g: g, lambda g: -g, cases=PAIR, label="-", ufunc=np.subtract)
-def subtract(x: Any, y: Any, /) -> Any:
+def subtract(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The difference of two values, element by element.
 
     out = x - y.   Shapes broadcast together.
@@ -38,7 +39,7 @@ def subtract(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, y: g * y, lambda g, x: g * x, cases=PAIR, label="*", ufunc=np.multiply)
-def multiply(x: Any, y: Any, /) -> Any:
+def multiply(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The product of two values, element by element (for matrices see matmul).
 
     out = x * y.   Shapes broadcast together.
@@ -56,7 +57,7 @@ def multiply(x: Any, y: Any, /) -> Any:
     label="/",
     ufunc=np.divide,
 )
-def divide(x: Any, y: Any, /) -> Any:
+def divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The quotient of two values, element by element.
 
     out = x / y.   Shapes broadcast together; integers give floats.
@@ -67,7 +68,7 @@ def divide(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g: -g, label="neg", ufunc=np.negative)
-def negative(x: Any, /) -> Any:
+def negative(x: NDArray, /) -> Any:
     """The value with the opposite sign.
 
     out = -x.   Shape: same as x.
@@ -78,7 +79,7 @@ def negative(x: Any, /) -> Any:
 
 
 @op(lambda g: g, label="pos", ufunc=np.positive)
-def positive(x: Any, /) -> Any:
+def positive(x: NDArray, /) -> Any:
     """The value itself, as a copy.
 
     out = x.   Shape: same as x.
@@ -88,14 +89,14 @@ def positive(x: Any, /) -> Any:
     return np.positive(x)
 
 
-def _slope_of_power(g: Any, x: Any, y: Any) -> Any:
+def _derivative_of_power(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
         return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0)
     # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
-def _slope_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _derivative_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
     still = (x == 0) & (y >= 0)
     return where(still, 0, g * out * log(where(still, 1, x)))
@@ -105,12 +106,12 @@ def _power_hint(x: Any, y: Any) -> str | None:
     kinds = [x.dtype.kind if hasattr(x, "dtype") else "i" if isinstance(x, int) else "f" for x in (x, y)]
     if kinds != ["i", "i"]:
         return None
-    return "an integer to a negative power is no integer. Make one of them floating first, such as x ** -1.0."
+    return "an integer to a negative power is not an integer. Make one of them floating first, such as x ** -1.0."
 
 
 @op(
-    _slope_of_power,
-    _slope_in_exponent,
+    _derivative_of_power,
+    _derivative_in_exponent,
     domain=(POSITIVE, Domain()),
     cases=(*PAIR, Case((3,), 2), Case((3,), 0), Case((3,), -1.5)),
     kinks="x**0 has derivative 0 everywhere, 0**y has derivative 0 in y for y >= 0",
@@ -118,18 +119,19 @@ def _power_hint(x: Any, y: Any) -> str | None:
     hint=_power_hint,
     ufunc=np.power,
 )
-def power(x: Any, y: Any, /) -> Any:
+def power(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The first value to the power of the second, element by element.
 
     out = x ** y.   Shapes broadcast together.
     >>> power(np.array([1.0, 2.0]), 3)
     array([1., 8.])
     """
-    return x**y if type(y) is int and y == 2 else np.power(x, y)  # the operator has a fast square
+    fast_square: Any = x  # the operator has one
+    return fast_square**y if type(y) is int and y == 2 else np.power(x, y)
 
 
 @op(lambda g, x: 2 * g * x, ufunc=np.square)
-def square(x: Any, /) -> Any:
+def square(x: NDArray, /) -> Any:
     """The square of each element.
 
     out = x * x.   Shape: same as x.
@@ -140,7 +142,7 @@ def square(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g / (2 * out), domain=POSITIVE, ufunc=np.sqrt)
-def sqrt(x: Any, /) -> Any:
+def sqrt(x: NDArray, /) -> Any:
     """The square root of each element.
 
     out = x ** 0.5; its derivative is infinite at 0.   Shape: same as x.
@@ -157,7 +159,7 @@ def sqrt(x: Any, /) -> Any:
     label="abs",
     ufunc=np.absolute,
 )
-def abs(x: Any, /) -> Any:
+def abs(x: NDArray, /) -> Any:
     """The absolute value of each element.
 
     out = max(x, -x).   Shape: same as x.
@@ -168,7 +170,7 @@ def abs(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0, domain=Domain(avoid=(0,)), kinks="0 everywhere", ufunc=np.sign)
-def sign(x: Any, /) -> Any:
+def sign(x: NDArray, /) -> Any:
     """The sign of each element: -1, 0 or 1; nan stays nan.
 
     out = x / |x|, 0 at 0.   Shape: same as x.
@@ -182,7 +184,7 @@ def sign(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * out, ufunc=np.exp)
-def exp(x: Any, /) -> Any:
+def exp(x: NDArray, /) -> Any:
     """The exponential function of each element.
 
     out = e ** x.   Shape: same as x.
@@ -193,7 +195,7 @@ def exp(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / x, domain=POSITIVE, ufunc=np.log)
-def log(x: Any, /) -> Any:
+def log(x: NDArray, /) -> Any:
     """The natural logarithm of each element.
 
     out = ln(x), -inf at 0, nan below.   Shape: same as x.
@@ -203,48 +205,7 @@ def log(x: Any, /) -> Any:
     return np.log(x)
 
 
-@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
-def tanh(x: Any, /) -> Any:
-    """The hyperbolic tangent of each element.
-
-    out = (e^x - e^-x) / (e^x + e^-x), in (-1, 1).   Shape: same as x.
-    >>> tanh(np.array([0.0]))
-    array([0.])
-    """
-    return np.tanh(x)
-
-
-@op(lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: Any, /) -> Any:
-    """The logistic function of each element.
-
-    out = 1 / (1 + e^-x), in (0, 1), computed as (1 + tanh(x / 2)) / 2: no overflow.   Shape: same as x.
-    >>> sigmoid(np.array([0.0]))
-    array([0.5])
-    """
-    half = np.multiply(x, 0.5)
-    return np.add(np.tanh(half), 1) * 0.5
-
-
 # Kinks and choices
-
-
-def _relu_fast(g: Any, out: Any) -> Any:
-    gx = (out != 0).astype(g.dtype)  # a product with a bool converts it in small pieces, which takes longer
-    gx *= g
-    return gx
-
-
-# out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
-@op(lambda g, out: g * (out != 0), fast=(_relu_fast,), domain=Domain(avoid=(0,)), kinks="0 at 0")
-def relu(x: Any, /) -> Any:
-    """The positive part of each element.
-
-    out = max(x, 0).   Shape: same as x.
-    >>> relu(np.array([-1.0, 2.0]))
-    array([0., 2.])
-    """
-    return np.maximum(x, 0)
 
 
 def _share(chosen: Any, tied: Any) -> Any:
@@ -259,7 +220,7 @@ def _share(chosen: Any, tied: Any) -> Any:
     kinks="ties share the gradient evenly",
     ufunc=np.maximum,
 )
-def maximum(x: Any, y: Any, /) -> Any:
+def maximum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The larger of two values, element by element; nan if one is nan.
 
     out = max(x, y).   Shapes broadcast together.
@@ -277,7 +238,7 @@ def maximum(x: Any, y: Any, /) -> Any:
     kinks="ties share the gradient evenly",
     ufunc=np.minimum,
 )
-def minimum(x: Any, y: Any, /) -> Any:
+def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The smaller of two values, element by element; nan if one is nan.
 
     out = min(x, y).   Shapes broadcast together.
@@ -296,11 +257,11 @@ def minimum(x: Any, y: Any, /) -> Any:
         Case(np.array([[True], [False]]), (3,), ()),
     ),
 )
-def where(condition: Any, x: Any, y: Any, /) -> Any:
+def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
 
     out = x if condition else y.   Shapes broadcast together. A nan in the derivative of the branch not taken
-    still spreads (0 * nan); where_safe avoids it.
+    still propagates (0 * nan); where_safe avoids it.
     >>> where(np.array([True, False]), 1, 2)
     array([1, 2])
     """
@@ -308,7 +269,7 @@ def where(condition: Any, x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: NDArray, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
     Shape: same as x. Complex to real raises DTypeError.
@@ -316,7 +277,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     array([1])
     """
     if device not in (None, "cpu"):
-        raise ValueRangeError(f'astype: "cpu" is the only device; {device!r} came')
+        raise ValueRangeError(f'astype: expected device "cpu", the only one, got {device!r}')
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         raise DTypeError(f"astype: complex values do not fit {np.dtype(dtype)}; take the real part first")
     return x.astype(dtype, copy=copy)
@@ -326,7 +287,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 
 
 @op(lambda g: g, ufunc=np.conjugate)
-def conj(x: Any, /) -> Any:
+def conj(x: NDArray, /) -> Any:
     """The complex conjugate of each element; a real one as it is.
 
     out = real(x) - i * imag(x).   Shape: same as x.
@@ -337,7 +298,7 @@ def conj(x: Any, /) -> Any:
 
 
 @op(lambda g: g)
-def real(x: Any, /) -> Any:
+def real(x: NDArray, /) -> Any:
     """The real part of each element.
 
     out = (x + conj(x)) / 2.   Shape: same as x.
@@ -348,7 +309,7 @@ def real(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0)
-def imag(x: Any, /) -> Any:
+def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 
     out = (x - conj(x)) / 2i.   Shape: same as x.

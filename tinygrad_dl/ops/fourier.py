@@ -8,8 +8,9 @@ import numpy as np
 
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Missing, op
-from tinygrad_dl.ops.contract import operand
+from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
+from tinygrad_dl.typing import NDArray
 
 Scaling = Literal["backward", "ortho", "forward"] | None
 COMPLEX = Missing("a Fourier transform works with complex values, which have no gradient here")
@@ -21,7 +22,7 @@ def _scaling_hint(x: Any, *options: Any) -> str | None:
     norm = options[-1]
     if norm in (None, "backward", "ortho", "forward"):
         return None
-    return f'norm is "backward", "ortho" or "forward"; {norm!r} came'
+    return f'expected norm "backward", "ortho" or "forward", got {norm!r}'
 
 
 def _all_of(s: Any, axes: Any) -> Any:
@@ -30,7 +31,7 @@ def _all_of(s: Any, axes: Any) -> Any:
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def fft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
 
     out_k = sum_j x_j e^(-2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -43,7 +44,7 @@ def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def ifft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
 
     out_j = (1 / n) sum_k x_k e^(2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -56,7 +57,7 @@ def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def rfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
 
     out_k = sum_j x_j e^(-2 pi i j k / n), k = 0 ... n // 2.   Shape: n // 2 + 1 along `axis`, complex.
@@ -69,7 +70,7 @@ def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def irfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
     irfft(rfft(x), n) = x.   Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -82,7 +83,7 @@ def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None)
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def hfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
     Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -95,7 +96,7 @@ def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) 
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def ihfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
 
     Shape: x's with n // 2 + 1 along `axis`, complex.
@@ -108,7 +109,7 @@ def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: Scaling = None)
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def fftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform along several axes (all by default).
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -119,7 +120,7 @@ def fftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> An
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of fftn.
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -130,7 +131,7 @@ def ifftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> A
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def rfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The Fourier transform of real values along several axes, of the last axis one half.
 
     Shape: x's with the sizes `s` along `axes`, the last s // 2 + 1, complex. `norm` as for fft.
@@ -141,7 +142,7 @@ def rfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> A
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def irfftn(x: Any, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
     """The inverse of rfftn: real values.
 
     Shape: x's with the sizes `s` along `axes`, the last by default 2 (size - 1), real. `norm` as for fft.

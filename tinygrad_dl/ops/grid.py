@@ -1,4 +1,4 @@
-"""Sampling at places that a grid names: spatial transformers. Differentiable in the input and in the grid."""
+"""Sampling at positions that a grid names: spatial transformers. Differentiable in the input and in the grid."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.ops.contract import matmul
 from tinygrad_dl.ops.elementwise import abs, where
+from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
 
-MODES = ("bilinear", "nearest", "bicubic")
+_MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 
 
 def affine_grid(theta: Any, size: Any, align_corners: bool = False) -> Any:
-    """A grid for grid_sample that maps places of the result to places of the input, in [-1, 1], by matrices.
+    """A grid for grid_sample that maps positions of the result to positions of the input, in [-1, 1], by matrices.
 
     out[n, p] = theta[n] @ (p, 1), x first.   theta (N, d, d + 1), size (N, C, *S) -> (N, *S, d), d = 2 or 3 axes.
     Raises ShapeError.   Source: Jaderberg and others 2015.
@@ -32,14 +32,15 @@ def affine_grid(theta: Any, size: Any, align_corners: bool = False) -> Any:
     d = len(space)
     if d not in (2, 3) or theta.shape != (size[0], d, d + 1):
         raise ShapeError(
-            f"affine_grid: theta {theta.shape} must be (N, d, d + 1) for size {tuple(size)}, (N, C, *S) with d = 2 or 3"
+            f"affine_grid: expected theta (N, d, d + 1) and size (N, C, *S), d = 2 or 3, "
+            f"got {theta.shape} and {tuple(size)}"
         )
     axes = []
     for s in space:
         steps = np.linspace(-1, 1, s) if s > 1 else np.zeros(1)
         axes.append(steps if align_corners else steps * (s - 1) / s)
-    places = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(space)], -1).reshape(-1, d + 1)
-    return reshape(matmul(places.astype(theta.dtype), theta.mT), (size[0], *space, d))
+    positions = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(space)], -1).reshape(-1, d + 1)
+    return reshape(matmul(positions.astype(theta.dtype), theta.mT), (size[0], *space, d))
 
 
 def _inside(at: Any, size: int, mode: str, align_corners: bool) -> Any:
@@ -68,7 +69,7 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Any:
-    """The input at places that a grid names: by lines ("bilinear") or cubics ("bicubic"), or at the nearest element.
+    """The input at positions that a grid names: by lines ("bilinear") or cubics ("bicubic"), or at the nearest element.
 
     input (N, C, *S), grid (N, *L, d) in [-1, 1], its last axis in the order x, y, (z) -> (N, C, *L), d = 2 or 3.
     padding_mode, outside: "zeros", "border" or "reflection". align_corners: -1 and 1 are the centers of the
@@ -79,27 +80,27 @@ def grid_sample(
     x, d = input, input.ndim - 2
     if d not in (2, 3) or grid.ndim != x.ndim or grid.shape[0] != x.shape[0] or grid.shape[-1] != d:
         raise ShapeError(
-            f"grid_sample: x {x.shape} and grid {grid.shape} must be (N, C, *S) and (N, *L, d), d = 2 or 3"
+            f"grid_sample: expected x (N, C, *S) and grid (N, *L, d) with d = 2 or 3, got {x.shape} and {grid.shape}"
         )
-    if mode not in MODES or padding_mode not in PADDING_MODES:
+    if mode not in _MODES or padding_mode not in PADDING_MODES:
         raise ValueRangeError(
-            f"grid_sample: mode={mode!r}, padding_mode={padding_mode!r}: one of {', '.join(MODES)}, and one of "
-            f"{', '.join(PADDING_MODES)} are needed"
+            f"grid_sample: expected a mode of {', '.join(_MODES)} and a padding_mode of {', '.join(PADDING_MODES)}, "
+            f"got mode={mode!r} and padding_mode={padding_mode!r}"
         )
     if mode == "bicubic" and d != 2:
-        raise ShapeError(f"grid_sample: bicubic is for two axes of space; x {x.shape} has {d}")
+        raise ShapeError(f"grid_sample: bicubic is for two spatial dimensions; x {x.shape} has {d}")
     if not all(x.shape[2:]):
         raise ShapeError(f"grid_sample: x {x.shape} has no elements to sample")
-    sizes, spread = x.shape[2:], bool(align_corners)
+    sizes, align_corners = x.shape[2:], bool(align_corners)
     at = []
     for axis, s in enumerate(sizes):
-        place = grid[..., d - 1 - axis]
-        place = (place + 1) * ((s - 1) / 2) if spread else ((place + 1) * s - 1) / 2
-        # Cubics first find their neighbours; those are brought back inside one by one.
+        position = grid[..., d - 1 - axis]
+        position = (position + 1) * ((s - 1) / 2) if align_corners else ((position + 1) * s - 1) / 2
+        # Cubics first find their neighbors; those are brought back inside one by one.
         whole = padding_mode == "zeros" or mode == "bicubic"
-        at.append(place if whole else _inside(place, s, padding_mode, spread))
+        at.append(position if whole else _inside(position, s, padding_mode, align_corners))
     if mode == "bicubic":
-        return _by_cubics(x, at, padding_mode, spread)
+        return _by_cubics(x, at, padding_mode, align_corners)
     if mode == "nearest":
         return _at_corner(x, [np.rint(_plain(p)) for p in at])
     low = [np.floor(_plain(p)) for p in at]
@@ -114,7 +115,7 @@ def grid_sample(
 
 
 def _by_cubics(x: Any, at: list[Any], padding_mode: str, align_corners: bool) -> Any:
-    """The sum over four neighbours along each axis, weighted by the cubic kernel of resizing, a = -0.75."""
+    """The sum over four neighbors along each axis, weighted by the cubic kernel of resizing, a = -0.75."""
     low = [np.floor(_plain(p)) for p in at]
     weights = [[_cubic(abs(p - (base + o))) for o in range(-1, 3)] for p, base in zip(at, low)]
     total: Any = 0
@@ -122,11 +123,13 @@ def _by_cubics(x: Any, at: list[Any], padding_mode: str, align_corners: bool) ->
         weight: Any = 1
         for i, each in zip(corner, weights):
             weight = weight * each[i]
-        places = [base + (i - 1) for i, base in zip(corner, low)]
+        positions = [base + (i - 1) for i, base in zip(corner, low)]
         if padding_mode != "zeros":
             sizes = x.shape[2:]
-            places = [np.rint(_inside(p, s, padding_mode, align_corners)) for p, s in zip(places, sizes)]
-        total = total + _at_corner(x, places) * expand_dims(weight, 1)
+            positions = [
+                np.rint(_inside(p, s, padding_mode, align_corners)) for p, s in zip(positions, sizes)
+            ]
+        total = total + _at_corner(x, positions) * expand_dims(weight, 1)
     return total
 
 
@@ -137,12 +140,12 @@ def _cubic(distance: Any, a: float = -0.75) -> Any:
     return where(_plain(distance) <= 1, near, far)
 
 
-def _at_corner(x: Any, places: list[np.ndarray]) -> Any:
-    """The elements at whole places, zeros outside."""
+def _at_corner(x: Any, positions: list[np.ndarray]) -> Any:
+    """The elements at whole positions, zeros outside."""
     n, c, *sizes = x.shape
-    inside = np.ones(places[0].shape, bool)
-    flat = np.zeros(places[0].shape, np.int64)
-    for i, (p, s) in enumerate(zip(places, sizes)):
+    inside = np.ones(positions[0].shape, bool)
+    flat = np.zeros(positions[0].shape, np.int64)
+    for i, (p, s) in enumerate(zip(positions, sizes)):
         inside &= (p >= 0) & (p <= s - 1)
         flat += np.nan_to_num(p).clip(0, s - 1).astype(np.int64) * prod(sizes[i + 1 :])
     everywhere = np.broadcast_to(flat[:, None], (n, c, *flat.shape[1:]))

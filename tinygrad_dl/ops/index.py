@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.typing import NDArray, Shape
 
 
 def plain_key(key: Any) -> Any:
@@ -19,7 +20,7 @@ def plain_key(key: Any) -> Any:
         data = key._data
         if data.dtype.kind not in "iub":
             raise IndexRangeError(
-                f"indexing: integers, slices or booleans are needed; an array of {data.dtype} came"
+                f"indexing: expected integers, slices or booleans, got an array of {data.dtype}"
             )
         return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
     return np.asarray(key, dtype=None if len(key) else int) if type(key) is list else key
@@ -30,12 +31,12 @@ def _add_at(out: np.ndarray, key: Any, x: Any) -> None:
     if type(key) is np.ndarray and out.ndim > 1 and out.size:
         n, row = len(out), out.size // len(out)
         if key.size and -n <= key.min() and key.max() < n:
-            places = (key.reshape(-1, 1) % n * row + np.arange(row)).reshape(-1)
-            np.add.at(out.reshape(-1), places, np.broadcast_to(x, key.shape + out.shape[1:]).reshape(-1))
+            positions = (key.reshape(-1, 1) % n * row + np.arange(row)).reshape(-1)
+            np.add.at(out.reshape(-1), positions, np.broadcast_to(x, key.shape + out.shape[1:]).reshape(-1))
             return
     elif type(key) is tuple and out.size <= 4 * np.size(x):
-        places = np.arange(out.size).reshape(out.shape)[key]
-        np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(x, places.shape).reshape(-1))
+        positions = np.arange(out.size).reshape(out.shape)[key]
+        np.add.at(out.reshape(-1), positions.reshape(-1), np.broadcast_to(x, positions.shape).reshape(-1))
         return
     np.add.at(out, key, x)
 
@@ -61,7 +62,7 @@ def is_basic(key: Any) -> bool:
         Case((4, 3, 2), (np.array([0, 1, 0]), slice(None), np.array([1, 1, 1]))),
     ),
 )  # fmt: skip
-def getitem(x: Any, /, key: Any) -> Any:
+def getitem(x: NDArray, /, key: Any) -> Any:
     """The elements that an index picks: integers, slices, None, Ellipsis, integer arrays, masks, mixed.
 
     out = x[key]; the gradients of an element picked repeatedly add up.   Shape: as NumPy's indexing gives it.
@@ -78,7 +79,7 @@ def getitem(x: Any, /, key: Any) -> Any:
         Case((2,), np.array([True, False, True]), (3,)),
     ),
 )  # fmt: skip
-def place(x: Any, /, key: Any, shape: Any) -> Any:
+def place(x: NDArray, /, key: Any, shape: Any) -> Any:
     """Zeros of the given shape with x added at an index: the counterpart of getitem.
 
     out = zeros(shape); out[key] += x, repeated indices adding up.   Shape: `shape`.
@@ -93,7 +94,7 @@ def place(x: Any, /, key: Any, shape: Any) -> Any:
     return out
 
 
-def _written(g: Any, x_shape: Any, key: Any) -> Any:
+def _written(g: Any, x_shape: Shape, key: Any) -> Any:
     picked = getitem(g, key)
     if is_basic(key):
         return picked
@@ -113,7 +114,7 @@ def _written(g: Any, x_shape: Any, key: Any) -> Any:
     ),
     kinks="of values written to one place only the last has a gradient",
 )  # fmt: skip
-def setitem(x: Any, value: Any, /, key: Any) -> Any:
+def setitem(x: NDArray, value: NDArray, /, key: Any) -> Any:
     """A copy of x with a value put in at an index, as `x[key] = value` does it.
 
     Shape: same as x; the value broadcasts to that of x[key].
@@ -125,7 +126,7 @@ def setitem(x: Any, value: Any, /, key: Any) -> Any:
     return out
 
 
-def _taken(g: Any, x_shape: Any, indices: Any, axis: Any) -> Any:
+def _taken(g: Any, x_shape: Shape, indices: Any, axis: Any) -> Any:
     if axis is None:
         return place(g, indices, (int(np.prod(x_shape, dtype=int)),)).reshape(x_shape)
     return place(g, (slice(None),) * (axis % len(x_shape)) + (indices,), x_shape)
@@ -139,7 +140,7 @@ def _taken(g: Any, x_shape: Any, indices: Any, axis: Any) -> Any:
         Case((4,), np.array([1, 3]), axis=0), Case((4, 3), np.array([], int), axis=-1),
     ),
 )  # fmt: skip
-def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
+def take(x: NDArray, indices: NDArray, /, *, axis: Any = None) -> Any:
     """The slices at given indices along an axis; of the flattened array without `axis`.
 
     out[..., i, ...] = x[..., indices[i], ...].   Shape: x's with that of `indices` in the place of `axis`.
@@ -151,13 +152,13 @@ def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
 
 
 def _along(indices: Any, axis: int) -> tuple[Any, ...]:
-    """The index that take_along_axis stands for: the indices along the axis, every place along the others."""
+    """The index that take_along_axis means: the indices along the axis, every position along the others."""
     axis %= indices.ndim
-    places = np.ogrid[tuple(slice(n) for n in indices.shape)]
-    return tuple(indices if a == axis else p for a, p in enumerate(places))
+    positions = np.ogrid[tuple(slice(n) for n in indices.shape)]
+    return tuple(indices if a == axis else p for a, p in enumerate(positions))
 
 
-def _put_back(g: Any, x_shape: Any, indices: Any, axis: int) -> Any:
+def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int) -> Any:
     axis %= len(x_shape)
     shape = tuple(n if a == axis or n != 1 else m for a, (n, m) in enumerate(zip(x_shape, g.shape)))
     indices = np.broadcast_to(indices, g.shape)
@@ -172,7 +173,7 @@ def _put_back(g: Any, x_shape: Any, indices: Any, axis: int) -> Any:
         Case((2, 3), np.array([[1, 1]]), axis=1), Case((1, 3), np.array([[1, 1], [0, 2]]), axis=1),
     ),
 )  # fmt: skip
-def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int = -1) -> Any:
     """For each line along an axis the elements at the indices in the same line of `indices`.
 
     out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`.
@@ -185,7 +186,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def _inner(g: Any, x_shape: Any, pad_width: Any, mode: Any) -> Any:
+def _inner(g: Any, x_shape: Shape, pad_width: Any, mode: Any) -> Any:
     widths = np.broadcast_to(pad_width, (len(x_shape), 2)).tolist()
     if mode == "constant":
         return getitem(g, tuple(slice(a, a + n) for n, (a, _) in zip(x_shape, widths)))
@@ -201,7 +202,7 @@ def _inner(g: Any, x_shape: Any, pad_width: Any, mode: Any) -> Any:
         Case((2, 3), ((1, 1), (4, 0)), "wrap"),
     ),
 )  # fmt: skip
-def pad(x: Any, /, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0) -> Any:
+def pad(x: NDArray, /, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0) -> Any:
     """Elements added around the array: a constant, or by "edge", "reflect", "symmetric", "wrap" those inside.
 
     `pad_width`: ((before, after), ...) an axis, (before, after) or a number for all.   Shape: x's plus these.
@@ -210,6 +211,6 @@ def pad(x: Any, /, pad_width: Any, mode: Any = "constant", *, constant_values: A
     array([0, 1, 2, 0, 0])
     """
     if mode not in PAD_MODES:
-        raise ValueRangeError(f"pad: mode is one of {', '.join(PAD_MODES)}; {mode!r} came")
+        raise ValueRangeError(f"pad: expected a mode of {', '.join(PAD_MODES)}, got {mode!r}")
     how: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
     return np.pad(x, pad_width, mode, **how)

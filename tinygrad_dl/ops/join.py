@@ -44,7 +44,7 @@ def _stack_hint(arrays: Any, axis: Any) -> str | None:
     return (
         None
         if wrong is None
-        else f"equal shapes are needed; {shapes[0]} and {wrong} came. concat joins along an axis."
+        else f"expected equal shapes, got {shapes[0]} and {wrong}. concat joins along an axis."
     )
 
 
@@ -96,9 +96,9 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:
-    """Parts along an axis: that many equal ones, or cut at the given places.
+    """Parts along an axis: that many equal ones, or split at the given positions.
 
-    Shapes: x's but along `axis`. Raises ShapeError if the size is no multiple of the number of parts.
+    Shapes: x's but along `axis`. Raises ShapeError if the size is not a multiple of the number of parts.
     >>> split(np.array([1, 2, 3, 4]), 2)
     (array([1, 2]), array([3, 4]))
     """
@@ -110,7 +110,7 @@ def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]
         if parts < 1 or size % parts:
             raise ShapeError(
                 f"split: {size} elements along axis {axis} do not make {parts} equal parts. "
-                "Give the places to cut at, such as split(x, [2, 5])."
+                "Give the positions to split at, such as split(x, [2, 5])."
             )
         cuts = [size // parts * i for i in range(parts + 1)]
     else:
@@ -145,14 +145,14 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     (array([[1, 2]]), array([[3, 3]]))
     """
     if indexing not in ("xy", "ij"):
-        raise ValueRangeError(f'meshgrid: indexing is "xy" or "ij"; {indexing!r} came')
+        raise ValueRangeError(f'meshgrid: expected indexing "xy" or "ij", got {indexing!r}')
     n = len(arrays)
-    places = list(range(n))
+    order = list(range(n))
     if indexing == "xy" and n > 1:
-        places[0], places[1] = 1, 0
+        order[0], order[1] = 1, 0
     lined = []
-    for place, x in zip(places, map(value_of, arrays)):
+    for position, x in zip(order, map(value_of, arrays)):
         if x.ndim > 1:
-            raise ShapeError(f"meshgrid: arrays with one axis are needed; the shape {x.shape} came")
-        lined.append(reshape(x, tuple(-1 if i == place else 1 for i in range(n))))
+            raise ShapeError(f"meshgrid: expected arrays with one axis, got shape {x.shape}")
+        lined.append(reshape(x, tuple(-1 if i == position else 1 for i in range(n))))
     return broadcast_arrays(*lined)

@@ -9,10 +9,11 @@ import numpy as np
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import matmul, operand
 from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.typing import NDArray
 
 
 class SlogdetResult(NamedTuple):
@@ -26,14 +27,14 @@ def check_matrix(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2:
-        raise MatrixError(f"{what}: a matrix, or a stack of them, is needed; the shape {shape} came")
+        raise MatrixError(f"{what}: expected a matrix, or a stack of them, got shape {shape}")
 
 
 def check_square(what: str, x: Any) -> None:
     """Raise MatrixError unless x is a square matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise MatrixError(f"{what}: a square matrix, or a stack of them, is needed; the shape {shape} came")
+        raise MatrixError(f"{what}: expected a square matrix, or a stack of them, got shape {shape}")
 
 
 def _singular(what: str, x: Any) -> MatrixError:
@@ -52,7 +53,7 @@ SQUARE = (Case((3, 3)), Case((3, 1, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
 
 
 @op(lambda g, out: -(out.mT @ g @ out.mT), domain=Domain(make=regular), cases=SQUARE)
-def inv(x: Any, /) -> Any:
+def inv(x: NDArray, /) -> Any:
     """The inverse of a square matrix. To solve equations, `solve` is faster and more exact.
 
     x @ out = identity.   x (..., N, N) -> (..., N, N). Raises MatrixError if x is not square or singular.
@@ -84,7 +85,7 @@ def _solve_hint(a: Any, b: Any) -> str | None:
     if len(m) > 1 and m[-1] == m[-2] == n[-2 if len(n) > 1 else -1]:
         return None
     return (
-        f"{m} with {n}: the equations, {m[-1]}, must be as many as the right-hand side has rows, "
+        f"{m} with {n}: expected as many equations, {m[-1]}, as the right-hand side has rows, "
         f"{n[-1] if len(n) == 1 else n[-2]}, and sizes in front of that must broadcast"
     )
 
@@ -99,7 +100,7 @@ def _solve_hint(a: Any, b: Any) -> str | None:
     ),
     hint=_solve_hint,
 )  # fmt: skip
-def solve(a: Any, b: Any, /) -> Any:
+def solve(a: NDArray, b: NDArray, /) -> Any:
     """The solution of linear equations; b is one right-hand side, or a matrix of columns.
 
     a @ out = b.   a (..., N, N), b (N) -> (..., N); b (..., N, K) -> (..., N, K), leading axes broadcasting.
@@ -109,7 +110,7 @@ def solve(a: Any, b: Any, /) -> Any:
     """
     check_square("solve", a)
     if not np.ndim(b):
-        raise ShapeError("solve: the right-hand side needs at least one axis; a number came")
+        raise ShapeError("solve: expected a right-hand side with at least one axis, got a number")
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
@@ -145,12 +146,12 @@ def cofactors(x: Any) -> Any:
     if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
         return det(x)[..., None, None] * inv(x).mT
     # Singular, and to be differentiated again: the adjugate as a polynomial (Faddeev and LeVerrier), of the
-    # matrix turned by constants until it is diagonal, where the recursion is exact to rounding.
-    turned = u.mT @ x @ vh.mT
+    # matrix rotated by constants until it is diagonal, where the recursion is exact to rounding.
+    rotated = u.mT @ x @ vh.mT
     unit = np.eye(n, dtype=s.dtype)
     power = unit
     for k in range(1, n):
-        product = turned @ power
+        product = rotated @ power
         power = product - (trace(product, 0, -2, -1) / k)[..., None, None] * unit
     adjugate = power if n % 2 else -power
     return u @ adjugate.mT @ vh * sign
@@ -165,7 +166,7 @@ def cofactors(x: Any) -> Any:
         Case(np.diag([1.0, 0.0, 2.0])),
     ),
 )
-def det(x: Any, /) -> Any:
+def det(x: NDArray, /) -> Any:
     """The determinant of a square matrix. For large matrices slogdet does not overflow.
 
     x (..., N, N) -> (...). The derivative is the matrix of cofactors, which singular matrices have too.
@@ -177,20 +178,20 @@ def det(x: Any, /) -> Any:
     return np.linalg.det(x)
 
 
-def _slope_of_slogdet(g: Any, out: Any, x: Any) -> Any:
-    # At a singular matrix there is no derivative: nan, not an error about an inverse nobody asked for
+def _derivative_of_slogdet(g: Any, out: Any, x: Any) -> Any:
+    # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
     usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
     return g[..., 1, None, None] * inv(usable).mT
 
 
 @op(
-    _slope_of_slogdet,
+    _derivative_of_slogdet,
     domain=Domain(make=regular),
     cases=SQUARE,
     kinks="singular matrices: nan",
     name="slogdet",
 )
-def slogdet_parts(x: Any, /) -> Any:
+def slogdet_parts(x: NDArray, /) -> Any:
     """The parts of slogdet: the sign, then the logarithm.
 
     x (..., N, N) -> (..., 2).
@@ -227,7 +228,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
     x = operand("matrix_power", x)
     check_square("matrix_power", x)
     if not isinstance(n, (int, np.integer)):
-        raise DTypeError(f"matrix_power: n must be an integer; {n!r} came")
+        raise DTypeError(f"matrix_power: expected an integer n, got {n!r}")
     if n == 0:
         unit = np.eye(x.shape[-1], dtype=x.dtype)
         return where(np.ones(x.shape, bool), unit, x)  # constant, and still a result of x

@@ -8,18 +8,21 @@ import numpy as np
 
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import PAIR
+from tinygrad_dl.typing import NDArray, Scalar
 
 
 def _bits_hint(*inputs: Any) -> str:
-    came = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
-    return f"integers or booleans are needed; {came} came. Convert them with astype, or compare for a mask first?"
+    dtypes = " and ".join(str(x.dtype) if hasattr(x, "dtype") else type(x).__name__ for x in inputs)
+    return (
+        f"expected integers or booleans, got {dtypes}. Convert them with astype, or compare for a mask first?"
+    )
 
 
 INTEGERS = (Case(np.array([6, 3]), np.array([3, 1])),)
 
 
 @op(None, None, cases=PAIR, label="==", ufunc=np.equal)
-def equal(x: Any, y: Any, /) -> Any:
+def equal(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether two values are equal, element by element.
 
     out = x == y, boolean.   Shapes broadcast together.
@@ -30,7 +33,7 @@ def equal(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=PAIR, label="!=", ufunc=np.not_equal)
-def not_equal(x: Any, y: Any, /) -> Any:
+def not_equal(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether two values differ, element by element.
 
     out = x != y, boolean.   Shapes broadcast together.
@@ -41,7 +44,7 @@ def not_equal(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=PAIR, label="<", ufunc=np.less)
-def less(x: Any, y: Any, /) -> Any:
+def less(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether the first value is smaller, element by element.
 
     out = x < y, boolean.   Shapes broadcast together.
@@ -52,7 +55,7 @@ def less(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=PAIR, label="<=", ufunc=np.less_equal)
-def less_equal(x: Any, y: Any, /) -> Any:
+def less_equal(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether the first value is smaller or equal, element by element.
 
     out = x <= y, boolean.   Shapes broadcast together.
@@ -63,7 +66,7 @@ def less_equal(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=PAIR, label=">", ufunc=np.greater)
-def greater(x: Any, y: Any, /) -> Any:
+def greater(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether the first value is larger, element by element.
 
     out = x > y, boolean.   Shapes broadcast together.
@@ -74,7 +77,7 @@ def greater(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=PAIR, label=">=", ufunc=np.greater_equal)
-def greater_equal(x: Any, y: Any, /) -> Any:
+def greater_equal(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether the first value is larger or equal, element by element.
 
     out = x >= y, boolean.   Shapes broadcast together.
@@ -85,7 +88,7 @@ def greater_equal(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=INTEGERS, label="&", hint=_bits_hint, ufunc=np.bitwise_and)
-def bitwise_and(x: Any, y: Any, /) -> Any:
+def bitwise_and(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The bits set in both, element by element, of integers or booleans.
 
     out = x & y.   Shapes broadcast together.
@@ -96,7 +99,7 @@ def bitwise_and(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=INTEGERS, label="|", hint=_bits_hint, ufunc=np.bitwise_or)
-def bitwise_or(x: Any, y: Any, /) -> Any:
+def bitwise_or(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The bits set in either, element by element, of integers or booleans.
 
     out = x | y.   Shapes broadcast together.
@@ -107,7 +110,7 @@ def bitwise_or(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=INTEGERS, label="^", hint=_bits_hint, ufunc=np.bitwise_xor)
-def bitwise_xor(x: Any, y: Any, /) -> Any:
+def bitwise_xor(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The bits set in one of two, element by element, of integers or booleans.
 
     out = x ^ y.   Shapes broadcast together.
@@ -118,7 +121,7 @@ def bitwise_xor(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=INTEGERS, label="<<", hint=_bits_hint, ufunc=np.bitwise_left_shift)
-def bitwise_left_shift(x: Any, y: Any, /) -> Any:
+def bitwise_left_shift(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The bits moved to the left, element by element, of integers.
 
     out = x << y.   Shapes broadcast together.
@@ -129,7 +132,7 @@ def bitwise_left_shift(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=INTEGERS, label=">>", hint=_bits_hint, ufunc=np.bitwise_right_shift)
-def bitwise_right_shift(x: Any, y: Any, /) -> Any:
+def bitwise_right_shift(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The bits moved to the right, element by element, of integers.
 
     out = x >> y.   Shapes broadcast together.
@@ -140,8 +143,8 @@ def bitwise_right_shift(x: Any, y: Any, /) -> Any:
 
 
 @op(None, cases=(Case(np.array([6, 3])),), label="~", hint=_bits_hint, ufunc=np.bitwise_invert)
-def bitwise_invert(x: Any, /) -> Any:
-    """Every bit turned around, of integers or booleans.
+def bitwise_invert(x: NDArray, /) -> Any:
+    """Every bit inverted, of integers or booleans.
 
     out = ~x.   Shape: same as x.
     >>> bitwise_invert(np.array([6, 3]))
@@ -159,7 +162,7 @@ def bitwise_invert(x: Any, /) -> Any:
     label="//",
     ufunc=np.floor_divide,
 )
-def floor_divide(x: Any, y: Any, /) -> Any:
+def floor_divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The largest integer not above the quotient, element by element.
 
     out = floor(x / y).   Shapes broadcast together.
@@ -178,7 +181,7 @@ def floor_divide(x: Any, y: Any, /) -> Any:
     label="%",
     ufunc=np.remainder,
 )
-def remainder(x: Any, y: Any, /) -> Any:
+def remainder(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """What a division leaves, with the sign of the divisor, element by element.
 
     out = x - floor(x / y) * y.   Shapes broadcast together.
@@ -195,7 +198,7 @@ BOOLEANS = (
 
 
 @op(None, None, cases=BOOLEANS, ufunc=np.logical_and)
-def logical_and(x: Any, y: Any, /) -> Any:
+def logical_and(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether both values are true, that is, not 0, element by element.
 
     out = x and y, boolean.   Shapes broadcast together.
@@ -206,7 +209,7 @@ def logical_and(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=BOOLEANS, ufunc=np.logical_or)
-def logical_or(x: Any, y: Any, /) -> Any:
+def logical_or(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether at least one value is true, that is, not 0, element by element.
 
     out = x or y, boolean.   Shapes broadcast together.
@@ -217,7 +220,7 @@ def logical_or(x: Any, y: Any, /) -> Any:
 
 
 @op(None, None, cases=BOOLEANS, ufunc=np.logical_xor)
-def logical_xor(x: Any, y: Any, /) -> Any:
+def logical_xor(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """Whether exactly one value is true, that is, not 0, element by element.
 
     out = x != y as booleans.   Shapes broadcast together.
@@ -228,7 +231,7 @@ def logical_xor(x: Any, y: Any, /) -> Any:
 
 
 @op(None, cases=(Case(np.array([True, False])), Case(np.array([2.0, 0.0]))), ufunc=np.logical_not)
-def logical_not(x: Any, /) -> Any:
+def logical_not(x: NDArray, /) -> Any:
     """Whether each element is false, that is, 0.
 
     out = not x, boolean.   Shape: same as x.
@@ -239,7 +242,7 @@ def logical_not(x: Any, /) -> Any:
 
 
 @op(None, ufunc=np.isnan)
-def isnan(x: Any, /) -> Any:
+def isnan(x: NDArray, /) -> Any:
     """Whether each element is nan, not a number.
 
     out = x != x.   Shape: same as x.
@@ -250,7 +253,7 @@ def isnan(x: Any, /) -> Any:
 
 
 @op(None, ufunc=np.isinf)
-def isinf(x: Any, /) -> Any:
+def isinf(x: NDArray, /) -> Any:
     """Whether each element is infinite, of either sign.
 
     out = |x| == inf.   Shape: same as x.
@@ -261,7 +264,7 @@ def isinf(x: Any, /) -> Any:
 
 
 @op(None, ufunc=np.isfinite)
-def isfinite(x: Any, /) -> Any:
+def isfinite(x: NDArray, /) -> Any:
     """Whether each element is a number: neither nan nor infinite.
 
     out = |x| < inf.   Shape: same as x.
@@ -272,7 +275,14 @@ def isfinite(x: Any, /) -> Any:
 
 
 @op(None, None, cases=(*PAIR, Case(np.array([1.0, np.nan]), np.array([1.0, np.nan]), equal_nan=True)))
-def isclose(x: Any, y: Any, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+def isclose(
+    x: NDArray | Scalar,
+    y: NDArray | Scalar,
+    /,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    equal_nan: bool = False,
+) -> Any:
     """Whether two values are equal within a tolerance, element by element.
 
     out = |x - y| <= atol + rtol * |y|.   Shapes broadcast together.
@@ -290,7 +300,7 @@ def isclose(x: Any, y: Any, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan
         Case(np.array([1]), np.array([1]), invert=True),
     ),
 )
-def isin(x: Any, values: Any, /, *, invert: bool = False) -> Any:
+def isin(x: NDArray, values: NDArray, /, *, invert: bool = False) -> Any:
     """Whether each element is one of the values; with `invert` whether it is none of them.
 
     out = x == values_1 or ... or x == values_n.   Shape: same as x.

@@ -8,13 +8,14 @@ import numpy as np
 
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import matmul, operand
 from tinygrad_dl.ops.elementwise import abs, sign, where
 from tinygrad_dl.ops.linalg import check_matrix, check_square, inv
-from tinygrad_dl.ops.parts import well_shaped
-from tinygrad_dl.ops.reduce import kept, max, min, spread, sum
+from tinygrad_dl.ops.matmul import matmul, operand
+from tinygrad_dl.ops.packing import well_shaped
+from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
+from tinygrad_dl.typing import Axis, NDArray, Shape
 
 
 class LstsqResult(NamedTuple):
@@ -26,18 +27,20 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
-def _slope_of_norm(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
-    g, out = kept(g, x_shape, axis, keepdims), kept(out, x_shape, axis, keepdims)
+def _derivative_of_norm(
+    g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool, ord: Any
+) -> Any:
+    g, out = expand_reduced(g, x_shape, axis, keepdims), expand_reduced(out, x_shape, axis, keepdims)
     if ord == 2:
         return x * where(out == 0, 0, g / where(out == 0, 1, out))
     if ord == 1:
         return g * sign(x)
     if ord == 0:
-        return spread(g * 0, x_shape, axis, True)
+        return broadcast_back(g * 0, x_shape, axis, True)
     if ord in (np.inf, -np.inf):
         hit = abs(x) == out
         return g * sign(x) * (hit / sum(hit, axis=axis, keepdims=True))
-    # An element that is 0 has a slope of 0, or for ord < 1 an infinite one with no sign: 0 too
+    # An element that is 0 has a derivative of 0, or for ord < 1 an infinite one with no sign: 0 too
     still = (out == 0) if ord > 1 else (x == 0) | (out == 0)
     share = where(still, 1, abs(x) / where(out == 0, 1, out))
     return where(still, 0, g * sign(x) * share ** (ord - 1))
@@ -52,12 +55,12 @@ NORM_CASES = (
 
 
 @op(
-    _slope_of_norm,
+    _derivative_of_norm,
     domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
 )
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
 
     out = (sum_i |x_i|^ord)^(1 / ord); the largest |x_i| for inf, the smallest for -inf, the
@@ -67,7 +70,9 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     np.float64(5.0)
     """
     if isinstance(ord, str):
-        raise ValueRangeError(f"vector_norm: ord is a number, inf or -inf; {ord!r} came. See matrix_norm.")
+        raise ValueRangeError(
+            f"vector_norm: expected ord to be a number, inf or -inf, got {ord!r}. See matrix_norm."
+        )
     return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
@@ -89,7 +94,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
         sums = sum(abs(x), axis=-2 if ord in (1, -1) else -1)
         out = max(sums, axis=-1) if ord > 0 else min(sums, axis=-1)
     elif ord in ("nuc", 2, -2):
-        values = abs(svdvals(x))  # they are not negative; the slope of abs is 0 where one is 0
+        values = abs(svdvals(x))  # they are not negative; the derivative of abs is 0 where one is 0
         out = (
             sum(values, axis=-1)
             if ord == "nuc"
@@ -98,11 +103,13 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
             else min(values, axis=-1)
         )
     else:
-        raise ValueRangeError(f'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf; {ord!r} came')
+        raise ValueRangeError(
+            f'matrix_norm: expected ord "fro", "nuc", 1, -1, 2, -2, inf or -inf, got {ord!r}'
+        )
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
-def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
 
     The orders are those of vector_norm (2 by default) and matrix_norm ("fro" by default).
@@ -116,7 +123,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if axis is None:
         if x.ndim not in (1, 2):
             raise ShapeError(
-                f"norm: with ord={ord!r}, a vector, a matrix or an axis is needed; the shape {x.shape} came"
+                f"norm: with ord={ord!r}, expected a vector, a matrix or an axis, got shape {x.shape}"
             )
         axes = tuple(range(x.ndim))
     else:
@@ -124,7 +131,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     if len(axes) == 1:
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) != 2:
-        raise AxisError(f"norm: one axis or two are needed; axis={axis!r} came. vector_norm takes more.")
+        raise AxisError(f"norm: expected one axis or two, got axis={axis!r}. vector_norm takes more.")
     for a in axes:
         if not -x.ndim <= a < x.ndim:
             raise AxisError(f"norm: the shape {x.shape} has no axis {a}")
@@ -156,7 +163,7 @@ def cond(x: Any, /, p: Any = None) -> Any:
 
 
 @op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)))
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+def matrix_rank(x: NDArray, /, *, rtol: Any = None) -> Any:
     """How many singular values exceed `rtol` times the largest.
 
     x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default.
@@ -168,22 +175,22 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     return np.linalg.matrix_rank(x, rtol=rtol)
 
 
-def _slope_of_pinv(g: Any, out: Any, x: Any) -> Any:
+def _derivative_of_pinv(g: Any, out: Any, x: Any) -> Any:
     # Golub and Pereyra 1973: three terms, the inverse's and those of the two null spaces
     p, pt, gt = out, out.mT, g.mT
-    slope = -(pt @ g @ pt)
+    gx = -(pt @ g @ pt)
     inner = gt @ p @ pt
-    slope = slope + inner - x @ (p @ inner)
+    gx = gx + inner - x @ (p @ inner)
     inner = pt @ p @ gt
-    return slope + inner - (inner @ p) @ x
+    return gx + inner - (inner @ p) @ x
 
 
 @op(
-    _slope_of_pinv,
+    _derivative_of_pinv,
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
 )
-def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
 
     x @ out @ x = x, out @ x @ out = out, both products symmetric.   x (..., M, N) -> (..., N, M).
@@ -206,7 +213,7 @@ def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
     """
     a, b = operand("lstsq", a), operand("lstsq", b)
     if a.ndim != 2:
-        raise MatrixError(f"lstsq: the first must be one matrix; the shape {a.shape} came")
+        raise MatrixError(f"lstsq: expected the first to be one matrix, got shape {a.shape}")
     if b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise ShapeError(
             f"lstsq: {a.shape} with {b.shape}: the second must have {a.shape[0]} rows, one or two axes"

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.typing import NDArray
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -16,7 +17,9 @@ Widths = tuple[tuple[int, int], ...]
 def _checked(name: str, x: Any, widths: Any) -> Widths:
     pairs = tuple((int(lo), int(hi)) for lo, hi in widths)
     if len(pairs) != x.ndim:
-        raise ShapeError(f"{name}: {len(pairs)} pairs of widths came for the {x.ndim} axes of {x.shape}")
+        raise ShapeError(
+            f"{name}: expected {x.ndim} pairs of widths for the axes of {x.shape}, got {len(pairs)}"
+        )
     for axis, (size, (lo, hi)) in enumerate(zip(x.shape, pairs)):
         if size + min(lo, 0) + min(hi, 0) < 0 or size + lo + hi < 0:
             raise ShapeError(f"{name}: widths ({lo}, {hi}) cut more from axis {axis} than its size {size}")
@@ -33,7 +36,7 @@ def _grown(widths: Widths) -> Widths:
 
 
 def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
-    """The index of what stands between the widths, which count from both ends of each axis."""
+    """The index of what is between the widths, which count from both ends of each axis."""
     return tuple(slice(lo, size - hi) for size, (lo, hi) in zip(shape, _grown(widths)))
 
 
@@ -45,7 +48,7 @@ def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
+def pad_constant(x: NDArray, /, widths: Any, value: Any = 0) -> Any:
     """A constant added in front of and behind each axis; a negative width cuts that many elements.
 
     Shape: x's sizes plus the two widths of each axis; `widths` holds a pair an axis. Raises ShapeError.
@@ -63,7 +66,7 @@ def pad_constant(x: Any, /, widths: Any, value: Any = 0) -> Any:
 
 
 def _borders(size: int, lo: int, hi: int, mode: str) -> Iterator[tuple[int, int]]:
-    """Each place that is added around an axis, with the place of the element that stands there too."""
+    """Each position that is added around an axis, with that of the element it repeats."""
     last = size - 1
     for place in (*range(-lo, 0), *range(size, size + hi)):
         if mode == "replicate":
@@ -75,18 +78,18 @@ def _borders(size: int, lo: int, hi: int, mode: str) -> Iterator[tuple[int, int]
         yield lo + place, lo + source
 
 
-MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
+_MODES = {"reflect": "the size minus 1", "replicate": "any number", "circular": "the size"}
 
 
 def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
-    if mode not in MODES:
-        raise ValueRangeError(f"pad: mode={mode!r}: 'constant', {', '.join(map(repr, MODES))} are known")
+    if mode not in _MODES:
+        raise ValueRangeError(f"pad: mode={mode!r}: 'constant', {', '.join(map(repr, _MODES))} are known")
     most = max(lo, hi)
     if most > 0 and (
         size == 0 or (mode == "reflect" and most > size - 1) or (mode == "circular" and most > size)
     ):
         raise ShapeError(
-            f"pad: {mode} of ({lo}, {hi}) around axis {axis} of size {size}: at most {MODES[mode]} can be "
+            f"pad: {mode} of ({lo}, {hi}) around axis {axis} of size {size}: at most {_MODES[mode]} can be "
             "added, and nothing to an empty axis"
         )
 
@@ -100,7 +103,7 @@ def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
+def pad_with(x: NDArray, /, widths: Any, mode: str) -> Any:
     """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
 
     [1 2 3] with (1, 1): 2 1 2 3 2; 1 1 2 3 3; 3 1 2 3 1.   Shape: x's sizes plus the two widths of each axis;
@@ -129,8 +132,8 @@ def pad_with(x: Any, /, widths: Any, mode: str) -> Any:
     ),
     inputs=1,
 )  # fmt: skip
-def pad_fold(x: Any, /, widths: Any, mode: str) -> Any:
-    """What stands around each axis added to where pad_with took it from: its counterpart.
+def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
+    """The border of each axis added to the elements that pad_with took it from: its transpose.
 
     Shape: x's sizes minus the two widths of each axis.
     >>> pad_fold(np.array([1, 1, 10, 1]), ((1, 1),), "reflect")
@@ -158,7 +161,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     numbers = tuple(int(p) for p in pad)
     if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
         raise ShapeError(
-            f"pad: pad={numbers}: two numbers for each axis to pad are needed, the last axis first; "
+            f"pad: expected two numbers for each axis to pad, the last axis first, got pad={numbers}; "
             f"x has the shape {x.shape}"
         )
     named = tuple(zip(numbers[::2], numbers[1::2]))[::-1]

@@ -11,33 +11,39 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.scan import cumulative_prod
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, flip, permute_dims, reshape
+from tinygrad_dl.typing import Axis, NDArray, Shape
 
 AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()))
 
 
-def kept(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+def expand_reduced(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """A reduced value with its reduced axes put back with size 1."""
     if keepdims or not g.ndim:  # without axes it broadcasts as it is
         return g
-    axes = axis if type(axis) is tuple else (axis,)
-    return expand_dims(g, tuple(a % len(shape) for a in axes))
+    return expand_dims(g, tuple(a % len(shape) for a in _axes(axis, len(shape))))
 
 
-def spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+def broadcast_back(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """A reduced value copied along the axes that were reduced."""
-    return broadcast_to(kept(g, shape, axis, keepdims), shape)
+    return broadcast_to(expand_reduced(g, shape, axis, keepdims), shape)
 
 
-def count(shape: tuple[int, ...], axis: Any) -> int:
+def count(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements go into one reduced value."""
-    axes = range(len(shape)) if axis is None else axis if type(axis) is tuple else (axis,)
-    return product(shape[a] for a in axes)
+    return product(shape[a] for a in _axes(axis, len(shape)))
 
 
 @op(
-    lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims), cases=(*AXES, Case((0, 2), axis=0))
+    lambda g, x_shape, axis, keepdims: broadcast_back(g, x_shape, axis, keepdims),
+    cases=(*AXES, Case((0, 2), axis=0)),
 )
-def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(x: NDArray, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
 
     out = x_1 + ... + x_n.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -47,8 +53,11 @@ def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fals
     return np.sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
-@op(lambda g, x_shape, axis, keepdims: spread(g / count(x_shape, axis), x_shape, axis, keepdims), cases=AXES)
-def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+@op(
+    lambda g, x_shape, axis, keepdims: broadcast_back(g / count(x_shape, axis), x_shape, axis, keepdims),
+    cases=AXES,
+)
+def mean(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes (all of them by default).
 
     out = (x_1 + ... + x_n) / n.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -58,28 +67,28 @@ def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-def _quick_to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    best = kept(out, x_shape, axis, keepdims)
+def _fast_to_extremes(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    best = expand_reduced(out, x_shape, axis, keepdims)
     hit = np.equal(x, best)
     if np.count_nonzero(hit) != np.size(best) or np.any(best != best):  # ties or nan
         return _to_extremes(g, out, x, x_shape, axis, keepdims)
-    return kept(g, x_shape, axis, keepdims) * hit
+    return expand_reduced(g, x_shape, axis, keepdims) * hit
 
 
-def _to_extremes(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    best = kept(out, x_shape, axis, keepdims)
+def _to_extremes(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    best = expand_reduced(out, x_shape, axis, keepdims)
     hit = (x == best) | ((x != x) & (best != best))  # a nan is its own extreme
-    return kept(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
+    return expand_reduced(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
 
 
 @op(
     _to_extremes,
-    fast=(_quick_to_extremes,),
+    fast=(_fast_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
 )
-def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The largest element along axes (all of them by default); nan if there is one.
 
     out = max(x_1, ..., x_n).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -91,12 +100,12 @@ def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 @op(
     _to_extremes,
-    fast=(_quick_to_extremes,),
+    fast=(_fast_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
 )
-def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The smallest element along axes (all of them by default); nan if there is one.
 
     out = min(x_1, ..., x_n).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -106,12 +115,11 @@ def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
-def _normalized(axis: Any, ndim: int) -> tuple[int, ...]:
-    axes = range(ndim) if axis is None else axis if type(axis) is tuple else (axis,)
-    return tuple(a % ndim for a in axes)
+def _normalized(axis: Axis, ndim: int) -> tuple[int, ...]:
+    return tuple(a % ndim for a in _axes(axis, ndim))
 
 
-def _without_itself(x: Any, axis: Any) -> Any:
+def _without_itself(x: Any, axis: Axis) -> Any:
     """For each element, the product of all the others along the axes: no division, so zeros may be there."""
     axes = _normalized(axis, x.ndim)
     order = (*(a for a in range(x.ndim) if a not in axes), *axes)
@@ -123,26 +131,26 @@ def _without_itself(x: Any, axis: Any) -> Any:
     return permute_dims(others, tuple(order.index(a) for a in range(x.ndim)))
 
 
-def _product_rule(g: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
-    return kept(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
+def _product_rule(g: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    return expand_reduced(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
 
 
-def _quick_product_rule(g: Any, out: Any, x: Any, x_shape: Any, axis: Any, keepdims: bool) -> Any:
+def _fast_product_rule(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, x_shape, axis, keepdims)
-    return kept(g * out, x_shape, axis, keepdims) / x
+    return expand_reduced(g * out, x_shape, axis, keepdims) / x
 
 
 @op(
     _product_rule,
-    fast=(_quick_product_rule,),
+    fast=(_fast_product_rule,),
     cases=(
         *AXES,
         Case(np.array([0.0, 2.0, 3.0])),
         Case(np.array([[0.0, 0.0, 3.0], [1.0, 2.0, 0.0]]), axis=1),
     ),
 )
-def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def prod(x: NDArray, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product of the elements along axes (all of them by default), differentiable at zeros too.
 
     out = x_1 * ... * x_n, 1 for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
@@ -152,17 +160,19 @@ def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fal
     return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
-def _centered(x: Any, axis: Any) -> Any:
+def _centered(x: Any, axis: Axis) -> Any:
     return x - mean(x, axis=axis, keepdims=True)
 
 
 @op(
     lambda g, x, x_shape, axis, correction, keepdims: (
-        kept(g, x_shape, axis, keepdims) * _centered(x, axis) * _divided(2, count(x_shape, axis) - correction)
+        expand_reduced(g, x_shape, axis, keepdims)
+        * _centered(x, axis)
+        * _divided(2, count(x_shape, axis) - correction)
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
 )
-def var(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = False) -> Any:
+def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
 
     out = sum_i (x_i - mean)^2 / (n - correction).   Shape: without `axis`; with size 1 there if `keepdims`.
@@ -177,13 +187,17 @@ def _divided(x: float, y: float) -> float:
 
 
 def _deviation_rule(
-    g: Any, out: Any, x: Any, x_shape: Any, axis: Any, correction: Any, keepdims: bool
+    g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool
 ) -> Any:
-    spread_out = kept(out, x_shape, axis, keepdims)
+    deviation = expand_reduced(out, x_shape, axis, keepdims)
     # where nothing deviates the derivative, and those of higher order, are taken as 0
-    still = spread_out == 0
-    slope = where(still, 0, _centered(x, axis) / where(still, 1, spread_out))
-    return kept(g, x_shape, axis, keepdims) * slope * _divided(1, count(x_shape, axis) - correction)
+    still = deviation == 0
+    derivative = where(still, 0, _centered(x, axis) / where(still, 1, deviation))
+    return (
+        expand_reduced(g, x_shape, axis, keepdims)
+        * derivative
+        * _divided(1, count(x_shape, axis) - correction)
+    )
 
 
 @op(
@@ -197,7 +211,7 @@ def _deviation_rule(
     ),
     kinks="0 where all elements are equal",
 )
-def std(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = False) -> Any:
+def std(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The standard deviation of the elements along axes (all of them by default).
 
     out = sqrt(var(x)).   Shape: without `axis`; with size 1 there if `keepdims`.
@@ -208,7 +222,7 @@ def std(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = 
 
 
 @op(None, cases=AXES)
-def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def all(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Whether every element along axes (all of them by default) is true, that is, not 0.
 
     out = x_1 and ... and x_n, True for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
@@ -219,7 +233,7 @@ def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(None, cases=AXES)
-def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def any(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Whether some element along axes (all of them by default) is true, that is, not 0.
 
     out = x_1 or ... or x_n, False for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.
@@ -230,7 +244,7 @@ def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(None, cases=AXES)
-def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def count_nonzero(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """How many elements along axes (all of them by default) are not 0.
 
     out: integers.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.

@@ -1,4 +1,4 @@
-"""Other sizes of space: interpolation, adaptive and fractional pooling, channels turned into space."""
+"""Resizing: interpolation, adaptive and fractional pooling, pixel shuffle."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.ops.contract import matmul
+from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import avg_pool, avg_pool_spread
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
+from tinygrad_dl.typing import NDArray
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
-MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
+_MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
 
 
 def _tent(x: np.ndarray) -> np.ndarray:
@@ -43,7 +44,7 @@ def resize_matrix(
     step = 1 / factor if factor else size / out
     if mode in ("nearest", "nearest-exact"):
         half = 0.5 if mode == "nearest-exact" else 0.0
-        # PyTorch steps in float32, and so chooses between two neighbours
+        # PyTorch steps in float32, and so chooses between two neighbors
         at = np.floor((np.arange(out, dtype=np.float32) + np.float32(half)) * np.float32(step))
         return np.eye(size)[np.minimum(at, size - 1).astype(int)]
     if align_corners:
@@ -103,7 +104,7 @@ def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tupl
     given = size if size is not None else scale_factor
     values = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
     if len(values) != n:
-        raise ShapeError(f"interpolate: x {x.shape} has {n} axes of space; {given!r} came")
+        raise ShapeError(f"interpolate: x {x.shape} has {n} spatial dimensions; got {given!r}")
     if size is not None:
         target, factors = tuple(int(v) for v in values), None
     else:
@@ -122,14 +123,14 @@ def interpolate(
     """Space at another size; modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, area.
 
     input (N, C, *S) -> (N, C, *size), or with sizes floor(S * scale_factor). align_corners: the outermost
-    elements keep their places; else element i covers [i, i + 1]. antialias: weights as wide as a step.
+    elements keep their positions; else element i covers [i, i + 1]. antialias: weights as wide as a step.
     Raises ShapeError, ValueRangeError.
     >>> interpolate(np.array([[[1.0, 2.0]]]), scale_factor=2)
     array([[[1., 1., 2., 2.]]])
     """
     x, n = input, input.ndim - 2
-    if mode not in MODES:
-        raise ValueRangeError(f"interpolate: mode={mode!r}: one of {', '.join(MODES)} is needed")
+    if mode not in _MODES:
+        raise ValueRangeError(f"interpolate: expected a mode of {', '.join(_MODES)}, got {mode!r}")
     if n < 1 or LINEAR.get(mode, n) != n or (mode == "bicubic" and n != 2):
         fitting = {1: "linear", 2: "bilinear or bicubic", 3: "trilinear"}.get(n, "nearest")
         raise ShapeError(f"interpolate: mode={mode!r} does not fit x {x.shape}, which takes {fitting}")
@@ -162,7 +163,9 @@ def _adaptive_size(x: Any, size: Any, name: str) -> tuple[int, ...]:
     n = x.ndim - 2
     values = tuple(size) if isinstance(size, (tuple, list)) else (size,) * n
     if len(values) != n or n < 1:
-        raise ShapeError(f"{name}: output_size={size!r} does not fit x {x.shape}, with {n} axes of space")
+        raise ShapeError(
+            f"{name}: output_size={size!r} does not fit x {x.shape}, with {n} spatial dimensions"
+        )
     return tuple(s if v is None else int(v) for v, s in zip(values, x.shape[2:]))
 
 
@@ -185,8 +188,8 @@ def adaptive_avg_pool(x: Any, size: Any) -> Any:
 
 
 @op(None, inputs=1, cases=(Case((1, 2, 5), size=2), Case((2, 1, 3, 4), size=(2, 3))))
-def adaptive_max_indices(x: Any, size: Any) -> Any:
-    """Where in space the first maximum of each region of adaptive pooling stands, as one number.
+def adaptive_max_indices(x: NDArray, size: Any) -> Any:
+    """The position of the first maximum of each region of adaptive pooling, as a flattened index.
 
     x (N, C, *S) -> (N, C, *size), int64.   See adaptive_avg_pool for the regions.
     >>> adaptive_max_indices(np.array([[[1.0, 3.0, 2.0]]]), 2)
@@ -195,17 +198,18 @@ def adaptive_max_indices(x: Any, size: Any) -> Any:
     target = _adaptive_size(x, size, "adaptive_max_pool")
     sizes = x.shape[2:]
     out = np.zeros((*x.shape[:2], *target), np.int64)
-    places = np.arange(prod(sizes)).reshape(sizes)
+    positions = np.arange(prod(sizes)).reshape(sizes)
+    region: Any
     for cell in np.ndindex(*target):
         region = tuple(slice(i * s // t, -(-(i + 1) * s // t)) for i, s, t in zip(cell, sizes, target))
         best = x[(..., *region)].reshape(*x.shape[:2], -1).argmax(axis=2)
-        out[(..., *cell)] = places[region].ravel()[best]
+        out[(..., *cell)] = positions[region].ravel()[best]
     return out
 
 
 @op(None, None, cases=(Case((1, 2, 5, 6), np.array([[[0.1, 0.7], [0.5, 0.3]]]), kernel=2, size=(2, 3)),))
-def fractional_max_indices(x: Any, samples: Any, kernel: Any, size: Any) -> Any:
-    """Where the maxima stand of windows whose steps vary at random between two whole numbers.
+def fractional_max_indices(x: NDArray, samples: NDArray, kernel: Any, size: Any) -> Any:
+    """The positions of the maxima of windows whose steps vary at random between two whole numbers.
 
     Window i of an axis begins at floor((i + u) * a) - floor(u * a), a = (S - K) / (out - 1).
     x (N, C, *S), samples u in [0, 1) (N, C, n) -> (N, C, *size), int64.   Source: Graham 2014.
@@ -224,13 +228,13 @@ def fractional_max_indices(x: Any, samples: Any, kernel: Any, size: Any) -> Any:
         step = (s - k) / (t - 1) if t > 1 else 0.0
         start = ((np.arange(t) + u) * step).astype(int) - (u * step).astype(int)
         start[..., -1] = s - k
-        spread = start[..., None] + np.arange(k)  # (N, C, t, k)
+        offsets = start[..., None] + np.arange(k)  # (N, C, t, k)
         shape = (
             *x.shape[:2],
             *(t if j == i else 1 for j in range(n)),
             *(k if j == i else 1 for j in range(n)),
         )
-        flat = flat * s + spread.reshape(shape)
+        flat = flat * s + offsets.reshape(shape)
     flat = flat.reshape(*x.shape[:2], prod(size), prod(kernel))
     values = np.take_along_axis(x.reshape(*x.shape[:2], -1), flat.reshape(*x.shape[:2], -1), 2)
     best = values.reshape(flat.shape).argmax(axis=-1)[..., None]
@@ -241,7 +245,7 @@ def fractional_max_indices(x: Any, samples: Any, kernel: Any, size: Any) -> Any:
 
 
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
-    """Channels spread over space: each block of r * r channels becomes r * r pixels.
+    """Channels rearranged into pixels: each block of r * r channels becomes r * r pixels.
 
     out[..., c, h*r + i, w*r + j] = x[..., c*r*r + i*r + j, h, w].
     x (..., C*r*r, H, W) -> (..., C, H*r, W*r).   Raises ShapeError.   Source: Shi and others 2016.

@@ -8,13 +8,14 @@ import numpy as np
 
 from tinygrad_dl.op import Case, Domain, Missing, op
 from tinygrad_dl.ops.elementwise import PAIR, sign, where
+from tinygrad_dl.typing import NDArray, Scalar
 
 BETWEEN = Domain(0.1, 0.4)
 FLAT = "0 everywhere"
 
 
 @op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.floor)
-def floor(x: Any, /) -> Any:
+def floor(x: NDArray, /) -> Any:
     """The largest integer not above each element.
 
     out <= x < out + 1.   Shape: same as x; the dtype stays.
@@ -25,7 +26,7 @@ def floor(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.ceil)
-def ceil(x: Any, /) -> Any:
+def ceil(x: NDArray, /) -> Any:
     """The smallest integer not below each element.
 
     out - 1 < x <= out.   Shape: same as x; the dtype stays.
@@ -36,7 +37,7 @@ def ceil(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.trunc)
-def trunc(x: Any, /) -> Any:
+def trunc(x: NDArray, /) -> Any:
     """The integer part of each element: rounded towards zero.
 
     out = sign(x) * floor(|x|).   Shape: same as x; the dtype stays.
@@ -47,7 +48,7 @@ def trunc(x: Any, /) -> Any:
 
 
 @op(lambda g: g * 0, domain=BETWEEN, cases=(Case((2, 3)), Case((3,), decimals=0)), kinks=FLAT)
-def round(x: Any, /, decimals: int = 0) -> Any:
+def round(x: NDArray, /, decimals: int = 0) -> Any:
     """Each element rounded to the nearest multiple of 10^-decimals, halves to the even one.
 
     out = 10^-decimals * nearest integer to x * 10^decimals.   Shape: same as x; the dtype stays.
@@ -58,7 +59,7 @@ def round(x: Any, /, decimals: int = 0) -> Any:
 
 
 @op(lambda g, out: -g * out * out, domain=Domain(avoid=(0,), gap=0.4), ufunc=np.reciprocal)
-def reciprocal(x: Any, /) -> Any:
+def reciprocal(x: NDArray, /) -> Any:
     """One divided by each element.
 
     out = 1 / x.   Shape: same as x.
@@ -76,7 +77,7 @@ def reciprocal(x: Any, /) -> Any:
     kinks="0 where x is 0",
     ufunc=np.copysign,
 )
-def copysign(x: Any, y: Any, /) -> Any:
+def copysign(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The size of the first value with the sign of the second, that of a zero included.
 
     out = |x| if y >= 0 else -|x|.   Shapes broadcast together.
@@ -92,7 +93,7 @@ def copysign(x: Any, y: Any, /) -> Any:
     cases=PAIR,
     ufunc=np.nextafter,
 )
-def nextafter(x: Any, y: Any, /) -> Any:
+def nextafter(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The next floating number after the first value in the direction of the second.
 
     out: the representable number next to x, x itself where x == y.   Shapes broadcast together.
@@ -103,7 +104,7 @@ def nextafter(x: Any, y: Any, /) -> Any:
 
 
 @op(None, cases=(Case((2, 3)),), ufunc=np.signbit)
-def signbit(x: Any, /) -> Any:
+def signbit(x: NDArray, /) -> Any:
     """Whether the sign of each element is minus, that of a zero or a nan included.
 
     out: boolean.   Shape: same as x.
@@ -144,7 +145,7 @@ def _to_upper(g: Any, x: Any, min: Any, max: Any) -> Any:
     ),
     kinks="1 at the bounds, for x",
 )  # fmt: skip
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(x: NDArray, /, min: NDArray | None = None, max: NDArray | None = None) -> Any:
     """Each element moved to the nearest value between two bounds, either of which may be missing.
 
     out = min if x < min, max if x > max, else x.   Shapes broadcast together; the dtype of x stays.

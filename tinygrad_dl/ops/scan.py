@@ -11,6 +11,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, flip, moveaxis, value_of
+from tinygrad_dl.typing import NDArray
 
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
@@ -47,7 +48,9 @@ def _leaving_last(x: Any, axis: int) -> Any:
 
 
 @op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG)
-def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """The sums of the first elements along an axis, which may be left out for one axis only.
 
     out_k = x_1 + ... + x_k.   Shape: same as x; with `include_initial` one more along `axis`, a 0 in front.
@@ -66,8 +69,8 @@ def _earlier(y: Any) -> Any:
 
 def _back(g: Any, a: Any) -> Any:
     """What reaches each step from its own result and all later ones: the recurrence run from the end."""
-    turned = flip(a, -1)
-    return flip(linear_recurrence(flip(g, -1), _earlier(turned)), -1)
+    flipped = flip(a, -1)
+    return flip(linear_recurrence(flip(g, -1), _earlier(flipped)), -1)
 
 
 @op(
@@ -81,7 +84,7 @@ def _back(g: Any, a: Any) -> Any:
         Case((2, 0), (2, 0)),
     ),
 )
-def linear_recurrence(x: Any, a: Any, /) -> Any:
+def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
 
     out_k = x_k + a_k * out_(k-1), out_0 = x_0: moving averages, discounted sums.   Shapes broadcast together.
@@ -108,7 +111,7 @@ def _product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) ->
     return moveaxis(before * _back(g, x), -1, axis)
 
 
-def _quick_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, out, axis, include_initial)
     return _from_the_end(g * out, axis, include_initial) / x
@@ -116,11 +119,13 @@ def _quick_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bo
 
 @op(
     _product_rule,
-    fast=(_quick_product_rule,),
+    fast=(_fast_product_rule,),
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
 )
-def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_prod(
+    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """The products of the first elements along an axis; the derivative is exact with zeros too.
 
     out_k = x_1 * ... * x_k.   Shape: same as x; with `include_initial` one more along `axis`, a 1 in front.
@@ -133,7 +138,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbours along an axis, taken n times, with `prepend` and `append` at the ends.
+    """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
     out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`.
     >>> diff(np.array([1, 4, 9]))

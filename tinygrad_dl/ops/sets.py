@@ -36,10 +36,10 @@ class UniqueInverse(NamedTuple):
 
 
 def unique_all(x: Any, /) -> UniqueAll:
-    """The distinct values in order, where each stands first, which one each element is, and how many of each.
+    """The distinct values in order, where each occurs first, which one each element is, and how many of each.
 
     values (K,), indices (K,) into the flattened x, inverse_indices of x's shape: values[inverse_indices] = x,
-    counts (K,). Each nan counts as distinct. The gradient of a value goes to where it stands first.
+    counts (K,). Each nan counts as distinct. The gradient of a value goes to its first occurrence.
     >>> unique_all(np.array([2, 1, 2])).counts
     array([1, 2])
     """

@@ -12,6 +12,7 @@ from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import place
+from tinygrad_dl.typing import NDArray, Shape
 
 
 def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
@@ -19,7 +20,7 @@ def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
     if not all(isinstance(n, (int, np.integer)) for n in sizes):
         return None
     if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
-        return f"sizes are not negative, and one at most may be -1, which is worked out; {shape} came"
+        return f"expected sizes of 0 or more, of which one may be -1 and is worked out, got {shape}"
     known = int(np.prod([n for n in sizes if n != -1], dtype=int))
     if x.size == known or -1 in sizes and known and not x.size % known:
         return None
@@ -33,7 +34,7 @@ def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
     inputs=1,
     hint=_reshape_hint,
 )
-def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+def reshape(x: NDArray, /, shape: Any, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
 
     Shape: `shape`, with as many elements as x. Raises ShapeError if they do not fit.
@@ -49,7 +50,7 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 
 
 def _axes_hint(x: Any, axes: Any) -> str:
-    return f"the shape {x.shape} has {x.ndim} axes, and each is named once, such as {tuple(range(x.ndim))}; {axes} came"
+    return f"the shape {x.shape} has {x.ndim} axes: expected each once, such as {tuple(range(x.ndim))}, got {axes}"
 
 
 def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
@@ -62,7 +63,7 @@ def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
     label="transpose",
     hint=_axes_hint,
 )
-def permute_dims(x: Any, /, axes: Any) -> Any:
+def permute_dims(x: NDArray, /, axes: Any) -> Any:
     """The axes in another order.
 
     out[i_axes[0], i_axes[1], ...] = x[i_0, i_1, ...].   Shape: x's sizes in the order of `axes`.
@@ -76,7 +77,7 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 def _broadcast_hint(x: Any, shape: Any) -> str:
     return (
         f"the shape {x.shape} does not broadcast to {shape}: aligned from the right, each of its sizes must be the "
-        "one needed or 1"
+        "one expected or 1"
     )
 
 
@@ -85,7 +86,7 @@ def _broadcast_hint(x: Any, shape: Any) -> str:
     cases=(Case((3, 1), (2, 3, 4)), Case((), (2,)), Case((2, 3), (2, 3))),
     hint=_broadcast_hint,
 )
-def broadcast_to(x: Any, /, shape: Any) -> Any:
+def broadcast_to(x: NDArray, /, shape: Any) -> Any:
     """The elements repeated along new axes and axes of size 1; the engine sums the gradient back.
 
     Shape: `shape`, to which x's shape must broadcast.
@@ -97,8 +98,8 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 
 
 @op(lambda g, axis: squeeze(g, axis), cases=(Case((2, 3), 1), Case((2, 3), axis=(0, -1))))
-def expand_dims(x: Any, /, axis: Any = 0) -> Any:
-    """New axes of size 1 at the given places of the result.
+def expand_dims(x: NDArray, /, axis: Any = 0) -> Any:
+    """New axes of size 1 at the given positions of the result.
 
     Shape: x's with a 1 at each `axis`, an int or a tuple.
     >>> expand_dims(np.array([1, 2]), 1)
@@ -121,7 +122,7 @@ def _squeeze_hint(x: Any, axis: Any) -> str | None:
     cases=(Case((2, 1, 3), 1), Case((1, 2, 1), axis=(0, 2))),
     hint=_squeeze_hint,
 )
-def squeeze(x: Any, /, axis: Any = None) -> Any:
+def squeeze(x: NDArray, /, axis: Any = None) -> Any:
     """Without axes of size 1: the given ones, or all of them.
 
     Shape: x's without `axis`. Raises ShapeError if one has another size.
@@ -137,7 +138,7 @@ def value_of(x: Any) -> Any:
 
 
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
-    """Axes moved to other places; the others keep their order.
+    """Axes moved to other positions; the others keep their order.
 
     Shape: x's sizes in the new order. Raises AxisError for an axis that x does not have.
     >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
@@ -154,7 +155,7 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     ]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         raise ValueRangeError(
-            f"moveaxis: as many places as axes are needed, each once; {source} and {destination} came"
+            f"moveaxis: expected as many destinations as axes, each once, got {source} and {destination}"
         )
     order = [a for a in range(ndim) if a not in sources]
     for target, axis in sorted(zip(targets, sources)):
@@ -187,7 +188,7 @@ def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
     lambda g, axis: flip(g, axis),
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case(())),
 )
-def flip(x: Any, /, axis: Any = None) -> Any:
+def flip(x: NDArray, /, axis: Any = None) -> Any:
     """The elements in reverse order along axes (all of them by default).
 
     Shape: same as x.
@@ -205,8 +206,8 @@ def _opposite(shift: Any) -> Any:
     lambda g, shift, axis: roll(g, _opposite(shift), axis),
     cases=(Case((2, 3), 1), Case((2, 3), -2, axis=1), Case((2, 3, 4), (1, 5), axis=(0, 2)), Case((), 1)),
 )
-def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
-    """The elements moved on by some places along axes, those beyond the end put at the start.
+def roll(x: NDArray, /, shift: Any, axis: Any = None) -> Any:
+    """The elements shifted by some positions along axes, those beyond the end put at the start.
 
     out[(i + shift) mod n] = x[i]; without `axis` the flattened elements move.   Shape: same as x.
     >>> roll(np.array([1, 2, 3]), 1)
@@ -215,11 +216,13 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
     if not all(
         isinstance(s, (int, np.integer)) for s in (shift if isinstance(shift, (tuple, list)) else (shift,))
     ):
-        raise DTypeError(f"roll: the shift is an int, or a tuple of ints for several axes; {shift!r} came")
+        raise DTypeError(
+            f"roll: expected a shift that is an int, or a tuple of ints for several axes, got {shift!r}"
+        )
     return np.roll(x, shift, axis)
 
 
-def _unrepeated(g: Any, x_shape: Any, repeats: Any, axis: Any) -> Any:
+def _unrepeated(g: Any, x_shape: Shape, repeats: Any, axis: Any) -> Any:
     shape = (int(np.prod(x_shape, dtype=int)),) if axis is None else x_shape
     axis = 0 if axis is None else axis % len(shape)
     if np.ndim(repeats) == 0:
@@ -237,7 +240,7 @@ def _unrepeated(g: Any, x_shape: Any, repeats: Any, axis: Any) -> Any:
         Case((), 2),
     ),
 )  # fmt: skip
-def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
+def repeat(x: NDArray, repeats: NDArray, /, *, axis: Any = None) -> Any:
     """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
 
     Shape: x's with `axis` times `repeats`, or their sum.
@@ -247,7 +250,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     return np.repeat(x, repeats, axis)
 
 
-def _untiled(g: Any, x_shape: Any, repetitions: Any) -> Any:
+def _untiled(g: Any, x_shape: Shape, repetitions: Any) -> Any:
     times = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
     ndim = max(len(times), len(x_shape))
     times, sizes = (1,) * (ndim - len(times)) + tuple(times), (1,) * (ndim - len(x_shape)) + x_shape
@@ -259,7 +262,7 @@ def _untiled(g: Any, x_shape: Any, repetitions: Any) -> Any:
     lambda g, x_shape, repetitions: _untiled(g, x_shape, repetitions),
     cases=(Case((2, 3), 2), Case((3,), (2, 1, 2)), Case((2, 3), (2, 2)), Case((), (3,)), Case((2,), 0)),
 )
-def tile(x: Any, repetitions: Any, /) -> Any:
+def tile(x: NDArray, repetitions: Any, /) -> Any:
     """The whole array repeated along each axis, as often as said.
 
     Shape: x's sizes times `repetitions`, both filled up with ones on the left.
@@ -273,7 +276,7 @@ TRIANGLES = (Case((3, 3)), Case((2, 3, 4), k=1), Case((3, 2), k=-1), Case((0, 2)
 
 
 @op(lambda g, k: tril(g, k=k), cases=TRIANGLES)
-def tril(x: Any, /, *, k: int = 0) -> Any:
+def tril(x: NDArray, /, *, k: int = 0) -> Any:
     """The lower triangles of matrices, zeros above the k-th diagonal.
 
     out[..., i, j] = x[..., i, j] if j <= i + k else 0.   Shape: same as x, (..., N, M).
@@ -285,7 +288,7 @@ def tril(x: Any, /, *, k: int = 0) -> Any:
 
 
 @op(lambda g, k: triu(g, k=k), cases=TRIANGLES)
-def triu(x: Any, /, *, k: int = 0) -> Any:
+def triu(x: NDArray, /, *, k: int = 0) -> Any:
     """The upper triangles of matrices, zeros below the k-th diagonal.
 
     out[..., i, j] = x[..., i, j] if j >= i + k else 0.   Shape: same as x, (..., N, M).

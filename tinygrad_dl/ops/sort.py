@@ -1,4 +1,4 @@
-"""Sorting and searching: order, extremes' places, and where things are."""
+"""Sorting and searching: order, positions of extremes, and searches."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.shape import value_of
+from tinygrad_dl.typing import NDArray
 
 ORDERED = (
     Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)),
@@ -49,7 +50,7 @@ def _put_in_order(g: Any, axis: Any, order: Any) -> Any:
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",
 )
-def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
 
     out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x. Raises AxisError without the axis.
@@ -61,7 +62,7 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 @op(None, domain=Domain(distinct=True), cases=ORDERED)
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
     take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x. Raises AxisError without the axis.
@@ -72,7 +73,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
-def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = max(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -83,7 +84,7 @@ def argmax(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES)
-def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmin(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = min(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -94,7 +95,9 @@ def argmin(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
-    return f"what is searched has one axis, (N,); the shape {np.shape(x)} came" if np.ndim(x) != 1 else None
+    return (
+        f"expected a sorted array with one axis, (N,), got shape {np.shape(x)}" if np.ndim(x) != 1 else None
+    )
 
 
 @op(
@@ -106,7 +109,7 @@ def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
     ),
 )  # fmt: skip
-def searchsorted(x: Any, values: Any, /, *, side: Any = "left", sorter: Any = None) -> Any:
+def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.
 
     "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: of `values`, x (N,).
@@ -125,11 +128,9 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     """
     x = value_of(x)
     if not x.ndim:
-        raise ShapeError(
-            "nonzero: at least one axis is needed; the shape () came. Use reshape(x, (1,)) first."
-        )
+        raise ShapeError("nonzero: expected at least one axis, got shape (). Use reshape(x, (1,)) first.")
     if isinstance(x, Value):
-        return tuple(convert.wrap(places) for places in np.nonzero(x._data))
+        return tuple(convert.wrap(positions) for positions in np.nonzero(x._data))
     return np.nonzero(x)
 
 
@@ -137,7 +138,7 @@ def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 
     out = f(x) if condition else other. With where(condition, f(x), other) an infinite or nan derivative of f
-    would spoil the gradient in places not taken too (0 * inf); here they are filled with another x before f,
+    would spoil the gradient at positions not taken too (0 * inf); here they are filled with another x before f,
     which works element by element.   Shapes broadcast together.
     >>> from tinygrad_dl import Tensor, sqrt
     >>> where_safe(Tensor([False, True]), sqrt, Tensor([-1.0, 4.0]), 0.0)
@@ -146,9 +147,9 @@ def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     condition, x = value_of(condition), value_of(x)
     taken = np.asarray(condition._data if isinstance(condition, Value) else condition, bool)
     values = x._data if isinstance(x, Value) else x
-    mask, spread = np.broadcast_arrays(taken, values)
+    mask, filled = np.broadcast_arrays(taken, values)
     if not mask.any():
         return where(condition, x, other)
     # one of the values taken: the only ones of which it is known that f can be computed there
-    inside = spread[mask].flat[0]
+    inside = filled[mask].flat[0]
     return where(condition, f(where(condition, x, inside)), other)

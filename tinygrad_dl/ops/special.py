@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
 from math import erf as erf_of_number
-from math import exp as exp_of_number
 from math import log as log_of_number
 from math import pi
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.kernels import activations
+from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
-from tinygrad_dl.ops.products import ones
-from tinygrad_dl.ops.reduce import AXES, kept, sum
-
-ONE_AXIS = (Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case((2, 3)), Case(()), Case((0, 2), axis=1))
+from tinygrad_dl.ops.reduce import AXES, expand_reduced
+from tinygrad_dl.typing import Axis, NDArray, Scalar
 
 
 @op(lambda g, out: g * (out + 1), ufunc=np.expm1)
-def expm1(x: Any, /) -> Any:
+def expm1(x: NDArray, /) -> Any:
     """The exponential of each element less one, exact for small values.
 
     out = e ** x - 1.   Shape: same as x.
@@ -31,7 +28,7 @@ def expm1(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * out * log_of_number(2), ufunc=np.exp2)
-def exp2(x: Any, /) -> Any:
+def exp2(x: NDArray, /) -> Any:
     """Two to the power of each element.
 
     out = 2 ** x.   Shape: same as x.
@@ -42,7 +39,7 @@ def exp2(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (1 + x), domain=Domain(-0.8, 3), ufunc=np.log1p)
-def log1p(x: Any, /) -> Any:
+def log1p(x: NDArray, /) -> Any:
     """The natural logarithm of one plus each element, exact for small values.
 
     out = ln(1 + x), -inf at -1, nan below.   Shape: same as x.
@@ -53,7 +50,7 @@ def log1p(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (x * log_of_number(2)), domain=POSITIVE, ufunc=np.log2)
-def log2(x: Any, /) -> Any:
+def log2(x: NDArray, /) -> Any:
     """The logarithm of each element to base 2.
 
     out = ln(x) / ln(2), -inf at 0, nan below.   Shape: same as x.
@@ -64,7 +61,7 @@ def log2(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (x * log_of_number(10)), domain=POSITIVE, ufunc=np.log10)
-def log10(x: Any, /) -> Any:
+def log10(x: NDArray, /) -> Any:
     """The logarithm of each element to base 10.
 
     out = ln(x) / ln(10), -inf at 0, nan below.   Shape: same as x.
@@ -75,7 +72,7 @@ def log10(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt)
-def cbrt(x: Any, /) -> Any:
+def cbrt(x: NDArray, /) -> Any:
     """The cube root of each element, with its sign.
 
     out ** 3 = x; its derivative is infinite at 0.   Shape: same as x.
@@ -106,7 +103,7 @@ def _share(x: Any, y: Any, out: Any) -> Any:
     kinks="0 where both are -inf",
     ufunc=np.logaddexp,
 )
-def logaddexp(x: Any, y: Any, /) -> Any:
+def logaddexp(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The logarithm of the sum of two exponentials, which cannot overflow.
 
     out = ln(e^x + e^y).   Shapes broadcast together.
@@ -116,26 +113,26 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     return np.logaddexp(x, y)
 
 
-def _floating(x: Any) -> Any:
+def floating(x: Any) -> Any:
     # integers have no -inf to start a maximum from
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
 
 @op(
     lambda g, x, out, x_shape, axis, keepdims: (
-        kept(g, x_shape, axis, keepdims) * _weight(x, kept(out, x_shape, axis, keepdims))
+        expand_reduced(g, x_shape, axis, keepdims) * _weight(x, expand_reduced(out, x_shape, axis, keepdims))
     ),
     cases=AXES,
     kinks="0 where everything is -inf",
 )
-def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
 
     out = ln(e^x_1 + ... + e^x_n), -inf for no elements.   Shape: without `axis`; 1 there if `keepdims`.
     >>> logsumexp(np.array([1000.0, -1000.0]))
     np.float64(1000.0)
     """
-    x = _floating(x)
+    x = floating(x)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
     with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
@@ -143,104 +140,12 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-def _is_last(x: np.ndarray, axis: Any) -> bool:
-    """Whether sums along `axis` are sums of rows, which BLAS takes in a third of the time."""
-    return axis in (-1, x.ndim - 1) and x.ndim > 0
-
-
-def _softmax_fast(g: Any, out: Any, axis: Any) -> Any:
-    if _is_last(out, axis):
-        gx = g - np.vecdot(g, out)[..., None]
-    else:
-        gx = g - np.sum(g * out, axis=axis, keepdims=True)
-    gx *= out
-    return gx
-
-
-@op(
-    lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
-    fast=(_softmax_fast,),
-    cases=ONE_AXIS,
-)
-def softmax(x: Any, /, axis: Any = None) -> Any:
-    """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
-
-    out_i = e^x_i / (e^x_1 + ... + e^x_n), shifted by the largest: no overflow.   Shape: same as x.
-    >>> softmax(np.array([1000.0, 1000.0]))
-    array([0.5, 0.5])
-    """
-    x = _floating(x)
-    e = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    e = np.exp(e, out=e if e.ndim else None)
-    last = _is_last(e, axis)
-    e /= e.dot(ones(e.shape[-1], e.dtype))[..., None] if last else np.sum(e, axis=axis, keepdims=True)
-    return e
-
-
-def _log_softmax_fast(g: Any, out: Any, axis: Any) -> Any:
-    gx = np.exp(out)
-    gx *= -np.sum(g, axis=axis, keepdims=True)
-    gx += g
-    return gx
-
-
-@op(
-    lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
-    fast=(_log_softmax_fast,),
-    cases=ONE_AXIS,
-)
-def log_softmax(x: Any, /, axis: Any = None) -> Any:
-    """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.
-
-    out_i = x_i - ln(e^x_1 + ... + e^x_n).   Shape: same as x.
-    >>> log_softmax(np.array([1000.0, 0.0]))
-    array([    0., -1000.])
-    """
-    x = _floating(x)
-    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    shifted -= np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-    return shifted
-
-
-# erf is summed from its Taylor series about the nearest multiple of 1/8: 12 terms reach the last digit of
-# float64, and from 6 on erf is 1 there.
-GRID, END = 8, 6
-
-
-@cache
-def _taylor_table(terms: int, dtype: Any) -> np.ndarray:
-    """Row k: the k-th Taylor coefficients of erf about 0, 1/8, 2/8, ..., END."""
-    columns = []
-    for point in range(GRID * END + 1):
-        c = point / GRID
-        # f' = s e^(-c^2), and f^(k+2) = -2 c f^(k+1) - 2 k f^(k), from the derivative of e^(-x^2)
-        derivatives = [erf_of_number(c), 2 / pi**0.5 * exp_of_number(-c * c)]
-        for k in range(terms - 2):
-            derivatives.append(-2 * c * derivatives[-1] - 2 * k * (derivatives[-2] if k else 0))
-        factorial, column = 1.0, []
-        for k, derivative in enumerate(derivatives):
-            factorial *= max(k, 1)
-            column.append(derivative / factorial)
-        columns.append(column)
-    return np.array(columns, dtype).T.copy()
-
-
-@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)))
-def erf(x: Any, /) -> Any:
+@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf)
+def erf(x: NDArray, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 
     out = 2 / sqrt(pi) * integral of e^(-t^2) from 0 to x, in [-1, 1].   Shape: same as x.
     >>> erf(np.array([0.0, 10.0]))
     array([0., 1.])
     """
-    x = x if x.dtype.kind == "f" else np.asarray(x, np.float64)
-    narrow = x.dtype.itemsize <= 4
-    table = _taylor_table(8, np.dtype(np.float32)) if narrow else _taylor_table(13, np.dtype(np.float64))
-    size = np.minimum(np.abs(x), END)
-    nearest = np.rint(size * GRID)
-    rest = size - nearest / GRID
-    where_to = np.where(np.isnan(nearest), 0, nearest).astype(np.intp)
-    out = table[-1][where_to]
-    for row in table[-2::-1]:
-        out = out * rest + row[where_to]
-    return np.copysign(out, x).astype(x.dtype, copy=False) if x.dtype.itemsize <= 8 else np.copysign(out, x)
+    return np.vectorize(erf_of_number, otypes=[x.dtype if x.dtype.kind == "f" else np.float64])(x)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.op import Case, Domain, Missing, op
-from tinygrad_dl.ops.contract import operand
 from tinygrad_dl.ops.diagonals import from_diagonal
 from tinygrad_dl.ops.elementwise import abs
 from tinygrad_dl.ops.linalg import check_matrix, check_square
-from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.matmul import operand
+from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.typing import NDArray, Shape
 
 
 class EigResult(NamedTuple):
@@ -48,7 +49,7 @@ class SVDResult(NamedTuple):
     domain=(Domain(), Domain(0.5, 2), Domain()),
     cases=(Case((2, 2), (2, 2), np.zeros((2, 2), bool)),),
 )
-def settled_quotient(x: Any, y: Any, settled: Any, /) -> Any:
+def settled_quotient(x: NDArray, y: NDArray, settled: NDArray, /) -> Any:
     """A quotient that is 0 where it is settled to be so.
 
     out = 0 if settled else x / y. The derivatives are those of x / y everywhere: where y is 0 they are not
@@ -76,23 +77,23 @@ def _on_diagonal(x: Any) -> Any:
     return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
 
 
-def _slope_of_eigh(g: Any, out: Any, x_shape: Any) -> Any:
+def _derivative_of_eigh(g: Any, out: Any, x_shape: Shape) -> Any:
     n = x_shape[-1]
     (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(g, ((n,), (n, n)))
     gaps = w[..., None, :] - w[..., :, None] + np.eye(n, dtype=w.dtype)
-    turned = v.mT @ gv
+    rotated = v.mT @ gv
     # Between equal eigenvalues the quotient has no value, unless neither vector is used
-    mixed = settled_quotient((turned - turned.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
+    mixed = settled_quotient((rotated - rotated.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
     return v @ (_on_diagonal(gw) + mixed) @ v.mT
 
 
 @op(
-    _slope_of_eigh,
+    _derivative_of_eigh,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eigh",
 )
-def eigh_parts(x: Any, /) -> Any:
+def eigh_parts(x: NDArray, /) -> Any:
     """The parts of eigh, flattened: eigenvalues, then eigenvectors.
 
     x (..., N, N) -> (..., N + N N).
@@ -120,18 +121,18 @@ def eigh(x: Any, /) -> EighResult:
     return EighResult(w if x.dtype.kind != "c" else w.real, v)
 
 
-def _slope_of_eigvalsh(g: Any, x: Any) -> Any:
+def _derivative_of_eigvalsh(g: Any, x: Any) -> Any:
     v = eigh(x).eigenvectors
     return (v * g[..., None, :]) @ v.mT
 
 
 @op(
-    _slope_of_eigvalsh,
+    _derivative_of_eigvalsh,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
 )
-def eigvalsh(x: Any, /) -> Any:
+def eigvalsh(x: NDArray, /) -> Any:
     """The eigenvalues, ascending, of a symmetric matrix; of x, the part (x + x^H) / 2 counts.
 
     x (..., N, N) -> (..., N). Raises MatrixError if x is not square.
@@ -157,7 +158,7 @@ GENERAL = Missing(
     cases=(Case((3, 3)), Case((0, 2, 2))),
     name="eig",
 )
-def eig_parts(x: Any, /) -> Any:
+def eig_parts(x: NDArray, /) -> Any:
     """The parts of eig, flattened: eigenvalues, then eigenvectors.
 
     x (..., N, N) -> (..., N + N N).
@@ -183,7 +184,7 @@ def eig(x: Any, /) -> EigResult:
 
 
 @op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
-def eigvals(x: Any, /) -> Any:
+def eigvals(x: NDArray, /) -> Any:
     """The eigenvalues of a square matrix, in no order, complex.
 
     x (..., N, N) -> (..., N). Raises MatrixError if x is not square.
@@ -203,7 +204,7 @@ def _svd_shapes(shape: Sequence[int], full: bool) -> tuple[tuple[int, ...], ...]
     return ((m, m if full else k), (k,), (n if full else k, n))
 
 
-def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
+def _derivative_of_svd(g: Any, out: Any, x_shape: Shape, full_matrices: bool) -> Any:
     shapes = _svd_shapes(x_shape, full_matrices)
     (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(g, shapes)
     k = shapes[1][0]
@@ -216,7 +217,7 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
     left, right = u.mT @ gu, v.mT @ gv
     middle = settled_quotient(left - left.mT, gaps, settled) * row + _on_diagonal(gs)
     middle = middle + column * settled_quotient(right - right.mT, gaps, settled)
-    slope = u @ middle @ vh[..., :k, :]
+    gx = u @ middle @ vh[..., :k, :]
     # The space beside the singular vectors: they turn into it, and the basis of it turns with them
     for first, other, gradient, inner, (rest, grest), flipped in (
         (u, v, gu, left, rests[0], False),
@@ -228,12 +229,12 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
             outside = outside - rest @ (grest.mT @ first)
             unused = (row == 0) & (sum(abs(outside), axis=-2, keepdims=True) == 0)
             part = settled_quotient(outside, row, unused) @ other.mT
-            slope = slope + (part.mT if flipped else part)
-    return slope
+            gx = gx + (part.mT if flipped else part)
+    return gx
 
 
 @op(
-    _slope_of_svd,
+    _derivative_of_svd,
     domain=Domain(make=well_shaped),
     cases=(
         Case((3, 3), False), Case((3, 1, 4, 2), False), Case((3, 1, 2, 4), False), Case((3, 2), True),
@@ -241,7 +242,7 @@ def _slope_of_svd(g: Any, out: Any, x_shape: Any, full_matrices: bool) -> Any:
         Case((0, 3, 2), False),
     ), name="svd",
 )  # fmt: skip
-def svd_parts(x: Any, /, full_matrices: bool) -> Any:
+def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     """The parts of svd, flattened: U, singular values, Vh.
 
     x (..., M, N) -> (..., P), P the number of elements of the three for one matrix.
@@ -269,18 +270,18 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(u, s if x.dtype.kind != "c" else s.real, vh)
 
 
-def _slope_of_svdvals(g: Any, x: Any) -> Any:
+def _derivative_of_svdvals(g: Any, x: Any) -> Any:
     u, _, vh = svd(x, full_matrices=False)
     return (u * g[..., None, :]) @ vh
 
 
 @op(
-    _slope_of_svdvals,
+    _derivative_of_svdvals,
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",
 )
-def svdvals(x: Any, /) -> Any:
+def svdvals(x: NDArray, /) -> Any:
     """The singular values, descending.
 
     x (..., M, N) -> (..., min(M, N)). Raises MatrixError if x has fewer than two axes.

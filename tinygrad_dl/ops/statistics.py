@@ -24,7 +24,7 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
-    """x sorted along one last axis that stands for all of `axis`; the shape without it, and with 1 there."""
+    """x sorted along one last axis that replaces all of `axis`; the shape without it, and with 1 there."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     gone = {axis_of(a, x.ndim, name) for a in axes}
     rest = [a for a in range(x.ndim) if a not in gone]
@@ -32,7 +32,7 @@ def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int
     length = product(x.shape[a] for a in gone)
     if not length:
         along = "" if axis is None else f" along axis {axis}"
-        raise ShapeError(f"{name}: at least one element{along} is needed; the shape {x.shape} came")
+        raise ShapeError(f"{name}: expected at least one element{along}, got shape {x.shape}")
     rows = reshape(moveaxis(x, tuple(rest), tuple(range(len(rest)))), (*shape, length))
     return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
 
@@ -52,9 +52,9 @@ def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str)
     x = value_of(x)
     fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
     if not np.all((fractions >= 0) & (fractions <= 1)):
-        raise ValueRangeError(f"{name}: q is in [0, 1]; {q!r} came")
+        raise ValueRangeError(f"{name}: expected q in [0, 1], got {q!r}")
     if method not in METHODS:
-        raise ValueRangeError(f"{name}: method is one of {', '.join(METHODS)}; {method!r} came")
+        raise ValueRangeError(f"{name}: expected a method of {', '.join(METHODS)}, got {method!r}")
     rows, shape, kept_shape = _rows(x, axis, name)
     shape = kept_shape if keepdims else shape
     weights: list[Any] = list(fractions.flat)
@@ -126,7 +126,7 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 
     out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between points; outside `left`, `right`
-    or the ends of fp.   Shape: that of x; xp (N,), fp (N,). At a point the piece before it gives the slope.
+    or the ends of fp.   Shape: that of x; xp (N,), fp (N,). At a point the segment before it gives the derivative.
     >>> interp(np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([10.0, 20.0]))
     array([15., 20.])
     """
@@ -138,7 +138,9 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
     )
     xp, fp = value_of(xp), value_of(fp)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.shape[0]:
-        raise ShapeError(f"interp: xp and fp are (N,) with N > 0; {xp.shape} and {fp.shape} came")
+        raise ShapeError(
+            f"interp: expected xp and fp of shape (N,) with N > 0, got {xp.shape} and {fp.shape}"
+        )
     below, above = x < xp[0], x > xp[-1]
     # outside, where the result is another, the pieces see a point of their own
     x = where(below | above, xp[0], x)

@@ -9,10 +9,11 @@ import numpy as np
 
 from tinygrad_dl.errors import MatrixError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.ops.contract import operand
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
-from tinygrad_dl.ops.parts import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.matmul import operand
+from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.typing import NDArray, Shape
 
 
 class QRResult(NamedTuple):
@@ -39,7 +40,7 @@ def divided_from_right(what: str, x: Any, triangle: Any) -> Any:
 # Cholesky
 
 
-def _slope_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
+def _derivative_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
     factor, g = (out.mT, g.mT) if upper else (out, g)
     inner = _halved(factor.mT @ g)
     middle = divided_from_right("cholesky", divided_from_right("cholesky", inner, factor).mT, factor)
@@ -47,11 +48,11 @@ def _slope_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
 
 
 @op(
-    _slope_of_cholesky,
+    _derivative_of_cholesky,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
 )
-def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+def cholesky(x: NDArray, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
 
     x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N).
@@ -79,16 +80,16 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
     return (m, k), (k, n)
 
 
-def _slope_of_qr(g: Any, out: Any, x: Any, x_shape: Any, mode: str) -> Any:
+def _derivative_of_qr(g: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
     (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
     # x = [a, b] = [q u, q v], a tall; of b, which is empty unless x is wide, only v = q^T b depends on it
     k = min(x_shape[-2:])
     b, gv = x[..., k:], gr[..., k:]
-    of_a = _slope_of_tall_qr(q, r[..., :k], gq + b @ gv.mT, gr[..., :k], k)
+    of_a = _derivative_of_tall_qr(q, r[..., :k], gq + b @ gv.mT, gr[..., :k], k)
     return concat((of_a, q @ gv), axis=-1)
 
 
-def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
+def _derivative_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
     rest, grest = q[..., n:], gq[..., n:]
     q, gq, r, gr = q[..., :n], gq[..., :n], r[..., :n, :], gr[..., :n, :]
     inner = r @ gr.mT - gq.mT @ q
@@ -100,7 +101,7 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
 
 
 @op(
-    _slope_of_qr,
+    _derivative_of_qr,
     domain=Domain(make=well_shaped),
     cases=(
         Case((3, 3), "reduced"), Case((3, 1, 4, 2), "reduced"), Case((3, 1, 2, 4), "reduced"),
@@ -108,7 +109,7 @@ def _slope_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
 )  # fmt: skip
-def qr_parts(x: Any, /, mode: Any) -> Any:
+def qr_parts(x: NDArray, /, mode: Any) -> Any:
     """The parts Q and R of qr, flattened, one after the other.
 
     x (..., M, N) -> (..., M K + K N), K the number of columns of Q.
@@ -125,12 +126,12 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
 
     x = Q @ R.   x (..., M, N) -> Q (..., M, K), R (..., K, N), K = min(M, N), or M with mode="complete".
     The derivative needs the first min(M, N) columns of x to be independent, and what is computed from the
-    columns that "complete" adds not to depend on how they are turned. Raises MatrixError, ValueRangeError.
+    columns that "complete" adds not to depend on how they are rotated. Raises MatrixError, ValueRangeError.
     >>> abs(qr(np.array([[2.0]])).R)  # the sign is up to LAPACK
     array([[2.]])
     """
     if mode not in ("reduced", "complete"):
-        raise ValueRangeError(f'qr: mode "reduced" or "complete" is needed; {mode!r} came')
+        raise ValueRangeError(f'qr: expected mode "reduced" or "complete", got {mode!r}')
     x = operand("qr", x)
     check_matrix("qr", x)
     return QRResult(*unpack(qr_parts(x, mode), _qr_shapes(x.shape, mode)))

@@ -8,13 +8,14 @@ import numpy as np
 
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, sqrt, where
+from tinygrad_dl.typing import NDArray, Scalar
 
 INSIDE = Domain(-0.9, 0.9)
 PLANE = (Domain(avoid=(0,), gap=0.3), Domain(avoid=(0,), gap=0.3))
 
 
 @op(lambda g, x: g * cos(x), ufunc=np.sin)
-def sin(x: Any, /) -> Any:
+def sin(x: NDArray, /) -> Any:
     """The sine of each element, in radians.
 
     out = sin(x).   Shape: same as x.
@@ -25,7 +26,7 @@ def sin(x: Any, /) -> Any:
 
 
 @op(lambda g, x: -g * sin(x), ufunc=np.cos)
-def cos(x: Any, /) -> Any:
+def cos(x: NDArray, /) -> Any:
     """The cosine of each element, in radians.
 
     out = cos(x).   Shape: same as x.
@@ -36,7 +37,7 @@ def cos(x: Any, /) -> Any:
 
 
 @op(lambda g, out: g * (1 + out * out), domain=Domain(-1.2, 1.2), ufunc=np.tan)
-def tan(x: Any, /) -> Any:
+def tan(x: NDArray, /) -> Any:
     """The tangent of each element, in radians.
 
     out = sin(x) / cos(x).   Shape: same as x.
@@ -47,7 +48,7 @@ def tan(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arcsin)
-def asin(x: Any, /) -> Any:
+def asin(x: NDArray, /) -> Any:
     """The angle whose sine is each element, in radians; nan outside [-1, 1].
 
     out = asin(x), in [-pi/2, pi/2]; its derivative is infinite at -1 and 1.   Shape: same as x.
@@ -58,7 +59,7 @@ def asin(x: Any, /) -> Any:
 
 
 @op(lambda g, x: -g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arccos)
-def acos(x: Any, /) -> Any:
+def acos(x: NDArray, /) -> Any:
     """The angle whose cosine is each element, in radians; nan outside [-1, 1].
 
     out = acos(x), in [0, pi]; its derivative is infinite at -1 and 1.   Shape: same as x.
@@ -69,7 +70,7 @@ def acos(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (1 + x * x), ufunc=np.arctan)
-def atan(x: Any, /) -> Any:
+def atan(x: NDArray, /) -> Any:
     """The angle whose tangent is each element, in radians.
 
     out = atan(x), in [-pi/2, pi/2].   Shape: same as x.
@@ -86,7 +87,7 @@ def atan(x: Any, /) -> Any:
     cases=PAIR,
     ufunc=np.arctan2,
 )
-def atan2(x: Any, y: Any, /) -> Any:
+def atan2(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The angle of the point (y, x) of the plane, in radians; the sine side comes first.
 
     out = atan(x / y) in the right quadrant, in [-pi, pi].   Shapes broadcast together.
@@ -97,7 +98,7 @@ def atan2(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g, x: g * cosh(x), ufunc=np.sinh)
-def sinh(x: Any, /) -> Any:
+def sinh(x: NDArray, /) -> Any:
     """The hyperbolic sine of each element.
 
     out = (e^x - e^-x) / 2.   Shape: same as x.
@@ -108,7 +109,7 @@ def sinh(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g * sinh(x), ufunc=np.cosh)
-def cosh(x: Any, /) -> Any:
+def cosh(x: NDArray, /) -> Any:
     """The hyperbolic cosine of each element.
 
     out = (e^x + e^-x) / 2.   Shape: same as x.
@@ -119,7 +120,7 @@ def cosh(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / sqrt(x * x + 1), ufunc=np.arcsinh)
-def asinh(x: Any, /) -> Any:
+def asinh(x: NDArray, /) -> Any:
     """The value whose hyperbolic sine is each element.
 
     out = ln(x + sqrt(x^2 + 1)).   Shape: same as x.
@@ -130,7 +131,7 @@ def asinh(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / sqrt(x * x - 1), domain=Domain(1.2, 4), ufunc=np.arccosh)
-def acosh(x: Any, /) -> Any:
+def acosh(x: NDArray, /) -> Any:
     """The value whose hyperbolic cosine is each element; nan below 1.
 
     out = ln(x + sqrt(x^2 - 1)); its derivative is infinite at 1.   Shape: same as x.
@@ -141,7 +142,7 @@ def acosh(x: Any, /) -> Any:
 
 
 @op(lambda g, x: g / (1 - x * x), domain=INSIDE, ufunc=np.arctanh)
-def atanh(x: Any, /) -> Any:
+def atanh(x: NDArray, /) -> Any:
     """The value whose hyperbolic tangent is each element; infinite at -1 and 1, nan outside.
 
     out = ln((1 + x) / (1 - x)) / 2.   Shape: same as x.
@@ -164,7 +165,7 @@ def _share_of_length(g: Any, out: Any, x: Any) -> Any:
     kinks="0 at (0, 0)",
     ufunc=np.hypot,
 )
-def hypot(x: Any, y: Any, /) -> Any:
+def hypot(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The length of the point (x, y) of the plane, without overflow on the way.
 
     out = sqrt(x^2 + y^2).   Shapes broadcast together.
@@ -175,7 +176,7 @@ def hypot(x: Any, y: Any, /) -> Any:
 
 
 @op(lambda g: g * (np.pi / 180), ufunc=np.deg2rad)
-def deg2rad(x: Any, /) -> Any:
+def deg2rad(x: NDArray, /) -> Any:
     """Angles in degrees as angles in radians.
 
     out = x * pi / 180.   Shape: same as x.
@@ -186,7 +187,7 @@ def deg2rad(x: Any, /) -> Any:
 
 
 @op(lambda g: g * (180 / np.pi), ufunc=np.rad2deg)
-def rad2deg(x: Any, /) -> Any:
+def rad2deg(x: NDArray, /) -> Any:
     """Angles in radians as angles in degrees.
 
     out = x * 180 / pi.   Shape: same as x.

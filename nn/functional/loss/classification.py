@@ -8,17 +8,17 @@ import numpy as np
 
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels.losses import check_classes
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
 from tinygrad_dl.nn.warnings import warn_of_softmax
 from tinygrad_dl.ops import losses
-from tinygrad_dl.ops.activations import log_sigmoid, softplus
+from tinygrad_dl.ops.activations import log_sigmoid, log_softmax, softplus
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
-from tinygrad_dl.ops.layers import linear
-from tinygrad_dl.ops.losses import check_classes, check_reduction
+from tinygrad_dl.ops.linear import linear
+from tinygrad_dl.ops.losses import check_reduction
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
-from tinygrad_dl.ops.special import log_softmax
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 

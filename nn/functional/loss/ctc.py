@@ -9,11 +9,12 @@ import numpy as np
 from tinygrad_dl.errors import IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, reduced
+from tinygrad_dl.ops.activations import log_softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.losses import check_reduction
-from tinygrad_dl.ops.special import log_softmax, logsumexp
+from tinygrad_dl.ops.special import logsumexp
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 

@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import pairwise_distance
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
-from tinygrad_dl.ops.elementwise import minimum, relu, where
+from tinygrad_dl.ops.activations import relu
+from tinygrad_dl.ops.elementwise import minimum, where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
 from tinygrad_dl.ops.reduce import sum

@@ -33,13 +33,13 @@ def unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     return parts
 
 
-def check_free_basis(what: str, turned: Any) -> None:
+def check_free_basis(what: str, rotated: Any) -> None:
     """Raise GraphError if a gradient depends on a basis that the decomposition is free to choose."""
-    inner = np.asarray(getattr(turned, "_data", turned))
+    inner = np.asarray(getattr(rotated, "_data", rotated))
     skew = np.abs(inner - np.swapaxes(inner, -1, -2))
     if skew.size and skew.max() > np.finfo(inner.dtype).eps ** 0.5 * max(1.0, np.abs(inner).max()):
         raise GraphError(
-            f"{what}: what was computed depends on how the basis of the remaining space is turned, which is "
+            f"{what}: what was computed depends on how the basis of the remaining space is rotated, which is "
             "arbitrary, so it has no derivative. Use the reduced form."
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod as product
 from string import ascii_letters
 from typing import Any
 
@@ -11,9 +10,11 @@ import numpy as np
 from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.typing import NDArray, Scalar, Shape
 
 
 def operand(what: str, x: Any) -> Any:
@@ -28,11 +29,11 @@ def operand(what: str, x: Any) -> Any:
 
 
 def _needs_matrix(x: Any) -> str | None:
-    return f"at least two axes are needed; the shape {shape_text(x)} came"
+    return f"expected at least two axes, got shape {shape_text(x)}"
 
 
 @op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)
-def matrix_transpose(x: Any, /) -> Any:
+def matrix_transpose(x: NDArray, /) -> Any:
     """The last two axes swapped.
 
     out[..., j, i] = x[..., i, j].   x (..., M, N) -> (..., N, M).
@@ -63,7 +64,7 @@ def _matmul_hint(x: Any, y: Any) -> str | None:
     )
 
 
-def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
+def _to_left(g: Any, y: Any, x_shape: Shape) -> Any:
     if y.ndim == 1:
         return expand_dims(g, -1) * y if len(x_shape) > 1 else g * y
     if len(x_shape) == 1:
@@ -71,7 +72,7 @@ def _to_left(g: Any, y: Any, x_shape: Any) -> Any:
     return matmul(g, y.mT)
 
 
-def _to_right(g: Any, x: Any, y_shape: Any) -> Any:
+def _to_right(g: Any, x: Any, y_shape: Shape) -> Any:
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else x * g
     if len(y_shape) == 1:
@@ -91,7 +92,7 @@ def _to_right(g: Any, x: Any, y_shape: Any) -> Any:
     hint=_matmul_hint,
     ufunc=np.matmul,
 )  # fmt: skip
-def matmul(x: Any, y: Any, /) -> Any:
+def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
 
     out[..., i, j] = sum_k x[..., i, k] * y[..., k, j].   x (..., N, K), y (..., K, M) -> (..., N, M).
@@ -109,7 +110,7 @@ def _check_axis(axis: Any, x: Any, y: Any) -> None:
     least = -min(np.ndim(x), np.ndim(y))
     if not isinstance(axis, (int, np.integer)) or not least <= axis < 0:
         raise np.exceptions.AxisError(
-            f"axis={axis!r}: an axis of both, {least} to -1, is needed (they align from the right)"
+            f"expected an axis of both, {least} to -1 (they align from the right), got axis={axis!r}"
         )
 
 
@@ -134,7 +135,7 @@ def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
     hint=_vecdot_hint,
     ufunc=np.vecdot,
 )
-def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
 
     out = sum_k conj(x_k) * y_k.   x (..., K), y (..., K) -> (...). Raises ShapeError if the sizes K differ.
@@ -152,7 +153,7 @@ def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
     if -min(len(a), len(b)) > axis or axis >= 0:
         return None
     if a[axis] != 3 or b[axis] != 3:
-        return f"{a} with {b}, axis={axis}: vectors of size 3 are needed; {a[axis]} and {b[axis]} came"
+        return f"{a} with {b}, axis={axis}: expected vectors of size 3, got {a[axis]} and {b[axis]}"
     return f"{a} with {b}: the shapes do not broadcast. Reshape one of them?"
 
 
@@ -162,7 +163,7 @@ def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
     cases=(Case((3,), (3,)), Case((2, 3), (3,)), Case((3, 1), (4, 3, 2), axis=-2), Case((0, 3), (3,))),
     hint=_cross_hint,
 )
-def cross(x: Any, y: Any, /, *, axis: int = -1) -> Any:
+def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
 
     out = (x2 y3 - x3 y2, x3 y1 - x1 y3, x1 y2 - x2 y1).   x (..., 3), y (..., 3) -> (..., 3).
@@ -188,12 +189,10 @@ def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
     )
 
 
-SMALL = 4096  # products with fewer terms than this are faster in one loop than as matrix products
-
-
 @op(
     _to_operand,
     variadic=True,
+    kernel=contract.contraction,
     cases=(
         Case([(2, 3), (3, 4)], subscripts="ij,jk->ik"), Case([(2, 3)], subscripts="ij->ji"),
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
@@ -209,9 +208,7 @@ def contraction(operands: Any, /, subscripts: str) -> Any:
     >>> contraction((np.array([1, 2]), np.array([3, 4])), "i,i->")
     np.int64(11)
     """
-    terms = subscripts.partition("->")[0].split(",")
-    sizes = {letter: size for term, x in zip(terms, operands) for letter, size in zip(term, np.shape(x))}
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and product(sizes.values()) > SMALL)
+    return np.einsum(subscripts, *operands)
 
 
 def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
@@ -226,22 +223,22 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= min(x.ndim, y.ndim):
             raise AxisError(
-                f"tensordot: {x.shape} with {y.shape}, axes={axes}: 0 to {min(x.ndim, y.ndim)} axes are needed"
+                f"tensordot: {x.shape} with {y.shape}: expected 0 to {min(x.ndim, y.ndim)} axes, got axes={axes}"
             )
         left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
         left, right = ((a,) if isinstance(a, (int, np.integer)) else tuple(a) for a in axes)
-    came = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
+    call = f"tensordot: {x.shape} with {y.shape}, axes={axes!r}"
     if len(left) != len(right):
-        raise ShapeError(f"tensordot: axes={axes!r}: as many axes of the first as of the second are needed")
+        raise ShapeError(f"tensordot: expected as many axes of the first as of the second, got axes={axes!r}")
     for z, chosen in ((x, left), (y, right)):
         for axis in chosen:
             if not -z.ndim <= axis < z.ndim:
-                raise AxisError(f"{came}: {z.shape} has no axis {axis}")
+                raise AxisError(f"{call}: {z.shape} has no axis {axis}")
     for a, b in zip(left, right):
         if x.shape[a] != y.shape[b]:
             raise ShapeError(
-                f"{came}: the size {x.shape[a]} of axis {a} of the first must equal the size {y.shape[b]} "
+                f"{call}: the size {x.shape[a]} of axis {a} of the first must equal the size {y.shape[b]} "
                 f"of axis {b} of the second"
             )
     of_x = list(ascii_letters[: x.ndim])
@@ -305,8 +302,8 @@ def kron(x: Any, y: Any, /) -> Any:
     ndim = max(x.ndim, y.ndim)
     a = (1,) * (ndim - x.ndim) + x.shape
     b = (1,) * (ndim - y.ndim) + y.shape
-    spread = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
-    mixed = permute_dims(spread, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
+    products = multiply(reshape(x, a + (1,) * ndim), reshape(y, b))
+    mixed = permute_dims(products, tuple(i for pair in zip(range(ndim), range(ndim, 2 * ndim)) for i in pair))
     return reshape(mixed, tuple(m * n for m, n in zip(a, b)))
 
 
@@ -322,9 +319,9 @@ def multi_dot(arrays: Any, /) -> Any:
     shapes = [x.shape for x in chain]
     last = len(chain) - 1
     if last < 1:
-        raise ShapeError(f"multi_dot: two arrays or more are needed; {len(chain)} came")
+        raise ShapeError(f"multi_dot: expected two arrays or more, got {len(chain)}")
     if any(x.ndim != 2 and not (x.ndim == 1 and i in (0, last)) for i, x in enumerate(chain)):
-        raise ShapeError(f"multi_dot: matrices are needed, or a vector first and last; {shapes} came")
+        raise ShapeError(f"multi_dot: expected matrices, or a vector first and last, got {shapes}")
     sizes = [1 if chain[0].ndim == 1 else shapes[0][0], *(s[0] for s in shapes[1:]), shapes[-1][-1]]
     if chain[-1].ndim == 1:
         sizes[-1] = 1

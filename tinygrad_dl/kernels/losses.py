@@ -1,0 +1,152 @@
+"""Cross-entropy on class indices with the exponentials of the forward pass saved for the backward pass.
+
+One exponential per logit for both passes, and no one-hot array: the forward is x3.5 faster than the plain one and the
+fast rule x7.5 faster than the plain rule for 64 examples of 10 classes, the last layer of
+`make bench ARGS="--case 64-32-10"`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
+from tinygrad_dl.kernels.blas import sum_rows
+from tinygrad_dl.typing import NDArray, Shape
+
+# Shared by the plain forward and the kernel
+
+
+def check_classes(name: str, x: Any, target: Any) -> None:
+    """Raise unless the target holds class indices for the logits x (N, C, ...)."""
+    a, b = x.shape, target.shape
+    if b != (a[0], *a[2:]):
+        advice = ""
+        if b[:1] == a[:1] and b[1:] == (1,) and len(a) == 2:
+            advice = " Drop its last axis with .squeeze(-1)?"
+        elif len(a) == 2 and a[::-1][: len(b)] == b:
+            advice = " Transpose the logits? Examples are rows."
+        raise ShapeError(
+            f"{name}: for logits of shape {a}, expected class indices of shape {(a[0], *a[2:])} or probabilities "
+            f"of shape {a}, got a target of shape {b}.{advice}"
+        )
+    dtype = target.dtype
+    if dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: expected class indices of an integer dtype, got a target of {dtype}. "
+            "Convert it with .astype('int64')."
+        )
+
+
+def check_range(x: NDArray, target: NDArray, ignore_index: int) -> None:
+    """Raise unless the logits are floating and the target names their classes."""
+    classes = x.shape[1]
+    wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+    if wrong.size:
+        raise IndexRangeError(
+            f"cross_entropy: the target holds the class {wrong.flat[0]}; "
+            f"logits of shape {x.shape} have the classes 0 to {classes - 1}"
+        )
+    if x.dtype.kind != "f":
+        raise DTypeError(
+            f"cross_entropy: expected floating logits, got {x.dtype}. Convert them, such as with .astype('float32')."
+        )
+
+
+def coefficients(
+    target: NDArray, shape: Shape, dtype: npt.DTypeLike, weight: NDArray | None, reduction: str, ignore_index: int,
+    smoothing: float,
+) -> tuple[NDArray, NDArray]:  # fmt: skip
+    """How much each log-probability counts in the loss (shape of x), and the sum of that over the class axis 1.
+
+    loss = -sum(a * log p): every form of cross-entropy on class indices is this, whatever the options.
+    """
+    counted = target != ignore_index
+    safe = np.where(counted, target, 0)[:, None]
+    weights = np.ones(shape[1], dtype) if weight is None else np.asarray(weight, dtype)
+    own = np.where(counted, weights[safe[:, 0]], 0).astype(dtype)
+    a = np.zeros(shape, dtype)
+    np.put_along_axis(a, safe, (1 - smoothing) * own[:, None], 1)
+    if smoothing:
+        each = (smoothing / shape[1]) * weights.reshape(-1, *[1] * (len(shape) - 2))
+        a += each * counted[:, None]
+    if reduction == "mean" and own.sum():
+        a /= own.sum()
+    return a, a.sum(axis=1, keepdims=True)
+
+
+# The kernel and its rule
+
+# Up to this many classes the logits are transposed: x1.5 on `make bench ARGS="--case 2-4-2"`, which has two.
+FEW = 64
+
+
+def _classes_first(x: NDArray) -> NDArray:
+    """The logits (C, N, ...), contiguous for few classes: sums go along rows of examples, not along short rows."""
+    return x.T.copy() if x.ndim == 2 and x.shape[1] <= FEW else x.swapaxes(0, 1)
+
+
+def _exponentials(z: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """z (C, ...) less its maximum along the classes, the exponentials of that, and their sums."""
+    z = z - np.maximum.reduce(z, initial=-np.inf)
+    e = np.exp(z)
+    return z, e, sum_rows(e) if e.ndim == 2 else np.add.reduce(e, axis=0)
+
+
+def _names_a_class_each(target: NDArray, classes: int, ignore_index: int) -> bool:
+    """Whether every target counts and is a class."""
+    if not target.size or target.min() < 0 or target.max() >= classes:
+        return False
+    return ignore_index < 0 or not (target == ignore_index).any()
+
+
+def _total(loss: NDArray, reduction: str) -> Any:
+    total = np.add.reduce(loss, axis=None)
+    return total if reduction == "sum" else total / loss.size
+
+
+def softmax_cross_entropy(
+    x: NDArray, target: NDArray, /, *, weight: NDArray | None = None, reduction: str = "mean",
+    ignore_index: int = -100, label_smoothing: float = 0.0,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The loss; the exponentials of the logits and their sums; the row of each target in the usual case, else None."""
+    check_classes("cross_entropy", x, target)
+    plain = weight is None and not label_smoothing and x.ndim == 2 and x.dtype.kind == "f"
+    if plain and _names_a_class_each(target, x.shape[1], ignore_index):
+        with np.errstate(all="ignore"):
+            z, e, s = _exponentials(_classes_first(x))
+            rows = np.arange(len(x))
+            loss = np.log(s)
+            loss -= z[target, rows]
+            return loss if reduction == "none" else _total(loss, reduction), e, s, rows
+    check_range(x, target, ignore_index)
+    with np.errstate(all="ignore"):
+        z, e, s = _exponentials(_classes_first(x))
+    z -= np.log(s)
+    a, _ = coefficients(target, x.shape, x.dtype, weight, reduction, ignore_index, label_smoothing)
+    # 0 * -inf: a class that does not count, whatever its probability
+    loss = -np.where(a == 0, 0, a * z.swapaxes(0, 1)).sum(axis=1)
+    if reduction == "mean" and not (target != ignore_index).any():
+        return x.dtype.type(np.nan), e, s, None  # the mean of no samples, whose gradient is 0
+    return loss if reduction == "none" else np.add.reduce(loss, axis=None), e, s, None
+
+
+def softmax_cross_entropy_gradient(
+    g: NDArray, e: NDArray, s: NDArray, x_shape: Shape, x_dtype: npt.DTypeLike, target: NDArray,
+    weight: NDArray | None, reduction: str, ignore_index: int, label_smoothing: float, rows: NDArray | None,
+) -> NDArray:  # fmt: skip
+    """The gradient of the logits: softmax less the target, scaled by each sample's share of g."""
+    if rows is None:
+        a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
+        gx = (e / s).swapaxes(0, 1) * share
+        gx -= a
+        gx *= g if reduction != "none" else g[:, None]
+        return gx
+    each = (
+        g[()] / len(rows) if reduction == "mean" else g
+    )  # [()]: a number, with which NumPy is faster than with ()
+    gx = e * (each / s)
+    gx[target, rows] -= each
+    return gx.T
