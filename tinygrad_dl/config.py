@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.typing import DTypeLike
 
 default_dtype: np.dtype = np.dtype(np.float32)
 
 
-def set_default_dtype(dtype: Any) -> None:
+def set_default_dtype(dtype: DTypeLike) -> None:
     """Set the dtype that lists of floats, Python floats and new parameters take.
 
     Raises DTypeError unless `dtype` is a real floating dtype.
