@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.typing import DTypeLike
 
 default_dtype: np.dtype = np.dtype(np.float32)
 
 
-def set_default_dtype(dtype: Any) -> None:
+def set_default_dtype(dtype: DTypeLike) -> None:
     """Set the dtype that lists of floats, Python floats and new parameters take.
 
     Raises DTypeError unless `dtype` is a real floating dtype.

@@ -11,14 +11,15 @@ from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import ArrayLike, DTypeLike, Scalar, ShapeLike
 
 
-def _check_device(device: Any, name: str) -> None:
+def _check_device(device: str | None, name: str) -> None:
     if device not in (None, "cpu"):
         raise ValueRangeError(f'{name}: expected the device "cpu", the only one, got {device!r}')
 
 
-def _number(x: Any) -> Any:
+def _number(x: object) -> Any:
     return x.item() if isinstance(x, (Tensor, np.ndarray, np.generic)) else x
 
 
@@ -31,7 +32,9 @@ def _dtype_for(*numbers: Any) -> Any:
     return None
 
 
-def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
+) -> Tensor:
     """A Tensor of an array, a list or a number; arrays are shared unless `copy` or a new dtype needs a copy.
 
     A Tensor comes back as it is. Raises ValueRangeError if `copy=False` cannot be kept.
@@ -50,7 +53,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     return convert.wrap(array.copy() if copy and shared else array)
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros, of the default dtype unless another is given.
 
     Shape: `shape`, an int or a tuple.
@@ -62,7 +65,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return convert.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
-def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones, of the default dtype unless another is given.
 
     Shape: `shape`, an int or a tuple.
@@ -73,7 +76,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return convert.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
-def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor whose elements are not set yet, of the default dtype unless another is given.
 
     Shape: `shape`, an int or a tuple.
@@ -84,7 +87,9 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return convert.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full(
+    shape: ShapeLike, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """A Tensor with one value everywhere; a Python float makes the default dtype.
 
     Shape: `shape`, an int or a tuple.
@@ -112,12 +117,12 @@ def _sizes(shape: Any, name: str) -> tuple[int, ...]:
     return sizes
 
 
-def _like(x: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
+def _like(x: ArrayLike, dtype: DTypeLike | None) -> tuple[tuple[int, ...], Any]:
     data = convert.asarray_of(x)
     return data.shape, data.dtype if dtype is None else dtype
 
 
-def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros with the shape and dtype of x.
 
     Shape: same as x.
@@ -128,7 +133,7 @@ def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return zeros(shape, dtype=dtype, device=device)
 
 
-def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones with the shape and dtype of x.
 
     Shape: same as x.
@@ -139,7 +144,7 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return ones(shape, dtype=dtype, device=device)
 
 
-def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor with the shape and dtype of x whose elements are not set yet.
 
     Shape: same as x.
@@ -150,7 +155,9 @@ def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return empty(shape, dtype=dtype, device=device)
 
 
-def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full_like(
+    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """A Tensor with the shape and dtype of x and one value everywhere.
 
     Shape: same as x.
@@ -162,7 +169,13 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = No
 
 
 def arange(
-    start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
+    start: Scalar | Tensor,
+    /,
+    stop: Scalar | Tensor | None = None,
+    step: Scalar | Tensor = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
 ) -> Tensor:
     """The numbers from `start` in steps, `stop` excluded; with one number from 0 up to it.
 
@@ -171,17 +184,24 @@ def arange(
     Tensor([0, 1, 2])
     """
     _check_device(device, "arange")
-    start, stop, step = _number(start), _number(stop), _number(step)
-    if stop is None:
-        start, stop = 0, start
+    first, last, step = _number(start), _number(stop), _number(step)
+    if last is None:
+        first, last = 0, first
     if step == 0:
         raise ValueRangeError("arange: the step is not 0")
-    dtype = _dtype_for(start, stop, step) if dtype is None else dtype
-    return convert.wrap(np.arange(start, stop, step, dtype))  # type: ignore[call-overload]
+    dtype = _dtype_for(first, last, step) if dtype is None else dtype
+    return convert.wrap(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
 
 
 def linspace(
-    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+    start: Scalar | Tensor,
+    stop: Scalar | Tensor,
+    /,
+    num: int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    endpoint: bool = True,
 ) -> Tensor:
     """`num` numbers at equal distances, from `start` to `stop`, which `endpoint=False` leaves out.
 
@@ -190,14 +210,22 @@ def linspace(
     Tensor([0. , 0.5, 1. ])
     """
     _check_device(device, "linspace")
-    start, stop, num = _number(start), _number(stop), _number(num)
+    first, last, num = _number(start), _number(stop), _number(num)
     if num < 0:
         raise ValueRangeError(f"linspace: expected num of at least 0, got {num}")
-    dtype = _dtype_for(start, stop, 0.0) if dtype is None else dtype
-    return convert.wrap(np.linspace(start, stop, num, endpoint=endpoint).astype(dtype))
+    dtype = _dtype_for(first, last, 0.0) if dtype is None else dtype
+    return convert.wrap(np.linspace(first, last, num, endpoint=endpoint).astype(dtype))
 
 
-def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
     """The identity matrix: ones on the k-th diagonal, zeros elsewhere.
 
     out[i, j] = 1 if j == i + k else 0.   Shape: (n_rows, n_cols), square without `n_cols`.
@@ -206,11 +234,11 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None, de
             [0., 1.]])
     """
     _check_device(device, "eye")
-    n_rows, n_cols = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    return convert.wrap(np.eye(n_rows, n_cols, k, config.default_dtype if dtype is None else dtype))
+    rows, columns = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
+    return convert.wrap(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor that shares the memory of another library's array, by the DLPack protocol.
 
     Shape: same as x. Raises DTypeError for what has no `__dlpack__`.

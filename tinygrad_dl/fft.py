@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tinygrad_dl.ops.fourier import (
     rfftn,
 )
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import DTypeLike, NDArray, ShapeLike
 
 __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft",
@@ -32,27 +34,42 @@ __all__ = [
 ]  # fmt: skip
 
 
-def fft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
+def fft2(
+    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+) -> Any:
     """The Fourier transform along two axes; see fftn."""
     return fftn(x, s, axes, norm)
 
 
-def ifft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
+def ifft2(
+    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+) -> Any:
     """The inverse of fft2; see ifftn."""
     return ifftn(x, s, axes, norm)
 
 
-def rfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
+def rfft2(
+    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+) -> Any:
     """The Fourier transform of real values along two axes; see rfftn."""
     return rfftn(x, s, axes, norm)
 
 
-def irfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Scaling = None) -> Any:
+def irfft2(
+    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+) -> Any:
     """The inverse of rfft2; see irfftn."""
     return irfftn(x, s, axes, norm)
 
 
-def _frequencies(what: str, function: Any, n: Any, d: float, dtype: Any, device: Any) -> Tensor:
+def _frequencies(
+    what: str,
+    function: Callable[[int, float], NDArray],
+    n: int,
+    d: float,
+    dtype: DTypeLike | None,
+    device: str | None,
+) -> Tensor:
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueRangeError(f"{what}: expected a positive integer for the number of samples, got {n!r}")
     if device not in (None, "cpu"):
@@ -63,7 +80,9 @@ def _frequencies(what: str, function: Any, n: Any, d: float, dtype: Any, device:
     return asarray(function(n, d).astype(dtype))
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def fftfreq(
+    n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """The frequencies, in cycles per unit, that fft's results are for; `d` is the distance between samples.
 
     out = [0, 1, ..., (n - 1) // 2, -(n // 2), ..., -1] / (d n).   Shape: (n,).
@@ -73,7 +92,9 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
     return _frequencies("fftfreq", np.fft.fftfreq, n, d, dtype, device)
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def rfftfreq(
+    n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """The frequencies, in cycles per unit, that rfft's results are for; `d` is the distance between samples.
 
     out = [0, 1, ..., n // 2] / (d n).   Shape: (n // 2 + 1,).

@@ -13,6 +13,7 @@ from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.ops import index
+from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Shape
 
 
 class Tensor(Methods):
@@ -30,7 +31,11 @@ class Tensor(Methods):
     __slots__ = ()
 
     def __init__(
-        self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
+        self,
+        data: ArrayLike,
+        dtype: DTypeLike | None = None,
+        requires_grad: bool = False,
+        name: str | None = None,
     ) -> None:
         self._data = np.array(convert.asarray_of(data, dtype))
         self.node, self.name = None, name
@@ -40,7 +45,7 @@ class Tensor(Methods):
     # What it is
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> NDArray:
         """The array underneath, shared: what is written to it is not recorded."""
         return self._data
 
@@ -58,7 +63,7 @@ class Tensor(Methods):
             self.requires_grad_()
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """The size of each axis."""
         return self._data.shape
 
@@ -153,7 +158,7 @@ class Tensor(Methods):
         return self
 
     def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+        self, gradient: ArrayLike | None = None, retain_graph: bool | None = None, create_graph: bool = False
     ) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf that it depends on.
 
@@ -205,7 +210,7 @@ class Tensor(Methods):
 
     # Other forms
 
-    def numpy(self) -> np.ndarray:
+    def numpy(self) -> NDArray:
         """The array underneath, shared. Raises GraphError if the Tensor requires grad: detach() it first."""
         if self.node is not None:
             raise GraphError(
@@ -223,13 +228,13 @@ class Tensor(Methods):
         """The elements as nested Python lists."""
         return self._data.tolist()
 
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
         """This Tensor; "cpu" is the only device."""
         if device != "cpu":
             raise ValueRangeError(f'to_device: expected the device "cpu", the only one, got {device!r}')
         return self
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(
