@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class detect_anomaly(Mode):
 
     setting = "watchers"
 
-    def __init__(self, function: Any = None) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         super().__init__()
         self._errors: list[Any] = []
 
@@ -148,7 +149,7 @@ def _prints(node: Node) -> list[tuple[str, int]]:
     return [(name, crc32(a.tobytes())) for name, value in named for a in _arrays(value)]
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray]:
+def _arrays(value: object) -> Iterator[np.ndarray]:
     if isinstance(value, (np.ndarray, np.generic)):
         yield np.asarray(value)
     elif isinstance(value, (tuple, list)):
@@ -166,7 +167,7 @@ def _saved_values(node: Node) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def _array(x: Any) -> np.ndarray:
+def _array(x: object) -> np.ndarray:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
@@ -209,7 +210,7 @@ def ranged(x: np.ndarray) -> str:
 # Where the user's code is
 
 
-def _is_ours(frame: Any) -> bool:
+def _is_ours(frame: FrameType) -> bool:
     """Whether a frame runs this package's code."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "tinygrad_dl"
 
@@ -291,7 +292,7 @@ def _of_logarithm(name: str, x: np.ndarray) -> str:
     )
 
 
-def _overflow(name: str, dtype: Any) -> str:
+def _overflow(name: str, dtype: np.dtype) -> str:
     largest = float(np.finfo(dtype).max)
     if name in ("exp", "expm1", "sinh", "cosh"):
         return (

@@ -96,7 +96,7 @@ def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool 
     return needed
 
 
-def _tensors(given: Any, name: str) -> list[Tensor]:
+def _tensors(given: object, name: str) -> list[Tensor]:
     if isinstance(given, Tensor):
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, (str, np.ndarray)):

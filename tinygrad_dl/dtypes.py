@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tinygrad_dl import config
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 bool = np.dtype(np.bool_)
 int8 = np.dtype(np.int8)
@@ -46,7 +48,7 @@ def _dtype_of(x: Any) -> np.dtype:
     return data.dtype if hasattr(data, "dtype") else np.dtype(data)
 
 
-def isdtype(dtype: Any, kind: Any) -> Any:
+def isdtype(dtype: DTypeLike, kind: DTypeLike | tuple[DTypeLike, ...]) -> builtins.bool:
     """Whether a dtype is of a kind: another dtype, a name such as "real floating", or a tuple of these.
 
     Raises ValueRangeError for an unknown name.
@@ -65,7 +67,7 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     return dtype in KINDS[kind] or dtype == float16 and kind in ("real floating", "numeric")
 
 
-def can_cast(from_: Any, to: Any, /) -> Any:
+def can_cast(from_: ArrayLike | DTypeLike, to: DTypeLike, /) -> builtins.bool:
     """Whether a dtype, or that of an array, converts to another without losing values.
 
     >>> can_cast(float32, float64)
@@ -74,7 +76,7 @@ def can_cast(from_: Any, to: Any, /) -> Any:
     return np.can_cast(_dtype_of(from_), _dtype_of(to))
 
 
-def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+def result_type(*arrays_and_dtypes: ArrayLike | DTypeLike) -> np.dtype:
     """The dtype that an operation on arrays, dtypes and Python numbers gives; the numbers are weak.
 
     Raises DTypeError for dtypes that do not mix.
@@ -102,7 +104,7 @@ class finfo:
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
 
-    def __init__(self, type: Any, /) -> None:
+    def __init__(self, type: ArrayLike | DTypeLike, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "fc":
             raise DTypeError(f"finfo: expected a floating dtype, got {dtype}")
@@ -125,7 +127,7 @@ class iinfo:
 
     __slots__ = ("bits", "dtype", "max", "min")
 
-    def __init__(self, type: Any, /) -> None:
+    def __init__(self, type: ArrayLike | DTypeLike, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "iu":
             raise DTypeError(f"iinfo: expected an integer dtype, got {dtype}")
@@ -151,7 +153,7 @@ class NamespaceInfo:
         """All places where Tensors may lie."""
         return ["cpu"]
 
-    def default_dtypes(self, *, device: Any = None) -> dict[str, np.dtype]:
+    def default_dtypes(self, *, device: str | None = None) -> dict[str, np.dtype]:
         """The dtypes that numbers take."""
         self._check(device)
         floating = config.get_default_dtype()
@@ -162,7 +164,9 @@ class NamespaceInfo:
             "indexing": np.dtype(np.intp),
         }
 
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, np.dtype]:
+    def dtypes(
+        self, *, device: str | None = None, kind: str | tuple[str, ...] | None = None
+    ) -> dict[str, np.dtype]:
         """The dtypes of a kind, or of a tuple of kinds, by name; all of the standard's by default."""
         self._check(device)
         kinds = ("bool", "numeric") if kind is None else kind if isinstance(kind, tuple) else (kind,)
@@ -172,7 +176,7 @@ class NamespaceInfo:
         return {dtype.name: dtype for one in kinds for dtype in KINDS[one]}
 
     @staticmethod
-    def _check(device: Any) -> None:
+    def _check(device: str | None) -> None:
         if device not in (None, "cpu"):
             raise ValueRangeError(f'device: expected "cpu", the only one, got {device!r}')
 

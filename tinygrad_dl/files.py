@@ -121,11 +121,11 @@ def _safetensors(what: str) -> Any:
     return safetensors.numpy
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return isinstance(value, (np.ndarray, Value))
 
 
-def _is_flat(data: Any) -> bool:
+def _is_flat(data: object) -> bool:
     return isinstance(data, Mapping) and all(isinstance(k, str) and _is_array(v) for k, v in data.items())
 
 

@@ -8,7 +8,7 @@ arguments and in such Tensors. An argument that f does not depend on has the der
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -78,7 +78,7 @@ class Run:
         self.recording = bool(outside) and modes.recording
         self.plain = not tensors and not self.recording and any(map(is_array, present))
 
-    def _variable(self, leaf: Any, name: str) -> Tensor:
+    def _variable(self, leaf: object, name: str) -> Tensor:
         """A new Tensor for an argument, connected to it if it is a Tensor that requires grad."""
         if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording:
             return positive(leaf)
@@ -90,7 +90,7 @@ class Run:
             )
         return convert.wrap(data).requires_grad_()
 
-    def _output(self, leaf: Any, path: str) -> Tensor:
+    def _output(self, leaf: object, path: str) -> Tensor:
         if isinstance(leaf, Tensor):
             return leaf
         raise DTypeError(
@@ -112,7 +112,7 @@ class Run:
         """A tree of Tensors as the caller gets it: arrays if arrays came, cut off unless recorded."""
         return refill(tree, iter([self._give_one(leaf) for _, leaf in leaves(tree)]))
 
-    def _give_one(self, leaf: Any) -> Any:
+    def _give_one(self, leaf: object) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
         return leaf._data if self.plain else leaf if self.recording else leaf.detach()
@@ -379,11 +379,11 @@ def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> lis
     return found
 
 
-def _shown(paths: Any) -> str:
+def _shown(paths: Iterable[str]) -> str:
     return ", ".join(path or "one array" for path in paths) or "nothing"
 
 
-def _renamed(f: Any, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _renamed(f: Callable[..., Any], what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a derivative the docstring and signature of f, and a name that says what it is."""
 
     def rename(made: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,11 +36,11 @@ class Mode:
     setting: str
     value: Any
 
-    def __new__(cls, function: Any = None) -> Any:
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         # Without parentheses, @no_grad is called with the function itself.
         return object.__new__(cls) if function is None else cls()(function)
 
-    def __init__(self, function: Any = None) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         self._before: list[Any] = []
 
     def __enter__(self) -> Mode:

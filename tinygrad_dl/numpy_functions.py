@@ -16,6 +16,7 @@ from tinygrad_dl.errors import DTypeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise, join, logic, reduce, scan, sets, sort, statistics
 from tinygrad_dl.ops import shape as shaping
+from tinygrad_dl.typing import Array, ArrayLike
 
 # The same name and the same meaning.
 SAME = frozenset(
@@ -102,15 +103,15 @@ def _unique(
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def _allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def _allclose(a: Array, b: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     return bool(reduce.all(logic.isclose(a, b, rtol, atol, equal_nan)))
 
 
-def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+def _array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
     return np.array_equal(_data(a1), _data(a2), equal_nan=equal_nan)
 
 
-def _data(x: Any) -> Any:
+def _data(x: object) -> Any:
     return x._data if isinstance(x, Value) else x
 
 
@@ -167,7 +168,7 @@ def _each(arrays: tuple[Any, ...], ndim: int) -> Any:
     return made[0] if len(made) == 1 else made
 
 
-def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a NumPy function, computed by our operations; DTypeError for what cannot be done."""
     module, name = function.__module__, function.__name__
     shown = f"{'np' if module == 'numpy' else module.replace('numpy', 'np', 1)}.{name}"
@@ -208,7 +209,9 @@ def _find(module: str, name: str) -> Any:
     return getattr(package, name, None) if name in SAME or name == "concat" else None
 
 
-def _bound(function: Any, args: Any, kwargs: Any, shown: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _bound(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], shown: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of `*arrays`, and those given otherwise than by default, by our names."""
     from inspect import Parameter, signature
 
@@ -231,7 +234,7 @@ def _bound(function: Any, args: Any, kwargs: Any, shown: str) -> tuple[tuple[Any
     return first, named
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: object) -> bool:
     return type(value) in (bool, int, float, str) and type(value) is type(default) and value == default
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ _reductions: dict[np.ufunc, Any] = {
 _accumulations: dict[np.ufunc, Any] = {np.add: scan.cumulative_sum, np.multiply: scan.cumulative_prod}
 
 
-def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`np.exp(tensor)` and `array * tensor`: the operation of the same ufunc, recorded."""
     shown = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
     if kwargs.pop("out", None) is not None:
@@ -74,7 +75,13 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     return ours(*inputs, **kwargs)
 
 
-def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+def array_function(
+    tensor: Value,
+    function: Callable[..., Any],
+    types: Iterable[type],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     """`np.sum(tensor, axis=0)`: our function that means the same, recorded."""
     if not all(issubclass(kind, (Value, np.ndarray)) for kind in types):
         return NotImplemented
