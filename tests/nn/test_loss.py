@@ -48,7 +48,7 @@ def test_the_likely_fix_is_named(shapes: Any, advice: str) -> None:
 
 
 def test_reductions_are_checked_by_name() -> None:
-    with pytest.raises(ValueError, match='reduction is "mean", "sum" or "none"; \'avg\' came'):
+    with pytest.raises(ValueError, match='expected a reduction of "mean", "sum" or "none", got \'avg\''):
         nn.MSELoss(reduction="avg")
     assert nn.KLDivLoss(reduction="batchmean").reduction == "batchmean"
 
