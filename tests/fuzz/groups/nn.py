@@ -18,7 +18,8 @@ def t(*shape: int) -> Tensor:
 # The arguments of the constructor, and those of a call (None: the module is made only).
 TABLE: dict[str, tuple[Any, Any]] = {
     **{name: (with_arguments(), lambda: with_arguments(t(2, 3))) for name in (
-        "ReLU", "ReLU6", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "LeakyReLU",
+        "ReLU", "ReLU6", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh",
+        "LeakyReLU",
         "LogSigmoid", "Sigmoid", "Tanh", "Softplus", "Softshrink", "Hardshrink", "Tanhshrink", "Softsign", "Dropout",
         "AlphaDropout", "PReLU", "RReLU", "Flatten", "Identity",
     )},

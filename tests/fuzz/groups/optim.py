@@ -21,8 +21,8 @@ def optimizer() -> optim.Optimizer:
 
 
 OPTIMIZERS = (
-    "SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "ASGD", "LBFGS", "Muon",
-    "Adafactor",
+    "SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "ASGD", "LBFGS",
+    "Muon", "Adafactor",
 )  # fmt: skip
 SCHEDULES = {
     "StepLR": lambda: with_arguments(optimizer(), 2),

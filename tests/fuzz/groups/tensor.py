@@ -47,7 +47,7 @@ TABLE: dict[str, Any] = {
     "dot": lambda: with_arguments(t(2, 3), t(3, 2)),
     "item": lambda: with_arguments(t()),
     "register_hook": lambda: with_arguments(t(2, 3), lambda g: g),
-    "repeat": lambda: with_arguments(t(2, 3), 2, 0),
+    "repeat": lambda: with_arguments(t(2, 3), 2, axis=0),
     "reshape": lambda: with_arguments(t(2, 3), (3, 2)),
     "reshape sizes": lambda: with_arguments(t(2, 3), 3, 2),
     "searchsorted": lambda: with_arguments(Tensor([1.0, 2.0, 3.0]), t(2)),
