@@ -62,6 +62,8 @@ class Bounds:
     def __str__(self) -> str:
         if self.least == -math.inf:
             return " other than nan"
+        if self.above == -math.inf:
+            return " that is finite"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
         if low is not None and high is not None and high < LARGEST:
@@ -89,6 +91,8 @@ NonNegative: TypeAlias = Annotated[float, Bounds(least=0, below=math.inf)]
 Probability: TypeAlias = Annotated[float, Bounds(least=0, most=1)]
 #: A number in [0, 1), such as the decay of a moving average.
 Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
+#: A number that is neither nan nor infinite.
+Finite: TypeAlias = Annotated[float, Bounds(above=-math.inf, below=math.inf)]
 #: An int of at least 1, such as a number of groups.
 Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 #: An int of at least 0, such as the number of features of a layer.
@@ -433,7 +437,11 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is complex:
         return _is_number(x) or isinstance(x, (complex, np.complexfloating))
     if isinstance(hint, ForwardRef):
-        return isinstance(x, Value) if hint.__forward_arg__ == "Tensor" else True
+        # Its class may be on a higher floor: it is known by its name.
+        name = hint.__forward_arg__
+        return (
+            isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
+        )
     if origin is np.ndarray or hint is np.ndarray:
         return isinstance(x, (np.ndarray, np.generic))
     if origin is tuple:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.utils.weight_hooks import (
     remove_spectral_norm,
@@ -51,8 +53,14 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
     if isinstance(parameters, Module):
         yield from parameters.named_parameters()
         return
-    for i, entry in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
-        name, parameter = entry if isinstance(entry, tuple) else (None, entry)
+    several = isinstance(parameters, Iterable) and not isinstance(parameters, Tensor)
+    for i, entry in enumerate(parameters if several else [parameters]):  # type: ignore[list-item]
+        name, parameter = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
+        if not isinstance(parameter, Tensor):
+            raise DTypeError(
+                f"parameters: expected a model, a Tensor or several Tensors, got {describe(parameter)}"
+                + ("" if parameter is parameters else f" as number {i}")
+            )
         yield name or parameter.name or f"number {i} of shape {parameter.shape}", parameter
 
 
@@ -76,6 +84,7 @@ def _total(norms: list[float], norm_type: float) -> float:
     return float(sum(norm**norm_type for norm in norms) ** (1 / norm_type))
 
 
+@explained
 def get_total_norm(
     tensors: Iterable[Any],
     norm_type: float = 2.0,
@@ -114,6 +123,7 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
     return asarray(np.array(total, dtype))
 
 
+@explained
 def clip_grad_norm_(
     parameters: Parameters,
     max_norm: float,
@@ -138,6 +148,7 @@ def clip_grad_norm_(
     return total
 
 
+@explained
 def clip_grads_with_norm_(
     parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
@@ -152,6 +163,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
+@explained
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
@@ -168,6 +180,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
 
 
+@explained
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     """All parameters concatenated into one vector, differentiably.
 
@@ -177,6 +190,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
 
 
+@explained
 def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
     """Write a vector from parameters_to_vector back into the parameters. Raises ShapeError for another size."""
     named = list(_named(parameters))
