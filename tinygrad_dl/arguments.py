@@ -131,11 +131,23 @@ def checked(function: F) -> F:
 def explained(function: F) -> F:
     """Where the function fails for want of a fitting argument, name the argument instead of the failing line.
 
-    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
+    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed. Booleans
+    are compared before, as any object would do for one.
     """
+    names = _parameters(function)
+    switches = [name for name in names if _is_switch(function, name)]
+    first = names.index(switches[0]) if switches else math.inf
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            for name in switches:
+                if name in kwargs and kwargs[name] is not True and kwargs[name] is not False:
+                    _refuse_other_switch(function, name, kwargs[name])
+        if len(args) > first:
+            for name, value in zip(names, args):
+                if name in switches:
+                    _refuse_other_switch(function, name, value)
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -155,6 +167,22 @@ def explained(function: F) -> F:
         raise problem
 
     return call  # type: ignore[return-value]
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _is_switch(function: Callable[..., Any], name: str) -> bool:
+    """Whether a parameter is True or False, by the text of its annotation: evaluating it would slow the import."""
+    return str(function.__annotations__.get(name)) in ("bool", "bool | None")
+
+
+def _refuse_other_switch(function: Callable[..., Any], name: str, value: Any) -> None:
+    hint = _declared(function)[name].hint
+    if not _fits(value, hint):
+        raise DTypeError(f"{_called(function)}: {name}: expected {expected(hint)}, got {describe(value)}")
 
 
 def refuse_unfit(

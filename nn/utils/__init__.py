@@ -106,6 +106,11 @@ def _check_norm_type(name: str, norm_type: float) -> None:
         raise ValueRangeError(f"{name}: expected norm_type above 0, or inf, got {norm_type!r}")
 
 
+def _check_max_norm(name: str, max_norm: float) -> None:
+    if not max_norm >= 0:  # a negative one would turn the gradients around
+        raise ValueRangeError(f"{name}: expected max_norm of at least 0, got {max_norm!r}")
+
+
 def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
     norms = [_norm(tensor._data, norm_type) for _, tensor in named]
     total = _total(norms, norm_type)
@@ -142,6 +147,7 @@ def clip_grad_norm_(
     (Tensor(5.), Tensor([0.6, 0.8]))
     """
     _check_norm_type("clip_grad_norm_", norm_type)
+    _check_max_norm("clip_grad_norm_", max_norm)
     grads = [(name, p.grad) for name, p in _named(parameters) if p.grad is not None]
     total = _summed("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
     _scale([grad for _, grad in grads], max_norm, float(total))
@@ -153,6 +159,7 @@ def clip_grads_with_norm_(
     parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
+    _check_max_norm("clip_grads_with_norm_", max_norm)
     _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
 
 
@@ -173,7 +180,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
     >>> p.grad
     Tensor([1.])
     """
-    if clip_value < 0:
+    if not clip_value >= 0:
         raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
     for _, p in _named(parameters):
         if p.grad is not None:

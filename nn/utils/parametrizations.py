@@ -47,6 +47,11 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     >>> list(weight_norm(Linear(2, 3)).state_dict())
     ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
     """
+    weight = _tensor("weight_norm", module, name)
+    if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        raise AxisError(
+            f"weight_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {dim}"
+        )
     register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
     module.register_load_state_dict_pre_hook(partial(_rename_older, name))
     return module
