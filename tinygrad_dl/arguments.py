@@ -131,23 +131,11 @@ def checked(function: F) -> F:
 def explained(function: F) -> F:
     """Where the function fails for want of a fitting argument, name the argument instead of the failing line.
 
-    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed. Booleans
-    are compared before, as any object would do for one.
+    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
     """
-    names = _parameters(function)
-    switches = [name for name in names if _is_switch(function, name)]
-    first = names.index(switches[0]) if switches else math.inf
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            for name in switches:
-                if name in kwargs and kwargs[name] is not True and kwargs[name] is not False:
-                    _refuse_other_switch(function, name, kwargs[name])
-        if len(args) > first:
-            for name, value in zip(names, args):
-                if name in switches:
-                    _refuse_other_switch(function, name, value)
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -169,20 +157,52 @@ def explained(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def vetted(function: F) -> F:
+    """`explained`, with the options compared before, since some wrong ones would do nothing at all.
+
+    Options, all parameters but arrays, are compared once for equal values: calls with the usual ones cost no more than
+    looking them up.
+    """
+    explaining = explained(function)
+    names, annotations = _parameters(function), function.__annotations__
+    # By the text of the annotation: evaluating it would slow the import.
+    options = {name for name in names if not str(annotations.get(name, "Any")).startswith(ARRAYS)}
+    first = next((i for i, name in enumerate(names) if name in options), len(names))
+    known: set[Any] = set()
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) > first:
+            given = (args[first:], *[item for item in kwargs.items() if item[0] in options])
+            try:
+                new = given not in known
+            except TypeError:  # a list, an array
+                new = True
+            if new:
+                problem = _unfit(function, args, kwargs, None, options)
+                if problem is not None:
+                    raise problem
+                if len(known) < 1000 and _is_plain(given):
+                    known.add(given)
+        return explaining(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+# How the annotations of arrays begin, and of what is not compared.
+ARRAYS = ("Array", "Tensor", "Any", "object", "Sequence[Array", "Parameters", "Iterable")
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether a value is made of numbers and text alone, and may be kept."""
+    if isinstance(x, tuple):
+        return all(map(_is_plain, x))
+    return x is None or type(x) in (bool, int, float, str)
+
+
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
-def _is_switch(function: Callable[..., Any], name: str) -> bool:
-    """Whether a parameter is True or False, by the text of its annotation: evaluating it would slow the import."""
-    return str(function.__annotations__.get(name)) in ("bool", "bool | None")
-
-
-def _refuse_other_switch(function: Callable[..., Any], name: str, value: Any) -> None:
-    hint = _declared(function)[name].hint
-    if not _fits(value, hint):
-        raise DTypeError(f"{_called(function)}: {name}: expected {expected(hint)}, got {describe(value)}")
 
 
 def refuse_unfit(
@@ -347,10 +367,16 @@ def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
 
 
 def _unfit(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str | None,
+    only: Collection[str] | None = None,
 ) -> TinygradError | None:
     declared = _declared(function)
     for argument, value in _bound(function, args, kwargs).items():
+        if only is not None and argument not in only:
+            continue
         parameter = declared[argument]
         if value is parameter.default or _fits(value, parameter.hint):
             continue
@@ -450,6 +476,8 @@ def _fits(x: Any, hint: Any) -> bool:
             return _is_numbers(x) or (x is None and type(None) in parts)
         if _takes_dtypes(parts):
             return _is_dtype(x)
+        if np.random.Generator in parts and _is_int(x):
+            return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
         number = x.item() if _is_array(x) and _is_number(x) else x
@@ -479,7 +507,7 @@ def _fits(x: Any, hint: Any) -> bool:
             return all(_fits(part, parts[0]) for part in x)
         return len(x) == len(parts) and all(map(_fits, x, parts))
     if origin in (collections.abc.Sequence, list):
-        sequence = isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        sequence = isinstance(x, (list, tuple, range)) or (_is_array(x) and x.ndim == 1)
         return sequence and all(_fits(part, parts[0]) for part in x)
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return callable(x)
@@ -528,6 +556,8 @@ def expected(hint: Any) -> str:
             return " or ".join([expected(parts[0]), "a sequence of them", *rest])
         words = [word for part in parts for word in (["True", "False"] if part is bool else [expected(part)])]
         words = list(dict.fromkeys(words))
+        if np.random.Generator in parts:
+            words = ["a seed of at least 0" if word == "an int" else word for word in words]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Annotated:
         return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Positive, Real
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise
@@ -78,7 +79,7 @@ def relu6(input: Array, inplace: bool = False) -> Tensor:
     return activations.hardtanh(input, 0.0, 6.0)
 
 
-def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(input: Array, negative_slope: Real = 0.01, inplace: bool = False) -> Tensor:
     """The positive part plus a small multiple of the negative part.
 
     out = input where input > 0, negative_slope * input elsewhere.   Shape: same as input.
@@ -88,7 +89,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False
     return activations.leaky_relu(input, negative_slope)
 
 
-def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     """The input above 0, a saturating exponential below.
 
     out = input where input > 0, alpha * (e^input - 1) elsewhere.   Shape: same as input.   Source: Clevert 2016.
@@ -98,7 +99,7 @@ def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return activations.elu(input, alpha)
 
 
-def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     """elu with a derivative that is continuous at 0 for every alpha.
 
     out = input where input > 0, alpha * (e^(input / alpha) - 1) elsewhere.   Shape: same as input.
@@ -121,7 +122,7 @@ def gelu(input: Array, approximate: str = "none") -> Tensor:
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
 
 
-def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Array, beta: Real = 1.0, threshold: Real = 20.0) -> Tensor:
     """A smooth positive part.
 
     out = log(1 + e^(beta * input)) / beta, and input where beta * input > threshold.   Shape: same as input.
@@ -131,7 +132,7 @@ def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor
     return activations.softplus(input, beta, threshold)
 
 
-def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(input: Array, min_val: Real = -1.0, max_val: Real = 1.0, inplace: bool = False) -> Tensor:
     """The input clamped to a range.
 
     out = min(max(input, min_val), max_val), with derivative 0 at both bounds.   Shape: same as input.
@@ -141,7 +142,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
     return activations.hardtanh(input, min_val, max_val)
 
 
-def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Array, lambd: Real = 0.5) -> Tensor:
     """Zero for values near zero, the input elsewhere.
 
     out = input where |input| > lambd, 0 elsewhere.   Shape: same as input.
@@ -151,7 +152,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
     return activations.hardshrink(input, lambd)
 
 
-def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Array, lambd: NonNegative = 0.5) -> Tensor:
     """The input shrunk toward zero by lambd.
 
     out = sign(input) * max(|input| - lambd, 0).   Shape: same as input.
@@ -161,7 +162,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
     return activations.softshrink(input, lambd)
 
 
-def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Tensor:
+def threshold(input: Array, threshold: Real, value: float, inplace: bool = False) -> Tensor:
     """The input where it is above a threshold, a constant elsewhere.
 
     out = input where input > threshold, value elsewhere.   Shape: same as input.
@@ -224,9 +225,9 @@ def softmax2d(input: Array) -> Tensor:
 
 def gumbel_softmax(
     logits: Array,
-    tau: float = 1.0,
+    tau: Positive = 1.0,
     hard: bool = False,
-    eps: float = 1e-10,
+    eps: Real = 1e-10,
     dim: int = -1,
     *,
     rng: RandomLike = None,
@@ -264,8 +265,8 @@ def prelu(input: Array, weight: Array) -> Tensor:
 
 def rrelu(
     input: Array,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
+    lower: Real = 1 / 8,
+    upper: Real = 1 / 3,
     training: bool = False,
     inplace: bool = False,
     *,

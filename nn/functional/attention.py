@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, Probability, Real
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
@@ -30,9 +31,9 @@ def scaled_dot_product_attention(
     key: Array,
     value: Array,
     attn_mask: Array | None = None,
-    dropout_p: float = 0.0,
+    dropout_p: Probability = 0.0,
     is_causal: bool = False,
-    scale: float | None = None,
+    scale: Real | None = None,
     enable_gqa: bool = False,
     *,
     rng: RandomLike = None,
@@ -129,14 +130,14 @@ def multi_head_attention_forward(
     query: Array,
     key: Array,
     value: Array,
-    embed_dim_to_check: int,
-    num_heads: int,
+    embed_dim_to_check: Count,
+    num_heads: Count,
     in_proj_weight: Array | None,
     in_proj_bias: Array | None,
     bias_k: Array | None,
     bias_v: Array | None,
     add_zero_attn: bool,
-    dropout_p: float,
+    dropout_p: Probability,
     out_proj_weight: Array,
     out_proj_bias: Array | None,
     training: bool = True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Real
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -53,8 +54,8 @@ def embedding(
     input: Array,
     weight: Array,
     padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
+    max_norm: NonNegative | None = None,
+    norm_type: Real = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
@@ -87,8 +88,8 @@ def embedding_bag(
     input: Array,
     weight: Array,
     offsets: Array | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
+    max_norm: NonNegative | None = None,
+    norm_type: Real = 2.0,
     scale_grad_by_freq: bool = False,
     mode: str = "mean",
     sparse: bool = False,

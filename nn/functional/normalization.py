@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.matmul import matmul
@@ -60,14 +61,14 @@ def batch_norm(
     weight: Array | None = None,
     bias: Array | None = None,
     training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    momentum: Real = 0.1,
+    eps: Positive = 1e-5,
 ) -> Tensor:
     """Batch normalization of input (N, C, ...): each channel over all other axes. Updates the running statistics.
 
     out = (input - mean) / sqrt(var + eps) * weight + bias; evaluation (`training=False`) uses the running ones.
     Raises ShapeError for one value per channel in training, which has no variance.
-    >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
+    >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=1e-20).tolist()
     [[-1.0], [1.0]]
     """
     if training:
@@ -102,8 +103,8 @@ def instance_norm(
     weight: Array | None = None,
     bias: Array | None = None,
     use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    momentum: Real = 0.1,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Each channel of each example of x (N, C, ...) normalized over its positions.
 
@@ -150,10 +151,10 @@ def _over_rows(
 
 def layer_norm(
     input: Array,
-    normalized_shape: ShapeLike,
+    normalized_shape: Widths,
     weight: Array | None = None,
     bias: Array | None = None,
-    eps: float = 1e-5,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Each example normalized over its last axes; weight and bias have their shape.
 
@@ -164,7 +165,7 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
+    input: Array, normalized_shape: Widths, weight: Array | None = None, eps: NonNegative | None = None
 ) -> Tensor:
     """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
 
@@ -177,7 +178,11 @@ def rms_norm(
 
 
 def group_norm(
-    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+    input: Array,
+    num_groups: Count,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
 
@@ -196,7 +201,7 @@ def group_norm(
 
 
 def local_response_norm(
-    input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    input: Array, size: Count, alpha: Real = 1e-4, beta: Real = 0.75, k: Real = 1.0
 ) -> Tensor:
     """Each value divided by a power of the squares in neighboring channels of x (N, C, ...).
 

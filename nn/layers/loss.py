@@ -427,7 +427,7 @@ class LinearCrossEntropyLoss(_Loss):
         in_features: Size,
         num_classes: Count,
         *,
-        out_features: Size = (),
+        out_features: tuple[Size, ...] = (),
         bias: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,

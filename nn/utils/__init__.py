@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import vetted
 from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
@@ -84,7 +84,7 @@ def _total(norms: list[float], norm_type: float) -> float:
     return float(sum(norm**norm_type for norm in norms) ** (1 / norm_type))
 
 
-@explained
+@vetted
 def get_total_norm(
     tensors: Iterable[Any],
     norm_type: float = 2.0,
@@ -128,7 +128,7 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
     return asarray(np.array(total, dtype))
 
 
-@explained
+@vetted
 def clip_grad_norm_(
     parameters: Parameters,
     max_norm: float,
@@ -154,7 +154,7 @@ def clip_grad_norm_(
     return total
 
 
-@explained
+@vetted
 def clip_grads_with_norm_(
     parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
@@ -170,7 +170,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
-@explained
+@vetted
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
@@ -187,7 +187,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
 
 
-@explained
+@vetted
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     """All parameters concatenated into one vector, differentiably.
 
@@ -197,7 +197,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
 
 
-@explained
+@vetted
 def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
     """Write a vector from parameters_to_vector back into the parameters. Raises ShapeError for another size."""
     named = list(_named(parameters))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.arguments import checked, explained
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
@@ -221,7 +221,7 @@ def register_parametrization(
     return module
 
 
-@explained
+@checked
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module has a parametrization: of this tensor, or of any."""
     if not isinstance(module, Module):
@@ -266,7 +266,7 @@ def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: boo
     return module
 
 
-@explained
+@checked
 def type_before_parametrizations(module: Module) -> type:
     """The class of a module as it was before it was parametrized."""
     return type(module).__bases__[0] if is_parametrized(module) else type(module)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.arguments import Size, checked, explained
+from tinygrad_dl.arguments import Size, checked
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn.state import requested_dtype
@@ -193,7 +193,7 @@ def pad_sequence(
     return out if batch_first else _swapped(out)
 
 
-@explained
+@checked
 def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """Undo pad_sequence: each sequence without its padding.
 
@@ -218,7 +218,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
-@explained
+@checked
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """Undo pack_sequence: the sequences, in their original order.
 

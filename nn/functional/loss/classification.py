@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Probability
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.losses import check_classes
@@ -41,7 +42,7 @@ def cross_entropy(
     ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    label_smoothing: Probability = 0.0,
 ) -> Tensor:
     """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
 
@@ -97,7 +98,7 @@ def linear_cross_entropy(
     weight: ArrayLike | None = None,
     reduction: str = "mean",
     ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: Probability = 0.0,
     options: Any = None,
 ) -> Tensor:
     """The cross-entropy of the logits from a linear map of the input.

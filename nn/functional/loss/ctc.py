@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Size
 from tinygrad_dl.errors import IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, reduced
@@ -47,7 +48,7 @@ def ctc_loss(
     targets: ArrayLike,
     input_lengths: ArrayLike,
     target_lengths: ArrayLike,
-    blank: int = 0,
+    blank: Size = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import Positive, Real
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import pairwise_distance
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
@@ -24,7 +25,7 @@ def margin_ranking_loss(
     input1: ArrayLike,
     input2: ArrayLike,
     target: ArrayLike,
-    margin: float = 0.0,
+    margin: Real = 0.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -44,7 +45,7 @@ def margin_ranking_loss(
 def hinge_embedding_loss(
     input: ArrayLike,
     target: ArrayLike,
-    margin: float = 1.0,
+    margin: Real = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -76,7 +77,7 @@ def cosine_embedding_loss(
     input1: ArrayLike,
     input2: ArrayLike,
     target: ArrayLike,
-    margin: float = 0.0,
+    margin: Real = 0.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -103,8 +104,8 @@ def cosine_embedding_loss(
 def multi_margin_loss(
     input: ArrayLike,
     target: ArrayLike,
-    p: int = 1,
-    margin: float = 1.0,
+    p: Literal[1, 2] = 1,
+    margin: Real = 1.0,
     weight: ArrayLike | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -184,9 +185,9 @@ def triplet_margin_loss(
     anchor: ArrayLike,
     positive: ArrayLike,
     negative: ArrayLike,
-    margin: float = 1.0,
-    p: float = 2.0,
-    eps: float = 1e-6,
+    margin: Positive = 1.0,
+    p: Real = 2.0,
+    eps: Real = 1e-6,
     swap: bool = False,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -215,7 +216,7 @@ def triplet_margin_with_distance_loss(
     negative: ArrayLike,
     *,
     distance_function: Callable[[Any, Any], Any] | None = None,
-    margin: float = 1.0,
+    margin: Positive = 1.0,
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
