@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinygrad_dl.arguments import NonNegative, Positive, Real
+from tinygrad_dl.arguments import NonNegative, Positive, Real, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise
@@ -47,6 +47,8 @@ def _unary(op: Callable[..., Any]) -> Unary:
 
 def _unary_in_place(op: Callable[..., Any]) -> UnaryInPlace:
     def function(input: ArrayT, inplace: bool = False) -> ArrayT:
+        if inplace is not False and inplace is not True:
+            refuse_unfit(function, (input,), {"inplace": inplace})
         return op(input)
 
     return _documented_as(op, function)
@@ -106,6 +108,8 @@ def celu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     >>> celu(np.array([-2.0, 2.0]), alpha=2.0).round(4)
     array([-1.2642,  2.    ])
     """
+    if not alpha:
+        raise ValueRangeError("celu: expected alpha other than 0, got 0")
     return activations.celu(input, alpha)
 
 
@@ -273,6 +277,10 @@ def rrelu(
     rng: RandomLike = None,
 ) -> Tensor:
     """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
+    if not lower <= upper:
+        raise ValueRangeError(
+            f"rrelu: expected lower of at most upper, got lower={lower!r} and upper={upper!r}"
+        )
     # The expected slope, so that evaluation is deterministic.
     if not training:
         return activations.leaky_relu(input, (lower + upper) / 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
-from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.normalization import affine, standardize
@@ -54,6 +54,29 @@ def _by_channel(
     return standardize(input, weight, bias, axis, eps, moments=moments, view=view, fit=fit)
 
 
+def check_channels(
+    name: str,
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+) -> None:
+    """Raise unless each parameter and statistic has one element a channel: before any of them is updated."""
+    channels = input.shape[1]
+    if (running_mean is None) != (running_var is None):
+        raise ValueRangeError(
+            f"{name}: expected both running_mean and running_var or neither, got one of them"
+        )
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for what, x in given.items():
+        if x is not None and x.shape != (channels,):
+            raise ShapeError(
+                f"{name}: expected {what} of shape ({channels},), one element for each channel of the input "
+                f"{input.shape}, got {x.shape}"
+            )
+
+
 def batch_norm(
     input: Array,
     running_mean: Array | None,
@@ -71,6 +94,27 @@ def batch_norm(
     >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=1e-20).tolist()
     [[-1.0], [1.0]]
     """
+    if input.ndim < 2:
+        raise ShapeError(
+            f"batch_norm: expected an input (N, C, ...) of at least 2 axes, got the shape {input.shape}"
+        )
+    check_channels("batch_norm", input, running_mean, running_var, weight, bias)
+    if not training and running_mean is None:
+        raise ValueRangeError("batch_norm: expected running_mean and running_var outside training, got None")
+    return unchecked_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def unchecked_batch_norm(
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """batch_norm of arguments that fit together, as a layer's do."""
     if training:
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
@@ -115,6 +159,11 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if input.ndim < 3:
+        raise ShapeError(
+            f"instance_norm: expected an input (N, C, ...) of at least 3 axes, got the shape {input.shape}"
+        )
+    check_channels("instance_norm", input, running_mean, running_var, weight, bias)
     count = prod(input.shape[2:])
     if count == 1:
         raise ShapeError(
@@ -129,13 +178,20 @@ def instance_norm(
     return _by_channel(input, weight, bias, (2,), eps, moments)
 
 
-def _last_axes(name: str, input: Array, shape: ShapeLike) -> tuple[int, ...]:
+def _last_axes(name: str, input: Array, shape: ShapeLike) -> int:
+    """How many axes `shape` has, which must be the last sizes of the input."""
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if not sizes or tuple(input.shape[-len(sizes) :]) != sizes:
         raise ShapeError(
             f"{name}: expected an input whose last sizes are normalized_shape = {sizes}, got {input.shape}"
         )
-    return tuple(range(input.ndim - len(sizes), input.ndim))
+    return len(sizes)
+
+
+def _check_affine(name: str, what: str, x: Array, input: Array, axes: int) -> None:
+    sizes = input.shape[input.ndim - axes :]
+    if x.shape != sizes:
+        raise ShapeError(f"{name}: expected {what} of normalized_shape = {sizes}, got {x.shape}")
 
 
 def _over_rows(
@@ -161,7 +217,11 @@ def layer_norm(
     >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
     [[-1.0, 1.0]]
     """
-    return _over_rows(input, weight, bias, len(_last_axes("layer_norm", input, normalized_shape)), eps, True)
+    axes = _last_axes("layer_norm", input, normalized_shape)
+    for what, x in (("weight", weight), ("bias", bias)):
+        if x is not None:
+            _check_affine("layer_norm", what, x, input, axes)
+    return _over_rows(input, weight, bias, axes, eps, True)
 
 
 def rms_norm(
@@ -172,7 +232,9 @@ def rms_norm(
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
-    axes = len(_last_axes("rms_norm", input, normalized_shape))
+    axes = _last_axes("rms_norm", input, normalized_shape)
+    if weight is not None:
+        _check_affine("rms_norm", "weight", weight, input, axes)
     chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
     return _over_rows(input, weight, None, axes, chosen, False)
 
@@ -195,6 +257,9 @@ def group_norm(
             f"got {num_groups}"
         )
     n, channels, *positions = input.shape
+    for what, x in (("weight", weight), ("bias", bias)):
+        if x is not None and x.shape != (channels,):
+            raise ShapeError(f"group_norm: expected {what} of shape ({channels},), got {x.shape}")
     each = channels // num_groups
     view, fit = (n, num_groups, each, prod(positions)), (num_groups, each, 1)
     return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)

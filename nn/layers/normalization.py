@@ -11,12 +11,12 @@ from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widt
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
-    batch_norm,
     group_norm,
     instance_norm,
     layer_norm,
     local_response_norm,
     rms_norm,
+    unchecked_batch_norm,
 )
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
@@ -95,18 +95,20 @@ class _BatchNorm(_ChannelNorm):
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
             )
-        momentum = self.momentum
+        momentum, batches = self.momentum, None
         if self.training and self.num_batches_tracked is not None:
             batches = self.num_batches_tracked._data
-            batches[()] += 1  # as a number: a sixth of the time of an array's +=
             if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(batches)
+                momentum = 1.0 / (float(batches) + 1)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
-        return batch_norm(
+        out = unchecked_batch_norm(
             input, self.running_mean if track else None, self.running_var if track else None,
             self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
         )  # fmt: skip
+        if batches is not None:  # a batch that was refused is not counted
+            batches[()] += 1  # as a number: a sixth of the time of an array's +=
+        return out
 
 
 class BatchNorm1d(_BatchNorm):
@@ -198,7 +200,7 @@ class _InstanceNorm(_ChannelNorm):
         self._check(input)
         single = input.ndim == min(self.axes)
         x = expand_dims(input, 0) if single else input
-        if self.affine and x.shape[1] != self.num_features:
+        if (self.affine or self.running_mean is not None) and x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
