@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.normalization import affine, standardize
@@ -75,6 +75,8 @@ def check_channels(
                 f"{name}: expected {what} of shape ({channels},), one element for each channel of the input "
                 f"{input.shape}, got {x.shape}"
             )
+        if x is not None and what.startswith("running") and x.dtype.kind != "f":  # updated in place
+            raise DTypeError(f"{name}: expected {what} of a floating-point dtype, got {x.dtype}")
 
 
 def batch_norm(
