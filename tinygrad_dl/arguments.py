@@ -29,6 +29,7 @@ from tinygrad_dl.errors import (
     DTypeError,
     IndexRangeError,
     MatrixError,
+    OutOfMemoryError,
     ShapeError,
     TinygradError,
     ValueRangeError,
@@ -242,7 +243,7 @@ KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
     (OverflowError, ValueRangeError),
     (RecursionError, ValueRangeError),
     (KeyError, ValueRangeError),
-    (MemoryError, ShapeError),
+    (MemoryError, OutOfMemoryError),
     (ValueError, ShapeError),
     (TypeError, DTypeError),
     (AttributeError, DTypeError),
@@ -384,14 +385,36 @@ def _unfit(
             continue
         if name is None:
             name = _name_of_call(function, args)
-        kind = ValueRangeError if _fits(value, _without_bounds(parameter.hint)) else DTypeError
-        limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
-        advice = [part.text for part in typing.get_args(parameter.hint)[1:] if isinstance(part, Advice)]
-        more = f". {advice[0].format(value=repr(value))}" if advice else ""
-        return kind(
-            f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}{more}"
-        )
+        return unfit(name, argument, value, parameter.hint)
     return None
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type and in its range; what cannot be compared fits."""
+    return _fits(value, hint)
+
+
+def is_huge(value: Any) -> bool:
+    """Whether a value is or holds an int that no array has as a size."""
+    if isinstance(value, (tuple, list)):
+        return any(map(is_huge, value[:64]))
+    if isinstance(value, (Value, np.ndarray)):
+        return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
+    return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+
+
+def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
+    """The error for an argument that its annotation does not allow."""
+    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
+    advice = [part.text for part in typing.get_args(hint)[1:] if isinstance(part, Advice)]
+    more = f". {advice[0].format(value=repr(value))}" if advice else ""
+    return kind(f"{called}: {argument}: expected {expected(hint)}{limit}, got {describe(value)}{more}")
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotation of each parameter as an object; Any where it says nothing that can be compared."""
+    return {name: parameter.hint for name, parameter in _declared(function).items()}
 
 
 def _without_bounds(hint: Any) -> Any:
@@ -428,10 +451,10 @@ def _is_real(x: Any) -> bool:
 
 def _is_dtype(x: Any) -> bool:
     try:
-        np.dtype(x)
+        kind = np.dtype(x).kind
     except Exception:  # whatever NumPy raises for what is none
         return False
-    return not isinstance(x, float)
+    return kind in "biufc" and not isinstance(x, float)
 
 
 def _is_numbers(x: Any, depth: int = 0) -> bool:
@@ -459,7 +482,7 @@ def _takes_lists(parts: Collection[Any]) -> bool:
     return set(typing.get_args(names.ArrayLike)) <= set(parts)
 
 
-def _takes_dtypes(parts: Collection[Any]) -> bool:
+def takes_dtypes(parts: Collection[Any]) -> bool:
     """Whether the parts of a union are those of `DTypeLike`."""
     return set(typing.get_args(names.DTypeLike)) <= set(parts)
 
@@ -474,7 +497,7 @@ def _fits(x: Any, hint: Any) -> bool:
     if origin in (Union, UnionType):
         if _takes_lists(parts):
             return _is_numbers(x) or (x is None and type(None) in parts)
-        if _takes_dtypes(parts):
+        if takes_dtypes(parts):
             return _is_dtype(x)
         if np.random.Generator in parts and _is_int(x):
             return int(x) >= 0
@@ -483,7 +506,7 @@ def _fits(x: Any, hint: Any) -> bool:
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
-        return any(x == part and (type(x) is type(part) or _is_real(x) and _is_real(part)) for part in parts)
+        return any((type(x) is type(part) or _is_real(x) and _is_real(part)) and x == part for part in parts)
     if hint is bool:
         return isinstance(x, (bool, np.bool_)) or (type(x) is int and x in (0, 1))
     if hint is int:
@@ -547,7 +570,7 @@ def expected(hint: Any) -> str:
             if type(None) not in parts
             else "a Tensor, an array, numbers or None"
         )
-    if origin in (Union, UnionType) and _takes_dtypes(parts):
+    if origin in (Union, UnionType) and takes_dtypes(parts):
         return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
         several = Sequence[parts[0]]  # one or several: a size for all dimensions, or one for each

@@ -31,6 +31,10 @@ class MatrixError(TinygradError, LinAlgError):
     """A matrix that the operation cannot work with: not square, singular, not positive definite. A ValueError too."""
 
 
+class OutOfMemoryError(TinygradError, MemoryError):
+    """An array that is larger than the memory that is free."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph is not in a state that allows the call."""
 
