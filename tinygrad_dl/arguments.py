@@ -67,6 +67,8 @@ class Bounds:
             return " that is finite"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
+        if low == -LARGEST:
+            return ""
         if low is not None and high is not None and high < LARGEST:
             begin, end = "[" if self.least is not None else "(", "]" if self.most is not None else ")"
             return f" in {begin}{low:g}, {high:g}{end}"
@@ -100,6 +102,11 @@ Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
 #: A number other than nan: a margin, a slope, a threshold.
 Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
+#: An int or several of them, which may be negative, as the widths of padding that crops.
+Offsets: TypeAlias = Union[
+    Annotated[int, Bounds(least=-LARGEST, most=LARGEST)],
+    Sequence[Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]],
+]
 #: A boolean that PyTorch deprecates in favor of `reduction`.
 OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
 #: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.

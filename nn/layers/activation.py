@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tinygrad_dl.arguments import Count, NonNegative, Real
 from tinygrad_dl.errors import ValueRangeError
@@ -201,7 +201,7 @@ class GELU(_Activation):
     function = staticmethod(functions.gelu)
     options = ("approximate",)
 
-    def __init__(self, approximate: str = "none") -> None:
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
 

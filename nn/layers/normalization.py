@@ -237,6 +237,8 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 def _sizes(shape: ShapeLike) -> tuple[int, ...]:
+    if np.size(shape) == 0:
+        raise ValueRangeError("normalized_shape: expected at least one size, got ()")
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 

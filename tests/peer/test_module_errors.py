@@ -14,8 +14,12 @@ from tinygrad_dl.errors import TinygradError
 
 KNOWN = [name for name, info in INFOS.items() if info.module_error_inputs_func and hasattr(nn, name)]
 
-# What is refused there and works here, by name and by PyTorch's message.
-ALLOWED: dict[tuple[str, str], str] = {}
+# What is refused there and works here, by a part of PyTorch's message, and why.
+ALLOWED = {
+    "should be of type bool, got: int": "0 and 1 are read as booleans",
+    "does not match weight dtype": "dtypes are widened, with a warning that says so: docs/dtypes.md",
+    "expected scalar type": "the weights of classes take the dtype of the input",
+}
 
 
 def outcome(call: Callable[[], Any]) -> str:
@@ -45,8 +49,9 @@ def test_what_pytorch_refuses_is_refused_clearly(name: str, training: bool) -> N
                 *translated(given.constructor_input.args), **translated(given.constructor_input.kwargs)
             )
             module.train(training)
-            module(*translated(given.forward_input.args), **translated(given.forward_input.kwargs))
+            if given.forward_input is not None:
+                module(*translated(given.forward_input.args), **translated(given.forward_input.kwargs))
 
-        reason = next((r for (n, text), r in ALLOWED.items() if n == name and text in sample.error_regex), None)
-        expected = "clear" if reason is None else "silent"
-        assert outcome(call) == expected, f"{sample.error_regex}: {given.constructor_input}"
+        allowed = any(text in sample.error_regex for text in ALLOWED)
+        came = outcome(call)
+        assert came == "clear" or (allowed and came == "silent"), f"{came}; PyTorch: {sample.error_regex}"
