@@ -280,16 +280,19 @@ class Module:
         """
         return Removable(self, "after", hook, with_kwargs, prepend)
 
-    def register_full_backward_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, grad_input, grad_output)` once the gradients of the inputs are complete.
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_input, grad_output)` in every backward pass, when the gradients of the inputs are complete.
 
-        Both are tuples; what the hook returns, unless None, replaces the gradients of the inputs.
+        Both are tuples, with an entry for each positional argument and each output: None for what is not a Tensor,
+        zeros for an input that got no gradient. What the hook returns, unless None, replaces the gradients of the
+        inputs. If no input requires grad, the hook runs when the gradients of the outputs are complete. Outputs are
+        a Tensor or a tuple of Tensors; for anything else the hook is not called, with a warning.
         """
-        return Removable(self, "backward", hook, False)
+        return Removable(self, "backward", hook, False, prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, grad_output)` when the gradients of the outputs are complete; may replace them."""
-        return Removable(self, "backward_pre", hook, False)
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_output)` when the gradients of all outputs are complete; may replace them."""
+        return Removable(self, "backward_pre", hook, False, prepend)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Removable:
         """Call `hook(module, prefix, keep_vars)` before state_dict() reads the module."""
