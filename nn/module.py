@@ -281,7 +281,7 @@ class Module:
         return Removable(self, "after", hook, with_kwargs, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Removable:
-        """Call `hook(module, grad_input, grad_output)` in every backward pass, when the gradients of the inputs are complete.
+        """Call `hook(module, grad_input, grad_output)` in each backward pass, once the inputs' gradients are complete.
 
         Both are tuples, with an entry for each positional argument and each output: None for what is not a Tensor,
         zeros for an input that got no gradient. What the hook returns, unless None, replaces the gradients of the

@@ -82,17 +82,21 @@ def backward_pass(
 
     while heap:
         node, g, owned = pending.pop(heappop(heap))
-        watch = node.watch
-        if watch is not None and watch.joint is not None:
-            if watch.joint.key not in ran:
+        if node.watch is not None or wanted is not None or recording:
+            joint = None if node.watch is None else node.watch.joint
+            if joint is None:
+                g = None if g is None else _complete(node, g, owned, wanted, needed, recording)
+            elif joint.key not in ran:
                 pending[node.serial] = [node, g, owned]
-                _complete_jointly(watch.joint, pending, heap, ran, wanted, needed, recording)
+                _complete_jointly(joint, pending, heap, ran, wanted, needed, recording)
                 g = pending.pop(node.serial)[1]
-            if g is None:  # a hook returned None in the place of this gradient
-                continue
-        elif watch is not None or wanted is not None or recording:
-            g = _complete(node, g, owned, wanted, needed, recording)
         if needed is not None and not needed[node.serial]:
+            continue
+        if g is None:
+            # A hook replaced the gradient by None. What is below counts as reached, as in PyTorch.
+            for parent in node.parents:
+                if type(parent) is Node and parent.serial not in pending:
+                    _add(pending, heap, needed, parent, None, False)
             continue
         op = node.op
         if node.saved is None:
@@ -129,6 +133,8 @@ def backward_pass(
                         heappush(heap, serial)
                 elif entry[2]:
                     entry[1] += c
+                elif entry[1] is None:
+                    entry[1] = c
                 else:
                     entry[1] = entry[1] + c
                     entry[2] = not recording
@@ -136,7 +142,8 @@ def backward_pass(
             _raise_for_wrong_rule(node, contributions, recording)
             raise
     for node, g, owned in pending.values():
-        _complete(node, g, owned, wanted, needed, recording)
+        if g is not None:
+            _complete(node, g, owned, wanted, needed, recording)
 
 
 def _complete(
@@ -184,29 +191,42 @@ def _complete_jointly(
     gradients: list[Any] = []
     for serial in joint.serials:
         entry = pending.get(serial)
-        if entry is not None:
+        if entry is not None and entry[1] is not None:
             entry[1] = _complete(*entry, wanted, needed, recording)
             entry[2] = False
-        gradients.append(None if entry is None else entry[1] if recording else wrap(np.array(entry[1])))
+            gradients.append(entry[1] if recording else wrap(np.array(entry[1])))
+        else:
+            gradients.append(None)
     ran[joint.key] = None
     if needed is not None and not any(needed.get(serial) for serial in joint.serials):
         return
     ran[joint.key] = results = joint.hook(gradients, ran)
     for serial, parent, before, result in zip(joint.serials, joint.parents, gradients, results):
-        if result is before:
-            continue
         g = None if result is None else _replacement(parent, result, recording, "backward hook of a module")
         if serial in pending:
-            pending[serial][1] = g
-        elif needed is None or parent.serial in needed:
-            # The pass did not reach the node; its gradient is its parent's.
-            entry = pending.get(parent.serial)
-            if entry is not None:
-                entry[1], entry[2] = entry[1] + g, not recording
-            else:
-                pending[parent.serial] = [parent, g, not recording]
-                if parent.op is not None:
-                    heappush(heap, parent.serial)
+            if result is not before:
+                pending[serial][1] = g
+        else:  # the pass did not reach the node; its gradient is its parent's
+            _add(pending, heap, needed, parent, g, not recording)
+
+
+def _add(
+    pending: dict[int, list[Any]],
+    heap: list[int],
+    needed: dict[int, bool | None] | None,
+    node: Node,
+    g: Gradient,
+    owned: bool,
+) -> None:
+    """Add a gradient, or None for a node that is reached without one, to what is pending."""
+    entry = pending.get(node.serial)
+    if entry is None:
+        if needed is None or node.serial in needed:
+            pending[node.serial] = [node, g, owned and g is not None]
+            if node.op is not None:
+                heappush(heap, node.serial)
+    elif g is not None:
+        entry[1], entry[2] = (g, owned) if entry[1] is None else (entry[1] + g, owned)
 
 
 def _replacement(node: Node, returned: Any, recording: bool, what: str) -> Gradient:
