@@ -12,7 +12,7 @@ from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
-from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike
 
@@ -48,7 +48,7 @@ class Module:
             else:
                 out = call_with_hooks(self, self._hooks, args, kwargs)
         except Exception as error:
-            _locate(self, error)
+            locate(self, error)
             raise
         if isinstance(out, Value):
             node = out.node
@@ -228,7 +228,9 @@ class Module:
         if new.kind != "f":
             raise DTypeError(f"astype: expected a floating-point dtype, got {new}")
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
-            if tensor.dtype.kind == "f" and tensor.dtype != new:
+            if isinstance(tensor, Uninitialized):
+                tensor.convert(new)
+            elif tensor.dtype.kind == "f" and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
                 tensor.data = tensor._data.astype(new)
                 tensor.grad = None if grad is None else grad._data.astype(new)
@@ -354,7 +356,7 @@ def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
     )
 
 
-def _locate(self: Module, error: Exception) -> None:
+def locate(self: Module, error: Exception) -> None:
     """Add to an error the place in this module where it was raised."""
     trail: Any = getattr(error, "_raised_in", None)
     if trail is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -163,7 +163,11 @@ def save(module: Module, prefix: str) -> dict[str, Any]:
     hooked = _hooked(module)
     for path, owner in hooked:
         _call_hooks(owner, "saving", prefix + path, False)
-    saved: dict[str, Any] = {prefix + name: tensor._data.copy() for name, tensor in saved_tensors(module)}
+    saved: dict[str, Any] = {
+        # As in PyTorch, the parameter of a lazy layer itself: there is no array yet.
+        prefix + name: tensor if isinstance(tensor, Uninitialized) else tensor._data.copy()
+        for name, tensor in saved_tensors(module)
+    }
     for name, owner in extra_states(module).items():
         saved[prefix + name] = owner.get_extra_state()
     for path, owner in reversed(hooked):
@@ -209,11 +213,17 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
         if name not in arrays:
             continue
         value = arrays[name]
+        if isinstance(value, Uninitialized):
+            if not isinstance(tensor, Uninitialized):
+                mismatched.append(f"{name}: expected {tensor.shape}, got {value!r}")
+            continue
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
         if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
             mismatched.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
-        elif array.shape != tensor.shape:
+        elif isinstance(tensor, Uninitialized) and not tensor.fits(array.shape):
+            mismatched.append(f"{name}: expected {tensor.expected()}, got {array.shape}")
+        elif not isinstance(tensor, Uninitialized) and array.shape != tensor.shape:
             mismatched.append(f"{name}: expected {tensor.shape}, got {array.shape}")
         else:
             value_to_write = (
@@ -225,6 +235,8 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
             f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(mismatched)}. Nothing was loaded."
         )
     for tensor, array in writes:
+        if isinstance(tensor, Uninitialized):
+            tensor.materialize(array.shape)
         if assign:
             tensor.grad = None
             tensor.data = array

@@ -172,7 +172,7 @@ class SyncBatchNorm(_BatchNorm):
         SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
         """
         for inner in module.modules():
-            if isinstance(inner, _BatchNorm):
+            if isinstance(inner, _BatchNorm) and not hasattr(inner, "has_uninitialized_params"):
                 inner.__class__ = cls
                 inner.process_group = process_group
         return module
