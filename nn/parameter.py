@@ -192,7 +192,8 @@ def uninitialized(tensor: Tensor, form: np.ndarray | None = None) -> None:
     """Take the values from a parameter or buffer; what stays known is `form`, by default its own array, see above."""
     if form is not None:
         _put(tensor, form)
-    tensor.__class__ = UninitializedBuffer if isinstance(tensor, Buffer) else UninitializedParameter
+    kind: Any = UninitializedBuffer if isinstance(tensor, Buffer) else UninitializedParameter
+    tensor.__class__ = kind
 
 
 def _rebuild_uninitialized(

@@ -192,7 +192,7 @@ def _complete_jointly(
     for serial in joint.serials:
         entry = pending.get(serial)
         if entry is not None and entry[1] is not None:
-            entry[1] = _complete(*entry, wanted, needed, recording)
+            entry[1] = _complete(entry[0], entry[1], entry[2], wanted, needed, recording)
             entry[2] = False
             gradients.append(entry[1] if recording else wrap(np.array(entry[1])))
         else:

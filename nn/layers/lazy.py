@@ -123,7 +123,7 @@ class _LazyNorm(_Lazy):
     size_name = "num_features"
 
     def _input_size(self, input: Array) -> int:
-        self._check(input)  # type: ignore[attr-defined]
+        self._check(input)
         return int(input.shape[1])
 
 
@@ -182,7 +182,7 @@ class _LazyInstanceNorm(_LazyNorm):
         )  # fmt: skip
 
     def _input_size(self, input: Array) -> int:
-        self._check(input)  # type: ignore[attr-defined]
+        self._check(input)
         # Without a batch, there is one axis less.
         return int(input.shape[-min(self.becomes.axes)])
 
