@@ -8,6 +8,7 @@ from weakref import ref
 
 import numpy as np
 
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
@@ -35,6 +36,9 @@ class Module:
 
     training: bool = True
     _hooks: Any = None  # hooks.Hooks, once one is registered
+    # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
+    _optional: Mapping[str, bool | None] = {}
+    _absent: Mapping[str, bool | None] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation of the module, which every subclass defines."""
@@ -68,16 +72,30 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = self.__dict__.get(name)
-        if before is not None and isinstance(before, (Parameter, Buffer)):
-            if type(value) is Tensor:
-                # A plain Tensor in their place would silently be neither trained nor saved.
-                if isinstance(before, Parameter):
-                    raise DTypeError(
-                        f"{type(self).__name__}.{name} is a Parameter; a Tensor cannot take its place. "
-                        f"Assign nn.Parameter(...), or write to {name}.data."
-                    )
-                value = Buffer(value, before.persistent)
+        if isinstance(before, (Parameter, Buffer)):
+            if value is None:  # the name still stands for a parameter, or a buffer
+                self._absent = {**(self._absent or {}), name: _kept(before)}
+            elif not isinstance(value, (Parameter, Buffer)):
+                value = self._in_place(name, value, _kept(before))
+        elif before is None and value is not None and name in self.__dict__:
+            known = self._absent if self._absent and name in self._absent else self._optional
+            if name in known and not isinstance(value, (Parameter, Buffer)):
+                value = self._in_place(name, value, known[name])
         object.__setattr__(self, name, value)
+
+    def _in_place(self, name: str, value: Any, persistent: bool | None) -> Any:
+        """What is stored for a value under the name of a buffer, or, if `persistent` is None, of a parameter."""
+        if persistent is not None and isinstance(value, (Tensor, np.ndarray, list)):
+            return Buffer(value, persistent)
+        if persistent is not None:
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a buffer: expected a Tensor, an array or None, got {describe(value)}"
+            )
+        # Silently it would be neither trained nor saved.
+        raise DTypeError(
+            f"{type(self).__name__}.{name} is a Parameter: expected a Parameter or None, got {describe(value)}. "
+            f"Assign nn.Parameter(...), or write to {name}.data."
+        )
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
@@ -151,10 +169,17 @@ class Module:
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
+        if param is None:
+            self._absent = {**(self._absent or {}), name: None}
 
     def register_buffer(self, name: str, tensor: ArrayLike | None, persistent: bool = True) -> None:
-        """Make an array or Tensor a buffer: saved with the module (if persistent), not trained."""
+        """Make an array or Tensor a buffer: saved with the module (if persistent), not trained.
+
+        With None, a Tensor that is assigned later becomes one.
+        """
         setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
+        if tensor is None:
+            self._absent = {**(self._absent or {}), name: persistent}
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Make a module an attribute under a computed name."""
@@ -338,6 +363,11 @@ class Module:
         from tinygrad_dl.nn.summary import summary
 
         return summary(self, *inputs, **options)
+
+
+def _kept(tensor: Parameter | Buffer) -> bool | None:
+    """Whether state_dict saves a buffer; None for a parameter."""
+    return tensor.persistent if isinstance(tensor, Buffer) else None
 
 
 def _checked(name: str) -> str:

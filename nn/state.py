@@ -14,7 +14,7 @@ from tinygrad_dl.tensor import Tensor
 if TYPE_CHECKING:
     from tinygrad_dl.nn.module import Module
 
-IGNORED = {"_hooks"}
+IGNORED = {"_hooks", "_absent"}
 # Most attributes are settings of these types, which hold no tensors: they are skipped at once.
 LEAF_TYPES = {int, float, bool, str, type(None)}
 

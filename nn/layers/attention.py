@@ -28,6 +28,18 @@ class MultiheadAttention(Module):
     [(5, 2, 4), (2, 5, 5)]
     """
 
+    _optional = dict.fromkeys(
+        (
+            "in_proj_weight",
+            "q_proj_weight",
+            "k_proj_weight",
+            "v_proj_weight",
+            "in_proj_bias",
+            "bias_k",
+            "bias_v",
+        )
+    )
+
     def __init__(
         self,
         embed_dim: int,

@@ -30,6 +30,8 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
+    _optional = {"weight": True, "pos_weight": True}
+
     def __init__(
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
     ) -> None:

@@ -29,6 +29,14 @@ class _ChannelNorm(Module):
 
     axes: tuple[int, ...]  # how many axes an input may have
 
+    _optional = {
+        "weight": None,
+        "bias": None,
+        "running_mean": True,
+        "running_var": True,
+        "num_batches_tracked": True,
+    }
+
     def __init__(
         self,
         num_features: int,
@@ -246,6 +254,8 @@ class LayerNorm(Module):
     [[-1.0, 1.0]]
     """
 
+    _optional = {"weight": None, "bias": None}
+
     def __init__(
         self,
         normalized_shape: ShapeLike,
@@ -286,6 +296,8 @@ class RMSNorm(Module):
     [[0.20000000298023224, 1.399999976158142]]
     """
 
+    _optional = {"weight": None}
+
     def __init__(
         self,
         normalized_shape: ShapeLike,
@@ -321,6 +333,8 @@ class GroupNorm(Module):
     >>> GroupNorm(1, 2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
     [[-1.0, 1.0]]
     """
+
+    _optional = {"weight": None, "bias": None}
 
     def __init__(
         self,
