@@ -64,31 +64,30 @@ def named_modules(
     module: Module, prefix: str = "", remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Module]]:
     """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
-    visited: set[int] = set()
+    # Not a function inside this one: it would refer to itself, and every call would leave a reference cycle.
+    return _outer_first(module, prefix, (), set() if remove_duplicate else None)
 
-    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Module]]:
-        if id(module) in ancestors or (remove_duplicate and id(module) in visited):
-            return
+
+def _outer_first(
+    module: Module, prefix: str, ancestors: tuple[int, ...], visited: set[int] | None
+) -> Iterator[tuple[str, Module]]:
+    if id(module) in ancestors or (visited is not None and id(module) in visited):
+        return
+    if visited is not None:
         visited.add(id(module))
-        yield prefix, module
-        for name, child in named_children(module, remove_duplicate=False):
-            yield from visit(child, joined(prefix, name), (*ancestors, id(module)))
-
-    return visit(module, prefix, ())
+    yield prefix, module
+    for name, child in named_children(module, remove_duplicate=False):
+        yield from _outer_first(child, joined(prefix, name), (*ancestors, id(module)), visited)
 
 
-def inner_first(module: Module) -> Iterator[Module]:
+def inner_first(module: Module, visited: set[int] | None = None) -> Iterator[Module]:
     """The module and all inside, each once, inner modules before outer ones."""
-    visited: set[int] = set()
-
-    def visit(module: Module) -> Iterator[Module]:
-        visited.add(id(module))
-        for _, child in named_children(module):
-            if id(child) not in visited:
-                yield from visit(child)
-        yield module
-
-    return visit(module)
+    visited = set() if visited is None else visited
+    visited.add(id(module))
+    for _, child in named_children(module):
+        if id(child) not in visited:
+            yield from inner_first(child, visited)
+    yield module
 
 
 def named_tensors(

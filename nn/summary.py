@@ -173,19 +173,20 @@ def _known(module: Module) -> list[Parameter]:
 
 def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
-    visited: set[int] = set()
-
-    def visit(module: Module, name: str, depth: int, ancestors: tuple[int, ...]) -> None:
-        layer = Layer(name, module, depth)
-        layers.append(layer)
-        layer.is_repeat = id(module) in visited
-        visited.add(id(module))
-        for child, inner in state.named_children(module, remove_duplicate=False):
-            if id(inner) not in ancestors:
-                visit(inner, child, depth + 1, (*ancestors, id(module)))
-
-    visit(module, "", 0, (id(module),))
+    _add(layers, set(), module, "", 0, (id(module),))
     return layers
+
+
+def _add(
+    layers: list[Layer], visited: set[int], module: Module, name: str, depth: int, ancestors: tuple[int, ...]
+) -> None:
+    layer = Layer(name, module, depth)
+    layers.append(layer)
+    layer.is_repeat = id(module) in visited
+    visited.add(id(module))
+    for child, inner in state.named_children(module, remove_duplicate=False):
+        if id(inner) not in ancestors:
+            _add(layers, visited, inner, child, depth + 1, (*ancestors, id(module)))
 
 
 def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
