@@ -26,7 +26,8 @@ class Embedding(Module):
     """A table of vectors, looked up by index.
 
     out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). Initialized normal, the row
-    `padding_idx` at 0, which gets no gradient. For the other options see nn.functional.embedding.
+    `padding_idx` at 0, which gets no gradient. With `max_norm` a call shortens long rows in place. For this and the
+    other options see nn.functional.embedding.
     >>> Embedding(10, 3)(Tensor([1, 2])).shape
     (2, 3)
     """

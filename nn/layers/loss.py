@@ -31,6 +31,8 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
+    _optional = {"weight": True, "pos_weight": True}
+
     def __init__(
         self, size_average: OldBoolean = None, reduce: OldBoolean = None, reduction: str = "mean"
     ) -> None:

@@ -30,6 +30,14 @@ class _ChannelNorm(Module):
 
     axes: tuple[int, ...]  # how many axes an input may have
 
+    _optional = {
+        "weight": None,
+        "bias": None,
+        "running_mean": True,
+        "running_var": True,
+        "num_batches_tracked": True,
+    }
+
     def __init__(
         self,
         num_features: Size,
@@ -175,7 +183,7 @@ class SyncBatchNorm(_BatchNorm):
         SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
         """
         for inner in module.modules():
-            if isinstance(inner, _BatchNorm):
+            if isinstance(inner, _BatchNorm) and not hasattr(inner, "has_uninitialized_params"):
                 inner.__class__ = cls
                 inner.process_group = process_group
         return module
@@ -251,6 +259,8 @@ class LayerNorm(Module):
     [[-1.0, 1.0]]
     """
 
+    _optional = {"weight": None, "bias": None}
+
     def __init__(
         self,
         normalized_shape: Widths,
@@ -291,6 +301,8 @@ class RMSNorm(Module):
     [[0.20000000298023224, 1.399999976158142]]
     """
 
+    _optional = {"weight": None}
+
     def __init__(
         self,
         normalized_shape: Widths,
@@ -326,6 +338,8 @@ class GroupNorm(Module):
     >>> GroupNorm(1, 2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
     [[-1.0, 1.0]]
     """
+
+    _optional = {"weight": None, "bias": None}
 
     def __init__(
         self,

@@ -297,6 +297,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
 class _FractionalMaxPool(_Pool):
     shown = ("kernel_size", "output_size", "output_ratio")
+    _optional = {"_random_samples": True}
 
     def __init__(
         self,

@@ -22,6 +22,8 @@ class _Cell(Module):
 
     gates: int
 
+    _optional = {"bias_ih": None, "bias_hh": None}
+
     def __init__(
         self,
         input_size: Size,

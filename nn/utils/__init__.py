@@ -14,6 +14,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Uninitialized
 from tinygrad_dl.nn.utils.weight_hooks import (
     remove_spectral_norm,
     remove_weight_norm,
@@ -61,13 +62,19 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
                 f"parameters: expected a model, a Tensor or several Tensors, got {describe(parameter)}"
                 + ("" if parameter is parameters else f" as number {i}")
             )
-        yield name or parameter.name or f"number {i} of shape {parameter.shape}", parameter
+        known = not isinstance(parameter, Uninitialized)
+        yield (
+            name or parameter.name or f"number {i}" + (f" of shape {parameter.shape}" if known else ""),
+            parameter,
+        )
 
 
 def _norm(array: np.ndarray, norm_type: float) -> float:
     if norm_type == inf:
         return float(np.abs(array).max(initial=0))
     flat = array.reshape(-1)
+    if flat.dtype == np.float16:  # whose squares over- and underflow
+        flat = flat.astype(np.float32)
     if norm_type == 2:
         # A product with itself needs no temporary; what it overflows on is summed again in float64.
         with np.errstate(over="ignore"):
@@ -98,7 +105,7 @@ def get_total_norm(
     """
     named = list(_named(tensors))
     _check_norm_type("get_total_norm", norm_type)
-    return _summed("get_total_norm", named, norm_type, error_if_nonfinite)
+    return _as_tensor(_summed("get_total_norm", named, norm_type, error_if_nonfinite), named)
 
 
 def _check_norm_type(name: str, norm_type: float) -> None:
@@ -111,7 +118,7 @@ def _check_max_norm(name: str, max_norm: float) -> None:
         raise ValueRangeError(f"{name}: expected max_norm of at least 0, got {max_norm!r}")
 
 
-def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> float:
     norms = [_norm(tensor._data, norm_type) for _, tensor in named]
     total = _total(norms, norm_type)
     if error_if_nonfinite and not isfinite(total):
@@ -124,8 +131,14 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
             f"{name}: the norm of the gradients is {total}: nan or inf in {', '.join(bad) or 'their sum'}. "
             "Run the step under detect_anomaly() to find where it arose."
         )
-    dtype = named[0][1].dtype if named else np.dtype(np.float32)
-    return asarray(np.array(total, dtype))
+    return total
+
+
+def _as_tensor(total: float, named: list[tuple[str, Any]]) -> Tensor:
+    """The norm in the dtype that holds all of the tensors' dtypes, as in PyTorch."""
+    dtype = np.result_type(*(tensor.dtype for _, tensor in named)) if named else np.dtype(np.float32)
+    with np.errstate(over="ignore"):
+        return asarray(np.array(total).astype(dtype))
 
 
 @vetted
@@ -150,8 +163,8 @@ def clip_grad_norm_(
     _check_max_norm("clip_grad_norm_", max_norm)
     grads = [(name, p.grad) for name, p in _named(parameters) if p.grad is not None]
     total = _summed("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
-    _scale([grad for _, grad in grads], max_norm, float(total))
-    return total
+    _scale([grad for _, grad in grads], max_norm, total)
+    return _as_tensor(total, grads)
 
 
 @vetted
