@@ -36,6 +36,8 @@ def _running_update(
     decay, unbiased = 1 - momentum, momentum * count / (count - 1)
 
     def update(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
+        if batch_mean.dtype.kind == "c":  # before either is changed
+            raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
         for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
             if batch.size != running.size:  # one for each example
                 batch = batch.reshape(-1, running.size).mean(axis=0)

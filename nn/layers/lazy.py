@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Positive, Real
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.nn.functional.conv import batched
 from tinygrad_dl.nn.layers import conv
@@ -45,7 +46,7 @@ class _Lazy(Module):
     def initialize_parameters(self, input: Array, *args: Any, **kwargs: Any) -> None:
         """Make the parameters for inputs like this one; those that were loaded stay. On an error nothing changes."""
         given, named = self._lazy
-        array = input if isinstance(input, (Tensor, np.ndarray)) else np.asarray(input)
+        array = input if isinstance(input, (Tensor, np.ndarray)) else asarray(input)
         size = self._input_size(array)
         # The plain layer tells the shapes, and refuses what does not go together, before anything is changed.
         plain: Any = object.__new__(type(self))
