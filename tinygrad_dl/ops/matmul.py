@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
@@ -211,6 +212,7 @@ def contraction(operands: Any, /, subscripts: str) -> Any:
     return np.einsum(subscripts, *operands)
 
 
+@explained
 def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     """The product of two arrays, summed over pairs of axes.
 
@@ -249,6 +251,7 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     return contraction((x, y), f"{''.join(of_x)},{''.join(of_y)}->{''.join(out)}")
 
 
+@explained
 def inner(x: Any, y: Any, /) -> Any:
     """The product of two arrays, summed over the last axis of both; with a number, their product.
 
@@ -264,6 +267,7 @@ def inner(x: Any, y: Any, /) -> Any:
     return tensordot(x, y, (-1, -1))
 
 
+@explained
 def dot(x: Any, y: Any, /) -> Any:
     """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
 
@@ -279,6 +283,7 @@ def dot(x: Any, y: Any, /) -> Any:
     return tensordot(x, y, (-1, -1 if y.ndim == 1 else -2))
 
 
+@explained
 def outer(x: Any, y: Any, /) -> Any:
     """The products of all elements of one array with all of another, as a matrix.
 
@@ -291,6 +296,7 @@ def outer(x: Any, y: Any, /) -> Any:
     return multiply(reshape(x, (-1, 1)) if x.size else reshape(x, (0, 1)), reshape(y, (1, y.size)))
 
 
+@explained
 def kron(x: Any, y: Any, /) -> Any:
     """The Kronecker product: x with each element replaced by its product with y.
 
@@ -307,6 +313,7 @@ def kron(x: Any, y: Any, /) -> Any:
     return reshape(mixed, tuple(m * n for m, n in zip(a, b)))
 
 
+@explained
 def multi_dot(arrays: Any, /) -> Any:
     """The product of several matrices, in the order that needs the fewest multiplications.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
@@ -137,6 +138,7 @@ def cumulative_prod(
     return _with_initial(products, axis, 1) if include_initial else products
 
 
+@checked
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
