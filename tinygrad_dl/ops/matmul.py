@@ -91,7 +91,7 @@ def _to_right(g: Any, x: Any, y_shape: Shape) -> Any:
     ),
     label="@",
     hint=_matmul_hint,
-    ufunc=np.matmul,
+    ufunc=np.matmul, accumulates=True
 )  # fmt: skip
 def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
@@ -135,6 +135,7 @@ def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
     ),
     hint=_vecdot_hint,
     ufunc=np.vecdot,
+    accumulates=True,
 )
 def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
@@ -199,7 +200,7 @@ def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
         Case([(2, 3), (2, 3)], subscripts="ij,ij->"),
     ),
-    label="einsum",
+    label="einsum", accumulates=True
 )  # fmt: skip
 def contraction(operands: Any, /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.

@@ -60,6 +60,7 @@ NORM_CASES = (
     domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
+    accumulates=True,
 )
 def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
