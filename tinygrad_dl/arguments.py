@@ -370,8 +370,10 @@ def _called(function: Callable[..., Any]) -> str:
 
 
 def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
-    method = next(iter(_declared(function)), None) == "self"
-    return type(args[0]).__name__ if method and args else _called(function)
+    if next(iter(_declared(function)), None) != "self" or not args:
+        return _called(function)
+    kind = type(args[0]).__name__
+    return f"{kind}.{function.__name__}" if issubclass(type(args[0]), Value) else kind
 
 
 def _unfit(
@@ -399,6 +401,12 @@ def _unfit(
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of the annotated type and in its range; what cannot be compared fits."""
     return _fits(value, hint)
+
+
+def require(called: str, argument: str, value: Any, hint: Any) -> None:
+    """Raise for an argument that is not what an annotation says; for checks inside a function."""
+    if not _fits(value, hint):
+        raise unfit(called, argument, value, hint)
 
 
 def is_huge(value: Any) -> bool:

@@ -266,7 +266,10 @@ def unbroadcast(g: Gradient, shape: Shape) -> Gradient:
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 and g.shape[i + extra] != 1
     )
-    summed = g.sum(axis=axes, keepdims=False)
+    if g.dtype == np.float16 and isinstance(g, np.ndarray):
+        summed = g.sum(axis=axes, dtype=np.float32).astype(np.float16)
+    else:
+        summed = g.sum(axis=axes, keepdims=False)
     return summed if summed.shape == shape else summed.reshape(shape)
 
 

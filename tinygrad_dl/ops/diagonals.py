@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
@@ -56,6 +57,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
     return out
 
 
+@explained
 def diag(x: Any, /, k: int = 0) -> Any:
     """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
 
@@ -73,6 +75,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
     return from_diagonal(x, (n, n), k, 0, 1)
 
 
+@explained
 def trace(
     x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.typing import NDArray
@@ -149,6 +150,7 @@ def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
     return out[_inside(out.shape, grown)]
 
 
+@explained
 def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     """Elements added around the last axes, in PyTorch's order: (last lo, last hi, second to last lo, ...).
 
