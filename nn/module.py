@@ -424,8 +424,7 @@ def _again(
             error = second
     if _is_ours(self):
         function, name = type(self).forward, type(self).__name__
-        # Errors of the package's own are located below, which names the layer.
-        if not isinstance(error, TinygradError):
+        if not hasattr(error, "_raised_in"):  # else a layer inside has explained it
             error = explanation(function, (self, *args), kwargs, error, name) or error
     locate(self, error)
     return None, error

@@ -7,6 +7,7 @@ above 0 at run time. `@checked` compares every argument before the function runs
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import math
 import re
@@ -102,11 +103,10 @@ Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
 #: A number other than nan: a margin, a slope, a threshold.
 Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
-#: An int or several of them, which may be negative, as the widths of padding that crops.
-Offsets: TypeAlias = Union[
-    Annotated[int, Bounds(least=-LARGEST, most=LARGEST)],
-    Sequence[Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]],
-]
+#: An int that may be negative, such as the width of padding that crops.
+Offset: TypeAlias = Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]
+#: One of them or several.
+Offsets: TypeAlias = Union[Offset, Sequence[Offset]]
 #: A boolean that PyTorch deprecates in favor of `reduction`.
 OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
 #: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
@@ -274,14 +274,14 @@ def explanation(
     if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None  # Python's own: an argument is missing or unknown; or the user's
     called = name or _name_of_call(function, args)
-    if isinstance(error, TinygradError):
-        _name(error, called, _declared(function))
-        return None
     if error.args and str(error.args[0]).startswith(f"{called}: "):
         return None  # raised on purpose
     problem = _unfit(function, args, kwargs, name)
     if problem is not None:
         return problem
+    if isinstance(error, TinygradError):
+        _name(error, called, _declared(function))
+        return None
     for base, kind in KINDS:
         if isinstance(error, base):
             bound = _bound(function, args, kwargs)
@@ -346,12 +346,20 @@ def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
         return Any
     if not isinstance(annotation, str):
         return annotation
+    known = _Names(
+        {**vars(builtins), **vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
+    )
     try:
-        return eval(
-            annotation, {**vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
-        )
+        return eval(annotation, {}, known)
     except Exception:
         return Any
+
+
+class _Names(dict[str, Any]):
+    """Names of types; those that are imported for type checkers only are compared by name."""
+
+    def __missing__(self, name: str) -> Any:
+        return ForwardRef(name)
 
 
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -518,6 +526,8 @@ def _fits(x: Any, hint: Any) -> bool:
             return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
+        if parts[0] is int and isinstance(x, (bool, np.bool_)):
+            return False  # a size of True is a slip
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
@@ -537,7 +547,7 @@ def _fits(x: Any, hint: Any) -> bool:
             isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
         )
     if origin is np.ndarray or hint is np.ndarray:
-        return isinstance(x, (np.ndarray, np.generic))
+        return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "biufc"
     if origin is tuple:
         if not isinstance(x, (tuple, list)):
             return False

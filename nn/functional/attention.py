@@ -71,6 +71,11 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(np.zeros((1, 2)), np.ones((2, 2)), np.array([[1.0], [3.0]]))
     array([[2.]])
     """
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ShapeError(
+            f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "
+            f"got {query.shape}, {key.shape} and {value.shape}"
+        )
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(
             f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "

@@ -239,6 +239,8 @@ def rms_norm(
     axes = _last_axes("rms_norm", input, normalized_shape)
     if weight is not None:
         _check_affine("rms_norm", "weight", weight, input, axes)
+    if input.dtype.kind not in "fc":
+        raise DTypeError(f"rms_norm: expected a floating-point input, got {input.dtype}")
     chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
     return _over_rows(input, weight, None, axes, chosen, False)
 
