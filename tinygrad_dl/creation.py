@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config, convert
+from tinygrad_dl.arguments import LARGEST, Size, checked, explained
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise
@@ -32,6 +33,7 @@ def _dtype_for(*numbers: Any) -> Any:
     return None
 
 
+@explained
 def asarray(
     obj: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
 ) -> Tensor:
@@ -53,6 +55,7 @@ def asarray(
     return convert.wrap(array.copy() if copy and shared else array)
 
 
+@explained
 def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros, of the default dtype unless another is given.
 
@@ -65,6 +68,7 @@ def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     return convert.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones, of the default dtype unless another is given.
 
@@ -76,6 +80,7 @@ def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None
     return convert.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor whose elements are not set yet, of the default dtype unless another is given.
 
@@ -87,6 +92,7 @@ def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     return convert.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def full(
     shape: ShapeLike, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
@@ -108,12 +114,14 @@ def full(
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError):
         raise DTypeError(
-            f"{name}: expected an int or a tuple of ints for the shape, got {shape!r}"
-        ) from error
+            f"{name}: expected an int or a tuple of ints for the shape, got {convert.short(shape)}"
+        ) from None
     if any(n < 0 for n in sizes):
         raise ValueRangeError(f"{name}: expected sizes of at least 0, got {shape!r}")
+    if any(n > LARGEST for n in sizes):
+        raise ValueRangeError(f"{name}: expected sizes of at most {LARGEST}, got {shape!r}")
     return sizes
 
 
@@ -122,6 +130,7 @@ def _like(x: ArrayLike, dtype: DTypeLike | None) -> tuple[tuple[int, ...], Any]:
     return data.shape, data.dtype if dtype is None else dtype
 
 
+@explained
 def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros with the shape and dtype of x.
 
@@ -133,6 +142,7 @@ def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str |
     return zeros(shape, dtype=dtype, device=device)
 
 
+@explained
 def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones with the shape and dtype of x.
 
@@ -144,6 +154,7 @@ def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | 
     return ones(shape, dtype=dtype, device=device)
 
 
+@explained
 def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor with the shape and dtype of x whose elements are not set yet.
 
@@ -155,6 +166,7 @@ def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str |
     return empty(shape, dtype=dtype, device=device)
 
 
+@explained
 def full_like(
     x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
@@ -168,6 +180,7 @@ def full_like(
     return full(shape, fill_value, dtype=dtype, device=device)
 
 
+@checked
 def arange(
     start: Scalar | Tensor,
     /,
@@ -189,15 +202,21 @@ def arange(
         first, last = 0, first
     if step == 0:
         raise ValueRangeError("arange: the step is not 0")
+    length = (last - first) / step
+    if not abs(length) <= LARGEST:
+        raise ValueRangeError(
+            f"arange: expected at most {LARGEST} numbers, got start={first}, stop={last}, step={step}"
+        )
     dtype = _dtype_for(first, last, step) if dtype is None else dtype
     return convert.wrap(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
 
 
+@checked
 def linspace(
     start: Scalar | Tensor,
     stop: Scalar | Tensor,
     /,
-    num: int,
+    num: Size,
     *,
     dtype: DTypeLike | None = None,
     device: str | None = None,
@@ -211,12 +230,11 @@ def linspace(
     """
     _check_device(device, "linspace")
     first, last, num = _number(start), _number(stop), _number(num)
-    if num < 0:
-        raise ValueRangeError(f"linspace: expected num of at least 0, got {num}")
     dtype = _dtype_for(first, last, 0.0) if dtype is None else dtype
     return convert.wrap(np.linspace(first, last, num, endpoint=endpoint).astype(dtype))
 
 
+@checked
 def eye(
     n_rows: int,
     n_cols: int | None = None,
@@ -238,6 +256,7 @@ def eye(
     return convert.wrap(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 
+@checked
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor that shares the memory of another library's array, by the DLPack protocol.
 
@@ -248,5 +267,8 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     _check_device(device, "from_dlpack")
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {convert.describe(x)}")
-    array = np.from_dlpack(x)
+    try:
+        array = np.from_dlpack(x)
+    except BufferError as error:
+        raise DTypeError(f"from_dlpack: expected numbers, got {convert.describe(x)} ({error})") from None
     return convert.wrap(array.copy() if copy else array)

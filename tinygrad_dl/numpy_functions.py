@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         return sort.nonzero(*args)
     first, named = _bound(function, args, kwargs, shown)
     # An operation's own code is built at its first call; its parameters are those of its forward function.
-    code = getattr(getattr(getattr(ours, "op", None), "forward", ours), "__code__", None)
+    code = getattr(unwrap(getattr(getattr(ours, "op", None), "forward", ours)), "__code__", None)
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
     spreads = code is not None and code.co_flags & 0x0C
     positional = list(first)

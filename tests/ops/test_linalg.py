@@ -91,7 +91,7 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
         (
             lambda: linalg.matrix_power(np.eye(2), 0.5),
             DTypeError,
-            "matrix_power: expected an integer n, got 0.5",
+            "matrix_power: n: expected an int, got float 0.5",
         ),
         (
             lambda: linalg.matrix_norm(np.eye(2), ord=3),

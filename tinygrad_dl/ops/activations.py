@@ -412,6 +412,7 @@ def _softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
     fast=(_softmax_fast,),
     cases=ONE_AXIS,
+    accumulates=True,
 )
 def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
@@ -436,6 +437,7 @@ def _log_softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
     fast=(_log_softmax_fast,),
     cases=ONE_AXIS,
+    accumulates=True,
 )
 def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.

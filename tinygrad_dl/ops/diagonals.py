@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import DTypeLike, NDArray
 
 
 @op(
@@ -56,6 +57,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
     return out
 
 
+@explained
 def diag(x: Any, /, k: int = 0) -> Any:
     """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
 
@@ -73,7 +75,10 @@ def diag(x: Any, /, k: int = 0) -> Any:
     return from_diagonal(x, (n, n), k, 0, 1)
 
 
-def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Any:
+@explained
+def trace(
+    x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
+) -> Any:
     """The sum of the diagonal of the matrices in two axes.
 
     out = sum_i x[i, i + offset, ...].   Shape: without the two axes. Raises AxisError for fewer.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops.diagonals import diagonal
 from tinygrad_dl.ops.matmul import contraction, operand
@@ -13,6 +14,7 @@ from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 
 
+@explained
 def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.
 

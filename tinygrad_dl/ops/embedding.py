@@ -35,7 +35,7 @@ def rows(w: NDArray, /, indices: NDArray) -> Any:
     cases=(
         Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4),
         Case((0, 3), np.zeros((0,), int), 4),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def scatter_rows(x: NDArray, /, indices: NDArray, count: int) -> Any:
     """A table of `count` rows with the rows of x added at the indices: the transpose of rows.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Missing, op
 from tinygrad_dl.ops.matmul import operand
@@ -158,6 +159,7 @@ def _halves(what: str, x: Any, axes: Any) -> tuple[Any, tuple[int, ...]]:
     return x, chosen
 
 
+@explained
 def fftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
 
@@ -169,6 +171,7 @@ def fftshift(x: Any, /, axes: Any = None) -> Any:
     return roll(x, tuple(_size("fftshift", x, a) // 2 for a in axes), axes)
 
 
+@explained
 def ifftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved back from the middle to the start: the inverse of fftshift.
 

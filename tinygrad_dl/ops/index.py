@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
@@ -23,7 +24,14 @@ def plain_key(key: Any) -> Any:
                 f"indexing: expected integers, slices or booleans, got an array of {data.dtype}"
             )
         return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
-    return np.asarray(key, dtype=None if len(key) else int) if type(key) is list else key
+    if type(key) is not list:
+        return key
+    try:
+        return np.asarray(key, dtype=None if len(key) else int)
+    except (ValueError, RecursionError):
+        raise IndexRangeError(
+            f"indexing: expected integers or booleans in rows of equal length, got {describe(key)}"
+        ) from None
 
 
 def _add_at(out: np.ndarray, key: Any, x: Any) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, flip, moveaxis, value_of
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import DTypeLike, NDArray
 
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
@@ -47,9 +48,9 @@ def _leaving_last(x: Any, axis: int) -> Any:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, -1),)]
 
 
-@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG)
+@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG, accumulates=True)
 def cumulative_sum(
-    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The sums of the first elements along an axis, which may be left out for one axis only.
 
@@ -83,6 +84,7 @@ def _back(g: Any, a: Any) -> Any:
         Case((0,), (0,)),
         Case((2, 0), (2, 0)),
     ),
+    accumulates=True,
 )
 def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
@@ -122,9 +124,10 @@ def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: boo
     fast=(_fast_product_rule,),
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
+    accumulates=True,
 )
 def cumulative_prod(
-    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The products of the first elements along an axis; the derivative is exact with zeros too.
 
@@ -137,6 +140,7 @@ def cumulative_prod(
     return _with_initial(products, axis, 1) if include_initial else products
 
 
+@checked
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -21,7 +24,7 @@ def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
         return None
     if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
         return f"expected sizes of 0 or more, of which one may be -1 and is worked out, got {shape}"
-    known = int(np.prod([n for n in sizes if n != -1], dtype=int))
+    known = prod(int(n) for n in sizes if n != -1)
     if x.size == known or -1 in sizes and known and not x.size % known:
         return None
     needed = f"a multiple of {known}" if -1 in sizes else str(known)
@@ -137,6 +140,7 @@ def value_of(x: Any) -> Any:
     return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))
 
 
+@explained
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     """Axes moved to other positions; the others keep their order.
 
@@ -167,9 +171,10 @@ def axis_of(axis: Any, ndim: int, name: str) -> int:
     """An axis counted from the front. Raises AxisError."""
     if not -ndim <= axis < ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array with {ndim} axes")
-    return int(axis) % ndim
+    return index(axis) % ndim
 
 
+@explained
 def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
     """Two axes exchanged.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
@@ -119,6 +120,7 @@ def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: 
     return np.searchsorted(x, values, side=side, sorter=sorter)
 
 
+@explained
 def nonzero(x: Any, /) -> tuple[Any, ...]:
     """The indices of the elements that are not 0, an array for each axis, so that x[nonzero(x)] are these.
 
@@ -134,6 +136,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     return np.nonzero(x)
 
 
+@explained
 def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.op import Case, Domain, Missing, op
 from tinygrad_dl.ops.diagonals import from_diagonal
 from tinygrad_dl.ops.elementwise import abs
@@ -105,6 +106,7 @@ def eigh_parts(x: NDArray, /) -> Any:
     return pack((w, 1), (v, 2))
 
 
+@checked
 def eigh(x: Any, /) -> EighResult:
     """The eigenvalues, ascending, and orthonormal eigenvectors of a symmetric matrix; (x + x^H) / 2 counts.
 
@@ -170,6 +172,7 @@ def eig_parts(x: NDArray, /) -> Any:
     return pack((_complex(w), 1), (_complex(v), 2))
 
 
+@checked
 def eig(x: Any, /) -> EigResult:
     """The eigenvalues, in no order, and eigenvectors of a square matrix, both complex.
 
@@ -254,6 +257,7 @@ def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     return pack((u, 2), (s, 1), (vh, 2))
 
 
+@checked
 def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     """The singular value decomposition, singular values descending.
 

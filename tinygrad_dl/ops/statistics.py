@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import where
@@ -37,6 +38,7 @@ def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int
     return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
 
 
+@checked
 def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
     """The value below which the fraction q of the elements along axes lies, between two elements by `method`.
 
@@ -87,6 +89,7 @@ def _between(rows: Any, fraction: float, q: Any, method: str) -> Any:
     return where(isnan(last), last, out)  # sorted last, a nan shows there
 
 
+@checked
 def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The middle element along axes (all of them by default), or the mean of the two in the middle.
 
@@ -97,6 +100,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _quantile(x, 0.5, axis, "linear", keepdims, "median")
 
 
+@checked
 def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The range of the elements along axes (all of them by default).
 
@@ -107,6 +111,7 @@ def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes, weighted.
 
@@ -122,6 +127,7 @@ def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool 
     return sum(x * weights, axis=axis, keepdims=keepdims) / total
 
 
+@checked
 def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> Any:
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 
