@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, NonNegative
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad
 from tinygrad_dl.optim.line_search import Point, strong_wolfe
 from tinygrad_dl.optim.optimizer import Optimizer, copy_state, options
-from tinygrad_dl.optim.typing import Closure, Group, Params, State
+from tinygrad_dl.optim.typing import Closure, Group, Params, Rate, State
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
+
+# What a step needs of the one before; without it the search begins again.
+HISTORY = {"d", "t", "prev_flat_grad", "old_dirs", "old_stps", "ro", "H_diag"}
 
 
 class LBFGS(Optimizer):
@@ -40,27 +45,25 @@ class LBFGS(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1,
-        max_iter: int = 20,
-        max_eval: int | None = None,
-        tolerance_grad: float = 1e-7,
-        tolerance_change: float = 1e-9,
-        history_size: int = 100,
-        line_search_fn: str | None = None,
+        lr: Rate = 1,
+        max_iter: Count = 20,
+        max_eval: Count | None = None,
+        tolerance_grad: NonNegative = 1e-7,
+        tolerance_change: NonNegative = 1e-9,
+        history_size: Count = 100,
+        line_search_fn: Literal["strong_wolfe"] | None = None,
     ) -> None:
-        max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
+        if max_eval is None and isinstance(max_iter, int):
+            max_eval = max_iter * 5 // 4
         super().__init__(params, options(locals()))
 
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "tolerance_grad", "tolerance_change")
-        self.validate_minimum(group, 1, "max_iter", "max_eval", "history_size")
-        line_search = group["line_search_fn"]
-        valid = line_search in (None, "strong_wolfe")
-        self.validate(valid, "line_search_fn", 'None or "strong_wolfe"', line_search)
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add the one group. Raises ValueRangeError for a second one."""
         if self.param_groups:
             raise ValueRangeError(
                 "LBFGS: params: expected one group, got several: all parameters move along one direction"
             )
+        super().add_param_group(group)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Move along up to `max_iter` directions; returns the loss before. Raises DTypeError, GraphError."""
@@ -69,15 +72,18 @@ class LBFGS(Optimizer):
                 "LBFGS.step: closure: expected a function, got None: the loss is computed at several points. Pass a "
                 "function that calls zero_grad(), computes the loss, calls backward() and returns the loss"
             )
+        if not callable(closure):
+            raise DTypeError(f"LBFGS.step: closure: expected a function, got {describe(closure)}")
         group, params = self.param_groups[0], self.param_groups[0]["params"]
-        # There is one state; as in PyTorch it belongs to the first parameter.
-        state = self.state.setdefault(params[0], {"func_evals": 0, "n_iter": 0})
+        self._validate_edits(0, group, None)
+        state = self._current_state(params, group)
         with enable_grad():
             first = closure()
         if all(p.grad is None for p in params):
             raise self._no_gradient_error()
         self._check_finite()
         self.stepped = True
+        self.state[params[0]] = state
         state["func_evals"] += 1
         loss, g = float(first), self._gradient()
         if not self._is_steep(g):
@@ -85,6 +91,23 @@ class LBFGS(Optimizer):
         with np.errstate(all="ignore"):
             self._iterate(closure, group, state, loss, g)
         return first
+
+    def _current_state(self, params: list[Tensor], group: Group) -> State:
+        """The one state there is; as in PyTorch it belongs to the first parameter. A user may have edited it."""
+        if not isinstance(self.state, MutableMapping):
+            raise DTypeError(f"LBFGS.step: state: expected a dict, got {describe(self.state)}")
+        found = self.state.get(params[0], {})
+        if not isinstance(found, dict):
+            raise DTypeError(f"LBFGS.step: state: expected a dict for each parameter, got {describe(found)}")
+        if any(isinstance(value, (Tensor, str, bytes)) for value in found.values()):
+            found.update(self.restore_state("LBFGS.step: state", params[0], found, group))
+        found.setdefault("func_evals", 0)
+        found.setdefault("n_iter", 0)
+        size = sum(p.size for p in params)
+        for key in ("d", "prev_flat_grad"):
+            if key in found:
+                _flat("LBFGS.step: state", key, found[key], size)
+        return found
 
     def _iterate(
         self,
@@ -132,7 +155,7 @@ class LBFGS(Optimizer):
 
     def _direction(self, g: NDArray, state: State, size: int) -> NDArray:
         """-H g, after the last step's pair has been added to the history."""
-        if state["n_iter"] == 1:
+        if state["n_iter"] == 1 or not HISTORY <= state.keys():
             state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
             return -g
         ys, ss, ro = state["old_dirs"], state["old_stps"], state["ro"]
@@ -207,6 +230,8 @@ class LBFGS(Optimizer):
 
 def _flat(where: str, key: str, value: Any, size: int) -> NDArray:
     array = np.array(value._data if isinstance(value, Tensor) else value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{where}: {key}: expected an array of shape ({size},), got {describe(value)}")
     if array.shape != (size,):
         raise ValueRangeError(
             f"{where}: {key}: expected the shape ({size},), as the parameters have, got {array.shape}"

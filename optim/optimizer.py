@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Set
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
+from tinygrad_dl.arguments import Decay, NonNegative, declared_types, misfit
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import ParameterUpdate, StaleUpdate, plan_updates
+from tinygrad_dl.optim.fused import Plan, completed_state, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -58,11 +62,12 @@ class Optimizer:
     def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
-        self.state: dict[Tensor, State] = {}
-        # For each group its plan: what it was made for, and the updates to run; None: to be made at the next step.
-        self._plans: list[tuple[Any, list[ParameterUpdate]] | None] = []
+        #: What the next step continues from, by parameter: it may be cleared, replaced and edited.
+        self.state: MutableMapping[Any, State] = defaultdict(dict)
+        # For each group how it is updated; None: to be found out at the next step.
+        self._plans: list[Plan | None] = []
         self.stepped = False
-        if isinstance(params, (Tensor, str, bytes)) or not isinstance(params, Iterable):
+        if isinstance(params, (Tensor, np.ndarray, str, bytes, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
                 f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
                 f"got {type(params).__name__}"
@@ -136,9 +141,11 @@ class Optimizer:
             self.validate(valid, name, f"a number of at least {minimum}", group[name])
 
     def validate_betas(self, group: Group) -> None:
-        """Raise ValueRangeError unless `betas` are two decay rates, from 0 to less than 1."""
-        valid = len(group["betas"]) == 2 and all(0 <= beta < 1 for beta in group["betas"])
-        self.validate(valid, "betas", "a pair of numbers in [0, 1)", group["betas"])
+        """Raise unless `betas` are two decay rates, from 0 to less than 1."""
+        problem = misfit(self._name, "betas", group["betas"], tuple[Decay, Decay])
+        if problem is not None:
+            got = group["betas"] if isinstance(problem, ValueRangeError) else describe(group["betas"])
+            raise type(problem)(f"{self._name}: betas: expected a pair of numbers in [0, 1), got {got}")
 
     # What a user calls
 
@@ -154,23 +161,19 @@ class Optimizer:
             raise ValueRangeError(
                 f"{self._name}: a group: expected options among {', '.join(own)}, got {unknown[0]!r}"
             )
-        entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        given = group["params"]
+        if isinstance(given, (str, bytes, Set)) or not isinstance(given, (Iterable, Tensor)):
+            raise DTypeError(f"{self._name}: params: expected a list of Tensors, got {type(given).__name__}")
+        entries = [given] if isinstance(given, Tensor) else list(given)
         pairs = [isinstance(entry, tuple) and len(entry) == 2 for entry in entries]
         names = [str(entry[0]) if pair else None for entry, pair in zip(entries, pairs)]
         params = [entry[1] if pair else entry for entry, pair in zip(entries, pairs)]
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         for name, p in zip(names, params):
-            if not isinstance(p, Tensor):
-                raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
-            label = f"the parameter {name or p.name or 'of shape ' + str(p.shape)}"
-            if not p.is_leaf:
-                raise ValueRangeError(
-                    f"{self._name}: {label} is the result of an operation, which the next forward pass "
-                    "computes again. Pass the Tensor that it was computed from."
-                )
+            self._validate_parameter(p, name)
             if id(p) in taken:
                 raise ValueRangeError(
-                    f"{self._name}: {label} is given twice; it would be updated twice per step"
+                    f"{self._name}: {_label(p, name)} is given twice; it would be updated twice per step"
                 )
             taken.add(id(p))
         named = [all(pairs), *("param_names" in other for other in self.param_groups)]
@@ -181,16 +184,43 @@ class Optimizer:
         new = {**self.defaults, **group, "params": params}
         if names and all(pairs):
             new["param_names"] = names
-        self._validate_shared(new)
-        self.validate_options(new)
+        self._validate(new)
         self.param_groups.append(new)
         self._plans.append(None)
 
-    def _validate_shared(self, group: dict[str, Any]) -> None:
-        """Check the options that several optimizers share."""
+    def _validate_parameter(self, p: Any, name: str | None = None) -> None:
+        """Raise unless p is a leaf that can have a gradient."""
+        if not isinstance(p, Tensor):
+            raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
+        if not p.is_leaf:
+            raise ValueRangeError(
+                f"{self._name}: {_label(p, name)} is the result of an operation, which the next forward pass "
+                "computes again. Pass the Tensor that it was computed from."
+            )
+        if p.dtype.kind != "f":
+            advice = (
+                "Optimize its real and imaginary part as two parameters"
+                if p.dtype.kind == "c"
+                else "Only floating Tensors have gradients"
+            )
+            raise DTypeError(
+                f"{self._name}: {_label(p, name)}: expected a floating dtype, got {p.dtype}. {advice}."
+            )
+
+    def _validate(self, group: Group, seen: Mapping[str, Any] | None = None) -> None:
+        """Raise for the first option that is not valid; `seen`: options that are known to be."""
         lr = group.get("lr", 0)
         if isinstance(lr, (Tensor, np.ndarray)) and lr.size != 1:
             raise ShapeError(f"{self._name}: lr: expected a Tensor of one element, got the shape {lr.shape}")
+        for option, hints in option_types(type(self)).items():
+            if option not in group or (
+                seen is not None and seen.get(option) is group[option] and isinstance(group[option], float)
+            ):
+                continue
+            for hint in hints:
+                problem = misfit(self._name, option, group[option], hint)
+                if problem is not None:
+                    raise problem
         self.validate(
             not (group.get("foreach") and group.get("fused")), "foreach", "False together with fused", True
         )
@@ -200,6 +230,24 @@ class Optimizer:
                 "parameters, outside the graph. To differentiate through a step, compute it: "
                 "q = p - lr * grad(loss, p, create_graph=True)[0]"
             )
+        self.validate_options(group)
+
+    def _validate_edits(self, i: int, group: Any, plan: Plan | None) -> None:
+        """Raise if what a user has made of a group since the last step is not valid."""
+        where = f"{self._name}: param_groups[{i}]"
+        if not isinstance(group, dict) or not isinstance(group.get("params"), (list, tuple)):
+            raise DTypeError(
+                f'{where}: expected a dict with a list of Tensors as "params", got {describe(group)}'
+            )
+        missing = [option for option in self.defaults if option not in group]
+        if missing:
+            raise ValueRangeError(
+                f"{where}: expected the option {missing[0]}, got none. add_param_group() adds a group whose other "
+                "options are the defaults"
+            )
+        for p in group["params"]:
+            self._validate_parameter(p)
+        self._validate(group, None if plan is None else plan.options)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Discard the gradients of all parameters; with set_to_none=False fill them with zeros."""
@@ -217,6 +265,8 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise DTypeError(f"{self._name}.step: closure: expected a function, got {describe(closure)}")
             with enable_grad():
                 loss = closure()
         if active:
@@ -229,26 +279,68 @@ class Optimizer:
         return loss
 
     def _update(self) -> bool:
-        """Update the parameters that have a gradient; return whether there was none."""
-        idle = True
-        for i, group in enumerate(self.param_groups):
-            params = [p for p in group["params"] if getattr(p, "_grad", None) is not None]
-            if not params:
-                continue
-            idle = False
+        """Update the parameters that have a gradient; return whether there was none.
+
+        What a user has written into groups and state is validated first, for all groups: an error changes nothing.
+        """
+        groups, plans = self.param_groups, self._plans
+        if len(plans) != len(groups):
+            plans[:] = [None] * len(groups)
+        ready, stale = [], []
+        for i, group in enumerate(groups):
+            plan, same = plans[i], True
+            if plan is None or not plan.has_options(group):
+                self._validate_edits(i, group, plan)
+                same = plan is not None and plan.key == self.plan_key(group)
+                if plan is not None and same:
+                    plan.remember(group)
+            try:
+                params = [p for p in group["params"] if p._grad is not None]
+            except AttributeError:  # of one that never had a gradient
+                params = [p for p in group["params"] if p.grad is not None]
             # Finding out how to update takes longer than a small update: the plan is kept while it fits.
-            key = (list(map(id, params)), self.plan_key(group))
-            plan = self._plans[i]
-            if plan is None or plan[0] != key:
-                plan = self._plans[i] = key, plan_updates(self, params, group)
-            for update in plan[1]:
-                try:
-                    update.run(self, group)
-                except StaleUpdate:  # a parameter has another shape or dtype than at the last step
-                    self._plans[i] = None
-                    for fresh in plan_updates(self, update.params, group):
-                        fresh.run(self, group)
-        return idle
+            if plan is None or not same or not plan.fits(params, self.state):
+                stale.append((i, group, params, self._completed_states(group, params, plan)))
+            if params:
+                ready.append((i, group))
+        for i, group, params, states in stale:
+            plans[i] = self._plan(group, params, states)
+        for i, group in ready:
+            plan = plans[i]
+            assert plan is not None
+            for update in plan.updates:
+                update.run(self, group)
+        return not ready
+
+    def _completed_states(
+        self, group: Group, params: list[Tensor], plan: Plan | None
+    ) -> list[tuple[State, list[str]]]:
+        """The states of these parameters, complete and in their present dtypes; none is written yet."""
+        if not isinstance(self.state, MutableMapping):
+            raise DTypeError(f"{self._name}.step: state: expected a dict, got {describe(self.state)}")
+        own = plan.arrays() if plan is not None else set()
+        for p in params:
+            g = p._grad._data
+            if g.shape != p.shape or g.dtype != p.dtype:
+                raise ShapeError(
+                    f"{self._name}.step: expected a gradient of the parameter's shape {p.shape} and dtype {p.dtype}, "
+                    f"got {g.shape} and {g.dtype}: the parameter was changed since. Call zero_grad() and backward()."
+                )
+        return [completed_state(self, p, group, own) for p in params]
+
+    def _plan(self, group: Group, params: list[Tensor], states: list[tuple[State, list[str]]]) -> Plan:
+        """Write the completed states, into the dicts that are there, and find out how to update."""
+        taken: set[int] = set()
+        for p, (state, _) in zip(params, states):
+            found = self.state.get(p)
+            if found is None or id(found) in taken:
+                found = self.state[p] = {}
+            taken.add(id(found))
+            found.clear()
+            found.update(state)
+        return Plan(
+            group, self.plan_key(group), params, plan_updates(self, params, [used for _, used in states])
+        )
 
     def _check_finite(self) -> None:
         """Under detect_anomaly: raise AnomalyError for a gradient that is not finite."""
@@ -291,7 +383,12 @@ class Optimizer:
             indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
             options = {key: saved_option(value) for key, value in group.items() if key != "params"}
             groups.append({**options, "params": indices})
-        state = {numbers[id(p)]: copy_state(values) for p, values in self.state.items()}
+        # What is kept for a parameter that is in no group is not used by a step; other keys are the user's own.
+        state = {
+            numbers[id(p)] if isinstance(p, Tensor) else p: copy_state(values)
+            for p, values in self.state.items()
+            if id(p) in numbers or not isinstance(p, Tensor)
+        }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -311,11 +408,12 @@ class Optimizer:
             raise ValueRangeError(
                 f"{where}: expected groups of {expected} parameters, as this optimizer has, got {sizes}"
             )
-        state: dict[Tensor, State] = {}
+        state: dict[Any, State] = defaultdict(dict)
         changes = []
         for old, group in zip(saved, self.param_groups):
             known = (*self.defaults, *(key for key in EXTRA if key != "name"))
             options = {key: saved_option(value) for key, value in old.items() if key in known}
+            self._validate({**group, **options})
             changes.append((group, options))
             for index, p in zip(_match_indices(where, old, group), group["params"]):
                 if index in state_dict["state"]:
@@ -332,7 +430,8 @@ class Optimizer:
 
     def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
         """The saved state of one parameter, its arrays copied in the parameter's dtype."""
-        fresh = self.init_state(p._data, group)
+        initial = self.init_state(p._data, group)
+        fresh = {key: p._data if value is None else value for key, value in initial.items()}
         state: State = {}
         for key, value in values.items():
             if value is None:
@@ -366,6 +465,25 @@ class Optimizer:
                 if not key.startswith("param") and key not in EXECUTION
             ]
         return "\n".join((*lines, ")"))
+
+
+@cache
+def option_types(kind: type[Optimizer]) -> dict[str, tuple[Any, ...]]:
+    """What the options may be: the annotations of the constructors of this package, the rate's for all optimizers."""
+    found: dict[str, tuple[Any, ...]] = {"lr": (NonNegative,)}
+    for base in kind.__mro__:
+        if base.__module__.startswith(__package__) and "__init__" in vars(base):
+            for option, hint in declared_types(vars(base)["__init__"]).items():
+                if option not in ("self", "params", "defaults", "betas") and hint not in found.get(
+                    option, ()
+                ):
+                    found[option] = (*found.get(option, ()), hint)
+    return found
+
+
+def _label(p: Tensor, name: str | None) -> str:
+    """A parameter in an error message."""
+    return f"the parameter {name or p.name or 'of shape ' + str(p.shape)}"
 
 
 def saved_option(option: Any) -> Any:
