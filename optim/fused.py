@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FUSED_SIZE = 1 << 11
 # What follows the last value of the last state: one that is added or deleted there is noticed, too.
 END = object()
+from_iterable, values_of = chain.from_iterable, dict.values
 
 
 class SingleUpdate:
@@ -76,12 +77,13 @@ class FusedUpdate:
         self.workspace = pool.arrays((size,), self.dtype)
         self.parts: list[tuple[slice, Shape]] = []
         self.views = []
+        self.arrays = [p._data for p in params]
         begin = 0
         for p in params:
             part = slice(begin, begin + p.size)
             begin = part.stop
             self.parts.append((part, p.shape))
-            self.views.append((p, p.shape, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
+            self.views.append((p, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
         self.state: State = {}
         for name in names:
             value = states[0][name]
@@ -95,25 +97,34 @@ class FusedUpdate:
 
     def fits(self, states: Mapping[Tensor, State]) -> bool:
         """Whether all parameters have the shape, dtype and state that they had after the last step."""
-        dtype, own = self.dtype, self.states
-        for param, shape, _, _ in self.views:
-            array = param._data
-            if array.dtype != dtype or array.shape != shape:
-                return False
-        return all(map(is_, map(states.get, self.params), own)) and all(
-            map(is_, chain(chain.from_iterable(map(dict.values, own)), (END,)), self.seen)
+        for p, array in zip(self.params, self.arrays):
+            if p._data is not array:
+                if any(
+                    p._data.shape != shape or p.dtype != self.dtype
+                    for p, (_, shape) in zip(self.params, self.parts)
+                ):
+                    return False
+                self.arrays = [p._data for p in self.params]
+                break
+        own = self.states
+        return all(
+            map(
+                is_,
+                chain(map(states.get, self.params), from_iterable(map(values_of, own)), (END,)),
+                self.seen,
+            )
         )
 
     def run(self, optimizer: Optimizer, group: Group) -> None:
         """Update the parameters."""
-        for param, _, p, g in self.views:
-            p[...] = param._data
+        for (param, p, g), array in zip(self.views, self.arrays):
+            p[...] = array
             g[...] = param._grad._data
         state = self.state
         state["step"] += 1
         optimizer.update(self.p, self.g, state, group, self.workspace)
-        for param, _, p, _ in self.views:
-            param._data[...] = p
+        for (_, p, _), array in zip(self.views, self.arrays):
+            array[...] = p
         self.show()
 
     def show(self) -> None:
@@ -130,9 +141,9 @@ class FusedUpdate:
             for one, new in zip(states, values):
                 one[name] = new
             if complete:
-                self.seen[i : -1 : len(state)] = values
+                self.seen[len(states) + i : -1 : len(state)] = values
         if not complete:
-            self.seen = [*chain.from_iterable(map(dict.values, states)), END]
+            self.seen = [*states, *from_iterable(map(values_of, states)), END]
 
 
 ParameterUpdate: TypeAlias = Union[SingleUpdate, FusedUpdate]

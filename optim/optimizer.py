@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
-from tinygrad_dl.arguments import Decay, NonNegative, declared_types, misfit
+from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, misfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
@@ -465,6 +465,9 @@ class Optimizer:
                 if not key.startswith("param") and key not in EXECUTION
             ]
         return "\n".join((*lines, ")"))
+
+
+WORDS[Optimizer] = "an optimizer"
 
 
 @cache
