@@ -31,7 +31,7 @@ class ASGD(Optimizer):
         self,
         params: Params,
         lr: Rate = 1e-2,
-        lambd: Finite = 1e-4,
+        lambd: NonNegative = 1e-4,
         alpha: Finite = 0.75,
         t0: NotNan = 1e6,
         weight_decay: NonNegative = 0,
@@ -61,5 +61,5 @@ class ASGD(Optimizer):
             np.subtract(p, a, out=w)
             w *= mu
             a += w
-        state["eta"] = lr / (1.0 + lambd * lr * t) ** float(group["alpha"])
+        state["eta"] = float(lr / np.float64(1.0 + lambd * lr * t) ** float(group["alpha"]))
         state["mu"] = 1.0 / max(1.0, t - float(group["t0"]))

@@ -20,6 +20,8 @@ class CompositeScheduler(LRScheduler):
     def set_schedulers(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None) -> None:
         """Store the schedules, all of one optimizer. Raises DTypeError, ValueRangeError."""
         name = type(self).__name__
+        if optimizer is not None:
+            self.validate_optimizer(optimizer)
         if not isinstance(schedulers, (list, tuple)):
             raise DTypeError(f"{name}: schedulers: expected a list of schedules, got {describe(schedulers)}")
         if not schedulers:
@@ -76,12 +78,28 @@ class SequentialLR(CompositeScheduler):
         first = self._schedulers[bisect_right(self._milestones, 0)]
         first.initial_step()
         self._last_lr = first.get_last_lr()
-        stepped, optimizer.stepped = optimizer.stepped, True  # these steps repeat what has been done
+        if last_epoch >= 0:
+            self.advance_to(last_epoch + 1)
+
+    def advance_to(self, epoch: int) -> None:
+        """From the first epoch to a later one: at once where the schedule that is then due has a closed form."""
+        i = bisect_right(self._milestones, epoch)
+        due = self._schedulers[i]
+        if type(due).closed_form is not LRScheduler.closed_form:
+            self.last_epoch = epoch
+            due._step_count = 1
+            due.step_to(epoch - (self._milestones[i - 1] if i else 0))
+            self._last_lr = due.get_last_lr()
+            return
+        stepped, self.optimizer.stepped = (
+            self.optimizer.stepped,
+            True,
+        )  # these steps repeat what has been done
         try:
-            for _ in range(last_epoch + 1):
+            for _ in range(epoch):
                 self.step()
         finally:
-            optimizer.stepped = stepped
+            self.optimizer.stepped = stepped
 
     def initial_step(self) -> None:
         """The step into the first epoch, where this is part of another schedule."""

@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from math import cos, floor, log, pi
 from typing import Any
 
+import numpy as np
+
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Probability, checked
-from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.scheduler import LastEpoch, LRScheduler
-from tinygrad_dl.optim.typing import Group
+from tinygrad_dl.optim.typing import Finite, Group
+from tinygrad_dl.tensor import Tensor
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -219,8 +223,8 @@ class CyclicLR(MomentumCycle):
         optimizer: Optimizer,
         base_lr: NonNegative | Sequence[NonNegative],
         max_lr: NonNegative | Sequence[NonNegative],
-        step_size_up: float = 2000,
-        step_size_down: float | None = None,
+        step_size_up: Finite = 2000,
+        step_size_down: Finite | None = None,
         mode: str = "triangular",
         gamma: NonNegative = 1.0,
         scale_fn: Callable[[float], float] | None = None,
@@ -264,7 +268,13 @@ class CyclicLR(MomentumCycle):
     def scale_fn(self, x: float) -> float:
         """The scale of a cycle, given its number, or of a step."""
         if self._scale_fn_custom is not None:
-            return self._scale_fn_custom(x)
+            scale = self._scale_fn_custom(x)
+            if not isinstance(scale, (int, float, np.number, np.ndarray, Tensor)):
+                raise DTypeError(
+                    f"CyclicLR: scale_fn: expected a function that returns a number, got one that returns "
+                    f"{describe(scale)}"
+                )
+            return float(scale)
         return {"triangular": 1.0, "triangular2": 0.5 ** (x - 1)}.get(self.mode) or self.gamma**x
 
     def get_lr(self) -> list[float]:

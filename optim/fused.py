@@ -10,7 +10,7 @@ step: the state that the user sees is the state.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from itertools import chain
 from math import nan, prod
 from operator import is_
@@ -253,11 +253,12 @@ def completed_state(optimizer: Optimizer, p: Tensor, group: Group, own: set[int]
         if name not in state:
             state[name] = value
         elif value is not None:
-            state[name] = _fitting(where, value, state[name], p, own)
+            state[name] = fitting(where, value, state[name], p, own)
+            own.discard(id(value))  # given to two parameters, it is copied for the second
     return state, used
 
 
-def _fitting(where: str, value: Any, first: Any, p: Tensor, own: set[int]) -> Any:
+def fitting(where: str, value: Any, first: Any, p: Tensor, own: Collection[int] = ()) -> Any:
     """A value that a user may have put into a state, as an update needs it, where `init_state` makes `first`."""
     if isinstance(first, (np.ndarray, type(None))):
         shape, dtype = (p.shape, p.dtype) if first is None else (first.shape, first.dtype)
@@ -275,7 +276,6 @@ def _fitting(where: str, value: Any, first: Any, p: Tensor, own: set[int]) -> An
         if array.shape != shape:
             raise ShapeError(f"{where}: expected the shape {shape}, got {array.shape}")
         if id(value) in own and array.dtype == dtype and array.flags.c_contiguous:
-            own.discard(id(value))  # given to two parameters, it is copied for the second
             return value
         return np.array(array, dtype=dtype, order="C")
     if not isinstance(first, (int, float)):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_dl.arguments import Count, NonNegative
 from tinygrad_dl.convert import describe
-from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad
+from tinygrad_dl.optim.fused import fitting
 from tinygrad_dl.optim.line_search import Point, strong_wolfe
 from tinygrad_dl.optim.optimizer import Optimizer, copy_state, options
 from tinygrad_dl.optim.typing import Closure, Group, Params, Rate, State
@@ -82,10 +83,11 @@ class LBFGS(Optimizer):
         if all(p.grad is None for p in params):
             raise self._no_gradient_error()
         self._check_finite()
+        loss = self._loss(first)
         self.stepped = True
         self.state[params[0]] = state
         state["func_evals"] += 1
-        loss, g = float(first), self._gradient()
+        g = self._gradient()
         if not self._is_steep(g):
             return first
         with np.errstate(all="ignore"):
@@ -99,14 +101,9 @@ class LBFGS(Optimizer):
         found = self.state.get(params[0], {})
         if not isinstance(found, dict):
             raise DTypeError(f"LBFGS.step: state: expected a dict for each parameter, got {describe(found)}")
-        if any(isinstance(value, (Tensor, str, bytes)) for value in found.values()):
-            found.update(self.restore_state("LBFGS.step: state", params[0], found, group))
+        found.update(self.restore_state("LBFGS.step: state", params[0], found, group, copy=False))
         found.setdefault("func_evals", 0)
         found.setdefault("n_iter", 0)
-        size = sum(p.size for p in params)
-        for key in ("d", "prev_flat_grad"):
-            if key in found:
-                _flat("LBFGS.step: state", key, found[key], size)
         return found
 
     def _iterate(
@@ -118,7 +115,8 @@ class LBFGS(Optimizer):
         g: NDArray,
     ) -> None:
         lr, tolerance = float(group["lr"]), float(group["tolerance_change"])
-        max_iter, evaluations = group["max_iter"], 1
+        max_iter, evaluations = int(group["max_iter"]), 1
+        max_eval = max_iter * 5 // 4 if group["max_eval"] is None else int(group["max_eval"])
         for i in range(1, max_iter + 1):
             state["n_iter"] += 1
             d = self._direction(g, state, group["history_size"])
@@ -134,7 +132,7 @@ class LBFGS(Optimizer):
                     d,
                     t,
                     Point(0.0, loss, g, slope),
-                    group["max_eval"] - evaluations,
+                    max_eval - evaluations,
                 )
                 state["t"], loss, g = t, _, _ = found.t, found.loss, found.g
                 self._move(t, d)
@@ -146,7 +144,7 @@ class LBFGS(Optimizer):
             evaluations += calls
             state["func_evals"] += calls
             if (
-                evaluations >= group["max_eval"]
+                evaluations >= max_eval
                 or not self._is_steep(g)
                 or float(np.abs(d * t).max()) <= tolerance
                 or abs(loss - before) < tolerance
@@ -196,8 +194,17 @@ class LBFGS(Optimizer):
 
     def _evaluate(self, closure: Closure) -> tuple[float, NDArray]:
         with enable_grad():
-            loss = float(closure())
+            loss = self._loss(closure())
         return loss, self._gradient()
+
+    def _loss(self, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+        raise DTypeError(
+            f"LBFGS.step: closure: expected a function that returns the loss, got {describe(value)}"
+        )
 
     def _evaluate_at(
         self, closure: Closure, origin: list[NDArray], t: float, d: NDArray
@@ -210,26 +217,44 @@ class LBFGS(Optimizer):
             for p, array in zip(self.param_groups[0]["params"], origin):
                 p._data[...] = array
 
-    def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
+    def restore_state(
+        self, where: str, p: Tensor, values: Mapping[str, Any], group: Group, copy: bool = True
+    ) -> State:
         """The saved state, copied; PyTorch's workspace "al" is left out."""
         total = sum(q.size for q in group["params"])
         state: State = {}
         for key, value in values.items():
+            if value is None:
+                continue
             if key in ("d", "prev_flat_grad"):
                 state[key] = _flat(where, key, value, total)
             elif key in ("old_dirs", "old_stps"):
-                state[key] = [_flat(where, key, part, total) for part in value or ()]
+                state[key] = [_flat(where, key, part, total) for part in _listed(where, key, value)]
             elif key == "ro":
-                state[key] = [float(part) for part in value or ()]
+                state[key] = [float(fitting(f"{where}: ro", r, 0.0, p)) for r in _listed(where, key, value)]
             elif key in ("n_iter", "func_evals"):
-                state[key] = int(value)
-            elif key in ("t", "H_diag", "prev_loss") and value is not None:
-                state[key] = float(value)
-        return copy_state(state)
+                state[key] = fitting(f"{where}: {key}", value, 0, p)
+            elif key in ("t", "H_diag", "prev_loss"):
+                state[key] = fitting(f"{where}: {key}", value, 0.0, p)
+        lengths = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if key in state}
+        if len(lengths) > 1:
+            raise ShapeError(
+                f"{where}: expected old_dirs, old_stps and ro of one length, got {sorted(lengths)}"
+            )
+        return copy_state(state) if copy else state
+
+
+def _listed(where: str, key: str, value: Any) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise DTypeError(f"{where}: {key}: expected a list, got {describe(value)}")
+    return value
 
 
 def _flat(where: str, key: str, value: Any, size: int) -> NDArray:
-    array = np.array(value._data if isinstance(value, Tensor) else value)
+    try:
+        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError:  # a ragged list
+        array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{where}: {key}: expected an array of shape ({size},), got {describe(value)}")
     if array.shape != (size,):

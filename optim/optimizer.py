@@ -14,7 +14,7 @@ from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, mis
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import Plan, completed_state, plan_updates
+from tinygrad_dl.optim.fused import Plan, completed_state, fitting, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -401,6 +401,16 @@ class Optimizer:
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ValueRangeError(f'{where}: expected a dict with "state" and "param_groups"')
         saved = state_dict["param_groups"]
+        if not isinstance(state_dict["state"], Mapping):
+            raise DTypeError(f"{where}: state: expected a dict, got {describe(state_dict['state'])}")
+        if not isinstance(saved, (list, tuple)) or not all(isinstance(group, Mapping) for group in saved):
+            raise DTypeError(f"{where}: param_groups: expected a list of dicts, got {describe(saved)}")
+        for group in saved:
+            numbers = group.get("params")
+            if not isinstance(numbers, (list, tuple)) or not all(isinstance(n, (int, str)) for n in numbers):
+                raise DTypeError(
+                    f"{where}: param_groups: params: expected the numbers of the parameters, got {describe(numbers)}"
+                )
         sizes, expected = (
             [len(group["params"]) for group in groups] for groups in (saved, self.param_groups)
         )
@@ -433,14 +443,22 @@ class Optimizer:
         initial = self.init_state(p._data, group)
         fresh = {key: p._data if value is None else value for key, value in initial.items()}
         state: State = {}
+        if not isinstance(values, Mapping):
+            raise DTypeError(f"{where}: state: expected a dict for each parameter, got {describe(values)}")
         for key, value in values.items():
             if value is None:
                 continue
-            array = value._data if isinstance(value, Tensor) else np.asarray(value)
-            shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
             if key == "step":
-                state[key] = int(array)
-            elif array.shape != shape:
+                state[key] = fitting(f"{where}: step", value, 0, p)
+                continue
+            try:
+                array = value._data if isinstance(value, Tensor) else np.asarray(value)
+            except ValueError:  # a ragged list
+                array = np.asarray(None)
+            if key in fresh and array.dtype.kind not in "biuf":
+                raise DTypeError(f"{where}: {key}: expected an array or a number, got {describe(value)}")
+            shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
+            if array.shape != shape:
                 raise ShapeError(
                     f"{where}: {key}: expected the shape {shape} for a parameter of shape {p.shape}, got "
                     f"{array.shape}"
@@ -493,7 +511,8 @@ def saved_option(option: Any) -> Any:
     """An option as it is saved: Tensors and arrays of one element as numbers."""
     if isinstance(option, tuple):
         return tuple(map(saved_option, option))
-    return option.item() if isinstance(option, (Tensor, np.ndarray, np.generic)) else option
+    number = isinstance(option, (Tensor, np.ndarray, np.generic)) and option.size == 1
+    return option.item() if number else option
 
 
 def copy_state(value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union, runtime_checkable
 
+from tinygrad_dl.arguments import NonNegative, misfit
 from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.optim.typing import Finite
 from tinygrad_dl.tensor import Tensor
 
 
@@ -65,6 +67,7 @@ def l1_penalty(model: Model, strength: float = 1.0) -> Tensor:
     >>> l1_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     3.5
     """
+    _validate("l1_penalty", "strength", strength, Finite)
     return _total("l1_penalty", [abs(w).sum() for w in weights(model)], strength)
 
 
@@ -77,6 +80,7 @@ def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
     >>> l2_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     6.25
     """
+    _validate("l2_penalty", "strength", strength, Finite)
     return _total("l2_penalty", [(w * w).sum() for w in weights(model)], strength / 2)
 
 
@@ -88,6 +92,9 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
     [(1, 0.1), (1, 0.0)]
     """
+    _validate("decay_groups", "weight_decay", weight_decay, NonNegative)
+    if isinstance(model, Iterator):
+        model = list(model)
     decayed = weights(model)
     decayed_ids = set(map(id, decayed))
     everything = (
@@ -98,6 +105,12 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     rest = [p for p in everything if id(p) not in decayed_ids]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _validate(where: str, argument: str, value: object, hint: Any) -> None:
+    problem = misfit(where, argument, value, hint)
+    if problem is not None:
+        raise problem
 
 
 def _total(name: str, parts: list[Tensor], strength: float) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -70,7 +71,9 @@ class LRScheduler:
     def per_group(self, option: str, value: T | Sequence[T]) -> list[T]:
         """An option's value for each group, given one for all or one per group. Raises ShapeError."""
         groups = len(self.optimizer.param_groups)
-        values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * groups
+        values: list[Any] = list(value) if isinstance(value, (list, tuple, range)) else [value] * groups
+        if isinstance(value, (np.ndarray, Tensor)):
+            values = value.reshape(-1).tolist() if value.size > 1 or value.ndim else [value.item()] * groups
         if len(values) != groups:
             raise ShapeError(
                 f"{type(self).__name__}: {option}: expected one value per group, {groups}, got {len(values)}"
@@ -150,7 +153,9 @@ class LRScheduler:
 
     def validate_epoch(self, epoch: object) -> None:
         """Raise unless `epoch` is a number of at least 0."""
-        problem = misfit(f"{type(self).__name__}.step", "epoch", epoch, Annotated[float, Bounds(least=0)])
+        problem = misfit(
+            f"{type(self).__name__}.step", "epoch", epoch, Annotated[float, Bounds(least=0, below=inf)]
+        )
         if problem is not None:
             raise problem
 

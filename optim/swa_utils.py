@@ -100,7 +100,7 @@ class AveragedModel(Module):
         for option, function in (("avg_fn", avg_fn), ("multi_avg_fn", multi_avg_fn)):
             if function is not None and not callable(function):
                 raise DTypeError(f"AveragedModel: {option}: expected a function, got {describe(function)}")
-        if use_buffers not in (True, False):
+        if not isinstance(use_buffers, (bool, int)):
             raise DTypeError(
                 f"AveragedModel: use_buffers: expected True or False, got {describe(use_buffers)}"
             )
@@ -167,7 +167,7 @@ def update_bn(loader: Iterable[Any], model: Any) -> None:
     input, or a tuple that begins with one.
     """
     _validate_module("update_bn", model)
-    if not isinstance(loader, Iterable):
+    if isinstance(loader, (str, bytes)) or not isinstance(loader, Iterable):
         raise DTypeError(f"update_bn: loader: expected batches, such as a DataLoader, got {describe(loader)}")
     module = model
     norms = [part for part in module.modules() if hasattr(part, "reset_running_stats")]
@@ -182,7 +182,12 @@ def update_bn(loader: Iterable[Any], model: Any) -> None:
             part.momentum = None  # the plain mean over the batches
         with no_grad():
             for batch in loader:
-                module(batch[0] if isinstance(batch, (tuple, list)) else batch)
+                x = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+                if isinstance(x, (str, bytes, int, float, type(None))):
+                    raise DTypeError(
+                        f"update_bn: loader: expected batches: inputs, or tuples that begin with one, got {describe(x)}"
+                    )
+                module(x)
     finally:
         for part, momentum in zip(norms, before):
             part.momentum = momentum

@@ -145,7 +145,9 @@ def methods() -> Iterator[Call]:
     def add(**group: Any) -> None:
         optimizer().add_param_group(group)
 
-    yield Call("SGD.add_param_group of", lambda: (add, (), {"params": parameters(), "lr": 0.1, "momentum": 0.5}))
+    yield Call(
+        "SGD.add_param_group of", lambda: (add, (), {"params": parameters(), "lr": 0.1, "momentum": 0.5})
+    )
     step: Any = lr_scheduler.ReduceLROnPlateau(o).step
     yield Call("ReduceLROnPlateau.step", lambda: (step, (1.0,), {}))
     yield Call("StepLR.step", lambda: (lr_scheduler.StepLR(optimizer(), 2).step, (1,), {}))
@@ -185,8 +187,14 @@ def calls() -> Iterator[Call]:
         name: (getattr(optim, name), lambda: with_arguments(parameters(), lr=0.1)) for name in OPTIMIZERS
     }
     made |= {name: (getattr(lr_scheduler, name.partition(" ")[0]), make) for name, make in SCHEDULES.items()}
-    made |= {name: (getattr(lr_scheduler, name), lambda name=name: composed(name)) for name in ("SequentialLR", "ChainedScheduler")}  # type: ignore[misc]
-    made |= {"ReduceLROnPlateau": (lr_scheduler.ReduceLROnPlateau, plateau), "SWALR": (swa_utils.SWALR, swalr)}
+    made |= {
+        name: (getattr(lr_scheduler, name), lambda name=name: composed(name))
+        for name in ("SequentialLR", "ChainedScheduler")
+    }  # type: ignore[misc]
+    made |= {
+        "ReduceLROnPlateau": (lr_scheduler.ReduceLROnPlateau, plateau),
+        "SWALR": (swa_utils.SWALR, swalr),
+    }
     for name, (make, arguments) in made.items():
         used = and_used(make, step_twice)
         yield Call(f"{name} used", lambda used=used, arguments=arguments: (used, *arguments()))
