@@ -8,7 +8,7 @@ from math import cos, pi, sqrt
 
 import numpy as np
 
-from tinygrad_dl.arguments import Count, NonNegative, checked
+from tinygrad_dl.arguments import Count, NonNegative, Positive, checked
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.optim.optimizer import Optimizer
@@ -101,6 +101,8 @@ class MultiStepLR(LRScheduler):
         gamma: NonNegative = 0.1,
         last_epoch: LastEpoch = -1,
     ) -> None:
+        if isinstance(milestones, (Tensor, np.ndarray)):
+            milestones = milestones.reshape(-1).tolist()
         epochs = list(milestones)
         for epoch in epochs:
             if not isinstance(epoch, (int, float, np.number)) or not epoch >= 0:
@@ -273,7 +275,7 @@ class InverseSqrtLR(LRScheduler):
     """lr(e) = initial lr * k / sqrt(e + 1); e = 0 is the epoch that courses call epoch 1."""
 
     @checked
-    def __init__(self, optimizer: Optimizer, k: float = 1.0, last_epoch: LastEpoch = -1) -> None:
+    def __init__(self, optimizer: Optimizer, k: Positive = 1.0, last_epoch: LastEpoch = -1) -> None:
         self.validate(k > 0, "k", "a number above 0", k)
         self.k = k
         super().__init__(optimizer, last_epoch)

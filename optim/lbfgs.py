@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -96,12 +96,13 @@ class LBFGS(Optimizer):
 
     def _current_state(self, params: list[Tensor], group: Group) -> State:
         """The one state there is; as in PyTorch it belongs to the first parameter. A user may have edited it."""
-        if not isinstance(self.state, MutableMapping):
-            raise DTypeError(f"LBFGS.step: state: expected a dict, got {describe(self.state)}")
+        self._validate_state()
         found = self.state.get(params[0], {})
         if not isinstance(found, dict):
             raise DTypeError(f"LBFGS.step: state: expected a dict for each parameter, got {describe(found)}")
         found.update(self.restore_state("LBFGS.step: state", params[0], found, group, copy=False))
+        for key in [key for key, value in found.items() if value is None]:
+            del found[key]
         found.setdefault("func_evals", 0)
         found.setdefault("n_iter", 0)
         return found

@@ -177,7 +177,7 @@ class Optimizer:
                 )
             taken.add(id(p))
         named = [all(pairs), *("param_names" in other for other in self.param_groups)]
-        if any(pairs) != all(pairs) or (params and len(set(named)) > 1):
+        if (any(pairs) and not all(pairs)) or (params and len(set(named)) > 1):
             raise ValueRangeError(
                 f"{self._name}: expected names for all parameters or for none, got a mixture"
             )
@@ -284,6 +284,8 @@ class Optimizer:
         What a user has written into groups and state is validated first, for all groups: an error changes nothing.
         """
         groups, plans = self.param_groups, self._plans
+        if not isinstance(self.state, dict):
+            self._validate_state()
         if len(plans) != len(groups):
             plans[:] = [None] * len(groups)
         ready, stale = [], []
@@ -312,12 +314,15 @@ class Optimizer:
                 update.run(self, group)
         return not ready
 
+    def _validate_state(self) -> None:
+        """Raise DTypeError unless the state, which a user may have replaced, is a dict."""
+        if not isinstance(self.state, MutableMapping):
+            raise DTypeError(f"{self._name}.step: state: expected a dict, got {describe(self.state)}")
+
     def _completed_states(
         self, group: Group, params: list[Tensor], plan: Plan | None
     ) -> list[tuple[State, list[str]]]:
         """The states of these parameters, complete and in their present dtypes; none is written yet."""
-        if not isinstance(self.state, MutableMapping):
-            raise DTypeError(f"{self._name}.step: state: expected a dict, got {describe(self.state)}")
         own = plan.arrays() if plan is not None else set()
         for p in params:
             g = p._grad._data

@@ -35,6 +35,10 @@ def weights(model: Model) -> list[Tensor]:
     >>> [p.shape for p in weights(model)]
     [(2, 3)]
     """
+    return _weights("weights", model)
+
+
+def _weights(where: str, model: Model) -> list[Tensor]:
     norms: set[int] = set()
     if isinstance(model, HasParameters):
         for part in model.modules():
@@ -45,14 +49,14 @@ def weights(model: Model) -> list[Tensor]:
         entries = model
     else:
         raise DTypeError(
-            f"weights: model: expected a module or a list of Tensors, got {type(model).__name__}"
+            f"{where}: model: expected a module or a list of Tensors, got {type(model).__name__}"
         )
     found = []
     for entry in entries:
         name, p = entry if isinstance(entry, tuple) else ("", entry)
         if not isinstance(p, Tensor):
             raise DTypeError(
-                f"weights: model: expected a module or a list of Tensors, got a list with {type(p).__name__}"
+                f"{where}: model: expected a module or a list of Tensors, got a list with {type(p).__name__}"
             )
         if p.ndim >= 2 and not name.rpartition(".")[2].startswith("bias") and id(p) not in norms:
             found.append(p)
@@ -68,7 +72,7 @@ def l1_penalty(model: Model, strength: float = 1.0) -> Tensor:
     3.5
     """
     _validate("l1_penalty", "strength", strength, Finite)
-    return _total("l1_penalty", [abs(w).sum() for w in weights(model)], strength)
+    return _total("l1_penalty", [abs(w).sum() for w in _weights("l1_penalty", model)], strength)
 
 
 def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
@@ -81,7 +85,7 @@ def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
     6.25
     """
     _validate("l2_penalty", "strength", strength, Finite)
-    return _total("l2_penalty", [(w * w).sum() for w in weights(model)], strength / 2)
+    return _total("l2_penalty", [(w * w).sum() for w in _weights("l2_penalty", model)], strength / 2)
 
 
 def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
@@ -95,7 +99,7 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     _validate("decay_groups", "weight_decay", weight_decay, NonNegative)
     if isinstance(model, Iterator):
         model = list(model)
-    decayed = weights(model)
+    decayed = _weights("decay_groups", model)
     decayed_ids = set(map(id, decayed))
     everything = (
         model.parameters()
