@@ -164,12 +164,13 @@ class OneCycleLR(MomentumCycle):
         else:
             phases += [(self.total_steps - 1.0, "max_lr", "min_lr", high, low)]
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(PHASE, phase)) for phase in phases]
-        if last_epoch == -1:
-            for group, lr in zip(optimizer.param_groups, self.per_group("max_lr", max_lr)):
-                group["max_lr"], group["initial_lr"] = lr, lr / div_factor
-                group["min_lr"] = group["initial_lr"] / final_div_factor
+        max_lrs = self.per_group("max_lr", max_lr)
         if cycle_momentum:
             self.init_momentum(base_momentum, max_momentum, last_epoch)
+        if last_epoch == -1:
+            for group, lr in zip(optimizer.param_groups, max_lrs):
+                group["max_lr"], group["initial_lr"] = lr, lr / div_factor
+                group["min_lr"] = group["initial_lr"] / final_div_factor
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""PyTorch's database of wrong input for optimizers: each is refused by one clear error, or has a stated reason not to."""
+"""PyTorch's database of wrong input for optimizers: one clear error each, or a stated reason to take it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ def converted(value: Any) -> Any:
         if isinstance(x, torch.Tensor):
             if id(x) not in known:
                 array = x.detach().numpy()
-                known[id(x)] = Tensor(
-                    array, requires_grad=isinstance(x, torch.nn.Parameter) and array.dtype.kind == "f"
-                )
+                trained = isinstance(x, torch.nn.Parameter) and array.dtype.kind == "f"
+                known[id(x)] = Tensor(array, requires_grad=trained)
             return known[id(x)]
         if isinstance(x, dict):
             return {k: convert(v) for k, v in x.items()}
