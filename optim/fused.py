@@ -163,16 +163,22 @@ class Plan:
         """These options are valid: they are compared again when they are other objects, or may change in place."""
         self.options = dict(group)
         self.values = list(group.values())
-        if not all(_lasts(value) for name, value in group.items() if name != "params"):
+        if not all(lasts(value) for name, value in group.items() if name != "params"):
             self.values.append(END)  # a Tensor or a list: compared at every step
 
     def has_options(self, group: Group) -> bool:
         """Whether the options are the objects that were found valid."""
         return len(group) == len(self.values) and all(map(is_, group.values(), self.values))
 
-    def fits(self, params: list[Tensor], states: Mapping[Tensor, State]) -> bool:
-        """Whether these parameters can be updated by this plan."""
-        if list(map(id, params)) != self.ids:
+    def has_parameters(self, params: list[Tensor], states: Mapping[Any, State]) -> bool:
+        """Whether these parameters, with these states, can be updated by this plan."""
+        return list(map(id, params)) == self.ids and all(u.fits(states) for u in self.updates)
+
+    def fits(self, group: Group, params: list[Tensor], states: Mapping[Any, State]) -> bool:
+        """Both, for every step: in one piece, since it takes as long as part of a small update."""
+        if list(map(id, params)) != self.ids or len(group) != len(self.values):
+            return False
+        if not all(map(is_, group.values(), self.values)):
             return False
         for update in self.updates:
             if not update.fits(states):
@@ -184,10 +190,10 @@ class Plan:
         return {id(v) for update in self.updates for v in update.seen if isinstance(v, np.ndarray)}
 
 
-def _lasts(option: Any) -> bool:
+def lasts(option: Any) -> bool:
     """Whether an option cannot change in place."""
     if isinstance(option, tuple):
-        return all(map(_lasts, option))
+        return all(map(lasts, option))
     return isinstance(option, (float, int, str, type(None)))
 
 

@@ -14,7 +14,7 @@ from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, mis
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import Plan, completed_state, fitting, plan_updates
+from tinygrad_dl.optim.fused import END, Plan, completed_state, fitting, lasts, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -213,12 +213,11 @@ class Optimizer:
         if isinstance(lr, (Tensor, np.ndarray)) and lr.size != 1:
             raise ShapeError(f"{self._name}: lr: expected a Tensor of one element, got the shape {lr.shape}")
         for option, hints in option_types(type(self)).items():
-            if option not in group or (
-                seen is not None and seen.get(option) is group[option] and isinstance(group[option], float)
-            ):
+            value = group.get(option, END)
+            if value is END or (seen is not None and seen.get(option, END) is value and lasts(value)):
                 continue
             for hint in hints:
-                problem = misfit(self._name, option, group[option], hint)
+                problem = misfit(self._name, option, value, hint)
                 if problem is not None:
                     raise problem
         self.validate(
@@ -245,8 +244,9 @@ class Optimizer:
                 f"{where}: expected the option {missing[0]}, got none. add_param_group() adds a group whose other "
                 "options are the defaults"
             )
-        for p in group["params"]:
-            self._validate_parameter(p)
+        if plan is None or plan.options["params"] is not group["params"]:
+            for p in group["params"]:
+                self._validate_parameter(p)
         self._validate(group, None if plan is None else plan.options)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -283,36 +283,48 @@ class Optimizer:
 
         What a user has written into groups and state is validated first, for all groups: an error changes nothing.
         """
-        groups, plans = self.param_groups, self._plans
-        if not isinstance(self.state, dict):
+        groups, plans, states = self.param_groups, self._plans, self.state
+        if not isinstance(states, dict):
             self._validate_state()
         if len(plans) != len(groups):
             plans[:] = [None] * len(groups)
-        ready, stale = [], []
+        idle, stale = True, []
         for i, group in enumerate(groups):
-            plan, same = plans[i], True
-            if plan is None or not plan.has_options(group):
-                self._validate_edits(i, group, plan)
-                same = plan is not None and plan.key == self.plan_key(group)
-                if plan is not None and same:
-                    plan.remember(group)
             try:
                 params = [p for p in group["params"] if p._grad is not None]
-            except AttributeError:  # of one that never had a gradient
+            except (
+                AttributeError,
+                TypeError,
+                KeyError,
+            ):  # one never had a gradient, or the user's edit is wrong
+                self._validate_edits(i, group, None)
                 params = [p for p in group["params"] if p.grad is not None]
             # Finding out how to update takes longer than a small update: the plan is kept while it fits.
-            if plan is None or not same or not plan.fits(params, self.state):
-                stale.append((i, group, params, self._completed_states(group, params, plan)))
-            if params:
-                ready.append((i, group))
-        for i, group, params, states in stale:
-            plans[i] = self._plan(group, params, states)
-        for i, group in ready:
             plan = plans[i]
-            assert plan is not None
-            for update in plan.updates:
+            if plan is None or not plan.fits(group, params, states):
+                completed = self._prepare(i, group, params, plan)
+                if completed is not None:
+                    stale.append((i, group, params, completed))
+            if params:
+                idle = False
+        for i, group, params, completed in stale:
+            plans[i] = self._plan(group, params, completed)
+        for plan, group in zip(plans, groups):
+            for update in plan.updates:  # type: ignore[union-attr]
                 update.run(self, group)
-        return not ready
+        return idle
+
+    def _prepare(
+        self, i: int, group: Group, params: list[Tensor], plan: Plan | None
+    ) -> list[tuple[State, list[str]]] | None:
+        """Validate what has changed since the last step; the completed states if a new plan is needed."""
+        if plan is None or not plan.has_options(group):
+            self._validate_edits(i, group, plan)
+            if plan is not None and plan.key == self.plan_key(group):
+                plan.remember(group)
+                if plan.has_parameters(params, self.state):
+                    return None
+        return self._completed_states(group, params, plan)
 
     def _validate_state(self) -> None:
         """Raise DTypeError unless the state, which a user may have replaced, is a dict."""
@@ -325,6 +337,7 @@ class Optimizer:
         """The states of these parameters, complete and in their present dtypes; none is written yet."""
         own = plan.arrays() if plan is not None else set()
         for p in params:
+            self._validate_parameter(p)
             g = p._grad._data
             if g.shape != p.shape or g.dtype != p.dtype:
                 raise ShapeError(
