@@ -636,3 +636,17 @@ def _plural(words: str) -> str:
     article, _, rest = words.partition(" ")
     noun, _, bounds = (rest if article in ("a", "an") else words).partition(" ")
     return f"{noun}s {bounds}".strip()
+
+
+def declared_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotation of each parameter, for arguments that are stored and may be changed later."""
+    return {name: parameter.hint for name, parameter in _declared(function).items()}
+
+
+def misfit(name: str, argument: str, value: Any, hint: Any) -> TinygradError | None:
+    """The error for a value that an annotation does not allow, or None; `name`: what the user called."""
+    if _fits(value, hint):
+        return None
+    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    shown = repr(value) if kind is ValueRangeError else describe(value)
+    return kind(f"{name}: {argument}: expected {expected(hint)}, got {shown}")
