@@ -163,7 +163,8 @@ def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
     in PyTorch. What is cached for the derivative stays float32.
     """
     given = [x for value in inputs for x in (value if isinstance(value, tuple) else (value,))]
-    kept = np.result_type(*(x for x in given if x is not None)) == np.float16
+    floating = [x for x in given if is_array(x) and x.dtype.kind in "fc"]
+    kept = all(x.dtype == np.float16 for x in floating)
     options = list(options)
     if "dtype" in op.options and options[i := op.options.index("dtype")] is not None:
         kept = np.dtype(options[i]) == np.float16

@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
@@ -25,6 +26,7 @@ def _array(x: Array | None) -> Any:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
+@accumulating
 def scaled_dot_product_attention(
     query: Array,
     key: Array,

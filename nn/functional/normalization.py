@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.normalization import affine, standardize
 from tinygrad_dl.ops.shape import reshape
@@ -166,13 +167,14 @@ def layer_norm(
 def rms_norm(
     input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
 ) -> Tensor:
-    """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
+    """Each example divided by the root mean square over its last axes.
 
+    eps defaults to the machine epsilon of the dtype that is computed in: float32 for float16.
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
     axes = len(_last_axes("rms_norm", input, normalized_shape))
-    chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
+    chosen = float(np.finfo(np.result_type(input.dtype, np.float32)).eps) if eps is None else eps
     return _over_rows(input, weight, None, axes, chosen, False)
 
 
@@ -195,6 +197,7 @@ def group_norm(
     return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)
 
 
+@accumulating
 def local_response_norm(
     input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

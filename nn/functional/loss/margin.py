@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import pairwise_distance
 from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import minimum, where
 from tinygrad_dl.ops.index import take_along_axis
@@ -100,6 +101,7 @@ def cosine_embedding_loss(
     return reduced(loss, reduction)
 
 
+@accumulating
 def multi_margin_loss(
     input: ArrayLike,
     target: ArrayLike,
