@@ -263,7 +263,12 @@ class Tensor(Methods):
                 f"__dlpack__: stream: expected None on the CPU, got {convert.describe(stream)}"
             )
         given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return self.numpy().__dlpack__(**{name: value for name, value in given.items() if value is not None})
+        try:
+            return self.numpy().__dlpack__(
+                **{name: value for name, value in given.items() if value is not None}
+            )
+        except BufferError as error:
+            raise ValueRangeError(f"__dlpack__: {error}") from None
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
@@ -289,11 +294,11 @@ class Tensor(Methods):
 
     def __format__(self, spec: str) -> str:
         require("format", "spec", spec, str)
-        if spec and self.ndim == 0:
-            return format(self.item(), spec)
         try:
-            return format(repr(self), spec)
-        except ValueError:
+            return format(self.item() if spec and self.ndim == 0 else repr(self), spec)
+        except ValueError as error:
+            if self.ndim == 0:
+                raise ValueRangeError(f"format: {error}") from None
             raise DTypeError(
                 f"format {spec!r} is for one number; this Tensor has the shape {self.shape}. "
                 "Format .item(), or each element of .tolist()."
