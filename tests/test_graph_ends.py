@@ -188,6 +188,28 @@ def test_the_gradient_of_tile_by_a_tensor_adds_the_copies() -> None:
     assert x.grad.tolist() == [4, 4]
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, t: tg.sum(x**2, axis=t(1)),
+        lambda x, t: tg.take(x**2, np.array([1, 0]), axis=t(1)),
+        lambda x, t: tg.repeat(x**2, 2, axis=t(0)),
+        lambda x, t: tg.cumulative_sum(x**2, axis=t(1)),
+        lambda x, t: tg.flip(x**2, axis=t(0)) * x,
+        lambda x, t: tg.var(x, axis=t(1), correction=t(1)),
+        lambda x, t: tg.sort(x**2, axis=t(0)) * x,
+    ],
+)
+def test_gradients_are_right_where_an_option_was_a_tensor(call: Callable[..., Any], recorded: bool) -> None:
+    found = []
+    for option in (lambda v: tg.asarray(np.array(v)), lambda v: v):
+        x = Tensor([[1.0, 5.0], [3.0, 2.0]], requires_grad=True)
+        call(x, option).sum().backward(create_graph=recorded)
+        found.append(x.grad.data)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
 def test_an_option_whose_gradient_would_be_lost_is_refused() -> None:
     with pytest.raises(RuntimeError) as error:
         np.pad(X, 1, constant_values=X[0])

@@ -49,6 +49,8 @@ def asarray(
     if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
         return obj.copy() if copy else obj
     if isinstance(obj, Tensor):
+        if copy is False:
+            raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
         return elementwise.astype(obj, dtype)
     array = convert.asarray_of(obj, dtype)
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
@@ -238,23 +240,31 @@ def spaced(what: str, start: Any, stop: Any, num: Any, endpoint: Any) -> tuple[A
         raise ValueRangeError(f"{what}: expected num of at least 0, got {num}")
     if not isinstance(endpoint, (bool, np.bool_)):
         raise DTypeError(f"{what}: endpoint: expected True or False, got {convert.describe(endpoint)}")
-    first, last = (
-        _floating(convert.coerce(what, x) if not isinstance(x, Value) else x) for x in (start, stop)
-    )
+    first, last = (_end(what, start), _end(what, stop))
+    if not isinstance(first, Value) and not isinstance(last, Value):
+        first = convert.wrap(np.asarray(first, np.result_type(first, 0.0)))
     steps = int(num) - 1 if endpoint else int(num)
     distance = (last - first) / steps if steps > 0 else (last - first) * np.nan
-    shape = np.broadcast_shapes(first.shape, last.shape)
+    shape = np.broadcast_shapes(np.shape(_values(first)), np.shape(_values(last)))
     counted = np.arange(int(num), dtype=distance.dtype).reshape(-1, *(1,) * len(shape))
-    out = first + counted * distance if steps > 0 else first + counted * (last - first)
+    out = first + counted * (distance if steps > 0 else last - first)
     if endpoint and num > 1:  # exactly there, whatever the rounding of the sum
-        out = concat([out[:-1], broadcast_to(last, (1, *shape)).astype(out.dtype)], axis=0)
+        end = last if isinstance(last, Value) else convert.wrap(np.asarray(last, out.dtype))
+        out = concat([out[:-1], elementwise.astype(broadcast_to(end, (1, *shape)), out.dtype)], axis=0)
     return out, distance
 
 
-def _floating(x: Any) -> Any:
-    """A number or an array as a Tensor of a floating dtype: float64 unless it has one."""
+def _end(what: str, x: Any) -> Any:
+    """An end of the values: a Python number, or a Tensor of a floating dtype."""
+    x = x if isinstance(x, Value) else convert.coerce(what, x)
+    if isinstance(x, (int, float, complex)):
+        return x if isinstance(x, complex) else float(x)
     x = x if isinstance(x, Value) else convert.wrap(x)
     return x if x.dtype.kind in "fc" else elementwise.astype(x, np.float64)
+
+
+def _values(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
 
 
 def eye(

@@ -10,7 +10,7 @@ from tinygrad_dl import convert
 from tinygrad_dl.creation import check_device, spaced
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, laid_out, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, cast, choice, permission, raw, stands_for
 from tinygrad_dl.ops import (
     elementwise,
     join,
@@ -399,7 +399,8 @@ def full_like(
 @stands_for(np.copy)
 def copy(a: Data, order: str = "K", subok: bool = False) -> Any:
     permission("np.copy", subok=subok)
-    return laid_out("np.copy", a.copy() if isinstance(a, Value) else value_of(a), order, a)
+    choice("np.copy", "order", order, ("C", "F", "A", "K"))
+    return a.copy(order)
 
 
 @stands_for(getattr(np, "astype", None))
