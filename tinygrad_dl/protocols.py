@@ -189,9 +189,7 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
     given = [type(x) if type(x) in (int, float, complex) else np.asarray(_data(x)).dtype for x in values]
     try:
         how_signed = {} if signature is None else {"signature": signature}
-        loop = ufunc.resolve_dtypes(  # type: ignore[attr-defined]
-            (*given, *(None,) * ufunc.nout), casting=casting, **how_signed
-        )
+        loop = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), casting=casting, **how_signed)
     except TypeError as error:
         raise DTypeError(f"{what}: {error}") from None
     if dtype is not None or signature is not None:

@@ -32,7 +32,7 @@ def sum(
     where: Any = True,
 ) -> Any:
     out = reduce.sum(_filled("np.sum", a, where, 0), axis=axis, dtype=dtype, keepdims=keepdims)
-    return out if initial is None else elementwise.astype(out + _number("np.sum", initial), out.dtype)
+    return out if initial is None else _in_same_dtype(out + _number("np.sum", initial), out)
 
 
 @stands_for(np.prod)
@@ -45,7 +45,11 @@ def prod(
     where: Any = True,
 ) -> Any:
     out = reduce.prod(_filled("np.prod", a, where, 1), axis=axis, dtype=dtype, keepdims=keepdims)
-    return out if initial is None else elementwise.astype(out * _number("np.prod", initial), out.dtype)
+    return out if initial is None else _in_same_dtype(out * _number("np.prod", initial), out)
+
+
+def _in_same_dtype(x: Any, like: Any) -> Any:
+    return x if x.dtype == like.dtype else elementwise.astype(x, like.dtype)
 
 
 def _number(what: str, initial: Any) -> Any:
@@ -77,7 +81,7 @@ def _extreme(what: str, largest: bool, a: Any, axis: Any, keepdims: bool, initia
         shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape) if keepdims or i not in axes)
         return elementwise.astype(broadcast_to(value_of(initial), shape), a.dtype)
     out = pair(function(_filled(what, a, where, filler), axis=axis, keepdims=keepdims), initial)
-    return elementwise.astype(out, a.dtype) if out.dtype != a.dtype else out
+    return _in_same_dtype(out, a)
 
 
 def _axes(what: str, axis: Any, ndim: int) -> tuple[int, ...]:

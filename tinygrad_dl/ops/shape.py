@@ -60,10 +60,10 @@ def reshaped(what: str, x: Any, shape: Any, order: Any = "C", copy: Any = None) 
     if order == "C" or (order == "A" and not _data_of(x).flags.fnc):
         return reshape(x, shape, copy=copy)
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    out = _turned(reshape(_turned(x), sizes[::-1]))
+    out: Any = _turned(reshape(_turned(x), sizes[::-1]))
     if copy is False and not np.may_share_memory(_data_of(out), _data_of(x)):
         raise ValueRangeError(f"{what}: copy=False, but {x.shape} as {shape} needs a copy of this array")
-    return out if not copy else out * 1 if isinstance(out, Value) else out.copy(order="F")
+    return out.copy("F") if copy else out
 
 
 def raveled(what: str, x: Any, order: Any = "C") -> Any:
