@@ -1,9 +1,10 @@
 """Derivatives of functions: gradient, vector-Jacobian and Jacobian-vector products, Jacobian, Hessian.
 
 The functions take arrays, or nested lists, tuples and dicts of arrays; what is differentiated reaches f as
-Tensors. Given arrays they give arrays, given any Tensor they give Tensors, as an operation does; a Tensor
-that f uses from outside and that requires grad counts as given. Results can be differentiated again, in the
-arguments and in such Tensors. An argument that f does not depend on has the derivative zero.
+Tensors, Python floats in float64. Given arrays they give arrays, given any Tensor they give Tensors, as an
+operation does; a Tensor that f uses from outside and that requires grad counts as given. Results can be
+differentiated again, in the arguments and in such Tensors. An argument that f does not depend on has the
+derivative zero.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Run:
         """A new Tensor for an argument, connected to it if it is a Tensor that requires grad."""
         if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording:
             return positive(leaf)
-        data = convert.asarray_of(leaf)
+        # A Python float is exact, as nothing says that a rounded derivative will do
+        data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
         if data.dtype.kind != "f":
             raise DTypeError(
                 f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
