@@ -120,7 +120,7 @@ def test_linspace_and_full_record_the_tensors_they_are_made_of() -> None:
 def test_linspace_refuses_what_is_not_a_number_of_values() -> None:
     for num, message in (
         (1.5, "linspace: num: expected an int of at least 0, got float 1.5"),
-        ("3", "linspace: num: expected an int, got str '3'"),
+        ("3", "linspace: num: expected an int of at least 0, got str '3'"),
     ):
         with pytest.raises(TypeError) as error:
             td.linspace(0, 1, num)  # type: ignore[arg-type]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from tinygrad_dl.arguments import Size, checked
+from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
@@ -141,7 +141,7 @@ def cumulative_prod(
 
 
 @checked
-def diff(x: Any, /, *, axis: int = -1, n: Size = 1, prepend: Any = None, append: Any = None) -> Any:
+def diff(x: Any, /, *, axis: int = -1, n: Annotated[int, Bounds(least=0)] = 1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
     out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`; a number to put at an end counts as one
