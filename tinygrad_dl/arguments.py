@@ -7,6 +7,7 @@ above 0 at run time. `@checked` compares every argument before the function runs
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import math
 import re
@@ -63,8 +64,12 @@ class Bounds:
     def __str__(self) -> str:
         if self.least == -math.inf:
             return " other than nan"
+        if self.above == -math.inf:
+            return " that is finite"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
+        if low == -LARGEST:
+            return ""
         if low is not None and high is not None and high < LARGEST:
             begin, end = "[" if self.least is not None else "(", "]" if self.most is not None else ")"
             return f" in {begin}{low:g}, {high:g}{end}"
@@ -90,12 +95,18 @@ NonNegative: TypeAlias = Annotated[float, Bounds(least=0, below=math.inf)]
 Probability: TypeAlias = Annotated[float, Bounds(least=0, most=1)]
 #: A number in [0, 1), such as the decay of a moving average.
 Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
+#: A number that is neither nan nor infinite.
+Finite: TypeAlias = Annotated[float, Bounds(above=-math.inf, below=math.inf)]
 #: An int of at least 1, such as a number of groups.
 Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 #: An int of at least 0, such as the number of features of a layer.
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
 #: A number other than nan: a margin, a slope, a threshold.
 Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
+#: An int that may be negative, such as the width of padding that crops.
+Offset: TypeAlias = Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]
+#: One of them or several.
+Offsets: TypeAlias = Union[Offset, Sequence[Offset]]
 #: A boolean that PyTorch deprecates in favor of `reduction`.
 OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
 #: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
@@ -152,6 +163,54 @@ def explained(function: F) -> F:
         raise problem
 
     return call  # type: ignore[return-value]
+
+
+def vetted(function: F) -> F:
+    """`explained`, with the options compared before, since some wrong ones would do nothing at all.
+
+    Options, all parameters but arrays, are compared once for equal values: calls with the usual ones cost no more than
+    looking them up.
+    """
+    explaining = explained(function)
+    names, annotations = _parameters(function), function.__annotations__
+    # By the text of the annotation: evaluating it would slow the import.
+    options = {name for name in names if not str(annotations.get(name, "Any")).startswith(ARRAYS)}
+    first = next((i for i, name in enumerate(names) if name in options), len(names))
+    known: set[Any] = set()
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) > first:
+            given = (args[first:], *[item for item in kwargs.items() if item[0] in options])
+            try:
+                new = given not in known
+            except TypeError:  # a list, an array
+                new = True
+            if new:
+                problem = _unfit(function, args, kwargs, None, options)
+                if problem is not None:
+                    raise problem
+                if len(known) < 1000 and _is_plain(given):
+                    known.add(given)
+        return explaining(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+# How the annotations of arrays begin, and of what is not compared.
+ARRAYS = ("Array", "Tensor", "Any", "object", "Sequence[Array", "Parameters", "Iterable")
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether a value is made of numbers and text alone, and may be kept."""
+    if isinstance(x, tuple):
+        return all(map(_is_plain, x))
+    return x is None or type(x) in (bool, int, float, str)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def refuse_unfit(
@@ -215,14 +274,14 @@ def explanation(
     if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None  # Python's own: an argument is missing or unknown; or the user's
     called = name or _name_of_call(function, args)
-    if isinstance(error, TinygradError):
-        _name(error, called, _declared(function))
-        return None
     if error.args and str(error.args[0]).startswith(f"{called}: "):
         return None  # raised on purpose
     problem = _unfit(function, args, kwargs, name)
     if problem is not None:
         return problem
+    if isinstance(error, TinygradError):
+        _name(error, called, _declared(function))
+        return None
     for base, kind in KINDS:
         if isinstance(error, base):
             bound = _bound(function, args, kwargs)
@@ -287,12 +346,20 @@ def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
         return Any
     if not isinstance(annotation, str):
         return annotation
+    known = _Names(
+        {**vars(builtins), **vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
+    )
     try:
-        return eval(
-            annotation, {**vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
-        )
+        return eval(annotation, {}, known)
     except Exception:
         return Any
+
+
+class _Names(dict[str, Any]):
+    """Names of types; those that are imported for type checkers only are compared by name."""
+
+    def __missing__(self, name: str) -> Any:
+        return ForwardRef(name)
 
 
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -318,10 +385,16 @@ def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
 
 
 def _unfit(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str | None,
+    only: Collection[str] | None = None,
 ) -> TinygradError | None:
     declared = _declared(function)
     for argument, value in _bound(function, args, kwargs).items():
+        if only is not None and argument not in only:
+            continue
         parameter = declared[argument]
         if value is parameter.default or _fits(value, parameter.hint):
             continue
@@ -449,8 +522,12 @@ def _fits(x: Any, hint: Any) -> bool:
             return _is_numbers(x) or (x is None and type(None) in parts)
         if takes_dtypes(parts):
             return _is_dtype(x)
+        if np.random.Generator in parts and _is_int(x):
+            return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
+        if parts[0] is int and isinstance(x, (bool, np.bool_)):
+            return False  # a size of True is a slip
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
@@ -464,9 +541,13 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is complex:
         return _is_number(x) or isinstance(x, (complex, np.complexfloating))
     if isinstance(hint, ForwardRef):
-        return isinstance(x, Value) if hint.__forward_arg__ == "Tensor" else True
+        # Its class may be on a higher floor: it is known by its name.
+        name = hint.__forward_arg__
+        return (
+            isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
+        )
     if origin is np.ndarray or hint is np.ndarray:
-        return isinstance(x, (np.ndarray, np.generic))
+        return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "biufc"
     if origin is tuple:
         if not isinstance(x, (tuple, list)):
             return False
@@ -474,7 +555,7 @@ def _fits(x: Any, hint: Any) -> bool:
             return all(_fits(part, parts[0]) for part in x)
         return len(x) == len(parts) and all(map(_fits, x, parts))
     if origin in (collections.abc.Sequence, list):
-        sequence = isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        sequence = isinstance(x, (list, tuple, range)) or (_is_array(x) and x.ndim == 1)
         return sequence and all(_fits(part, parts[0]) for part in x)
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return callable(x)
@@ -523,6 +604,8 @@ def expected(hint: Any) -> str:
             return " or ".join([expected(parts[0]), "a sequence of them", *rest])
         words = [word for part in parts for word in (["True", "False"] if part is bool else [expected(part)])]
         words = list(dict.fromkeys(words))
+        if np.random.Generator in parts:
+            words = ["a seed of at least 0" if word == "an int" else word for word in words]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Annotated:
         return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))

@@ -39,6 +39,10 @@ class GraphError(TinygradError, RuntimeError):
     """The graph is not in a state that allows the call."""
 
 
+class UninitializedError(GraphError, ValueError):
+    """A parameter of a lazy layer that has no values before the first input."""
+
+
 class AnomalyError(TinygradError, RuntimeError):
     """A NaN, an infinity or a changed array, found by detect_anomaly."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import Offset, explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, NDArray
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -151,7 +151,9 @@ def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
 
 
 @explained
-def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+def pad(
+    input: Array, pad: Sequence[Offset], mode: str = "constant", value: float | complex | None = None
+) -> Any:
     """Elements added around the last axes, in PyTorch's order: (last lo, last hi, second to last lo, ...).
 
     Modes: "constant" (with `value`, 0 by default), "reflect", "replicate", "circular"; a negative width cuts.
@@ -160,7 +162,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     array([[0, 1, 2]])
     """
     x = input
-    numbers = tuple(int(p) for p in pad)
+    numbers = tuple(map(int, pad))
     if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
         raise ShapeError(
             f"pad: expected two numbers for each axis to pad, the last axis first, got pad={numbers}; "

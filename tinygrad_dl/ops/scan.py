@@ -141,7 +141,15 @@ def cumulative_prod(
 
 
 @checked
-def diff(x: Any, /, *, axis: int = -1, n: Annotated[int, Bounds(least=0)] = 1, prepend: Any = None, append: Any = None) -> Any:
+def diff(
+    x: Any,
+    /,
+    *,
+    axis: int = -1,
+    n: Annotated[int, Bounds(least=0)] = 1,
+    prepend: Any = None,
+    append: Any = None,
+) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
     out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`; a number to put at an end counts as one
