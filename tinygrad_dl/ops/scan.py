@@ -14,6 +14,7 @@ from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
 from tinygrad_dl.typing import DTypeLike, NDArray
 
+Times = Annotated[int, Bounds(least=0)]
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
     Case((3,), include_initial=True), Case((2, 3), axis=1, include_initial=True),
@@ -146,7 +147,7 @@ def diff(
     /,
     *,
     axis: int = -1,
-    n: Annotated[int, Bounds(least=0)] = 1,
+    n: Times = 1,
     prepend: Any = None,
     append: Any = None,
 ) -> Any:

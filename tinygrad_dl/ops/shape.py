@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -288,6 +288,7 @@ def repeat(x: NDArray, repeats: NDArray, /, *, axis: Any = None) -> Any:
     >>> repeat(np.array([1, 2]), 2)
     array([1, 1, 2, 2])
     """
+    refuse_huge("repeat", "repeats", repeats)
     return np.repeat(x, repeats, axis)
 
 
@@ -310,6 +311,7 @@ def tile(x: NDArray, repetitions: Any, /) -> Any:
     >>> tile(np.array([1, 2]), 2)
     array([1, 2, 1, 2])
     """
+    refuse_huge("tile", "repetitions", repetitions)
     return np.tile(x, repetitions)
 
 

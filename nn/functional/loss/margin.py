@@ -171,6 +171,8 @@ def multilabel_margin_loss(
     check_same_shape(name, x, y)
     index = integers(name, "target", y)
     classes = x.shape[-1] if x.ndim else 1
+    if not classes:
+        raise ShapeError(f"multilabel_margin_loss: expected at least one class, got the shape {x.shape}")
     if not x.ndim:
         x, index = x.reshape((1,)), index.reshape(1)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
