@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "tinygrad_dl": "tinygrad_dl",
     "tinygrad_dl.kernels": "tinygrad_dl/kernels",
+    "tinygrad_dl.numpy_functions": "tinygrad_dl/numpy_functions",
     "tinygrad_dl.ops": "tinygrad_dl/ops",
     "tinygrad_dl.testing": "tinygrad_dl/testing",
     "tinygrad_dl.viz": "tinygrad_dl/viz",

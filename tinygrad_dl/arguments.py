@@ -304,6 +304,10 @@ def _from_users_code(trace: TracebackType | None) -> bool:
 OURS = (__name__.partition(".")[0], "numpy")
 
 
+# Arguments of operations that layers and functions have under another name, PyTorch's.
+ARGUMENTS = {"kernel": "kernel_size", "w": "weight", "size": "output_size"}
+
+
 def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
     """Begin the message with what the user called, in the place of a helper's name."""
     text = str(error)
@@ -316,6 +320,9 @@ def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
         # A helper's call is not shown: its arguments are not the user's.
         _, shown, rest = text.partition("): ") if text[helper.end()] == "(" else (text, "", "")
         text = rest if shown else text[helper.end() :].removeprefix(": ")
+    for ours, theirs in ARGUMENTS.items():
+        if theirs in declared and ours not in declared:
+            text = re.sub(rf"\b{ours}(?=[=:])", theirs, text)
     error.args = (f"{called}: {text}",)
 
 
@@ -424,6 +431,14 @@ def is_huge(value: Any) -> bool:
     if isinstance(value, (Value, np.ndarray)):
         return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
     return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+
+
+def refuse_huge(called: str, argument: str, value: Any) -> None:
+    """Raise ValueRangeError for a size that no array has, before anything is allocated."""
+    if is_huge(value):
+        raise ValueRangeError(
+            f"{called}: {argument}: expected a number from {-LARGEST} to {LARGEST}, got {describe(value)}"
+        )
 
 
 def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:

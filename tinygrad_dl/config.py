@@ -21,7 +21,7 @@ def set_default_dtype(dtype: DTypeLike) -> None:
     """
     global default_dtype
     try:
-        new = None if dtype is None or isinstance(dtype, float) else np.dtype(dtype)
+        new = np.dtype(dtype) if isinstance(dtype, (np.dtype, type, str)) else None
     except Exception:  # whatever NumPy raises for what is no dtype
         new = None
     if new is None or new.kind != "f":

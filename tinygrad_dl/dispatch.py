@@ -163,7 +163,8 @@ def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
     in PyTorch. What is cached for the derivative stays float32.
     """
     given = [x for value in inputs for x in (value if isinstance(value, tuple) else (value,))]
-    kept = np.result_type(*(x for x in given if x is not None)) == np.float16
+    floating = [x for x in given if is_array(x) and x.dtype.kind in "fc"]
+    kept = all(x.dtype == np.float16 for x in floating)
     options = list(options)
     if "dtype" in op.options and options[i := op.options.index("dtype")] is not None:
         kept = np.dtype(options[i]) == np.float16
@@ -235,7 +236,10 @@ def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
     advice = op.hint(*inputs, *options) if op.hint is not None and isinstance(error, NUMPYS) else None
     if advice is not None:
         raise kind(f"{op.name}: {advice}") from None
-    problem = _misfit(op, inputs, options, error) if own else None
+    try:
+        problem = _misfit(op, inputs, options, error) if own else None
+    except TinygradError as found:
+        problem = found
     if problem is not None:
         raise problem from None
     text = str(error)
@@ -261,11 +265,8 @@ def _misfit(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
         if not (value is op.defaults.get(name, op) or arguments.fits(value, hints[name])):
             return arguments.unfit(op.name, name, value, hints[name])
     for name, value in zip((*op.inputs, *op.options), (*inputs, *options)):
-        if isinstance(error, (OverflowError, MemoryError)) and arguments.is_huge(value):
-            limit = arguments.LARGEST
-            return ValueRangeError(
-                f"{op.name}: {name}: expected a number from {-limit} to {limit}, got {describe(value)}"
-            )
+        if isinstance(error, (OverflowError, MemoryError)):
+            arguments.refuse_huge(op.name, name, value)
     if isinstance(error, AttributeError):
         for name, value in zip(op.inputs, inputs):
             if not is_array(value) and not (value is None and name in op.defaults):

@@ -297,7 +297,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     requires: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
-    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16 is computed in float32. See docs/custom-ops for a worked example.
+    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16
+    is computed in float32. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -13,6 +16,7 @@ from tinygrad_dl.arguments import checked, explained, require
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
+from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import index
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Shape
 
@@ -245,7 +249,9 @@ class Tensor(Methods):
 
     @explained
     def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
-        """This Tensor; "cpu" is the only device."""
+        """This Tensor; "cpu" is the only device, and it has no streams."""
+        if stream is not None:
+            raise ValueRangeError(f"to_device: stream: expected None, got {convert.describe(stream)}")
         if device != "cpu":
             raise ValueRangeError(f'to_device: expected the device "cpu", the only one, got {device!r}')
         return self
@@ -263,7 +269,12 @@ class Tensor(Methods):
                 f"__dlpack__: stream: expected None on the CPU, got {convert.describe(stream)}"
             )
         given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return self.numpy().__dlpack__(**{name: value for name, value in given.items() if value is not None})
+        try:
+            return self.numpy().__dlpack__(
+                **{name: value for name, value in given.items() if value is not None}
+            )
+        except BufferError as error:
+            raise ValueRangeError(f"__dlpack__: {error}") from None
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
@@ -289,11 +300,11 @@ class Tensor(Methods):
 
     def __format__(self, spec: str) -> str:
         require("format", "spec", spec, str)
-        if spec and self.ndim == 0:
-            return format(self.item(), spec)
         try:
-            return format(repr(self), spec)
-        except ValueError:
+            return format(self.item() if spec and self.ndim == 0 else repr(self), spec)
+        except ValueError as error:
+            if self.ndim == 0:
+                raise ValueRangeError(f"format: {error}") from None
             raise DTypeError(
                 f"format {spec!r} is for one number; this Tensor has the shape {self.shape}. "
                 "Format .item(), or each element of .tolist()."
@@ -317,12 +328,18 @@ class Tensor(Methods):
         return bool(self._data)
 
     def __float__(self) -> float:
+        if self.node is not None:
+            _warn_if_written()
         return float(self.item())
 
     def __int__(self) -> int:
+        if self.node is not None:
+            _warn_if_written()
         return int(self.item())
 
     def __complex__(self) -> complex:
+        if self.node is not None:
+            _warn_if_written()
         return complex(self.item())
 
     def __index__(self) -> int:
@@ -362,6 +379,35 @@ class Tensor(Methods):
         self._data, self.node = result._data, result.node
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
+
+
+def _warn_if_written() -> None:
+    """Warn where NumPy asks for the number of a Tensor that requires grad: array[i] = t ends the graph in silence."""
+    if not modes.recording:
+        return
+    from opcode import opname
+
+    frame: Any = sys._getframe(2)
+    code = frame.f_code
+    doing = opname[code.co_code[frame.f_lasti]]
+    level = 3
+    inside_numpy = False
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "numpy":
+        frame, level, inside_numpy = frame.f_back, level + 1, True
+    # what float(t) itself asks for is meant; an assignment and a function that fills an array are not
+    filling = doing.startswith("CALL") and not FILLING.isdisjoint(code.co_names)
+    if filling:
+        line = linecache.getline(code.co_filename, sys._getframe(2).f_lineno)
+        filling = any(f"{name}(" in line for name in FILLING)
+    if doing == "STORE_SUBSCR" or inside_numpy or filling:
+        warnings.warn(
+            "A Tensor that requires grad is written into an array as a number, and its gradient ends there. Collect "
+            "Tensors in a list and use stack(list), assign to a Tensor, or write t.detach().",
+            stacklevel=level,
+        )
+
+
+FILLING = frozenset({"fill", "fromiter"})
 
 
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:

@@ -10,6 +10,7 @@ from tinygrad_dl.arguments import Count, Probability, Real
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
@@ -50,6 +51,7 @@ def _weights(scores: Any, fully_masked: Any) -> Any:
     return where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
 
 
+@accumulating
 def scaled_dot_product_attention(
     query: Array,
     key: Array,

@@ -225,6 +225,9 @@ def judge(error: BaseException) -> str:
         return "clear"
     if isinstance(error, MemoryError):
         return "memory"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and "groups" in frames[-1].filename:
+        return "own"  # the user's own function raised it
     if isinstance(error, (OSError, ImportError)) and not isinstance(error, FileExistsError):
         return "own"
     if isinstance(error, TypeError) and SIGNATURE.search(str(error)):

@@ -143,7 +143,7 @@ def hardsigmoid(x: NDArray, /) -> Any:
 
 @op(
     lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
-    fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
+    fast=(lambda g, x: g * ((np.clip(x, -3, 3) / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
@@ -215,6 +215,8 @@ def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, 
     gx = out + alpha * scale
     gx *= rate
     gx *= g
+    if x.size and not x.max() < np.inf:  # `select` multiplies by the mask, and infinity times 0 is nan
+        return np.where(x > 0, g * scale, gx)
     return select(x > 0, g * scale, gx)
 
 

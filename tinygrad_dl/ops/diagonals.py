@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
@@ -50,6 +50,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
     array([[1, 0],
            [0, 2]])
     """
+    refuse_huge("from_diagonal", "shape", shape)
     out = np.zeros(shape, x.dtype)
     lines = np.diagonal(out, offset, axis1, axis2)
     lines.flags.writeable = True  # a view of `out`, which nothing else refers to yet

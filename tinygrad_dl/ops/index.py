@@ -166,7 +166,9 @@ def _along(indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(indices if a == axis else p for a, p in enumerate(positions))
 
 
-def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int) -> Any:
+def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int | None) -> Any:
+    if axis is None:
+        return _taken(g, x_shape, indices, None)
     axis %= len(x_shape)
     shape = tuple(n if a == axis or n != 1 else m for a, (n, m) in enumerate(zip(x_shape, g.shape)))
     indices = np.broadcast_to(indices, g.shape)
@@ -179,12 +181,14 @@ def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int) -> Any:
     cases=(
         Case((4, 3), np.array([[0, 2, 0], [0, 1, -1]]), axis=0), Case((2, 3), np.array([[1], [0]])),
         Case((2, 3), np.array([[1, 1]]), axis=1), Case((1, 3), np.array([[1, 1], [0, 2]]), axis=1),
+        Case((2, 3), np.array([5, 0, 5]), axis=None),
     ),
 )  # fmt: skip
-def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int | None = -1) -> Any:
     """For each line along an axis the elements at the indices in the same line of `indices`.
 
-    out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`.
+    out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`; with axis=None
+    x is flattened and indices (K,).
     >>> take_along_axis(np.array([[5, 6], [7, 8]]), np.array([[1, 0]]), axis=0)
     array([[7, 6]])
     """

@@ -171,7 +171,7 @@ def _centered(x: Any, axis: Axis) -> Any:
     lambda g, x, x_shape, axis, correction, keepdims: (
         expand_reduced(g, x_shape, axis, keepdims)
         * _centered(x, axis)
-        * _divided(2, count(x_shape, axis) - correction)
+        * _divided(2, count(x_shape, axis) - float(correction))
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
     accumulates=True,
@@ -200,7 +200,7 @@ def _deviation_rule(
     return (
         expand_reduced(g, x_shape, axis, keepdims)
         * derivative
-        * _divided(1, count(x_shape, axis) - correction)
+        * _divided(1, count(x_shape, axis) - float(correction))
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -50,6 +50,42 @@ def reshape(x: NDArray, /, shape: Any, *, copy: bool | None = None) -> Any:
     if not copy:
         raise ValueRangeError(f"reshape: copy=False, but {x.shape} as {shape} needs a copy of this array")
     return out.copy()
+
+
+def reshaped(what: str, x: Any, shape: Any, order: Any = "C", copy: Any = None) -> Any:
+    """reshape with NumPy's `order`: how the elements are read and placed, "C" the last axis fastest, "F" the first.
+
+    "A" is "F" for an array that is contiguous in that order alone, else "C".
+    """
+    x = value_of(x)
+    if not isinstance(order, str) or order not in ("C", "F", "A"):
+        raise ValueRangeError(f'{what}: order: expected "C", "F" or "A", got {convert.describe(order)}')
+    if order == "C" or (order == "A" and not _data_of(x).flags.fnc):
+        return reshape(x, shape, copy=copy)
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    out: Any = _turned(reshape(_turned(x), sizes[::-1]))
+    if copy is False and not np.may_share_memory(_data_of(out), _data_of(x)):
+        raise ValueRangeError(f"{what}: copy=False, but {x.shape} as {shape} needs a copy of this array")
+    return out.copy("F") if copy else out
+
+
+def raveled(what: str, x: Any, order: Any = "C") -> Any:
+    """The elements along one axis, read in NumPy's `order`; "K" as they lie in memory."""
+    x = value_of(x)
+    if isinstance(order, str) and order == "K":
+        strides = _data_of(x).strides
+        return reshape(permute_dims(x, tuple(sorted(range(x.ndim), key=lambda a: -abs(strides[a])))), (-1,))
+    if not isinstance(order, str) or order not in ("C", "F", "A"):
+        raise ValueRangeError(f'{what}: order: expected "C", "F", "A" or "K", got {convert.describe(order)}')
+    return reshaped(what, x, (-1,), order)
+
+
+def _data_of(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+def _turned(x: Any) -> Any:
+    return permute_dims(x, tuple(range(x.ndim))[::-1])
 
 
 def _axes_hint(x: Any, axes: Any) -> str:
@@ -252,13 +288,14 @@ def repeat(x: NDArray, repeats: NDArray, /, *, axis: Any = None) -> Any:
     >>> repeat(np.array([1, 2]), 2)
     array([1, 1, 2, 2])
     """
+    refuse_huge("repeat", "repeats", repeats)
     return np.repeat(x, repeats, axis)
 
 
 def _untiled(g: Any, x_shape: Shape, repetitions: Any) -> Any:
-    times = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    times = tuple(int(n) for n in np.ravel(np.asarray(repetitions)))
     ndim = max(len(times), len(x_shape))
-    times, sizes = (1,) * (ndim - len(times)) + tuple(times), (1,) * (ndim - len(x_shape)) + x_shape
+    times, sizes = (1,) * (ndim - len(times)) + times, (1,) * (ndim - len(x_shape)) + x_shape
     apart = reshape(g, tuple(n for pair in zip(times, sizes) for n in pair))
     return reshape(apart.sum(axis=tuple(range(0, 2 * ndim, 2))), x_shape)
 
@@ -274,6 +311,7 @@ def tile(x: NDArray, repetitions: Any, /) -> Any:
     >>> tile(np.array([1, 2]), 2)
     array([1, 2, 1, 2])
     """
+    refuse_huge("tile", "repetitions", repetitions)
     return np.tile(x, repetitions)
 
 

@@ -12,11 +12,12 @@ from tinygrad_dl import convert
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
 from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.logic import isnan
-from tinygrad_dl.ops.reduce import max, min, sum
+from tinygrad_dl.ops.reduce import max, mean, min, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 from tinygrad_dl.ops.sort import searchsorted, sort
@@ -112,6 +113,7 @@ def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @checked
+@accumulating
 def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes, weighted.
 
@@ -120,7 +122,9 @@ def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool 
     np.float64(1.5)
     """
     x = value_of(x)
-    weights = value_of(1.0 if weights is None else weights)
+    if weights is None:
+        return mean(x, axis=axis, keepdims=keepdims)
+    weights = value_of(weights)
     if isinstance(axis, int) and weights.ndim == 1 and x.ndim > 1:
         weights = reshape(weights, tuple(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
     total = sum(broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
