@@ -22,7 +22,8 @@ class GradcheckError(TinygradError, AssertionError):
 class Finding:
     """One disagreement: where, both values, and the diagnosis.
 
-    `kind` is one of kink, step, domain, nondeterministic, input modified, shape, dtype, fault.
+    `kind` is one of kink, step, domain, precision, no dependence, nondeterministic, input modified, shape, dtype,
+    fault.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Finding:
 class Report:
     """The result of a gradient check; true if it passed.
 
-    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared).
+    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared), `note`.
     """
 
     def __init__(self, order: int = 1, limit: int = 8) -> None:
@@ -76,6 +77,7 @@ class Report:
         self.errors: dict[str, float] = {}
         self.checked = 0
         self.disagreeing = 0
+        self.note = ""  # what the comparison depended on
 
     def __bool__(self) -> bool:
         return not self.findings
@@ -83,6 +85,8 @@ class Report:
     def reading(self) -> str:
         """Classify the largest relative error as the courses do."""
         worst = max(self.errors.values(), default=0.0)
+        if self and worst > CORRECT:
+            return f"{worst:.2g}, within the tolerances: correct"
         if worst <= CORRECT:
             return f"{worst:.2g}, at most 2e-7: correct"
         if worst <= SUSPICIOUS:
@@ -92,7 +96,8 @@ class Report:
     def __str__(self) -> str:
         what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
         if self:
-            return f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
+            passed = f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
+            return passed + (f"\n  {self.note}" if self.note else "")
         lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
         lines += [
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
@@ -101,7 +106,7 @@ class Report:
         lines += [f"  {finding}" for finding in self.findings[: self.limit]]
         if len(self.findings) > self.limit:
             lines.append(f"  and {len(self.findings) - self.limit} more")
-        return "\n".join(lines)
+        return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
 
     __repr__ = __str__
 
