@@ -390,9 +390,17 @@ def test_two_mistakes_in_two_gradients_are_both_said():
     [
         ({"forward": None}, "check_backward: forward: expected a function, got NoneType None"),
         ({"backward": 3}, "check_backward: backward: expected a function, got int 3"),
+        (
+            {"inputs": [1.0, 2.0]},
+            "check_backward: forward: expected a function of 2 arguments, one per input, got one of (x). A list of "
+            "inputs is several inputs; one input is an array.",
+        ),
         ({"seed": -1}, "check_backward: seed: expected an int of at least 0, got int -1"),
         ({"raise_exception": "no"}, "check_backward: raise_exception: expected True or False, got str 'no'"),
-        ({"inputs": [1.0, np.nan]}, "check_backward: x1: expected finite numbers, got nan or infinity"),
+        (
+            {"inputs": np.array([1.0, np.nan])},
+            "check_backward: x: expected finite numbers, got nan or infinity",
+        ),
         (
             {"backward": lambda x: "dx"},
             "check_backward: backward: expected gradients as arrays, got str 'dx'",

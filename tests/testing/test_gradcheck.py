@@ -275,6 +275,16 @@ def test_lists_and_numbers_are_inputs():
     ("given", "message"),
     [
         ({"f": None}, "gradcheck: f: expected a function, got NoneType None"),
+        (
+            {"inputs": [1.0, 2.0]},
+            "gradcheck: f: expected a function of 2 arguments, one per input, got one of (x). A list of inputs is "
+            "several inputs; one input is an array.",
+        ),
+        (
+            {"backward": lambda x: 2 * x},
+            "gradcheck: backward: expected a function of 2 arguments, the gradient of the result and one per input, "
+            "got one of (x). A list of inputs is several inputs; one input is an array.",
+        ),
         ({"order": 0}, "gradcheck: order: expected an int of at least 1, got int 0"),
         ({"fast": "yes"}, "gradcheck: fast: expected True or False, got str 'yes'"),
         ({"step": 0.0}, "gradcheck: step: expected a number above 0, got float 0.0"),

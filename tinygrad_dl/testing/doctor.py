@@ -16,6 +16,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing import finite_differences
+from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close, gradient_guesses, ranked
 from tinygrad_dl.testing.graph_mistakes import Trace, variants
 from tinygrad_dl.typing import NDArray
@@ -31,6 +32,7 @@ GRADIENT = re.compile(
 class BackwardError(TinygradError, AssertionError):
     """A hand-written backward is wrong; `diagnosis` says where and what the likely mistake is."""
 
+    @checked
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(str(diagnosis))
         self.diagnosis = diagnosis
@@ -115,6 +117,8 @@ class Pair:
                 raise ValueRangeError(
                     f"check_backward: {self.names[k]}: expected finite numbers, got nan or infinity"
                 )
+        expected = "the dictionary of parameters" if self.by_name else "one per input"
+        refuse_call("check_backward: forward", forward, self.pack(self.values), expected)
         self.state = np.random.get_state()  # noqa: NPY002
         self.modified: list[str] = []  # the inputs that forward wrote into
 

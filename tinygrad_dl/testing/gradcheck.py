@@ -15,6 +15,7 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing import finite_differences, rounding
+from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.testing.disagreement import diagnose
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
@@ -196,6 +197,10 @@ def gradcheck(
                 "correct gradient from a wrong one. Pass float64, or float32=True with suitable tolerances, such as "
                 "atol=1e-2, step=1e-2."
             )
+    refuse_call("gradcheck: f", f, first.given, "one per input")
+    if backward is not None:
+        expected = "the gradient of the result and one per input"
+        refuse_call("gradcheck: backward", backward, [None, *first.given], expected)
     for level in range(1, order):
         f = _gradient_of(f, first.positions, (seed, level))
     with first.requiring_grad(), np.errstate(all="ignore"):  # what is not finite is a finding

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from tinygrad_dl.arguments import Count, Size, checked
 from tinygrad_dl.errors import TinygradError
 
 # The thresholds of the courses for |a - n| / (|a| + |n|).
@@ -14,6 +15,7 @@ CORRECT, SUSPICIOUS = 2e-7, 1e-5
 class GradcheckError(TinygradError, AssertionError):
     """A gradient disagrees with finite differences; `report` says where and why."""
 
+    @checked
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
         self.report = report
@@ -26,6 +28,7 @@ class Finding:
     fault.
     """
 
+    @checked
     def __init__(
         self,
         kind: str,
@@ -71,7 +74,8 @@ class Report:
     `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared), `note`.
     """
 
-    def __init__(self, order: int = 1, limit: int = 8) -> None:
+    @checked
+    def __init__(self, order: Count = 1, limit: Size = 8) -> None:
         self.order, self.limit = order, limit
         self.findings: list[Finding] = []
         self.errors: dict[str, float] = {}
