@@ -12,9 +12,16 @@ import numpy as np
 
 import tinygrad_dl
 from tinygrad_dl.arguments import Bounds, checked
+from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.op import Domain
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.testing.strategies import Few, arrays, broadcastable_shapes, st
+from tinygrad_dl.testing.strategies import Few, arrays, broadcastable_shapes
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:  # pragma: no cover - the test extra is not installed
+    raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.random_programs") from error
+
 
 # Smooth, and finite for every value that a program can produce.
 UNARY = ("tanh", "sigmoid", "sin", "cos", "negative", "square")

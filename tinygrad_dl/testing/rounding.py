@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_dl import autograd
 from tinygrad_dl.anomaly import Origin
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.graph import Node, Value
+from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import Watcher
 from tinygrad_dl.tensor import Tensor
 
@@ -26,7 +26,7 @@ class RoundingWatcher(Watcher):
 
     def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
         """An operation ran."""
-        floats = [x.dtype for x in inputs if isinstance(x, Value) and x.node is not None]
+        floats = [x.dtype for x in inputs if isinstance(x, Tensor) and x.node is not None]
         self._compare(op.name, floats, result.dtype)
 
     def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
