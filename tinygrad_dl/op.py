@@ -52,7 +52,10 @@ class Domain:
         else:
             x = rng.uniform(self.low, self.high, shape)
         for point in self.avoid:
-            x = np.where(abs(x - point) < self.gap, point + np.where(x < point, -self.gap, self.gap), x)
+            below, above = point - self.gap, point + self.gap
+            # Past an end of the domain there is no room on that side.
+            side = np.where((x < point) & (below >= self.low) | (above > self.high), below, above)
+            x = np.where(abs(x - point) < self.gap, side, x)
         return x if self.make is None else self.make(x)
 
     def __repr__(self) -> str:
