@@ -8,6 +8,7 @@ from weakref import ref
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked, explanation, with_arrays
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
@@ -17,6 +18,7 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 M = TypeVar("M", bound="Module")
+PACKAGE = f"{__name__.rpartition('.')[0]}."
 
 
 class Module:
@@ -46,10 +48,14 @@ class Module:
             if self._hooks is None:
                 out = self.forward(*args, **kwargs)
             else:
-                out = call_with_hooks(self, self._hooks, args, kwargs)
+                given, named = _arrays(self, args, kwargs) or (args, kwargs)
+                out = call_with_hooks(self, self._hooks, given, named)
         except Exception as error:
-            _locate(self, error)
-            raise
+            out, problem = _again(self, args, kwargs, error)
+            if problem is error:
+                raise
+            if problem is not None:
+                raise problem from None
         if isinstance(out, Value):
             node = out.node
             if node is not None and node.serial < start:
@@ -57,6 +63,12 @@ class Module:
         elif isinstance(out, tuple):
             self._record(out, start)
         return out
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The package's own layers declare their arguments; a user's class may annotate as it likes.
+        if cls.__module__.startswith(PACKAGE) and "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
     def _record(self, out: Any, start: int) -> None:
         stop = next_serial()
@@ -349,6 +361,39 @@ def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
     raise AttributeError(
         f"{type(self).__name__} has no {what} {target!r}; it has {', '.join(filter(None, known)) or 'none'}"
     )
+
+
+def _is_ours(self: Module) -> bool:
+    """Whether the package defines what the module computes, and so knows what its arguments mean."""
+    return str(type(self).forward.__module__).startswith(PACKAGE)
+
+
+def _arrays(self: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments with lists of numbers as Tensors; None if there is nothing to convert."""
+    if not _is_ours(self):
+        return None
+    changed = with_arrays(type(self).forward, (self, *args), kwargs)
+    return None if changed is None else (changed[0][1:], changed[1])
+
+
+def _again(
+    self: Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> tuple[Any, Exception | None]:
+    """After a failed call: its result with lists as Tensors, or the error to raise, explained and located."""
+    converted = _arrays(self, args, kwargs) if self._hooks is None else None
+    if converted is not None:
+        args, kwargs = converted
+        try:
+            return self.forward(*args, **kwargs), None
+        except Exception as second:
+            error = second
+    if _is_ours(self):
+        function, name = type(self).forward, type(self).__name__
+        # Errors of the package's own are located below, which names the layer.
+        if not isinstance(error, TinygradError):
+            error = explanation(function, (self, *args), kwargs, error, name) or error
+    _locate(self, error)
+    return None, error
 
 
 def _locate(self: Module, error: Exception) -> None:

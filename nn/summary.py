@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
-from tinygrad_dl.modes import active, modes, no_grad
+from tinygrad_dl.modes import Watcher, no_grad
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.tensor import Tensor
@@ -53,10 +53,11 @@ def multiply_adds(name: str, inputs: Any, out: Any) -> int:
     return 0
 
 
-class _Counter:
+class _Counter(Watcher):
     """Adds the cost of each operation to the modules that are running; the engine calls it for every operation."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.running: list[Layer] = []
 
     def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
@@ -66,19 +67,6 @@ class _Counter:
         for layer in self.running:
             layer.multiply_adds += cost
             layer.memory += result.nbytes if base else 0
-
-    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
-        """Does nothing: no gradient is computed."""
-
-    def __enter__(self) -> _Counter:
-        self.before = modes.watchers
-        modes.watchers = (*self.before, self)
-        active.append("watchers")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        modes.watchers = self.before
-        active.remove("watchers")
 
 
 class Summary:

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import collections.abc
 import math
+import re
+import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
-from types import UnionType
+from types import TracebackType, UnionType
 from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeVar, Union
 
 import numpy as np
 
 from tinygrad_dl import typing as names
-from tinygrad_dl.convert import describe
+from tinygrad_dl.backend import is_array
+from tinygrad_dl.convert import asarray_of, describe, wrap
 from tinygrad_dl.errors import (
     AxisError,
     DTypeError,
     IndexRangeError,
+    MatrixError,
     ShapeError,
     TinygradError,
     ValueRangeError,
@@ -56,6 +60,8 @@ class Bounds:
         )
 
     def __str__(self) -> str:
+        if self.least == -math.inf:
+            return " other than nan"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
         if low is not None and high is not None and high < LARGEST:
@@ -66,6 +72,13 @@ class Bounds:
         if high is not None:
             return f" of at most {high:g}" if self.most is not None else f" below {high:g}"
         return ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do instead, as the end of the message; `{value}` is what was given."""
+
+    text: str
 
 
 #: A finite number above 0, such as an epsilon.
@@ -80,31 +93,57 @@ Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
 Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 #: An int of at least 0, such as the number of features of a layer.
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
+#: A number other than nan: a margin, a slope, a threshold.
+Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
+#: A boolean that PyTorch deprecates in favor of `reduction`.
+OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
+#: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
+Counts: TypeAlias = Union[Count, Sequence[Count]]
+#: An int of at least 0 or several of them, such as paddings.
+Widths: TypeAlias = Union[Size, Sequence[Size]]
 
 
 def checked(function: F) -> F:
     """Compare every argument with its annotation before the function runs; it is meant for constructors.
 
     Raises DTypeError for another type and ValueRangeError for a value out of range; nothing has been changed then.
+    What fails later is explained, as by `explained`.
     """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         refuse_unfit(function, args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            problem = explanation(function, args, kwargs, error)
+            if problem is None:
+                raise
+        raise problem
 
     return call  # type: ignore[return-value]
 
 
 def explained(function: F) -> F:
-    """Where the function fails for want of a fitting argument, name the argument instead of the failing line."""
+    """Where the function fails for want of a fitting argument, name the argument instead of the failing line.
+
+    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
+    """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TinygradError:
-            raise
+        except Exception as error:
+            converted = with_arrays(function, args, kwargs)
+            problem = None if converted else explanation(function, args, kwargs, error)
+            if problem is None and not converted:
+                raise
+        if problem is not None:
+            raise problem
+        args, kwargs = converted  # type: ignore[misc]
+        try:
+            return function(*args, **kwargs)
         except Exception as error:
             problem = explanation(function, args, kwargs, error)
             if problem is None:
@@ -123,6 +162,42 @@ def refuse_unfit(
         raise problem
 
 
+def with_arrays(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The arguments with lists of numbers as Tensors where the annotation asks for an array; None if there are none."""
+    declared = _declared(function)
+    changed = False
+    positional, named = list(args), dict(kwargs)
+    for values, keys in ((positional, zip(range(len(args)), declared)), (named, zip(kwargs, kwargs))):
+        for key, argument in keys:
+            value = values[key]  # type: ignore[call-overload]
+            if not isinstance(value, (list, tuple)) or argument not in declared:
+                continue
+            hint = declared[argument].hint
+            if _takes_arrays(hint) and not _fits(value, hint) and _is_numbers(value):
+                values[key] = wrap(asarray_of(value))  # type: ignore[call-overload]
+                changed = True
+    return (tuple(positional), named) if changed else None
+
+
+# NumPy's and Python's exceptions, and the one of errors.py that is raised in their place; the first that fits counts.
+KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
+    (np.exceptions.AxisError, AxisError),
+    (np.linalg.LinAlgError, MatrixError),
+    (IndexError, IndexRangeError),
+    (ZeroDivisionError, ValueRangeError),
+    (OverflowError, ValueRangeError),
+    (RecursionError, ValueRangeError),
+    (KeyError, ValueRangeError),
+    (MemoryError, ShapeError),
+    (ValueError, ShapeError),
+    (TypeError, DTypeError),
+    (AttributeError, DTypeError),
+    (AssertionError, ValueRangeError),
+)
+
+
 def explanation(
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -130,31 +205,58 @@ def explanation(
     error: Exception,
     name: str | None = None,
 ) -> TinygradError | None:
-    """The package's own error for a call that failed, or None where the failure is not the arguments'."""
+    """The package's own error for a call that failed, or None where the failure is not the arguments'.
+
+    An error of the package's own that does not say what the user called is given that name, and None returned.
+    """
     trace = error.__traceback__
     inner = trace.tb_next if trace is not None else None
-    if inner is None:
-        return None  # Python's own: an argument is missing or unknown
+    if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
+        return None  # Python's own: an argument is missing or unknown; or the user's
+    called = name or _name_of_call(function, args)
+    if isinstance(error, TinygradError):
+        _name(error, called, _declared(function))
+        return None
+    if error.args and str(error.args[0]).startswith(f"{called}: "):
+        return None  # raised on purpose
     problem = _unfit(function, args, kwargs, name)
     if problem is not None:
         return problem
-    declared = _declared(function)
-    if any(parameter.calls for parameter in declared.values()):
-        return None  # the error may come from the user's own function
-    for base, kind in (
-        (np.exceptions.AxisError, AxisError),
-        (IndexError, IndexRangeError),
-        (ZeroDivisionError, ValueRangeError),
-        (OverflowError, ValueRangeError),
-        (MemoryError, ShapeError),
-        (ValueError, ShapeError),
-        ((TypeError, AttributeError), DTypeError),
-    ):
-        if isinstance(error, base):  # type: ignore[arg-type]
+    for base, kind in KINDS:
+        if isinstance(error, base):
             bound = _bound(function, args, kwargs)
             shown = ", ".join(f"{n}={describe(v)}" for n, v in bound.items() if n != "self")
-            return kind(f"{name or _called(function)}({shown}): {error}")
+            return kind(f"{called}({shown}): {error}")
     return None
+
+
+def _from_users_code(trace: TracebackType | None) -> bool:
+    """Whether an error passed through code that is neither this package's, NumPy's nor Python's."""
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        ours = module in OURS or (module in sys.stdlib_module_names and module != "__main__")
+        if not ours and module:  # a generated function has no module
+            return True
+        trace = trace.tb_next
+    return False
+
+
+OURS = (__name__.partition(".")[0], "numpy")
+
+
+def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
+    """Begin the message with what the user called, in the place of a helper's name."""
+    text = str(error)
+    if called in text or len(error.args) != 1:
+        return
+    helper = re.match(r"([a-z_][\w.]*)(?=[:(])", text)
+    if helper is not None and "self" in declared and helper[0] not in declared:
+        return  # a function that a method calls is one that users know
+    if helper is not None and helper[0] not in declared:
+        # A helper's call is not shown: its arguments are not the user's.
+        _, shown, rest = text.partition("): ") if text[helper.end()] == "(" else (text, "", "")
+        text = rest if shown else text[helper.end() :].removeprefix(": ")
+    error.args = (f"{called}: {text}",)
 
 
 @dataclass(frozen=True)
@@ -163,7 +265,6 @@ class _Declared:
 
     hint: Any
     default: Any
-    calls: bool
 
 
 @cache
@@ -175,7 +276,7 @@ def _declared(function: Callable[..., Any]) -> dict[str, _Declared]:
         hint = _resolved(parameter.annotation, getattr(function, "__globals__", {}))
         if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
             hint = Any
-        found[parameter.name] = _Declared(hint, parameter.default, _calls(hint))
+        found[parameter.name] = _Declared(hint, parameter.default)
     return found
 
 
@@ -193,14 +294,6 @@ def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
         return Any
 
 
-def _calls(hint: Any) -> bool:
-    """Whether an argument of this type runs code of the user's."""
-    origin = typing.get_origin(hint)
-    if hint is collections.abc.Callable or origin is collections.abc.Callable:
-        return True
-    return any(_calls(part) for part in typing.get_args(hint) if not isinstance(part, list))
-
-
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(_signature(function).bind(*args, **kwargs).arguments)
@@ -216,6 +309,11 @@ def _called(function: Callable[..., Any]) -> str:
     return name.removesuffix(".__init__").removesuffix(".forward").rpartition(".")[2]
 
 
+def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    method = next(iter(_declared(function)), None) == "self"
+    return type(args[0]).__name__ if method and args else _called(function)
+
+
 def _unfit(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
 ) -> TinygradError | None:
@@ -227,10 +325,14 @@ def _unfit(
         if argument == "self":
             continue
         if name is None:
-            name = type(args[0]).__name__ if next(iter(declared)) == "self" else _called(function)
+            name = _name_of_call(function, args)
         kind = ValueRangeError if _fits(value, _without_bounds(parameter.hint)) else DTypeError
         limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
-        return kind(f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}")
+        advice = [part.text for part in typing.get_args(parameter.hint)[1:] if isinstance(part, Advice)]
+        more = f". {advice[0].format(value=repr(value))}" if advice else ""
+        return kind(
+            f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}{more}"
+        )
     return None
 
 
@@ -262,6 +364,48 @@ def _is_number(x: Any) -> bool:
     return _is_array(x) and math.prod(x.shape) == 1 and x.dtype.kind in "biuf"
 
 
+def _is_real(x: Any) -> bool:
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+
+
+def _is_dtype(x: Any) -> bool:
+    try:
+        np.dtype(x)
+    except Exception:  # whatever NumPy raises for what is none
+        return False
+    return not isinstance(x, float)
+
+
+def _is_numbers(x: Any, depth: int = 0) -> bool:
+    """Whether `asarray` could take it: a number, an array, or nested lists of them."""
+    if isinstance(x, (list, tuple, range)):
+        return depth < 64 and all(_is_numbers(part, depth + 1) for part in x)
+    if isinstance(x, (np.ndarray, np.generic, Value)):
+        return x.dtype.kind in "biufc"
+    return isinstance(x, (int, float, complex)) or hasattr(type(x), "__array__") or is_array(x)
+
+
+def _takes_arrays(hint: Any) -> bool:
+    """Whether an annotation asks for an array: `Array`, `Tensor`, also with `| None`."""
+    if isinstance(hint, TypeVar):
+        return hint.__bound__ is not None and _takes_arrays(hint.__bound__)
+    if typing.get_origin(hint) in (Union, UnionType):
+        return any(map(_takes_arrays, typing.get_args(hint)))
+    if isinstance(hint, ForwardRef):
+        return hint.__forward_arg__ == "Tensor"
+    return typing.get_origin(hint) is np.ndarray or hint is np.ndarray
+
+
+def _takes_lists(parts: Collection[Any]) -> bool:
+    """Whether the parts of a union are those of `ArrayLike`, perhaps with others."""
+    return set(typing.get_args(names.ArrayLike)) <= set(parts)
+
+
+def _takes_dtypes(parts: Collection[Any]) -> bool:
+    """Whether the parts of a union are those of `DTypeLike`."""
+    return set(typing.get_args(names.DTypeLike)) <= set(parts)
+
+
 def _fits(x: Any, hint: Any) -> bool:
     """Whether a value is of the annotated type; what cannot be compared fits."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
@@ -270,12 +414,16 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return x is None
     if origin in (Union, UnionType):
+        if _takes_lists(parts):
+            return _is_numbers(x) or (x is None and type(None) in parts)
+        if _takes_dtypes(parts):
+            return _is_dtype(x)
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
-        return any(type(x) is type(part) and x == part for part in parts)
+        return any(x == part and (type(x) is type(part) or _is_real(x) and _is_real(part)) for part in parts)
     if hint is bool:
         return isinstance(x, (bool, np.bool_)) or (type(x) is int and x in (0, 1))
     if hint is int:
@@ -327,10 +475,23 @@ def expected(hint: Any) -> str:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, TypeVar) and hint.__bound__ is not None:
         return expected(hint.__bound__)
-    if hint in (names.Array, names.ArrayLike):
-        return "a Tensor or an array" if hint == names.Array else "a Tensor, an array or numbers"
+    if hint == names.Array:
+        return "a Tensor or an array"
+    if origin in (Union, UnionType) and _takes_lists(parts):
+        return (
+            "a Tensor, an array or numbers"
+            if type(None) not in parts
+            else "a Tensor, an array, numbers or None"
+        )
+    if origin in (Union, UnionType) and _takes_dtypes(parts):
+        return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
-        words = list(dict.fromkeys(map(expected, parts)))
+        several = Sequence[parts[0]]  # one or several: a size for all dimensions, or one for each
+        if several in parts:
+            rest = [expected(part) for part in parts[1:] if part != several]
+            return " or ".join([expected(parts[0]), "a sequence of them", *rest])
+        words = [word for part in parts for word in (["True", "False"] if part is bool else [expected(part)])]
+        words = list(dict.fromkeys(words))
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Annotated:
         return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))

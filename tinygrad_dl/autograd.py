@@ -11,7 +11,7 @@ from tinygrad_dl import config, convert, graph
 from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
-from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.modes import call_recording, modes
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
@@ -234,8 +234,7 @@ class Recompute:
         now, generator.state = generator.state, state
         start = graph.next_serial()
         try:
-            with enable_grad():
-                made = _made_since(f(*_unpacked(args), **_unpacked(kwargs)), start)
+            made = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
         finally:
             generator.state = now
         forms = tuple((t.shape, t.dtype) for t in made)

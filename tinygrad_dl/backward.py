@@ -39,16 +39,15 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
     return given if given.dtype == data.dtype else given.astype(data.dtype)
 
 
+# What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
+@np.errstate(all="ignore")
 def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
     """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors."""
-    # What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
-    with np.errstate(all="ignore"):
-        if recording:
-            with enable_grad(), lenient_broadcast():
-                backward_pass(roots, retain=retain, recording=True, **how)
-        else:
-            arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
-            backward_pass(arrays, retain=retain, **how)
+    if recording:
+        _recording_pass(roots, retain=retain, recording=True, **how)
+    else:
+        arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
+        backward_pass(arrays, retain=retain, **how)
 
 
 def backward_pass(
@@ -128,6 +127,9 @@ def backward_pass(
             raise
     for node, g, owned in pending.values():
         _complete(node, g, owned, wanted, needed, recording)
+
+
+_recording_pass = enable_grad(lenient_broadcast(backward_pass))
 
 
 def _complete(

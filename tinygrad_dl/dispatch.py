@@ -90,10 +90,13 @@ def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> An
         if not modes.watchers:
             return None
         args, kwargs = op.arguments((values,) if op.variadic else values, options)
-        modes.watched = True  # so that this inner call takes the ordinary path
         try:
-            result = op.function(*args, **kwargs)
-        finally:
+            try:
+                modes.watched = True  # so that this inner call takes the ordinary path
+                result = op.function(*args, **kwargs)
+            finally:
+                modes.watched = False
+        finally:  # once more: Ctrl-C may come between `finally` and the line after it
             modes.watched = False
     else:
         names = op.inputs * len(values) if op.variadic else op.inputs

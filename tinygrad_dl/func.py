@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_dl import autograd, convert, graph
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
-from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.modes import call_recording, modes
 from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.shape import reshape
@@ -61,8 +61,7 @@ class Run:
             new = [self._variable(leaf, f"argument {n}{path}") for path, leaf in leaves(given[n])]
             given[n] = refill(given[n], iter(new))
             self.variables += new
-        with enable_grad():
-            result = f(*given, **kwargs)
+        result = call_recording(f, *given, **kwargs)
         self.aux = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:

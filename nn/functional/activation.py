@@ -31,6 +31,8 @@ def _documented_as(op: Callable[..., Any], function: Any) -> Any:
     """The function under PyTorch's name for an operation, with the operation's docstring and its own signature."""
     name = op.__name__.replace("_", "")  # log_sigmoid is logsigmoid there
     function.__name__ = function.__qualname__ = name
+    if hasattr(op, "op"):  # it explains its own errors
+        function.op = op.op
     function.__doc__ = (op.__doc__ or "").replace(f"{op.__name__}(", f"{name}(")
     return function
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, Positive, Size
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.containers import ModuleList, Sequential
 from tinygrad_dl.nn.layers.linear import Linear
@@ -40,10 +41,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def __init__(
         self,
-        in_features: int,
-        n_classes: int,
+        in_features: Size,
+        n_classes: Count,
         cutoffs: Sequence[int],
-        div_value: float = 4.0,
+        div_value: Positive = 4.0,
         head_bias: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,

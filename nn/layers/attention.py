@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Count, Probability
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.attention import multi_head_attention_forward
@@ -29,14 +30,14 @@ class MultiheadAttention(Module):
 
     def __init__(
         self,
-        embed_dim: int,
-        num_heads: int,
-        dropout: float = 0.0,
+        embed_dim: Count,
+        num_heads: Count,
+        dropout: Probability = 0.0,
         bias: bool = True,
         add_bias_kv: bool = False,
         add_zero_attn: bool = False,
-        kdim: int | None = None,
-        vdim: int | None = None,
+        kdim: Count | None = None,
+        vdim: Count | None = None,
         batch_first: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Counts, Widths
 from tinygrad_dl.nn.functional import conv as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, Sizes
+from tinygrad_dl.typing import Array
 
 
 class Unfold(Module):
@@ -17,7 +18,7 @@ class Unfold(Module):
     """
 
     def __init__(
-        self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+        self, kernel_size: Counts, dilation: Counts = 1, padding: Widths = 0, stride: Counts = 1
     ) -> None:
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
@@ -43,11 +44,11 @@ class Fold(Module):
 
     def __init__(
         self,
-        output_size: Sizes,
-        kernel_size: Sizes,
-        dilation: Sizes = 1,
-        padding: Sizes = 0,
-        stride: Sizes = 1,
+        output_size: Counts,
+        kernel_size: Counts,
+        dilation: Counts = 1,
+        padding: Widths = 0,
+        stride: Counts = 1,
     ) -> None:
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_dl.arguments import Positive, Real
 from tinygrad_dl.nn.functional.conv import batched
 from tinygrad_dl.nn.layers import conv
 from tinygrad_dl.nn.layers import normalization as norms
@@ -86,8 +87,8 @@ class LazyBatchNorm3d(_Lazy):
 class _LazyInstanceNorm(_Lazy):
     def __init__(
         self,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         device: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Size
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
@@ -22,8 +23,8 @@ class Linear(Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Size,
+        out_features: Size,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -67,9 +68,9 @@ class Bilinear(Module):
 
     def __init__(
         self,
-        in1_features: int,
-        in2_features: int,
-        out_features: int,
+        in1_features: Size,
+        in2_features: Size,
+        out_features: Size,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,

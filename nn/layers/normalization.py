@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
@@ -31,9 +32,9 @@ class _ChannelNorm(Module):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         device: str | None = None,
@@ -114,7 +115,7 @@ class BatchNorm1d(_BatchNorm):
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased (divided by n). While training,
     running = (1 - momentum) * running + momentum * batch's, with the unbiased variance (divided by n - 1);
     evaluation uses the running ones. `momentum=None`: their plain average.   Source: Ioffe and Szegedy 2015.
-    >>> BatchNorm1d(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    >>> BatchNorm1d(1, eps=1e-12)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
 
@@ -136,7 +137,7 @@ class BatchNorm3d(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """Batch normalization of x (N, C, ...) over the batches of all processes: here of the one process, as BatchNorm1d.
 
-    >>> SyncBatchNorm(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    >>> SyncBatchNorm(1, eps=1e-12)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
 
@@ -144,9 +145,9 @@ class SyncBatchNorm(_BatchNorm):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: object = None,
@@ -181,9 +182,9 @@ class SyncBatchNorm(_BatchNorm):
 class _InstanceNorm(_ChannelNorm):
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         device: str | None = None,
@@ -214,7 +215,7 @@ class InstanceNorm1d(_InstanceNorm):
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; without weight and bias unless `affine`.
     Source: Ulyanov and others 2016.
-    >>> InstanceNorm1d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
+    >>> InstanceNorm1d(1, eps=1e-12)(Tensor([[[1.0, 3.0]]])).tolist()
     [[[-1.0, 1.0]]]
     """
 
@@ -248,8 +249,8 @@ class LayerNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: ShapeLike,
-        eps: float = 1e-5,
+        normalized_shape: Widths,
+        eps: NonNegative = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
         device: str | None = None,
@@ -288,8 +289,8 @@ class RMSNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: ShapeLike,
-        eps: float | None = None,
+        normalized_shape: Widths,
+        eps: NonNegative | None = None,
         elementwise_affine: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -324,9 +325,9 @@ class GroupNorm(Module):
 
     def __init__(
         self,
-        num_groups: int,
-        num_channels: int,
-        eps: float = 1e-5,
+        num_groups: Count,
+        num_channels: Size,
+        eps: NonNegative = 1e-5,
         affine: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -368,7 +369,7 @@ class LocalResponseNorm(Module):
     [[[0.5]]]
     """
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+    def __init__(self, size: Count, alpha: Real = 1e-4, beta: Real = 0.75, k: Real = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, input: Array) -> Tensor:

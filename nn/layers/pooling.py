@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_dl.arguments import Counts, Positive, Size, Widths
 from tinygrad_dl.nn.functional import pooling as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, RandomLike, Sizes
+from tinygrad_dl.typing import Array, RandomLike
 
 
 class _Pool(Module):
@@ -26,10 +27,10 @@ class _MaxPool(_Pool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
+        dilation: Counts = 1,
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
@@ -72,7 +73,7 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(_Pool):
     shown = ("kernel_size", "stride", "padding")
 
-    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
+    def __init__(self, kernel_size: Counts, stride: Counts | None = None, padding: Widths = 0) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding = padding
 
@@ -111,9 +112,9 @@ class _AvgPool(_Pool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
@@ -142,9 +143,9 @@ class AvgPool1d(_AvgPool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
@@ -167,7 +168,7 @@ class _LPPool(_Pool):
     shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
 
     def __init__(
-        self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+        self, norm_type: Positive, kernel_size: Counts, stride: Counts | None = None, ceil_mode: bool = False
     ) -> None:
         self.norm_type, self.kernel_size, self.stride = norm_type, kernel_size, stride
         self.ceil_mode = ceil_mode
@@ -204,7 +205,7 @@ class LPPool3d(_LPPool):
 class _AdaptiveAvgPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
+    def __init__(self, output_size: Size | Sequence[Size | None] | None) -> None:
         self.output_size = output_size
 
     def forward(self, input: Array) -> Tensor:
@@ -238,7 +239,9 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 class _AdaptiveMaxPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False) -> None:
+    def __init__(
+        self, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
+    ) -> None:
         self.output_size, self.return_indices = output_size, return_indices
 
     def forward(self, input: Array) -> Any:
@@ -273,8 +276,8 @@ class _FractionalMaxPool(_Pool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        output_size: Sizes | None = None,
+        kernel_size: Counts,
+        output_size: Counts | None = None,
         output_ratio: float | Sequence[float] | None = None,
         return_indices: bool = False,
         _random_samples: Array | None = None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.layers.recurrent import draw
@@ -23,8 +24,8 @@ class _Cell(Module):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
+        input_size: Count,
+        hidden_size: Count,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -87,8 +88,8 @@ class RNNCell(_Cell):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
+        input_size: Count,
+        hidden_size: Count,
         bias: bool = True,
         nonlinearity: str = "tanh",
         device: str | None = None,

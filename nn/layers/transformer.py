@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import Count, NonNegative, Probability, Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList
@@ -44,12 +45,12 @@ class TransformerEncoderLayer(Module):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -106,12 +107,12 @@ class TransformerDecoderLayer(Module):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -191,7 +192,7 @@ class TransformerEncoder(Module):
     def __init__(
         self,
         encoder_layer: Module,
-        num_layers: int,
+        num_layers: Count,
         norm: Module | None = None,
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
@@ -218,7 +219,7 @@ class TransformerEncoder(Module):
 class TransformerDecoder(Module):
     """A stack of copies of a decoder layer, with an optional final normalization."""
 
-    def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(self, decoder_layer: Module, num_layers: Count, norm: Module | None = None) -> None:
         self.layers = ModuleList([deepcopy(decoder_layer) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
 
@@ -252,16 +253,16 @@ class Transformer(Module):
 
     def __init__(
         self,
-        d_model: int = 512,
-        nhead: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count = 512,
+        nhead: Count = 8,
+        num_encoder_layers: Size = 6,
+        num_decoder_layers: Size = 6,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,

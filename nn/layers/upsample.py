@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tinygrad_dl.arguments import Count, Counts
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import resize
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, Sizes
+from tinygrad_dl.typing import Array
 
 
 class Upsample(Module):
@@ -20,7 +21,7 @@ class Upsample(Module):
 
     def __init__(
         self,
-        size: Sizes | None = None,
+        size: Counts | None = None,
         scale_factor: float | Sequence[float] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
@@ -47,7 +48,7 @@ class UpsamplingNearest2d(Upsample):
     """Resizes x (N, C, H, W) by repeating the nearest element."""
 
     def __init__(
-        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: float | Sequence[float] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
@@ -56,7 +57,7 @@ class UpsamplingBilinear2d(Upsample):
     """Resizes x (N, C, H, W) by bilinear interpolation, with the corner elements fixed."""
 
     def __init__(
-        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: float | Sequence[float] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
@@ -69,7 +70,7 @@ class PixelShuffle(Module):
               [2., 3.]]]])
     """
 
-    def __init__(self, upscale_factor: int) -> None:
+    def __init__(self, upscale_factor: Count) -> None:
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Array) -> Tensor:
@@ -84,7 +85,7 @@ class PixelShuffle(Module):
 class PixelUnshuffle(Module):
     """Moves positions into channels, the inverse of PixelShuffle: (..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
 
-    def __init__(self, downscale_factor: int) -> None:
+    def __init__(self, downscale_factor: Count) -> None:
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Array) -> Tensor:
@@ -103,7 +104,7 @@ class ChannelShuffle(Module):
     array([0., 2., 1., 3.], dtype=float32)
     """
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, groups: Count) -> None:
         self.groups = groups
 
     def forward(self, input: Array) -> Tensor:

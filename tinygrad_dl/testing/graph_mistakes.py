@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_dl.backward import unbroadcast
 from tinygrad_dl.graph import Node, ancestors
-from tinygrad_dl.modes import active, modes
+from tinygrad_dl.modes import Watcher
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close
 from tinygrad_dl.typing import NDArray
@@ -53,10 +53,11 @@ class ChainMistake(NamedTuple):
     shortcuts: Shortcuts
 
 
-class ValueRecorder:
+class ValueRecorder(Watcher):
     """Records the values that a forward computes, by the serial of their node, and its constant arrays."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.values: dict[int, NDArray] = {}
         self.constants: list[NDArray] = []
 
@@ -65,9 +66,6 @@ class ValueRecorder:
         if result.node is not None:
             self.values[result.node.serial] = result.data
         self.constants += [x for x in inputs if isinstance(x, np.ndarray)]
-
-    def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
-        """Called by the engine after each vjp; nothing is recorded."""
 
 
 class Trace:
@@ -97,15 +95,11 @@ class Trace:
         for k in pair.live:
             values[k] = tensors[pair.names[k]] = Tensor(values[k], requires_grad=True)
         recorder = ValueRecorder()
-        modes.watchers = (*modes.watchers, recorder)
-        active.append("doctor")
         try:
-            output = pair.run(values)[0]
+            with recorder:
+                output = pair.run(values)[0]
         except Exception:  # whatever a learner's code raises on Tensors: it is checked by differences alone
             return None
-        finally:
-            modes.watchers = modes.watchers[:-1]
-            active.remove("doctor")
         if not isinstance(output, Tensor) or output.node is None or output.size != g.size:
             return None
         return Trace(output, tensors, g, recorder)
