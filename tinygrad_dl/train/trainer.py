@@ -268,13 +268,17 @@ class Trainer:
     def _evaluated(self, batches: Iterable[Any], visit: Callable[[Any], None]) -> None:
         """Call `visit` with each batch in eval mode and without a graph; then each module has its mode again."""
         modes = [(module, module.training) for module in self.model.modules()]
-        # Twice: an interruption right before the inner line must not leave the model in eval mode.
+
+        @no_grad  # rather than `with`, whose end Ctrl-C may precede
+        def run() -> None:
+            self.model.eval()
+            for batch in batches:
+                visit(batch)
+
+        # Twice: Ctrl-C right before the inner line must not leave the model in eval mode.
         try:
             try:
-                with no_grad():
-                    self.model.eval()
-                    for batch in batches:
-                        visit(batch)
+                run()
             finally:
                 _restore(modes)
         finally:
