@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 
-from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.typing import DTypeLike
 
 default_dtype: np.dtype = np.dtype(np.float32)
@@ -60,6 +60,8 @@ def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Gener
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, (int, np.integer)):
+        if rng < 0:
+            raise ValueRangeError(f"rng: expected a seed of at least 0, got {rng}")
         return np.random.default_rng(int(rng))
     raise DTypeError(f"rng: expected a np.random.Generator, an int seed or None, got {type(rng).__name__}")
 
