@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import warnings
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.files import alive
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -101,16 +101,3 @@ def _retry_callback() -> Any:
         getattr(storages, "RetryHeartbeatStaleTrialCallback", None) or storages.RetryFailedTrialCallback
     )
     return callback()
-
-
-def alive(process: int) -> bool:
-    """Whether a process runs on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # In a container the process may be a zombie: dead, but its number is still in use until it is reaped.
-    status = Path("/proc", str(process), "stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
