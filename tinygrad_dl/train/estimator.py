@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import config, nn, optim
+from tinygrad_dl import asarray, config, nn, no_grad, optim
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, refuse_unfit
 from tinygrad_dl.config import default_rng, manual_seed
 from tinygrad_dl.data import DataLoader, TensorDataset, split
-from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.errors import ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.nn import Module
 from tinygrad_dl.train.callback import EarlyStopping
 from tinygrad_dl.train.regularize import Penalty
@@ -32,7 +33,7 @@ class _Estimator(BaseEstimator):
     def __init__(
         self,
         model: Module | Callable[[int, int], Module] | None = None,
-        hidden: Sequence[int] = (64,),
+        hidden: int | Sequence[int] = (64,),
         *,
         epochs: int = 100,
         batch_size: int = 32,
@@ -64,6 +65,9 @@ class _Estimator(BaseEstimator):
         return int(default_rng(self.random_state).integers(2**31))
 
     def _train(self, x: NDArray, y: NDArray, outputs: int, loss: Module, stratify: bool) -> None:
+        # scikit-learn's rule: options are compared in fit, not in the constructor.
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        refuse_unfit(_options, (), options, type(self).__name__)
         seed = self._seed()
         wide = x.astype(np.float64)
         self.mean_ = wide.mean(axis=0) if self.standardize else np.zeros(x.shape[1:])
@@ -77,12 +81,18 @@ class _Estimator(BaseEstimator):
                 raise ValueRangeError(
                     f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
                 )
-            data, dev = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
+            try:
+                # Few kinds of rows, such as two binary features, have to be on both sides.
+                sizes = (1 - self.dev, self.dev)
+                data, dev = split(data, sizes, stratify=stratify, duplicates="allow", rng=seed)
+            except ValueRangeError as error:
+                raise ValueRangeError(f"{type(self).__name__}: early_stopping: {error}") from None
         # The model draws from the default generator; that of the user is restored afterwards.
         previous = config._rng
         try:
             manual_seed(seed)
             self.model_ = self._build(x.shape[1:], outputs)
+            self._refuse_other_outputs(data.x[:2], outputs)
             callbacks: list[Any] = [Penalty(l2=self.l2)] if self.l2 else []
             if self.early_stopping is not None:
                 callbacks.append(EarlyStopping(patience=self.early_stopping))
@@ -98,6 +108,18 @@ class _Estimator(BaseEstimator):
         self.model_.eval()
         self.loss_ = loss
 
+    def _refuse_other_outputs(self, x: NDArray, outputs: int) -> None:
+        """Raise ShapeError where the model returns another number of outputs than there are classes or targets."""
+        self.model_.eval()
+        with no_grad():
+            shape = self.model_(asarray(x)).shape
+        self.model_.train()
+        if shape != (len(x), outputs):
+            what = "one logit per class" if isinstance(self, Classifier) else "one per target"
+            raise ShapeError(
+                f"{type(self).__name__}: model: expected outputs (N, {outputs}), {what}, got {shape} for {len(x)} rows"
+            )
+
     def _build(self, shape: tuple[int, ...], outputs: int) -> Module:
         """Return a copy of the model given, the model of a factory(inputs, outputs), or hidden layers with ReLU."""
         inputs = int(np.prod(shape))
@@ -105,7 +127,8 @@ class _Estimator(BaseEstimator):
             return copy.deepcopy(self.model)
         if self.model is not None:
             return self.model(inputs, outputs)
-        sizes = [inputs, *self.hidden]
+        hidden = self.hidden
+        sizes = [inputs, *([hidden] if isinstance(hidden, (int, np.integer)) else hidden)]
         layers: list[Any] = []
         for a, b in zip(sizes, sizes[1:]):
             layers += [nn.Linear(a, b), nn.ReLU()]
@@ -119,6 +142,21 @@ class _Estimator(BaseEstimator):
         x = validate_data(self, x, reset=False, dtype="numeric", ensure_2d=True)
         trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
         return trainer.predict(self._standardized(x))
+
+
+def _options(
+    hidden: Count | Sequence[Count] = (64,),
+    epochs: Size = 100,
+    batch_size: Count = 32,
+    lr: Positive = 0.003,
+    l2: NonNegative = 0.0,
+    standardize: bool = True,
+    early_stopping: Count | None = None,
+) -> None:
+    """The options of an estimator, for refuse_unfit."""
+
+
+_OPTIONS = ("hidden", "epochs", "batch_size", "lr", "l2", "standardize", "early_stopping")
 
 
 class Classifier(ClassifierMixin, _Estimator):

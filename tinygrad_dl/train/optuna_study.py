@@ -7,6 +7,7 @@ import socket
 import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.files import alive
@@ -60,6 +61,9 @@ def open_storage(where: str | os.PathLike[str] | None) -> Any:
         os.makedirs(os.path.dirname(os.path.abspath(where)), exist_ok=True)
         if not where.endswith((".db", ".sqlite", ".sqlite3")):
             return JournalStorage(JournalFileBackend(where))
+        if any(character in where for character in "?%#"):
+            # These characters mean something in a URL. SQLAlchemy decodes the path once, and SQLite its URI again.
+            where = f"file:{quote(quote(os.path.abspath(where)))}?uri=true"
         where = f"sqlite:///{where}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # heartbeats are experimental in Optuna
