@@ -3,7 +3,9 @@
 if __name__ != "tinygrad_dl.optim":
     raise ImportError("this folder is the package tinygrad_dl.optim: write `from tinygrad_dl import optim`")
 
-from tinygrad_dl.optim import lr_scheduler, swa_utils
+from typing import TYPE_CHECKING
+
+from tinygrad_dl.optim import lr_scheduler
 from tinygrad_dl.optim.adadelta import Adadelta
 from tinygrad_dl.optim.adafactor import Adafactor
 from tinygrad_dl.optim.adagrad import Adagrad
@@ -19,6 +21,9 @@ from tinygrad_dl.optim.regularization import decay_groups, l1_penalty, l2_penalt
 from tinygrad_dl.optim.rmsprop import RMSprop
 from tinygrad_dl.optim.rprop import Rprop
 from tinygrad_dl.optim.sgd import SGD
+
+if TYPE_CHECKING:  # it is about models, too, and imported where nn and optim are gathered
+    from tinygrad_dl.optim import swa_utils as swa_utils
 
 __all__ = [
     "ASGD",

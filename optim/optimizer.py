@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
-from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import (
+    AnomalyError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    UninitializedError,
+    ValueRangeError,
+)
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.fused import ParameterUpdate, StaleUpdate, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
@@ -19,6 +26,14 @@ from tinygrad_dl.typing import NDArray
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
 # What schedules and users write into groups beside the optimizer's own options.
 EXTRA = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum", "name")
+
+
+def _label(name: str | None, p: Tensor) -> str:
+    """A parameter in an error message."""
+    try:
+        return f"the parameter {name or p.name or f'of shape {p.shape}'}"
+    except UninitializedError:
+        return "a parameter of a lazy layer"
 
 
 def options(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,15 +177,14 @@ class Optimizer:
         for name, p in zip(names, params):
             if not isinstance(p, Tensor):
                 raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
-            label = f"the parameter {name or p.name or 'of shape ' + str(p.shape)}"
             if not p.is_leaf:
                 raise ValueRangeError(
-                    f"{self._name}: {label} is the result of an operation, which the next forward pass "
+                    f"{self._name}: {_label(name, p)} is the result of an operation, which the next forward pass "
                     "computes again. Pass the Tensor that it was computed from."
                 )
             if id(p) in taken:
                 raise ValueRangeError(
-                    f"{self._name}: {label} is given twice; it would be updated twice per step"
+                    f"{self._name}: {_label(name, p)} is given twice; it would be updated twice per step"
                 )
             taken.add(id(p))
         named = [all(pairs), *("param_names" in other for other in self.param_groups)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from math import cos, pi
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import no_grad
+from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.scheduler import LRScheduler
 from tinygrad_dl.tensor import Tensor
@@ -51,7 +53,7 @@ def _many(one: Average) -> AverageMany:
     return update
 
 
-class AveragedModel:
+class AveragedModel(Module):
     """A copy of a model whose weights are an average of the model's over the steps; call it like the model.
 
     `avg_fn(average, current, count)` works on arrays: by default it is the mean of all weights so far, with
@@ -80,10 +82,10 @@ class AveragedModel:
             raise ValueRangeError(
                 "AveragedModel: expected device=None and at most one of avg_fn and multi_avg_fn"
             )
-        if not hasattr(model, "named_parameters"):
+        if not isinstance(model, Module):
             raise DTypeError(f"AveragedModel: model: expected a module, got {type(model).__name__}")
         self.module = deepcopy(model)
-        self.n_averaged = 0
+        self.n_averaged = Buffer(np.array(0))
         self.multi_avg_fn = multi_avg_fn or _many(avg_fn or get_swa_avg_fn())
         self.use_buffers = use_buffers
 
@@ -92,49 +94,20 @@ class AveragedModel:
         averages, currents = [], []
         pairs = [(True, *pair) for pair in _pairs(self.module.named_parameters(), model.named_parameters())]
         buffers = _pairs(self.module.named_buffers(), model.named_buffers())
+        count = int(self.n_averaged.item())
         for averaged, old, new in (*pairs, *((self.use_buffers, *pair) for pair in buffers)):
-            if averaged and self.n_averaged and old.dtype.kind == "f":
+            if averaged and count and old.dtype.kind == "f":
                 averages.append(old._data)
                 currents.append(new._data)
             else:
                 old._data[...] = new._data
         if averages:
-            self.multi_avg_fn(averages, currents, self.n_averaged)
-        self.n_averaged += 1
+            self.multi_avg_fn(averages, currents, count)
+        self.n_averaged._data[...] = count + 1
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The result of the averaged model."""
         return self.module(*inputs, **options)
-
-    def parameters(self) -> Iterator[Any]:
-        """The averaged parameters."""
-        return iter(self.module.parameters())
-
-    def train(self, mode: bool = True) -> AveragedModel:
-        """Put the averaged model into training mode."""
-        self.module.train(mode)
-        return self
-
-    def eval(self) -> AveragedModel:
-        """Put the averaged model into evaluation mode."""
-        return self.train(False)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The count as "n_averaged" and the averaged model's state with "module." before each name."""
-        inner = {f"module.{name}": value for name, value in self.module.state_dict().items()}
-        return {"n_averaged": np.array(self.n_averaged), **inner}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a `state_dict()`. Raises ValueRangeError without "n_averaged", and what the module's raises."""
-        if "n_averaged" not in state_dict:
-            raise ValueRangeError(
-                'AveragedModel.load_state_dict: expected "n_averaged" in the state, which has none'
-            )
-        inner = {name.removeprefix("module."): v for name, v in state_dict.items() if name != "n_averaged"}
-        self.module.load_state_dict(inner)
-        self.n_averaged = int(state_dict["n_averaged"])
-
-    def __repr__(self) -> str:
-        return f"AveragedModel(\n  n_averaged={self.n_averaged}\n  {self.module!r}\n)"
 
 
 def _pairs(averaged: Named, current: Named) -> Iterator[tuple[Tensor, Tensor]]:

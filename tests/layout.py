@@ -70,6 +70,7 @@ FLOORS: list[list[set[str]]] = [
         }
     ],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
+    [{"tinygrad_dl.optim.swa_utils"}],  # averages of models
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}],
     [{"tinygrad_dl.viz.formats"}],

@@ -29,6 +29,7 @@ from tinygrad_dl.errors import (
     DTypeError,
     IndexRangeError,
     MatrixError,
+    OutOfMemoryError,
     ShapeError,
     TinygradError,
     ValueRangeError,
@@ -62,8 +63,12 @@ class Bounds:
     def __str__(self) -> str:
         if self.least == -math.inf:
             return " other than nan"
+        if self.above == -math.inf:
+            return " that is finite"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
+        if low == -LARGEST:
+            return ""
         if low is not None and high is not None and high < LARGEST:
             begin, end = "[" if self.least is not None else "(", "]" if self.most is not None else ")"
             return f" in {begin}{low:g}, {high:g}{end}"
@@ -89,12 +94,19 @@ NonNegative: TypeAlias = Annotated[float, Bounds(least=0, below=math.inf)]
 Probability: TypeAlias = Annotated[float, Bounds(least=0, most=1)]
 #: A number in [0, 1), such as the decay of a moving average.
 Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
+#: A number that is neither nan nor infinite.
+Finite: TypeAlias = Annotated[float, Bounds(above=-math.inf, below=math.inf)]
 #: An int of at least 1, such as a number of groups.
 Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 #: An int of at least 0, such as the number of features of a layer.
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
 #: A number other than nan: a margin, a slope, a threshold.
 Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
+#: An int or several of them, which may be negative, as the widths of padding that crops.
+Offsets: TypeAlias = Union[
+    Annotated[int, Bounds(least=-LARGEST, most=LARGEST)],
+    Sequence[Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]],
+]
 #: A boolean that PyTorch deprecates in favor of `reduction`.
 OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
 #: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
@@ -153,6 +165,54 @@ def explained(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def vetted(function: F) -> F:
+    """`explained`, with the options compared before, since some wrong ones would do nothing at all.
+
+    Options, all parameters but arrays, are compared once for equal values: calls with the usual ones cost no more than
+    looking them up.
+    """
+    explaining = explained(function)
+    names, annotations = _parameters(function), function.__annotations__
+    # By the text of the annotation: evaluating it would slow the import.
+    options = {name for name in names if not str(annotations.get(name, "Any")).startswith(ARRAYS)}
+    first = next((i for i, name in enumerate(names) if name in options), len(names))
+    known: set[Any] = set()
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) > first:
+            given = (args[first:], *[item for item in kwargs.items() if item[0] in options])
+            try:
+                new = given not in known
+            except TypeError:  # a list, an array
+                new = True
+            if new:
+                problem = _unfit(function, args, kwargs, None, options)
+                if problem is not None:
+                    raise problem
+                if len(known) < 1000 and _is_plain(given):
+                    known.add(given)
+        return explaining(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+# How the annotations of arrays begin, and of what is not compared.
+ARRAYS = ("Array", "Tensor", "Any", "object", "Sequence[Array", "Parameters", "Iterable")
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether a value is made of numbers and text alone, and may be kept."""
+    if isinstance(x, tuple):
+        return all(map(_is_plain, x))
+    return x is None or type(x) in (bool, int, float, str)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
 def refuse_unfit(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None = None
 ) -> None:
@@ -190,7 +250,7 @@ KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
     (OverflowError, ValueRangeError),
     (RecursionError, ValueRangeError),
     (KeyError, ValueRangeError),
-    (MemoryError, ShapeError),
+    (MemoryError, OutOfMemoryError),
     (ValueError, ShapeError),
     (TypeError, DTypeError),
     (AttributeError, DTypeError),
@@ -315,10 +375,16 @@ def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
 
 
 def _unfit(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str | None,
+    only: Collection[str] | None = None,
 ) -> TinygradError | None:
     declared = _declared(function)
     for argument, value in _bound(function, args, kwargs).items():
+        if only is not None and argument not in only:
+            continue
         parameter = declared[argument]
         if value is parameter.default or _fits(value, parameter.hint):
             continue
@@ -326,14 +392,36 @@ def _unfit(
             continue
         if name is None:
             name = _name_of_call(function, args)
-        kind = ValueRangeError if _fits(value, _without_bounds(parameter.hint)) else DTypeError
-        limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
-        advice = [part.text for part in typing.get_args(parameter.hint)[1:] if isinstance(part, Advice)]
-        more = f". {advice[0].format(value=repr(value))}" if advice else ""
-        return kind(
-            f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}{more}"
-        )
+        return unfit(name, argument, value, parameter.hint)
     return None
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type and in its range; what cannot be compared fits."""
+    return _fits(value, hint)
+
+
+def is_huge(value: Any) -> bool:
+    """Whether a value is or holds an int that no array has as a size."""
+    if isinstance(value, (tuple, list)):
+        return any(map(is_huge, value[:64]))
+    if isinstance(value, (Value, np.ndarray)):
+        return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
+    return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+
+
+def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
+    """The error for an argument that its annotation does not allow."""
+    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
+    advice = [part.text for part in typing.get_args(hint)[1:] if isinstance(part, Advice)]
+    more = f". {advice[0].format(value=repr(value))}" if advice else ""
+    return kind(f"{called}: {argument}: expected {expected(hint)}{limit}, got {describe(value)}{more}")
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotation of each parameter as an object; Any where it says nothing that can be compared."""
+    return {name: parameter.hint for name, parameter in _declared(function).items()}
 
 
 def _without_bounds(hint: Any) -> Any:
@@ -370,10 +458,10 @@ def _is_real(x: Any) -> bool:
 
 def _is_dtype(x: Any) -> bool:
     try:
-        np.dtype(x)
+        kind = np.dtype(x).kind
     except Exception:  # whatever NumPy raises for what is none
         return False
-    return not isinstance(x, float)
+    return kind in "biufc" and not isinstance(x, float)
 
 
 def _is_numbers(x: Any, depth: int = 0) -> bool:
@@ -401,7 +489,7 @@ def _takes_lists(parts: Collection[Any]) -> bool:
     return set(typing.get_args(names.ArrayLike)) <= set(parts)
 
 
-def _takes_dtypes(parts: Collection[Any]) -> bool:
+def takes_dtypes(parts: Collection[Any]) -> bool:
     """Whether the parts of a union are those of `DTypeLike`."""
     return set(typing.get_args(names.DTypeLike)) <= set(parts)
 
@@ -416,14 +504,16 @@ def _fits(x: Any, hint: Any) -> bool:
     if origin in (Union, UnionType):
         if _takes_lists(parts):
             return _is_numbers(x) or (x is None and type(None) in parts)
-        if _takes_dtypes(parts):
+        if takes_dtypes(parts):
             return _is_dtype(x)
+        if np.random.Generator in parts and _is_int(x):
+            return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
-        return any(x == part and (type(x) is type(part) or _is_real(x) and _is_real(part)) for part in parts)
+        return any((type(x) is type(part) or _is_real(x) and _is_real(part)) and x == part for part in parts)
     if hint is bool:
         return isinstance(x, (bool, np.bool_)) or (type(x) is int and x in (0, 1))
     if hint is int:
@@ -433,7 +523,11 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is complex:
         return _is_number(x) or isinstance(x, (complex, np.complexfloating))
     if isinstance(hint, ForwardRef):
-        return isinstance(x, Value) if hint.__forward_arg__ == "Tensor" else True
+        # Its class may be on a higher floor: it is known by its name.
+        name = hint.__forward_arg__
+        return (
+            isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
+        )
     if origin is np.ndarray or hint is np.ndarray:
         return isinstance(x, (np.ndarray, np.generic))
     if origin is tuple:
@@ -443,7 +537,7 @@ def _fits(x: Any, hint: Any) -> bool:
             return all(_fits(part, parts[0]) for part in x)
         return len(x) == len(parts) and all(map(_fits, x, parts))
     if origin in (collections.abc.Sequence, list):
-        sequence = isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        sequence = isinstance(x, (list, tuple, range)) or (_is_array(x) and x.ndim == 1)
         return sequence and all(_fits(part, parts[0]) for part in x)
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return callable(x)
@@ -483,7 +577,7 @@ def expected(hint: Any) -> str:
             if type(None) not in parts
             else "a Tensor, an array, numbers or None"
         )
-    if origin in (Union, UnionType) and _takes_dtypes(parts):
+    if origin in (Union, UnionType) and takes_dtypes(parts):
         return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
         several = Sequence[parts[0]]  # one or several: a size for all dimensions, or one for each
@@ -492,6 +586,8 @@ def expected(hint: Any) -> str:
             return " or ".join([expected(parts[0]), "a sequence of them", *rest])
         words = [word for part in parts for word in (["True", "False"] if part is bool else [expected(part)])]
         words = list(dict.fromkeys(words))
+        if np.random.Generator in parts:
+            words = ["a seed of at least 0" if word == "an int" else word for word in words]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Annotated:
         return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))

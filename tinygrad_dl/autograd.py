@@ -81,17 +81,24 @@ def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool 
     needed: dict[int, bool | None] = {node.serial: False for node in wanted}
     oldest = max(needed, default=0)
     parents_of: dict[int, list[Node]] = {}
+    together: dict[int, list[int]] = {}  # the nodes with which a node shares a hook
     stack = list(roots)
     while stack:
         node = stack.pop()
         # What is older than everything wanted depends on none of it.
         if node.serial not in parents_of and node.serial < oldest:
-            parents_of[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
+            parents = [parent for parent in node.parents if type(parent) is Node]
+            if node.watch is not None and node.watch.joint is not None:
+                # Its hook may give a gradient to each of these.
+                parents, together[node.serial] = node.watch.joint.parents, node.watch.joint.serials
+            parents_of[node.serial] = parents
             stack += parents
     for serial in sorted(parents_of, reverse=True):
         for parent in parents_of[serial]:
             if parent.serial in needed:
                 needed[serial] = True
+                for other in together.get(serial, ()):  # the hook is given their gradients, too
+                    needed.setdefault(other, False)
                 break
     return needed
 

@@ -41,6 +41,10 @@ _rng = np.random.default_rng()
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed the default generator and return it; the same seed gives the same bits on every run.
 
+    The draws are always the same. What is computed from them is, too, for one number of BLAS threads
+    (OPENBLAS_NUM_THREADS and the like): with another, sums in matrix products are added in another order. In float32
+    and float64 the draws differ.
+
     >>> manual_seed(0).random() == manual_seed(0).random()
     True
     """

@@ -116,8 +116,13 @@ def describe(x: object) -> str:
     if isinstance(x, (Value, np.ndarray)):
         data = x._data if isinstance(x, Value) else x
         return f"an array of shape {data.shape} and dtype {data.dtype}"
-    text = repr(x)
-    return f"{type(x).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+    return f"{type(x).__name__} {short(x)}"
+
+
+def short(x: object) -> str:
+    """The representation of an argument, cut where it is long."""
+    text = repr(x[:20]) if isinstance(x, (list, tuple, str, bytes)) and len(x) > 20 else repr(x)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def shape_text(x: object) -> str:

@@ -3,7 +3,7 @@
 Type checkers see Tensors as results, as for the operations; given arrays alone, the functions return arrays.
 """
 
-from tinygrad_dl.arguments import explained
+from tinygrad_dl.arguments import vetted
 from tinygrad_dl.nn.functional.activation import (
     celu,
     elu,
@@ -244,5 +244,5 @@ __all__ = [
 for _name in __all__:
     _function = globals()[_name]
     if not hasattr(_function, "op"):
-        _function = globals()[_name] = explained(_function)
+        _function = globals()[_name] = vetted(_function)
         _function.__module__ = __name__

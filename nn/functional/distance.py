@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Real
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.functional.loss.arguments import as_value
 from tinygrad_dl.ops.elementwise import abs, where
@@ -15,7 +16,7 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
-def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Tensor:
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: NonNegative = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`.
 
     out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast.
@@ -39,7 +40,7 @@ def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
 
 
 def pairwise_distance(
-    x1: ArrayLike, x2: ArrayLike, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+    x1: ArrayLike, x2: ArrayLike, p: Real = 2.0, eps: Real = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of the difference of vectors along the last axis.
 
@@ -60,7 +61,7 @@ def pairwise_distance(
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
-def pdist(input: Array, p: float = 2.0) -> Tensor:
+def pdist(input: Array, p: Real = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows, in the order (0, 1), (0, 2), ..., (1, 2), ...
 
     input (N, D) -> (N (N - 1) / 2,).   Raises ShapeError.
@@ -73,7 +74,7 @@ def pdist(input: Array, p: float = 2.0) -> Tensor:
     return pairwise_distance(input[first], input[second], p, 0.0)  # eps 0, as in PyTorch's pdist
 
 
-def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def normalize(input: Array, p: Real = 2.0, dim: int = 1, eps: NonNegative = 1e-12) -> Tensor:
     """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
 
     >>> normalize(np.array([[3.0, 4.0]])).tolist()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tinygrad_dl.arguments import Count, NonNegative, Real
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn.functional import activation as functions
 from tinygrad_dl.nn.init import constant_ as _constant_
 from tinygrad_dl.nn.init import empty as _empty
@@ -186,6 +187,8 @@ class CELU(_InPlace):
     options = ("alpha",)
 
     def __init__(self, alpha: Real = 1.0, inplace: bool = False) -> None:
+        if not alpha:
+            raise ValueRangeError("CELU: expected alpha other than 0, got 0")
         self.alpha, self.inplace = alpha, inplace
 
 
@@ -198,7 +201,7 @@ class GELU(_Activation):
     function = staticmethod(functions.gelu)
     options = ("approximate",)
 
-    def __init__(self, approximate: str = "none") -> None:
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
 
@@ -231,6 +234,10 @@ class Hardtanh(_InPlace):
     )
 
     def __init__(self, min_val: Real = -1.0, max_val: Real = 1.0, inplace: bool = False) -> None:
+        if not min_val < max_val:
+            raise ValueRangeError(
+                f"Hardtanh: expected min_val below max_val, got min_val={min_val!r} and max_val={max_val!r}"
+            )
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 
@@ -378,6 +385,10 @@ class RReLU(_InPlace):
     def __init__(
         self, lower: Real = 1 / 8, upper: Real = 1 / 3, inplace: bool = False, *, rng: RandomLike = None
     ) -> None:
+        if not lower <= upper:
+            raise ValueRangeError(
+                f"RReLU: expected lower of at most upper, got lower={lower!r} and upper={upper!r}"
+            )
         self.lower, self.upper, self.inplace, self.rng = lower, upper, inplace, rng
 
     def forward(self, input: Array) -> Tensor:

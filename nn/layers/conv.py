@@ -26,6 +26,8 @@ class _Conv(Module):
     n: int  # spatial dimensions
     transposed = False
 
+    _optional = {"bias": None}
+
     def __init__(
         self,
         in_channels: Size,

@@ -21,6 +21,8 @@ class Linear(Module):
     (1, 2)
     """
 
+    _optional = {"bias": None}
+
     def __init__(
         self,
         in_features: Size,
@@ -65,6 +67,8 @@ class Bilinear(Module):
     >>> Bilinear(2, 3, 4)(Tensor([[1.0, 2.0]]), Tensor([[1.0, 2.0, 3.0]])).shape
     (1, 4)
     """
+
+    _optional = {"bias": None}
 
     def __init__(
         self,

@@ -31,6 +31,8 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
+    _optional = {"weight": True, "pos_weight": True}
+
     def __init__(
         self, size_average: OldBoolean = None, reduce: OldBoolean = None, reduction: str = "mean"
     ) -> None:
@@ -427,7 +429,7 @@ class LinearCrossEntropyLoss(_Loss):
         in_features: Size,
         num_classes: Count,
         *,
-        out_features: Size = (),
+        out_features: tuple[Size, ...] = (),
         bias: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,

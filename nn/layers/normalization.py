@@ -11,12 +11,12 @@ from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widt
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
-    batch_norm,
     group_norm,
     instance_norm,
     layer_norm,
     local_response_norm,
     rms_norm,
+    unchecked_batch_norm,
 )
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
@@ -29,6 +29,14 @@ class _ChannelNorm(Module):
     """Base of batch and instance normalization: a scale and a shift per channel, and running statistics."""
 
     axes: tuple[int, ...]  # how many axes an input may have
+
+    _optional = {
+        "weight": None,
+        "bias": None,
+        "running_mean": True,
+        "running_var": True,
+        "num_batches_tracked": True,
+    }
 
     def __init__(
         self,
@@ -95,18 +103,20 @@ class _BatchNorm(_ChannelNorm):
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
             )
-        momentum = self.momentum
+        momentum, batches = self.momentum, None
         if self.training and self.num_batches_tracked is not None:
             batches = self.num_batches_tracked._data
-            batches[()] += 1  # as a number: a sixth of the time of an array's +=
             if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(batches)
+                momentum = 1.0 / (float(batches) + 1)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
-        return batch_norm(
+        out = unchecked_batch_norm(
             input, self.running_mean if track else None, self.running_var if track else None,
             self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
         )  # fmt: skip
+        if batches is not None:  # a batch that was refused is not counted
+            batches[()] += 1  # as a number: a sixth of the time of an array's +=
+        return out
 
 
 class BatchNorm1d(_BatchNorm):
@@ -173,7 +183,7 @@ class SyncBatchNorm(_BatchNorm):
         SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
         """
         for inner in module.modules():
-            if isinstance(inner, _BatchNorm):
+            if isinstance(inner, _BatchNorm) and not hasattr(inner, "has_uninitialized_params"):
                 inner.__class__ = cls
                 inner.process_group = process_group
         return module
@@ -198,7 +208,7 @@ class _InstanceNorm(_ChannelNorm):
         self._check(input)
         single = input.ndim == min(self.axes)
         x = expand_dims(input, 0) if single else input
-        if self.affine and x.shape[1] != self.num_features:
+        if (self.affine or self.running_mean is not None) and x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
@@ -235,6 +245,8 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 def _sizes(shape: ShapeLike) -> tuple[int, ...]:
+    if np.size(shape) == 0:
+        raise ValueRangeError("normalized_shape: expected at least one size, got ()")
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
@@ -246,6 +258,8 @@ class LayerNorm(Module):
     >>> LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
     [[-1.0, 1.0]]
     """
+
+    _optional = {"weight": None, "bias": None}
 
     def __init__(
         self,
@@ -287,6 +301,8 @@ class RMSNorm(Module):
     [[0.20000000298023224, 1.399999976158142]]
     """
 
+    _optional = {"weight": None}
+
     def __init__(
         self,
         normalized_shape: Widths,
@@ -322,6 +338,8 @@ class GroupNorm(Module):
     >>> GroupNorm(1, 2, eps=0.0)(Tensor([[1.0, 3.0]])).tolist()
     [[-1.0, 1.0]]
     """
+
+    _optional = {"weight": None, "bias": None}
 
     def __init__(
         self,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_dl.arguments import Counts, Positive, Size, Widths
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional import pooling as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
@@ -16,6 +18,13 @@ from tinygrad_dl.typing import Array, RandomLike
 class _Pool(Module):
     n: int  # spatial dimensions
     shown: tuple[str, ...]
+
+    def _check_sizes(self, **least: int) -> None:
+        """Refuse now what would fail on the first input: sizes for another number of dimensions."""
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None:
+                per_axis(value, self.n, name, bound)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -37,6 +46,7 @@ class _MaxPool(_Pool):
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
+        self._check_sizes(kernel_size=1, stride=1, padding=0, dilation=1)
 
     def forward(self, input: Array) -> Any:
         """The maxima of input's windows; with return_indices a pair, the maxima and their positions."""
@@ -76,6 +86,7 @@ class _MaxUnpool(_Pool):
     def __init__(self, kernel_size: Counts, stride: Counts | None = None, padding: Widths = 0) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding = padding
+        self._check_sizes(kernel_size=1, stride=1, padding=0)
 
     def forward(self, input: Array, indices: Array, output_size: Sequence[int] | None = None) -> Tensor:
         """Scatter the input to `indices`, which max pooling returned; zeros elsewhere."""
@@ -122,6 +133,9 @@ class _AvgPool(_Pool):
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+        self._check_sizes(kernel_size=1, stride=1, padding=0)
+        if divisor_override == 0:
+            raise ValueRangeError(f"{type(self).__name__}: expected a divisor_override other than 0, got 0")
 
     def forward(self, input: Array) -> Tensor:
         """The means of input's windows."""
@@ -172,6 +186,7 @@ class _LPPool(_Pool):
     ) -> None:
         self.norm_type, self.kernel_size, self.stride = norm_type, kernel_size, stride
         self.ceil_mode = ceil_mode
+        self._check_sizes(kernel_size=1, stride=1)
 
     def forward(self, input: Array) -> Tensor:
         """The norms of input's windows."""
@@ -202,11 +217,19 @@ class LPPool3d(_LPPool):
     n = 3
 
 
+def _check_output_size(output_size: Any, n: int) -> None:
+    if isinstance(output_size, (tuple, list)) and len(output_size) not in (1, n):
+        raise ShapeError(
+            f"output_size={output_size!r}: expected an int or {n} of them, one for each spatial dimension"
+        )
+
+
 class _AdaptiveAvgPool(_Pool):
     shown = ("output_size",)
 
     def __init__(self, output_size: Size | Sequence[Size | None] | None) -> None:
         self.output_size = output_size
+        _check_output_size(output_size, self.n)
 
     def forward(self, input: Array) -> Tensor:
         """The means of input's regions."""
@@ -243,6 +266,7 @@ class _AdaptiveMaxPool(_Pool):
         self, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
     ) -> None:
         self.output_size, self.return_indices = output_size, return_indices
+        _check_output_size(output_size, self.n)
 
     def forward(self, input: Array) -> Any:
         """The maxima of input's regions; with return_indices a pair, the maxima and their positions."""
@@ -273,6 +297,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
 class _FractionalMaxPool(_Pool):
     shown = ("kernel_size", "output_size", "output_ratio")
+    _optional = {"_random_samples": True}
 
     def __init__(
         self,
@@ -286,6 +311,7 @@ class _FractionalMaxPool(_Pool):
     ) -> None:
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
         self.return_indices, self.rng = return_indices, rng
+        self._check_sizes(kernel_size=1, output_size=1)
         self._random_samples = None if _random_samples is None else Buffer(_random_samples)
 
     def forward(self, input: Array) -> Any:

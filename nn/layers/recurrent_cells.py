@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.arguments import Count
+from tinygrad_dl.arguments import Count, Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.layers.recurrent import draw
@@ -22,9 +22,11 @@ class _Cell(Module):
 
     gates: int
 
+    _optional = {"bias_ih": None, "bias_hh": None}
+
     def __init__(
         self,
-        input_size: Count,
+        input_size: Size,
         hidden_size: Count,
         bias: bool = True,
         device: str | None = None,
@@ -88,7 +90,7 @@ class RNNCell(_Cell):
 
     def __init__(
         self,
-        input_size: Count,
+        input_size: Size,
         hidden_size: Count,
         bias: bool = True,
         nonlinearity: str = "tanh",

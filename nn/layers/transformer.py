@@ -14,6 +14,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList
 from tinygrad_dl.nn.functional import activation as activation_functions
+from tinygrad_dl.nn.functional.attention import attention_mask
 from tinygrad_dl.nn.layers.attention import MultiheadAttention
 from tinygrad_dl.nn.layers.dropout import Dropout
 from tinygrad_dl.nn.layers.linear import Linear
@@ -80,7 +81,9 @@ class TransformerEncoderLayer(Module):
         is_causal: bool = False,
     ) -> Tensor:
         """Apply the layer to src; the result has its shape."""
-        x = src
+        x, name = src, type(self).__name__
+        src_mask = attention_mask(name, "src_mask", src_mask)
+        src_key_padding_mask = attention_mask(name, "src_key_padding_mask", src_key_padding_mask)
         if self.norm_first:
             x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
             return x + self._feed(self.norm2(x))
@@ -147,9 +150,17 @@ class TransformerDecoderLayer(Module):
         memory_is_causal: bool = False,
     ) -> Tensor:
         """Apply the layer to tgt, of the same shape."""
-        x = tgt
-        own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
-        other = (memory_mask, memory_key_padding_mask, memory_is_causal)
+        x, name = tgt, type(self).__name__
+        own = (
+            attention_mask(name, "tgt_mask", tgt_mask),
+            attention_mask(name, "tgt_key_padding_mask", tgt_key_padding_mask),
+            tgt_is_causal,
+        )
+        other = (
+            attention_mask(name, "memory_mask", memory_mask),
+            attention_mask(name, "memory_key_padding_mask", memory_key_padding_mask),
+            memory_is_causal,
+        )
         if self.norm_first:
             x = x + self._attend(self.norm1(x), *own)
             x = x + self._look(self.norm2(x), memory, *other)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from tinygrad_dl.arguments import Count, Counts
+from tinygrad_dl.arguments import Count, Counts, Positive
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import resize
 from tinygrad_dl.tensor import Tensor
@@ -22,8 +23,10 @@ class Upsample(Module):
     def __init__(
         self,
         size: Counts | None = None,
-        scale_factor: float | Sequence[float] | None = None,
-        mode: str = "nearest",
+        scale_factor: Positive | Sequence[Positive] | None = None,
+        mode: Literal[
+            "nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"
+        ] = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
     ) -> None:
@@ -48,7 +51,7 @@ class UpsamplingNearest2d(Upsample):
     """Resizes x (N, C, H, W) by repeating the nearest element."""
 
     def __init__(
-        self, size: Counts | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: Positive | Sequence[Positive] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
@@ -57,7 +60,7 @@ class UpsamplingBilinear2d(Upsample):
     """Resizes x (N, C, H, W) by bilinear interpolation, with the corner elements fixed."""
 
     def __init__(
-        self, size: Counts | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: Positive | Sequence[Positive] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 

@@ -39,16 +39,34 @@ def test_an_average_is_called_saved_and_copied_like_a_model() -> None:
     assert other.n_averaged == 1
     np.testing.assert_array_equal(other(x).data, average(x).data)
     np.testing.assert_array_equal(copy.deepcopy(average)(x).data, average(x).data)
-    assert len(list(average.parameters())) == 4 and "n_averaged=1" in repr(average)
+    assert len(list(average.parameters())) == 4
+    assert repr(average) == "AveragedModel(\n  (module): " + repr(model).replace("\n", "\n  ") + "\n)"
     with pytest.raises(
         ShapeError,
         match="expected the model that is averaged, got one where 0.weight is missing or has another",
     ):
         average.update_parameters(nn.Linear(2, 3))
-    with pytest.raises(ValueRangeError, match='expected "n_averaged" in the state'):
+    with pytest.raises(
+        ValueRangeError, match=r"the names do not match AveragedModel\. Missing: n_averaged, module\.0\."
+    ):
         average.load_state_dict({})
     with pytest.raises(DTypeError, match="expected a module, got int"):
         swa_utils.AveragedModel(3)
+
+
+def test_an_average_is_a_module() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = swa_utils.AveragedModel(model)
+    assert isinstance(average, nn.Module) and list(average.modules())[1] is average.module
+    assert [name for name, _ in average.named_parameters()] == [
+        f"module.{name}" for name, _ in model.named_parameters()
+    ]
+    assert [name for name, _ in average.named_buffers()][0] == "n_averaged" and len(
+        list(average.buffers())
+    ) == 4
+    outer = nn.ModuleDict({"model": model, "average": average.double().requires_grad_(False).eval()})
+    assert average.module[0].weight.dtype == np.float64 and not average.module.training
+    assert "average.n_averaged" in outer.state_dict() and len(list(outer.parameters())) == 8
 
 
 def test_statistics_are_recomputed_as_the_mean_over_the_batches() -> None:

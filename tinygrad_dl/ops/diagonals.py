@@ -10,7 +10,7 @@ from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import DTypeLike, NDArray
 
 
 @op(
@@ -73,7 +73,9 @@ def diag(x: Any, /, k: int = 0) -> Any:
     return from_diagonal(x, (n, n), k, 0, 1)
 
 
-def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Any:
+def trace(
+    x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
+) -> Any:
     """The sum of the diagonal of the matrices in two axes.
 
     out = sum_i x[i, i + offset, ...].   Shape: without the two axes. Raises AxisError for fewer.

@@ -11,7 +11,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.scan import cumulative_prod
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, flip, permute_dims, reshape
-from tinygrad_dl.typing import Axis, NDArray, Shape
+from tinygrad_dl.typing import Axis, DTypeLike, NDArray, Shape
 
 AXES = (Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()))
 
@@ -43,7 +43,7 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     lambda g, x_shape, axis, keepdims: broadcast_back(g, x_shape, axis, keepdims),
     cases=(*AXES, Case((0, 2), axis=0)),
 )
-def sum(x: NDArray, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
 
     out = x_1 + ... + x_n.   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -150,7 +150,7 @@ def _fast_product_rule(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, kee
         Case(np.array([[0.0, 0.0, 3.0], [1.0, 2.0, 0.0]]), axis=1),
     ),
 )
-def prod(x: NDArray, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The product of the elements along axes (all of them by default), differentiable at zeros too.
 
     out = x_1 * ... * x_n, 1 for no elements.   Shape: without `axis`; with size 1 there if `keepdims`.

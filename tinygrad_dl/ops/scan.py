@@ -11,7 +11,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, flip, moveaxis, value_of
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import DTypeLike, NDArray
 
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
@@ -49,7 +49,7 @@ def _leaving_last(x: Any, axis: int) -> Any:
 
 @op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG)
 def cumulative_sum(
-    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The sums of the first elements along an axis, which may be left out for one axis only.
 
@@ -124,7 +124,7 @@ def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: boo
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
 )
 def cumulative_prod(
-    x: NDArray, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The products of the first elements along an axis; the derivative is exact with zeros too.
 
