@@ -87,7 +87,9 @@ class TensorDataset(Dataset):
     def replaced(self, *arrays: ArrayLike, part: str | None = None) -> TensorDataset:
         """Return a data set with its first arrays replaced by `arrays`, and the same description."""
         arrays = (*arrays, *self.arrays[len(arrays) :])
-        return TensorDataset(*arrays, part=part or self.part, classes=self.classes, name=self.name)
+        return TensorDataset(
+            *arrays, part=self.part if part is None else part, classes=self.classes, name=self.name
+        )
 
     def __len__(self) -> int:
         return int(self.arrays[0].shape[0])
@@ -155,7 +157,10 @@ def _positions(called: str, index: Any, n: int) -> int | slice | NDArray:
     """What selects examples, in a form that NumPy takes; integers are in range and refer to the first axis."""
     if isinstance(index, slice):
         return index
-    array = index.data if isinstance(index, Tensor) else np.asarray(index)
+    try:
+        array = index.data if isinstance(index, Tensor) else np.asarray(index)
+    except (ValueError, RecursionError):
+        raise ShapeError(f"{called}: indices: expected integers, got rows of different lengths") from None
     if not array.size and array.dtype.kind == "f":  # an empty list
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub" or isinstance(index, (bool, np.bool_)):

@@ -165,7 +165,7 @@ def circles(
     seed=2 its test points.
     """
     x, y = _sklearn_datasets("circles").make_circles(
-        n, noise=noise, factor=factor, random_state=_legacy_generator(seed)
+        int(n), noise=float(noise), factor=float(factor), random_state=_legacy_generator(seed)
     )
     return _points(x, y, "circles", dtype)
 
@@ -178,7 +178,9 @@ def moons(
 
     The defaults are the points of course 2 week 2 of the Deep Learning Specialization.
     """
-    x, y = _sklearn_datasets("moons").make_moons(n, noise=noise, random_state=_legacy_generator(seed))
+    x, y = _sklearn_datasets("moons").make_moons(
+        int(n), noise=float(noise), random_state=_legacy_generator(seed)
+    )
     return _points(x, y, "moons", dtype)
 
 
@@ -191,6 +193,6 @@ def blobs(
     The defaults are the points of course 1 week 3 of the Deep Learning Specialization, which takes the labels modulo 2.
     """
     x, y = _sklearn_datasets("blobs").make_blobs(
-        n, centers=centers, cluster_std=std, random_state=_legacy_generator(seed)
+        int(n), centers=int(centers), cluster_std=float(std), random_state=_legacy_generator(seed)
     )
     return _points(x, y, "blobs", dtype)

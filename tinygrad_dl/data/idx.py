@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_dl import get_default_dtype
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.errors import FileFormatError, TinygradError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import DTypeLike, NDArray
@@ -47,6 +48,7 @@ CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt"
 PREFIX = {"train": "train", "test": "t10k"}
 
 
+@checked
 def read_idx(path: str | os.PathLike[str]) -> NDArray:
     """Read the array in an IDX file, gzip-compressed or not. Raises FileNotFoundError, FileFormatError."""
     name = os.fspath(path)
@@ -86,6 +88,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray:
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
 
 
+@checked
 def load_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
@@ -101,6 +104,7 @@ def load_mnist(
     return _load("MNIST", folder, part, dtype, MNIST, mirrors, [str(i) for i in range(10)])
 
 
+@checked
 def load_fashion_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",

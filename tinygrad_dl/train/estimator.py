@@ -12,7 +12,7 @@ from tinygrad_dl import asarray, config, nn, no_grad, optim
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, refuse_unfit
 from tinygrad_dl.config import default_rng, manual_seed
 from tinygrad_dl.data import DataLoader, TensorDataset, split
-from tinygrad_dl.errors import ShapeError, ValueRangeError, missing_extra
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.nn import Module
 from tinygrad_dl.train.callback import EarlyStopping
 from tinygrad_dl.train.regularize import Penalty
@@ -25,6 +25,9 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError:
     raise missing_extra("scikit-learn", "data", "Classifier and Regressor") from None
+
+
+MOST_LAYERS = 1000  # a longer list is a slip, such as the data themselves
 
 
 class _Estimator(BaseEstimator):
@@ -129,6 +132,10 @@ class _Estimator(BaseEstimator):
             return self.model(inputs, outputs)
         hidden = self.hidden
         sizes = [inputs, *([hidden] if isinstance(hidden, (int, np.integer)) else hidden)]
+        if len(sizes) > MOST_LAYERS:
+            raise ValueRangeError(
+                f"{type(self).__name__}: hidden: expected fewer than {MOST_LAYERS} layers, got {len(sizes) - 1}"
+            )
         layers: list[Any] = []
         for a, b in zip(sizes, sizes[1:]):
             layers += [nn.Linear(a, b), nn.ReLU()]
@@ -137,9 +144,19 @@ class _Estimator(BaseEstimator):
     def _standardized(self, x: NDArray) -> NDArray:
         return ((x - self.mean_) / self.scale_).astype(np.float32)
 
+    def _validated(self, *data: Any, **how: Any) -> Any:
+        """The data as scikit-learn's own checks pass them; its errors as this package's."""
+        called = f"{type(self).__name__}.{'predict' if len(data) == 1 else 'fit'}"
+        try:
+            return validate_data(self, *data, **how)
+        except ValueError as error:
+            raise ValueRangeError(f"{called}: {error}") from None
+        except TypeError as error:
+            raise DTypeError(f"{called}: {error}") from None
+
     def _outputs(self, x: Any) -> NDArray:
         check_is_fitted(self, "model_")
-        x = validate_data(self, x, reset=False, dtype="numeric", ensure_2d=True)
+        x = self._validated(x, reset=False, dtype="numeric", ensure_2d=True)
         trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
         return trainer.predict(self._standardized(x))
 
@@ -174,8 +191,11 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train on X (N, features) and labels y (N,)."""
-        X, y = validate_data(self, X, y, dtype="numeric")
-        check_classification_targets(y)
+        X, y = self._validated(X, y, dtype="numeric")
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise ValueRangeError(f"Classifier.fit: y: {error}") from None
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueRangeError("Classifier.fit: expected at least two classes in y, got only one class")
@@ -211,7 +231,7 @@ class Regressor(RegressorMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train on X (N, features) and numbers y (N,) or (N, targets)."""
-        X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True)
+        X, y = self._validated(X, y, dtype="numeric", multi_output=True, y_numeric=True)
         y = np.asarray(y, np.float64)
         self.target_shape_ = y.shape[1:]
         columns = y.reshape(len(y), -1)

@@ -79,14 +79,13 @@ class History:
             )
         return rises
 
+    @checked
     def best(self, name: str = "dev_loss", mode: Mode | None = None) -> dict[str, Any]:
         """Return the epoch with the best value of a quantity: the largest accuracy (F1, R², ...), the smallest loss.
 
         `mode`: "max" or "min", for a metric of your own. Raises ValueRangeError.
         """
         self._check(name)
-        if mode not in (None, "max", "min"):
-            raise ValueRangeError(f'History.best: mode: expected "max" or "min", got {mode!r}')
         sign = -1 if self._rises("History.best", name, mode) else 1
         known = [epoch for epoch in self.epochs if _is_number(epoch.get(name)) and epoch[name] == epoch[name]]
         if not known:
@@ -94,11 +93,12 @@ class History:
         return min(known, key=lambda epoch: sign * epoch[name])
 
     def _check(self, name: str) -> None:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise ValueRangeError(
                 f"History: expected one of {', '.join(self.names) or 'no quantities'}, got {name!r}"
             )
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV table with one row per epoch."""
         text = io.StringIO(newline="")
@@ -108,6 +108,7 @@ class History:
         write_atomically(path, text.getvalue().encode())
 
     @classmethod
+    @checked
     def load(cls, path: str | os.PathLike[str]) -> History:
         """Read what `save` wrote. Raises FileFormatError for other tables."""
         with open(path, newline="", encoding="utf-8") as file:

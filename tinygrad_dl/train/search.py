@@ -11,9 +11,9 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from tinygrad_dl.arguments import refuse_unfit
+from tinygrad_dl.arguments import Bounds, refuse_unfit
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
@@ -235,7 +235,7 @@ def run(
         _options, (), {"maximize": maximize, "storage": storage, "name": name, "rng": rng}, "search.run"
     )
     _validate(objective, space, trials, sampler, storage, processes)
-    if not (pruner is None or pruner == "median" or hasattr(pruner, "prune")):
+    if not (pruner is None or (isinstance(pruner, str) and pruner == "median") or hasattr(pruner, "prune")):
         raise ValueRangeError(
             f'search.run: pruner: expected "median", None or a pruner of Optuna, got {pruner!r}'
         )
@@ -270,7 +270,7 @@ def _options(
     maximize: bool = False,
     storage: str | os.PathLike[str] | None = None,
     name: str = "search",
-    rng: int | None = None,
+    rng: Annotated[int, Bounds(least=0)] | None = None,
 ) -> None:
     """The options of run, for refuse_unfit."""
 
@@ -353,7 +353,13 @@ class _Worker(NamedTuple):
         trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
         setting = Setting({name: part.suggest(trial, name) for name, part in self.space.items()}, trial)
         try:
-            value = float(self.objective(setting))
+            value = self.objective(setting)
+            try:
+                value = float(value)
+            except (TypeError, ValueError):
+                raise DTypeError(
+                    f"search.run: objective: expected a function that returns a number, got one that returned {value!r}"
+                ) from None
             reason = "" if value == value else "the objective returned nan"
         except AnomalyError as error:
             reason = str(error).split(". ")[0]
@@ -409,7 +415,7 @@ def _validate(
     for option, value in (("trials", trials), ("processes", processes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueRangeError(f"search.run: {option}: expected an integer of at least 1, got {value!r}")
-    if isinstance(sampler, str) and sampler not in SAMPLERS:
+    if not hasattr(sampler, "sample_relative") and not (isinstance(sampler, str) and sampler in SAMPLERS):
         raise ValueRangeError(
             f"search.run: sampler: expected one of {', '.join(SAMPLERS)}, or a sampler of Optuna, got {sampler!r}"
         )

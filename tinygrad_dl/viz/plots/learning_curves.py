@@ -48,7 +48,7 @@ def plot_history(
     """
     runs = [history, *others]
     for run in runs:
-        if isinstance(run, str) or not (hasattr(run, "__getitem__") and hasattr(run, "__iter__")):
+        if not (hasattr(run, "keys") or hasattr(run, "names")) or not hasattr(run, "__getitem__"):
             raise DTypeError(
                 "plot_history: expected a train.History or a dict of lists such as {'loss': [1.0, 0.5]}, got "
                 f"{type(run).__name__}"
@@ -110,10 +110,9 @@ def _metrics(run: Run) -> list[str]:
 
 def _is_numeric(values: Any) -> bool:
     try:
-        np.asarray(values, float)
+        return np.asarray(values, float).ndim == 1
     except (TypeError, ValueError):
         return False
-    return True
 
 
 def _first(values: Any) -> Any:
