@@ -11,7 +11,7 @@ import pytest
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
 from tinygrad_dl.data import DataLoader, Subset, TensorDataset
-from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.train import Callback, EarlyStopping, Schedule, Trainer
 
 
@@ -239,9 +239,22 @@ def test_predict_takes_what_fit_takes(data: Any) -> None:
         ),
         (lambda t: t.evaluate(points(), batch_size="8"), DTypeError, "Trainer: batch_size: expected an int"),
         (lambda t: t.predict([[1.0, 2.0], [3.0]]), ShapeError, "predict: x: expected rows of equal length"),
-        (lambda t: t.predict(3.0), DTypeError, "expected inputs, a data set, a tuple"),
+        (lambda t: t.predict(3.0), DTypeError, "Trainer.predict: x: expected a data set, a tuple"),
         (lambda t: t.predict(np.array(["a"])), DTypeError, "predict: x: expected numbers, got <U1"),
         (lambda t: t.fit(b for b in []), DTypeError, "fit: train: expected a data set.*got generator"),
+        (
+            lambda t: t.fit(points(), (b for b in [])),
+            DTypeError,
+            "fit: dev: expected a data set.*got generator",
+        ),
+        (lambda t: t.fit(points(), 3), DTypeError, "Trainer.fit: dev: expected a data set.*got int"),
+        (
+            lambda t: t.fit(points(), {"x": points().x}),
+            DTypeError,
+            "Trainer.fit: dev: expected a data set.*got dict",
+        ),
+        (lambda t: t.evaluate(3), DTypeError, "Trainer.evaluate: expected a data set.*got int"),
+        (lambda t: t.fit(points(), epochs=1, rng=-1), TinygradError, "Trainer.fit: rng: expected .*seed"),
         (lambda t: t.fit({"x": points().x}), DTypeError, "expected a data set.*got dict"),
         (
             lambda t: t.fit(points(), batch_size=0),

@@ -111,9 +111,9 @@ class History:
     @checked
     def load(cls, path: str | os.PathLike[str]) -> History:
         """Read what `save` wrote. Raises FileFormatError for other tables."""
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
         try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
             epochs = [
                 {
                     name: int(value) if name == "epoch" else float(value)
@@ -122,7 +122,7 @@ class History:
                 }
                 for row in rows
             ]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, csv.Error) as error:
             raise FileFormatError(
                 f"History.load: {os.fspath(path)} is not a table of epochs: {error}"
             ) from None

@@ -8,9 +8,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, Count, Positive, checked
-from tinygrad_dl.data import DataLoader
-from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.train.trainer import Trainer, _is_loader
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.train.trainer import Trainer, loader_of
 from tinygrad_dl.typing import RandomLike
 
 
@@ -49,12 +48,7 @@ def find_rate(
     """
     if not low < high:
         raise ValueRangeError(f"find_rate: expected low below high, got low={low}, high={high}")
-    if _is_loader(train) and not hasattr(train, "__len__"):
-        raise DTypeError(
-            "find_rate: train: expected a data set, a tuple of arrays (x, y), or a loader with __len__, got "
-            f"{type(train).__name__}"
-        )
-    loader = train if _is_loader(train) else DataLoader(train, int(batch_size), shuffle=True, rng=rng)
+    loader = loader_of("find_rate: train", train, int(batch_size), shuffle=True, rng=rng)
     if not len(loader):
         raise ValueRangeError("find_rate: expected at least one batch, got none: the training part is empty")
     model, optimizer = copy.deepcopy((trainer.model, trainer.optimizer))

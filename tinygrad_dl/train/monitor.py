@@ -46,6 +46,7 @@ class Monitor(Callback):
         self._before: dict[str, np.ndarray] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        self.on_fit_end(trainer)  # hooks that an interrupted fit has left
         if self._trainer is not None and self._trainer is not trainer:
             self._begin()
         self._trainer = trainer

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_dl import Tensor, asarray, config, no_grad
 from tinygrad_dl.arguments import Count, Size, checked, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
+from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn import Module
@@ -131,12 +132,15 @@ class Trainer:
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueRangeError(f"Trainer.fit: epochs: expected an integer of at least 0, got {epochs!r}")
         refuse_unfit(_settings, (), {"epochs": epochs, "batch_size": batch_size, "rng": rng}, "Trainer.fit")
-        if _is_loader(train) and not hasattr(train, "__len__"):
-            raise DTypeError(
-                "Trainer.fit: train: expected a data set, a tuple of arrays (x, y), or a loader with __len__, got "
-                f"{type(train).__name__}"
-            )
-        loader = train if _is_loader(train) else DataLoader(train, batch_size, shuffle=True, rng=rng)
+        # Before anything is trained: a dev part of another kind would be noticed after an epoch.
+        if dev is not None:
+            if hasattr(dev, "__next__"):  # it would be empty after one epoch
+                raise DTypeError(
+                    "Trainer.fit: dev: expected a data set, a tuple of arrays (x, y), or a loader, got "
+                    f"{type(dev).__name__}"
+                )
+            loader_of("Trainer.fit: dev", dev, EVALUATION_BATCH_SIZE, sized=False)
+        loader = loader_of("Trainer.fit: train", train, int(batch_size), shuffle=True, rng=rng)
         if not len(loader):
             raise ValueRangeError(
                 "Trainer.fit: expected at least one batch, got none: the training part is empty, or smaller than "
@@ -157,6 +161,16 @@ class Trainer:
         # on_fit_end is called for exactly those whose on_fit_begin was, whatever fails in between.
         started: list[Callback] = []
         try:
+            self._run(callbacks, started, dev)
+        finally:
+            # Nothing is left to end here, unless Ctrl-C came between the two.
+            self._end(started)
+            self.resuming = False
+        return self.history
+
+    def _run(self, callbacks: list[Callback], started: list[Callback], dev: Any) -> None:
+        """The epochs of a call of fit, and the calls of the callbacks."""
+        try:
             for callback in callbacks:
                 started.append(callback)
                 callback.on_fit_begin(self)
@@ -174,9 +188,7 @@ class Trainer:
             self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
             raise
         finally:
-            self.resuming = False
             self._end(started)
-        return self.history
 
     def _end(self, callbacks: list[Callback]) -> None:
         """End the callbacks in order; those after one that fails, too."""
@@ -225,7 +237,7 @@ class Trainer:
         self.optimizer.zero_grad()
         output, target = self.forward(batch)
         if self.metrics and self.batch == 1:
-            self.metrics.refuse_undecided(output.data, target.data)
+            self.metrics.refuse_undecided(_array(output), _array(target))
         loss = self.loss(output, target)
         value = self._value(loss)
         if not self.allow_nan and not -float("inf") < value < float("inf"):
@@ -238,7 +250,7 @@ class Trainer:
         for callback in self._backward:
             callback.on_backward(self)
         self.optimizer.step()
-        return output.data, target.data, value, len(target.data)
+        return _array(output), _array(target), value, len(_array(target))
 
     def _value(self, loss: Any) -> float:
         if not isinstance(loss, Tensor):
@@ -294,13 +306,13 @@ class Trainer:
         def visit(batch: Any) -> None:
             nonlocal total, count
             output, target = self.forward(batch)
-            size = len(target.data)
+            size = len(_array(target))
             total += self._value(self.loss(output, target)) * (1 if self._sums_the_loss() else size)
             count += size
-            outputs.append(output.data)
-            targets.append(target.data)
+            outputs.append(_array(output))
+            targets.append(_array(target))
 
-        self._evaluated(data if _is_loader(data) else DataLoader(data, int(batch_size)), visit)
+        self._evaluated(loader_of("Trainer.evaluate", data, int(batch_size), sized=False), visit)
         if not count:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
@@ -318,8 +330,8 @@ class Trainer:
         def visit(batch: Any) -> None:
             if isinstance(batch, (tuple, list)) and len(batch) == 1:
                 (batch,) = batch
-            whole = isinstance(batch, Tensor)
-            outputs.append((self.model(batch) if whole else self.forward(batch)[0]).data)
+            whole = isinstance(batch, (Tensor, np.ndarray))
+            outputs.append(_array(self.model(batch) if whole else self.forward(batch)[0]))
 
         self._evaluated(batches, visit)
         if not outputs:
@@ -347,14 +359,7 @@ class Trainer:
                 raise ShapeError("Trainer.predict: x: expected inputs (N, ...), got a single number")
             starts = range(0, max(len(array), 1), batch_size)
             return (asarray(array[i : i + batch_size]) for i in starts)
-        if _is_loader(x):
-            if not hasattr(x, "__iter__"):
-                raise DTypeError(
-                    "Trainer.predict: x: expected inputs, a data set, a tuple (x, y) or a loader, got "
-                    f"{type(x).__name__}"
-                )
-            return iter(x)
-        return DataLoader(x, batch_size)
+        return loader_of("Trainer.predict: x", x, batch_size, sized=False)
 
     # Saving and resuming
 
@@ -449,6 +454,24 @@ def _settings(
     epochs: Size = 0, batch_size: Count = 1, rng: RandomLike = None, allow_nan: bool = False
 ) -> None:
     """The options of Trainer and fit, for refuse_unfit."""
+
+
+def _array(x: Any) -> NDArray:
+    return x.data if isinstance(x, Tensor) else np.asarray(x)
+
+
+def loader_of(called: str, data: Any, batch_size: int, sized: bool = True, **options: Any) -> Any:
+    """A loader for what `fit` takes: data that is one already, or a DataLoader. Raises DTypeError."""
+    if not _is_loader(data):
+        if not isinstance(data, (tuple, np.ndarray)):
+            refuse_other_data(called, data)
+        return DataLoader(data, batch_size, **options)
+    if hasattr(data, "__iter__") and not (sized and not hasattr(data, "__len__")):
+        return data
+    raise DTypeError(
+        f"{called}: expected a data set, a tuple of arrays (x, y), or a loader{' with __len__' if sized else ''}, got "
+        f"{type(data).__name__}"
+    )
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:

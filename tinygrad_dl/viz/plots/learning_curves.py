@@ -72,7 +72,7 @@ def plot_history(
             raise ValueRangeError(
                 f"plot_history: names: expected one of {', '.join(_metrics(history))}, got {name!r}"
             )
-    if not wanted or not len(runs[0]["loss" if "loss" in runs[0] else wanted[0]]):
+    if not wanted or not _length(runs[0]["loss" if "loss" in runs[0] else wanted[0]]):
         raise ValueRangeError("plot_history: expected a history of at least one epoch, got an empty one")
     if ax is not None and len(wanted) > 1:
         raise ValueRangeError(
@@ -117,6 +117,10 @@ def _is_numeric(values: Any) -> bool:
 
 def _first(values: Any) -> Any:
     return next((v for v in values if not isinstance(v, (int, float))), values)
+
+
+def _length(values: Any) -> int:
+    return len(values) if hasattr(values, "__len__") else 0
 
 
 def _numbers(run: Run) -> NDArray:
