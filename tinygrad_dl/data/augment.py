@@ -56,7 +56,7 @@ class Augmentation:
     def _limits(self, name: str, value: Amount, least: float, neutral: float = 0.0) -> tuple[float, float]:
         """Return (low, high); a single number is symmetric around `neutral`, the amount that changes nothing."""
         single = isinstance(value, (int, float, np.integer, np.floating))
-        values = [value] if single else list(value)  # type: ignore[list-item, arg-type]
+        values: list[Any] = [value] if single else list(value)  # type: ignore[arg-type]
         try:
             numbers = tuple(map(float, values))
         except (TypeError, ValueError):
@@ -114,12 +114,13 @@ class Crop(Augmentation):
     def __init__(
         self, size: tuple[Pixels, Pixels] | None = None, padding: Padding = 0, mode: PadMode = "constant"
     ) -> None:
-        self.size, self.padding, self.mode = size, padding, mode
+        self.size, self.padding = size, padding
+        self.mode: PadMode = mode
 
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         height, width = self.size or x.shape[2:]
         pad = (self.padding, self.padding)
-        padded = np.pad(x, ((0, 0), (0, 0), pad, pad), mode=self.mode)  # type: ignore[call-overload]
+        padded = np.pad(x, ((0, 0), (0, 0), pad, pad), mode=self.mode)
         margin = padded.shape[2] - height, padded.shape[3] - width
         if min(margin) < 0:
             raise ShapeError(

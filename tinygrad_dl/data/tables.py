@@ -183,7 +183,7 @@ def _features(table: _Table, columns: list[int], header: bool | None, dtype: np.
             values[k, j] = value
     with np.errstate(all="ignore"):
         x = values.astype(dtype)
-        lost = np.argwhere(x.astype(float) != values) if dtype.kind != "f" else []
+        lost = np.argwhere((x.astype(float) != values) & (dtype.kind != "f"))
     if len(lost):
         k, j = lost[0]
         line, row = table.rows[k]

@@ -68,7 +68,8 @@ class EarlyStopping(Callback):
         mode: Mode | None = None,
     ) -> None:
         self.monitor, self.patience, self.min_delta = monitor, int(patience), float(min_delta)
-        self.restore, self.mode = restore, mode
+        self.restore = restore
+        self.mode: Mode | None = mode
         self._begin()
 
     def _begin(self) -> None:

@@ -91,6 +91,7 @@ class Metrics:
         self.functions: dict[str, Metric | None] = {}
         self.modes: dict[str, Mode] = {}
         named = metrics if isinstance(metrics, Mapping) else dict.fromkeys(_strings(metrics))
+        function: Any
         for name, function in named.items():
             if not isinstance(name, str):
                 raise DTypeError(f"metrics: expected names that are strings, got {name!r}")

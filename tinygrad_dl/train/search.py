@@ -81,7 +81,8 @@ class _Pruning(Callback):
     def __init__(self, setting: Setting, quantity: str, mode: Mode | None = None) -> None:
         if mode not in (None, "max", "min"):
             raise ValueRangeError(f'Setting.pruning: mode: expected "max" or "min", got {mode!r}')
-        self.setting, self.quantity, self.mode = setting, quantity, mode
+        self.setting, self.quantity = setting, quantity
+        self.mode: Mode | None = mode
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         # Before the first epoch: nobody should learn it after an hour of training.

@@ -281,7 +281,7 @@ class Trainer:
         """Call `visit` with each batch in eval mode and without a graph; then each module has its mode again."""
         modes = [(module, module.training) for module in self.model.modules()]
 
-        @no_grad  # rather than `with`, whose end Ctrl-C may precede
+        @no_grad()  # rather than `with`, whose end Ctrl-C may precede
         def run() -> None:
             self.model.eval()
             for batch in batches:

@@ -53,13 +53,9 @@ def plot_history(
                 "plot_history: expected a train.History or a dict of lists such as {'loss': [1.0, 0.5]}, got "
                 f"{type(run).__name__}"
             )
-    modes = (
-        mode
-        if isinstance(mode, Mapping)
-        else {}
-        if mode is None
-        else dict.fromkeys(names or _metrics(history), mode)
-    )
+    modes: Mapping[str, Mode] = mode if isinstance(mode, Mapping) else {}
+    if mode is not None and not isinstance(mode, Mapping):
+        modes = dict.fromkeys(names or _metrics(history), mode)
     for value in modes.values():
         if value not in ("max", "min"):
             raise ValueRangeError(f'plot_history: mode: expected "max" or "min", got {value!r}')
