@@ -160,3 +160,15 @@ def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
     ):
         t.fit(points(), epochs=2)
     np.testing.assert_array_equal(weights(t), before)
+
+
+def test_one_checkpoint_does_not_carry_weights_into_another_trainer(tmp_path: Path) -> None:
+    keep = Checkpoint(tmp_path)
+    trainer(callbacks=[keep]).fit(points(), epochs=1)
+    second = trainer(seed=1, callbacks=[keep])
+    before = weights(second)
+    with pytest.raises(
+        ValueRangeError, match="Checkpoint: expected the Trainer whose run is in .*got another one"
+    ):
+        second.fit(points(), epochs=1)
+    np.testing.assert_array_equal(weights(second), before)

@@ -12,7 +12,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
 from tinygrad_dl.data import DataLoader, Subset, TensorDataset
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, TinygradError, ValueRangeError
-from tinygrad_dl.train import Callback, EarlyStopping, Schedule, Trainer
+from tinygrad_dl.train import AveragedWeights, Callback, EarlyStopping, Schedule, Trainer
 
 
 def points(n: int = 40, seed: int = 0) -> TensorDataset:
@@ -365,3 +365,43 @@ def test_every_callback_is_ended_although_one_fails() -> None:
     with pytest.raises(ValueError, match="mine"):
         trainer(callbacks=[Fail(), log]).fit(points(), epochs=1)
     assert log.calls[-1] == "done"
+
+
+def test_a_state_is_not_changed_by_further_training() -> None:
+    averaged, schedule = AveragedWeights(0.5), Schedule(lambda epoch: 1.0)
+    t = trainer(callbacks=[averaged, schedule])
+    t.fit(points(), epochs=2)
+    state = t.state_dict()
+    average = {name: value.copy() for name, value in state["callbacks"][0]["average"].items()}
+    t.fit(points(), epochs=2)
+    assert len(state["history"]) == 2
+    for name, value in average.items():
+        np.testing.assert_array_equal(value, state["callbacks"][0]["average"][name])
+    t.load_state_dict(state)
+    assert len(t.history) == 2 and t.epoch == 2
+
+
+def test_an_interrupted_fit_ends_its_callbacks_and_goes_on() -> None:
+    class Ends(Callback):
+        begun = ended = 0
+
+        def on_fit_begin(self, trainer: Trainer) -> None:
+            self.begun += 1
+
+        def on_fit_end(self, trainer: Trainer) -> None:
+            self.ended += 1
+
+    def make() -> tuple[Trainer, Ends]:
+        ends = Ends()
+        return trainer(callbacks=[ends]), ends
+
+    t, _ = make()
+    total = len(lines_of(lambda: t.fit(points(6), points(6), 1, batch_size=4)))
+    for number in range(1, total + 1):
+        t, ends = make()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_at(lambda t=t: t.fit(points(6), points(6), 1, batch_size=4), number, [])
+        assert tg.is_grad_enabled() and not t.resuming
+        assert ends.begun - ends.ended in (0, 1)  # 1: in the middle of ending it
+        before = len(t.history)
+        assert len(t.fit(points(6), points(6), 1)) == before + 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tinygrad_dl.arguments import Count, NonNegative, checked
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import DTypeError, ValueRangeError
@@ -87,6 +89,10 @@ class EarlyStopping(Callback):
         if self.monitor not in epoch:
             raise not_measured("EarlyStopping", self.monitor, epoch)
         value = epoch[self.monitor]
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise DTypeError(
+                f"EarlyStopping: monitor: expected a quantity that is a number, got {self.monitor}={value!r}"
+            )
         first = self.best is None or self.best != self.best  # no value yet, or only nan
         rises = trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode)
         gain = None if first else (value - self.best) * (1 if rises else -1)
@@ -203,7 +209,7 @@ class Schedule(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         inner = self.schedule.state_dict() if hasattr(self.schedule, "state_dict") else None
-        return {"initial": self.initial, "schedule": inner}
+        return {"initial": list(self.initial), "schedule": inner}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.initial = list(state["initial"])

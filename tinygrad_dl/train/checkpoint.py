@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.arguments import Count, checked
-from tinygrad_dl.errors import FileFormatError
+from tinygrad_dl.errors import FileFormatError, ValueRangeError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.train.callback import Callback
 
@@ -24,8 +24,8 @@ class Checkpoint(Callback):
     A checkpoint holds weights, optimizer, callbacks, random generators, order of batches and history. Writes are
     atomic; the newest `keep` files are kept. A damaged file is skipped in favor of the one before it, with a
     message. A script that calls fit several times resumes in the call that was interrupted; the finished ones before
-    it are passed over. With resume=False the checkpoints in the folder are removed and training starts from the
-    beginning. Raises ValueRangeError.
+    it are passed over. Each Trainer has a Checkpoint of its own. With resume=False the checkpoints in the folder are
+    removed and training starts from the beginning. Raises ValueRangeError.
     """
 
     last = True
@@ -34,7 +34,8 @@ class Checkpoint(Callback):
     def __init__(
         self, folder: str | os.PathLike[str], every: Count = 1, keep: Count = 2, resume: bool = True
     ) -> None:
-        self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
+        self.folder, self.every, self.keep, self.resume = Path(folder), int(every), int(keep), resume
+        self._trainer: Trainer | None = None
 
     def files(self) -> list[Path]:
         """Return the checkpoints in the folder, oldest first."""
@@ -45,6 +46,13 @@ class Checkpoint(Callback):
         return [path for _, path in numbered if path.is_file()]
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        if self._trainer not in (None, trainer) and self.resume:
+            # Resuming here would put the weights of one fold into the model of the next.
+            raise ValueRangeError(
+                f"Checkpoint: expected the Trainer whose run is in {self.folder}, got another one. Make a Checkpoint "
+                "with a folder of its own for each run, or a new one with this folder to resume."
+            )
+        self._trainer = trainer
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob(".epoch-*"):
             if path.is_file():

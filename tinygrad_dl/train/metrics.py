@@ -135,7 +135,12 @@ class Metrics:
             )
 
     def __call__(self, outputs: list[NDArray], targets: list[NDArray]) -> dict[str, float]:
-        output, target = np.concatenate(outputs), np.concatenate(targets)
+        try:
+            output, target = np.concatenate(outputs), np.concatenate(targets)
+        except ValueError as error:
+            raise ShapeError(
+                f"metrics: expected batches whose shapes differ in the first axis only: {error}"
+            ) from None
         self.refuse_undecided(output, target)
         prediction = predictions(output, self.loss, target, self.decide)
         if target.size == prediction.size:  # (N, 1) and (N,) are the same targets

@@ -130,7 +130,7 @@ class AveragedWeights(Callback):
             self._copy_into(trainer.model, self.average)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"average": self.average}
+        return {"average": {name: value.copy() for name, value in self.average.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.average = {name: np.array(value) for name, value in state["average"].items()}

@@ -369,7 +369,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
-            "history": self.history.epochs,
+            "history": [dict(epoch) for epoch in self.history.epochs],
             "stopped": self.history.stopped,
             "epoch": self.epoch,
             "first_epoch": self.first_epoch,
