@@ -402,6 +402,6 @@ def test_an_interrupted_fit_ends_its_callbacks_and_goes_on() -> None:
         with pytest.raises(KeyboardInterrupt):
             interrupt_at(lambda t=t: t.fit(points(6), points(6), 1, batch_size=4), number, [])
         assert tg.is_grad_enabled() and not t.resuming
-        assert ends.begun - ends.ended in (0, 1)  # 1: in the middle of ending it
+        assert abs(ends.begun - ends.ended) <= 1  # 1: in the middle of beginning or ending it
         before = len(t.history)
         assert len(t.fit(points(6), points(6), 1)) == before + 1

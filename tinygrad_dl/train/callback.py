@@ -71,6 +71,7 @@ class EarlyStopping(Callback):
     ) -> None:
         self.monitor, self.patience, self.min_delta = monitor, int(patience), float(min_delta)
         self.restore = restore
+        self._trainer: Trainer | None = None
         self.mode: Mode | None = mode
         self._begin()
 
@@ -82,6 +83,7 @@ class EarlyStopping(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         if not trainer.resuming:
             self._begin()
+        self._trainer = trainer
         # Before the first epoch: nobody should learn it after an hour of training.
         trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode)
 
@@ -108,7 +110,8 @@ class EarlyStopping(Callback):
             )
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.restore and self.weights is not None:
+        # Another Trainer's weights may be left where its own fit was interrupted before it began.
+        if self.restore and self.weights is not None and self._trainer is trainer:
             trainer.model.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
