@@ -42,6 +42,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.typing",
             "tinygrad_dl.signatures",
             "tinygrad_dl.pytree",
+            "tinygrad_dl.directions",
         }
     ],
     [{"tinygrad_dl.kernels"}],
