@@ -119,7 +119,7 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         f"{'case':20}"
         + "".join(f"{name:>15}" for name in libraries)
-        + f"{'/ PyTorch':>11}{'limit':>7}{'target':>8}"
+        + f"{'/ PyTorch':>11}{'limit':>7}{'target':>8}{'compiled / PyTorch':>20}"
     ]
     for case, found in results.items():
         cells = "".join(
@@ -129,7 +129,10 @@ def table(results: dict[str, Any]) -> str:
         if "PyTorch" in found and "tinygrad_dl" in found:
             ratio = f"{found['tinygrad_dl']['median'] / found['PyTorch']['median']:.2f}"
             limit, target = (f"{m:g}" for m in LIMITS[case])
-        lines.append(f"{case:20}{cells}{ratio:>11}{limit:>7}{target:>8}")
+        compiled = ""
+        if "PyTorch" in found and "compiled" in found:
+            compiled = f"{found['compiled']['median'] / found['PyTorch']['median']:.3f}"
+        lines.append(f"{case:20}{cells}{ratio:>11}{limit:>7}{target:>8}{compiled:>20}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 # Library -> the module of its steps, and the package that must be installed.
 LIBRARIES = {
     "tinygrad_dl": ("ours", "tinygrad_dl"),
+    "compiled": ("compiled", "llvmlite"),
+    "compiled, NumPy": ("compiled_numpy", "tinygrad_dl"),
     "PyTorch": ("pytorch", "torch"),
     "JAX jit": ("jit", "jax"),
     "MyGrad": ("my_grad", "mygrad"),

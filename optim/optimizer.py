@@ -20,7 +20,7 @@ from tinygrad_dl.errors import (
     UninitializedError,
     ValueRangeError,
 )
-from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
+from tinygrad_dl.modes import active, effect, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.fused import END, Plan, completed_state, fitting, lasts, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
@@ -258,6 +258,9 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Discard the gradients of all parameters; with set_to_none=False fill them with zeros."""
+        effect(Optimizer._discard_gradients, self, set_to_none)
+
+    def _discard_gradients(self, set_to_none: bool) -> None:
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -278,12 +281,22 @@ class Optimizer:
                 loss = closure()
         if active:
             self._check_finite()
-        with np.errstate(all="ignore"):  # what is not finite is applied as it is
-            idle = self._update()
-        if idle:
+        if effect(Optimizer._update_all, self, changes=self._parameter_arrays if active else ()):
             raise self._no_gradient_error()
         self.stepped = True
         return loss
+
+    @property
+    def _parameter_arrays(self) -> list[np.ndarray]:
+        return [p._data for group in self.param_groups for p in group["params"]]
+
+    def forget_plans(self) -> None:
+        """Plan the updates again at the next step; for whoever changed parameters or state from outside."""
+        self._plans = [None] * len(self.param_groups)
+
+    def _update_all(self) -> bool:
+        with np.errstate(all="ignore"):  # what is not finite is applied as it is
+            return self._update()
 
     def _update(self) -> bool:
         """Update the parameters that have a gradient; return whether there was none.

@@ -57,6 +57,7 @@ from tinygrad_dl.dtypes import (
     uint32,
     uint64,
 )
+from tinygrad_dl.errors import CompileError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
 from tinygrad_dl.op import OPS, op
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from tinygrad_dl import testing as testing
     from tinygrad_dl import train as train
     from tinygrad_dl import viz as viz
+    from tinygrad_dl.compiler import compile as compile
     from tinygrad_dl.linalg import norm as norm
     from tinygrad_dl.ops.activations import *
     from tinygrad_dl.ops.conv import *
@@ -127,6 +129,7 @@ __array_api_version__ = "2024.12"
 
 __all__ = [
     "OPS",
+    "CompileError",
     "Tensor",
     "__array_api_version__",
     "__array_namespace_info__",
@@ -225,6 +228,8 @@ def __getattr__(name: str) -> object:
     # What stands above the engine is imported when it is first asked for: the engine's import stays fast.
     from importlib import import_module
 
+    if name == "compile":
+        return import_module("tinygrad_dl.compiler").compile
     if name == "draw":
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_dl.convert import asarray_of, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
-from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes
+from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, tell
 from tinygrad_dl.typing import Shape
 
 #: A gradient on its way: an array, or a Tensor where the gradient itself is recorded.
@@ -32,6 +32,8 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
             )
         seed = np.empty_like(data)  # np.ones takes five times as long
         seed.fill(1)
+        if active:
+            tell("seeded", seed)
         return seed
     given: Any = gradient if isinstance(gradient, Value) else asarray_of(gradient)
     if given.shape != data.shape:
@@ -43,11 +45,15 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
 @np.errstate(all="ignore")
 def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
     """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors."""
+    if active:
+        tell("before_backward_pass", roots, recording)
     if recording:
         _recording_pass(roots, retain=retain, recording=True, **how)
     else:
         arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
         backward_pass(arrays, retain=retain, **how)
+    if active:
+        tell("after_backward_pass")
 
 
 def backward_pass(
@@ -197,8 +203,12 @@ def _complete(
                 # A .grad shares its array with nobody; a rule may hand on g, or a view of it, to several inputs.
                 array = g if owned and node.op is None else np.array(g)
                 owner._grad = wrap(array if before is None else before._data + array)
+            if active:
+                tell("received", owner, before)
     if wanted is not None and node.serial in wanted:
         wanted[node.serial] = g if recording or owned else g.copy()
+        if active:
+            tell("delivered", node, wanted[node.serial])
     return g
 
 

@@ -10,7 +10,7 @@ from tinygrad_dl import config, convert
 from tinygrad_dl.arguments import LARGEST, Size, checked, explained
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import modes
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import broadcast_to
@@ -37,6 +37,14 @@ def _dtype_for(*numbers: Any) -> Any:
     return None
 
 
+def _constant(array: np.ndarray) -> Tensor:
+    """A Tensor of an array that depends on nothing but the call's arguments."""
+    result = convert.wrap(array)
+    if active:
+        tell("created", result, None)
+    return result
+
+
 @explained
 def asarray(
     obj: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
@@ -58,7 +66,10 @@ def asarray(
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
     if copy is False and not shared:
         raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
-    return convert.wrap(array.copy() if copy and shared else array)
+    result = convert.wrap(array.copy() if copy and shared else array)
+    if active:
+        tell("created", result, obj)
+    return result
 
 
 @explained
@@ -71,7 +82,7 @@ def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
             [0., 0.]])
     """
     check_device(device, "zeros")
-    return convert.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
+    return _constant(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -83,7 +94,7 @@ def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None
     Tensor([1., 1., 1.])
     """
     check_device(device, "ones")
-    return convert.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
+    return _constant(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -95,7 +106,7 @@ def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     (2, 0)
     """
     check_device(device, "empty")
-    return convert.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
+    return _constant(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -117,7 +128,7 @@ def full(
     value = convert.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
     if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):
         raise ShapeError(f"full: values of the shape {value.shape} do not fill the shape {sizes}")
-    return convert.wrap(np.full(sizes, value))
+    return _constant(np.full(sizes, value))
 
 
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
@@ -223,7 +234,7 @@ def arange(
             f"arange: expected at most {LARGEST} numbers, got start={first}, stop={last}, step={step}"
         )
     dtype = _dtype_for(first, last, step) if dtype is None else dtype
-    return convert.wrap(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
+    return _constant(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
 
 
 @checked
@@ -305,7 +316,7 @@ def eye(
     """
     check_device(device, "eye")
     rows, columns = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    return convert.wrap(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
+    return _constant(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 
 @checked

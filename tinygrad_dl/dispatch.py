@@ -77,7 +77,7 @@ def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> An
         return None
     values = tuple(inputs[0]) if op.variadic else inputs
     if not any(isinstance(x, Value) for x in values):
-        return None
+        return _on_arrays(op, values, options)
     if modes.strict:
         _check_strict_broadcast(op, values)
     if modes.recording:
@@ -106,6 +106,18 @@ def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> An
     for watcher in modes.watchers:
         watcher.after_forward(op, values, options, result)
     return result
+
+
+def _on_arrays(op: Op, values: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
+    """A call on plain arrays, for the watchers that want to know of these too; None if there are none."""
+    watchers = [w for w in modes.watchers if getattr(w, "arrays", False)]
+    if not watchers or not any(isinstance(x, np.ndarray) for x in values):
+        return None
+    data = [x if is_array(x) or x is None else coerce(op.name, x) for x in values]
+    out = op.compute((tuple(data),) if op.variadic else data, options)
+    for watcher in watchers:
+        watcher.after_forward(op, values, options, out)
+    return out
 
 
 def _check_strict_broadcast(op: Op, values: Sequence[Any]) -> None:

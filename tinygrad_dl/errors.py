@@ -43,6 +43,10 @@ class UninitializedError(GraphError, ValueError):
     """A parameter of a lazy layer that has no values before the first input."""
 
 
+class CompileError(TinygradError, RuntimeError):
+    """A function that cannot be compiled, where `fullgraph=True` asks for it, or that has not been captured yet."""
+
+
 class AnomalyError(TinygradError, RuntimeError):
     """A NaN, an infinity or a changed array, found by detect_anomaly."""
 

@@ -18,7 +18,7 @@ class Modes(threading.local):
 
     recording: bool = True
     strict: bool = False  # raise where both operands of a broadcast expand
-    watchers: tuple[Any, ...] = ()  # called after each operation and each rule: after_forward, after_backward
+    watchers: tuple[Any, ...] = ()  # what is told of each operation and each rule: see Watcher
     watched: bool = False  # an operation is being run for the watchers
 
 
@@ -235,6 +235,59 @@ class Watcher(Mode):
 
     def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
         """Called after each rule."""
+
+
+class StepWatcher(Watcher):
+    """A watcher of whole training steps: it is told of backward passes, side effects and values read, too."""
+
+    arrays = False  # whether calls of operations on plain arrays are reported too
+
+    def seeded(self, seed: Any) -> None:
+        """A backward pass will begin with this array of a single one."""
+
+    def before_backward_pass(self, roots: Any, recording: bool) -> None:
+        """A backward pass begins at these nodes, with these gradients."""
+
+    def after_backward_pass(self) -> None:
+        """The backward pass ended."""
+
+    def received(self, owner: Any, before: Any) -> None:
+        """A Tensor's `.grad`, where `before` was, has been given a complete gradient."""
+
+    def delivered(self, node: Any, g: Any) -> None:
+        """A complete gradient goes to the caller of the backward pass."""
+
+    def created(self, result: Any, source: Any) -> None:
+        """A Tensor was made of what the user gave; None for one of constants, such as zeros."""
+
+    def read(self, what: str) -> None:
+        """The values of a Tensor were read in Python."""
+
+    def effect(self, function: Any, args: Any, result: Any, changes: Any) -> None:
+        """A side effect ran: see `effect`."""
+
+
+def tell(event: str, *args: Any) -> None:
+    """Report an event to the watchers of whole steps."""
+    for watcher in modes.watchers:
+        if isinstance(watcher, StepWatcher):
+            getattr(watcher, event)(*args)
+
+
+def effect(function: Callable[..., Any], *args: Any, changes: Any = ()) -> Any:
+    """Call a function of the package that changes arrays in place, so that a compiled step repeats the call.
+
+    `changes`: the arrays that it writes to, gradients apart. What happens inside is not reported to watchers.
+    """
+    if not active or not any(isinstance(watcher, StepWatcher) for watcher in modes.watchers):
+        return function(*args)
+    watchers, modes.watchers = modes.watchers, ()
+    try:
+        result = function(*args)
+    finally:
+        modes.watchers = watchers
+    tell("effect", function, args, result, changes)
+    return result
 
 
 def is_grad_enabled() -> bool:

@@ -16,7 +16,7 @@ from tinygrad_dl.arguments import checked, explained, require
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.modes import modes
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.ops import index
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Shape
 
@@ -44,6 +44,8 @@ class Tensor(Methods):
     ) -> None:
         self._data = np.array(convert.asarray_of(data, dtype, "Tensor"))
         self.node, self.name = None, name
+        if active:
+            tell("created", self, data)
         if requires_grad is not False:
             require("Tensor", "requires_grad", requires_grad, bool)
             self.requires_grad_(requires_grad)
@@ -53,6 +55,8 @@ class Tensor(Methods):
     @property
     def data(self) -> NDArray:
         """The array underneath, shared: what is written to it is not recorded."""
+        if active:
+            tell("read", "Tensor.data")
         return self._data
 
     @data.setter
@@ -235,16 +239,22 @@ class Tensor(Methods):
             raise GraphError(
                 "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy()."
             )
+        if active:
+            tell("read", "Tensor.numpy()")
         return to_cpu(self._data)
 
     def item(self) -> Any:
         """The one element as a Python number. Raises ShapeError for any other number of elements."""
         if self._data.size != 1:
             raise ShapeError(f"item: expected one element, got {self.size} of the shape {self.shape}")
+        if active:
+            tell("read", "Tensor.item()")
         return self._data.item()
 
     def tolist(self) -> Any:
         """The elements as nested Python lists."""
+        if active:
+            tell("read", "Tensor.tolist()")
         return self._data.tolist()
 
     @explained
@@ -325,6 +335,8 @@ class Tensor(Methods):
             raise ValueRangeError(
                 f"the truth of a Tensor of shape {self.shape} is not one answer: use .any() or .all()"
             )
+        if active:
+            tell("read", "the truth of a Tensor")
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -348,6 +360,8 @@ class Tensor(Methods):
                 f"index: expected one integer without axes, got a Tensor of shape {self.shape} and dtype "
                 f"{self.dtype}"
             )
+        if active:
+            tell("read", "a Tensor as an index")
         return self._data.__index__()
 
     # Copies are leaves: the history is not copied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,23 +29,37 @@ def by_channel(parameter: Array | None, ndim: int) -> Any:
     return reshape(parameter, (parameter.shape[0], *[1] * (ndim - 2)))
 
 
-def _running_update(
-    running_mean: Array | None, running_var: Array | None, momentum: float, count: int
-) -> Any:
-    """The function that updates running statistics with a batch's; the variance is unbiased."""
-    mean, var = _data(running_mean), _data(running_var)
-    decay, unbiased = 1 - momentum, momentum * count / (count - 1)
+class RunningStatistics:
+    """Updates a running mean and variance with a batch's, in place; the variance is made unbiased.
 
-    def update(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
+    running = (1 - momentum) * running + share * batch.   share: momentum, times n / (n - 1) for the variance.
+    """
+
+    __slots__ = ("mean", "mean_share", "momentum", "var", "var_share")
+
+    def __init__(self, running_mean: Array, running_var: Array, momentum: float, count: int) -> None:
+        self.mean, self.var, self.momentum = _data(running_mean), _data(running_var), momentum
+        self.mean_share, self.var_share = momentum, momentum * count / (count - 1)
+
+    def __call__(self, batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         if batch_mean.dtype.kind == "c":  # before either is changed
             raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
-        for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
+        for running, batch, share in (
+            (self.mean, batch_mean, self.mean_share),
+            (self.var, batch_var, self.var_share),
+        ):
             if batch.size != running.size:  # one for each example
                 batch = batch.reshape(-1, running.size).mean(axis=0)
-            running *= decay
+            running *= 1 - self.momentum
             running += batch.reshape(running.shape) * share
 
-    return update
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunningStatistics):
+            return False
+        same = self.mean is other.mean and self.var is other.var
+        return same and (self.momentum, self.var_share) == (other.momentum, other.var_share)
+
+    __hash__ = object.__hash__
 
 
 def _by_channel(
@@ -131,15 +145,15 @@ def unchecked_batch_norm(
         moments = (
             None
             if running_mean is None or not count
-            else _running_update(running_mean, running_var, momentum, count)
+            else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
         )
         if input.ndim == 2:
             return standardize(input, weight, bias, (0,), eps, moments=moments)
         return _by_channel(input, weight, bias, (0, 2), eps, moments)
     # In evaluation the statistics are constants, and the layer is one scale and one shift.
-    inner = (_data(running_var) + np.asarray(eps, _data(running_var).dtype)) ** -0.5
+    inner = (cast("Array", running_var) + eps) ** -0.5
     w, b = by_channel(weight, input.ndim), by_channel(bias, input.ndim)
-    mean = by_channel(_data(running_mean), input.ndim)
+    mean = by_channel(running_mean, input.ndim)
     scale = by_channel(inner, input.ndim) if w is None else w * by_channel(inner, input.ndim)
     shift = scale * -mean if b is None else b - scale * mean
     return affine(input, scale, shift)
@@ -178,7 +192,7 @@ def instance_norm(
     moments = (
         None
         if running_mean is None or not input.size
-        else _running_update(running_mean, running_var, momentum, count)
+        else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
     )
     return _by_channel(input, weight, bias, (2,), eps, moments)
 

@@ -7,9 +7,8 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tinygrad_dl.arguments import Count, Probability, Size
+from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.dropouts import dropout
@@ -121,7 +120,7 @@ class _Recurrent(Module):
     ) -> Any:
         shape = (self.num_layers * self._directions, batch, size)
         if part is None:
-            return np.zeros(shape, dtype)
+            return zeros(shape, dtype=dtype)
         part = expand_dims(part, 1) if unbatched and part.ndim == 2 else part
         if part.shape != shape:
             given = part.shape if not unbatched else (part.shape[0], *part.shape[2:])

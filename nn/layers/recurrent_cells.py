@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinygrad_dl.arguments import Count, Size
+from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.layers.recurrent import draw
@@ -59,7 +58,7 @@ class _Cell(Module):
         batched = []
         for state in states:
             if state is None:
-                state = np.zeros((x.shape[1], self.hidden_size), x.dtype)
+                state = zeros((x.shape[1], self.hidden_size), dtype=x.dtype)
             elif added and state.ndim == 1:
                 state = expand_dims(state, 0)
             if state.shape != (x.shape[1], self.hidden_size):

@@ -13,6 +13,7 @@ from tinygrad_dl.arguments import vetted
 from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Uninitialized
 from tinygrad_dl.nn.utils.weight_hooks import (
@@ -161,7 +162,13 @@ def clip_grad_norm_(
     """
     _check_norm_type("clip_grad_norm_", norm_type)
     _check_max_norm("clip_grad_norm_", max_norm)
-    grads = [(name, p.grad) for name, p in _named(parameters) if p.grad is not None]
+    return effect(_clip_grad_norm, list(_named(parameters)), max_norm, norm_type, error_if_nonfinite)
+
+
+def _clip_grad_norm(
+    named: list[tuple[str, Tensor]], max_norm: float, norm_type: float, error_if_nonfinite: bool
+) -> Tensor:
+    grads = [(name, p.grad) for name, p in named if p.grad is not None]
     total = _summed("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
     _scale([grad for _, grad in grads], max_norm, total)
     return _as_tensor(total, grads)
@@ -173,7 +180,11 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     _check_max_norm("clip_grads_with_norm_", max_norm)
-    _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
+    effect(_scale_gradients, list(_named(parameters)), max_norm, float(total_norm))
+
+
+def _scale_gradients(named: list[tuple[str, Tensor]], max_norm: float, total: float) -> None:
+    _scale([p.grad for _, p in named if p.grad is not None], max_norm, total)
 
 
 def _scale(grads: list[Any], max_norm: float, total: float) -> None:
@@ -195,7 +206,11 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
     """
     if not clip_value >= 0:
         raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
-    for _, p in _named(parameters):
+    effect(_clip_grad_value, list(_named(parameters)), clip_value)
+
+
+def _clip_grad_value(named: list[tuple[str, Tensor]], clip_value: float) -> None:
+    for _, p in named:
         if p.grad is not None:
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
 

@@ -1,0 +1,504 @@
+"""Capture: one eager run of a function, recorded as a program.
+
+A capture watches what the engine does while the function runs as usual: the calls of registered operations, the nodes
+that backward visits, and the package's own side effects. It sees the user's Python through a profile function: which
+code ran (whose globals, closures and attributes become guards), which module was being called, and what cannot be
+repeated without Python, such as printing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl import pytree
+from tinygrad_dl.compiler.guards import Guards
+from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
+from tinygrad_dl.convert import wrap
+from tinygrad_dl.graph import Node, Value, next_serial
+from tinygrad_dl.modes import StepWatcher
+from tinygrad_dl.op import OPS
+
+# Built-in functions that user code may call during a step: they compute with what is there and change nothing outside.
+PURE = frozenset(
+    """abs all any bool callable chr dict divmod enumerate filter float format frozenset getattr hasattr hash id int
+    isinstance issubclass iter len list map max min ord pow range repr reversed round set slice sorted str sum super
+    tuple type zip vars dir __build_class__""".split()
+)
+# Modules of the standard library whose functions change nothing but what they are given. What a step does to containers
+# is noticed afterwards, if the guards know them.
+SILENT_MODULES = frozenset(
+    "functools contextlib itertools collections typing dataclasses enum abc operator math numbers".split()
+)
+
+
+class Fixed:
+    """The values of a constant that is made at every run; two with the same values are the same constant."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fixed) and np.array_equal(self.array, other.array)
+
+    __hash__ = object.__hash__
+
+
+class Uncapturable(Exception):
+    """What the function did cannot be repeated by a program; the text says what, and where."""
+
+
+class Capture(StepWatcher):
+    """One recorded run; `run` executes the function and fills `program`."""
+
+    arrays = True  # calls on plain arrays are reported too
+
+    def __init__(self, skip: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self.guards = Guards(skip)
+        self.steps: list[Step] = []
+        self.calls: dict[int, Call] = {}  # serial of the node -> the call that recorded it
+        self.problems: list[str] = []
+        self._vars: dict[int, Var] = {}  # id of an array -> its variable
+        self._alive: list[Any] = []  # keeps those ids from being used again
+        self.values: dict[int, np.ndarray] = {}  # serial of a variable -> what it was at the capture
+        self._pending: dict[int, Var] = {}  # serial of a node -> its gradient so far, during a backward pass
+        self._before: dict[int, Any] = {}  # id of a leaf -> its .grad when the capture began
+        self._leaves: dict[int, Any] = {}
+        self._stack: list[Any] = []  # the modules that are being called
+        self._paths: dict[int, str] = {}
+        self.unknown: list[tuple[np.ndarray, Var]] = []
+        self.arguments: list[Var] = []
+        self.states: list[Var] = []
+        self.optimizers: dict[int, Any] = {}
+        self.results: list[Operand] = []
+        self.resets: dict[
+            int, bool
+        ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
+        self.phase = "forward"
+
+    # What the program's variables are
+
+    def add_argument(self, array: np.ndarray, index: int, name: str, tensor: bool) -> Var:
+        """The array of an argument of the function."""
+        var = Var(array.shape, array.dtype, "argument", (index, tensor), name)
+        self.arguments.append(var)
+        self._vars[id(array)] = var
+        self.values[var.serial] = array
+        self._alive.append(array)
+        return var
+
+    def _state_var(self, tensor: Any, name: str = "") -> Var:
+        """The variable of a Tensor that was there before: a parameter, a buffer, data that a closure holds."""
+        array = tensor._data
+        var = self._vars.get(id(array))
+        if var is None:
+            var = Var(array.shape, array.dtype, "state", tensor, name or getattr(tensor, "_name", None) or "")
+            self.states.append(var)
+            self._vars[id(array)] = var
+            self.values[var.serial] = array
+            self._alive.append((array, tensor))
+        return var
+
+    def _constant(self, array: np.ndarray) -> None:
+        """An array that depends on nothing that may change; its values are kept, as it is a new one at every run."""
+        var = Var(array.shape, array.dtype, "constant", Fixed(array.copy()))
+        self._vars[id(array)] = var
+        self.values[var.serial] = array
+        self._alive.append(array)
+        self.unknown.append((array, var))
+
+    def _operand(self, x: Any) -> Operand:
+        if isinstance(x, Value):
+            found = self._vars.get(id(x._data))
+            return found if found is not None else self._state_var(x)
+        if isinstance(x, np.ndarray):
+            return self._array(x)
+        if isinstance(x, np.generic):
+            return self._array(np.asarray(x)) if x.dtype.kind not in "biuf" else x.item()
+        return x
+
+    def _array(self, x: np.ndarray) -> Var:
+        var = self._vars.get(id(x))
+        if var is None:
+            var = Var(x.shape, x.dtype, "constant", x)
+            self._vars[id(x)] = var
+            self.values[var.serial] = x
+            self._alive.append(x)
+            self.unknown.append((x, var))
+        return var
+
+    def _result(self, x: Any) -> Var | None:
+        data = x._data if isinstance(x, Value) else x
+        if data is None:
+            return None
+        if not isinstance(data, np.ndarray):
+            data = np.asarray(data)
+        var = Var(data.shape, data.dtype)
+        self._vars[id(data)] = var
+        self.values[var.serial] = data
+        self._alive.append((data, x))
+        return var
+
+    def roots(self) -> list[Any]:
+        """The models that the function used: modules that lie in no other one."""
+        modules = [module for module, _ in self.guards.modules.values()]
+        inside = {id(m) for module in modules for m in module.modules() if m is not module}
+        return [m for m in modules if id(m) not in inside and any(True for _ in m.parameters())]
+
+    def _add(self, step: Step) -> None:
+        step.owner = self._stack[-1] if self._stack else None
+        step.phase = self.phase
+        self.steps.append(step)
+
+    def release(self) -> None:
+        """Let go of the arrays of the captured run; the program needs none of them."""
+        self.values.clear()
+        self._alive.clear()
+        self._vars.clear()
+        self.calls.clear()
+
+    # What the engine reports
+
+    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+        """A registered operation ran."""
+        operands = [self._operand(x) for x in inputs]
+        node = result.node if isinstance(result, Value) else None
+        kept: list[Any] = []
+        if node is not None and op.cached:
+            saved = dict(zip(op.saves, node.saved or ()))
+            kept = [saved.get(name) for name in op.cached]
+        options = tuple(self._option(x) for x in options)
+        call = Call(operands, [self._result(result)], op=op, options=options)
+        call.outputs += [self._result(x) if isinstance(x, np.ndarray) else None for x in kept]
+        if node is not None:
+            self.calls[node.serial] = call
+            self._alive.append(node)
+        self._add(call)
+
+    def add_value(self, array: np.ndarray, var: Var) -> Any:
+        """A copy of the array that the capture knows as the variable: a Tensor, or an array where it holds indices."""
+        copy = np.array(array)
+        self._vars[id(copy)] = var
+        self.values[var.serial] = copy
+        self._alive.append(copy)
+        return wrap(copy) if var.dtype.kind in "fc" else copy
+
+    def var_of(self, x: Any) -> Var | None:
+        """The variable of an array or Tensor, if the capture knows it."""
+        return self._vars.get(id(x._data if isinstance(x, Value) else x))
+
+    def _option(self, x: Any) -> Any:
+        """An option of an operation: an array among them is an operand, so that it is read at every run."""
+        if isinstance(x, np.ndarray) and x.dtype != object:
+            return self._array(x)
+        if isinstance(x, Value):
+            return self._operand(x)
+        if isinstance(x, tuple) and any(isinstance(part, (np.ndarray, Value)) for part in x):
+            return tuple(self._option(part) for part in x)
+        return x
+
+    def seeded(self, seed: np.ndarray) -> None:
+        """A backward pass will begin with a single one: a constant, although its array is a new one at every run."""
+        self._constant(seed)
+
+    def before_backward_pass(self, roots: Sequence[tuple[Node, Any]], recording: bool) -> None:
+        """A backward pass begins."""
+        self._recording = recording
+        self.arrays = recording  # rules on arrays are seen as a whole, not by what they call
+        self._pending = {}
+        self._outer, self.phase = self.phase, "backward"
+        for node, g in roots:
+            seed = self._operand(g)
+            assert isinstance(seed, Var)
+            self._accumulate(node, seed)
+        self._ready = set(self._pending)
+
+    def _accumulate(self, node: Node, var: Var) -> None:
+        have = self._pending.get(node.serial)
+        if have is not None:
+            total = Var(have.shape, have.dtype)
+            self.values[total.serial] = self.values[
+                have.serial
+            ]  # of the right shape and dtype, if not the sum
+            self._add(Call([have, var], [total], op=OPS["add"], options=()))
+            var = total
+        self._pending[node.serial] = var
+
+    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+        """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
+        given = self._pending.pop(node.serial, None)
+        if given is None or node.watch is not None and node.watch.hooks:
+            raise Uncapturable("a hook of a Tensor ran")
+        parents = node.parents
+        if self._recording:
+            outputs = [None if c is None else self._operand(c) for c in contributions]
+        else:
+            call = self.calls.get(node.serial)
+            if call is None:
+                raise Uncapturable("backward went through a graph that was recorded before")
+            outputs = [None if c is None else self._own(c) for c in contributions]
+            self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
+        for parent, out in zip(parents, outputs):
+            if out is None or type(parent) is not Node:
+                continue
+            assert isinstance(out, Var)
+            self._accumulate(parent, self._fitted(out, parent))
+
+    def _own(self, c: Any) -> Var:
+        """A variable for a contribution; a rule may hand on one array to several inputs, or an input itself."""
+        data = c._data if isinstance(c, Value) else np.asarray(c)
+        self._alive.append(data)
+        var = Var(data.shape, data.dtype)
+        self.values[var.serial] = data
+        return var
+
+    def _fitted(self, var: Var, parent: Node) -> Var:
+        """The contribution summed to the shape, and converted to the dtype, of what it belongs to."""
+        if var.shape != parent.shape:
+            extra = len(var.shape) - len(parent.shape)
+            axes = tuple(range(extra)) + tuple(
+                i + extra for i, n in enumerate(parent.shape) if n == 1 and var.shape[i + extra] != 1
+            )
+            kept = tuple(n for i, n in enumerate(var.shape) if i not in axes)
+            summed = Var(kept, var.dtype)
+            self._add_call("sum", [var], summed, axis=axes)
+            var = summed
+            if kept != parent.shape:
+                shaped = Var(parent.shape, var.dtype)
+                self._add_call("reshape", [var], shaped, shape=parent.shape)
+                var = shaped
+        if var.dtype != parent.dtype:
+            cast = Var(var.shape, np.dtype(parent.dtype))
+            self._add_call("astype", [var], cast, dtype=parent.dtype)
+            var = cast
+        return var
+
+    def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: Any) -> None:
+        op = OPS[name]
+        chosen = tuple(options.get(o, op.defaults.get(o)) for o in op.options)
+        self.values[out.serial] = np.zeros(out.shape, out.dtype)
+        self._add(Call(inputs, [out], op=op, options=chosen))
+
+    def received(self, owner: Any, before: Any) -> None:
+        """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
+        node = owner.node
+        var = self._pending.get(node.serial)
+        if var is None:
+            raise Uncapturable("a gradient came from outside of the step")
+        self._state_var(owner)
+        if id(owner) not in self._leaves:
+            self._leaves[id(owner)] = owner
+            self.resets[id(owner)] = before is None
+        if before is not None:
+            have = self._vars.get(id(before._data))
+            if have is None:  # the gradient that the step before left there
+                have = Var(before.shape, before.dtype, "state", (owner, "grad"))
+                self.states.append(have)
+                self._vars[id(before._data)] = have
+                self._alive.append(before)
+            total = Var(var.shape, var.dtype)
+            self._add(Call([have, var], [total], op=OPS["add"], options=()))
+            var = total
+        array = owner._grad._data
+        self._vars[id(array)] = var
+        self._alive.append(array)
+
+    def delivered(self, node: Node, g: Any) -> None:
+        """A complete gradient goes to the caller of the backward pass."""
+        var = self._pending.get(node.serial)
+        if var is not None:
+            array = g._data if isinstance(g, Value) else g
+            self._vars[id(array)] = var
+            self._alive.append(array)
+
+    def after_backward_pass(self) -> None:
+        """The backward pass ended."""
+        self._pending = {}
+        self.phase, self.arrays = self._outer, True
+
+    def effect(
+        self, function: Callable[..., Any], args: tuple[Any, ...], result: Any, changes: Sequence[Any]
+    ) -> None:
+        """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
+        if args and hasattr(args[0], "param_groups"):
+            self.optimizers[id(args[0])] = args[0]
+        step = Effect(
+            [], [], function=function, args=args, what=getattr(function, "__qualname__", repr(function))
+        )
+        for leaf in self._leaves.values():
+            g = getattr(leaf, "_grad", None)
+            step.gradients.append((leaf, None if g is None else self._vars.get(id(g._data))))
+        for x in changes:
+            operand = self._operand(x)
+            assert isinstance(operand, Var)
+            step.changes.append(operand)
+        if isinstance(result, (Value, np.ndarray)):
+            step.outputs.append(self._result(result))
+        self._add(step)
+
+    def created(self, result: Any, source: Any) -> None:
+        """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
+        if source is None:  # zeros and the like: the same at every run
+            self._constant(result._data)
+        elif not isinstance(source, (np.ndarray, Value)):  # numbers and lists, which guards know
+            self._constant(result._data)
+        elif isinstance(source, np.ndarray):
+            array = result._data
+            self._array(source)  # one that no argument is: read at every run, as it may be written to
+            if array is source:
+                return
+            out = Var(array.shape, array.dtype)
+            self._vars[id(array)] = out
+            self._alive.append((array, source))
+            self._add_call("astype", [self._vars[id(source)]], out, dtype=array.dtype)
+
+    def read(self, what: str) -> None:
+        """The user's code read the values of a Tensor."""
+        self.problem(f"{what} reads values in Python")
+
+    def problem(self, what: str) -> None:
+        """Something that a program cannot repeat, with the user's line."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not _is_users(frame):
+            frame = frame.f_back
+        where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame is not None else ""
+        self.problems.append(what + where)
+
+    # The run
+
+    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function and record what happens; its result."""
+        self.start = next_serial()
+        profile = sys.getprofile()
+        collecting = gc.isenabled()
+        gc.disable()  # finalizers of other objects are no part of the step
+        sys.setprofile(self._profile)
+        try:
+            with self:
+                return function(*args, **kwargs)
+        finally:
+            sys.setprofile(profile)
+            if collecting:
+                gc.enable()
+
+    def _profile(self, frame: FrameType, event: str, arg: Any) -> None:
+        code = frame.f_code
+        if event == "call":
+            if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
+                self._stack.append(frame.f_locals.get("self"))
+            elif _is_users(frame):
+                self._enter(frame, code)
+            elif frame.f_back is not None and _is_users(frame.f_back):
+                self._foreign(frame)
+        elif event == "return":
+            if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
+                self._stack.pop()
+        elif event == "c_call" and _is_users(frame):
+            self._builtin(frame, arg)
+
+    def _enter(self, frame: FrameType, code: CodeType) -> None:
+        """The user's code begins to run: what it can read outside of its arguments becomes guards."""
+        if code.co_flags & (0x80 | 0x200):
+            self.problems.append(f"{code.co_name} is asynchronous ({code.co_filename}:{code.co_firstlineno})")
+        self.guards.add_frame(code, frame.f_globals, _cells_of(frame))
+        if code.co_argcount and code.co_varnames[0] == "self" and "self" in frame.f_locals:
+            self.guards.add_argument(frame.f_locals["self"], "self")
+
+    def _foreign(self, frame: FrameType) -> None:
+        """Code outside of the package and of the user's program was called by the user's code."""
+        name = str(frame.f_globals.get("__name__", ""))
+        if not name:
+            return
+        if (
+            name.partition(".")[0] in ("tinygrad_dl", "importlib", "_frozen_importlib")
+            or name.partition(".")[0] in SILENT_MODULES
+        ):
+            return
+        user = frame.f_back
+        assert user is not None
+        self.problems.append(
+            f"it calls {name}.{frame.f_code.co_name} ({user.f_code.co_filename}:{user.f_lineno})"
+        )
+
+    def _builtin(self, frame: FrameType, function: Any) -> None:
+        name = getattr(function, "__name__", "")
+        owner = getattr(function, "__self__", None)
+        where = f" ({frame.f_code.co_filename}:{frame.f_lineno})"
+        if owner is builtins or owner is None or type(owner).__name__ == "module":
+            module = getattr(function, "__module__", None) or "builtins"
+            if module == "builtins" and name not in PURE:
+                self.problems.append(f"it calls {name}{where}")
+            elif module not in ("builtins", "math", "_operator", "itertools", "_functools", "_collections"):
+                self.problems.append(f"it calls {module}.{name}{where}")
+        elif isinstance(owner, np.ndarray):
+            self.problems.append(f"NumPy's {name} computes outside of the graph{where}")
+
+
+def _cells_of(frame: FrameType) -> tuple[Any, ...]:
+    """The closure cells of a running function, found through the function object where that is possible."""
+    code = frame.f_code
+    if not code.co_freevars:
+        return ()
+    for holder in gc.get_referrers(code):
+        closure = getattr(holder, "__closure__", None)
+        if closure is not None and getattr(holder, "__code__", None) is code:
+            values = frame.f_locals
+            try:
+                if all(
+                    name not in values or cell.cell_contents is values[name]
+                    for name, cell in zip(code.co_freevars, closure)
+                ):
+                    return tuple(closure)
+            except ValueError:
+                continue
+    return ()
+
+
+def _is_users(frame: FrameType) -> bool:
+    """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
+    name = str(frame.f_globals.get("__name__", ""))
+    root = name.partition(".")[0]
+    if root in ("tinygrad_dl", "numpy", "llvmlite"):
+        return False
+    if not name:  # what the package generates has no module, and neither has what a user gives to exec
+        return not frame.f_code.co_filename.startswith("<tinygrad_dl")
+    return root not in sys.stdlib_module_names or root == "__main__" or root == "test"
+
+
+def fixed(var: Var) -> np.ndarray:
+    """The array of a constant."""
+    return var.source.array if isinstance(var.source, Fixed) else var.source
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The leaves of nested lists, tuples and dicts."""
+    return [leaf for _, leaf in pytree.leaves(tree)]
+
+
+def finish(capture: Capture, result: Any) -> Program:
+    """The program of a finished capture."""
+    paths = {id(m): (path, type(m).__name__) for root in capture.roots() for path, m in root.named_modules()}
+    for step in capture.steps:
+        path, kind = paths.get(
+            id(step.owner), ("", type(step.owner).__name__ if step.owner is not None else "")
+        )
+        step.module = f"{path}: {kind}" if path else kind
+        step.owner = None
+    results = [
+        capture._operand(leaf) if isinstance(leaf, (Value, np.ndarray)) else leaf
+        for leaf in leaves_of(result)
+    ]
+    gradients = []
+    for leaf in capture._leaves.values():
+        g = getattr(leaf, "_grad", None)
+        gradients.append((leaf, None if g is None else capture.var_of(g) or capture._array(g._data)))
+    capture.results = results
+    constants = [var for _, var in capture.unknown]
+    return Program(capture.arguments, capture.states, constants, capture.steps, results, gradients)

@@ -1,0 +1,467 @@
+"""`compile`: a function that is captured once per signature and run as a program from then on."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import update_wrapper
+from importlib.util import find_spec
+from threading import RLock
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tinygrad_dl import config, pytree
+from tinygrad_dl.autograd import RECOMPUTE, inside
+from tinygrad_dl.autograd import _packed as packed
+from tinygrad_dl.compiler.capture import Capture, Uncapturable, finish, fixed
+from tinygrad_dl.compiler.compare import difference
+from tinygrad_dl.compiler.lower import NotLowered
+from tinygrad_dl.compiler.lowered import Lowered
+from tinygrad_dl.compiler.program import Effect, Program
+from tinygrad_dl.compiler.replay import replay
+from tinygrad_dl.compiler.report import explained, write_program
+from tinygrad_dl.compiler.snapshot import Snapshot
+from tinygrad_dl.compiler.source import source as written_out
+from tinygrad_dl.compiler.update import Changed
+from tinygrad_dl.convert import describe, wrap
+from tinygrad_dl.errors import CompileError, DTypeError, ValueRangeError, missing_extra
+from tinygrad_dl.graph import Node, Value, next_serial
+from tinygrad_dl.modes import active, modes
+
+KEPT = 16  # programs that a compiled function keeps; the oldest goes first
+TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
+NUMBERS = (int, float, complex, str, bytes, np.generic)
+BACKENDS = ("auto", "numpy", "llvm")
+
+
+@dataclass
+class Entry:
+    """What is known of one signature: its captures so far, and its program once two of them agreed."""
+
+    capture: Capture | None = None
+    program: Program | None = None
+    template: Any = None  # the nesting of what the function returned
+    wraps: tuple[bool, ...] = ()  # which of its leaves are Tensors
+    run: Callable[[Sequence[Any]], list[Any] | None] | None = None
+    guard: Callable[[], bool] | None = None
+    text: str = ""  # the program as it is run
+    lowered: Lowered | None = None
+    graph: Any = None  # how a result that requires grad gets its node: see `recorded`
+    native: Any = None
+    verified: bool = False
+    roots: list[Any] = field(default_factory=list)  # the models that the function uses
+    tries: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def given_up(self) -> bool:
+        return bool(self.problems)
+
+
+class Compiled:
+    """A compiled function: called as the original, it gives the same results and the same side effects.
+
+    `source` is its program as stand-alone NumPy text, `explain()` says what was done, `save(path)` writes it to a file.
+    """
+
+    def __init__(self, function: Callable[..., Any], fullgraph: bool, backend: str) -> None:
+        self._function, self._fullgraph, self._backend = function, fullgraph, backend
+        self._entries: dict[Any, list[Entry]] = {}
+        self._lock = RLock()
+        self._reported: set[str] = set()
+        self._optimizers: dict[int, Any] = {}
+        self._bound: WeakKeyDictionary[Any, Compiled] = WeakKeyDictionary()
+        self._leaves: dict[int, Any] = {}  # what captures gave gradients to
+        update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if active and (modes.watchers or modes.strict):
+            return self._eagerly(args, kwargs)
+        leaves, key = self._signature(args, kwargs)
+        with self._lock:
+            entries = self._entries.get(key)
+            if entries is not None:
+                for entry in entries:
+                    if entry.verified and entry.guard():  # type: ignore[misc]
+                        try:
+                            results = entry.run(leaves)  # type: ignore[misc]
+                        except Changed:
+                            entries.remove(entry)
+                            break
+                        if results is None:  # an argument that the eager function refuses
+                            return self._eagerly(args, kwargs)
+                        if entry.graph is not None:
+                            entry.graph(results[0], leaves, self._function, args, kwargs)
+                        return self._nested(entry, results)
+            return self._slowly(key, leaves, args, kwargs)
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """A compiled method, bound as the original is."""
+        if owner is None:
+            return self
+        bound = self._bound.get(owner)
+        if bound is None:
+            bound = Compiled(self._function.__get__(owner, kind), self._fullgraph, self._backend)
+            self._bound[owner] = bound
+        return bound
+
+    def __getattr__(self, name: str) -> Any:
+        # What the original offers, such as a model's parameters and modes.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        return Compiled(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self._function, self._fullgraph, self._backend)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._name}>"
+
+    def _eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The original function, after optimizers have forgotten what they knew of the state before compiled steps."""
+        for optimizer in self._optimizers.values():
+            optimizer.forget_plans()
+        return self._function(*args, **kwargs)
+
+    def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], Any]:
+        """The leaves of the arguments, and what of them a program is made for."""
+        parts: list[Any] = [modes.recording, config.default_dtype]
+        leaves: Sequence[Any] = args
+        if kwargs or any(isinstance(x, (list, tuple, dict)) for x in args):
+            leaves = [leaf for _, leaf in pytree.leaves((args, kwargs))]
+            parts.append(pytree.refill((args, kwargs), iter("." * len(leaves))).__repr__())
+        for x in leaves:
+            if isinstance(x, Value):
+                data = x._data
+                parts.append((data.shape, data.dtype, x.node is None))
+            elif isinstance(x, np.ndarray):
+                parts.append((x.shape, x.dtype))
+            elif isinstance(x, NUMBERS):
+                parts.append((type(x), x))
+            else:
+                parts.append(id(x))
+        return leaves, tuple(parts)
+
+    def _nested(self, entry: Entry, results: list[Any]) -> Any:
+        if entry.template is None:
+            return None
+        if isinstance(entry.template, Value):
+            return results[0]
+        return pytree.refill(entry.template, iter(results))
+
+    # Capturing
+
+    def _slowly(self, key: Any, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that no verified program serves: capture it, or compare the program that there is with eager."""
+        entries = self._entries.setdefault(key, [])
+        entry = next((e for e in entries if not e.verified and (e.run is None or e.guard())), None)  # type: ignore[misc]
+        if entry is None:
+            entry = Entry()
+            entries.append(entry)
+            del entries[:-KEPT]
+        if entry.given_up:
+            return self._eagerly(args, kwargs)
+        if entry.run is not None:
+            return self._verify(entry, leaves, args, kwargs)
+        return self._capture(entry, leaves, args, kwargs)
+
+    def _capture(
+        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        entry.tries += 1
+        capture = Capture(_is_input)
+        names = _argument_names(self._function, args, kwargs)
+        for i, x in enumerate(leaves):
+            if isinstance(x, (Value, np.ndarray)):
+                array = x._data if isinstance(x, Value) else x
+                capture.add_argument(array, i, names[i] if i < len(names) else f"x{i}", isinstance(x, Value))
+            elif not isinstance(x, NUMBERS):
+                capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
+        owner = self._function if not hasattr(self._function, "__code__") else None
+        owner = getattr(self._function, "__self__", owner)
+        if owner is not None:
+            capture.guards.add_argument(owner, "self")
+        start = {i: leaf for i, leaf in self._leaves.items() if getattr(leaf, "_grad", None) is None}
+        result = capture.run(self._eagerly, (args, kwargs), {})
+        self._optimizers |= capture.optimizers
+        self._leaves |= capture._leaves
+        for i, none in capture.resets.items():
+            # Whether gradients add up to what the call before left is part of what was captured.
+            if not none or i in start:
+                capture.guards.add_gradient(capture._leaves[i], none)
+        problems = [*capture.problems, *capture.guards.problems]
+        entry.graph, problem = recorded(capture, result, leaves)
+        problems += [problem] if problem else []
+        problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
+        if not problems:
+            try:
+                entry.program = finish(capture, result)
+            except Uncapturable as reason:
+                problems = [str(reason)]
+        if problems:
+            self._give_up(entry, problems)
+            return result
+        entry.template, before = result, entry.capture
+        entry.wraps = tuple(isinstance(x, Value) for _, x in pytree.leaves(result))
+        entry.capture, entry.roots = capture, capture.roots()
+        if before is not None:
+            differs = difference(before, capture)
+            if not differs:
+                self._build(entry)
+            elif entry.tries >= TRIES:
+                self._give_up(entry, [differs])
+        return result
+
+    def _build(self, entry: Entry) -> None:
+        """Make the program of a signature, natively where that is possible."""
+        program, capture = entry.program, entry.capture
+        assert program is not None and capture is not None
+        entry.guard = capture.guards.build()
+        entry.lowered = Lowered(program, capture)
+        if self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None):
+            from tinygrad_dl.compiler.llvm import supported
+            from tinygrad_dl.compiler.native import Native
+
+            with suppress(NotLowered):
+                entry.native = Native(Lowered(program, capture, supported))
+        if entry.native is not None:
+            entry.run, entry.text = entry.native.run, entry.native.text
+            return
+        run, entry.text = replay(program)
+        constants = [fixed(var) for var in program.constants]
+
+        def replayed(leaves: Sequence[Any]) -> list[Any]:
+            arguments = [_data(leaves[var.source[0]]) for var in program.arguments]
+            states = [_state(var.source) for var in program.states]
+            with np.errstate(all="ignore"):
+                results, gradients = run(arguments, states, ())
+            values = iter(separated(gradients, (*arguments, *states, *constants, *results)))
+            for leaf, var in program.gradients:
+                leaf._grad = None if var is None else wrap(next(values))
+            return [wrap(x) if tensor else x for x, tensor in zip(results, entry.wraps)]
+
+        entry.run = replayed
+
+    def _verify(
+        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a new program once beside the eager function, from the same state; if they differ, eager stands."""
+        assert entry.capture is not None and entry.program is not None and entry.run is not None
+        snapshot = Snapshot(entry.capture, entry.program)
+        expected = self._eagerly(args, kwargs)
+        eager = snapshot.taken(expected)
+        snapshot.restore()
+        try:
+            results = entry.run(leaves)
+        except Changed:
+            results = None
+        if results is None:
+            eager.restore()
+            entry.run = None
+            entry.tries = 0
+            return expected
+        got = self._nested(entry, results)
+        differs = eager.compared_with(snapshot.taken(got))
+        entry.capture.release()
+        entry.capture = None
+        if differs:
+            eager.restore()
+            self._give_up(entry, [f"the program computes another {differs} than the function does"])
+            return expected
+        entry.verified = True
+        if entry.graph is not None:
+            entry.graph(results[0], leaves, self._function, args, kwargs)
+        return got
+
+    def _give_up(self, entry: Entry, problems: list[str]) -> None:
+        entry.problems, entry.capture, entry.run = problems, None, None
+        text = f"compile: {self._name} runs eagerly: {problems[0]}"
+        if self._fullgraph:
+            raise CompileError(text)
+        if text not in self._reported:
+            self._reported.add(text)
+            warnings.warn(text, stacklevel=5)
+
+    # Telling
+
+    def _latest(self) -> Entry:
+        """The signature that was used last, with a program."""
+        for entries in reversed(self._entries.values()):
+            for entry in reversed(entries):
+                if entry.program is not None and not entry.given_up:
+                    return entry
+        for entries in self._entries.values():
+            for entry in entries:
+                if entry.given_up:
+                    raise CompileError(f"compile: {self._name} runs eagerly: {entry.problems[0]}")
+        raise CompileError(
+            f"compile: expected a captured program of {self._name}, got none yet. Call it first."
+        )
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._function, "__qualname__", type(self._function).__name__)
+
+    def _text(self, entry: Entry, function: str) -> str:
+        if entry.lowered is None:
+            assert entry.program is not None and entry.capture is not None
+            entry.lowered = Lowered(entry.program, entry.capture)
+        return written_out(entry.lowered, self._title(entry), function)
+
+    def _title(self, entry: Entry) -> str:
+        assert entry.program is not None
+        inputs = ", ".join(f"{v.name or 'x'} {v.shape}" for v in entry.program.arguments)
+        name = self._name if len(entry.roots) != 1 else model_text(entry.roots[0])
+        what = f"One training step of {name}" if entry.program.gradients else f"What {name} computes"
+        dtypes = dict.fromkeys(v.dtype.name for v in entry.program.arguments if v.dtype.kind == "f")
+        return (
+            f"{what}, written out by tinygrad_dl. {inputs}{', ' if inputs else ''}{', '.join(dtypes)}".rstrip(
+                " ,."
+            )
+            + "."
+        )
+
+    @property
+    def source(self) -> str:
+        """The program as a stand-alone NumPy function, one formula a line, with the model's names."""
+        entry = self._latest()
+        assert entry.program is not None
+        return self._text(entry, "step" if entry.program.gradients else "predict")
+
+    def explain(self) -> str:
+        """What was captured, fused and planned, and what runs eagerly and why."""
+        return explained(self._name, [e for entries in self._entries.values() for e in entries])
+
+    def save(self, path: Any) -> None:
+        """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
+        entry = self._latest()
+        assert entry.program is not None
+        function = "step" if entry.program.gradients else "predict"
+        write_program(self._text(entry, "program"), entry.lowered, function, path)
+
+
+def compile(
+    f: Callable[..., Any] | None = None,
+    *,
+    fullgraph: bool = False,
+    backend: Literal["auto", "numpy", "llvm"] = "auto",
+) -> Any:
+    """A function that captures `f` at its first calls and then runs it as one planned, fused program.
+
+    `f`: a training step with its side effects, a Module, or a function of Tensors and arrays. What cannot be captured
+    runs eagerly and is reported once; with `fullgraph=True` it raises CompileError. `backend`: "llvm" (extra `fast`),
+    "numpy", or "auto", which is llvm where it is installed. Also a decorator.
+    >>> from tinygrad_dl import Tensor
+    >>> square = compile(lambda x: (x * x).sum())
+    >>> [square(Tensor([1.0, 2.0])).item() for _ in range(4)]
+    [5.0, 5.0, 5.0, 5.0]
+    """
+    if backend not in BACKENDS:
+        raise ValueRangeError(
+            f"compile: backend: expected one of {', '.join(map(repr, BACKENDS))}, got {backend!r}"
+        )
+    if backend == "llvm" and find_spec("llvmlite") is None:
+        raise missing_extra("llvmlite", "fast", 'compile(backend="llvm")')
+    if f is None:
+        return lambda function: compile(function, fullgraph=fullgraph, backend=backend)
+    if not callable(f):
+        raise DTypeError(f"compile: expected a function or a Module, got {describe(f)}")
+    return Compiled(f, fullgraph, backend)
+
+
+def recorded(capture: Capture, result: Any, leaves: Sequence[Any]) -> tuple[Any, str]:
+    """How a result that still requires grad gets its graph: backward runs the function again, as a checkpoint does."""
+    tensors = [x for _, x in pytree.leaves(result) if isinstance(x, Value)]
+    open_ = [t for t in tensors if t.node is not None and t.node.op is not None and t.node.saved is not None]
+    if not open_:
+        return None, ""
+    if len(tensors) != 1 or any(isinstance(step, Effect) for step in capture.steps):
+        return (
+            None,
+            "it returns Tensors that require grad: call it under no_grad(), or compile the whole step",
+        )
+    result_node = open_[0].node
+    assert result_node is not None
+    _, border = inside([result_node], capture.start)
+    holders: dict[int, Any] = {}
+    for i, x in enumerate(leaves):
+        if isinstance(x, Value) and x.node is not None:
+            holders.setdefault(x.node.serial, i)
+    for var in capture.states:
+        if isinstance(var.source, Value) and var.source.node is not None:
+            holders.setdefault(var.source.node.serial, var.source)
+    if any(serial not in holders for serial in border):
+        return None, "its result depends on a graph that was recorded before"
+    sources = [holders[serial] for serial in border]
+    random = config.default_rng().bit_generator.state
+    form = ((open_[0]._data.shape, open_[0]._data.dtype),)
+
+    def attach(out: Any, leaves: Sequence[Any], function: Any, args: Any, kwargs: Any) -> None:
+        node = Node()
+        node.op = RECOMPUTE
+        node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
+        node.saved, node.options = (function, packed(args), packed(kwargs), random), (form,)
+        node.shape, node.dtype = form[0]
+        node.serial, node.watch, node.scope = next_serial(), None, None
+        out.node = node
+
+    return attach, ""
+
+
+def separated(arrays: Sequence[np.ndarray], others: Sequence[Any]) -> list[np.ndarray]:
+    """The arrays, copied where two of them, or one and something else, are the same or a view."""
+    seen = {id(x) for x in others}
+    found = []
+    for array in arrays:
+        if array.base is not None or id(array) in seen:
+            array = array.copy()
+        seen.add(id(array))
+        found.append(array)
+    return found
+
+
+def model_text(model: Any) -> str:
+    """A model in a line: its class and those of the modules in it."""
+    inside = [type(child).__name__ for child in model.children()]
+    return type(model).__name__ + (f"({', '.join(inside)})" if 0 < len(inside) <= 8 else "")
+
+
+def _data(x: Any) -> np.ndarray:
+    return x._data if isinstance(x, Value) else x
+
+
+def _state(source: Any) -> np.ndarray:
+    return source[0]._grad._data if type(source) is tuple else source._data
+
+
+def _is_input(x: Any) -> bool:
+    """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
+    return hasattr(x, "param_groups") or hasattr(x, "get_last_lr")
+
+
+def _argument_names(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """Names for the flattened arguments, as the function calls them."""
+    target = getattr(function, "forward", function)
+    code = getattr(getattr(target, "__func__", target), "__code__", None)
+    if code is None:
+        return []
+    own = list(code.co_varnames[: code.co_argcount])
+    if hasattr(target, "__self__"):
+        own = own[1:]
+    names: list[str] = []
+    for x, name in [*zip(args, own), *((v, k) for k, v in kwargs.items())]:
+        count = len(list(pytree.leaves(x)))
+        names += (
+            [name]
+            if count == 1 and not isinstance(x, (list, tuple, dict))
+            else [f"{name}{i}" for i in range(count)]
+        )
+    return names

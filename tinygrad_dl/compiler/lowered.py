@@ -1,0 +1,238 @@
+"""A captured program lowered step by step; what has no lowering stays as it was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.compiler import lower
+from tinygrad_dl.compiler.capture import Capture, Fixed
+from tinygrad_dl.compiler.lower import Builder, NotLowered
+from tinygrad_dl.compiler.program import Call, Effect, Operand, Prim, Program, Step, Var, Vjp, named_values
+from tinygrad_dl.compiler.replay import live_steps
+from tinygrad_dl.compiler.update import Update
+from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, modes, no_grad
+
+
+class Lowered:
+    """`steps` are primitives and what was left; `at(x)` is the variable that stands for a captured one."""
+
+    def __init__(
+        self, program: Program, capture: Capture, supported: Callable[[Prim], bool] | None = None
+    ) -> None:
+        self.program, self.capture, self.supported = program, capture, supported
+        self._whole: set[int] = (
+            set()
+        )  # calls that stay whole, as rules that were not lowered read what they cache
+        while not self._attempt():
+            pass
+        self.steps = self._builder.steps
+        self.results = [self.at(r) for r in program.results]
+        self.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in program.gradients]
+
+    def _attempt(self) -> bool:
+        """Lower everything; False if a call turns out to have to stay whole."""
+        program, known = self.program, len(self._whole)
+        self.states = list(program.states)
+        self.updates: list[Update] = []
+        self.left: list[str] = []  # what was not lowered, and why
+        self.numbers = 0
+        self._builder = Builder(self.supported)
+        self._builder.state_of = self._array_state  # type: ignore[method-assign]
+        self._same: dict[int, Operand] = {}
+        self._states = {(id(s.source), ""): s for s in program.states if isinstance(s.source, Value)}
+        for i, step in enumerate(live_steps(program)):
+            owner = step.call if isinstance(step, Vjp) else step
+            self._builder.module, self._builder.phase, self._builder.origin = owner.module, step.phase, i
+            self._lower(step)
+        return len(self._whole) == known
+
+    def at(self, x: Any) -> Any:
+        """What stands for a captured variable, also inside the options of a call."""
+        if isinstance(x, Var):
+            found = self._same.get(x.serial, x)
+            return found if found is x or not isinstance(found, Var) else self.at(found)
+        if isinstance(x, tuple):
+            return tuple(self.at(part) for part in x)
+        return x
+
+    def _lower(self, step: Step) -> None:
+        b = self._builder
+        mark = len(b.steps)
+        try:
+            if isinstance(step, Call):
+                if id(step) in self._whole:
+                    raise NotLowered("its rules are not lowered")
+                try:
+                    values = lower.lower_call(b, self._mapped(step))
+                except NotLowered:
+                    del b.steps[mark:]
+                    b.keep_known(mark)
+                    values = self._plain_forward(step)
+                for var, value in zip(step.outputs, values):
+                    self._bind(var, value)
+            elif isinstance(step, Vjp):
+                for var, value in zip(step.outputs, self._expanded(step)):
+                    self._bind(var, value if var is None else b.fitted(value, var))
+            else:
+                assert isinstance(step, Effect)
+                self._effect(step)
+        except NotLowered as reason:
+            del b.steps[mark:]
+            b.keep_known(mark)
+            self._leave(step, str(reason))
+
+    def _leave(self, step: Step, reason: str) -> None:
+        """The step stays as it was captured, on the variables that now stand for its inputs."""
+        twin: Step
+        if isinstance(step, Call):
+            twin = self._mapped(step)
+            twin.outputs = step.outputs
+            what = step.op.name
+        elif isinstance(step, Vjp):
+            twin = Vjp([self.at(step.inputs[0])], step.outputs, call=self._mapped(step.call))
+            what = f"the rules of {step.call.op.name}"
+            if step.call.op.cached:
+                self._whole.add(id(step.call))
+        else:
+            assert isinstance(step, Effect)
+            twin = Effect([], step.outputs, function=step.function, args=step.args, what=step.what)
+            twin.changes = step.changes
+            twin.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in step.gradients]
+            what = step.what
+            self._builder.forget()
+        twin.module, twin.phase = step.module, step.phase
+        self._builder.steps.append(twin)
+        self.left.append(f"{what}: {reason}" if reason else what)
+
+    def _mapped(self, call: Call) -> Call:
+        inputs, outputs = [self.at(x) for x in call.inputs], [self.at(o) for o in call.outputs]
+        return Call(inputs, outputs, op=call.op, options=self.at(call.options))
+
+    def _bind(self, var: Var | None, value: Operand) -> None:
+        if var is None:
+            return
+        if value is None:
+            raise NotLowered("a value that has no lowering")
+        if value is not var:
+            self._same[var.serial] = value
+
+    def _expanded(self, step: Vjp) -> Sequence[Operand]:
+        """A vjp as primitives: by a lowering of its own, or by running its rules once and lowering what they called."""
+        needed = tuple(v is not None for v in step.outputs)
+        call, op = step.call, step.call.op
+        own = lower.BACKWARD.get(op.name)
+        if own is not None:
+            return own(self._builder, self.at(step.inputs[0]), self._mapped(call), needed)
+        if op.variadic:
+            raise NotLowered
+        known = {**named_values(call), "g": step.inputs[0], "needs_input_grad": needed}
+        recorder = Capture(lambda x: False)
+
+        def run(named: Callable[[str], Any]) -> list[Any]:
+            if op.joint:
+                return list(op.rules[0](*map(named, op.rule_arguments[0])))
+            rules = zip(op.rules, op.rule_arguments, needed)
+            return [rule(*map(named, names)) if wanted else None for rule, names, wanted in rules]
+
+        made = self._recorded(recorder, known, run)
+        return [self.at(recorder.var_of(r)) if n else None for r, n in zip(made, needed)]
+
+    def _plain_forward(self, call: Call) -> list[Operand]:
+        """A forward as primitives, by running the plain one once on Tensors and lowering the operations it called."""
+        op = call.op
+        if op.variadic or any("rng" in o or o == "moments" for o in op.options):
+            raise NotLowered
+        recorder = Capture(lambda x: False)
+        known = named_values(call)
+
+        def run(named: Callable[[str], Any]) -> list[Any]:
+            args, kwargs = op.arguments([named(n) for n in op.inputs], [named(n) for n in op.options])
+            out = op.forward(*args, **kwargs)
+            return list(out) if op.cached and op.kernel is None else [out]
+
+        made = self._recorded(recorder, known, run, op)
+        return [self.at(recorder.var_of(r)) for r in made]
+
+    def _recorded(
+        self,
+        recorder: Capture,
+        known: dict[str, Any],
+        run: Callable[[Callable[[str], Any]], list[Any]],
+        op: Any = None,
+    ) -> list[Any]:
+        """What `run` computes on Tensors of the captured values; the operations that it calls are lowered in turn."""
+        tensors: dict[str, Any] = {}
+
+        def named(name: str) -> Any:
+            if name in tensors:
+                return tensors[name]
+            if name in known:
+                x = known[name]
+                if isinstance(x, Var):
+                    # An array of its own, so that its identity tells the variable.
+                    tensors[name] = x = recorder.add_value(self.capture.values[x.serial], x)
+                return x
+            base, _, what = name.rpartition("_")
+            x = known[base]
+            if what == "shape":
+                return x.shape if isinstance(x, Var) else np.shape(x)
+            return x.dtype if isinstance(x, Var) else np.result_type(x)
+
+        watchers = modes.watchers
+        modes.watchers = (recorder,)
+        active.append("watchers")
+        try:
+            with no_grad(), np.errstate(all="ignore"):
+                made = run(named)
+        except Exception as error:  # such as NumPy on Tensors: arrays do not mind, Tensors do
+            raise NotLowered(f"it cannot be recorded: {error}") from error
+        finally:
+            active.remove("watchers")
+            modes.watchers = watchers
+        if any(not isinstance(var.source, Fixed) or var.size > 1 for _, var in recorder.unknown):
+            raise NotLowered("it computes with NumPy")
+        self.capture.values |= recorder.values
+        for inner in recorder.steps:
+            assert isinstance(inner, Call)
+            if inner.op is op:
+                raise NotLowered("no lowering")
+            mapped = self._mapped(inner)
+            try:
+                values = lower.lower_call(self._builder, mapped)
+            except NotLowered:
+                values = self._plain_forward(inner)
+            for var, value in zip(inner.outputs, values):
+                self._bind(var, value)
+        return made
+
+    def _effect(self, step: Effect) -> None:
+        name = step.function.__name__
+        if name == "_discard_gradients":  # every gradient of the step is set after it
+            return
+        if name != "_update_all":
+            raise NotLowered
+        update = Update(step.args[0], self.numbers)
+        gradients = {id(leaf): self.at(v) for leaf, v in step.gradients if v is not None}
+        update.record(self._builder, gradients, lambda p, key: self._state(step.args[0], p, key))
+        self.updates.append(update)
+        self.numbers += len(update)
+
+    def _array_state(self, array: Any) -> Var:
+        """The variable of an array that a Tensor of the model's holds, such as a running mean."""
+        for tensor, _ in self.capture.guards.tensors.values():
+            if tensor._data is array:
+                return self._state(None, tensor, "")
+        raise NotLowered("an array of unknown origin")
+
+    def _state(self, optimizer: Any, p: Any, key: str) -> Var:
+        place = (id(p), key)
+        if place not in self._states:
+            array = p._data if key == "" else optimizer.state[p][key]
+            source = p if key == "" else (optimizer, p, key)
+            self._states[place] = Var(array.shape, array.dtype, "state", source)
+            self.states.append(self._states[place])
+        return self._states[place]

@@ -1,0 +1,715 @@
+"""A lowered program placed in memory and made native, with what was not lowered called between its parts."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.codegen import distinct
+from tinygrad_dl.compiler.assembly import KINDS
+from tinygrad_dl.compiler.capture import fixed
+from tinygrad_dl.compiler.fusion import Group, fuse, live, reads_of
+from tinygrad_dl.compiler.llvm import Emitter, Place, blas, blas_layout, contiguous_strides, small, viewed
+from tinygrad_dl.compiler.lower import NotLowered
+from tinygrad_dl.compiler.lowered import Lowered
+from tinygrad_dl.compiler.program import VIEW, Call, Operand, Prim, Var, Vjp
+from tinygrad_dl.compiler.replay import Writer, write_call, write_effect, write_vjp
+from tinygrad_dl.compiler.update import Changed
+from tinygrad_dl.convert import wrap
+from tinygrad_dl.graph import Value
+
+LINE = 64  # bytes of a line of the cache: arrays in the block begin with one
+
+
+class Block:
+    """The memory for what is needed only during a run; parts are used again when what lay there is done with."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: list[tuple[int, int]] = []  # start, bytes
+
+    def take(self, nbytes: int) -> int:
+        need = max(LINE, -(-nbytes // LINE) * LINE)
+        fitting = [part for part in self._free if part[1] >= need]
+        if fitting:
+            start, have = min(fitting, key=lambda part: part[1])
+            self._free.remove((start, have))
+            if have > need:
+                self._free.append((start + need, have - need))
+            return start
+        start = self.size
+        self.size += need
+        return start
+
+    def give_back(self, start: int, nbytes: int) -> None:
+        need = max(LINE, -(-nbytes // LINE) * LINE)
+        parts = sorted([*self._free, (start, need)])
+        merged = [parts[0]]
+        for begin, size in parts[1:]:
+            last, length = merged[-1]
+            if last + length == begin:
+                merged[-1] = (last, length + size)
+            else:
+                merged.append((begin, size))
+        self._free = merged
+
+
+class Native:
+    """The program as a function: `native(leaves)` runs it on the flattened arguments and returns its results."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.program = lowered.program
+        outputs = {r.serial for r in lowered.results if isinstance(r, Var)}
+        outputs |= {v.serial for _, v in lowered.gradients if v is not None}
+        self.outputs = set(outputs)
+        steps = live(lowered.steps, outputs)
+        self.items = self._hoisted(fuse(steps, set(self.outputs)))
+        self._slots: list[Var | None] = [
+            None,
+            None,
+        ]  # entries 0 and 1 of the table: the block, and where products pack
+        self._slot_of: dict[int, int] = {}
+        self.places: dict[int, Place] = {}
+        self.block = Block()
+        self._check()
+        self._emit()
+
+    def _check(self) -> None:
+        """Refuse what native code does not know, before anything is made."""
+        for item in self.items:
+            for var in (*_reads(item), *_writes(item)) if isinstance(item, (Group, Prim)) else ():
+                if var.dtype.str[1:] not in KINDS or not var.dtype.isnative:
+                    raise NotLowered(f"{var.dtype}")
+        arrays: list[tuple[np.ndarray, bool]] = []
+        written = {
+            x.serial
+            for s in self.lowered.steps
+            if isinstance(s, Prim) and s.kind == "assign"
+            for x in s.reads()
+        }
+        for var in self.lowered.states:
+            array = _array_of(var.source)
+            if not (array.flags.c_contiguous and array.flags.aligned) or array.dtype != var.dtype:
+                raise NotLowered("a state that does not lie in one piece")
+            for other, changes in arrays:
+                if (changes or var.serial in written) and np.may_share_memory(other, array):
+                    raise NotLowered("states that share memory")
+            arrays.append((array, var.serial in written))
+
+    # Where everything lies
+
+    def _hoisted(self, items: list[Any]) -> list[Any]:
+        """Checks of arguments first, before anything is changed."""
+        outside = {v.serial for v in (*self.program.arguments, *self.lowered.states, *self.program.constants)}
+        first = [
+            i
+            for i in items
+            if isinstance(i, Prim)
+            and i.kind == "check_classes"
+            and all(x.serial in outside for x in i.reads())
+        ]
+        self.checks = len(first)
+        rest = [i for i in items if not any(i is f for f in first)]
+        # What Python does without anything that the program computes comes before, so that the rest is one piece.
+        free: list[Any] = []
+        held = False
+        for item in rest:
+            python = not isinstance(item, (Group, Prim))
+            if python and not held and all(v.serial in outside for v in reads_of(item)):
+                free.append(item)
+                outside.update(v.serial for v in item.writes())
+            elif python:
+                held = True
+        return first + free + [i for i in rest if not any(i is f for f in free)]
+
+    def _slot(self, var: Var) -> int:
+        if var.serial not in self._slot_of:
+            self._slot_of[var.serial] = len(self._slots)
+            self._slots.append(var)
+            self.places[var.serial] = Place(
+                len(self._slots) - 1, 0, contiguous_strides(var.shape), var.shape, var.dtype
+            )
+        return self._slot_of[var.serial]
+
+    def _plan(self) -> None:
+        for var in (*self.program.arguments, *self.lowered.states, *self.program.constants):
+            self._slot(var)
+        for item in self.items:
+            if not isinstance(item, (Group, Prim)):
+                for var in item.writes():
+                    self._slot(var)
+        self.made_by_python = {
+            v.serial for item in self.items if not isinstance(item, (Group, Prim)) for v in item.writes()
+        }
+        variables: dict[int, Var] = {}
+        for item in self.items:
+            for var in _writes(item):
+                variables[var.serial] = var
+        self.fresh = [
+            var for s, var in variables.items() if s in self.outputs and s not in self.made_by_python
+        ]
+        for var in self.fresh:
+            self._slot(var)
+        self._in_place()
+        # A view is read in the memory of what it shows, and of what that shows.
+        shown: dict[int, int] = {}
+        self.last: dict[int, int] = {}
+        for item in self.items:
+            if isinstance(item, Prim) and item.kind in VIEW:
+                (x,), (out,) = item.inputs, item.outputs
+                assert isinstance(x, Var) and out is not None
+                shown[out.serial] = x.serial
+        for i, item in enumerate(self.items):
+            for var in (*_reads(item), *_writes(item)):
+                serial: int | None = var.serial
+                while serial is not None:
+                    self.last[serial] = i
+                    serial = shown.get(serial)
+
+    def _in_place(self) -> None:
+        """A state's new value is written where the old one lies, if nothing reads the old one afterwards."""
+        kept = []
+        for i, item in enumerate(self.items):
+            if isinstance(item, Prim) and item.kind == "assign":
+                target, value = item.inputs
+                assert isinstance(target, Var)
+                if isinstance(value, Var) and self._can_take(target, value, i):
+                    self.places[value.serial] = self.places[target.serial]
+                    continue
+            kept.append(item)
+        self.items = kept
+
+    def _can_take(self, target: Var, value: Var, at: int) -> bool:
+        if value.serial in self.places or value.shape != target.shape or value.dtype != target.dtype:
+            return False
+        maker = next(
+            (j for j, it in enumerate(self.items) if isinstance(it, Group) and value.serial in it.made), None
+        )
+        if maker is None or value.serial in self.items[maker].reduced:
+            return False
+        later = self.items[maker + 1 : at]
+        readers = [it for it in later if any(x.serial == target.serial for x in _reads(it))]
+        inside = [p for p in self.items[maker].prims if any(x.serial == target.serial for x in p.reads())]
+        if (
+            sum(isinstance(it, Prim) and it.kind == "assign" and it.inputs[0] is target for it in self.items)
+            > 1
+        ):
+            return False
+        shown = {target.serial}  # the state, its views, and theirs
+        for it in self.items:
+            if isinstance(it, Prim) and it.kind in VIEW and any(x.serial in shown for x in it.reads()):
+                shown.update(v.serial for v in it.writes())
+        shown.discard(target.serial)
+        shown_late = any(x.serial in shown for it in self.items[maker:] for x in _reads(it))
+        return (
+            not readers
+            and not shown_late
+            and self.items[maker].shape == target.shape
+            and all(p.kind != "take" for p in inside)
+        )
+
+    def _placed(self, var: Var) -> Place:
+        if var.serial not in self.places:
+            start = self.block.take(var.nbytes)
+            self.places[var.serial] = Place(
+                0, start // var.dtype.itemsize, contiguous_strides(var.shape), var.shape, var.dtype
+            )
+            self._taken[var.serial] = start, var.nbytes
+        return self.places[var.serial]
+
+    def _placed_as(self, var: Var, like: Place) -> Place:
+        """A place for an array whose axes lie in memory in the order of another's."""
+        if var.serial in self.places or len(like.shape) != len(var.shape):
+            return self._placed(var)
+        order = sorted(range(len(var.shape)), key=lambda i: -like.strides[i])
+        if any(like.strides[i] == 0 and var.shape[i] != 1 for i in order):
+            return self._placed(var)
+        place = self._placed(var)
+        strides, step = [0] * len(order), 1
+        for i in reversed(order):
+            strides[i] = step
+            step *= var.shape[i]
+        self.places[var.serial] = Place(place.slot, place.offset, tuple(strides), var.shape, var.dtype)
+        return self.places[var.serial]
+
+    # Code
+
+    def _emit(self) -> None:
+        self._plan()
+        self._taken: dict[int, tuple[int, int]] = {}
+        self.parts: list[Any] = []  # numbers of native functions, and steps for Python
+        self.emitter = e = Emitter()
+        open_ = False
+        for i, item in enumerate(self.items):
+            native = isinstance(item, (Group, Prim)) and not self._by_numpy(item)
+            if native and not open_:
+                self.parts.append(e.begin())
+                open_ = True
+            elif not native and open_:
+                e.end()
+                open_ = False
+            if native:
+                self._item(e, item)
+            else:
+                self._for_python(e, item)
+                self.parts.append(item)
+            if self.checks and i == self.checks - 1:
+                e.end()
+                open_ = False
+            for serial, (start, nbytes) in list(self._taken.items()):
+                if self.last.get(serial, i) <= i:
+                    del self._taken[serial]
+                    self.block.give_back(start, nbytes)
+        if open_:
+            e.end()
+        self._make_runner()
+
+    def _by_numpy(self, item: Any) -> bool:
+        """Whether NumPy computes a product, as its BLAS cannot be called and the product is not small."""
+        if not isinstance(item, Prim) or item.kind != "matmul" or blas():
+            return False
+        x, (out,) = item.inputs[0], item.outputs
+        assert isinstance(x, Var) and out is not None
+        return out.size * x.shape[-1] > small()
+
+    def _for_python(self, e: Emitter, item: Any) -> None:
+        """What Python reads has to lie in one piece: views are given to it as views of the block."""
+        for var in (*reads_of(item), *item.writes()):
+            self._placed(var)
+
+    def _item(self, e: Emitter, item: Any) -> None:
+        if isinstance(item, Group):
+            for prim in item.prims:
+                (out,) = prim.outputs
+                if out is not None and out.serial in item.stored:
+                    self._place_result(item, prim, out)
+            e.group(item, self.places)
+        elif item.kind in VIEW:
+            (x,), (out,) = item.inputs, item.outputs
+            self._view(e, item, x, out)
+        elif item.kind == "matmul":
+            self._product(e, item)
+        elif item.kind == "assign":
+            target, value = item.inputs
+            assert isinstance(target, Var)
+            self._copy(e, value, target)
+        elif item.kind == "pad":
+            self._pad(e, item)
+        elif item.kind in ("fold", "join"):
+            self._assemble(e, item)
+        elif item.kind == "check_classes":
+            (x,) = item.inputs
+            e.check_classes(self._placed(x), x.size, item.params["classes"], item.params["ignored"])
+        else:
+            raise NotLowered(item.kind)
+
+    def _place_result(self, group: Group, prim: Prim, out: Var) -> None:
+        """A result of a group lies in memory as the largest input does, so that loops run along both."""
+        if out.shape == group.shape and len(out.shape) > 1:
+            for x in group.reads():
+                if (
+                    x.shape == out.shape
+                    and x.serial in self.places
+                    and 0 not in self.places[x.serial].strides
+                ):
+                    self._placed_as(out, self.places[x.serial])
+                    return
+        self._placed(out)
+
+    def _view(self, e: Emitter, item: Prim, x: Var, out: Var) -> None:
+        place = viewed(item.kind, self._placed(x), item.params, out.shape)
+        if place is None:
+            copy = Var(x.shape, x.dtype)
+            self.last[copy.serial] = self.last[out.serial]
+            if item.kind == "reshape" and out.serial not in self.places:
+                self._placed_for_reshape(copy, self.places[x.serial], out.shape)
+            self._copy(e, x, copy)
+            place = viewed(item.kind, self.places[copy.serial], item.params, out.shape)
+            assert place is not None
+        if out.serial in self.places:  # it goes out of the program, where it lies in one piece
+            source = Var(out.shape, out.dtype)
+            self.places[source.serial] = place
+            self._copy(e, source, out)
+        else:
+            self.places[out.serial] = place
+
+    def _placed_for_reshape(self, copy: Var, source: Place, shape: tuple[int, ...]) -> None:
+        """A place for a copy that is reshaped, with the axes that become one next to each other.
+
+        Those groups lie in the order in which the source has them: windows are copied along whole rows of an image.
+        """
+        groups: list[list[int]] = []
+        axis = 0
+        for n in shape:
+            own: list[int] = []
+            have = 1
+            while axis < len(copy.shape) and (have < n or copy.shape[axis] == 1):
+                own.append(axis)
+                have *= copy.shape[axis]
+                axis += 1
+            if have != n:  # some axis is split
+                self._placed(copy)
+                return
+            groups.append(own)
+        place = self._placed(copy)
+
+        def last(group: list[int]) -> tuple[int, int]:
+            inner = [i for i in group if copy.shape[i] != 1][-1:]
+            return (source.strides[inner[0]] or 1, -copy.shape[inner[0]]) if inner else (1 << 60, 0)
+
+        strides, step = [0] * len(copy.shape), 1
+        for group in sorted(groups, key=last):
+            for i in reversed(group):
+                strides[i] = step
+                step *= copy.shape[i]
+        self.places[copy.serial] = Place(place.slot, place.offset, tuple(strides), copy.shape, copy.dtype)
+
+    def _fill(self, e: Emitter, out: Var, value: float) -> None:
+        """Set all elements of an array to one value."""
+        self._placed(out)
+        group = Group(out.shape)
+        group.add(Prim([value], [out], kind="positive"))
+        group.stored = {out.serial}
+        e.group(group, self.places)
+
+    def _pad(self, e: Emitter, item: Prim) -> None:
+        (x,), (out,) = item.inputs, item.outputs
+        assert isinstance(x, Var) and out is not None
+        place = self._placed(x)
+        self._placed_as(out, place)
+        self._fill(e, out, item.params["value"])
+        start = tuple(lo for lo, _ in item.params["pairs"])
+        axes = tuple((i, 1, n) for i, n in enumerate(x.shape))
+        inside = Var(x.shape, x.dtype)
+        within = viewed("strided", self.places[out.serial], {"axes": axes, "start": start}, x.shape)
+        assert within is not None
+        self.places[inside.serial] = within
+        self._copy(e, x, inside)
+
+    def _assemble(self, e: Emitter, item: Prim) -> None:
+        """Write the parts where they lie in the result, or add them there: windows may overlap."""
+        (out,) = item.outputs
+        assert out is not None
+        part = item.inputs[0]
+        assert isinstance(part, Var)
+        if len(part.shape) == len(out.shape):
+            self._placed_as(out, self._placed(part))
+        self._placed(out)
+        if item.kind == "fold":
+            self._fill(e, out, 0.0)
+        for part, (axes, start) in zip(item.inputs, item.params["places"]):
+            assert isinstance(part, Var)
+            self._placed(part)
+            there = Var(part.shape, part.dtype)
+            total = Var(part.shape, part.dtype)
+            place = viewed("strided", self.places[out.serial], {"axes": axes, "start": start}, part.shape)
+            assert place is not None
+            self.places[there.serial] = self.places[total.serial] = place
+            if item.kind == "join":
+                self._copy(e, part, total)
+                continue
+            group = Group(part.shape)
+            group.add(Prim([there, part], [total], kind="add"))
+            group.stored = {total.serial}
+            e.group(group, self.places)
+
+    def _product(self, e: Emitter, item: Prim) -> None:
+        x, y = item.inputs
+        assert isinstance(x, Var) and isinstance(y, Var)
+        (out,) = item.outputs
+        assert out is not None
+        places = []
+        for v in (x, y):
+            place = self._placed(v)
+            if (
+                len(v.shape) > 1
+                and blas_layout(Place(0, 0, place.strides[-2:], place.shape[-2:], v.dtype)) is None
+            ):
+                copy = Var(v.shape, v.dtype)
+                self.last[copy.serial] = self.last.get(v.serial, 0)
+                self._copy(e, v, copy)
+                place = self.places[copy.serial]
+            places.append(place)
+        left, right = places
+        result = self._placed(out)
+        if (
+            result.slot == 0
+            and len(out.shape) == len(left.shape) == 2
+            and left.strides[0] == 1
+            and left.shape[0] >= 4 * out.shape[1]
+        ):
+            # Rows of the left matrix lie side by side, and so do those of a long result.
+            result = Place(0, result.offset, (1, out.shape[0]), out.shape, out.dtype)
+            self.places[out.serial] = result
+        if len(left.shape) == 1:  # a row
+            left = Place(left.slot, left.offset, (0, *left.strides), (1, *left.shape), left.dtype)
+            strides, shape = list(result.strides), list(result.shape)
+            at = len(shape) - (len(right.shape) > 1)
+            result = Place(
+                result.slot,
+                result.offset,
+                (*strides[:at], 0, *strides[at:]),
+                (*shape[:at], 1, *shape[at:]),
+                result.dtype,
+            )
+        if len(right.shape) == 1:  # a column
+            right = Place(right.slot, right.offset, (*right.strides, 0), (*right.shape, 1), right.dtype)
+            result = Place(result.slot, result.offset, (*result.strides, 0), (*result.shape, 1), result.dtype)
+        e.product(left, right, result)
+
+    def _copy(self, e: Emitter, x: Operand, out: Var) -> None:
+        if isinstance(x, Var):
+            self._placed(x)
+        self._placed(out)
+        group = Group(out.shape)
+        group.add(Prim([x], [out], kind="positive"))
+        group.stored = {out.serial}
+        e.group(group, self.places)
+
+    # Running
+
+    def _make_runner(self) -> None:
+        self._engine, addresses = self.emitter.finish()
+        workspace = self.emitter.workspace
+        del self.emitter
+        kind = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
+        functions = [kind(a) for a in addresses]
+        t = Table(self._slots, self.block.size, workspace, self.lowered.numbers, self._engine)
+        written = {
+            x.serial
+            for s in self.lowered.steps
+            if isinstance(s, Prim) and s.kind == "assign"
+            for x in s.reads()
+        }
+        t.written = [
+            i
+            for i, v in enumerate(self._slots)
+            if v is not None and v.kind == "state" and v.serial in written
+        ]
+        del self._engine
+        w = Writer()
+        w.space |= {
+            "have": dict.fromkeys(u.first for u in self.lowered.updates), "kept": t.kept, "set": t.set,
+            "table": t.table.ctypes.data, "pointer": t.numbers.ctypes.data, "numbers": t.numbers, "outs": t.outs,
+            "fresh": t.fresh, "getrefcount": sys.getrefcount, "wrap": wrap, "distinct": distinct, "Value": Value,
+            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen,
+        }  # fmt: skip
+        python_reads = {v.serial for p in self.parts if not isinstance(p, int) for v in reads_of(p)}
+        python_reads |= {v.serial for p in self.parts if isinstance(p, Prim) for v in p.writes()}
+        python_reads |= {r.serial for r in self.lowered.results if isinstance(r, Var)}
+        lines = w.lines
+        inputs = [
+            (i, v) for i, v in enumerate(self._slots) if v is not None and v.kind in ("argument", "state")
+        ]
+        for slot, var in sorted(inputs, key=lambda part: part[1].kind == "argument"):
+            name = w.var(var)
+            lines.append(f"{name} = {self._source(w, var)}")
+            lines.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+        for var in self.program.constants:
+            lines.append(f"{w.var(var)} = {w.object(t.kept[self._slot_of[var.serial]], 'c')}")
+        for var in self.fresh:
+            slot = self._slot_of[var.serial]
+            lines.append(f"o{slot} = outs[{slot}]")
+            holders = [
+                f"(getattr({w.object(leaf, 'p')}, '_grad', None) is o{slot})"
+                for leaf, v in self.lowered.gradients
+                if v is var
+            ]
+            limit = " + ".join(["3", *holders])  # the list, the name here, the call, and those
+            lines.append(
+                f"if getrefcount(o{slot}) > {limit} or getrefcount(o{slot}._data) > 3: o{slot} = fresh({slot})"
+            )
+            if var.serial in python_reads:
+                lines.append(f"{w.var(var)} = o{slot}._data")
+            t.fresh(slot)
+        for serial in sorted(python_reads):
+            place = self.places.get(serial)
+            if place is not None and place.slot == 0:
+                kind_ = np.dtype(place.dtype)
+                strides = tuple(s * kind_.itemsize for s in place.strides)
+                view = np.ndarray(
+                    place.shape, kind_, t.memory.data, t.begin + place.offset * kind_.itemsize, strides
+                )
+                w.space[f"v{serial}"] = view
+        for part in self.parts:
+            if isinstance(part, int):
+                lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")
+                if part == 0 and self.checks:
+                    self._write_numbers(lines, w)
+            elif isinstance(part, Call):
+                write_call(w, part, True)
+            elif isinstance(part, Vjp):
+                write_vjp(w, part)
+            elif isinstance(part, Prim):
+                names = [self._view_text(w, v) for v in (*part.reads(), *part.writes())]
+                lines.append(f"matmul({names[0]}, {names[1]}, out={names[2]})")
+            else:
+                write_effect(w, part)
+            if not isinstance(part, (int, Prim)):
+                for var in part.writes():
+                    lines.append(f"{w.var(var)} = take({self._slot_of[var.serial]}, {w.var(var)})")
+        if not self.checks:
+            at = next((i for i, line in enumerate(lines) if "(table, pointer)" in line), len(lines))
+            more: list[str] = []
+            self._write_numbers(more, w)
+            lines[at:at] = more
+        for leaf, v in self.lowered.gradients:
+            name = w.object(leaf, "p")
+            if v is None:
+                lines.append(f"{name}._grad = None")
+            elif v.serial in {f.serial for f in self.fresh}:
+                lines.append(f"{name}._grad = o{self._slot_of[v.serial]}")
+            else:
+                lines.append(f"{name}._grad = wrap(own({w.var(v)}))")
+        out = []
+        for r in self.lowered.results:
+            if not isinstance(r, Var):
+                out.append(w.operand(r))
+            elif r.serial in {f.serial for f in self.fresh}:
+                out.append(f"o{self._slot_of[r.serial]}")
+            else:
+                out.append(f"wrap(own({w.var(r)}))")
+        lines.append(f"return [{', '.join(out)}]")
+        self.text = "def run(leaves):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
+        exec(compile(self.text, "<tinygrad_dl native program>", "exec"), w.space)
+        run = w.space.pop("run")  # nothing refers to itself, so that programs die with their last reference
+        self.run: Callable[[Sequence[Any]], Any] = run
+        if any(not isinstance(p, int) for p in self.parts):
+
+            def quiet(leaves: Sequence[Any]) -> Any:
+                with np.errstate(all="ignore"):
+                    return run(leaves)
+
+            self.run = quiet
+
+    def _write_numbers(self, lines: list[str], w: Writer) -> None:
+        for update in self.lowered.updates:
+            first, last = update.first, update.first + len(update)
+            if last > first:
+                lines.append(f"n = {w.object(update.numbers, 'numbers_of')}()")
+                lines.append(f"if n is not have[{first}]: numbers[{first}:{last}] = have[{first}] = n")
+            else:
+                lines.append(f"{w.object(update.numbers, 'numbers_of')}()")
+
+    def _source(self, w: Writer, var: Var) -> str:
+        source = var.source
+        if var.kind == "argument":
+            return f"leaves[{source[0]}]._data" if source[1] else f"leaves[{source[0]}]"
+        if type(source) is not tuple:
+            return f"{w.object(source, 'p')}._data"
+        if len(source) == 2:
+            return f"{w.object(source[0], 'p')}._grad._data"
+        optimizer, p, key = source
+        return f"{w.object(optimizer, 'optimizer')}.state[{w.object(p, 'p')}][{key!r}]"
+
+    def _view_text(self, w: Writer, var: Var) -> str:
+        """An expression for an array as it lies, in the block or in an array of its own."""
+        place = self.places[var.serial]
+        if place.slot == 0:
+            return w.var(var)
+        return f"seen(kept[{place.slot}], {place.offset}, {place.strides}, {place.shape})"
+
+
+class Table:
+    """What a program's native functions work on: addresses, numbers, and the block of memory, with what owns them."""
+
+    def __init__(
+        self, slots: Sequence[Var | None], size: int, workspace: int, numbers: int, engine: Any
+    ) -> None:
+        self.slots, self._engine = slots, engine
+        self.memory = np.empty(size + workspace + LINE, np.uint8)
+        self.begin = -self.memory.ctypes.data % LINE
+        self.table = np.zeros(len(slots), np.uintp)
+        self.table[0] = self.memory.ctypes.data + self.begin
+        self.table[1] = self.table[0] + np.uintp(size)
+        self.kept: list[Any] = [None] * len(slots)  # the arrays whose addresses are in the table
+        self.outs: list[Any] = [None] * len(slots)  # the Tensors that go out
+        self.numbers = np.zeros(max(1, numbers))
+        self.written: list[int] = []  # entries of states that are written
+        for slot, var in enumerate(slots):
+            if var is not None and var.kind == "constant":
+                self.set(slot, fixed(var))
+
+    def set(self, slot: int, array: np.ndarray, written: bool = False) -> None:
+        """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
+        var = self.slots[slot]
+        assert var is not None
+        flags, given = array.flags, array
+        if not (flags.c_contiguous and flags.aligned):
+            if var.kind == "state":
+                raise Changed
+            array = np.array(array, order="C")
+        if var.kind == "state":
+            for other, x in enumerate(self.kept):
+                own = self.slots[other]
+                if own is not None and own.kind == "state" and other != slot and x is not None:
+                    if (slot in self.written or other in self.written) and np.may_share_memory(x, array):
+                        raise Changed
+                elif own is not None and own.kind == "argument":
+                    self.kept[other] = None  # looked at again: it may be this array's memory
+        elif var.kind == "argument" and array is given:
+            if any(
+                self.kept[i] is not None and np.may_share_memory(self.kept[i], array) for i in self.written
+            ):
+                array = array.copy()
+        self.kept[slot] = array
+        self.table[slot] = array.__array_interface__["data"][0]
+
+    def _inside(self, array: np.ndarray) -> bool:
+        start = self.memory.__array_interface__["data"][0]
+        return 0 <= array.__array_interface__["data"][0] - start < self.memory.nbytes
+
+    def take(self, slot: int, array: np.ndarray) -> np.ndarray:
+        """What Python computed, for native code: a copy if it is a view of the block, whose memory is used again."""
+        array = array.copy() if self._inside(array) else array
+        self.set(slot, array)
+        return array
+
+    def own(self, array: np.ndarray) -> np.ndarray:
+        """What Python computed, for the caller: an array that nothing else refers to or writes."""
+        shared = array.base is not None or any(array is other for other in self.kept)
+        return array.copy() if shared or self._inside(array) else array
+
+    def fresh(self, slot: int) -> Any:
+        """A new array for what goes out, as somebody still holds the one before."""
+        var = self.slots[slot]
+        assert var is not None
+        out = self.outs[slot] = wrap(np.empty(var.shape, var.dtype))
+        self.set(slot, out._data)
+        return out
+
+
+def _array_of(source: Any) -> Any:
+    """The array of a state, from where it comes."""
+    if type(source) is not tuple:
+        return source._data
+    if len(source) == 2:
+        return source[0]._grad._data
+    optimizer, p, key = source
+    return optimizer.state[p][key]
+
+
+def _seen(array: np.ndarray, offset: int, strides: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """A part of an array that lies in one piece, in elements from its start."""
+    size = array.itemsize
+    start = array.reshape(-1)[offset:]
+    return np.lib.stride_tricks.as_strided(start, shape, tuple(s * size for s in strides))
+
+
+def _reads(item: Any) -> list[Var]:
+    return item.reads() if isinstance(item, Group) else reads_of(item)
+
+
+def _writes(item: Any) -> list[Var]:
+    if isinstance(item, Group):
+        return [
+            p.outputs[0]
+            for p in item.prims
+            if p.outputs[0] is not None and p.outputs[0].serial in item.stored
+        ]
+    return list(item.writes())

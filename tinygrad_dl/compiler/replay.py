@@ -1,0 +1,198 @@
+"""A captured program as one Python function: the forwards and rules of eager in a row, without the engine between.
+
+This is the ground that every backend stands on: what a backend has no lowering for is run as here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.codegen import distinct
+from tinygrad_dl.compiler.program import (
+    Call,
+    Effect,
+    Number,
+    Operand,
+    Program,
+    Var,
+    Vjp,
+    all_reads,
+    named_values,
+    rules_of,
+)
+from tinygrad_dl.convert import wrap
+from tinygrad_dl.op import Missing
+
+
+def plain(x: Any) -> Any:
+    """The array of a Tensor, or the array itself."""
+    return getattr(x, "_data", x)
+
+
+class Writer:
+    """The text of a function and the objects that it names."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.space: dict[str, Any] = {"np": np, "asarray": np.asarray, "ndarray": np.ndarray, "plain": plain}
+        self._names: dict[int, str] = {}
+
+    def object(self, value: Any, stem: str = "k") -> str:
+        """A name for an object in the text; numbers, strings and the like stand there themselves."""
+        if value is None or isinstance(value, (bool, int, str)) and not isinstance(value, np.generic):
+            return repr(value)
+        if isinstance(value, float) and value == value and abs(value) != float("inf"):
+            return repr(value)
+        name = self._names.get(id(value))
+        if name is None:
+            name = f"{stem}{len(self.space)}"
+            self._names[id(value)] = name
+            self.space[name] = value
+        return name
+
+    def var(self, var: Var) -> str:
+        return f"v{var.serial}"
+
+    def operand(self, x: Operand | Any) -> str:
+        if isinstance(x, Var):
+            return self.var(x)
+        if isinstance(x, Number):
+            return f"numbers[{x.index}]"
+        if isinstance(x, tuple) and any(isinstance(part, Var) for part in x):
+            return f"({', '.join(map(self.operand, x))},)"
+        return self.object(x)
+
+
+def live_steps(program: Program) -> list[Any]:
+    """The steps whose results are wanted; effects always run, and so does what draws random numbers."""
+    wanted = {r.serial for r in program.results if isinstance(r, Var)}
+    wanted |= {var.serial for _, var in program.gradients if var is not None}
+    live = []
+    for step in reversed(program.steps):
+        random = isinstance(step, Call) and ("rng" in step.op.options or "moments" in step.op.options)
+        needed = isinstance(step, Effect) or random or any(v.serial in wanted for v in step.writes())
+        if isinstance(step, Call) and not needed:
+            continue
+        if not needed:
+            continue
+        live.append(step)
+        wanted.update(v.serial for v in all_reads(step))
+    live.reverse()
+    return live
+
+
+def write_call(w: Writer, step: Call, cached: bool) -> None:
+    """The line that runs an operation's forward."""
+    op = step.op
+    if op.variadic:
+        inputs = [f"({', '.join(map(w.operand, step.inputs))},)"]
+    else:
+        inputs = [w.operand(x) for x in step.inputs]
+    values = [*inputs, *map(w.operand, step.options)]
+    names = (*op.inputs, *op.options)
+    args = values[: op.positional] + [
+        f"{n}={v}" for n, v in zip(names[op.positional :], values[op.positional :])
+    ]
+    run = w.object(op.run, f"{op.name}_")
+    out = step.outputs[0]
+    assert out is not None
+    if not op.cached:
+        w.lines.append(f"{w.var(out)} = {run}({', '.join(args)})")
+    else:
+        kept = [w.var(v) if v is not None else "_" for v in step.outputs[1:]]
+        for v, name in zip(step.outputs[1:], op.cached):
+            if v is None:
+                kept[op.cached.index(name)] = f"c{out.serial}_{name}"
+        kept += [f"c{out.serial}_{name}" for name in op.cached[len(kept) :]]
+        w.lines.append(f"{w.var(out)}, {', '.join(kept)} = {run}({', '.join(args)})")
+    if not out.shape:
+        w.lines.append(f"if type({w.var(out)}) is not ndarray: {w.var(out)} = asarray({w.var(out)})")
+
+
+def write_vjp(w: Writer, step: Vjp) -> None:
+    """The lines that run an operation's rules, for the parents whose gradient is wanted."""
+    op, call = step.call.op, step.call
+    rules, requires = rules_of(op)
+    values = named_values(call)
+    out = call.outputs[0]
+    assert out is not None
+    g = w.operand(step.inputs[0])
+
+    def value(name: str, i: int) -> str:
+        if name == "g":
+            return g
+        if name == "i":
+            return str(i)
+        if name == "shapes":
+            return w.object(tuple(x.shape if isinstance(x, Var) else () for x in call.inputs))
+        if name == "needs_input_grad":
+            return repr(tuple(v is not None for v in step.outputs))
+        if name in op.cached:
+            var = values.get(name)
+            return w.var(var) if isinstance(var, Var) else f"c{out.serial}_{name}"
+        if name in values:
+            return w.operand(values[name])
+        base, _, what = name.rpartition("_")
+        x = values[base]
+        if what == "shape":
+            return w.object(x.shape if isinstance(x, Var) else np.shape(x))
+        return w.object(x.dtype if isinstance(x, Var) else np.result_type(x))
+
+    if op.joint:
+        names = [w.var(v) if v is not None else "_" for v in step.outputs]
+        call_text = f"{w.object(rules[0], op.name + '_vjp')}({', '.join(value(n, 0) for n in requires[0])})"
+        w.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = distinct({call_text})")
+        return
+    for i, v in enumerate(step.outputs):
+        if v is None:
+            continue
+        rule, arguments = (rules[0], requires[0]) if op.variadic else (rules[i], requires[i])
+        assert rule is not None and not isinstance(rule, Missing)
+        w.lines.append(
+            f"{w.var(v)} = {w.object(rule, op.name + '_vjp')}({', '.join(value(n, i) for n in arguments)})"
+        )
+
+
+def replay(program: Program) -> tuple[Callable[..., Any], str]:
+    """The function `run(arguments, states, numbers)` and its text; it returns the results and the gradients."""
+    w = Writer()
+    w.space |= {"distinct": distinct, "wrap": wrap}
+    steps = live_steps(program)
+    if program.arguments:
+        w.lines.append(f"{', '.join(w.var(v) for v in program.arguments)}, = arguments")
+    if program.states:
+        w.lines.append(f"{', '.join(w.var(v) for v in program.states)}, = states")
+    for var in program.constants:
+        w.lines.append(f"{w.var(var)} = {w.object(getattr(var.source, 'array', var.source))}")
+    for step in steps:
+        if isinstance(step, Call):
+            write_call(w, step, True)
+        elif isinstance(step, Vjp):
+            write_vjp(w, step)
+        elif isinstance(step, Effect):
+            write_effect(w, step)
+    results = ", ".join(w.operand(r) for r in program.results)
+    gradients = ", ".join(w.var(v) for _, v in program.gradients if v is not None)
+    w.lines.append(
+        f"return ({results}{',' if program.results else ''}), ({gradients}{',' if gradients else ''})"
+    )
+    text = "def run(arguments, states, numbers):\n" + "\n".join(f"    {line}" for line in w.lines) + "\n"
+    space = w.space
+    exec(compile(text, "<tinygrad_dl program>", "exec"), space)
+    return space["run"], text
+
+
+def write_effect(w: Writer, step: Effect) -> None:
+    """The line that runs a side effect on the live objects, with the gradients that it reads in place."""
+    for leaf, var in step.gradients:
+        w.lines.append(f"{w.object(leaf, 'p')}._grad = {'None' if var is None else f'wrap({w.var(var)})'}")
+    args = ", ".join(w.object(x) for x in step.args)
+    call = f"{w.object(step.function, 'effect')}({args})"
+    out = step.outputs[0] if step.outputs else None
+    if out is not None:
+        w.lines.append(f"{w.var(out)} = plain({call})")
+    else:
+        w.lines.append(call)

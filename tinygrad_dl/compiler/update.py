@@ -1,0 +1,293 @@
+"""An optimizer's step as primitives, recorded by running its own `update` on arrays that record what is done to them.
+
+The numbers of an update (learning rate, bias corrections, ...) are inputs of the program. Before each run the same
+`update` is called again on arrays that compute nothing, only to yield its numbers; so schedules, and whatever a user
+does to an option, count at the next step without a new program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.compiler.lower import COMPARE, Builder, NotLowered
+from tinygrad_dl.compiler.program import ELEMENTWISE, Number, Operand, Var
+from tinygrad_dl.typing import Shape
+
+# NumPy's names of ufuncs that are primitives under another name.
+NAMES = {"absolute": "abs", "true_divide": "divide"}
+
+
+class Changed(Exception):
+    """An update computes something else than when it was recorded: the program has to be made again."""
+
+
+class Traced:
+    """An array in an update: operators and ufuncs on it are handed to `apply(kind, inputs, out)`."""
+
+    __slots__ = ("apply", "dtype", "operand", "shape")
+    __array_priority__ = 1000
+
+    def __init__(
+        self, apply: Callable[[str, Sequence[Any], Any], Any], operand: Operand, shape: Shape, dtype: Any
+    ) -> None:
+        self.apply, self.operand, self.shape, self.dtype = apply, operand, shape, dtype
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs:
+            raise NotLowered(f"{ufunc.__name__}.{method}")
+        name = ufunc.__name__
+        return self.apply(NAMES.get(name, name), inputs, None if out is None else out[0])
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise NotLowered(function.__name__)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotLowered("an array")
+
+    def __add__(self, x: Any) -> Any:
+        return self.apply("add", (self, x), None)
+
+    def __radd__(self, x: Any) -> Any:
+        return self.apply("add", (x, self), None)
+
+    def __sub__(self, x: Any) -> Any:
+        return self.apply("subtract", (self, x), None)
+
+    def __rsub__(self, x: Any) -> Any:
+        return self.apply("subtract", (x, self), None)
+
+    def __mul__(self, x: Any) -> Any:
+        return self.apply("multiply", (self, x), None)
+
+    def __rmul__(self, x: Any) -> Any:
+        return self.apply("multiply", (x, self), None)
+
+    def __truediv__(self, x: Any) -> Any:
+        return self.apply("divide", (self, x), None)
+
+    def __rtruediv__(self, x: Any) -> Any:
+        return self.apply("divide", (x, self), None)
+
+    def __neg__(self) -> Any:
+        return self.apply("negative", (self,), None)
+
+    def __abs__(self) -> Any:
+        return self.apply("abs", (self,), None)
+
+    def __iadd__(self, x: Any) -> Any:
+        return self.apply("add", (self, x), self)
+
+    def __isub__(self, x: Any) -> Any:
+        return self.apply("subtract", (self, x), self)
+
+    def __imul__(self, x: Any) -> Any:
+        return self.apply("multiply", (self, x), self)
+
+    def __itruediv__(self, x: Any) -> Any:
+        return self.apply("divide", (self, x), self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if key is not Ellipsis:
+            raise NotLowered("an assignment to a part")
+        self.apply("positive", (value,), self)
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotLowered(name)
+
+
+#: What an option of an optimizer's may be for its value to be compared from step to step.
+OPTIONS = (bool, int, float, str, type(None), tuple)
+
+
+class Counted(dict):  # type: ignore[type-arg]
+    """A parameter's state that notes whether the count of steps was read, on which numbers then may depend."""
+
+    counted = False
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "step":
+            self.counted = True
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default
+
+    def _all(self) -> Any:
+        self.counted = True
+        return self
+
+    def items(self) -> Any:
+        return dict.items(self._all())
+
+    def values(self) -> Any:
+        return dict.values(self._all())
+
+    def __iter__(self) -> Any:
+        return dict.__iter__(self._all())
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, np.floating, np.integer)) or (
+        isinstance(x, np.ndarray) and x.ndim == 0
+    )
+
+
+class Update:
+    """The step of one optimizer: `record` makes its primitives, `numbers` yields the numbers of the next run."""
+
+    def __init__(self, optimizer: Any, first: int) -> None:
+        self.optimizer, self.first = optimizer, first
+        # parameter, group, first number, one past the last
+        self.parameters: list[tuple[Any, Any, int, int]] = []
+        # If the numbers follow from the options alone: groups and options, the states whose steps count, the numbers.
+        self._known: list[tuple[Any, list[Any]]] | None = None
+        self._states: list[dict[str, Any]] = []
+        self._found: list[float] = []
+        self._numbers: list[float] = []
+        self._trail: list[str] = []
+        self._trails: list[list[str]] = []
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def record(self, b: Builder, gradients: dict[int, Var], state_of: Callable[..., Var]) -> None:
+        """Make the primitives of every parameter that has a gradient; raises NotLowered where they cannot be made."""
+        self._builder = b
+        b.phase = "update"
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                g = gradients.get(id(p))
+                if g is not None:
+                    self._record(b, p, g, group, state_of)
+        del self._builder
+        self.at_capture = tuple(self._numbers)
+
+    def _record(
+        self, b: Builder, p: Any, g: Var, group: dict[str, Any], state_of: Callable[..., Var]
+    ) -> None:
+        state = self.optimizer.state.get(p)
+        if not state:
+            raise NotLowered("the optimizer has no state of a parameter yet")
+        first = len(self._numbers)
+        self._trail = []
+        shape, dtype = p._data.shape, p._data.dtype
+        variables = {"": state_of(p, "")}
+        for key, value in state.items():
+            if isinstance(value, np.ndarray):
+                if value.shape != shape or value.dtype != dtype or not value.flags.c_contiguous:
+                    raise NotLowered(key)
+                variables[key] = state_of(p, key)
+        traced = {key: Traced(self._make, var, shape, dtype) for key, var in variables.items()}
+        twin = {key: traced.get(key, value) for key, value in state.items()}
+        work = tuple(Traced(self._make, 0.0, shape, dtype) for _ in range(self.optimizer.workspace_arrays))
+        twin["step"] += 1  # the one that eager counted before is the one after for the next
+        try:
+            self.optimizer.update(traced[""], Traced(self._make, g, shape, dtype), twin, group, work)
+        except (TypeError, AttributeError, ValueError) as error:  # such as a comparison of arrays
+            raise NotLowered(f"{type(self.optimizer).__name__}: {error}") from error
+        for key, var in variables.items():
+            new = traced[key].operand
+            if new is not var:
+                b.assign(var, new)
+        self.parameters.append((p, group, first, len(self._numbers)))
+        self._trails.append(self._trail)
+
+    def _make(self, kind: str, inputs: Sequence[Any], out: Any) -> Any:
+        """One operation of an update, recorded as a primitive."""
+        if kind not in ELEMENTWISE:
+            raise NotLowered(kind)
+        operands: list[Operand] = []
+        for x in inputs:
+            if isinstance(x, Traced):
+                operands.append(x.operand)
+            elif _is_number(x):
+                operands.append(Number(self.first + len(self._numbers), float(x)))
+                self._numbers.append(float(x))
+            else:
+                raise NotLowered(kind)
+        some = next(x for x in (out, *inputs) if isinstance(x, Traced))
+        self._trail.append(kind)
+        var = self._builder.elementwise(kind, *operands, dtype=bool if kind in COMPARE else some.dtype)
+        if out is None:
+            return Traced(self._make, var, some.shape, var.dtype)
+        out.operand = var
+        return out
+
+    # Before a run
+
+    def numbers(self) -> list[float]:
+        """The numbers of the next run, counting its steps. Raises Changed, and counts nothing, for another update.
+
+        The list is the same object as long as nothing that the update reads has changed.
+        """
+        known = self._known
+        if known is not None and [[*group.values()] for group, _ in known] == [values for _, values in known]:
+            states = self.optimizer.state
+            if all(states.get(p) is state for (p, *_), state in zip(self.parameters, self._states)):
+                for state in self._states:
+                    state["step"] += 1
+                return self._found
+        self._known = None
+        return self._harvested()
+
+    def _harvested(self) -> list[float]:
+        found: list[float] = []
+        fixed = True  # whether the numbers follow from the options alone
+        done: dict[Any, tuple[list[float], dict[str, Any]]] = {}
+        counted: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        for (p, group, first, last), trail in zip(self.parameters, self._trails):
+            state = self.optimizer.state[p]
+            plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+            key = (id(group), last - first, *plain.values())
+            have = done.get(key)
+            if have is None:
+                plain["step"] += 1
+                have = done[key] = self._harvest(p, group, state, plain, trail)
+                fixed = fixed and len(plain) == 1 and not self._twin.counted
+            if len(have[0]) != last - first:
+                raise Changed
+            found += have[0]
+            counted.append((state, have[1]))
+        for state, numbers in counted:
+            state.update(numbers)
+        groups = list(self.optimizer.param_groups)
+        if fixed and all(isinstance(v, OPTIONS) for g in groups for k, v in g.items() if k != "params"):
+            self._known = [(group, [*group.values()]) for group in groups]
+            self._states = [state for state, _ in counted]
+            self._found = found
+        return found
+
+    def _harvest(
+        self, p: Any, group: Any, state: dict[str, Any], plain: dict[str, Any], trail: list[str]
+    ) -> tuple[list[float], dict[str, Any]]:
+        """The numbers of one parameter's update, and what it makes of the numbers in its state."""
+        numbers: list[float] = []
+        kinds: list[str] = []
+
+        def note(kind: str, inputs: Sequence[Any], out: Any) -> Any:
+            kinds.append(kind)
+            for x in inputs:
+                if type(x) is not Traced:
+                    numbers.append(float(x))
+            return idle if out is None else out
+
+        idle = Traced(note, None, p._data.shape, p._data.dtype)
+        self._twin = twin = Counted((key, plain.get(key, idle)) for key in state)
+        try:
+            self.optimizer.update(idle, idle, twin, group, (idle,) * self.optimizer.workspace_arrays)
+        except (NotLowered, TypeError, AttributeError, ValueError) as error:
+            raise Changed from error
+        if kinds != trail:
+            raise Changed
+        return numbers, {key: value for key, value in dict.items(twin) if value is not idle}
