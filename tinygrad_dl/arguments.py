@@ -428,9 +428,10 @@ def is_huge(value: Any) -> bool:
     """Whether a value is or holds an int that no array has as a size."""
     if isinstance(value, (tuple, list)):
         return any(map(is_huge, value[:64]))
+    number: Any = value
     if isinstance(value, (Value, np.ndarray)):
-        return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
-    return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+        return number.size == 1 and number.dtype.kind in "iuf" and not abs(number.item()) <= LARGEST
+    return isinstance(value, (int, float, np.number)) and not abs(number) <= LARGEST
 
 
 def refuse_huge(called: str, argument: str, value: Any) -> None:

@@ -53,7 +53,8 @@ def asarray(
     if isinstance(obj, Tensor):
         if copy is False:
             raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
-        return elementwise.astype(obj, dtype)
+        kind: Any = dtype
+        return elementwise.astype(obj, kind)
     array = convert.asarray_of(obj, dtype)
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
     if copy is False and not shared:
