@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, FileFormatError, missing_extra
 from tinygrad_dl.graph import Value
@@ -15,6 +16,7 @@ from tinygrad_dl.graph import Value
 STRUCTURE, DIGEST = "tinygrad_dl.structure", "tinygrad_dl.sha256"
 
 
+@checked
 def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write a module, a dict name -> array, or a nested dict or list (an optimizer's state) to `path`.
 
@@ -45,6 +47,7 @@ def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | 
     write_atomically(path, _ordered(library.save(arrays, metadata=header)))
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> Any:
     """What `save` wrote to `path`, or the arrays of any safetensors file as a dict name -> array.
 

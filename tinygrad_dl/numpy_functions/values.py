@@ -69,7 +69,8 @@ def array_equiv(a1: Data, a2: Data) -> bool:
 
 @stands_for(np.can_cast)
 def can_cast(from_: Data, to: Any, casting: Any = "safe") -> bool:
-    return np.can_cast(getattr(from_, "dtype", from_), to, casting)
+    kind: Any = getattr(from_, "dtype", from_)
+    return np.can_cast(kind, to, casting)
 
 
 @stands_for(np.result_type)
