@@ -444,7 +444,8 @@ def refuse_huge(called: str, argument: str, value: Any) -> None:
 
 def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
     """The error for an argument that its annotation does not allow."""
-    in_type = not takes_dtypes(typing.get_args(hint)) and _fits(value, _without_bounds(hint))
+    is_dtype = typing.get_origin(hint) in (Union, UnionType) and takes_dtypes(typing.get_args(hint))
+    in_type = not is_dtype and _fits(value, _without_bounds(hint))
     kind = ValueRangeError if in_type else DTypeError
     limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
     advice = [part.text for part in typing.get_args(hint)[1:] if isinstance(part, Advice)]
