@@ -87,7 +87,7 @@ class Module:
         if isinstance(before, (Parameter, Buffer)):
             if value is None:  # the name still stands for a parameter, or a buffer
                 self._absent = {**(self._absent or {}), name: _kept(before)}
-            elif not isinstance(value, (Parameter, Buffer)):
+            elif not isinstance(value, Parameter if isinstance(before, Parameter) else (Parameter, Buffer)):
                 value = self._in_place(name, value, _kept(before))
         elif before is None and value is not None and name in self.__dict__:
             known = self._absent if self._absent and name in self._absent else self._optional
