@@ -203,7 +203,7 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         signature = (*(None,) * ufunc.nin, *(np.dtype(dtype),) * ufunc.nout)
     given = [type(x) if type(x) in (int, float, complex) else np.asarray(_data(x)).dtype for x in values]
     try:
-        how_signed = {} if signature is None else {"signature": signature}
+        how_signed: dict[str, Any] = {} if signature is None else {"signature": signature}
         loop = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), casting=casting, **how_signed)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"{what}: {error}") from None
