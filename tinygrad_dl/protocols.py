@@ -17,7 +17,7 @@ from tinygrad_dl.op import OPS
 from tinygrad_dl.ops import elementwise, logic, matmul, rounding, scan, special, trigonometry
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
-from tinygrad_dl.ops.shape import expand_dims, moveaxis, reshape, value_of
+from tinygrad_dl.ops.shape import axis_of, expand_dims, moveaxis, reshape, value_of
 
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
@@ -45,7 +45,10 @@ _by_ufunc: dict[np.ufunc, Any] = {
 
 
 def _constant(what: str, x: Any) -> Any:
-    return numpy_functions.without_gradient(what, "the second argument", x)
+    x = np.asarray(numpy_functions.without_gradient(what, "the second argument", x))
+    if x.dtype.kind not in "iub":
+        raise DTypeError(f"{what}: expected integers for the second argument, got {x.dtype}")
+    return x
 
 
 LN2 = 0.6931471805599453
@@ -90,11 +93,20 @@ def _vecmat(x: Any, y: Any) -> Any:
 
 
 def _on_values(ufunc: np.ufunc) -> Callable[..., Any]:
-    return lambda *inputs: convert.wrap(ufunc(*(x._data if isinstance(x, Value) else x for x in inputs)))
+    def compute(*inputs: Any) -> Any:
+        try:
+            return convert.wrap(ufunc(*(x._data if isinstance(x, Value) else x for x in inputs)))
+        except TypeError as error:
+            raise DTypeError(f"np.{ufunc.__name__}: expected integers ({error})") from None
+
+    return compute
 
 
 for _ufunc in (np.gcd, np.lcm, np.bitwise_count):  # of integers, which have no gradient
     _by_ufunc[_ufunc] = _on_values(_ufunc)
+
+# Made of operations whose dtypes may be others than NumPy's: rint of integers is floating, round is not.
+_composed = frozenset(_by_ufunc)
 
 # What reducing a ufunc means: the function of NumPy that does the same.
 _reductions: dict[np.ufunc, Any] = {
@@ -107,9 +119,10 @@ def _running(best: np.ufunc) -> Callable[..., Any]:
     """The extremes of the first elements along an axis; of equal ones the last has the gradient."""
 
     def accumulate(x: Any, axis: int = 0) -> Any:
-        data = x._data if isinstance(x, Value) else np.asarray(x)
+        data = _data(x)
+        axis = axis_of(axis, data.ndim, f"np.{best.__name__}.accumulate")
         run = best.accumulate(data, axis)
-        shape = tuple(-1 if a == axis % data.ndim else 1 for a in range(data.ndim))
+        shape = tuple(-1 if a == axis else 1 for a in range(data.ndim))
         positions = np.arange(data.shape[axis]).reshape(shape)
         found = np.where((data == run) | (np.isnan(data) & np.isnan(run)), positions, 0)
         return take_along_axis(x, np.maximum.accumulate(found, axis), axis=axis)
@@ -135,7 +148,7 @@ def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     out = kwargs.pop("out", None)
     if out is not None:
         return _written(what, ufunc, method, inputs, out, kwargs)
-    if method == "__call__" and not kwargs:
+    if method == "__call__" and not kwargs and ufunc not in _composed:
         ours = _find(ufunc)
         if ours is not None:
             return ours(*inputs)
@@ -146,7 +159,9 @@ def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     elif method == "reduce" and ufunc is np.logaddexp:
         axis, keepdims = kwargs.pop("axis", 0), kwargs.pop("keepdims", False)
         _refuse(what, kwargs)
-        return special.logsumexp(inputs[0], axis=axis, keepdims=keepdims)
+        x = value_of(inputs[0])
+        x = elementwise.astype(x, ufunc.resolve_dtypes((x.dtype, x.dtype, None))[-1])
+        return special.logsumexp(x, axis=axis, keepdims=keepdims)
     elif method == "accumulate" and ufunc in _accumulations:
         axis, dtype = kwargs.pop("axis", 0), kwargs.pop("dtype", None)
         _refuse(what, kwargs)
@@ -181,24 +196,19 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         del kwargs["where"]
     _refuse(what, kwargs)
     choice(what, "casting", casting, ("no", "equiv", "safe", "same_kind", "unsafe"))
-    values = [x if isinstance(x, (Value, int, float, complex)) else value_of(x) for x in inputs]
+    values = [_weak(x) if isinstance(x, (float, int, complex)) else value_of(x) for x in inputs]
     if dtype is not None and signature is not None:
         raise DTypeError(f"{what}: expected dtype or signature, not both")
     if dtype is not None:
         signature = (*(None,) * ufunc.nin, *(np.dtype(dtype),) * ufunc.nout)
     given = [type(x) if type(x) in (int, float, complex) else np.asarray(_data(x)).dtype for x in values]
     try:
-        how_signed = {} if signature is None else {"signature": signature}
+        how_signed: dict[str, Any] = {} if signature is None else {"signature": signature}
         loop = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), casting=casting, **how_signed)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DTypeError(f"{what}: {error}") from None
-    if dtype is not None or signature is not None:
-        values = [
-            x
-            if type(x) in (int, float, complex) or _data(x).dtype == d
-            else elementwise.astype(value_of(x), d)
-            for x, d in zip(values, loop)
-        ]
+    if dtype is not None or signature is not None or ufunc in _composed:
+        values = [_as(x, d) for x, d in zip(values, loop)]
     result = ours(*values)
     results = result if isinstance(result, tuple) else (result,)
     found = tuple(
@@ -206,6 +216,16 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         for r, d in zip(results, loop[ufunc.nin :])
     )
     return found if isinstance(result, tuple) else found[0]
+
+
+def _as(x: Any, dtype: np.dtype) -> Any:
+    if not isinstance(x, (Value, np.ndarray)):
+        return np.asarray(x).astype(dtype)
+    return x if _data(x).dtype == dtype else elementwise.astype(x, dtype)
+
+
+def _weak(x: Any) -> Any:
+    return float(x) if type(x) is np.float64 else complex(x) if type(x) is np.complex128 else x
 
 
 def _data(x: Any) -> Any:

@@ -75,7 +75,8 @@ def laid_out(what: str, result: Any, order: str | None, *inputs: Any) -> Any:
     """A new Tensor with its array in the memory order that NumPy's `order` asks for."""
     choice(what, "order", order, ("C", "F", "A", "K", None))
     if order == "A":
-        fortran = inputs and all(raw(x).flags.fnc for x in inputs)
+        flags = [raw(x).flags for x in inputs]
+        fortran = all(f.f_contiguous for f in flags) and not all(f.c_contiguous for f in flags)
         order = "F" if fortran else "C"
     if order in ("C", "F") and isinstance(result, Value):
         result._data = np.asarray(result._data, order=order)  # type: ignore[call-overload]

@@ -69,8 +69,8 @@ def array_equiv(a1: Data, a2: Data) -> bool:
 
 @stands_for(np.can_cast)
 def can_cast(from_: Data, to: Any, casting: Any = "safe") -> bool:
-    kind: Any = getattr(from_, "dtype", from_)
-    return np.can_cast(kind, to, casting)
+    source: Any = getattr(from_, "dtype", from_)
+    return np.can_cast(source, to, casting)
 
 
 @stands_for(np.result_type)

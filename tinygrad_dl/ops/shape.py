@@ -204,7 +204,9 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
 
 
 def axis_of(axis: Any, ndim: int, name: str) -> int:
-    """An axis counted from the front. Raises AxisError."""
+    """An axis counted from the front. Raises AxisError, or DTypeError for what is not an int."""
+    if not hasattr(axis, "__index__"):
+        raise DTypeError(f"{name}: expected an axis that is an int, got {convert.describe(axis)}")
     if not -ndim <= axis < ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array with {ndim} axes")
     return index(axis) % ndim
