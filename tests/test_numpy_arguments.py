@@ -402,9 +402,11 @@ def test_every_argument_is_honored_or_refused(function: Any) -> None:
             )
         else:
             assert given or parameter.name in tried, f"no value of {parameter.name} is tried"
+    parameters = numpys_signature(function).parameters
+    others = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
     for call in calls:
         for key, values in call.others.items():
-            for value in values:
+            for value in values if key in parameters or others else []:  # older NumPy has fewer
                 try_both(function, call.args, {key: value})
 
 

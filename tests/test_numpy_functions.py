@@ -98,10 +98,30 @@ CALLS: list[Callable[[Any], Any]] = [
     lambda x: np.isclose(x, 3.0),
     lambda x: np.argmax(x, axis=0),
     lambda x: np.real(x),
+    lambda x: np.degrees(x),
+    lambda x: np.radians(x),
+    lambda x: np.sinc(x),
+    lambda x: np.fmax(x, 2.5),
+    lambda x: np.fmin(x, 2.5),
+    lambda x: np.logaddexp2(x, 1.0),
+    lambda x: np.nan_to_num(x / 0.0 - x / 0.0 + 1),
+    lambda x: np.gradient(x)[1],
+    lambda x: np.append(x, 1.0),
+    lambda x: np.rot90(x),
+    lambda x: np.rollaxis(x, 1),
+    lambda x: np.atleast_3d(x),
+    lambda x: np.partition(x, 1),
+    lambda x: np.hsplit(x, 2)[0],
+    lambda x: np.vsplit(x, 2)[0],
+    lambda x: np.dsplit(x[None], 2)[0],
+    lambda x: np.linspace(x, x[0], 3),
+    lambda x: np.angle(x),
+    lambda x: np.real_if_close(x),
 ]
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_function_of_numpy_gives_on_a_tensor_the_tensor_of_its_value(number: int) -> None:
     call = CALLS[number]
     result, expected = call(Tensor(ARRAY, requires_grad=True)), call(ARRAY)

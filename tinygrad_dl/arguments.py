@@ -227,18 +227,19 @@ def with_arrays(
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """The arguments with lists of numbers as Tensors where the annotation asks for an array; None if there are none."""
     declared = _declared(function)
-    changed = False
-    positional, named = list(args), dict(kwargs)
-    for values, keys in ((positional, zip(range(len(args)), declared)), (named, zip(kwargs, kwargs))):
-        for key, argument in keys:
-            value = values[key]  # type: ignore[call-overload]
-            if not isinstance(value, (list, tuple)) or argument not in declared:
-                continue
-            hint = declared[argument].hint
-            if _takes_arrays(hint) and not _fits(value, hint) and _is_numbers(value):
-                values[key] = wrap(asarray_of(value))  # type: ignore[call-overload]
-                changed = True
+    positional = [_taken(x, declared.get(name)) for name, x in zip(declared, args)] + list(
+        args[len(declared) :]
+    )
+    named = {name: _taken(x, declared.get(name)) for name, x in kwargs.items()}
+    changed = any(a is not b for a, b in zip([*positional, *named.values()], [*args, *kwargs.values()]))
     return (tuple(positional), named) if changed else None
+
+
+def _taken(x: Any, declared: _Declared | None) -> Any:
+    """The argument itself, or a list of numbers as a Tensor if an array is asked for."""
+    if not isinstance(x, (list, tuple)) or declared is None or not _takes_arrays(declared.hint):
+        return x
+    return x if _fits(x, declared.hint) or not _is_numbers(x) else wrap(asarray_of(x))
 
 
 # NumPy's and Python's exceptions, and the one of errors.py that is raised in their place; the first that fits counts.
@@ -428,9 +429,10 @@ def is_huge(value: Any) -> bool:
     """Whether a value is or holds an int that no array has as a size."""
     if isinstance(value, (tuple, list)):
         return any(map(is_huge, value[:64]))
+    number: Any = value
     if isinstance(value, (Value, np.ndarray)):
-        return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
-    return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+        return number.size == 1 and number.dtype.kind in "iuf" and not abs(number.item()) <= LARGEST
+    return isinstance(value, (int, float, np.number)) and not abs(number) <= LARGEST
 
 
 def refuse_huge(called: str, argument: str, value: Any) -> None:
@@ -443,7 +445,9 @@ def refuse_huge(called: str, argument: str, value: Any) -> None:
 
 def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
     """The error for an argument that its annotation does not allow."""
-    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    is_dtype = typing.get_origin(hint) in (Union, UnionType) and takes_dtypes(typing.get_args(hint))
+    in_type = not is_dtype and _fits(value, _without_bounds(hint))
+    kind = ValueRangeError if in_type else DTypeError
     limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
     advice = [part.text for part in typing.get_args(hint)[1:] if isinstance(part, Advice)]
     more = f". {advice[0].format(value=repr(value))}" if advice else ""
@@ -499,7 +503,9 @@ def _is_numbers(x: Any, depth: int = 0) -> bool:
     """Whether `asarray` could take it: a number, an array, or nested lists of them."""
     if isinstance(x, (list, tuple, range)):
         return depth < 64 and all(_is_numbers(part, depth + 1) for part in x)
-    if isinstance(x, (np.ndarray, np.generic, Value)):
+    if isinstance(x, Value):
+        return True
+    if isinstance(x, (np.ndarray, np.generic)):
         return x.dtype.kind in "biufc"
     return isinstance(x, (int, float, complex)) or hasattr(type(x), "__array__") or is_array(x)
 
@@ -613,7 +619,9 @@ def expected(hint: Any) -> str:
     if origin in (Union, UnionType) and takes_dtypes(parts):
         return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
-        several = Sequence[parts[0]]  # one or several: a size for all dimensions, or one for each
+        several: Any = Sequence.__class_getitem__(
+            parts[0]
+        )  # one or several: a size for all dimensions, or one for each
         if several in parts:
             rest = [expected(part) for part in parts[1:] if part != several]
             return " or ".join([expected(parts[0]), "a sequence of them", *rest])

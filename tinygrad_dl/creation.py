@@ -61,7 +61,8 @@ def asarray(
     if isinstance(obj, Tensor):
         if copy is False:
             raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
-        return elementwise.astype(obj, dtype)
+        kind: Any = dtype
+        return elementwise.astype(obj, kind)
     array = convert.asarray_of(obj, dtype)
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
     if copy is False and not shared:
@@ -270,8 +271,9 @@ def spaced(what: str, start: Any, stop: Any, num: Any, endpoint: Any) -> tuple[A
         raise ValueRangeError(f"{what}: expected num of at least 0, got {num}")
     if not isinstance(endpoint, (bool, np.bool_)):
         raise DTypeError(f"{what}: endpoint: expected True or False, got {convert.describe(endpoint)}")
-    first, last = (_end(what, start), _end(what, stop))
-    if not isinstance(first, Value) and not isinstance(last, Value):
+    first: Any = _end(what, start)
+    last: Any = _end(what, stop)
+    if not any(isinstance(x, Value) for x in (first, last)):  # a number alone is weak
         first = convert.wrap(np.asarray(first, np.result_type(first, 0.0)))
     steps = int(num) - 1 if endpoint else int(num)
     distance = (last - first) / steps if steps > 0 else (last - first) * np.nan

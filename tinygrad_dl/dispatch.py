@@ -280,7 +280,7 @@ def _misfit(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
         if not (value is op.defaults.get(name, op) or arguments.fits(value, hints[name])):
             return arguments.unfit(op.name, name, value, hints[name])
     for name, value in zip((*op.inputs, *op.options), (*inputs, *options)):
-        if isinstance(error, (OverflowError, MemoryError)):
+        if isinstance(error, (OverflowError, MemoryError)) or "fit into a C" in str(error):
             arguments.refuse_huge(op.name, name, value)
     if isinstance(error, AttributeError):
         for name, value in zip(op.inputs, inputs):

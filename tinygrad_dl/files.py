@@ -15,7 +15,13 @@ import numpy as np
 
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.backend import to_cpu
-from tinygrad_dl.errors import DTypeError, FileFormatError, ValueRangeError, missing_extra
+from tinygrad_dl.errors import (
+    DTypeError,
+    FileFormatError,
+    UninitializedError,
+    ValueRangeError,
+    missing_extra,
+)
 from tinygrad_dl.graph import Value
 
 STRUCTURE, DIGEST = "tinygrad_dl.structure", "tinygrad_dl.sha256"
@@ -257,7 +263,10 @@ def _refuse_surrogates(what: str, *texts: str) -> None:
 
 
 def _storable(name: str, value: Any) -> np.ndarray:
-    array = to_cpu(value._data if isinstance(value, Value) else value)
+    try:
+        array = to_cpu(value._data if isinstance(value, Value) else value)
+    except UninitializedError as error:
+        raise UninitializedError(f"save: {name}: {error}") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise DTypeError(
             f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to floats, integers or bools."

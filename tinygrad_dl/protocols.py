@@ -203,19 +203,12 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         signature = (*(None,) * ufunc.nin, *(np.dtype(dtype),) * ufunc.nout)
     given = [type(x) if type(x) in (int, float, complex) else np.asarray(_data(x)).dtype for x in values]
     try:
-        how_signed = {} if signature is None else {"signature": signature}
+        how_signed: dict[str, Any] = {} if signature is None else {"signature": signature}
         loop = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), casting=casting, **how_signed)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"{what}: {error}") from None
     if dtype is not None or signature is not None or ufunc in _composed:
-        values = [
-            np.asarray(x).astype(d)
-            if not isinstance(x, (Value, np.ndarray))
-            else x
-            if x.dtype == d
-            else elementwise.astype(x, d)
-            for x, d in zip(values, loop)
-        ]
+        values = [_as(x, d) for x, d in zip(values, loop)]
     result = ours(*values)
     results = result if isinstance(result, tuple) else (result,)
     found = tuple(
@@ -223,6 +216,12 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         for r, d in zip(results, loop[ufunc.nin :])
     )
     return found if isinstance(result, tuple) else found[0]
+
+
+def _as(x: Any, dtype: np.dtype) -> Any:
+    if not isinstance(x, (Value, np.ndarray)):
+        return np.asarray(x).astype(dtype)
+    return x if _data(x).dtype == dtype else elementwise.astype(x, dtype)
 
 
 def _weak(x: Any) -> Any:

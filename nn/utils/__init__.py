@@ -56,7 +56,7 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
         yield from parameters.named_parameters()
         return
     several = isinstance(parameters, Iterable) and not isinstance(parameters, Tensor)
-    for i, entry in enumerate(parameters if several else [parameters]):  # type: ignore[list-item]
+    for i, entry in enumerate(parameters if several else [parameters]):
         name, parameter = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
         if not isinstance(parameter, Tensor):
             raise DTypeError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dl import Tensor, errors, manual_seed, nn, optim
+from tinygrad_dl import Tensor, errors, load, manual_seed, nn, optim, save
 
 UNKNOWN = (
     r"this parameter of a lazy layer has no shape and no values yet\. "
@@ -284,3 +284,16 @@ def test_uninitialized_parameters_of_ones_own_get_their_values_by_materialize() 
     frozen = nn.UninitializedParameter(requires_grad=False)
     frozen.materialize((1,), dtype="float64")
     assert not frozen.requires_grad and frozen.dtype == np.float64
+
+
+def test_a_state_with_parameters_without_values_is_not_saved_and_the_file_stays(tmp_path: Any) -> None:
+    path, model = tmp_path / "weights.safetensors", nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(4))
+    save({"a": np.ones(2)}, path)
+    with pytest.raises(errors.UninitializedError, match=rf"^save: 1\.weight: {UNKNOWN}"):
+        save(model.state_dict(), path)
+    assert load(path)["a"].tolist() == [1, 1] and len(list(tmp_path.iterdir())) == 1
+    model(array(3, 2))
+    save(model.state_dict(), path)
+    fresh = nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(4))
+    fresh.load_state_dict(load(path))
+    assert fresh[1].weight.tolist() == model[1].weight.tolist()

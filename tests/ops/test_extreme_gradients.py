@@ -104,3 +104,12 @@ def test_diff_refuses_a_number_of_times_that_cannot_be() -> None:
     with pytest.raises(AxisError) as error:
         tg.diff(np.array(4.0))
     assert str(error.value) == "diff: expected at least one axis, got shape ()"
+
+
+def test_pad_refuses_values_that_its_mode_does_not_use() -> None:
+    for pad in (tg.pad, np.pad):
+        with pytest.raises(ValueRangeError) as error:
+            pad(Tensor([1.0, 2.0]), 1, mode="edge", constant_values=3.0)
+        assert str(error.value) == (
+            "pad: constant_values: expected with the mode \"constant\" only, got mode 'edge'"
+        )

@@ -14,7 +14,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
-from tinygrad_dl.numpy_functions.table import HANDLERS
+from tinygrad_dl.numpy_functions.table import HANDLERS, raw
 
 # Signatures of functions written in C, which older NumPy does not tell.
 COMPILED: dict[str, Callable[..., Any]] = {
@@ -147,8 +147,7 @@ def store(what: str, out: Any, result: Any, casting: Any = "same_kind") -> Any:
         _check_target(what, target, value, casting)
     for target, value in pairs:
         if target is not None:
-            data = target._data if isinstance(target, Value) else target
-            np.copyto(data, value._data if isinstance(value, Value) else value, casting=casting)
+            np.copyto(raw(target), raw(value), casting=casting)
     found = tuple(value if target is None else target for target, value in pairs)
     return found if len(pairs) > 1 else found[0]
 
@@ -164,11 +163,11 @@ def _check_target(what: str, target: Any, value: Any, casting: Any) -> None:
         on_leaf = target.node.op is None
         if not on_leaf or modes.recording:
             raise DTypeError(f"{what}: {OUT_ADVICE}")
-    data = value._data if isinstance(value, Value) else np.asarray(value)
-    if target.shape != data.shape:
-        raise ShapeError(f"{what}: out: expected an array of shape {data.shape}, got {target.shape}")
-    if not np.can_cast(data.dtype, target.dtype, casting):
-        raise DTypeError(f"{what}: out: the result is {data.dtype}, and out is {target.dtype}")
+    data, array = np.asarray(raw(value)), raw(target)
+    if array.shape != data.shape:
+        raise ShapeError(f"{what}: out: expected an array of shape {data.shape}, got {array.shape}")
+    if not np.can_cast(data.dtype, array.dtype, casting):
+        raise DTypeError(f"{what}: out: the result is {data.dtype}, and out is {array.dtype}")
 
 
 def each(values: Iterable[Any]) -> Any:

@@ -26,7 +26,8 @@ def accumulating(function: F) -> F:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [x.dtype for x in (*args, *kwargs.values()) if isinstance(x, (Value, np.ndarray))]
+        arrays: list[Any] = [x for x in (*args, *kwargs.values()) if isinstance(x, (Value, np.ndarray))]
+        given = [x.dtype for x in arrays]
         if np.dtype(np.float16) not in given:
             return function(*args, **kwargs)
         out = function(*map(_wide, args), **{name: _wide(x) for name, x in kwargs.items()})
@@ -37,4 +38,5 @@ def accumulating(function: F) -> F:
 
 
 def _wide(x: Any) -> Any:
-    return astype(x, "float32") if isinstance(x, (Value, np.ndarray)) and x.dtype == np.float16 else x
+    is_half = isinstance(x, (Value, np.ndarray)) and getattr(x, "dtype", None) == np.float16
+    return astype(x, "float32") if is_half else x

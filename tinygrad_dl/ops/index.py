@@ -224,5 +224,9 @@ def pad(x: NDArray, /, pad_width: Any, mode: Any = "constant", *, constant_value
     """
     if mode not in PAD_MODES:
         raise ValueRangeError(f"pad: expected a mode of {', '.join(PAD_MODES)}, got {mode!r}")
+    if mode != "constant" and np.any(np.not_equal(constant_values, 0)):
+        raise ValueRangeError(
+            f'pad: constant_values: expected with the mode "constant" only, got mode {mode!r}'
+        )
     how: dict[str, Any] = {"constant_values": constant_values} if mode == "constant" else {}
     return np.pad(x, pad_width, mode, **how)
