@@ -524,7 +524,7 @@ def option_types(kind: type[Optimizer]) -> dict[str, tuple[Any, ...]]:
     """What the options may be: the annotations of the constructors of this package, the rate's for all optimizers."""
     found: dict[str, tuple[Any, ...]] = {"lr": (NonNegative,)}
     for base in kind.__mro__:
-        if base.__module__.startswith(__package__) and "__init__" in vars(base):
+        if base.__module__.startswith("tinygrad_dl.optim") and "__init__" in vars(base):
             for option, hint in declared_types(vars(base)["__init__"]).items():
                 if option not in ("self", "params", "defaults", "betas") and hint not in found.get(
                     option, ()
