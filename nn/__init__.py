@@ -206,6 +206,8 @@ from tinygrad_dl.nn.module import (
 from tinygrad_dl.nn.parameter import (
     Buffer,
     Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
 )
 from tinygrad_dl.nn.summary import summary
 
@@ -363,6 +365,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

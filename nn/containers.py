@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
-from tinygrad_dl.nn.parameter import Parameter, as_parameter
+from tinygrad_dl.nn.parameter import Parameter, Uninitialized, as_parameter
 from tinygrad_dl.typing import ArrayLike
 
 N = TypeVar("N", bound="_Numbered")
@@ -40,6 +40,9 @@ class _OfParameters(_Container):
         """One line per parameter."""
         lines = []
         for name, value in self._entries().items():
+            if isinstance(value, Uninitialized):
+                lines.append(f"({name}): {value!r}")
+                continue
             sizes = "x".join(map(str, value.shape)) or "scalar"
             lines.append(f"({name}): Parameter containing: [{value.dtype} of size {sizes}]")
         return "\n".join(lines)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from math import prod
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import Advice, Count, Finite, NonNegative, Positive, Probability, Real, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import DTypeLike, RandomLike
+
+# What the initializers fill.
+Filled: TypeAlias = Annotated[Tensor, Advice("Pass one parameter, such as layer.weight.")]
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | None = None) -> Parameter:
@@ -32,10 +36,6 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | 
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
-    if not isinstance(tensor, Tensor):
-        raise DTypeError(
-            f"init: expected a Tensor or Parameter to fill in place, got {type(tensor).__name__}"
-        )
     tensor._data[...] = values
     return tensor
 
@@ -58,27 +58,32 @@ def _normal(tensor: Tensor, mean: float, std: float, rng: RandomLike) -> Tensor:
     return _write(tensor, values)
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: RandomLike = None) -> Tensor:
+@checked
+def uniform_(tensor: Filled, a: Finite = 0.0, b: Finite = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the uniform distribution on [a, b).
 
     >>> t = uniform_(Parameter(np.zeros(100)), -1.0, 1.0, rng=0)
     >>> bool((abs(t.data) <= 1).all())
     True
     """
+    if a > b:
+        raise ValueRangeError(f"uniform_: expected a of at most b, got a={a!r} and b={b!r}")
     return _uniform(tensor, a, b, rng)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: RandomLike = None) -> Tensor:
+@checked
+def normal_(tensor: Filled, mean: Finite = 0.0, std: NonNegative = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with draws from the normal distribution with a mean and a standard deviation."""
     return _normal(tensor, mean, std, rng)
 
 
+@checked
 def trunc_normal_(
-    tensor: Tensor,
-    mean: float = 0.0,
-    std: float = 1.0,
-    a: float = -2.0,
-    b: float = 2.0,
+    tensor: Filled,
+    mean: Finite = 0.0,
+    std: Positive = 1.0,
+    a: Real = -2.0,
+    b: Real = 2.0,
     rng: RandomLike = None,
 ) -> Tensor:
     """Fill with draws from the normal distribution truncated to [a, b].
@@ -109,7 +114,8 @@ def trunc_normal_(
     return _write(tensor, np.clip(values * std + mean, a, b))
 
 
-def constant_(tensor: Tensor, val: float) -> Tensor:
+@checked
+def constant_(tensor: Filled, val: float) -> Tensor:
     """Fill with one value.
 
     >>> constant_(Parameter([0.0, 0.0]), 0.5)
@@ -118,17 +124,20 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return _write(tensor, val)
 
 
-def ones_(tensor: Tensor) -> Tensor:
+@checked
+def ones_(tensor: Filled) -> Tensor:
     """Fill with ones."""
     return _write(tensor, 1)
 
 
-def zeros_(tensor: Tensor) -> Tensor:
+@checked
+def zeros_(tensor: Filled) -> Tensor:
     """Fill with zeros."""
     return _write(tensor, 0)
 
 
-def eye_(tensor: Tensor) -> Tensor:
+@checked
+def eye_(tensor: Filled) -> Tensor:
     """Fill a matrix with the identity, so that a linear layer passes its input through.
 
     >>> eye_(Parameter(np.zeros((2, 2)))).tolist()
@@ -139,7 +148,8 @@ def eye_(tensor: Tensor) -> Tensor:
     return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
-def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+@checked
+def dirac_(tensor: Filled, groups: Count = 1) -> Tensor:
     """Fill a convolution's weight (out, in, k, ...) so that each group passes its channels through.
 
     Raises ShapeError unless the weight has 3 to 5 axes and `groups` divides its first size.
@@ -181,6 +191,7 @@ GAINS = {
 }  # fmt: skip
 
 
+@checked
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor that preserves the variance through an activation; `param`: the negative slope of "leaky_relu".
 
@@ -201,7 +212,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return GAINS[nonlinearity]
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
+@checked
+def xavier_uniform_(tensor: Filled, gain: NonNegative = 1.0, rng: RandomLike = None) -> Tensor:
     """Xavier (Glorot) uniform initialization, which balances the variances forward and backward; for tanh and sigmoid.
 
     Uniform in [-a, a], a = gain * sqrt(6 / (in + out)).   Source: Glorot and Bengio 2010.
@@ -213,7 +225,8 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -
     return _uniform(tensor, -bound, bound, rng)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
+@checked
+def xavier_normal_(tensor: Filled, gain: NonNegative = 1.0, rng: RandomLike = None) -> Tensor:
     """Xavier (Glorot) normal initialization: standard deviation gain * sqrt(2 / (in + out))."""
     return _normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fan_in_and_out(tensor)), 1)), rng)
 
@@ -225,9 +238,10 @@ def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
+@checked
 def kaiming_uniform_(
-    tensor: Tensor,
-    a: float = 0.0,
+    tensor: Filled,
+    a: Finite = 0.0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     rng: RandomLike = None,
@@ -243,9 +257,10 @@ def kaiming_uniform_(
     return _uniform(tensor, -bound, bound, rng)
 
 
+@checked
 def kaiming_normal_(
-    tensor: Tensor,
-    a: float = 0.0,
+    tensor: Filled,
+    a: Finite = 0.0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     rng: RandomLike = None,
@@ -254,18 +269,21 @@ def kaiming_normal_(
     return _normal(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), rng)
 
 
-def lecun_uniform_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
+@checked
+def lecun_uniform_(tensor: Filled, rng: RandomLike = None) -> Tensor:
     """LeCun initialization, uniform in [-a, a], a = sqrt(3 / in); for selu and linear layers.   Source: LeCun 1998."""
     bound = math.sqrt(3 / max(fan_in_and_out(tensor)[0], 1))
     return _uniform(tensor, -bound, bound, rng)
 
 
-def lecun_normal_(tensor: Tensor, rng: RandomLike = None) -> Tensor:
+@checked
+def lecun_normal_(tensor: Filled, rng: RandomLike = None) -> Tensor:
     """LeCun normal initialization: standard deviation sqrt(1 / in); for selu and linear layers."""
     return _normal(tensor, 0.0, 1 / math.sqrt(max(fan_in_and_out(tensor)[0], 1)), rng)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Tensor:
+@checked
+def orthogonal_(tensor: Filled, gain: Finite = 1.0, rng: RandomLike = None) -> Tensor:
     """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
 
     Source: Saxe and others 2014.
@@ -282,7 +300,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: RandomLike = None) -> Te
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: RandomLike = None) -> Tensor:
+@checked
+def sparse_(tensor: Filled, sparsity: Probability, std: NonNegative = 0.01, rng: RandomLike = None) -> Tensor:
     """Fill a matrix with normal draws and set the fraction `sparsity` of each column to 0.   Source: Martens 2010."""
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")

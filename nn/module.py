@@ -8,15 +8,18 @@ from weakref import ref
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked, explanation, with_arrays
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
-from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 M = TypeVar("M", bound="Module")
+PACKAGE = f"{__name__.rpartition('.')[0]}."
 
 
 class Module:
@@ -35,6 +38,9 @@ class Module:
 
     training: bool = True
     _hooks: Any = None  # hooks.Hooks, once one is registered
+    # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
+    _optional: Mapping[str, bool | None] = {}
+    _absent: Mapping[str, bool | None] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation of the module, which every subclass defines."""
@@ -46,10 +52,14 @@ class Module:
             if self._hooks is None:
                 out = self.forward(*args, **kwargs)
             else:
-                out = call_with_hooks(self, self._hooks, args, kwargs)
+                given, named = _arrays(self, args, kwargs) or (args, kwargs)
+                out = call_with_hooks(self, self._hooks, given, named)
         except Exception as error:
-            _locate(self, error)
-            raise
+            out, problem = _again(self, args, kwargs, error)
+            if problem is error:
+                raise
+            if problem is not None:
+                raise problem from None
         if isinstance(out, Value):
             node = out.node
             if node is not None and node.serial < start:
@@ -57,6 +67,12 @@ class Module:
         elif isinstance(out, tuple):
             self._record(out, start)
         return out
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The package's own layers declare their arguments; a user's class may annotate as it likes.
+        if cls.__module__.startswith(PACKAGE) and "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
     def _record(self, out: Any, start: int) -> None:
         stop = next_serial()
@@ -68,16 +84,30 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = self.__dict__.get(name)
-        if before is not None and isinstance(before, (Parameter, Buffer)):
-            if type(value) is Tensor:
-                # A plain Tensor in their place would silently be neither trained nor saved.
-                if isinstance(before, Parameter):
-                    raise DTypeError(
-                        f"{type(self).__name__}.{name} is a Parameter; a Tensor cannot take its place. "
-                        f"Assign nn.Parameter(...), or write to {name}.data."
-                    )
-                value = Buffer(value, before.persistent)
+        if isinstance(before, (Parameter, Buffer)):
+            if value is None:  # the name still stands for a parameter, or a buffer
+                self._absent = {**(self._absent or {}), name: _kept(before)}
+            elif not isinstance(value, Parameter if isinstance(before, Parameter) else (Parameter, Buffer)):
+                value = self._in_place(name, value, _kept(before))
+        elif before is None and value is not None and name in self.__dict__:
+            known = self._absent if self._absent and name in self._absent else self._optional
+            if name in known and not isinstance(value, (Parameter, Buffer)):
+                value = self._in_place(name, value, known[name])
         object.__setattr__(self, name, value)
+
+    def _in_place(self, name: str, value: Any, persistent: bool | None) -> Any:
+        """What is stored for a value under the name of a buffer, or, if `persistent` is None, of a parameter."""
+        if persistent is not None and isinstance(value, (Tensor, np.ndarray, list)):
+            return Buffer(value, persistent)
+        if persistent is not None:
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a buffer: expected a Tensor, an array or None, got {describe(value)}"
+            )
+        # Silently it would be neither trained nor saved.
+        raise DTypeError(
+            f"{type(self).__name__}.{name} is a Parameter: expected a Parameter or None, got {describe(value)}. "
+            f"Assign nn.Parameter(...), or write to {name}.data."
+        )
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
@@ -151,10 +181,17 @@ class Module:
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
         setattr(self, _checked(name), param)
+        if param is None:
+            self._absent = {**(self._absent or {}), name: None}
 
     def register_buffer(self, name: str, tensor: ArrayLike | None, persistent: bool = True) -> None:
-        """Make an array or Tensor a buffer: saved with the module (if persistent), not trained."""
+        """Make an array or Tensor a buffer: saved with the module (if persistent), not trained.
+
+        With None, a Tensor that is assigned later becomes one.
+        """
         setattr(self, _checked(name), None if tensor is None else Buffer(tensor, persistent))
+        if tensor is None:
+            self._absent = {**(self._absent or {}), name: persistent}
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Make a module an attribute under a computed name."""
@@ -228,7 +265,9 @@ class Module:
         if new.kind != "f":
             raise DTypeError(f"astype: expected a floating-point dtype, got {new}")
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
-            if tensor.dtype.kind == "f" and tensor.dtype != new:
+            if isinstance(tensor, Uninitialized):
+                tensor.convert(new)
+            elif tensor.dtype.kind == "f" and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
                 tensor.data = tensor._data.astype(new)
                 tensor.grad = None if grad is None else grad._data.astype(new)
@@ -280,16 +319,19 @@ class Module:
         """
         return Removable(self, "after", hook, with_kwargs, prepend)
 
-    def register_full_backward_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, grad_input, grad_output)` once the gradients of the inputs are complete.
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_input, grad_output)` in each backward pass, once the inputs' gradients are complete.
 
-        Both are tuples; what the hook returns, unless None, replaces the gradients of the inputs.
+        Both are tuples, with an entry for each positional argument and each output: None for what is not a Tensor,
+        zeros for an input that got no gradient. What the hook returns, unless None, replaces the gradients of the
+        inputs. If no input requires grad, the hook runs when the gradients of the outputs are complete. Outputs are
+        a Tensor or a tuple of Tensors; for anything else the hook is not called, with a warning.
         """
-        return Removable(self, "backward", hook, False)
+        return Removable(self, "backward", hook, False, prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any]) -> Removable:
-        """Call `hook(module, grad_output)` when the gradients of the outputs are complete; may replace them."""
-        return Removable(self, "backward_pre", hook, False)
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_output)` when the gradients of all outputs are complete; may replace them."""
+        return Removable(self, "backward_pre", hook, False, prepend)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Removable:
         """Call `hook(module, prefix, keep_vars)` before state_dict() reads the module."""
@@ -335,6 +377,11 @@ class Module:
         return summary(self, *inputs, **options)
 
 
+def _kept(tensor: Parameter | Buffer) -> bool | None:
+    """Whether state_dict saves a buffer; None for a parameter."""
+    return tensor.persistent if isinstance(tensor, Buffer) else None
+
+
 def _checked(name: str) -> str:
     if not isinstance(name, str) or not name or "." in name:
         raise ValueRangeError(f"expected a name that is a nonempty string without dots, got {name!r}")
@@ -351,7 +398,39 @@ def _found(self: Module, target: str, known: dict[str, Any], what: str) -> Any:
     )
 
 
-def _locate(self: Module, error: Exception) -> None:
+def _is_ours(self: Module) -> bool:
+    """Whether the package defines what the module computes, and so knows what its arguments mean."""
+    return str(type(self).forward.__module__).startswith(PACKAGE)
+
+
+def _arrays(self: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments with lists of numbers as Tensors; None if there is nothing to convert."""
+    if not _is_ours(self):
+        return None
+    changed = with_arrays(type(self).forward, (self, *args), kwargs)
+    return None if changed is None else (changed[0][1:], changed[1])
+
+
+def _again(
+    self: Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> tuple[Any, Exception | None]:
+    """After a failed call: its result with lists as Tensors, or the error to raise, explained and located."""
+    converted = _arrays(self, args, kwargs) if self._hooks is None else None
+    if converted is not None:
+        args, kwargs = converted
+        try:
+            return self.forward(*args, **kwargs), None
+        except Exception as second:
+            error = second
+    if _is_ours(self):
+        function, name = type(self).forward, type(self).__name__
+        if not hasattr(error, "_raised_in"):  # else a layer inside has explained it
+            error = explanation(function, (self, *args), kwargs, error, name) or error
+    locate(self, error)
+    return None, error
+
+
+def locate(self: Module, error: Exception) -> None:
     """Add to an error the place in this module where it was raised."""
     trail: Any = getattr(error, "_raised_in", None)
     if trail is None:

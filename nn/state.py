@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
     from tinygrad_dl.nn.module import Module
 
-IGNORED = {"_hooks"}
+IGNORED = {"_hooks", "_absent"}
 # Most attributes are settings of these types, which hold no tensors: they are skipped at once.
 LEAF_TYPES = {int, float, bool, str, type(None)}
 
@@ -64,31 +64,30 @@ def named_modules(
     module: Module, prefix: str = "", remove_duplicate: bool = True
 ) -> Iterator[tuple[str, Module]]:
     """The module and all inside, outer ones first. A module that holds an outer one does not recurse forever."""
-    visited: set[int] = set()
+    # Not a function inside this one: it would refer to itself, and every call would leave a reference cycle.
+    return _outer_first(module, prefix, (), set() if remove_duplicate else None)
 
-    def visit(module: Module, prefix: str, ancestors: tuple[int, ...]) -> Iterator[tuple[str, Module]]:
-        if id(module) in ancestors or (remove_duplicate and id(module) in visited):
-            return
+
+def _outer_first(
+    module: Module, prefix: str, ancestors: tuple[int, ...], visited: set[int] | None
+) -> Iterator[tuple[str, Module]]:
+    if id(module) in ancestors or (visited is not None and id(module) in visited):
+        return
+    if visited is not None:
         visited.add(id(module))
-        yield prefix, module
-        for name, child in named_children(module, remove_duplicate=False):
-            yield from visit(child, joined(prefix, name), (*ancestors, id(module)))
-
-    return visit(module, prefix, ())
+    yield prefix, module
+    for name, child in named_children(module, remove_duplicate=False):
+        yield from _outer_first(child, joined(prefix, name), (*ancestors, id(module)), visited)
 
 
-def inner_first(module: Module) -> Iterator[Module]:
+def inner_first(module: Module, visited: set[int] | None = None) -> Iterator[Module]:
     """The module and all inside, each once, inner modules before outer ones."""
-    visited: set[int] = set()
-
-    def visit(module: Module) -> Iterator[Module]:
-        visited.add(id(module))
-        for _, child in named_children(module):
-            if id(child) not in visited:
-                yield from visit(child)
-        yield module
-
-    return visit(module)
+    visited = set() if visited is None else visited
+    visited.add(id(module))
+    for _, child in named_children(module):
+        if id(child) not in visited:
+            yield from inner_first(child, visited)
+    yield module
 
 
 def named_tensors(
@@ -163,7 +162,11 @@ def save(module: Module, prefix: str) -> dict[str, Any]:
     hooked = _hooked(module)
     for path, owner in hooked:
         _call_hooks(owner, "saving", prefix + path, False)
-    saved: dict[str, Any] = {prefix + name: tensor._data.copy() for name, tensor in saved_tensors(module)}
+    saved: dict[str, Any] = {
+        # As in PyTorch, the parameter of a lazy layer itself: there is no array yet.
+        prefix + name: tensor if isinstance(tensor, Uninitialized) else tensor._data.copy()
+        for name, tensor in saved_tensors(module)
+    }
     for name, owner in extra_states(module).items():
         saved[prefix + name] = owner.get_extra_state()
     for path, owner in reversed(hooked):
@@ -209,11 +212,17 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
         if name not in arrays:
             continue
         value = arrays[name]
+        if isinstance(value, Uninitialized):
+            if not isinstance(tensor, Uninitialized):
+                mismatched.append(f"{name}: expected {tensor.shape}, got {value!r}")
+            continue
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
         if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
             mismatched.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
-        elif array.shape != tensor.shape:
+        elif isinstance(tensor, Uninitialized) and not tensor.fits(array.shape):
+            mismatched.append(f"{name}: expected {tensor.expected()}, got {array.shape}")
+        elif not isinstance(tensor, Uninitialized) and array.shape != tensor.shape:
             mismatched.append(f"{name}: expected {tensor.shape}, got {array.shape}")
         else:
             value_to_write = (
@@ -225,6 +234,8 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
             f"load_state_dict: arrays do not fit {type(module).__name__}: {'; '.join(mismatched)}. Nothing was loaded."
         )
     for tensor, array in writes:
+        if isinstance(tensor, Uninitialized):
+            tensor.materialize(array.shape)
         if assign:
             tensor.grad = None
             tensor.data = array

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
-from tinygrad_dl.modes import active, modes, no_grad
+from tinygrad_dl.modes import Watcher, no_grad
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 
 HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
@@ -53,10 +54,11 @@ def multiply_adds(name: str, inputs: Any, out: Any) -> int:
     return 0
 
 
-class _Counter:
+class _Counter(Watcher):
     """Adds the cost of each operation to the modules that are running; the engine calls it for every operation."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.running: list[Layer] = []
 
     def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
@@ -66,19 +68,6 @@ class _Counter:
         for layer in self.running:
             layer.multiply_adds += cost
             layer.memory += result.nbytes if base else 0
-
-    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
-        """Does nothing: no gradient is computed."""
-
-    def __enter__(self) -> _Counter:
-        self.before = modes.watchers
-        modes.watchers = (*self.before, self)
-        active.append("watchers")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        modes.watchers = self.before
-        active.remove("watchers")
 
 
 class Summary:
@@ -95,7 +84,7 @@ class Summary:
     @property
     def trainable(self) -> int:
         """The number of elements of the parameters that require a gradient."""
-        return sum(p.size for p in self.layers[0].module.parameters() if p.requires_grad)
+        return sum(p.size for p in _known(self.layers[0].module) if p.requires_grad)
 
     @property
     def multiply_adds(self) -> int:
@@ -136,7 +125,7 @@ class Summary:
         if self.error is not None:
             return "\n".join([*lines, f"stopped by {type(self.error).__name__}: {self.error}"])
         frozen = self.parameters - self.trainable
-        size = sum(p.nbytes for p in self.layers[0].module.parameters())
+        size = sum(p.nbytes for p in _known(self.layers[0].module))
         lines.append(
             f"parameters: {self.parameters:,} ({_bytes(size)})"
             + (f", {frozen:,} of them frozen" if frozen else "")
@@ -165,22 +154,27 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} GB"
 
 
+def _known(module: Module) -> list[Parameter]:
+    """The parameters that have values: after an error, some of lazy layers may have none."""
+    return [p for p in module.parameters() if not isinstance(p, Uninitialized)]
+
+
 def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
-    visited: set[int] = set()
-
-    def visit(module: Module, name: str, depth: int, ancestors: tuple[int, ...]) -> None:
-        layer = Layer(name, module, depth)
-        layers.append(layer)
-        layer.is_repeat = id(module) in visited
-        visited.add(id(module))
-        layer.parameters = sum(p.size for p in module.parameters())
-        for child, inner in state.named_children(module, remove_duplicate=False):
-            if id(inner) not in ancestors:
-                visit(inner, child, depth + 1, (*ancestors, id(module)))
-
-    visit(module, "", 0, (id(module),))
+    _add(layers, set(), module, "", 0, (id(module),))
     return layers
+
+
+def _add(
+    layers: list[Layer], visited: set[int], module: Module, name: str, depth: int, ancestors: tuple[int, ...]
+) -> None:
+    layer = Layer(name, module, depth)
+    layers.append(layer)
+    layer.is_repeat = id(module) in visited
+    visited.add(id(module))
+    for child, inner in state.named_children(module, remove_duplicate=False):
+        if id(inner) not in ancestors:
+            _add(layers, visited, inner, child, depth + 1, (*ancestors, id(module)))
 
 
 def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -194,7 +188,7 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
 
     `inputs`: what forward takes, or one shape, for zeros. The model runs once, in evaluation mode and without a
     graph; afterwards modes, parameters, buffers, gradients and the random generator are as they were. An error
-    inside ends the table at the layer that failed.
+    inside ends the table at the layer that failed. Lazy layers are initialized, as by any first call.
     >>> from tinygrad_dl.nn import Linear
     >>> summary(Linear(3, 2), (5, 3)).multiply_adds
     30
@@ -205,7 +199,9 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
         first.setdefault(id(layer.module), layer)
     counter = _Counter()
     before = [(module, module.__dict__.get("training")) for module in model.modules()]
-    values = [(tensor, tensor._data.copy()) for tensor in (*model.parameters(), *model.buffers())]
+    tensors = [*model.parameters(), *model.buffers()]
+    lazy = any(isinstance(tensor, Uninitialized) for tensor in tensors)
+    values = [(tensor, tensor._data.copy()) for tensor in tensors if not isinstance(tensor, Uninitialized)]
     generators = [config.default_rng()] + [
         m.rng for m in model.modules() if isinstance(getattr(m, "rng", None), np.random.Generator)
     ]
@@ -245,9 +241,11 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
                 module.training = training
         for tensor, value in values:
             tensor._data[...] = value
-        for generator, saved in zip(generators, states):
-            generator.bit_generator.state = saved
+        if not lazy:  # what initialized a lazy layer must not be drawn again
+            for generator, saved in zip(generators, states):
+                generator.bit_generator.state = saved
     for layer in layers:
+        layer.parameters = sum(p.size for p in _known(layer.module))
         if layer.is_repeat:
             source = first[id(layer.module)]
             layer.given, layer.result, layer.calls = source.given, source.result, 1 if source.calls else 0

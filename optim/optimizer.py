@@ -11,7 +11,14 @@ import numpy as np
 from tinygrad_dl.anomaly import detect_anomaly, ranged
 from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, misfit
 from tinygrad_dl.convert import describe
-from tinygrad_dl.errors import AnomalyError, DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import (
+    AnomalyError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    UninitializedError,
+    ValueRangeError,
+)
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
 from tinygrad_dl.optim.fused import END, Plan, States, Watched, completed_state, fitting, lasts, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
@@ -535,7 +542,10 @@ def option_types(kind: type[Optimizer]) -> dict[str, tuple[Any, ...]]:
 
 def _label(p: Tensor, name: str | None) -> str:
     """A parameter in an error message."""
-    return f"the parameter {name or p.name or 'of shape ' + str(p.shape)}"
+    try:
+        return f"the parameter {name or p.name or f'of shape {p.shape}'}"
+    except UninitializedError:
+        return "a parameter of a lazy layer"
 
 
 def saved_option(option: Any) -> Any:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "tinygrad_dl": "tinygrad_dl",
     "tinygrad_dl.kernels": "tinygrad_dl/kernels",
+    "tinygrad_dl.numpy_functions": "tinygrad_dl/numpy_functions",
     "tinygrad_dl.ops": "tinygrad_dl/ops",
     "tinygrad_dl.testing": "tinygrad_dl/testing",
     "tinygrad_dl.viz": "tinygrad_dl/viz",
@@ -41,6 +42,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.typing",
             "tinygrad_dl.signatures",
             "tinygrad_dl.pytree",
+            "tinygrad_dl.directions",
         }
     ],
     [{"tinygrad_dl.kernels"}],

@@ -50,7 +50,7 @@ def indexed(x: np.ndarray, rows: Sequence[int]) -> Any:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"features": 3}, {"features": np.int64(3)}, {"features": tg.asarray(3)}, {"features": 0}, {"features": True},
+        {"features": 3}, {"features": np.int64(3)}, {"features": tg.asarray(3)}, {"features": 0},
         {"features": 1, "eps": 1}, {"features": 1, "eps": np.float32(0.1)}, {"features": 1, "eps": tg.Tensor(0.1)},
         {"features": 1, "momentum": None}, {"features": 1, "bias": np.True_}, {"features": 1, "bias": 0},
         {"features": 1, "betas": [0.5, 0]}, {"features": 1, "kernel": (1, 2)},
@@ -66,6 +66,7 @@ def test_what_fits_is_taken(arguments: dict[str, Any]) -> None:
     ("arguments", "kind", "words"),
     [
         ({"features": "a"}, DTypeError, "features: expected an int of at least 0, got str 'a'"),
+        ({"features": True}, ValueRangeError, "features: expected an int of at least 0, got bool True"),
         ({"features": 2.0}, DTypeError, "features: expected an int of at least 0, got float 2.0"),
         ({"features": -1}, ValueRangeError, "features: expected an int of at least 0, got int -1"),
         (
@@ -107,7 +108,7 @@ def test_what_fits_is_taken(arguments: dict[str, Any]) -> None:
         (
             {"features": 1, "kernel": "a"},
             DTypeError,
-            "kernel: expected an int or a sequence of ints, got str 'a'",
+            "kernel: expected an int or a sequence of them, got str 'a'",
         ),
         ({"features": 1, "groups": 0}, ValueRangeError, "groups: expected an int of at least 1, got int 0"),
         ({"features": 1, "p": 1.1}, ValueRangeError, "p: expected a number in [0, 1], got float 1.1"),
@@ -132,10 +133,35 @@ def test_a_missing_argument_is_pythons_own_error() -> None:
 
 def test_a_failure_names_the_argument_that_does_not_fit_and_chains_nothing() -> None:
     with pytest.raises(DTypeError) as caught:
-        softened([[1.0]])  # type: ignore[arg-type]
-    assert str(caught.value) == "softened: x: expected a Tensor or an array, got list [[1.0]]"
+        softened(None)  # type: ignore[arg-type]
+    assert str(caught.value) == "softened: x: expected a Tensor or an array, got NoneType None"
     assert caught.value.__cause__ is None and caught.value.__suppress_context__ is False
     assert caught.value.__context__ is None
+
+
+def test_nested_lists_of_numbers_are_taken_as_arrays() -> None:
+    assert softened([[1.0]]) == softened(x=((1.0, 2.0),)) == 1  # type: ignore[arg-type]
+    with pytest.raises(
+        DTypeError, match=r"^softened: x: expected a Tensor or an array, got list \[\['a'\]\]$"
+    ):
+        softened([["a"]])  # type: ignore[arg-type]
+
+
+def test_the_name_of_a_helper_gives_way_to_what_the_user_called() -> None:
+    @explained
+    def pooled(x: Array, text: str, padding: int = 0) -> None:
+        raise ShapeError(text)
+
+    for text, words in [
+        ("inner: expected 3 axes", "pooled: expected 3 axes"),
+        ("padding=-1: expected at least 0", "pooled: padding=-1: expected at least 0"),
+        ("inner((4, 3), axis=(0,)): cannot reshape", "pooled: cannot reshape"),
+        ("Layer: expected 3 axes", "pooled: Layer: expected 3 axes"),
+        ("pooled: as it is", "pooled: as it is"),
+    ]:
+        with pytest.raises(ShapeError) as caught:
+            pooled(np.ones(2), text)
+        assert str(caught.value) == words
 
 
 def test_a_failure_with_fitting_arguments_says_what_was_given() -> None:
@@ -152,10 +178,12 @@ def test_errors_of_the_users_own_function_are_not_touched() -> None:
         called(3)  # type: ignore[arg-type]
 
 
-def test_the_packages_own_errors_pass_through() -> None:
+def test_errors_raised_on_purpose_pass_through() -> None:
     @explained
-    def raising(x: int) -> None:
-        raise ShapeError("as it is")
+    def raising(x: int, error: Exception) -> None:
+        raise error
 
-    with pytest.raises(ShapeError, match="^as it is$"):
-        raising(1)
+    for error in (ShapeError("raising: as it is"), KeyError("raising: as it is")):
+        with pytest.raises(type(error)) as caught:
+            raising(1, error)
+        assert caught.value is error and error.args == ("raising: as it is",)

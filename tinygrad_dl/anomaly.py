@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -34,21 +34,17 @@ class detect_anomaly(Mode):
 
     setting = "watchers"
 
-    def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        super().__init__()
-        self._errors: list[Any] = []
+    def _state(self) -> Any:
+        return modes.watchers, np.geterr()
 
-    def __enter__(self) -> detect_anomaly:
+    def _switch_on(self) -> None:
         others = modes.watchers
-        self.value = others if any(isinstance(w, detect_anomaly) for w in others) else (*others, self)
-        # NumPy's warnings would come first and say less.
-        self._errors.append(np.seterr(all="ignore"))
-        super().__enter__()
-        return self
+        modes.watchers = others if any(isinstance(w, detect_anomaly) for w in others) else (*others, self)
+        np.seterr(all="ignore")  # NumPy's warnings would come first and say less
 
-    def __exit__(self, *exc: object) -> None:
-        super().__exit__(*exc)
-        np.seterr(**self._errors.pop())
+    def _restore_state(self, before: Any) -> None:
+        modes.watchers, errors = before
+        np.seterr(**errors)
 
     # Called by the engine
 
@@ -211,8 +207,8 @@ def ranged(x: np.ndarray) -> str:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs this package's code."""
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "tinygrad_dl"
+    """Whether a frame runs code of this package, or NumPy's, whose errstate is between two of its functions."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("tinygrad_dl", "numpy")
 
 
 def _in_rule() -> bool:

@@ -7,24 +7,30 @@ above 0 at run time. `@checked` compares every argument before the function runs
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import math
+import re
+import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
-from types import UnionType
+from types import TracebackType, UnionType
 from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeVar, Union
 
 import numpy as np
 
 from tinygrad_dl import typing as names
-from tinygrad_dl.convert import describe
+from tinygrad_dl.backend import is_array
+from tinygrad_dl.convert import asarray_of, describe, wrap
 from tinygrad_dl.errors import (
     AxisError,
     DTypeError,
     IndexRangeError,
+    MatrixError,
+    OutOfMemoryError,
     ShapeError,
     TinygradError,
     ValueRangeError,
@@ -56,8 +62,14 @@ class Bounds:
         )
 
     def __str__(self) -> str:
+        if self.least == -math.inf:
+            return " other than nan"
+        if self.above == -math.inf:
+            return " that is finite"
         low = self.least if self.least is not None else self.above
         high = self.most if self.most is not None else self.below
+        if low == -LARGEST:
+            return ""
         if low is not None and high is not None and high < LARGEST:
             begin, end = "[" if self.least is not None else "(", "]" if self.most is not None else ")"
             return f" in {begin}{low:g}, {high:g}{end}"
@@ -68,6 +80,13 @@ class Bounds:
         return ""
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What to do instead, as the end of the message; `{value}` is what was given."""
+
+    text: str
+
+
 #: A finite number above 0, such as an epsilon.
 Positive: TypeAlias = Annotated[float, Bounds(above=0, below=math.inf)]
 #: A finite number of at least 0, such as a weight decay.
@@ -76,35 +95,38 @@ NonNegative: TypeAlias = Annotated[float, Bounds(least=0, below=math.inf)]
 Probability: TypeAlias = Annotated[float, Bounds(least=0, most=1)]
 #: A number in [0, 1), such as the decay of a moving average.
 Decay: TypeAlias = Annotated[float, Bounds(least=0, below=1)]
+#: A number that is neither nan nor infinite.
+Finite: TypeAlias = Annotated[float, Bounds(above=-math.inf, below=math.inf)]
 #: An int of at least 1, such as a number of groups.
 Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 #: An int of at least 0, such as the number of features of a layer.
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
+#: A number other than nan: a margin, a slope, a threshold.
+Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
+#: An int that may be negative, such as the width of padding that crops.
+Offset: TypeAlias = Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]
+#: One of them or several.
+Offsets: TypeAlias = Union[Offset, Sequence[Offset]]
+#: A boolean that PyTorch deprecates in favor of `reduction`.
+OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
+#: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
+Counts: TypeAlias = Union[Count, Sequence[Count]]
+#: An int of at least 0 or several of them, such as paddings.
+Widths: TypeAlias = Union[Size, Sequence[Size]]
 
 
 def checked(function: F) -> F:
     """Compare every argument with its annotation before the function runs; it is meant for constructors.
 
     Raises DTypeError for another type and ValueRangeError for a value out of range; nothing has been changed then.
+    What fails later is explained, as by `explained`.
     """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         refuse_unfit(function, args, kwargs)
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
-
-
-def explained(function: F) -> F:
-    """Where the function fails for want of a fitting argument, name the argument instead of the failing line."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TinygradError:
-            raise
         except Exception as error:
             problem = explanation(function, args, kwargs, error)
             if problem is None:
@@ -112,6 +134,83 @@ def explained(function: F) -> F:
         raise problem
 
     return call  # type: ignore[return-value]
+
+
+def explained(function: F) -> F:
+    """Where the function fails for want of a fitting argument, name the argument instead of the failing line.
+
+    Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            converted = with_arrays(function, args, kwargs)
+            problem = None if converted else explanation(function, args, kwargs, error)
+            if problem is None and not converted:
+                raise
+        if problem is not None:
+            raise problem
+        args, kwargs = converted  # type: ignore[misc]
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            problem = explanation(function, args, kwargs, error)
+            if problem is None:
+                raise
+        raise problem
+
+    return call  # type: ignore[return-value]
+
+
+def vetted(function: F) -> F:
+    """`explained`, with the options compared before, since some wrong ones would do nothing at all.
+
+    Options, all parameters but arrays, are compared once for equal values: calls with the usual ones cost no more than
+    looking them up.
+    """
+    explaining = explained(function)
+    names, annotations = _parameters(function), function.__annotations__
+    # By the text of the annotation: evaluating it would slow the import.
+    options = {name for name in names if not str(annotations.get(name, "Any")).startswith(ARRAYS)}
+    first = next((i for i, name in enumerate(names) if name in options), len(names))
+    known: set[Any] = set()
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) > first:
+            given = (args[first:], *[item for item in kwargs.items() if item[0] in options])
+            try:
+                new = given not in known
+            except TypeError:  # a list, an array
+                new = True
+            if new:
+                problem = _unfit(function, args, kwargs, None, options)
+                if problem is not None:
+                    raise problem
+                if len(known) < 1000 and _is_plain(given):
+                    known.add(given)
+        return explaining(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+# How the annotations of arrays begin, and of what is not compared.
+ARRAYS = ("Array", "Tensor", "Any", "object", "Sequence[Array", "Parameters", "Iterable")
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether a value is made of numbers and text alone, and may be kept."""
+    if isinstance(x, tuple):
+        return all(map(_is_plain, x))
+    return x is None or type(x) in (bool, int, float, str)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def refuse_unfit(
@@ -123,6 +222,42 @@ def refuse_unfit(
         raise problem
 
 
+def with_arrays(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The arguments with lists of numbers as Tensors where the annotation asks for an array; None if there are none."""
+    declared = _declared(function)
+    changed = False
+    positional, named = list(args), dict(kwargs)
+    for values, keys in ((positional, zip(range(len(args)), declared)), (named, zip(kwargs, kwargs))):
+        for key, argument in keys:
+            value = values[key]  # type: ignore[call-overload]
+            if not isinstance(value, (list, tuple)) or argument not in declared:
+                continue
+            hint = declared[argument].hint
+            if _takes_arrays(hint) and not _fits(value, hint) and _is_numbers(value):
+                values[key] = wrap(asarray_of(value))  # type: ignore[call-overload]
+                changed = True
+    return (tuple(positional), named) if changed else None
+
+
+# NumPy's and Python's exceptions, and the one of errors.py that is raised in their place; the first that fits counts.
+KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
+    (np.exceptions.AxisError, AxisError),
+    (np.linalg.LinAlgError, MatrixError),
+    (IndexError, IndexRangeError),
+    (ZeroDivisionError, ValueRangeError),
+    (OverflowError, ValueRangeError),
+    (RecursionError, ValueRangeError),
+    (KeyError, ValueRangeError),
+    (MemoryError, OutOfMemoryError),
+    (ValueError, ShapeError),
+    (TypeError, DTypeError),
+    (AttributeError, DTypeError),
+    (AssertionError, ValueRangeError),
+)
+
+
 def explanation(
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -130,31 +265,65 @@ def explanation(
     error: Exception,
     name: str | None = None,
 ) -> TinygradError | None:
-    """The package's own error for a call that failed, or None where the failure is not the arguments'."""
+    """The package's own error for a call that failed, or None where the failure is not the arguments'.
+
+    An error of the package's own that does not say what the user called is given that name, and None returned.
+    """
     trace = error.__traceback__
     inner = trace.tb_next if trace is not None else None
-    if inner is None:
-        return None  # Python's own: an argument is missing or unknown
+    if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
+        return None  # Python's own: an argument is missing or unknown; or the user's
+    called = name or _name_of_call(function, args)
+    if error.args and str(error.args[0]).startswith(f"{called}: "):
+        return None  # raised on purpose
     problem = _unfit(function, args, kwargs, name)
     if problem is not None:
         return problem
-    declared = _declared(function)
-    if any(parameter.calls for parameter in declared.values()):
-        return None  # the error may come from the user's own function
-    for base, kind in (
-        (np.exceptions.AxisError, AxisError),
-        (IndexError, IndexRangeError),
-        (ZeroDivisionError, ValueRangeError),
-        (OverflowError, ValueRangeError),
-        (MemoryError, ShapeError),
-        (ValueError, ShapeError),
-        ((TypeError, AttributeError), DTypeError),
-    ):
-        if isinstance(error, base):  # type: ignore[arg-type]
+    if isinstance(error, TinygradError):
+        _name(error, called, _declared(function))
+        return None
+    for base, kind in KINDS:
+        if isinstance(error, base):
             bound = _bound(function, args, kwargs)
             shown = ", ".join(f"{n}={describe(v)}" for n, v in bound.items() if n != "self")
-            return kind(f"{name or _called(function)}({shown}): {error}")
+            return kind(f"{called}({shown}): {error}")
     return None
+
+
+def _from_users_code(trace: TracebackType | None) -> bool:
+    """Whether an error passed through code that is neither this package's, NumPy's nor Python's."""
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        ours = module in OURS or (module in sys.stdlib_module_names and module != "__main__")
+        if not ours and module:  # a generated function has no module
+            return True
+        trace = trace.tb_next
+    return False
+
+
+OURS = (__name__.partition(".")[0], "numpy")
+
+
+# Arguments of operations that layers and functions have under another name, PyTorch's.
+ARGUMENTS = {"kernel": "kernel_size", "w": "weight", "size": "output_size"}
+
+
+def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
+    """Begin the message with what the user called, in the place of a helper's name."""
+    text = str(error)
+    if called in text or len(error.args) != 1:
+        return
+    helper = re.match(r"([a-z_][\w.]*)(?=[:(])", text)
+    if helper is not None and "self" in declared and helper[0] not in declared:
+        return  # a function that a method calls is one that users know
+    if helper is not None and helper[0] not in declared:
+        # A helper's call is not shown: its arguments are not the user's.
+        _, shown, rest = text.partition("): ") if text[helper.end()] == "(" else (text, "", "")
+        text = rest if shown else text[helper.end() :].removeprefix(": ")
+    for ours, theirs in ARGUMENTS.items():
+        if theirs in declared and ours not in declared:
+            text = re.sub(rf"\b{ours}(?=[=:])", theirs, text)
+    error.args = (f"{called}: {text}",)
 
 
 @dataclass(frozen=True)
@@ -163,7 +332,6 @@ class _Declared:
 
     hint: Any
     default: Any
-    calls: bool
 
 
 @cache
@@ -175,7 +343,7 @@ def _declared(function: Callable[..., Any]) -> dict[str, _Declared]:
         hint = _resolved(parameter.annotation, getattr(function, "__globals__", {}))
         if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
             hint = Any
-        found[parameter.name] = _Declared(hint, parameter.default, _calls(hint))
+        found[parameter.name] = _Declared(hint, parameter.default)
     return found
 
 
@@ -185,20 +353,20 @@ def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
         return Any
     if not isinstance(annotation, str):
         return annotation
+    known = _Names(
+        {**vars(builtins), **vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
+    )
     try:
-        return eval(
-            annotation, {**vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
-        )
+        return eval(annotation, {}, known)
     except Exception:
         return Any
 
 
-def _calls(hint: Any) -> bool:
-    """Whether an argument of this type runs code of the user's."""
-    origin = typing.get_origin(hint)
-    if hint is collections.abc.Callable or origin is collections.abc.Callable:
-        return True
-    return any(_calls(part) for part in typing.get_args(hint) if not isinstance(part, list))
+class _Names(dict[str, Any]):
+    """Names of types; those that are imported for type checkers only are compared by name."""
+
+    def __missing__(self, name: str) -> Any:
+        return ForwardRef(name)
 
 
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -216,22 +384,75 @@ def _called(function: Callable[..., Any]) -> str:
     return name.removesuffix(".__init__").removesuffix(".forward").rpartition(".")[2]
 
 
+def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    if next(iter(_declared(function)), None) != "self" or not args:
+        return _called(function)
+    kind = type(args[0]).__name__
+    return f"{kind}.{function.__name__}" if issubclass(type(args[0]), Value) else kind
+
+
 def _unfit(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str | None
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str | None,
+    only: Collection[str] | None = None,
 ) -> TinygradError | None:
     declared = _declared(function)
     for argument, value in _bound(function, args, kwargs).items():
+        if only is not None and argument not in only:
+            continue
         parameter = declared[argument]
         if value is parameter.default or _fits(value, parameter.hint):
             continue
         if argument == "self":
             continue
         if name is None:
-            name = type(args[0]).__name__ if next(iter(declared)) == "self" else _called(function)
-        kind = ValueRangeError if _fits(value, _without_bounds(parameter.hint)) else DTypeError
-        limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
-        return kind(f"{name}: {argument}: expected {expected(parameter.hint)}{limit}, got {describe(value)}")
+            name = _name_of_call(function, args)
+        return unfit(name, argument, value, parameter.hint)
     return None
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type and in its range; what cannot be compared fits."""
+    return _fits(value, hint)
+
+
+def require(called: str, argument: str, value: Any, hint: Any) -> None:
+    """Raise for an argument that is not what an annotation says; for checks inside a function."""
+    if not _fits(value, hint):
+        raise unfit(called, argument, value, hint)
+
+
+def is_huge(value: Any) -> bool:
+    """Whether a value is or holds an int that no array has as a size."""
+    if isinstance(value, (tuple, list)):
+        return any(map(is_huge, value[:64]))
+    if isinstance(value, (Value, np.ndarray)):
+        return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
+    return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+
+
+def refuse_huge(called: str, argument: str, value: Any) -> None:
+    """Raise ValueRangeError for a size that no array has, before anything is allocated."""
+    if is_huge(value):
+        raise ValueRangeError(
+            f"{called}: {argument}: expected a number from {-LARGEST} to {LARGEST}, got {describe(value)}"
+        )
+
+
+def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
+    """The error for an argument that its annotation does not allow."""
+    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    limit = f" and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
+    advice = [part.text for part in typing.get_args(hint)[1:] if isinstance(part, Advice)]
+    more = f". {advice[0].format(value=repr(value))}" if advice else ""
+    return kind(f"{called}: {argument}: expected {expected(hint)}{limit}, got {describe(value)}{more}")
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotation of each parameter as an object; Any where it says nothing that can be compared."""
+    return {name: parameter.hint for name, parameter in _declared(function).items()}
 
 
 def _without_bounds(hint: Any) -> Any:
@@ -262,6 +483,48 @@ def _is_number(x: Any) -> bool:
     return _is_array(x) and math.prod(x.shape) == 1 and x.dtype.kind in "biuf"
 
 
+def _is_real(x: Any) -> bool:
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+
+
+def _is_dtype(x: Any) -> bool:
+    try:
+        kind = np.dtype(x).kind
+    except Exception:  # whatever NumPy raises for what is none
+        return False
+    return kind in "biufc" and not isinstance(x, float)
+
+
+def _is_numbers(x: Any, depth: int = 0) -> bool:
+    """Whether `asarray` could take it: a number, an array, or nested lists of them."""
+    if isinstance(x, (list, tuple, range)):
+        return depth < 64 and all(_is_numbers(part, depth + 1) for part in x)
+    if isinstance(x, (np.ndarray, np.generic, Value)):
+        return x.dtype.kind in "biufc"
+    return isinstance(x, (int, float, complex)) or hasattr(type(x), "__array__") or is_array(x)
+
+
+def _takes_arrays(hint: Any) -> bool:
+    """Whether an annotation asks for an array: `Array`, `Tensor`, also with `| None`."""
+    if isinstance(hint, TypeVar):
+        return hint.__bound__ is not None and _takes_arrays(hint.__bound__)
+    if typing.get_origin(hint) in (Union, UnionType):
+        return any(map(_takes_arrays, typing.get_args(hint)))
+    if isinstance(hint, ForwardRef):
+        return hint.__forward_arg__ == "Tensor"
+    return typing.get_origin(hint) is np.ndarray or hint is np.ndarray
+
+
+def _takes_lists(parts: Collection[Any]) -> bool:
+    """Whether the parts of a union are those of `ArrayLike`, perhaps with others."""
+    return set(typing.get_args(names.ArrayLike)) <= set(parts)
+
+
+def takes_dtypes(parts: Collection[Any]) -> bool:
+    """Whether the parts of a union are those of `DTypeLike`."""
+    return set(typing.get_args(names.DTypeLike)) <= set(parts)
+
+
 def _fits(x: Any, hint: Any) -> bool:
     """Whether a value is of the annotated type; what cannot be compared fits."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
@@ -270,12 +533,20 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return x is None
     if origin in (Union, UnionType):
+        if _takes_lists(parts):
+            return _is_numbers(x) or (x is None and type(None) in parts)
+        if takes_dtypes(parts):
+            return _is_dtype(x)
+        if np.random.Generator in parts and _is_int(x):
+            return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
+        if parts[0] is int and isinstance(x, (bool, np.bool_)):
+            return False  # a size of True is a slip
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
-        return any(type(x) is type(part) and x == part for part in parts)
+        return any((type(x) is type(part) or _is_real(x) and _is_real(part)) and x == part for part in parts)
     if hint is bool:
         return isinstance(x, (bool, np.bool_)) or (type(x) is int and x in (0, 1))
     if hint is int:
@@ -285,9 +556,13 @@ def _fits(x: Any, hint: Any) -> bool:
     if hint is complex:
         return _is_number(x) or isinstance(x, (complex, np.complexfloating))
     if isinstance(hint, ForwardRef):
-        return isinstance(x, Value) if hint.__forward_arg__ == "Tensor" else True
+        # Its class may be on a higher floor: it is known by its name.
+        name = hint.__forward_arg__
+        return (
+            isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
+        )
     if origin is np.ndarray or hint is np.ndarray:
-        return isinstance(x, (np.ndarray, np.generic))
+        return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "biufc"
     if origin is tuple:
         if not isinstance(x, (tuple, list)):
             return False
@@ -295,7 +570,7 @@ def _fits(x: Any, hint: Any) -> bool:
             return all(_fits(part, parts[0]) for part in x)
         return len(x) == len(parts) and all(map(_fits, x, parts))
     if origin in (collections.abc.Sequence, list):
-        sequence = isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+        sequence = isinstance(x, (list, tuple, range)) or (_is_array(x) and x.ndim == 1)
         return sequence and all(_fits(part, parts[0]) for part in x)
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return callable(x)
@@ -327,10 +602,25 @@ def expected(hint: Any) -> str:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, TypeVar) and hint.__bound__ is not None:
         return expected(hint.__bound__)
-    if hint in (names.Array, names.ArrayLike):
-        return "a Tensor or an array" if hint == names.Array else "a Tensor, an array or numbers"
+    if hint == names.Array:
+        return "a Tensor or an array"
+    if origin in (Union, UnionType) and _takes_lists(parts):
+        return (
+            "a Tensor, an array or numbers"
+            if type(None) not in parts
+            else "a Tensor, an array, numbers or None"
+        )
+    if origin in (Union, UnionType) and takes_dtypes(parts):
+        return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
-        words = list(dict.fromkeys(map(expected, parts)))
+        several = Sequence[parts[0]]  # one or several: a size for all dimensions, or one for each
+        if several in parts:
+            rest = [expected(part) for part in parts[1:] if part != several]
+            return " or ".join([expected(parts[0]), "a sequence of them", *rest])
+        words = [word for part in parts for word in (["True", "False"] if part is bool else [expected(part)])]
+        words = list(dict.fromkeys(words))
+        if np.random.Generator in parts:
+            words = ["a seed of at least 0" if word == "an int" else word for word in words]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Annotated:
         return expected(parts[0]) + "".join(str(b) for b in parts[1:] if isinstance(b, Bounds))

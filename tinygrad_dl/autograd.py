@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config, convert, graph
+from tinygrad_dl.arguments import require
 from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
-from tinygrad_dl.modes import enable_grad, modes
+from tinygrad_dl.modes import call_recording, modes
 from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
@@ -40,6 +41,9 @@ def grad(
     >>> grad(derivative, x)
     (Tensor(18.),)
     """
+    for option, flag in (("create_graph", create_graph), ("allow_unused", allow_unused)):
+        require("autograd.grad", option, flag, bool)
+    require("autograd.grad", "retain_graph", retain_graph, bool | None)
     outs, ins = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
     for name, tensors in (("outputs", outs), ("inputs", ins)):
         for i, tensor in enumerate(tensors):
@@ -81,17 +85,24 @@ def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool 
     needed: dict[int, bool | None] = {node.serial: False for node in wanted}
     oldest = max(needed, default=0)
     parents_of: dict[int, list[Node]] = {}
+    together: dict[int, list[int]] = {}  # the nodes with which a node shares a hook
     stack = list(roots)
     while stack:
         node = stack.pop()
         # What is older than everything wanted depends on none of it.
         if node.serial not in parents_of and node.serial < oldest:
-            parents_of[node.serial] = parents = [parent for parent in node.parents if type(parent) is Node]
+            parents = [parent for parent in node.parents if type(parent) is Node]
+            if node.watch is not None and node.watch.joint is not None:
+                # Its hook may give a gradient to each of these.
+                parents, together[node.serial] = node.watch.joint.parents, node.watch.joint.serials
+            parents_of[node.serial] = parents
             stack += parents
     for serial in sorted(parents_of, reverse=True):
         for parent in parents_of[serial]:
             if parent.serial in needed:
                 needed[serial] = True
+                for other in together.get(serial, ()):  # the hook is given their gradients, too
+                    needed.setdefault(other, False)
                 break
     return needed
 
@@ -152,6 +163,8 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> x.grad
     Tensor([ 3., 12.])
     """
+    if not callable(f):
+        raise DTypeError(f"autograd.checkpoint: expected a function first, got {convert.describe(f)}")
     if not modes.recording:
         return f(*args, **kwargs)
     state = config.default_rng().bit_generator.state
@@ -234,8 +247,7 @@ class Recompute:
         now, generator.state = generator.state, state
         start = graph.next_serial()
         try:
-            with enable_grad():
-                made = _made_since(f(*_unpacked(args), **_unpacked(kwargs)), start)
+            made = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
         finally:
             generator.state = now
         forms = tuple((t.shape, t.dtype) for t in made)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl.convert import asarray_of, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
-from tinygrad_dl.graph import Node, Value
+from tinygrad_dl.graph import Joint, Node, Value
 from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes
 from tinygrad_dl.typing import Shape
 
@@ -39,16 +39,15 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
     return given if given.dtype == data.dtype else given.astype(data.dtype)
 
 
+# What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
+@np.errstate(all="ignore")
 def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
     """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors."""
-    # What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
-    with np.errstate(all="ignore"):
-        if recording:
-            with enable_grad(), lenient_broadcast():
-                backward_pass(roots, retain=retain, recording=True, **how)
-        else:
-            arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
-            backward_pass(arrays, retain=retain, **how)
+    if recording:
+        _recording_pass(roots, retain=retain, recording=True, **how)
+    else:
+        arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
+        backward_pass(arrays, retain=retain, **how)
 
 
 def backward_pass(
@@ -70,6 +69,7 @@ def backward_pass(
     # Serial -> node, its gradient so far, and whether nobody else holds that array: it may be added to in place.
     pending: dict[int, list[Any]] = {}
     watchers = modes.watchers if active else ()
+    ran: dict[Any, Any] = {}  # hooks on several nodes that ran in this pass, and what they returned
     for node, g in roots:
         serial = node.serial
         if serial in pending:
@@ -82,8 +82,20 @@ def backward_pass(
     while heap:
         node, g, owned = pending.pop(heappop(heap))
         if node.watch is not None or wanted is not None or recording:
-            g = _complete(node, g, owned, wanted, needed, recording)
+            joint = None if node.watch is None else node.watch.joint
+            if joint is None:
+                g = None if g is None else _complete(node, g, owned, wanted, needed, recording)
+            elif joint.key not in ran:
+                pending[node.serial] = [node, g, owned]
+                _complete_jointly(joint, pending, heap, ran, wanted, needed, recording)
+                g = pending.pop(node.serial)[1]
         if needed is not None and not needed[node.serial]:
+            continue
+        if g is None:
+            # A hook replaced the gradient by None. What is below counts as reached, as in PyTorch.
+            for parent in node.parents:
+                if type(parent) is Node and parent.serial not in pending:
+                    _add(pending, heap, needed, parent, None, False)
             continue
         op = node.op
         if node.saved is None:
@@ -91,10 +103,19 @@ def backward_pass(
                 f"backward: the graph was freed by an earlier backward (found at `{op.name}`). "
                 "Pass retain_graph=True to the first call if you need a second."
             )
-        if needed is None:
-            contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
-        else:
-            contributions = op.vjp_needed(node, g, needed, recording)
+        try:
+            if needed is None:
+                contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
+            else:
+                contributions = op.vjp_needed(node, g, needed, recording)
+        except Exception:
+            if not _with_plain_options(node):
+                raise
+            if needed is None:
+                contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
+            else:
+                contributions = op.vjp_needed(node, g, needed, recording)
+        if needed is not None:
             if op.joint:  # one rule for all inputs: it may give more than was asked for
                 asked = [type(parent) is Node and parent.serial in needed for parent in node.parents]
                 contributions = tuple(c if needs else None for c, needs in zip(contributions, asked))
@@ -120,6 +141,8 @@ def backward_pass(
                         heappush(heap, serial)
                 elif entry[2]:
                     entry[1] += c
+                elif entry[1] is None:
+                    entry[1] = c
                 else:
                     entry[1] = entry[1] + c
                     entry[2] = not recording
@@ -127,7 +150,24 @@ def backward_pass(
             _raise_for_wrong_rule(node, contributions, recording)
             raise
     for node, g, owned in pending.values():
-        _complete(node, g, owned, wanted, needed, recording)
+        if g is not None:
+            _complete(node, g, owned, wanted, needed, recording)
+
+
+def _with_plain_options(node: Node) -> bool:
+    """Put numbers and tuples in the place of a node's options that are Tensors; False if there are none.
+
+    A Tensor passes as an axis in NumPy, but not in the arithmetic of a rule; looking for one in each call would cost
+    every call.
+    """
+    if not any(isinstance(option, Value) for option in node.options):
+        return False
+    plain = (x._data.tolist() if isinstance(x, Value) else x for x in node.options)
+    node.options = tuple(tuple(x) if type(x) is list else x for x in plain)
+    return True
+
+
+_recording_pass = enable_grad(lenient_broadcast(backward_pass))
 
 
 def _complete(
@@ -162,22 +202,76 @@ def _complete(
     return g
 
 
+def _complete_jointly(
+    joint: Joint,
+    pending: dict[int, list[Any]],
+    heap: list[int],
+    ran: dict[Any, Any],
+    wanted: dict[int, Gradient] | None,
+    needed: dict[int, bool | None] | None,
+    recording: bool,
+) -> None:
+    """Deliver the gradients of the nodes that share a hook, run it, and put what it returns in their places."""
+    gradients: list[Any] = []
+    for serial in joint.serials:
+        entry = pending.get(serial)
+        if entry is not None and entry[1] is not None:
+            entry[1] = _complete(entry[0], entry[1], entry[2], wanted, needed, recording)
+            entry[2] = False
+            gradients.append(entry[1] if recording else wrap(np.array(entry[1])))
+        else:
+            gradients.append(None)
+    ran[joint.key] = None
+    if needed is not None and not any(needed.get(serial) for serial in joint.serials):
+        return
+    ran[joint.key] = results = joint.hook(gradients, ran)
+    for serial, parent, before, result in zip(joint.serials, joint.parents, gradients, results):
+        g = None if result is None else _replacement(parent, result, recording, "backward hook of a module")
+        if serial in pending:
+            if result is not before:
+                pending[serial][1] = g
+        else:  # the pass did not reach the node; its gradient is its parent's
+            _add(pending, heap, needed, parent, g, not recording)
+
+
+def _add(
+    pending: dict[int, list[Any]],
+    heap: list[int],
+    needed: dict[int, bool | None] | None,
+    node: Node,
+    g: Gradient,
+    owned: bool,
+) -> None:
+    """Add a gradient, or None for a node that is reached without one, to what is pending."""
+    entry = pending.get(node.serial)
+    if entry is None:
+        if needed is None or node.serial in needed:
+            pending[node.serial] = [node, g, owned and g is not None]
+            if node.op is not None:
+                heappush(heap, node.serial)
+    elif g is not None:
+        entry[1], entry[2] = (g, owned) if entry[1] is None else (entry[1] + g, owned)
+
+
+def _replacement(node: Node, returned: Any, recording: bool, what: str) -> Gradient:
+    """The gradient that a hook returned in the place of a node's, checked."""
+    data = returned._data if isinstance(returned, Value) else np.asarray(returned)
+    if data.shape != node.shape:
+        raise ShapeError(
+            f"{what}: expected the hook to return a gradient of shape {node.shape}, got {data.shape}"
+        )
+    if recording and isinstance(returned, Value):
+        return _cast(returned, node.dtype)
+    copy = np.array(data, node.dtype)  # what the hook returned stays the user's
+    return wrap(copy) if recording else copy
+
+
 def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], recording: bool) -> Gradient:
     """The gradient after a node's hooks, each of which may replace it."""
     for hook in hooks:
         returned = hook(g if recording else wrap(np.array(g)))
-        if returned is None:
-            continue
-        data = returned._data if isinstance(returned, Value) else np.asarray(returned)
-        if data.shape != node.shape:
-            raise ShapeError(
-                f"register_hook: expected the hook to return a gradient of shape {node.shape}, got {data.shape}"
-            )
-        if recording and isinstance(returned, Value):
-            g = _cast(returned, node.dtype)
-        else:  # a copy: what the hook returned stays the user's
-            copy = np.array(data, node.dtype)
-            g = wrap(copy) if recording else copy
+        if returned is not None:
+            g = _replacement(node, returned, recording, "register_hook")
     return g
 
 
@@ -196,7 +290,10 @@ def unbroadcast(g: Gradient, shape: Shape) -> Gradient:
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 and g.shape[i + extra] != 1
     )
-    summed = g.sum(axis=axes, keepdims=False)
+    if g.dtype == np.float16 and isinstance(g, np.ndarray):
+        summed = g.sum(axis=axes, dtype=np.float32).astype(np.float16)
+    else:
+        summed = g.sum(axis=axes, keepdims=False)
     return summed if summed.shape == shape else summed.reshape(shape)
 
 

@@ -9,14 +9,16 @@ one compilation. Each generated source stands in `linecache`, where tracebacks a
 from __future__ import annotations
 
 import linecache
+import math
+import typing
 from collections.abc import Callable, Sequence
 from functools import cache
-from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from types import CodeType, FunctionType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import numpy as np
 
-from tinygrad_dl import convert, dispatch
+from tinygrad_dl import arguments, convert, dispatch
 from tinygrad_dl.graph import Node, Value, constant_entry, dtype_of, next_serial, shape_of
 from tinygrad_dl.modes import active
 
@@ -29,6 +31,9 @@ CALL_NAMES: dict[str, Any] = {
     "Value": Value, "Node": Node, "constant_entry": constant_entry, "coerce": convert.coerce,
     "under_modes": dispatch.under_modes, "apply_without_tensors": dispatch.apply_without_tensors,
     "apply_variadic": dispatch.apply_variadic, "explain": dispatch.explain,
+    "check_option": dispatch.check_option, "in_float32": dispatch.in_float32, "F2": np.dtype(np.float16),
+    "inf": math.inf,
+    "dtype_type": np.dtype,
     "plain_array": dispatch.plain_array, "records_gradient": dispatch.records_gradient,
     "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
     "new": object.__new__, "RAW": frozenset((float, int, bool)),
@@ -82,7 +87,7 @@ def _register(file: str, source: str) -> str:
 def call_source(op: Op) -> str:
     """The source of the function that users call."""
     inputs, options = op.inputs, _tuple(op.options)
-    lines = [f"def call({_signature(op)}):"]
+    lines = [f"def call({_signature(op)}):", *_option_lines(op)]
     if op.variadic:
         return "\n".join([*lines, f"    return apply_variadic(op, {inputs[0]}, {options})"])
     lines += [
@@ -96,9 +101,13 @@ def call_source(op: Op) -> str:
         + [o if len(inputs) + i < op.positional else f"{o}={o}" for i, o in enumerate(op.options)]
     )
     data = _tuple([f"{x}_data" for x in inputs])
+    first = f"{inputs[0]}_data"
+    half = f"type({first}) is ndarray and {first}.dtype is F2"
+    narrow = [f"    if {half}:", f"        out = in_float32(op, {data}, {options})", "    else:"]
     forward = [
         "try:",
-        f"    out = forward({arguments})",
+        *(narrow if op.accumulates else []),
+        f"    {'    ' * op.accumulates}out = forward({arguments})",
         "except Exception as error:",
         f"    explain(op, {data}, {options}, error)",
     ]
@@ -149,6 +158,53 @@ def call_source(op: Op) -> str:
         f"    result._data = out if type(out) is ndarray else plain_array(op, out, {options})",
     ]
     return "\n".join(lines + _record_lines(op))
+
+
+def _option_lines(op: Op) -> list[str]:
+    """The checks of options at the begin of a call: what is plainly right costs a comparison or two."""
+    if not op.forward.__module__.startswith(dispatch.OWN_OPERATIONS):
+        return []  # annotations of a user's operation are the user's own
+    hints = arguments.hints(op.forward)
+    unusual = [(o, _unusual(o, hints[o])) for o in op.options]
+    return [
+        line for o, c in unusual if c for line in (f"    if {c}:", f"        check_option(op, {o!r}, {o})")
+    ]
+
+
+def _unusual(o: str, hint: Any) -> str | None:
+    """The condition under which an option is compared with its annotation; None where the forward refuses it."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, UnionType) and arguments.takes_dtypes(parts):
+        return f"{o} is not None and not isinstance({o}, dtype_type)"
+    if origin in (Union, UnionType) and len(parts) == 2 and type(None) in parts:
+        inner = _unusual(o, parts[0] if parts[1] is type(None) else parts[1])
+        return f"{o} is not None and ({inner})" if inner else None
+    if origin is Annotated:
+        inner = _unusual(o, parts[0])
+        bounds = [part for part in parts[1:] if isinstance(part, arguments.Bounds)]
+        limits = [
+            f"not {o} {sign} {limit!r}"
+            for b in bounds
+            for sign, limit in ((">=", b.least), ("<=", b.most), (">", b.above), ("<", b.below))
+            if limit is not None
+        ]
+        return " or ".join([inner, *limits]) if inner else None
+    if origin is Literal:
+        words = tuple(part for part in parts if part is not None)
+        if not all(isinstance(word, str) for word in words):
+            return None
+        other = f"type({o}) is not str or {o} not in {words!r}"
+        return f"{o} is not None and ({other})" if None in parts else other
+    return (
+        {
+            bool: f"{o} is not False and {o} is not True",
+            int: f"type({o}) is not int",
+            float: f"type({o}) is not float and type({o}) is not int",
+            str: f"type({o}) is not str",
+        }.get(hint)
+        if isinstance(hint, type)
+        else None
+    )
 
 
 def _record_lines(op: Op) -> list[str]:
@@ -219,6 +275,7 @@ def _tuple(items: Sequence[str]) -> str:
 
 VJP_NAMES: dict[str, Any] = {
     "__name__": __name__, "Node": Node, "shape_of": shape_of, "dtype_of": dtype_of, "attach": convert.attach,
+    "F2": np.dtype(np.float16), "widened": dispatch.widened,
 }  # fmt: skip
 
 
@@ -242,6 +299,8 @@ def vjp_source(op: Op, named: Sequence[Sequence[str]], recording: bool, selectiv
     """
     inputs = op.inputs
     lines = [f"def vjp(node, g{', needed' if selective else ''}):"]
+    if op.accumulates and not recording:
+        lines += ["    if node.dtype is F2:", "        node, g = widened(node, g)"]
     lines += [f"    {', '.join(f'{x}_node' for x in inputs)}, = node.parents"]
     used = {name for names in named for name in names}
     if any(name in used for name in op.saves):

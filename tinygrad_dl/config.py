@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 
-from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.typing import DTypeLike
 
 default_dtype: np.dtype = np.dtype(np.float32)
@@ -20,9 +20,13 @@ def set_default_dtype(dtype: DTypeLike) -> None:
     >>> set_default_dtype("float32")
     """
     global default_dtype
-    new = np.dtype(dtype)
-    if new.kind != "f":
-        raise DTypeError(f"set_default_dtype: expected a floating dtype, such as float32, got {new}")
+    try:
+        new = np.dtype(dtype) if isinstance(dtype, (np.dtype, type, str)) else None
+    except Exception:  # whatever NumPy raises for what is no dtype
+        new = None
+    if new is None or new.kind != "f":
+        given = f"{new}" if new is not None else f"{dtype!r:.40}"
+        raise DTypeError(f"set_default_dtype: expected a floating dtype, such as float32, got {given}")
     default_dtype = new
 
 
@@ -41,10 +45,18 @@ _rng = np.random.default_rng()
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed the default generator and return it; the same seed gives the same bits on every run.
 
+    The draws are always the same. What is computed from them is, too, for one number of BLAS threads
+    (OPENBLAS_NUM_THREADS and the like): with another, sums in matrix products are added in another order. In float32
+    and float64 the draws differ.
+
     >>> manual_seed(0).random() == manual_seed(0).random()
     True
     """
     global _rng
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise DTypeError(f"manual_seed: expected an int, got {seed!r:.40}")
+    if seed < 0:
+        raise ValueRangeError(f"manual_seed: expected an int of at least 0, got {seed}")
     _rng = np.random.default_rng(seed)
     return _rng
 
@@ -59,7 +71,9 @@ def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Gener
         return _rng
     if isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, (int, np.integer)):
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueRangeError(f"rng: expected a seed of at least 0, got {rng}")
         return np.random.default_rng(int(rng))
     raise DTypeError(f"rng: expected a np.random.Generator, an int seed or None, got {type(rng).__name__}")
 

@@ -5,22 +5,16 @@ The call generated for an operation (codegen.py) handles Tensors and arrays itse
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from tinygrad_dl import arguments
 from tinygrad_dl.backend import is_array
-from tinygrad_dl.convert import coerce, describe, shape_text, tensor_type, wrap
-from tinygrad_dl.errors import (
-    AxisError,
-    DTypeError,
-    GraphError,
-    IndexRangeError,
-    ShapeError,
-    TinygradError,
-    ValueRangeError,
-)
+from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type, wrap
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.typing import NDArray, Shape
@@ -90,10 +84,13 @@ def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> An
         if not modes.watchers:
             return None
         args, kwargs = op.arguments((values,) if op.variadic else values, options)
-        modes.watched = True  # so that this inner call takes the ordinary path
         try:
-            result = op.function(*args, **kwargs)
-        finally:
+            try:
+                modes.watched = True  # so that this inner call takes the ordinary path
+                result = op.function(*args, **kwargs)
+            finally:
+                modes.watched = False
+        finally:  # once more: Ctrl-C may come between `finally` and the line after it
             modes.watched = False
     else:
         names = op.inputs * len(values) if op.variadic else op.inputs
@@ -153,27 +150,101 @@ def records_gradient(op: Op, dtype: np.dtype) -> bool:
     return dtype.kind == "f"
 
 
-# NumPy's exception, and the one of errors.py that is raised in its place.
-KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
-    (np.exceptions.AxisError, AxisError),
-    (IndexError, IndexRangeError),
-    (ValueError, ShapeError),
-    (TypeError, DTypeError),
-)
+# float16, which operations that accumulate compute in float32
+
+
+def is_half(x: Any) -> bool:
+    """Whether an input, or the first of several, is an array of float16."""
+    first = x[0] if isinstance(x, tuple) and x else x
+    return isinstance(first, np.ndarray) and first.dtype == np.float16
+
+
+def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
+    """What an operation that accumulates gives for float16: computed in float32, its result rounded to float16.
+
+    Of 4,000 ones float16 counts 2,048, and the square of 300 is infinite; so everything that adds up is float32, as
+    in PyTorch. What is cached for the derivative stays float32.
+    """
+    given = [x for value in inputs for x in (value if isinstance(value, tuple) else (value,))]
+    floating = [x for x in given if is_array(x) and x.dtype.kind in "fc"]
+    kept = all(x.dtype == np.float16 for x in floating)
+    options = list(options)
+    if "dtype" in op.options and options[i := op.options.index("dtype")] is not None:
+        kept = np.dtype(options[i]) == np.float16
+        options[i] = None if kept else options[i]
+    args, kwargs = op.arguments([_wide(x) for x in inputs], options)
+    out = op.run(*args, **kwargs)
+    if op.cached:
+        return (_narrow(out[0]), *out[1:]) if kept else out
+    return _narrow(out) if kept else out
+
+
+def widened(node: Node, g: Any) -> tuple[Node, Any]:
+    """A node of float16 and its gradient as the rules see them: with what was saved in float32."""
+    twin = Node()
+    twin.op, twin.parents, twin.options, twin.shape = node.op, node.parents, node.options, node.shape
+    twin.dtype, twin.serial, twin.watch, twin.scope = (
+        np.dtype(np.float32),
+        node.serial,
+        node.watch,
+        node.scope,
+    )
+    twin.saved = None if node.saved is None else tuple(map(_wide, node.saved))
+    return twin, _wide(g)
+
+
+def _wide(x: Any) -> Any:
+    if isinstance(x, tuple):
+        return tuple(map(_wide, x))
+    return x.astype(np.float32) if isinstance(x, (np.ndarray, np.generic)) and x.dtype == np.float16 else x
+
+
+def _narrow(x: Any) -> Any:
+    if x.dtype != np.float32:
+        return x
+    with np.errstate(over="ignore"):  # too large for float16 is inf
+        return x.astype(np.float16)
+
+
+# What NumPy raises, in its own modules, for arguments of a user's operation that do not fit.
+NUMPYS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
 NUMPYS_MODULES = ("builtins", "numpy.exceptions", "numpy._core._exceptions")
+OWN_OPERATIONS = __name__.partition(".")[0] + ".ops."
+
+
+def check_option(op: Op, name: str, value: Any) -> None:
+    """Raise for an option that its annotation does not allow; generated calls ask where it is not plainly right."""
+    if name in op.defaults and value is op.defaults[name]:
+        return
+    hint = arguments.hints(op.forward)[name]
+    if not arguments.fits(value, hint):
+        raise arguments.unfit(op.name, name, value, hint)
 
 
 def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Exception) -> NoReturn:
-    """Raise the error of a forward function again, with the operation, its arguments, and what to do."""
-    # What somebody else's code raised in a forward function passes unchanged.
-    if isinstance(error, TinygradError) or type(error).__module__ not in NUMPYS_MODULES:
+    """Raise the error of a forward function as one of errors.py, with the operation, its arguments, and what to do."""
+    if isinstance(error, TinygradError):
+        text = str(error)
+        said = re.match(r"([a-z_][\w.]*)[:(]", text)
+        if len(error.args) == 1 and (said is None or said[1] in (*op.inputs, *op.options)):
+            error.args = (f"{op.name}: {text}",)  # a helper raised it, without a name of what was called
         raise error
-    kind = next((ours for numpys, ours in KINDS if isinstance(error, numpys)), None)
+    own = op.forward.__module__.startswith(OWN_OPERATIONS)
+    # What somebody else's code raised in a forward function passes unchanged.
+    if not own and (type(error).__module__ not in NUMPYS_MODULES or not isinstance(error, NUMPYS)):
+        raise error
+    kind = next((ours for theirs, ours in arguments.KINDS if isinstance(error, theirs)), None)
     if kind is None:
         raise error
-    advice = op.hint(*inputs, *options) if op.hint is not None else None
+    advice = op.hint(*inputs, *options) if op.hint is not None and isinstance(error, NUMPYS) else None
     if advice is not None:
-        raise kind(f"{op.name}: {advice}") from error
+        raise kind(f"{op.name}: {advice}") from None
+    try:
+        problem = _misfit(op, inputs, options, error) if own else None
+    except TinygradError as found:
+        problem = found
+    if problem is not None:
+        raise problem from None
     text = str(error)
     if "could not be broadcast" in text:
         text = (
@@ -186,5 +257,21 @@ def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
         usual = op.defaults.get(name, op)  # op: a value that no option has
         if not (value is usual or (type(value) in (int, float, str) and value == usual)):
             large = isinstance(value, np.ndarray) and value.size > 8
-            shown.append(f"{name}={describe(value) if large else repr(value)}")
-    raise kind(f"{op.name}({', '.join(shown)}): {text}") from error
+            shown.append(f"{name}={describe(value) if large else short(value)}")
+    raise kind(f"{op.name}({', '.join(shown)}): {text}") from None
+
+
+def _misfit(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Exception) -> TinygradError | None:
+    """The first argument of a failed call that is not what its annotation says, that is too large, or no array."""
+    hints = arguments.hints(op.forward)
+    for name, value in zip(op.options, options):
+        if not (value is op.defaults.get(name, op) or arguments.fits(value, hints[name])):
+            return arguments.unfit(op.name, name, value, hints[name])
+    for name, value in zip((*op.inputs, *op.options), (*inputs, *options)):
+        if isinstance(error, (OverflowError, MemoryError)):
+            arguments.refuse_huge(op.name, name, value)
+    if isinstance(error, AttributeError):
+        for name, value in zip(op.inputs, inputs):
+            if not is_array(value) and not (value is None and name in op.defaults):
+                return DTypeError(f"{op.name}: {name}: expected a Tensor or an array, got {describe(value)}")
+    return None

@@ -31,8 +31,16 @@ class MatrixError(TinygradError, LinAlgError):
     """A matrix that the operation cannot work with: not square, singular, not positive definite. A ValueError too."""
 
 
+class OutOfMemoryError(TinygradError, MemoryError):
+    """An array that is larger than the memory that is free."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph is not in a state that allows the call."""
+
+
+class UninitializedError(GraphError, ValueError):
+    """A parameter of a lazy layer that has no values before the first input."""
 
 
 class AnomalyError(TinygradError, RuntimeError):

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
+import time
+import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.backend import to_cpu
-from tinygrad_dl.errors import DTypeError, FileFormatError, missing_extra
+from tinygrad_dl.errors import DTypeError, FileFormatError, ValueRangeError, missing_extra
 from tinygrad_dl.graph import Value
 
 STRUCTURE, DIGEST = "tinygrad_dl.structure", "tinygrad_dl.sha256"
+METADATA = "__metadata__"  # the format's own name for the strings in the header
+# The dtypes of the format that NumPy has too.
+DTYPES = frozenset(("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"))
 
 
+@checked
 def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write a module, a dict name -> array, or a nested dict or list (an optimizer's state) to `path`.
 
-    The file is whole at any moment: it is written beside, synced, and then renamed. `metadata`: strings for
-    its header. Raises DTypeError for what no safetensors file holds.
+    The file is whole at any moment: it is written beside, synced, and then renamed; a link is followed. `metadata`:
+    strings for its header. Raises DTypeError for what no safetensors file holds, ValueRangeError, OSError.
 
     >>> import tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "w.safetensors")
@@ -30,21 +40,37 @@ def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | 
     library = _safetensors("save")
     if hasattr(data, "state_dict"):
         data = data.state_dict()
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise DTypeError(f"save: metadata: expected strings, got {key!r}: {value!r}")
+        if key in (STRUCTURE, DIGEST):
+            raise ValueRangeError(
+                f"save: metadata: expected a name other than {STRUCTURE} and {DIGEST}, got {key!r}"
+            )
+        _refuse_surrogates("metadata", key, value)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"save: expected the path of a file, got the folder {os.fspath(path)}")
     arrays: dict[str, np.ndarray] = {}
     if _is_flat(data):
         arrays, header = {name: _storable(name, value) for name, value in data.items()}, {}
     else:
         import json
 
-        header = {STRUCTURE: json.dumps(_flatten(data, "", arrays))}
+        try:
+            header = {STRUCTURE: json.dumps(_flatten(data, "", arrays))}
+        except RecursionError:
+            raise ValueRangeError(
+                "save: data: expected dicts and lists that do not hold themselves, got some nested without end"
+            ) from None
+        except ValueError as error:
+            raise ValueRangeError(f"save: data: {error}") from None
+    _refuse_surrogates("names", *arrays)
     header = {**(metadata or {}), **header}
-    for key, value in header.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise DTypeError(f"save: metadata: expected strings, got {key!r}: {value!r}")
     header[DIGEST] = _digest(arrays, header)
     write_atomically(path, _ordered(library.save(arrays, metadata=header)))
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> Any:
     """What `save` wrote to `path`, or the arrays of any safetensors file as a dict name -> array.
 
@@ -56,12 +82,23 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: no such file: {os.fspath(path)}")
     if os.path.isdir(path):
-        raise IsADirectoryError(f"load: {os.fspath(path)} is a folder; the path of a file is needed")
+        raise IsADirectoryError(f"load: {os.fspath(path)} is a folder; expected the path of a file")
+    with open(path, "rb"):
+        pass  # a file that may not be read raises PermissionError here; safetensors says that there is none
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
+            for name in file.keys():
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in DTYPES:
+                    raise FileFormatError(
+                        f"load: {os.fspath(path)}: {name}: expected a dtype that NumPy has, got {dtype}. Convert the "
+                        "file where it was made, such as model.float() in PyTorch."
+                    )
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+    except FileFormatError:
+        raise
+    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError, MemoryError) as error:
         raise FileFormatError(f"load: {os.fspath(path)} is damaged or no safetensors file: {error}") from None
     digest = header.pop(DIGEST, None)
     if digest is not None and digest != _digest(arrays, header):
@@ -70,16 +107,24 @@ def load(path: str | os.PathLike[str]) -> Any:
         return arrays
     import json
 
-    return _rebuild(json.loads(header[STRUCTURE]), arrays)
+    try:
+        return _rebuild(json.loads(header[STRUCTURE]), arrays)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FileFormatError(
+            f"load: {os.fspath(path)} is damaged: its header tells of no structure that save writes: {error!r}"
+        ) from None
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[str], None]) -> None:
     """Write bytes, or let a function write, to a file beside `path`; then sync and rename it to `path`."""
-    target = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(target))
-    # The process in the name: two writers do not disturb each other, and the last one wins.
-    beside = os.path.join(folder, f".{os.path.basename(target)}.{os.getpid()}{os.path.splitext(target)[1]}")
+    # Through links: the link stays, and the file that it names is replaced.
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    number = next(_counter)
+    beside = os.path.join(folder, _temporary(os.path.basename(target), number))
+    _writing.add(beside)
     try:
+        _clear(target)
         if callable(data):
             data(beside)
             with open(beside, "rb+") as file:
@@ -90,16 +135,86 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[str],
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(beside, target)
+    except OSError as error:
+        _remove(beside)
+        if error.errno is None or error.filename not in (None, beside):
+            raise
+        # The path that the caller gave, not that of the temporary file.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     except BaseException:
-        if os.path.exists(beside):
-            os.unlink(beside)
+        _remove(beside)
         raise
+    finally:
+        _writing.discard(beside)
     if os.name == "posix":  # the rename itself is on disk only when the folder is
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+# The temporary files that threads of this process are writing.
+_writing: set[str] = set()
+_counter = itertools.count()
+STALE = 3600  # seconds, where it cannot be seen whether a process lives
+
+
+def _host() -> str:
+    import socket
+
+    return f"{zlib.crc32(socket.gethostname().encode(errors='replace')):08x}"
+
+
+def _temporary(base: str, number: int) -> str:
+    """The name of a temporary file: hidden, and with the machine, the process and a number of its own."""
+    return f"{_stem(base)}.{_host()}-{os.getpid()}-{number}{os.path.splitext(base)[1]}"
+
+
+def _stem(base: str) -> str:
+    short = base if len(os.fsencode(base)) <= 150 else f"{zlib.crc32(os.fsencode(base)):08x}"
+    return f".{short}"
+
+
+def _clear(target: str) -> None:
+    """Remove the temporary files of processes that were killed while they wrote the same file."""
+    base = os.path.basename(target)
+    ending = r"\.(?:([0-9a-f]{8})-)?(\d+)(?:-\d+)?" + re.escape(os.path.splitext(base)[1])
+    name = re.compile(re.escape(_stem(base)) + ending)
+    for path in Path(os.path.dirname(target)).glob(".*"):
+        match = name.fullmatch(path.name)
+        if match is None or str(path) in _writing:
+            continue
+        mine = match[1] in (None, _host())
+        if mine and os.name == "posix":
+            dead = int(match[2]) == os.getpid() or not alive(int(match[2]))
+        else:
+            dead = path.is_file() and time.time() - path.stat().st_mtime > STALE
+        if dead:
+            _remove(str(path))
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:  # another thread has removed it, or it was never made
+        pass
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs on this machine, on POSIX systems."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    # In a container the process may be a zombie: dead, but its number is still in use until it is reaped.
+    status = Path("/proc", str(process), "stat")
+    try:
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):  # it ended in between
+        return False
 
 
 def _ordered(file: bytes) -> bytes:
@@ -126,7 +241,19 @@ def _is_array(value: object) -> bool:
 
 
 def _is_flat(data: object) -> bool:
-    return isinstance(data, Mapping) and all(isinstance(k, str) and _is_array(v) for k, v in data.items())
+    return isinstance(data, Mapping) and all(
+        isinstance(k, str) and k != METADATA and _is_array(v) for k, v in data.items()
+    )
+
+
+def _refuse_surrogates(what: str, *texts: str) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueRangeError(
+                f"save: {what}: expected text that UTF-8 can hold, got {text!r}, which has a lone surrogate"
+            ) from None
 
 
 def _storable(name: str, value: Any) -> np.ndarray:
@@ -155,12 +282,17 @@ def _digest(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
 def _flatten(data: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """A structure as JSON can hold it; its arrays go to `arrays` under the paths at which they stand."""
     if _is_array(data):
-        arrays[path] = _storable(path, data)
-        return {"array": path}
+        # Paths may join alike: {"a": {"b.c": x}, "a.b": {"c": y}}, or the keys 1 and "1".
+        others = (f"{path}#{n}" for n in itertools.count(2))
+        name = path if path != METADATA else next(others)
+        while name in arrays:
+            name = next(others)
+        arrays[name] = _storable(path, data)
+        return {"array": name}
+    if isinstance(data, np.generic):
+        data = data.item()
     if isinstance(data, (str, bool, int, float)) or data is None:
         return data
-    if isinstance(data, np.generic):
-        return data.item()
     if isinstance(data, Mapping):
         pairs = [
             [key, _flatten(value, f"{path}.{key}" if path else str(key), arrays)]
@@ -186,5 +318,7 @@ def _rebuild(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return arrays[value]
     if kind == "dict":
         return {key: _rebuild(item, arrays) for key, item in value}
+    if kind not in ("list", "tuple"):
+        raise ValueError(f"unknown kind {kind!r}")
     items = [_rebuild(item, arrays) for item in value]
     return tuple(items) if kind == "tuple" else items

@@ -45,11 +45,35 @@ class Node:
 class Watch:
     """What happens when a node's gradient is complete: hooks run, and the Tensor that owns the node receives it."""
 
-    __slots__ = ("owner", "hooks")
+    __slots__ = ("owner", "hooks", "joint")
 
     def __init__(self, owner: Value | None) -> None:
         self.owner = ref(owner) if owner is not None else None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
+        self.joint: Joint | None = None
+
+
+class Joint:
+    """A hook on the gradients of several nodes at once, such as those of all outputs of a module.
+
+    The nodes hand on their gradients unchanged to `parents`, and were made one after the other: when the newest of
+    those that a backward pass reaches is complete, so are the others. Then `hook(gradients, ran)` runs: a list with
+    None for a node that was not reached; it returns the list of what replaces them. `ran` belongs to the pass, and has
+    what the hooks of this pass returned so far, by `key`. Refers to older nodes only, so that there is no cycle.
+    """
+
+    __slots__ = ("key", "serials", "parents", "hook")
+
+    def __init__(
+        self, key: Any, nodes: Iterable[Node], hook: Callable[[list[Any], dict[Any, Any]], list[Any]]
+    ) -> None:
+        self.key, self.hook = key, hook
+        self.serials = [node.serial for node in nodes]
+        self.parents: list[Node] = [node.parents[0] for node in nodes]
+        for node in nodes:
+            if node.watch is None:
+                node.watch = Watch(None)
+            node.watch.joint = self
 
 
 class Hook:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError
 
 F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound="Mode")
 
 
 class Modes(threading.local):
@@ -24,7 +26,28 @@ modes = Modes()
 
 # One entry for each mode entered and not yet left, in any thread. While it is empty, an operation need not
 # look at `modes`: modes cost nothing when none is on.
-active: list[str] = []
+active: list[Any] = []
+
+
+class _Exit(io.IOBase):
+    """What a `with` statement calls at the end of a block: `__exit__` of IOBase, which calls `close`.
+
+    Ctrl-C may raise KeyboardInterrupt before the first line of any function, and an `__exit__` in Python has restored
+    nothing there. This one is written in C, and what it calls is the `close` of a generator: Python resumes that
+    inside its try statement.
+    """
+
+    close: Callable[[], object] = bool  # outside of a block: does nothing
+    closed = True  # so that its destructor does nothing, either
+
+
+class _ExitOf:
+    """The attribute `__exit__` of a mode."""
+
+    def __get__(self, mode: Mode | None, owner: type) -> Any:
+        if mode is not None:
+            return mode._exit.__exit__
+        return lambda mode, *exc: mode._exit.__exit__(*exc)  # contextlib.ExitStack asks the class
 
 
 class Mode:
@@ -41,20 +64,66 @@ class Mode:
         return object.__new__(cls) if function is None else cls()(function)
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        self._before: list[Any] = []
+        self._exit = _Exit()
 
-    def __enter__(self) -> Mode:
-        self._before.append(getattr(modes, self.setting))
+    def __enter__(self: M) -> M:
+        block = self._block()
+        next(block)
+        try:
+            block.send(block)
+            return self
+        except BaseException:  # KeyboardInterrupt, too: `with` calls __exit__ only where __enter__ returned
+            block.close()
+            raise
+
+    if TYPE_CHECKING:
+
+        def __exit__(self, *exc: object) -> None: ...
+
+    else:
+        __exit__ = _ExitOf()
+
+    def _block(self) -> Generator[Any, Any, None]:
+        """Switch the mode on, wait for the end of the block, and restore what was before it."""
+        before, close = self._state(), self._exit.close
+        block = yield  # this generator: `active` keeps it, so that a mode entered by hand stays on
+        try:
+            try:
+                active.append(block)
+                self._exit.close = block.close
+                self._switch_on()
+                yield
+            finally:
+                self._restore(before, close, block)
+        finally:  # once more, as the first may have been interrupted
+            self._restore(before, close, block)
+
+    def _state(self) -> Any:
+        """What `_switch_on` changes and `_restore_state` is given."""
+        return getattr(modes, self.setting)
+
+    def _switch_on(self) -> None:
         setattr(modes, self.setting, self.value)
-        active.append(self.setting)
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        setattr(modes, self.setting, self._before.pop())
-        active.remove(self.setting)
+    def _restore_state(self, before: Any) -> None:
+        setattr(modes, self.setting, before)
+
+    def _restore(self, before: Any, close: Callable[[], object], block: Any) -> None:
+        self._restore_state(before)
+        self._exit.close = close
+        if block in active:
+            active.remove(block)
 
     def _fresh(self) -> Mode:
         return type(self)()
+
+    def _call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        mode = self._fresh()
+        try:
+            with mode:
+                return function(*args, **kwargs)
+        finally:  # for an interrupt between the last line of the block and its end; otherwise this does nothing
+            mode.__exit__(None, None, None)
 
     def __call__(self, function: F) -> F:
         from functools import wraps
@@ -79,15 +148,13 @@ class Mode:
                 step, value = inner.send, None
                 while True:
                     try:
-                        with self._fresh():
-                            produced = step(value)
+                        produced = self._call(step, value)
                     except StopIteration as end:
                         return end.value
                     try:
                         step, value = inner.send, (yield produced)
                     except GeneratorExit:
-                        with self._fresh():
-                            inner.close()
+                        self._call(inner.close)
                         raise
                     except BaseException as error:
                         step, value = inner.throw, error
@@ -96,8 +163,7 @@ class Mode:
 
         @wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
-            with self._fresh():
-                return function(*args, **kwargs)
+            return self._call(function, *args, **kwargs)
 
         return within  # type: ignore[return-value]
 
@@ -126,6 +192,12 @@ class enable_grad(Mode):
     setting, value = "recording", True
 
 
+@enable_grad
+def call_recording(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a function with recording on."""
+    return function(*args, **kwargs)
+
+
 class lenient_broadcast(Mode):
     """Broadcast freely inside strict_broadcast: derivative rules do, and are not the user's code."""
 
@@ -145,6 +217,24 @@ Reshape one of them to the shape of the other.
     """
 
     setting, value = "strict", True
+
+
+class Watcher(Mode):
+    """A mode that is told of each operation and each rule, besides the watchers before it."""
+
+    setting = "watchers"
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return object.__new__(cls)
+
+    def _switch_on(self) -> None:
+        modes.watchers = (*modes.watchers, self)
+
+    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+        """Called after each operation."""
+
+    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
+        """Called after each rule."""
 
 
 def is_grad_enabled() -> bool:

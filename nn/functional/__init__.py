@@ -3,6 +3,7 @@
 Type checkers see Tensors as results, as for the operations; given arrays alone, the functions return arrays.
 """
 
+from tinygrad_dl.arguments import vetted
 from tinygrad_dl.nn.functional.activation import (
     celu,
     elu,
@@ -237,3 +238,11 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+# The layers call the functions of the modules below directly and explain failures themselves; a call by the user is
+# explained here. Operations, such as linear, explain their own.
+for _name in __all__:
+    _function = globals()[_name]
+    if not hasattr(_function, "op"):
+        _function = globals()[_name] = vetted(_function)
+        _function.__module__ = __name__

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Positive, Real, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise
@@ -31,6 +32,8 @@ def _documented_as(op: Callable[..., Any], function: Any) -> Any:
     """The function under PyTorch's name for an operation, with the operation's docstring and its own signature."""
     name = op.__name__.replace("_", "")  # log_sigmoid is logsigmoid there
     function.__name__ = function.__qualname__ = name
+    if hasattr(op, "op"):  # it explains its own errors
+        function.op = op.op
     function.__doc__ = (op.__doc__ or "").replace(f"{op.__name__}(", f"{name}(")
     return function
 
@@ -44,6 +47,8 @@ def _unary(op: Callable[..., Any]) -> Unary:
 
 def _unary_in_place(op: Callable[..., Any]) -> UnaryInPlace:
     def function(input: ArrayT, inplace: bool = False) -> ArrayT:
+        if inplace is not False and inplace is not True:
+            refuse_unfit(function, (input,), {"inplace": inplace})
         return op(input)
 
     return _documented_as(op, function)
@@ -76,7 +81,7 @@ def relu6(input: Array, inplace: bool = False) -> Tensor:
     return activations.hardtanh(input, 0.0, 6.0)
 
 
-def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(input: Array, negative_slope: Real = 0.01, inplace: bool = False) -> Tensor:
     """The positive part plus a small multiple of the negative part.
 
     out = input where input > 0, negative_slope * input elsewhere.   Shape: same as input.
@@ -86,7 +91,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False
     return activations.leaky_relu(input, negative_slope)
 
 
-def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     """The input above 0, a saturating exponential below.
 
     out = input where input > 0, alpha * (e^input - 1) elsewhere.   Shape: same as input.   Source: Clevert 2016.
@@ -96,13 +101,15 @@ def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return activations.elu(input, alpha)
 
 
-def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     """elu with a derivative that is continuous at 0 for every alpha.
 
     out = input where input > 0, alpha * (e^(input / alpha) - 1) elsewhere.   Shape: same as input.
     >>> celu(np.array([-2.0, 2.0]), alpha=2.0).round(4)
     array([-1.2642,  2.    ])
     """
+    if not alpha:
+        raise ValueRangeError("celu: expected alpha other than 0, got 0")
     return activations.celu(input, alpha)
 
 
@@ -119,7 +126,7 @@ def gelu(input: Array, approximate: str = "none") -> Tensor:
     return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
 
 
-def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Array, beta: Real = 1.0, threshold: Real = 20.0) -> Tensor:
     """A smooth positive part.
 
     out = log(1 + e^(beta * input)) / beta, and input where beta * input > threshold.   Shape: same as input.
@@ -129,7 +136,7 @@ def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Tensor
     return activations.softplus(input, beta, threshold)
 
 
-def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(input: Array, min_val: Real = -1.0, max_val: Real = 1.0, inplace: bool = False) -> Tensor:
     """The input clamped to a range.
 
     out = min(max(input, min_val), max_val), with derivative 0 at both bounds.   Shape: same as input.
@@ -139,7 +146,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
     return activations.hardtanh(input, min_val, max_val)
 
 
-def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Array, lambd: Real = 0.5) -> Tensor:
     """Zero for values near zero, the input elsewhere.
 
     out = input where |input| > lambd, 0 elsewhere.   Shape: same as input.
@@ -149,7 +156,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Tensor:
     return activations.hardshrink(input, lambd)
 
 
-def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Array, lambd: NonNegative = 0.5) -> Tensor:
     """The input shrunk toward zero by lambd.
 
     out = sign(input) * max(|input| - lambd, 0).   Shape: same as input.
@@ -159,7 +166,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Tensor:
     return activations.softshrink(input, lambd)
 
 
-def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Tensor:
+def threshold(input: Array, threshold: Real, value: float, inplace: bool = False) -> Tensor:
     """The input where it is above a threshold, a constant elsewhere.
 
     out = input where input > threshold, value elsewhere.   Shape: same as input.
@@ -222,9 +229,9 @@ def softmax2d(input: Array) -> Tensor:
 
 def gumbel_softmax(
     logits: Array,
-    tau: float = 1.0,
+    tau: Positive = 1.0,
     hard: bool = False,
-    eps: float = 1e-10,
+    eps: Real = 1e-10,
     dim: int = -1,
     *,
     rng: RandomLike = None,
@@ -262,14 +269,18 @@ def prelu(input: Array, weight: Array) -> Tensor:
 
 def rrelu(
     input: Array,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
+    lower: Real = 1 / 8,
+    upper: Real = 1 / 3,
     training: bool = False,
     inplace: bool = False,
     *,
     rng: RandomLike = None,
 ) -> Tensor:
     """leaky_relu with a negative slope drawn per element in training, and the mean of the range in evaluation."""
+    if not lower <= upper:
+        raise ValueRangeError(
+            f"rrelu: expected lower of at most upper, got lower={lower!r} and upper={upper!r}"
+        )
     # The expected slope, so that evaluation is deterministic.
     if not training:
         return activations.leaky_relu(input, (lower + upper) / 2)

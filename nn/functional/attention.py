@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.arguments import Count, Probability, Real
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
@@ -25,14 +27,39 @@ def _array(x: Array | None) -> Any:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
+def attention_mask(name: str, argument: str, mask: Any, where_true: str = "attention is masked") -> Any:
+    """The mask, a list as an array; raises DTypeError unless it holds booleans or floats.
+
+    Numbers 0 and 1 would be added to the scores, so that padding got more weight.
+    """
+    if mask is None:
+        return None
+    mask = mask if isinstance(mask, Value) else np.asarray(mask)
+    if mask.dtype != bool and mask.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: {argument}: expected booleans, True where {where_true}, or floats to add to the scores, "
+            f"got {mask.dtype}. Convert it with .astype(bool)."
+        )
+    return mask
+
+
+def _weights(scores: Any, fully_masked: Any) -> Any:
+    """The softmax of the scores; 0 in the rows that are fully masked, whose scores are all -inf."""
+    if fully_masked is None or not fully_masked.any():
+        return softmax(scores, axis=-1)
+    # The softmax of a row of -inf is nan, and so are its derivatives: such rows are computed from zeros instead.
+    return where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
+
+
+@accumulating
 def scaled_dot_product_attention(
     query: Array,
     key: Array,
     value: Array,
     attn_mask: Array | None = None,
-    dropout_p: float = 0.0,
+    dropout_p: Probability = 0.0,
     is_causal: bool = False,
-    scale: float | None = None,
+    scale: Real | None = None,
     enable_gqa: bool = False,
     *,
     rng: RandomLike = None,
@@ -46,6 +73,11 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(np.zeros((1, 2)), np.ones((2, 2)), np.array([[1.0], [3.0]]))
     array([[2.]])
     """
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ShapeError(
+            f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "
+            f"got {query.shape}, {key.shape} and {value.shape}"
+        )
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(
             f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "
@@ -57,6 +89,7 @@ def scaled_dot_product_attention(
         )
     if enable_gqa:
         key, value = (_grouped(x, query.shape[-3]) for x in (key, value))
+    attn_mask = attention_mask("scaled_dot_product_attention", "attn_mask", attn_mask, "a query may attend")
     if is_causal:
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
@@ -70,11 +103,7 @@ def scaled_dot_product_attention(
         else:
             scores = scores + attn_mask
             fully_masked = np.isneginf(mask).all(axis=-1, keepdims=True)
-    # softmax of a row of -inf is nan: such rows are computed from zeros instead, and their weights set to 0.
-    if fully_masked is not None and fully_masked.any():
-        weights = where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
-    else:
-        weights = softmax(scores, axis=-1)
+    weights = _weights(scores, fully_masked)
     if dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
     return matmul(weights, value)
@@ -129,14 +158,14 @@ def multi_head_attention_forward(
     query: Array,
     key: Array,
     value: Array,
-    embed_dim_to_check: int,
-    num_heads: int,
+    embed_dim_to_check: Count,
+    num_heads: Count,
     in_proj_weight: Array | None,
     in_proj_bias: Array | None,
     bias_k: Array | None,
     bias_v: Array | None,
     add_zero_attn: bool,
-    dropout_p: float,
+    dropout_p: Probability,
     out_proj_weight: Array,
     out_proj_bias: Array | None,
     training: bool = True,
@@ -159,6 +188,8 @@ def multi_head_attention_forward(
     See MultiheadAttention for the arguments; without N all arrays have one axis less.
     """
     name = "MultiheadAttention"
+    attn_mask = attention_mask(name, "attn_mask", attn_mask)
+    key_padding_mask = attention_mask(name, "key_padding_mask", key_padding_mask)
     unbatched = query.ndim == 2
     if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
         raise ShapeError(
@@ -208,6 +239,7 @@ def multi_head_attention_forward(
     # As above: scaling q is cheaper than scaling the scores.
     scores = matmul(q * size**-0.5, k.mT)
     scores_shape = scores.shape
+    masked: Any = None  # the sum of both masks, which tells the queries that may attend to no key
     if mask is not None:
         if mask.shape == (batch * num_heads, *scores_shape[2:]):
             mask = reshape(mask, scores_shape)
@@ -216,15 +248,17 @@ def multi_head_attention_forward(
                 f"{name}: expected attn_mask of shape (L, S) = {(length, key.shape[0])} or (N * num_heads, L, S), "
                 f"got {_array(attn_mask).shape}"
             )
-        scores = scores + mask
+        scores, masked = scores + mask, _array(mask)
     if padding is not None:
         if padding.shape != (batch, scores_shape[3]):
             raise ShapeError(
                 f"{name}: expected key_padding_mask of shape (N, S) = {(batch, key.shape[0])}, "
                 f"got {_array(key_padding_mask).shape}"
             )
-        scores = scores + reshape(padding, (batch, 1, 1, scores_shape[3]))
-    weights = softmax(scores, axis=-1)
+        padding = reshape(padding, (batch, 1, 1, scores_shape[3]))
+        scores = scores + padding
+        masked = _array(padding) if masked is None else masked + _array(padding)
+    weights = _weights(scores, None if masked is None else np.isneginf(masked).all(axis=-1, keepdims=True))
     if training and dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
     merged = reshape(permute_dims(matmul(weights, v), (2, 0, 1, 3)), (length, batch, embed))

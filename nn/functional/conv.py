@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_dl.arguments import Count, Counts, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.ops import unfold as windows
@@ -51,10 +52,10 @@ def conv1d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes | str = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
+    stride: Counts = 1,
+    padding: Widths | str = 0,
+    dilation: Counts = 1,
+    groups: Count = 1,
 ) -> Tensor:
     """1-D convolution: input (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L'); see tinygrad_dl.ops.conv."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
@@ -64,10 +65,10 @@ def conv2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes | str = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
+    stride: Counts = 1,
+    padding: Widths | str = 0,
+    dilation: Counts = 1,
+    groups: Count = 1,
 ) -> Tensor:
     """2-D convolution: input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW) -> (N, O, H', W').
 
@@ -82,10 +83,10 @@ def conv3d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes | str = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
+    stride: Counts = 1,
+    padding: Widths | str = 0,
+    dilation: Counts = 1,
+    groups: Count = 1,
 ) -> Tensor:
     """3-D convolution: input (N, C, D, H, W), weight (O, C/groups, *K) -> (N, O, D', H', W')."""
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
@@ -125,11 +126,11 @@ def conv_transpose1d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
-    groups: int = 1,
-    dilation: Sizes = 1,
+    stride: Counts = 1,
+    padding: Widths = 0,
+    output_padding: Widths = 0,
+    groups: Count = 1,
+    dilation: Counts = 1,
 ) -> Tensor:
     """1-D transposed convolution: input (N, C, L), weight (C, O/groups, K) -> (N, O, L').
 
@@ -142,11 +143,11 @@ def conv_transpose2d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
-    groups: int = 1,
-    dilation: Sizes = 1,
+    stride: Counts = 1,
+    padding: Widths = 0,
+    output_padding: Widths = 0,
+    groups: Count = 1,
+    dilation: Counts = 1,
 ) -> Tensor:
     """2-D transposed convolution; see conv_transpose1d for the sizes.
 
@@ -162,11 +163,11 @@ def conv_transpose3d(
     input: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
-    groups: int = 1,
-    dilation: Sizes = 1,
+    stride: Counts = 1,
+    padding: Widths = 0,
+    output_padding: Widths = 0,
+    groups: Count = 1,
+    dilation: Counts = 1,
 ) -> Tensor:
     """3-D transposed convolution; see conv_transpose1d for the sizes."""
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
@@ -176,7 +177,7 @@ def conv_transpose3d(
 
 
 def unfold(
-    input: Array, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes | str = 0, stride: Sizes = 1
+    input: Array, kernel_size: Counts, dilation: Counts = 1, padding: Widths | str = 0, stride: Counts = 1
 ) -> Tensor:
     """The windows of input (N, C, *S) as columns (im2col) -> (N, C * K, L).
 
@@ -191,11 +192,11 @@ def unfold(
 
 def fold(
     input: Array,
-    output_size: Sizes,
-    kernel_size: Sizes,
-    dilation: Sizes = 1,
-    padding: Sizes | str = 0,
-    stride: Sizes = 1,
+    output_size: Counts,
+    kernel_size: Counts,
+    dilation: Counts = 1,
+    padding: Widths | str = 0,
+    stride: Counts = 1,
 ) -> Tensor:
     """Columns (N, C * K, L) summed into the positions of their windows (col2im) -> (N, C, *output_size).
 

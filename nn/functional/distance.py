@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Real
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.functional.loss.arguments import as_value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.reduce import max, sum
@@ -15,7 +17,8 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
-def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Tensor:
+@accumulating
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: NonNegative = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`.
 
     out = x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)).   x1 and x2 broadcast.
@@ -38,8 +41,9 @@ def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
     return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 
+@accumulating
 def pairwise_distance(
-    x1: ArrayLike, x2: ArrayLike, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+    x1: ArrayLike, x2: ArrayLike, p: Real = 2.0, eps: Real = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of the difference of vectors along the last axis.
 
@@ -60,7 +64,7 @@ def pairwise_distance(
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
-def pdist(input: Array, p: float = 2.0) -> Tensor:
+def pdist(input: Array, p: Real = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows, in the order (0, 1), (0, 2), ..., (1, 2), ...
 
     input (N, D) -> (N (N - 1) / 2,).   Raises ShapeError.
@@ -73,7 +77,8 @@ def pdist(input: Array, p: float = 2.0) -> Tensor:
     return pairwise_distance(input[first], input[second], p, 0.0)  # eps 0, as in PyTorch's pdist
 
 
-def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+@accumulating
+def normalize(input: Array, p: Real = 2.0, dim: int = 1, eps: NonNegative = 1e-12) -> Tensor:
     """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
 
     >>> normalize(np.array([[3.0, 4.0]])).tolist()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Probability
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import dropout as dropout_ops
@@ -14,7 +15,12 @@ from tinygrad_dl.typing import Array, ArrayT, RandomLike, Shape
 
 
 def dropout(
-    input: ArrayT, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """Sets each element to 0 with probability p and scales the others by 1 / (1 - p), in training.
 
@@ -43,21 +49,36 @@ def _by_channel(
 
 
 def dropout1d(
-    input: ArrayT, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """Dropout of whole channels of x (N, C, L) or (C, L)."""
     return _by_channel("dropout1d", input, p, training, rng, (2, 3))
 
 
 def dropout2d(
-    input: ArrayT, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """Dropout of whole channels of x (N, C, H, W) or (C, H, W)."""
     return _by_channel("dropout2d", input, p, training, rng, (3, 4))
 
 
 def dropout3d(
-    input: ArrayT, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """Dropout of whole channels of x (N, C, D, H, W) or (C, D, H, W)."""
     return _by_channel("dropout3d", input, p, training, rng, (4, 5))
@@ -76,7 +97,12 @@ def _alpha(name: str, input: Array, p: float, shape: Shape, rng: RandomLike) -> 
 
 
 def alpha_dropout(
-    input: ArrayT, p: float = 0.5, training: bool = False, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """Dropout that preserves mean 0 and variance 1: dropped elements are set to selu's limit.
 
@@ -87,7 +113,12 @@ def alpha_dropout(
 
 
 def feature_alpha_dropout(
-    input: ArrayT, p: float = 0.5, training: bool = False, inplace: bool = False, *, rng: RandomLike = None
+    input: ArrayT,
+    p: Probability = 0.5,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    rng: RandomLike = None,
 ) -> ArrayT:
     """alpha_dropout of whole channels of x (N, C, ...)."""
     if input.ndim < 2:

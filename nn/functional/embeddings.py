@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
+from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -49,20 +52,28 @@ def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type:
     table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(table.dtype)
 
 
+def _scaled(out: Tensor, indices: np.ndarray, counted: np.ndarray) -> Tensor:
+    """The looked-up rows, with gradients divided by how often each index is among those that are counted."""
+    counts = np.bincount(counted.reshape(-1), minlength=int(indices.max(initial=0)) + 1)
+    share = (1 / np.maximum(counts[indices], 1))[..., None].astype(out.dtype)
+    return out * share + out.detach() * (1 - share)
+
+
 def embedding(
     input: Array,
     weight: Array,
     padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
+    max_norm: NonNegative | None = None,
+    norm_type: Real = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
     """The rows of a table at the given indices.
 
     out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). The row `padding_idx` gets
-    no gradient; rows longer than `max_norm` are shortened in place first; `scale_grad_by_freq` divides the
-    gradient of a row by how often it was looked up. Gradients are dense whatever `sparse` says.
+    no gradient; `scale_grad_by_freq` divides the gradient of a row by how often it was looked up. Gradients are dense
+    whatever `sparse` says. Rows longer than `max_norm` are shortened first, in place: what was computed from the
+    table before, in the same graph, would get wrong gradients; compute that from a copy, `weight * 1`.
     >>> embedding(np.array([1, 1]), np.array([[1.0], [2.0]])).tolist()
     [[2.0], [2.0]]
     """
@@ -77,9 +88,7 @@ def embedding(
         return out
     # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
-        counts = np.bincount(indices.reshape(-1), minlength=weight.shape[0])
-        share = (1 / counts[indices])[..., None].astype(out.dtype)
-        out = out * share + out.detach() * (1 - share)
+        out = _scaled(out, indices, indices)
     return out if padding is None else where((indices == padding)[..., None], out.detach(), out)
 
 
@@ -87,8 +96,8 @@ def embedding_bag(
     input: Array,
     weight: Array,
     offsets: Array | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
+    max_norm: NonNegative | None = None,
+    norm_type: Real = 2.0,
     scale_grad_by_freq: bool = False,
     mode: str = "mean",
     sparse: bool = False,
@@ -137,7 +146,9 @@ def embedding_bag(
     picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
     padding = check_padding(name, padding_idx, weight.shape[0])
     counted = valid if padding is None else np.logical_and(valid, picked != padding)
-    rows = embedding(picked, weight, padding, max_norm, norm_type, scale_grad_by_freq)
+    rows = embedding(picked, weight, padding, max_norm, norm_type)
+    if scale_grad_by_freq and isinstance(rows, Tensor):
+        rows = _scaled(rows, picked, picked[valid])  # the places after a bag's end are no look-ups
     if mode == "max":
         if not longest:
             return reduce.sum(rows, axis=1)
@@ -154,7 +165,7 @@ def embedding_bag(
     )
 
 
-def one_hot(tensor: ArrayLike, num_classes: int = -1) -> Tensor:
+def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most=LARGEST)] = -1) -> Tensor:
     """One-hot vectors of class indices; by default with as many classes as the largest index needs.
 
     tensor (...) of integers -> (..., C) of integers.

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.normalization import affine, standardize
 from tinygrad_dl.ops.shape import reshape
@@ -35,6 +37,8 @@ def _running_update(
     decay, unbiased = 1 - momentum, momentum * count / (count - 1)
 
     def update(batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
+        if batch_mean.dtype.kind == "c":  # before either is changed
+            raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
         for running, batch, share in ((mean, batch_mean, momentum), (var, batch_var, unbiased)):
             if batch.size != running.size:  # one for each example
                 batch = batch.reshape(-1, running.size).mean(axis=0)
@@ -53,6 +57,31 @@ def _by_channel(
     return standardize(input, weight, bias, axis, eps, moments=moments, view=view, fit=fit)
 
 
+def check_channels(
+    name: str,
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+) -> None:
+    """Raise unless each parameter and statistic has one element a channel: before any of them is updated."""
+    channels = input.shape[1]
+    if (running_mean is None) != (running_var is None):
+        raise ValueRangeError(
+            f"{name}: expected both running_mean and running_var or neither, got one of them"
+        )
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for what, x in given.items():
+        if x is not None and x.shape != (channels,):
+            raise ShapeError(
+                f"{name}: expected {what} of shape ({channels},), one element for each channel of the input "
+                f"{input.shape}, got {x.shape}"
+            )
+        if x is not None and what.startswith("running") and x.dtype.kind != "f":  # updated in place
+            raise DTypeError(f"{name}: expected {what} of a floating-point dtype, got {x.dtype}")
+
+
 def batch_norm(
     input: Array,
     running_mean: Array | None,
@@ -60,16 +89,37 @@ def batch_norm(
     weight: Array | None = None,
     bias: Array | None = None,
     training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    momentum: Real = 0.1,
+    eps: Positive = 1e-5,
 ) -> Tensor:
     """Batch normalization of input (N, C, ...): each channel over all other axes. Updates the running statistics.
 
     out = (input - mean) / sqrt(var + eps) * weight + bias; evaluation (`training=False`) uses the running ones.
     Raises ShapeError for one value per channel in training, which has no variance.
-    >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
+    >>> batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=1e-20).tolist()
     [[-1.0], [1.0]]
     """
+    if input.ndim < 2:
+        raise ShapeError(
+            f"batch_norm: expected an input (N, C, ...) of at least 2 axes, got the shape {input.shape}"
+        )
+    check_channels("batch_norm", input, running_mean, running_var, weight, bias)
+    if not training and running_mean is None:
+        raise ValueRangeError("batch_norm: expected running_mean and running_var outside training, got None")
+    return unchecked_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def unchecked_batch_norm(
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """batch_norm of arguments that fit together, as a layer's do."""
     if training:
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
@@ -102,8 +152,8 @@ def instance_norm(
     weight: Array | None = None,
     bias: Array | None = None,
     use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    momentum: Real = 0.1,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Each channel of each example of x (N, C, ...) normalized over its positions.
 
@@ -114,6 +164,11 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if input.ndim < 3:
+        raise ShapeError(
+            f"instance_norm: expected an input (N, C, ...) of at least 3 axes, got the shape {input.shape}"
+        )
+    check_channels("instance_norm", input, running_mean, running_var, weight, bias)
     count = prod(input.shape[2:])
     if count == 1:
         raise ShapeError(
@@ -128,13 +183,20 @@ def instance_norm(
     return _by_channel(input, weight, bias, (2,), eps, moments)
 
 
-def _last_axes(name: str, input: Array, shape: ShapeLike) -> tuple[int, ...]:
+def _last_axes(name: str, input: Array, shape: ShapeLike) -> int:
+    """How many axes `shape` has, which must be the last sizes of the input."""
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if not sizes or tuple(input.shape[-len(sizes) :]) != sizes:
         raise ShapeError(
             f"{name}: expected an input whose last sizes are normalized_shape = {sizes}, got {input.shape}"
         )
-    return tuple(range(input.ndim - len(sizes), input.ndim))
+    return len(sizes)
+
+
+def _check_affine(name: str, what: str, x: Array, input: Array, axes: int) -> None:
+    sizes = input.shape[input.ndim - axes :]
+    if x.shape != sizes:
+        raise ShapeError(f"{name}: expected {what} of normalized_shape = {sizes}, got {x.shape}")
 
 
 def _over_rows(
@@ -150,34 +212,47 @@ def _over_rows(
 
 def layer_norm(
     input: Array,
-    normalized_shape: ShapeLike,
+    normalized_shape: Widths,
     weight: Array | None = None,
     bias: Array | None = None,
-    eps: float = 1e-5,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Each example normalized over its last axes; weight and bias have their shape.
 
     >>> layer_norm(np.array([[1.0, 3.0]]), (2,), eps=0.0).tolist()
     [[-1.0, 1.0]]
     """
-    return _over_rows(input, weight, bias, len(_last_axes("layer_norm", input, normalized_shape)), eps, True)
+    axes = _last_axes("layer_norm", input, normalized_shape)
+    for what, x in (("weight", weight), ("bias", bias)):
+        if x is not None:
+            _check_affine("layer_norm", what, x, input, axes)
+    return _over_rows(input, weight, bias, axes, eps, True)
 
 
 def rms_norm(
-    input: Array, normalized_shape: ShapeLike, weight: Array | None = None, eps: float | None = None
+    input: Array, normalized_shape: Widths, weight: Array | None = None, eps: NonNegative | None = None
 ) -> Tensor:
-    """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
+    """Each example divided by the root mean square over its last axes.
 
+    eps defaults to the machine epsilon of the dtype that is computed in: float32 for float16.
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
-    axes = len(_last_axes("rms_norm", input, normalized_shape))
-    chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
+    axes = _last_axes("rms_norm", input, normalized_shape)
+    if weight is not None:
+        _check_affine("rms_norm", "weight", weight, input, axes)
+    if input.dtype.kind not in "fc":
+        raise DTypeError(f"rms_norm: expected a floating-point input, got {input.dtype}")
+    chosen = float(np.finfo(np.result_type(input.dtype, np.float32)).eps) if eps is None else eps
     return _over_rows(input, weight, None, axes, chosen, False)
 
 
 def group_norm(
-    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+    input: Array,
+    num_groups: Count,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: NonNegative = 1e-5,
 ) -> Tensor:
     """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
 
@@ -190,13 +265,17 @@ def group_norm(
             f"got {num_groups}"
         )
     n, channels, *positions = input.shape
+    for what, x in (("weight", weight), ("bias", bias)):
+        if x is not None and x.shape != (channels,):
+            raise ShapeError(f"group_norm: expected {what} of shape ({channels},), got {x.shape}")
     each = channels // num_groups
     view, fit = (n, num_groups, each, prod(positions)), (num_groups, each, 1)
     return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)
 
 
+@accumulating
 def local_response_norm(
-    input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    input: Array, size: Count, alpha: Real = 1e-4, beta: Real = 0.75, k: Real = 1.0
 ) -> Tensor:
     """Each value divided by a power of the squares in neighboring channels of x (N, C, ...).
 

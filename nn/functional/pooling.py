@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from tinygrad_dl.arguments import Counts, Positive, Size, Widths
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional.conv import batched
 from tinygrad_dl.ops import pooling, resize
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import abs, power, sign
 from tinygrad_dl.ops.shape import squeeze
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, RandomLike, Sizes
+from tinygrad_dl.typing import Array, RandomLike
 
 
 def _unbatched(out: Any, added: bool) -> Any:
@@ -26,10 +28,10 @@ def _unbatched(out: Any, added: bool) -> Any:
 def max_pool(
     n: int,
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
+    dilation: Counts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -43,10 +45,10 @@ def max_pool(
 
 def max_pool1d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
+    dilation: Counts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -56,10 +58,10 @@ def max_pool1d(
 
 def max_pool2d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
+    dilation: Counts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -75,10 +77,10 @@ def max_pool2d(
 
 def max_pool3d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
+    dilation: Counts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -90,9 +92,9 @@ def max_unpool(
     n: int,
     input: Array,
     indices: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The elements of input scattered to `indices`, over n spatial dimensions; zeros elsewhere."""
@@ -120,9 +122,9 @@ def max_unpool(
 def max_unpool1d(
     input: Array,
     indices: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The elements of input (N, C, L) scattered to the positions that max_pool1d returned; zeros elsewhere."""
@@ -132,9 +134,9 @@ def max_unpool1d(
 def max_unpool2d(
     input: Array,
     indices: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The elements of input (N, C, H, W) scattered to the positions that max_pool2d returned; zeros elsewhere.
@@ -151,9 +153,9 @@ def max_unpool2d(
 def max_unpool3d(
     input: Array,
     indices: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The elements of input (N, C, D, H, W) scattered to the positions that max_pool3d returned; zeros elsewhere."""
@@ -163,9 +165,9 @@ def max_unpool3d(
 def avg_pool(
     n: int,
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -180,9 +182,9 @@ def avg_pool(
 
 def avg_pool1d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
@@ -192,9 +194,9 @@ def avg_pool1d(
 
 def avg_pool2d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -211,9 +213,9 @@ def avg_pool2d(
 
 def avg_pool3d(
     input: Array,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    padding: Widths = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -222,12 +224,13 @@ def avg_pool3d(
     return avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@accumulating
 def lp_pool(
     n: int,
     input: Array,
-    norm_type: float,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
+    norm_type: Positive,
+    kernel_size: Counts,
+    stride: Counts | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """The p-norm of each window, over n spatial dimensions: (sum x^p)^(1/p); nan for a negative sum."""
@@ -238,7 +241,11 @@ def lp_pool(
 
 
 def lp_pool1d(
-    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+    input: Array,
+    norm_type: Positive,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The p-norm of each window of input (N, C, L), p = norm_type: (sum x^p)^(1/p).
 
@@ -250,14 +257,22 @@ def lp_pool1d(
 
 
 def lp_pool2d(
-    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+    input: Array,
+    norm_type: Positive,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The p-norm of each window of input (N, C, H, W); see lp_pool1d."""
     return lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool3d(
-    input: Array, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+    input: Array,
+    norm_type: Positive,
+    kernel_size: Counts,
+    stride: Counts | None = None,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The p-norm of each window of input (N, C, D, H, W); see lp_pool1d."""
     return lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
@@ -266,18 +281,18 @@ def lp_pool3d(
 # Adaptive and fractional pooling
 
 
-def adaptive_avg_pool(n: int, input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_avg_pool(n: int, input: Array, output_size: Size | Sequence[Size | None] | None) -> Tensor:
     """The means of output_size regions along each of n spatial dimensions; None keeps the size of an axis."""
     x, added = batched(f"adaptive_avg_pool{n}d", input, n)
     return _unbatched(resize.adaptive_avg_pool(x, output_size), added)
 
 
-def adaptive_avg_pool1d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_avg_pool1d(input: Array, output_size: Size | Sequence[Size | None] | None) -> Tensor:
     """The means of output_size regions of input (N, C, L)."""
     return adaptive_avg_pool(1, input, output_size)
 
 
-def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_avg_pool2d(input: Array, output_size: Size | Sequence[Size | None] | None) -> Tensor:
     """The means of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis.
 
     >>> import numpy as np
@@ -287,13 +302,13 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
     return adaptive_avg_pool(2, input, output_size)
 
 
-def adaptive_avg_pool3d(input: Array, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_avg_pool3d(input: Array, output_size: Size | Sequence[Size | None] | None) -> Tensor:
     """The means of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_avg_pool(3, input, output_size)
 
 
 def adaptive_max_pool(
-    n: int, input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    n: int, input: Array, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
 ) -> Any:
     """The maxima of output_size regions along each of n spatial dimensions, and their positions if asked."""
     x, added = batched(f"adaptive_max_pool{n}d", input, n)
@@ -303,21 +318,21 @@ def adaptive_max_pool(
 
 
 def adaptive_max_pool1d(
-    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    input: Array, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
 ) -> Any:
     """The maxima of output_size regions of input (N, C, L)."""
     return adaptive_max_pool(1, input, output_size, return_indices)
 
 
 def adaptive_max_pool2d(
-    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    input: Array, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
 ) -> Any:
     """The maxima of output_size regions along each axis of input (N, C, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(
-    input: Array, output_size: int | Sequence[int | None] | None, return_indices: bool = False
+    input: Array, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
 ) -> Any:
     """The maxima of output_size regions along each axis of input (N, C, D, H, W); None keeps the size of an axis."""
     return adaptive_max_pool(3, input, output_size, return_indices)
@@ -326,8 +341,8 @@ def adaptive_max_pool3d(
 def fractional_max_pool(
     n: int,
     input: Array,
-    kernel_size: Sizes,
-    output_size: Sizes | None = None,
+    kernel_size: Counts,
+    output_size: Counts | None = None,
     output_ratio: float | Sequence[float] | None = None,
     return_indices: bool = False,
     _random_samples: Array | None = None,
@@ -361,8 +376,8 @@ def fractional_max_pool(
 
 def fractional_max_pool2d(
     input: Array,
-    kernel_size: Sizes,
-    output_size: Sizes | None = None,
+    kernel_size: Counts,
+    output_size: Counts | None = None,
     output_ratio: float | Sequence[float] | None = None,
     return_indices: bool = False,
     _random_samples: Array | None = None,
@@ -377,8 +392,8 @@ def fractional_max_pool2d(
 
 def fractional_max_pool3d(
     input: Array,
-    kernel_size: Sizes,
-    output_size: Sizes | None = None,
+    kernel_size: Counts,
+    output_size: Counts | None = None,
     output_ratio: float | Sequence[float] | None = None,
     return_indices: bool = False,
     _random_samples: Array | None = None,

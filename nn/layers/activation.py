@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+from tinygrad_dl.arguments import Count, NonNegative, Real
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn.functional import activation as functions
 from tinygrad_dl.nn.init import constant_ as _constant_
 from tinygrad_dl.nn.init import empty as _empty
@@ -158,7 +160,7 @@ class LeakyReLU(_InPlace):
     function = staticmethod(activations.leaky_relu)
     options = ("negative_slope",)
 
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+    def __init__(self, negative_slope: Real = 0.01, inplace: bool = False) -> None:
         self.negative_slope, self.inplace = negative_slope, inplace
 
 
@@ -171,7 +173,7 @@ class ELU(_InPlace):
     function = staticmethod(activations.elu)
     options = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+    def __init__(self, alpha: Real = 1.0, inplace: bool = False) -> None:
         self.alpha, self.inplace = alpha, inplace
 
 
@@ -184,7 +186,9 @@ class CELU(_InPlace):
     function = staticmethod(activations.celu)
     options = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+    def __init__(self, alpha: Real = 1.0, inplace: bool = False) -> None:
+        if not alpha:
+            raise ValueRangeError("CELU: expected alpha other than 0, got 0")
         self.alpha, self.inplace = alpha, inplace
 
 
@@ -197,7 +201,7 @@ class GELU(_Activation):
     function = staticmethod(functions.gelu)
     options = ("approximate",)
 
-    def __init__(self, approximate: str = "none") -> None:
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
 
@@ -213,7 +217,7 @@ class Softplus(_Activation):
         "threshold",
     )
 
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+    def __init__(self, beta: Real = 1.0, threshold: Real = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
 
 
@@ -229,7 +233,11 @@ class Hardtanh(_InPlace):
         "max_val",
     )
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(self, min_val: Real = -1.0, max_val: Real = 1.0, inplace: bool = False) -> None:
+        if not min_val < max_val:
+            raise ValueRangeError(
+                f"Hardtanh: expected min_val below max_val, got min_val={min_val!r} and max_val={max_val!r}"
+            )
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 
@@ -242,7 +250,7 @@ class Hardshrink(_Activation):
     function = staticmethod(activations.hardshrink)
     options = ("lambd",)
 
-    def __init__(self, lambd: float = 0.5) -> None:
+    def __init__(self, lambd: Real = 0.5) -> None:
         self.lambd = lambd
 
     def extra_repr(self) -> str:
@@ -256,7 +264,7 @@ class Softshrink(_Activation):
     function = staticmethod(activations.softshrink)
     options = ("lambd",)
 
-    def __init__(self, lambd: float = 0.5) -> None:
+    def __init__(self, lambd: NonNegative = 0.5) -> None:
         self.lambd = lambd
 
     def extra_repr(self) -> str:
@@ -276,7 +284,7 @@ class Threshold(_InPlace):
         "value",
     )
 
-    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+    def __init__(self, threshold: Real, value: float, inplace: bool = False) -> None:
         self.threshold, self.value, self.inplace = threshold, value, inplace
 
 
@@ -344,8 +352,8 @@ class PReLU(Module):
 
     def __init__(
         self,
-        num_parameters: int = 1,
-        init: float = 0.25,
+        num_parameters: Count = 1,
+        init: Real = 0.25,
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
@@ -375,8 +383,12 @@ class RReLU(_InPlace):
     options = ("lower", "upper")
 
     def __init__(
-        self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False, *, rng: RandomLike = None
+        self, lower: Real = 1 / 8, upper: Real = 1 / 3, inplace: bool = False, *, rng: RandomLike = None
     ) -> None:
+        if not lower <= upper:
+            raise ValueRangeError(
+                f"RReLU: expected lower of at most upper, got lower={lower!r} and upper={upper!r}"
+            )
         self.lower, self.upper, self.inplace, self.rng = lower, upper, inplace, rng
 
     def forward(self, input: Array) -> Tensor:

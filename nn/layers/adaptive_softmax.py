@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.arguments import Count, Positive, Size
+from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn.containers import ModuleList, Sequential
+from tinygrad_dl.nn.functional.loss.arguments import class_indices, integers
 from tinygrad_dl.nn.layers.linear import Linear
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.activations import log_softmax
@@ -40,10 +42,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def __init__(
         self,
-        in_features: int,
-        n_classes: int,
+        in_features: Size,
+        n_classes: Count,
         cutoffs: Sequence[int],
-        div_value: float = 4.0,
+        div_value: Positive = 4.0,
         head_bias: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -91,20 +93,14 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def forward(self, input: Array, target: ArrayLike) -> AdaptiveOutput:
         """The log-probability of each target, and the loss."""
-        target = np.asarray(target.data if isinstance(target, Tensor) else target)
+        target = integers("AdaptiveLogSoftmaxWithLoss", "target", target)
         rows = input if input.ndim == 2 else input[None]
         if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
             raise ShapeError(
                 f"AdaptiveLogSoftmaxWithLoss: expected input (N, {self.in_features}) and target (N,), "
                 f"got {input.shape} and {target.shape}"
             )
-        classes = target.reshape(-1)
-        wrong = classes[(classes < 0) | (classes >= self.n_classes)]
-        if wrong.size:
-            raise IndexRangeError(
-                f"AdaptiveLogSoftmaxWithLoss: expected target classes from "
-                f"0 to {self.n_classes - 1}, got {wrong[0]}"
-            )
+        classes = class_indices("AdaptiveLogSoftmaxWithLoss", target, self.n_classes).reshape(-1)
         head = log_softmax(self.head(rows), axis=1)
         # -1 for the classes of the shortlist, else the number of the cluster.
         cluster = np.searchsorted(self.cutoffs, classes, side="right") - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Count, Probability
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.attention import multi_head_attention_forward
@@ -18,7 +19,8 @@ class MultiheadAttention(Module):
     head_h = softmax(q_h @ k_h.T / sqrt(E / heads) + masks) @ v_h, q_h the h-th part of W_q query + b_q, and so on.
     query (L, N, E), key (S, N, kdim), value (S, N, vdim) -> (L, N, E) and the weights (N, L, S), averaged over
     heads unless average_attn_weights is False; with batch_first N comes first, and N may be left out.
-    attn_mask (L, S) or (N * heads, L, S), key_padding_mask (N, S): True where attention is masked, or numbers to add.
+    attn_mask (L, S) or (N * heads, L, S), key_padding_mask (N, S): True where attention is masked, or floats to add.
+    A query that may attend to no key, as in a sequence of padding, has the weights 0, and no gradient.
     Parameters: in_proj_weight (3 E, E), or q_, k_ and v_proj_weight; in_proj_bias, out_proj.
     Source: Vaswani and others 2017.
     >>> from tinygrad_dl import zeros
@@ -27,16 +29,28 @@ class MultiheadAttention(Module):
     [(5, 2, 4), (2, 5, 5)]
     """
 
+    _optional = dict.fromkeys(
+        (
+            "in_proj_weight",
+            "q_proj_weight",
+            "k_proj_weight",
+            "v_proj_weight",
+            "in_proj_bias",
+            "bias_k",
+            "bias_v",
+        )
+    )
+
     def __init__(
         self,
-        embed_dim: int,
-        num_heads: int,
-        dropout: float = 0.0,
+        embed_dim: Count,
+        num_heads: Count,
+        dropout: Probability = 0.0,
         bias: bool = True,
         add_bias_kv: bool = False,
         add_zero_attn: bool = False,
-        kdim: int | None = None,
-        vdim: int | None = None,
+        kdim: Count | None = None,
+        vdim: Count | None = None,
         batch_first: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from tinygrad_dl.arguments import Count, Counts, Size, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels.windows import pad_pairs, per_axis
 from tinygrad_dl.nn import init
@@ -25,15 +26,17 @@ class _Conv(Module):
     n: int  # spatial dimensions
     transposed = False
 
+    _optional = {"bias": None}
+
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
+        in_channels: Size,
+        out_channels: Size,
+        kernel_size: Counts,
+        stride: Counts = 1,
+        padding: Widths | str = 0,
+        dilation: Counts = 1,
+        groups: Count = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
         device: str | None = None,
@@ -169,15 +172,15 @@ class _ConvTranspose(_Conv):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes = 0,
-        output_padding: Sizes = 0,
-        groups: int = 1,
+        in_channels: Size,
+        out_channels: Size,
+        kernel_size: Counts,
+        stride: Counts = 1,
+        padding: Widths = 0,
+        output_padding: Widths = 0,
+        groups: Count = 1,
         bias: bool = True,
-        dilation: Sizes = 1,
+        dilation: Counts = 1,
         padding_mode: str = "zeros",
         device: str | None = None,
         dtype: DTypeLike | None = None,

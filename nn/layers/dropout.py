@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_dl.arguments import Probability
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.nn.functional.dropouts import (
     alpha_dropout,
@@ -19,7 +20,7 @@ from tinygrad_dl.typing import ArrayT, RandomLike
 
 
 class _Dropout(Module):
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: RandomLike = None) -> None:
+    def __init__(self, p: Probability = 0.5, inplace: bool = False, *, rng: RandomLike = None) -> None:
         if not 0 <= p <= 1:
             raise ValueRangeError(f"{type(self).__name__}: expected a probability p from 0 to 1, got {p!r}")
         self.p, self.inplace, self.rng = p, inplace, rng

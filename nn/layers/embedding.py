@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from tinygrad_dl.arguments import NonNegative, Real, Size
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn import init
@@ -14,22 +15,30 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike, DTypeLike, RandomLike
 
 
+def _table(name: str, weight: ArrayLike, rows: int, width: int) -> Parameter:
+    table = Parameter(weight)
+    if table.shape != (rows, width):
+        raise ShapeError(f"{name}: expected _weight of shape {(rows, width)}, got {table.shape}")
+    return table
+
+
 class Embedding(Module):
     """A table of vectors, looked up by index.
 
     out[...] = weight[input[...]].   input (...) of integers, weight (V, D) -> (..., D). Initialized normal, the row
-    `padding_idx` at 0, which gets no gradient. For the other options see nn.functional.embedding.
+    `padding_idx` at 0, which gets no gradient. With `max_norm` a call shortens long rows in place. For this and the
+    other options see nn.functional.embedding.
     >>> Embedding(10, 3)(Tensor([1, 2])).shape
     (2, 3)
     """
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
+        num_embeddings: Size,
+        embedding_dim: Size,
         padding_idx: int | None = None,
-        max_norm: float | None = None,
-        norm_type: float = 2.0,
+        max_norm: NonNegative | None = None,
+        norm_type: Real = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
         _weight: ArrayLike | None = None,
@@ -47,7 +56,7 @@ class Embedding(Module):
             self.weight = init.empty((num_embeddings, embedding_dim), dtype, device)
             self.reset_parameters(rng)
         else:
-            self.weight = Parameter(_weight)
+            self.weight = _table(type(self).__name__, _weight, num_embeddings, embedding_dim)
         if _freeze:
             self.weight.requires_grad_(False)
 
@@ -90,12 +99,12 @@ class EmbeddingBag(Module):
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
-        max_norm: float | None = None,
-        norm_type: float = 2.0,
+        num_embeddings: Size,
+        embedding_dim: Size,
+        max_norm: NonNegative | None = None,
+        norm_type: Real = 2.0,
         scale_grad_by_freq: bool = False,
-        mode: str = "mean",
+        mode: Literal["sum", "mean", "max"] = "mean",
         sparse: bool = False,
         _weight: ArrayLike | None = None,
         include_last_offset: bool = False,
@@ -115,7 +124,7 @@ class EmbeddingBag(Module):
         self.include_last_offset = include_last_offset
         self.padding_idx = check_padding("EmbeddingBag", padding_idx, num_embeddings)
         self.weight = (
-            Parameter(_weight)
+            _table("EmbeddingBag", _weight, num_embeddings, embedding_dim)
             if _weight is not None
             else init.empty((num_embeddings, embedding_dim), dtype, device)
         )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Counts, Widths
+from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional import conv as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, Sizes
+from tinygrad_dl.typing import Array
+
+
+def _check_sizes(**sizes: Counts) -> None:
+    for name, value in sizes.items():
+        per_axis(value, 2, name)
 
 
 class Unfold(Module):
@@ -17,8 +24,10 @@ class Unfold(Module):
     """
 
     def __init__(
-        self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+        self, kernel_size: Counts, dilation: Counts = 1, padding: Widths = 0, stride: Counts = 1
     ) -> None:
+        _check_sizes(kernel_size=kernel_size, dilation=dilation, stride=stride)
+        per_axis(padding, 2, "padding", 0)
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
     def forward(self, input: Array) -> Tensor:
@@ -43,12 +52,14 @@ class Fold(Module):
 
     def __init__(
         self,
-        output_size: Sizes,
-        kernel_size: Sizes,
-        dilation: Sizes = 1,
-        padding: Sizes = 0,
-        stride: Sizes = 1,
+        output_size: Counts,
+        kernel_size: Counts,
+        dilation: Counts = 1,
+        padding: Widths = 0,
+        stride: Counts = 1,
     ) -> None:
+        _check_sizes(output_size=output_size, kernel_size=kernel_size, dilation=dilation, stride=stride)
+        per_axis(padding, 2, "padding", 0)
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygrad_dl.arguments import Size
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.warnings import warn_of_widening
@@ -20,10 +21,12 @@ class Linear(Module):
     (1, 2)
     """
 
+    _optional = {"bias": None}
+
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Size,
+        out_features: Size,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -65,11 +68,13 @@ class Bilinear(Module):
     (1, 4)
     """
 
+    _optional = {"bias": None}
+
     def __init__(
         self,
-        in1_features: int,
-        in2_features: int,
-        out_features: int,
+        in1_features: Size,
+        in2_features: Size,
+        out_features: Size,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,

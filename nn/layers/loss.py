@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+from tinygrad_dl.arguments import Count, NonNegative, OldBoolean, Positive, Probability, Real, Size
 from tinygrad_dl.nn.functional.loss import classification as classes
 from tinygrad_dl.nn.functional.loss import margin as margins
 from tinygrad_dl.nn.functional.loss import regression as numbers
@@ -30,8 +31,10 @@ class _Loss(Module):
     options: tuple[str, ...] = ("reduction",)
     reductions: tuple[str, ...] = ()
 
+    _optional = {"weight": True, "pos_weight": True}
+
     def __init__(
-        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+        self, size_average: OldBoolean = None, reduce: OldBoolean = None, reduction: str = "mean"
     ) -> None:
         reduction = named_reduction(type(self).__name__, size_average, reduce, reduction)
         if reduction not in self.reductions:
@@ -71,10 +74,10 @@ class SmoothL1Loss(_Loss):
 
     def __init__(
         self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
-        beta: float = 1.0,
+        beta: NonNegative = 1.0,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
@@ -86,7 +89,7 @@ class HuberLoss(_Loss):
     function = staticmethod(numbers.huber_loss)
     options = ("delta", "reduction")
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: str = "mean", delta: Positive = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
@@ -101,9 +104,9 @@ class PoissonNLLLoss(_Loss):
         self,
         log_input: bool = True,
         full: bool = False,
-        size_average: bool | None = None,
-        eps: float = 1e-8,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        eps: NonNegative = 1e-8,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -116,7 +119,7 @@ class GaussianNLLLoss(_Loss):
     function = staticmethod(numbers.gaussian_nll_loss)
     options = ("full", "eps", "reduction")
 
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+    def __init__(self, *, full: bool = False, eps: NonNegative = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
@@ -139,8 +142,8 @@ class KLDivLoss(_Loss):
 
     def __init__(
         self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
@@ -158,11 +161,11 @@ class CrossEntropyLoss(_Loss):
     def __init__(
         self,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
+        size_average: OldBoolean = None,
         ignore_index: int = -100,
-        reduce: bool | None = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
-        label_smoothing: float = 0.0,
+        label_smoothing: Probability = 0.0,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.weight, self.ignore_index, self.label_smoothing = _buffer(weight), ignore_index, label_smoothing
@@ -185,9 +188,9 @@ class NLLLoss(_Loss):
     def __init__(
         self,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
+        size_average: OldBoolean = None,
         ignore_index: int = -100,
-        reduce: bool | None = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -203,8 +206,8 @@ class BCELoss(_Loss):
     def __init__(
         self,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -224,8 +227,8 @@ class BCEWithLogitsLoss(_Loss):
     def __init__(
         self,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
         pos_weight: ArrayLike | None = None,
     ) -> None:
@@ -248,8 +251,8 @@ class MultiLabelSoftMarginLoss(_Loss):
     def __init__(
         self,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -264,9 +267,9 @@ class MarginRankingLoss(_Loss):
 
     def __init__(
         self,
-        margin: float = 0.0,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        margin: Real = 0.0,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -287,9 +290,9 @@ class HingeEmbeddingLoss(_Loss):
 
     def __init__(
         self,
-        margin: float = 1.0,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        margin: Real = 1.0,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -304,9 +307,9 @@ class CosineEmbeddingLoss(_Loss):
 
     def __init__(
         self,
-        margin: float = 0.0,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        margin: Real = 0.0,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -327,11 +330,11 @@ class MultiMarginLoss(_Loss):
 
     def __init__(
         self,
-        p: int = 1,
-        margin: float = 1.0,
+        p: Literal[1, 2] = 1,
+        margin: Real = 1.0,
         weight: ArrayLike | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -352,12 +355,12 @@ class TripletMarginLoss(_Loss):
 
     def __init__(
         self,
-        margin: float = 1.0,
+        margin: Positive = 1.0,
         p: float = 2.0,
-        eps: float = 1e-6,
+        eps: Real = 1e-6,
         swap: bool = False,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
+        size_average: OldBoolean = None,
+        reduce: OldBoolean = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -379,8 +382,8 @@ class TripletMarginWithDistanceLoss(_Loss):
     def __init__(
         self,
         *,
-        distance_function: Any = None,
-        margin: float = 1.0,
+        distance_function: Callable[[Any, Any], Any] | None = None,
+        margin: Positive = 1.0,
         swap: bool = False,
         reduction: str = "mean",
     ) -> None:
@@ -400,7 +403,7 @@ class CTCLoss(_Loss):
     function = staticmethod(ctc_loss)
     options = ("blank", "zero_infinity", "reduction")
 
-    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+    def __init__(self, blank: Size = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction=reduction)
         self.blank, self.zero_infinity = blank, zero_infinity
 
@@ -423,17 +426,17 @@ class LinearCrossEntropyLoss(_Loss):
 
     def __init__(
         self,
-        in_features: int,
-        num_classes: int,
+        in_features: Size,
+        num_classes: Count,
         *,
-        out_features: tuple[int, ...] = (),
+        out_features: tuple[Size, ...] = (),
         bias: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,
         reduction: str = "mean",
         weight: ArrayLike | None = None,
         ignore_index: int | None = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: Probability = 0.0,
         options: Any = None,
         rng: RandomLike = None,
     ) -> None:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
-    batch_norm,
     group_norm,
     instance_norm,
     layer_norm,
     local_response_norm,
     rms_norm,
+    unchecked_batch_norm,
 )
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
@@ -29,11 +30,19 @@ class _ChannelNorm(Module):
 
     axes: tuple[int, ...]  # how many axes an input may have
 
+    _optional = {
+        "weight": None,
+        "bias": None,
+        "running_mean": True,
+        "running_var": True,
+        "num_batches_tracked": True,
+    }
+
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         device: str | None = None,
@@ -94,18 +103,20 @@ class _BatchNorm(_ChannelNorm):
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
             )
-        momentum = self.momentum
+        momentum, batches = self.momentum, None
         if self.training and self.num_batches_tracked is not None:
             batches = self.num_batches_tracked._data
-            batches[()] += 1  # as a number: a sixth of the time of an array's +=
             if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(batches)
+                momentum = 1.0 / (float(batches) + 1)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
-        return batch_norm(
+        out = unchecked_batch_norm(
             input, self.running_mean if track else None, self.running_var if track else None,
             self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
         )  # fmt: skip
+        if batches is not None:  # a batch that was refused is not counted
+            batches[()] += 1  # as a number: a sixth of the time of an array's +=
+        return out
 
 
 class BatchNorm1d(_BatchNorm):
@@ -114,7 +125,7 @@ class BatchNorm1d(_BatchNorm):
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased (divided by n). While training,
     running = (1 - momentum) * running + momentum * batch's, with the unbiased variance (divided by n - 1);
     evaluation uses the running ones. `momentum=None`: their plain average.   Source: Ioffe and Szegedy 2015.
-    >>> BatchNorm1d(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    >>> BatchNorm1d(1, eps=1e-12)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
 
@@ -136,7 +147,7 @@ class BatchNorm3d(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """Batch normalization of x (N, C, ...) over the batches of all processes: here of the one process, as BatchNorm1d.
 
-    >>> SyncBatchNorm(1, eps=0.0)(Tensor([[1.0], [3.0]])).tolist()
+    >>> SyncBatchNorm(1, eps=1e-12)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
 
@@ -144,9 +155,9 @@ class SyncBatchNorm(_BatchNorm):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: object = None,
@@ -172,7 +183,7 @@ class SyncBatchNorm(_BatchNorm):
         SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
         """
         for inner in module.modules():
-            if isinstance(inner, _BatchNorm):
+            if isinstance(inner, _BatchNorm) and not hasattr(inner, "has_uninitialized_params"):
                 inner.__class__ = cls
                 inner.process_group = process_group
         return module
@@ -181,9 +192,9 @@ class SyncBatchNorm(_BatchNorm):
 class _InstanceNorm(_ChannelNorm):
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: Positive = 1e-5,
+        momentum: Real | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         device: str | None = None,
@@ -197,7 +208,7 @@ class _InstanceNorm(_ChannelNorm):
         self._check(input)
         single = input.ndim == min(self.axes)
         x = expand_dims(input, 0) if single else input
-        if self.affine and x.shape[1] != self.num_features:
+        if (self.affine or self.running_mean is not None) and x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
@@ -214,7 +225,7 @@ class InstanceNorm1d(_InstanceNorm):
 
     out = (x - mean) / sqrt(var + eps) * weight + bias, var biased; without weight and bias unless `affine`.
     Source: Ulyanov and others 2016.
-    >>> InstanceNorm1d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
+    >>> InstanceNorm1d(1, eps=1e-12)(Tensor([[[1.0, 3.0]]])).tolist()
     [[[-1.0, 1.0]]]
     """
 
@@ -234,6 +245,8 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 def _sizes(shape: ShapeLike) -> tuple[int, ...]:
+    if np.size(shape) == 0:
+        raise ValueRangeError("normalized_shape: expected at least one size, got ()")
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
@@ -246,10 +259,12 @@ class LayerNorm(Module):
     [[-1.0, 1.0]]
     """
 
+    _optional = {"weight": None, "bias": None}
+
     def __init__(
         self,
-        normalized_shape: ShapeLike,
-        eps: float = 1e-5,
+        normalized_shape: Widths,
+        eps: NonNegative = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
         device: str | None = None,
@@ -286,10 +301,12 @@ class RMSNorm(Module):
     [[0.20000000298023224, 1.399999976158142]]
     """
 
+    _optional = {"weight": None}
+
     def __init__(
         self,
-        normalized_shape: ShapeLike,
-        eps: float | None = None,
+        normalized_shape: Widths,
+        eps: NonNegative | None = None,
         elementwise_affine: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -322,11 +339,13 @@ class GroupNorm(Module):
     [[-1.0, 1.0]]
     """
 
+    _optional = {"weight": None, "bias": None}
+
     def __init__(
         self,
-        num_groups: int,
-        num_channels: int,
-        eps: float = 1e-5,
+        num_groups: Count,
+        num_channels: Size,
+        eps: NonNegative = 1e-5,
         affine: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -368,7 +387,7 @@ class LocalResponseNorm(Module):
     [[[0.5]]]
     """
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+    def __init__(self, size: Count, alpha: Real = 1e-4, beta: Real = 0.75, k: Real = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, input: Array) -> Tensor:

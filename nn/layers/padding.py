@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tinygrad_dl.arguments import Offsets
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, Sizes
+from tinygrad_dl.typing import Array
 
 
 class _Pad(Module):
@@ -14,8 +17,10 @@ class _Pad(Module):
     mode: str
     value: float = 0.0
 
-    def __init__(self, padding: Sizes) -> None:
-        self.padding = (int(padding),) * 2 * self.n if isinstance(padding, int) else tuple(padding)
+    def __init__(self, padding: Offsets) -> None:
+        self.padding = (
+            (int(padding),) * 2 * self.n if isinstance(padding, (int, np.integer)) else tuple(padding)
+        )
         if len(self.padding) != 2 * self.n:
             raise ShapeError(
                 f"{type(self).__name__}: expected padding to be an int or {2 * self.n} ints, "
@@ -39,7 +44,7 @@ class _Pad(Module):
 class _ConstantPad(_Pad):
     mode = "constant"
 
-    def __init__(self, padding: Sizes, value: float) -> None:
+    def __init__(self, padding: Offsets, value: float) -> None:
         super().__init__(padding)
         self.value = value
 

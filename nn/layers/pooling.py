@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_dl.arguments import Counts, Positive, Size, Widths
+from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional import pooling as functions
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, RandomLike, Sizes
+from tinygrad_dl.typing import Array, RandomLike
 
 
 class _Pool(Module):
     n: int  # spatial dimensions
     shown: tuple[str, ...]
+
+    def _check_sizes(self, **least: int) -> None:
+        """Refuse now what would fail on the first input: sizes for another number of dimensions."""
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None:
+                per_axis(value, self.n, name, bound)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -26,16 +36,17 @@ class _MaxPool(_Pool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
+        dilation: Counts = 1,
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
+        self._check_sizes(kernel_size=1, stride=1, padding=0, dilation=1)
 
     def forward(self, input: Array) -> Any:
         """The maxima of input's windows; with return_indices a pair, the maxima and their positions."""
@@ -72,9 +83,10 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(_Pool):
     shown = ("kernel_size", "stride", "padding")
 
-    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
+    def __init__(self, kernel_size: Counts, stride: Counts | None = None, padding: Widths = 0) -> None:
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding = padding
+        self._check_sizes(kernel_size=1, stride=1, padding=0)
 
     def forward(self, input: Array, indices: Array, output_size: Sequence[int] | None = None) -> Tensor:
         """Scatter the input to `indices`, which max pooling returned; zeros elsewhere."""
@@ -111,9 +123,9 @@ class _AvgPool(_Pool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
@@ -121,6 +133,9 @@ class _AvgPool(_Pool):
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+        self._check_sizes(kernel_size=1, stride=1, padding=0)
+        if divisor_override == 0:
+            raise ValueRangeError(f"{type(self).__name__}: expected a divisor_override other than 0, got 0")
 
     def forward(self, input: Array) -> Tensor:
         """The means of input's windows."""
@@ -142,9 +157,9 @@ class AvgPool1d(_AvgPool):
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
+        kernel_size: Counts,
+        stride: Counts | None = None,
+        padding: Widths = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
@@ -167,10 +182,11 @@ class _LPPool(_Pool):
     shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
 
     def __init__(
-        self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+        self, norm_type: Positive, kernel_size: Counts, stride: Counts | None = None, ceil_mode: bool = False
     ) -> None:
         self.norm_type, self.kernel_size, self.stride = norm_type, kernel_size, stride
         self.ceil_mode = ceil_mode
+        self._check_sizes(kernel_size=1, stride=1)
 
     def forward(self, input: Array) -> Tensor:
         """The norms of input's windows."""
@@ -201,11 +217,19 @@ class LPPool3d(_LPPool):
     n = 3
 
 
+def _check_output_size(output_size: Any, n: int) -> None:
+    if isinstance(output_size, (tuple, list)) and len(output_size) not in (1, n):
+        raise ShapeError(
+            f"output_size={output_size!r}: expected an int or {n} of them, one for each spatial dimension"
+        )
+
+
 class _AdaptiveAvgPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
+    def __init__(self, output_size: Size | Sequence[Size | None] | None) -> None:
         self.output_size = output_size
+        _check_output_size(output_size, self.n)
 
     def forward(self, input: Array) -> Tensor:
         """The means of input's regions."""
@@ -238,8 +262,11 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 class _AdaptiveMaxPool(_Pool):
     shown = ("output_size",)
 
-    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False) -> None:
+    def __init__(
+        self, output_size: Size | Sequence[Size | None] | None, return_indices: bool = False
+    ) -> None:
         self.output_size, self.return_indices = output_size, return_indices
+        _check_output_size(output_size, self.n)
 
     def forward(self, input: Array) -> Any:
         """The maxima of input's regions; with return_indices a pair, the maxima and their positions."""
@@ -270,11 +297,12 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
 class _FractionalMaxPool(_Pool):
     shown = ("kernel_size", "output_size", "output_ratio")
+    _optional = {"_random_samples": True}
 
     def __init__(
         self,
-        kernel_size: Sizes,
-        output_size: Sizes | None = None,
+        kernel_size: Counts,
+        output_size: Counts | None = None,
         output_ratio: float | Sequence[float] | None = None,
         return_indices: bool = False,
         _random_samples: Array | None = None,
@@ -283,6 +311,7 @@ class _FractionalMaxPool(_Pool):
     ) -> None:
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
         self.return_indices, self.rng = return_indices, rng
+        self._check_sizes(kernel_size=1, output_size=1)
         self._random_samples = None if _random_samples is None else Buffer(_random_samples)
 
     def forward(self, input: Array) -> Any:

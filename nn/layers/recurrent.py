@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, Probability, Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.dropouts import dropout
@@ -52,17 +53,17 @@ class _Recurrent(Module):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        input_size: Count,
+        hidden_size: Count,
+        num_layers: Count = 1,
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,
         *,
-        proj_size: int = 0,
+        proj_size: Size = 0,
         rng: RandomLike = None,
     ) -> None:
         name = type(self).__name__
@@ -250,13 +251,13 @@ class RNN(_OneState):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        input_size: Count,
+        hidden_size: Count,
+        num_layers: Count = 1,
         nonlinearity: str = "tanh",
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -319,14 +320,14 @@ class LSTM(_Recurrent):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        input_size: Count,
+        hidden_size: Count,
+        num_layers: Count = 1,
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
-        proj_size: int = 0,
+        proj_size: Size = 0,
         device: str | None = None,
         dtype: DTypeLike | None = None,
         *,

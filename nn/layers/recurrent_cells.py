@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.layers.recurrent import draw
@@ -21,10 +22,12 @@ class _Cell(Module):
 
     gates: int
 
+    _optional = {"bias_ih": None, "bias_hh": None}
+
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
+        input_size: Size,
+        hidden_size: Count,
         bias: bool = True,
         device: str | None = None,
         dtype: DTypeLike | None = None,
@@ -87,8 +90,8 @@ class RNNCell(_Cell):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
+        input_size: Size,
+        hidden_size: Count,
         bias: bool = True,
         nonlinearity: str = "tanh",
         device: str | None = None,

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import Count, NonNegative, Probability, Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList
 from tinygrad_dl.nn.functional import activation as activation_functions
+from tinygrad_dl.nn.functional.attention import attention_mask
 from tinygrad_dl.nn.layers.attention import MultiheadAttention
 from tinygrad_dl.nn.layers.dropout import Dropout
 from tinygrad_dl.nn.layers.linear import Linear
@@ -44,12 +46,12 @@ class TransformerEncoderLayer(Module):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -79,7 +81,9 @@ class TransformerEncoderLayer(Module):
         is_causal: bool = False,
     ) -> Tensor:
         """Apply the layer to src; the result has its shape."""
-        x = src
+        x, name = src, type(self).__name__
+        src_mask = attention_mask(name, "src_mask", src_mask)
+        src_key_padding_mask = attention_mask(name, "src_key_padding_mask", src_key_padding_mask)
         if self.norm_first:
             x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
             return x + self._feed(self.norm2(x))
@@ -106,12 +110,12 @@ class TransformerDecoderLayer(Module):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -146,9 +150,17 @@ class TransformerDecoderLayer(Module):
         memory_is_causal: bool = False,
     ) -> Tensor:
         """Apply the layer to tgt, of the same shape."""
-        x = tgt
-        own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
-        other = (memory_mask, memory_key_padding_mask, memory_is_causal)
+        x, name = tgt, type(self).__name__
+        own = (
+            attention_mask(name, "tgt_mask", tgt_mask),
+            attention_mask(name, "tgt_key_padding_mask", tgt_key_padding_mask),
+            tgt_is_causal,
+        )
+        other = (
+            attention_mask(name, "memory_mask", memory_mask),
+            attention_mask(name, "memory_key_padding_mask", memory_key_padding_mask),
+            memory_is_causal,
+        )
         if self.norm_first:
             x = x + self._attend(self.norm1(x), *own)
             x = x + self._look(self.norm2(x), memory, *other)
@@ -191,7 +203,7 @@ class TransformerEncoder(Module):
     def __init__(
         self,
         encoder_layer: Module,
-        num_layers: int,
+        num_layers: Count,
         norm: Module | None = None,
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
@@ -208,6 +220,7 @@ class TransformerEncoder(Module):
     ) -> Tensor:
         """The result of the last layer, normalized if there is a norm."""
         out: Any = src
+        mask = attention_mask(type(self).__name__, "mask", mask)
         for layer in self.layers:
             out = layer(
                 out, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal)
@@ -218,7 +231,7 @@ class TransformerEncoder(Module):
 class TransformerDecoder(Module):
     """A stack of copies of a decoder layer, with an optional final normalization."""
 
-    def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(self, decoder_layer: Module, num_layers: Count, norm: Module | None = None) -> None:
         self.layers = ModuleList([deepcopy(decoder_layer) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
 
@@ -252,16 +265,16 @@ class Transformer(Module):
 
     def __init__(
         self,
-        d_model: int = 512,
-        nhead: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count = 512,
+        nhead: Count = 8,
+        num_encoder_layers: Size = 6,
+        num_decoder_layers: Size = 6,
+        dim_feedforward: Count = 2048,
+        dropout: Probability = 0.1,
         activation: str | Callable[[Any], Any] = "relu",
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NonNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+from tinygrad_dl.arguments import Count, Counts, Positive
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.ops import resize
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, Sizes
+from tinygrad_dl.typing import Array
 
 
 class Upsample(Module):
@@ -20,9 +22,11 @@ class Upsample(Module):
 
     def __init__(
         self,
-        size: Sizes | None = None,
-        scale_factor: float | Sequence[float] | None = None,
-        mode: str = "nearest",
+        size: Counts | None = None,
+        scale_factor: Positive | Sequence[Positive] | None = None,
+        mode: Literal[
+            "nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"
+        ] = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
     ) -> None:
@@ -47,7 +51,7 @@ class UpsamplingNearest2d(Upsample):
     """Resizes x (N, C, H, W) by repeating the nearest element."""
 
     def __init__(
-        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: Positive | Sequence[Positive] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
@@ -56,7 +60,7 @@ class UpsamplingBilinear2d(Upsample):
     """Resizes x (N, C, H, W) by bilinear interpolation, with the corner elements fixed."""
 
     def __init__(
-        self, size: Sizes | None = None, scale_factor: float | Sequence[float] | None = None
+        self, size: Counts | None = None, scale_factor: Positive | Sequence[Positive] | None = None
     ) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
@@ -69,7 +73,7 @@ class PixelShuffle(Module):
               [2., 3.]]]])
     """
 
-    def __init__(self, upscale_factor: int) -> None:
+    def __init__(self, upscale_factor: Count) -> None:
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Array) -> Tensor:
@@ -84,7 +88,7 @@ class PixelShuffle(Module):
 class PixelUnshuffle(Module):
     """Moves positions into channels, the inverse of PixelShuffle: (..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
 
-    def __init__(self, downscale_factor: int) -> None:
+    def __init__(self, downscale_factor: Count) -> None:
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Array) -> Tensor:
@@ -103,7 +107,7 @@ class ChannelShuffle(Module):
     array([0., 2., 1., 3.], dtype=float32)
     """
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, groups: Count) -> None:
         self.groups = groups
 
     def forward(self, input: Array) -> Tensor:

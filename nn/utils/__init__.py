@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from tinygrad_dl.arguments import vetted
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import AnomalyError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import Module
+from tinygrad_dl.nn.parameter import Uninitialized
 from tinygrad_dl.nn.utils.weight_hooks import (
     remove_spectral_norm,
     remove_weight_norm,
@@ -51,15 +54,27 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
     if isinstance(parameters, Module):
         yield from parameters.named_parameters()
         return
-    for i, entry in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
-        name, parameter = entry if isinstance(entry, tuple) else (None, entry)
-        yield name or parameter.name or f"number {i} of shape {parameter.shape}", parameter
+    several = isinstance(parameters, Iterable) and not isinstance(parameters, Tensor)
+    for i, entry in enumerate(parameters if several else [parameters]):  # type: ignore[list-item]
+        name, parameter = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
+        if not isinstance(parameter, Tensor):
+            raise DTypeError(
+                f"parameters: expected a model, a Tensor or several Tensors, got {describe(parameter)}"
+                + ("" if parameter is parameters else f" as number {i}")
+            )
+        known = not isinstance(parameter, Uninitialized)
+        yield (
+            name or parameter.name or f"number {i}" + (f" of shape {parameter.shape}" if known else ""),
+            parameter,
+        )
 
 
 def _norm(array: np.ndarray, norm_type: float) -> float:
     if norm_type == inf:
         return float(np.abs(array).max(initial=0))
     flat = array.reshape(-1)
+    if flat.dtype == np.float16:  # whose squares over- and underflow
+        flat = flat.astype(np.float32)
     if norm_type == 2:
         # A product with itself needs no temporary; what it overflows on is summed again in float64.
         with np.errstate(over="ignore"):
@@ -76,6 +91,7 @@ def _total(norms: list[float], norm_type: float) -> float:
     return float(sum(norm**norm_type for norm in norms) ** (1 / norm_type))
 
 
+@vetted
 def get_total_norm(
     tensors: Iterable[Any],
     norm_type: float = 2.0,
@@ -89,7 +105,7 @@ def get_total_norm(
     """
     named = list(_named(tensors))
     _check_norm_type("get_total_norm", norm_type)
-    return _summed("get_total_norm", named, norm_type, error_if_nonfinite)
+    return _as_tensor(_summed("get_total_norm", named, norm_type, error_if_nonfinite), named)
 
 
 def _check_norm_type(name: str, norm_type: float) -> None:
@@ -97,7 +113,12 @@ def _check_norm_type(name: str, norm_type: float) -> None:
         raise ValueRangeError(f"{name}: expected norm_type above 0, or inf, got {norm_type!r}")
 
 
-def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+def _check_max_norm(name: str, max_norm: float) -> None:
+    if not max_norm >= 0:  # a negative one would turn the gradients around
+        raise ValueRangeError(f"{name}: expected max_norm of at least 0, got {max_norm!r}")
+
+
+def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_nonfinite: bool) -> float:
     norms = [_norm(tensor._data, norm_type) for _, tensor in named]
     total = _total(norms, norm_type)
     if error_if_nonfinite and not isfinite(total):
@@ -110,10 +131,17 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
             f"{name}: the norm of the gradients is {total}: nan or inf in {', '.join(bad) or 'their sum'}. "
             "Run the step under detect_anomaly() to find where it arose."
         )
-    dtype = named[0][1].dtype if named else np.dtype(np.float32)
-    return asarray(np.array(total, dtype))
+    return total
 
 
+def _as_tensor(total: float, named: list[tuple[str, Any]]) -> Tensor:
+    """The norm in the dtype that holds all of the tensors' dtypes, as in PyTorch."""
+    dtype = np.result_type(*(tensor.dtype for _, tensor in named)) if named else np.dtype(np.float32)
+    with np.errstate(over="ignore"):
+        return asarray(np.array(total).astype(dtype))
+
+
+@vetted
 def clip_grad_norm_(
     parameters: Parameters,
     max_norm: float,
@@ -132,16 +160,19 @@ def clip_grad_norm_(
     (Tensor(5.), Tensor([0.6, 0.8]))
     """
     _check_norm_type("clip_grad_norm_", norm_type)
+    _check_max_norm("clip_grad_norm_", max_norm)
     grads = [(name, p.grad) for name, p in _named(parameters) if p.grad is not None]
     total = _summed("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
-    _scale([grad for _, grad in grads], max_norm, float(total))
-    return total
+    _scale([grad for _, grad in grads], max_norm, total)
+    return _as_tensor(total, grads)
 
 
+@vetted
 def clip_grads_with_norm_(
     parameters: Parameters, max_norm: float, total_norm: Tensor | float, foreach: bool | None = None
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
+    _check_max_norm("clip_grads_with_norm_", max_norm)
     _scale([p.grad for _, p in _named(parameters) if p.grad is not None], max_norm, float(total_norm))
 
 
@@ -152,6 +183,7 @@ def _scale(grads: list[Any], max_norm: float, total: float) -> None:
             grad._data *= grad.dtype.type(factor)
 
 
+@vetted
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp each element of the gradients to [-clip_value, clip_value], in place.
 
@@ -161,13 +193,14 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
     >>> p.grad
     Tensor([1.])
     """
-    if clip_value < 0:
+    if not clip_value >= 0:
         raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
     for _, p in _named(parameters):
         if p.grad is not None:
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)
 
 
+@vetted
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     """All parameters concatenated into one vector, differentiably.
 
@@ -177,6 +210,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return concat([reshape(p, (p.size,)) for _, p in _named(parameters)])
 
 
+@vetted
 def vector_to_parameters(vec: Array, parameters: Iterable[Any]) -> None:
     """Write a vector from parameters_to_vector back into the parameters. Raises ShapeError for another size."""
     named = list(_named(parameters))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, NonNegative, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import AxisError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import normalize
@@ -36,6 +37,7 @@ class _WeightNorm(Module):
         return weight_norms.slice_norms(weight, self.dim), weight
 
 
+@checked
 def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn a weight's norm and direction separately, as the parametrization's original0 and original1.
 
@@ -45,6 +47,11 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     >>> list(weight_norm(Linear(2, 3)).state_dict())
     ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
     """
+    weight = _tensor("weight_norm", module, name)
+    if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        raise AxisError(
+            f"weight_norm: expected dim to be an axis of a weight of shape {weight.shape}, got {dim}"
+        )
     register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
     module.register_load_state_dict_pre_hook(partial(_rename_older, name))
     return module
@@ -83,11 +90,12 @@ class _SpectralNorm(Module):
         return value
 
 
+@checked
 def spectral_norm(
     module: M,
     name: str = "weight",
-    n_power_iterations: int = 1,
-    eps: float = 1e-12,
+    n_power_iterations: Count = 1,
+    eps: NonNegative = 1e-12,
     dim: int | None = None,
     *,
     rng: RandomLike = None,
@@ -122,6 +130,7 @@ def _tensor(what: str, module: Module, name: str) -> Any:
     return weight
 
 
+@checked
 def orthogonal(
     module: M,
     name: str = "weight",

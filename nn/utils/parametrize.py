@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import no_grad
@@ -170,6 +172,7 @@ def _class(base: Any, names: tuple[str, ...]) -> Any:
     return type(f"Parametrized{base.__name__}", (base,), members)
 
 
+@checked
 def register_parametrization(
     module: M, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> M:
@@ -218,14 +221,18 @@ def register_parametrization(
     return module
 
 
+@checked
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module has a parametrization: of this tensor, or of any."""
+    if not isinstance(module, Module):
+        raise DTypeError(f"is_parametrized: module: expected a Module, got {describe(module)}")
     registered = vars(module).get("parametrizations")
     return isinstance(registered, ModuleDict) and (
         len(registered) > 0 if tensor_name is None else tensor_name in registered
     )
 
 
+@checked
 def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: bool = True) -> M:
     """Make a parametrized tensor a parameter or buffer again; returns the module.
 
@@ -259,11 +266,13 @@ def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: boo
     return module
 
 
+@checked
 def type_before_parametrizations(module: Module) -> type:
     """The class of a module as it was before it was parametrized."""
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
+@checked
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: M, tensor_name: str | None = None
 ) -> M:

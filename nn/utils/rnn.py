@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import Size, checked
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.state import requested_dtype
 from tinygrad_dl.ops.index import getitem, setitem
 from tinygrad_dl.ops.join import concat
@@ -96,6 +98,7 @@ def _filled(values: Any, where: np.ndarray, padding_value: Any) -> Any:
     return setitem(np.full(where.shape + values.shape[1:], padding_value, values.dtype), values, where)
 
 
+@checked
 def pack_padded_sequence(
     input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -133,11 +136,12 @@ def pack_padded_sequence(
     return PackedSequence(data, asarray(valid.sum(axis=1)), None if order is None else asarray(order))
 
 
+@checked
 def pad_packed_sequence(
     sequence: PackedSequence,
     batch_first: bool = False,
     padding_value: float = 0.0,
-    total_length: int | None = None,
+    total_length: Size | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Undo pack_padded_sequence: the padded batch, sequences in their original order, and their lengths.
 
@@ -162,6 +166,7 @@ def pad_packed_sequence(
     return (_swapped(out) if batch_first else out), asarray(lengths)
 
 
+@checked
 def pad_sequence(
     sequences: Iterable[Any],
     batch_first: bool = False,
@@ -189,6 +194,7 @@ def pad_sequence(
     return out if batch_first else _swapped(out)
 
 
+@checked
 def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """Undo pad_sequence: each sequence without its padding.
 
@@ -202,16 +208,23 @@ def unpad_sequence(padded_sequences: Any, lengths: ArrayLike, batch_first: bool 
     return [x[i, :length] for i, length in enumerate(sizes)]
 
 
+@checked
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
     """Pack sequences of different lengths, sorted with the longest first unless `enforce_sorted=False`.
 
     >>> pack_sequence([Tensor([1.0]), Tensor([2.0, 3.0])], enforce_sorted=False).data.tolist()
     [2.0, 1.0, 3.0]
     """
+    for sequence in sequences:
+        if not np.ndim(sequence):
+            raise DTypeError(
+                f"pack_sequence: expected sequences of numbers, got {describe(sequence)} as one of them"
+            )
     lengths = [len(sequence) for sequence in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
+@checked
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """Undo pack_sequence: the sequences, in their original order.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_dl.arguments import Count, NonNegative, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.module import M, Module
@@ -79,6 +80,7 @@ class WeightNorm(Reparametrization):
         return v * (g / slice_norms(v, self.dim))
 
 
+@checked
 def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn a weight's norm and direction separately: name_g and name_v replace the parameter.
 
@@ -100,6 +102,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     return module
 
 
+@checked
 def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Undo weight_norm; the weight keeps its present value."""
     kind = WeightNorm.of(module, name)
@@ -132,11 +135,12 @@ class SpectralNorm(Reparametrization):
         return divide_by_sigma(getattr(module, f"{self.name}_orig"), self.dim, *self.vectors(module))
 
 
+@checked
 def spectral_norm(
     module: M,
     name: str = "weight",
-    n_power_iterations: int = 1,
-    eps: float = 1e-12,
+    n_power_iterations: Count = 1,
+    eps: NonNegative = 1e-12,
     dim: int | None = None,
     *,
     rng: RandomLike = None,
@@ -165,6 +169,7 @@ def spectral_norm(
     return module
 
 
+@checked
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Undo spectral_norm; the weight keeps its present value."""
     kind = SpectralNorm.of(module, name)

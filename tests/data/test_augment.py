@@ -127,9 +127,9 @@ def test_a_loader_augments_each_epoch_differently_and_leaves_the_targets() -> No
         ),
         (lambda: Rotate((5, -5)), ValueRangeError, r"rotate: expected a number or a pair \(low, high\)"),
         (lambda: Zoom(1.5), ValueRangeError, "at least 0.001, got 1.5"),
-        (lambda: Noise(-1), ValueRangeError, "std: expected a finite number of at least 0"),
-        (lambda: Flip(2), ValueRangeError, r"p in \[0, 1\]"),
-        (lambda: Crop(padding=-1), ValueRangeError, "padding of at least 0"),
+        (lambda: Noise(-1), ValueRangeError, "Noise: std: expected a number of at least 0, got int -1"),
+        (lambda: Flip(2), ValueRangeError, r"Flip: p: expected a number in \[0, 1\]"),
+        (lambda: Crop(padding=-1), ValueRangeError, "Crop: padding: expected an int in"),
         (lambda: Augmentation()(np.zeros((1, 2, 2))), DTypeError, r"must define change\(x, rng\)"),
     ],
 )

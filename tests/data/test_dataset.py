@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,35 @@ def test_a_data_set_without_its_methods_says_what_to_define() -> None:
         len(Dataset())
     with pytest.raises(DTypeError, match=r"must define __getitem__\(i\)"):
         Dataset()[0]
+
+
+@pytest.mark.parametrize("kind", [list, np.array, Tensor])
+def test_a_mask_selects_the_examples_where_it_is_true(kind: Any) -> None:
+    data = TensorDataset(np.arange(6.0), np.array([0, 1, 0, 1, 0, 1]))
+    mask = kind([False, True, False, True, False, True])
+    assert Subset(data, mask).indices.tolist() == [1, 3, 5]
+    assert data[mask][0].tolist() == data.take(mask).x.tolist() == [1.0, 3.0, 5.0]
+    assert Subset(data, slice(4, None)).indices.tolist() == [4, 5]
+    assert Subset(Subset(data, [5, 4, 3]), [True, False, True]).indices.tolist() == [0, 2]
+    assert Subset(data, range(6))[mask if kind is not Tensor else mask.data].indices.tolist() == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "message"),
+    [
+        ([0.9, 1.7], DTypeError, "indices: expected integers, a slice or a boolean mask, got list"),
+        (
+            [True, False],
+            ShapeError,
+            r"indices: expected a mask with one value per example, \(3,\), got \(2,\)",
+        ),
+        (["a"], DTypeError, "indices: expected integers"),
+        (None, DTypeError, "indices: expected integers"),
+        ([0, -4], IndexRangeError, "expected indices below 3, the number of examples, got -4"),
+    ],
+)
+def test_other_indices_are_refused(indices: Any, error: type[Exception], message: str) -> None:
+    data = TensorDataset(np.arange(3.0))
+    for call in (lambda: Subset(data, indices), lambda: data[indices], lambda: data.take(indices)):
+        with pytest.raises(error, match=message):
+            call()

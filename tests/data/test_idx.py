@@ -156,3 +156,20 @@ def test_the_real_test_part_is_read() -> None:
     data = datasets.load_mnist(REAL, "test", mirrors=())
     assert data.x.shape == (10000, 1, 28, 28) and np.bincount(data.y).tolist()[:3] == [980, 1135, 1032]
     assert 0 == data.x.min() < data.x.max() == 1
+
+
+def test_more_axes_than_an_array_has_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "axes"
+    path.write_bytes(bytes([0, 0, 8, 255]) + bytes([0, 0, 0, 1]) * 255 + b"x")
+    with pytest.raises(FileFormatError, match="expected at most 64 axes, which NumPy has, got 255"):
+        idx.read_idx(path)
+
+
+def test_a_compressed_file_is_unpacked_as_far_as_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 3]) + bytes(10_000_000)))
+    with pytest.raises(FileFormatError, match=r"expected 3 bytes for the shape \(3,\), got 4"):
+        idx.read_idx(path)
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 2]) + b"\xff" * 8 + bytes(100)))
+    with pytest.raises(FileFormatError, match=r"for the shape \(4294967295, 4294967295\), got 100"):
+        idx.read_idx(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_dl.data import DataLoader, Dataset, Subset, TensorDataset
-from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, TinygradError, ValueRangeError
 
 
 def numbers(n: int) -> TensorDataset:
@@ -135,3 +137,107 @@ def test_a_batch_size_that_is_not_a_positive_integer_is_refused(size: Any) -> No
 def test_anything_but_a_data_set_is_refused() -> None:
     with pytest.raises(DTypeError, match="or a tuple of arrays, got int"):
         DataLoader(3)
+
+
+def add_in_place(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    x += rng.normal(size=x.shape)
+    y += 1
+    return x
+
+
+class Rows(Dataset):
+    """Gives its own rows, not copies."""
+
+    def __init__(self) -> None:
+        self.x, self.y = np.zeros((6, 2)), np.zeros((6, 1))
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        return self.x[index : index + 1], self.y[index : index + 1]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("collate", [None, lambda examples: examples[0]])
+@pytest.mark.parametrize("kind", ["arrays", "subset", "rows"])
+def test_a_transform_that_writes_in_place_does_not_reach_the_data_set(
+    kind: str, shuffle: bool, collate: Any, prefetch: int
+) -> None:
+    rows = Rows()
+    data: Any = rows if kind == "rows" else TensorDataset(rows.x, rows.y)
+    data = Subset(data, range(6)) if kind == "subset" else data
+    loader = DataLoader(data, 1, shuffle, transform=add_in_place, collate=collate, prefetch=prefetch, rng=0)
+    for _ in range(2):
+        assert all(np.abs(x.data).max() > 0 for x, _ in loader)
+    assert not rows.x.any() and not rows.y.any()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork while threads run
+def test_a_forked_child_makes_the_rest_of_the_batches_itself() -> None:
+    loader = DataLoader(numbers(20), 2, shuffle=True, rng=0, prefetch=3)
+    expected = labels_of(DataLoader(numbers(20), 2, shuffle=True, rng=0))
+    batches = iter(loader)
+    next(batches)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os.write(writing, bytes(labels_of(batches)))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        received = list(pipe.read())
+    assert os.waitpid(child, 0)[1] == 0
+    assert received == expected[2:] == labels_of(batches)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: DataLoader({"x": np.ones(3)}),
+            DTypeError,
+            r"got dict. Pass its arrays: \(data\['x'\], data\['y'\]\)",
+        ),
+        (lambda: DataLoader("text"), DTypeError, "expected a data set with __len__ and __getitem__.*got str"),
+        (lambda: DataLoader(iter([1])), DTypeError, "got list_iterator"),
+        (
+            lambda: DataLoader(numbers(3), shuffle="yes"),
+            DTypeError,
+            "DataLoader: shuffle: expected True or False",
+        ),
+        (
+            lambda: DataLoader(numbers(3), transform=3),
+            DTypeError,
+            "DataLoader: transform: expected a function",
+        ),
+        (lambda: DataLoader(numbers(3), rng="0"), DTypeError, "DataLoader: rng: expected"),
+        (
+            lambda: DataLoader(numbers(3), shuffle=True, rng=-1),
+            TinygradError,
+            "DataLoader: rng: expected .*seed of at least 0",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_table_of_pandas_is_refused_with_the_way_to_pass_it() -> None:
+    class DataFrame:  # what DataLoader sees of pandas' class
+        iloc = None
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, name: str) -> None:
+            raise KeyError(name)
+
+    with pytest.raises(
+        DTypeError, match=r"got DataFrame. Pass its arrays: \(frame\[columns\].to_numpy\(\), frame"
+    ):
+        DataLoader(DataFrame())

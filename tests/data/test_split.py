@@ -118,7 +118,11 @@ def test_any_data_set_can_be_split_by_labels() -> None:
         ),
         ({"stratify": [0, 1]}, ShapeError, r"expected one label per example, \(10,\), got \(2,\)"),
         ({"groups": [0, 1]}, ShapeError, r"expected one value per example, \(10,\)"),
-        ({"duplicates": "maybe"}, ValueRangeError, 'expected "together", "refuse" or "allow"'),
+        (
+            {"duplicates": "maybe"},
+            ValueRangeError,
+            "duplicates: expected one of 'together', .*got str 'maybe'",
+        ),
     ],
 )
 def test_wrong_calls_are_explained(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -131,7 +135,10 @@ def test_real_numbers_and_missing_labels_cannot_be_stratified() -> None:
         split((np.arange(50.0), np.arange(50) / 7), stratify=True)
     with pytest.raises(ValueRangeError, match="stratify=True: expected a data set with y"):
         split(TensorDataset(np.arange(5.0)), stratify=True)
-    with pytest.raises(DTypeError, match="expected a data set or a tuple of arrays"):
+    with pytest.raises(
+        DTypeError,
+        match="split: expected a data set with __len__ and __getitem__, or .*, got int",
+    ):
         split(3)
 
 

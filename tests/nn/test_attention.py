@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tinygrad_dl import Tensor, nn
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional import scaled_dot_product_attention
 
 RNG = np.random.default_rng(0)
@@ -113,3 +115,96 @@ def test_shapes_and_masks_that_do_not_fit_are_explained() -> None:
         layer(x, x, x, is_causal=True)
     with pytest.raises(ValueRangeError, match="expected embed_dim divisible by num_heads=2, got 5"):
         nn.MultiheadAttention(5, 2)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "int32"])
+def test_attention_masks_of_integers_are_refused(dtype: str) -> None:
+    x, padding, mask = sequence(3, 1, 4), np.array([[0, 0, 1]], dtype), np.eye(3, dtype=dtype)
+    text = r"expected booleans, True where attention is masked, or floats to add to the scores, got {}\. Convert it"
+    attention = nn.MultiheadAttention(4, 1)
+    for name, value in (
+        ("key_padding_mask", padding),
+        ("attn_mask", Tensor(mask)),
+        ("attn_mask", mask.tolist()),
+    ):
+        with pytest.raises(
+            DTypeError, match=f"^MultiheadAttention: {name}: {text.format(np.asarray(value).dtype)}"
+        ):
+            attention(x, x, x, **{name: value})
+    encoder = nn.TransformerEncoderLayer(4, 1, 8)
+    for name, value in (("src_key_padding_mask", padding), ("src_mask", mask)):
+        with pytest.raises(DTypeError, match=f"^TransformerEncoderLayer: {name}: {text.format(dtype)}"):
+            encoder(x, **{name: value})
+    with pytest.raises(DTypeError, match="^TransformerEncoder: mask: expected booleans"):
+        nn.TransformerEncoder(encoder, 1)(x, mask=mask)
+    decoder = nn.TransformerDecoderLayer(4, 1, 8)
+    for name in ("tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"):
+        with pytest.raises(DTypeError, match=f"^TransformerDecoderLayer: {name}: {text.format(dtype)}"):
+            decoder(x, x, **{name: padding if "padding" in name else mask})
+    with pytest.raises(
+        DTypeError, match="^scaled_dot_product_attention: attn_mask: expected booleans, True where a query"
+    ):
+        scaled_dot_product_attention(x, x, x, attn_mask=np.zeros((1, 1), dtype))
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("kind", ["bool", "float", "list"])
+def test_a_sequence_of_padding_gives_zeros_and_leaves_the_gradients_of_the_others(
+    need_weights: bool, kind: str
+) -> None:
+    attention = nn.MultiheadAttention(4, 2, dtype="float64", rng=0)
+    x = Tensor(RNG.standard_normal((3, 2, 4)), requires_grad=True)
+    padding: Any = np.array([[False, False, True], [True, True, True]])
+    mask = (
+        np.where(padding, -np.inf, 0.0)
+        if kind == "float"
+        else padding.tolist()
+        if kind == "list"
+        else padding
+    )
+    out, weights = attention(x, x, x, key_padding_mask=mask, need_weights=need_weights)
+    assert out.data[:, 1].tolist() == [[0.0] * 4] * 3  # the bias of the last linear map is 0
+    if weights is not None:
+        assert weights.data[1].tolist() == [[0.0] * 3] * 3
+        np.testing.assert_allclose(weights.data[0].sum(axis=-1), 1)
+    out.sum().backward()
+    batched = [p.grad.data.copy() for p in attention.parameters() if p is not attention.out_proj.bias]
+    assert x.grad.data[:, 1].tolist() == [[0.0] * 4] * 3
+    attention.zero_grad()
+    alone = Tensor(x.data[:, :1], requires_grad=True)
+    single, _ = attention(alone, alone, alone, key_padding_mask=padding[:1])
+    single.sum().backward()
+    np.testing.assert_allclose(out.data[:, :1], single.data)
+    np.testing.assert_allclose(x.grad.data[:, :1], alone.grad.data)
+    for a, b in zip(
+        batched, [p.grad.data for p in attention.parameters() if p is not attention.out_proj.bias]
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_query_that_both_masks_together_leave_no_key_gives_zeros() -> None:
+    attention, x = nn.MultiheadAttention(4, 2), sequence(3, 2, 4).astype("float32")
+    x.requires_grad_()
+    mask = np.array([[False, False, True]] * 3)
+    padding = np.array([[True, True, False], [False, False, False]])
+    for masks in ((mask, padding), (np.where(mask, -np.inf, np.float32(0)), padding)):
+        out, weights = attention(x, x, x, attn_mask=masks[0], key_padding_mask=masks[1])
+        assert not out.data[:, 0].any() and not weights.data[0].any() and out.data[:, 1].all()
+        (out**2).sum().backward()
+        assert np.isfinite(x.grad.data).all() and np.isfinite(attention.in_proj_weight.grad.data).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_transformers_with_a_sequence_of_padding_have_finite_gradients(training: bool) -> None:
+    padding = np.array([[False, False, True], [True, True, True]])
+    x = sequence(3, 2, 4).astype("float32")
+    for model in (
+        nn.TransformerEncoderLayer(4, 1, 8), nn.TransformerEncoderLayer(4, 1, 8, norm_first=True),
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 1, 8), 2),
+    ):  # fmt: skip
+        model.train(training)
+        model(x, src_key_padding_mask=padding).sum().backward()
+        assert all(np.isfinite(p.grad.data).all() for p in model.parameters())
+    decoder = nn.TransformerDecoderLayer(4, 1, 8).train(training)
+    decoder(x, x, tgt_key_padding_mask=padding, memory_key_padding_mask=padding).sum().backward()
+    assert all(np.isfinite(p.grad.data).all() for p in decoder.parameters())

@@ -87,3 +87,32 @@ def test_one_hot() -> None:
     assert F.one_hot(np.array([[1]]), 3).tolist() == [[[0, 1, 0]]]
     with pytest.raises(IndexError, match="expected classes from 0 to 2, got 3"):
         F.one_hot([3], 3)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("padding_idx", [None, 3])
+def test_gradients_of_bags_of_different_sizes_are_divided_by_how_often_a_row_was_looked_up(
+    mode: str, padding_idx: int | None
+) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = rng.integers(0, 5, 4)
+        index, offsets = rng.integers(0, 6, int(sizes.sum())), np.cumsum([0, *sizes[:-1]])
+        weight, grad = Tensor(rng.standard_normal((6, 2)), requires_grad=True), rng.standard_normal((4, 2))
+        options = {"mode": mode, "padding_idx": padding_idx}
+        F.embedding_bag(index, weight, offsets, scale_grad_by_freq=True, **options).backward(grad)
+        plain = Tensor(weight.data, requires_grad=True)
+        F.embedding_bag(index, plain, offsets, **options).backward(grad)
+        counts = np.maximum(np.bincount(index, minlength=6), 1)
+        np.testing.assert_allclose(weight.grad.data, plain.grad.data / counts[:, None], atol=1e-12)
+
+
+def test_places_after_the_end_of_a_bag_are_no_look_ups() -> None:
+    weight = Tensor(np.ones((4, 1)), requires_grad=True)
+    F.embedding_bag(
+        np.array([1, 3, 3]), weight, np.array([0, 1]), mode="sum", scale_grad_by_freq=True
+    ).sum().backward()
+    np.testing.assert_allclose(weight.grad.data.ravel(), [0, 1, 0, 1])
+    layer = nn.EmbeddingBag(4, 1, mode="sum", scale_grad_by_freq=True)
+    layer(np.array([1, 3, 3]), np.array([0, 1])).sum().backward()
+    np.testing.assert_allclose(layer.weight.grad.data.ravel(), [0, 1, 0, 1])

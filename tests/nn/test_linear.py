@@ -64,7 +64,7 @@ def test_a_wrong_last_size_is_explained(shape: tuple[int, ...], advice: str) -> 
 
 
 def test_sizes_and_devices_are_checked() -> None:
-    with pytest.raises(ValueError, match="integers of at least 0, got -1"):
+    with pytest.raises(ValueError, match="Linear: in_features: expected an int of at least 0, got int -1"):
         nn.Linear(-1, 2)
     with pytest.raises(ValueError, match='expected "cpu", the only device'):
         nn.Linear(1, 2, device="cuda")

@@ -87,9 +87,13 @@ def test_a_class_that_does_not_exist_is_named(target: list[int]) -> None:
 
 
 def test_targets_that_are_no_classes_are_refused() -> None:
-    with pytest.raises(TypeError, match="class indices are integers; a target of float32 came"):
+    with pytest.raises(
+        TypeError, match="cross_entropy: expected class indices of an integer dtype, got a target of float32"
+    ):
         F.cross_entropy(Tensor([[1.0, 2.0]]), Tensor([1.0]))
-    with pytest.raises(ValueError, match=r"the logits have the shape \(1, 2\), the target \(1, 1\).*squeeze"):
+    with pytest.raises(
+        ValueError, match=r"for logits of shape \(1, 2\), .* got a target of shape \(1, 1\).*squeeze"
+    ):
         F.cross_entropy(Tensor([[1.0, 2.0]]), [[1]])
 
 

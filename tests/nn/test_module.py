@@ -71,7 +71,9 @@ def test_a_module_that_knows_its_owner_and_a_list_that_holds_itself_do_not_go_ro
 
 def test_a_tensor_in_the_place_of_a_parameter_is_refused_and_in_that_of_a_buffer_becomes_one() -> None:
     model = Everything()
-    with pytest.raises(TypeError, match=r"Everything\.first is a Parameter; a Tensor cannot take its place"):
+    with pytest.raises(
+        TypeError, match=r"Everything\.first is a Parameter: expected a Parameter or None, got"
+    ):
         model.first = Tensor([1.0])
     model.hidden = model.hidden * 3
     assert (
@@ -201,3 +203,91 @@ def test_there_is_only_the_cpu(device: Any) -> None:
     assert layer.to("cpu") is layer.cpu() is layer
     assert layer.to("cpu:0", "float64", non_blocking=True).weight.dtype == np.float64
     assert layer.to(Tensor([1.0])).weight.dtype == np.float32
+
+
+def test_a_buffer_registered_as_none_becomes_one_when_it_is_assigned() -> None:
+    module = nn.Module()
+    module.register_buffer("saved", None)
+    module.register_buffer("unsaved", None, persistent=False)
+    assert list(module.state_dict()) == [] == list(module.buffers())
+    module.saved, module.unsaved = Tensor([2.0]), np.ones(2, np.float32)
+    assert [name for name, _ in module.named_buffers()] == ["saved", "unsaved"]
+    assert list(module.state_dict()) == ["saved"] and module.double().saved.dtype == np.float64
+    module.saved = None
+    copied = pickle.loads(pickle.dumps(module))
+    for same in (module, copied, copy.deepcopy(module)):
+        same.saved = Tensor([3.0])
+        assert same.state_dict()["saved"].tolist() == [3.0]
+    with pytest.raises(
+        TypeError, match=r"^Module\.saved is a buffer: expected a Tensor, an array or None, got float 3\.0$"
+    ):
+        module.saved = 3.0
+    module.plain = None
+    module.plain = Tensor([1.0])  # never registered
+    assert list(module.state_dict()) == ["saved"]
+    module.saved = nn.Parameter([1.0])
+    assert [name for name, _ in module.named_parameters()] == ["saved"]
+
+
+def test_nothing_but_a_parameter_or_none_takes_the_place_of_a_parameter() -> None:
+    layer = nn.Linear(2, 3)
+    for value in (Tensor([1.0]), np.ones(3), 3.0, nn.Linear(1, 1), nn.Buffer([1.0])):
+        with pytest.raises(
+            TypeError, match=r"^Linear\.bias is a Parameter: expected a Parameter or None, got .*Assign nn\."
+        ):
+            layer.bias = value
+    layer.bias = None
+    with pytest.raises(TypeError, match=r"^Linear\.bias is a Parameter"):
+        layer.bias = Tensor([1.0, 2.0, 3.0])
+    layer.bias = nn.Parameter([1.0, 2.0, 3.0])
+    assert list(layer.state_dict()) == ["weight", "bias"] and layer(np.zeros((1, 2), "float32")).tolist() == [
+        [1, 2, 3]
+    ]
+    module = nn.Module()
+    module.register_parameter("p", None)
+    with pytest.raises(TypeError, match=r"^Module\.p is a Parameter"):
+        module.p = Tensor([1.0])
+
+
+OPTIONAL = [
+    (nn.Linear(2, 3, bias=False), ["bias"], []),
+    (nn.Bilinear(2, 2, 3, bias=False), ["bias"], []),
+    (nn.Conv2d(2, 3, 1, bias=False), ["bias"], []),
+    (nn.ConvTranspose1d(2, 3, 1, bias=False), ["bias"], []),
+    (nn.InstanceNorm1d(2), ["weight", "bias"], ["running_mean", "running_var", "num_batches_tracked"]),
+    (
+        nn.BatchNorm1d(2, affine=False, track_running_stats=False),
+        ["weight", "bias"],
+        ["running_mean", "running_var"],
+    ),
+    (nn.LayerNorm(3, elementwise_affine=False), ["weight", "bias"], []),
+    (nn.GroupNorm(1, 2, affine=False), ["weight", "bias"], []),
+    (nn.RMSNorm(2, elementwise_affine=False), ["weight"], []),
+    (nn.LSTMCell(2, 3, bias=False), ["bias_ih", "bias_hh"], []),
+    (
+        nn.MultiheadAttention(4, 1, bias=False),
+        ["q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"],
+        [],
+    ),
+    (nn.MultiheadAttention(4, 1, kdim=3), ["in_proj_weight", "bias_k", "bias_v"], []),
+    (nn.CrossEntropyLoss(), [], ["weight"]),
+    (nn.NLLLoss(), [], ["weight"]),
+    (nn.BCELoss(), [], ["weight"]),
+    (nn.BCEWithLogitsLoss(), [], ["weight", "pos_weight"]),
+    (nn.MultiMarginLoss(), [], ["weight"]),
+    (nn.MultiLabelSoftMarginLoss(), [], ["weight"]),
+]
+
+
+@pytest.mark.parametrize(("layer", "parameters", "buffers"), OPTIONAL, ids=lambda value: type(value).__name__)
+def test_parameters_and_buffers_that_a_layer_was_made_without_are_known(
+    layer: Any, parameters: list[str], buffers: list[str]
+) -> None:
+    layer = copy.deepcopy(layer)
+    for name in parameters:
+        with pytest.raises(TypeError, match=rf"\.{name} is a Parameter: expected a Parameter or None, got"):
+            setattr(layer, name, Tensor([1.0]))
+        assert getattr(layer, name) is None
+    for name in buffers:
+        setattr(layer, name, Tensor([1.0]))
+        assert name in layer.state_dict()

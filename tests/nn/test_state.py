@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -158,3 +159,18 @@ def test_assigned_arrays_take_the_places_of_those_there_were_and_keep_their_dtyp
     with pytest.raises(ValueError, match=r"weight: expected float64, got int64\. Nothing was loaded\."):
         layer.load_state_dict({"weight": np.ones((3, 2), int), "bias": bias}, assign=True)
     assert parameter.data is weight
+
+
+def test_asking_for_members_leaves_no_reference_cycle() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.BatchNorm1d(2)))
+    gc.collect()
+    gc.disable()
+    try:
+        list(model.parameters()), list(model.buffers()), list(model.modules()), model.state_dict()
+        model.apply(lambda m: None).train().double().requires_grad_().zero_grad()
+        next(iter(model.parameters()))  # not to the end
+        assert gc.collect() == 0
+        model.summary((3, 2))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

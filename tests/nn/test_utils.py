@@ -67,3 +67,30 @@ def test_parameters_go_into_a_vector_and_back() -> None:
     )
     with pytest.raises(ValueError, match=r"expected a vector of 3 elements, got the shape \(2,\)"):
         utils.vector_to_parameters(np.zeros(2), layer.parameters())
+
+
+def test_the_norm_of_gradients_of_several_dtypes_has_the_one_that_holds_them_all() -> None:
+    one, two = Tensor(np.zeros(1, "float32"), requires_grad=True), Tensor(np.zeros(1), requires_grad=True)
+    one.grad, two.grad = Tensor(np.array([3.0], "float32")), Tensor(np.array([4.0]))
+    for order in ([one, two], [two, one]):
+        assert nn.utils.get_total_norm([p.grad for p in order]).dtype == np.float64
+        assert nn.utils.clip_grad_norm_(order, 100.0).dtype == np.float64
+    assert nn.utils.clip_grad_norm_([one], 100.0).dtype == np.float32
+
+
+def test_gradients_of_float16_whose_norm_is_beyond_float16_are_scaled_and_small_ones_count() -> None:
+    p = Tensor(np.zeros(4, "float16"), requires_grad=True)
+    p.grad = Tensor(np.full(4, 50000, "float16"))
+    assert nn.utils.clip_grad_norm_([p], 4.0).item() == np.inf
+    np.testing.assert_allclose(p.grad.data, [2.0] * 4, rtol=2e-3)
+    p.grad = Tensor(np.full(4, 1e-4, "float16"))
+    np.testing.assert_allclose(nn.utils.get_total_norm([p.grad]).item(), 2e-4, rtol=2e-3)
+
+
+def test_gradients_are_clipped_beside_a_lazy_layer_that_was_not_called() -> None:
+    model = nn.ModuleList([nn.Linear(2, 1), nn.LazyLinear(3)])
+    model[0](np.ones((1, 2), "float32")).sum().backward()
+    for parameters in (model, model.parameters(), list(model.named_parameters())):
+        assert nn.utils.clip_grad_norm_(parameters, 1e9).item() > 1
+    nn.utils.clip_grad_value_(model.parameters(), 0.5)
+    assert model[0].weight.grad.tolist() == [[0.5, 0.5]]

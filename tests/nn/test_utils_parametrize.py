@@ -226,7 +226,7 @@ def test_what_does_not_fit_leaves_the_module_as_it_was() -> None:
         ),
         (
             lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=0), ValueError,
-            "spectral_norm: expected n_power_iterations of at least 1, got 0",
+            "spectral_norm: n_power_iterations: expected an int of at least 1, got int 0",
         ),
         (
             lambda layer: parametrizations.spectral_norm(layer, "wait"), ValueError,

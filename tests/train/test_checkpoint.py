@@ -14,8 +14,9 @@ import pytest
 
 from tests.layout import ROOT
 from tests.train.test_trainer import points, trainer, weights
+from tinygrad_dl import optim
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.train import Checkpoint, EarlyStopping, Progress, Trainer
+from tinygrad_dl.train import Callback, Checkpoint, EarlyStopping, Progress, Trainer
 
 pytest.importorskip("safetensors", reason="checkpoints are safetensors files")
 
@@ -101,5 +102,73 @@ def test_without_resuming_old_checkpoints_are_removed(tmp_path: Path) -> None:
 
 
 def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueRangeError, match="expected every and keep of at least 1, got every=0, keep=2"):
+    with pytest.raises(ValueRangeError, match="Checkpoint: every: expected an int of at least 1, got int 0"):
         Checkpoint(tmp_path, every=0)
+
+
+def test_a_script_with_two_fits_does_nothing_when_run_again(tmp_path: Path) -> None:
+    def script(stop: int = 99) -> Trainer:
+        class Stop(Callback):
+            def on_epoch_begin(self, trainer: Trainer) -> None:
+                if trainer.epoch == stop:
+                    raise KeyboardInterrupt
+
+        t = trainer(callbacks=[EarlyStopping("loss", patience=9), Checkpoint(tmp_path / f"{path}"), Stop()])
+        t.fit(points(), epochs=3, rng=0)
+        t.optimizer.param_groups[0]["lr"] *= 0.5
+        t.fit(points(seed=1), epochs=3, rng=1)
+        return t
+
+    path = "whole"
+    first, again = script(), script()
+    assert len(first.history) == len(again.history) == 6
+    np.testing.assert_array_equal(weights(first), weights(again))
+    for stop in (2, 3, 4, 5):
+        path = f"stopped {stop}"
+        with pytest.raises(KeyboardInterrupt):
+            script(stop)
+        resumed = script()
+        assert resumed.history["lr"] == first.history["lr"] and len(resumed.history) == 6
+        np.testing.assert_array_equal(weights(first), weights(resumed))
+
+
+def test_a_second_fit_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    def script() -> Trainer:
+        t = trainer(lr=0.0, callbacks=[EarlyStopping("lr", patience=2), Checkpoint(tmp_path)])
+        t.fit(points(), epochs=9, rng=0)
+        t.fit(points(), epochs=9, rng=0)
+        return t
+
+    first, again = script(), script()
+    assert len(first.history) == len(again.history) == 6
+    assert again.history.stopped == first.history.stopped == "lr has not improved since epoch 4 (0)"
+
+
+def test_a_folder_with_the_name_of_a_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "epoch-000099.safetensors").mkdir()
+    (tmp_path / ".epoch-folder").mkdir()
+    assert len(run(tmp_path, epochs=2).history) == len(run(tmp_path, epochs=2).history) == 2
+
+
+def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    t = trainer(callbacks=[Checkpoint(tmp_path), EarlyStopping("loss", patience=4)])
+    t.optimizer = optim.SGD(t.model.parameters(), lr=0.1)
+    before = weights(t)
+    with pytest.raises(
+        ValueRangeError, match="expected the state of SGD, this Trainer's optimizer, got that of Adam"
+    ):
+        t.fit(points(), epochs=2)
+    np.testing.assert_array_equal(weights(t), before)
+
+
+def test_one_checkpoint_does_not_carry_weights_into_another_trainer(tmp_path: Path) -> None:
+    keep = Checkpoint(tmp_path)
+    trainer(callbacks=[keep]).fit(points(), epochs=1)
+    second = trainer(seed=1, callbacks=[keep])
+    before = weights(second)
+    with pytest.raises(
+        ValueRangeError, match="Checkpoint: expected the Trainer whose run is in .*got another one"
+    ):
+        second.fit(points(), epochs=1)
+    np.testing.assert_array_equal(weights(second), before)

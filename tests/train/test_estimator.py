@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn
-from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, MissingExtraError, ShapeError, ValueRangeError
 
 pytest.importorskip("sklearn", reason="the estimators are scikit-learn's")
 
@@ -115,3 +115,49 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
         _ = tg.train.Classifier
     with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
         _ = tg.train.Clasifier
+
+
+@pytest.mark.parametrize("estimator", [Classifier, Regressor])
+def test_early_stopping_trains_on_few_kinds_of_rows(estimator: Any) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (200, 2))
+    y = x[:, 0] ^ x[:, 1]
+    assert estimator(epochs=60, lr=0.02, early_stopping=60, random_state=0).fit(x, y).score(x, y) > 0.9
+    with pytest.raises(
+        ValueRangeError, match=f"{estimator.__name__}: early_stopping: split: sizes: expected at least"
+    ):
+        estimator(early_stopping=3).fit(x[:3], [0, 1, 1])
+
+
+def test_a_model_with_another_number_of_outputs_is_refused_before_training() -> None:
+    x, y = load_iris(return_X_y=True)
+    with pytest.raises(
+        ShapeError, match=r"Classifier: model: expected outputs \(N, 3\), one logit per class, got"
+    ):
+        Classifier(model=nn.Linear(4, 6)).fit(x, y)
+    with pytest.raises(
+        ShapeError, match=r"Regressor: model: expected outputs \(N, 1\), one per target, got \(2, 2\)"
+    ):
+        Regressor(model=nn.Linear(4, 2)).fit(x, y)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "Classifier: batch_size: expected an int of at least 1, got int 0"),
+        ({"epochs": -1}, "Classifier: epochs: expected an int of at least 0"),
+        ({"hidden": (8, 0)}, "Classifier: hidden: expected"),
+        ({"lr": "0.1"}, "Classifier: lr: expected a number above 0"),
+        ({"early_stopping": 0}, "Classifier: early_stopping: expected an int of at least 1 or None"),
+    ],
+)
+def test_options_are_compared_in_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueRangeError, DTypeError), match=message):
+        Classifier(**options).fit(*load_iris(return_X_y=True))
+
+
+def test_one_hidden_layer_may_be_a_number() -> None:
+    x, y = load_iris(return_X_y=True)
+    one, other = (
+        Classifier(hidden=h, epochs=2, random_state=0).fit(x, y).predict_proba(x) for h in (8, (8,))
+    )
+    np.testing.assert_array_equal(one, other)

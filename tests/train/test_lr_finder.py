@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.train.test_trainer import points, trainer, weights
 from tinygrad_dl.data import DataLoader
-from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.train import find_rate
 
 
@@ -30,9 +32,33 @@ def test_it_ends_when_the_loss_explodes() -> None:
 
 
 def test_impossible_ranges_are_refused() -> None:
-    with pytest.raises(
-        ValueRangeError, match="expected 0 < low < high and at least 10 steps, got low=1, high=0.1, steps=100"
-    ):
+    with pytest.raises(ValueRangeError, match="find_rate: expected low below high, got low=1, high=0.1"):
         find_rate(trainer(), points(), low=1, high=0.1)
     with pytest.raises(ValueRangeError, match="expected at least one batch"):
         find_rate(trainer(), DataLoader(points(2), 3, drop_last=True))
+
+
+def test_data_with_nan_and_wrong_arguments_are_refused() -> None:
+    bad = points(40)
+    bad.x[:] = np.nan
+    with pytest.raises(
+        ValueRangeError, match="find_rate: expected finite losses at low rates, got nan at 1e-06 in"
+    ):
+        find_rate(trainer(), bad)
+    with pytest.raises(DTypeError, match="find_rate: train: expected a data set.*got generator"):
+        find_rate(trainer(), (batch for batch in ()))
+    with pytest.raises(DTypeError, match="find_rate: trainer: expected a Trainer, got NoneType None"):
+        find_rate(None, points())  # type: ignore[arg-type]
+    with pytest.raises(ValueRangeError, match="find_rate: steps: expected an int of at least 10, got int 3"):
+        find_rate(trainer(), points(), steps=3)
+
+
+def test_a_loader_of_ones_own_is_taken() -> None:
+    class Loader:
+        def __len__(self) -> int:
+            return 2
+
+        def __iter__(self) -> Any:
+            return iter(DataLoader(points(), 20))
+
+    assert len(find_rate(trainer(), Loader(), steps=20).rates) <= 20

@@ -36,5 +36,5 @@ def test_the_monitor_measures_every_layer_and_does_not_change_training() -> None
 
 
 def test_an_impossible_interval_is_refused() -> None:
-    with pytest.raises(ValueRangeError, match="every: expected an integer of at least 1"):
+    with pytest.raises(ValueRangeError, match="Monitor: every: expected an int of at least 1, got int 0"):
         Monitor(0)

@@ -11,7 +11,8 @@ import tinygrad_dl as tg
 from tests.train.test_trainer import points, trainer, weights
 from tinygrad_dl import nn, optim
 from tinygrad_dl.errors import AnomalyError, ValueRangeError
-from tinygrad_dl.train import AveragedWeights, Callback, ClipGradients, Penalty, Trainer
+from tinygrad_dl.nn import warnings as nn_warnings
+from tinygrad_dl.train import AveragedWeights, Callback, ClipGradients, EarlyStopping, Penalty, Trainer
 
 
 class Watch(Callback):
@@ -92,10 +93,33 @@ def test_averaged_weights_can_be_used_temporarily() -> None:
 def test_impossible_options_are_refused() -> None:
     with pytest.raises(ValueRangeError, match="expected either norm or value above 0"):
         ClipGradients()
-    with pytest.raises(ValueRangeError, match="expected either norm or value above 0"):
+    with pytest.raises(
+        ValueRangeError, match="ClipGradients: norm: expected a number above 0 or None, got float -1"
+    ):
         ClipGradients(norm=-1.0)
     with pytest.raises(ValueRangeError, match="expected l1 and l2 of at least 0, one of them above"):
         Penalty()
-    with pytest.raises(ValueRangeError, match="decay: expected a number between 0 and 1"):
+    with pytest.raises(
+        ValueRangeError, match=r"AveragedWeights: decay: expected a number in \(0, 1\), got float 1.0"
+    ):
         AveragedWeights(1.0)
     assert tg.is_grad_enabled()
+
+
+def test_the_average_begins_again_with_each_model() -> None:
+    averaged = AveragedWeights(0.5)
+    trainer(callbacks=[averaged]).fit(points(), epochs=1)
+    second, twin = (trainer(seed=1, callbacks=[c]) for c in (averaged, AveragedWeights(0.5)))
+    for t in (second, twin):
+        tg.manual_seed(2)
+        t.fit(points(), epochs=2, rng=0)
+    np.testing.assert_array_equal(weights(second), weights(twin))
+
+
+def test_two_callbacks_that_set_the_final_weights_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn_warnings, "issued", set())
+    with pytest.warns(
+        UserWarning, match="EarlyStopping and AveragedWeights each set the final weights; the last of"
+    ):
+        trainer(callbacks=[EarlyStopping(), AveragedWeights()])
+    trainer(callbacks=[EarlyStopping(restore=False), AveragedWeights()])

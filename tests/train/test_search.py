@@ -311,3 +311,71 @@ def test_an_objective_that_other_processes_cannot_import_is_refused(tmp_path: Pa
         search.run(lambda s: 0.0, SPACE, 4, storage=tmp_path / "journal", processes=2)
     with pytest.raises(ValueRangeError, match="keep: expected a fraction"):
         search.run(valley, SPACE, 2).finer(0)
+
+
+@requires_optuna
+def test_a_study_is_resumed_with_its_own_hyperparameters(tmp_path: Path) -> None:
+    where = tmp_path / "journal"
+    kind = search.Choice("a", "b")
+    search.run(valley, SPACE, 2, storage=where)
+    for space in ({"lr": SPACE["lr"]}, {**SPACE, "units": kind}, {**SPACE, "units": search.Uniform(1, 9)}):
+        with pytest.raises(
+            ValueRangeError,
+            match=r"search.run: space: expected the hyperparameters and choices of the trials that the study 'search' "
+            r"has, got others for units. Pass another name=.",
+        ):
+            search.run(lambda s: 0.0, space, 3, storage=where)
+    search.run(lambda s: 0.0, {"kind": kind}, 2, storage=where, name="choices")
+    with pytest.raises(ValueRangeError, match="got others for kind"):
+        search.run(lambda s: 0.0, {"kind": search.Choice("a", "c")}, 3, storage=where, name="choices")
+
+
+@requires_optuna
+@pytest.mark.parametrize("name", ["a?b=1.db", "a%20b.db", "a#b.db", "a b.db"])
+def test_the_file_of_a_storage_has_the_name_that_was_given(name: str, tmp_path: Path) -> None:
+    for trials in (1, 2):
+        found = search.run(lambda s: s["x"], {"x": search.Uniform(0, 1)}, trials, storage=tmp_path / name)
+    assert os.listdir(tmp_path) == [name] and len(found.study.trials) == 2
+
+
+@requires_optuna
+def test_pruning_knows_built_in_metrics_and_asks_for_others() -> None:
+    from tests.train.test_trainer import points, trainer
+
+    def objective(setting: search.Setting) -> float:
+        callbacks = [setting.pruning(*arguments)]
+        metrics = {"iou": lambda target, prediction: 0.5}
+        t = trainer(lr=setting["lr"], metrics=["balanced_accuracy"], callbacks=callbacks)
+        if arguments[0] == "dev_iou":
+            t = trainer(lr=setting["lr"], metrics=metrics, callbacks=callbacks)
+        return float(t.fit(points(), points(seed=1), 2, rng=0)[arguments[0]][-1])
+
+    def run() -> search.Found:
+        return search.run(objective, {"lr": search.LogUniform(1e-3, 1)}, 2, maximize=True, rng=0)
+
+    pytest.importorskip("sklearn", reason="balanced accuracy is scikit-learn's")
+    arguments: tuple[Any, ...] = ("dev_balanced_accuracy",)
+    assert len(run().ranked) == 2
+    arguments = ("dev_iou", "max")
+    assert len(run().ranked) == 2
+    arguments = ("dev_iou",)
+    with pytest.raises(
+        ValueRangeError, match="Setting.pruning: expected a metric of which it is known whether"
+    ):
+        run()
+
+
+@requires_optuna
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"maximize": "yes"}, "search.run: maximize: expected True or False"),
+        ({"rng": "0"}, "search.run: rng: expected an int"),
+        ({"pruner": "mean"}, 'search.run: pruner: expected "median", None or a pruner of Optuna'),
+        ({"name": 3}, "search.run: name: expected a string"),
+        ({"space": [1]}, "search.run: space: expected a dict of ranges"),
+    ],
+)
+def test_other_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueRangeError, DTypeError), match=message):
+        search.run(valley, options.pop("space", SPACE), 1, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
-from tinygrad_dl.data import DataLoader, TensorDataset
-from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError
-from tinygrad_dl.train import Callback, EarlyStopping, Schedule, Trainer
+from tinygrad_dl.data import DataLoader, Subset, TensorDataset
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, TinygradError, ValueRangeError
+from tinygrad_dl.train import AveragedWeights, Callback, EarlyStopping, Schedule, Trainer
 
 
 def points(n: int = 40, seed: int = 0) -> TensorDataset:
@@ -205,3 +206,202 @@ def test_wrong_uses_are_explained() -> None:
         trainer().fit(DataLoader(points(3), 4, drop_last=True))
     with pytest.raises(ValueRangeError, match="expected at least one example"):
         trainer().evaluate(points(0))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        points(),
+        (points().x, points().y),
+        DataLoader(points(), 7),
+        Subset(points(), range(40)),
+        list(zip(points().x, points().y)),
+        points().x,
+        points().x.tolist(),
+        tg.Tensor(points().x),
+        TensorDataset(points().x),
+        [(x, y) for x, y in DataLoader(points(), 40)][0],
+    ],
+    ids=["data set", "tuple", "loader", "subset", "list", "array", "numbers", "Tensor", "x alone", "batch"],
+)
+def test_predict_takes_what_fit_takes(data: Any) -> None:
+    t = trainer()
+    np.testing.assert_allclose(t.predict(data), t.predict(points().x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda t: t.predict(points(), batch_size=0),
+            ValueRangeError,
+            "Trainer: batch_size: expected an int of at",
+        ),
+        (lambda t: t.evaluate(points(), batch_size="8"), DTypeError, "Trainer: batch_size: expected an int"),
+        (lambda t: t.predict([[1.0, 2.0], [3.0]]), ShapeError, "predict: x: expected rows of equal length"),
+        (lambda t: t.predict(3.0), DTypeError, "Trainer.predict: x: expected a data set, a tuple"),
+        (lambda t: t.predict(np.array(["a"])), DTypeError, "predict: x: expected numbers, got <U1"),
+        (lambda t: t.fit(b for b in []), DTypeError, "fit: train: expected a data set.*got generator"),
+        (
+            lambda t: t.fit(points(), (b for b in [])),
+            DTypeError,
+            "fit: dev: expected a data set.*got generator",
+        ),
+        (lambda t: t.fit(points(), 3), DTypeError, "Trainer.fit: dev: expected a data set.*got int"),
+        (
+            lambda t: t.fit(points(), {"x": points().x}),
+            DTypeError,
+            "Trainer.fit: dev: expected a data set.*got dict",
+        ),
+        (lambda t: t.evaluate(3), DTypeError, "Trainer.evaluate: expected a data set.*got int"),
+        (lambda t: t.fit(points(), epochs=1, rng=-1), TinygradError, "Trainer.fit: rng: expected .*seed"),
+        (lambda t: t.fit({"x": points().x}), DTypeError, "expected a data set.*got dict"),
+        (
+            lambda t: t.fit(points(), batch_size=0),
+            ValueRangeError,
+            "Trainer.fit: batch_size: expected an int of at",
+        ),
+        (lambda t: t.fit(points(), rng="0"), DTypeError, "Trainer.fit: rng: expected"),
+        (
+            lambda t: t.load_state_dict({}),
+            ValueRangeError,
+            "expected what Trainer.state_dict returns, got dict with",
+        ),
+        (
+            lambda t: trainer(callbacks=EarlyStopping()),
+            DTypeError,
+            "callbacks: expected a list of Callback objects",
+        ),
+        (lambda t: trainer(allow_nan="yes"), DTypeError, "Trainer: allow_nan: expected True or False"),
+    ],
+)
+def test_wrong_arguments_are_named(call: Any, error: type[Exception], message: str) -> None:
+    t = trainer()
+    before = weights(t)
+    with pytest.raises(error, match=message):
+        call(t)
+    np.testing.assert_array_equal(weights(t), before)
+
+
+def test_the_loss_of_a_summed_criterion_is_the_mean_per_example() -> None:
+    histories = []
+    for reduction in ("mean", "sum"):
+        t = trainer(lr=0.0)
+        t.loss = nn.CrossEntropyLoss(reduction=reduction)
+        t.model[3].p = 0.0
+        histories.append(t.fit(points(), points(seed=1), 2, batch_size=40))
+    for name in ("loss", "dev_loss"):
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5)
+
+
+def test_evaluating_gives_every_module_its_own_mode_back() -> None:
+    t = trainer()
+    t.model.train()
+    t.model[1].eval()  # a frozen normalization
+    t.evaluate(points())
+    t.predict(points())
+    assert t.model.training and not t.model[1].training and t.model[3].training
+
+
+def test_a_failing_loss_leaves_the_modes_as_they_were() -> None:
+    t = trainer()
+    t.model.train()
+    t.loss = lambda output, target: 1 / 0
+    with pytest.raises(ZeroDivisionError) as caught:
+        t.evaluate(points())
+    assert t.model.training and tg.is_grad_enabled() and caught.value.__traceback__ is not None
+
+
+def lines_of(call: Any) -> list[int]:
+    """The lines of trainer.py that a call runs, in order."""
+    lines: list[int] = []
+    interrupt_at(call, -1, lines)
+    return lines
+
+
+def interrupt_at(call: Any, number: int, lines: list[int]) -> None:
+    """Raise KeyboardInterrupt before the line of trainer.py with that number in the order of execution."""
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.endswith("trainer.py"):
+            return None
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_an_interruption_between_any_two_lines_leaves_the_modes(method: str) -> None:
+    t = trainer()
+    t.model.train()
+    t.model[1].eval()
+
+    def call() -> None:
+        getattr(t, method)(points(6), batch_size=4)
+
+    total = len(lines_of(call))
+    for number in range(1, total + 1):
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_at(call, number, [])
+        assert tg.is_grad_enabled(), number
+        assert [m.training for m in t.model.modules()] == [True, True, False, True, True, True], number
+
+
+def test_every_callback_is_ended_although_one_fails() -> None:
+    class Fail(Callback):
+        def on_fit_end(self, trainer: Trainer) -> None:
+            raise ValueError("mine")
+
+    log = Log()
+    with pytest.raises(ValueError, match="mine"):
+        trainer(callbacks=[Fail(), log]).fit(points(), epochs=1)
+    assert log.calls[-1] == "done"
+
+
+def test_a_state_is_not_changed_by_further_training() -> None:
+    averaged, schedule = AveragedWeights(0.5), Schedule(lambda epoch: 1.0)
+    t = trainer(callbacks=[averaged, schedule])
+    t.fit(points(), epochs=2)
+    state = t.state_dict()
+    average = {name: value.copy() for name, value in state["callbacks"][0]["average"].items()}
+    t.fit(points(), epochs=2)
+    assert len(state["history"]) == 2
+    for name, value in average.items():
+        np.testing.assert_array_equal(value, state["callbacks"][0]["average"][name])
+    t.load_state_dict(state)
+    assert len(t.history) == 2 and t.epoch == 2
+
+
+def test_an_interrupted_fit_ends_its_callbacks_and_goes_on() -> None:
+    class Ends(Callback):
+        begun = ended = 0
+
+        def on_fit_begin(self, trainer: Trainer) -> None:
+            self.begun += 1
+
+        def on_fit_end(self, trainer: Trainer) -> None:
+            self.ended += 1
+
+    def make() -> tuple[Trainer, Ends]:
+        ends = Ends()
+        return trainer(callbacks=[ends]), ends
+
+    t, _ = make()
+    total = len(lines_of(lambda: t.fit(points(6), points(6), 1, batch_size=4)))
+    for number in range(1, total + 1):
+        t, ends = make()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_at(lambda t=t: t.fit(points(6), points(6), 1, batch_size=4), number, [])
+        assert tg.is_grad_enabled() and not t.resuming
+        assert abs(ends.begun - ends.ended) <= 1  # 1: in the middle of beginning or ending it
+        before = len(t.history)
+        assert len(t.fit(points(6), points(6), 1)) == before + 1

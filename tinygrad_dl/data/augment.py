@@ -6,14 +6,23 @@ Each takes arrays (N, H, W) or (N, C, H, W) and `rng=`; call it directly, or pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, Union
+from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import numpy as np
 
+from tinygrad_dl import Tensor
+from tinygrad_dl.arguments import Bounds, NonNegative, Probability, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import NDArray, RandomLike
 
+# Larger images do not fit into memory.
+LARGEST_IMAGE = 100_000
+Pixels: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST_IMAGE)]
+Padding: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST_IMAGE)]
+PadMode: TypeAlias = Literal[
+    "constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect", "symmetric", "wrap"
+]
 #: How far an augmentation may go: one number for both directions, or (low, high).
 Amount: TypeAlias = Union[float, Sequence[float]]
 
@@ -22,7 +31,10 @@ class Augmentation:
     """Base class of augmentations: a subclass defines `change(x, rng)` for floating-point images x (N, C, H, W)."""
 
     def __call__(self, x: NDArray, *targets: NDArray, rng: RandomLike = None) -> NDArray:
-        x = np.asarray(x)
+        try:
+            x = np.asarray(x.data if isinstance(x, Tensor) else x)
+        except ValueError as error:
+            raise ShapeError(f"{type(self).__name__}: expected images of equal sizes: {error}") from None
         if x.ndim not in (3, 4):
             raise ShapeError(
                 f"{type(self).__name__}: expected images (N, H, W) or (N, C, H, W), got shape {x.shape}. "
@@ -32,8 +44,8 @@ class Augmentation:
             raise DTypeError(
                 f"{type(self).__name__}: expected floating-point images, got {x.dtype}. Divide pixels by 255?"
             )
-        # Subclasses see one layout: (N, H, W) gets a channel axis, which is removed again.
-        images = x[:, None] if x.ndim == 3 else x
+        # Subclasses see one layout: (N, H, W) gets a channel axis, which is removed again. They may write into it.
+        images = (x[:, None] if x.ndim == 3 else x).copy()
         changed = self.change(images, default_rng(rng)).astype(x.dtype, copy=False)
         return changed[:, 0] if x.ndim == 3 else changed
 
@@ -43,11 +55,15 @@ class Augmentation:
 
     def _limits(self, name: str, value: Amount, least: float, neutral: float = 0.0) -> tuple[float, float]:
         """Return (low, high); a single number is symmetric around `neutral`, the amount that changes nothing."""
-        if np.ndim(value) == 0:
-            amount = float(value)  # type: ignore[arg-type]
-            pair: tuple[float, ...] = (neutral - amount, neutral + amount)
-        else:
-            pair = tuple(value)  # type: ignore[arg-type]
+        single = isinstance(value, (int, float, np.integer, np.floating))
+        values: list[Any] = [value] if single else list(value)  # type: ignore[arg-type]
+        try:
+            numbers = tuple(map(float, values))
+        except (TypeError, ValueError):
+            raise DTypeError(
+                f"{type(self).__name__}: {name}: expected a number or a pair (low, high), got {value!r}"
+            ) from None
+        pair = (neutral - numbers[0], neutral + numbers[0]) if single else numbers
         if len(pair) != 2 or not least <= pair[0] <= pair[1] < np.inf:
             raise ValueRangeError(
                 f"{type(self).__name__}: {name}: expected a number or a pair (low, high) of at least {least:g}, "
@@ -60,6 +76,9 @@ class Compose(Augmentation):
     """Apply several augmentations, one after the other."""
 
     def __init__(self, *steps: Augmentation) -> None:
+        for step in steps:
+            if not isinstance(step, Augmentation):
+                raise DTypeError(f"Compose: expected augmentations, got {type(step).__name__}")
         self.steps = steps
 
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
@@ -75,9 +94,8 @@ class Flip(Augmentation):
     [[[2.0, 1.0]]]
     """
 
-    def __init__(self, p: float = 0.5, axis: int = -1) -> None:
-        if not 0 <= p <= 1 or axis not in (-1, -2):
-            raise ValueRangeError(f"Flip: expected p in [0, 1] and axis -1 or -2, got p={p}, axis={axis}")
+    @checked
+    def __init__(self, p: Probability = 0.5, axis: Literal[-1, -2] = -1) -> None:
         self.p, self.axis = p, axis
 
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
@@ -92,17 +110,17 @@ class Crop(Augmentation):
     padded image.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None, padding: int = 0, mode: str = "constant") -> None:
-        if padding < 0 or (size is not None and min(size) < 1):
-            raise ValueRangeError(
-                f"Crop: expected size of at least 1 and padding of at least 0, got size={size}, padding={padding}"
-            )
-        self.size, self.padding, self.mode = size, padding, mode
+    @checked
+    def __init__(
+        self, size: tuple[Pixels, Pixels] | None = None, padding: Padding = 0, mode: PadMode = "constant"
+    ) -> None:
+        self.size, self.padding = size, padding
+        self.mode: PadMode = mode
 
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         height, width = self.size or x.shape[2:]
         pad = (self.padding, self.padding)
-        padded = np.pad(x, ((0, 0), (0, 0), pad, pad), mode=self.mode)  # type: ignore[call-overload]
+        padded = np.pad(x, ((0, 0), (0, 0), pad, pad), mode=self.mode)
         margin = padded.shape[2] - height, padded.shape[3] - width
         if min(margin) < 0:
             raise ShapeError(
@@ -115,6 +133,11 @@ class Crop(Augmentation):
         return padded[np.arange(len(x))[:, None, None], :, rows, columns].transpose(0, 3, 1, 2)
 
 
+SplineMode: TypeAlias = Literal[
+    "reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "grid-wrap", "wrap"
+]
+
+
 class Affine(Augmentation):
     """Rotate, zoom, shear and shift an image around its center, in one interpolation (scipy.ndimage).
 
@@ -123,6 +146,7 @@ class Affine(Augmentation):
     image, as in scipy.ndimage. Raises ValueRangeError, MissingExtraError without SciPy.
     """
 
+    @checked
     def __init__(
         self,
         rotate: Amount = 0.0,
@@ -130,8 +154,8 @@ class Affine(Augmentation):
         shear: Amount = 0.0,
         shift: Amount = 0.0,
         *,
-        order: int = 1,
-        mode: str = "constant",
+        order: Annotated[int, Bounds(least=0, most=5)] = 1,
+        mode: SplineMode = "constant",
         fill: float = 0.0,
     ) -> None:
         self.rotate = self._limits("rotate", rotate, -360)
@@ -169,6 +193,7 @@ class Affine(Augmentation):
 class Rotate(Affine):
     """Rotate an image by up to `degrees` in either direction, or by (low, high)."""
 
+    @checked
     def __init__(self, degrees: Amount = 15.0, **options: Any) -> None:
         super().__init__(rotate=degrees, **options)
 
@@ -176,6 +201,7 @@ class Rotate(Affine):
 class Zoom(Affine):
     """Scale an image by a factor from 1 - amount to 1 + amount, or from (low, high)."""
 
+    @checked
     def __init__(self, amount: Amount = 0.1, **options: Any) -> None:
         super().__init__(zoom=amount, **options)
 
@@ -183,6 +209,7 @@ class Zoom(Affine):
 class Shift(Affine):
     """Translate an image by up to `pixels` along each axis, or by (low, high)."""
 
+    @checked
     def __init__(self, pixels: Amount = 2.0, **options: Any) -> None:
         super().__init__(shift=pixels, **options)
 
@@ -190,6 +217,7 @@ class Shift(Affine):
 class Shear(Affine):
     """Shear an image by up to `degrees` in either direction, or by (low, high)."""
 
+    @checked
     def __init__(self, degrees: Amount = 10.0, **options: Any) -> None:
         super().__init__(shear=degrees, **options)
 
@@ -201,9 +229,8 @@ class Noise(Augmentation):
     [[[1.0, 1.0], [1.0, 1.0]]]
     """
 
-    def __init__(self, std: float = 0.1) -> None:
-        if not 0 <= std < np.inf:
-            raise ValueRangeError(f"Noise: std: expected a finite number of at least 0, got {std!r}")
+    @checked
+    def __init__(self, std: NonNegative = 0.1) -> None:
         self.std = std
 
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
@@ -218,6 +245,7 @@ class Colour(Augmentation):
     channels: ShapeError otherwise.
     """
 
+    @checked
     def __init__(self, brightness: Amount = 0.1, contrast: Amount = 0.2, saturation: Amount = 0.0) -> None:
         self.brightness = self._limits("brightness", brightness, -1)
         self.contrast = self._limits("contrast", contrast, 0, neutral=1.0)

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, Union
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray
+from tinygrad_dl.arguments import refuse_unfit
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray
 
@@ -55,9 +57,8 @@ class TensorDataset(Dataset):
                 "TensorDataset: expected at least one array, such as TensorDataset(x, y), got none"
             )
         # NumPy arrays are shared, not copied: a data set may be most of the memory.
-        self.arrays: tuple[NDArray, ...] = tuple(
-            np.asarray(a) if isinstance(a, np.ndarray) else asarray(a).data for a in arrays
-        )
+        self.arrays: tuple[NDArray, ...] = tuple(_array(i, a) for i, a in enumerate(arrays))
+        refuse_unfit(_description, (), {"part": part, "classes": classes, "name": name}, "TensorDataset")
         self.part, self.classes, self.name = part, classes, name
         lengths = [a.shape[0] if a.ndim else None for a in self.arrays]
         if None in lengths or len(set(lengths)) > 1:
@@ -81,23 +82,24 @@ class TensorDataset(Dataset):
 
     def take(self, indices: Index) -> TensorDataset:
         """Return the examples at `indices` as a TensorDataset with the same description."""
-        return self.replaced(*(a[indices] for a in self.arrays))
+        return self.replaced(*self._selected(indices))
 
     def replaced(self, *arrays: ArrayLike, part: str | None = None) -> TensorDataset:
         """Return a data set with its first arrays replaced by `arrays`, and the same description."""
         arrays = (*arrays, *self.arrays[len(arrays) :])
-        return TensorDataset(*arrays, part=part or self.part, classes=self.classes, name=self.name)
+        return TensorDataset(
+            *arrays, part=self.part if part is None else part, classes=self.classes, name=self.name
+        )
 
     def __len__(self) -> int:
         return int(self.arrays[0].shape[0])
 
     def __getitem__(self, index: Index) -> tuple[Tensor, ...]:
-        try:
-            return tuple(asarray(a[index]) for a in self.arrays)
-        except IndexError:
-            raise IndexRangeError(
-                f"TensorDataset: expected an index below {len(self)}, the number of examples, got {index}"
-            ) from None
+        return tuple(map(asarray, self._selected(index)))
+
+    def _selected(self, index: Any) -> tuple[NDArray, ...]:
+        positions = _positions("TensorDataset", index, len(self))
+        return tuple(a[positions] for a in self.arrays)
 
     def __repr__(self) -> str:
         what = ", ".join(f"{a.dtype}{a.shape}" for a in self.arrays)
@@ -106,25 +108,75 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """The examples of a data set at `indices`. Raises IndexRangeError for an index that it does not have.
+    """The examples of a data set at `indices`: integers, or a boolean mask with one value per example.
+
+    Raises IndexRangeError for an index that it does not have, ShapeError, DTypeError.
 
     >>> len(Subset([10, 20, 30], [0, 2]))
     2
     """
 
     def __init__(self, dataset: Any, indices: Index, part: str | None = None) -> None:
-        self.dataset, self.part = dataset, part
-        self.indices = np.asarray(indices, dtype=np.intp).reshape(-1)
-        outside = self.indices[(self.indices < -len(dataset)) | (self.indices >= len(dataset))]
-        if len(outside):
-            raise IndexRangeError(
-                f"Subset: expected indices below {len(dataset)}, the number of examples, got {outside[0]}"
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise DTypeError(
+                "Subset: dataset: expected a data set with __len__ and __getitem__, got "
+                f"{type(dataset).__name__}"
             )
+        refuse_unfit(_description, (), {"part": part}, "Subset")
+        positions = _positions("Subset", indices, len(dataset))
+        self.dataset, self.part = dataset, part
+        self.indices: NDArray = np.arange(len(dataset))[positions].reshape(-1)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: Index) -> Any:
-        if isinstance(index, (int, np.integer)):
-            return self.dataset[int(self.indices[index])]
-        return Subset(self.dataset, self.indices[index], self.part)
+        positions = _positions("Subset", index, len(self))
+        if isinstance(positions, int):
+            return self.dataset[int(self.indices[positions])]
+        return Subset(self.dataset, self.indices[positions], self.part)
+
+
+def _description(
+    part: str | None = None, classes: Sequence[str] | NDArray | None = None, name: str = ""
+) -> None:
+    """What describes a data set, for refuse_unfit."""
+
+
+def _array(i: int, a: Any) -> NDArray:
+    if isinstance(a, np.ndarray):
+        return np.asarray(a)
+    try:
+        return asarray(a).data
+    except (DTypeError, ShapeError) as error:
+        error.args = (f"TensorDataset: array {i}: {str(error).removeprefix('asarray: ')}",)
+        raise
+
+
+def _positions(called: str, index: Any, n: int) -> int | slice | NDArray:
+    """What selects examples, in a form that NumPy takes; integers are in range and refer to the first axis."""
+    if isinstance(index, slice):
+        return index
+    try:
+        array = index.data if isinstance(index, Tensor) else np.asarray(index)
+    except (ValueError, RecursionError):
+        raise ShapeError(f"{called}: indices: expected integers, got rows of different lengths") from None
+    if not array.size and array.dtype.kind == "f":  # an empty list
+        array = array.astype(np.intp)
+    if array.dtype.kind not in "iub" or isinstance(index, (bool, np.bool_)):
+        raise DTypeError(
+            f"{called}: indices: expected integers, a slice or a boolean mask, got {describe(index)}"
+        )
+    if array.dtype.kind == "b":
+        if array.size != n:
+            raise ShapeError(
+                f"{called}: indices: expected a mask with one value per example, ({n},), got {array.shape}"
+            )
+        return np.flatnonzero(array)
+    outside = array[(array < -n) | (array >= n)]
+    if outside.size:
+        raise IndexRangeError(
+            f"{called}: expected {'an index' if not array.ndim else 'indices'} below {n}, the number of examples, "
+            f"got {outside.reshape(-1)[0]}"
+        )
+    return array if array.ndim else int(array)

@@ -5,11 +5,12 @@ The point sets are drawn with NumPy's legacy generator and the courses' seeds, s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_dl import get_default_dtype
+from tinygrad_dl.arguments import Bounds, Count, NonNegative, checked
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
 from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 
+# Numbers that NumPy's legacy generator takes.
+Seed: TypeAlias = Annotated[int, Bounds(least=0, most=2**32 - 1)]
+
+
 def _sklearn_datasets(caller: str) -> Any:
     try:
         import sklearn.datasets
@@ -53,6 +58,7 @@ def _load_bundled(name: str, title: str, dtype: DTypeLike | None) -> TensorDatas
     return TensorDataset(bunch.data.astype(dtype), y, classes=classes, name=title)
 
 
+@checked
 def load_digits(dtype: DTypeLike | None = None) -> TensorDataset:
     """Scans of handwritten digits: x (1797, 64), 8 by 8 pixels from 0 to 16, in row-major order; y (1797,), 0 to 9.
 
@@ -61,21 +67,25 @@ def load_digits(dtype: DTypeLike | None = None) -> TensorDataset:
     return _load_bundled("digits", "digits", dtype)
 
 
+@checked
 def load_iris(dtype: DTypeLike | None = None) -> TensorDataset:
     """Iris flowers: x (150, 4), lengths and widths of sepals and petals in cm; y (150,), 3 species."""
     return _load_bundled("iris", "iris", dtype)
 
 
+@checked
 def load_wine(dtype: DTypeLike | None = None) -> TensorDataset:
     """Chemical analysis of wines: x (178, 13); y (178,), 3 growers."""
     return _load_bundled("wine", "wine", dtype)
 
 
+@checked
 def load_breast_cancer(dtype: DTypeLike | None = None) -> TensorDataset:
     """Measurements of cell nuclei: x (569, 30); y (569,), 0 malignant, 1 benign."""
     return _load_bundled("breast_cancer", "breast cancer", dtype)
 
 
+@checked
 def load_diabetes(dtype: DTypeLike | None = None) -> TensorDataset:
     """Diabetes patients: x (442, 10), centered and scaled; y (442,), a measure of disease progression (regression)."""
     return _load_bundled("diabetes", "diabetes", dtype)
@@ -91,8 +101,9 @@ def _points(x: ArrayLike, y: ArrayLike, name: str, dtype: DTypeLike | None) -> T
     return TensorDataset(np.asarray(x).astype(dtype or get_default_dtype()), y, classes=classes, name=name)
 
 
+@checked
 def planar_flower(
-    n: int = 400, noise: float = 0.2, seed: int = 1, dtype: DTypeLike | None = None
+    n: Count = 400, noise: NonNegative = 0.2, seed: Seed = 1, dtype: DTypeLike | None = None
 ) -> TensorDataset:
     """A flower whose petals alternate between two classes: x (n, 2), y (n,).
 
@@ -114,8 +125,13 @@ def planar_flower(
     return _points(np.concatenate(petals), np.repeat([0, 1], half), "planar flower", dtype)
 
 
+@checked
 def spirals(
-    n: int = 300, classes: int = 3, noise: float = 0.2, seed: int = 1984, dtype: DTypeLike | None = None
+    n: Count = 300,
+    classes: Count = 3,
+    noise: NonNegative = 0.2,
+    seed: Seed = 1984,
+    dtype: DTypeLike | None = None,
 ) -> TensorDataset:
     """The arms of a spiral, one per class: x (n, 2), y (n,), sorted by class.
 
@@ -125,7 +141,7 @@ def spirals(
     >>> spirals().y[[0, 100, 200]].tolist()
     [0, 1, 2]
     """
-    if classes < 1 or n < classes or n % classes:
+    if n < classes or n % classes:
         raise ValueRangeError(f"spirals: n: expected a multiple of the {classes} classes, got {n!r}")
     m = n // classes
     radius = np.tile(np.arange(m) / m, classes)
@@ -135,8 +151,13 @@ def spirals(
     return _points(x, arm, "spirals", dtype)
 
 
+@checked
 def circles(
-    n: int = 300, noise: float = 0.05, factor: float = 0.8, seed: int = 1, dtype: DTypeLike | None = None
+    n: Count = 300,
+    noise: NonNegative = 0.05,
+    factor: Annotated[float, Bounds(least=0, below=1)] = 0.8,
+    seed: Seed = 1,
+    dtype: DTypeLike | None = None,
 ) -> TensorDataset:
     """Two concentric circles, the inner one `factor` times as large: x (n, 2), y (n,), 1 on the inner circle.
 
@@ -144,28 +165,34 @@ def circles(
     seed=2 its test points.
     """
     x, y = _sklearn_datasets("circles").make_circles(
-        n, noise=noise, factor=factor, random_state=_legacy_generator(seed)
+        int(n), noise=float(noise), factor=float(factor), random_state=_legacy_generator(seed)
     )
     return _points(x, y, "circles", dtype)
 
 
-def moons(n: int = 300, noise: float = 0.2, seed: int = 3, dtype: DTypeLike | None = None) -> TensorDataset:
+@checked
+def moons(
+    n: Count = 300, noise: NonNegative = 0.2, seed: Seed = 3, dtype: DTypeLike | None = None
+) -> TensorDataset:
     """Two interleaving half circles: x (n, 2), y (n,).
 
     The defaults are the points of course 2 week 2 of the Deep Learning Specialization.
     """
-    x, y = _sklearn_datasets("moons").make_moons(n, noise=noise, random_state=_legacy_generator(seed))
+    x, y = _sklearn_datasets("moons").make_moons(
+        int(n), noise=float(noise), random_state=_legacy_generator(seed)
+    )
     return _points(x, y, "moons", dtype)
 
 
+@checked
 def blobs(
-    n: int = 200, centers: int = 6, std: float = 1.0, seed: int = 5, dtype: DTypeLike | None = None
+    n: Count = 200, centers: Count = 6, std: NonNegative = 1.0, seed: Seed = 5, dtype: DTypeLike | None = None
 ) -> TensorDataset:
     """Isotropic Gaussian blobs around random centers, one per class: x (n, 2), y (n,).
 
     The defaults are the points of course 1 week 3 of the Deep Learning Specialization, which takes the labels modulo 2.
     """
     x, y = _sklearn_datasets("blobs").make_blobs(
-        n, centers=centers, cluster_std=std, random_state=_legacy_generator(seed)
+        int(n), centers=int(centers), cluster_std=float(std), random_state=_legacy_generator(seed)
     )
     return _points(x, y, "blobs", dtype)

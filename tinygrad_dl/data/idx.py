@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_dl import get_default_dtype
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.errors import FileFormatError, TinygradError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import DTypeLike, NDArray
 
 # The third byte of an IDX file is its dtype; values are big-endian.
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+MOST_AXES = 64  # of NumPy arrays
+DEFLATE_RATIO = 1032  # the most that gzip's compression saves
 
 # The files as their authors published them, with their MD5: it identifies them and finds damage.
 MNIST = {
@@ -44,20 +48,34 @@ CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt"
 PREFIX = {"train": "train", "test": "t10k"}
 
 
+@checked
 def read_idx(path: str | os.PathLike[str]) -> NDArray:
     """Read the array in an IDX file, gzip-compressed or not. Raises FileNotFoundError, FileFormatError."""
     name = os.fspath(path)
     with open(path, "rb") as file:
-        data = file.read()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise FileFormatError(f"read_idx: {name} is damaged: {error}") from None
+        compressed = file.read(2) == b"\x1f\x8b"
+    stored = os.path.getsize(path)
+    # What the file may hold: a small file that unpacks without end must not fill the memory.
+    most = DEFLATE_RATIO * stored if compressed else stored
+    try:
+        with (gzip.open if compressed else open)(path, "rb") as file:
+            data = file.read(4)
+            if len(data) == 4 and data[3] <= MOST_AXES:
+                data += file.read(4 * data[3])
+                width = np.dtype(DTYPES.get(data[2], "u1")).itemsize
+                sizes = [int.from_bytes(data[i : i + 4], "big") for i in range(4, len(data), 4)]
+                # One byte more than expected shows a file that is too long.
+                data += file.read(min(math.prod(sizes) * width, most) + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileFormatError(f"read_idx: {name} is damaged: {error}") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
         raise FileFormatError(
             f"read_idx: {name} is not an IDX file: expected the magic number 00 00 and a dtype, got "
             f"{data[:4].hex(' ') or 'an empty file'}"
+        )
+    if data[3] > MOST_AXES:
+        raise FileFormatError(
+            f"read_idx: {name} is damaged: expected at most {MOST_AXES} axes, which NumPy has, got {data[3]}"
         )
     dtype, begin = np.dtype(DTYPES[data[2]]), 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, begin, 4))
@@ -70,6 +88,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray:
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
 
 
+@checked
 def load_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",
@@ -85,6 +104,7 @@ def load_mnist(
     return _load("MNIST", folder, part, dtype, MNIST, mirrors, [str(i) for i in range(10)])
 
 
+@checked
 def load_fashion_mnist(
     folder: str | os.PathLike[str] | None = None,
     part: str = "train",

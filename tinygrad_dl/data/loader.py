@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import asarray
+from tinygrad_dl import Tensor, asarray
+from tinygrad_dl.arguments import refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.data.dataset import Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
@@ -21,7 +24,8 @@ class DataLoader:
     """Iterate over a data set in batches of Tensors; one iteration is one epoch.
 
     `rng` seeds the shuffling: the order of epoch e depends on (seed, e) alone, so setting `epoch` repeats or
-    resumes any epoch. `transform(*arrays, rng=rng)` maps each batch to new arrays, for example to augment it.
+    resumes any epoch. `transform(*arrays, rng=rng)` maps each batch to new arrays, for example to augment it; it
+    may write into those it is given, which are copies.
     `collate` makes one batch of a list of examples. `prefetch`: a thread prepares that many batches in advance,
     which pays where examples are read from disk. Raises ValueRangeError, DTypeError.
 
@@ -44,13 +48,15 @@ class DataLoader:
     ) -> None:
         if isinstance(dataset, tuple):
             dataset = TensorDataset(*dataset)
-        elif isinstance(dataset, np.ndarray):
+        elif isinstance(dataset, (np.ndarray, Tensor)):
             dataset = TensorDataset(dataset)
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise DTypeError(
-                "DataLoader: expected a data set with __len__ and __getitem__, or a tuple of arrays, got "
-                f"{type(dataset).__name__}"
-            )
+        refuse_other_data("DataLoader", dataset)
+        refuse_unfit(
+            _options,
+            (shuffle, drop_last),
+            {"rng": rng, "transform": transform, "collate": collate},
+            "DataLoader",
+        )
         for name, value, least in (("batch_size", batch_size, 1), ("prefetch", prefetch, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueRangeError(
@@ -70,8 +76,11 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch
         self.epoch += 1
-        batches = self._batches(np.random.default_rng((self.seed, epoch)))
-        return _prefetch(batches, self.prefetch) if self.prefetch else batches
+
+        def batches() -> Iterator[Any]:
+            return self._batches(np.random.default_rng((self.seed, epoch)))
+
+        return _prefetch(batches, self.prefetch) if self.prefetch else batches()
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Any]:
         n, size = len(self.dataset), self.batch_size
@@ -90,11 +99,53 @@ class DataLoader:
                 indices = range(selected.start, selected.stop) if in_order else selected.tolist()
                 batch = (self.collate or _stack)([self.dataset[i] for i in indices])
             if self.transform is not None:
+                # Copies: slices and examples are the data set's own memory.
+                batch = _copied(batch)
                 parts = batch if isinstance(batch, tuple) else (batch,)
                 new = self.transform(*parts, rng=rng)
                 # A single array replaces the inputs; the targets stay.
                 batch = new if isinstance(new, tuple) else (new, *parts[1:])
             yield _to_tensors(batch)
+
+
+def _options(
+    shuffle: bool = False,
+    drop_last: bool = False,
+    *,
+    rng: RandomLike = None,
+    transform: Callable[..., Any] | None = None,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> None:
+    """The options of a loader, for refuse_unfit."""
+
+
+def refuse_other_data(called: str, dataset: Any) -> None:
+    """Raise DTypeError for what is not a data set: a length, and examples by index from 0."""
+    by_label = hasattr(dataset, "iloc")  # pandas: frame[0] is a column
+    if by_label or (isinstance(dataset, Mapping) and 0 not in dataset):
+        example = (
+            "frame[columns].to_numpy(), frame[target].to_numpy()" if by_label else "data['x'], data['y']"
+        )
+        raise DTypeError(
+            f"{called}: expected a data set or a tuple of arrays, got {type(dataset).__name__}. Pass its arrays: "
+            f"({example})."
+        )
+    sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not sized or isinstance(dataset, (str, bytes, type)):
+        raise DTypeError(
+            f"{called}: expected a data set with __len__ and __getitem__, or a tuple of arrays, got "
+            f"{type(dataset).__name__}"
+        )
+
+
+def _copied(batch: Any) -> Any:
+    if isinstance(batch, tuple):
+        return tuple(_copied(part) for part in batch)
+    if isinstance(batch, dict):
+        return {key: _copied(part) for key, part in batch.items()}
+    if isinstance(batch, Tensor):
+        return Tensor(batch.data)
+    return batch.copy() if isinstance(batch, np.ndarray) else batch
 
 
 def _arrays_of(dataset: Any, order: NDArray | None) -> tuple[tuple[NDArray, ...] | None, NDArray | None]:
@@ -139,7 +190,7 @@ def _to_tensors(batch: Any) -> Any:
     return asarray(batch) if isinstance(batch, np.ndarray) else batch
 
 
-def _prefetch(batches: Iterator[Any], count: int) -> Iterator[Any]:
+def _prefetch(batches: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
     """Yield the same batches, up to `count` of them prepared in advance by a thread that ends with this iterator."""
     ready: Queue[tuple[str, Any]] = Queue(count)
     stop = Event()
@@ -154,7 +205,7 @@ def _prefetch(batches: Iterator[Any], count: int) -> Iterator[Any]:
 
     def work() -> None:
         try:
-            for batch in batches:
+            for batch in batches():
                 put(("batch", batch))
                 if stop.is_set():
                     return
@@ -163,19 +214,25 @@ def _prefetch(batches: Iterator[Any], count: int) -> Iterator[Any]:
             put(("error", error))
 
     thread = Thread(target=work, name="tinygrad_dl DataLoader", daemon=True)
+    process = os.getpid()
     thread.start()
+    yielded = 0
     try:
-        while True:
+        while os.getpid() == process:
             try:
                 kind, value = ready.get(timeout=1.0)
             except Empty:
                 continue
             if kind == "batch":
+                yielded += 1
                 yield value
             elif kind == "error":
                 raise value
             else:
                 return
     finally:
-        stop.set()
-        thread.join()
+        if os.getpid() == process:
+            stop.set()
+            thread.join()
+    # A forked child has neither the thread nor, perhaps, the lock of the queue: it makes the rest itself.
+    yield from islice(batches(), yielded, None)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import Tensor
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.data.dataset import Subset, TensorDataset
-from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray
 
 
@@ -24,6 +26,7 @@ class Standardize:
     [[0.0], [3.0]]
     """
 
+    @checked
     def __init__(self, axis: int | tuple[int, ...] = 0) -> None:
         self.axis = axis
         self.mean: np.ndarray | None = None
@@ -40,15 +43,20 @@ class Standardize:
         x = _inputs(data)
         if not x.size:
             raise ValueRangeError(f"Standardize.fit: expected at least one example, got shape {x.shape}")
+        axes = (self.axis,) if isinstance(self.axis, (int, np.integer)) else tuple(self.axis)
+        if any(not -x.ndim <= axis < x.ndim for axis in axes):
+            raise AxisError(
+                f"Standardize.fit: axis: expected axes of inputs of shape {x.shape}, got {self.axis}"
+            )
         wide = x.astype(np.float64)  # sums of float32 lose digits over many examples
-        mean = wide.mean(axis=self.axis, keepdims=True)
+        mean = wide.mean(axis=axes, keepdims=True)
         if not np.isfinite(mean).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(wide))[0])
             raise ValueRangeError(
                 f"Standardize.fit: expected finite values, got {wide[index]} at x{list(index)}. "
                 "Impute or drop such values."
             )
-        std = wide.std(axis=self.axis, keepdims=True)
+        std = wide.std(axis=axes, keepdims=True)
         # The standard deviation of a constant feature is rounding error: do not divide by it.
         std[std <= 1e-12 * np.maximum(np.abs(mean), 1e-300)] = 1.0
         dtype = x.dtype if x.dtype.kind == "f" else np.float64
@@ -77,6 +85,11 @@ class Standardize:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Restore what `state_dict` returned."""
+        if not isinstance(state, Mapping) or not {"mean", "std"} <= set(state):
+            raise ValueRangeError(
+                "Standardize.load_state_dict: state: expected mean and std, as state_dict returns, got "
+                f"{', '.join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__}"
+            )
         self.mean, self.std = np.array(state["mean"]), np.array(state["std"])
 
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +99,7 @@ class Standardize:
 
     def _check(self, x: np.ndarray) -> None:
         assert self.mean is not None
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        axes = (self.axis,) if isinstance(self.axis, (int, np.integer)) else self.axis
         reduced = {axis % self.mean.ndim for axis in axes}
         matches = x.ndim == self.mean.ndim and all(
             i in reduced or m == s for i, (m, s) in enumerate(zip(self.mean.shape, x.shape))
@@ -106,7 +119,12 @@ def _inputs(data: Any) -> NDArray:
             "Standardize: expected an array or a TensorDataset, got a Subset, which has no array x. "
             "Standardize its data set instead."
         )
-    x = np.asarray(data)
+    try:
+        x = data.data if isinstance(data, Tensor) else np.asarray(data)
+    except ValueError:
+        raise ShapeError(
+            "Standardize: expected rows of equal length, got rows of different lengths"
+        ) from None
     if x.dtype.kind not in "fiub":
         raise DTypeError(f"Standardize: expected numbers, got {x.dtype}")
     return x

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl import Tensor
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.data.dataset import Subset, TensorDataset
+from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
+from tinygrad_dl.typing import NDArray, RandomLike
 
 PARTS = {1: ("train",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 
 
+@checked
 def split(
     data: Any,
     sizes: Sequence[float] | Mapping[str, float] = (0.6, 0.2, 0.2),
     *,
-    stratify: bool | ArrayLike | None = False,
-    duplicates: str = "together",
-    groups: ArrayLike | None = None,
+    stratify: Any = False,
+    duplicates: Literal["together", "refuse", "allow"] = "together",
+    groups: Any = None,
     rng: RandomLike = None,
 ) -> tuple[Any, ...]:
     """Split a data set (or a tuple of arrays) at random into train and test, or train, dev and test.
@@ -37,8 +41,9 @@ def split(
     """
     if isinstance(data, tuple):
         data = TensorDataset(*data)
-    if not hasattr(data, "__len__"):
-        raise DTypeError(f"split: expected a data set or a tuple of arrays, got {type(data).__name__}")
+    elif isinstance(data, (np.ndarray, Tensor)):
+        data = TensorDataset(data)
+    refuse_other_data("split", data)
     n = len(data)
     names, counts = _counts(sizes, n)
     rng = default_rng(rng)
@@ -71,11 +76,13 @@ def split(
 def _counts(sizes: Sequence[float] | Mapping[str, float], n: int) -> tuple[Sequence[str], list[int]]:
     """Return the names of the parts and how many examples each gets."""
     values = list(sizes.values() if isinstance(sizes, Mapping) else sizes)
+    if any(isinstance(v, bool) or not isinstance(v, (int, float, np.integer, np.floating)) for v in values):
+        raise DTypeError(f"split: sizes: expected fractions or counts, got {sizes!r}")
     if isinstance(sizes, Mapping):
         names: Sequence[str] = tuple(sizes)
     else:
         names = PARTS.get(len(values), tuple(f"part{i}" for i in range(len(values))))
-    if not values or any(not np.isreal(v) or not v >= 0 for v in values):
+    if not values or any(not v >= 0 for v in values):
         raise ValueRangeError(f"split: sizes: expected fractions or counts of at least 0, got {sizes!r}")
     if all(isinstance(v, (int, np.integer)) for v in values) and sum(values) != 1:
         if sum(values) != n:
@@ -99,7 +106,24 @@ def _counts(sizes: Sequence[float] | Mapping[str, float], n: int) -> tuple[Seque
     return names, counts
 
 
-def _labels(data: Any, stratify: bool | ArrayLike | None, n: int) -> NDArray:
+def _one_each(option: str, given: Any, what: str, n: int) -> NDArray:
+    """One value per example as an array (N,)."""
+    try:
+        values = given.data if isinstance(given, Tensor) else np.asarray(given)
+    except (ValueError, RecursionError):
+        raise ShapeError(
+            f"split: {option}: expected one {what} per example, ({n},), got rows of different lengths"
+        ) from None
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise ShapeError(f"split: {option}: expected one {what} per example, ({n},), got {values.shape}")
+    if values.dtype.kind == "O":
+        values = values.astype(str)
+    return values
+
+
+def _labels(data: Any, stratify: Any, n: int) -> NDArray:
     """Return one class index per example; all 0 without stratification."""
     if stratify is False or stratify is None:
         return np.zeros(n, int)
@@ -109,23 +133,15 @@ def _labels(data: Any, stratify: bool | ArrayLike | None, n: int) -> NDArray:
                 "split: stratify=True: expected a data set with y, got one without. Pass stratify=labels instead."
             )
         stratify = data.y
-    values = np.asarray(stratify)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.shape != (n,):
-        raise ShapeError(f"split: stratify: expected one label per example, ({n},), got {values.shape}")
+    values = _one_each("stratify", stratify, "label", n)
     # Many different real numbers are regression targets, not classes.
     if values.dtype.kind == "f" and len(np.unique(values)) > max(20, n // 2):
         raise ValueRangeError("split: stratify: expected class labels, got real numbers (regression?)")
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
-def _units(data: Any, duplicates: str, groups: ArrayLike | None, n: int) -> NDArray:
+def _units(data: Any, duplicates: str, groups: Any, n: int) -> NDArray:
     """Return one integer per example; examples with equal integers go to the same part."""
-    if duplicates not in ("together", "refuse", "allow"):
-        raise ValueRangeError(
-            f'split: duplicates: expected "together", "refuse" or "allow", got {duplicates!r}'
-        )
     unit = np.arange(n)
     if duplicates != "allow" and isinstance(data, TensorDataset) and n:
         rows = np.ascontiguousarray(data.x.reshape(n, -1))
@@ -143,9 +159,7 @@ def _units(data: Any, duplicates: str, groups: ArrayLike | None, n: int) -> NDAr
                     'which could leak from train into test. Drop them, or use duplicates="together".'
                 )
     if groups is not None:
-        values = np.asarray(groups)
-        if values.shape != (n,):
-            raise ShapeError(f"split: groups: expected one value per example, ({n},), got {values.shape}")
+        values = _one_each("groups", groups, "value", n)
         unit = _merge(unit, np.unique(values, return_inverse=True)[1].reshape(-1))
     return unit
 

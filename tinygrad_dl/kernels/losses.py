@@ -72,8 +72,9 @@ def coefficients(
     if smoothing:
         each = (smoothing / shape[1]) * weights.reshape(-1, *[1] * (len(shape) - 2))
         a += each * counted[:, None]
-    if reduction == "mean" and own.sum():
-        a /= own.sum()
+    if reduction == "mean" and counted.any():
+        with np.errstate(all="ignore"):  # weights that sum to 0 have no mean: nan, as in PyTorch
+            a /= own.sum()
     return a, a.sum(axis=1, keepdims=True)
 
 
@@ -127,7 +128,8 @@ def softmax_cross_entropy(
     z -= np.log(s)
     a, _ = coefficients(target, x.shape, x.dtype, weight, reduction, ignore_index, label_smoothing)
     # 0 * -inf: a class that does not count, whatever its probability
-    loss = -np.where(a == 0, 0, a * z.swapaxes(0, 1)).sum(axis=1)
+    with np.errstate(all="ignore"):
+        loss = -np.where(a == 0, 0, a * z.swapaxes(0, 1)).sum(axis=1)
     if reduction == "mean" and not (target != ignore_index).any():
         return x.dtype.type(np.nan), e, s, None  # the mean of no samples, whose gradient is 0
     return loss if reduction == "none" else np.add.reduce(loss, axis=None), e, s, None
@@ -140,9 +142,10 @@ def softmax_cross_entropy_gradient(
     """The gradient of the logits: softmax less the target, scaled by each sample's share of g."""
     if rows is None:
         a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
-        gx = (e / s).swapaxes(0, 1) * share
-        gx -= a
-        gx *= g if reduction != "none" else g[:, None]
+        with np.errstate(invalid="ignore"):
+            gx = (e / s).swapaxes(0, 1) * share
+            gx -= a
+            gx *= g if reduction != "none" else g[:, None]
         return gx
     each = (
         g[()] / len(rows) if reduction == "mean" else g

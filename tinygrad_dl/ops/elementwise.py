@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
-from tinygrad_dl.typing import NDArray, Scalar
+from tinygrad_dl.typing import DTypeLike, NDArray, Scalar
 
 POSITIVE = Domain(0.2, 3.0)
 PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 2), (2,)))
@@ -269,7 +269,7 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
 
 
 @op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
-def astype(x: NDArray, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
     Shape: same as x. Complex to real raises DTypeError.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from tinygrad_dl.arguments import Count, NonNegative, checked
+from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.train.history import format_value, higher_is_better
+from tinygrad_dl.train.history import format_value
 
 if TYPE_CHECKING:
     from tinygrad_dl.optim.lr_scheduler import LRScheduler
@@ -51,32 +55,49 @@ class Callback:
 class EarlyStopping(Callback):
     """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs; restore the best weights.
 
-    `monitor`: a name in the history. Larger is better for accuracy, F1 and the like, otherwise smaller is. Raises
-    ValueRangeError if the quantity is not measured.
+    `monitor`: a name in the history. `mode`: "max" if larger values of it are better, "min" if smaller ones are;
+    losses, the built-in metrics and the names of scikit-learn's scorers need none. It begins again with each call
+    of fit, except where that resumes a run. Raises ValueRangeError if the quantity is not measured.
     """
 
+    @checked
     def __init__(
-        self, monitor: str = "dev_loss", patience: int = 10, min_delta: float = 0.0, restore: bool = True
+        self,
+        monitor: str = "dev_loss",
+        patience: Count = 10,
+        min_delta: NonNegative = 0.0,
+        restore: bool = True,
+        mode: Mode | None = None,
     ) -> None:
-        if patience < 1 or min_delta < 0:
-            raise ValueRangeError(
-                "EarlyStopping: expected patience of at least 1 and min_delta of at least 0, got "
-                f"patience={patience}, min_delta={min_delta}"
-            )
-        self.monitor, self.patience, self.min_delta, self.restore = monitor, patience, min_delta, restore
+        self.monitor, self.patience, self.min_delta = monitor, int(patience), float(min_delta)
+        self.restore = restore
+        self._trainer: Trainer | None = None
+        self.mode: Mode | None = mode
+        self._begin()
+
+    def _begin(self) -> None:
         self.best: float | None = None
         self.best_epoch = self.waited = 0
         self.weights: dict[str, Any] | None = None
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        if not trainer.resuming:
+            self._begin()
+        self._trainer = trainer
+        # Before the first epoch: nobody should learn it after an hour of training.
+        trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode)
+
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if self.monitor not in epoch:
-            hint = " Pass a dev part to fit()." if self.monitor.startswith("dev_") else ""
-            raise ValueRangeError(
-                f"EarlyStopping: monitor: expected one of {', '.join(epoch)}, got {self.monitor!r}.{hint}"
-            )
+            raise not_measured("EarlyStopping", self.monitor, epoch)
         value = epoch[self.monitor]
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise DTypeError(
+                f"EarlyStopping: monitor: expected a quantity that is a number, got {self.monitor}={value!r}"
+            )
         first = self.best is None or self.best != self.best  # no value yet, or only nan
-        gain = None if first else (value - self.best) * (1 if higher_is_better(self.monitor) else -1)
+        rises = trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode)
+        gain = None if first else (value - self.best) * (1 if rises else -1)
         if gain is None or gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch["epoch"], 0
             # state_dict copies, so later steps do not change these weights.
@@ -89,7 +110,8 @@ class EarlyStopping(Callback):
             )
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.restore and self.weights is not None:
+        # Another Trainer's weights may be left where its own fit was interrupted before it began.
+        if self.restore and self.weights is not None and self._trainer is trainer:
             trainer.model.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -107,22 +129,47 @@ class Schedule(Callback):
     each epoch or batch; ReduceLROnPlateau is given the value of `monitor`. Raises ValueRangeError, DTypeError.
     """
 
+    @checked
     def __init__(
-        self, schedule: Callable[[float], float] | LRScheduler, per: str = "epoch", monitor: str = "dev_loss"
+        self,
+        schedule: Callable[[float], float] | LRScheduler,
+        per: Literal["epoch", "batch"] = "epoch",
+        monitor: str = "dev_loss",
     ) -> None:
-        if per not in ("epoch", "batch"):
-            raise ValueRangeError(f'Schedule: per: expected "epoch" or "batch", got {per!r}')
         if not callable(schedule) and not hasattr(schedule, "step"):
             raise DTypeError(
                 f"Schedule: schedule: expected a function of the epoch or a scheduler, got {type(schedule).__name__}"
             )
         self.schedule: Any = schedule
         self.per, self.monitor = per, monitor
+        self._steps = hasattr(schedule, "step")  # a scheduler rather than a function
+        self._plateau = any(cls.__name__ == "ReduceLROnPlateau" for cls in type(schedule).__mro__)
         self.initial: list[float] = []
+        self._optimizer: Any = None  # whose rates `initial` holds
+        if self._plateau and per == "batch":
+            raise ValueRangeError(
+                'Schedule: per: expected "epoch" for ReduceLROnPlateau, which follows a value per epoch, got "batch"'
+            )
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        if not self.initial:
-            self.initial = [group["lr"] for group in trainer.optimizer.param_groups]
+        groups = trainer.optimizer.param_groups
+        if self._steps:
+            if getattr(self.schedule, "optimizer", trainer.optimizer) is not trainer.optimizer:
+                raise ValueRangeError(
+                    "Schedule: schedule: expected a scheduler of this Trainer's optimizer, got one of another optimizer"
+                )
+            mode = getattr(self.schedule, "mode", None)
+            rises = trainer.history.higher_is_better(self.monitor)
+            if self._plateau and rises is not None and mode != ("max" if rises else "min"):
+                raise ValueRangeError(
+                    f'Schedule: expected ReduceLROnPlateau(mode="{"max" if rises else "min"}") for {self.monitor}, '
+                    f"got mode={mode!r}"
+                )
+        elif not trainer.resuming and self._optimizer is not trainer.optimizer:
+            self.initial = []
+        self._optimizer = trainer.optimizer
+        # Groups that were added since start from their own rates.
+        self.initial += [float(group["lr"]) for group in groups[len(self.initial) :]]
         self._set(trainer)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -130,30 +177,50 @@ class Schedule(Callback):
             self._set(trainer)
 
     def _set(self, trainer: Trainer) -> None:
-        if not hasattr(self.schedule, "step"):
-            factor = self.schedule(trainer.epoch + trainer.batch / max(trainer.batches, 1))
-            for group, initial in zip(trainer.optimizer.param_groups, self.initial):
-                group["lr"] = initial * factor
+        if self._steps:
+            return
+        epoch = trainer.epoch + trainer.batch / max(trainer.batches, 1)
+        factor = self.schedule(epoch)
+        try:
+            rates = [initial * float(factor) for initial in self.initial]
+        except (TypeError, ValueError):
+            raise DTypeError(
+                f"Schedule: schedule: expected a function that returns a number, got {factor!r} for epoch {epoch:g}"
+            ) from None
+        for group, rate in zip(trainer.optimizer.param_groups, rates):
+            if hasattr(group["lr"], "data"):
+                group["lr"].data[...] = rate  # a Tensor stays the object that it is
+            else:
+                group["lr"] = rate
 
     def on_batch_end(self, trainer: Trainer) -> None:
         if self.per == "batch":
-            if hasattr(self.schedule, "step"):
+            if self._steps:
                 self.schedule.step()
             else:
                 self._set(trainer)
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
-        if self.per == "epoch" and hasattr(self.schedule, "step"):
-            if type(self.schedule).__name__ == "ReduceLROnPlateau":
-                self.schedule.step(epoch[self.monitor])
-            else:
-                self.schedule.step()
+        if self.per != "epoch" or not self._steps:
+            return
+        if not self._plateau:
+            self.schedule.step()
+        elif self.monitor in epoch:
+            self.schedule.step(epoch[self.monitor])
+        else:
+            raise not_measured("Schedule", self.monitor, epoch)
 
     def state_dict(self) -> dict[str, Any]:
         inner = self.schedule.state_dict() if hasattr(self.schedule, "state_dict") else None
-        return {"initial": self.initial, "schedule": inner}
+        return {"initial": list(self.initial), "schedule": inner}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.initial = list(state["initial"])
         if state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
+
+
+def not_measured(callback: str, monitor: str, epoch: Mapping[str, Any]) -> ValueRangeError:
+    """The error for a quantity that no epoch has."""
+    hint = " Pass a dev part to fit()." if monitor.startswith("dev_") else ""
+    return ValueRangeError(f"{callback}: monitor: expected one of {', '.join(epoch)}, got {monitor!r}.{hint}")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_dl.arguments import Count, checked
 from tinygrad_dl.errors import FileFormatError, ValueRangeError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.train.callback import Callback
@@ -22,32 +23,40 @@ class Checkpoint(Callback):
 
     A checkpoint holds weights, optimizer, callbacks, random generators, order of batches and history. Writes are
     atomic; the newest `keep` files are kept. A damaged file is skipped in favor of the one before it, with a
-    message. With resume=False the checkpoints in the folder are removed and training starts from the beginning.
-    Raises ValueRangeError.
+    message. A script that calls fit several times resumes in the call that was interrupted; the finished ones before
+    it are passed over. Each Trainer has a Checkpoint of its own. With resume=False the checkpoints in the folder are
+    removed and training starts from the beginning. Raises ValueRangeError.
     """
 
     last = True
 
+    @checked
     def __init__(
-        self, folder: str | os.PathLike[str], every: int = 1, keep: int = 2, resume: bool = True
+        self, folder: str | os.PathLike[str], every: Count = 1, keep: Count = 2, resume: bool = True
     ) -> None:
-        if every < 1 or keep < 1:
-            raise ValueRangeError(
-                f"Checkpoint: expected every and keep of at least 1, got every={every}, keep={keep}"
-            )
-        self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
+        self.folder, self.every, self.keep, self.resume = Path(folder), int(every), int(keep), resume
+        self._trainer: Trainer | None = None
 
     def files(self) -> list[Path]:
         """Return the checkpoints in the folder, oldest first."""
         if not self.folder.is_dir():
             return []
         found = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
-        return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+        numbered = sorted((int(match[1]), path) for match, path in found if match)
+        return [path for _, path in numbered if path.is_file()]
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        if self._trainer not in (None, trainer) and self.resume:
+            # Resuming here would put the weights of one fold into the model of the next.
+            raise ValueRangeError(
+                f"Checkpoint: expected the Trainer whose run is in {self.folder}, got another one. Make a Checkpoint "
+                "with a folder of its own for each run, or a new one with this folder to resume."
+            )
+        self._trainer = trainer
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob(".epoch-*"):
-            path.unlink()  # the temporary file of a run that was killed while writing
+            if path.is_file():
+                path.unlink()  # the temporary file of a run that was killed while writing
         if trainer.epoch:  # a second fit of the same Trainer continues its own run
             return
         if not self.resume:
@@ -60,7 +69,7 @@ class Checkpoint(Callback):
             except FileFormatError as error:
                 trainer.write(f"checkpoint skipped: {error}")
                 continue
-            trainer.load_state_dict(state)
+            trainer._resume(state)
             trainer.write(f"resumed after epoch {trainer.epoch}, from {path}")
             return
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.train.history import History, format_value, higher_is_better
+from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.train.history import History, format_value
 
 if TYPE_CHECKING:
     from tinygrad_dl.train.monitor import Monitor
@@ -44,7 +44,13 @@ def diagnose(
     `monitor`: a Monitor of the run, for gradients, updates and dead units. A healthy run gives an empty list. Raises
     ValueRangeError for an empty history.
     """
-    history = history if isinstance(history, History) else history.history
+    history = history if isinstance(history, History) else getattr(history, "history", history)
+    if not isinstance(history, History):
+        raise DTypeError(f"diagnose: history: expected a History or a Trainer, got {type(history).__name__}")
+    if monitor is not None and not hasattr(monitor, "gradients"):
+        raise DTypeError(f"diagnose: monitor: expected a Monitor, got {type(monitor).__name__}")
+    if target is not None and not isinstance(target, (int, float, np.integer, np.floating)):
+        raise DTypeError(f"diagnose: target: expected a number, got {target!r}")
     if not len(history):
         raise ValueRangeError("diagnose: expected a history of at least one epoch, got an empty one")
     found = [*_learning_rate(history), *_bias_and_variance(history, target)]
@@ -54,7 +60,9 @@ def diagnose(
 
 
 def _metric(history: History) -> str | None:
-    return next((name for name in history.names if higher_is_better(name) and f"dev_{name}" in history), None)
+    return next(
+        (name for name in history.names if history.higher_is_better(name) and f"dev_{name}" in history), None
+    )
 
 
 def _bias_and_variance(history: History, target: float | None) -> list[Finding]:
@@ -91,7 +99,7 @@ def _bias_and_variance(history: History, target: float | None) -> list[Finding]:
                     "Try more data, weight decay, a smaller model.",
                 )
             )
-    quantity = metric or next((name for name in history.names if higher_is_better(name)), None)
+    quantity = metric or next((name for name in history.names if history.higher_is_better(name)), None)
     if target is not None and quantity is not None and history[quantity][-1] < target:
         found.append(
             Finding(

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import config, nn, optim
+from tinygrad_dl import asarray, config, nn, no_grad, optim
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, refuse_unfit
 from tinygrad_dl.config import default_rng, manual_seed
 from tinygrad_dl.data import DataLoader, TensorDataset, split
-from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.nn import Module
 from tinygrad_dl.train.callback import EarlyStopping
 from tinygrad_dl.train.regularize import Penalty
@@ -26,13 +27,16 @@ except ImportError:
     raise missing_extra("scikit-learn", "data", "Classifier and Regressor") from None
 
 
+MOST_LAYERS = 1000  # a longer list is a slip, such as the data themselves
+
+
 class _Estimator(BaseEstimator):
     """Options, training and outputs, which classifier and regressor share."""
 
     def __init__(
         self,
         model: Module | Callable[[int, int], Module] | None = None,
-        hidden: Sequence[int] = (64,),
+        hidden: int | Sequence[int] = (64,),
         *,
         epochs: int = 100,
         batch_size: int = 32,
@@ -64,6 +68,9 @@ class _Estimator(BaseEstimator):
         return int(default_rng(self.random_state).integers(2**31))
 
     def _train(self, x: NDArray, y: NDArray, outputs: int, loss: Module, stratify: bool) -> None:
+        # scikit-learn's rule: options are compared in fit, not in the constructor.
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        refuse_unfit(_options, (), options, type(self).__name__)
         seed = self._seed()
         wide = x.astype(np.float64)
         self.mean_ = wide.mean(axis=0) if self.standardize else np.zeros(x.shape[1:])
@@ -77,12 +84,18 @@ class _Estimator(BaseEstimator):
                 raise ValueRangeError(
                     f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
                 )
-            data, dev = split(data, (1 - self.dev, self.dev), stratify=stratify, rng=seed)
+            try:
+                # Few kinds of rows, such as two binary features, have to be on both sides.
+                sizes = (1 - self.dev, self.dev)
+                data, dev = split(data, sizes, stratify=stratify, duplicates="allow", rng=seed)
+            except ValueRangeError as error:
+                raise ValueRangeError(f"{type(self).__name__}: early_stopping: {error}") from None
         # The model draws from the default generator; that of the user is restored afterwards.
         previous = config._rng
         try:
             manual_seed(seed)
             self.model_ = self._build(x.shape[1:], outputs)
+            self._refuse_other_outputs(data.x[:2], outputs)
             callbacks: list[Any] = [Penalty(l2=self.l2)] if self.l2 else []
             if self.early_stopping is not None:
                 callbacks.append(EarlyStopping(patience=self.early_stopping))
@@ -98,6 +111,18 @@ class _Estimator(BaseEstimator):
         self.model_.eval()
         self.loss_ = loss
 
+    def _refuse_other_outputs(self, x: NDArray, outputs: int) -> None:
+        """Raise ShapeError where the model returns another number of outputs than there are classes or targets."""
+        self.model_.eval()
+        with no_grad():
+            shape = self.model_(asarray(x)).shape
+        self.model_.train()
+        if shape != (len(x), outputs):
+            what = "one logit per class" if isinstance(self, Classifier) else "one per target"
+            raise ShapeError(
+                f"{type(self).__name__}: model: expected outputs (N, {outputs}), {what}, got {shape} for {len(x)} rows"
+            )
+
     def _build(self, shape: tuple[int, ...], outputs: int) -> Module:
         """Return a copy of the model given, the model of a factory(inputs, outputs), or hidden layers with ReLU."""
         inputs = int(np.prod(shape))
@@ -105,7 +130,12 @@ class _Estimator(BaseEstimator):
             return copy.deepcopy(self.model)
         if self.model is not None:
             return self.model(inputs, outputs)
-        sizes = [inputs, *self.hidden]
+        hidden = self.hidden
+        sizes = [inputs, *([hidden] if isinstance(hidden, (int, np.integer)) else hidden)]
+        if len(sizes) > MOST_LAYERS:
+            raise ValueRangeError(
+                f"{type(self).__name__}: hidden: expected fewer than {MOST_LAYERS} layers, got {len(sizes) - 1}"
+            )
         layers: list[Any] = []
         for a, b in zip(sizes, sizes[1:]):
             layers += [nn.Linear(a, b), nn.ReLU()]
@@ -114,11 +144,36 @@ class _Estimator(BaseEstimator):
     def _standardized(self, x: NDArray) -> NDArray:
         return ((x - self.mean_) / self.scale_).astype(np.float32)
 
+    def _validated(self, *data: Any, **how: Any) -> Any:
+        """The data as scikit-learn's own checks pass them; its errors as this package's."""
+        called = f"{type(self).__name__}.{'predict' if len(data) == 1 else 'fit'}"
+        try:
+            return validate_data(self, *data, **how)
+        except ValueError as error:
+            raise ValueRangeError(f"{called}: {error}") from None
+        except TypeError as error:
+            raise DTypeError(f"{called}: {error}") from None
+
     def _outputs(self, x: Any) -> NDArray:
         check_is_fitted(self, "model_")
-        x = validate_data(self, x, reset=False, dtype="numeric", ensure_2d=True)
+        x = self._validated(x, reset=False, dtype="numeric", ensure_2d=True)
         trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
         return trainer.predict(self._standardized(x))
+
+
+def _options(
+    hidden: Count | Sequence[Count] = (64,),
+    epochs: Size = 100,
+    batch_size: Count = 32,
+    lr: Positive = 0.003,
+    l2: NonNegative = 0.0,
+    standardize: bool = True,
+    early_stopping: Count | None = None,
+) -> None:
+    """The options of an estimator, for refuse_unfit."""
+
+
+_OPTIONS = ("hidden", "epochs", "batch_size", "lr", "l2", "standardize", "early_stopping")
 
 
 class Classifier(ClassifierMixin, _Estimator):
@@ -136,8 +191,11 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train on X (N, features) and labels y (N,)."""
-        X, y = validate_data(self, X, y, dtype="numeric")
-        check_classification_targets(y)
+        X, y = self._validated(X, y, dtype="numeric")
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise ValueRangeError(f"Classifier.fit: y: {error}") from None
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueRangeError("Classifier.fit: expected at least two classes in y, got only one class")
@@ -173,7 +231,7 @@ class Regressor(RegressorMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train on X (N, features) and numbers y (N,) or (N, targets)."""
-        X, y = validate_data(self, X, y, dtype="numeric", multi_output=True, y_numeric=True)
+        X, y = self._validated(X, y, dtype="numeric", multi_output=True, y_numeric=True)
         y = np.asarray(y, np.float64)
         self.target_shape_ = y.shape[1:]
         columns = y.reshape(len(y), -1)

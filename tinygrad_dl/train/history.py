@@ -7,34 +7,44 @@ import html
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tinygrad_dl.errors import FileFormatError, ValueRangeError
+import numpy as np
+
+from tinygrad_dl.arguments import checked
+from tinygrad_dl.directions import Mode, higher_is_better
+from tinygrad_dl.errors import DTypeError, FileFormatError, ValueRangeError
 from tinygrad_dl.files import write_atomically
-
-# Larger is better for quantities whose names begin so; every other quantity is treated as a loss.
-HIGHER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "r2", "auc", "top")
-
-
-def higher_is_better(name: str) -> bool:
-    """Whether larger values of a quantity are better."""
-    return name.removeprefix("dev_").startswith(HIGHER_IS_BETTER)
 
 
 class History:
     """The epochs of a run, one dict each: "epoch" from 1, "loss", metrics, the same with "dev_", "lr", "seconds".
 
-    `history["dev_loss"]` lists one quantity. `stopped` says why training ended early, if it did.
+    `history["dev_loss"]` lists one quantity. `stopped` says why training ended early, if it did. `modes`: "max" or
+    "min" for metrics of your own, whose names do not tell which values are better.
 
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
     >>> history["loss"], history.best("loss")["epoch"]
     ([0.5, 0.25], 2)
     """
 
-    def __init__(self, epochs: list[dict[str, Any]] | None = None, name: str = "") -> None:
+    @checked
+    def __init__(
+        self,
+        epochs: Iterable[dict[str, Any]] | None = None,
+        name: str = "",
+        modes: dict[str, Mode] | None = None,
+    ) -> None:
         self.epochs = list(epochs or [])
+        for epoch in self.epochs:
+            if not isinstance(epoch, Mapping):
+                raise DTypeError(
+                    "History: epochs: expected one dict per epoch, such as {'epoch': 1, 'loss': 0.5}, got "
+                    f"{type(epoch).__name__}"
+                )
         self.name = name
+        self.modes: dict[str, Mode] = dict(modes or {})
         self.stopped = ""
 
     def __len__(self) -> int:
@@ -56,21 +66,39 @@ class History:
         self._check(name)
         return [epoch.get(name, math.nan) for epoch in self.epochs]
 
-    def best(self, name: str = "dev_loss") -> dict[str, Any]:
-        """Return the epoch with the best value of a quantity: the largest accuracy (F1, R², ...), the smallest loss."""
+    def higher_is_better(self, name: str, mode: Mode | None = None) -> bool | None:
+        """Whether larger values of a quantity are better: by `mode`, by `modes`, or by its name; None if unknown."""
+        return higher_is_better(name, mode or self.modes.get(name.removeprefix("dev_")))
+
+    def _rises(self, caller: str, name: str, mode: Mode | None) -> bool:
+        rises = self.higher_is_better(name, mode)
+        if rises is None:
+            raise ValueRangeError(
+                f"{caller}: expected a metric of which it is known whether larger or smaller is better, got {name!r}. "
+                'Pass mode="max" or mode="min".'
+            )
+        return rises
+
+    @checked
+    def best(self, name: str = "dev_loss", mode: Mode | None = None) -> dict[str, Any]:
+        """Return the epoch with the best value of a quantity: the largest accuracy (F1, R², ...), the smallest loss.
+
+        `mode`: "max" or "min", for a metric of your own. Raises ValueRangeError.
+        """
         self._check(name)
-        sign = -1 if higher_is_better(name) else 1
-        known = [epoch for epoch in self.epochs if name in epoch and not math.isnan(epoch[name])]
+        sign = -1 if self._rises("History.best", name, mode) else 1
+        known = [epoch for epoch in self.epochs if _is_number(epoch.get(name)) and epoch[name] == epoch[name]]
         if not known:
             raise ValueRangeError(f"History.best: expected a finite {name} in some epoch, got nan in all")
         return min(known, key=lambda epoch: sign * epoch[name])
 
     def _check(self, name: str) -> None:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise ValueRangeError(
                 f"History: expected one of {', '.join(self.names) or 'no quantities'}, got {name!r}"
             )
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV table with one row per epoch."""
         text = io.StringIO(newline="")
@@ -80,11 +108,12 @@ class History:
         write_atomically(path, text.getvalue().encode())
 
     @classmethod
+    @checked
     def load(cls, path: str | os.PathLike[str]) -> History:
         """Read what `save` wrote. Raises FileFormatError for other tables."""
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
         try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
             epochs = [
                 {
                     name: int(value) if name == "epoch" else float(value)
@@ -93,7 +122,7 @@ class History:
                 }
                 for row in rows
             ]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, csv.Error) as error:
             raise FileFormatError(
                 f"History.load: {os.fspath(path)} is not a table of epochs: {error}"
             ) from None
@@ -129,6 +158,10 @@ class History:
         if len(rows) > 20:
             rows[10:-10] = [f'<td colspan="{len(self.names)}">… {len(rows) - 20} more …</td>']
         return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
 
 
 def format_value(value: object) -> str:

@@ -87,10 +87,11 @@ def write_report(run: str | os.PathLike[str]) -> Path:
     if (folder / "metrics.json").is_file():
         try:
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FileFormatError(f"report: {folder / 'metrics.json'} is damaged: {error}") from None
+        _refuse_other_metrics(folder / "metrics.json", metrics)
     history = History.load(folder / "history.csv") if (folder / "history.csv").is_file() else None
-    images = [name for name in IMAGES if (folder / name).is_file()]
+    images = [name for name in IMAGES if _is_image(folder / name)]
     if not metrics and history is None and not images:
         raise ValueRangeError(
             f"report: {folder}: expected metrics.json, history.csv or images such as curves.png, got none"
@@ -111,6 +112,57 @@ def write_report(run: str | os.PathLike[str]) -> Path:
     path = folder / "report.html"
     write_atomically(path, page.encode())
     return path
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file is an image; what a link of that name leads to is not shown to others by a report."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        begin = file.read(1000)
+    return b"<svg" in begin if path.suffix == ".svg" else begin.startswith(b"\x89PNG")
+
+
+def _refuse_other_metrics(path: Path, metrics: Any) -> None:
+    """Raise FileFormatError where metrics.json has other contents than the demo writes; every entry is optional."""
+
+    def refuse(name: str, expected: str, got: Any) -> None:
+        raise FileFormatError(f"report: {path}: {name}expected {expected}, got {json.dumps(got)[:60]}")
+
+    if not isinstance(metrics, dict):
+        refuse("", 'a JSON object such as {"test": {"accuracy": 0.93}}', metrics)
+    for name in ("test", "dev", "train", "timing", "versions"):
+        if not isinstance(metrics.get(name, {}), dict):
+            refuse(f"{name}: ", "a JSON object", metrics[name])
+    numbers = [
+        *(
+            (key, metrics)
+            for key in ("parameters", "mistakes", "epochs", "epochs_done", "lr", "batch_size", "seed")
+        ),
+        *(
+            (key, metrics.get(part, {}))
+            for part in ("test", "dev", "train")
+            for key in ("accuracy", "loss", "examples")
+        ),
+        ("training_seconds", metrics.get("timing", {})),
+    ]
+    for key, entries in numbers:
+        value = entries.get(key, 0)
+        if value is not None and not isinstance(value, (int, float)):
+            refuse(f"{key}: ", "a number", value)
+    if metrics.get("data") == "digits":
+        needed = {
+            "": ("parameters", "mistakes", "seed", "epochs", "lr", "batch_size"),
+            "train": ("examples",),
+            "test": ("examples",),
+        }
+        for part, keys in needed.items():
+            entries = metrics.get(part, {}) if part else metrics
+            missing = [key for key in keys if entries.get(key) is None]
+            if missing:
+                refuse(f"{part}: " if part else "", f"{', '.join(missing)} for the data digits", entries)
+    if metrics.get("interrupted") and not {"epochs", "epochs_done"} <= set(metrics):
+        refuse("", "epochs and epochs_done for an interrupted run", metrics)
 
 
 def _text(value: Any) -> str:
@@ -145,9 +197,9 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     tiles = []
     for part in ("test", "dev", "train"):
         for name, value in metrics.get(part, {}).items():
-            if name == "accuracy":
+            if name == "accuracy" and value is not None:
                 tiles.append((f"{part} accuracy", f"{100 * value:.2f}\u00a0%"))
-    if "test" in metrics and "loss" in metrics["test"]:
+    if metrics.get("test", {}).get("loss") is not None:
         tiles.append(("test loss", format_value(float(metrics["test"]["loss"]))))
     for key, label in (
         ("epochs_done", "epochs"),
@@ -155,7 +207,7 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("batch_size", "batch size"),
         ("seed", "seed"),
     ):
-        if key in metrics:
+        if metrics.get(key) is not None:
             tiles.append((label, format_value(metrics[key])))
     seconds = metrics.get("timing", {}).get("training_seconds")
     if seconds is not None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
 from tinygrad_dl.train.callback import Callback
 
@@ -23,6 +24,7 @@ class Log(Callback):
 
     last = True
 
+    @checked
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if self.path.suffix not in (".csv", ".jsonl"):
@@ -58,6 +60,7 @@ class TensorBoard(Callback):
 
     last = True
 
+    @checked
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
         self._writer: Any = None

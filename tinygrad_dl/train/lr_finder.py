@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.data import DataLoader
+from tinygrad_dl.arguments import LARGEST, Bounds, Count, Positive, checked
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.train.trainer import Trainer
+from tinygrad_dl.train.trainer import Trainer, loader_of
 from tinygrad_dl.typing import RandomLike
 
 
@@ -28,14 +28,15 @@ class Rates(NamedTuple):
         return plot_rates(self, ax)
 
 
+@checked
 def find_rate(
     trainer: Trainer,
     train: Any,
-    low: float = 1e-6,
-    high: float = 10.0,
-    steps: int = 100,
+    low: Positive = 1e-6,
+    high: Positive = 10.0,
+    steps: Annotated[int, Bounds(least=10, most=LARGEST)] = 100,
     *,
-    batch_size: int = 64,
+    batch_size: Count = 64,
     rng: RandomLike = 0,
 ) -> Rates:
     """Run a learning-rate range test: train `steps` steps with a rate that grows from `low` to `high`.
@@ -45,25 +46,26 @@ def find_rate(
     ValueRangeError.
     Source: Smith 2017, Cyclical Learning Rates.
     """
-    if not 0 < low < high or steps < 10:
-        raise ValueRangeError(
-            f"find_rate: expected 0 < low < high and at least 10 steps, got low={low}, high={high}, steps={steps}"
-        )
-    model, optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
-    loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
+    if not low < high:
+        raise ValueRangeError(f"find_rate: expected low below high, got low={low}, high={high}")
+    loader = loader_of("find_rate: train", train, int(batch_size), shuffle=True, rng=rng)
     if not len(loader):
         raise ValueRangeError("find_rate: expected at least one batch, got none: the training part is empty")
-    epoch = loader.epoch
+    model, optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
+    epoch = getattr(loader, "epoch", None)
     probe = Trainer(model, trainer.loss, optimizer, progress="off", allow_nan=True)
     # A subclass may override forward for batches of another structure.
     probe.forward = lambda batch: type(trainer).forward(probe, batch)  # type: ignore[method-assign]
+    probe.loader, probe.batches = loader, len(loader)
     model.train()
     rates: list[float] = []
     losses: list[float] = []
     smooth: list[float] = []
     average = 0.0
     try:
-        while len(rates) < steps:
+        before = -1
+        while before < len(rates) < steps:  # a loader that gives no more batches ends it
+            before = len(rates)
             for batch in loader:
                 rate = low * (high / low) ** (len(rates) / (steps - 1))
                 for group in optimizer.param_groups:
@@ -75,10 +77,18 @@ def find_rate(
                 rates.append(rate)
                 losses.append(loss)
                 smooth.append(average / (1 - 0.9 ** len(rates)))
+                if len(rates) <= 3 and not np.isfinite(loss):
+                    raise ValueRangeError(
+                        f"find_rate: expected finite losses at low rates, got {loss} at {rate:.2g} in step "
+                        f"{len(rates)}. Is there nan in the data? Try a smaller low=."
+                    )
                 if len(rates) == steps or not np.isfinite(loss) or smooth[-1] > 4 * min(smooth) + 1e-12:
                     return Rates(rates, losses, smooth, _steepest(rates, smooth))
     finally:
-        loader.epoch = epoch
+        if epoch is not None:
+            loader.epoch = epoch
+    if not rates:
+        raise ValueRangeError("find_rate: expected at least one batch, got none")
     return Rates(rates, losses, smooth, _steepest(rates, smooth))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
+from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import NDArray
 
 #: function(target, prediction) -> value
@@ -23,26 +26,87 @@ SCIKIT_LEARN: dict[str, tuple[str, dict[str, Any]]] = {
     "mean_absolute_error": ("mean_absolute_error", {}),
 }
 OWN = ("accuracy", "top5")
+NEED_CLASSES = ("accuracy", "precision", "recall", "f1", "balanced_accuracy")
+# What the history holds besides the metrics.
+RESERVED = ("epoch", "loss", "lr", "seconds")
+
+# What the outputs of a loss are, by the name of its class or function: probabilities and logits of yes, scores of
+# classes, or numbers. A loss with another name is not guessed at.
+Kind = Literal["probability", "logit", "classes", "numbers"]
+KINDS: dict[str, Kind] = {
+    "BCELoss": "probability",
+    "binary_cross_entropy": "probability",
+    "BCEWithLogitsLoss": "logit",
+    "binary_cross_entropy_with_logits": "logit",
+    "MultiLabelSoftMarginLoss": "logit",
+    "multilabel_soft_margin_loss": "logit",
+    "CrossEntropyLoss": "classes",
+    "cross_entropy": "classes",
+    "NLLLoss": "classes",
+    "nll_loss": "classes",
+    "MultiMarginLoss": "classes",
+    "multi_margin_loss": "classes",
+    "MSELoss": "numbers",
+    "mse_loss": "numbers",
+    "L1Loss": "numbers",
+    "l1_loss": "numbers",
+    "SmoothL1Loss": "numbers",
+    "smooth_l1_loss": "numbers",
+    "HuberLoss": "numbers",
+    "huber_loss": "numbers",
+    "PoissonNLLLoss": "numbers",
+    "poisson_nll_loss": "numbers",
+    "GaussianNLLLoss": "numbers",
+    "gaussian_nll_loss": "numbers",
+}
 
 
 class Metrics:
     """Compute metrics from the outputs and targets of all batches: name -> value.
 
     `metrics`: names (accuracy, precision, recall, f1, balanced_accuracy, top5, r2, mean_absolute_error; precision,
-    recall and f1 are macro averages), or a dict name -> function(target, prediction). Raises ValueRangeError,
-    DTypeError.
+    recall and f1 are macro averages), or a dict name -> function(target, prediction), or (function, "max") or
+    (function, "min") to say which values are better. `decide(output)`: the predictions, for a loss of your own.
+    Raises ValueRangeError, DTypeError.
 
     >>> Metrics(["accuracy"], None)([np.array([[2.0, 1.0], [0.0, 1.0]])], [np.array([0, 0])])
     {'accuracy': 0.5}
     """
 
-    def __init__(self, metrics: Iterable[str] | Mapping[str, Metric], loss: Any) -> None:
+    def __init__(
+        self,
+        metrics: str | Iterable[str] | Mapping[str, Metric | tuple[Metric, Mode] | None],
+        loss: Any,
+        decide: Callable[[NDArray], Any] | None = None,
+    ) -> None:
         if isinstance(metrics, str):
             metrics = [metrics]
-        self.loss = loss
+        if not isinstance(metrics, Iterable) or isinstance(metrics, (bytes, np.ndarray, Value)):
+            raise DTypeError(
+                f"metrics: expected names such as ['accuracy'], or a dict name -> function, got {metrics!r}"
+            )
+        if decide is not None and not callable(decide):
+            raise DTypeError(f"decide: expected a function(output) -> predictions, got {decide!r}")
+        self.loss, self.decide = loss, decide
         self.functions: dict[str, Metric | None] = {}
-        named: dict[str, Any] = dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics)
+        self.modes: dict[str, Mode] = {}
+        named = metrics if isinstance(metrics, Mapping) else dict.fromkeys(_strings(metrics))
+        function: Any
         for name, function in named.items():
+            if not isinstance(name, str):
+                raise DTypeError(f"metrics: expected names that are strings, got {name!r}")
+            if name in RESERVED or name.startswith("dev_"):
+                raise ValueRangeError(
+                    f"metrics: expected a name other than {', '.join(RESERVED)} and dev_*, which the history uses "
+                    f"itself, got {name!r}"
+                )
+            if isinstance(function, tuple):
+                function, mode = function if len(function) == 2 else (function, None)
+                if mode not in ("max", "min"):
+                    raise ValueRangeError(
+                        f'metrics: {name}: expected (function, "max") or (function, "min"), got mode {mode!r}'
+                    )
+                self.modes[name] = mode
             if function is not None and not callable(function):
                 raise DTypeError(
                     f"metrics: {name}: expected a function(target, prediction), got {function!r}"
@@ -53,44 +117,111 @@ class Metrics:
                     'For a metric of your own pass metrics={"name": function}.'
                 )
             self.functions[name] = function or (_scikit_learn(name) if name in SCIKIT_LEARN else None)
+        self.named = {name for name, function in named.items() if function is None}
 
     def __bool__(self) -> bool:
         return bool(self.functions)
 
-    def __call__(self, outputs: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:
-        output, target = np.concatenate(outputs), np.concatenate(targets)
-        prediction = predictions(output, self.loss)
+    def refuse_undecided(self, output: NDArray, target: NDArray) -> None:
+        """Raise for outputs whose classes are not known, on the first batch instead of after an epoch."""
+        prediction = predictions(output, self.loss, target, self.decide)
+        needing = [name for name in NEED_CLASSES if name in self.named]
+        if needing and prediction.dtype.kind not in "biuOSU":
+            loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+            raise ValueRangeError(
+                f"{needing[0]}: expected outputs whose classes are known, got {output.dtype} outputs {output.shape} of "
+                f"the loss {loss}. Pass decide= to the Trainer: a function(output) that returns the predicted "
+                "classes, such as lambda output: output > 0."
+            )
+
+    def __call__(self, outputs: list[NDArray], targets: list[NDArray]) -> dict[str, float]:
+        try:
+            output, target = np.concatenate(outputs), np.concatenate(targets)
+        except ValueError as error:
+            raise ShapeError(
+                f"metrics: expected batches whose shapes differ in the first axis only: {error}"
+            ) from None
+        self.refuse_undecided(output, target)
+        prediction = predictions(output, self.loss, target, self.decide)
         if target.size == prediction.size:  # (N, 1) and (N,) are the same targets
             target = target.reshape(prediction.shape)
-        values = {}
-        for name, function in self.functions.items():
-            if function is not None:
-                value = float(function(target, prediction))
-            elif name == "accuracy":
-                if target.shape != prediction.shape:
-                    raise ShapeError(
-                        f"accuracy: expected targets {prediction.shape} for outputs {output.shape}, got {target.shape}"
-                    )
-                value = float(np.mean(target == prediction))
-            else:
-                top = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
-                value = float(np.mean((top == target[:, None]).any(axis=1)))
-            values[name] = value
-        return values
+        return {name: self._value(name, output, target, prediction) for name in self.functions}
+
+    def _value(self, name: str, output: NDArray, target: NDArray, prediction: NDArray) -> float:
+        function = self.functions[name]
+        if function is None and name == "accuracy":
+            if target.shape != prediction.shape:
+                raise ShapeError(
+                    f"accuracy: expected targets {prediction.shape} for outputs {output.shape}, got {target.shape}"
+                )
+            return float(np.mean(target == prediction))
+        if function is None:
+            if output.ndim < 2 or target.shape != (len(output), *output.shape[2:]):
+                raise ShapeError(
+                    f"{name}: expected outputs (N, classes) and targets (N,), got {output.shape} and {target.shape}"
+                )
+            top = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
+            return float(np.mean((top == target[:, None]).any(axis=1)))
+        if name not in self.named:
+            value = function(target, prediction)
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise DTypeError(
+                    f"metrics: {name}: expected a function that returns a number, got {value!r}"
+                ) from None
+        try:
+            return float(function(target, prediction))
+        except (TypeError, ValueError) as error:
+            raise ValueRangeError(f"metrics: {name}: scikit-learn: {error}") from None
 
 
-def predictions(output: NDArray, loss: Any) -> NDArray:
+def _strings(metrics: Iterable[Any]) -> list[str]:
+    names = list(metrics)
+    for name in names:
+        if not isinstance(name, str):
+            raise DTypeError(
+                f"metrics: expected names such as 'accuracy', got {name!r}. "
+                'For a metric of your own pass metrics={"name": function}.'
+            )
+    return names
+
+
+def _kind(loss: Any) -> Kind | None:
+    """What the outputs of a loss are; None for a loss of your own. A subclass has the outputs of its base class."""
+    while isinstance(loss, partial):
+        loss = loss.func
+    if isinstance(loss, type) or hasattr(loss, "__code__"):
+        return KINDS.get(loss.__name__)
+    return next((KINDS[base.__name__] for base in type(loss).__mro__ if base.__name__ in KINDS), None)
+
+
+def predictions(
+    output: NDArray,
+    loss: Any,
+    target: NDArray | None = None,
+    decide: Callable[[NDArray], Any] | None = None,
+) -> NDArray:
     """Return the most probable class, 0 or 1 for a binary loss, otherwise the outputs themselves.
 
-    output (N, C, ...), C > 1 -> (N, ...) with a cross-entropy; (N,) or (N, 1) with BCELoss or
-    BCEWithLogitsLoss.
+    output (N, C, ...), C > 1 -> (N, ...) with a cross-entropy, or with any loss whose targets are class indices
+    (N, ...); the same shape with BCELoss or BCEWithLogitsLoss. `decide(output)` takes precedence.
     """
-    # By name, so that functions, modules and losses of your own are recognized alike.
-    kind = type(loss).__name__ if not isinstance(loss, type) else loss.__name__
-    name = getattr(loss, "__name__", kind).lower().replace("_", "")
-    if "logits" in name or name.startswith(("bceloss", "binarycrossentropy")):
-        return (output > (0 if "logits" in name else 0.5)).astype(np.int64)
-    if output.ndim >= 2 and output.shape[1] > 1 and not name.startswith(("mse", "l1", "smoothl1", "huber")):
+    if decide is not None:
+        decided = decide(output)
+        return np.asarray(decided._data if isinstance(decided, Value) else decided)
+    kind = _kind(loss)
+    if kind == "probability":
+        return (output > 0.5).astype(np.int64)
+    if kind == "logit":
+        return (output > 0).astype(np.int64)
+    scores = output.ndim >= 2 and output.shape[1] > 1
+    indices = (
+        target is None
+        or target.dtype.kind in "iu"
+        and target.size == output.size // max(output.shape[1] if scores else 1, 1)
+    )
+    if scores and (kind == "classes" or (kind is None and indices)):
         return output.argmax(axis=1)
     return output
 
@@ -102,4 +233,4 @@ def _scikit_learn(name: str) -> Metric:
         raise missing_extra("scikit-learn", "data", f"the metric {name}") from None
     function_name, options = SCIKIT_LEARN[name]
     function = getattr(sklearn.metrics, function_name)
-    return lambda target, decision: function(target, decision, **options)
+    return lambda target, prediction: function(target, prediction, **options)

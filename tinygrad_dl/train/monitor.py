@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.arguments import Count, checked
 from tinygrad_dl.train.callback import Callback
 from tinygrad_dl.typing import NDArray
 
@@ -25,23 +25,30 @@ class Monitor(Callback):
     `steps`: the steps recorded, from 1. `activations[layer]`, one dict per step: mean, std, histogram (counts,
     edges), `dead`: the fraction of units that were 0 for the whole batch, nan for layers whose minimum is not 0.
     `gradients[parameter]`: norm, weight (the norm of the parameter), histogram, `ratio`: the norm of the update
-    divided by that of the parameter. Numbers only: no Tensor is kept alive. Raises ValueRangeError.
+    divided by that of the parameter. Numbers only: no Tensor is kept alive. It goes on recording in further fits of
+    the same Trainer, and begins again in another. Raises ValueRangeError.
     """
 
     last = True
 
-    def __init__(self, every: int = 50) -> None:
-        if every < 1:
-            raise ValueRangeError(f"Monitor: every: expected an integer of at least 1, got {every}")
-        self.every = every
+    @checked
+    def __init__(self, every: Count = 50) -> None:
+        self.every = int(every)
+        self._trainer: Trainer | None = None
+        self._hooks: list[Any] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self.steps: list[int] = []
         self.activations: dict[str, list[dict[str, Any]]] = {}
         self.gradients: dict[str, list[dict[str, Any]]] = {}
-        self._hooks: list[Any] = []
         self._step = 0
         self._before: dict[str, np.ndarray] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        self.on_fit_end(trainer)  # hooks that an interrupted fit has left
+        if self._trainer is not None and self._trainer is not trainer:
+            self._begin()
         self._trainer = trainer
         for name, module in trainer.model.named_modules():
             if not list(module.children()):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import warnings
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.files import alive
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -60,6 +61,9 @@ def open_storage(where: str | os.PathLike[str] | None) -> Any:
         os.makedirs(os.path.dirname(os.path.abspath(where)), exist_ok=True)
         if not where.endswith((".db", ".sqlite", ".sqlite3")):
             return JournalStorage(JournalFileBackend(where))
+        if any(character in where for character in "?%#"):
+            # These characters mean something in a URL. SQLAlchemy decodes the path once, and SQLite its URI again.
+            where = f"file:{quote(quote(os.path.abspath(where)))}?uri=true"
         where = f"sqlite:///{where}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # heartbeats are experimental in Optuna
@@ -101,16 +105,3 @@ def _retry_callback() -> Any:
         getattr(storages, "RetryHeartbeatStaleTrialCallback", None) or storages.RetryFailedTrialCallback
     )
     return callback()
-
-
-def alive(process: int) -> bool:
-    """Whether a process runs on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # In a container the process may be a zombie: dead, but its number is still in use until it is reaped.
-    status = Path("/proc", str(process), "stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -6,9 +6,9 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any
 
-from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.errors import DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
-from tinygrad_dl.train.history import format_value, higher_is_better
+from tinygrad_dl.train.history import format_value
 
 if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer
@@ -26,12 +26,18 @@ class Progress(Callback):
     """
 
     def __init__(self, level: str = "auto", every: int | None = None, stream: IO[str] | None = None) -> None:
-        if level not in LEVELS:
+        if not isinstance(level, str) or level not in LEVELS:
             raise ValueRangeError(f"progress: expected one of {', '.join(LEVELS)}, got {level!r}")
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueRangeError(
+                f"Progress: every: expected an integer of at least 1 or None, got {every!r}"
+            )
+        if stream is not None and not hasattr(stream, "write"):
+            raise DTypeError(f"Progress: stream: expected a file with write, got {type(stream).__name__}")
         self.level, self.every, self.stream = level, every, stream
         self._console: Any = None
         self._bar: Any = None
-        self._best: dict[str, float] = {}  # quantity -> best value so far, negated where higher is better
+        self._best: dict[str, float] = {}  # loss -> its best value so far
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self._last = 0.0
@@ -97,7 +103,7 @@ class Progress(Callback):
         """Whether this is the best epoch so far, by the dev loss if there is one, otherwise by the loss."""
         name = "dev_loss" if "dev_loss" in epoch else "loss"
         best = self._best.get(name)
-        value = -epoch[name] if higher_is_better(name) else epoch[name]
+        value = epoch[name]
         if best is None or value < best:
             self._best[name] = value
             return True

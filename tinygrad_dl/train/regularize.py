@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.arguments import Bounds, NonNegative, Positive, checked
+from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinygrad_dl.train.callback import Callback
 from tinygrad_dl.typing import NDArray
@@ -22,16 +23,21 @@ class ClipGradients(Callback):
     """Before each step scale all gradients to a total norm of at most `norm`, or clip each element to ±`value`.
 
     With `norm`, a gradient of nan or infinity raises AnomalyError naming the parameter, and `share` is the
-    fraction of steps that were clipped. Raises ValueRangeError.
+    fraction of steps of the last fit that were clipped. Raises ValueRangeError.
     """
 
-    def __init__(self, norm: float | None = None, value: float | None = None) -> None:
-        if (norm is None) == (value is None) or not (norm or value or 0) > 0:
+    @checked
+    def __init__(self, norm: Positive | None = None, value: Positive | None = None) -> None:
+        if (norm is None) == (value is None):
             raise ValueRangeError(
                 f"ClipGradients: expected either norm or value above 0, got norm={norm}, value={value}"
             )
         self.norm, self.value = norm, value
         self.steps = self.clipped = 0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        if not trainer.resuming:
+            self.steps = self.clipped = 0
 
     @property
     def share(self) -> float:
@@ -60,8 +66,9 @@ class Penalty(Callback):
     biases and normalization scales have one axis and are not penalized. Raises ValueRangeError.
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        if not (l1 >= 0 and l2 >= 0 and l1 + l2 > 0):
+    @checked
+    def __init__(self, l1: NonNegative = 0.0, l2: NonNegative = 0.0) -> None:
+        if not l1 + l2 > 0:
             raise ValueRangeError(
                 f"Penalty: expected l1 and l2 of at least 0, one of them above, got l1={l1}, l2={l2}"
             )
@@ -81,17 +88,16 @@ class AveragedWeights(Callback):
     """An exponential moving average of the weights, which replaces them when training ends.
 
     average = decay * average + (1 - decay) * weights after each step, starting from the initial weights. `with
-    averaged.swapped(model):` uses the average temporarily. Raises ValueRangeError.
+    averaged.swapped(model):` uses the average temporarily. Each fit begins a new average. Raises ValueRangeError.
     """
 
-    def __init__(self, decay: float = 0.999, apply: bool = True) -> None:
-        if not 0 < decay < 1:
-            raise ValueRangeError(f"AveragedWeights: decay: expected a number between 0 and 1, got {decay}")
+    @checked
+    def __init__(self, decay: Annotated[float, Bounds(above=0, below=1)] = 0.999, apply: bool = True) -> None:
         self.decay, self.apply = decay, apply
         self.average: dict[str, NDArray] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        if not self.average:
+        if not trainer.resuming:
             self.average = {name: p.data.copy() for name, p in trainer.model.named_parameters()}
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -102,9 +108,15 @@ class AveragedWeights(Callback):
     @contextmanager
     def swapped(self, model: Module) -> Iterator[None]:
         """Use the averaged weights in the model within a `with` block."""
+        shapes = {name: p.shape for name, p in model.named_parameters()}
+        averaged = {name: value.shape for name, value in self.average.items()}
+        if shapes != averaged:
+            raise ShapeError(
+                "AveragedWeights.swapped: expected the model that was trained with it, got one with other parameters"
+            )
         original = {name: p.data.copy() for name, p in model.named_parameters()}
-        self._copy_into(model, self.average)
         try:
+            self._copy_into(model, self.average)
             yield
         finally:
             self._copy_into(model, original)
@@ -118,7 +130,7 @@ class AveragedWeights(Callback):
             self._copy_into(trainer.model, self.average)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"average": self.average}
+        return {"average": {name: value.copy() for name, value in self.average.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.average = {name: np.array(value) for name, value in state["average"].items()}

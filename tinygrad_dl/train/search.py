@@ -11,11 +11,13 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+from tinygrad_dl.arguments import Bounds, refuse_unfit
+from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
-from tinygrad_dl.train.history import format_value, higher_is_better
+from tinygrad_dl.train.history import format_value
 from tinygrad_dl.train.optuna_study import (
     finished_trials,
     open_storage,
@@ -67,26 +69,39 @@ class Setting(dict[str, Any]):
         if self.trial.should_prune():
             raise optuna_module().TrialPruned(f"worse than other trials after {self._reports} reports")
 
-    def pruning(self, quantity: str = "dev_loss") -> Callback:
-        """Return a Trainer callback that reports one quantity after every epoch."""
-        return _Pruning(self, quantity)
+    def pruning(self, quantity: str = "dev_loss", mode: Mode | None = None) -> Callback:
+        """Return a Trainer callback that reports one quantity after every epoch.
+
+        `mode`: "max" or "min", for a metric whose name does not tell which values are better.
+        """
+        return _Pruning(self, quantity, mode)
 
 
 class _Pruning(Callback):
-    def __init__(self, setting: Setting, quantity: str) -> None:
+    def __init__(self, setting: Setting, quantity: str, mode: Mode | None = None) -> None:
+        if mode not in (None, "max", "min"):
+            raise ValueRangeError(f'Setting.pruning: mode: expected "max" or "min", got {mode!r}')
         self.setting, self.quantity = setting, quantity
+        self.mode: Mode | None = mode
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        # Before the first epoch: nobody should learn it after an hour of training.
+        trainer.history._rises("Setting.pruning", self.quantity, self.mode)
+
+    def _refuse_other_direction(self, trainer: Trainer) -> None:
+        maximizes = self.setting.trial.study.direction.name == "MAXIMIZE"
+        if trainer.history._rises("Setting.pruning", self.quantity, self.mode) != maximizes:
+            raise ValueRangeError(
+                f"Setting.pruning: expected a quantity to {'maximize' if maximizes else 'minimize'} as the search "
+                f"does, got {self.quantity}. Pass maximize={not maximizes} to search.run?"
+            )
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if self.quantity not in epoch:
             raise ValueRangeError(
                 f"Setting.pruning: expected one of {', '.join(epoch)}, got {self.quantity!r}"
             )
-        maximizes = self.setting.trial.study.direction.name == "MAXIMIZE"
-        if higher_is_better(self.quantity) != maximizes:
-            raise ValueRangeError(
-                f"Setting.pruning: expected a quantity to {'maximize' if maximizes else 'minimize'} as the search "
-                f"does, got {self.quantity}. Pass maximize={not maximizes} to search.run?"
-            )
+        self._refuse_other_direction(trainer)
         self.setting.report(epoch[self.quantity])
 
 
@@ -210,9 +225,21 @@ def run(
     database URL, which several machines may share. Several `processes` require a storage and an objective that is
     defined at the top level of a module. Raises ValueRangeError, DTypeError, MissingExtraError.
     """
+    if not isinstance(space, Mapping):
+        raise DTypeError(
+            "search.run: space: expected a dict of ranges such as {'lr': LogUniform(1e-4, 1)}, got "
+            f"{type(space).__name__}"
+        )
     optuna = optuna_module()
     space = dict(space)
+    refuse_unfit(
+        _options, (), {"maximize": maximize, "storage": storage, "name": name, "rng": rng}, "search.run"
+    )
     _validate(objective, space, trials, sampler, storage, processes)
+    if not (pruner is None or (isinstance(pruner, str) and pruner == "median") or hasattr(pruner, "prune")):
+        raise ValueRangeError(
+            f'search.run: pruner: expected "median", None or a pruner of Optuna, got {pruner!r}'
+        )
     with quiet(optuna):
         study = optuna.create_study(
             study_name=name,
@@ -226,6 +253,7 @@ def run(
             f"search.run: maximize: expected a study that {'maximize' if maximize else 'minimize'}s, got {name!r} "
             f"in {storage}, which {study.direction.name.lower()}s. Pass another name=."
         )
+    _refuse_other_space(study, space, name)
     retry_killed(study)
     remaining = trials - trial_count(study)
     if sampler == "grid":
@@ -237,6 +265,33 @@ def run(
         else:
             _run_processes(worker, min(processes, remaining))
     return Found(study, space)
+
+
+def _options(
+    maximize: bool = False,
+    storage: str | os.PathLike[str] | None = None,
+    name: str = "search",
+    rng: Annotated[int, Bounds(least=0)] | None = None,
+) -> None:
+    """The options of run, for refuse_unfit."""
+
+
+def _refuse_other_space(study: Study, space: Mapping[str, Range], name: str) -> None:
+    """Raise ValueRangeError if the trials of a study that is resumed had other hyperparameters or choices."""
+    expected = {part.stored(key): part for key, part in space.items()}
+    for trial in finished_trials(study):
+        other = [
+            key
+            for key in trial.params.keys() | expected.keys()
+            if key not in trial.params
+            or key not in expected
+            or not expected[key].compatible(trial.distributions[key])
+        ]
+        if other:
+            raise ValueRangeError(
+                f"search.run: space: expected the hyperparameters and choices of the trials that the study {name!r} "
+                f"has, got others for {', '.join(sorted(other))}. Pass another name=."
+            )
 
 
 def _run_processes(worker: _Worker, count: int) -> None:
@@ -299,7 +354,13 @@ class _Worker(NamedTuple):
         trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
         setting = Setting({name: part.suggest(trial, name) for name, part in self.space.items()}, trial)
         try:
-            value = float(self.objective(setting))
+            value = self.objective(setting)
+            try:
+                value = float(value)
+            except (TypeError, ValueError):
+                raise DTypeError(
+                    f"search.run: objective: expected a function that returns a number, got one that returned {value!r}"
+                ) from None
             reason = "" if value == value else "the objective returned nan"
         except AnomalyError as error:
             reason = str(error).split(". ")[0]
@@ -355,7 +416,7 @@ def _validate(
     for option, value in (("trials", trials), ("processes", processes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueRangeError(f"search.run: {option}: expected an integer of at least 1, got {value!r}")
-    if isinstance(sampler, str) and sampler not in SAMPLERS:
+    if not hasattr(sampler, "sample_relative") and not (isinstance(sampler, str) and sampler in SAMPLERS):
         raise ValueRangeError(
             f"search.run: sampler: expected one of {', '.join(SAMPLERS)}, or a sampler of Optuna, got {sampler!r}"
         )

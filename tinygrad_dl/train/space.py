@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_dl.errors import ValueRangeError
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -33,6 +35,10 @@ class Range:
     def of(self, stored: Any) -> Any:
         """Return the hyperparameter for a value as Optuna stores it."""
         return stored
+
+    def compatible(self, distribution: Any) -> bool:
+        """Whether a study whose trials drew from an Optuna distribution can go on with this range."""
+        return type(distribution).__name__ == "FloatDistribution"
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{value!r}" for value in vars(self).values())
@@ -104,10 +110,15 @@ class Whole(Range):
     """An integer from low to high, both included; `log`: uniformly distributed on a logarithmic scale."""
 
     def __init__(self, low: int, high: int, log: bool = False, points: int = 5) -> None:
-        if not all(isinstance(end, int) and not isinstance(end, bool) for end in (low, high)):
+        if not all(isinstance(end, (int, np.integer)) and not isinstance(end, bool) for end in (low, high)):
             raise ValueRangeError(f"Whole: expected integers, got {low!r}, {high!r}")
+        if not isinstance(log, (bool, np.bool_)):
+            raise DTypeError(f"Whole: log: expected True or False, got {log!r}")
         _validate("Whole", low, high, points, 0 if log else -math.inf)
-        self.low, self.high, self.log, self.points = low, high, log, points
+        self.low, self.high, self.log, self.points = int(low), int(high), bool(log), points
+
+    def compatible(self, distribution: Any) -> bool:
+        return type(distribution).__name__ == "IntDistribution"
 
     def suggest(self, trial: Trial, name: str) -> Any:
         return trial.suggest_int(self.stored(name), self.low, self.high, log=self.log)
@@ -129,6 +140,9 @@ class Choice(Range):
                     f"Choice: expected strings, numbers, bools or None, which a storage can hold, got {value!r}"
                 )
         self.values = values
+
+    def compatible(self, distribution: Any) -> bool:
+        return getattr(distribution, "choices", None) == self.values
 
     def suggest(self, trial: Trial, name: str) -> Any:
         return trial.suggest_categorical(self.stored(name), list(self.values))
@@ -159,10 +173,8 @@ def narrowed(part: Range, values: Sequence[Any]) -> Range:
 
 def _validate(name: str, low: float, high: float, points: int, above: float) -> None:
     least = "" if above == -math.inf else f"{above:g} < "
-    try:
-        valid = above < low <= high < math.inf
-    except TypeError:
-        valid = False
+    numbers = all(isinstance(end, (int, float, np.integer, np.floating)) for end in (low, high))
+    valid = numbers and above < low <= high < math.inf
     if not valid:
         raise ValueRangeError(f"{name}: expected {least}low <= high, both finite, got {low!r}, {high!r}")
     if isinstance(points, bool) or not isinstance(points, int) or points < 1:

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
-from tinygrad_dl.data import DataLoader, TensorDataset
-from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError
+from tinygrad_dl.arguments import Count, Size, checked, refuse_unfit
+from tinygrad_dl.data import DataLoader, Dataset
+from tinygrad_dl.data.loader import refuse_other_data
+from tinygrad_dl.directions import Mode
+from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn import Module
+from tinygrad_dl.nn.warnings import warn_once
 from tinygrad_dl.optim import Optimizer
-from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.train.callback import Callback, EarlyStopping
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.metrics import Metric, Metrics
 from tinygrad_dl.train.progress import Progress
-from tinygrad_dl.typing import Array, NDArray, RandomLike
+from tinygrad_dl.train.regularize import AveragedWeights
+from tinygrad_dl.typing import NDArray, RandomLike
 
 # Without gradients nothing is saved for a backward pass, so batches may be larger than in training.
 EVALUATION_BATCH_SIZE = 1024
+
+STATE = (
+    "model",
+    "optimizer",
+    "callbacks",
+    "history",
+    "stopped",
+    "epoch",
+    "first_epoch",
+    "loader",
+    "generators",
+)
 
 
 class Trainer:
@@ -28,8 +45,9 @@ class Trainer:
 
     `loss(model(x), y)` is a scalar Tensor. `metrics`: names or functions, see train.metrics. `callbacks`:
     Callback objects, called at the points that Callback names. `progress`: "auto", "bar", "epoch" or "off". A loss
-    of nan or infinity raises AnomalyError unless `allow_nan`. The results are in `history`, even after an
-    interruption. Raises DTypeError, ValueRangeError.
+    of nan or infinity raises AnomalyError unless `allow_nan`. `decide(output)`: the predictions for the metrics,
+    with a loss of your own. The results are in `history`, even after an interruption. Raises DTypeError,
+    ValueRangeError.
     """
 
     def __init__(
@@ -38,10 +56,11 @@ class Trainer:
         loss: Callable[[Any, Any], Any],
         optimizer: Optimizer,
         *,
-        metrics: Iterable[str] | Mapping[str, Metric] = (),
+        metrics: str | Iterable[str] | Mapping[str, Metric | tuple[Metric, Mode] | None] = (),
         callbacks: Iterable[Callback] = (),
         progress: str = "auto",
         allow_nan: bool = False,
+        decide: Callable[[NDArray], Any] | None = None,
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
             raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
@@ -54,16 +73,32 @@ class Trainer:
                 "Trainer: optimizer: expected an optimizer such as optim.Adam(model.parameters()), got "
                 f"{type(optimizer).__name__}"
             )
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+            raise DTypeError(
+                f"Trainer: callbacks: expected a list of Callback objects, got {type(callbacks).__name__}"
+            )
+        refuse_unfit(_settings, (), {"allow_nan": allow_nan}, "Trainer")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics = Metrics(metrics, loss)
+        self.metrics = Metrics(metrics, loss, decide)
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise DTypeError(f"Trainer: callbacks: expected Callback objects, got {callback!r}")
         self.callbacks.sort(key=lambda callback: callback.last)
+        final = [
+            type(c).__name__
+            for c in self.callbacks
+            if isinstance(c, EarlyStopping) and c.restore or isinstance(c, AveragedWeights) and c.apply
+        ]
+        if len(final) > 1:
+            warn_once(
+                f"Trainer: final weights {final}",
+                f"Trainer: callbacks: {' and '.join(final)} each set the final weights; the last of them in the list, "
+                f"{final[-1]}, wins. Pass restore=False to EarlyStopping, or apply=False to AveragedWeights.",
+            )
         self.progress = Progress(progress)
         self.allow_nan = allow_nan
-        self.history = History()
+        self.history = History(modes=self.metrics.modes)
         self.epoch = 0  # completed epochs
         self.first_epoch = 0  # epochs completed before this call of fit
         self.epochs = 0  # epochs of this call of fit
@@ -75,6 +110,10 @@ class Trainer:
         self._batch_end: list[Callback] = []
         self.stopping = False  # whether training ends after this epoch
         self.interrupted = False  # whether an exception ended training
+        self.resuming = False  # whether the current or next call of fit goes on with a saved run
+        self.fits: list[int] = []  # the epochs completed before each call of fit
+        self._calls = 0  # of fit, those of a loaded run included
+        self._later: Mapping[str, Any] | None = None  # a saved run that is beyond the current call of fit
 
     def fit(
         self,
@@ -92,25 +131,50 @@ class Trainer:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueRangeError(f"Trainer.fit: epochs: expected an integer of at least 0, got {epochs!r}")
-        self.loader = train if _is_loader(train) else DataLoader(train, batch_size, shuffle=True, rng=rng)
-        self.batches = len(self.loader)
-        if not self.batches:
+        refuse_unfit(_settings, (), {"epochs": epochs, "batch_size": batch_size, "rng": rng}, "Trainer.fit")
+        # Before anything is trained: a dev part of another kind would be noticed after an epoch.
+        if dev is not None:
+            if hasattr(dev, "__next__"):  # it would be empty after one epoch
+                raise DTypeError(
+                    "Trainer.fit: dev: expected a data set, a tuple of arrays (x, y), or a loader, got "
+                    f"{type(dev).__name__}"
+                )
+            loader_of("Trainer.fit: dev", dev, EVALUATION_BATCH_SIZE, sized=False)
+        loader = loader_of("Trainer.fit: train", train, int(batch_size), shuffle=True, rng=rng)
+        if not len(loader):
             raise ValueRangeError(
                 "Trainer.fit: expected at least one batch, got none: the training part is empty, or smaller than "
                 "one batch with drop_last=True"
             )
-        self.first_epoch, self.epochs, self.batch = self.epoch, int(epochs), 0
-        self.stopping, self.interrupted, self.history.stopped = False, True, ""
+        self.loader, self.batches = loader, len(loader)
+        self.epochs, self.batch = int(epochs), 0
+        self._calls += 1
+        if self._later is not None:
+            self._resume(self._later)  # the call of fit before this one found a checkpoint of a later one
+        else:
+            self.first_epoch, self.stopping, self.history.stopped = self.epoch, False, ""
+            self.fits.append(self.epoch)
+        self.interrupted = True
         callbacks = [*self.callbacks, self.progress]
         self._backward = [c for c in callbacks if type(c).on_backward is not Callback.on_backward]
         self._batch_end = [c for c in callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         # on_fit_end is called for exactly those whose on_fit_begin was, whatever fails in between.
         started: list[Callback] = []
         try:
+            self._run(callbacks, started, dev)
+        finally:
+            # Nothing is left to end here, unless Ctrl-C came between the two.
+            self._end(started)
+            self.resuming = False
+        return self.history
+
+    def _run(self, callbacks: list[Callback], started: list[Callback], dev: Any) -> None:
+        """The epochs of a call of fit, and the calls of the callbacks."""
+        try:
             for callback in callbacks:
                 started.append(callback)
                 callback.on_fit_begin(self)
-            while self.epoch < self.first_epoch + self.epochs and not self.stopping:
+            while self._later is None and self.epoch < self.first_epoch + self.epochs and not self.stopping:
                 for callback in callbacks:
                     callback.on_epoch_begin(self)
                 values = self._epoch(dev)
@@ -124,9 +188,15 @@ class Trainer:
             self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
             raise
         finally:
-            for callback in started:
-                callback.on_fit_end(self)
-        return self.history
+            self._end(started)
+
+    def _end(self, callbacks: list[Callback]) -> None:
+        """End the callbacks in order; those after one that fails, too."""
+        if callbacks:
+            try:
+                callbacks.pop(0).on_fit_end(self)
+            finally:
+                self._end(callbacks)
 
     def stop(self, reason: str) -> None:
         """Stop training after this epoch; the reason is stored in the history."""
@@ -142,11 +212,12 @@ class Trainer:
         lr = float(self.optimizer.param_groups[0]["lr"])
         outputs, targets = [], []
         total = count = 0.0
+        sums = self._sums_the_loss()
         self.model.train()
         for number, batch in enumerate(self.loader, 1):
             self.batch = number
             output, target, loss, size = self._train_step(batch)
-            total += loss * size
+            total += loss * (1 if sums else size)
             count += size
             self.running_loss = total / count
             if self.metrics:
@@ -165,8 +236,10 @@ class Trainer:
         """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
         self.optimizer.zero_grad()
         output, target = self.forward(batch)
+        if self.metrics and self.batch == 1:
+            self.metrics.refuse_undecided(_array(output), _array(target))
         loss = self.loss(output, target)
-        value = loss.item()
+        value = self._value(loss)
         if not self.allow_nan and not -float("inf") < value < float("inf"):
             raise AnomalyError(
                 f"Trainer: expected a finite loss, got {value} in epoch {self.epoch + 1}, batch {self.batch}. Is the "
@@ -177,7 +250,22 @@ class Trainer:
         for callback in self._backward:
             callback.on_backward(self)
         self.optimizer.step()
-        return output.data, target.data, value, len(target.data)
+        return _array(output), _array(target), value, len(_array(target))
+
+    def _value(self, loss: Any) -> float:
+        if not isinstance(loss, Tensor):
+            raise DTypeError(
+                f"Trainer: loss: expected a function that returns a Tensor, got {type(loss).__name__}"
+            )
+        if loss.size != 1:
+            raise ShapeError(
+                f"Trainer: loss: expected one number per batch, got shape {loss.shape}. Take its mean?"
+            )
+        return float(loss.item())
+
+    def _sums_the_loss(self) -> bool:
+        """Whether the loss is a sum over the examples of a batch; otherwise it is their mean."""
+        return getattr(self.loss, "reduction", None) == "sum"
 
     def forward(self, batch: Any) -> tuple[Any, Any]:
         """Return output and target for a batch (x, ..., y); override it for batches of another structure."""
@@ -189,45 +277,89 @@ class Trainer:
         *inputs, target = batch
         return self.model(*inputs), target
 
-    def _evaluation_batches(self, data: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
-        """Yield output and target of every batch in eval mode and without a graph; then restore the mode."""
-        loader = data if _is_loader(data) else DataLoader(data, batch_size)
-        training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                for batch in loader:
-                    yield self.forward(batch)
-        finally:
-            self.model.train(training)
+    def _evaluated(self, batches: Iterable[Any], visit: Callable[[Any], None]) -> None:
+        """Call `visit` with each batch in eval mode and without a graph; then each module has its mode again."""
+        modes = [(module, module.training) for module in self.model.modules()]
 
-    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, float]:
+        @no_grad()  # rather than `with`, whose end Ctrl-C may precede
+        def run() -> None:
+            self.model.eval()
+            for batch in batches:
+                visit(batch)
+
+        # Twice: Ctrl-C right before the inner line must not leave the model in eval mode.
+        try:
+            try:
+                run()
+            finally:
+                _restore(modes)
+        finally:
+            _restore(modes)
+
+    @checked
+    def evaluate(self, data: Any, batch_size: Count = EVALUATION_BATCH_SIZE) -> dict[str, float]:
         """Return loss and metrics on a data set, a tuple (x, y) or a loader, in eval mode. Raises ValueRangeError."""
         total = count = 0.0
-        outputs, targets = [], []
-        for output, target in self._evaluation_batches(data, batch_size):
-            size = len(target.data)
-            total += self.loss(output, target).item() * size
+        outputs: list[NDArray] = []
+        targets: list[NDArray] = []
+
+        def visit(batch: Any) -> None:
+            nonlocal total, count
+            output, target = self.forward(batch)
+            size = len(_array(target))
+            total += self._value(self.loss(output, target)) * (1 if self._sums_the_loss() else size)
             count += size
-            outputs.append(output.data)
-            targets.append(target.data)
+            outputs.append(_array(output))
+            targets.append(_array(target))
+
+        self._evaluated(loader_of("Trainer.evaluate", data, int(batch_size), sized=False), visit)
         if not count:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
 
-    def predict(self, x: Array | TensorDataset, batch_size: int = EVALUATION_BATCH_SIZE) -> NDArray:
-        """Return the outputs for inputs x (N, ...), or for the x of a data set, in eval mode."""
-        x = x.x if isinstance(x, TensorDataset) else x
-        array = x.data if isinstance(x, Tensor) else np.asarray(x)
-        training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                # At least one batch, so that the outputs for no examples have the right shape.
-                starts = range(0, max(len(array), 1), batch_size)
-                return np.concatenate([self.model(asarray(array[i : i + batch_size])).data for i in starts])
-        finally:
-            self.model.train(training)
+    @checked
+    def predict(self, x: Any, batch_size: Count = EVALUATION_BATCH_SIZE) -> NDArray:
+        """Return the outputs for inputs x (N, ...), in eval mode.
+
+        What fit takes is taken, too: a data set, a tuple (x, y) or a loader, in its order; the targets are not used.
+        Raises ShapeError, DTypeError, ValueRangeError.
+        """
+        batches = self._prediction_batches(x, int(batch_size))
+        outputs: list[NDArray] = []
+
+        def visit(batch: Any) -> None:
+            if isinstance(batch, (tuple, list)) and len(batch) == 1:
+                (batch,) = batch
+            whole = isinstance(batch, (Tensor, np.ndarray))
+            outputs.append(_array(self.model(batch) if whole else self.forward(batch)[0]))
+
+        self._evaluated(batches, visit)
+        if not outputs:
+            raise ValueRangeError("Trainer.predict: expected at least one batch, got none")
+        return np.concatenate(outputs)
+
+    def _prediction_batches(self, x: Any, batch_size: int) -> Iterable[Any]:
+        rows = x if isinstance(x, list) else []
+        if isinstance(x, (tuple, Dataset, Mapping)) or any(
+            isinstance(row, (tuple, dict)) for row in rows[:1]
+        ):
+            loader = DataLoader(x, batch_size)
+            arrays = getattr(loader.dataset, "arrays", ())
+            # At least one batch, so that the outputs for no examples have the right shape.
+            return loader if len(loader) else [tuple(map(asarray, arrays))] if arrays else []
+        if isinstance(x, (Tensor, np.ndarray, list)) or hasattr(x, "__array__"):
+            try:
+                # Numbers take the default dtype, as in Tensor(numbers); arrays keep theirs.
+                array = asarray(x).data if isinstance(x, (Tensor, list)) else np.asarray(x)
+            except ValueError as error:
+                raise ShapeError(f"Trainer.predict: x: expected rows of equal length: {error}") from None
+            if array.dtype.kind not in "fiubc":
+                raise DTypeError(f"Trainer.predict: x: expected numbers, got {array.dtype}")
+            if not array.ndim:
+                raise ShapeError("Trainer.predict: x: expected inputs (N, ...), got a single number")
+            starts = range(0, max(len(array), 1), batch_size)
+            return (asarray(array[i : i + batch_size]) for i in starts)
+        return loader_of("Trainer.predict: x", x, batch_size, sized=False)
 
     # Saving and resuming
 
@@ -237,10 +369,12 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
-            "history": self.history.epochs,
+            "history": [dict(epoch) for epoch in self.history.epochs],
             "stopped": self.history.stopped,
             "epoch": self.epoch,
             "first_epoch": self.first_epoch,
+            "fits": list(self.fits),
+            "kind": type(self.optimizer).__name__,
             "loader": {
                 "seed": getattr(self.loader, "seed", None),
                 "epoch": getattr(self.loader, "epoch", None),
@@ -251,8 +385,14 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, in a Trainer constructed the same way; `fit` then resumes the run.
 
-        Raises ValueRangeError if the saved run had other callbacks or random generators.
+        Raises ValueRangeError if the saved run had another optimizer, callbacks or random generators.
         """
+        missing = [name for name in STATE if not isinstance(state, Mapping) or name not in state]
+        if missing:
+            raise ValueRangeError(
+                f"Trainer.load_state_dict: state: expected what Trainer.state_dict returns, got {type(state).__name__} "
+                f"without {', '.join(missing)}"
+            )
         generators = self._generators()
         for what, expected, got in (
             ("callbacks", len(self.callbacks), len(state["callbacks"])),
@@ -262,18 +402,43 @@ class Trainer:
                 raise ValueRangeError(
                     f"Trainer.load_state_dict: expected {expected} {what} as in this Trainer, got {got}"
                 )
-        self.optimizer.load_state_dict(state["optimizer"])
+        kind = type(self.optimizer).__name__
+        if state.get("kind", kind) != kind:
+            raise ValueRangeError(
+                f"Trainer.load_state_dict: expected the state of {kind}, this Trainer's optimizer, got that of "
+                f"{state['kind']}"
+            )
+        before = self.model.state_dict()
         self.model.load_state_dict(state["model"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except BaseException:
+            self.model.load_state_dict(before)  # all or nothing
+            raise
         for callback, saved in zip(self.callbacks, state["callbacks"]):
             callback.load_state_dict(saved)
         self.history.epochs = [dict(epoch) for epoch in state["history"]]
         self.epoch, self.first_epoch = state["epoch"], state["first_epoch"]
+        self.fits = list(state.get("fits", [self.first_epoch]))
+        self._calls, self.resuming, self._later = len(self.fits), True, None
         self.history.stopped = state["stopped"]
         self.stopping = bool(state["stopped"])
         if self.loader is not None and state["loader"]["seed"] is not None and hasattr(self.loader, "seed"):
             self.loader.seed, self.loader.epoch = state["loader"]["seed"], state["loader"]["epoch"]
         for generator, saved in zip(generators, state["generators"]):
             generator.bit_generator.state = saved
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        """Load the state of a run into this call of fit.
+
+        A script may call fit several times. Where the saved run is in a later call than this one, this one is
+        finished: it trains nothing, and the later one loads the state again.
+        """
+        call = self._calls
+        self.load_state_dict(state)
+        self._calls = call
+        self._later = state if call < len(self.fits) else None
+        self.first_epoch = self.fits[min(call, len(self.fits)) - 1]
 
     def _generators(self) -> list[np.random.Generator]:
         """Return the default generator and those stored in modules, each once."""
@@ -283,6 +448,35 @@ class Trainer:
                 if isinstance(value, np.random.Generator):
                     generators[id(value)] = value
         return list(generators.values())
+
+
+def _settings(
+    epochs: Size = 0, batch_size: Count = 1, rng: RandomLike = None, allow_nan: bool = False
+) -> None:
+    """The options of Trainer and fit, for refuse_unfit."""
+
+
+def _array(x: Any) -> NDArray:
+    return x.data if isinstance(x, Tensor) else np.asarray(x)
+
+
+def loader_of(called: str, data: Any, batch_size: int, sized: bool = True, **options: Any) -> Any:
+    """A loader for what `fit` takes: data that is one already, or a DataLoader. Raises DTypeError."""
+    if not _is_loader(data):
+        if not isinstance(data, (tuple, np.ndarray)):
+            refuse_other_data(called, data)
+        return DataLoader(data, batch_size, **options)
+    if hasattr(data, "__iter__") and not (sized and not hasattr(data, "__len__")):
+        return data
+    raise DTypeError(
+        f"{called}: expected a data set, a tuple of arrays (x, y), or a loader{' with __len__' if sized else ''}, got "
+        f"{type(data).__name__}"
+    )
+
+
+def _restore(modes: list[tuple[Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
 
 
 def _is_loader(data: Any) -> bool:

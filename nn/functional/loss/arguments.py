@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
@@ -59,8 +59,59 @@ def reduced(loss: Array, reduction: str) -> Any:
     return reduce.mean(loss) if loss.size else reduce.sum(loss) * np.asarray(np.nan, loss.dtype)
 
 
-def constant(x: ArrayLike | None, dtype: DTypeLike) -> Any:
-    """Weights or targets as an array of a dtype, detached from the graph; None stays None."""
+def integers(name: str, what: str, x: ArrayLike) -> np.ndarray:
+    """Classes or lengths as an array of int64; DTypeError for floats, which would be cut off."""
+    array = constant(as_value(x), None)
+    if array.dtype.kind not in "iu" and array.size:
+        raise DTypeError(
+            f"{name}: expected integers in {what}, got {array.dtype}. Convert them with .astype('int64')."
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def class_indices(name: str, target: ArrayLike, classes: int, ignored: int | None = None) -> np.ndarray:
+    """A target of class indices as an array of int64, all of them classes, or `ignored`."""
+    index = integers(name, "target", target)
+    wrong = (index < 0) | (index >= classes)
+    if ignored is not None:
+        wrong &= index != ignored
+    if wrong.any():
+        raise IndexRangeError(
+            f"{name}: expected target classes from 0 to {classes - 1}, got {index[wrong].flat[0]}"
+        )
+    return index
+
+
+def class_weights(name: str, weight: ArrayLike | None, x: Any, classes: int) -> Any:
+    """One weight for each class, in the dtype of the input; None stays None."""
+    if weight is None:
+        return None
+    weights = constant(as_value(weight), x.dtype)
+    if weights.shape != (classes,):
+        raise ShapeError(
+            f"{name}: expected weight to have one number for each of the {classes} classes of the input {x.shape}, "
+            f"got the shape {weights.shape}"
+        )
+    return weights
+
+
+def elementwise_weight(name: str, what: str, weight: ArrayLike, x: Any) -> Any:
+    """A weight of each element's loss, which broadcasts to the input and does not enlarge it."""
+    w = as_value(weight)
+    try:
+        fits = np.broadcast_shapes(w.shape, x.shape) == x.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{name}: expected {what} to broadcast to the input {x.shape}, got the shape {w.shape}"
+        )
+    return w
+
+
+def constant(x: ArrayLike | None, dtype: DTypeLike | None) -> Any:
+    """Weights or targets as an array of a dtype (None: their own), detached from the graph; None stays None."""
     if x is None:
         return None
-    return np.asarray(x._data if isinstance(x, Value) else x).astype(dtype, copy=False)
+    array = np.asarray(x._data if isinstance(x, Value) else x)
+    return array if dtype is None else array.astype(dtype, copy=False)

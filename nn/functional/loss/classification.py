@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.arguments import Probability
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.losses import check_classes
-from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
+from tinygrad_dl.nn.functional.loss.arguments import (
+    as_value,
+    class_indices,
+    class_weights,
+    elementwise_weight,
+    named_reduction,
+    paired,
+    reduced,
+)
 from tinygrad_dl.nn.warnings import warn_of_softmax
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.activations import log_sigmoid, log_softmax, softplus
@@ -23,16 +32,6 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
-def _class_weights(name: str, weight: ArrayLike | None, x: Array) -> Any:
-    weights = constant(weight, x.dtype)
-    if weights is not None and weights.shape != (x.shape[1 if x.ndim > 1 else 0],):
-        raise ShapeError(
-            f"{name}: expected weight to have one number for each of the "
-            f"{x.shape[1 if x.ndim > 1 else 0]} classes of the input {x.shape}, got the shape {weights.shape}"
-        )
-    return weights
-
-
 def cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -41,7 +40,7 @@ def cross_entropy(
     ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    label_smoothing: Probability = 0.0,
 ) -> Tensor:
     """The cross-entropy of the softmax of logits with a class, or with a probability for each class.
 
@@ -61,8 +60,13 @@ def cross_entropy(
     shape = x.shape
     if not shape:
         raise ShapeError(f"{name}: expected logits of shape (C,) or (N, C, ...), got a scalar")
-    weights = None if weight is None else _class_weights(name, weight, x)
+    weights = None if weight is None else class_weights(name, weight, x, shape[1 if len(shape) > 1 else 0])
     if shape == y.shape and y.dtype.kind == "f":
+        if ignore_index >= 0:
+            raise ValueRangeError(
+                f"{name}: ignore_index is for targets of classes, got ignore_index={ignore_index} with probabilities. "
+                "Set the probabilities of what does not count to 0."
+            )
         return _with_probabilities(x, y, weights, reduction, label_smoothing)
     if len(shape) == 1:
         loss = losses.softmax_cross_entropy(
@@ -97,7 +101,7 @@ def linear_cross_entropy(
     weight: ArrayLike | None = None,
     reduction: str = "mean",
     ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: Probability = 0.0,
     options: Any = None,
 ) -> Tensor:
     """The cross-entropy of the logits from a linear map of the input.
@@ -108,6 +112,10 @@ def linear_cross_entropy(
     >>> linear_cross_entropy(np.array([[1.0]]), np.array([[0.0], [1000.0]]), np.array([0]))
     np.float64(1000.0)
     """
+    if len(linear_weight.shape) < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: expected linear_weight of shape (C, ..., in), got {linear_weight.shape}"
+        )
     classes, *others, features = linear_weight.shape
     count = classes
     for size in others:
@@ -146,17 +154,17 @@ def nll_loss(
     name = "nll_loss"
     check_reduction(name, reduction)
     x, y = as_value(input), as_value(target)
-    weights = _class_weights(name, weight, x)
+    if not x.ndim:
+        raise ShapeError(f"{name}: expected log-probabilities of shape (C,) or (N, C, ...), got a scalar")
+    if x.dtype.kind != "f":
+        raise DTypeError(f"{name}: expected floating log-probabilities, got {x.dtype}")
+    weights = class_weights(name, weight, x, x.shape[1 if x.ndim > 1 else 0])
     if x.ndim == 1:
         loss = nll_loss(x[None], y[None], weights, ignore_index=ignore_index, reduction=reduction)
         return loss[0] if reduction == "none" else loss
     check_classes(name, x, y)
-    index = constant(y, np.int64)
+    index = class_indices(name, y, x.shape[1], ignore_index)
     counted = index != ignore_index
-    classes = x.shape[1]
-    if ((index < 0) | (index >= classes))[counted].any():
-        wrong = index[((index < 0) | (index >= classes)) & counted][0]
-        raise IndexRangeError(f"{name}: expected target classes from 0 to {classes - 1}, got {wrong}")
     # An ignored index may be out of range; class 0 stands in for it, with weight 0.
     safe = np.where(counted, index, 0)
     share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(x.dtype)
@@ -195,8 +203,9 @@ def binary_cross_entropy(
             f"{name}: expected probabilities from 0 to 1, got values from {values.min():g} to {values.max():g}. "
             "For logits use binary_cross_entropy_with_logits."
         )
+    factor = None if weight is None else elementwise_weight(name, "weight", weight, x)
     loss = losses.binary_cross_entropy(x, y)
-    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+    return reduced(loss if factor is None else loss * factor, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -224,8 +233,10 @@ def binary_cross_entropy_with_logits(
     loss = losses.bce_with_logits(x, y, reduction="none")
     if pos_weight is not None:
         # -t log s(x) counts p times instead of once
-        loss = loss + (as_value(pos_weight) - 1) * y * -log_sigmoid(x)
-    return reduced(loss if weight is None else loss * as_value(weight), reduction)
+        loss = loss + (elementwise_weight(name, "pos_weight", pos_weight, x) - 1) * y * -log_sigmoid(x)
+    if weight is not None:
+        loss = loss * elementwise_weight(name, "weight", weight, x)
+    return reduced(loss, reduction)
 
 
 def soft_margin_loss(
@@ -264,5 +275,5 @@ def multilabel_soft_margin_loss(
     x, y = paired("multilabel_soft_margin_loss", input, target, reduction)
     loss = losses.bce_with_logits(x, y, reduction="none")
     if weight is not None:
-        loss = loss * as_value(weight)
+        loss = loss * elementwise_weight("multilabel_soft_margin_loss", "weight", weight, x)
     return reduced(mean(loss, axis=-1), reduction)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import IndexRangeError, ShapeError
+from tinygrad_dl.arguments import Size
+from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, reduced
+from tinygrad_dl.nn.functional.loss.arguments import as_value, integers, reduced
 from tinygrad_dl.ops.activations import log_softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
@@ -47,7 +48,7 @@ def ctc_loss(
     targets: ArrayLike,
     input_lengths: ArrayLike,
     target_lengths: ArrayLike,
-    blank: int = 0,
+    blank: Size = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
@@ -60,10 +61,13 @@ def ctc_loss(
     np.float64(0.2877)
     """
     check_reduction("ctc_loss", reduction)
-    logs, labels = as_value(log_probs), constant(as_value(targets), np.int64)
-    inputs, lengths = (
-        constant(np.atleast_1d(np.asarray(v)), np.int64) for v in map(_plain, (input_lengths, target_lengths))
-    )
+    logs, labels = as_value(log_probs), integers("ctc_loss", "targets", targets)
+    inputs = np.atleast_1d(integers("ctc_loss", "input_lengths", input_lengths))
+    lengths = np.atleast_1d(integers("ctc_loss", "target_lengths", target_lengths))
+    if (inputs < 0).any() or (lengths < 0).any():
+        raise ValueRangeError("ctc_loss: expected lengths of at least 0, got a negative one")
+    if labels.ndim not in (1, 2):
+        raise ShapeError(f"ctc_loss: expected targets (N, S), or all in a row, got the shape {labels.shape}")
     if logs.ndim == 2:
         losses = ctc_loss(logs[:, None], labels.reshape(1, -1), inputs, lengths, blank, "none", zero_infinity)
         return losses[0] if reduction != "mean" else losses[0] / max(int(lengths[0]), 1)
@@ -92,10 +96,6 @@ def ctc_loss(
     return reduced(
         losses / np.maximum(lengths, 1).astype(values.dtype) if reduction == "mean" else losses, reduction
     )
-
-
-def _plain(x: ArrayLike) -> Any:
-    return x._data if isinstance(x, Value) else x
 
 
 def _forward(log_probs: Array, extended: np.ndarray, blank: int, inputs: np.ndarray) -> Any:

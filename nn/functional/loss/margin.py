@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import Positive, Real
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import pairwise_distance
-from tinygrad_dl.nn.functional.loss.arguments import as_value, constant, named_reduction, paired, reduced
+from tinygrad_dl.nn.functional.loss.arguments import (
+    as_value,
+    class_indices,
+    class_weights,
+    constant,
+    integers,
+    named_reduction,
+    paired,
+    reduced,
+)
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import minimum, where
 from tinygrad_dl.ops.index import take_along_axis
@@ -24,7 +35,7 @@ def margin_ranking_loss(
     input1: ArrayLike,
     input2: ArrayLike,
     target: ArrayLike,
-    margin: float = 0.0,
+    margin: Real = 0.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -44,7 +55,7 @@ def margin_ranking_loss(
 def hinge_embedding_loss(
     input: ArrayLike,
     target: ArrayLike,
-    margin: float = 1.0,
+    margin: Real = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -76,7 +87,7 @@ def cosine_embedding_loss(
     input1: ArrayLike,
     input2: ArrayLike,
     target: ArrayLike,
-    margin: float = 0.0,
+    margin: Real = 0.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -95,16 +106,17 @@ def cosine_embedding_loss(
     dot = sum(x1 * x2, axis=-1)
     square1, square2 = sum(x1 * x1, axis=-1) + eps, sum(x2 * x2, axis=-1) + eps
     cos = dot / (square1 * square2) ** 0.5
-    kind = constant(y, np.int64)
+    kind = constant(y, None)
     loss = where(kind == 1, 1 - cos, where(kind == -1, clip(cos - margin, 0), 0))
     return reduced(loss, reduction)
 
 
+@accumulating
 def multi_margin_loss(
     input: ArrayLike,
     target: ArrayLike,
-    p: int = 1,
-    margin: float = 1.0,
+    p: Literal[1, 2] = 1,
+    margin: Real = 1.0,
     weight: ArrayLike | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -125,19 +137,16 @@ def multi_margin_loss(
     if x.ndim not in (1, 2) or y.shape != x.shape[:-1]:
         if not (x.ndim == 1 and y.shape == (1,)):
             raise ShapeError(f"{name}: expected input (N, C) and target (N,), got {x.shape} and {y.shape}")
-    index = constant(y, np.int64).reshape(x.shape[:-1])
     classes = x.shape[-1]
-    if ((index < 0) | (index >= classes)).any():
-        raise IndexRangeError(
-            f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
-        )
+    index = class_indices(name, y, classes).reshape(x.shape[:-1])
+    weights = class_weights(name, weight, x, classes)
     target_score = take_along_axis(x, index[..., None], axis=-1)
     # The target's own score does not count against itself.
     other = np.arange(classes) != index[..., None]
     loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
-    if weight is not None:
-        loss = loss * constant(weight, x.dtype)[index][..., None]
+    if weights is not None:
+        loss = loss * weights[index][..., None]
     return reduced(sum(loss, axis=-1) / classes, reduction)
 
 
@@ -160,8 +169,10 @@ def multilabel_margin_loss(
     check_reduction(name, reduction)
     x, y = as_value(input), as_value(target)
     check_same_shape(name, x, y)
-    index = constant(y, np.int64)
+    index = integers(name, "target", y)
     classes = x.shape[-1] if x.ndim else 1
+    if not classes:
+        raise ShapeError(f"multilabel_margin_loss: expected at least one class, got the shape {x.shape}")
     if not x.ndim:
         x, index = x.reshape((1,)), index.reshape(1)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
@@ -184,9 +195,9 @@ def triplet_margin_loss(
     anchor: ArrayLike,
     positive: ArrayLike,
     negative: ArrayLike,
-    margin: float = 1.0,
-    p: float = 2.0,
-    eps: float = 1e-6,
+    margin: Positive = 1.0,
+    p: Real = 2.0,
+    eps: Real = 1e-6,
     swap: bool = False,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -215,7 +226,7 @@ def triplet_margin_with_distance_loss(
     negative: ArrayLike,
     *,
     distance_function: Callable[[Any, Any], Any] | None = None,
-    margin: float = 1.0,
+    margin: Positive = 1.0,
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Positive
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
 from tinygrad_dl.ops.losses import check_same_shape
 from tinygrad_dl.ops.reduce import sum
@@ -75,7 +77,7 @@ def smooth_l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    beta: float = 1.0,
+    beta: NonNegative = 1.0,
 ) -> Tensor:
     """The absolute error, smoothed near 0.
 
@@ -97,7 +99,7 @@ def huber_loss(
     input: ArrayLike,
     target: ArrayLike,
     reduction: str = "mean",
-    delta: float = 1.0,
+    delta: Positive = 1.0,
     weight: ArrayLike | None = None,
 ) -> Tensor:
     """The squared error near 0, the absolute one farther from 0: less sensitive to outliers.
@@ -118,7 +120,7 @@ def poisson_nll_loss(
     log_input: bool = True,
     full: bool = False,
     size_average: bool | None = None,
-    eps: float = 1e-8,
+    eps: NonNegative = 1e-8,
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
@@ -144,7 +146,7 @@ def gaussian_nll_loss(
     target: ArrayLike,
     var: ArrayLike | float,
     full: bool = False,
-    eps: float = 1e-6,
+    eps: NonNegative = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
     """The negative log-likelihood of targets under normal distributions with given means and variances.
@@ -177,6 +179,7 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
 
 
+@accumulating
 def kl_div(
     input: ArrayLike,
     target: ArrayLike,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.viz.plots.figures import axes, drawn
 from tinygrad_dl import viz
-from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.train import History
 
 pytest.importorskip("matplotlib", reason="plots are matplotlib's")
@@ -47,6 +48,42 @@ def test_runs_are_compared_on_axes_of_ones_own(tmp_path: Path) -> None:
     assert figure is ax.figure and len(ax.get_legend().get_texts()) == 4
     assert history().plot(history(), names=["accuracy"]).axes[0].get_ylabel() == "accuracy"
     drawn(figure, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch"), [("balanced_accuracy", 2), ("mse", 3), ("mean_absolute_error", 3), ("kl_loss", 3)]
+)
+def test_the_best_epoch_is_that_of_the_history(name: str, epoch: int) -> None:
+    values = [2.0, 3.0, 1.0]
+    run = History([{"epoch": i, name: v, f"dev_{name}": v} for i, v in enumerate(values, 1)])
+    (axes,) = viz.plot_history(run).axes
+    assert run.best(f"dev_{name}")["epoch"] == epoch
+    assert axes.get_legend().get_texts()[-1].get_text().endswith(f"in epoch {epoch}")
+
+
+def test_no_best_epoch_is_marked_where_the_direction_is_unknown() -> None:
+    values = {"iou": [0.5, 0.9, 0.1], "dev_iou": [0.5, 0.9, 0.1]}
+
+    def label(**options: Any) -> str:
+        (axes,) = viz.plot_history(values, **options).axes
+        return str(axes.get_legend().get_texts()[-1].get_text())
+
+    assert label() == "dev" and label(mode="max") == "dev, best 0.9 in epoch 2"
+    assert label(mode={"iou": "min"}) == "dev, best 0.1 in epoch 3"
+    with pytest.raises(ValueRangeError, match='plot_history: mode: expected "max" or "min", got \'up\''):
+        label(mode="up")
+
+
+def test_text_is_not_plotted_and_other_runs_are_refused() -> None:
+    run = History([{"epoch": 1, "loss": 1.0, "note": "warm-up"}, {"epoch": 2, "loss": 0.5, "note": "main"}])
+    assert [axes.get_ylabel() for axes in run.plot().axes] == ["loss"]
+    with pytest.raises(DTypeError, match="plot_history: note: expected numbers, got 'warm-up'"):
+        run.plot(names=["note"])
+    with pytest.raises(ValueRangeError, match="plot_history: names: expected one of loss, got 'f1'"):
+        run.plot(names=["f1"])
+    for other in ("", 3, None):
+        with pytest.raises(DTypeError, match="plot_history: expected a train.History or a dict of lists"):
+            run.plot(other)  # type: ignore[arg-type]
 
 
 def test_losses_that_fall_far_are_logarithmic_and_plain_dicts_are_taken() -> None:

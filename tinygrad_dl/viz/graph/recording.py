@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_dl import graph
 from tinygrad_dl.backward import backward_pass, unbroadcast
 from tinygrad_dl.graph import Node, Value
-from tinygrad_dl.modes import active, modes
+from tinygrad_dl.modes import Watcher, modes
 from tinygrad_dl.viz.graph.array_statistics import norm, statistics
 
 DETAILS = 400  # up to so many nodes, histograms are computed
@@ -38,7 +38,7 @@ class BackwardStep:
         self.gain: float | None = None
 
 
-class Recording:
+class Recording(Watcher):
     """Record the values that operations compute and the gradients of the backward pass, as statistics.
 
     A context manager: what runs inside it, in this thread, is recorded. Arrays of up to 8 elements are recorded
@@ -53,6 +53,7 @@ class Recording:
     """
 
     def __init__(self, detail: bool = True) -> None:
+        super().__init__()
         self.detail = detail
         self.results: dict[Any, dict[str, Any]] = {}
         self.backward_steps: dict[int, BackwardStep] = {}
@@ -63,15 +64,8 @@ class Recording:
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
         self._last: float = -math.inf
 
-    def __enter__(self) -> Recording:
-        self._watchers_before = modes.watchers
-        modes.watchers = (*modes.watchers, self)
-        active.append("watchers")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        modes.watchers = self._watchers_before
-        active.remove("watchers")
+    def _restore_state(self, before: Any) -> None:
+        super()._restore_state(before)
         self._finish()
 
     def _finish(self) -> None:
