@@ -149,6 +149,9 @@ class Optimizer:
 
     def validate_betas(self, group: Group) -> None:
         """Raise unless `betas` are two decay rates, from 0 to less than 1."""
+        betas = group["betas"]
+        if type(betas) is tuple and len(betas) == 2 and all(type(b) is float and 0 <= b < 1 for b in betas):
+            return  # a schedule of each batch is not to pay for the comparison of types
         problem = misfit(self._name, "betas", group["betas"], tuple[Decay, Decay])
         if problem is not None:
             got = group["betas"] if isinstance(problem, ValueRangeError) else describe(group["betas"])
