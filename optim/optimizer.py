@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Set
 from functools import cache
 from typing import Any
@@ -21,7 +20,7 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.modes import active, effect, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import END, Plan, completed_state, fitting, lasts, plan_updates
+from tinygrad_dl.optim.fused import END, Plan, States, Watched, completed_state, fitting, lasts, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -70,7 +69,8 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         #: What the next step continues from, by parameter: it may be cleared, replaced and edited.
-        self.state: MutableMapping[Any, State] = defaultdict(dict)
+        self.state: MutableMapping[Any, State] = States()
+        self._edited = [True]
         # For each group how it is updated; None: to be found out at the next step.
         self._plans: list[Plan | None] = []
         self.stepped = False
@@ -149,6 +149,9 @@ class Optimizer:
 
     def validate_betas(self, group: Group) -> None:
         """Raise unless `betas` are two decay rates, from 0 to less than 1."""
+        betas = group["betas"]
+        if type(betas) is tuple and len(betas) == 2 and all(type(b) is float and 0 <= b < 1 for b in betas):
+            return  # a schedule of each batch is not to pay for the comparison of types
         problem = misfit(self._name, "betas", group["betas"], tuple[Decay, Decay])
         if problem is not None:
             got = group["betas"] if isinstance(problem, ValueRangeError) else describe(group["betas"])
@@ -219,7 +222,7 @@ class Optimizer:
         lr = group.get("lr", 0)
         if isinstance(lr, (Tensor, np.ndarray)) and lr.size != 1:
             raise ShapeError(f"{self._name}: lr: expected a Tensor of one element, got the shape {lr.shape}")
-        for option, hints in option_types(type(self)).items():
+        for option, hints in option_types(type(self)).items():  # type: ignore[arg-type]
             value = group.get(option, END)
             if value is END or (seen is not None and seen.get(option, END) is value and lasts(value)):
                 continue
@@ -332,6 +335,7 @@ class Optimizer:
         for plan, group in zip(plans, groups):
             for update in plan.updates:  # type: ignore[union-attr]
                 update.run(self, group)
+        self._edited[0] = False
         return idle
 
     def _prepare(
@@ -369,15 +373,26 @@ class Optimizer:
     def _plan(self, group: Group, params: list[Tensor], states: list[tuple[State, list[str]]]) -> Plan:
         """Write the completed states, into the dicts that are there, and find out how to update."""
         taken: set[int] = set()
+        edited: list[bool] | None = self._edited
+        if type(self.state) is States:
+            self.state.edited = self._edited
         for p, (state, _) in zip(params, states):
             found = self.state.get(p)
             if found is None or id(found) in taken:
-                found = self.state[p] = {}
+                found = self.state[p] = Watched()
+            if type(found) is Watched:
+                found.edited = self._edited
+            else:
+                edited = None
             taken.add(id(found))
             found.clear()
             found.update(state)
         return Plan(
-            group, self.plan_key(group), params, plan_updates(self, params, [used for _, used in states])
+            group,
+            self.plan_key(group),
+            params,
+            plan_updates(self, params, [used for _, used in states]),
+            edited,
         )
 
     def _check_finite(self) -> None:
@@ -456,7 +471,7 @@ class Optimizer:
             raise ValueRangeError(
                 f"{where}: expected groups of {expected} parameters, as this optimizer has, got {sizes}"
             )
-        state: dict[Any, State] = defaultdict(dict)
+        state: dict[Any, State] = States()
         changes = []
         for old, group in zip(saved, self.param_groups):
             known = (*self.defaults, *(key for key in EXTRA if key != "name"))
@@ -466,7 +481,7 @@ class Optimizer:
             for index, p in zip(_match_indices(where, old, group), group["params"]):
                 if index in state_dict["state"]:
                     values = state_dict["state"][index]
-                    state[p] = self.restore_state(where, p, values, {**group, **options})
+                    state[p] = Watched(self.restore_state(where, p, values, {**group, **options}))
         for group, options in changes:
             lr = group.get("lr")
             group.update(options)
@@ -509,7 +524,8 @@ class Optimizer:
         return state
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_plans": [None] * len(self.param_groups)}
+        # A copy may share the states, but not who notes what is written into them.
+        return {**vars(self), "_plans": [None] * len(self.param_groups), "_edited": [True]}
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -531,7 +547,7 @@ def option_types(kind: type[Optimizer]) -> dict[str, tuple[Any, ...]]:
     """What the options may be: the annotations of the constructors of this package, the rate's for all optimizers."""
     found: dict[str, tuple[Any, ...]] = {"lr": (NonNegative,)}
     for base in kind.__mro__:
-        if base.__module__.startswith(__package__) and "__init__" in vars(base):
+        if base.__module__.startswith("tinygrad_dl.optim") and "__init__" in vars(base):
             for option, hint in declared_types(vars(base)["__init__"]).items():
                 if option not in ("self", "params", "defaults", "betas") and hint not in found.get(
                     option, ()

@@ -97,8 +97,9 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     [(1, 0.1), (1, 0.0)]
     """
     _validate("decay_groups", "weight_decay", weight_decay, NonNegative)
-    if isinstance(model, Iterator):
-        model = list(model)
+    if isinstance(model, Iterator):  # such as model.parameters(): it is gone through twice
+        entries: Any = list(model)
+        model = entries
     decayed = _weights("decay_groups", model)
     decayed_ids = set(map(id, decayed))
     everything = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from math import cos, pi
@@ -128,19 +128,6 @@ class AveragedModel(Module):
         if averages:
             self.multi_avg_fn(averages, currents, count)
         self.n_averaged.data[...] = count + 1
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load a `state_dict()`. Raises ValueRangeError without "n_averaged", and what a module's raises."""
-        if strict and isinstance(state_dict, Mapping) and "n_averaged" not in state_dict:
-            raise ValueRangeError(
-                'AveragedModel.load_state_dict: expected "n_averaged" in the state, which has none'
-            )
-        return super().load_state_dict(state_dict, strict, assign)
-
-    def extra_repr(self) -> str:
-        return f"n_averaged={int(self.n_averaged)}"
 
 
 def _validate_module(where: str, model: Any) -> None:

@@ -169,6 +169,87 @@ def test_keys_and_entries_of_the_users_own_are_kept_and_saved() -> None:
     assert [optimizer.state[p]["step"] for p in params] == [4, 4, 4, 4]
 
 
+@both
+def test_a_dict_that_a_user_holds_stays_the_state(shapes: list[tuple[int, ...]]) -> None:
+    params, optimizer = trained(shapes)
+    held = {p: {key: np.copy(v) for key, v in optimizer.state[p].items()} for p in params}
+    whole: dict[Any, Any] = {}
+    for p in params:
+        optimizer.state[p] = held[p]
+    give_gradients(params)
+    optimizer.step()
+    assert all(held[p]["step"] == 4 and optimizer.state[p] is held[p] for p in params)
+    for p in params:
+        held[p]["step"] = 0
+        held[p]["exp_avg"] = np.zeros(p.shape)
+    optimizer.step()
+    assert {int(optimizer.state[p]["step"]) for p in params} == {1}
+    optimizer.state = whole
+    optimizer.step()
+    optimizer.step()
+    assert {state["step"] for state in whole.values()} == {2}
+    whole.clear()
+    optimizer.step()
+    assert {state["step"] for state in whole.values()} == {1}
+    inner = optimizer.state[params[-1]]
+    inner["step"] = 6
+    optimizer.step()
+    assert inner["step"] == 7 and optimizer.state[params[-1]] is inner
+
+
+@both
+@pytest.mark.parametrize("held", [False, True])
+def test_every_way_to_write_into_a_state_counts(shapes: list[tuple[int, ...]], held: bool) -> None:
+    def zeros(state: Any) -> dict[str, Any]:
+        return {k: v * 0 for k, v in state.items()}
+
+    def pop(state: Any) -> None:
+        for key in list(state):
+            state.pop(key)
+
+    def popitem(state: Any) -> None:
+        while state:
+            state.popitem()
+
+    def union(state: Any) -> None:
+        state |= zeros(state)
+
+    def set_default(state: Any) -> None:
+        new = zeros(state)
+        dict.clear(state)
+        for key, value in new.items():
+            state.setdefault(key, value)
+
+    for write in (pop, popitem, union, set_default, lambda state: state.update(zeros(state))):
+        params, optimizer = trained(shapes)
+        if held:
+            optimizer.state = {p: dict(state) for p, state in optimizer.state.items()}
+        optimizer.step()
+        for p in params:
+            write(optimizer.state[p])
+        optimizer.step()
+        assert {optimizer.state[p]["step"] for p in params} == {1}
+        for p in params:
+            assert p.grad is not None
+            np.testing.assert_allclose(optimizer.state[p]["exp_avg"], 0.1 * p.grad.data)
+
+
+def test_two_optimizers_of_one_state_see_each_others_steps() -> None:
+    params, optimizer = trained(TOGETHER)
+    give_gradients(params)
+    other = copy.copy(optimizer)
+    assert other.state is optimizer.state
+    for one in (other, optimizer, other, other, optimizer):
+        before = {p: optimizer.state[p]["exp_avg"].copy() for p in params}
+        one.step()
+        for p in params:
+            assert p.grad is not None
+            np.testing.assert_allclose(
+                optimizer.state[p]["exp_avg"], 0.9 * before[p] + 0.1 * p.grad.data, rtol=1e-12
+            )
+    assert {optimizer.state[p]["step"] for p in params} == {8}
+
+
 class Lazy(optim.Optimizer):
     """Its update makes the state itself and rebinds it, as one would write it first."""
 
