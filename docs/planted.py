@@ -18,7 +18,9 @@ def table() -> str:
     rows = ["| planted in | mistake | first guess |", "|---|---|---|"]
     for model, mistake, _ in INJECTED:
         where = getattr(model, "__name__", "").replace("<lambda>", "shallow with L2").replace("_", " ")
-        rows.append(f"| {where} | {mistake} | {check_backward(*model(mistake)).mistake} |")
+        rows.append(
+            f"| {where} | {mistake} | {check_backward(*model(mistake), raise_exception=False).mistake} |"
+        )
     return "\n".join(rows) + "\n"
 
 

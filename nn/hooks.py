@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl.convert import describe, wrap
-from tinygrad_dl.errors import GraphError, ShapeError
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, next_serial
 from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.tensor import Tensor
@@ -67,6 +67,11 @@ def call_with_hooks(module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs:
     for hook, with_kwargs in list(hooks.of["before"].values()):
         given = hook(module, args, kwargs) if with_kwargs else hook(module, args)
         if given is not None and with_kwargs:
+            if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)):
+                raise DTypeError(
+                    f"forward pre-hook of {type(module).__name__}: expected None or a pair (args, kwargs), "
+                    f"got {describe(given)}"
+                )
             args, kwargs = given
         elif given is not None:
             args = given if isinstance(given, tuple) else (given,)

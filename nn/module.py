@@ -87,7 +87,7 @@ class Module:
         if isinstance(before, (Parameter, Buffer)):
             if value is None:  # the name still stands for a parameter, or a buffer
                 self._absent = {**(self._absent or {}), name: _kept(before)}
-            elif not isinstance(value, (Parameter, Buffer)):
+            elif not isinstance(value, Parameter if isinstance(before, Parameter) else (Parameter, Buffer)):
                 value = self._in_place(name, value, _kept(before))
         elif before is None and value is not None and name in self.__dict__:
             known = self._absent if self._absent and name in self._absent else self._optional
@@ -424,8 +424,7 @@ def _again(
             error = second
     if _is_ours(self):
         function, name = type(self).forward, type(self).__name__
-        # Errors of the package's own are located below, which names the layer.
-        if not isinstance(error, TinygradError):
+        if not hasattr(error, "_raised_in"):  # else a layer inside has explained it
             error = explanation(function, (self, *args), kwargs, error, name) or error
     locate(self, error)
     return None, error

@@ -22,8 +22,8 @@ from tinygrad_dl.optim.rmsprop import RMSprop
 from tinygrad_dl.optim.rprop import Rprop
 from tinygrad_dl.optim.sgd import SGD
 
-if TYPE_CHECKING:  # it is about models, too, and imported where nn and optim are gathered
-    from tinygrad_dl.optim import swa_utils as swa_utils
+if TYPE_CHECKING:  # it needs nn, on the same floor: the package imports it after both
+    from tinygrad_dl.optim import swa_utils
 
 __all__ = [
     "ASGD",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative, Probability
 from tinygrad_dl.optim.moving_average import update_square_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -31,10 +31,10 @@ class Adadelta(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1.0,
-        rho: float = 0.9,
-        eps: float = 1e-6,
-        weight_decay: float = 0,
+        lr: Rate = 1.0,
+        rho: Probability = 0.9,
+        eps: NonNegative = 1e-6,
+        weight_decay: NonNegative = 0,
         foreach: bool | None = None,
         *,
         capturable: bool = False,
@@ -42,10 +42,6 @@ class Adadelta(Optimizer):
         differentiable: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "eps", "weight_decay")
-        self.validate(0 <= group["rho"] <= 1, "rho", "a number in [0, 1]", group["rho"])
 
     def init_state(self, p: NDArray, group: Group) -> State:
         return {name: np.zeros(p.shape, p.dtype) for name in ("square_avg", "acc_delta")}

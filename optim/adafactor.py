@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Annotated
 
 import numpy as np
 
+from tinygrad_dl.arguments import Bounds, NonNegative
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -33,24 +34,16 @@ class Adafactor(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-2,
-        beta2_decay: float = -0.8,
-        eps: tuple[float | None, float] = (None, 1e-3),
-        d: float = 1.0,
-        weight_decay: float = 0.0,
+        lr: Rate = 1e-2,
+        beta2_decay: Annotated[float, Bounds(most=0)] = -0.8,
+        eps: tuple[NonNegative | None, NonNegative] = (None, 1e-3),
+        d: Annotated[float, Bounds(least=1)] = 1.0,
+        weight_decay: NonNegative = 0.0,
         *,
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "weight_decay")
-        self.validate_minimum(group, 1, "d")
-        self.validate(group["beta2_decay"] <= 0, "beta2_decay", "a number of at most 0", group["beta2_decay"])
-        first, second = group["eps"]
-        valid = (first is None or first >= 0) and second >= 0
-        self.validate(valid, "eps", "two numbers of at least 0", group["eps"])
 
     def init_state(self, p: NDArray, group: Group) -> State:
         if p.ndim < 2:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -30,11 +30,11 @@ class Adagrad(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-2,
-        lr_decay: float = 0,
-        weight_decay: float = 0,
-        initial_accumulator_value: float = 0,
-        eps: float = 1e-10,
+        lr: Rate = 1e-2,
+        lr_decay: NonNegative = 0,
+        weight_decay: NonNegative = 0,
+        initial_accumulator_value: NonNegative = 0,
+        eps: NonNegative = 1e-10,
         foreach: bool | None = None,
         *,
         maximize: bool = False,
@@ -42,9 +42,6 @@ class Adagrad(Optimizer):
         fused: bool | None = None,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def init_state(self, p: NDArray, group: Group) -> State:
         return {"sum": np.full(p.shape, float(group["initial_accumulator_value"]), p.dtype)}

@@ -7,10 +7,10 @@ from math import sqrt
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.moving_average import update_average, update_square_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -35,10 +35,10 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0,
         amsgrad: bool = False,
         *,
         foreach: bool | None = None,
@@ -51,7 +51,6 @@ class Adam(Optimizer):
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "eps", "weight_decay")
         self.validate_betas(group)
 
     def plan_key(self, group: Group) -> Hashable:
@@ -97,10 +96,10 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 1e-2,
         amsgrad: bool = False,
         *,
         maximize: bool = False,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.moving_average import update_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -31,10 +31,10 @@ class Adamax(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0,
         foreach: bool | None = None,
         *,
         maximize: bool = False,
@@ -44,7 +44,6 @@ class Adamax(Optimizer):
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "eps", "weight_decay")
         self.validate_betas(group)
 
     def init_state(self, p: NDArray, group: Group) -> State:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Finite, Group, NotNan, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -30,20 +30,17 @@ class ASGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-2,
-        lambd: float = 1e-4,
-        alpha: float = 0.75,
-        t0: float = 1e6,
-        weight_decay: float = 0,
+        lr: Rate = 1e-2,
+        lambd: NonNegative = 1e-4,
+        alpha: Finite = 0.75,
+        t0: NotNan = 1e6,
+        weight_decay: NonNegative = 0,
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "weight_decay")
 
     def init_state(self, p: NDArray, group: Group) -> State:
         return {"eta": float(group["lr"]), "mu": 1.0, "ax": np.zeros(p.shape, p.dtype)}
@@ -64,5 +61,5 @@ class ASGD(Optimizer):
             np.subtract(p, a, out=w)
             w *= mu
             a += w
-        state["eta"] = lr / (1.0 + lambd * lr * t) ** float(group["alpha"])
+        state["eta"] = float(lr / np.float64(1.0 + lambd * lr * t) ** float(group["alpha"]))
         state["mu"] = 1.0 / max(1.0, t - float(group["t0"]))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import cos, floor, log, pi
 from typing import Any
 
-from tinygrad_dl.errors import ValueRangeError
+import numpy as np
+
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Probability, checked
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.scheduler import LRScheduler
-from tinygrad_dl.optim.typing import Group
+from tinygrad_dl.optim.scheduler import LastEpoch, LRScheduler
+from tinygrad_dl.optim.typing import Finite, Group
+from tinygrad_dl.tensor import Tensor
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -19,8 +24,14 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     previous one. step(epoch) accepts fractions: epoch + batch / batches. Source: Loshchilov, Hutter 2017.
     """
 
+    @checked
     def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: NonNegative = 0.0,
+        last_epoch: LastEpoch = -1,
     ) -> None:
         self.validate(isinstance(T_0, int) and T_0 > 0, "T_0", "an integer above 0", T_0)
         self.validate(isinstance(T_mult, int) and T_mult > 0, "T_mult", "an integer above 0", T_mult)
@@ -34,8 +45,13 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Move on by one epoch, or to a given one, which may be fractional."""
+        if epoch is not None:
+            self.validate_epoch(epoch)
+        self.include_new_groups()
         self._step_count += 1
-        if epoch is None and self.last_epoch >= 0:
+        if self._is_initial and self.last_epoch >= 0:  # to continue, however many periods have passed
+            self.step_to(self.last_epoch + 1)
+        elif epoch is None and self.last_epoch >= 0:
             self.last_epoch += 1
             self.T_cur += 1
             if self.T_cur >= self.T_i:
@@ -48,6 +64,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def step_to(self, epoch: float) -> None:
         """Set the rates of an epoch, which may be fractional."""
         self.validate(epoch >= 0, "epoch", "a number of at least 0", epoch)
+        self.include_new_groups()
         periods, begin = 0, 0
         if self.T_mult == 1:
             begin = int(epoch // self.T_0) * self.T_0
@@ -65,7 +82,7 @@ class MomentumCycle(LRScheduler):
     cycle_momentum: bool
 
     def init_momentum(
-        self, base_momentum: float | list[float], max_momentum: float | list[float], last_epoch: int
+        self, base_momentum: float | Sequence[float], max_momentum: float | Sequence[float], last_epoch: int
     ) -> None:
         """Write the bounds into the groups. Raises ValueRangeError if the optimizer has no momentum."""
         defaults = self.optimizer.defaults
@@ -81,6 +98,15 @@ class MomentumCycle(LRScheduler):
             for group, low, high in zip(groups, self.base_momentums, self.max_momentums):
                 group["base_momentum"], group["max_momentum"] = low, high
                 self.set_momentum(group, high)
+
+    def include_group(self, group: Group) -> None:
+        if self.cycle_momentum:
+            for name, values in (
+                ("base_momentum", self.base_momentums),
+                ("max_momentum", self.max_momentums),
+            ):
+                values.append(group.setdefault(name, self.shared(name, values)))
+        super().include_group(group)
 
     def set_momentum(self, group: Group, momentum: float) -> None:
         """Set the momentum of a group."""
@@ -99,22 +125,23 @@ class OneCycleLR(MomentumCycle):
     "linear". Raises ValueRangeError. Source: Smith, Topin 2018.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float | list[float],
+        max_lr: NonNegative | Sequence[NonNegative],
         total_steps: int | None = None,
-        epochs: int | None = None,
-        steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
+        epochs: Count | None = None,
+        steps_per_epoch: Count | None = None,
+        pct_start: Probability = 0.3,
         anneal_strategy: str = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
+        base_momentum: NonNegative | Sequence[NonNegative] = 0.85,
+        max_momentum: NonNegative | Sequence[NonNegative] = 0.95,
+        div_factor: Positive = 25.0,
+        final_div_factor: Positive = 1e4,
         three_phase: bool = False,
-        last_epoch: int = -1,
+        last_epoch: LastEpoch = -1,
     ) -> None:
         self.optimizer = self.validate_optimizer(optimizer)
         if total_steps is None and (epochs is None or steps_per_epoch is None):
@@ -137,12 +164,13 @@ class OneCycleLR(MomentumCycle):
         else:
             phases += [(self.total_steps - 1.0, "max_lr", "min_lr", high, low)]
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(PHASE, phase)) for phase in phases]
-        if last_epoch == -1:
-            for group, lr in zip(optimizer.param_groups, self.per_group("max_lr", max_lr)):
-                group["max_lr"], group["initial_lr"] = lr, lr / div_factor
-                group["min_lr"] = group["initial_lr"] / final_div_factor
+        max_lrs = self.per_group("max_lr", max_lr)
         if cycle_momentum:
             self.init_momentum(base_momentum, max_momentum, last_epoch)
+        if last_epoch == -1:
+            for group, lr in zip(optimizer.param_groups, max_lrs):
+                group["max_lr"], group["initial_lr"] = lr, lr / div_factor
+                group["min_lr"] = group["initial_lr"] / final_div_factor
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -165,6 +193,12 @@ class OneCycleLR(MomentumCycle):
                 self.set_momentum(group, self.interpolate(*ends, fraction))
         return lrs
 
+    def include_group(self, group: Group) -> None:
+        scheduled = self.optimizer.param_groups[: len(self.base_lrs)]
+        for name in ("max_lr", "initial_lr", "min_lr"):
+            group.setdefault(name, self.shared("max_lr", [other[name] for other in scheduled]))
+        super().include_group(group)
+
     def interpolate(self, start: float, end: float, fraction: float) -> float:
         """The value at a fraction of the way from start to end."""
         if self._anneal_func_type == "cos":
@@ -184,21 +218,22 @@ class CyclicLR(MomentumCycle):
     Momentum moves in the opposite direction. Raises ValueRangeError. Source: Smith 2017.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
-        base_lr: float | list[float],
-        max_lr: float | list[float],
-        step_size_up: int = 2000,
-        step_size_down: int | None = None,
+        base_lr: NonNegative | Sequence[NonNegative],
+        max_lr: NonNegative | Sequence[NonNegative],
+        step_size_up: Finite = 2000,
+        step_size_down: Finite | None = None,
         mode: str = "triangular",
-        gamma: float = 1.0,
+        gamma: NonNegative = 1.0,
         scale_fn: Callable[[float], float] | None = None,
         scale_mode: str = "cycle",
         cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.8,
-        max_momentum: float | list[float] = 0.9,
-        last_epoch: int = -1,
+        base_momentum: NonNegative | Sequence[NonNegative] = 0.8,
+        max_momentum: NonNegative | Sequence[NonNegative] = 0.9,
+        last_epoch: LastEpoch = -1,
     ) -> None:
         self.optimizer = self.validate_optimizer(optimizer)
         base_lrs = self.per_group("base_lr", base_lr)
@@ -211,6 +246,9 @@ class CyclicLR(MomentumCycle):
         known = ("triangular", "triangular2", "exp_range")
         self.validate(mode in known or scale_fn is not None, "mode", f"one of {known}", mode)
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
+        self.validate(
+            scale_mode in ("cycle", "iterations"), "scale_mode", '"cycle" or "iterations"', scale_mode
+        )
         self.scale_mode = scale_mode
         if scale_fn is None:
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
@@ -222,10 +260,22 @@ class CyclicLR(MomentumCycle):
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
+    def include_group(self, group: Group) -> None:
+        base_lr = self.shared("base_lr", self.base_lrs)
+        self.max_lrs.append(self.shared("max_lr", self.max_lrs))
+        super().include_group(group)
+        self.base_lrs[-1] = base_lr
+
     def scale_fn(self, x: float) -> float:
         """The scale of a cycle, given its number, or of a step."""
         if self._scale_fn_custom is not None:
-            return self._scale_fn_custom(x)
+            scale = self._scale_fn_custom(x)
+            if not isinstance(scale, (int, float, np.number, np.ndarray, Tensor)):
+                raise DTypeError(
+                    f"CyclicLR: scale_fn: expected a function that returns a number, got one that returns "
+                    f"{describe(scale)}"
+                )
+            return float(scale)
         return {"triangular": 1.0, "triangular2": 0.5 ** (x - 1)}.get(self.mode) or self.gamma**x
 
     def get_lr(self) -> list[float]:

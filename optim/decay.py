@@ -6,9 +6,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from math import cos, pi, sqrt
 
+import numpy as np
+
+from tinygrad_dl.arguments import Count, NonNegative, Positive, checked
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.optim.optimizer import Optimizer
-from tinygrad_dl.optim.scheduler import LRScheduler
+from tinygrad_dl.optim.scheduler import LastEpoch, LRScheduler
+from tinygrad_dl.optim.typing import Group
+from tinygrad_dl.tensor import Tensor
 
 Factor = Callable[[int], float]
 
@@ -25,7 +31,7 @@ class LambdaLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
+        self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: LastEpoch = -1
     ) -> None:
         self.optimizer = self.validate_optimizer(optimizer)
         self.lr_lambdas: list[Factor] = self.per_group("lr_lambda", lr_lambda)
@@ -37,8 +43,23 @@ class LambdaLR(LRScheduler):
                 )
         super().__init__(optimizer, last_epoch)
 
+    def include_group(self, group: Group) -> None:
+        self.lr_lambdas.append(self.shared("lr_lambda", self.lr_lambdas))
+        super().include_group(group)
+
+    def factors(self) -> list[float]:
+        """What the functions give for `last_epoch`. Raises DTypeError where it is no number."""
+        found = [function(self.last_epoch) for function in self.lr_lambdas]
+        for factor in found:
+            if not isinstance(factor, (int, float, np.number, np.ndarray, Tensor)):
+                raise DTypeError(
+                    f"{type(self).__name__}: lr_lambda: expected a function that returns a number, got one that "
+                    f"returns {describe(factor)}"
+                )
+        return [float(factor) for factor in found]
+
     def get_lr(self) -> list[float]:
-        return [base_lr * factor(self.last_epoch) for factor, base_lr in zip(self.lr_lambdas, self.base_lrs)]
+        return [base_lr * factor for factor, base_lr in zip(self.factors(), self.base_lrs)]
 
 
 class MultiplicativeLR(LambdaLR):
@@ -48,14 +69,15 @@ class MultiplicativeLR(LambdaLR):
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         if self._is_initial:
             return rates
-        return [rate * factor(self.last_epoch) for factor, rate in zip(self.lr_lambdas, rates)]
+        return [rate * factor for factor, rate in zip(self.factors(), rates)]
 
 
 class StepLR(LRScheduler):
     """lr(e) = initial lr * gamma**floor(e / step_size)."""
 
+    @checked
     def __init__(
-        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+        self, optimizer: Optimizer, step_size: int, gamma: NonNegative = 0.1, last_epoch: LastEpoch = -1
     ) -> None:
         self.validate(step_size > 0, "step_size", "a number of epochs above 0", step_size)
         self.step_size, self.gamma = step_size, gamma
@@ -71,10 +93,23 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr(e) = initial lr * gamma**(number of milestones at or before e)."""
 
+    @checked
     def __init__(
-        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: NonNegative = 0.1,
+        last_epoch: LastEpoch = -1,
     ) -> None:
-        self.milestones, self.gamma = sorted(milestones), gamma
+        if isinstance(milestones, (Tensor, np.ndarray)):
+            milestones = milestones.reshape(-1).tolist()
+        epochs = list(milestones)
+        for epoch in epochs:
+            if not isinstance(epoch, (int, float, np.number)) or not epoch >= 0:
+                raise DTypeError(
+                    f"MultiStepLR: milestones: expected epochs, such as 30, got {describe(epoch)}"
+                )
+        self.milestones, self.gamma = sorted(epochs), gamma
         super().__init__(optimizer, last_epoch)
 
     def chainable_form(self, lr: float, base_lr: float) -> float:
@@ -87,10 +122,12 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """lr(e) = initial lr * factor before epoch total_iters, then initial lr."""
 
+    @checked
     def __init__(
-        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: LastEpoch = -1
     ) -> None:
         self.validate(0 < factor <= 1, "factor", "a number above 0 and at most 1", factor)
+        self.validate(total_iters >= 0, "total_iters", "a number of epochs of at least 0", total_iters)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -106,13 +143,14 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """lr(e) = initial lr * f, f rising linearly from start_factor to end_factor over total_iters epochs."""
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
         start_factor: float = 1.0 / 3,
         end_factor: float = 1.0,
         total_iters: int = 5,
-        last_epoch: int = -1,
+        last_epoch: LastEpoch = -1,
     ) -> None:
         self.validate(0 < start_factor <= 1, "start_factor", "a number above 0 and at most 1", start_factor)
         self.validate(0 <= end_factor <= 1, "end_factor", "a number in [0, 1]", end_factor)
@@ -136,7 +174,8 @@ class LinearLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """lr(e) = initial lr * gamma**e."""
 
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+    @checked
+    def __init__(self, optimizer: Optimizer, gamma: NonNegative, last_epoch: LastEpoch = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -150,8 +189,9 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """lr(e) = initial lr * (1 - min(e, total_iters) / total_iters)**power."""
 
+    @checked
     def __init__(
-        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+        self, optimizer: Optimizer, total_iters: int = 5, power: NonNegative = 1.0, last_epoch: LastEpoch = -1
     ) -> None:
         self.validate(total_iters > 0, "total_iters", "a number of epochs above 0", total_iters)
         self.total_iters, self.power = total_iters, power
@@ -173,7 +213,10 @@ class CosineAnnealingLR(LRScheduler):
     Source: Loshchilov, Hutter 2017, without the restarts.
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    @checked
+    def __init__(
+        self, optimizer: Optimizer, T_max: float, eta_min: NonNegative = 0.0, last_epoch: LastEpoch = -1
+    ) -> None:
         self.validate(T_max > 0, "T_max", "a number of epochs above 0", T_max)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
@@ -204,8 +247,8 @@ class InverseTimeLR(LRScheduler):
     [0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, decay: float, last_epoch: int = -1) -> None:
-        self.validate(decay >= 0, "decay", "a number of at least 0", decay)
+    @checked
+    def __init__(self, optimizer: Optimizer, decay: NonNegative, last_epoch: LastEpoch = -1) -> None:
         self.decay = decay
         super().__init__(optimizer, last_epoch)
 
@@ -216,8 +259,10 @@ class InverseTimeLR(LRScheduler):
 class StaircaseLR(LRScheduler):
     """lr(e) = initial lr / (1 + decay * floor(e / interval)): a staircase version of InverseTimeLR."""
 
-    def __init__(self, optimizer: Optimizer, decay: float, interval: int = 1, last_epoch: int = -1) -> None:
-        self.validate(decay >= 0, "decay", "a number of at least 0", decay)
+    @checked
+    def __init__(
+        self, optimizer: Optimizer, decay: NonNegative, interval: Count = 1, last_epoch: LastEpoch = -1
+    ) -> None:
         self.validate(interval > 0, "interval", "a number of epochs above 0", interval)
         self.decay, self.interval = decay, interval
         super().__init__(optimizer, last_epoch)
@@ -229,7 +274,8 @@ class StaircaseLR(LRScheduler):
 class InverseSqrtLR(LRScheduler):
     """lr(e) = initial lr * k / sqrt(e + 1); e = 0 is the epoch that courses call epoch 1."""
 
-    def __init__(self, optimizer: Optimizer, k: float = 1.0, last_epoch: int = -1) -> None:
+    @checked
+    def __init__(self, optimizer: Optimizer, k: Positive = 1.0, last_epoch: LastEpoch = -1) -> None:
         self.validate(k > 0, "k", "a number above 0", k)
         self.k = k
         super().__init__(optimizer, last_epoch)

@@ -3,17 +3,23 @@
 The update of a small array costs what its NumPy calls cost, whatever its size. So small parameters are copied into one
 array, updated by one call, and copied back. Adam on 20 layers of 16 x 16 takes 20 instead of 106 us, on a 2-4-2 network
 8 instead of 22, on 64-32-10 11 instead of 24 (`python -m benchmarks.optimizers --variants` measures it).
+
+What is laid end to end is laid out again as soon as anything in `optimizer.state` is another object than at the last
+step: the state that the user sees is the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import prod
+from collections.abc import Collection, Hashable, Mapping
+from itertools import chain
+from math import nan, prod
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.optim.typing import Group, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import DTypeLike, NDArray, Shape
@@ -24,26 +30,36 @@ if TYPE_CHECKING:
 # Elements up to which a parameter is fused: copying it there and back takes less time than the calls of an update.
 # To measure again: change it and run `python -m benchmarks.optimizers --variants --names SGD Adam`.
 FUSED_SIZE = 1 << 11
-
-
-class StaleUpdate(Exception):
-    """A parameter has another shape or dtype than when the plan was made."""
+# What follows the last value of the last state: one that is added or deleted there is noticed, too.
+END = object()
+from_iterable, values_of = chain.from_iterable, dict.values
 
 
 class SingleUpdate:
     """The update of one parameter."""
 
     def __init__(self, p: Tensor, state: State, workspace: Workspace) -> None:
-        self.params, self.param, self.state, self.workspace = [p], p, state, workspace
+        self.param, self.state, self.workspace = p, state, workspace
         self.shape, self.dtype = p._data.shape, p._data.dtype
+        self.seen = list(state.values())
+
+    def fits(self, states: Mapping[Tensor, State]) -> bool:
+        """Whether the parameter has the shape, dtype and state that it had after the last step."""
+        array, state, seen = self.param._data, self.state, self.seen
+        return (
+            array.shape == self.shape
+            and array.dtype == self.dtype
+            and states.get(self.param) is state
+            and len(state) == len(seen)
+            and all(map(is_, state.values(), seen))
+        )
 
     def run(self, optimizer: Optimizer, group: Group) -> None:
-        """Update the parameter. Raises StaleUpdate, and changes nothing then."""
-        p = self.param._data
-        if p.dtype != self.dtype or p.shape != self.shape:
-            raise StaleUpdate
-        self.state["step"] += 1
-        optimizer.update(p, self.param._grad._data, self.state, group, self.workspace)
+        """Update the parameter."""
+        p, state = self.param, self.state
+        state["step"] += 1
+        optimizer.update(p._data, p._grad._data, state, group, self.workspace)
+        self.seen = list(state.values())
 
 
 class FusedUpdate:
@@ -52,50 +68,235 @@ class FusedUpdate:
     The states' arrays become views of one fused array each, so that only parameters and gradients are copied.
     """
 
-    def __init__(self, params: list[Tensor], states: list[State], pool: WorkspacePool) -> None:
-        self.params, self.states = params, states
-        self.dtype = params[0].dtype
-        shape = (sum(p.size for p in params),)
-        self.p, self.g = np.empty(shape, self.dtype), np.empty(shape, self.dtype)
-        self.workspace = pool.arrays(shape, self.dtype)
-        self.numbers = number_names(states[0])
-        self.state = {
-            key: value
-            if key in self.numbers
-            else np.concatenate([state[key].reshape(-1) for state in states], dtype=self.dtype)
-            for key, value in states[0].items()
-        }
+    def __init__(
+        self, params: list[Tensor], states: list[State], names: list[str], pool: WorkspacePool
+    ) -> None:
+        self.params, self.states, self.dtype = params, states, params[0].dtype
+        size = sum(p.size for p in params)
+        self.p, self.g = np.empty(size, self.dtype), np.empty(size, self.dtype)
+        self.workspace = pool.arrays((size,), self.dtype)
+        self.parts: list[tuple[slice, Shape]] = []
         self.views = []
+        self.arrays = [p._data for p in params]
         begin = 0
-        for p, state in zip(params, states):
+        for p in params:
             part = slice(begin, begin + p.size)
             begin = part.stop
-            for key, value in self.state.items():
-                if key not in self.numbers:
-                    state[key] = value[part].reshape(p.shape)
-            self.views.append((p, p.shape, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
+            self.parts.append((part, p.shape))
+            self.views.append((p, self.p[part].reshape(p.shape), self.g[part].reshape(p.shape)))
+        self.state: State = {}
+        for name in names:
+            value = states[0][name]
+            if isinstance(value, np.ndarray):
+                value = np.concatenate([state[name].reshape(-1) for state in states], dtype=self.dtype)
+            self.state[name] = value
+        # What the states have of `self.state`, by name: to be told apart from what `update` puts in its place.
+        self.shown: State = {}
+        self.seen: list[Any] = []
+        self.show()
+
+    def fits(self, states: Mapping[Tensor, State]) -> bool:
+        """Whether all parameters have the shape, dtype and state that they had after the last step."""
+        for p, array in zip(self.params, self.arrays):
+            if p._data is not array:
+                if any(
+                    p._data.shape != shape or p.dtype != self.dtype
+                    for p, (_, shape) in zip(self.params, self.parts)
+                ):
+                    return False
+                self.arrays = [p._data for p in self.params]
+                break
+        own = self.states
+        return all(
+            map(
+                is_,
+                chain(map(states.get, self.params), from_iterable(map(values_of, own)), (END,)),
+                self.seen,
+            )
+        )
 
     def run(self, optimizer: Optimizer, group: Group) -> None:
-        """Update the parameters. Raises StaleUpdate, and changes nothing then."""
-        dtype = self.dtype
-        for param, shape, p, g in self.views:
-            array = param._data
-            if array.dtype != dtype or array.shape != shape:
-                raise StaleUpdate
+        """Update the parameters."""
+        for (param, p, g), array in zip(self.views, self.arrays):
             p[...] = array
             g[...] = param._grad._data
         state = self.state
         state["step"] += 1
         optimizer.update(self.p, self.g, state, group, self.workspace)
-        for param, _, p, _ in self.views:
-            param._data[...] = p
-        for key in self.numbers:
-            number = state[key]
-            for one in self.states:
-                one[key] = number
+        for (_, p, _), array in zip(self.views, self.arrays):
+            array[...] = p
+        self.show()
+
+    def show(self) -> None:
+        """Write into the parameters' states what is new in the fused state: numbers, and views of new arrays."""
+        state, shown, states = self.state, self.shown, self.states
+        complete = len(shown) == len(state)
+        for i, (name, value) in enumerate(state.items()):
+            if name in shown and shown[name] is value:
+                continue
+            shown[name] = value
+            values = [value] * len(states)
+            if isinstance(value, np.ndarray) and value.shape == self.p.shape:
+                values = [value[part].reshape(shape) for part, shape in self.parts]
+            for one, new in zip(states, values):
+                one[name] = new
+            if complete:
+                self.seen[len(states) + i : -1 : len(state)] = values
+        if not complete:
+            self.seen = [*states, *from_iterable(map(values_of, states)), END]
 
 
 ParameterUpdate: TypeAlias = Union[SingleUpdate, FusedUpdate]
+
+
+class Plan:
+    """How a group is updated, for as long as its options, its parameters and their states are as they were."""
+
+    def __init__(
+        self, group: Group, key: Hashable, params: list[Tensor], updates: list[ParameterUpdate]
+    ) -> None:
+        self.key, self.updates = key, updates
+        self.ids = list(map(id, params))
+        self.remember(group)
+
+    def remember(self, group: Group) -> None:
+        """These options are valid: they are compared again when they are other objects, or may change in place."""
+        self.options = dict(group)
+        self.values = list(group.values())
+        if not all(lasts(value) for name, value in group.items() if name != "params"):
+            self.values.append(END)  # a Tensor or a list: compared at every step
+
+    def has_options(self, group: Group) -> bool:
+        """Whether the options are the objects that were found valid."""
+        return len(group) == len(self.values) and all(map(is_, group.values(), self.values))
+
+    def has_parameters(self, params: list[Tensor], states: Mapping[Any, State]) -> bool:
+        """Whether these parameters, with these states, can be updated by this plan."""
+        return list(map(id, params)) == self.ids and all(u.fits(states) for u in self.updates)
+
+    def fits(self, group: Group, params: list[Tensor], states: Mapping[Any, State]) -> bool:
+        """Both, for every step: in one piece, since it takes as long as part of a small update."""
+        if list(map(id, params)) != self.ids or len(group) != len(self.values):
+            return False
+        if not all(map(is_, group.values(), self.values)):
+            return False
+        for update in self.updates:
+            if not update.fits(states):
+                return False
+        return True
+
+    def arrays(self) -> set[int]:
+        """The identities of the arrays in the states, which nobody else writes into but the user."""
+        return {id(v) for update in self.updates for v in update.seen if isinstance(v, np.ndarray)}
+
+
+def lasts(option: Any) -> bool:
+    """Whether an option cannot change in place."""
+    if isinstance(option, tuple):
+        return all(map(lasts, option))
+    return isinstance(option, (float, int, str, type(None)))
+
+
+def plan_updates(optimizer: Optimizer, params: list[Tensor], names: list[list[str]]) -> list[ParameterUpdate]:
+    """The calls of `update` that a step over these parameters makes; `names`: the entries of each state it uses."""
+    single: list[tuple[Tensor, State]] = []
+    small: dict[Any, tuple[list[Tensor], list[State]]] = {}
+    for p, used in zip(params, names):
+        state = optimizer.state[p]
+        if optimizer.elementwise and p.size <= FUSED_SIZE and _is_fusible(p, state, used):
+            alike = (p.dtype, tuple(used), tuple(state[key] for key in number_names(state)))
+            fused, states = small.setdefault(alike, ([], []))
+            fused.append(p)
+            states.append(state)
+        else:
+            single.append((p, state))
+    pool = WorkspacePool(optimizer.workspace_arrays)
+    fusions = []
+    for fused, states in small.values():
+        if len(fused) == 1:
+            single.append((fused[0], states[0]))
+        else:
+            fusions.append((fused, states))
+    # The largest first: all others then find the pool's memory large enough.
+    single.sort(key=lambda entry: -entry[0].size)
+    updates: list[ParameterUpdate] = [SingleUpdate(p, s, pool.arrays(p.shape, p.dtype)) for p, s in single]
+    return updates + [FusedUpdate(fused, states, list(states[0]), pool) for fused, states in fusions]
+
+
+def number_names(state: State) -> list[str]:
+    """The names of a state's entries that are not arrays."""
+    return [key for key, value in state.items() if not isinstance(value, np.ndarray)]
+
+
+def _is_fusible(p: Tensor, state: State, used: list[str]) -> bool:
+    """Whether all entries are the optimizer's own, and arrays of the parameter's shape and dtype, or numbers."""
+    return list(state) == used and all(
+        value.shape == p.shape and value.dtype == p.dtype
+        if isinstance(value, np.ndarray)
+        else isinstance(value, (int, float, str, type(None)))
+        for value in state.values()
+    )
+
+
+def completed_state(optimizer: Optimizer, p: Tensor, group: Group, own: set[int]) -> tuple[State, list[str]]:
+    """A parameter's state with what is missing initialized, and the names of the entries that an update uses.
+
+    Arrays have the shape, dtype and order of those that `init_state` makes: those in `own` stay if they do, all
+    others are copied, since an update writes into them. Raises ShapeError, DTypeError, ValueRangeError for a
+    value that does not fit.
+    """
+    found = optimizer.state.get(p)
+    if found is None:
+        found = {}
+    elif not isinstance(found, dict):
+        raise DTypeError(
+            f"{type(optimizer).__name__}.step: state: expected a dict for each parameter, got {describe(found)}"
+        )
+    state: State = {"step": 0, **optimizer.init_state(p._data, group)}
+    used = list(state)
+    for name, value in found.items():
+        where = f"{type(optimizer).__name__}.step: state: {name}"
+        if name not in state:
+            state[name] = value
+        elif value is not None:
+            state[name] = fitting(where, value, state[name], p, own)
+            own.discard(id(value))  # given to two parameters, it is copied for the second
+    return state, used
+
+
+def fitting(where: str, value: Any, first: Any, p: Tensor, own: Collection[int] = ()) -> Any:
+    """A value that a user may have put into a state, as an update needs it, where `init_state` makes `first`."""
+    if isinstance(first, (np.ndarray, type(None))):
+        shape, dtype = (p.shape, p.dtype) if first is None else (first.shape, first.dtype)
+        try:
+            array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        except ValueError:  # a ragged list
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf":
+            raise DTypeError(f"{where}: expected an array of shape {shape}, got {describe(value)}")
+        if array.shape != shape and id(value) in own:
+            raise ShapeError(
+                f"{where.partition('.')[0]}: expected a parameter of shape {array.shape}, as at the last step, got "
+                f"{shape}. Make a new optimizer for it."
+            )
+        if array.shape != shape:
+            raise ShapeError(f"{where}: expected the shape {shape}, got {array.shape}")
+        if id(value) in own and array.dtype == dtype and array.flags.c_contiguous:
+            return value
+        return np.array(array, dtype=dtype, order="C")
+    if not isinstance(first, (int, float)):
+        return value
+    try:
+        number = float(value.item() if isinstance(value, (Tensor, np.ndarray)) else value)
+    except (TypeError, ValueError, OverflowError):
+        number = nan
+    if isinstance(value, (str, bytes)) or number != number:
+        raise DTypeError(f"{where}: expected a number, got {describe(value)}")
+    if isinstance(first, int):
+        if number < 0 or not number.is_integer():
+            raise ValueRangeError(f"{where}: expected an integer of at least 0, got {describe(value)}")
+        return int(number)
+    return number
 
 
 class WorkspacePool:
@@ -112,57 +313,3 @@ class WorkspacePool:
         if not memory or memory[0].size < size:
             memory = self.memory[dtype] = [np.empty(size, dtype) for _ in range(self.count)]
         return tuple(array[:size].reshape(shape) for array in memory)
-
-
-def plan_updates(optimizer: Optimizer, params: list[Tensor], group: Group) -> list[ParameterUpdate]:
-    """The calls of `update` that a step over these parameters makes; missing state is initialized."""
-    single: list[tuple[Tensor, State]] = []
-    small: dict[Any, tuple[list[Tensor], list[State]]] = {}
-    for p, state in zip(params, _complete_states(optimizer, params, group)):
-        if optimizer.elementwise and p.size <= FUSED_SIZE and _is_fusible(p, state):
-            alike = (p.dtype, tuple(state), tuple(state[key] for key in number_names(state)))
-            fused, states = small.setdefault(alike, ([], []))
-            fused.append(p)
-            states.append(state)
-        else:
-            single.append((p, state))
-    pool = WorkspacePool(optimizer.workspace_arrays)
-    fusions = []
-    for fused, states in small.values():
-        if len(fused) == 1:
-            single.append((fused[0], states[0]))
-        else:
-            fusions.append((fused, states))
-    # The largest first: all others then find the pool's memory large enough.
-    single.sort(key=lambda entry: -entry[0].size)
-    updates: list[ParameterUpdate] = [SingleUpdate(p, s, pool.arrays(p.shape, p.dtype)) for p, s in single]
-    return updates + [FusedUpdate(fused, states, pool) for fused, states in fusions]
-
-
-def number_names(state: State) -> list[str]:
-    """The names of a state's entries that are not arrays."""
-    return [key for key, value in state.items() if not isinstance(value, np.ndarray)]
-
-
-def _is_fusible(p: Tensor, state: State) -> bool:
-    """Whether all arrays of a state have the parameter's shape and dtype, as a fused array requires."""
-    arrays = [value for value in state.values() if isinstance(value, np.ndarray)]
-    return all(array.shape == p.shape and array.dtype == p.dtype for array in arrays)
-
-
-def _complete_states(optimizer: Optimizer, params: list[Tensor], group: Group) -> Iterator[State]:
-    """The state of each parameter, with what is missing initialized, in the parameter's present dtype."""
-    for p in params:
-        state: State = {"step": 0, **optimizer.init_state(p._data, group)}
-        for key, value in optimizer.state.get(p, {}).items():
-            if isinstance(value, np.ndarray):
-                shape = np.shape(state.get(key, p._data))
-                if value.shape != shape:
-                    raise ShapeError(
-                        f"{type(optimizer).__name__}: expected a parameter of shape {value.shape}, as at the last "
-                        f"step, got {shape}. Make a new optimizer for it."
-                    )
-                value = value.astype(p.dtype, order="C")  # a copy: an update writes into it
-            state[key] = value
-        optimizer.state[p] = state
-        yield state

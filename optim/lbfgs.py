@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.arguments import Count, NonNegative
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad
+from tinygrad_dl.optim.fused import fitting
 from tinygrad_dl.optim.line_search import Point, strong_wolfe
 from tinygrad_dl.optim.optimizer import Optimizer, copy_state, options
-from tinygrad_dl.optim.typing import Closure, Group, Params, State
+from tinygrad_dl.optim.typing import Closure, Group, Params, Rate, State
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
+
+# What a step needs of the one before; without it the search begins again.
+HISTORY = {"d", "t", "prev_flat_grad", "old_dirs", "old_stps", "ro", "H_diag"}
 
 
 class LBFGS(Optimizer):
@@ -40,27 +46,25 @@ class LBFGS(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1,
-        max_iter: int = 20,
-        max_eval: int | None = None,
-        tolerance_grad: float = 1e-7,
-        tolerance_change: float = 1e-9,
-        history_size: int = 100,
-        line_search_fn: str | None = None,
+        lr: Rate = 1,
+        max_iter: Count = 20,
+        max_eval: Count | None = None,
+        tolerance_grad: NonNegative = 1e-7,
+        tolerance_change: NonNegative = 1e-9,
+        history_size: Count = 100,
+        line_search_fn: Literal["strong_wolfe"] | None = None,
     ) -> None:
-        max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
+        if max_eval is None and isinstance(max_iter, int):
+            max_eval = max_iter * 5 // 4
         super().__init__(params, options(locals()))
 
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "tolerance_grad", "tolerance_change")
-        self.validate_minimum(group, 1, "max_iter", "max_eval", "history_size")
-        line_search = group["line_search_fn"]
-        valid = line_search in (None, "strong_wolfe")
-        self.validate(valid, "line_search_fn", 'None or "strong_wolfe"', line_search)
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add the one group. Raises ValueRangeError for a second one."""
         if self.param_groups:
             raise ValueRangeError(
                 "LBFGS: params: expected one group, got several: all parameters move along one direction"
             )
+        super().add_param_group(group)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Move along up to `max_iter` directions; returns the loss before. Raises DTypeError, GraphError."""
@@ -69,22 +73,39 @@ class LBFGS(Optimizer):
                 "LBFGS.step: closure: expected a function, got None: the loss is computed at several points. Pass a "
                 "function that calls zero_grad(), computes the loss, calls backward() and returns the loss"
             )
+        if not callable(closure):
+            raise DTypeError(f"LBFGS.step: closure: expected a function, got {describe(closure)}")
         group, params = self.param_groups[0], self.param_groups[0]["params"]
-        # There is one state; as in PyTorch it belongs to the first parameter.
-        state = self.state.setdefault(params[0], {"func_evals": 0, "n_iter": 0})
+        self._validate_edits(0, group, None)
+        state = self._current_state(params, group)
         with enable_grad():
             first = closure()
         if all(p.grad is None for p in params):
             raise self._no_gradient_error()
         self._check_finite()
+        loss = self._loss(first)
         self.stepped = True
+        self.state[params[0]] = state
         state["func_evals"] += 1
-        loss, g = float(first), self._gradient()
+        g = self._gradient()
         if not self._is_steep(g):
             return first
         with np.errstate(all="ignore"):
             self._iterate(closure, group, state, loss, g)
         return first
+
+    def _current_state(self, params: list[Tensor], group: Group) -> State:
+        """The one state there is; as in PyTorch it belongs to the first parameter. A user may have edited it."""
+        self._validate_state()
+        found = self.state.get(params[0], {})
+        if not isinstance(found, dict):
+            raise DTypeError(f"LBFGS.step: state: expected a dict for each parameter, got {describe(found)}")
+        found.update(self.restore_state("LBFGS.step: state", params[0], found, group, copy=False))
+        for key in [key for key, value in found.items() if value is None]:
+            del found[key]
+        found.setdefault("func_evals", 0)
+        found.setdefault("n_iter", 0)
+        return found
 
     def _iterate(
         self,
@@ -95,7 +116,8 @@ class LBFGS(Optimizer):
         g: NDArray,
     ) -> None:
         lr, tolerance = float(group["lr"]), float(group["tolerance_change"])
-        max_iter, evaluations = group["max_iter"], 1
+        max_iter, evaluations = int(group["max_iter"]), 1
+        max_eval = max_iter * 5 // 4 if group["max_eval"] is None else int(group["max_eval"])
         for i in range(1, max_iter + 1):
             state["n_iter"] += 1
             d = self._direction(g, state, group["history_size"])
@@ -111,7 +133,7 @@ class LBFGS(Optimizer):
                     d,
                     t,
                     Point(0.0, loss, g, slope),
-                    group["max_eval"] - evaluations,
+                    max_eval - evaluations,
                 )
                 state["t"], loss, g = t, _, _ = found.t, found.loss, found.g
                 self._move(t, d)
@@ -123,7 +145,7 @@ class LBFGS(Optimizer):
             evaluations += calls
             state["func_evals"] += calls
             if (
-                evaluations >= group["max_eval"]
+                evaluations >= max_eval
                 or not self._is_steep(g)
                 or float(np.abs(d * t).max()) <= tolerance
                 or abs(loss - before) < tolerance
@@ -132,7 +154,7 @@ class LBFGS(Optimizer):
 
     def _direction(self, g: NDArray, state: State, size: int) -> NDArray:
         """-H g, after the last step's pair has been added to the history."""
-        if state["n_iter"] == 1:
+        if state["n_iter"] == 1 or not HISTORY <= state.keys():
             state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
             return -g
         ys, ss, ro = state["old_dirs"], state["old_stps"], state["ro"]
@@ -173,8 +195,17 @@ class LBFGS(Optimizer):
 
     def _evaluate(self, closure: Closure) -> tuple[float, NDArray]:
         with enable_grad():
-            loss = float(closure())
+            loss = self._loss(closure())
         return loss, self._gradient()
+
+    def _loss(self, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+        raise DTypeError(
+            f"LBFGS.step: closure: expected a function that returns the loss, got {describe(value)}"
+        )
 
     def _evaluate_at(
         self, closure: Closure, origin: list[NDArray], t: float, d: NDArray
@@ -187,26 +218,46 @@ class LBFGS(Optimizer):
             for p, array in zip(self.param_groups[0]["params"], origin):
                 p._data[...] = array
 
-    def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
+    def restore_state(
+        self, where: str, p: Tensor, values: Mapping[str, Any], group: Group, copy: bool = True
+    ) -> State:
         """The saved state, copied; PyTorch's workspace "al" is left out."""
         total = sum(q.size for q in group["params"])
         state: State = {}
         for key, value in values.items():
+            if value is None:
+                continue
             if key in ("d", "prev_flat_grad"):
                 state[key] = _flat(where, key, value, total)
             elif key in ("old_dirs", "old_stps"):
-                state[key] = [_flat(where, key, part, total) for part in value or ()]
+                state[key] = [_flat(where, key, part, total) for part in _listed(where, key, value)]
             elif key == "ro":
-                state[key] = [float(part) for part in value or ()]
+                state[key] = [float(fitting(f"{where}: ro", r, 0.0, p)) for r in _listed(where, key, value)]
             elif key in ("n_iter", "func_evals"):
-                state[key] = int(value)
-            elif key in ("t", "H_diag", "prev_loss") and value is not None:
-                state[key] = float(value)
-        return copy_state(state)
+                state[key] = fitting(f"{where}: {key}", value, 0, p)
+            elif key in ("t", "H_diag", "prev_loss"):
+                state[key] = fitting(f"{where}: {key}", value, 0.0, p)
+        lengths = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if key in state}
+        if len(lengths) > 1:
+            raise ShapeError(
+                f"{where}: expected old_dirs, old_stps and ro of one length, got {sorted(lengths)}"
+            )
+        return copy_state(state) if copy else state
+
+
+def _listed(where: str, key: str, value: Any) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise DTypeError(f"{where}: {key}: expected a list, got {describe(value)}")
+    return value
 
 
 def _flat(where: str, key: str, value: Any, size: int) -> NDArray:
-    array = np.array(value._data if isinstance(value, Tensor) else value)
+    try:
+        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError:  # a ragged list
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{where}: {key}: expected an array of shape ({size},), got {describe(value)}")
     if array.shape != (size,):
         raise ValueRangeError(
             f"{where}: {key}: expected the shape ({size},), as the parameters have, got {array.shape}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Annotated, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import Bounds, NonNegative
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.optim.moving_average import update_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Finite, Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -36,24 +37,18 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-3,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        lr: Rate = 1e-3,
+        weight_decay: NonNegative = 0.1,
+        momentum: NonNegative = 0.95,
         nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
-        eps: float = 1e-7,
-        ns_steps: int = 5,
-        adjust_lr_fn: str | None = None,
+        ns_coefficients: tuple[Finite, Finite, Finite] = (3.4445, -4.775, 2.0315),
+        eps: NonNegative = 1e-7,
+        ns_steps: Annotated[int, Bounds(least=0, most=99)] = 5,
+        adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None,
     ) -> None:
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "weight_decay", "momentum", "eps")
-        coefficients, adjustment = group["ns_coefficients"], group["adjust_lr_fn"]
-        self.validate(len(coefficients) == 3, "ns_coefficients", "three numbers", coefficients)
-        self.validate(0 <= group["ns_steps"] < 100, "ns_steps", "a number from 0 to 99", group["ns_steps"])
-        known = (None, "original", "match_rms_adamw")
-        self.validate(adjustment in known, "adjust_lr_fn", f"one of {known}", adjustment)
         for p in group["params"]:
             if p.ndim != 2:
                 raise ShapeError(

@@ -6,10 +6,10 @@ from math import sqrt
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.moving_average import update_average, update_square_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -34,11 +34,11 @@ class NAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum_decay: float = 4e-3,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0,
+        momentum_decay: NonNegative = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
         foreach: bool | None = None,
@@ -49,7 +49,6 @@ class NAdam(Optimizer):
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "eps", "weight_decay", "momentum_decay")
         self.validate_betas(group)
 
     def init_state(self, p: NDArray, group: Group) -> State:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Set
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
+from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, misfit
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import (
     AnomalyError,
     DTypeError,
@@ -17,7 +21,7 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.modes import active, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import ParameterUpdate, StaleUpdate, plan_updates
+from tinygrad_dl.optim.fused import END, Plan, completed_state, fitting, lasts, plan_updates
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -26,14 +30,6 @@ from tinygrad_dl.typing import NDArray
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
 # What schedules and users write into groups beside the optimizer's own options.
 EXTRA = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum", "name")
-
-
-def _label(name: str | None, p: Tensor) -> str:
-    """A parameter in an error message."""
-    try:
-        return f"the parameter {name or p.name or f'of shape {p.shape}'}"
-    except UninitializedError:
-        return "a parameter of a lazy layer"
 
 
 def options(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,11 +69,12 @@ class Optimizer:
     def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
-        self.state: dict[Tensor, State] = {}
-        # For each group its plan: what it was made for, and the updates to run; None: to be made at the next step.
-        self._plans: list[tuple[Any, list[ParameterUpdate]] | None] = []
+        #: What the next step continues from, by parameter: it may be cleared, replaced and edited.
+        self.state: MutableMapping[Any, State] = defaultdict(dict)
+        # For each group how it is updated; None: to be found out at the next step.
+        self._plans: list[Plan | None] = []
         self.stepped = False
-        if isinstance(params, (Tensor, str, bytes)) or not isinstance(params, Iterable):
+        if isinstance(params, (Tensor, np.ndarray, str, bytes, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
                 f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
                 f"got {type(params).__name__}"
@@ -151,9 +148,11 @@ class Optimizer:
             self.validate(valid, name, f"a number of at least {minimum}", group[name])
 
     def validate_betas(self, group: Group) -> None:
-        """Raise ValueRangeError unless `betas` are two decay rates, from 0 to less than 1."""
-        valid = len(group["betas"]) == 2 and all(0 <= beta < 1 for beta in group["betas"])
-        self.validate(valid, "betas", "a pair of numbers in [0, 1)", group["betas"])
+        """Raise unless `betas` are two decay rates, from 0 to less than 1."""
+        problem = misfit(self._name, "betas", group["betas"], tuple[Decay, Decay])
+        if problem is not None:
+            got = group["betas"] if isinstance(problem, ValueRangeError) else describe(group["betas"])
+            raise type(problem)(f"{self._name}: betas: expected a pair of numbers in [0, 1), got {got}")
 
     # What a user calls
 
@@ -169,42 +168,65 @@ class Optimizer:
             raise ValueRangeError(
                 f"{self._name}: a group: expected options among {', '.join(own)}, got {unknown[0]!r}"
             )
-        entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        given = group["params"]
+        if isinstance(given, (str, bytes, Set)) or not isinstance(given, (Iterable, Tensor)):
+            raise DTypeError(f"{self._name}: params: expected a list of Tensors, got {type(given).__name__}")
+        entries = [given] if isinstance(given, Tensor) else list(given)
         pairs = [isinstance(entry, tuple) and len(entry) == 2 for entry in entries]
         names = [str(entry[0]) if pair else None for entry, pair in zip(entries, pairs)]
         params = [entry[1] if pair else entry for entry, pair in zip(entries, pairs)]
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         for name, p in zip(names, params):
-            if not isinstance(p, Tensor):
-                raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
-            if not p.is_leaf:
-                raise ValueRangeError(
-                    f"{self._name}: {_label(name, p)} is the result of an operation, which the next forward pass "
-                    "computes again. Pass the Tensor that it was computed from."
-                )
+            self._validate_parameter(p, name)
             if id(p) in taken:
                 raise ValueRangeError(
-                    f"{self._name}: {_label(name, p)} is given twice; it would be updated twice per step"
+                    f"{self._name}: {_label(p, name)} is given twice; it would be updated twice per step"
                 )
             taken.add(id(p))
         named = [all(pairs), *("param_names" in other for other in self.param_groups)]
-        if any(pairs) != all(pairs) or (params and len(set(named)) > 1):
+        if (any(pairs) and not all(pairs)) or (params and len(set(named)) > 1):
             raise ValueRangeError(
                 f"{self._name}: expected names for all parameters or for none, got a mixture"
             )
         new = {**self.defaults, **group, "params": params}
         if names and all(pairs):
             new["param_names"] = names
-        self._validate_shared(new)
-        self.validate_options(new)
+        self._validate(new)
         self.param_groups.append(new)
         self._plans.append(None)
 
-    def _validate_shared(self, group: dict[str, Any]) -> None:
-        """Check the options that several optimizers share."""
+    def _validate_parameter(self, p: Any, name: str | None = None) -> None:
+        """Raise unless p is a leaf that can have a gradient."""
+        if not isinstance(p, Tensor):
+            raise DTypeError(f"{self._name}: params: expected Tensors, got {type(p).__name__}")
+        if not p.is_leaf:
+            raise ValueRangeError(
+                f"{self._name}: {_label(p, name)} is the result of an operation, which the next forward pass "
+                "computes again. Pass the Tensor that it was computed from."
+            )
+        if p.dtype.kind != "f":
+            advice = (
+                "Optimize its real and imaginary part as two parameters"
+                if p.dtype.kind == "c"
+                else "Only floating Tensors have gradients"
+            )
+            raise DTypeError(
+                f"{self._name}: {_label(p, name)}: expected a floating dtype, got {p.dtype}. {advice}."
+            )
+
+    def _validate(self, group: Group, seen: Mapping[str, Any] | None = None) -> None:
+        """Raise for the first option that is not valid; `seen`: options that are known to be."""
         lr = group.get("lr", 0)
         if isinstance(lr, (Tensor, np.ndarray)) and lr.size != 1:
             raise ShapeError(f"{self._name}: lr: expected a Tensor of one element, got the shape {lr.shape}")
+        for option, hints in option_types(type(self)).items():
+            value = group.get(option, END)
+            if value is END or (seen is not None and seen.get(option, END) is value and lasts(value)):
+                continue
+            for hint in hints:
+                problem = misfit(self._name, option, value, hint)
+                if problem is not None:
+                    raise problem
         self.validate(
             not (group.get("foreach") and group.get("fused")), "foreach", "False together with fused", True
         )
@@ -214,6 +236,25 @@ class Optimizer:
                 "parameters, outside the graph. To differentiate through a step, compute it: "
                 "q = p - lr * grad(loss, p, create_graph=True)[0]"
             )
+        self.validate_options(group)
+
+    def _validate_edits(self, i: int, group: Any, plan: Plan | None) -> None:
+        """Raise if what a user has made of a group since the last step is not valid."""
+        where = f"{self._name}: param_groups[{i}]"
+        if not isinstance(group, dict) or not isinstance(group.get("params"), (list, tuple)):
+            raise DTypeError(
+                f'{where}: expected a dict with a list of Tensors as "params", got {describe(group)}'
+            )
+        missing = [option for option in self.defaults if option not in group]
+        if missing:
+            raise ValueRangeError(
+                f"{where}: expected the option {missing[0]}, got none. add_param_group() adds a group whose other "
+                "options are the defaults"
+            )
+        if plan is None or plan.options["params"] is not group["params"]:
+            for p in group["params"]:
+                self._validate_parameter(p)
+        self._validate(group, None if plan is None else plan.options)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Discard the gradients of all parameters; with set_to_none=False fill them with zeros."""
@@ -231,6 +272,8 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise DTypeError(f"{self._name}.step: closure: expected a function, got {describe(closure)}")
             with enable_grad():
                 loss = closure()
         if active:
@@ -243,26 +286,86 @@ class Optimizer:
         return loss
 
     def _update(self) -> bool:
-        """Update the parameters that have a gradient; return whether there was none."""
-        idle = True
-        for i, group in enumerate(self.param_groups):
-            params = [p for p in group["params"] if getattr(p, "_grad", None) is not None]
-            if not params:
-                continue
-            idle = False
+        """Update the parameters that have a gradient; return whether there was none.
+
+        What a user has written into groups and state is validated first, for all groups: an error changes nothing.
+        """
+        groups, plans, states = self.param_groups, self._plans, self.state
+        if not isinstance(states, dict):
+            self._validate_state()
+        if len(plans) != len(groups):
+            plans[:] = [None] * len(groups)
+        idle, stale = True, []
+        for i, group in enumerate(groups):
+            try:
+                params = [p for p in group["params"] if p._grad is not None]
+            except (
+                AttributeError,
+                TypeError,
+                KeyError,
+            ):  # one never had a gradient, or the user's edit is wrong
+                self._validate_edits(i, group, None)
+                params = [p for p in group["params"] if p.grad is not None]
             # Finding out how to update takes longer than a small update: the plan is kept while it fits.
-            key = (list(map(id, params)), self.plan_key(group))
-            plan = self._plans[i]
-            if plan is None or plan[0] != key:
-                plan = self._plans[i] = key, plan_updates(self, params, group)
-            for update in plan[1]:
-                try:
-                    update.run(self, group)
-                except StaleUpdate:  # a parameter has another shape or dtype than at the last step
-                    self._plans[i] = None
-                    for fresh in plan_updates(self, update.params, group):
-                        fresh.run(self, group)
+            plan = plans[i]
+            if plan is None or not plan.fits(group, params, states):
+                completed = self._prepare(i, group, params, plan)
+                if completed is not None:
+                    stale.append((i, group, params, completed))
+            if params:
+                idle = False
+        for i, group, params, completed in stale:
+            plans[i] = self._plan(group, params, completed)
+        for plan, group in zip(plans, groups):
+            for update in plan.updates:  # type: ignore[union-attr]
+                update.run(self, group)
         return idle
+
+    def _prepare(
+        self, i: int, group: Group, params: list[Tensor], plan: Plan | None
+    ) -> list[tuple[State, list[str]]] | None:
+        """Validate what has changed since the last step; the completed states if a new plan is needed."""
+        if plan is None or not plan.has_options(group):
+            self._validate_edits(i, group, plan)
+            if plan is not None and plan.key == self.plan_key(group):
+                plan.remember(group)
+                if plan.has_parameters(params, self.state):
+                    return None
+        return self._completed_states(group, params, plan)
+
+    def _validate_state(self) -> None:
+        """Raise DTypeError unless the state, which a user may have replaced, is a dict."""
+        if not isinstance(self.state, MutableMapping):
+            raise DTypeError(f"{self._name}.step: state: expected a dict, got {describe(self.state)}")
+
+    def _completed_states(
+        self, group: Group, params: list[Tensor], plan: Plan | None
+    ) -> list[tuple[State, list[str]]]:
+        """The states of these parameters, complete and in their present dtypes; none is written yet."""
+        own = plan.arrays() if plan is not None else set()
+        for p in params:
+            self._validate_parameter(p)
+            g = p._grad._data
+            if g.shape != p.shape or g.dtype != p.dtype:
+                raise ShapeError(
+                    f"{self._name}.step: expected a gradient of the parameter's shape {p.shape} and dtype {p.dtype}, "
+                    f"got {g.shape} and {g.dtype}: the parameter was changed since. Call zero_grad() and backward()."
+                )
+        return [completed_state(self, p, group, own) for p in params]
+
+    def _plan(self, group: Group, params: list[Tensor], states: list[tuple[State, list[str]]]) -> Plan:
+        """Write the completed states, into the dicts that are there, and find out how to update."""
+        taken: set[int] = set()
+        for p, (state, _) in zip(params, states):
+            found = self.state.get(p)
+            if found is None or id(found) in taken:
+                found = self.state[p] = {}
+            taken.add(id(found))
+            found.clear()
+            found.update(state)
+        return Plan(
+            group, self.plan_key(group), params, plan_updates(self, params, [used for _, used in states])
+        )
 
     def _check_finite(self) -> None:
         """Under detect_anomaly: raise AnomalyError for a gradient that is not finite."""
@@ -305,7 +408,12 @@ class Optimizer:
             indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
             options = {key: saved_option(value) for key, value in group.items() if key != "params"}
             groups.append({**options, "params": indices})
-        state = {numbers[id(p)]: copy_state(values) for p, values in self.state.items()}
+        # What is kept for a parameter that is in no group is not used by a step; other keys are the user's own.
+        state = {
+            numbers[id(p)] if isinstance(p, Tensor) else p: copy_state(values)
+            for p, values in self.state.items()
+            if id(p) in numbers or not isinstance(p, Tensor)
+        }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -318,6 +426,16 @@ class Optimizer:
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ValueRangeError(f'{where}: expected a dict with "state" and "param_groups"')
         saved = state_dict["param_groups"]
+        if not isinstance(state_dict["state"], Mapping):
+            raise DTypeError(f"{where}: state: expected a dict, got {describe(state_dict['state'])}")
+        if not isinstance(saved, (list, tuple)) or not all(isinstance(group, Mapping) for group in saved):
+            raise DTypeError(f"{where}: param_groups: expected a list of dicts, got {describe(saved)}")
+        for group in saved:
+            numbers = group.get("params")
+            if not isinstance(numbers, (list, tuple)) or not all(isinstance(n, (int, str)) for n in numbers):
+                raise DTypeError(
+                    f"{where}: param_groups: params: expected the numbers of the parameters, got {describe(numbers)}"
+                )
         sizes, expected = (
             [len(group["params"]) for group in groups] for groups in (saved, self.param_groups)
         )
@@ -325,11 +443,12 @@ class Optimizer:
             raise ValueRangeError(
                 f"{where}: expected groups of {expected} parameters, as this optimizer has, got {sizes}"
             )
-        state: dict[Tensor, State] = {}
+        state: dict[Any, State] = defaultdict(dict)
         changes = []
         for old, group in zip(saved, self.param_groups):
             known = (*self.defaults, *(key for key in EXTRA if key != "name"))
             options = {key: saved_option(value) for key, value in old.items() if key in known}
+            self._validate({**group, **options})
             changes.append((group, options))
             for index, p in zip(_match_indices(where, old, group), group["params"]):
                 if index in state_dict["state"]:
@@ -346,16 +465,25 @@ class Optimizer:
 
     def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
         """The saved state of one parameter, its arrays copied in the parameter's dtype."""
-        fresh = self.init_state(p._data, group)
+        initial = self.init_state(p._data, group)
+        fresh = {key: p._data if value is None else value for key, value in initial.items()}
         state: State = {}
+        if not isinstance(values, Mapping):
+            raise DTypeError(f"{where}: state: expected a dict for each parameter, got {describe(values)}")
         for key, value in values.items():
             if value is None:
                 continue
-            array = value._data if isinstance(value, Tensor) else np.asarray(value)
-            shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
             if key == "step":
-                state[key] = int(array)
-            elif array.shape != shape:
+                state[key] = fitting(f"{where}: step", value, 0, p)
+                continue
+            try:
+                array = value._data if isinstance(value, Tensor) else np.asarray(value)
+            except ValueError:  # a ragged list
+                array = np.asarray(None)
+            if key in fresh and array.dtype.kind not in "biuf":
+                raise DTypeError(f"{where}: {key}: expected an array or a number, got {describe(value)}")
+            shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
+            if array.shape != shape:
                 raise ShapeError(
                     f"{where}: {key}: expected the shape {shape} for a parameter of shape {p.shape}, got "
                     f"{array.shape}"
@@ -382,11 +510,37 @@ class Optimizer:
         return "\n".join((*lines, ")"))
 
 
+WORDS[Optimizer] = "an optimizer"
+
+
+@cache
+def option_types(kind: type[Optimizer]) -> dict[str, tuple[Any, ...]]:
+    """What the options may be: the annotations of the constructors of this package, the rate's for all optimizers."""
+    found: dict[str, tuple[Any, ...]] = {"lr": (NonNegative,)}
+    for base in kind.__mro__:
+        if base.__module__.startswith(__package__) and "__init__" in vars(base):
+            for option, hint in declared_types(vars(base)["__init__"]).items():
+                if option not in ("self", "params", "defaults", "betas") and hint not in found.get(
+                    option, ()
+                ):
+                    found[option] = (*found.get(option, ()), hint)
+    return found
+
+
+def _label(p: Tensor, name: str | None) -> str:
+    """A parameter in an error message."""
+    try:
+        return f"the parameter {name or p.name or f'of shape {p.shape}'}"
+    except UninitializedError:
+        return "a parameter of a lazy layer"
+
+
 def saved_option(option: Any) -> Any:
     """An option as it is saved: Tensors and arrays of one element as numbers."""
     if isinstance(option, tuple):
         return tuple(map(saved_option, option))
-    return option.item() if isinstance(option, (Tensor, np.ndarray, np.generic)) else option
+    number = isinstance(option, (Tensor, np.ndarray, np.generic)) and option.size == 1
+    return option.item() if number else option
 
 
 def copy_state(value: Any) -> Any:

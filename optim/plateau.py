@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, SupportsFloat
 
+from tinygrad_dl.arguments import NonNegative, Size, checked
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.scheduler import LRScheduler
 
@@ -26,17 +29,18 @@ class ReduceLROnPlateau(LRScheduler):
     [0.25]
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
         mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
+        factor: NonNegative = 0.1,
+        patience: Size = 10,
+        threshold: NonNegative = 1e-4,
         threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: float | list[float] = 0,
-        eps: float = 1e-8,
+        cooldown: Size = 0,
+        min_lr: NonNegative | Sequence[NonNegative] = 0,
+        eps: NonNegative = 1e-8,
     ) -> None:
         self.optimizer = self.validate_optimizer(optimizer)
         self.validate(factor < 1, "factor", "a number below 1", factor)
@@ -51,7 +55,19 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Record the epoch's quantity, a number or a Tensor of one element, and set the rates."""
-        current = float(metrics)
+        try:
+            current = float(metrics) if not isinstance(metrics, (str, bytes)) else None
+        except (TypeError, ValueError):
+            current = None
+        if current is None:
+            raise DTypeError(
+                f"{type(self).__name__}.step: metrics: expected a number, such as a loss, got {describe(metrics)}"
+            )
+        if epoch is not None:
+            self.validate_epoch(epoch)
+        old = [float(group["lr"]) for group in self.optimizer.param_groups]
+        while len(self.min_lrs) < len(old):  # groups were added
+            self.min_lrs.append(self.shared("min_lr", self.min_lrs))
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(current):
             self.best, self.num_bad_epochs = current, 0
@@ -61,9 +77,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            old = [float(group["lr"]) for group in self.optimizer.param_groups]
-            minimum = (self.min_lrs + self.min_lrs[-1:] * len(old))[: len(old)]  # groups may have been added
-            new = [max(lr * self.factor, low) for lr, low in zip(old, minimum)]
+            new = [max(lr * self.factor, low) for lr, low in zip(old, self.min_lrs)]
             self.set_lrs([after if before - after > self.eps else before for before, after in zip(old, new)])
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union, runtime_checkable
 
+from tinygrad_dl.arguments import NonNegative, misfit
 from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.optim.typing import Finite
 from tinygrad_dl.tensor import Tensor
 
 
@@ -33,6 +35,10 @@ def weights(model: Model) -> list[Tensor]:
     >>> [p.shape for p in weights(model)]
     [(2, 3)]
     """
+    return _weights("weights", model)
+
+
+def _weights(where: str, model: Model) -> list[Tensor]:
     norms: set[int] = set()
     if isinstance(model, HasParameters):
         for part in model.modules():
@@ -43,14 +49,14 @@ def weights(model: Model) -> list[Tensor]:
         entries = model
     else:
         raise DTypeError(
-            f"weights: model: expected a module or a list of Tensors, got {type(model).__name__}"
+            f"{where}: model: expected a module or a list of Tensors, got {type(model).__name__}"
         )
     found = []
     for entry in entries:
         name, p = entry if isinstance(entry, tuple) else ("", entry)
         if not isinstance(p, Tensor):
             raise DTypeError(
-                f"weights: model: expected a module or a list of Tensors, got a list with {type(p).__name__}"
+                f"{where}: model: expected a module or a list of Tensors, got a list with {type(p).__name__}"
             )
         if p.ndim >= 2 and not name.rpartition(".")[2].startswith("bias") and id(p) not in norms:
             found.append(p)
@@ -65,7 +71,8 @@ def l1_penalty(model: Model, strength: float = 1.0) -> Tensor:
     >>> l1_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     3.5
     """
-    return _total("l1_penalty", [abs(w).sum() for w in weights(model)], strength)
+    _validate("l1_penalty", "strength", strength, Finite)
+    return _total("l1_penalty", [abs(w).sum() for w in _weights("l1_penalty", model)], strength)
 
 
 def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
@@ -77,7 +84,8 @@ def l2_penalty(model: Model, strength: float = 1.0) -> Tensor:
     >>> l2_penalty([Tensor([[3.0, -4.0]])], 0.5).item()
     6.25
     """
-    return _total("l2_penalty", [(w * w).sum() for w in weights(model)], strength / 2)
+    _validate("l2_penalty", "strength", strength, Finite)
+    return _total("l2_penalty", [(w * w).sum() for w in _weights("l2_penalty", model)], strength / 2)
 
 
 def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
@@ -88,7 +96,10 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
     [(1, 0.1), (1, 0.0)]
     """
-    decayed = weights(model)
+    _validate("decay_groups", "weight_decay", weight_decay, NonNegative)
+    if isinstance(model, Iterator):
+        model = list(model)
+    decayed = _weights("decay_groups", model)
     decayed_ids = set(map(id, decayed))
     everything = (
         model.parameters()
@@ -98,6 +109,12 @@ def decay_groups(model: Model, weight_decay: float) -> list[dict[str, Any]]:
     rest = [p for p in everything if id(p) not in decayed_ids]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _validate(where: str, argument: str, value: object, hint: Any) -> None:
+    problem = misfit(where, argument, value, hint)
+    if problem is not None:
+        raise problem
 
 
 def _total(name: str, parts: list[Tensor], strength: float) -> Tensor:

@@ -6,10 +6,10 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.moving_average import update_average, update_square_average
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -33,11 +33,11 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
+        lr: Rate = 1e-2,
+        alpha: NonNegative = 0.99,
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0,
+        momentum: NonNegative = 0,
         centered: bool = False,
         capturable: bool = False,
         foreach: bool | None = None,
@@ -45,9 +45,6 @@ class RMSprop(Optimizer):
         differentiable: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "alpha", "eps", "weight_decay", "momentum")
 
     def plan_key(self, group: Group) -> Hashable:
         return group["momentum"] > 0, group["centered"]

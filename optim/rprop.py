@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Finite, Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -30,9 +30,9 @@ class Rprop(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-2,
-        etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50),
+        lr: Rate = 1e-2,
+        etas: tuple[Finite, Finite] = (0.5, 1.2),
+        step_sizes: tuple[NonNegative, NonNegative] = (1e-6, 50),
         *,
         capturable: bool = False,
         foreach: bool | None = None,
@@ -42,7 +42,6 @@ class Rprop(Optimizer):
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr")
         less, more = group["etas"]
         self.validate(
             0 < less < 1 < more, "etas", "one number below 1 and one above, such as (0.5, 1.2)", group["etas"]

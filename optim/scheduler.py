@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from math import inf
+from typing import Annotated, Any, TypeAlias, TypeVar
 
+import numpy as np
+
+from tinygrad_dl.arguments import Bounds, checked, misfit
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.optim.optimizer import Optimizer
+from tinygrad_dl.optim.typing import Group
 from tinygrad_dl.tensor import Tensor
 
 T = TypeVar("T")
+#: The epoch to continue after; -1 is the beginning.
+LastEpoch: TypeAlias = Annotated[int, Bounds(least=-1)]
 
 
 class LRScheduler:
@@ -19,7 +27,8 @@ class LRScheduler:
     The constructor sets the rate of epoch 0; each step(), called after the optimizer's steps of an epoch, moves
     on by one epoch. `last_epoch`: continue after that epoch, in groups that have "initial_lr". A subclass that
     defines `chainable_form`, the rate from the previous one, works with other schedules on one optimizer.
-    Raises DTypeError, ValueRangeError.
+    A group that is added to the optimizer later is scheduled from the next step on; the rate that it then has is
+    its initial rate. Raises DTypeError, ValueRangeError.
 
     >>> from tinygrad_dl import Tensor, optim
     >>> class HalvingLR(LRScheduler):
@@ -31,7 +40,8 @@ class LRScheduler:
     [0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+    @checked
+    def __init__(self, optimizer: Optimizer, last_epoch: LastEpoch = -1) -> None:
         self.optimizer = self.validate_optimizer(optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
@@ -61,12 +71,34 @@ class LRScheduler:
     def per_group(self, option: str, value: T | Sequence[T]) -> list[T]:
         """An option's value for each group, given one for all or one per group. Raises ShapeError."""
         groups = len(self.optimizer.param_groups)
-        values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * groups
+        values: list[Any] = list(value) if isinstance(value, (list, tuple, range)) else [value] * groups
+        if isinstance(value, (np.ndarray, Tensor)):
+            values = value.reshape(-1).tolist() if value.size > 1 or value.ndim else [value.item()] * groups
         if len(values) != groups:
             raise ShapeError(
                 f"{type(self).__name__}: {option}: expected one value per group, {groups}, got {len(values)}"
             )
         return values
+
+    def shared(self, option: str, values: Sequence[T]) -> T:
+        """The value for a group that was added later: that of all others. Raises ShapeError if they differ."""
+        if any(value is not values[0] and value != values[0] for value in values):
+            raise ShapeError(
+                f"{type(self).__name__}.step: {option}: expected one value per group, "
+                f"{len(self.optimizer.param_groups)}, got {len(values)}: a group was added to the optimizer. Give one "
+                "value for all groups, or make a new schedule"
+            )
+        return values[0]
+
+    def include_group(self, group: Group) -> None:
+        """Schedule a group that was added to the optimizer after the schedule was made."""
+        group.setdefault("initial_lr", float(group["lr"]))
+        self.base_lrs.append(group["initial_lr"])
+
+    def include_new_groups(self) -> None:
+        """Schedule the groups that were added to the optimizer since the last step."""
+        for group in self.optimizer.param_groups[len(self.base_lrs) :]:
+            self.include_group(group)
 
     def initial_step(self) -> None:
         """The step into the first epoch, which the constructor takes."""
@@ -109,6 +141,9 @@ class LRScheduler:
                 "never used. Call optimizer.step() first.",
                 stacklevel=2,
             )
+        if epoch is not None:
+            self.validate_epoch(epoch)
+        self.include_new_groups()
         self._step_count += 1
         if epoch is None:
             self.last_epoch += 1
@@ -116,8 +151,17 @@ class LRScheduler:
         else:
             self.step_to(epoch)
 
+    def validate_epoch(self, epoch: object) -> None:
+        """Raise unless `epoch` is a number of at least 0."""
+        problem = misfit(
+            f"{type(self).__name__}.step", "epoch", epoch, Annotated[float, Bounds(least=0, below=inf)]
+        )
+        if problem is not None:
+            raise problem
+
     def step_to(self, epoch: int) -> None:
         """Set the rates of an epoch, whatever the previous one was."""
+        self.include_new_groups()
         self.last_epoch = epoch
         self.set_lrs(self.closed_form_lrs())
 
@@ -142,6 +186,13 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a `state_dict()`, also that of PyTorch's class of the same name."""
+        where = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state_dict, Mapping):
+            raise DTypeError(f"{where}: state_dict: expected a dict, got {describe(state_dict)}")
+        for key, value in state_dict.items():
+            current = getattr(self, str(key), None)
+            if isinstance(current, (int, float)) and not isinstance(value, (int, float, np.generic)):
+                raise DTypeError(f"{where}: {key}: expected a number, got {describe(value)}")
         for key, value in state_dict.items():
             setattr(self, key, restored_attribute(getattr(self, key, None), value))
 

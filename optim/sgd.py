@@ -6,9 +6,9 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from tinygrad_dl.arguments import NonNegative
 from tinygrad_dl.optim.optimizer import Optimizer, options
-from tinygrad_dl.optim.typing import Group, Params, State, Workspace
-from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.optim.typing import Finite, Group, Params, Rate, State, Workspace
 from tinygrad_dl.typing import NDArray
 
 
@@ -32,10 +32,10 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
+        lr: Rate = 1e-3,
+        momentum: NonNegative = 0,
+        dampening: Finite = 0,
+        weight_decay: NonNegative = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
@@ -46,7 +46,6 @@ class SGD(Optimizer):
         super().__init__(params, options(locals()))
 
     def validate_options(self, group: Group) -> None:
-        self.validate_minimum(group, 0, "lr", "momentum", "weight_decay")
         if group["nesterov"]:
             momentum, dampening = group["momentum"], group["dampening"]
             self.validate(momentum > 0, "momentum", "a number above 0 with nesterov", momentum)
@@ -56,7 +55,7 @@ class SGD(Optimizer):
         return group["momentum"] != 0
 
     def init_state(self, p: NDArray, group: Group) -> State:
-        return {"momentum_buffer": np.zeros(p.shape, p.dtype)} if group["momentum"] else {}
+        return {"momentum_buffer": None} if group["momentum"] else {}
 
     def update(self, p: NDArray, g: NDArray, state: State, group: Group, workspace: Workspace) -> None:
         w, u = workspace
@@ -65,12 +64,11 @@ class SGD(Optimizer):
         if momentum:
             # b = momentum * b + (1 - dampening) * g, at first b = g
             b = state["momentum_buffer"]
-            b *= momentum
-            if state["step"] == 1 or not dampening:
-                b += g
+            if b is None:
+                b = state["momentum_buffer"] = g.copy()
             else:
-                np.multiply(g, 1.0 - dampening, out=w)
-                b += w
+                b *= momentum
+                b += g if not dampening else np.multiply(g, 1.0 - dampening, out=w)
             if group["nesterov"]:
                 np.multiply(b, momentum, out=w)
                 w += g

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, Union
+from math import inf
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
+from tinygrad_dl.arguments import Bounds, NonNegative
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
 
@@ -18,3 +20,13 @@ State: TypeAlias = dict[str, Any]
 Workspace: TypeAlias = tuple[NDArray, ...]
 #: Computes the loss and its gradients, and returns the loss.
 Closure: TypeAlias = Callable[[], Any]
+
+#: A rate: a number, or a Tensor of one element, of at least 0. (At run time a Tensor of one element is a number.)
+if TYPE_CHECKING:
+    Rate: TypeAlias = Union[float, Tensor]
+else:
+    Rate = NonNegative
+#: A finite number.
+Finite: TypeAlias = Annotated[float, Bounds(above=-inf, below=inf)]
+#: A number, also an infinite one, but not nan.
+NotNan: TypeAlias = Annotated[float, Bounds()]

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "tinygrad_dl": "tinygrad_dl",
     "tinygrad_dl.kernels": "tinygrad_dl/kernels",
+    "tinygrad_dl.numpy_functions": "tinygrad_dl/numpy_functions",
     "tinygrad_dl.ops": "tinygrad_dl/ops",
     "tinygrad_dl.testing": "tinygrad_dl/testing",
     "tinygrad_dl.viz": "tinygrad_dl/viz",
@@ -70,7 +71,7 @@ FLOORS: list[list[set[str]]] = [
         }
     ],
     [{"tinygrad_dl.nn"}, {"tinygrad_dl.optim"}],
-    [{"tinygrad_dl.optim.swa_utils"}],  # averages of models
+    [{"tinygrad_dl.optim.swa_utils"}],
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}],
     [{"tinygrad_dl.viz.formats"}],

@@ -50,7 +50,7 @@ def indexed(x: np.ndarray, rows: Sequence[int]) -> Any:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"features": 3}, {"features": np.int64(3)}, {"features": tg.asarray(3)}, {"features": 0}, {"features": True},
+        {"features": 3}, {"features": np.int64(3)}, {"features": tg.asarray(3)}, {"features": 0},
         {"features": 1, "eps": 1}, {"features": 1, "eps": np.float32(0.1)}, {"features": 1, "eps": tg.Tensor(0.1)},
         {"features": 1, "momentum": None}, {"features": 1, "bias": np.True_}, {"features": 1, "bias": 0},
         {"features": 1, "betas": [0.5, 0]}, {"features": 1, "kernel": (1, 2)},
@@ -66,6 +66,7 @@ def test_what_fits_is_taken(arguments: dict[str, Any]) -> None:
     ("arguments", "kind", "words"),
     [
         ({"features": "a"}, DTypeError, "features: expected an int of at least 0, got str 'a'"),
+        ({"features": True}, ValueRangeError, "features: expected an int of at least 0, got bool True"),
         ({"features": 2.0}, DTypeError, "features: expected an int of at least 0, got float 2.0"),
         ({"features": -1}, ValueRangeError, "features: expected an int of at least 0, got int -1"),
         (

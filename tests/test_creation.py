@@ -102,3 +102,31 @@ def test_a_copy_keeps_the_order_in_memory() -> None:
     given = np.asfortranarray(np.arange(10000.0).reshape(100, 100))
     assert td.Tensor(given).data.flags.f_contiguous and td.Tensor(given.T).data.flags.c_contiguous
     np.testing.assert_array_equal(td.Tensor(given).data, given)
+
+
+def test_linspace_and_full_record_the_tensors_they_are_made_of() -> None:
+    start, stop = (Tensor(v, requires_grad=True) for v in (1.0, 4.0))
+    out = td.linspace(start, stop, 4)
+    assert out.tolist() == [1, 2, 3, 4] and out.dtype == np.float32
+    out.sum().backward()
+    assert (start.grad.item(), stop.grad.item()) == (2, 2)
+    assert td.linspace(Tensor([1.0, 2.0]), 3.0, 3).tolist() == [[1, 2], [2, 2.5], [3, 3]]
+    assert td.linspace(start.detach(), 4.0, 2, endpoint=False).dtype == np.float32
+    value = Tensor(3.0, requires_grad=True)
+    td.full((2, 2), value).sum().backward()
+    assert value.grad.item() == 4
+
+
+def test_linspace_refuses_what_is_not_a_number_of_values() -> None:
+    for num, message in (
+        (1.5, "linspace: num: expected an int of at least 0, got float 1.5"),
+        ("3", "linspace: num: expected an int of at least 0, got str '3'"),
+    ):
+        with pytest.raises(TypeError) as error:
+            td.linspace(0, 1, num)  # type: ignore[arg-type]
+        assert str(error.value) == message
+
+
+def test_asarray_refuses_a_copy_that_it_was_told_not_to_make() -> None:
+    with pytest.raises(ValueError, match="copy=False, but a new array is needed"):
+        td.asarray(Tensor([1.0]), dtype="float64", copy=False)

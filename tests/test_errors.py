@@ -221,14 +221,14 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor([[1, 2], [3]]),
             ShapeError,
-            "asarray: expected nested lists with rows of equal length, got rows of different lengths. "
+            "Tensor: expected nested lists with rows of equal length, got rows of different lengths. "
             "Pad them to one length first.",
         ),
-        (lambda: Tensor("abc"), DTypeError, "asarray: expected numbers or booleans, got str 'abc'"),
+        (lambda: Tensor("abc"), DTypeError, "Tensor: expected numbers or booleans, got str 'abc'"),
         (
             lambda: Tensor([1.0], dtype="foo"),
             DTypeError,
-            "asarray: expected numbers, got list [1.0] (data type 'foo' not understood)",
+            "Tensor: dtype: expected a dtype of numbers or None, got str 'foo'",
         ),
         (
             lambda: setattr(x, "grad", np.ones(2)),

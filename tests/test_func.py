@@ -48,7 +48,20 @@ def test_arrays_give_arrays_and_tensors_and_numbers_give_tensors() -> None:
     assert type(func.jvp(lambda x: x * x, (X,), (Tensor(X),))[0]) is Tensor
     assert type(func.vjp(lambda x: x * x, X)[1](Tensor(X))[0]) is Tensor
     assert type(func.hvp(lambda x: (x**3).sum(), X, Tensor(X))) is Tensor
-    assert slope(2.0).dtype == np.float32 and slope(X.astype("float32")).dtype == np.float32
+    assert slope(X.astype("float32")).dtype == np.float32
+
+
+def test_python_floats_are_differentiated_in_float64() -> None:
+    slope = func.grad(np.sin)
+    assert slope(0.1).dtype == np.float64
+    np.testing.assert_allclose(slope(0.1).item(), np.cos(0.1), rtol=1e-15)
+    value, gradient = func.value_and_grad(lambda p: np.exp(p["a"]) * p["b"][0])({"a": 0.1, "b": [0.3]})
+    np.testing.assert_allclose(value.item(), np.exp(0.1) * 0.3, rtol=1e-15)
+    np.testing.assert_allclose(gradient["b"][0].item(), np.exp(0.1), rtol=1e-15)
+    # what is float64 outside is not rounded on its way through a number
+    x = np.array(1.1)
+    inner = func.grad(lambda x: x * func.grad(lambda y: x * y)(2.0))
+    np.testing.assert_allclose(inner(x), 2.2, rtol=1e-15)
 
 
 def test_f_gets_tensors_for_what_is_differentiated_and_the_rest_as_it_is() -> None:

@@ -15,7 +15,7 @@ if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(
 ):
     __path__.extend((_root, os.path.join(_root, "examples")))
 
-import tinygrad_dl.optim.swa_utils as _swa_utils  # noqa: F401  (above optim; from here on an attribute of it)
+import tinygrad_dl.optim.swa_utils  # noqa: F401 - it needs both nn and optim, which do not import it
 from tinygrad_dl import autograd, func, nn, optim
 from tinygrad_dl.anomaly import detect_anomaly
 from tinygrad_dl.autograd import checkpoint

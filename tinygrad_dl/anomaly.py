@@ -207,8 +207,8 @@ def ranged(x: np.ndarray) -> str:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs this package's code."""
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "tinygrad_dl"
+    """Whether a frame runs code of this package, or NumPy's, whose errstate is between two of its functions."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("tinygrad_dl", "numpy")
 
 
 def _in_rule() -> bool:

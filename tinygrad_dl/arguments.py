@@ -7,6 +7,7 @@ above 0 at run time. `@checked` compares every argument before the function runs
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import math
 import re
@@ -102,11 +103,10 @@ Count: TypeAlias = Annotated[int, Bounds(least=1, most=LARGEST)]
 Size: TypeAlias = Annotated[int, Bounds(least=0, most=LARGEST)]
 #: A number other than nan: a margin, a slope, a threshold.
 Real: TypeAlias = Annotated[float, Bounds(least=-math.inf)]
-#: An int or several of them, which may be negative, as the widths of padding that crops.
-Offsets: TypeAlias = Union[
-    Annotated[int, Bounds(least=-LARGEST, most=LARGEST)],
-    Sequence[Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]],
-]
+#: An int that may be negative, such as the width of padding that crops.
+Offset: TypeAlias = Annotated[int, Bounds(least=-LARGEST, most=LARGEST)]
+#: One of them or several.
+Offsets: TypeAlias = Union[Offset, Sequence[Offset]]
 #: A boolean that PyTorch deprecates in favor of `reduction`.
 OldBoolean: TypeAlias = Annotated[Union[bool, None], Advice("It is deprecated: write reduction={value}.")]
 #: An int of at least 1 or several of them, one per spatial dimension: kernel sizes, strides, dilations.
@@ -274,14 +274,14 @@ def explanation(
     if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None  # Python's own: an argument is missing or unknown; or the user's
     called = name or _name_of_call(function, args)
-    if isinstance(error, TinygradError):
-        _name(error, called, _declared(function))
-        return None
     if error.args and str(error.args[0]).startswith(f"{called}: "):
         return None  # raised on purpose
     problem = _unfit(function, args, kwargs, name)
     if problem is not None:
         return problem
+    if isinstance(error, TinygradError):
+        _name(error, called, _declared(function))
+        return None
     for base, kind in KINDS:
         if isinstance(error, base):
             bound = _bound(function, args, kwargs)
@@ -304,6 +304,10 @@ def _from_users_code(trace: TracebackType | None) -> bool:
 OURS = (__name__.partition(".")[0], "numpy")
 
 
+# Arguments of operations that layers and functions have under another name, PyTorch's.
+ARGUMENTS = {"kernel": "kernel_size", "w": "weight", "size": "output_size"}
+
+
 def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
     """Begin the message with what the user called, in the place of a helper's name."""
     text = str(error)
@@ -316,6 +320,9 @@ def _name(error: TinygradError, called: str, declared: Collection[str]) -> None:
         # A helper's call is not shown: its arguments are not the user's.
         _, shown, rest = text.partition("): ") if text[helper.end()] == "(" else (text, "", "")
         text = rest if shown else text[helper.end() :].removeprefix(": ")
+    for ours, theirs in ARGUMENTS.items():
+        if theirs in declared and ours not in declared:
+            text = re.sub(rf"\b{ours}(?=[=:])", theirs, text)
     error.args = (f"{called}: {text}",)
 
 
@@ -346,12 +353,20 @@ def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
         return Any
     if not isinstance(annotation, str):
         return annotation
+    known = _Names(
+        {**vars(builtins), **vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
+    )
     try:
-        return eval(
-            annotation, {**vars(typing), **vars(names), "Callable": collections.abc.Callable, **space}
-        )
+        return eval(annotation, {}, known)
     except Exception:
         return Any
+
+
+class _Names(dict[str, Any]):
+    """Names of types; those that are imported for type checkers only are compared by name."""
+
+    def __missing__(self, name: str) -> Any:
+        return ForwardRef(name)
 
 
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -370,8 +385,10 @@ def _called(function: Callable[..., Any]) -> str:
 
 
 def _name_of_call(function: Callable[..., Any], args: Sequence[Any]) -> str:
-    method = next(iter(_declared(function)), None) == "self"
-    return type(args[0]).__name__ if method and args else _called(function)
+    if next(iter(_declared(function)), None) != "self" or not args:
+        return _called(function)
+    kind = type(args[0]).__name__
+    return f"{kind}.{function.__name__}" if issubclass(type(args[0]), Value) else kind
 
 
 def _unfit(
@@ -401,6 +418,12 @@ def fits(value: Any, hint: Any) -> bool:
     return _fits(value, hint)
 
 
+def require(called: str, argument: str, value: Any, hint: Any) -> None:
+    """Raise for an argument that is not what an annotation says; for checks inside a function."""
+    if not _fits(value, hint):
+        raise unfit(called, argument, value, hint)
+
+
 def is_huge(value: Any) -> bool:
     """Whether a value is or holds an int that no array has as a size."""
     if isinstance(value, (tuple, list)):
@@ -408,6 +431,14 @@ def is_huge(value: Any) -> bool:
     if isinstance(value, (Value, np.ndarray)):
         return value.size == 1 and value.dtype.kind in "iuf" and not abs(value.item()) <= LARGEST
     return isinstance(value, (int, float, np.number)) and not abs(value) <= LARGEST
+
+
+def refuse_huge(called: str, argument: str, value: Any) -> None:
+    """Raise ValueRangeError for a size that no array has, before anything is allocated."""
+    if is_huge(value):
+        raise ValueRangeError(
+            f"{called}: {argument}: expected a number from {-LARGEST} to {LARGEST}, got {describe(value)}"
+        )
 
 
 def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
@@ -510,6 +541,8 @@ def _fits(x: Any, hint: Any) -> bool:
             return int(x) >= 0
         return any(_fits(x, part) for part in parts)
     if origin is Annotated:
+        if parts[0] is int and isinstance(x, (bool, np.bool_)):
+            return False  # a size of True is a slip
         number = x.item() if _is_array(x) and _is_number(x) else x
         return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
     if origin is Literal:
@@ -529,7 +562,7 @@ def _fits(x: Any, hint: Any) -> bool:
             isinstance(x, Value) if name == "Tensor" else name in [kind.__name__ for kind in type(x).__mro__]
         )
     if origin is np.ndarray or hint is np.ndarray:
-        return isinstance(x, (np.ndarray, np.generic))
+        return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "biufc"
     if origin is tuple:
         if not isinstance(x, (tuple, list)):
             return False
@@ -618,3 +651,17 @@ def _plural(words: str) -> str:
     article, _, rest = words.partition(" ")
     noun, _, bounds = (rest if article in ("a", "an") else words).partition(" ")
     return f"{noun}s {bounds}".strip()
+
+
+def declared_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotation of each parameter, for arguments that are stored and may be changed later."""
+    return {name: parameter.hint for name, parameter in _declared(function).items()}
+
+
+def misfit(name: str, argument: str, value: Any, hint: Any) -> TinygradError | None:
+    """The error for a value that an annotation does not allow, or None; `name`: what the user called."""
+    if _fits(value, hint):
+        return None
+    kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
+    shown = repr(value) if kind is ValueRangeError else describe(value)
+    return kind(f"{name}: {argument}: expected {expected(hint)}, got {shown}")

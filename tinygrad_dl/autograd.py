@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config, convert, graph
+from tinygrad_dl.arguments import require
 from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
@@ -40,6 +41,9 @@ def grad(
     >>> grad(derivative, x)
     (Tensor(18.),)
     """
+    for option, flag in (("create_graph", create_graph), ("allow_unused", allow_unused)):
+        require("autograd.grad", option, flag, bool)
+    require("autograd.grad", "retain_graph", retain_graph, bool | None)
     outs, ins = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
     for name, tensors in (("outputs", outs), ("inputs", ins)):
         for i, tensor in enumerate(tensors):
@@ -159,6 +163,8 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> x.grad
     Tensor([ 3., 12.])
     """
+    if not callable(f):
+        raise DTypeError(f"autograd.checkpoint: expected a function first, got {convert.describe(f)}")
     if not modes.recording:
         return f(*args, **kwargs)
     state = config.default_rng().bit_generator.state

@@ -103,10 +103,19 @@ def backward_pass(
                 f"backward: the graph was freed by an earlier backward (found at `{op.name}`). "
                 "Pass retain_graph=True to the first call if you need a second."
             )
-        if needed is None:
-            contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
-        else:
-            contributions = op.vjp_needed(node, g, needed, recording)
+        try:
+            if needed is None:
+                contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
+            else:
+                contributions = op.vjp_needed(node, g, needed, recording)
+        except Exception:
+            if not _with_plain_options(node):
+                raise
+            if needed is None:
+                contributions = op.vjp_recording(node, g) if recording else op.vjp(node, g)
+            else:
+                contributions = op.vjp_needed(node, g, needed, recording)
+        if needed is not None:
             if op.joint:  # one rule for all inputs: it may give more than was asked for
                 asked = [type(parent) is Node and parent.serial in needed for parent in node.parents]
                 contributions = tuple(c if needs else None for c, needs in zip(contributions, asked))
@@ -143,6 +152,19 @@ def backward_pass(
     for node, g, owned in pending.values():
         if g is not None:
             _complete(node, g, owned, wanted, needed, recording)
+
+
+def _with_plain_options(node: Node) -> bool:
+    """Put numbers and tuples in the place of a node's options that are Tensors; False if there are none.
+
+    A Tensor passes as an axis in NumPy, but not in the arithmetic of a rule; looking for one in each call would cost
+    every call.
+    """
+    if not any(isinstance(option, Value) for option in node.options):
+        return False
+    plain = (x._data.tolist() if isinstance(x, Value) else x for x in node.options)
+    node.options = tuple(tuple(x) if type(x) is list else x for x in plain)
+    return True
 
 
 _recording_pass = enable_grad(lenient_broadcast(backward_pass))
@@ -268,7 +290,10 @@ def unbroadcast(g: Gradient, shape: Shape) -> Gradient:
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 and g.shape[i + extra] != 1
     )
-    summed = g.sum(axis=axes, keepdims=False)
+    if g.dtype == np.float16 and isinstance(g, np.ndarray):
+        summed = g.sum(axis=axes, dtype=np.float32).astype(np.float16)
+    else:
+        summed = g.sum(axis=axes, keepdims=False)
     return summed if summed.shape == shape else summed.reshape(shape)
 
 

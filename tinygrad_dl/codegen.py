@@ -31,7 +31,8 @@ CALL_NAMES: dict[str, Any] = {
     "Value": Value, "Node": Node, "constant_entry": constant_entry, "coerce": convert.coerce,
     "under_modes": dispatch.under_modes, "apply_without_tensors": dispatch.apply_without_tensors,
     "apply_variadic": dispatch.apply_variadic, "explain": dispatch.explain,
-    "check_option": dispatch.check_option, "inf": math.inf,
+    "check_option": dispatch.check_option, "in_float32": dispatch.in_float32, "F2": np.dtype(np.float16),
+    "inf": math.inf,
     "dtype_type": np.dtype,
     "plain_array": dispatch.plain_array, "records_gradient": dispatch.records_gradient,
     "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
@@ -100,9 +101,13 @@ def call_source(op: Op) -> str:
         + [o if len(inputs) + i < op.positional else f"{o}={o}" for i, o in enumerate(op.options)]
     )
     data = _tuple([f"{x}_data" for x in inputs])
+    first = f"{inputs[0]}_data"
+    half = f"type({first}) is ndarray and {first}.dtype is F2"
+    narrow = [f"    if {half}:", f"        out = in_float32(op, {data}, {options})", "    else:"]
     forward = [
         "try:",
-        f"    out = forward({arguments})",
+        *(narrow if op.accumulates else []),
+        f"    {'    ' * op.accumulates}out = forward({arguments})",
         "except Exception as error:",
         f"    explain(op, {data}, {options}, error)",
     ]
@@ -270,6 +275,7 @@ def _tuple(items: Sequence[str]) -> str:
 
 VJP_NAMES: dict[str, Any] = {
     "__name__": __name__, "Node": Node, "shape_of": shape_of, "dtype_of": dtype_of, "attach": convert.attach,
+    "F2": np.dtype(np.float16), "widened": dispatch.widened,
 }  # fmt: skip
 
 
@@ -293,6 +299,8 @@ def vjp_source(op: Op, named: Sequence[Sequence[str]], recording: bool, selectiv
     """
     inputs = op.inputs
     lines = [f"def vjp(node, g{', needed' if selective else ''}):"]
+    if op.accumulates and not recording:
+        lines += ["    if node.dtype is F2:", "        node, g = widened(node, g)"]
     lines += [f"    {', '.join(f'{x}_node' for x in inputs)}, = node.parents"]
     used = {name for names in named for name in names}
     if any(name in used for name in op.saves):

@@ -20,9 +20,13 @@ def set_default_dtype(dtype: DTypeLike) -> None:
     >>> set_default_dtype("float32")
     """
     global default_dtype
-    new = np.dtype(dtype)
-    if new.kind != "f":
-        raise DTypeError(f"set_default_dtype: expected a floating dtype, such as float32, got {new}")
+    try:
+        new = np.dtype(dtype) if isinstance(dtype, (np.dtype, type, str)) else None
+    except Exception:  # whatever NumPy raises for what is no dtype
+        new = None
+    if new is None or new.kind != "f":
+        given = f"{new}" if new is not None else f"{dtype!r:.40}"
+        raise DTypeError(f"set_default_dtype: expected a floating dtype, such as float32, got {given}")
     default_dtype = new
 
 
@@ -49,6 +53,10 @@ def manual_seed(seed: int) -> np.random.Generator:
     True
     """
     global _rng
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise DTypeError(f"manual_seed: expected an int, got {seed!r:.40}")
+    if seed < 0:
+        raise ValueRangeError(f"manual_seed: expected an int of at least 0, got {seed}")
     _rng = np.random.default_rng(seed)
     return _rng
 
@@ -63,7 +71,7 @@ def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Gener
         return _rng
     if isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, (int, np.integer)):
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
             raise ValueRangeError(f"rng: expected a seed of at least 0, got {rng}")
         return np.random.default_rng(int(rng))

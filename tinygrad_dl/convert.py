@@ -48,8 +48,21 @@ def attach(data: Any, entry: Any) -> Any:
     return result
 
 
-def asarray_of(x: Any, dtype: DTypeLike | None = None) -> NDArray:
-    """A list, a number or an array as an array; Python floats take the default dtype."""
+def dtype_of(dtype: Any, what: str) -> np.dtype:
+    """A dtype argument as NumPy's object; DTypeError for what is none, or none of numbers."""
+    try:
+        found = np.dtype(dtype)
+    except Exception:  # whatever NumPy raises
+        found = None
+    if found is None or found.kind not in "biufc" or isinstance(dtype, float):
+        raise DTypeError(f"{what}: dtype: expected a dtype of numbers or None, got {describe(dtype)}")
+    return found
+
+
+def asarray_of(x: Any, dtype: DTypeLike | None = None, what: str = "asarray") -> NDArray:
+    """A list, a number or an array as an array; Python floats take the default dtype. `what` is named in errors."""
+    if dtype is not None:
+        dtype = dtype_of(dtype, what)
     if isinstance(x, Value):
         array = x._data
     elif isinstance(x, (np.ndarray, np.generic)):
@@ -57,20 +70,20 @@ def asarray_of(x: Any, dtype: DTypeLike | None = None) -> NDArray:
     elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
         if modes.recording and any(isinstance(v, Value) and v.node is not None for v in x):
             raise GraphError(
-                "asarray: the list holds Tensors that require grad, and its array would be cut off from the graph. "
+                f"{what}: the list holds Tensors that require grad, and its array would be cut off from the graph. "
                 "Use stack(list), or detach() them."
             )
-        array = np.stack([asarray_of(v) for v in x])
+        array = np.stack([asarray_of(v, None, what) for v in x])
     else:
         try:
             array = np.asarray(x, dtype)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             if "inhomogeneous" in str(error):
                 raise ShapeError(
-                    "asarray: expected nested lists with rows of equal length, got rows of different lengths. "
+                    f"{what}: expected nested lists with rows of equal length, got rows of different lengths. "
                     "Pad them to one length first."
-                ) from error
-            raise DTypeError(f"asarray: expected numbers, got {describe(x)} ({error})") from error
+                ) from None
+            raise DTypeError(f"{what}: expected numbers, got {describe(x)} ({error})") from None
         # float64 arrays inside a list keep their dtype; Python floats are weak.
         if dtype is None and array.dtype == np.float64 and not _contains_float64_array(x):
             array = array.astype(config.default_dtype)
@@ -79,7 +92,7 @@ def asarray_of(x: Any, dtype: DTypeLike | None = None) -> NDArray:
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     if array.dtype.kind not in "biufc":
-        raise DTypeError(f"asarray: expected numbers or booleans, got {describe(x)}")
+        raise DTypeError(f"{what}: expected numbers or booleans, got {describe(x)}")
     return array
 
 

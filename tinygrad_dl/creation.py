@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config, convert
-from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.arguments import LARGEST, Size, checked, explained
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import elementwise
+from tinygrad_dl.ops.join import concat
+from tinygrad_dl.ops.shape import broadcast_to
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike, Scalar, ShapeLike
 
 
-def _check_device(device: str | None, name: str) -> None:
+def check_device(device: str | None, name: str) -> None:
+    """Raise ValueRangeError for a device that is not there."""
     if device not in (None, "cpu"):
         raise ValueRangeError(f'{name}: expected the device "cpu", the only one, got {device!r}')
 
@@ -32,6 +37,7 @@ def _dtype_for(*numbers: Any) -> Any:
     return None
 
 
+@explained
 def asarray(
     obj: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
 ) -> Tensor:
@@ -41,10 +47,12 @@ def asarray(
     >>> asarray([1, 2])
     Tensor([1, 2])
     """
-    _check_device(device, "asarray")
+    check_device(device, "asarray")
     if isinstance(obj, Tensor) and (dtype is None or obj.dtype == dtype):
         return obj.copy() if copy else obj
     if isinstance(obj, Tensor):
+        if copy is False:
+            raise ValueRangeError("asarray: copy=False, but a new array is needed for this object and dtype")
         return elementwise.astype(obj, dtype)
     array = convert.asarray_of(obj, dtype)
     shared = isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)
@@ -53,6 +61,7 @@ def asarray(
     return convert.wrap(array.copy() if copy and shared else array)
 
 
+@explained
 def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros, of the default dtype unless another is given.
 
@@ -61,10 +70,11 @@ def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     Tensor([[0., 0.],
             [0., 0.]])
     """
-    _check_device(device, "zeros")
+    check_device(device, "zeros")
     return convert.wrap(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones, of the default dtype unless another is given.
 
@@ -72,10 +82,11 @@ def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None
     >>> ones(3)
     Tensor([1., 1., 1.])
     """
-    _check_device(device, "ones")
+    check_device(device, "ones")
     return convert.wrap(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor whose elements are not set yet, of the default dtype unless another is given.
 
@@ -83,22 +94,26 @@ def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     >>> empty((2, 0)).shape
     (2, 0)
     """
-    _check_device(device, "empty")
+    check_device(device, "empty")
     return convert.wrap(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
+@explained
 def full(
     shape: ShapeLike, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
-    """A Tensor with one value everywhere; a Python float makes the default dtype.
+    """A Tensor with one value everywhere, recorded; a Python float makes the default dtype.
 
     Shape: `shape`, an int or a tuple.
     >>> full(2, 7.0)
     Tensor([7., 7.])
     """
-    _check_device(device, "full")
-    value = fill_value._data if isinstance(fill_value, Value) else fill_value
+    check_device(device, "full")
     sizes = _sizes(shape, "full")
+    if isinstance(fill_value, Value) and fill_value.node is not None:
+        made = fill_value if dtype is None else elementwise.astype(fill_value, dtype)
+        return broadcast_to(made, sizes)
+    value = fill_value._data if isinstance(fill_value, Value) else fill_value
     value = convert.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
     if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):
         raise ShapeError(f"full: values of the shape {value.shape} do not fill the shape {sizes}")
@@ -108,12 +123,14 @@ def full(
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError):
         raise DTypeError(
-            f"{name}: expected an int or a tuple of ints for the shape, got {shape!r}"
-        ) from error
+            f"{name}: expected an int or a tuple of ints for the shape, got {convert.short(shape)}"
+        ) from None
     if any(n < 0 for n in sizes):
         raise ValueRangeError(f"{name}: expected sizes of at least 0, got {shape!r}")
+    if any(n > LARGEST for n in sizes):
+        raise ValueRangeError(f"{name}: expected sizes of at most {LARGEST}, got {shape!r}")
     return sizes
 
 
@@ -122,6 +139,7 @@ def _like(x: ArrayLike, dtype: DTypeLike | None) -> tuple[tuple[int, ...], Any]:
     return data.shape, data.dtype if dtype is None else dtype
 
 
+@explained
 def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of zeros with the shape and dtype of x.
 
@@ -133,6 +151,7 @@ def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str |
     return zeros(shape, dtype=dtype, device=device)
 
 
+@explained
 def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor of ones with the shape and dtype of x.
 
@@ -144,6 +163,7 @@ def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | 
     return ones(shape, dtype=dtype, device=device)
 
 
+@explained
 def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """A Tensor with the shape and dtype of x whose elements are not set yet.
 
@@ -155,6 +175,7 @@ def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str |
     return empty(shape, dtype=dtype, device=device)
 
 
+@explained
 def full_like(
     x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
@@ -168,6 +189,7 @@ def full_like(
     return full(shape, fill_value, dtype=dtype, device=device)
 
 
+@checked
 def arange(
     start: Scalar | Tensor,
     /,
@@ -183,21 +205,33 @@ def arange(
     >>> arange(3)
     Tensor([0, 1, 2])
     """
-    _check_device(device, "arange")
+    check_device(device, "arange")
+    for name, x in (("start", start), ("stop", stop), ("step", step)):
+        if isinstance(x, Value) and x.node is not None and modes.recording:
+            raise GraphError(
+                f"arange: {name}: there is no gradient for this argument, and the Tensor requires grad. "
+                "Call .detach() on it, or use linspace."
+            )
     first, last, step = _number(start), _number(stop), _number(step)
     if last is None:
         first, last = 0, first
     if step == 0:
         raise ValueRangeError("arange: the step is not 0")
+    length = (last - first) / step
+    if not abs(length) <= LARGEST:
+        raise ValueRangeError(
+            f"arange: expected at most {LARGEST} numbers, got start={first}, stop={last}, step={step}"
+        )
     dtype = _dtype_for(first, last, step) if dtype is None else dtype
     return convert.wrap(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
 
 
+@checked
 def linspace(
     start: Scalar | Tensor,
     stop: Scalar | Tensor,
     /,
-    num: int,
+    num: Size,
     *,
     dtype: DTypeLike | None = None,
     device: str | None = None,
@@ -209,14 +243,50 @@ def linspace(
     >>> linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ])
     """
-    _check_device(device, "linspace")
-    first, last, num = _number(start), _number(stop), _number(num)
+    check_device(device, "linspace")
+    out, _ = spaced("linspace", start, stop, num, endpoint)
+    numbers = not any(isinstance(x, (Value, np.ndarray, list, tuple)) for x in (start, stop))
+    dtype = _dtype_for(_number(start), _number(stop), 0.0) if dtype is None and numbers else dtype
+    return out if dtype is None or out.dtype == dtype else elementwise.astype(out, dtype)
+
+
+def spaced(what: str, start: Any, stop: Any, num: Any, endpoint: Any) -> tuple[Any, Any]:
+    """`num` values at equal distances along a new first axis, recorded, and the distance."""
+    num = _number(num)
+    if not isinstance(num, (int, np.integer)):
+        raise DTypeError(f"{what}: num: expected an int, got {convert.describe(num)}")
     if num < 0:
-        raise ValueRangeError(f"linspace: expected num of at least 0, got {num}")
-    dtype = _dtype_for(first, last, 0.0) if dtype is None else dtype
-    return convert.wrap(np.linspace(first, last, num, endpoint=endpoint).astype(dtype))
+        raise ValueRangeError(f"{what}: expected num of at least 0, got {num}")
+    if not isinstance(endpoint, (bool, np.bool_)):
+        raise DTypeError(f"{what}: endpoint: expected True or False, got {convert.describe(endpoint)}")
+    first, last = (_end(what, start), _end(what, stop))
+    if not isinstance(first, Value) and not isinstance(last, Value):
+        first = convert.wrap(np.asarray(first, np.result_type(first, 0.0)))
+    steps = int(num) - 1 if endpoint else int(num)
+    distance = (last - first) / steps if steps > 0 else (last - first) * np.nan
+    shape = np.broadcast_shapes(np.shape(_values(first)), np.shape(_values(last)))
+    counted = np.arange(int(num), dtype=distance.dtype).reshape(-1, *(1,) * len(shape))
+    out = first + counted * (distance if steps > 0 else last - first)
+    if endpoint and num > 1:  # exactly there, whatever the rounding of the sum
+        end = last if isinstance(last, Value) else convert.wrap(np.asarray(last, out.dtype))
+        out = concat([out[:-1], elementwise.astype(broadcast_to(end, (1, *shape)), out.dtype)], axis=0)
+    return out, distance
 
 
+def _end(what: str, x: Any) -> Any:
+    """An end of the values: a Python number, or a Tensor of a floating dtype."""
+    x = x if isinstance(x, Value) else convert.coerce(what, x)
+    if isinstance(x, (int, float, complex)):
+        return x if isinstance(x, complex) else float(x)
+    x = x if isinstance(x, Value) else convert.wrap(x)
+    return x if x.dtype.kind in "fc" else elementwise.astype(x, np.float64)
+
+
+def _values(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+@checked
 def eye(
     n_rows: int,
     n_cols: int | None = None,
@@ -233,11 +303,12 @@ def eye(
     Tensor([[1., 0.],
             [0., 1.]])
     """
-    _check_device(device, "eye")
+    check_device(device, "eye")
     rows, columns = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
     return convert.wrap(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 
+@checked
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor that shares the memory of another library's array, by the DLPack protocol.
 
@@ -245,8 +316,11 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     >>> from_dlpack(np.array([1, 2]))
     Tensor([1, 2])
     """
-    _check_device(device, "from_dlpack")
+    check_device(device, "from_dlpack")
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {convert.describe(x)}")
-    array = np.from_dlpack(x)
+    try:
+        array = np.from_dlpack(x)
+    except BufferError as error:
+        raise DTypeError(f"from_dlpack: expected numbers, got {convert.describe(x)} ({error})") from None
     return convert.wrap(array.copy() if copy else array)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import ArrayLike, DTypeLike
@@ -45,9 +46,10 @@ def _plain(x: Any) -> Any:
 
 def _dtype_of(x: Any) -> np.dtype:
     data = _plain(x)
-    return data.dtype if hasattr(data, "dtype") else np.dtype(data)
+    return data.dtype if isinstance(data, (np.ndarray, np.generic)) else np.dtype(data)
 
 
+@explained
 def isdtype(dtype: DTypeLike, kind: DTypeLike | tuple[DTypeLike, ...]) -> builtins.bool:
     """Whether a dtype is of a kind: another dtype, a name such as "real floating", or a tuple of these.
 
@@ -67,6 +69,7 @@ def isdtype(dtype: DTypeLike, kind: DTypeLike | tuple[DTypeLike, ...]) -> builti
     return dtype in KINDS[kind] or dtype == float16 and kind in ("real floating", "numeric")
 
 
+@explained
 def can_cast(from_: ArrayLike | DTypeLike, to: DTypeLike, /) -> builtins.bool:
     """Whether a dtype, or that of an array, converts to another without losing values.
 
@@ -76,6 +79,7 @@ def can_cast(from_: ArrayLike | DTypeLike, to: DTypeLike, /) -> builtins.bool:
     return np.can_cast(_dtype_of(from_), _dtype_of(to))
 
 
+@explained
 def result_type(*arrays_and_dtypes: ArrayLike | DTypeLike) -> np.dtype:
     """The dtype that an operation on arrays, dtypes and Python numbers gives; the numbers are weak.
 
@@ -104,6 +108,7 @@ class finfo:
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
 
+    @explained
     def __init__(self, type: ArrayLike | DTypeLike, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "fc":
@@ -127,6 +132,7 @@ class iinfo:
 
     __slots__ = ("bits", "dtype", "max", "min")
 
+    @explained
     def __init__(self, type: ArrayLike | DTypeLike, /) -> None:
         dtype = _dtype_of(type)
         if dtype.kind not in "iu":

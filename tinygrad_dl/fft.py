@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import get_default_dtype
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ValueRangeError
@@ -34,6 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@checked
 def fft2(
     x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
@@ -41,6 +43,7 @@ def fft2(
     return fftn(x, s, axes, norm)
 
 
+@checked
 def ifft2(
     x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
@@ -48,6 +51,7 @@ def ifft2(
     return ifftn(x, s, axes, norm)
 
 
+@checked
 def rfft2(
     x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
@@ -55,6 +59,7 @@ def rfft2(
     return rfftn(x, s, axes, norm)
 
 
+@checked
 def irfft2(
     x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
@@ -80,6 +85,7 @@ def _frequencies(
     return asarray(function(n, d).astype(dtype))
 
 
+@checked
 def fftfreq(
     n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
@@ -92,6 +98,7 @@ def fftfreq(
     return _frequencies("fftfreq", np.fft.fftfreq, n, d, dtype, device)
 
 
+@checked
 def rfftfreq(
     n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:

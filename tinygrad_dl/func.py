@@ -1,9 +1,10 @@
 """Derivatives of functions: gradient, vector-Jacobian and Jacobian-vector products, Jacobian, Hessian.
 
 The functions take arrays, or nested lists, tuples and dicts of arrays; what is differentiated reaches f as
-Tensors. Given arrays they give arrays, given any Tensor they give Tensors, as an operation does; a Tensor
-that f uses from outside and that requires grad counts as given. Results can be differentiated again, in the
-arguments and in such Tensors. An argument that f does not depend on has the derivative zero.
+Tensors, Python floats in float64. Given arrays they give arrays, given any Tensor they give Tensors, as an
+operation does; a Tensor that f uses from outside and that requires grad counts as given. Results can be
+differentiated again, in the arguments and in such Tensors. An argument that f does not depend on has the
+derivative zero.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import autograd, convert, graph
+from tinygrad_dl.arguments import require
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import call_recording, modes
@@ -41,8 +43,7 @@ class Run:
         argnums: Argnums,
         has_aux: bool,
     ) -> None:
-        if not callable(f):
-            raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
+        _check(what, f, argnums, has_aux)
         self.what, self.argnums = what, argnums
         chosen = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in chosen:
@@ -81,7 +82,8 @@ class Run:
         """A new Tensor for an argument, connected to it if it is a Tensor that requires grad."""
         if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording:
             return positive(leaf)
-        data = convert.asarray_of(leaf)
+        # A Python float is exact, as nothing says that a rounded derivative will do
+        data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
         if data.dtype.kind != "f":
             raise DTypeError(
                 f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
@@ -133,6 +135,14 @@ class Run:
         return (result, self.give(self.aux)) if has_aux else result
 
 
+def _check(what: str, f: Any, argnums: Any, has_aux: Any) -> None:
+    """Raise for what is no function, no number of an argument, or no boolean."""
+    if not callable(f):
+        raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
+    require(f"func.{what}", "argnums", argnums, Argnums)
+    require(f"func.{what}", "has_aux", has_aux, bool)
+
+
 def zeros_like(t: Tensor) -> Tensor:
     return convert.wrap(np.zeros(t.shape, t.dtype))
 
@@ -165,6 +175,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
 
 def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: bool) -> Callable[..., Any]:
+    _check(what, f, argnums, has_aux)
+
     @_renamed(f, what)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
@@ -264,6 +276,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False)
     array([[2., 0.],
            [0., 6.]])
     """
+    _check("jacobian", f, argnums, has_aux)
 
     @_renamed(f, "jacobian")
     def derivatives(*args: Any, **kwargs: Any) -> Any:
@@ -333,6 +346,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
+    _check("hessian", f, argnums, has_aux)
     return jacobian(jacobian(f, argnums, has_aux), argnums, has_aux)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.linalg import LinAlgError
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.ops.diagonals import diagonal as diagonal_in
 from tinygrad_dl.ops.diagonals import trace as trace_in
@@ -24,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@explained
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """The diagonal of matrices; `offset` above (or, negative, below) the main one.
 
@@ -36,6 +38,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     return diagonal_in(x, offset, -2, -1)
 
 
+@explained
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of matrices; `offset` above (or, negative, below) the main one.
 
@@ -48,6 +51,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return trace_in(x, offset, -2, -1, dtype=dtype)
 
 
+@explained
 def outer(x: Any, y: Any, /) -> Any:
     """The products of all elements of one vector with all of another.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tinygrad_dl import convert
-from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import (
@@ -30,6 +30,8 @@ from tinygrad_dl.typing import DTypeLike
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import Input
     from tinygrad_dl.tensor import Tensor
+
+Order = Literal["C", "F", "A", "K"]
 
 
 def _reflected(function: Callable[..., Any]) -> Callable[[Any, Input], Tensor]:
@@ -184,15 +186,27 @@ class Methods(Value):
         """The slices at given indices along an axis, or of the flattened elements."""
         return index.take(self, indices, axis=axis)
 
-    def flatten(self) -> Tensor:
-        """The elements along one axis."""
+    def flatten(self, order: Order = "C") -> Tensor:
+        """The elements along one axis, read in NumPy's `order`: "C", "F", "A" or "K"."""
+        if type(order) is not str or order != "C":
+            return shaping.raveled("flatten", self, order)
         return shaping.reshape(self, (self._data.size,))
 
-    ravel = flatten
+    def ravel(self, order: Order = "C") -> Tensor:
+        """The elements along one axis, read in NumPy's `order`: "C", "F", "A" or "K"."""
+        if type(order) is not str or order != "C":
+            return shaping.raveled("ravel", self, order)
+        return shaping.reshape(self, (self._data.size,))
 
-    def copy(self) -> Tensor:
-        """The same values in another array; the gradient passes through."""
-        return convert.wrap(self._data.copy()) if self.node is None else elementwise.positive(self)
+    def copy(self, order: Order = "C") -> Tensor:
+        """The same values in another array, laid out in NumPy's `order`; the gradient passes through."""
+        if type(order) is not str or order not in ("C", "F", "A", "K"):
+            raise ValueRangeError(
+                f'copy: order: expected "C", "F", "A" or "K", got {convert.describe(order)}'
+            )
+        out = convert.wrap(self._data.copy(order))
+        out.node = None if self.node is None else elementwise.positive(self).node
+        return out
 
     @property
     def real(self) -> Tensor:
@@ -227,8 +241,14 @@ class Methods(Value):
 
     # Forms that take sizes or axes one by one, as NumPy's methods do
 
-    def reshape(self, *sizes: Any, copy: bool | None = None) -> Tensor:
-        """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1."""
+    def reshape(self, *sizes: Any, order: Order = "C", copy: bool | None = None) -> Tensor:
+        """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1.
+
+        `order`: how they are read and placed, "C" (the last axis fastest), "F" (the first) or "A", as NumPy does.
+        """
+        if type(order) is not str or order != "C":
+            shape = sizes[0] if len(sizes) == 1 else sizes
+            return shaping.reshaped("reshape", self, shape, order, copy)
         return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
 
     def transpose(self, *axes: Any) -> Tensor:

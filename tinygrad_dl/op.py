@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_dl import codegen
 from tinygrad_dl.convert import attach, describe
-from tinygrad_dl.dispatch import explain
+from tinygrad_dl.dispatch import explain, in_float32, is_half
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
 from tinygrad_dl.graph import Node, shape_of
 from tinygrad_dl.typing import NDArray, Shape
@@ -52,7 +52,10 @@ class Domain:
         else:
             x = rng.uniform(self.low, self.high, shape)
         for point in self.avoid:
-            x = np.where(abs(x - point) < self.gap, point + np.where(x < point, -self.gap, self.gap), x)
+            below, above = point - self.gap, point + self.gap
+            # Past an end of the domain there is no room on that side.
+            side = np.where((x < point) & (below >= self.low) | (above > self.high), below, above)
+            x = np.where(abs(x - point) < self.gap, side, x)
         return x if self.make is None else self.make(x)
 
     def __repr__(self) -> str:
@@ -119,6 +122,7 @@ class Op:
         self.label: str = about.pop("label") or self.name
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
+        self.accumulates: bool = about.pop("accumulates")
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -164,7 +168,8 @@ class Op:
         """The result on arrays, its errors explained; without the values cached for the rules."""
         args, kwargs = self.arguments(inputs, options)
         try:
-            out = self.run(*args, **kwargs)
+            half = self.accumulates and is_half(inputs[0])
+            out = in_float32(self, inputs, options) if half else self.run(*args, **kwargs)
         except Exception as error:
             explain(self, inputs, options, error)
         return out[0] if self.cached else out
@@ -287,6 +292,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     label: str | None = None,
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
+    accumulates: bool = False,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -294,7 +300,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     requires: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
-    `fast`: rules for arrays only, beside the plain ones. See docs/custom-ops for a worked example.
+    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16
+    is computed in float32. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -312,6 +319,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
+            accumulates=accumulates,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

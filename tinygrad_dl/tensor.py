@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -9,9 +12,11 @@ from weakref import ref
 import numpy as np
 
 from tinygrad_dl import backward, convert, graph, protocols
+from tinygrad_dl.arguments import checked, explained, require
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
+from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import index
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Shape
 
@@ -37,10 +42,11 @@ class Tensor(Methods):
         requires_grad: bool = False,
         name: str | None = None,
     ) -> None:
-        self._data = np.array(convert.asarray_of(data, dtype))
+        self._data = np.array(convert.asarray_of(data, dtype, "Tensor"))
         self.node, self.name = None, name
-        if requires_grad:
-            self.requires_grad_()
+        if requires_grad is not False:
+            require("Tensor", "requires_grad", requires_grad, bool)
+            self.requires_grad_(requires_grad)
 
     # What it is
 
@@ -51,16 +57,21 @@ class Tensor(Methods):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = convert.asarray_of(value)
+        array = convert.asarray_of(value, None, "data")
         changed = array.shape != self._data.shape or array.dtype != self._data.dtype
-        self._data = array
         if changed and self.node is not None:
             if not self.is_leaf:
                 raise GraphError(
                     "data: the result of an operation keeps its shape and dtype; use detach() first"
                 )
-            self.node = None
+            if array.dtype.kind != "f":
+                raise DTypeError(
+                    f"data: expected floating values, as this Tensor requires grad, got {array.dtype}. "
+                    "Convert them with .astype('float32'), or call requires_grad_(False) first."
+                )
+            self._data, self.node = array, None
             self.requires_grad_()
+        self._data = array
 
     @property
     def shape(self) -> Shape:
@@ -132,7 +143,9 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            value = value if isinstance(value, Tensor) else convert.wrap(convert.asarray_of(value))
+            value = (
+                value if isinstance(value, Tensor) else convert.wrap(convert.asarray_of(value, None, "grad"))
+            )
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
                     f"grad: expected the shape {self.shape} and the dtype {self.dtype}, got {value.shape} and "
@@ -142,6 +155,8 @@ class Tensor(Methods):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for the gradient of this Tensor, or with False no longer; returns the Tensor itself."""
+        if requires_grad is not True and requires_grad is not False:
+            require("requires_grad_", "requires_grad", requires_grad, bool)
         if not requires_grad:
             if not self.is_leaf:
                 raise GraphError(
@@ -175,6 +190,9 @@ class Tensor(Methods):
                 "backward: this Tensor does not require grad: nothing it depends on does, or the graph was "
                 "cut by detach(), no_grad or NumPy"
             )
+        if create_graph is not False or retain_graph is not None:
+            require("backward", "create_graph", create_graph, bool)
+            require("backward", "retain_graph", retain_graph, bool | None)
         seed = backward.seed_for(self, gradient, "backward")
         retain = create_graph if retain_graph is None else retain_graph
         backward.run([(self.node, seed)], retain=retain, recording=create_graph)
@@ -197,6 +215,7 @@ class Tensor(Methods):
         >>> x.grad
         Tensor(2.)
         """
+        require("register_hook", "hook", hook, Callable)
         watch = self._watch("register_hook")
         watch.hooks = watch.hooks if watch.hooks is not None else {}
         return graph.Hook(watch.hooks, hook)
@@ -228,24 +247,39 @@ class Tensor(Methods):
         """The elements as nested Python lists."""
         return self._data.tolist()
 
+    @explained
     def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
-        """This Tensor; "cpu" is the only device."""
+        """This Tensor; "cpu" is the only device, and it has no streams."""
+        if stream is not None:
+            raise ValueRangeError(f"to_device: stream: expected None, got {convert.describe(stream)}")
         if device != "cpu":
             raise ValueRangeError(f'to_device: expected the device "cpu", the only one, got {device!r}')
         return self
 
+    @checked
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    @checked
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
     ) -> Any:
+        if stream is not None:
+            raise ValueRangeError(
+                f"__dlpack__: stream: expected None on the CPU, got {convert.describe(stream)}"
+            )
         given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return self.numpy().__dlpack__(**{name: value for name, value in given.items() if value is not None})
+        try:
+            return self.numpy().__dlpack__(
+                **{name: value for name, value in given.items() if value is not None}
+            )
+        except BufferError as error:
+            raise ValueRangeError(f"__dlpack__: {error}") from None
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
 
+    @explained
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return protocols.namespace(api_version)
 
@@ -265,15 +299,16 @@ class Tensor(Methods):
         return f"{type(self).__name__}({text})"
 
     def __format__(self, spec: str) -> str:
-        if spec and self.ndim == 0:
-            return format(self.item(), spec)
+        require("format", "spec", spec, str)
         try:
-            return format(repr(self), spec)
+            return format(self.item() if spec and self.ndim == 0 else repr(self), spec)
         except ValueError as error:
+            if self.ndim == 0:
+                raise ValueRangeError(f"format: {error}") from None
             raise DTypeError(
                 f"format {spec!r} is for one number; this Tensor has the shape {self.shape}. "
                 "Format .item(), or each element of .tolist()."
-            ) from error
+            ) from None
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -293,12 +328,18 @@ class Tensor(Methods):
         return bool(self._data)
 
     def __float__(self) -> float:
+        if self.node is not None:
+            _warn_if_written()
         return float(self.item())
 
     def __int__(self) -> int:
+        if self.node is not None:
+            _warn_if_written()
         return int(self.item())
 
     def __complex__(self) -> complex:
+        if self.node is not None:
+            _warn_if_written()
         return complex(self.item())
 
     def __index__(self) -> int:
@@ -338,6 +379,35 @@ class Tensor(Methods):
         self._data, self.node = result._data, result.node
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
+
+
+def _warn_if_written() -> None:
+    """Warn where NumPy asks for the number of a Tensor that requires grad: array[i] = t ends the graph in silence."""
+    if not modes.recording:
+        return
+    from opcode import opname
+
+    frame: Any = sys._getframe(2)
+    code = frame.f_code
+    doing = opname[code.co_code[frame.f_lasti]]
+    level = 3
+    inside_numpy = False
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "numpy":
+        frame, level, inside_numpy = frame.f_back, level + 1, True
+    # what float(t) itself asks for is meant; an assignment and a function that fills an array are not
+    filling = doing.startswith("CALL") and not FILLING.isdisjoint(code.co_names)
+    if filling:
+        line = linecache.getline(code.co_filename, sys._getframe(2).f_lineno)
+        filling = any(f"{name}(" in line for name in FILLING)
+    if doing == "STORE_SUBSCR" or inside_numpy or filling:
+        warnings.warn(
+            "A Tensor that requires grad is written into an array as a number, and its gradient ends there. Collect "
+            "Tensors in a list and use stack(list), assign to a Tensor, or write t.detach().",
+            stacklevel=level,
+        )
+
+
+FILLING = frozenset({"fill", "fromiter"})
 
 
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:

@@ -80,7 +80,9 @@ def run() -> dict[str, float]:
     tensors = {name: tg.Tensor(array, requires_grad=True) for name, array in parameters.items()}
     forward(tensors, x, y)[0].backward()
     by_autograd = {name: t.grad.data for name, t in tensors.items() if t.grad is not None}
-    doctor = check_backward(lambda p: forward(p, x, y), lambda c: backward(c, faulty=True), parameters)
+    doctor = check_backward(
+        lambda p: forward(p, x, y), lambda c: backward(c, faulty=True), parameters, raise_exception=False
+    )
     found = set(doctor.wrong) == {"b1", "W2"}
     return {
         "difference, right backward": difference(backward(cache)),

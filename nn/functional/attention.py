@@ -10,6 +10,7 @@ from tinygrad_dl.arguments import Count, Probability, Real
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import softmax
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.join import concat
@@ -50,6 +51,7 @@ def _weights(scores: Any, fully_masked: Any) -> Any:
     return where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
 
 
+@accumulating
 def scaled_dot_product_attention(
     query: Array,
     key: Array,
@@ -71,6 +73,11 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(np.zeros((1, 2)), np.ones((2, 2)), np.array([[1.0], [3.0]]))
     array([[2.]])
     """
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ShapeError(
+            f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "
+            f"got {query.shape}, {key.shape} and {value.shape}"
+        )
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(
             f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), "

@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl.arguments import NonNegative, Real
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.functional.loss.arguments import as_value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.join import broadcast_arrays
 from tinygrad_dl.ops.reduce import max, sum
@@ -16,6 +17,7 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
+@accumulating
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: NonNegative = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`.
 
@@ -39,6 +41,7 @@ def _how_many(size: Any, dim: int, keepdim: bool) -> Any:
     return sum(where(size == 0, size, 1), axis=dim, keepdims=keepdim)
 
 
+@accumulating
 def pairwise_distance(
     x1: ArrayLike, x2: ArrayLike, p: Real = 2.0, eps: Real = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -74,6 +77,7 @@ def pdist(input: Array, p: Real = 2.0) -> Tensor:
     return pairwise_distance(input[first], input[second], p, 0.0)  # eps 0, as in PyTorch's pdist
 
 
+@accumulating
 def normalize(input: Array, p: Real = 2.0, dim: int = 1, eps: NonNegative = 1e-12) -> Tensor:
     """Vectors along `dim` divided by their p-norm, or by eps where that is smaller.
 

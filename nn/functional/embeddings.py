@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
-from tinygrad_dl.arguments import NonNegative, Real
+from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -163,7 +165,7 @@ def embedding_bag(
     )
 
 
-def one_hot(tensor: ArrayLike, num_classes: int = -1) -> Tensor:
+def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most=LARGEST)] = -1) -> Tensor:
     """One-hot vectors of class indices; by default with as many classes as the largest index needs.
 
     tensor (...) of integers -> (..., C) of integers.

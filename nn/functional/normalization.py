@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.normalization import affine, standardize
 from tinygrad_dl.ops.shape import reshape
@@ -231,15 +232,18 @@ def layer_norm(
 def rms_norm(
     input: Array, normalized_shape: Widths, weight: Array | None = None, eps: NonNegative | None = None
 ) -> Tensor:
-    """Each example divided by the root mean square over its last axes; eps defaults to the machine epsilon.
+    """Each example divided by the root mean square over its last axes.
 
+    eps defaults to the machine epsilon of the dtype that is computed in: float32 for float16.
     >>> rms_norm(np.array([[1.0, 7.0]]), (2,), eps=0.0).round(4).tolist()
     [[0.2, 1.4]]
     """
     axes = _last_axes("rms_norm", input, normalized_shape)
     if weight is not None:
         _check_affine("rms_norm", "weight", weight, input, axes)
-    chosen = float(np.finfo(input.dtype).eps) if eps is None else eps
+    if input.dtype.kind not in "fc":
+        raise DTypeError(f"rms_norm: expected a floating-point input, got {input.dtype}")
+    chosen = float(np.finfo(np.result_type(input.dtype, np.float32)).eps) if eps is None else eps
     return _over_rows(input, weight, None, axes, chosen, False)
 
 
@@ -269,6 +273,7 @@ def group_norm(
     return standardize(input, weight, bias, (2, 3), eps, view=view, fit=fit)
 
 
+@accumulating
 def local_response_norm(
     input: Array, size: Count, alpha: Real = 1e-4, beta: Real = 0.75, k: Real = 1.0
 ) -> Tensor:

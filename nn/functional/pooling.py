@@ -13,6 +13,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.windows import per_axis
 from tinygrad_dl.nn.functional.conv import batched
 from tinygrad_dl.ops import pooling, resize
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import abs, power, sign
 from tinygrad_dl.ops.shape import squeeze
@@ -223,6 +224,7 @@ def avg_pool3d(
     return avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@accumulating
 def lp_pool(
     n: int,
     input: Array,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygrad_dl.arguments import Offsets
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.nn.module import Module
@@ -16,7 +18,9 @@ class _Pad(Module):
     value: float = 0.0
 
     def __init__(self, padding: Offsets) -> None:
-        self.padding = (int(padding),) * 2 * self.n if isinstance(padding, int) else tuple(padding)
+        self.padding = (
+            (int(padding),) * 2 * self.n if isinstance(padding, (int, np.integer)) else tuple(padding)
+        )
         if len(self.padding) != 2 * self.n:
             raise ShapeError(
                 f"{type(self).__name__}: expected padding to be an int or {2 * self.n} ints, "

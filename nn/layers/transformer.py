@@ -220,6 +220,7 @@ class TransformerEncoder(Module):
     ) -> Tensor:
         """The result of the last layer, normalized if there is a norm."""
         out: Any = src
+        mask = attention_mask(type(self).__name__, "mask", mask)
         for layer in self.layers:
             out = layer(
                 out, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.arguments import Size, checked
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.state import requested_dtype
 from tinygrad_dl.ops.index import getitem, setitem
 from tinygrad_dl.ops.join import concat
@@ -214,6 +215,11 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
     >>> pack_sequence([Tensor([1.0]), Tensor([2.0, 3.0])], enforce_sorted=False).data.tolist()
     [2.0, 1.0, 3.0]
     """
+    for sequence in sequences:
+        if not np.ndim(sequence):
+            raise DTypeError(
+                f"pack_sequence: expected sequences of numbers, got {describe(sequence)} as one of them"
+            )
     lengths = [len(sequence) for sequence in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 

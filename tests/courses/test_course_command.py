@@ -115,8 +115,8 @@ def test_an_experiment_whose_extra_is_absent_is_skipped_and_names_it(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "NAME: one of cats_logistic, "),
-        (["gradient_checking", "--all"], "NAME or --all is needed; both came"),
+        (["nothing"], "NAME: expected one of cats_logistic, "),
+        (["gradient_checking", "--all"], "expected NAME or --all, got both"),
         (["--data", "nowhere"], "--data: Directory 'nowhere' does not exist"),
     ],
 )

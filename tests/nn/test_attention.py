@@ -135,6 +135,8 @@ def test_attention_masks_of_integers_are_refused(dtype: str) -> None:
     for name, value in (("src_key_padding_mask", padding), ("src_mask", mask)):
         with pytest.raises(DTypeError, match=f"^TransformerEncoderLayer: {name}: {text.format(dtype)}"):
             encoder(x, **{name: value})
+    with pytest.raises(DTypeError, match="^TransformerEncoder: mask: expected booleans"):
+        nn.TransformerEncoder(encoder, 1)(x, mask=mask)
     decoder = nn.TransformerDecoderLayer(4, 1, 8)
     for name in ("tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"):
         with pytest.raises(DTypeError, match=f"^TransformerDecoderLayer: {name}: {text.format(dtype)}"):

@@ -229,3 +229,14 @@ def test_prepended_backward_hooks_run_first() -> None:
         layer.register_full_backward_pre_hook(lambda *_, name=name: ran.append(name.upper()), prepend=first)
     layer(x).backward()
     assert ran == ["B", "A", "b", "a"]
+
+
+def test_a_pre_hook_with_kwargs_returns_both() -> None:
+    layer = Scale()
+    layer.register_forward_pre_hook(lambda m, args, kwargs: (args, kwargs), with_kwargs=True)
+    assert layer(Tensor([1.0])).tolist() == [2.0]
+    layer.register_forward_pre_hook(lambda m, args, kwargs: (args[0],), with_kwargs=True)
+    with pytest.raises(
+        TypeError, match=r"^forward pre-hook of Scale: expected None or a pair \(args, kwargs\), got tuple"
+    ):
+        layer(Tensor([1.0]))

@@ -265,3 +265,22 @@ def test_a_lazy_instance_norm_takes_its_channels_from_the_first_input_with_or_wi
     assert type(layer).__name__ == kind.__name__.removeprefix("Lazy") and layer.num_features == 3
     assert layer.weight.shape == layer.running_mean.shape == (3,) and layer.eps == 1e-3
     np.testing.assert_allclose(out.data.mean(axis=tuple(range(-len(shape), 0))), 0, atol=1e-5)
+
+
+def test_uninitialized_parameters_of_ones_own_get_their_values_by_materialize() -> None:
+    module = nn.Module()
+    module.w, module.b = (
+        nn.UninitializedParameter(),
+        nn.UninitializedBuffer(dtype="float64", persistent=False),
+    )
+    w = module.w
+    assert w.requires_grad and list(module.state_dict()) == ["w"]
+    w.materialize((2, 3))
+    module.b.materialize((2,))
+    assert module.w is w and type(w) is nn.Parameter and w.shape == (2, 3) and w.dtype == np.float32
+    assert type(module.b) is nn.Buffer and module.b.dtype == np.float64 and not module.b.persistent
+    (w * 2).sum().backward()
+    assert w.grad.tolist() == [[2.0] * 3] * 2
+    frozen = nn.UninitializedParameter(requires_grad=False)
+    frozen.materialize((1,), dtype="float64")
+    assert not frozen.requires_grad and frozen.dtype == np.float64

@@ -231,7 +231,7 @@ def test_a_buffer_registered_as_none_becomes_one_when_it_is_assigned() -> None:
 
 def test_nothing_but_a_parameter_or_none_takes_the_place_of_a_parameter() -> None:
     layer = nn.Linear(2, 3)
-    for value in (Tensor([1.0]), np.ones(3), 3.0, nn.Linear(1, 1)):
+    for value in (Tensor([1.0]), np.ones(3), 3.0, nn.Linear(1, 1), nn.Buffer([1.0])):
         with pytest.raises(
             TypeError, match=r"^Linear\.bias is a Parameter: expected a Parameter or None, got .*Assign nn\."
         ):

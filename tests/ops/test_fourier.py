@@ -104,8 +104,8 @@ def test_numpys_functions_reach_tensors() -> None:
         ),
         (
             lambda: fft.rfftfreq(2.5),  # type: ignore[arg-type]
-            ValueRangeError,
-            "rfftfreq: expected a positive integer for the number of samples, got 2.5",
+            DTypeError,
+            "rfftfreq: n: expected an int, got float 2.5",
         ),
         (
             lambda: fft.fftfreq(3, dtype="int64"),

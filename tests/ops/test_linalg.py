@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_dl as td
 from tests.leaves import leaf
 from tests.ops.slopes import drawn, second, slope
 from tinygrad_dl import Tensor, linalg
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, MatrixError, ShapeError, ValueRangeError
+from tinygrad_dl.testing import gradcheck
 
 SEEDS = st.integers(0, 2**31)
 
@@ -91,7 +93,7 @@ def test_cholesky_says_that_a_matrix_is_not_positive_definite() -> None:
         (
             lambda: linalg.matrix_power(np.eye(2), 0.5),
             DTypeError,
-            "matrix_power: expected an integer n, got 0.5",
+            "matrix_power: n: expected an int, got float 0.5",
         ),
         (
             lambda: linalg.matrix_norm(np.eye(2), ord=3),
@@ -338,4 +340,34 @@ def test_the_second_derivative_of_det_at_a_singular_matrix_grows_with_the_matrix
     x = drawn(0, 3, 2) @ drawn(1, 2, 3)
     np.testing.assert_allclose(
         second(linalg.det, x * scale), second(linalg.det, x) * scale, atol=1e-9 * scale
+    )
+
+
+def test_svd_gives_the_singular_values_alone_when_asked() -> None:
+    x = Tensor(np.array([[3.0, 1.0], [0.0, 2.0], [1.0, 1.0]]), requires_grad=True)
+    values = linalg.svd(x, compute_uv=False)
+    np.testing.assert_allclose(values.data, np.linalg.svd(x.data, compute_uv=False), rtol=1e-12)
+    gradcheck(lambda x: linalg.svd(x, compute_uv=False), x.data)
+
+
+def test_eigh_reads_the_triangle_it_is_told() -> None:
+    x = np.array([[4.0, 9.0, 8.0], [1.0, 5.0, 7.0], [0.5, 1.5, 6.0]])
+    for triangle in "LU":
+        w, v = linalg.eigh(Tensor(x), UPLO=triangle)
+        expected = np.linalg.eigh(x, UPLO=triangle)
+        np.testing.assert_allclose(w.data, expected.eigenvalues, rtol=1e-12)
+        np.testing.assert_allclose(abs(v.data), abs(expected.eigenvectors), rtol=1e-9)
+        gradcheck(lambda x, t=triangle: linalg.eigh(x, UPLO=t).eigenvalues, x)
+    with pytest.raises(ValueError) as error:
+        linalg.eigh(x, UPLO="x")
+    assert str(error.value) == 'eigh: UPLO: expected "L" or "U", got str \'x\''
+
+
+def test_einsum_refuses_an_unknown_way_to_optimize() -> None:
+    for how in (True, "greedy", "optimal", ["einsum_path", (0, 1)]):
+        assert td.einsum("i,i->", np.ones(2), np.ones(2), optimize=how) == 2
+    with pytest.raises(ValueError) as error:
+        td.einsum("i,i->", np.ones(2), np.ones(2), optimize="x")
+    assert str(error.value) == (
+        'einsum: optimize: expected True, False, "greedy", "optimal" or a path, got str \'x\''
     )

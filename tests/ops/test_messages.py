@@ -135,7 +135,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: td.zeros(2.5), TypeError, "zeros: expected an int or a tuple of ints for the shape, got 2.5"),
     (lambda: td.eye(-1), ValueError, "eye: expected sizes of at least 0, got (-1, -1)"),
     (lambda: td.arange(0, 1, 0), ValueError, "arange: the step is not 0"),
-    (lambda: td.linspace(0, 1, -1), ValueError, "linspace: expected num of at least 0, got -1"),
+    (lambda: td.linspace(0, 1, -1), ValueError, "linspace: num: expected an int of at least 0, got int -1"),
     (
         lambda: td.ones(2, device="gpu"),
         ValueError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -56,17 +57,47 @@ def test_an_average_is_called_saved_and_copied_like_a_model() -> None:
 
 def test_an_average_is_a_module() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = swa_utils.AveragedModel(model, avg_fn=swa_utils.get_ema_avg_fn(0.5), use_buffers=True)
+    assert isinstance(average, nn.Module) and next(average.children()) is average.module
+    assert [name for name, _ in average.named_modules()] == ["", "module", "module.0", "module.1"]
+    assert next(name for name, _ in average.named_parameters()) == "module.0.weight"
+    assert [name for name, _ in average.named_buffers()][:2] == ["n_averaged", "module.1.running_mean"]
+    assert list(average.state_dict())[:2] == ["n_averaged", "module.0.weight"]
+    for value in (1.0, 3.0):
+        model[0].weight.data[...] = value
+        model[1].running_mean.data[...] = value
+        average.update_parameters(model)
+    assert average.module[1].running_mean.tolist() == [2.0, 2.0, 2.0] and average.n_averaged.item() == 2
+    again = pickle.loads(pickle.dumps(average)).double()
+    again.update_parameters(model)
+    assert again.module[0].weight.tolist() == [[2.5, 2.5]] * 3 and again.module[0].weight.dtype == "float64"
+    calls: list[int] = []
+    average.register_forward_hook(lambda *_: calls.append(1))
+    average.eval()(np.ones((1, 2), "float32"))
+    assert calls == [1] and not average.module[1].training
+    outer = nn.Sequential(average)
+    assert "0.module.0.weight" in outer.state_dict()
+
+
+def test_wrong_arguments_of_averages_are_refused() -> None:
+    model = nn.Linear(2, 1)
     average = swa_utils.AveragedModel(model)
-    assert isinstance(average, nn.Module) and list(average.modules())[1] is average.module
-    assert [name for name, _ in average.named_parameters()] == [
-        f"module.{name}" for name, _ in model.named_parameters()
-    ]
-    assert [name for name, _ in average.named_buffers()][0] == "n_averaged" and len(
-        list(average.buffers())
-    ) == 4
-    outer = nn.ModuleDict({"model": model, "average": average.double().requires_grad_(False).eval()})
-    assert average.module[0].weight.dtype == np.float64 and not average.module.training
-    assert "average.n_averaged" in outer.state_dict() and len(list(outer.parameters())) == 8
+    with pytest.raises(
+        DTypeError, match="^AveragedModel.update_parameters: model: expected a module, got int$"
+    ):
+        average.update_parameters(3)
+    with pytest.raises(DTypeError, match="^AveragedModel: avg_fn: expected a function, got float 0.9$"):
+        swa_utils.AveragedModel(model, avg_fn=0.9)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueRangeError, match=r"^get_ema_avg_fn: decay: expected a number in \[0, 1\], got float 1.5$"
+    ):
+        swa_utils.get_ema_avg_fn(1.5)
+    with pytest.raises(
+        DTypeError, match="^update_bn: loader: expected batches, such as a DataLoader, got int 3$"
+    ):
+        swa_utils.update_bn(3, nn.BatchNorm1d(1))  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="^update_bn: model: expected a module, got int$"):
+        swa_utils.update_bn([], 3)
 
 
 def test_statistics_are_recomputed_as_the_mean_over_the_batches() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import tinygrad_dl as td
 from tests.peer.counterparts import OURS, Unlike, axes_of
 from tinygrad_dl import Tensor, linalg
+from tinygrad_dl.ops.shape import axis_of
 
 # Products
 
@@ -58,6 +59,7 @@ def _einsum(operands: Any, subscripts: str) -> Any:
 def _diag_embed(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     n = x.shape[-1] + abs(offset)
     ndim = x.ndim + 1
+    dim1, dim2 = axis_of(dim1, ndim, "diag_embed"), axis_of(dim2, ndim, "diag_embed")
     rest = list(x.shape[:-1])
     for axis in sorted((dim1 % ndim, dim2 % ndim)):
         rest.insert(axis, n)

@@ -199,3 +199,29 @@ def test_averaged_weights_are_those_of_pytorch(kind: str) -> None:
         reference.update_parameters(b)
     for key, value in reference.state_dict().items():
         np.testing.assert_allclose(np.asarray(schedule.state_dict()[key]), value.numpy(), rtol=1e-12)
+
+
+ADDED: dict[str, Make] = {
+    "StepLR": lambda m, o: m.StepLR(o, 2, 0.5),
+    "MultiStepLR": lambda m, o: m.MultiStepLR(o, [4, 6], 0.5),
+    "ConstantLR": lambda m, o: m.ConstantLR(o, 0.5, 6),
+    "LinearLR": lambda m, o: m.LinearLR(o, 0.5, 1.0, 6),
+    "ExponentialLR": lambda m, o: m.ExponentialLR(o, 0.9),
+    "PolynomialLR": lambda m, o: m.PolynomialLR(o, 12, 2.0),
+    "ReduceLROnPlateau": lambda m, o: m.ReduceLROnPlateau(o, patience=1),
+    "ChainedScheduler": lambda m, o: m.ChainedScheduler([m.ConstantLR(o, 0.5, 6), m.ExponentialLR(o, 0.9)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.parametrize("name", ADDED)
+def test_a_group_that_is_added_later_is_scheduled_as_in_pytorch(name: str) -> None:
+    a, b = ours(), theirs()
+    schedule, reference = ADDED[name](lr_scheduler, a), ADDED[name](torch.optim.lr_scheduler, b)
+    for step in range(10):
+        if step == 3:
+            a.add_param_group({"params": [Tensor(np.ones(2), requires_grad=True)], "lr": 0.3})
+            b.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": 0.3})
+        for one in (schedule, reference):
+            one.step(1.0) if name == "ReduceLROnPlateau" else one.step()
+        assert settings(a) == pytest.approx(settings(b), rel=1e-9, abs=1e-15), step

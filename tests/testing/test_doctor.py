@@ -7,9 +7,16 @@ from importlib.util import module_from_spec, spec_from_file_location
 import numpy as np
 import pytest
 
+import tinygrad_dl as tg
 from tests.layout import ROOT
 from tests.testing import handwritten
-from tinygrad_dl.testing import BackwardError, check_backward
+from tinygrad_dl import testing
+from tinygrad_dl.testing import BackwardError
+
+
+def check_backward(forward, backward, inputs):
+    return testing.check_backward(forward, backward, inputs, raise_exception=False)
+
 
 INJECTED = [
     (handwritten.shallow, "missing 1/m", "missing 1/m"),
@@ -84,9 +91,9 @@ def test_a_forward_that_leaves_numpy_is_checked_by_finite_differences_only():
     assert "differences only" in str(wrong)
 
 
-def test_raise_exception_raises_with_the_diagnosis():
+def test_a_wrong_backward_raises_with_the_diagnosis():
     with pytest.raises(BackwardError, match="likely mistake: sign") as caught:
-        check_backward(lambda x: (x * x).sum(), lambda x: -2 * x, np.array([1.0, 2.0]), raise_exception=True)
+        testing.check_backward(lambda x: (x * x).sum(), lambda x: -2 * x, np.array([1.0, 2.0]))
     assert caught.value.diagnosis.wrong == ["x"]
 
 
@@ -118,3 +125,290 @@ def test_the_page_shows_the_current_guesses_of_the_doctor():
     page = module_from_spec(spec)
     spec.loader.exec_module(page)
     assert page.PAGE.read_text() == page.fresh(), "run: python docs/planted.py"
+
+
+def relu_network(seed, sizes=(5, 4, 3, 1), scale=0.01, mistake=None):
+    """The course's L-layer network with zero biases: units that get only zeros are exactly at the kink."""
+    rng, m = np.random.default_rng(seed), 9
+    X, Y = rng.standard_normal((sizes[0], m)), (rng.random((1, m)) > 0.5) * 1.0
+    layers = range(1, len(sizes))
+    p = {f"W{k}": rng.standard_normal((sizes[k], sizes[k - 1])) * scale for k in layers}
+    p |= {f"b{k}": np.zeros((sizes[k], 1)) for k in layers}
+
+    def forward(p):
+        A, caches = X, []
+        for k in layers:
+            Z = p[f"W{k}"] @ A + p[f"b{k}"]
+            caches.append((A, p[f"W{k}"], Z))
+            A = np.maximum(0, Z) if k < len(sizes) - 1 else handwritten.sigmoid(Z)
+        return -np.sum(Y * np.log(A) + (1 - Y) * np.log(1 - A)) / m, (A, caches)
+
+    def backward(cache):
+        A, caches = cache
+        grads, d = {}, (A - Y) / (1 if mistake == "missing 1/m" else m)
+        for k in reversed(layers):
+            before, W, Z = caches[k - 1]
+            if k < len(sizes) - 1 and mistake != "activation derivative":
+                d = d * (Z > 0)
+            grads[f"dW{k}"], grads[f"db{k}"] = d @ before.T, d.sum(axis=1, keepdims=True)
+            d = W.T @ d
+        return grads
+
+    return forward, backward, p
+
+
+def test_correct_code_with_units_at_the_kink_is_accepted_and_mistakes_there_are_named():
+    for seed in range(10):
+        for scale in (0.01, 0.7):
+            diagnosis = check_backward(*relu_network(seed, scale=scale))
+            assert diagnosis and diagnosis.traced, str(diagnosis)
+    for mistake in ("missing 1/m", "activation derivative"):
+        for seed in range(4):
+            assert check_backward(*relu_network(seed, mistake=mistake)).mistake == mistake
+
+
+def test_every_derivative_between_those_of_the_two_sides_is_correct_at_a_kink():
+    z = np.array([[0.0, 1.0, -1.0]])
+    for at_0 in (0.0, 0.5, 1.0):
+        step = lambda z, at_0=at_0: np.where(z == 0, at_0, z > 0)  # noqa: E731
+        assert check_backward(lambda z: (np.maximum(0, z), z), lambda g, z, step=step: g * step(z), z)
+    for wrong in (-0.5, 1.5):
+        step = lambda z, wrong=wrong: np.where(z == 0, wrong, z > 0)  # noqa: E731
+        assert not check_backward(lambda z: (np.maximum(0, z), z), lambda g, z, step=step: g * step(z), z)
+    tied = np.array([1.0, 1.0, 0.0])
+    for largest in (np.array([1.0, 0.0, 0.0]), np.array([0.5, 0.5, 0.0]), np.array([1.0, 1.0, 0.0])):
+        assert check_backward(lambda x: x.max(), lambda x, largest=largest: largest, tied)
+    assert not check_backward(lambda x: x.max(), lambda x: np.array([1.0, 0.0, 0.1]), tied)
+
+
+def test_a_kink_beside_the_point_does_not_spoil_the_differences():
+    x = np.array([1e-7, -1e-7, 2.0])
+    assert check_backward(lambda x: np.maximum(0, x).sum(), lambda x: (x > 0) * 1.0, x)
+    assert not check_backward(lambda x: np.maximum(0, x).sum(), lambda x: (x < 0) * 1.0, x)
+
+
+@pytest.mark.parametrize("depth", [3, 5, 8])
+def test_small_gradients_of_correct_code_are_accepted_and_wrong_ones_are_found(depth):
+    def network(mistake):
+        rng = np.random.default_rng(depth)
+        weights = {f"W{k}": rng.standard_normal((3, 3)) * 0.1 for k in range(depth)}
+        x = rng.standard_normal((3, 4))
+
+        def forward(p):
+            values = [x]
+            for k in range(depth):
+                values.append(handwritten.sigmoid(p[f"W{k}"] @ values[-1]))
+            return (values[-1] ** 2).mean(), (values, p)
+
+        def backward(cache):
+            values, p = cache
+            d, grads = 2 * values[-1] / (1 if mistake else values[-1].size), {}
+            for k in reversed(range(depth)):
+                d = d * values[k + 1] * (1 - values[k + 1])
+                grads[f"dW{k}"] = d @ values[k].T
+                d = p[f"W{k}"].T @ d
+            return grads
+
+        return forward, backward, weights
+
+    assert check_backward(*network(False))
+    assert check_backward(*network(True)).mistake == "missing 1/m"
+
+
+class Sigmoid:
+    def forward(self, x):
+        self.out = handwritten.sigmoid(x)
+        return self.out
+
+    def backward(self, dout):
+        return dout * (1 - self.out) * self.out
+
+
+class Relu:
+    def forward(self, x):
+        self.mask = x <= 0
+        out = x.copy()
+        out[self.mask] = 0
+        return out
+
+    def backward(self, dout):
+        dout[self.mask] = 0  # writes into what it is given
+        return dout
+
+
+class Affine:
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.W, self.b = rng.standard_normal((4, 2)), rng.standard_normal(2)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+class Dropout:
+    def forward(self, x, train_flg=True):
+        self.mask = np.random.rand(*x.shape) > 0.5  # noqa: NPY002
+        return x * self.mask
+
+    def backward(self, dout):
+        return dout * self.mask
+
+
+class SoftmaxWithLoss:
+    def forward(self, x, t):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.t, self.y = t, e / e.sum(axis=1, keepdims=True)
+        return -np.sum(t * np.log(self.y)) / len(x)
+
+    def backward(self, dout=1):
+        return dout * (self.y - self.t) / len(self.t)
+
+
+@pytest.mark.parametrize("layer", [Sigmoid, Relu, Affine, Dropout])
+def test_the_methods_of_a_layer_class_are_checked(layer):
+    x = np.random.default_rng(1).standard_normal((3, 4))
+    layer = layer()
+    assert check_backward(layer.forward, layer.backward, x)
+    assert check_backward(lambda x: layer.forward(x), lambda dout: layer.backward(dout), x)
+    wrong = check_backward(layer.forward, lambda dout: -layer.backward(dout), x)
+    assert wrong.mistake == "sign"
+    for value in vars(layer).values():
+        assert isinstance(value, np.ndarray)  # and no Tensors of the trace
+
+
+def test_a_loss_layer_is_checked_with_float_labels_and_with_integers():
+    layer, x = SoftmaxWithLoss(), np.random.default_rng(1).standard_normal((3, 4))
+    t = np.eye(4)[[0, 1, 3]]
+    for labels in (t, t.astype(int)):
+        diagnosis = check_backward(layer.forward, layer.backward, [x, labels])
+        assert diagnosis and list(diagnosis.errors) == ["x"]
+    assert check_backward(lambda x: layer.forward(x, t), layer.backward, x)
+
+
+@pytest.mark.parametrize("name", ["dout", "g", "dA", "dZ", "grad", "grad_output", "dy", "delta", "upstream"])
+def test_the_name_of_the_only_parameter_says_that_it_is_the_gradient(name):
+    x = np.array([1.0, 2.0])
+    backward = eval(f"lambda {name}: {name} * three", {"three": np.array([3.0, 3.0])})
+    assert check_backward(lambda x: 3 * x.sum(), backward, x)
+    assert check_backward(lambda x: (x**2).sum(), lambda x: 2 * x, x)
+
+
+def test_a_missing_1_over_m_is_named_where_m_is_no_size_of_an_input():
+    rng = np.random.default_rng(0)
+    A, T, w = rng.standard_normal((3, 6)), rng.standard_normal((1, 6)), rng.standard_normal((3, 1))
+    found = check_backward(
+        lambda p: ((p["w"].T @ A - T) ** 2).sum() / (2 * 6),
+        lambda p: {"dw": A @ (p["w"].T @ A - T).T},
+        {"w": w},
+    )
+    assert found.mistake == "missing 1/m" and "6 times too large" in str(found)
+
+
+def test_a_missing_1_over_m_is_named_in_a_loop_over_examples():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3, 5)), (rng.random(5) > 0.5) * 1.0
+
+    def forward(p):
+        cost = 0
+        for i in range(5):
+            a = handwritten.sigmoid((p["w"] * X[:, i]).sum() + p["b"])
+            cost = cost - (Y[i] * np.log(a) + (1 - Y[i]) * np.log(1 - a))
+        return cost / 5
+
+    def backward(p):
+        dw, db = np.zeros(3), 0.0
+        for i in range(5):
+            dz = handwritten.sigmoid((p["w"] * X[:, i]).sum() + p["b"]) - Y[i]
+            dw, db = dw + X[:, i] * dz, db + dz
+        return {"dw": dw, "db": db}
+
+    found = check_backward(forward, backward, {"w": rng.standard_normal(3), "b": np.array(0.3)})
+    assert found.mistake == "missing 1/m", str(found)
+
+
+def test_a_backward_that_writes_into_its_gradient_is_diagnosed_as_one_that_does_not():
+    def backward(dout, a):
+        dout *= 1 - a
+        return dout
+
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    found = check_backward(lambda x: (np.tanh(x), np.tanh(x)), backward, x)
+    assert found.mistake == "wrong activation" and found.traced
+
+
+def test_a_forward_that_changes_its_input_is_told_so():
+    def centers(x):
+        x -= x.mean()
+        return (x**2).sum()
+
+    def scales(x):
+        x /= 10
+        return (x**2).sum()
+
+    x = np.array([1.0, 2.0, 4.0])
+    for forward, backward in ((centers, lambda x: 2 * (x - x.mean())), (scales, lambda x: 2 * x / 100)):
+        found = check_backward(forward, backward, x)
+        assert not found and found.mistake == "input modified" and found.wrong == []
+        assert str(found).startswith("forward changes its input\n  dx: correct")
+    assert x.tolist() == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("result", "outline"),
+    [
+        (lambda x: (x, x, x.sum()), "a tuple of 3 (ndarray, ndarray, float64)"),
+        (lambda x: [x, x.sum()], "a list of 2 (ndarray, float64)"),
+        (lambda x: None, "NoneType None"),
+        (lambda x: {"A": 1}, "dict {'A': 1}"),
+        (lambda x: (None, x), "a tuple of 2 (NoneType, ndarray)"),
+        (lambda x: x * 1j, "an array of shape (2,) and dtype complex128"),
+    ],
+)
+def test_what_forward_may_return_is_said(result, outline):
+    with pytest.raises(TypeError) as caught:
+        check_backward(result, lambda x: x, np.array([1.0, 2.0]))
+    assert str(caught.value) == (
+        "check_backward: forward: expected it to return the output as an array or a number, or (output, cache), got "
+        f"{outline}. Put everything else into the cache."
+    )
+
+
+def test_two_mistakes_in_two_gradients_are_both_said():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    found = check_backward(lambda a, b: (a * b).mean(), lambda a, b: (b, 2 * a / 12), [x, x + 1])
+    assert "likely mistake: missing 1/m (da)" in str(found) and "\n  and: factor 2 (db)" in str(found)
+    assert "or:" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"forward": None}, "check_backward: forward: expected a function, got NoneType None"),
+        ({"backward": 3}, "check_backward: backward: expected a function, got int 3"),
+        (
+            {"inputs": [1.0, 2.0]},
+            "check_backward: forward: expected a function of 2 arguments, one per input, got one of (x). A list of "
+            "inputs is several inputs; one input is an array.",
+        ),
+        ({"seed": -1}, "check_backward: seed: expected an int of at least 0, got int -1"),
+        ({"raise_exception": "no"}, "check_backward: raise_exception: expected True or False, got str 'no'"),
+        (
+            {"inputs": np.array([1.0, np.nan])},
+            "check_backward: x: expected finite numbers, got nan or infinity",
+        ),
+        (
+            {"backward": lambda x: "dx"},
+            "check_backward: backward: expected gradients as arrays, got str 'dx'",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(given, message):
+    arguments = {"forward": lambda x: x.sum(), "backward": lambda x: x, "inputs": np.ones(2), **given}
+    with pytest.raises(tg.errors.TinygradError) as caught:
+        testing.check_backward(**arguments)
+    assert str(caught.value) == message

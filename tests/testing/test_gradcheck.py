@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tinygrad_dl import Tensor
+from tinygrad_dl import Tensor, func, nn
 from tinygrad_dl.testing import GradcheckError, gradcheck, gradgradcheck
 
 
@@ -153,3 +153,167 @@ def test_a_wrong_second_derivative_is_found_where_the_first_is_correct():
         assert not gradgradcheck(cube_without_second_derivative, x, raise_exception=False)
     finally:
         del tg.OPS["cube_without_second_derivative"]
+
+
+def model_and_data():
+    model = nn.Sequential(nn.Linear(3, 2, rng=np.random.default_rng(0)), nn.Tanh()).double()
+    x = Tensor(np.random.default_rng(1).standard_normal((4, 3)))
+    return model, x
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_parameter_that_the_function_captured_is_moved_and_restored(fast):
+    model, x = model_and_data()
+    parameters = list(model.parameters())
+    before = [(p.data, p.data.copy()) for p in parameters]
+    assert gradcheck(lambda *p: (model(x) ** 2).sum(), parameters, fast=fast)
+    assert gradcheck(lambda *p: (model(x) ** 2).sum(), parameters, fast=fast, order=2)
+    report = failure(lambda *p: (model(x).detach() * model(x)).sum(), parameters, fast=fast)
+    assert {f.kind for f in report.findings} == {"fault"}
+    assert "half of what it should be" in str(report)
+    for p, (array, values) in zip(parameters, before):
+        assert p.data is array and np.array_equal(array, values) and p.grad is None and p.requires_grad
+
+
+def test_a_captured_tensor_that_does_not_require_grad_is_checked_and_left_so():
+    x = Tensor(np.array([1.0, 2.0]))
+    assert gradcheck(lambda t: t * x, x)
+    assert not x.requires_grad and x.tolist() == [1.0, 2.0]
+    assert failure(lambda t: t * x.detach(), x).findings[0].kind == "fault"
+
+
+def test_an_input_is_restored_when_the_function_raises_or_replaces_it():
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    array = x.data
+    calls = []
+
+    def raises(t):
+        calls.append(t)
+        if len(calls) > 3:
+            raise KeyError
+        return t * 2
+
+    def replaces(t):
+        t.data = t.data + 1
+        return t * 2
+
+    with pytest.raises(KeyError):
+        gradcheck(raises, x)
+    assert failure(replaces, x).findings[0].kind == "input modified"
+    assert x.data is array and array.tolist() == [1.0, 2.0]
+
+
+def test_a_tensor_given_twice_and_one_that_cannot_be_written_are_checked():
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    assert gradcheck(lambda a, b: a * b, [x, x])
+    overlapping = tg.asarray(np.broadcast_to(np.array(2.0), (3,)))
+    assert gradcheck(lambda t: t * overlapping, overlapping)
+    assert overlapping.data.strides == (0,)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_result_that_depends_on_no_input_is_a_finding(fast):
+    model, x = model_and_data()
+    weight = model[0].weight.detach().numpy().copy()
+    message = (
+        "no dependence: no result depends on an input, and 0 was compared with 0. Does the function use its "
+        "argument, or something it captured, an array or a detached copy, in its place?"
+    )
+    assert message in str(failure(lambda w: model(x).sum(), weight, fast=fast))
+    assert message in str(failure(lambda w: tg.ones(2, dtype="float64"), weight, fast=fast, order=2))
+    assert message in str(failure(lambda w: np.ones(2), weight, backward=lambda g, w: 0 * w, fast=fast))
+    # These depend on it, with a derivative of 0.
+    assert gradcheck(lambda w: 3 * w, weight, order=2, fast=fast)
+    assert gradcheck(lambda w: w * 0.0, weight, fast=fast)
+    assert gradcheck(tg.sign, weight, fast=fast)
+    assert gradcheck(lambda w, v: v * 2, [weight, weight], fast=fast)
+
+
+def test_nothing_is_compared_with_nan():
+    assert failure(tg.exp, np.array([1.0, np.nan])).findings[0].kind == "domain"
+    assert failure(tg.log, np.array([1.0, -1.0])).findings[0].kind == "domain"
+
+
+def rounds(x):
+    return x * func.grad(lambda y: x * y)(2.0)  # 2.0 is float32, and so is the gradient: x is rounded
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_correct_code_in_which_numbers_became_float32_passes_and_the_report_says_where(order):
+    report = gradcheck(rounds, np.array(1.0), order=order)
+    assert tg.get_default_dtype() == np.float32
+    assert "compared with set_default_dtype('float64'), as otherwise float64 is rounded to float32" in str(
+        report
+    )
+    assert "the gradient of multiply, called at" in report.note and "test_gradcheck.py" in report.note
+
+
+def test_correct_code_that_casts_to_float32_is_no_fault_and_wrong_code_is():
+    report = failure(lambda x: tg.sin(x.astype("float32")), np.array([0.3]))
+    assert [f.kind for f in report.findings] == ["precision"]
+    assert "float64 is rounded to float32 by astype, called at" in str(report)
+    plain = failure(
+        lambda x: np.sin(x).astype("float32"), np.array([0.3]), backward=lambda g, x: g * np.cos(x)
+    )
+    assert [f.kind for f in plain.findings] == ["precision"] and "returns float32" in str(plain)
+    wrong = failure(lambda x: x.astype("float32").detach() * x.astype("float32"), np.array([0.3]))
+    assert wrong.findings[0].kind != "precision" and "rounded to float32" in wrong.note
+
+
+def test_a_report_that_passed_does_not_say_probably_wrong():
+    report = gradcheck(lambda x: 1e-3 * x, np.ones(2), backward=lambda g, x: 1.0001e-3 * g)
+    assert "relative error 5e-05, within the tolerances: correct" in str(report)
+
+
+def test_lists_and_numbers_are_inputs():
+    assert gradcheck(lambda x: x * x, 2.0).checked == 1
+    assert gradcheck(lambda x, y: x * y, [[1.0, 2.0], [3.0, 4.0]]).checked == 8
+    assert gradcheck(lambda x: [1.0, x * x], np.ones(2)).checked == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"f": None}, "gradcheck: f: expected a function, got NoneType None"),
+        (
+            {"inputs": [1.0, 2.0]},
+            "gradcheck: f: expected a function of 2 arguments, one per input, got one of (x). A list of inputs is "
+            "several inputs; one input is an array.",
+        ),
+        (
+            {"backward": lambda x: 2 * x},
+            "gradcheck: backward: expected a function of 2 arguments, the gradient of the result and one per input, "
+            "got one of (x). A list of inputs is several inputs; one input is an array.",
+        ),
+        ({"order": 0}, "gradcheck: order: expected an int of at least 1, got int 0"),
+        ({"fast": "yes"}, "gradcheck: fast: expected True or False, got str 'yes'"),
+        ({"step": 0.0}, "gradcheck: step: expected a number above 0, got float 0.0"),
+        ({"atol": -1}, "gradcheck: atol: expected a number of at least 0, got int -1"),
+        ({"rtol": "0.1"}, "gradcheck: rtol: expected a number of at least 0, got str '0.1'"),
+        ({"seed": -1}, "gradcheck: seed: expected an int of at least 0, got int -1"),
+        ({"backward": 3}, "gradcheck: backward: expected a function or None, got int 3"),
+        (
+            {"f": lambda x: {"a": x}, "inputs": 1.0},
+            "gradcheck: expected the function to return a floating-point result, got dict {'a': Tensor(1., "
+            "dtype=float64)}: there is nothing to differentiate",
+        ),
+        (
+            {"f": lambda x: x * 1j},
+            "gradcheck: expected the function to return real numbers, got complex ones. Return real(z) and imag(z).",
+        ),
+        (
+            {"backward": lambda g, x: {"x": 2 * x}},
+            "gradcheck: backward: expected gradients as arrays, one per input, got dict {'x': array([2., 2.])}. "
+            "check_backward takes a dictionary.",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(given, message):
+    with pytest.raises(tg.errors.TinygradError) as caught:
+        gradcheck(**{"f": lambda x: x * x, "inputs": np.ones(2), **given})
+    assert str(caught.value) == message
+
+
+def test_options_of_gradgradcheck_are_named_as_its_own():
+    with pytest.raises(TypeError, match="^gradgradcheck: fast: expected True or False, got str 'no'$"):
+        gradgradcheck(lambda x: x * x, np.ones(2), fast="no")

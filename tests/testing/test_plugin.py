@@ -70,3 +70,30 @@ def test_thorough_runs_a_thousand_examples(tmp_path):
         "def test_many():\n    print('examples', len(seen))\n    assert len(seen) >= 1000\n"
     )
     assert "2 passed" in outcome(tmp_path, program, "--gradcheck-thorough")
+
+
+def test_the_workers_of_xdist_draw_from_the_seed_of_the_run(tmp_path):
+    pytest.importorskip("xdist")
+    program = (
+        "@pytest.mark.parametrize('k', range(4))\n"
+        "def test_draws(gradcheck_rng, k):\n"
+        "    with open(f'drew{k}', 'w') as file:\n        file.write(str(gradcheck_rng.random()))\n"
+    )
+
+    def drawn(*options):
+        said = outcome(tmp_path, program, "-v", *options)
+        assert "4 passed" in said, said
+        return said, [(tmp_path / f"drew{k}").read_text() for k in range(4)]
+
+    said, first = drawn("-n", "2")
+    seed = said.split("--gradcheck-seed=")[1].split()[0]
+    assert len(set(first)) == 4
+    assert drawn("-n", "2", f"--gradcheck-seed={seed}")[1] == first
+    assert drawn(f"--gradcheck-seed={seed}")[1] == first  # and in one process
+
+
+@pytest.mark.parametrize("seed", ["-1", "one", "1.5"])
+def test_a_seed_that_is_none_is_refused_once(tmp_path, seed):
+    said = outcome(tmp_path, "def test_nothing():\n    pass\n", f"--gradcheck-seed={seed}")
+    assert f"argument --gradcheck-seed: expected an integer of at least 0, got '{seed}'" in said
+    assert "passed" not in said and "Traceback" not in said

@@ -24,6 +24,102 @@ def test_arrays_keep_their_distance_from_kinks(x):
     assert np.all(np.abs(x) >= 0.25) and np.all(np.abs(x) <= 1)
 
 
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+@pytest.mark.parametrize(
+    "domain",
+    [
+        Domain(-2, 0, avoid=(0,)),
+        Domain(0, 1),
+        Domain(0.3, 1.01),
+        Domain(0.9999, 1.0001, avoid=(0,)),
+        Domain(-3, 3, avoid=(0, 0.05, 3), gap=0.5),
+        Domain(-2, 0, avoid=(0, -2), distinct=True),
+        Domain(0, float("inf")),
+    ],
+    ids=repr,
+)
+def test_arrays_stay_inside_their_domain(domain, dtype, special):
+    if domain.distinct:  # its values are not whole
+        dtype = "float64" if dtype == "int64" else dtype
+
+    @given(strategies.arrays(shape=(4,), domain=domain, dtype=dtype, special=special))
+    @settings(max_examples=30)
+    def check(x):
+        slack = 1e-6 if dtype == "float32" else 1e-12
+        assert x.dtype == dtype and x.shape == (4,)
+        assert np.all(x >= domain.low - slack) and np.all(x <= domain.high + slack)
+        for point in domain.avoid:
+            assert np.all(np.abs(x - point) >= domain.gap - slack)
+
+    check()
+
+
+def test_a_domain_without_values_is_refused():
+    with pytest.raises(
+        ValueError, match="arrays: domain: expected one with values of float64 in it, got"
+    ) as e:
+        strategies.arrays(domain=Domain(0, 1, avoid=(0, 1), gap=0.6))
+    assert "with a gap of 0.6" in str(e.value)
+    with pytest.raises(ValueError, match="values of int64"):
+        strategies.arrays(domain=Domain(0.3, 0.6), dtype="int64")
+
+
+def test_shapes_are_ints_tuples_and_lists():
+    assert find(strategies.shapes(max_dims=0), lambda s: True) == ()
+    assert find(strategies.arrays(shape=5), lambda a: True).shape == (5,)
+    assert find(strategies.arrays(shape=[2, 3]), lambda a: True).shape == (2, 3)
+    assert find(strategies.tensors(shape=st.just((2,))), lambda a: True).shape == (2,)
+    assert find(strategies.axes(0, allow_none=False), lambda a: True) == ()
+    assert find(strategies.mask_indices(2), lambda a: True).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: strategies.shapes(2, 1),
+            "shapes: expected min_dims of at most max_dims, got min_dims=2 and max_dims=1",
+        ),
+        (
+            lambda: strategies.shapes(max_dims="3"),
+            "shapes: max_dims: expected an int in [0, 32], got str '3'",
+        ),
+        (lambda: strategies.arrays(shape="ab"), "arrays: shape: expected ints, got str 'ab'"),
+        (
+            lambda: strategies.arrays(shape=(2**40, 2)),
+            "arrays: shape: expected up to 32 ints of at least 0 with a product of at most 2147483647, got tuple "
+            "(1099511627776, 2)",
+        ),
+        (lambda: strategies.arrays(dtype="float1"), "arrays: dtype: expected a dtype, got str 'float1'"),
+        (lambda: strategies.arrays(domain=3), "arrays: domain: expected a Domain or None, got int 3"),
+        (lambda: strategies.tensors(special="no"), "tensors: special: expected True or False, got str 'no'"),
+        (
+            lambda: strategies.tensors(dtype="int64"),
+            "tensors: dtype: expected a floating dtype, as the Tensors require grad, got int64. Pass "
+            "requires_grad=False?",
+        ),
+        (
+            lambda: strategies.integer_indices((2, 0)),
+            "integer_indices: shape: expected at least one axis and no empty one, got (2, 0)",
+        ),
+        (
+            lambda: strategies.axes(0, allow_none=False, allow_tuple=False),
+            "axes: ndim: expected at least 1 without None and tuples, got 0",
+        ),
+        (lambda: strategies.convolutions(dims=4), "convolutions: dims: expected an int in [1, 3], got int 4"),
+        (
+            lambda: strategies.programs(max_inputs=0),
+            "programs: max_inputs: expected an int in [1, 100], got int 0",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named_where_the_strategy_is_made(call, message):
+    with pytest.raises(tg.errors.TinygradError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
 def test_special_values_come_up_with_ties_and_minus_zero():
     x = find(strategies.arrays(shape=(3,), special=True), lambda a: np.any(np.signbit(a) & (a == 0)))
     assert x.shape == (3,)

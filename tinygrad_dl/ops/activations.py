@@ -143,7 +143,7 @@ def hardsigmoid(x: NDArray, /) -> Any:
 
 @op(
     lambda g, x: g * where(x <= -3, 0, where(x >= 3, 1, x / 3 + 0.5)),
-    fast=(lambda g, x: g * ((x / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
+    fast=(lambda g, x: g * ((np.clip(x, -3, 3) / 3 + 0.5) * _between(x, -3, 3) + (x >= 3)),),
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
@@ -215,6 +215,8 @@ def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, 
     gx = out + alpha * scale
     gx *= rate
     gx *= g
+    if x.size and not x.max() < np.inf:  # `select` multiplies by the mask, and infinity times 0 is nan
+        return np.where(x > 0, g * scale, gx)
     return select(x > 0, g * scale, gx)
 
 
@@ -412,6 +414,7 @@ def _softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     lambda g, out, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),
     fast=(_softmax_fast,),
     cases=ONE_AXIS,
+    accumulates=True,
 )
 def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
@@ -436,6 +439,7 @@ def _log_softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
     lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),
     fast=(_log_softmax_fast,),
     cases=ONE_AXIS,
+    accumulates=True,
 )
 def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.

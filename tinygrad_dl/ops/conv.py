@@ -78,7 +78,7 @@ def _conv_fast(
         Case((1, 9, 5), (2, 9, 2), None, stride=2, padding=1), Case((1, 1, 3, 2, 3), (2, 1, 2, 2, 2), (2,)),
         Case((2, 3, 3), (2, 3, 1), (2,), stride=2), Case((0, 2, 4), (3, 2, 2), (3,)),
         Case((1, 5, 6), (11, 5, 4), None),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def conv(
     x: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -122,7 +122,7 @@ def _to_transpose_w(
         Case((1, 2, 2), (2, 1, 3), (1,), stride=2, size=(6,)),
         Case((1, 4, 3), (4, 2, 2), None, groups=2, padding=1), Case((2, 3, 2), (3, 9, 2), (9,), padding=1),
         Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None), Case((1, 2, 2), (2, 4, 4), (4,), stride=2, padding=1),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def conv_transpose(
     y: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -155,7 +155,7 @@ def conv_transpose(
         Case((2, 2, 5), (2, 3, 3), kernel=(3,)), Case((1, 4, 3), (1, 2, 2), kernel=(2,), groups=2),
         Case((1, 2, 3, 3), (1, 4, 2, 4), kernel=(2, 2), stride=(2, 1), padding=1, groups=2),
         Case((2, 8, 3), (2, 2, 2), kernel=(2,)),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def conv_weight(
     x: NDArray, y: NDArray, kernel: Shape, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
@@ -49,6 +50,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
     array([[1, 0],
            [0, 2]])
     """
+    refuse_huge("from_diagonal", "shape", shape)
     out = np.zeros(shape, x.dtype)
     lines = np.diagonal(out, offset, axis1, axis2)
     lines.flags.writeable = True  # a view of `out`, which nothing else refers to yet
@@ -56,6 +58,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
     return out
 
 
+@explained
 def diag(x: Any, /, k: int = 0) -> Any:
     """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
 
@@ -73,6 +76,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
     return from_diagonal(x, (n, n), k, 0, 1)
 
 
+@explained
 def trace(
     x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
 ) -> Any:

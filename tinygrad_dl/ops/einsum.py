@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
+import numpy as np
+
+from tinygrad_dl.arguments import explained
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops.diagonals import diagonal
 from tinygrad_dl.ops.matmul import contraction, operand
@@ -13,6 +17,7 @@ from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 
 
+@explained
 def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.
 
@@ -23,6 +28,19 @@ def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
     >>> einsum("ij,j->i", np.array([[1, 2], [3, 4]]), np.array([1, 10]))
     array([21, 43])
     """
+    path = isinstance(optimize, (list, tuple)) and list(optimize[:1]) in (
+        ["einsum_path"],
+        ["greedy"],
+        ["optimal"],
+    )
+    if (
+        not isinstance(optimize, (bool, np.bool_))
+        and optimize not in (0, 1, "greedy", "optimal")
+        and not path
+    ):
+        raise ValueRangeError(
+            f'einsum: optimize: expected True, False, "greedy", "optimal" or a path, got {describe(optimize)}'
+        )
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists((subscripts, *operands))
     arrays = [operand("einsum", x) for x in operands]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Size
 from tinygrad_dl.kernels import scatter
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.typing import NDArray
@@ -35,9 +36,9 @@ def rows(w: NDArray, /, indices: NDArray) -> Any:
     cases=(
         Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4),
         Case((0, 3), np.zeros((0,), int), 4),
-    ),
+    ), accumulates=True
 )  # fmt: skip
-def scatter_rows(x: NDArray, /, indices: NDArray, count: int) -> Any:
+def scatter_rows(x: NDArray, /, indices: NDArray, count: Size) -> Any:
     """A table of `count` rows with the rows of x added at the indices: the transpose of rows.
 
     out = zeros; out[indices[...]] += x[...].   x (..., D), indices (...) -> (count, D).

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl.arguments import Size, explained, refuse_huge
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Missing, op
 from tinygrad_dl.ops.matmul import operand
@@ -31,7 +32,7 @@ def _all_of(s: Any, axes: Any) -> Any:
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def fft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
 
     out_k = sum_j x_j e^(-2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -44,7 +45,7 @@ def fft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = Non
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def ifft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
 
     out_j = (1 / n) sum_k x_k e^(2 pi i j k / n).   Shape: x's with size n along `axis`, complex.
@@ -57,7 +58,7 @@ def ifft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = No
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def rfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
 
     out_k = sum_j x_j e^(-2 pi i j k / n), k = 0 ... n // 2.   Shape: n // 2 + 1 along `axis`, complex.
@@ -70,7 +71,7 @@ def rfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = No
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def irfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
     irfft(rfft(x), n) = x.   Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -83,7 +84,7 @@ def irfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = N
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def hfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
     Shape: x's with size n along `axis`, by default 2 (size - 1), real.
@@ -96,7 +97,7 @@ def hfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = No
 
 
 @op(COMPLEX, cases=ONE, hint=_scaling_hint)
-def ihfft(x: NDArray, /, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
+def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
 
     Shape: x's with n // 2 + 1 along `axis`, complex.
@@ -127,6 +128,8 @@ def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) 
     >>> ifftn(np.array([[2.0, 0.0]]))
     array([[1.+0.j, 1.+0.j]])
     """
+    refuse_huge("ifftn", "s", s)
+    refuse_huge("fftn", "s", s)
     return np.fft.ifftn(x, s, _all_of(s, axes), norm)
 
 
@@ -149,6 +152,8 @@ def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None)
     >>> irfftn(np.array([[2.0, 0.0]]))
     array([[1., 1.]])
     """
+    refuse_huge("irfftn", "s", s)
+    refuse_huge("rfftn", "s", s)
     return np.fft.irfftn(x, s, _all_of(s, axes), norm)
 
 
@@ -158,6 +163,7 @@ def _halves(what: str, x: Any, axes: Any) -> tuple[Any, tuple[int, ...]]:
     return x, chosen
 
 
+@explained
 def fftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
 
@@ -169,6 +175,7 @@ def fftshift(x: Any, /, axes: Any = None) -> Any:
     return roll(x, tuple(_size("fftshift", x, a) // 2 for a in axes), axes)
 
 
+@explained
 def ifftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved back from the middle to the start: the inverse of fftshift.
 

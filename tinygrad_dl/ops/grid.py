@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Size
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
+from tinygrad_dl.typing import Array
 
 _MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 
 
-def affine_grid(theta: Any, size: Any, align_corners: bool = False) -> Any:
+def affine_grid(theta: Array, size: Sequence[Size], align_corners: bool = False) -> Any:
     """A grid for grid_sample that maps positions of the result to positions of the input, in [-1, 1], by matrices.
 
     out[n, p] = theta[n] @ (p, 1), x first.   theta (N, d, d + 1), size (N, C, *S) -> (N, *S, d), d = 2 or 3 axes.
@@ -63,8 +66,8 @@ def _plain(x: Any) -> Any:
 
 
 def grid_sample(
-    input: Any,
-    grid: Any,
+    input: Array,
+    grid: Array,
     mode: str = "bilinear",
     padding_mode: str = "zeros",
     align_corners: bool | None = None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
@@ -23,7 +24,14 @@ def plain_key(key: Any) -> Any:
                 f"indexing: expected integers, slices or booleans, got an array of {data.dtype}"
             )
         return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
-    return np.asarray(key, dtype=None if len(key) else int) if type(key) is list else key
+    if type(key) is not list:
+        return key
+    try:
+        return np.asarray(key, dtype=None if len(key) else int)
+    except (ValueError, RecursionError):
+        raise IndexRangeError(
+            f"indexing: expected integers or booleans in rows of equal length, got {describe(key)}"
+        ) from None
 
 
 def _add_at(out: np.ndarray, key: Any, x: Any) -> None:
@@ -158,7 +166,9 @@ def _along(indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(indices if a == axis else p for a, p in enumerate(positions))
 
 
-def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int) -> Any:
+def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int | None) -> Any:
+    if axis is None:
+        return _taken(g, x_shape, indices, None)
     axis %= len(x_shape)
     shape = tuple(n if a == axis or n != 1 else m for a, (n, m) in enumerate(zip(x_shape, g.shape)))
     indices = np.broadcast_to(indices, g.shape)
@@ -171,12 +181,14 @@ def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int) -> Any:
     cases=(
         Case((4, 3), np.array([[0, 2, 0], [0, 1, -1]]), axis=0), Case((2, 3), np.array([[1], [0]])),
         Case((2, 3), np.array([[1, 1]]), axis=1), Case((1, 3), np.array([[1, 1], [0, 2]]), axis=1),
+        Case((2, 3), np.array([5, 0, 5]), axis=None),
     ),
 )  # fmt: skip
-def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int | None = -1) -> Any:
     """For each line along an axis the elements at the indices in the same line of `indices`.
 
-    out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`.
+    out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`; with axis=None
+    x is flattened and indices (K,).
     >>> take_along_axis(np.array([[5, 6], [7, 8]]), np.array([[1, 0]]), axis=0)
     array([[7, 6]])
     """

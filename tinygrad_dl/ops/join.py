@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
@@ -83,6 +84,7 @@ def stack(arrays: Any, /, *, axis: int = 0) -> Any:
     return np.stack(arrays, axis=axis)
 
 
+@checked
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, as a tuple: the counterpart of stack.
 
@@ -95,6 +97,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple(front[i] for i in range(front.shape[0]))
 
 
+@checked
 def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """Parts along an axis: that many equal ones, or split at the given positions.
 
@@ -118,6 +121,7 @@ def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]
     return tuple(moveaxis(front[start:stop], 0, axis) for start, stop in zip(cuts[:-1], cuts[1:]))
 
 
+@explained
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     """Arrays repeated to the shape to which all of them broadcast, as a tuple.
 
@@ -137,6 +141,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     return tuple(broadcast_to(x, whole) for x in arrays)
 
 
+@checked
 def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     """The coordinates of a grid, from those along each axis: "ij" in order, "xy" with the first two swapped.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
@@ -203,6 +204,7 @@ def slogdet_parts(x: NDArray, /) -> Any:
     return np.stack([sign, logabsdet], axis=-1)
 
 
+@explained
 def slogdet(x: Any, /) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value, which does not overflow.
 
@@ -216,6 +218,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
     return SlogdetResult(packed[..., 0], packed[..., 1] if x.dtype.kind != "c" else packed[..., 1].real)
 
 
+@checked
 def matrix_power(x: Any, n: int, /) -> Any:
     """A square matrix multiplied with itself n times; the inverse if n is negative, the identity if it is 0.
 

@@ -50,7 +50,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
         Case((4, 3), (2, 3), (2,)), Case((4, 3), (2, 3), None), Case((3,), (2, 3), (2,)), Case((2, 4, 3), (5, 3), (5,)),
         Case((0, 3), (2, 3), (2,)), Case((2, 0), (3, 0), (3,)),
     ),
-    hint=_linear_hint,
+    hint=_linear_hint, accumulates=True
 )  # fmt: skip
 def linear(x: NDArray, w: NDArray, b: NDArray | None = None, /) -> Any:
     """The affine map of each row: a fully connected layer.

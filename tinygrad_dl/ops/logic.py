@@ -274,18 +274,27 @@ def isfinite(x: NDArray, /) -> Any:
     return np.isfinite(x)
 
 
-@op(None, None, cases=(*PAIR, Case(np.array([1.0, np.nan]), np.array([1.0, np.nan]), equal_nan=True)))
+@op(
+    None,
+    None,
+    None,
+    None,
+    cases=(
+        Case((2, 3), (2, 3), 1e-5, 1e-8), Case((2, 3), (3,), (3,), 0.1),
+        Case(np.array([1.0, np.nan]), np.array([1.0, np.nan]), 1e-5, 1e-8, equal_nan=True),
+    ),
+)  # fmt: skip
 def isclose(
     x: NDArray | Scalar,
     y: NDArray | Scalar,
     /,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
+    rtol: NDArray | Scalar = 1e-5,
+    atol: NDArray | Scalar = 1e-8,
     equal_nan: bool = False,
 ) -> Any:
     """Whether two values are equal within a tolerance, element by element.
 
-    out = |x - y| <= atol + rtol * |y|.   Shapes broadcast together.
+    out = |x - y| <= atol + rtol * |y|.   Shapes broadcast together, those of rtol and atol too.
     >>> isclose(np.array([1.0, 2.0]), 1.000001)
     array([ True, False])
     """

@@ -102,7 +102,7 @@ def _cross_entropy_rule(
         Case((4, 3), np.array([0, -100, 1, 1]), weight=np.array([1.0, 2.0, 0.5]), label_smoothing=0.1),
         Case((2, 3, 2), np.array([[0, 2], [1, -100]]), reduction="none"),
         Case((2, 3, 2), np.array([[0, 2], [1, 0]]), label_smoothing=0.2, reduction="sum"),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def softmax_cross_entropy(
     x: NDArray, target: NDArray, /, *, weight: Any = None, reduction: str = "mean", ignore_index: int = -100,
@@ -138,7 +138,7 @@ def softmax_cross_entropy(
         Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none"),
         Case((2,), np.array([0.0, 1.0])),
     ),
-    kinks="smooth at 0, where forms with max or abs are not",
+    kinks="smooth at 0, where forms with max or abs are not", accumulates=True
 )  # fmt: skip
 def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
     """The binary cross-entropy of the logistic function of logits, exact at any size.
@@ -163,6 +163,7 @@ def _bce_derivative(x: Any, target: Any) -> Any:
     domain=(Domain(0.1, 0.9), Domain(0.1, 0.9)),
     cases=(Case((2, 3), (2, 3)), Case((3,), np.array([0.0, 1.0, 0.5])), Case((), ())),
     kinks="at 0 and 1 the derivative is finite: (x - t) / 1e-12",
+    accumulates=True,
 )
 def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
@@ -199,6 +200,7 @@ def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: str) -> Any
         lambda g, x, y, x_shape, reduction: _squared_fast(g, y, x, x_shape, reduction),
     ),
     cases=(Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none")),
+    accumulates=True,
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.
@@ -220,6 +222,7 @@ def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     lambda g, x, y, delta: g * clip(y - x, -delta, delta),
     domain=(Domain(-1, 1), Domain(2, 4)),
     cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
+    accumulates=True,
 )
 def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:
     """Half the squared difference up to delta, and a line of slope delta further out.

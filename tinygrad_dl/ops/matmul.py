@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
@@ -90,7 +91,7 @@ def _to_right(g: Any, x: Any, y_shape: Shape) -> Any:
     ),
     label="@",
     hint=_matmul_hint,
-    ufunc=np.matmul,
+    ufunc=np.matmul, accumulates=True
 )  # fmt: skip
 def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
@@ -134,6 +135,7 @@ def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
     ),
     hint=_vecdot_hint,
     ufunc=np.vecdot,
+    accumulates=True,
 )
 def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
@@ -198,7 +200,7 @@ def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
         Case([(2, 3), (2, 3)], subscripts="ij,ij->"),
     ),
-    label="einsum",
+    label="einsum", accumulates=True
 )  # fmt: skip
 def contraction(operands: Any, /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.
@@ -211,6 +213,7 @@ def contraction(operands: Any, /, subscripts: str) -> Any:
     return np.einsum(subscripts, *operands)
 
 
+@explained
 def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     """The product of two arrays, summed over pairs of axes.
 
@@ -249,6 +252,7 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
     return contraction((x, y), f"{''.join(of_x)},{''.join(of_y)}->{''.join(out)}")
 
 
+@explained
 def inner(x: Any, y: Any, /) -> Any:
     """The product of two arrays, summed over the last axis of both; with a number, their product.
 
@@ -264,6 +268,7 @@ def inner(x: Any, y: Any, /) -> Any:
     return tensordot(x, y, (-1, -1))
 
 
+@explained
 def dot(x: Any, y: Any, /) -> Any:
     """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
 
@@ -279,6 +284,7 @@ def dot(x: Any, y: Any, /) -> Any:
     return tensordot(x, y, (-1, -1 if y.ndim == 1 else -2))
 
 
+@explained
 def outer(x: Any, y: Any, /) -> Any:
     """The products of all elements of one array with all of another, as a matrix.
 
@@ -291,6 +297,7 @@ def outer(x: Any, y: Any, /) -> Any:
     return multiply(reshape(x, (-1, 1)) if x.size else reshape(x, (0, 1)), reshape(y, (1, y.size)))
 
 
+@explained
 def kron(x: Any, y: Any, /) -> Any:
     """The Kronecker product: x with each element replaced by its product with y.
 
@@ -307,6 +314,7 @@ def kron(x: Any, y: Any, /) -> Any:
     return reshape(mixed, tuple(m * n for m, n in zip(a, b)))
 
 
+@explained
 def multi_dot(arrays: Any, /) -> Any:
     """The product of several matrices, in the order that needs the fewest multiplications.
 

@@ -76,7 +76,7 @@ def _standardize_fast(
         Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
         Case((2, 6, 3), (6,), (6,), axis=(2, 3), view=(2, 2, 3, 3), fit=(2, 3, 1)),
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def standardize(
     x: NDArray, w: NDArray | None = None, b: NDArray | None = None, /, axis: Axes = (0,), eps: float = 1e-5, *,
@@ -147,6 +147,7 @@ def _affine_fast(
     joint=True,
     inputs=3,
     cases=(Case((4, 3), (3,), (3,)), Case((2, 3, 4), (3, 1), (3, 1)), Case((2, 3, 4), (4,), (1, 1, 4))),
+    accumulates=True,
 )
 def affine(x: NDArray, scale: NDArray, shift: NDArray, /) -> Any:
     """A scale and a shift, in one pass each way.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import abs, sign, where
@@ -59,6 +60,7 @@ NORM_CASES = (
     domain=Domain(-2, 1.7, avoid=(0,), distinct=True),
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
+    accumulates=True,
 )
 def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
@@ -76,6 +78,7 @@ def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord:
     return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
+@checked
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
 
@@ -109,6 +112,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
+@checked
 def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
 
@@ -143,6 +147,7 @@ def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) 
     return expand_dims(out, tuple(pair)) if keepdims else out
 
 
+@checked
 def cond(x: Any, /, p: Any = None) -> Any:
     """The condition number: how far a small relative change of the matrix can move the solution of equations.
 
@@ -202,6 +207,7 @@ def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
     return np.linalg.pinv(x, rtol=rtol)
 
 
+@checked
 def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
     """The least-squares solution of linear equations, the shortest one if there are several.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Offset, explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, NDArray
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -149,7 +150,10 @@ def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
     return out[_inside(out.shape, grown)]
 
 
-def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+@explained
+def pad(
+    input: Array, pad: Sequence[Offset], mode: str = "constant", value: float | complex | None = None
+) -> Any:
     """Elements added around the last axes, in PyTorch's order: (last lo, last hi, second to last lo, ...).
 
     Modes: "constant" (with `value`, 0 by default), "reflect", "replicate", "circular"; a negative width cuts.
@@ -158,7 +162,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     array([[0, 1, 2]])
     """
     x = input
-    numbers = tuple(int(p) for p in pad)
+    numbers = tuple(map(int, pad))
     if len(numbers) % 2 or len(numbers) > 2 * x.ndim:
         raise ShapeError(
             f"pad: expected two numbers for each axis to pad, the last axis first, got pad={numbers}; "

@@ -190,7 +190,7 @@ def _to_avg(
         Case((1, 1, 5), kernel=2, stride=2, padding=1, ceil_mode=True), Case((1, 1, 3, 4), kernel=(2, 3)),
         Case((1, 1, 4), kernel=2, stride=1, divisor_override=3), Case((1, 1, 2, 3, 2), kernel=2),
         Case((1, 1, 6), kernel=3, stride=2),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def avg_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, ceil_mode: bool = False,
@@ -221,7 +221,7 @@ def avg_pool(
         Case((1, 1, 2), size=(3,), kernel=2, stride=1, divisor_override=3),
         Case((1, 1, 3), size=(5,), kernel=3, stride=2, padding=1, count_include_pad=False),
         Case((1, 1, 4), size=(6,), kernel=2, stride=2, padding=1, ceil_mode=True),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def avg_pool_spread(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0,

@@ -71,7 +71,7 @@ def _rnn_rule(
     cases=(
         Case(*SMALL, (2, 2), (2, 2), (2,), (2,)), Case(*SMALL, (2, 2), (2, 2), None, None, nonlinearity="relu"),
         Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def rnn(
     x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None, b_hh: NDArray | None = None,
@@ -138,6 +138,7 @@ def _gru_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
     inputs=6,
     cached=("states", "gates", "parts"),
     cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
+    accumulates=True,
 )
 def gru(
     x: NDArray,
@@ -210,7 +211,7 @@ def _lstm_rule(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, 
     cases=(
         Case((3, 2, 2), (2, 2), (2, 2), (8, 2), (8, 2), (8,), (8,)),
         Case((2, 1, 3), (1, 2), (1, 2), (8, 3), (8, 2), None, None),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def lstm(
     x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None,

@@ -42,6 +42,7 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
 @op(
     lambda g, x_shape, axis, keepdims: broadcast_back(g, x_shape, axis, keepdims),
     cases=(*AXES, Case((0, 2), axis=0)),
+    accumulates=True,
 )
 def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
@@ -56,6 +57,7 @@ def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, kee
 @op(
     lambda g, x_shape, axis, keepdims: broadcast_back(g / count(x_shape, axis), x_shape, axis, keepdims),
     cases=AXES,
+    accumulates=True,
 )
 def mean(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes (all of them by default).
@@ -149,6 +151,7 @@ def _fast_product_rule(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, kee
         Case(np.array([0.0, 2.0, 3.0])),
         Case(np.array([[0.0, 0.0, 3.0], [1.0, 2.0, 0.0]]), axis=1),
     ),
+    accumulates=True,
 )
 def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The product of the elements along axes (all of them by default), differentiable at zeros too.
@@ -168,9 +171,10 @@ def _centered(x: Any, axis: Axis) -> Any:
     lambda g, x, x_shape, axis, correction, keepdims: (
         expand_reduced(g, x_shape, axis, keepdims)
         * _centered(x, axis)
-        * _divided(2, count(x_shape, axis) - correction)
+        * _divided(2, count(x_shape, axis) - float(correction))
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
+    accumulates=True,
 )
 def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
@@ -196,7 +200,7 @@ def _deviation_rule(
     return (
         expand_reduced(g, x_shape, axis, keepdims)
         * derivative
-        * _divided(1, count(x_shape, axis) - correction)
+        * _divided(1, count(x_shape, axis) - float(correction))
     )
 
 
@@ -210,6 +214,7 @@ def _deviation_rule(
         Case((4,), correction=1),
     ),
     kinks="0 where all elements are equal",
+    accumulates=True,
 )
 def std(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The standard deviation of the elements along axes (all of them by default).

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import floor, prod
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, Counts, Positive
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import avg_pool, avg_pool_spread
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, NDArray
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 _MODES = ("nearest", "nearest-exact", *LINEAR, "bicubic", "area")
@@ -116,10 +118,14 @@ def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tupl
 
 
 def interpolate(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    input: Array,
+    size: Counts | None = None,
+    scale_factor: Positive | Sequence[Positive] | None = None,
+    mode: str = "nearest",
     align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None, antialias: bool = False,
-) -> Any:  # fmt: skip
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Any:
     """Space at another size; modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, area.
 
     input (N, C, *S) -> (N, C, *size), or with sizes floor(S * scale_factor). align_corners: the outermost
@@ -161,7 +167,7 @@ def interpolate(
 
 def _adaptive_size(x: Any, size: Any, name: str) -> tuple[int, ...]:
     n = x.ndim - 2
-    values = tuple(size) if isinstance(size, (tuple, list)) else (size,) * n
+    values = tuple(size) if isinstance(size, (tuple, list, np.ndarray)) else (size,) * n
     if len(values) != n or n < 1:
         raise ShapeError(
             f"{name}: output_size={size!r} does not fit x {x.shape}, with {n} spatial dimensions"
@@ -244,7 +250,7 @@ def fractional_max_indices(x: NDArray, samples: NDArray, kernel: Any, size: Any)
 # Channels and space
 
 
-def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
+def pixel_shuffle(input: Array, upscale_factor: Count) -> Any:
     """Channels rearranged into pixels: each block of r * r channels becomes r * r pixels.
 
     out[..., c, h*r + i, w*r + j] = x[..., c*r*r + i*r + j, h, w].
@@ -267,7 +273,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     return reshape(moved, (*lead, c // (r * r), h * r, w * r))
 
 
-def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
+def pixel_unshuffle(input: Array, downscale_factor: Count) -> Any:
     """Space gathered in channels: the inverse of pixel_shuffle.
 
     x (..., C, H*r, W*r) -> (..., C*r*r, H, W).   Raises ShapeError.
@@ -285,7 +291,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     return reshape(moved, (*lead, c * r * r, h // r, w // r))
 
 
-def channel_shuffle(input: Any, groups: int) -> Any:
+def channel_shuffle(input: Array, groups: Count) -> Any:
     """Channels of groups dealt out in turn, so that the next grouped convolution sees all groups.
 
     out[:, k * groups + g] = x[:, g * (C / groups) + k].   Shape: same as x, (N, C, *S).

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
-from tinygrad_dl.ops.shape import axis_of, flip, moveaxis, value_of
+from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
 from tinygrad_dl.typing import DTypeLike, NDArray
 
+Times = Annotated[int, Bounds(least=0)]
 ALONG = (
     Case((4,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=-2), Case((0, 2), axis=0),
     Case((3,), include_initial=True), Case((2, 3), axis=1, include_initial=True),
@@ -47,7 +49,7 @@ def _leaving_last(x: Any, axis: int) -> Any:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, -1),)]
 
 
-@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG)
+@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG, accumulates=True)
 def cumulative_sum(
     x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
@@ -83,6 +85,7 @@ def _back(g: Any, a: Any) -> Any:
         Case((0,), (0,)),
         Case((2, 0), (2, 0)),
     ),
+    accumulates=True,
 )
 def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
@@ -122,6 +125,7 @@ def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: boo
     fast=(_fast_product_rule,),
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
+    accumulates=True,
 )
 def cumulative_prod(
     x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
@@ -137,18 +141,35 @@ def cumulative_prod(
     return _with_initial(products, axis, 1) if include_initial else products
 
 
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+@checked
+def diff(
+    x: Any,
+    /,
+    *,
+    axis: int = -1,
+    n: Times = 1,
+    prepend: Any = None,
+    append: Any = None,
+) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 
-    out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`.
+    out_k = x_(k+1) - x_k.   Shape: same as x but n less along `axis`; a number to put at an end counts as one
+    element there. Raises ValueRangeError for a negative n.
     >>> diff(np.array([1, 4, 9]))
     array([3, 5])
     """
     x = value_of(x)
-    parts = [part for part in (prepend, x, append) if part is not None]
-    x = concat(parts, axis=axis) if len(parts) > 1 else x
+    if not x.ndim:
+        raise AxisError("diff: expected at least one axis, got shape ()")
     axis = axis_of(axis, x.ndim, "diff")
-    for _ in range(n):
+    if n == 0:
+        return x
+    one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    ends = [None if end is None else value_of(end) for end in (prepend, append)]
+    before, after = (broadcast_to(end, one) if end is not None and not end.ndim else end for end in ends)
+    parts = [part for part in (before, x, after) if part is not None]
+    x = concat(parts, axis=axis) if len(parts) > 1 else x
+    for _ in range(min(int(n), x.shape[axis])):  # then nothing is left
         later, earlier = _leaving_first(x, axis), _leaving_last(x, axis)
         x = not_equal(later, earlier) if x.dtype == bool else later - earlier
     return x

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape, value_of
@@ -35,6 +36,7 @@ class UniqueInverse(NamedTuple):
     inverse_indices: Any
 
 
+@explained
 def unique_all(x: Any, /) -> UniqueAll:
     """The distinct values in order, where each occurs first, which one each element is, and how many of each.
 
@@ -53,6 +55,7 @@ def unique_all(x: Any, /) -> UniqueAll:
     return UniqueAll(values, *(map(convert.wrap, found) if isinstance(x, Value) else found))
 
 
+@explained
 def unique_counts(x: Any, /) -> UniqueCounts:
     """The distinct values in order, and how many of each there are; see unique_all.
 
@@ -64,6 +67,7 @@ def unique_counts(x: Any, /) -> UniqueCounts:
     return UniqueCounts(every.values, every.counts)
 
 
+@explained
 def unique_inverse(x: Any, /) -> UniqueInverse:
     """The distinct values in order, and which of them each element is; see unique_all.
 
@@ -75,6 +79,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
     return UniqueInverse(every.values, every.inverse_indices)
 
 
+@explained
 def unique_values(x: Any, /) -> Any:
     """The distinct values in order; see unique_all.
 

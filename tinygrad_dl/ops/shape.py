@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -21,7 +24,7 @@ def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
         return None
     if sum(n == -1 for n in sizes) > 1 or any(n < -1 for n in sizes):
         return f"expected sizes of 0 or more, of which one may be -1 and is worked out, got {shape}"
-    known = int(np.prod([n for n in sizes if n != -1], dtype=int))
+    known = prod(int(n) for n in sizes if n != -1)
     if x.size == known or -1 in sizes and known and not x.size % known:
         return None
     needed = f"a multiple of {known}" if -1 in sizes else str(known)
@@ -47,6 +50,42 @@ def reshape(x: NDArray, /, shape: Any, *, copy: bool | None = None) -> Any:
     if not copy:
         raise ValueRangeError(f"reshape: copy=False, but {x.shape} as {shape} needs a copy of this array")
     return out.copy()
+
+
+def reshaped(what: str, x: Any, shape: Any, order: Any = "C", copy: Any = None) -> Any:
+    """reshape with NumPy's `order`: how the elements are read and placed, "C" the last axis fastest, "F" the first.
+
+    "A" is "F" for an array that is contiguous in that order alone, else "C".
+    """
+    x = value_of(x)
+    if not isinstance(order, str) or order not in ("C", "F", "A"):
+        raise ValueRangeError(f'{what}: order: expected "C", "F" or "A", got {convert.describe(order)}')
+    if order == "C" or (order == "A" and not _data_of(x).flags.fnc):
+        return reshape(x, shape, copy=copy)
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    out: Any = _turned(reshape(_turned(x), sizes[::-1]))
+    if copy is False and not np.may_share_memory(_data_of(out), _data_of(x)):
+        raise ValueRangeError(f"{what}: copy=False, but {x.shape} as {shape} needs a copy of this array")
+    return out.copy("F") if copy else out
+
+
+def raveled(what: str, x: Any, order: Any = "C") -> Any:
+    """The elements along one axis, read in NumPy's `order`; "K" as they lie in memory."""
+    x = value_of(x)
+    if isinstance(order, str) and order == "K":
+        strides = _data_of(x).strides
+        return reshape(permute_dims(x, tuple(sorted(range(x.ndim), key=lambda a: -abs(strides[a])))), (-1,))
+    if not isinstance(order, str) or order not in ("C", "F", "A"):
+        raise ValueRangeError(f'{what}: order: expected "C", "F", "A" or "K", got {convert.describe(order)}')
+    return reshaped(what, x, (-1,), order)
+
+
+def _data_of(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+def _turned(x: Any) -> Any:
+    return permute_dims(x, tuple(range(x.ndim))[::-1])
 
 
 def _axes_hint(x: Any, axes: Any) -> str:
@@ -137,6 +176,7 @@ def value_of(x: Any) -> Any:
     return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))
 
 
+@explained
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     """Axes moved to other positions; the others keep their order.
 
@@ -164,12 +204,15 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
 
 
 def axis_of(axis: Any, ndim: int, name: str) -> int:
-    """An axis counted from the front. Raises AxisError."""
+    """An axis counted from the front. Raises AxisError, or DTypeError for what is not an int."""
+    if not hasattr(axis, "__index__"):
+        raise DTypeError(f"{name}: expected an axis that is an int, got {convert.describe(axis)}")
     if not -ndim <= axis < ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array with {ndim} axes")
-    return int(axis) % ndim
+    return index(axis) % ndim
 
 
+@explained
 def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
     """Two axes exchanged.
 
@@ -247,13 +290,14 @@ def repeat(x: NDArray, repeats: NDArray, /, *, axis: Any = None) -> Any:
     >>> repeat(np.array([1, 2]), 2)
     array([1, 1, 2, 2])
     """
+    refuse_huge("repeat", "repeats", repeats)
     return np.repeat(x, repeats, axis)
 
 
 def _untiled(g: Any, x_shape: Shape, repetitions: Any) -> Any:
-    times = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    times = tuple(int(n) for n in np.ravel(np.asarray(repetitions)))
     ndim = max(len(times), len(x_shape))
-    times, sizes = (1,) * (ndim - len(times)) + tuple(times), (1,) * (ndim - len(x_shape)) + x_shape
+    times, sizes = (1,) * (ndim - len(times)) + times, (1,) * (ndim - len(x_shape)) + x_shape
     apart = reshape(g, tuple(n for pair in zip(times, sizes) for n in pair))
     return reshape(apart.sum(axis=tuple(range(0, 2 * ndim, 2))), x_shape)
 
@@ -269,6 +313,7 @@ def tile(x: NDArray, repetitions: Any, /) -> Any:
     >>> tile(np.array([1, 2]), 2)
     array([1, 2, 1, 2])
     """
+    refuse_huge("tile", "repetitions", repetitions)
     return np.tile(x, repetitions)
 
 

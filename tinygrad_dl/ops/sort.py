@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
-from tinygrad_dl.ops.shape import value_of
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.ops.shape import reshape, value_of
+from tinygrad_dl.typing import NDArray, Shape
 
 ORDERED = (
     Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)),
-    Case((4,), stable=False),
+    Case((4,), stable=False), Case((2, 3), axis=None), Case((2, 3), axis=None, descending=True),
 )  # fmt: skip
 PLACES = (
     Case((5,)),
@@ -27,7 +28,9 @@ PLACES = (
 )
 
 
-def _order(x: Any, axis: int, descending: bool, stable: bool) -> Any:
+def _order(x: Any, axis: Any, descending: bool, stable: bool) -> Any:
+    if axis is None:
+        x, axis = x.reshape(-1), 0
     kind: Any = "stable" if stable else "quicksort"
     if not descending:
         return np.argsort(x, axis=axis, kind=kind)
@@ -36,24 +39,30 @@ def _order(x: Any, axis: int, descending: bool, stable: bool) -> Any:
     return size - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind=kind), axis)
 
 
-def _put_in_order(g: Any, axis: Any, order: Any) -> Any:
+def _put_back(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
+    places = np.argsort(order, axis=0 if axis is None else axis, kind="stable")
+    return reshape(take_along_axis(g, places, axis=0 if axis is None else axis), x_shape)
+
+
+def _put_in_order(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
     out = np.empty_like(g)
-    np.put_along_axis(out, order, g, axis)
-    return out
+    np.put_along_axis(out, order, g, 0 if axis is None else axis)
+    return out.reshape(x_shape)
 
 
 @op(
-    lambda g, axis, order: take_along_axis(g, np.argsort(order, axis=axis, kind="stable"), axis=axis),
+    _put_back,
     fast=(_put_in_order,),
     cached=("order",),
     domain=Domain(distinct=True),
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",
 )
-def sort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
 
-    out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x. Raises AxisError without the axis.
+    out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x; with axis=None those of the flattened x,
+    (N,). Raises AxisError without the axis.
     >>> sort(np.array([3, 1, 2]))
     array([1, 2, 3])
     """
@@ -62,10 +71,11 @@ def sort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: boo
 
 
 @op(None, domain=Domain(distinct=True), cases=ORDERED)
-def argsort(x: NDArray, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
-    take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x. Raises AxisError without the axis.
+    take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x; (N,) with axis=None, of the flattened x.
+    Raises AxisError without the axis.
     >>> argsort(np.array([3, 1, 2]))
     array([1, 2, 0])
     """
@@ -119,6 +129,7 @@ def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: 
     return np.searchsorted(x, values, side=side, sorter=sorter)
 
 
+@explained
 def nonzero(x: Any, /) -> tuple[Any, ...]:
     """The indices of the elements that are not 0, an array for each axis, so that x[nonzero(x)] are these.
 
@@ -134,6 +145,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
     return np.nonzero(x)
 
 
+@explained
 def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 

@@ -124,6 +124,7 @@ def floating(x: Any) -> Any:
     ),
     cases=AXES,
     kinks="0 where everything is -inf",
+    accumulates=True,
 )
 def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.op import Case, Domain, Missing, op
 from tinygrad_dl.ops.diagonals import from_diagonal
-from tinygrad_dl.ops.elementwise import abs
+from tinygrad_dl.ops.elementwise import abs, conj
 from tinygrad_dl.ops.linalg import check_matrix, check_square
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.ops.shape import tril, triu
 from tinygrad_dl.typing import NDArray, Shape
 
 
@@ -105,10 +109,20 @@ def eigh_parts(x: NDArray, /) -> Any:
     return pack((w, 1), (v, 2))
 
 
-def eigh(x: Any, /) -> EighResult:
+def mirrored(what: str, x: Any, UPLO: Any) -> Any:
+    """The symmetric matrix of which the lower ("L") or the upper ("U") triangle is given; the other is not read."""
+    if UPLO not in ("L", "U", "l", "u"):
+        raise ValueRangeError(f'{what}: UPLO: expected "L" or "U", got {describe(UPLO)}')
+    triangle, strict = (tril(x), tril(x, k=-1)) if UPLO in ("L", "l") else (triu(x), triu(x, k=1))
+    return triangle + conj(strict).mT
+
+
+@checked
+def eigh(x: Any, /, *, UPLO: str | None = None) -> EighResult:
     """The eigenvalues, ascending, and orthonormal eigenvectors of a symmetric matrix; (x + x^H) / 2 counts.
 
     x = V @ diag(w) @ V^H.   x (..., N, N) -> w (..., N), V (..., N, N), the vectors in columns.
+    With UPLO "L" or "U" only the lower or the upper triangle of x counts.
     Where eigenvalues are equal, their vectors have no derivative: what uses them gets nan or inf, what uses
     other vectors does not; what needs the values alone should call eigvalsh. Raises MatrixError.
     >>> eigh(np.array([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
@@ -116,6 +130,7 @@ def eigh(x: Any, /) -> EighResult:
     """
     x = operand("eigh", x)
     check_square("eigh", x)
+    x = x if UPLO is None else mirrored("eigh", x, UPLO)
     n = x.shape[-1]
     w, v = unpack(eigh_parts(x), ((n,), (n, n)))
     return EighResult(w if x.dtype.kind != "c" else w.real, v)
@@ -170,6 +185,7 @@ def eig_parts(x: NDArray, /) -> Any:
     return pack((_complex(w), 1), (_complex(v), 2))
 
 
+@checked
 def eig(x: Any, /) -> EigResult:
     """The eigenvalues, in no order, and eigenvectors of a square matrix, both complex.
 
@@ -254,8 +270,13 @@ def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     return pack((u, 2), (s, 1), (vh, 2))
 
 
-def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
-    """The singular value decomposition, singular values descending.
+@overload
+def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: Literal[True] = True) -> SVDResult: ...
+@overload
+def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: bool) -> Any: ...
+@checked
+def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """The singular value decomposition, singular values descending; with compute_uv=False they alone.
 
     x = U[:, :K] @ diag(S) @ Vh[:K], K = min(M, N).   x (..., M, N) -> U (..., M, M), S (..., K),
     Vh (..., N, N); with full_matrices=False U (..., M, K), Vh (..., K, N). Where singular values are equal or
@@ -266,6 +287,8 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     """
     x = operand("svd", x)
     check_matrix("svd", x)
+    if not compute_uv:
+        return svdvals(x)
     u, s, vh = unpack(svd_parts(x, full_matrices), _svd_shapes(x.shape, full_matrices))
     return SVDResult(u, s if x.dtype.kind != "c" else s.real, vh)
 

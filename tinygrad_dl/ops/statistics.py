@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
 from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.logic import isnan
-from tinygrad_dl.ops.reduce import max, min, sum
+from tinygrad_dl.ops.reduce import max, mean, min, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 from tinygrad_dl.ops.sort import searchsorted, sort
@@ -37,6 +39,7 @@ def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int
     return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
 
 
+@checked
 def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
     """The value below which the fraction q of the elements along axes lies, between two elements by `method`.
 
@@ -87,6 +90,7 @@ def _between(rows: Any, fraction: float, q: Any, method: str) -> Any:
     return where(isnan(last), last, out)  # sorted last, a nan shows there
 
 
+@checked
 def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The middle element along axes (all of them by default), or the mean of the two in the middle.
 
@@ -97,6 +101,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _quantile(x, 0.5, axis, "linear", keepdims, "median")
 
 
+@checked
 def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The range of the elements along axes (all of them by default).
 
@@ -107,6 +112,8 @@ def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 
+@checked
+@accumulating
 def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes, weighted.
 
@@ -115,13 +122,16 @@ def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool 
     np.float64(1.5)
     """
     x = value_of(x)
-    weights = value_of(1.0 if weights is None else weights)
+    if weights is None:
+        return mean(x, axis=axis, keepdims=keepdims)
+    weights = value_of(weights)
     if isinstance(axis, int) and weights.ndim == 1 and x.ndim > 1:
         weights = reshape(weights, tuple(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
     total = sum(broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
     return sum(x * weights, axis=axis, keepdims=keepdims) / total
 
 
+@checked
 def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> Any:
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.errors import MatrixError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
@@ -121,6 +122,7 @@ def qr_parts(x: NDArray, /, mode: Any) -> Any:
     return pack((q, 2), (r, 2))
 
 
+@checked
 def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     """The decomposition into orthonormal columns and an upper triangle.
 

@@ -80,11 +80,19 @@ def atan(x: NDArray, /) -> Any:
     return np.arctan(x)
 
 
+def _over_length_squared(part: Any, x: Any, y: Any) -> Any:
+    # by the length twice: its square is 0 for small coordinates and infinite for large ones
+    length = hypot(x, y)
+    divisor = where(length == 0, 1, length)
+    return where(length == 0, 0, part / divisor / divisor)
+
+
 @op(
-    lambda g, x, y: g * y / (x * x + y * y),
-    lambda g, x, y: -g * x / (x * x + y * y),
+    lambda g, x, y: g * _over_length_squared(y, x, y),
+    lambda g, x, y: -g * _over_length_squared(x, x, y),
     domain=PLANE,
     cases=PAIR,
+    kinks="0 at the origin",
     ufunc=np.arctan2,
 )
 def atan2(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:

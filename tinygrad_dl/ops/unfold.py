@@ -50,7 +50,7 @@ def unfold(x: NDArray, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, d
     cases=(
         Case((2, 8, 6), size=(3, 4), kernel=2), Case((1, 6, 1), size=(5,), kernel=3, stride=2, dilation=2),
         Case((1, 6, 3), size=(4, 3), kernel=(2, 3), stride=(2, 1), padding=(1, 0)),
-    ),
+    ), accumulates=True
 )  # fmt: skip
 def fold(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1

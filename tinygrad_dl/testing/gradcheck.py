@@ -2,141 +2,318 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl import autograd
+from tinygrad_dl import autograd, config
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, checked, refuse_unfit
+from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.testing import finite_differences
+from tinygrad_dl.testing import finite_differences, rounding
+from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.testing.disagreement import diagnose
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
 
 
 class Problem:
-    """A function and its inputs, as a function from arrays to one flat float64 array."""
+    """A function and its inputs, as a function from arrays to one flat float64 array.
+
+    A Tensor that is given is itself what the function gets, moved in place and moved back: the function may use it
+    without its argument, as a method of a module uses the module's parameters.
+    """
 
     def __init__(
         self, f: Callable[..., Any], inputs: Sequence[Any], backward: Callable[..., Any] | None
     ) -> None:
         self.f, self.backward = f, backward
-        self.given = list(inputs)
-        self.tensors = [isinstance(x, Tensor) for x in inputs] if backward is None else [False] * len(inputs)
-        self.data = [x.detach().numpy() if isinstance(x, Tensor) else x for x in inputs]
+        self.given = [_as_array(x) for x in inputs]
+        self.data = [x.detach().numpy() if isinstance(x, Tensor) else x for x in self.given]
         # If some inputs require grad, only these are checked, otherwise every floating-point one.
-        selected = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        selected = any(isinstance(x, Tensor) and x.requires_grad for x in self.given)
         self.positions = [
             k
-            for k, (x, d) in enumerate(zip(inputs, self.data))
+            for k, (x, d) in enumerate(zip(self.given, self.data))
             if isinstance(d, (np.ndarray, np.floating))
             and d.dtype.kind == "f"
             and (not selected or (isinstance(x, Tensor) and x.requires_grad))
         ]
-        self.arrays = [np.asarray(self.data[k]) for k in self.positions]
+        self.arrays = [np.array(self.data[k]) for k in self.positions]
         self.names = [getattr(self.given[k], "name", None) or f"input {k}" for k in self.positions]
+        self.modified: set[str] = set()  # the names of inputs that the function wrote into
+        self.depends = False  # whether a derivative other than 0 was seen
 
-    def arguments(self, arrays: Sequence[NDArray], requires_grad: bool) -> tuple[list[Any], list[Tensor]]:
-        """Return the arguments of a call with the checked inputs replaced, and the replaced ones."""
+    @contextmanager
+    def requiring_grad(self) -> Iterator[None]:
+        """Let the Tensors that are checked require grad, and restore what they were."""
+        tensors = [self.given[k] for k in self.positions if isinstance(self.given[k], Tensor)]
+        added = [t for t in tensors if not t.requires_grad] if self.backward is None else []
+        try:
+            for t in added:
+                t.requires_grad_()
+            yield
+        finally:
+            for t in added:
+                t.requires_grad_(False)
+
+    @contextmanager
+    def arguments(
+        self, arrays: Sequence[NDArray], requires_grad: bool
+    ) -> Iterator[tuple[list[Any], list[Any]]]:
+        """The arguments of a call with the checked inputs at `arrays`, and the checked ones among them."""
         values = list(self.data if self.backward is not None else self.given)
-        checked: list[Any] = []
-        for k, array in zip(self.positions, arrays):
-            if self.backward is None:
-                values[k] = Tensor(
-                    array, requires_grad=requires_grad, name=getattr(self.given[k], "name", None)
-                )
-            else:
-                values[k] = array
-            checked.append(values[k])
-        return values, checked
+        before: list[tuple[Tensor, NDArray, NDArray]] = []
+        passed = []
+        try:
+            for k, start, array in zip(self.positions, self.arrays, arrays):
+                x = self.given[k]
+                if self.backward is not None:
+                    values[k] = array.copy()
+                elif not isinstance(x, Tensor):
+                    values[k] = Tensor(array, requires_grad=requires_grad)
+                else:
+                    before.append((x, x._data, x._data.copy()))
+                    # Where a Tensor is given twice, only one of its arrays has moved.
+                    if not np.array_equal(array, start, equal_nan=True):
+                        _write(x, array)
+            checked = [values[k] for k in self.positions]
+            passed = [np.array(_to_array(x)) for x in checked]
+            yield values, checked
+        finally:
+            for k, name, array in zip(self.positions, self.names, passed):
+                if not np.array_equal(_to_array(values[k]), array, equal_nan=True):
+                    self.modified.add(name)
+            for x, data, copy in reversed(before):
+                x._data = data
+                if data.flags.writeable:
+                    data[...] = copy
 
     def outputs(self, values: Sequence[Any]) -> list[Any]:
         """Return the floating-point results of a call as a list."""
         result = self.f(*values)
         results = list(result) if isinstance(result, (tuple, list)) else [result]
-        floating = [r for r in results if np.asarray(_to_array(r)).dtype.kind == "f"]
+        kinds = [np.asarray(_to_array(r)).dtype for r in results]
+        if any(kind.kind == "c" for kind in kinds):
+            raise DTypeError(
+                "gradcheck: expected the function to return real numbers, got complex ones. Return real(z) and imag(z)."
+            )
+        floating = [
+            r if isinstance(r, Tensor) else np.asarray(r)
+            for r, kind in zip(results, kinds)
+            if kind.kind == "f"
+        ]
         if not floating:
             raise DTypeError(
-                "gradcheck: expected the function to return a floating-point result, got none to differentiate"
+                f"gradcheck: expected the function to return a floating-point result, got {describe(result)}: there "
+                "is nothing to differentiate"
             )
         return floating
 
     def value(self, arrays: Sequence[NDArray]) -> NDArray:
         """Return all results at the given inputs, concatenated to one flat array."""
-        values, _ = self.arguments(arrays, requires_grad=False)
-        return np.concatenate(
-            [np.asarray(_to_array(r), np.float64).reshape(-1) for r in self.outputs(values)]
-        )
+        with self.arguments(arrays, requires_grad=False) as (values, _):
+            return np.concatenate(
+                [np.array(_to_array(r), np.float64).reshape(-1) for r in self.outputs(values)]
+            )
+
+
+def _write(x: Tensor, array: NDArray) -> None:
+    """Write into the array of a Tensor, as others may share it; give the Tensor a new one where that cannot be."""
+    data = x._data
+    overlapping = any(n > 1 and s == 0 for n, s in zip(data.shape, data.strides))
+    if data.flags.writeable and not overlapping:
+        data[...] = array
+    else:
+        x._data = np.array(array, data.dtype)
+
+
+def _as_array(x: Any) -> Any:
+    """A list of floats as an array, a float as one of no axes; anything else as it is."""
+    if isinstance(x, float):
+        return np.array(float(x)) if not isinstance(x, np.floating) else x
+    if not isinstance(x, (list, tuple)):
+        return x
+    try:
+        array = np.array(x)
+    except (ValueError, TypeError, RecursionError):  # ragged: it is no array
+        return x
+    return array if array.dtype.kind == "f" and not _holds_tensors(x) else x
+
+
+def _holds_tensors(x: Any) -> bool:
+    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(map(_holds_tensors, x)))
 
 
 def _to_array(x: Any) -> Any:
     return x.detach().numpy() if isinstance(x, Tensor) else x
 
 
+@checked
 def gradcheck(
     f: Callable[..., Any],
     inputs: Any,
     *,
     backward: Callable[..., Any] | None = None,
-    order: int = 1,
+    order: Count = 1,
     fast: bool = False,
-    step: float = finite_differences.STEP,
-    atol: float = 1e-6,
-    rtol: float = 1e-5,
+    step: Positive = finite_differences.STEP,
+    atol: NonNegative = 1e-6,
+    rtol: NonNegative = 1e-5,
     float32: bool = False,
-    seed: int = 0,
+    seed: Size = 0,
     raise_exception: bool = True,
 ) -> Report:
     """Compare the gradient of `f` with central differences, and say where and why they disagree.
 
     |analytic - numeric| <= atol + rtol * |numeric| for every pair of an input element and an output element;
     with `fast`, for one random projection per input. `inputs`: a Tensor, an array, or a sequence of them, in
-    float64; those that require grad are checked, or all floating-point ones if none does. `backward(g, *inputs)`:
-    the gradient of an `f` in plain NumPy. Raises GradcheckError with the report, unless `raise_exception=False`;
-    DTypeError, ValueRangeError, ShapeError.
+    float64; those that require grad are checked, or all floating-point ones if none does. Tensors are moved in
+    place, as `f` may use them from outside, and restored. A result that depends on no input is a finding.
+    `backward(g, *inputs)`: the gradient of an `f` in plain NumPy. Raises GradcheckError with the report, unless
+    `raise_exception=False`; DTypeError, ValueRangeError, ShapeError.
 
     >>> bool(gradcheck(lambda x: (x * x).sum(), np.array([1.0, 2.0])))
     True
     """
-    if order > 1:
-        options: dict[str, Any] = {"fast": fast, "step": step, "atol": atol, "rtol": rtol, "float32": float32}
-        options |= {"seed": seed, "raise_exception": raise_exception}
-        return _check_higher_order(f, inputs, order, backward, options)
-    if order < 1:
-        raise ValueRangeError(f"gradcheck: order: expected an integer of at least 1, got {order}")
+    if backward is not None and order > 1:
+        raise ValueRangeError(
+            f"gradcheck: order: expected 1 with backward=, which has first derivatives only, got {order}"
+        )
     sequence = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    problem = Problem(f, sequence, backward)
-    if not problem.positions:
+    first = Problem(f, sequence, backward)
+    if not first.positions:
         raise DTypeError(
             "gradcheck: expected at least one floating-point input, got none: there is no gradient to check"
         )
-    for name, array in zip(problem.names, problem.arrays):
+    for name, array in zip(first.names, first.arrays):
         if array.dtype != np.float64 and not float32:
             raise DTypeError(
                 f"gradcheck: {name}: expected float64, got {array.dtype}, whose differences are too coarse to tell a "
                 "correct gradient from a wrong one. Pass float64, or float32=True with suitable tolerances, such as "
                 "atol=1e-2, step=1e-2."
             )
-    report = Report()
-    rng = np.random.default_rng(seed)
-    before = [a.copy() for a in problem.arrays]
-    value = problem.value(before)
-    for name, array, passed in zip(problem.names, problem.arrays, before):
-        if not np.array_equal(array, passed, equal_nan=True):
+    refuse_call("gradcheck: f", f, first.given, "one per input")
+    if backward is not None:
+        expected = "the gradient of the result and one per input"
+        refuse_call("gradcheck: backward", backward, [None, *first.given], expected)
+    for level in range(1, order):
+        f = _gradient_of(f, first.positions, (seed, level))
+    with first.requiring_grad(), np.errstate(all="ignore"):  # what is not finite is a finding
+        problem = Problem(f, first.given, backward) if order > 1 else first
+        settings = Settings(order, fast, step, atol, rtol, seed)
+        report = _compare(problem, settings)
+        if report.findings and not float32 and (places := rounding.places(problem)):
+            report = _in_float64(problem, settings, report, places)
+        if not report.findings and report.checked and not problem.depends and not _depends(first, seed):
+            message = (
+                "no result depends on an input, and 0 was compared with 0. Does the function use its argument, "
+                "or something it captured, an array or a detached copy, in its place?"
+            )
+            report.findings.append(Finding("no dependence", message))
+            report.disagreeing = report.checked
+    if report.findings and raise_exception:
+        raise GradcheckError(report)
+    return report
+
+
+class Settings(NamedTuple):
+    """How to compare: the arguments of gradcheck."""
+
+    order: int
+    fast: bool
+    step: float
+    atol: float
+    rtol: float
+    seed: int
+
+
+def _compare(problem: Problem, settings: Settings) -> Report:
+    """Compare the gradient of a problem with differences; a function that is none is reported and not compared."""
+    report = Report(settings.order)
+    for name, array in zip(problem.names, problem.arrays):
+        if not np.isfinite(array).all():
+            message = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} elements are nan or infinite"
+            report.findings.append(Finding("domain", message, input=name))
+    if report.findings:
+        return report
+    value = problem.value(problem.arrays)
+    for name in problem.names:
+        if name in problem.modified:
             message = "the function modifies this input in place"
             report.findings.append(Finding("input modified", message, input=name))
-    again = problem.value([a.copy() for a in problem.arrays])
+    again = problem.value(problem.arrays)
     if not np.array_equal(value, again, equal_nan=True):
         message = "two calls with the same inputs differ (dropout, or other random numbers?): fix the seed"
         report.findings.append(Finding("nondeterministic", message))
     if not report.findings:
-        (_check_projections if fast else _check_all)(problem, report, value, rng, step, atol, rtol)
-    if report.findings and raise_exception:
-        raise GradcheckError(report)
+        rng = np.random.default_rng(settings.seed)
+        compare = _check_projections if settings.fast else _check_all
+        compare(problem, report, value, rng, settings.step, settings.atol, settings.rtol)
     return report
+
+
+def _in_float64(problem: Problem, settings: Settings, report: Report, places: list[str]) -> Report:
+    """Judge a disagreement of a function that rounds its values to a coarser dtype than float64 on the way."""
+    where = f"{places[0]}{f', and at {len(places) - 1} more' if len(places) > 1 else ''}"
+    default = config.get_default_dtype()
+    try:
+        config.set_default_dtype("float64")
+        remaining = rounding.places(problem)
+        report = report if remaining else _compare(problem, settings)
+    finally:
+        config.set_default_dtype(default)
+    if not remaining:
+        report.note = (
+            f"compared with set_default_dtype('float64'), as otherwise {where}. Python numbers and lists become "
+            "float32 unless dtype= says otherwise."
+        )
+        return report
+    # Differences of rounded values cannot be better than this; what is worse is wrong in any dtype.
+    eps = max(float(np.finfo(dtype).eps) for dtype in rounding.dtypes(problem))
+    size = float(np.max(np.abs(problem.value(problem.arrays)), initial=1.0))
+    unclear = [
+        finding
+        for finding in report.findings
+        if finding.kind in ("fault", "step", "kink")
+        and finding.absolute_error <= 8 * eps * (size / settings.step + max(abs(finding.numeric), 1.0))
+    ]
+    if unclear and len(unclear) == len(report.findings):
+        report.findings = [
+            Finding(
+                "precision", f"{where}: its differences are too coarse. Compute in float64 for the check."
+            )
+        ]
+    else:
+        report.note = f"{where}."
+    return report
+
+
+def _depends(problem: Problem, seed: int) -> bool:
+    """Whether a result depends on an input: by the graph, or by its value at other inputs."""
+    if problem.backward is None:
+        with problem.arguments(problem.arrays, requires_grad=True) as (values, tensors):
+            live = [o for o in problem.outputs(values) if isinstance(o, Tensor) and o.requires_grad]
+            ones = [asarray(np.ones(o.shape, o.dtype)) for o in live]
+            if live and any(
+                g is not None for g in autograd.grad(live, tensors, ones, True, allow_unused=True)
+            ):
+                return True
+    value, rng = problem.value(problem.arrays), np.random.default_rng(seed)
+    for scale in (0.1, 3.0):
+        moved = [
+            (a + scale * rng.standard_normal(a.shape) * (1 + abs(a))).astype(a.dtype) for a in problem.arrays
+        ]
+        try:
+            if not np.array_equal(problem.value(moved), value, equal_nan=True):
+                return True
+        except Exception:  # out of the function's domain
+            continue
+    return False
 
 
 def gradgradcheck(f: Callable[..., Any], inputs: Any, **options: Any) -> Report:
@@ -145,51 +322,67 @@ def gradgradcheck(f: Callable[..., Any], inputs: Any, **options: Any) -> Report:
     >>> bool(gradgradcheck(lambda x: (x * x * x).sum(), np.array([1.0, 2.0])))
     True
     """
+    refuse_unfit(gradcheck, (f, inputs), options, "gradgradcheck")
     return gradcheck(f, inputs, order=2, **options)
 
 
 def _analytic(problem: Problem, seeds: Sequence[NDArray], report: Report) -> list[list[NDArray]]:
     """Return the gradient of each checked input for each seed, a flat gradient of all outputs."""
-    values, checked = problem.arguments([a.copy() for a in problem.arrays], requires_grad=True)
-    outputs = problem.outputs(values)
-    offsets = np.cumsum([0] + [int(np.asarray(_to_array(o)).size) for o in outputs])
-    rows = []
-    for seed in seeds:
-        parts = [
-            seed[a:b].reshape(np.shape(_to_array(o))).astype(_to_array(o).dtype)
-            for a, b, o in zip(offsets, offsets[1:], outputs)
-        ]
-        if problem.backward is not None:
-            gradients = problem.backward(parts[0] if len(parts) == 1 else tuple(parts), *values)
-            gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
-            if len(gradients) != len(checked):
-                raise ShapeError(
-                    f"gradcheck: expected backward to return {len(checked)} gradients, one per input, got "
-                    f"{len(gradients)}"
-                )
-        else:
-            # An output that does not require grad is constant: its gradient is 0.
-            live = [(o, p) for o, p in zip(outputs, parts) if o.requires_grad]
-            gradients = (
-                autograd.grad(
-                    [o for o, _ in live], checked, [asarray(p) for _, p in live], True, allow_unused=True
-                )
-                if live
-                else [None] * len(checked)
-            )
-        row = []
-        for name, g, array in zip(problem.names, gradients, problem.arrays):
-            g = np.zeros_like(array) if g is None else np.asarray(_to_array(g))
-            if g.shape != array.shape or g.dtype != array.dtype:
-                kind = "shape" if g.shape != array.shape else "dtype"
-                message = f"expected the {kind} of the input, {getattr(array, kind)}, got {getattr(g, kind)}"
-                report.findings.append(Finding(kind, message, input=name))
-                g = np.broadcast_to(g, array.shape) if g.size == 1 else np.resize(g, array.shape)
-            row.append(g.astype(np.float64))
-        rows.append(row)
-        if report.findings:
-            break
+    with problem.arguments(problem.arrays, requires_grad=True) as (values, tensors):
+        outputs = problem.outputs(values)
+        offsets = np.cumsum([0] + [int(np.asarray(_to_array(o)).size) for o in outputs])
+        rows = []
+        for seed in seeds:
+            parts = [
+                seed[a:b].reshape(np.shape(_to_array(o))).astype(_to_array(o).dtype)
+                for a, b, o in zip(offsets, offsets[1:], outputs)
+            ]
+            row = []
+            gradients = _gradients(problem, values, tensors, outputs, parts)
+            for name, given, array in zip(problem.names, gradients, problem.arrays):
+                g = np.zeros_like(array) if given is None else np.asarray(_to_array(given))
+                if g.shape != array.shape or g.dtype != array.dtype:
+                    kind = "shape" if g.shape != array.shape else "dtype"
+                    message = (
+                        f"expected the {kind} of the input, {getattr(array, kind)}, got {getattr(g, kind)}"
+                    )
+                    report.findings.append(Finding(kind, message, input=name))
+                    g = np.zeros_like(array)
+                problem.depends = problem.depends or bool(np.any(g != 0))
+                row.append(g.astype(np.float64))
+            rows.append(row)
+            if report.findings:
+                break
     return rows
+
+
+def _gradients(
+    problem: Problem,
+    values: Sequence[Any],
+    tensors: Sequence[Tensor],
+    outputs: Sequence[Any],
+    seeds: Sequence[NDArray],
+) -> Sequence[Any]:
+    """The gradient of each checked input, None where nothing depends on it."""
+    if problem.backward is not None:
+        copies = [np.array(v) if isinstance(v, np.ndarray) else v for v in values]
+        given = problem.backward(seeds[0] if len(seeds) == 1 else tuple(seeds), *copies)
+        gradients = given if isinstance(given, (tuple, list)) else (given,)
+        if any(isinstance(g, (dict, str, bytes)) for g in gradients):
+            raise DTypeError(
+                f"gradcheck: backward: expected gradients as arrays, one per input, got {describe(given)}. "
+                "check_backward takes a dictionary."
+            )
+        if len(gradients) != len(tensors):
+            raise ShapeError(
+                f"gradcheck: expected backward to return {len(tensors)} gradients, one per input, got {len(gradients)}"
+            )
+        return gradients
+    # An output that does not require grad is constant: its gradient is 0.
+    live = [(o, asarray(s)) for o, s in zip(outputs, seeds) if isinstance(o, Tensor) and o.requires_grad]
+    if not live:
+        return [None] * len(tensors)
+    return autograd.grad([o for o, _ in live], tensors, [s for _, s in live], True, allow_unused=True)
 
 
 def _check_all(
@@ -205,31 +398,29 @@ def _check_all(
     if report.findings:
         report.disagreeing = report.checked = len(report.findings)
         return
-    with np.errstate(all="ignore"):
-        for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
-            analytic = np.array([row[k].reshape(-1) for row in rows]).reshape(value.size, array.size)
-            numeric = np.array(list(finite_differences.columns(problem.value, problem.arrays, k, step)))
-            numeric = numeric.reshape(array.size, value.size).T
-            report.errors[name] = finite_differences.relative_error(analytic, numeric)
-            report.checked += analytic.size
-            # The values are rounded, and the difference divides their rounding error by the step: allow for that.
-            noise = 8 * np.finfo(np.float64).eps * np.max(np.abs(value), initial=0.0) / step
-            bad = ~(np.abs(analytic - numeric) <= atol + noise + rtol * np.abs(numeric))
-            bad &= ~(np.isnan(analytic) & np.isnan(numeric))
-            where = np.argwhere(bad)
-            report.disagreeing += len(where)
-            size = np.abs(analytic - numeric)[bad] if len(where) else np.empty(0)
-            worst = where[np.argsort(-np.nan_to_num(size, nan=np.inf), kind="stable")][: report.limit]
-            for o, i in worst:
-                finding = diagnose(
-                    problem.value, problem.arrays, k, int(i), int(o), analytic, numeric, step, atol, rtol
-                )
-                if finding is not None:
-                    finding.input, finding.element = name, _index(int(i), array.shape)
-                    finding.output = (int(o),) if value.size > 1 else ()
-                    report.findings.append(finding)
-                else:
-                    report.disagreeing -= 1
+    for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
+        analytic = np.array([row[k].reshape(-1) for row in rows]).reshape(value.size, array.size)
+        numeric = np.array(list(finite_differences.columns(problem.value, problem.arrays, k, step)))
+        numeric = numeric.reshape(array.size, value.size).T
+        report.errors[name] = finite_differences.relative_error(analytic, numeric)
+        report.checked += analytic.size
+        # The values are rounded, and the difference divides their rounding error by the step: allow for that.
+        noise = 8 * np.finfo(np.float64).eps * np.max(np.abs(value), initial=0.0) / step
+        bad = ~(np.abs(analytic - numeric) <= atol + noise + rtol * np.abs(numeric))
+        where = np.argwhere(bad)
+        report.disagreeing += len(where)
+        size = np.abs(analytic - numeric)[bad] if len(where) else np.empty(0)
+        worst = where[np.argsort(-np.nan_to_num(size, nan=np.inf), kind="stable")][: report.limit]
+        for o, i in worst:
+            finding = diagnose(
+                problem.value, problem.arrays, k, int(i), int(o), analytic, numeric, step, atol, rtol
+            )
+            if finding is not None:
+                finding.input, finding.element = name, _index(int(i), array.shape)
+                finding.output = (int(o),) if value.size > 1 else ()
+                report.findings.append(finding)
+            else:
+                report.disagreeing -= 1
 
 
 def _index(i: int, shape: Shape) -> Shape:
@@ -250,67 +441,44 @@ def _check_projections(
     if report.findings:
         report.disagreeing = report.checked = len(report.findings)
         return
-    with np.errstate(all="ignore"):
-        for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
-            v = rng.standard_normal(array.shape)
-            analytic = float(np.sum(rows[0][k] * v))
-            numeric = float(u @ finite_differences.along(problem.value, problem.arrays, k, v, step))
-            report.errors[name] = finite_differences.relative_error(analytic, numeric)
-            report.checked += 1
-            scale = float(np.abs(u) @ np.abs(value)) if value.size else 0.0
-            noise = 8 * np.finfo(np.float64).eps * scale / step
-            if not abs(analytic - numeric) <= atol * max(1, array.size) ** 0.5 + noise + rtol * abs(numeric):
-                # A projection does not tell which element is wrong: repeat the check element by element.
-                full = Report()
-                _check_all(problem, full, value, rng, step, atol, rtol)
-                report.findings += full.findings
-                report.disagreeing += 1
-                if full.findings:
-                    return
+    for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
+        v = rng.standard_normal(array.shape)
+        analytic = float(np.sum(rows[0][k] * v))
+        numeric = float(u @ finite_differences.along(problem.value, problem.arrays, k, v, step))
+        report.errors[name] = finite_differences.relative_error(analytic, numeric)
+        report.checked += 1
+        scale = float(np.abs(u) @ np.abs(value)) if value.size else 0.0
+        noise = 8 * np.finfo(np.float64).eps * scale / step
+        if not abs(analytic - numeric) <= atol * max(1, array.size) ** 0.5 + noise + rtol * abs(numeric):
+            # A projection does not tell which element is wrong: repeat the check element by element.
+            full = Report()
+            _check_all(problem, full, value, rng, step, atol, rtol)
+            report.findings += full.findings
+            report.disagreeing += 1
+            if full.findings:
+                return
 
 
-def _check_higher_order(
-    f: Callable[..., Any],
-    inputs: Any,
-    order: int,
-    backward: Callable[..., Any] | None,
-    options: dict[str, Any],
-) -> Report:
-    """Check the derivative of order `order`: gradcheck of a random projection of the derivative before it."""
-    if backward is not None:
-        raise ValueRangeError(
-            f"gradcheck: order: expected 1 with backward=, which has first derivatives only, got {order}"
-        )
-    sequence = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    positions = Problem(f, sequence, None).positions
+def _gradient_of(
+    function: Callable[..., Any], positions: Sequence[int], seed: tuple[int, int]
+) -> Callable[..., Any]:
+    """The gradient of a random projection of a function, as a function of the same arguments."""
 
-    def gradient_of(function: Callable[..., Any], level: int) -> Callable[..., Any]:
-        def projected(*values: Any) -> Any:
-            checked = [
-                values[k] if values[k].requires_grad else Tensor(values[k].data, requires_grad=True)
-                for k in positions
-            ]
-            arguments = list(values)
-            for k, tensor in zip(positions, checked):
-                arguments[k] = tensor
-            result = function(*arguments)
-            outputs = [
-                r for r in (result if isinstance(result, (tuple, list)) else [result]) if r.requires_grad
-            ]
-            if not outputs:
-                return tuple(tensor * 0.0 for tensor in checked)
-            rng = np.random.default_rng((options["seed"], level))
-            seeds = [asarray(rng.standard_normal(o.shape)) for o in outputs]
-            gradients = autograd.grad(outputs, checked, seeds, create_graph=True, allow_unused=True)
-            return tuple(g if g is not None else c * 0.0 for g, c in zip(gradients, checked))
+    def projected(*values: Any) -> Any:
+        checked = [
+            values[k] if values[k].requires_grad else Tensor(values[k].data, requires_grad=True)
+            for k in positions
+        ]
+        arguments = list(values)
+        for k, tensor in zip(positions, checked):
+            arguments[k] = tensor
+        result = function(*arguments)
+        outputs = [r for r in (result if isinstance(result, (tuple, list)) else [result]) if r.requires_grad]
+        if not outputs:
+            return tuple(tensor * 0.0 for tensor in checked)
+        rng = np.random.default_rng(seed)
+        seeds = [asarray(rng.standard_normal(o.shape)) for o in outputs]
+        gradients = autograd.grad(outputs, checked, seeds, create_graph=True, allow_unused=True)
+        return tuple(g if g is not None else c * 0.0 for g, c in zip(gradients, checked))
 
-        return projected
-
-    for level in range(1, order):
-        f = gradient_of(f, level)
-    raise_exception = options.pop("raise_exception")
-    report = gradcheck(f, inputs, raise_exception=False, **options)
-    report.order = order
-    if report.findings and raise_exception:
-        raise GradcheckError(report)
-    return report
+    return projected

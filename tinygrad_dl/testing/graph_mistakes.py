@@ -135,10 +135,6 @@ class Trace:
             name: found.get(node.serial, np.zeros(node.shape)) for name, node in self.inputs.items() if node
         }
 
-    def agrees(self, truth: dict[str, np.ndarray]) -> bool:
-        """Whether autograd and finite differences agree, so that the trace can be trusted."""
-        return all(close(g, truth[name]) for name, g in self.gradients().items())
-
 
 def variants(trace: Trace, context: Context) -> list[Guess]:
     """Return the injected mistakes that reproduce gradients of the learner."""
@@ -281,6 +277,10 @@ def _missing(names: Sequence[str], derivative: NDArray) -> tuple[str, str]:
     listed = ", ".join(f"`{name}`" for name in names)
     values = np.unique(np.round(derivative, 12))
     if {"multiply", "divide", "where"}.issuperset(names):
+        inverse = 1 / float(values[0]) if values.size == 1 and values[0] else 0.0
+        if derivative.size == 1 and inverse > 1.5 and abs(inverse - round(inverse)) < 1e-9:
+            m = round(inverse)  # dropout scales activations, a mean divides one number
+            return "missing 1/m", f"the gradient is {m} times too large: is the 1/{m} of {listed} missing?"
         if values.size == 1:
             return "dropout not scaled", f"the factor {values[0]:.6g} of {listed} is missing (1/keep_prob?)"
         if values.size == 2 and 0.0 in values:

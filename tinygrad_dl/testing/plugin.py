@@ -5,6 +5,7 @@ Registered under the name tinygrad_dl; `pytest -p no:tinygrad_dl` disables it.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +27,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--gradcheck-seed",
-        type=int,
+        type=_seed,
         default=None,
         metavar="N",
         help="seed the random numbers of gradient checks",
     )
 
 
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0, got {text!r}")
+    return seed
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed of this run and the Hypothesis profile."""
     seed = config.getoption("--gradcheck-seed")
+    if seed is None:  # a worker of pytest-xdist is given the seed of the run
+        seed = getattr(config, "workerinput", {}).get("gradcheck_seed")
     # 32 bits are short enough to copy from the header of a failed run.
     config.stash[SEED] = int(np.random.SeedSequence().entropy) % 2**32 if seed is None else seed  # type: ignore[arg-type]
     if config.getoption("--gradcheck-thorough"):
@@ -46,6 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SEED = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the seed of the run to a worker of pytest-xdist."""
+    node.workerinput["gradcheck_seed"] = node.config.stash[SEED]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -6,19 +6,22 @@ A program is a list of short lines, so that a failure shrinks to, and prints as,
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 import tinygrad_dl
+from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.op import Domain
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.testing.strategies import Few, arrays, broadcastable_shapes
 
 try:
     from hypothesis import strategies as st
 except ImportError as error:  # pragma: no cover - the test extra is not installed
     raise missing_extra("hypothesis", "test", "tinygrad_dl.testing.random_programs") from error
+
 
 # Smooth, and finite for every value that a program can produce.
 UNARY = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
@@ -52,16 +55,21 @@ class Program:
         return f"Program:\n{self.source}"
 
 
-@st.composite
-def programs(draw: Any, max_inputs: int = 3, max_lines: int = 8, assignments: bool = True) -> Program:
+@checked
+def programs(
+    max_inputs: Few = 3, max_lines: Annotated[int, Bounds(least=0, most=100)] = 8, assignments: bool = True
+) -> st.SearchStrategy[Program]:
     """Random programs with up to `max_inputs` inputs and `max_lines` lines that return a scalar.
 
     >>> from hypothesis import find
     >>> find(programs(), lambda p: True).lines
     ['return (x0 * 1.0).sum()']
     """
-    from tinygrad_dl.testing.strategies import arrays, broadcastable_shapes
+    return _programs(max_inputs, max_lines, assignments)
 
+
+@st.composite
+def _programs(draw: Any, max_inputs: int, max_lines: int, assignments: bool) -> Program:
     count = draw(st.integers(1, max_inputs))
     shapes = draw(
         broadcastable_shapes(count, max_dims=2, max_side=3).filter(lambda s: all(0 not in x for x in s))

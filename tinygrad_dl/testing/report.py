@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from tinygrad_dl.arguments import Count, Size, checked
 from tinygrad_dl.errors import TinygradError
 
 # The thresholds of the courses for |a - n| / (|a| + |n|).
@@ -14,6 +15,7 @@ CORRECT, SUSPICIOUS = 2e-7, 1e-5
 class GradcheckError(TinygradError, AssertionError):
     """A gradient disagrees with finite differences; `report` says where and why."""
 
+    @checked
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
         self.report = report
@@ -22,9 +24,11 @@ class GradcheckError(TinygradError, AssertionError):
 class Finding:
     """One disagreement: where, both values, and the diagnosis.
 
-    `kind` is one of kink, step, domain, nondeterministic, input modified, shape, dtype, fault.
+    `kind` is one of kink, step, domain, precision, no dependence, nondeterministic, input modified, shape, dtype,
+    fault.
     """
 
+    @checked
     def __init__(
         self,
         kind: str,
@@ -67,15 +71,17 @@ class Finding:
 class Report:
     """The result of a gradient check; true if it passed.
 
-    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared).
+    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared), `note`.
     """
 
-    def __init__(self, order: int = 1, limit: int = 8) -> None:
+    @checked
+    def __init__(self, order: Count = 1, limit: Size = 8) -> None:
         self.order, self.limit = order, limit
         self.findings: list[Finding] = []
         self.errors: dict[str, float] = {}
         self.checked = 0
         self.disagreeing = 0
+        self.note = ""  # what the comparison depended on
 
     def __bool__(self) -> bool:
         return not self.findings
@@ -83,6 +89,8 @@ class Report:
     def reading(self) -> str:
         """Classify the largest relative error as the courses do."""
         worst = max(self.errors.values(), default=0.0)
+        if self and worst > CORRECT:
+            return f"{worst:.2g}, within the tolerances: correct"
         if worst <= CORRECT:
             return f"{worst:.2g}, at most 2e-7: correct"
         if worst <= SUSPICIOUS:
@@ -92,7 +100,8 @@ class Report:
     def __str__(self) -> str:
         what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
         if self:
-            return f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
+            passed = f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
+            return passed + (f"\n  {self.note}" if self.note else "")
         lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
         lines += [
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
@@ -101,7 +110,7 @@ class Report:
         lines += [f"  {finding}" for finding in self.findings[: self.limit]]
         if len(self.findings) > self.limit:
             lines.append(f"  and {len(self.findings) - self.limit} more")
-        return "\n".join(lines)
+        return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
 
     __repr__ = __str__
 

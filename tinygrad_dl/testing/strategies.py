@@ -5,11 +5,14 @@ Built on hypothesis.extra.numpy; `programs()` is defined in tinygrad_dl.testing.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.arguments import LARGEST, Bounds, Count, Size, checked, refuse_unfit
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.op import OPS, Domain
 from tinygrad_dl.tensor import Tensor
 
@@ -22,8 +25,15 @@ except ImportError as error:  # pragma: no cover - the test extra is not install
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 1e-8, -1e-8, 1e4, -1e4)
 
 
+#: A number of axes: NumPy's arrays have up to 64, Hypothesis draws up to 32.
+Dims: TypeAlias = Annotated[int, Bounds(least=0, most=32)]
+#: A number of things to draw one by one.
+Few: TypeAlias = Annotated[int, Bounds(least=1, most=100)]
+
+
+@checked
 def shapes(
-    min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 4
+    min_dims: Dims = 0, max_dims: Dims = 3, min_side: Size = 0, max_side: Size = 4
 ) -> st.SearchStrategy[Any]:
     """Shapes of arrays, including empty and zero-dimensional ones.
 
@@ -31,15 +41,23 @@ def shapes(
     >>> find(shapes(min_dims=1, min_side=1), lambda s: True)
     (1,)
     """
-    return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side) if (
-        min_dims > 0
-    ) else st.one_of(
-        st.just(()),
-        hnp.array_shapes(min_dims=1, max_dims=max(max_dims, 1), min_side=min_side, max_side=max_side),
-    )  # fmt: skip
+    for what, low, high in (("dims", min_dims, max_dims), ("side", min_side, max_side)):
+        if low > high:
+            raise ValueRangeError(
+                f"shapes: expected min_{what} of at most max_{what}, got min_{what}={low} and max_{what}={high}"
+            )
+    choices: list[st.SearchStrategy[Any]] = [st.just(())] if not min_dims else []
+    if max_dims:
+        choices.append(
+            hnp.array_shapes(
+                min_dims=max(min_dims, 1), max_dims=max_dims, min_side=min_side, max_side=max_side
+            )
+        )
+    return st.one_of(choices)
 
 
-def broadcastable_shapes(count: int = 2, max_dims: int = 3, max_side: int = 4) -> st.SearchStrategy[Any]:
+@checked
+def broadcastable_shapes(count: Few = 2, max_dims: Dims = 3, max_side: Count = 4) -> st.SearchStrategy[Any]:
     """Tuples of shapes that broadcast together.
 
     >>> from hypothesis import find
@@ -51,52 +69,141 @@ def broadcastable_shapes(count: int = 2, max_dims: int = 3, max_side: int = 4) -
     )
 
 
-def _away(x: np.ndarray, domain: Domain) -> np.ndarray:
+def _shape(shape: Any, what: str) -> tuple[int, ...]:
+    """A shape as a tuple; an int is one axis."""
+    sizes = shape if isinstance(shape, (tuple, list)) else [shape]
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
+        raise DTypeError(f"{what}: shape: expected ints, got {describe(shape)}")
+    if any(n < 0 for n in sizes) or math.prod(sizes) > LARGEST or len(sizes) > 32:
+        raise ValueRangeError(
+            f"{what}: shape: expected up to 32 ints of at least 0 with a product of at most {LARGEST}, got "
+            f"{describe(shape)}"
+        )
+    return tuple(int(n) for n in sizes)
+
+
+def _intervals(domain: Domain) -> list[tuple[float, float]]:
+    """The parts of a domain's range that are far enough from the values to avoid."""
+    low = domain.low if math.isfinite(domain.low) else -1e4
+    high = domain.high if math.isfinite(domain.high) else 1e4
+    parts = [(low, high)]
     for point in domain.avoid:
-        x = np.where(np.abs(x - point) < domain.gap, point + np.where(x < point, -1, 1) * domain.gap, x)
-    return x
+        below, above = point - domain.gap, point + domain.gap
+        parts = [
+            (start, end)
+            for a, b in parts
+            for start, end in ((a, min(b, below)), (max(a, above), b))
+            if start <= end
+        ]
+    return list(dict.fromkeys(parts))
 
 
-@st.composite
+def _grid(low: float, high: float, whole: bool) -> st.SearchStrategy[float] | None:
+    """The numbers of an interval that are multiples of 1/64, or of a smaller power of 2 where these are few."""
+    # Such numbers are easy to read, and exact in every dtype.
+    for n in (1.0,) if whole else (2.0**k for k in range(6, 60)):
+        first, last = math.ceil(low * n), math.floor(high * n)
+        if last - first >= 16 or (whole and first <= last):
+            return st.integers(first, last).map(lambda i, n=n: i / n)  # type: ignore[misc]
+    return None if whole else st.just(low)
+
+
 def arrays(
-    draw: Any,
     shape: Any = None,
     dtype: Any = "float64",
     domain: Domain | None = None,
     special: bool = False,
-) -> np.ndarray:
+) -> st.SearchStrategy[np.ndarray]:
     """Arrays of a shape (or a strategy for shapes) and dtype, within a Domain and away from its kinks.
 
-    `special` mixes in 0, -0, ones, tiny and huge values, and ties.
+    `special` mixes in 0, -0, ones, tiny and huge values, and ties, as far as they are in the domain. Raises
+    DTypeError, ValueRangeError.
 
     >>> from hypothesis import find
     >>> find(arrays(shape=(2,)), lambda a: True)
     array([0., 0.])
     """
-    domain = domain if domain is not None else Domain()
-    size = draw(shape if shape is not None else shapes()) if not isinstance(shape, tuple) else shape
-    # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
-    if domain.distinct or domain.make is not None:
-        return domain.sample(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), size).astype(dtype)
-    width = np.finfo(dtype).bits if np.dtype(dtype).kind == "f" else 64
-    # Multiples of 1/64 are easy to read and exact in every dtype.
-    ordinary = st.integers(int(np.ceil(domain.low * 64)), int(np.floor(domain.high * 64))).map(
-        lambda n: n / 64
-    )
-    elements = st.one_of(ordinary, st.sampled_from(SPECIAL)) if special else ordinary
-    x = draw(hnp.arrays(np.float64, size, elements=elements, fill=st.nothing() if width == 64 else None))
-    return (x if special else _away(x, domain)).astype(dtype)
+    return _arrays_of("arrays", shape, dtype, domain, special)
+
+
+def _arrays_of(
+    what: str, shape: Any, dtype: Any, domain: Domain | None, special: bool
+) -> st.SearchStrategy[np.ndarray]:
+    refuse_unfit(arrays, (shape, dtype, domain, special), {}, what)
+    try:
+        dtype = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise DTypeError(f"{what}: dtype: expected a dtype, got {describe(dtype)}") from None
+    if dtype.kind not in "biufc":
+        raise DTypeError(f"{what}: dtype: expected a dtype of numbers, got {dtype}")
+    if shape is None:
+        size = shapes()
+    else:
+        size = shape if isinstance(shape, st.SearchStrategy) else st.just(_shape(shape, what))
+    within = domain if domain is not None else Domain()
+    whole = dtype.kind in "biu"
+    if within.distinct or within.make is not None:
+        # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
+        return _sampled(size, dtype, within)
+    parts = _intervals(within if dtype.kind not in "bu" else Domain(0, 1 if dtype.kind == "b" else 2))
+    # The part nearest to 0 comes first: Hypothesis shrinks to it.
+    grids = [
+        _grid(*part, whole)
+        for part in sorted(parts, key=lambda p: min(abs(p[0]), abs(p[1])) * (p[0] * p[1] > 0))
+    ]
+    choices = [grid for grid in grids if grid is not None]
+    if not choices:
+        raise ValueRangeError(
+            f"{what}: domain: expected one with values of {dtype} in it, got {within!r} with a gap of {within.gap:g}"
+        )
+    if special:
+        fitting = [
+            x
+            for x in SPECIAL
+            if (domain is None or any(a <= x <= b for a, b in parts))
+            and (
+                not whole
+                or (x == int(x) and np.iinfo("int8").min <= x <= 127 and (x >= 0 or dtype.kind == "i"))
+            )
+        ]
+        choices += [st.sampled_from(fitting)] if fitting else []
+    return _filled(size, dtype, st.one_of(choices))
 
 
 @st.composite
-def tensors(draw: Any, /, requires_grad: bool = True, **options: Any) -> Tensor:
+def _sampled(draw: Any, size: Any, dtype: np.dtype, domain: Domain) -> np.ndarray:
+    return domain.sample(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw(size)).astype(dtype)
+
+
+@st.composite
+def _filled(draw: Any, size: Any, dtype: np.dtype, elements: Any) -> np.ndarray:
+    fill = st.nothing() if dtype.itemsize == 8 else None
+    found: np.ndarray = draw(hnp.arrays(np.float64, draw(size), elements=elements, fill=fill))
+    return found.astype(dtype)
+
+
+@checked
+def tensors(
+    requires_grad: bool = True,
+    *,
+    shape: Any = None,
+    dtype: Any = "float64",
+    domain: Domain | None = None,
+    special: bool = False,
+) -> st.SearchStrategy[Tensor]:
     """Tensors that require grad; options as for `arrays`.
 
     >>> from hypothesis import find
     >>> find(tensors(shape=(2,)), lambda t: True)
     Tensor([0., 0.], dtype=float64, requires_grad=True)
     """
-    return Tensor(draw(arrays(**options)), requires_grad=requires_grad)
+    drawn = _arrays_of("tensors", shape, dtype, domain, special)
+    if requires_grad and np.dtype(dtype).kind != "f":
+        raise DTypeError(
+            f"tensors: dtype: expected a floating dtype, as the Tensors require grad, got {np.dtype(dtype)}. "
+            "Pass requires_grad=False?"
+        )
+    return drawn.map(lambda array: Tensor(array, requires_grad=requires_grad))
 
 
 def basic_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -106,7 +213,7 @@ def basic_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     >>> find(basic_indices((3,)), lambda key: key == 0)
     0
     """
-    return hnp.basic_indices(shape, allow_newaxis=True)
+    return hnp.basic_indices(_shape(shape, "basic_indices"), allow_newaxis=True)
 
 
 def integer_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -116,7 +223,10 @@ def integer_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     >>> find(integer_indices((3,)), lambda key: len(key[0]) == 2)
     (array([0, 0]),)
     """
-    return hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=3))
+    sizes = _shape(shape, "integer_indices")
+    if not math.prod(sizes) or not sizes:
+        raise ShapeError(f"integer_indices: shape: expected at least one axis and no empty one, got {sizes}")
+    return hnp.integer_array_indices(sizes, result_shape=hnp.array_shapes(max_dims=2, max_side=3))
 
 
 def mask_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -126,25 +236,31 @@ def mask_indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     >>> find(mask_indices((2,)), lambda key: True)
     array([False, False])
     """
-    return hnp.arrays(bool, shape)
+    return hnp.arrays(bool, _shape(shape, "mask_indices"))
 
 
 def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     """Any index of an array of the shape: basic, integer arrays or a mask."""
-    choices = [basic_indices(shape), mask_indices(shape)]
-    if shape and 0 not in shape:
-        choices.append(integer_indices(shape))
+    sizes = _shape(shape, "indices")
+    choices = [basic_indices(sizes), mask_indices(sizes)]
+    if sizes and 0 not in sizes:
+        choices.append(integer_indices(sizes))
     return st.one_of(choices)
 
 
-def axes(ndim: int, allow_none: bool = True, allow_tuple: bool = True) -> st.SearchStrategy[Any]:
+@checked
+def axes(ndim: Dims, allow_none: bool = True, allow_tuple: bool = True) -> st.SearchStrategy[Any]:
     """Axes of an array with `ndim` dimensions: None, an integer, possibly negative, or a tuple of distinct ones.
 
     >>> from hypothesis import find
     >>> find(axes(2, allow_none=False), lambda axis: True)
     0
     """
-    choices: list[Any] = [st.none()] if allow_none or not ndim else []
+    choices: list[Any] = [st.none()] if allow_none else []
+    if not ndim and allow_tuple:
+        choices.append(st.just(()))  # no axis at all
+    if not ndim and not choices:
+        raise ValueRangeError("axes: ndim: expected at least 1 without None and tuples, got 0")
     if ndim:
         choices.append(st.integers(-ndim, ndim - 1))
         if allow_tuple:
@@ -152,8 +268,8 @@ def axes(ndim: int, allow_none: bool = True, allow_tuple: bool = True) -> st.Sea
     return st.one_of(choices)
 
 
-@st.composite
-def einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, list[np.ndarray]]:
+@checked
+def einsums(max_operands: Few = 3, max_side: Few = 3) -> st.SearchStrategy[tuple[str, list[np.ndarray]]]:
     """An einsum expression with its operands: sums, traces, products and transposes, but no broadcasting.
 
     >>> from hypothesis import find
@@ -161,6 +277,11 @@ def einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, l
     >>> expression
     'a->'
     """
+    return _einsums(max_operands, max_side)
+
+
+@st.composite
+def _einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, list[np.ndarray]]:
     letters = "abcd"
     sizes = {letter: draw(st.integers(1, max_side)) for letter in letters}
     terms = [
@@ -172,14 +293,21 @@ def einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, l
     return f"{','.join(terms)}->{out}", [draw(arrays(shape=tuple(sizes[c] for c in term))) for term in terms]
 
 
-@st.composite
-def convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
+@checked
+def convolutions(
+    dims: Annotated[int, Bounds(least=1, most=3)] = 2, max_side: Few = 6
+) -> st.SearchStrategy[dict[str, Any]]:
     """Consistent arguments of a convolution: input, weight, stride, padding, dilation, groups.
 
     >>> from hypothesis import find
     >>> sorted(find(convolutions(dims=1), lambda c: True))
     ['dilation', 'groups', 'input', 'padding', 'stride', 'weight']
     """
+    return _convolutions(dims, max_side)
+
+
+@st.composite
+def _convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
     groups = draw(st.integers(1, 2))
     in_channels, out_channels = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
     kernel = tuple(draw(st.integers(1, 3)) for _ in range(dims))
@@ -198,8 +326,8 @@ def convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
     }
 
 
-@st.composite
-def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
+@checked
+def modules(max_layers: Few = 3) -> st.SearchStrategy[tuple[Any, Tensor]]:
     """A small Sequential model in float64 and an input Tensor for it.
 
     >>> from hypothesis import find
@@ -207,6 +335,11 @@ def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
     >>> model(x).shape[0] == x.shape[0]
     True
     """
+    return _modules(max_layers)
+
+
+@st.composite
+def _modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
     from tinygrad_dl import nn
 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -226,8 +359,10 @@ def modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
     return nn.Sequential(*layers).double(), x
 
 
-@st.composite
-def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tuple[str, dict[str, Any]]:
+@checked
+def optimizers(
+    closures: bool = False, matrices: bool = False
+) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """The name of an optimizer in tinygrad_dl.optim and options for it with which the loss decreases.
 
     `closures` includes LBFGS, whose step requires a closure; `matrices` includes Muon, for matrices only.
@@ -236,6 +371,11 @@ def optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tup
     >>> find(optimizers(), lambda found: found[0] == "SGD")[0]
     'SGD'
     """
+    return _optimizers(closures, matrices)
+
+
+@st.composite
+def _optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tuple[str, dict[str, Any]]:
     from inspect import isclass, signature
 
     from tinygrad_dl import optim
@@ -264,6 +404,7 @@ OPTIMIZER_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@checked
 def operations(differentiable: bool = True) -> st.SearchStrategy[Any]:
     """Operations of the registry.
 

@@ -20,6 +20,7 @@ from tinygrad_dl.nn.functional.loss.arguments import (
     paired,
     reduced,
 )
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import minimum, where
 from tinygrad_dl.ops.index import take_along_axis
@@ -110,6 +111,7 @@ def cosine_embedding_loss(
     return reduced(loss, reduction)
 
 
+@accumulating
 def multi_margin_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -169,6 +171,8 @@ def multilabel_margin_loss(
     check_same_shape(name, x, y)
     index = integers(name, "target", y)
     classes = x.shape[-1] if x.ndim else 1
+    if not classes:
+        raise ShapeError(f"multilabel_margin_loss: expected at least one class, got the shape {x.shape}")
     if not x.ndim:
         x, index = x.reshape((1,)), index.reshape(1)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)

@@ -13,6 +13,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
+from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
 from tinygrad_dl.ops.losses import check_same_shape
 from tinygrad_dl.ops.reduce import sum
@@ -178,6 +179,7 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)
 
 
+@accumulating
 def kl_div(
     input: ArrayLike,
     target: ArrayLike,

@@ -53,7 +53,6 @@ TABLE = {
     "enable_grad": lambda: with_arguments(),
     "detect_anomaly": lambda: with_arguments(),
     "strict_broadcast": lambda: with_arguments(),
-    "save": lambda: with_arguments({"a": t(2, 3).detach()}, "weights.safetensors"),
     "set_default_dtype": lambda: with_arguments("float32"),
 }  # fmt: skip
 
