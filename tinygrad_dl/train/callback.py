@@ -13,7 +13,6 @@ from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.train.history import format_value
 
 if TYPE_CHECKING:
-    from tinygrad_dl.optim.lr_scheduler import LRScheduler
     from tinygrad_dl.train.trainer import Trainer
 
 
@@ -132,7 +131,7 @@ class Schedule(Callback):
     @checked
     def __init__(
         self,
-        schedule: Callable[[float], float] | LRScheduler,
+        schedule: Callable[[float], float] | Any,  # or a scheduler: anything with step
         per: Literal["epoch", "batch"] = "epoch",
         monitor: str = "dev_loss",
     ) -> None:
