@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_dl.data import TensorDataset, datasets
-from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, MissingExtraError, ValueRangeError
 
 SHAPES = {
     "load_digits": ((1797, 64), 10),
@@ -87,3 +87,15 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(MissingExtraError, match=r'load_digits needs .* pip install "tinygrad_dl\[data\]"'):
         datasets.load_digits()
+
+
+def test_a_dtype_that_would_cut_values_off_is_refused() -> None:
+    for call in (datasets.planar_flower, datasets.spirals):
+        with pytest.raises(
+            DTypeError, match="dtype: expected one that holds the values, such as float32, got int64"
+        ):
+            call(dtype=np.int64)
+    pytest.importorskip("sklearn", reason="the bundled data sets are scikit-learn's")
+    assert datasets.load_digits(dtype=np.uint8).x.max() == 16
+    with pytest.raises(DTypeError, match="load_iris: dtype: expected one that holds the values"):
+        datasets.load_iris(dtype=np.int64)

@@ -241,3 +241,9 @@ def test_a_table_of_pandas_is_refused_with_the_way_to_pass_it() -> None:
         DTypeError, match=r"got DataFrame. Pass its arrays: \(frame\[columns\].to_numpy\(\), frame"
     ):
         DataLoader(DataFrame())
+
+
+def test_examples_of_different_structures_are_refused() -> None:
+    for examples in ([(1.0, 2.0), 3.0], [{"x": 1.0}, (1.0,)]):
+        with pytest.raises(ShapeError, match="expected examples of the same structure in one batch, got"):
+            list(DataLoader(examples, 2))

@@ -117,7 +117,8 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Any, indices: Index, part: str | None = None) -> None:
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+        if not sized or isinstance(dataset, (str, bytes)):
             raise DTypeError(
                 "Subset: dataset: expected a data set with __len__ and __getitem__, got "
                 f"{type(dataset).__name__}"
@@ -137,9 +138,7 @@ class Subset(Dataset):
         return Subset(self.dataset, self.indices[positions], self.part)
 
 
-def _description(
-    part: str | None = None, classes: Sequence[str] | NDArray | None = None, name: str = ""
-) -> None:
+def _description(part: str | None = None, classes: Sequence[Any] | None = None, name: str = "") -> None:
     """What describes a data set, for refuse_unfit."""
 
 

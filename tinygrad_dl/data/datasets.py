@@ -14,7 +14,7 @@ from tinygrad_dl.arguments import Bounds, Count, NonNegative, checked
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
 from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
-from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.errors import DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import ArrayLike, DTypeLike
 
 __all__ = [
@@ -50,12 +50,26 @@ def _sklearn_datasets(caller: str) -> Any:
 
 def _load_bundled(name: str, title: str, dtype: DTypeLike | None) -> TensorDataset:
     bunch = getattr(_sklearn_datasets(f"load_{name}"), f"load_{name}")()
-    dtype = dtype or get_default_dtype()
     # Regression targets have no names.
     names = getattr(bunch, "target_names", None)
-    y = bunch.target.astype(np.int64) if names is not None else bunch.target.astype(dtype)
+    y = (
+        bunch.target.astype(np.int64)
+        if names is not None
+        else _converted(f"load_{name}", bunch.target, dtype)
+    )
     classes = None if names is None else [str(label) for label in names]
-    return TensorDataset(bunch.data.astype(dtype), y, classes=classes, name=title)
+    return TensorDataset(_converted(f"load_{name}", bunch.data, dtype), y, classes=classes, name=title)
+
+
+def _converted(called: str, values: Any, dtype: DTypeLike | None) -> Any:
+    """The values in a dtype, by default the default one. Raises DTypeError if it would cut something off."""
+    with np.errstate(all="ignore"):
+        converted = np.asarray(values).astype(dtype or get_default_dtype())
+    if converted.dtype.kind != "f" and not np.array_equal(converted, values):
+        raise DTypeError(
+            f"{called}: dtype: expected one that holds the values, such as float32, got {converted.dtype}"
+        )
+    return converted
 
 
 @checked
@@ -98,7 +112,7 @@ def _legacy_generator(seed: int) -> Any:
 def _points(x: ArrayLike, y: ArrayLike, name: str, dtype: DTypeLike | None) -> TensorDataset:
     y = np.asarray(y, dtype=np.int64)
     classes = [str(c) for c in range(int(y.max(initial=0)) + 1)]
-    return TensorDataset(np.asarray(x).astype(dtype or get_default_dtype()), y, classes=classes, name=name)
+    return TensorDataset(_converted(name.replace(" ", "_"), x, dtype), y, classes=classes, name=name)
 
 
 @checked

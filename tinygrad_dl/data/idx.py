@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_dl import get_default_dtype
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.data.dataset import TensorDataset
-from tinygrad_dl.errors import FileFormatError, TinygradError, ValueRangeError, missing_extra
+from tinygrad_dl.errors import DTypeError, FileFormatError, TinygradError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import DTypeLike, NDArray
 
 # The third byte of an IDX file is its dtype; values are big-endian.
@@ -127,6 +127,8 @@ def _load(
     mirrors: Sequence[str],
     classes: list[str],
 ) -> TensorDataset:
+    if np.dtype(dtype or get_default_dtype()).kind != "f":
+        raise DTypeError(f"load {name}: dtype: expected a floating one for pixels from 0 to 1, got {dtype!r}")
     if part not in PREFIX:
         raise ValueRangeError(f'load {name}: part: expected "train" or "test", got {part!r}')
     paths = []

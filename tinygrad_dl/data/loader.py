@@ -164,6 +164,12 @@ def _arrays_of(dataset: Any, order: NDArray | None) -> tuple[tuple[NDArray, ...]
 def _stack(examples: list[Any]) -> Any:
     """Stack examples of one structure along a new first axis."""
     first = examples[0]
+    for kind in ((tuple, list), dict):
+        if isinstance(first, kind) and not all(isinstance(example, kind) for example in examples):
+            raise ShapeError(
+                "DataLoader: expected examples of the same structure in one batch, got "
+                f"{' and '.join(sorted({type(example).__name__ for example in examples}))}"
+            )
     if isinstance(first, (tuple, list)):
         if len({len(example) for example in examples}) > 1:
             raise ShapeError(

@@ -44,9 +44,9 @@ class Standardize:
         if not x.size:
             raise ValueRangeError(f"Standardize.fit: expected at least one example, got shape {x.shape}")
         axes = (self.axis,) if isinstance(self.axis, (int, np.integer)) else tuple(self.axis)
-        if any(not -x.ndim <= axis < x.ndim for axis in axes):
+        if any(not -x.ndim <= axis < x.ndim for axis in axes) or len({a % x.ndim for a in axes}) < len(axes):
             raise AxisError(
-                f"Standardize.fit: axis: expected axes of inputs of shape {x.shape}, got {self.axis}"
+                f"Standardize.fit: axis: expected different axes of inputs of shape {x.shape}, got {self.axis}"
             )
         wide = x.astype(np.float64)  # sums of float32 lose digits over many examples
         mean = wide.mean(axis=axes, keepdims=True)

@@ -295,6 +295,8 @@ def load_cats(path: str | os.PathLike[str], dtype: DTypeLike | None = None) -> T
     except ImportError:
         raise missing_extra("h5py", "data", "load_cats") from None
     where = os.fspath(path)
+    if np.dtype(dtype or get_default_dtype()).kind != "f":
+        raise DTypeError(f"load_cats: dtype: expected a floating one for pixels from 0 to 1, got {dtype!r}")
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_cats: {where} does not exist. The file comes with the course.")
     try:

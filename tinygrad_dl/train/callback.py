@@ -13,7 +13,6 @@ from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.train.history import format_value
 
 if TYPE_CHECKING:
-    from tinygrad_dl.optim.lr_scheduler import LRScheduler
     from tinygrad_dl.train.trainer import Trainer
 
 
@@ -95,10 +94,10 @@ class EarlyStopping(Callback):
             raise DTypeError(
                 f"EarlyStopping: monitor: expected a quantity that is a number, got {self.monitor}={value!r}"
             )
-        first = self.best is None or self.best != self.best  # no value yet, or only nan
-        rises = trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode)
-        gain = None if first else (value - self.best) * (1 if rises else -1)
-        if gain is None or gain > self.min_delta:
+        value, best = float(value), self.best
+        sign = 1 if trainer.history._rises("EarlyStopping: monitor", self.monitor, self.mode) else -1
+        # The first value counts as better, and any value is better than nan.
+        if best is None or best != best or sign * (value - best) > self.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch["epoch"], 0
             # state_dict copies, so later steps do not change these weights.
             self.weights = trainer.model.state_dict() if self.restore else None
@@ -132,7 +131,7 @@ class Schedule(Callback):
     @checked
     def __init__(
         self,
-        schedule: Callable[[float], float] | LRScheduler,
+        schedule: Callable[[float], float] | Any,  # or a scheduler: anything with step
         per: Literal["epoch", "batch"] = "epoch",
         monitor: str = "dev_loss",
     ) -> None:

@@ -71,6 +71,10 @@ class _Estimator(BaseEstimator):
         # scikit-learn's rule: options are compared in fit, not in the constructor.
         options = {name: getattr(self, name) for name in _OPTIONS}
         refuse_unfit(_options, (), options, type(self).__name__)
+        if not isinstance(self.dev, (float, np.floating)) or not 0 < self.dev < 1:
+            raise ValueRangeError(
+                f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
+            )
         seed = self._seed()
         wide = x.astype(np.float64)
         self.mean_ = wide.mean(axis=0) if self.standardize else np.zeros(x.shape[1:])
@@ -80,10 +84,6 @@ class _Estimator(BaseEstimator):
         data = TensorDataset(self._standardized(x), y)
         dev = None
         if self.early_stopping is not None:
-            if not 0 < self.dev < 1:
-                raise ValueRangeError(
-                    f"{type(self).__name__}: dev: expected a fraction between 0 and 1, got {self.dev!r}"
-                )
             try:
                 # Few kinds of rows, such as two binary features, have to be on both sides.
                 sizes = (1 - self.dev, self.dev)

@@ -48,7 +48,12 @@ def plot_history(
     """
     runs = [history, *others]
     for run in runs:
-        if not (hasattr(run, "keys") or hasattr(run, "names")) or not hasattr(run, "__getitem__"):
+        lists = not isinstance(run, Mapping) or all(_length(run[name]) for name in run)
+        if (
+            not lists
+            or not (hasattr(run, "keys") or hasattr(run, "names"))
+            or not hasattr(run, "__getitem__")
+        ):
             raise DTypeError(
                 "plot_history: expected a train.History or a dict of lists such as {'loss': [1.0, 0.5]}, got "
                 f"{type(run).__name__}"
