@@ -129,7 +129,7 @@ def backward_pass(
         _complete(node, g, owned, wanted, needed, recording)
 
 
-_recording_pass = enable_grad(lenient_broadcast(backward_pass))
+_recording_pass = enable_grad()(lenient_broadcast()(backward_pass))
 
 
 def _complete(
