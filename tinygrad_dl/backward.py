@@ -173,7 +173,7 @@ def _with_plain_options(node: Node) -> bool:
     return True
 
 
-_recording_pass = enable_grad(lenient_broadcast(backward_pass))
+_recording_pass = enable_grad()(lenient_broadcast()(backward_pass))
 
 
 def _complete(

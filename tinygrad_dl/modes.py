@@ -37,7 +37,7 @@ class _Exit(io.IOBase):
     inside its try statement.
     """
 
-    close: Callable[[], object] = bool  # outside of a block: does nothing
+    close: Any = bool  # outside of a block: does nothing
     closed = True  # so that its destructor does nothing, either
 
 
@@ -192,7 +192,7 @@ class enable_grad(Mode):
     setting, value = "recording", True
 
 
-@enable_grad
+@enable_grad()
 def call_recording(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a function with recording on."""
     return function(*args, **kwargs)

@@ -290,6 +290,40 @@ def test_a_loss_layer_is_checked_with_float_labels_and_with_integers():
     assert check_backward(lambda x: layer.forward(x, t), layer.backward, x)
 
 
+class TwoLayerNet:
+    """As in the book: methods use the network's own parameters."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.params = {"W1": rng.standard_normal((3, 4)), "W2": rng.standard_normal((4, 2))}
+
+    def loss(self, x, t):
+        self.a = np.tanh(x @ self.params["W1"])
+        return ((self.a @ self.params["W2"] - t) ** 2).mean()
+
+    def gradient(self, x, t, factor=1.0):
+        a = np.tanh(x @ self.params["W1"])
+        d = factor * 2 * (a @ self.params["W2"] - t) / t.size
+        return {"W2": a.T @ d, "W1": x.T @ (d @ self.params["W2"].T * (1 - a**2))}
+
+
+def test_a_forward_that_uses_the_arrays_from_outside_is_checked_by_moving_them():
+    net, rng = TwoLayerNet(), np.random.default_rng(1)
+    x, t = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
+    before = {name: value.copy() for name, value in net.params.items()}
+    found = check_backward(lambda p: net.loss(x, t), lambda p: net.gradient(x, t), net.params)
+    assert found and "forward uses the arrays from outside" in found.note
+    wrong = check_backward(lambda p: net.loss(x, t), lambda p: net.gradient(x, t, factor=-1.0), net.params)
+    assert wrong.mistake == "sign" and wrong.wrong == ["W1", "W2"]
+    for name, value in net.params.items():
+        assert np.array_equal(value, before[name])
+
+
+def test_a_forward_that_ignores_its_input_is_told_so():
+    found = check_backward(lambda x: 3.0, lambda x: 2 * x, np.array([1.0, 2.0]))
+    assert found.mistake == "no dependence" and found.wrong == ["x"]
+
+
 @pytest.mark.parametrize("name", ["dout", "g", "dA", "dZ", "grad", "grad_output", "dy", "delta", "upstream"])
 def test_the_name_of_the_only_parameter_says_that_it_is_the_gradient(name):
     x = np.array([1.0, 2.0])

@@ -101,6 +101,8 @@ class Pair:
         # Methods of one object, which caches what backward needs: backward takes the gradient of the output.
         owner = getattr(forward, "__self__", None)
         self.layer = owner is not None and owner is getattr(backward, "__self__", None)
+        self.given = values
+        self.captured = False  # whether forward uses the arrays themselves, and not its arguments
         self.values = [_as_array(v) for v in values]
         # Positions of the inputs to differentiate: the floating-point arrays.
         self.live = [
@@ -144,7 +146,8 @@ class Pair:
         values = list(self.values)
         for k, array in zip(self.live, arrays):
             values[k] = array.copy()
-        flat = np.array(_plain(self.run(values)[0]), np.float64).reshape(-1)
+        with self._placed(arrays):
+            flat = np.array(_plain(self.run(values)[0]), np.float64).reshape(-1)
         for k, array in zip(self.live, arrays):
             if self.names[k] not in self.modified and not np.array_equal(values[k], array, equal_nan=True):
                 self.modified.append(self.names[k])
@@ -152,6 +155,10 @@ class Pair:
 
     def gradients(self, g: NDArray, values: Sequence[Any]) -> dict[str, Any]:
         """Return the learner's gradients by the name of the input, without the missing ones."""
+        with self._placed([values[k] for k in self.live]):
+            return self._gradients(g, values)
+
+    def _gradients(self, g: NDArray, values: Sequence[Any]) -> dict[str, Any]:
         # Copies, since forward and backward may write into their arguments and the cache.
         output, cache, cached = self.run(_copies(values))
         copies = _copies(values)
@@ -159,12 +166,30 @@ class Pair:
         if cached:
             choices = [[seed, cache], [cache]]
         elif self._takes_gradient(output):
-            choices = [[seed, *self.pack(copies)], [seed], self.pack(copies)]
+            choices = [[seed, *self.pack(copies)], [seed], self.pack(copies), []]
         else:
             choices = [[seed, *self.pack(copies)], self.pack(copies), [seed]]
         with _random_state(self.state):
             result = self.backward(*_matching_arguments(self.backward, choices))
         return self._by_name(result)
+
+    def may_be_captured(self) -> bool:
+        """Whether the arrays that were given can be moved in place."""
+        given = [self.given[k] for k in self.live]
+        return all(isinstance(x, np.ndarray) and x.dtype == np.float64 and x.flags.writeable for x in given)
+
+    @contextmanager
+    def _placed(self, arrays: Sequence[NDArray]) -> Iterator[None]:
+        """Write values into the arrays that were given, if forward uses these, and restore them."""
+        given = [self.given[k] for k in self.live] if self.captured else []
+        before = [x.copy() for x in given]
+        try:
+            for x, array in zip(given, arrays):
+                x[...] = array
+            yield
+        finally:
+            for x, array in zip(given, before):
+                x[...] = array
 
     def _takes_gradient(self, output: Any) -> bool:
         """Whether the only parameter of a backward is the gradient of the output, and not the input."""
@@ -236,6 +261,13 @@ def check_backward(
             arrays = [pair.values[k] for k in pair.live]
             before = [a.copy() for a in arrays]
         differences = _differences(pair, arrays, g)
+        ignored = _is_constant(differences) and any(np.any(a != 0) for a in given.values())
+        if ignored and pair.may_be_captured():
+            # A method of a network uses its own parameters, whatever it is given: move these.
+            pair.captured = True
+            differences = _differences(pair, arrays, g)
+            ignored = _is_constant(differences)
+            pair.captured = not ignored
         trace = Trace.of(pair, g)
         by_autograd = trace.gradients() if trace is not None else {}
         diagnosis.traced = trace is not None and not _wrong(by_autograd, differences)
@@ -251,6 +283,9 @@ def check_backward(
         if pair.modified:
             words = "forward changes this input in place: compute a new array, x = x - m instead of x -= m"
             diagnosis.guesses = [Guess("input modified", words, pair.modified, 0)]
+        elif ignored:
+            words = "the result of forward is the same at other inputs: it does not use them"
+            diagnosis.guesses = [Guess("no dependence", words, list(differences), 0)]
         elif stale is not None:
             diagnosis.wrong = diagnosis.wrong or stale.inputs
             diagnosis.guesses = [stale]
@@ -263,7 +298,9 @@ def check_backward(
             if diagnosis.traced and trace is not None:
                 guesses += variants(trace, context)
             diagnosis.guesses = ranked(guesses, diagnosis.wrong)
-        if not diagnosis.traced:
+        if pair.captured:
+            diagnosis.note = "forward uses the arrays from outside, which were moved: finite differences only"
+        elif not diagnosis.traced:
             diagnosis.note = (
                 "autograd could not trace the forward, which uses more than NumPy functions: "
                 "finite differences only"
@@ -358,6 +395,10 @@ def _differences(pair: Pair, arrays: Sequence[NDArray], g: NDArray) -> dict[str,
         return float(g @ pair.value(values))
 
     return {pair.names[k]: Differences(projected, arrays, position) for position, k in enumerate(pair.live)}
+
+
+def _is_constant(differences: Mapping[str, Differences]) -> bool:
+    return not any(np.any(d.left) or np.any(d.right) for d in differences.values())
 
 
 def _wrong(given: Mapping[str, Any], differences: Mapping[str, Differences]) -> list[str]:

@@ -473,7 +473,8 @@ def _gradient_of(
         for k, tensor in zip(positions, checked):
             arguments[k] = tensor
         result = function(*arguments)
-        outputs = [r for r in (result if isinstance(result, (tuple, list)) else [result]) if r.requires_grad]
+        results = result if isinstance(result, (tuple, list)) else [result]
+        outputs = [r for r in results if isinstance(r, Tensor) and r.requires_grad]
         if not outputs:
             return tuple(tensor * 0.0 for tensor in checked)
         rng = np.random.default_rng(seed)
