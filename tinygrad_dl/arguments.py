@@ -619,9 +619,7 @@ def expected(hint: Any) -> str:
     if origin in (Union, UnionType) and takes_dtypes(parts):
         return "a dtype or None" if type(None) in parts else "a dtype"
     if origin in (Union, UnionType):
-        several: Any = Sequence.__class_getitem__(
-            parts[0]
-        )  # one or several: a size for all dimensions, or one for each
+        several: Any = Sequence[parts[0]]  # type: ignore[valid-type]  # a size for all dimensions, or one for each
         if several in parts:
             rest = [expected(part) for part in parts[1:] if part != several]
             return " or ".join([expected(parts[0]), "a sequence of them", *rest])

@@ -37,7 +37,7 @@ def _dtype_for(*numbers: Any) -> Any:
     return None
 
 
-def _constant(array: np.ndarray) -> Tensor:
+def constant(array: np.ndarray) -> Tensor:
     """A Tensor of an array that depends on nothing but the call's arguments."""
     result = convert.wrap(array)
     if active:
@@ -83,7 +83,7 @@ def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
             [0., 0.]])
     """
     check_device(device, "zeros")
-    return _constant(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
+    return constant(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -95,7 +95,7 @@ def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None
     Tensor([1., 1., 1.])
     """
     check_device(device, "ones")
-    return _constant(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
+    return constant(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -107,7 +107,7 @@ def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     (2, 0)
     """
     check_device(device, "empty")
-    return _constant(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
+    return constant(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -129,7 +129,7 @@ def full(
     value = convert.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
     if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):
         raise ShapeError(f"full: values of the shape {value.shape} do not fill the shape {sizes}")
-    return _constant(np.full(sizes, value))
+    return constant(np.full(sizes, value))
 
 
 def _sizes(shape: Any, name: str) -> tuple[int, ...]:
@@ -235,7 +235,7 @@ def arange(
             f"arange: expected at most {LARGEST} numbers, got start={first}, stop={last}, step={step}"
         )
     dtype = _dtype_for(first, last, step) if dtype is None else dtype
-    return _constant(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
+    return constant(np.arange(first, last, step, dtype))  # type: ignore[call-overload]
 
 
 @checked
@@ -318,7 +318,7 @@ def eye(
     """
     check_device(device, "eye")
     rows, columns = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    return _constant(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
+    return constant(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 
 @checked

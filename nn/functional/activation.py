@@ -78,7 +78,7 @@ def relu6(input: Array, inplace: bool = False) -> Tensor:
     >>> relu6(np.array([-1.0, 2.0, 8.0]))
     array([0., 2., 6.])
     """
-    return activations.hardtanh(input, 0.0, 6.0)
+    return activations.hardtanh(input, 0.0, 6.0)  # type: ignore[return-value]
 
 
 def leaky_relu(input: Array, negative_slope: Real = 0.01, inplace: bool = False) -> Tensor:
@@ -88,7 +88,7 @@ def leaky_relu(input: Array, negative_slope: Real = 0.01, inplace: bool = False)
     >>> leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return activations.leaky_relu(input, negative_slope)
+    return activations.leaky_relu(input, negative_slope)  # type: ignore[return-value]
 
 
 def elu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
@@ -98,7 +98,7 @@ def elu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
     >>> elu(np.array([-1.0, 2.0])).round(4)
     array([-0.6321,  2.    ])
     """
-    return activations.elu(input, alpha)
+    return activations.elu(input, alpha)  # type: ignore[return-value]
 
 
 def celu(input: Array, alpha: Real = 1.0, inplace: bool = False) -> Tensor:
@@ -123,7 +123,7 @@ def gelu(input: Array, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueRangeError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}')
-    return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)
+    return activations.gelu(input) if approximate == "none" else activations.gelu_tanh(input)  # type: ignore[return-value]
 
 
 def softplus(input: Array, beta: Real = 1.0, threshold: Real = 20.0) -> Tensor:
@@ -133,7 +133,7 @@ def softplus(input: Array, beta: Real = 1.0, threshold: Real = 20.0) -> Tensor:
     >>> softplus(np.array([0.0, 100.0])).round(4)
     array([  0.6931, 100.    ])
     """
-    return activations.softplus(input, beta, threshold)
+    return activations.softplus(input, beta, threshold)  # type: ignore[return-value]
 
 
 def hardtanh(input: Array, min_val: Real = -1.0, max_val: Real = 1.0, inplace: bool = False) -> Tensor:
@@ -143,7 +143,7 @@ def hardtanh(input: Array, min_val: Real = -1.0, max_val: Real = 1.0, inplace: b
     >>> hardtanh(np.array([-2.0, 0.5, 2.0]))
     array([-1. ,  0.5,  1. ])
     """
-    return activations.hardtanh(input, min_val, max_val)
+    return activations.hardtanh(input, min_val, max_val)  # type: ignore[return-value]
 
 
 def hardshrink(input: Array, lambd: Real = 0.5) -> Tensor:
@@ -153,7 +153,7 @@ def hardshrink(input: Array, lambd: Real = 0.5) -> Tensor:
     >>> hardshrink(np.array([-1.0, 0.2]))
     array([-1.,  0.])
     """
-    return activations.hardshrink(input, lambd)
+    return activations.hardshrink(input, lambd)  # type: ignore[return-value]
 
 
 def softshrink(input: Array, lambd: NonNegative = 0.5) -> Tensor:
@@ -163,7 +163,7 @@ def softshrink(input: Array, lambd: NonNegative = 0.5) -> Tensor:
     >>> softshrink(np.array([-1.0, 0.2]))
     array([-0.5,  0. ])
     """
-    return activations.softshrink(input, lambd)
+    return activations.softshrink(input, lambd)  # type: ignore[return-value]
 
 
 def threshold(input: Array, threshold: Real, value: float, inplace: bool = False) -> Tensor:
@@ -173,7 +173,7 @@ def threshold(input: Array, threshold: Real, value: float, inplace: bool = False
     >>> threshold(np.array([0.1, 3.0]), 1.0, -1.0)
     array([-1.,  3.])
     """
-    return activations.threshold(input, threshold, value)
+    return activations.threshold(input, threshold, value)  # type: ignore[return-value]
 
 
 def glu(input: Array, dim: int = -1) -> Tensor:
@@ -224,7 +224,7 @@ def softmax2d(input: Array) -> Tensor:
     """The softmax over the channels of x (N, C, H, W) or (C, H, W)."""
     if input.ndim not in (3, 4):
         raise ShapeError(f"Softmax2d: expected an input of 3 or 4 axes, got the shape {input.shape}")
-    return activations.softmax(input, axis=-3)
+    return activations.softmax(input, axis=-3)  # type: ignore[return-value]
 
 
 def gumbel_softmax(
@@ -258,7 +258,7 @@ def prelu(input: Array, weight: Array) -> Tensor:
     """The positive part plus a learned multiple of the negative part, shared or one per channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels == 1:
-        return activations.prelu(input, weight if input.ndim else reshape(weight, ()))
+        return activations.prelu(input, weight if input.ndim else reshape(weight, ()))  # type: ignore[return-value]
     if input.ndim < 2 or input.shape[1] != channels:
         raise ShapeError(
             f"prelu: expected one weight per channel (axis 1) of the input {input.shape}, got {channels}"
@@ -283,6 +283,6 @@ def rrelu(
         )
     # The expected slope, so that evaluation is deterministic.
     if not training:
-        return activations.leaky_relu(input, (lower + upper) / 2)
+        return activations.leaky_relu(input, (lower + upper) / 2)  # type: ignore[return-value]
     weights = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
     return activations.prelu(input, weights)

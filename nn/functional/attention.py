@@ -222,7 +222,7 @@ def multi_head_attention_forward(
     q, k, v = _projected(query, key, value, embed, in_proj_weight, in_proj_bias, separate)
     mask, padding = _additive(attn_mask, q.dtype), _additive(key_padding_mask, q.dtype)
     # A learned key and value that every query can attend to; the masks get a column of 0 for it.
-    if bias_k is not None:
+    if bias_k is not None and bias_v is not None:
         k = concat([k, broadcast_to(bias_k, (1, batch, embed))], axis=0)
         v = concat([v, broadcast_to(bias_v, (1, batch, embed))], axis=0)
         mask, padding = _padded(mask), _padded(padding)

@@ -208,7 +208,8 @@ def fold(
     """
     if isinstance(output_size, int):
         output_size = (output_size, output_size)
+    size = tuple(output_size)
     added = input.ndim == 2
     x = expand_dims(input, 0) if added else input
-    out = windows.fold(x, output_size, kernel_size, stride, padding, dilation)
-    return squeeze(out, 0) if added else out
+    out = windows.fold(x, size, kernel_size, stride, padding, dilation)
+    return squeeze(out, 0) if added else out  # type: ignore[return-value]

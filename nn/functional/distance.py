@@ -33,7 +33,7 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: NonNegative = 1e-
         small = square <= eps * eps
         norms.append(where(small, eps, where(small, 1, square) ** 0.5))
     # Each vector is divided by its own norm: the product of two large norms could overflow.
-    return sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)
+    return sum(x1 / norms[0] * (x2 / norms[1]), axis=dim)  # type: ignore[return-value]
 
 
 def _how_many(size: Any, dim: int, keepdim: bool) -> Any:

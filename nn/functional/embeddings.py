@@ -85,7 +85,7 @@ def embedding(
         _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
     out = embedding_ops.rows(weight, indices)
     if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
-        return out
+        return out  # type: ignore[return-value]
     # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
         out = _scaled(out, indices, indices)

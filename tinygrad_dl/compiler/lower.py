@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler.program import ELEMENTWISE, Call, Effect, Number, Operand, Prim, Step, Var
+from tinygrad_dl.compiler.program import ELEMENTWISE, VIEW, Call, Effect, Number, Operand, Prim, Step, Var
 from tinygrad_dl.config import default_rng
 
 Lowering = Callable[..., Any]
@@ -78,15 +78,17 @@ class Builder:
         var.name = var.name or name
         return var
 
-    def forget(self, state: Var | None = None) -> None:
-        """A state has been written (None: any of them may have been): reading it again gives another value."""
-        self._known = {
-            key: var
-            for key, var in self._known.items()
-            if not any(
-                part == ("v", state.serial) if state is not None else part[0] == "v" for part in key[1]
-            )
-        }
+    def forget(self, *written: Var) -> None:
+        """These were written in place: reading them again, or a view of them, gives another value."""
+        serials = {var.serial for var in written}
+        kept = {}
+        for key, var in self._known.items():  # in the order in which they were made
+            if any(part[0] == "v" and part[1] in serials for part in key[1]):
+                if key[0] in VIEW:
+                    serials.add(var.serial)
+            else:
+                kept[key] = var
+        self._known = kept
 
     def fitted(self, x: Operand, like: Var) -> Operand:
         """A gradient summed to the shape, and converted to the dtype, of what it belongs to."""

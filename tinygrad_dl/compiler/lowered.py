@@ -103,7 +103,9 @@ class Lowered:
             twin.changes = step.changes
             twin.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in step.gradients]
             what = step.what
-            self._builder.forget()
+            gradients = [v for _, v in twin.gradients if isinstance(v, Var)]
+            changed = [x for x in map(self.at, step.changes) if isinstance(x, Var)]
+            self._builder.forget(*changed, *gradients)
         twin.module, twin.phase = step.module, step.phase
         self._builder.steps.append(twin)
         self.left.append(f"{what}: {reason}" if reason else what)
@@ -195,6 +197,10 @@ class Lowered:
             modes.watchers = watchers
         if any(not isinstance(var.source, Fixed) or var.size > 1 for _, var in recorder.unknown):
             raise NotLowered("it computes with NumPy")
+        for _, made_here in recorder.unknown:  # constants of one element, such as np.array(0, dtype)
+            if made_here.shape != ():
+                raise NotLowered("it computes with NumPy")
+            self._bind(made_here, made_here.source.array.item())
         self.capture.values |= recorder.values
         for inner in recorder.steps:
             assert isinstance(inner, Call)

@@ -110,7 +110,7 @@ class Traced:
 OPTIONS = (bool, int, float, str, type(None), tuple)
 
 
-class Counted(dict):  # type: ignore[type-arg]
+class Counted(dict):
     """A parameter's state that notes whether the count of steps was read, on which numbers then may depend."""
 
     counted = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl import convert, fft, linalg
 from tinygrad_dl.errors import MatrixError, ValueRangeError
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, laid_out, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, laid_out, raw, stands_for
 from tinygrad_dl.ops import einsum, elementwise, matmul, reduce
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.linalg import check_square
@@ -93,7 +93,7 @@ def einsum_(
 ) -> Any:
     first = isinstance(operands[0], str)
     arrays = operands[1:] if first else operands[: len(operands) // 2 * 2 : 2]
-    common = np.result_type(*(raw(x) for x in arrays)) if dtype is None and casting != "safe" else dtype
+    common = np.result_type(*(described(x) for x in arrays)) if dtype is None and casting != "safe" else dtype
     cast_ = [cast("np.einsum", x, common, casting) for x in arrays] if common is not None else list(arrays)
     if common is None:
         choice("np.einsum", "casting", casting, ("no", "equiv", "safe", "same_kind", "unsafe"))
@@ -202,7 +202,11 @@ def multi_dot(arrays: Data) -> Any:
 def lstsq(a: Data, b: Data, rcond: Any = None) -> Any:
     a = matmul.operand("lstsq", a)
     if rcond is not None and rcond < 0:  # the precision of the dtype, as LAPACK takes it
-        rcond = float(np.finfo(raw(a).dtype).eps) if raw(a).dtype.kind in "fc" else np.finfo(float).eps
+        rcond = (
+            float(np.finfo(described(a).dtype).eps)
+            if described(a).dtype.kind in "fc"
+            else np.finfo(float).eps
+        )
     found = linalg.lstsq(a, b, rcond)
     return found._replace(rank=np.int32(raw(found.rank)))
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import convert
-from tinygrad_dl.creation import check_device, spaced
+from tinygrad_dl.creation import check_device, constant, spaced
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, permission, raw, stands_for
 from tinygrad_dl.ops import (
     elementwise,
     join,
@@ -353,27 +352,28 @@ def logspace(
 # Filled like another
 
 
-def _like(function: Any, a: Any, dtype: Any, order: str, subok: bool, shape: Any, device: Any) -> Any:
+def _like(function: Any, a: Any, dtype: Any, order: str, subok: bool, shape: Any, device: Any) -> np.ndarray:
     what = f"np.{function.__name__}"
     permission(what, subok=subok)
     choice(what, "order", order, ("C", "F", "A", "K"))
     if device not in (None, "cpu"):
         raise ValueRangeError(f'{what}: device: expected "cpu", the only one, got {device!r}')
-    return convert.wrap(function(np.asarray(raw(a)), dtype=dtype, order=order, shape=shape))
+    array: np.ndarray = function(np.asarray(described(a)), dtype=dtype, order=order, shape=shape)
+    return array
 
 
 @stands_for(np.zeros_like)
 def zeros_like(
     a: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
 ) -> Any:
-    return _like(np.zeros_like, a, dtype, order, subok, shape, device)
+    return constant(_like(np.zeros_like, a, dtype, order, subok, shape, device))
 
 
 @stands_for(np.ones_like)
 def ones_like(
     a: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
 ) -> Any:
-    return _like(np.ones_like, a, dtype, order, subok, shape, device)
+    return constant(_like(np.ones_like, a, dtype, order, subok, shape, device))
 
 
 @stands_for(np.empty_like)
@@ -381,7 +381,7 @@ def empty_like(
     prototype: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
     device: Any = None,
 ) -> Any:  # fmt: skip
-    return _like(np.empty_like, prototype, dtype, order, subok, shape, device)
+    return constant(_like(np.empty_like, prototype, dtype, order, subok, shape, device))
 
 
 @stands_for(np.full_like)
@@ -392,8 +392,8 @@ def full_like(
     out = _like(np.empty_like, a, dtype, order, subok, shape, device)
     if isinstance(fill_value, Value) and fill_value.node is not None:
         return broadcast_to(cast("np.full_like", fill_value, out.dtype, "unsafe"), out.shape)
-    np.copyto(out._data, raw(fill_value), casting="unsafe")
-    return out
+    np.copyto(out, raw(fill_value), casting="unsafe")
+    return constant(out)
 
 
 @stands_for(np.copy)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.numpy_functions.table import Data, cast, mask_for, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, cast, described, mask_for, permission, stands_for
 from tinygrad_dl.ops import elementwise, reduce, scan, sort, special, statistics
 from tinygrad_dl.ops.elementwise import where as choose
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, reshape, value_of
@@ -53,7 +53,7 @@ def _in_same_dtype(x: Any, like: Any) -> Any:
 
 
 def _number(what: str, initial: Any) -> Any:
-    if np.ndim(raw(initial)):
+    if np.ndim(described(initial)):
         raise ShapeError(f"{what}: initial: expected one number, got {describe(initial)}")
     return initial
 

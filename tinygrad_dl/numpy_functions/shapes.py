@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.numpy_functions.calls import each
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, permission, raw, stands_for
 from tinygrad_dl.ops import diagonals, index, join
 from tinygrad_dl.ops import shape as shaping
 from tinygrad_dl.ops.shape import axis_of, moveaxis, permute_dims, reshape, value_of
@@ -289,7 +289,7 @@ def trim_zeros(filt: Data, trim: str = "fb", axis: Any = None) -> Any:
 @stands_for(np.pad)
 def pad(array: Data, pad_width: Any, mode: Any = "constant", constant_values: Any = 0) -> Any:
     if isinstance(pad_width, dict):
-        ndim = np.ndim(raw(array))
+        ndim = np.ndim(described(array))
         widths: list[Any] = [(0, 0)] * ndim
         for axis, width in pad_width.items():
             pair = (width, width) if isinstance(width, (int, np.integer)) else tuple(width)
@@ -306,7 +306,7 @@ def _in_one_dtype(what: str, arrays: Any, dtype: Any, casting: str) -> list[Any]
     if dtype is None and casting == "same_kind":
         return parts
     if dtype is None:
-        dtype = np.result_type(*(raw(x) for x in parts))
+        dtype = np.result_type(*(described(x) for x in parts))
     return [cast(what, x, dtype, casting) for x in parts]
 
 
@@ -353,7 +353,7 @@ def _nesting(x: Any) -> tuple[int, int]:
     if isinstance(x, tuple):
         raise DTypeError("np.block: expected lists of arrays, got a tuple. Write the rows as lists.")
     if not isinstance(x, list):
-        return 0, np.ndim(raw(x))
+        return 0, np.ndim(described(x))
     if not x:
         raise ShapeError("np.block: expected at least one array in each list, got an empty list")
     inside = [_nesting(part) for part in x]
@@ -398,7 +398,7 @@ def _split_along(what: str, ary: Any, sections: Any, axis: int, least: int) -> A
 
 @stands_for(np.hsplit)
 def hsplit(ary: Data, indices_or_sections: Any) -> Any:
-    return _split_along("np.hsplit", ary, indices_or_sections, 0 if np.ndim(raw(ary)) == 1 else 1, 1)
+    return _split_along("np.hsplit", ary, indices_or_sections, 0 if np.ndim(described(ary)) == 1 else 1, 1)
 
 
 @stands_for(np.vsplit)

@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, tell
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.ops.shape import value_of
 
@@ -32,7 +33,14 @@ def stands_for(*functions: Any) -> Callable[[F], F]:
 
 
 def raw(x: Any) -> Any:
-    """The array of a Tensor; other values as they are."""
+    """The array of a Tensor whose values NumPy reads, which nothing records; other values as they are."""
+    if active and isinstance(x, Value):
+        tell("read", "a function of NumPy's")
+    return x._data if isinstance(x, Value) else x
+
+
+def described(x: Any) -> Any:
+    """The array of a Tensor of which only shape, dtype and memory order count; other values as they are."""
     return x._data if isinstance(x, Value) else x
 
 
@@ -75,7 +83,7 @@ def laid_out(what: str, result: Any, order: str | None, *inputs: Any) -> Any:
     """A new Tensor with its array in the memory order that NumPy's `order` asks for."""
     choice(what, "order", order, ("C", "F", "A", "K", None))
     if order == "A":
-        flags = [raw(x).flags for x in inputs]
+        flags = [described(x).flags for x in inputs]
         fortran = all(f.f_contiguous for f in flags) and not all(f.c_contiguous for f in flags)
         order = "F" if fortran else "C"
     if order in ("C", "F") and isinstance(result, Value):

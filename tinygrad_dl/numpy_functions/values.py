@@ -9,32 +9,32 @@ import numpy as np
 from tinygrad_dl import convert
 from tinygrad_dl.graph import Value
 from tinygrad_dl.numpy_functions.calls import store
-from tinygrad_dl.numpy_functions.table import Data, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, described, raw, stands_for
 
 
 @stands_for(np.ndim)
 def ndim(a: Data) -> int:
-    return np.ndim(raw(a))
+    return np.ndim(described(a))
 
 
 @stands_for(np.shape)
 def shape(a: Data) -> tuple[int, ...]:
-    return np.shape(raw(a))
+    return np.shape(described(a))
 
 
 @stands_for(np.size)
 def size(a: Data, axis: Any = None) -> int:
-    return np.size(raw(a), axis)
+    return np.size(described(a), axis)
 
 
 @stands_for(np.iscomplexobj)
 def iscomplexobj(x: Data) -> bool:
-    return np.iscomplexobj(raw(x))
+    return np.iscomplexobj(described(x))
 
 
 @stands_for(np.isrealobj)
 def isrealobj(x: Data) -> bool:
-    return np.isrealobj(raw(x))
+    return np.isrealobj(described(x))
 
 
 @stands_for(np.iscomplex)
@@ -85,32 +85,32 @@ def common_type(*arrays: Data) -> Any:
 
 @stands_for(np.min_scalar_type)
 def min_scalar_type(a: Data) -> Any:
-    return np.min_scalar_type(raw(a))
+    return np.min_scalar_type(described(a))
 
 
 @stands_for(np.may_share_memory)
 def may_share_memory(a: Data, b: Data, max_work: Any = 0) -> bool:
-    return np.may_share_memory(raw(a), raw(b), max_work)
+    return np.may_share_memory(described(a), described(b), max_work)
 
 
 @stands_for(np.shares_memory)
 def shares_memory(a: Data, b: Data, max_work: Any = -1) -> bool:
-    return np.shares_memory(raw(a), raw(b), max_work)
+    return np.shares_memory(described(a), described(b), max_work)
 
 
 @stands_for(np.tril_indices_from)
 def tril_indices_from(arr: Data, k: Any = 0) -> Any:
-    return np.tril_indices_from(raw(arr), k)
+    return np.tril_indices_from(described(arr), k)
 
 
 @stands_for(np.triu_indices_from)
 def triu_indices_from(arr: Data, k: Any = 0) -> Any:
-    return np.triu_indices_from(raw(arr), k)
+    return np.triu_indices_from(described(arr), k)
 
 
 @stands_for(np.diag_indices_from)
 def diag_indices_from(arr: Data) -> Any:
-    return np.diag_indices_from(raw(arr))
+    return np.diag_indices_from(described(arr))
 
 
 # Text

@@ -25,10 +25,10 @@ from tinygrad_dl.typing import Array, ArrayLike
 def _weighted(name: str, loss: Array, reduction: str, weight: ArrayLike | None) -> Any:
     if weight is None:
         return reduced(loss, reduction)
-    weight = as_value(weight)
-    check_same_shape(f"{name} (weight)", loss, weight)
-    loss = loss * weight
-    return reduced(loss, reduction) if reduction != "mean" else sum(loss) / sum(weight)
+    weights = as_value(weight)
+    check_same_shape(f"{name} (weight)", loss, weights)
+    loss = loss * weights
+    return reduced(loss, reduction) if reduction != "mean" else sum(loss) / sum(weights)
 
 
 def mse_loss(
