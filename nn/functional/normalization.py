@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Widths
+from tinygrad_dl.arguments import Count, Finite, NonNegative, Positive, Real, Widths
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.accumulate import accumulating
@@ -229,7 +229,7 @@ def layer_norm(
     normalized_shape: Widths,
     weight: Array | None = None,
     bias: Array | None = None,
-    eps: NonNegative = 1e-5,
+    eps: Finite = 1e-5,
 ) -> Tensor:
     """Each example normalized over its last axes; weight and bias have their shape.
 
@@ -244,7 +244,7 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Array, normalized_shape: Widths, weight: Array | None = None, eps: NonNegative | None = None
+    input: Array, normalized_shape: Widths, weight: Array | None = None, eps: Finite | None = None
 ) -> Tensor:
     """Each example divided by the root mean square over its last axes.
 
@@ -266,7 +266,7 @@ def group_norm(
     num_groups: Count,
     weight: Array | None = None,
     bias: Array | None = None,
-    eps: NonNegative = 1e-5,
+    eps: Finite = 1e-5,
 ) -> Tensor:
     """Groups of channels of each example of x (N, C, ...) normalized together; weight and bias (C,).
 

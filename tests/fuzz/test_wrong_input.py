@@ -13,7 +13,7 @@ pytest.importorskip("resource", reason="limits of a process's memory and time ar
 MOST = {"dev": 300, "ci": 1500, "thorough": 10**9}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 SHARE = 0.99
 # Groups whose functions do not declare all of their arguments yet.
-OPEN = frozenset({"optim", "data", "train", "viz", "testing"})
+OPEN = frozenset({"viz"})
 NOT_YET = pytest.mark.xfail(reason="its arguments are not all declared", strict=False)
 GROUPS = [pytest.param(group, marks=[NOT_YET] * (group in OPEN)) for group in harness.GROUPS]
 

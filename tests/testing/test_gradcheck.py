@@ -235,7 +235,8 @@ def test_nothing_is_compared_with_nan():
 
 
 def rounds(x):
-    return x * func.grad(lambda y: x * y)(2.0)  # 2.0 is float32, and so is the gradient: x is rounded
+    # This Tensor is float32, and so is the gradient: x is rounded.
+    return x * func.grad(lambda y: x * y)(tg.asarray(2.0))
 
 
 @pytest.mark.parametrize("order", [1, 2])

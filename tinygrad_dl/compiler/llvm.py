@@ -26,9 +26,10 @@ from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, Number, Operand, Prim, Var
 
 try:
-    import llvmlite.binding as binding
+    import llvmlite.binding as _binding
 except ImportError:  # pragma: no cover
-    binding = None
+    _binding = None
+binding: Any = _binding
 
 WIDTH = 64  # bytes of a vector; LLVM makes several of it where the processor's are shorter
 CHUNK = 128  # additions in a row before a sum goes on in another accumulator

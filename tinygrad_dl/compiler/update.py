@@ -46,7 +46,7 @@ class Traced:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
             raise NotLowered(f"{ufunc.__name__}.{method}")
-        name = ufunc.__name__
+        name = str(ufunc.__name__)
         return self.apply(NAMES.get(name, name), inputs, None if out is None else out[0])
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -189,7 +189,7 @@ class Update:
                     raise NotLowered(key)
                 variables[key] = state_of(p, key)
         traced = {key: Traced(self._make, var, shape, dtype) for key, var in variables.items()}
-        twin = {key: traced.get(key, value) for key, value in state.items()}
+        twin: dict[str, Any] = {key: traced.get(key, value) for key, value in state.items()}
         work = tuple(Traced(self._make, 0.0, shape, dtype) for _ in range(self.optimizer.workspace_arrays))
         twin["step"] += 1  # the one that eager counted before is the one after for the next
         try:

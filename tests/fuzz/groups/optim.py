@@ -150,7 +150,13 @@ def methods() -> Iterator[Call]:
     )
     step: Any = lr_scheduler.ReduceLROnPlateau(o).step
     yield Call("ReduceLROnPlateau.step", lambda: (step, (1.0,), {}))
-    yield Call("StepLR.step", lambda: (lr_scheduler.StepLR(optimizer(), 2).step, (1,), {}))
+
+    def step_schedule() -> Any:
+        schedule = lr_scheduler.StepLR(optimizer(), 2)
+        schedule.optimizer.step()
+        return schedule.step
+
+    yield Call("StepLR.step", lambda: (step_schedule(), (1,), {}))
     warm = lr_scheduler.CosineAnnealingWarmRestarts
     yield Call("CosineAnnealingWarmRestarts.step", lambda: (warm(optimizer(), 2).step, (1,), {}))
 
