@@ -52,7 +52,7 @@ $(VENV)/usable.stamp:
 	@touch $@
 
 $(VENV)/demo.stamp: extras = viz,train,data
-$(VENV)/test.stamp: extras = viz,train,data,test
+$(VENV)/test.stamp: extras = viz,train,data,fast,test
 $(VENV)/dev.stamp: extras = dev
 $(VENV)/demo.stamp $(VENV)/test.stamp $(VENV)/dev.stamp: setup.cfg setup.py pyproject.toml | $(VENV)/usable.stamp
 	@echo "Installing tinygrad_dl[$(extras)] into $(VENV) ..."
