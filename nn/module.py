@@ -445,5 +445,5 @@ def locate(self: Module, error: Exception) -> None:
     if isinstance(error, TinygradError):
         error.args = (f"{text} [{where}]",)
     elif hasattr(error, "__notes__") or hasattr(error, "add_note"):
-        error.__notes__ = [n for n in getattr(error, "__notes__", []) if not n.startswith("Raised in ")]
-        error.__notes__.append(f"Raised {where}")
+        notes = [n for n in getattr(error, "__notes__", []) if not n.startswith("Raised in ")]
+        error.__notes__ = [*notes, f"Raised {where}"]  # pyright: ignore[reportAttributeAccessIssue]

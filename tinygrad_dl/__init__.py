@@ -219,7 +219,7 @@ __all__ = [
 ]
 
 globals().update({_name: _op.function for _name, _op in OPS.items()})
-__all__ += OPS
+__all__ += OPS  # pyright: ignore[reportUnsupportedDunderAll]
 # A second name that NumPy has too.
 pow, absolute, concatenate = OPS["power"].function, OPS["abs"].function, OPS["concat"].function
 

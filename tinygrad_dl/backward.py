@@ -206,7 +206,7 @@ def _complete(
             if active:
                 tell("received", owner, before)
     if wanted is not None and node.serial in wanted:
-        wanted[node.serial] = g if recording or owned else g.copy()
+        wanted[node.serial] = g if recording or owned else g.copy()  # pyright: ignore[reportAttributeAccessIssue]
         if active:
             tell("delivered", node, wanted[node.serial])
     return g
@@ -320,6 +320,7 @@ def _raise_for_wrong_rule(node: Node, contributions: Sequence[Any], recording: b
         rule = f"{op.name}: its derivative rule for {op.inputs[min(i, len(op.inputs) - 1)]}"
         if not hasattr(c, "shape"):
             raise DTypeError(f"{rule} gave {type(c).__name__} {c!r}; expected an array")
+        shape = c.shape
         if isinstance(c, Value) and not recording:
             raise DTypeError(
                 f"{rule} gave a Tensor where only arrays went in. "
@@ -328,4 +329,4 @@ def _raise_for_wrong_rule(node: Node, contributions: Sequence[Any], recording: b
         try:
             unbroadcast(c, parent.shape)
         except (ShapeError, ValueError) as error:
-            raise ShapeError(f"{rule} gave the shape {c.shape}; the input has {parent.shape}") from error
+            raise ShapeError(f"{rule} gave the shape {shape}; the input has {parent.shape}") from error

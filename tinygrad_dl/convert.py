@@ -138,7 +138,7 @@ def short(x: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def shape_text(x: object) -> str:
+def shape_text(x: Any) -> str:
     """An input in an error message: its shape, or the number itself."""
     data = x._data if isinstance(x, Value) else x
     return str(data.shape) if hasattr(data, "shape") else repr(data)

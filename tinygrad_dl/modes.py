@@ -38,7 +38,7 @@ class _Exit(io.IOBase):
     """
 
     close: Any = bool  # outside of a block: does nothing
-    closed = True  # so that its destructor does nothing, either
+    closed: Any = True  # so that its destructor does nothing, either
 
 
 class _ExitOf:
@@ -224,7 +224,7 @@ class Watcher(Mode):
 
     setting = "watchers"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls: type[M], *args: Any, **kwargs: Any) -> M:
         return object.__new__(cls)
 
     def _switch_on(self) -> None:

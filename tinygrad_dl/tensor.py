@@ -207,7 +207,8 @@ class Tensor(Methods):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too. Raises GraphError without a graph."""
-        self._watch("retain_grad").owner = ref(self)
+        owner: ref[graph.Value] = ref(self)
+        self._watch("retain_grad").owner = owner
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> graph.Hook:
         """Call `hook(gradient)` when this Tensor's gradient is complete; what it returns replaces it.

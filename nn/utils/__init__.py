@@ -56,7 +56,8 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
         yield from parameters.named_parameters()
         return
     several = isinstance(parameters, Iterable) and not isinstance(parameters, Tensor)
-    for i, entry in enumerate(parameters if several else [parameters]):
+    entries: Iterable[Any] = parameters if several else [parameters]
+    for i, entry in enumerate(entries):
         name, parameter = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
         if not isinstance(parameter, Tensor):
             raise DTypeError(

@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
+from tinygrad_dl.compiler import compiled as compiled_module
 from tinygrad_dl.errors import CompileError, IndexRangeError
 
 LLVM = pytest.param(
@@ -522,3 +523,36 @@ def test_the_compiler_imports_nothing_of_nn_and_optim() -> None:
             assert not any(i.startswith(("tinygrad_dl.nn", "tinygrad_dl.optim")) for i in imports_of(path)), (
                 name
             )
+
+
+def test_a_program_that_computes_something_else_is_never_used(monkeypatch):
+    made = compiled_module.replay
+
+    def wrong(program):
+        run, text = made(program)
+
+        def off_by_one(*args):
+            results, gradients = run(*args)
+            return [r + 1 for r in results], gradients
+
+        return off_by_one, text
+
+    monkeypatch.setattr(compiled_module, "replay", wrong)
+    f = tg.compile(lambda x: (x * 2).sum(), backend="numpy")
+    with pytest.warns(UserWarning, match="runs eagerly: the program computes another result"):
+        for i in range(10):
+            assert f(tg.asarray([1.0, float(i)])).item() == 2 + 2 * i
+
+
+def test_a_module_that_is_imported_during_a_capture_is_no_part_of_the_step(tmp_path, monkeypatch):
+    (tmp_path / "imported_late.py").write_text("import sys\nsys._getframe()\nFACTOR = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @tg.compile(fullgraph=True)
+    def f(x):
+        import imported_late
+
+        return x * imported_late.FACTOR
+
+    for i in range(4):
+        assert f(tg.asarray([float(i)])).item() == 3 * i

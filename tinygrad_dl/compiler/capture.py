@@ -82,6 +82,7 @@ class Capture(StepWatcher):
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
         self.phase = "forward"
+        self._importing = 0  # imports that are running
 
     # What the program's variables are
 
@@ -390,6 +391,11 @@ class Capture(StepWatcher):
 
     def _profile(self, frame: FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
+        # A module is imported, perhaps by the package's own code: that happens once.
+        if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
+            self._importing += {"call": 1, "return": -1}.get(event, 0)
+        if self._importing:
+            return
         if event == "call":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.append(frame.f_locals.get("self"))
@@ -465,7 +471,7 @@ def _is_users(frame: FrameType) -> bool:
     """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
     name = str(frame.f_globals.get("__name__", ""))
     root = name.partition(".")[0]
-    if root in ("tinygrad_dl", "numpy", "llvmlite"):
+    if root in ("tinygrad_dl", "numpy", "llvmlite", "typing_extensions"):
         return False
     if not name:  # what the package generates has no module, and neither has what a user gives to exec
         return not frame.f_code.co_filename.startswith("<tinygrad_dl")

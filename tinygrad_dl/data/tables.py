@@ -300,7 +300,8 @@ def load_cats(path: str | os.PathLike[str], dtype: DTypeLike | None = None) -> T
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_cats: {where} does not exist. The file comes with the course.")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r") as opened:
+            file: Any = opened
             part = "train" if "train_set_x" in file else "test"
             x, y = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
             classes = [name.decode() for name in file["list_classes"][:]]

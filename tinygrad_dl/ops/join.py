@@ -27,9 +27,9 @@ def _concat_hint(arrays: Any, axis: Any) -> str | None:
     ndim = len(shapes[0])
     if axis is None or not all(len(s) == ndim for s in shapes):
         wrong = next((s for s in shapes if len(s) != ndim), None)
-        return (
-            wrong and f"{shapes[0]} and {wrong} have a different number of axes. Reshape one, or stack them?"
-        )
+        if wrong is None:
+            return None
+        return f"{shapes[0]} and {wrong} have a different number of axes. Reshape one, or stack them?"
     if not isinstance(axis, int) or not -ndim <= axis < ndim:
         return None
     for shape in shapes[1:]:

@@ -92,7 +92,7 @@ def _share(x: Any, y: Any, out: Any) -> Any:
     infinite = (out == np.inf) | (out == -np.inf)
     if isinstance(out, (np.ndarray, np.generic)) and not infinite.any():
         return exp(x - out)
-    at_infinity = where((x == out) & (out > 0), where(y == out, 0.5, 1), 0)
+    at_infinity = where((x == out) & (out > 0), where(y == out, 0.5, 1), 0)  # pyright: ignore[reportOperatorIssue]
     return where(infinite, at_infinity, exp(where(infinite, 0, x) - where(infinite, 0, out)))
 
 

@@ -116,7 +116,8 @@ class Metrics:
                     f"metrics: expected one of {', '.join((*OWN, *SCIKIT_LEARN))}, got {name!r}. "
                     'For a metric of your own pass metrics={"name": function}.'
                 )
-            self.functions[name] = function or (_scikit_learn(name) if name in SCIKIT_LEARN else None)
+            metric: Any = function or (_scikit_learn(name) if name in SCIKIT_LEARN else None)
+            self.functions[name] = metric
         self.named = {name for name, function in named.items() if function is None}
 
     def __bool__(self) -> bool:

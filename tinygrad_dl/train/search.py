@@ -331,6 +331,7 @@ class _Worker(NamedTuple):
         with quiet(optuna):
             if study is None:
                 study = optuna.load_study(study_name=self.name, storage=open_storage(self.storage))
+                assert study is not None
             study.sampler, study.pruner = (
                 self._sampler(optuna, number, len(study.trials)),
                 self._pruner(optuna),

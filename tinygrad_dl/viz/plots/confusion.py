@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def plot_confusion(
     for i, j in np.argwhere(counts) if len(names) <= 30 else ():
         dark = shares[i, j] > 0.5
         color = "white" if dark else "black" if i == j else "#B2182B"
-        ax.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize="small")
+        ax.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize="small")
     ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names), default=0) > 3 else 0)
     ax.set_yticks(range(len(names)), names)
     right, total = np.trace(counts), counts.sum()
@@ -111,7 +111,9 @@ def plot_mistakes(
         ax = figure.add_subplot(rows, columns, position + 1)
         ax.imshow(images[i], cmap="gray_r", interpolation="nearest")
         percent = f", {100 * float(np.asarray(confidence)[i]):.0f} %" if confidence is not None else ""
-        ax.set_title(f"{name(target[i])} classified as {name(predicted[i])}{percent}", fontsize=7.5)
+        label: Any = target[i]
+        prediction: Any = predicted[i]
+        ax.set_title(f"{name(label)} classified as {name(prediction)}{percent}", fontsize=7.5)
         ax.set_xticks([])
         ax.set_yticks([])
     more = f", {len(shown)} shown" if len(shown) < len(wrong) else ""

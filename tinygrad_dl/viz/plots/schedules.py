@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def rates(schedule: Any, epochs: int, lr: float) -> list[NDArray]:
             raise DTypeError(
                 f"plot_schedule: expected a schedule or a function, got {type(schedule).__name__}"
             )
-        return [np.array([lr * float(schedule(epoch)) for epoch in range(epochs)])]
+        by: Callable[[int], Any] = schedule
+        return [np.array([lr * float(by(epoch)) for epoch in range(epochs)])]
     if hasattr(schedule, "patience"):
         raise ValueRangeError(
             "plot_schedule: expected a schedule of the epoch, got ReduceLROnPlateau, which follows a metric"
