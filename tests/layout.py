@@ -91,7 +91,7 @@ ONLY_BACKEND_NAMES = "cupy"
 # Loaded by a program that brings what they import.
 PLUGINS = {"tinygrad_dl.testing.plugin": "pytest"}
 
-# Made elsewhere and kept as it came; THIRD_PARTY.md has each file's origin, licence and sha256.
+# Made elsewhere and kept as it came; THIRD_PARTY.md has each file's origin, license and sha256.
 VENDORED = ["tinygrad_dl/viz/formats/assets/viz-global.js"]
 
 # Names that say nothing about what is inside.
