@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from tinygrad_dl.arguments import Bounds, require
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.nn import Module
 from tinygrad_dl.tensor import Tensor
@@ -30,6 +31,9 @@ def draw_script(target: str, inputs: Sequence[str] = (), seed: int = 0, **how: A
     NAME is a Module, a class or function that returns one without arguments, or a function of Tensors, whose inputs
     then require grad. `how`: options of draw(). Raises ValueRangeError for what cannot be found, run or called.
     """
+    require("draw", "target", target, str)
+    require("draw", "inputs", inputs, Sequence[str])
+    require("draw", "seed", seed, Annotated[int, Bounds(least=0)])
     found, name = _find(target)
     model = _made(found, name)
     if isinstance(model, Tensor):

@@ -80,13 +80,18 @@ def render(source: str, format: str, engine: str | None = None, timeout: float |
         if not installed:
             raise LayoutError(_no_engine_message(format))
         chosen = installed[0]
+    require_engine(chosen)
     if chosen in ENGINES:
         return _RUNNERS[chosen](source, format, timeout or TIME_LIMIT)
-    if os.path.basename(chosen).split(".")[0] == "dot":
-        return _run("Graphviz", [chosen, f"-T{format}"], source, timeout or TIME_LIMIT)
-    raise ValueRangeError(
-        f"engine: expected {' or '.join(map(repr, ENGINES))} or a path to dot, got {chosen!r}"
-    )
+    return _run("Graphviz", [chosen, f"-T{format}"], source, timeout or TIME_LIMIT)
+
+
+def require_engine(name: str, called: str = "") -> None:
+    """Raise ValueRangeError for what is neither an engine nor a path to dot."""
+    if name not in ENGINES and os.path.basename(name).split(".")[0] != "dot":
+        raise ValueRangeError(
+            f"{called}engine: expected {' or '.join(map(repr, ENGINES))} or a path to dot, got {name!r}"
+        )
 
 
 def available() -> list[str]:
