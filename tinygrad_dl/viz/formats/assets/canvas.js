@@ -37,7 +37,12 @@ async function svgOf(index) {
   canvas.replaceChildren(make("p", "Laying out the graph: for a large one this takes a while."));
   engine = engine || (await Viz.instance());
   await new Promise((done) => setTimeout(done)); // the sentence is drawn before the layout blocks the page
-  return engine.renderSVGElement(data.layouts[index].dot);
+  try {
+    return engine.renderSVGElement(data.layouts[index].dot);
+  } catch (error) {
+    engine = null; // Graphviz that has failed once cannot be used again
+    throw error;
+  }
 }
 
 async function showLayout(index) {
