@@ -13,7 +13,6 @@ from tinygrad_dl.viz.graph.model import GraphModel, GraphModule, GraphNode
 # In a large graph the search for the best layout is cut short (Graphviz's own limit grows with the graph), and edges
 # have no labels, which would double the ranks of the layout; their tooltips have the same text. Graphviz's time grows
 # with the edges and with the ranks that they cross: a weight that each step of a loop uses makes long edges.
-# Lower limits than these leave layouts that make later steps slow, and Graphviz 16 fail.
 LARGE = 500  # edges
 LARGE_SPAN = 4000  # ranks that all edges together cross
 FONT = "Helvetica,Arial,sans-serif"
@@ -43,6 +42,7 @@ def to_dot(
     )
     large = is_large(graph)
     if large:
+        # With lower limits later steps are slow, and Graphviz 16 fails.
         lines.append("  graph [nslimit=2, nslimit1=2, mclimit=0.1];")
     members: dict[str, list[GraphNode]] = {}
     for node in graph.nodes:
