@@ -203,6 +203,51 @@ def test_a_folder_that_cannot_be_written_is_said_before_training(where: str, tmp
     assert done.stderr.startswith(f"tinygrad-dl demo: --out: cannot write to {where}: ")
 
 
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"metrics.json": '{"accuracy": 0.9}', "notes.txt": "mine"}, "metrics.json"),
+        ({"model.safetensors": "mine", "report.html": "mine"}, "model.safetensors, report.html"),
+        ({"metrics.json": "no JSON"}, "metrics.json"),
+        (
+            {
+                "metrics.json": '{"data": "digits", "test_recall": {}, "files": ["metrics.json"]}',
+                "graph.svg": "mine",
+            },
+            "graph.svg",
+        ),
+    ],
+)
+def test_files_that_the_demo_did_not_write_are_kept(
+    files: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    from tinygrad_dl.demo import why_not_writable
+
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert why_not_writable(tmp_path) == (
+        f"{tmp_path} has {named}, which the demo did not write. Choose another folder"
+    )
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_the_results_of_an_earlier_run_are_replaced(
+    full: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    from tinygrad_dl.demo import why_not_writable
+
+    assert why_not_writable(full[1]) == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of Windows quotes otherwise")
+def test_the_printed_commands_run_in_a_folder_with_blanks_and_quotes(tmp_path: Path) -> None:
+    done = demo("--epochs", "1", "--out", "my 'new' $HOME", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.rstrip().splitlines()[-1]
+    shown = subprocess.run(last, shell=True, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert shown.returncode == 0 and "dict_keys" in shown.stdout, shown.stderr
+
+
 def test_a_rate_that_makes_the_loss_explode_is_explained(tmp_path: Path) -> None:
     done = demo("--lr", "1e30", "--epochs", "3", "--out", "o", cwd=tmp_path)
     assert done.returncode in (0, 1) and "Traceback" not in done.stderr

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import platform
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -146,9 +149,26 @@ def why_not_writable(folder: Path) -> str:
         for name in FILES:
             if (folder / name).is_dir():
                 return f"{folder / name} is a folder, and a file of this name is written"
+        foreign = sorted(
+            name for name in FILES if os.path.lexists(folder / name) and name not in written(folder)
+        )
+        if foreign:
+            return f"{folder} has {', '.join(foreign)}, which the demo did not write. Choose another folder"
     except OSError as error:
         return f"cannot write to {folder}: {error.strerror or error}"
     return ""
+
+
+def written(folder: Path) -> list[str]:
+    """The files in a folder that an earlier run of the demo has written, and this one may replace."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    if not isinstance(metrics, dict) or metrics.get("data") != "digits" or "test_recall" not in metrics:
+        return []
+    files = metrics.get("files")
+    return files if isinstance(files, list) else []
 
 
 def load(seed: int) -> Digits:
@@ -273,9 +293,11 @@ def summary(settings: Settings, metrics: dict[str, Any]) -> str:
     right = test["examples"] - metrics["mistakes"]
     width = max(len(str(out / name)) for name in metrics["files"])
     files = [f"  {str(out / name):<{width}}  {FILES[name]}" for name in FILES if name in metrics["files"]]
-    weights = out / "model.safetensors"
+    weights = json.dumps(str(out / "model.safetensors"), ensure_ascii=False)
     python = interpreter()
-    command = "tinygrad-dl" if shutil.which("tinygrad-dl") else f"{python} -m tinygrad_dl"
+    program = ["tinygrad-dl"] if shutil.which("tinygrad-dl") else [python, "-m", "tinygrad_dl"]
+    command = quoted(*program)
+    look = quoted(python, "-c", f"import tinygrad_dl as tg; print(tg.load({weights}).keys())")
     return "\n".join(
         [
             f"Test accuracy: {100 * test['accuracy']:.2f} % ({right} of {test['examples']} digits never "
@@ -288,9 +310,14 @@ def summary(settings: Settings, metrics: dict[str, Any]) -> str:
             f"  open {out / 'report.html'} in a browser",
             f"  {command} demo --seed 1              another split, other initial weights",
             f"  {command} demo --epochs 5 --lr 0.1   the effect of a high learning rate",
-            f"  {python} -c \"import tinygrad_dl as tg; print(tg.load('{weights}').keys())\"",
+            f"  {look}",
         ]
     )
+
+
+def quoted(*words: str) -> str:
+    """A command as it is typed, whatever blanks and signs its words have."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def interpreter() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,20 @@ def make():
 def loss(x, y):
     return ((x - y) ** 2).mean()
 
+def sized(hidden=4):
+    return nn.Linear(SIZE, hidden)
+
+def scaled(x=2.0):
+    return (x * 3).sum()
+
+class Sized(nn.Module):
+    def __init__(self, size):
+        self.fc = nn.Linear(SIZE, size)
+
+class Broken(nn.Module):
+    def __init__(self):
+        1 / 0
+
 def result():
     x = Tensor([1.0, 2.0], requires_grad=True)
     return (x * x).sum()
@@ -51,6 +66,8 @@ def script(tmp_path: Path) -> str:
         ("Net", ["3,4"], ["linear"]),
         ("make", ["(3, 4)"], ["linear"]),
         ("words", ["6:int64"], ["rows"]),
+        ("sized", ["3,4"], ["linear"]),
+        ("scaled", ["3"], ["multiply", "sum"]),
         ("loss", ["3", "3"], ["subtract", "power", "mean"]),
         ("result", [], ["multiply", "sum"]),
     ],
@@ -63,6 +80,54 @@ def test_models_factories_and_functions_are_drawn(
     assert [op for op in drawn if op in operations] == operations
 
 
+DATACLASS = """
+from __future__ import annotations
+import pickle
+import typing
+from dataclasses import dataclass
+from tinygrad_dl import nn
+
+@dataclass
+class Settings:
+    hidden: int = 3
+    name: typing.ClassVar[str] = "x"
+
+net = nn.Linear(2, Settings().hidden)
+assert typing.get_type_hints(Settings)["hidden"] is int
+assert pickle.loads(pickle.dumps(Settings())) == Settings()
+"""
+
+
+@pytest.mark.parametrize("file", ["settings.py", "json.py", "my net.py", "sub.name.py"])
+def test_a_file_with_dataclasses_is_drawn_whatever_its_name(file: str, tmp_path: Path) -> None:
+    import json
+
+    path = tmp_path / file
+    path.write_text(DATACLASS)
+    for _ in range(2):
+        view = draw_script(f"{path}:net", ["1,2"])
+        assert "linear" in [node.op for node in view.full.nodes]
+    assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\ny = x / 0\n", "cannot be run: line 2: ZeroDivisionError: division by zero"),
+        ("def f(:\n", "cannot be run: SyntaxError: "),
+        ("import nothing_of_this_name\n", "cannot be run: line 1: ModuleNotFoundError: No module named"),
+        ("import sys\nsys.exit(f'args {sys.argv[1:]}')\n", "cannot be run: line 2: exit: args []"),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_one_error(source: str, message: str, tmp_path: Path) -> None:
+    path, before = tmp_path / "faulty_file.py", (sys.argv, list(sys.path))
+    path.write_text(source)
+    with pytest.raises(TinygradError) as caught:
+        draw_script(f"{path}:net")
+    assert message in str(caught.value)
+    assert "faulty_file" not in sys.modules and (sys.argv, sys.path) == before
+
+
 def test_the_same_seed_gives_the_same_inputs(script: str) -> None:
     texts = [draw_script(f"{script}:loss", ["3", "3"], seed=s).text() for s in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
@@ -73,10 +138,26 @@ def test_the_same_seed_gives_the_same_inputs(script: str) -> None:
     [
         ("{}", [], "draw: expected FILE.py:NAME, such as model.py:net, got"),
         ("missing.py:net", [], "draw: the file 'missing.py' does not exist"),
-        ("{}:nett", [], "has no 'nett'; it has Net, loss, make, result"),
+        ("{}:nett", [], "has no 'nett'; it has Broken, Net, Sized, loss, make, result, scaled, sized"),
         ("{}:net", [], "draw: net: expected 1 inputs, got 0. Give the shape of each: --input 32,64"),
         ("{}:net", ["3x4"], "draw: expected a shape such as 32,64 or 32,64:int64, got '3x4'"),
-        ("{}:net", ["3,4:float33"], "draw: 'float33' is not a dtype"),
+        ("{}:net", ["3,4:float33"], "draw: 'float33' is not a dtype of numbers"),
+        ("{}:net", ["3,4:object"], "draw: 'object' is not a dtype of numbers"),
+        ("{}:net", ["3,4:datetime64"], "draw: 'datetime64' is not a dtype of numbers"),
+        (
+            "{}:net",
+            ["99999999999,3"],
+            "draw: expected a shape of at most 134,217,728 numbers and 64 axes, got",
+        ),
+        ("{}:net", ["100000,100000"], "numbers and 64 axes, got '100000,100000'"),
+        ("{}:net", ["9" * 5000], "numbers and 64 axes, got '9999"),
+        ("{}:net", [",".join("1" * 65)], "numbers and 64 axes, got '1,1"),
+        (
+            "{}:Sized",
+            ["3,4"],
+            "Sized: expected a class that can be made without arguments, got one that needs 1.",
+        ),
+        ("{}:Broken", ["3,4"], "draw: Broken(): ZeroDivisionError: division by zero"),
         ("{}:number", [], "draw: number: expected a model, a function or a Tensor, got int"),
     ],
 )

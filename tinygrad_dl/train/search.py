@@ -27,6 +27,7 @@ from tinygrad_dl.train.optuna_study import (
     trial_count,
 )
 from tinygrad_dl.train.space import Choice, LogUniform, OneMinus, Range, Uniform, Whole, narrowed
+from tinygrad_dl.viz.plots.axes import plain_labels
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -186,6 +187,7 @@ class Found(NamedTuple):
             axes.set_yscale("log")
         plt.close(axes.figure)  # no window; the figure itself remains usable
         figure: Figure = axes.figure
+        plain_labels(figure)
         return figure
 
     def finer(self, keep: float = 0.25) -> dict[str, Range]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
+from tinygrad_dl.arguments import Advice, Count, NonNegative, Size, checked
+from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, require_engine
 from tinygrad_dl.viz.graph.diff import diff_models
 from tinygrad_dl.viz.graph.extract import extract
 from tinygrad_dl.viz.graph.failure import graph_of_failure
@@ -18,18 +21,21 @@ from tinygrad_dl.viz.graph.recording import Recording, rehearse
 from tinygrad_dl.viz.view import GraphView, view_of
 
 COLORS = ("grad", "gain", "nan")
-DIRECTIONS = ("TB", "BT", "LR", "RL")
+Color: TypeAlias = Literal["grad", "gain", "nan"]
+Direction: TypeAlias = Literal["TB", "BT", "LR", "RL"]
+Lines: TypeAlias = Annotated[Sequence[str], Advice("Such as show=('shape', 'grad')")]
 
 
+@checked
 def draw(
     tensor: Any,
     model: Any = None,
     *,
-    show: Sequence[str] = ("shape", "dtype", "value", "grad"),
-    depth: int | None = None,
-    color: str | None = None,
-    direction: str = "TB",
-    max_nodes: int = 400,
+    show: Lines = ("shape", "dtype", "value", "grad"),
+    depth: Size | None = None,
+    color: Color | None = None,
+    direction: Direction = "TB",
+    max_nodes: Count = 400,
     repeats: bool = True,
     inputs: Sequence[Any] = (),
     names: Mapping[str, Any] | None = None,
@@ -50,7 +56,7 @@ def draw(
     n0 x; leaf; (); grad 6
     n1 *(n0, n0); (); grad 1; output
     """
-    _validate_options(show, color, direction)
+    _validate("draw", show, model, engine)
     if callable(tensor) and not isinstance(tensor, (Value, type)):
         if model is None and hasattr(tensor, "named_modules"):
             model = tensor
@@ -58,13 +64,13 @@ def draw(
     if isinstance(tensor, BaseException):
         full = graph_of_failure(tensor, model, names, record)
     else:
-        roots = _tensors(tensor)
+        roots = _tensors(tensor, "tensor")
         needs_gradients = not {"grad", "gain", "rule"}.isdisjoint(show) or color in COLORS
         if needs_gradients and len(roots) == 1 and (record is None or not record.backward_steps):
             record = rehearse(roots[0], record)
-        full = extract(roots, model=model, names=names, recording=record, also=_tensors(forward))
+        full = extract(roots, model=model, names=names, recording=record, also=_tensors(forward, "forward"))
         if forward is not None:
-            split_parts(full, _tensors(forward))
+            split_parts(full, _tensors(forward, "forward"))
     if color == "nan":
         mark(full)
     return view_of(full, show, depth, color, direction, max_nodes, repeats, engine)
@@ -82,12 +88,18 @@ def _run(
             return error, record
 
 
-def _tensors(given: Any) -> list[Any]:
+def _tensors(given: Any, argument: str) -> list[Any]:
     """The Tensors in nested lists, tuples and dicts, in order. Raises DTypeError."""
     found: list[Any] = []
     stack = [given]
+    opened: set[int] = set()  # a list may hold itself
+    what = "draw: " if argument == "tensor" else f"draw: {argument}: "
     while stack:
         one = stack.pop()
+        if isinstance(one, (list, tuple, dict)):
+            if id(one) in opened:
+                continue
+            opened.add(id(one))
         if isinstance(one, Value):
             found.append(one)
         elif isinstance(one, (list, tuple)):
@@ -96,40 +108,39 @@ def _tensors(given: Any) -> list[Any]:
             stack += reversed(one.values())
         elif one is not None:
             raise DTypeError(
-                f"draw: expected a Tensor, several, an exception or a function, got {type(one).__name__}"
+                f"{what}expected a Tensor, several, an exception or a function, got {type(one).__name__}"
             )
     if given is not None and not found:
-        raise DTypeError(f"draw: expected a Tensor, got a {type(given).__name__} without one")
+        raise DTypeError(f"{what}expected a Tensor, got a {type(given).__name__} without one")
     return found
 
 
-def _validate_options(show: Sequence[str], color: str | None, direction: str) -> None:
-    """Raise DTypeError or ValueRangeError for options that draw() does not know."""
-    if isinstance(show, str):
-        raise DTypeError(f"draw: show: expected a sequence such as ({show!r},), got the string {show!r}")
+def _validate(called: str, show: Sequence[str], model: Any, engine: str | None) -> None:
+    """Raise DTypeError or ValueRangeError for lines that boxes do not have, and for other models and engines."""
+    if model is not None and (isinstance(model, type) or not hasattr(model, "named_modules")):
+        raise DTypeError(f"{called}: model: expected a Module or None, got {describe(model)}")
+    if engine and engine != ENGINE_IN_PAGE:
+        require_engine(engine, f"{called}: ")
     for name in show:
         if name not in SHOWABLE:
             near = get_close_matches(str(name), SHOWABLE, 1)
             advice = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueRangeError(f"draw: show: expected any of {', '.join(SHOWABLE)}, got {name!r}.{advice}")
-    if color is not None and color not in COLORS:
-        raise ValueRangeError(
-            f"draw: color: expected one of {', '.join(map(repr, COLORS))} or None, got {color!r}"
-        )
-    if direction not in DIRECTIONS:
-        raise ValueRangeError(f"draw: direction: expected one of {', '.join(DIRECTIONS)}, got {direction!r}")
+            raise ValueRangeError(
+                f"{called}: show: expected any of {', '.join(SHOWABLE)}, got {name!r}.{advice}"
+            )
 
 
+@checked
 def diff(
     before: GraphView,
     after: GraphView,
     *,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
-    show: Sequence[str] = ("shape", "value", "grad"),
-    depth: int | None = None,
-    direction: str = "TB",
-    max_nodes: int = 400,
+    rtol: NonNegative = 1e-5,
+    atol: NonNegative = 1e-8,
+    show: Lines = ("shape", "value", "grad"),
+    depth: Size | None = None,
+    direction: Direction = "TB",
+    max_nodes: Count = 400,
     engine: str | None = None,
 ) -> GraphView:
     """Draw the second of two graphs, with what was added, removed or changed since the first marked.
@@ -144,10 +155,6 @@ def diff(
     n2 *(n0, n1); changed; value 6 -> 8; output
     note: 3 changed
     """
-    for view in (before, after):
-        if not isinstance(view, GraphView):
-            raise DTypeError(f"diff: expected two views made by draw(), got {type(view).__name__}")
-    if not (rtol >= 0 and atol >= 0):
-        raise ValueRangeError(f"diff: expected rtol and atol of 0 or more, got {rtol} and {atol}")
+    _validate("diff", show, None, engine)
     difference = diff_models(before.full, after.full, rtol, atol)
     return view_of(difference, show, depth, None, direction, max_nodes, False, engine)

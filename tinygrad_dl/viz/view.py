@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.viz import formats
 from tinygrad_dl.viz.formats.dot import to_dot
@@ -51,6 +52,7 @@ class GraphView(Diagram):
         """One self-contained page: pan, zoom, search, panels, and the player of the backward pass."""
         return formats.html.content(self)
 
+    @explained
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the diagram in the format that the ending of the path names. Returns the path.
 

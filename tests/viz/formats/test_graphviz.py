@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.leaves import leaf
-from tinygrad_dl import viz
+from tinygrad_dl import nn, viz
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
 from tinygrad_dl.viz import LayoutError
-from tinygrad_dl.viz.formats import graphviz
+from tinygrad_dl.viz.formats import dot, graphviz
 
 ENGINES = graphviz.available()
 
@@ -116,6 +119,85 @@ def test_a_layout_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     slow.chmod(0o755)
     with pytest.raises(LayoutError, match=r"did not finish the layout in 0\.2 s\. Collapse the graph"):
         graphviz.render("digraph {}", "svg", str(slow), timeout=0.2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
+def test_what_a_layout_has_started_is_ended_with_it(tmp_path: Path) -> None:
+    slow, child = tmp_path / "dot", tmp_path / "child"
+    slow.write_text(f"#!/bin/sh\nsleep 300 &\necho $! > {child}\nwait\n")
+    slow.chmod(0o755)
+    with pytest.raises(LayoutError, match="did not finish"):
+        graphviz.render("digraph {}", "svg", str(slow), timeout=1)
+    pid = int(child.read_text())
+    for _ in range(500):  # until the system has reaped it
+        if not is_running(pid):
+            break
+        time.sleep(0.01)
+    assert not is_running(pid)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def broken_engine(folder: Path, script: str) -> str:
+    path = folder / "dot"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")
+@pytest.mark.parametrize("script", ["echo 'trouble in init_rank' >&2; exit 1", "exec sleep 300"])
+def test_the_page_lays_itself_out_where_the_engine_does_not(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphviz, "TIME_LIMIT", 0.3)
+    one = view(engine=broken_engine(tmp_path, script))
+    page = one.html()
+    assert "Viz.js 3.31.0" in page and "'wasm-unsafe-eval'" in page and "<template" not in page
+    assert '"dot":"digraph graph_of_tensors' in page
+    with pytest.raises(
+        LayoutError, match="init_rank" if "echo" in script else "which the browser lays out then"
+    ):
+        one.svg()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")
+def test_all_layouts_of_a_page_have_one_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = tmp_path / "count"
+    engine = broken_engine(tmp_path, f"echo x >> {count}; exec sleep 300")
+    monkeypatch.setattr(graphviz, "TIME_LIMIT", 0.3)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.Tanh()))
+    x = leaf(np.ones((1, 2)), np.float32)
+    page = viz.draw(model(x).sum(), model=model, engine=engine).html()
+    assert page.count('"dot":"digraph') >= 2 and len(count.read_text().splitlines()) == 1
+
+
+@needs_engine
+@pytest.mark.parametrize("engine", ENGINES)
+def test_long_loops_are_drawn(engine: str) -> None:
+    weight, state = leaf(np.eye(3)), leaf(np.ones(3))
+    for _ in range(60):
+        state = (weight @ state + 0.1).tanh()
+    long = viz.draw(state.sum(), repeats=False, engine=engine)
+    assert dot.is_large(long.graph) and long.svg().count('class="edge"') == len(long.graph.edges)
+
+
+@needs_engine
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_unrolled_lstm_of_40_steps_is_drawn(engine: str) -> None:
+    cell, state = nn.LSTMCell(2, 3), None
+    for _ in range(40):
+        state = cell(leaf(np.ones((1, 2)), np.float32), state)
+    assert state is not None
+    page = viz.draw(state[0].sum(), model=cell, engine=engine).html()
+    assert page.count("<template data-layout") + page.count('"dot":"digraph') == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for dot is a shell script")

@@ -70,7 +70,9 @@ def test_no_best_epoch_is_marked_where_the_direction_is_unknown() -> None:
 
     assert label() == "dev" and label(mode="max") == "dev, best 0.9 in epoch 2"
     assert label(mode={"iou": "min"}) == "dev, best 0.1 in epoch 3"
-    with pytest.raises(ValueRangeError, match='plot_history: mode: expected "max" or "min", got \'up\''):
+    with pytest.raises(
+        ValueRangeError, match="mode: expected one of 'min', 'max', a Mapping or None, got str 'up'"
+    ):
         label(mode="up")
 
 

@@ -31,5 +31,7 @@ def test_functions_of_arrays_numbers_and_tensors_are_drawn_with_paths(f: Any, tm
 
 
 def test_a_path_is_a_list_of_points() -> None:
-    with pytest.raises(ShapeError, match=r"expected the path 'a' as \(steps, 2\), got \(3,\)"):
+    with pytest.raises(
+        ShapeError, match=r"paths: expected 'a' as \(steps, 2\) with at least 1 step, got \(3,\)"
+    ):
         viz.plot_loss_surface(bowl, {"a": [1, 2, 3]}, resolution=5)

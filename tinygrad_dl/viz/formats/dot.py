@@ -10,9 +10,11 @@ from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import edge_lines, node_lines, tooltip
 from tinygrad_dl.viz.graph.model import GraphModel, GraphModule, GraphNode
 
-# Above this many edges the search for the best layout is cut short (Graphviz's own limit grows with the graph), and
-# edges have no labels, which would double the ranks of the layout; their tooltips have the same text.
-LARGE = 500
+# In a large graph the search for the best layout is cut short (Graphviz's own limit grows with the graph), and edges
+# have no labels, which would double the ranks of the layout; their tooltips have the same text. Graphviz's time grows
+# with the edges and with the ranks that they cross: a weight that each step of a loop uses makes long edges.
+LARGE = 500  # edges
+LARGE_SPAN = 4000  # ranks that all edges together cross
 FONT = "Helvetica,Arial,sans-serif"
 
 
@@ -38,9 +40,10 @@ def to_dot(
     lines.append(
         f'  edge [fontname="{FONT}", fontsize=9, color="#5b6770", fontcolor="#4a545c", arrowsize=0.7];'
     )
-    large = len(graph.edges) > LARGE
+    large = is_large(graph)
     if large:
-        lines.append("  graph [nslimit=0.5, nslimit1=0.5, mclimit=0.3];")
+        # With lower limits later steps are slow, and Graphviz 16 fails.
+        lines.append("  graph [nslimit=2, nslimit1=2, mclimit=0.1];")
     members: dict[str, list[GraphNode]] = {}
     for node in graph.nodes:
         members.setdefault(node.module, []).append(node)
@@ -77,6 +80,19 @@ def to_dot(
         )
     lines.append("}")
     return "\n".join(lines) + "\n"
+
+
+def is_large(graph: GraphModel) -> bool:
+    """Whether Graphviz would take long for the graph with the labels of its edges."""
+    if len(graph.edges) > LARGE:
+        return True
+    sources: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    rank: dict[str, int] = {}
+    for node in graph.nodes:  # in topological order
+        rank[node.id] = 1 + max((rank.get(source, 0) for source in sources.get(node.id, ())), default=-1)
+    return sum(abs(rank[edge.target] - rank[edge.source]) for edge in graph.edges) > LARGE_SPAN
 
 
 def module_title(module: GraphModule) -> str:
@@ -136,8 +152,8 @@ def _legend(graph: GraphModel, coloring: Coloring) -> str:
     scale = [(fill, "#5b6770", text) for fill, text in coloring.legend()]
     rows = "".join(f"<TR>{''.join(_swatch(*cell) for cell in row)}</TR>" for row in (cells, scale) if row)
     notes = [*graph.notes]
-    if len(graph.edges) > LARGE:
-        notes.append(f"more than {LARGE} edges: their labels are in their tooltips")
+    if is_large(graph):
+        notes.append("a large graph: the labels of the edges are in their tooltips")
     for note in notes:
         rows += f'<TR><TD COLSPAN="{max(1, 2 * len(cells))}" ALIGN="LEFT">{_markup(note)}</TD></TR>'
     if not rows:

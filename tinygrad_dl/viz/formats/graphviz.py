@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,10 @@ class LayoutError(MissingExtraError, RuntimeError):
     """No layout engine is installed, or the one that is installed failed."""
 
 
+class LayoutFailed(LayoutError):
+    """The layout engine did not finish this graph, or failed; a page lets the browser lay it out then."""
+
+
 def svg(diagram: Diagram) -> bytes:
     """The content of an .svg file. Raises LayoutError."""
     return _image(diagram, "svg")
@@ -75,13 +80,18 @@ def render(source: str, format: str, engine: str | None = None, timeout: float |
         if not installed:
             raise LayoutError(_no_engine_message(format))
         chosen = installed[0]
+    require_engine(chosen)
     if chosen in ENGINES:
         return _RUNNERS[chosen](source, format, timeout or TIME_LIMIT)
-    if os.path.basename(chosen).split(".")[0] == "dot":
-        return _run("Graphviz", [chosen, f"-T{format}"], source, timeout or TIME_LIMIT)
-    raise ValueRangeError(
-        f"engine: expected {' or '.join(map(repr, ENGINES))} or a path to dot, got {chosen!r}"
-    )
+    return _run("Graphviz", [chosen, f"-T{format}"], source, timeout or TIME_LIMIT)
+
+
+def require_engine(name: str, called: str = "") -> None:
+    """Raise ValueRangeError for what is neither an engine nor a path to dot."""
+    if name not in ENGINES and os.path.basename(name).split(".")[0] != "dot":
+        raise ValueRangeError(
+            f"{called}engine: expected {' or '.join(map(repr, ENGINES))} or a path to dot, got {name!r}"
+        )
 
 
 def available() -> list[str]:
@@ -118,20 +128,51 @@ _RUNNERS: dict[str, Callable[[str, str, float], bytes]] = {"dot": _run_dot, "pyg
 def _run(name: str, command: list[str], source: str, timeout: float) -> bytes:
     """What a command writes to stdout, given the DOT source on stdin; its stderr is shown only if it fails."""
     try:
-        done = subprocess.run(
-            command, input=source.encode(), capture_output=True, timeout=timeout, check=False
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that what the command starts can be ended with it
         )
     except FileNotFoundError as error:
         raise LayoutError(f"draw: the program {command[0]!r} does not exist") from error
-    except subprocess.TimeoutExpired as error:
+    except OSError as error:
         raise LayoutError(
-            f"draw: Graphviz did not finish the layout in {timeout:g} s. Collapse the graph with depth= or "
-            "max_nodes=, or save .html without an engine, .dot or .txt."
+            f"draw: the program {command[0]!r} cannot be run: {error.strerror or error}"
         ) from error
-    if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-        raise LayoutError(f"draw: {name} failed: {said[-400:]}")
-    return done.stdout
+    try:
+        image, errors = process.communicate(source.encode(), timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise LayoutFailed(
+            f"draw: {name} did not finish the layout in {timeout:.3g} s. Collapse the graph with depth= or "
+            "max_nodes=, or save .html, which the browser lays out then, .dot or .txt."
+        ) from None
+    except BaseException:  # Ctrl-C: the layout would go on alone
+        _end(process)
+        raise
+    if process.returncode or not image:
+        said = errors.decode(errors="replace").strip() or f"exit code {process.returncode}"
+        raise LayoutFailed(f"draw: {name} failed: {said[-400:]}")
+    return image
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command and what it has started: a script named dot has the program that lays out as its child."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            try:
+                pipe.close()
+            except OSError:  # input that the command has not read
+                pass
+    process.wait()
 
 
 def _no_engine_message(format: str) -> str:

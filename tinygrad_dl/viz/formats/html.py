@@ -7,15 +7,17 @@ import hashlib
 import html
 import json
 import re
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tinygrad_dl.errors import GraphError
+from tinygrad_dl.viz.formats import graphviz
 from tinygrad_dl.viz.formats.colors import KINDS, STATUS, Coloring, dark
 from tinygrad_dl.viz.formats.dot import clean, module_title, to_dot
-from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available, render
+from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, LayoutFailed, available, render
 from tinygrad_dl.viz.graph.collapse import collapse
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import cut, node_lines
@@ -38,28 +40,34 @@ def content(diagram: Diagram) -> str:
 
 
 def to_html(diagram: Diagram, engine: str | None = None) -> str:
-    """The page of a diagram: laid out now if a layout engine is installed, else by the page itself with viz.js."""
+    """The page of a diagram: laid out now if a layout engine is installed, else by the page itself with viz.js.
+
+    All layouts together have one time limit. What the engine has not laid out by then, or has failed to, the page
+    lays out itself.
+    """
     layouts = _layouts(diagram)
     data = _data(diagram, layouts)
     chosen = engine or diagram.engine
     laid_out = chosen != ENGINE_IN_PAGE and (chosen is not None or bool(available()))
+    end = time.monotonic() + graphviz.TIME_LIMIT
     drawings = []
     for i, (_, graph) in enumerate(layouts):
         dot = to_dot(graph, diagram.show_lines, None, diagram.direction, legend=False)
-        if laid_out:
-            svg = re.sub(r"^.*?(?=<svg)", "", render(dot, "svg", chosen).decode(), flags=re.DOTALL)
+        svg = _svg(dot, chosen, end) if laid_out else ""
+        if svg:
             drawings.append(f'<template data-layout="{i}">{svg}</template>')
         else:
             data["layouts"][i]["dot"] = dot
+    complete = len(drawings) == len(layouts)
     scripts = ["(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();"]
-    if not laid_out:
+    if not complete:
         scripts.insert(0, _asset("viz-global.js"))
     css = _asset("page.css")
     policy = [
         "default-src 'none'",
         "script-src "
         + " ".join(_hash(script) for script in scripts)
-        + ("" if laid_out else " 'wasm-unsafe-eval'"),
+        + ("" if complete else " 'wasm-unsafe-eval'"),
         f"style-src {_hash(css)}",
         "base-uri 'none'",
         "form-action 'none'",
@@ -75,6 +83,18 @@ def to_html(diagram: Diagram, engine: str | None = None) -> str:
     return re.sub(
         r"%(csp|title|css|layouts|data|scripts)%", lambda found: parts[found[1]], _asset("page.html")
     )
+
+
+def _svg(dot: str, engine: str | None, end: float) -> str:
+    """The SVG of a layout, or "" where the engine fails or the time is up at `end`."""
+    seconds = end - time.monotonic()
+    if seconds <= 0:
+        return ""
+    try:
+        svg = render(dot, "svg", engine, seconds).decode()
+    except LayoutFailed:
+        return ""
+    return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
 
 
 def json_in_html(data: object) -> str:

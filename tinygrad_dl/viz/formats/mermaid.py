@@ -55,9 +55,17 @@ def _node(node: GraphNode, show: Collection[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """The inside of a quoted label: all but letters, digits, spaces and harmless signs become #code;."""
+    """The inside of a quoted label: all but letters, digits, spaces and harmless signs become #code;.
 
+    So do signs that begin a list, a heading or a block of code in Markdown, which Mermaid reads: "1. x", "- x", "+".
+    """
+    return "<br/>".join(map(_escaped_line, clean(text).split("\n")))
+
+
+def _escaped_line(line: str) -> str:
     def code(found: re.Match[str]) -> str:
-        return "<br/>" if found[0] == "\n" else f"#{ord(found[0])};"
+        return f"#{ord(found[0])};"
 
-    return re.sub(r"[^\w .,=()\u2190\u00d7+\-]", code, clean(text))
+    line = re.sub(r"[^\w .,=()\u2190\u00d7+\-]", code, line)
+    line = re.sub(r"^([-+\s]|=(?==*\s*$))", code, line)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", lambda found: f"{found[1]}#{ord(found[2])};", line)

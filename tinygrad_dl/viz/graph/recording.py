@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import graph
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.backward import backward_pass, unbroadcast
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Watcher, modes
@@ -52,6 +53,7 @@ class Recording(Watcher):
     [6.0]
     """
 
+    @checked
     def __init__(self, detail: bool = True) -> None:
         super().__init__()
         self.detail = detail

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+from tinygrad_dl.arguments import Bounds
 from tinygrad_dl.errors import missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # The palette of Okabe and Ito, which is distinct under every form of color blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
@@ -41,6 +44,36 @@ def new_figure(what: str, size: tuple[float, float]) -> Figure:
 def axes_for(what: str, ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
     """The given axes, or new ones on a figure of their own."""
     return ax if ax is not None else new_figure(what, size).add_subplot()
+
+
+#: Points along an axis of a plot: a grid of more would take gigabytes.
+Resolution: TypeAlias = Annotated[int, Bounds(least=2, most=4000)]
+MOST_CLASSES = 10_000  # a matrix of more would take gigabytes
+
+
+def plain(*texts: Text | None) -> None:
+    """Show names as they are: a dollar sign in the text of a user begins no formula."""
+    for text in texts:
+        if text is not None:
+            text.set_parse_math(False)
+
+
+def legend(ax: Axes, names: Collection[str] = (), **how: Any) -> None:
+    """A legend of what has a label; of labels that begin with _, which matplotlib leaves out, those in `names`."""
+    shown = [
+        artist
+        for artist in (*ax.lines, *ax.patches, *ax.collections)
+        if (label := str(artist.get_label())) and (label in names or not label.startswith("_"))
+    ]
+    made = ax.legend(shown, [str(artist.get_label()) for artist in shown], **{"fontsize": "small", **how})
+    plain(*made.get_texts())
+
+
+def plain_labels(figure: Figure) -> None:
+    """Show the titles, labels and legends of a figure as they are."""
+    for ax in figure.axes:
+        box = ax.get_legend()
+        plain(ax.title, ax.xaxis.label, ax.yaxis.label, *(box.get_texts() if box is not None else ()))
 
 
 def tidy(ax: Axes) -> None:

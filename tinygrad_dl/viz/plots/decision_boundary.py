@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import asarray, no_grad
-from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.arguments import checked
+from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import NDArray
-from tinygrad_dl.viz.plots.axes import COLORS, axes_for, matplotlib, tidy
+from tinygrad_dl.viz.plots.axes import (
+    COLORS,
+    MOST_CLASSES,
+    Resolution,
+    axes_for,
+    legend,
+    matplotlib,
+    plain,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,13 +28,14 @@ if TYPE_CHECKING:
 BATCH = 8192  # points per call of the model
 
 
+@checked
 def plot_decision_boundary(
     model: Any,
     X: Any,
     y: Any,
     *,
-    resolution: int = 200,
-    classes: Sequence[str] | None = None,
+    resolution: Resolution = 200,
+    classes: Sequence[Any] | None = None,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -40,10 +51,6 @@ def plot_decision_boundary(
     ['0', '1']
     """
     X, labels = _validated_points(X, y)
-    if resolution < 2:
-        raise ValueRangeError(
-            f"plot_decision_boundary: expected a resolution of at least 2, got {resolution}"
-        )
     low, high = X.min(axis=0), X.max(axis=0)
     margin = np.maximum(0.08 * (high - low), 1e-3)
     sides = [np.linspace(low[i] - margin[i], high[i] + margin[i], resolution) for i in (0, 1)]
@@ -51,6 +58,12 @@ def plot_decision_boundary(
     outputs = np.concatenate([_call(model, grid[i : i + BATCH]) for i in range(0, len(grid), BATCH)])
     regions = _class_numbers(outputs).reshape(resolution, resolution)
     count = int(max(labels.max(), regions.max())) + 1
+    if regions.min() < 0 or count > MOST_CLASSES:
+        raise ValueRangeError(
+            f"plot_decision_boundary: expected class numbers from 0 to {MOST_CLASSES - 1}, got "
+            f"{min(labels.min(), regions.min())} to {count - 1}"
+        )
+    names = [str(classes[i]) if classes is not None and i < len(classes) else str(i) for i in range(count)]
     ax = axes_for("plot_decision_boundary", ax, (5.2, 4.6))
     colors = [COLORS[i % len(COLORS)] for i in range(count)]
     palette = matplotlib("plot_decision_boundary").colors.ListedColormap(colors)
@@ -61,7 +74,6 @@ def plot_decision_boundary(
         ax.contour(*sides, regions, levels=np.arange(count - 1) + 0.5, colors="0.3", linewidths=0.8)
     for i in range(count):
         members = X[labels == i]
-        label = classes[i] if classes is not None and i < len(classes) else str(i)
         if len(members):
             ax.scatter(
                 members[:, 0],
@@ -70,12 +82,13 @@ def plot_decision_boundary(
                 color=colors[i],
                 edgecolors="white",
                 linewidths=0.4,
-                label=label,
+                label=names[i],
             )
     ax.set(xlabel="x[0]", ylabel="x[1]", title=title, xlim=sides[0][[0, -1]], ylim=sides[1][[0, -1]])
+    plain(ax.title)
     tidy(ax)
     ax.grid(False)
-    ax.legend(frameon=False, fontsize="small", title="class", loc="best")
+    legend(ax, names, frameon=False, title="class", loc="best")
     return ax
 
 
@@ -94,6 +107,10 @@ def _validated_points(X: Any, y: Any) -> tuple[NDArray, NDArray]:
         raise ShapeError(
             f"plot_decision_boundary: expected points in the plane, X of shape (N, 2), got {X.shape}"
         )
+    if X.dtype.kind not in "biuf" or not np.isfinite(X).all():
+        raise ValueRangeError("plot_decision_boundary: X: expected finite numbers, got others")
+    if y.dtype.kind not in "biuf":
+        raise DTypeError(f"plot_decision_boundary: y: expected class numbers 0, 1, ..., got {y.dtype}")
     if y.ndim == 2 and len(y) == len(X) and y.shape[1] > 1:
         y = y.argmax(axis=1)
     if y.size != len(X):

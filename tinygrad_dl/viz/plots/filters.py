@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, checked
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.typing import ArrayLike
 from tinygrad_dl.viz.plots.axes import new_figure
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_filters(weight: ArrayLike, columns: int = 8, limit: int = 64) -> Figure:
+@checked
+def plot_filters(weight: ArrayLike, columns: Count = 8, limit: Count = 64) -> Figure:
     """Show the filters of a convolution (out, in, kh, kw), or rows of a Linear layer (out, kh, kw), as images.
 
     Blue is negative, red positive, white 0. Filters of three channels are shown in color, of others the first

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.viz.plots.axes import COLORS, axes_for, new_figure, tidy
+from tinygrad_dl.arguments import Count, checked
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.viz.plots.axes import COLORS, axes_for, legend, new_figure, plain, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,25 +28,31 @@ class Monitor(Protocol):
     def gradients(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
 
 
-def plot_activations(monitor: Monitor, layers: Sequence[str] | None = None, columns: int = 4) -> Figure:
+@checked
+def plot_activations(monitor: Monitor, layers: Sequence[str] | None = None, columns: Count = 4) -> Figure:
     """Plot the distribution of each layer's outputs over the steps, dark where many are. Returns the figure."""
+    _require_monitor("plot_activations", monitor)
     return _distributions(
         "plot_activations", monitor.steps, monitor.activations, layers, columns, symmetric=False
     )
 
 
-def plot_gradients(monitor: Monitor, parameters: Sequence[str] | None = None, columns: int = 4) -> Figure:
+@checked
+def plot_gradients(monitor: Monitor, parameters: Sequence[str] | None = None, columns: Count = 4) -> Figure:
     """Plot the distribution of each parameter's gradients over the steps, dark where many are. Returns the figure."""
+    _require_monitor("plot_gradients", monitor)
     return _distributions(
         "plot_gradients", monitor.steps, monitor.gradients, parameters, columns, symmetric=True
     )
 
 
+@checked
 def plot_updates(monitor: Monitor, ax: Axes | None = None) -> Axes:
     """Plot the ratio of update norm to weight norm for each weight over the steps; about 0.001 is usual.
 
     Returns the axes.
     """
+    _require_monitor("plot_updates", monitor)
     series = {
         name: [f["ratio"] for f in figures]
         for name, figures in monitor.gradients.items()
@@ -53,15 +61,17 @@ def plot_updates(monitor: Monitor, ax: Axes | None = None) -> Axes:
     ax = _lines("plot_updates", monitor.steps, series, ax)
     ax.axhspan(3e-4, 3e-3, color="0.5", alpha=0.15, linewidth=0, label="usual")
     ax.set(yscale="log", ylabel="update / weight")
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax, series, frameon=False)
     return ax
 
 
+@checked
 def plot_norms(monitor: Monitor, ax: Axes | None = None) -> Axes:
     """Plot the gradient norm of each weight over the steps, on a logarithmic axis; it shows vanishing and exploding.
 
     Returns the axes.
     """
+    _require_monitor("plot_norms", monitor)
     series = {
         name: [f["norm"] for f in figures]
         for name, figures in monitor.gradients.items()
@@ -69,12 +79,14 @@ def plot_norms(monitor: Monitor, ax: Axes | None = None) -> Axes:
     }
     ax = _lines("plot_norms", monitor.steps, series, ax)
     ax.set(yscale="log", ylabel="norm of the gradient")
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax, series, frameon=False)
     return ax
 
 
+@checked
 def plot_dead_units(monitor: Monitor, ax: Axes | None = None) -> Axes:
     """Plot, for each layer, the fraction of units whose output is 0 for a whole batch. Returns the axes."""
+    _require_monitor("plot_dead_units", monitor)
     series = {
         name: [100 * f["dead"] for f in figures]
         for name, figures in monitor.activations.items()
@@ -86,8 +98,18 @@ def plot_dead_units(monitor: Monitor, ax: Axes | None = None) -> Axes:
         )
     ax = _lines("plot_dead_units", monitor.steps, series, ax)
     ax.set(ylabel="dead units, %", ylim=(-2, 102))
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax, series, frameon=False)
     return ax
+
+
+def _require_monitor(what: str, monitor: Any) -> None:
+    """Raise DTypeError for what is no monitor."""
+    if isinstance(monitor, type) or not all(
+        hasattr(monitor, n) for n in ("steps", "activations", "gradients")
+    ):
+        raise DTypeError(
+            f"{what}: monitor: expected a train.Monitor, got {describe(monitor)}. Train with callbacks=[monitor]"
+        )
 
 
 def _require_measurements(what: str, steps: Sequence[int]) -> None:
@@ -137,7 +159,7 @@ def _distributions(
     for i, name in enumerate(names):
         ax = figure.add_subplot(rows, columns, i + 1)
         _heatmap(ax, steps, [f["histogram"] for f in measured[name]], symmetric)
-        ax.set_title(name, fontsize="small")
+        plain(ax.set_title(name, fontsize="small"))
         ax.tick_params(labelsize="x-small")
     figure.supxlabel("step", fontsize="small")
     return figure

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tinygrad_dl.arguments import checked
 from tinygrad_dl.directions import Mode, higher_is_better
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.typing import NDArray
-from tinygrad_dl.viz.plots.axes import COLORS, new_figure, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, legend, new_figure, plain, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +26,12 @@ class Run(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
+@checked
 def plot_history(
     history: Run,
     *others: Run,
-    names: list[str] | None = None,
-    labels: list[str] | None = None,
+    names: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
     log: bool | None = None,
     ax: Axes | None = None,
     mode: Mode | Mapping[str, Mode] | None = None,
@@ -64,7 +66,9 @@ def plot_history(
     for value in modes.values():
         if value not in ("max", "min"):
             raise ValueRangeError(f'plot_history: mode: expected "max" or "min", got {value!r}')
-    wanted = names or _metrics(runs[0])
+    wanted = list(names or _metrics(runs[0]))
+    if labels is not None and len(labels) != len(runs):
+        raise ValueRangeError(f"plot_history: labels: expected {len(runs)}, one per run, got {len(labels)}")
     for name in wanted:
         for run in runs:
             if name in run and not _is_numeric(run[name]):
@@ -85,7 +89,7 @@ def plot_history(
         all_axes = [figure.add_subplot(1, len(wanted), i + 1) for i in range(len(wanted))]
     else:
         figure, all_axes = ax.figure, [ax]
-    titles = labels or [getattr(run, "name", "") or f"run {i}" for i, run in enumerate(runs, 1)]
+    titles = list(labels or ()) or [getattr(run, "name", "") or f"run {i}" for i, run in enumerate(runs, 1)]
     for axes, name in zip(all_axes, wanted):
         for i, run in enumerate(runs):
             _curve(axes, run, name, titles[i] if len(runs) > 1 else "", i, len(runs) > 1, modes.get(name))
@@ -95,7 +99,9 @@ def plot_history(
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
         axes.locator_params(axis="x", integer=True)
         tidy(axes)
-        axes.legend(frameon=False, fontsize="small")
+        named = [str(line.get_label()) for line in axes.lines]
+        legend(axes, [label for label in named if label.startswith(tuple(titles))], frameon=False)
+        plain(axes.yaxis.label)
     return figure
 
 

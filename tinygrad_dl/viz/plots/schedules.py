@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_dl.arguments import Bounds, Finite, checked
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.typing import NDArray
-from tinygrad_dl.viz.plots.axes import COLORS, axes_for, tidy
+from tinygrad_dl.viz.plots.axes import COLORS, axes_for, legend, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: As many epochs as a curve has points.
+Epochs: TypeAlias = Annotated[int, Bounds(least=1, most=1_000_000)]
 
+
+@checked
 def plot_schedule(
-    schedule: Any, epochs: int = 100, lr: float = 1.0, ax: Axes | None = None, labels: list[str] | None = None
+    schedule: Any,
+    epochs: Epochs = 100,
+    lr: Finite = 1.0,
+    ax: Axes | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Axes:
     """Plot the learning rate of the coming epochs, one curve per schedule and parameter group.
 
@@ -29,10 +38,8 @@ def plot_schedule(
     [8.0, 4.0, 2.0, 1.0]
     """
     schedules = list(schedule) if isinstance(schedule, (list, tuple)) else [schedule]
-    if epochs < 1 or not schedules:
-        raise ValueRangeError(
-            f"plot_schedule: expected at least 1 epoch and 1 schedule, got {epochs} and {len(schedules)}"
-        )
+    if not schedules:
+        raise ValueRangeError("plot_schedule: schedule: expected at least 1 schedule, got none")
     if labels is not None and len(labels) != len(schedules):
         raise ValueRangeError(
             f"plot_schedule: labels: expected {len(schedules)}, one per schedule, got {len(labels)}"
@@ -50,7 +57,7 @@ def plot_schedule(
     ax.set(xlabel="epoch", ylabel="learning rate")
     tidy(ax)
     if len(curves) > 1 or labels:
-        ax.legend(frameon=False)
+        legend(ax, [name for name, _ in curves.values()], fontsize="medium", frameon=False)
     return ax
 
 

@@ -34,8 +34,15 @@ function shownAs(id) {
 async function svgOf(index) {
   const stored = document.querySelector(`template[data-layout="${index}"]`);
   if (stored) return stored.content.querySelector("svg").cloneNode(true);
+  canvas.replaceChildren(make("p", "Laying out the graph: for a large one this takes a while."));
   engine = engine || (await Viz.instance());
-  return engine.renderSVGElement(data.layouts[index].dot);
+  await new Promise((done) => setTimeout(done)); // the sentence is drawn before the layout blocks the page
+  try {
+    return engine.renderSVGElement(data.layouts[index].dot);
+  } catch (error) {
+    engine = null; // Graphviz that has failed once cannot be used again
+    throw error;
+  }
 }
 
 async function showLayout(index) {

@@ -50,13 +50,22 @@ function theme(dark) {
   byId("theme").setAttribute("aria-pressed", String(dark));
 }
 
+function complain(error) {
+  byId("canvas").replaceChildren(make("p", `The graph could not be laid out: ${error.message || error}`));
+}
+
 function listenToControls() {
   data.layouts.forEach((layout, i) => byId("depth").append(make("option", layout.name, { value: i })));
   const names = { "": "kind", grad: "gradient", gain: "gain", nan: "not finite" };
   for (const name of Object.keys(data.legends)) byId("color").append(make("option", names[name], { value: name }));
   byId("steps").max = data.events.length;
   byId("depth").addEventListener("change", async (event) => {
-    await showLayout(Number(event.target.value));
+    try {
+      await showLayout(Number(event.target.value));
+    } catch (error) {
+      complain(error);
+      return;
+    }
     search(byId("search").value);
     goTo(state.step);
     if (state.node) mark("chosen", [shownAs(state.node)]);
@@ -129,9 +138,7 @@ listenToControls();
 listenToPointers();
 listenToKeys();
 follow()
-  .catch((error) => {
-    byId("canvas").replaceChildren(make("p", `The graph could not be laid out: ${error.message || error}`));
-  })
+  .catch(complain)
   .finally(() => {
     document.body.dataset.ready = "1";
   });
