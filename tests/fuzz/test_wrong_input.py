@@ -12,10 +12,6 @@ pytest.importorskip("resource", reason="limits of a process's memory and time ar
 
 MOST = {"dev": 300, "ci": 1500, "thorough": 10**9}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 SHARE = 0.99
-# Groups whose functions do not declare all of their arguments yet.
-OPEN = frozenset({"viz"})
-NOT_YET = pytest.mark.xfail(reason="its arguments are not all declared", strict=False)
-GROUPS = [pytest.param(group, marks=[NOT_YET] * (group in OPEN)) for group in harness.GROUPS]
 
 
 @pytest.mark.parametrize("group", harness.GROUPS)
@@ -26,7 +22,7 @@ def test_the_calls_that_are_varied_work_as_they_are(
     assert harness.check_working(group) == []
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", harness.GROUPS)
 def test_a_wrong_argument_has_one_clear_error(group: str) -> None:
     table = harness.run(group, MOST)
     assert table.of("hang", "crash", "memory", "changed", "leaked") == []
