@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -228,10 +228,12 @@ class Recompute:
     """What a node has in place of an operation: backward runs the function again and differentiates that run."""
 
     name = label = "checkpoint"
-    inputs: tuple[str, ...] = ()
+    inputs = ("inputs",)
     options = ("forms",)
     rules: tuple[Any, ...] = ()
     saves: tuple[str, ...] = ()
+    forward = staticmethod(checkpoint)
+    defaults: ClassVar[dict[str, Any]] = {}
     variadic, joint, differentiable, ufunc, kinks = True, True, True, None, ""
 
     def vjp(self, node: Node, g: Any) -> tuple[Any, ...]:

@@ -257,6 +257,10 @@ def test_cats_are_read_and_damaged_files_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(FileFormatError, match="damaged or not one of the course's files"):
         datasets.load_cats(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("test_set_x")
+    with pytest.raises(FileFormatError, match="damaged or not one of the course's files"):
+        datasets.load_cats(path)
     with pytest.raises(FileNotFoundError, match="comes with the course"):
         datasets.load_cats(tmp_path / "nothing.h5")
 

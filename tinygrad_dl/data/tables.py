@@ -305,7 +305,7 @@ def load_cats(path: str | os.PathLike[str], dtype: DTypeLike | None = None) -> T
             part = "train" if "train_set_x" in file else "test"
             x, y = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
             classes = [name.decode() for name in file["list_classes"][:]]
-    except (OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise FileFormatError(
             f"load_cats: {where} is damaged or not one of the course's files: {error}"
         ) from None

@@ -13,6 +13,7 @@ import pytest
 from tests.leaves import leaf
 from tests.viz.examples import Tower
 from tinygrad_dl import Tensor, concat, nn, viz
+from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.viz.graph.extract import broadcast_text
 
 
@@ -153,3 +154,11 @@ def test_drawing_calls_grow_with_the_nodes_of_long_chains_and_of_doubled_values(
         counts.append(calls_of(lambda y=y: viz.draw(y).source))
     # Twice the nodes, twice the calls more; doubled values have 2**nodes paths, which must not be taken one by one.
     assert counts[2] - counts[1] < 2.2 * (counts[1] - counts[0]), counts
+
+
+def test_a_checkpoint_is_an_operation_of_its_inputs() -> None:
+    x, y = leaf(3.0), leaf(4.0)
+    graph = viz.draw(checkpoint(lambda a, b: (a * b).tanh(), x, y).sum(), names={"x": x, "y": y}).full
+    labels = {node.id: node.label for node in graph.nodes}
+    assert sorted(labels.values()) == ["checkpoint", "sum", "x", "y"]
+    assert {labels[e.source] for e in graph.edges if labels[e.target] == "checkpoint"} == {"x", "y"}

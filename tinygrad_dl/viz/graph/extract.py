@@ -187,7 +187,8 @@ def _known_values(nodes: Sequence[Node], tensors: Sequence[Any]) -> dict[int | t
         if node.op is None or not node.saved:
             continue
         if node.op.variadic:
-            inputs = list(enumerate(node.saved[0]))
+            # A checkpoint saves what it computes again, not arrays.
+            inputs = list(enumerate(node.saved[0])) if isinstance(node.saved[0], (list, tuple)) else []
         else:
             saved = dict(zip(node.op.saves, node.saved))
             if saved.get("out") is not None:
