@@ -556,3 +556,20 @@ def test_a_module_that_is_imported_during_a_capture_is_no_part_of_the_step(tmp_p
 
     for i in range(4):
         assert f(tg.asarray([float(i)])).item() == 3 * i
+
+
+def test_gradients_from_outside_of_the_function_are_used_eagerly() -> None:
+    models = [network(), network()]
+    for model in models:
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        step = tg.compile(optimizer.step) if model is models[0] else optimizer.step
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "compile: .* gradients that were computed outside of it")
+            for _ in range(6):
+                optimizer.zero_grad()
+                nn.CrossEntropyLoss()(model(tg.asarray(X)), Y).backward()
+                step()
+    for compiled, eager in zip(*(model.parameters() for model in models)):
+        np.testing.assert_array_equal(compiled.detach().numpy(), eager.detach().numpy())
+    with pytest.raises(CompileError, match="uses gradients that were computed outside of it"):
+        tg.compile(optimizer.step, fullgraph=True)()

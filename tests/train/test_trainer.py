@@ -12,7 +12,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import nn, optim
 from tinygrad_dl.data import DataLoader, Subset, TensorDataset
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, TinygradError, ValueRangeError
-from tinygrad_dl.train import AveragedWeights, Callback, EarlyStopping, Schedule, Trainer
+from tinygrad_dl.train import AveragedWeights, Callback, ClipGradients, EarlyStopping, Schedule, Trainer
 
 
 def points(n: int = 40, seed: int = 0) -> TensorDataset:
@@ -405,3 +405,47 @@ def test_an_interrupted_fit_ends_its_callbacks_and_goes_on() -> None:
         assert abs(ends.begun - ends.ended) <= 1  # 1: in the middle of beginning or ending it
         before = len(t.history)
         assert len(t.fit(points(6), points(6), 1)) == before + 1
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_compiled_steps_train_as_eager_ones_do(clip: bool) -> None:
+    results = []
+    for compile in (False, True):
+        t = trainer(compile=compile, callbacks=[ClipGradients(0.1)] if clip else [])
+        # Its gradient is 0 up to rounding, as the mean is taken off: Adam would make steps of that.
+        t.model[0].bias.requires_grad_(False)  # type: ignore[index]
+        t.fit(points(), points(seed=1), 6, batch_size=8, rng=0)
+        results.append((weights(t), t.history["loss"], t.history["dev_accuracy"]))
+    for eager, compiled in zip(*results):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-3, atol=1e-5)
+
+
+def test_compiled_steps_have_the_errors_of_eager_ones() -> None:
+    for compile in (False, True):
+        t = trainer(compile=compile)
+        data = points()
+        data.x[:] = np.nan
+        with pytest.raises(AnomalyError, match="expected a finite loss, got nan in epoch 1, batch 1"):
+            t.fit(data, epochs=2, batch_size=8)
+        with pytest.raises(DTypeError, match="expected a batch \\(x, y\\), got Tensor"):
+            t.fit([np.ones((3, 2), np.float32)], epochs=1)
+        model = nn.Linear(2, 1)
+        own = Trainer(
+            model,
+            lambda x, y: x * 1.0,
+            optim.SGD(model.parameters(), lr=0.1),
+            progress="off",
+            compile=compile,
+        )
+        with pytest.raises(ShapeError, match="expected one number per batch"):
+            own.fit(points(), epochs=1, batch_size=8)
+
+    class Own(Trainer):
+        def forward(self, batch: Any) -> tuple[Any, Any]:
+            return self.model(batch[0]), batch[1]
+
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueRangeError, match="Own has a forward of its own"):
+        Own(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), compile=True)
+    with pytest.raises(DTypeError, match="Trainer: compile"):
+        trainer(compile="no")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import builtins
 import gc
 import sys
-from collections.abc import Callable, Sequence
-from types import CodeType, FrameType
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,10 @@ class Capture(StepWatcher):
 
     arrays = True  # calls on plain arrays are reported too
 
-    def __init__(self, skip: Callable[[Any], bool]) -> None:
+    def __init__(self, skip: Callable[[Any], bool], function: Any = None) -> None:
         super().__init__()
+        # The function's own code is the user's, wherever it is from: what it reads is guarded.
+        self._function_code = function.__code__ if isinstance(function, FunctionType) else None
         self.guards = Guards(skip)
         self.steps: list[Step] = []
         self.calls: dict[int, Call] = {}  # serial of the node -> the call that recorded it
@@ -330,6 +332,12 @@ class Capture(StepWatcher):
         """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
         if args and hasattr(args[0], "param_groups"):
             self.optimizers[id(args[0])] = args[0]
+        name = getattr(function, "__name__", "")
+        if name != "_discard_gradients" and any(
+            getattr(p, "_grad", None) is not None and id(p._grad._data) not in self._vars
+            for p in _parameters(args)
+        ):
+            self.problem("an optimizer or a function uses gradients that were computed outside of it")
         step = Effect(
             [], [], function=function, args=args, what=getattr(function, "__qualname__", repr(function))
         )
@@ -399,7 +407,7 @@ class Capture(StepWatcher):
         if event == "call":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.append(frame.f_locals.get("self"))
-            elif _is_users(frame):
+            elif _is_users(frame) or code is self._function_code:
                 self._enter(frame, code)
             elif frame.f_back is not None and _is_users(frame.f_back):
                 self._foreign(frame)
@@ -445,6 +453,18 @@ class Capture(StepWatcher):
                 self.problems.append(f"it calls {module}.{name}{where}")
         elif isinstance(owner, np.ndarray):
             self.problems.append(f"NumPy's {name} computes outside of the graph{where}")
+
+
+def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
+    """The Tensors among the arguments of a side effect, those of optimizers and lists included."""
+    for x in args:
+        if isinstance(x, Value):
+            yield x
+        elif isinstance(x, (list, tuple)):
+            yield from _parameters(tuple(x))
+        elif hasattr(x, "param_groups"):
+            for group in x.param_groups:
+                yield from _parameters(tuple(group["params"]))
 
 
 def _cells_of(frame: FrameType) -> tuple[Any, ...]:

@@ -178,7 +178,7 @@ class Compiled:
         self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         entry.tries += 1
-        capture = Capture(_is_input)
+        capture = Capture(_is_input, self._function)
         names = _argument_names(self._function, args, kwargs)
         for i, x in enumerate(leaves):
             if isinstance(x, (Value, np.ndarray)):

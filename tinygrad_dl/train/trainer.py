@@ -46,8 +46,9 @@ class Trainer:
     `loss(model(x), y)` is a scalar Tensor. `metrics`: names or functions, see train.metrics. `callbacks`:
     Callback objects, called at the points that Callback names. `progress`: "auto", "bar", "epoch" or "off". A loss
     of nan or infinity raises AnomalyError unless `allow_nan`. `decide(output)`: the predictions for the metrics,
-    with a loss of your own. The results are in `history`, even after an interruption. Raises DTypeError,
-    ValueRangeError.
+    with a loss of your own. `compile`: run forward and backward pass as a compiled program; what it cannot repeat runs
+    eagerly, with a warning (see tg.compile). The results are in `history`, even after an interruption. Raises
+    DTypeError, ValueRangeError.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Trainer:
         progress: str = "auto",
         allow_nan: bool = False,
         decide: Callable[[NDArray], Any] | None = None,
+        compile: bool = False,
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
             raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
@@ -77,7 +79,12 @@ class Trainer:
             raise DTypeError(
                 f"Trainer: callbacks: expected a list of Callback objects, got {type(callbacks).__name__}"
             )
-        refuse_unfit(_settings, (), {"allow_nan": allow_nan}, "Trainer")
+        refuse_unfit(_settings, (), {"allow_nan": allow_nan, "compile": compile}, "Trainer")
+        if compile and type(self).forward is not Trainer.forward:
+            raise ValueRangeError(
+                f"Trainer: compile: expected False, got True: {type(self).__name__} has a forward of its own, and what "
+                "is compiled is loss(model(x), y)"
+            )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss, decide)
         self.callbacks = list(callbacks)
@@ -114,6 +121,8 @@ class Trainer:
         self.fits: list[int] = []  # the epochs completed before each call of fit
         self._calls = 0  # of fit, those of a loaded run included
         self._later: Mapping[str, Any] | None = None  # a saved run that is beyond the current call of fit
+        # Not the whole step: the loss is looked at, and callbacks change gradients, before the update.
+        self._gradients = _compiled(_gradients_of(model, loss)) if compile else None
 
     def fit(
         self,
@@ -235,10 +244,16 @@ class Trainer:
     def _train_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
         """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
         self.optimizer.zero_grad()
-        output, target = self.forward(batch)
+        if self._gradients is None:
+            output, target = self.forward(batch)
+            loss: Any = None
+        else:
+            *inputs, target = _parts(batch)
+            output, loss = self._gradients(*inputs, target)
         if self.metrics and self.batch == 1:
             self.metrics.refuse_undecided(_array(output), _array(target))
-        loss = self.loss(output, target)
+        if self._gradients is None:
+            loss = self.loss(output, target)
         value = self._value(loss)
         if not self.allow_nan and not -float("inf") < value < float("inf"):
             raise AnomalyError(
@@ -246,7 +261,8 @@ class Trainer:
                 f"learning rate ({self.optimizer.param_groups[0]['lr']:g}) too high, or is there nan in the data? "
                 "detect_anomaly() finds the operation."
             )
-        loss.backward()
+        if self._gradients is None:
+            loss.backward()
         for callback in self._backward:
             callback.on_backward(self)
         self.optimizer.step()
@@ -269,12 +285,7 @@ class Trainer:
 
     def forward(self, batch: Any) -> tuple[Any, Any]:
         """Return output and target for a batch (x, ..., y); override it for batches of another structure."""
-        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise DTypeError(
-                f"Trainer: expected a batch (x, y), got {type(batch).__name__}. For batches of another structure "
-                "override Trainer.forward(batch)."
-            )
-        *inputs, target = batch
+        *inputs, target = _parts(batch)
         return self.model(*inputs), target
 
     def _evaluated(self, batches: Iterable[Any], visit: Callable[[Any], None]) -> None:
@@ -451,9 +462,43 @@ class Trainer:
 
 
 def _settings(
-    epochs: Size = 0, batch_size: Count = 1, rng: RandomLike = None, allow_nan: bool = False
+    epochs: Size = 0,
+    batch_size: Count = 1,
+    rng: RandomLike = None,
+    allow_nan: bool = False,
+    compile: bool = False,
 ) -> None:
     """The options of Trainer and fit, for refuse_unfit."""
+
+
+def _parts(batch: Any) -> Any:
+    """The parts (x, ..., y) of a batch."""
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise DTypeError(
+            f"Trainer: expected a batch (x, y), got {type(batch).__name__}. For batches of another structure "
+            "override Trainer.forward(batch)."
+        )
+    return batch
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    from tinygrad_dl.compiler import compile  # only where it is asked for: it takes time to import
+
+    return compile(function)
+
+
+def _gradients_of(model: Callable[..., Any], loss: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """The forward and backward pass as a function of a batch, which depends on nothing of the Trainer."""
+
+    def gradients(*batch: Any) -> tuple[Any, Any]:
+        *inputs, target = batch
+        output = model(*inputs)
+        value = loss(output, target)
+        if isinstance(value, Tensor) and value.size == 1:  # otherwise the Trainer tells what is wrong with it
+            value.backward()
+        return output.detach(), value.detach() if isinstance(value, Tensor) else value
+
+    return gradients
 
 
 def _array(x: Any) -> NDArray:
