@@ -26,6 +26,9 @@ class Snapshot:
         self.tensors |= {id(s.source): s.source for s in program.states if isinstance(s.source, Value)}
         self.tensors |= {id(leaf): leaf for leaf, _ in program.gradients}
         self.optimizers = list(capture.optimizers.values())
+        self.tensors |= {
+            id(p): p for o in self.optimizers for group in o.param_groups for p in group["params"]
+        }
         self.generators = [config.default_rng(), *capture.guards.generators]
         self._take()
 
