@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_dl.data
 from tinygrad_dl.data import (
     Affine,
     Augmentation,
-    Colour,
+    Color,
     Compose,
     Crop,
     DataLoader,
@@ -28,7 +29,7 @@ from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 pytest.importorskip("scipy", reason="images are resampled by scipy")
 
 ALL = [
-    Flip(), Crop(padding=2), Rotate(), Zoom(), Shift(), Shear(), Affine(10, 0.1, 5, 1), Noise(), Colour(),
+    Flip(), Crop(padding=2), Rotate(), Zoom(), Shift(), Shear(), Affine(10, 0.1, 5, 1), Noise(), Color(),
     Compose(Flip(), Shift(1), Noise(0.1)),
 ]  # fmt: skip
 
@@ -94,10 +95,10 @@ def test_a_shear_moves_rows_and_leaves_the_middle_row() -> None:
 def test_noise_has_its_deviation_and_colors_stay_between_0_and_1() -> None:
     x = np.full((4, 1, 50, 50), 0.5)
     assert Noise(0.2)(x, rng=0).std() == pytest.approx(0.2, rel=0.05)
-    changed = Colour(0.5, 0.9, 1.0)(images(), rng=0)
+    changed = Color(0.5, 0.9, 1.0)(images(), rng=0)
     assert 0 <= changed.min() < changed.max() <= 1
-    np.testing.assert_allclose(Colour(0, 0, 0)(images()), images(), atol=1e-6)
-    gray = Colour(0, 0, (0, 0))(images())
+    np.testing.assert_allclose(Color(0, 0, 0)(images()), images(), atol=1e-6)
+    gray = Color(0, 0, (0, 0))(images())
     np.testing.assert_allclose(gray[:, 0], gray[:, 2], atol=1e-6)
 
 
@@ -121,7 +122,7 @@ def test_a_loader_augments_each_epoch_differently_and_leaves_the_targets() -> No
             "expected floating-point images, got uint8",
         ),
         (
-            lambda: Colour(saturation=0.5)(np.zeros((1, 2, 2))),
+            lambda: Color(saturation=0.5)(np.zeros((1, 2, 2))),
             ShapeError,
             "saturation: expected three channels",
         ),
@@ -136,3 +137,7 @@ def test_a_loader_augments_each_epoch_differently_and_leaves_the_targets() -> No
 def test_wrong_uses_are_explained(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_former_name_of_color_still_works() -> None:
+    assert tinygrad_dl.data.Colour is Color

@@ -118,7 +118,7 @@ def test_header_says_whether_the_first_row_names_the_columns(tmp_path: Path) -> 
 
 
 def test_a_delimiter_in_quotes_is_part_of_a_cell(tmp_path: Path) -> None:
-    data = datasets.load_csv(csv(tmp_path, '"size; width; depth",colour,y\n1,2,3.5\n4,5,6.5\n'), "y")
+    data = datasets.load_csv(csv(tmp_path, '"size; width; depth",color,y\n1,2,3.5\n4,5,6.5\n'), "y")
     assert data.x.tolist() == [[1.0, 2.0], [4.0, 5.0]] and data.y.tolist() == [3.5, 6.5]
     data = datasets.load_csv(csv(tmp_path, '"a, b";"c, d";e\n"1";2;3.5\n4;5;6.5\n'))
     assert data.x.tolist() == [[1.0, 2.0], [4.0, 5.0]]

@@ -6,7 +6,7 @@ from tinygrad_dl.data import datasets
 from tinygrad_dl.data.augment import (
     Affine,
     Augmentation,
-    Colour,
+    Color,
     Compose,
     Crop,
     Flip,
@@ -21,10 +21,12 @@ from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
 from tinygrad_dl.data.split import split
 
+Colour = Color  # the former name
+
 __all__ = [
     "Affine",
     "Augmentation",
-    "Colour",
+    "Color",
     "Compose",
     "Crop",
     "DataLoader",

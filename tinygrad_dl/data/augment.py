@@ -237,7 +237,7 @@ class Noise(Augmentation):
         return x + rng.normal(0, self.std, x.shape).astype(x.dtype)
 
 
-class Colour(Augmentation):
+class Color(Augmentation):
     """Change brightness, contrast and saturation of images in [0, 1]; the result is clipped to [0, 1].
 
     x' = mean + contrast * (x - mean) + brightness, then x' = gray + saturation * (x' - gray), with gray the
@@ -262,7 +262,7 @@ class Colour(Augmentation):
         if self.saturation != (1.0, 1.0):
             if x.shape[1] != 3:
                 raise ShapeError(
-                    f"Colour: saturation: expected three channels (N, 3, H, W), got shape {x.shape}"
+                    f"Color: saturation: expected three channels (N, 3, H, W), got shape {x.shape}"
                 )
             gray = np.tensordot(x, np.array([0.299, 0.587, 0.114], x.dtype), axes=(1, 0))[:, None]
             x = gray + saturation * (x - gray)

@@ -44,7 +44,7 @@ TABLE = {
     "Subset": lambda: with_arguments(dataset(), [0, 1]),
     "Standardize": lambda: with_arguments(),
     "Affine": lambda: with_arguments(),
-    "Colour": lambda: with_arguments(),
+    "Color": lambda: with_arguments(),
     "Compose": lambda: with_arguments(data.Flip(), data.Noise()),
     "Crop": lambda: with_arguments(4),
     "Flip": lambda: with_arguments(),
@@ -85,6 +85,6 @@ def calls() -> Iterator[Call]:
     yield method(
         "Standardize.load_state_dict", lambda: data.Standardize().load_state_dict, {"mean": 0.0, "std": 1.0}
     )
-    for make in (data.Flip, data.Noise, data.Colour, lambda: data.Crop((4, 4))):
+    for make in (data.Flip, data.Noise, data.Color, lambda: data.Crop((4, 4))):
         name = type(make()).__name__
         yield Call(f"{name}()", lambda make=make: (make(), (images(),), {"rng": 0}))  # type: ignore[misc]
