@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from tests.compiler.interpreter import interpret
 from tinygrad_dl import Tensor
-from tinygrad_dl.compiler.lower import Builder, NotLowered
-from tinygrad_dl.compiler.program import Var
+from tinygrad_dl.compiler.lower import Builder
+from tinygrad_dl.compiler.program import NotLowered, Var
 
 pytest.importorskip("llvmlite")
 from tinygrad_dl.compiler import llvm, native, threads

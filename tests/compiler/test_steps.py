@@ -573,3 +573,17 @@ def test_gradients_from_outside_of_the_function_are_used_eagerly() -> None:
         np.testing.assert_array_equal(compiled.detach().numpy(), eager.detach().numpy())
     with pytest.raises(CompileError, match="uses gradients that were computed outside of it"):
         tg.compile(optimizer.step, fullgraph=True)()
+
+
+def test_a_profile_of_a_program_that_compiles_goes_on() -> None:
+    from cProfile import Profile
+    from pstats import Stats
+
+    f = tg.compile(lambda x: x * 2, fullgraph=True)
+    profile = Profile()
+    profile.enable()
+    for _ in range(5):
+        f(tg.asarray([1.0]))
+    sorted([3, 2])
+    profile.disable()
+    assert any("sorted" in name for _, _, name in Stats(profile).stats)  # type: ignore[attr-defined]

@@ -385,7 +385,7 @@ class Capture(StepWatcher):
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and record what happens; its result."""
         self.start = next_serial()
-        profile = sys.getprofile()
+        profile: Any = sys.getprofile()
         collecting = gc.isenabled()
         gc.disable()  # finalizers of other objects are no part of the step
         sys.setprofile(self._profile)
@@ -393,7 +393,9 @@ class Capture(StepWatcher):
             with self:
                 return function(*args, **kwargs)
         finally:
-            sys.setprofile(profile)
+            sys.setprofile(profile if callable(profile) else None)
+            if hasattr(profile, "enable"):  # cProfile's, which no call sets
+                profile.enable()
             if collecting:
                 gc.enable()
 

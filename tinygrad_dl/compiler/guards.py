@@ -30,6 +30,8 @@ WHOLE = (
     np.ufunc,
     np.random.Generator,
 )
+# What code names that looks at sizes.
+SIZES = frozenset(("shape", "size", "len", "__len__", "nbytes", "numel"))
 # Containers with more entries are compared by identity and length only.
 MANY = 4096
 
@@ -49,6 +51,7 @@ class Guards:
         self.problems: list[str] = []
         self._after: set[int] = set()  # checks of what a run itself changes
         self.generators: list[np.random.Generator] = []
+        self.sized = False  # whether code of the user's looks at the sizes of something
 
     def _name(self, value: Any) -> str:
         name = f"k{len(self._space)}"
@@ -65,6 +68,7 @@ class Guards:
         if key in self._frames:
             return
         self._frames.add(key)
+        self.sized = self.sized or not SIZES.isdisjoint(code.co_names)
         space = self._name(names)
         self._keep(code)
         self._keep(cells)

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.compiler import functions, threads
-from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, Code, Val, constant, constants, kind_of
+from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, ROWS, Code, Val, constant, constants, kind_of
 from tinygrad_dl.compiler.fusion import Group
-from tinygrad_dl.compiler.lower import NotLowered
-from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, NotLowered, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.sizes import Size
 
 try:
     import llvmlite.binding as _binding
@@ -173,7 +173,9 @@ def viewed(kind: str, place: Place, params: dict[str, Any], shape: tuple[int, ..
             continue
         n, s = place.shape[axis], place.strides[axis]
         axis += 1
-        if isinstance(p, slice):
+        if isinstance(p, slice) and p == slice(None):
+            strides_list.append(s)
+        elif isinstance(p, slice):
             start_, _, step = p.indices(n)
             offset += start_ * s if prod(shape) else 0
             strides_list.append(step * s)
@@ -350,7 +352,9 @@ class Nest:
         self.numbers = sorted({x.index for p in group.prims for x in p.inputs if isinstance(x, Number)})
         self._plan(places)
         #: Whether two threads may share the outermost loop.
-        self.divided = prod(self.shape) >= DIVIDED and threads.wanted() and (self.plain or self._separable())
+        total = prod(self.shape)
+        large = total >= DIVIDED and not isinstance(total, Size)
+        self.divided = large and threads.wanted() and (self.plain or self._separable())
 
     def _separable(self) -> bool:
         first = self.levels[0]
@@ -511,7 +515,12 @@ class Nest:
         )
 
     def _pieces(self, size: int, width: int) -> list[tuple[int, int, int]]:
-        """(start, how many pieces, width): the whole ones, and what remains."""
+        """(start, how many pieces, width): the whole ones, and what remains.
+
+        Of a size that follows from the number of rows, what remains is handled one by one.
+        """
+        if isinstance(size, Size):
+            return [(0, size, width), *([(width, size, 1)] if width > 1 else [])]
         found = [(0, size // width, width)] if size >= width else []
         rest = size % width
         return [*found, (size - rest, 1, rest)] if rest else found
@@ -587,6 +596,9 @@ class Nest:
             self._initialize()
             self._level(0, {}, None, {})
         b.do("ret void")
+        if b.sized:
+            arguments.append("i64 %rows")
+            self.emitter.sized.add(name)
         return b.text(name, arguments)
 
     def _plain_loops(self) -> None:
@@ -595,7 +607,7 @@ class Nest:
         values: dict[Any, Val] = {}
         self._load_fixed(values, [0], {}, None)
         whole = b.add(first, b.binary("and", b.sub(end, first), constant("i64", -width)))
-        with b.loop(first, whole, width) as (i, _, _):
+        with b.loop(first, whole, width, perhaps=isinstance(self.sizes[0], Size)) as (i, _, _):
             self._body({0: i}, Tile(1, width, width), values)
         rest, done = b.label(), b.label()
         more = b.compare("slt", whole, end)
@@ -668,7 +680,15 @@ class Nest:
         values: dict[Any, Val], open_: list[int],
     ) -> dict[int, Val]:  # fmt: skip
         b, dim = self.b, self.levels[level]
-        at = constant("i64", start)
+        at, last, perhaps = constant("i64", start), constant("i64", start), False
+        if isinstance(count, Size):  # whole pieces up to a multiple of their width, or what remains
+            size = constant("i64", count)
+            span = start or width
+            cut = b.sub(size, b.binary("urem", size, constant("i64", span))) if span > 1 else size
+            at, last = (cut, size) if start else (at, cut)
+            perhaps = span > 1
+        else:
+            last = constant("i64", start + count * width)
         if level == 0 and self.divided:
             with b.loop(Val("%first", "i64"), Val("%end", "i64"), 1) as (i, _, _):
                 self._level(1, {dim: i}, tile, values)
@@ -679,20 +699,25 @@ class Nest:
         units = [self._unit(r, level, tile) for r in open_]
 
         def once(first: Val, end: Val) -> list[Val]:
-            with b.loop(first, end, width, units) as (i, have, new):
+            with b.loop(first, end, width, units, perhaps) as (i, have, new):
                 found = self._level(level + 1, {**index, dim: i}, tile, values)
                 new += [combined(b, k, h, found[r]) for k, h, r in zip(kinds, have, open_)]
             return new
 
-        if count <= 2 * CHUNK or not open_:
-            return dict(zip(open_, once(at, constant("i64", start + count * width))))
+        few = bool(start) if isinstance(count, Size) else count <= 2 * CHUNK
+        if few or not open_:
+            return dict(zip(open_, once(at, last)))
         # Two loops, so that no accumulator takes many additions.
-        whole = start + count // CHUNK * CHUNK * width
-        with b.loop(at, constant("i64", whole), CHUNK * width, units) as (i, have, new):
+        if isinstance(count, Size):
+            perhaps = True
+            whole = b.sub(last, b.binary("urem", last, constant("i64", CHUNK * width)))
+        else:
+            whole = constant("i64", start + count // CHUNK * CHUNK * width)
+        with b.loop(at, whole, CHUNK * width, units, perhaps) as (i, have, new):
             parts = once(i, b.add(i, constant("i64", CHUNK * width)))
             new += [combined(b, k, h, p) for k, h, p in zip(kinds, have, parts)]
-        if count % CHUNK:
-            parts = once(constant("i64", whole), constant("i64", start + count * width))
+        if isinstance(count, Size) or count % CHUNK:
+            parts = once(whole, last)
             new = [combined(b, k, h, p) for k, h, p in zip(kinds, new, parts)]
         return dict(zip(open_, new))
 
@@ -833,7 +858,7 @@ class Nest:
         return parts[0] if size == lanes else self.b.shuffle(parts[0], order)
 
     def _spread(self, base: Val, kind: str, offsets: list[int]) -> Val:
-        return self.b.at(base, constants("i64", offsets), kind)
+        return self.b.at(base, self.b.indices(offsets), kind)
 
     def _truth(self, v: Val) -> Val:
         return self.b.convert("trunc", v, "i1") if v.kind == "i8" else v
@@ -956,11 +981,11 @@ class Nest:
         column = value(at, np.dtype(np.int64), form)
         zero = constant("i64", 0, form.lanes)
         step, columns = self.takes[out.serial]
-        most = constant("i64", columns - 1, form.lanes)
+        most = b.splat(constant("i64", columns - 1), form.lanes)
         column = b.select(b.compare("slt", column, zero), zero, column)
         column = b.select(b.compare("sgt", column, most), most, column)  # nothing beyond the array is read
         start = b.splat(self._load(self.arrays["take", out.serial], index, form), form.lanes)
-        here = b.add(start, b.mul(column, constant("i64", step, form.lanes)))
+        here = b.add(start, b.mul(column, b.splat(constant("i64", step), form.lanes)))
         kind = kind_of(x.dtype)
         pointer = b.at(Val(f"%p{self.pointer_of[x.serial]}", "ptr"), here, kind)
         if form.lanes == 1:
@@ -1090,6 +1115,9 @@ class Emitter:
         self._made: dict[Any, str] = {}
         self._workspaces: dict[str, tuple[int, tuple[int, int, int]]] = {}
         self.workspace = 0  # bytes that products need to pack panels, at the address in entry 1 of the table
+        self.sized: set[str] = (
+            set()
+        )  # functions that are given the number of rows, which entry 2 of the table holds
 
     def begin(self) -> int:
         """Start a function of the program, to which the following groups and products belong; its number."""
@@ -1099,6 +1127,8 @@ class Emitter:
         self._loaded: dict[int, Val] = {}
         self.b.do("%place = getelementptr inbounds ptr, ptr %table, i64 1")
         self.b.do("%workspace = load ptr, ptr %place")
+        self.b.do("%count = getelementptr inbounds i64, ptr %table, i64 2")
+        self.b.lines.append(ROWS)
         return len(self.functions) - 1
 
     def end(self) -> None:
@@ -1134,11 +1164,12 @@ class Emitter:
             name = self._made[key] = f"group{len(self._made)}"
             self.texts.append(nest.write(name))
         args = [*(self.address(p) for p in nest.entries), *(self.number(i) for i in nest.numbers)]
-        start, middle, end = nest.bounds
         if nest.divided:
+            start, middle, end = nest.bounds
             self._divide(name, args, [(start, middle), (middle, end)])
         else:
-            args += [constant("i64", start), constant("i64", end)] if nest.plain else []
+            args += [constant("i64", 0), constant("i64", nest.sizes[0])] if nest.plain else []
+            args += [Val("%rows", "i64")] if name in self.sized else []
             self.b.do(f"call void @{name}({', '.join(f'{x.type} {x.text}' for x in args)})")
 
     def _divide(
@@ -1233,7 +1264,10 @@ class Emitter:
     def _matrix_product(self, addresses: list[Val], a: Place, c: Place, o: Place) -> None:
         m, k, n = a.shape[0], a.shape[1], c.shape[1]
         kind = kind_of(o.dtype)
-        if m * n * k <= small() or not k or not blas():
+        sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))
+        if sized and not blas():
+            raise NotLowered("a product of any number of rows")
+        if not sized and (m * n * k <= small() or not k or not blas()):
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]
@@ -1250,11 +1284,10 @@ class Emitter:
         layouts = [blas_layout(p) for p in (a, c, o)]
         assert all(layouts)
         (ta, lda), (tb, ldb), (_, ldo) = layouts  # type: ignore[misc]
+        sizes = [f"{integer} {constant(integer, size).text}" for size in (m, n, k, lda, ldb, ldo)]
         words = [
-            "i32 101", f"i32 {ta}", f"i32 {tb}", f"{integer} {m}", f"{integer} {n}", f"{integer} {k}", f"{kind} {one}",
-            f"ptr {addresses[0].text}", f"{integer} {lda}", f"ptr {addresses[1].text}", f"{integer} {ldb}",
-            f"{kind} {zero}",
-            f"ptr {addresses[2].text}", f"{integer} {ldo}",
+            "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
+            f"ptr {addresses[1].text}", sizes[4], f"{kind} {zero}", f"ptr {addresses[2].text}", sizes[5],
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 

@@ -13,16 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler.program import ELEMENTWISE, VIEW, Call, Effect, Number, Operand, Prim, Step, Var
+from tinygrad_dl.compiler.program import (
+    ELEMENTWISE,
+    VIEW,
+    Call,
+    Effect,
+    NotLowered,
+    Number,
+    Operand,
+    Prim,
+    Step,
+    Var,
+)
 from tinygrad_dl.config import default_rng
 
 Lowering = Callable[..., Any]
 FORWARD: dict[str, Lowering] = {}
 BACKWARD: dict[str, Lowering] = {}
-
-
-class NotLowered(Exception):
-    """This call has options or dtypes that its lowering does not take."""
 
 
 class Builder:

@@ -9,8 +9,19 @@ import numpy as np
 
 from tinygrad_dl.compiler import lower
 from tinygrad_dl.compiler.capture import Capture, Fixed
-from tinygrad_dl.compiler.lower import Builder, NotLowered
-from tinygrad_dl.compiler.program import Call, Effect, Operand, Prim, Program, Step, Var, Vjp, named_values
+from tinygrad_dl.compiler.lower import Builder
+from tinygrad_dl.compiler.program import (
+    Call,
+    Effect,
+    NotLowered,
+    Operand,
+    Prim,
+    Program,
+    Step,
+    Var,
+    Vjp,
+    named_values,
+)
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.update import Update
 from tinygrad_dl.graph import Value

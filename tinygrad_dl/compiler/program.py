@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Var:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=int))
+        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -85,6 +86,10 @@ class Step:
 
     def writes(self) -> Iterator[Var]:
         return (x for x in self.outputs if x is not None)
+
+
+class NotLowered(Exception):
+    """A step that has no lowering, for its options or dtypes, or no native code."""
 
 
 # The captured level

@@ -16,8 +16,8 @@ from tinygrad_dl.compiler.source import Printer
 from tinygrad_dl.graph import Value
 
 
-def explained(name: str, entries: list[Any]) -> str:
-    """The text of `explain()`: a paragraph for each signature."""
+def explained(name: str, entries: list[Any], apart: list[str]) -> str:
+    """The text of `explain()`: a paragraph for each signature; `apart` says why some have no program in common."""
     parts = []
     for entry in entries:
         if entry.given_up:
@@ -28,13 +28,16 @@ def explained(name: str, entries: list[Any]) -> str:
             continue
         else:
             parts.append(f"{name}:\n" + "\n".join(f"  {line}" for line in _lines(entry)))
+    parts += [f"no program for any number of rows: {problem}" for problem in apart]
     return "\n".join(parts) if parts else f"{name} has not been called yet."
 
 
 def _lines(entry: Any) -> list[str]:
     program, native = entry.program, entry.native
     lowered = native.lowered if native is not None else entry.lowered
-    arguments = ", ".join(map(repr, program.arguments)) or "none"
+    common = entry.common
+    inputs = program.arguments if common is None else getattr(common, "program", common).arguments
+    arguments = ", ".join(map(repr, inputs)) or "none"
     calls = Counter(type(step) for step in program.steps)
     lines = [
         f"arguments: {arguments}",
@@ -53,12 +56,17 @@ def _lines(entry: Any) -> list[str]:
         inside = sum(len(g.prims) for g in groups)
         views = sum(isinstance(i, Prim) and i.kind in VIEW for i in native.items)
         lines.append(f"fused: {inside} primitives into {len(groups)} loops; {views} views move no data")
-        lines.append(f"memory: {native.block.size:,} bytes for everything between, used again and again")
+        more = f" and {native.row_block.size:,} for each row" if native.row_block.size else ""
+        lines.append(
+            f"memory: {native.block.size:,} bytes{more} for everything between, used again and again"
+        )
         lines.append(
             f"backend: llvm, {sum(isinstance(p, int) for p in native.parts)} native functions per run"
         )
     elif entry.run is not None:
         lines.append("backend: numpy, the forwards and rules of eager in a row")
+    if common is not None:
+        lines.append("one program for any number of rows")
     if not entry.verified:
         lines.append("not yet in use: the next calls compare it with the eager function")
     return lines

@@ -13,9 +13,8 @@ import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import live
-from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, NotLowered, Number, Operand, Prim, Step, Var, Vjp
 from tinygrad_dl.graph import Value
 
 WIDTH = 110

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler.lower import COMPARE, Builder, NotLowered
-from tinygrad_dl.compiler.program import ELEMENTWISE, Number, Operand, Var
+from tinygrad_dl.compiler.lower import COMPARE, Builder
+from tinygrad_dl.compiler.program import ELEMENTWISE, NotLowered, Number, Operand, Var
 from tinygrad_dl.typing import Shape
 
 # NumPy's names of ufuncs that are primitives under another name.
