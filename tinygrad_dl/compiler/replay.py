@@ -18,6 +18,7 @@ from tinygrad_dl.compiler.program import (
     Number,
     Operand,
     Program,
+    Step,
     Var,
     Vjp,
     all_reads,
@@ -41,7 +42,7 @@ def altered(template: Any, **attributes: Any) -> Any:
 RUN_TIME = {"altered": altered}
 
 
-def plain(x: Any) -> Any:
+def plain(x: object) -> Any:
     """The array of a Tensor, or the array itself."""
     return getattr(x, "_data", x)
 
@@ -54,7 +55,7 @@ class Writer:
         self.space: dict[str, Any] = {"np": np, "asarray": np.asarray, "ndarray": np.ndarray, "plain": plain}
         self._names: dict[int, str] = {}
 
-    def object(self, value: Any, stem: str = "k") -> str:
+    def object(self, value: object, stem: str = "k") -> str:
         """A name for an object in the text; numbers, strings and the like stand there themselves."""
         if value is None or isinstance(value, (bool, int, str)) and not isinstance(value, np.generic):
             return repr(value)
@@ -63,7 +64,7 @@ class Writer:
         if isinstance(value, Altered):
             parts = ", ".join(f"{k}={self.object(v)}" for k, v in value.attributes.items())
             return f"altered({self.object(value.template)}, {parts})"
-        if depends(value):
+        if isinstance(value, (tuple, list)) and depends(value):
             inside = ", ".join(map(self.object, value))
             return f"[{inside}]" if isinstance(value, list) else f"({inside},)"
         name = self._names.get(id(value))
@@ -86,7 +87,7 @@ class Writer:
         return self.object(x)
 
 
-def live_steps(program: Program) -> list[Any]:
+def live_steps(program: Program) -> list[Step]:
     """The steps whose results are wanted; effects always run, and so does what draws random numbers."""
     wanted = {r.serial for r in program.results if isinstance(r, Var)}
     wanted |= {var.serial for _, var in program.gradients if var is not None}
