@@ -238,6 +238,7 @@ OF_ANY = frozenset(
     where cast positive""".split()
 )
 OF_NUMBERS = frozenset("add subtract multiply negative square maximum minimum sign abs".split())
+OF_INTEGERS = frozenset(("floor_divide", "remainder"))
 OF_FLOATS = frozenset("divide reciprocal power arctan2 softplus".split()).union(
     functions.INTRINSICS, functions.FUNCTIONS
 )
@@ -256,9 +257,12 @@ def supported(prim: Prim) -> bool:
             prim.kind in OF_ANY
             or (prim.kind in OF_NUMBERS and out.dtype.kind in "fi")
             or (prim.kind in OF_FLOATS and out.dtype.kind == "f")
+            or (prim.kind in OF_INTEGERS and out.dtype.kind == "i")
         )
     if prim.kind in REDUCE:
         return prim.kind in ("sum", "prod", "max", "min") and kinds <= {"f", "i"}
+    if prim.kind == "scatter":
+        return prim.outputs[0] is not None and prim.outputs[0].dtype.kind == "f"
     return prim.kind != "matmul" or kinds <= {"f"}
 
 
@@ -386,7 +390,7 @@ class Nest:
         self.takes: dict[
             int, tuple[int, int]
         ] = {}  # elements from column to column, and how many columns there are
-        takes = {p.inputs[0].serial for p in self.group.prims if p.kind == "take"}  # type: ignore[union-attr]
+        takes = {p.inputs[0].serial for p in self.group.prims if p.kind in ("take", "rows")}  # type: ignore[union-attr]
 
         def spread(place: Place) -> list[int]:
             extra = n - len(place.shape)
@@ -423,11 +427,12 @@ class Nest:
                 steps["iota", out.serial] = [
                     int(i == prim.params["axis"] + n - len(out.shape)) for i in range(n)
                 ]
-            if prim.kind == "take":
+            if prim.kind in ("take", "rows"):
                 x = prim.inputs[0]
                 assert isinstance(x, Var)
-                steps["take", out.serial] = [places[x.serial].strides[0]]
-                self.takes[out.serial] = places[x.serial].strides[1], x.shape[1]
+                along, across = places[x.serial].strides[:: 1 if prim.kind == "take" else -1]
+                steps["take", out.serial] = [*[0] * (n - 1), along]
+                self.takes[out.serial] = across, x.shape[1 if prim.kind == "take" else 0]
         axes = [i for i in range(n) if shape[i] != 1]
         row = self.group.row
         reduced_axes = {axis for _, reduced in self.reduced for axis in reduced}
@@ -953,7 +958,7 @@ class Nest:
                 reduction += 1
                 continue
             form = row if self._of_row(prim) else tile
-            if prim.kind == "take":
+            if prim.kind in ("take", "rows"):
                 v = self._taken(prim, index, form, value)
             elif prim.kind == "iota":
                 v = self._load(self.arrays["iota", out.serial], index, form)
@@ -974,17 +979,25 @@ class Nest:
         return self.group.row and prim.kind not in REDUCE and self.shape[-1] != 1 and out.shape != self.shape
 
     def _taken(self, prim: Prim, index: dict[int, Val], form: Tile, value: Callable[..., Val]) -> Val:
-        """x[i, column[i]]"""
+        """x[i, column[i]], or x[row[i], j]."""
         b = self.b
         x, at = prim.inputs
         out = prim.outputs[0]
         assert isinstance(x, Var) and out is not None
-        column = value(at, np.dtype(np.int64), form)
-        zero = constant("i64", 0, form.lanes)
+        one = Tile(1, 1, 1)
+        column = value(at, np.dtype(np.int64), one)
         step, columns = self.takes[out.serial]
-        most = b.splat(constant("i64", columns - 1), form.lanes)
-        column = b.select(b.compare("slt", column, zero), zero, column)
-        column = b.select(b.compare("sgt", column, most), most, column)  # nothing beyond the array is read
+        near = self.arrays["take", out.serial].steps[-1] == 1 and form.rows == 1
+        if (
+            column.lanes == 1 and form.lanes > 1 and near
+        ):  # the same row for all lanes, whose elements are neighbors
+            row = self._clamped(column, columns)
+            start = self._load(self.arrays["take", out.serial], index, one)
+            at_ = b.add(start, b.mul(row, constant("i64", step)))
+            pointer = b.at(Val(f"%p{self.pointer_of[x.serial]}", "ptr"), at_, kind_of(x.dtype))
+            mask = form.mask(form.lanes, form.active)
+            return self._truth(b.load(pointer, kind_of(x.dtype), form.lanes, mask))
+        column = self._clamped(b.splat(column, form.lanes), columns)
         start = b.splat(self._load(self.arrays["take", out.serial], index, form), form.lanes)
         here = b.add(start, b.mul(column, b.splat(constant("i64", step), form.lanes)))
         kind = kind_of(x.dtype)
@@ -992,6 +1005,13 @@ class Nest:
         if form.lanes == 1:
             return self._truth(b.load(pointer, kind))
         return self._truth(b.gather(pointer, kind, form.mask(form.lanes, form.active)))
+
+    def _clamped(self, i: Val, count: int) -> Val:
+        """An index, such that nothing beyond an array is read."""
+        b, zero = self.b, constant("i64", 0, i.lanes)
+        most = b.splat(constant("i64", count - 1), i.lanes)
+        i = b.select(b.compare("slt", i, zero), zero, i)
+        return b.select(b.compare("sgt", i, most), most, i)
 
     def _constant(self, x: complex | None, dtype: DTypeLike, lanes: int) -> Val:
         assert x is not None and not isinstance(x, complex)
@@ -1073,6 +1093,8 @@ class Nest:
         if not floating:
             if kind == "abs":
                 return b.select(b.compare("slt", v[0], zero), b.neg(v[0]), v[0])
+            if kind in ("floor_divide", "remainder"):
+                return self._divided(kind, *v)
             raise NotLowered(f"{kind} of integers")
         if kind == "divide":
             return b.div(*v)
@@ -1092,6 +1114,21 @@ class Nest:
             return functions.function(b, kind, v[0])
         except KeyError:
             raise NotLowered(kind) from None
+
+    def _divided(self, kind: str, x: Val, y: Val) -> Val:
+        """The quotient of integers rounded down, or what remains; as NumPy has it, 0 for a divisor of 0."""
+        b = self.b
+        zero, one = constant(x.kind, 0, x.lanes), constant(x.kind, 1, x.lanes)
+        none, minus = b.compare("eq", y, zero), b.compare("eq", y, constant(x.kind, -1, x.lanes))
+        safe = b.select(b.binary("or", none, minus), one, y)  # the least integer has no opposite
+        q = b.binary("sdiv", x, safe)
+        r = b.sub(x, b.mul(q, safe))
+        signs = b.compare("slt", b.binary("xor", r, safe), zero)
+        down = b.binary("and", b.compare("ne", r, zero), signs)
+        if kind == "remainder":
+            return b.select(down, b.add(r, safe), r)
+        q = b.select(down, b.sub(q, one), q)
+        return b.select(none, zero, b.select(minus, b.neg(x), q))
 
 
 def _suffix(kind: str, lanes: int) -> str:
@@ -1221,7 +1258,8 @@ class Emitter:
         if not n:
             return
         base, kind = self.address(place), kind_of(place.dtype)
-        step = place.strides[0] if place.shape else 0
+        step = place.strides[0] if len(place.shape) == 1 else 1
+        assert len(place.shape) == 1 or place.contiguous
         zero = constant("i1", False)
         with b.loop(constant("i64", 0), constant("i64", n), 1, [zero]) as (i, (have,), new):
             v = b.load(b.at(base, b.mul(i, constant("i64", step)), kind), kind)
@@ -1234,6 +1272,37 @@ class Emitter:
         b.start(bad)
         b.do("ret i32 1")
         b.start(good)
+
+    def scatter(self, x: Place, at: Place, out: Place) -> None:
+        """Add the rows of x, whose elements are neighbors, to rows of `out`."""
+        b, kind = self.b, kind_of(out.dtype)
+        width = WIDTH // BYTES[kind]
+        columns, whole = out.shape[1], out.shape[1] // width * width
+        source, target = self.address(x), self.address(out)
+        most = constant("i64", out.shape[0] - 1)
+        with b.loop(constant("i64", 0), constant("i64", x.shape[0]), 1) as (i, _, _):
+            row = b.load(
+                b.at(self.address(at), b.mul(i, constant("i64", at.strides[0])), kind_of(at.dtype)),
+                kind_of(at.dtype),
+            )
+            row = row if row.kind == "i64" else b.convert("sext", row, "i64")
+            row = b.select(b.compare("ult", row, most), row, most)  # nothing beyond the table is written
+            first = b.at(source, b.mul(i, constant("i64", x.strides[0])), kind)
+            there = b.at(target, b.mul(row, constant("i64", columns)), kind)
+
+            def added(j: Val, n: int) -> None:
+                mask = None if n == width else constants("i1", [k < n for k in range(width)])
+                place = b.at(there, j, kind)
+                total = b.binary(
+                    "fadd", b.load(place, kind, width, mask), b.load(b.at(first, j, kind), kind, width, mask)
+                )
+                b.store(total, place, mask)
+
+            if whole:
+                with b.loop(constant("i64", 0), constant("i64", whole), width) as (j, _, _):
+                    added(j, width)
+            if columns > whole:
+                added(constant("i64", whole), columns - whole)
 
     # Products
 

@@ -223,7 +223,7 @@ class Native:
             not readers
             and not shown_late
             and self.items[maker].shape == target.shape
-            and all(p.kind != "take" for p in inside)
+            and all(p.kind not in ("take", "rows") for p in inside)
         )
 
     def _placed(self, var: Var) -> Place:
@@ -328,6 +328,8 @@ class Native:
             self._pad(e, item)
         elif item.kind in ("fold", "join"):
             self._assemble(e, item)
+        elif item.kind == "scatter":
+            self._scatter(e, item)
         elif item.kind == "check_classes":
             (x,) = item.inputs
             assert isinstance(x, Var)
@@ -444,6 +446,19 @@ class Native:
             group.add(Prim([there, part], [total], kind="add"))
             group.stored = {total.serial}
             e.group(group, self.places)
+
+    def _scatter(self, e: Emitter, item: Prim) -> None:
+        """Rows added to those of a table that begins with zeros."""
+        (x, at), (out,) = item.inputs, item.outputs
+        assert isinstance(x, Var) and isinstance(at, Var) and out is not None
+        self._fill(e, out, 0.0)
+        if self._placed(x).strides[1] != 1:
+            copy = Var(x.shape, x.dtype)
+            self.last[copy.serial] = self.last.get(x.serial, 0)
+            self._copy(e, x, copy)
+            x = copy
+        if x.size:
+            e.scatter(self.places[x.serial], self._placed(at), self.places[out.serial])
 
     def _product(self, e: Emitter, item: Prim) -> None:
         x, y = item.inputs

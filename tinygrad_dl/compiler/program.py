@@ -201,7 +201,8 @@ VIEW = frozenset("reshape transpose broadcast slice strided".split())
 class Prim(Step):
     """A primitive: `kind` is in ELEMENTWISE, REDUCE or VIEW, or one of the following.
 
-    "matmul" (NumPy's, over stacks), "take" (inputs[0][i, inputs[1][i]]), "iota" (indices along params["axis"]), "pad"
+    "matmul" (NumPy's, over stacks), "take" (inputs[0][i, inputs[1][i]]), "rows" (inputs[0][inputs[1][..., 0]]),
+    "scatter" (zeros, to whose rows inputs[1][i] inputs[0][i] are added), "iota" (indices along params["axis"]), "pad"
     (params["pairs"], params["value"]), "join" and "fold" (the inputs written, or added to zeros, at the strided views
     params["places"]), "assign" (writes inputs[1] into the state inputs[0], in place), "check_classes" (the run ends,
     before anything is changed, if an index is not below params["classes"]).

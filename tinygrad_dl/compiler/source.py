@@ -36,6 +36,13 @@ FUNCTIONS = {
 HELPERS = {
     "sigmoid": "def sigmoid(x):\n    return 1 / (1 + np.exp(-x))\n",
     "erf": "erf = np.vectorize(__import__('math').erf)\n",
+    "add_rows": (
+        "def add_rows(x, indices, count):\n"
+        '    """A table of zeros with the rows of x added at the indices."""\n'
+        "    out = np.zeros((count, x.shape[1]), x.dtype)\n"
+        "    np.add.at(out, indices, x)\n"
+        "    return out\n"
+    ),
     "windows": (
         "def windows(x, axes, start):\n"
         '    """A view of x with an axis for each (axis, step, size) in axes, from the index start."""\n'
@@ -183,6 +190,11 @@ class Printer:
             x = xs[0]
             assert isinstance(x, Var)
             return f"{self.text(x, ATOM)}[np.arange({x.shape[0]}), {self.text(xs[1])}]", ATOM
+        if kind == "rows":
+            return f"{self.text(xs[0], ATOM)}[{self.text(xs[1], ATOM)}[..., 0]]", ATOM
+        if kind == "scatter":
+            self.helpers.add("add_rows")
+            return f"add_rows({self.text(xs[0])}, {self.text(xs[1])}, {out.shape[0]})", ATOM
         if kind == "iota":
             return f"np.arange({out.size})", ATOM
         if kind == "pad":
