@@ -6,12 +6,14 @@ At run time these are ordinary objects; `Tensor` is named for type checkers only
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     from tinygrad_dl.tensor import Tensor
 
 #: A NumPy array of any shape and dtype: what kernels and plain forwards compute with.
@@ -34,6 +36,14 @@ DTypeLike: TypeAlias = npt.DTypeLike
 RandomLike: TypeAlias = Union[np.random.Generator, int, None]
 #: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
 Sizes: TypeAlias = Union[int, Sequence[int]]
+
+#: What picks elements: integers, slices, None, Ellipsis, arrays of integers or booleans, or a tuple of these.
+if TYPE_CHECKING:
+    Index: TypeAlias = Union[
+        SupportsIndex, slice, EllipsisType, None, npt.NDArray[Any], list[Any], tuple[Any, ...]
+    ]
+else:
+    Index: TypeAlias = Any  # not compared: what NumPy says of a wrong index tells more
 
 #: A Tensor in is a Tensor out, an array in is an array out.
 ArrayT = TypeVar("ArrayT", bound=Array)
