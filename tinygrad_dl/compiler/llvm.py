@@ -38,6 +38,10 @@ SHARED = 256  # elements from which on plain loops take their length as an argum
 SMALL = (
     200_000  # multiplications of a product up to which it is made here, where BLAS is as fast for large ones
 )
+# Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
+# lies, and up to how many multiplications, where the memory is what limits.
+FEW_ROWS, MANY_DOTS = 2, 1 << 20
+DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
@@ -1338,7 +1342,9 @@ class Emitter:
         sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))
         if sized and not blas():
             raise NotLowered("a product of any number of rows")
-        if not sized and (m * n * k <= small() or not k or not blas()):
+        neighbors = a.strides[1] == 1 and c.strides[0] == 1
+        few = not sized and neighbors and (m <= FEW_ROWS or n == 1) and m * n * k <= MANY_DOTS
+        if not sized and (m * n * k <= small() or few or not k or not blas()):
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]
@@ -1450,7 +1456,10 @@ class Product:
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
-        self.row = self.vectors * self.width  # of a packed panel
+        self.dots = turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width
+        if self.dots:
+            self.packed = False
+        self.row = DOTS if self.dots else self.vectors * self.width  # of a packed panel
         self.block = max(
             self.width, BLOCK // (self.row * BYTES[kind]) // self.width * self.width
         )  # its rows at a time
@@ -1495,6 +1504,9 @@ class Product:
 
     def _panel(self, j: Val, columns: int) -> None:
         b, zero = self.b, constant("i64", 0)
+        if self.dots:
+            self._dot_products(j, columns)
+            return
         if not self.packed or self.k <= 2 * self.block:
             self._block(j, columns, zero, constant("i64", self.k), False)
             return
@@ -1505,6 +1517,31 @@ class Product:
             left = b.sub(constant("i64", self.k), q)
             many = b.select(b.compare("slt", left, first), left, first)
             self._block(j, columns, q, many, True)
+
+    def _dot_products(self, j: Val, columns: int) -> None:
+        """All rows of the left matrix with some columns of the right one, along both at a time."""
+        b, width = self.b, self.width
+        whole, places = self.k // width * width, [(r, s) for r in range(self.m) for s in range(columns)]
+
+        def added(q: Val, sums: Sequence[Val], mask: Val | None) -> list[Val]:
+            left = [
+                b.load(self._at(self.a, constant("i64", r), q), self.kind, width, mask) for r in range(self.m)
+            ]
+            first = self._at(self.c, q, j)
+            right = [
+                b.load(self._next(first, s * self.c.steps[1]), self.kind, width, mask) for s in range(columns)
+            ]
+            return [b.fma(left[r], right[s], x) for (r, s), x in zip(places, sums)]
+
+        sums = [constant(self.kind, 0.0, width) for _ in places]
+        with b.loop(constant("i64", 0), constant("i64", whole), width, sums) as (q, have, new):
+            new += added(q, have, None)
+        if self.k > whole:
+            mask = constants("i1", [i < self.k - whole for i in range(width)])
+            new = added(constant("i64", whole), new, mask)
+        for (r, s), x in zip(places, new):
+            total = folded(b, "sum", x, 1, width, "columns")
+            b.store(total, self._next(self._at(self.o, constant("i64", r), j), s * self.o.steps[1]))
 
     def _block(self, j: Val, columns: int, start: Val, many: Val, more: bool) -> None:
         """The products of `many` columns of the left matrix, from `start` on, with as many rows of a panel."""
