@@ -312,10 +312,8 @@ class Code:
         """Whether the code needs to know the number of rows, as `i64 %rows`."""
         return any("%size." in line for line in self.lines)
 
-    def text(
-        self, name: str, arguments: Sequence[str], result: str = "void", attributes: str = "nounwind"
-    ) -> str:
-        """The function's definition."""
+    def text(self, name: str, arguments: Sequence[str], result: str = "void") -> str:
+        """The function's definition. Loops stay functions of their own: LLVM's time grows with more than the length."""
         lines = list(self.lines)
         for kind, slope, rest in sorted(set(SIZE.findall("\n".join(lines)))):
             size = f"%size.{kind}.{slope}.{rest}"
@@ -328,7 +326,7 @@ class Code:
             ]
         body = "\n".join(lines)
         linkage = "internal " if result == "void" else ""
-        return f"define {linkage}{result} @{name}({', '.join(arguments)}) {attributes} {{\n{body}\n}}\n"
+        return f"define {linkage}{result} @{name}({', '.join(arguments)}) nounwind noinline {{\n{body}\n}}\n"
 
 
 def suffix(kind: str, lanes: int) -> str:

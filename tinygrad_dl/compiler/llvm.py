@@ -1673,4 +1673,4 @@ def packing(name: str, kind: str, declarations: set[str]) -> str:
         b.store(x, b.at(Val("%to", "ptr"), b.mul(constant("i64", i), Val("%row", "i64")), kind))
     b.do("ret void")
     arguments = ["ptr %from", "ptr %to", "i64 %step", "i64 %row", "i64 %count", "i64 %many"]
-    return b.text(name, arguments, attributes="nounwind noinline")
+    return b.text(name, arguments)
