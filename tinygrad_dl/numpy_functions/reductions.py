@@ -145,7 +145,7 @@ def argmin(a: Data, axis: int | None = None, keepdims: bool = False) -> Any:
 # Means and deviations
 
 
-def _in_dtype(what: str, a: ArrayLike, dtype: DTypeLike | None) -> Any:
+def _in_dtype(what: str, a: ArrayLike, dtype: DTypeLike | None) -> Array:
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         raise DTypeError(f"{what}: dtype: expected a floating dtype, got {np.dtype(dtype)}")
     return cast(what, a, dtype, "unsafe")
