@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ DTypeLike: TypeAlias = npt.DTypeLike
 RandomLike: TypeAlias = Union[np.random.Generator, int, None]
 #: One part of an index that selects by position and step alone, so that the result is a view.
 BasicIndex: TypeAlias = Union[int, slice, EllipsisType, None]
+#: What selects elements: one part of an index, or a tuple of parts, one per axis.
+IndexLike: TypeAlias = Union[BasicIndex, SupportsIndex, "Tensor", npt.ArrayLike, tuple[Any, ...]]
 #: The place of a file or folder.
 PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
 #: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
