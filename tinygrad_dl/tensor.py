@@ -18,7 +18,7 @@ from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeErr
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.ops import index
-from tinygrad_dl.typing import ArrayLike, DTypeLike, IndexLike, NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import Input
@@ -388,10 +388,10 @@ class Tensor(Methods):
 
     # Assignment rebinds: the Tensor takes a new value and a new node, and names that share the old value keep it
 
-    def __getitem__(self, key: IndexLike) -> Tensor:
+    def __getitem__(self, key: Index) -> Tensor:
         return index.getitem(self, index.plain_key(key))
 
-    def __setitem__(self, key: IndexLike, value: Input) -> None:
+    def __setitem__(self, key: Index, value: Input) -> None:
         place = index.plain_key(key)
         if self.node is not None and self.node.op is None:
             self._validate_in_place("x[...] = ...")

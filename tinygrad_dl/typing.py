@@ -39,12 +39,18 @@ DTypeLike: TypeAlias = npt.DTypeLike
 RandomLike: TypeAlias = Union[np.random.Generator, int, None]
 #: One part of an index that selects by position and step alone, so that the result is a view.
 BasicIndex: TypeAlias = Union[int, slice, EllipsisType, None]
-#: What selects elements: one part of an index, or a tuple of parts, one per axis.
-IndexLike: TypeAlias = Union[BasicIndex, SupportsIndex, "Tensor", npt.ArrayLike, tuple[Any, ...]]
 #: The place of a file or folder.
 PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
 #: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
 Sizes: TypeAlias = Union[int, Sequence[int]]
+
+#: What picks elements: integers, slices, None, Ellipsis, arrays of integers or booleans, or a tuple of these.
+if TYPE_CHECKING:
+    Index: TypeAlias = Union[
+        SupportsIndex, slice, EllipsisType, None, npt.NDArray[Any], list[Any], tuple[Any, ...]
+    ]
+else:
+    Index: TypeAlias = Any  # not compared: what NumPy says of a wrong index tells more
 
 #: A Tensor in is a Tensor out, an array in is an array out.
 ArrayT = TypeVar("ArrayT", bound=Array)
