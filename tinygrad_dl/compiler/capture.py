@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import builtins
 import gc
+import re
 import sys
+import weakref
+from array import array
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import pytree
-from tinygrad_dl.compiler.guards import Guards
+from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Node, Value, next_serial
@@ -36,6 +40,12 @@ PURE = frozenset(
 SILENT_MODULES = frozenset(
     "functools contextlib itertools collections typing dataclasses enum abc operator math numbers".split()
 )
+# Types whose own methods change nothing but the object itself.
+SILENT: tuple[Any, ...] = (
+    *(int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, memoryview),
+    *(type(None), np.generic, np.dtype, MappingProxyType, deque, array, property, GeneratorType, re.Pattern, re.Match),
+    *(type({}.keys()), type({}.values()), type({}.items()), weakref.ref, BaseException, FunctionType),
+)  # fmt: skip
 
 
 class Fixed:
@@ -83,6 +93,7 @@ class Capture(StepWatcher):
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
+        self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
         self._importing = 0  # imports that are running
 
@@ -124,6 +135,7 @@ class Capture(StepWatcher):
         if isinstance(x, np.ndarray):
             return self._array(x)
         if isinstance(x, np.generic):
+            self.scalars.append(x)
             return self._array(np.asarray(x)) if x.dtype.kind not in "biuf" else x.item()
         return x
 
@@ -154,6 +166,11 @@ class Capture(StepWatcher):
         modules = [module for module, _ in self.guards.modules.values()]
         inside = {id(m) for module in modules for m in module.modules() if m is not module}
         return [m for m in modules if id(m) not in inside and any(True for _ in m.parameters())]
+
+    def operands(self) -> set[int]:
+        """The ids of the arrays and generators that operations were given."""
+        found = {id(array) for array, _ in self.unknown}
+        return found | {id(x) for s in self.steps if isinstance(s, Call) for x in s.options}
 
     def _add(self, step: Step) -> None:
         step.owner = self._stack[-1] if self._stack else None
@@ -451,8 +468,13 @@ class Capture(StepWatcher):
                 self.problems.append(f"it calls {name}{where}")
             elif module not in ("builtins", "math", "_operator", "itertools", "_functools", "_collections"):
                 self.problems.append(f"it calls {module}.{name}{where}")
-        elif isinstance(owner, np.ndarray):
+        elif isinstance(owner, (np.ndarray, np.ufunc)):
             self.problems.append(f"NumPy's {name} computes outside of the graph{where}")
+        elif isinstance(owner, type):
+            if owner.__module__ != "builtins" and not is_users(str(owner.__module__)):
+                self.problems.append(f"it calls {owner.__name__}.{name}{where}")
+        elif not isinstance(owner, SILENT) and not (name[:2] == "__" and is_users(type(owner).__module__)):
+            self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
 
 
 def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
@@ -490,12 +512,9 @@ def _cells_of(frame: FrameType) -> tuple[Any, ...]:
 def _is_users(frame: FrameType) -> bool:
     """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
     name = str(frame.f_globals.get("__name__", ""))
-    root = name.partition(".")[0]
-    if root in ("tinygrad_dl", "numpy", "llvmlite", "typing_extensions"):
-        return False
     if not name:  # what the package generates has no module, and neither has what a user gives to exec
         return not frame.f_code.co_filename.startswith("<tinygrad_dl")
-    return root not in sys.stdlib_module_names or root == "__main__" or root == "test"
+    return is_users(name)
 
 
 def fixed(var: Var) -> np.ndarray:

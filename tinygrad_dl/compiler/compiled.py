@@ -186,10 +186,7 @@ class Compiled:
                 capture.add_argument(array, i, names[i] if i < len(names) else f"x{i}", isinstance(x, Value))
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
-        owner = self._function if not hasattr(self._function, "__code__") else None
-        owner = getattr(self._function, "__self__", owner)
-        if owner is not None:
-            capture.guards.add_argument(owner, "self")
+        capture.guards.add_argument(self._function, self._name)
         start = {i: leaf for i, leaf in self._leaves.items() if getattr(leaf, "_grad", None) is None}
         result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
@@ -198,6 +195,7 @@ class Compiled:
             # Whether gradients add up to what the call before left is part of what was captured.
             if not none or i in start:
                 capture.guards.add_gradient(capture._leaves[i], none)
+        capture.guards.finish(capture.operands(), capture.scalars)
         problems = [*capture.problems, *capture.guards.problems]
         entry.graph, problem = recorded(capture, result, leaves)
         problems += [problem] if problem else []
@@ -225,7 +223,7 @@ class Compiled:
         """Make the program of a signature, natively where that is possible."""
         program, capture = entry.program, entry.capture
         assert program is not None and capture is not None
-        entry.guard = capture.guards.build()
+        entry.guard = capture.guards.build({id(var.source) for var in program.states})
         entry.lowered = Lowered(program, capture)
         if self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None):
             from tinygrad_dl.compiler.llvm import supported
@@ -242,6 +240,9 @@ class Compiled:
         def replayed(leaves: Sequence[Any]) -> list[Any]:
             arguments = [_data(leaves[var.source[0]]) for var in program.arguments]
             states = [_state(var.source) for var in program.states]
+            for array, var in zip(states, program.states):
+                if array.shape != var.shape or array.dtype != var.dtype:
+                    raise Changed
             with np.errstate(all="ignore"):
                 results, gradients = run(arguments, states, ())
             values = iter(separated(gradients, (*arguments, *states, *constants, *results)))
@@ -448,7 +449,7 @@ def _state(source: Any) -> np.ndarray:
 
 def _is_input(x: Any) -> bool:
     """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
-    return hasattr(x, "param_groups") or hasattr(x, "get_last_lr")
+    return any(kind.__module__.startswith("tinygrad_dl.optim") for kind in type(x).__mro__)
 
 
 def _argument_names(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:

@@ -639,6 +639,8 @@ class Table:
         """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
         var = self.slots[slot]
         assert var is not None
+        if array.shape != var.shape or array.dtype != var.dtype:
+            raise Changed
         flags, given = array.flags, array
         if not (flags.c_contiguous and flags.aligned):
             if var.kind == "state":
