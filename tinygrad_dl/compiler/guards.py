@@ -19,14 +19,14 @@ from abc import ABCMeta, get_cache_token
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from dis import get_instructions
-from importlib.util import resolve_name
 from math import copysign
+from operator import is_
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.compiler.bytecode import draws_with_numpy, elements_read, globals_loaded, imported
 from tinygrad_dl.graph import Value
 
 # Objects of these types cannot change.
@@ -71,6 +71,11 @@ def same(x: Any, y: Any) -> bool:
     return bool(x == y)
 
 
+def alike(x: Any, y: list[Any]) -> bool:
+    """Whether two lists hold the same objects."""
+    return len(x) == len(y) and all(map(is_, x, y))
+
+
 def _is_fixed(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_fixed, value))
@@ -85,16 +90,23 @@ class Guards:
         self._seen: dict[int, Any] = {}
         self._lines: list[str] = []
         self._paths: list[str] = []
-        self._space: dict[str, Any] = {"ABSENT": object(), "same": same, "cache_token": get_cache_token}
+        self._space: dict[str, Any] = {
+            "ABSENT": object(),
+            "same": same,
+            "alike": alike,
+            "cache_token": get_cache_token,
+        }
         self._frames: set[tuple[int, int]] = set()
+        self._grouped: set[int] = set()
         self._after: set[int] = set()  # checks of what a run itself changes
         self._queue: list[tuple[Any, str, str]] = []  # what is still to be looked into: value, path, name
         self._names: set[str] = set()  # names and strings in the code that ran
         self._holders: list[tuple[str, Any, str, bool]] = []  # modules, classes and functions, asked by name
         self._asked: set[tuple[str, str]] = set()
         self._skipped: list[tuple[Any, str]] = []  # optimizers and schedules
+        self._read: set[str] = set()  # names of which the code reads elements
         self._suspects: list[tuple[str, str, str]] = []  # name, path, problem
-        self._arrays: list[tuple[np.ndarray, str, str, bytes]] = []
+        self.arrays: list[tuple[np.ndarray, str, str, bytes]] = []
         self.tensors: dict[int, tuple[Any, str]] = {}
         self.modules: dict[int, tuple[Any, str]] = {}
         self.generators: list[np.random.Generator] = []
@@ -112,9 +124,9 @@ class Guards:
         self._keep(cells)
         space = self._name(names)
         # co_names has the names of attributes too; only those that are loaded as globals count.
-        instructions = list(get_instructions(code))
-        loaded = {i.argval for i in instructions if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-        if _draws(instructions, names):
+        loaded = globals_loaded(code)
+        self._read |= elements_read(code)
+        if draws_with_numpy(code, names):
             self._suspect("", "", DRAWS)
         strings = {x for x in code.co_consts if isinstance(x, str) and x.isidentifier()}
         self._add_names({*code.co_names, *code.co_freevars, *strings})
@@ -125,7 +137,7 @@ class Guards:
                 self._entry(f"{space}.get({name!r}, ABSENT)", names[name], name, name)
             else:  # a built-in function, unless a global of this name is made
                 self._check(f"{name!r} not in {space}", name)
-        for module in _imported(instructions, names):
+        for module in filter(is_users, imported(code, names)):
             self._entry(f"{self._name(sys.modules)}.get({module!r})", sys.modules[module], module, module)
         for name, cell in zip(code.co_freevars, cells):
             try:
@@ -139,6 +151,17 @@ class Guards:
         """An argument that is no array: an object whose parts the function can read."""
         self._queue.append((value, path, path))
         self._look()
+
+    def add_groups(self, optimizer: Any) -> None:
+        """Which parameters each group of an optimizer has; its options are inputs of the program."""
+        if id(optimizer) in self._grouped:
+            return
+        self._grouped.add(id(optimizer))
+        known = f"{self._name(optimizer)}.param_groups"
+        self._check(f"len({known}) == {len(optimizer.param_groups)}", "an optimizer's groups")
+        for i, group in enumerate(optimizer.param_groups):
+            parameters = self._name(list(group["params"]))
+            self._check(f"alike({known}[{i}]['params'], {parameters})", "an optimizer's parameters")
 
     def add_gradient(self, leaf: Any, none: bool) -> None:
         """Whether the `.grad` of a leaf is None when the function is called."""
@@ -206,6 +229,8 @@ class Guards:
         elif self._skip(value):
             self._skipped.append((value, path))
             self._add_names(())
+            self._check(f"len(vars({self._name(value)})) == {len(vars(value))}", path)
+            self._queue.append((type(value), path, name))
         else:
             self._object(value, path, name)
 
@@ -228,7 +253,7 @@ class Guards:
         if value.dtype == object:
             self._suspect(name, path, f"it can read {path}, an array of objects")
         else:
-            self._arrays.append((value, path, name, value.tobytes() if value.nbytes <= LARGE else b""))
+            self.arrays.append((value, path, name, value.tobytes() if value.nbytes <= LARGE else b""))
 
     def _function(self, value: FunctionType, path: str, name: str) -> None:
         """A function of the user's: its code and default arguments may be replaced; it may have attributes."""
@@ -393,29 +418,37 @@ class Guards:
         named = [text for name, path, text in self._suspects if name in self._names or name == path]
         return list(dict.fromkeys(named))
 
-    def finish(self, operands: set[int], scalars: list[Any]) -> None:
+    def finish(self, operands: set[int], scalars: list[Any], arguments: list[str]) -> None:
         """The checks of what arrays and generators hold, now that it is known which of them operations were given.
 
-        `operands`: the ids of those; `scalars`: NumPy's scalars that operations were given.
+        `operands`: the ids of those; `scalars`: NumPy's scalars that operations were given; `arguments`: names of
+        the arrays that the function was called with.
         """
         for generator, state, path, name in self._draws:
             if id(generator) not in operands and repr(_state(generator)) != repr(state):
                 self._suspect(name, path, f"it draws from {path} in Python")
         known = {id(value) for value in self._space.values()}
         read = any(id(scalar) not in known for scalar in scalars)
-        for value, path, name, contents in self._arrays:
+        if read and arguments:
+            self._suspect("", "", f"it reads elements of {' or '.join(arguments)} in Python")
+        for value, path, name, contents in self.arrays:
             operand = id(value) in operands
             if value.nbytes <= SMALL or value.nbytes <= LARGE and not operand:
                 self._check(f"{self._name(value)}.tobytes() == {self._name(contents)}", path)
             elif not operand:
                 self._suspect(name, path, _too_many(path, type(value), value.size))
-            elif read:
+            elif read or (name in self._read and not path.endswith("]")):
                 self._suspect(name, path, f"it reads elements of {path} in Python")
 
-    def build(self, states: set[int]) -> Callable[[], bool]:
-        """One function that compares everything; `states`: ids of Tensors whose arrays the program itself compares."""
+    def build(self, states: set[int], held: set[int]) -> Callable[[], bool]:
+        """One function that compares everything.
+
+        `states`: ids of Tensors whose arrays the program itself compares; `held`: ids of arrays that it was given.
+        """
         for value, path in self.tensors.values():
-            if id(value) not in states:
+            if id(value._data) in held:
+                self._check(f"{self._name(value)}._data is {self._name(value._data)}", path)
+            elif id(value) not in states:
                 known, data = self._name(value), value._data
                 text = (
                     f"{known}._data.shape == {data.shape} and {known}._data.dtype is {self._name(data.dtype)}"
@@ -454,14 +487,6 @@ def _state(generator: Any) -> Any:
     )
 
 
-def _draws(instructions: list[Any], names: dict[str, Any]) -> bool:
-    """Whether code calls a function of numpy.random."""
-    for first, second, third in zip(instructions, instructions[1:], instructions[2:]):
-        if second.argval == "random" and names.get(str(first.argval)) is np:
-            return third.argval not in ("Generator", "BitGenerator")
-    return False
-
-
 def _too_many(path: str, kind: type, count: int) -> str:
     return (
         f"it can read {path}, {kind.__name__} of {count} entries, too many to compare at every call: pass what it "
@@ -478,18 +503,3 @@ def _slots(kind: type) -> Iterator[str]:
                 name = f"_{base.__name__.lstrip('_')}{name}"
             if name not in ("__dict__", "__weakref__"):
                 yield name
-
-
-def _imported(instructions: list[Any], names: dict[str, Any]) -> list[str]:
-    """The modules, loaded already, that code imports."""
-    found: list[str] = []
-    for i, instruction in enumerate(instructions):
-        if instruction.opname != "IMPORT_NAME":
-            continue
-        level = next((x.argval for x in instructions[max(0, i - 2) : i] if isinstance(x.argval, int)), 0)
-        name = instruction.argval
-        if level:
-            name = resolve_name("." * level + name, str(names.get("__package__") or ""))
-        parts = name.split(".")
-        found += [".".join(parts[: n + 1]) for n in range(len(parts))]
-    return [name for name in dict.fromkeys(found) if name in sys.modules and is_users(name)]
