@@ -306,6 +306,8 @@ class Tensor(Methods):
     __array_function__ = protocols.array_function
 
     def __repr__(self) -> str:
+        if active:
+            tell("read", "the text of a Tensor")
         text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=200, edgeitems=3)
         if self._data.dtype not in ("float32", "int64", "bool") or self.size == 0:
             text += f", dtype={self.dtype}"
