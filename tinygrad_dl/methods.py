@@ -247,13 +247,13 @@ class Methods(Value):
         `order`: how they are read and placed, "C" (the last axis fastest), "F" (the first) or "A", as NumPy does.
         """
         if type(order) is not str or order != "C":
-            shape = sizes[0] if len(sizes) == 1 else sizes
+            shape: Any = sizes[0] if len(sizes) == 1 else sizes
             return shaping.reshaped("reshape", self, shape, order, copy)
         return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
-        order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
+        order: Any = axes[0] if len(axes) == 1 and axes[0] is not None else axes
         return shaping.permute_dims(
             self, order if axes and axes[0] is not None else tuple(range(self._data.ndim))[::-1]
         )
