@@ -48,6 +48,11 @@ def attach(data: Any, entry: Any) -> Any:
     return result
 
 
+def conjugated(x: Any) -> Any:
+    """The complex conjugate of an array or a Tensor; a real one as it is, without an operation."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
 def dtype_of(dtype: Any, what: str) -> np.dtype:
     """A dtype argument as NumPy's object; DTypeError for what is none, or none of numbers."""
     try:

@@ -84,9 +84,9 @@ class Run:
             return positive(leaf)
         # A Python float is exact, as nothing says that a rounded derivative will do
         data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
-        if data.dtype.kind != "f":
+        if data.dtype.kind not in "fc":
             raise DTypeError(
-                f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
+                f"func.{self.what}: {name} is {data.dtype}; only floating and complex values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
         return convert.wrap(data).requires_grad_()
