@@ -300,8 +300,8 @@ def test_lists_and_numbers_are_inputs():
         ),
         (
             {"inputs": np.ones(2, np.complex64)},
-            "gradcheck: input 0: expected complex128, got complex64, whose differences are too coarse to tell a correct "
-            "gradient from a wrong one. Pass complex128, or float32=True with suitable tolerances, such as "
+            "gradcheck: input 0: expected complex128, got complex64, whose differences are too coarse to tell a "
+            "correct gradient from a wrong one. Pass complex128, or float32=True with suitable tolerances, such as "
             "atol=1e-2, step=1e-2.",
         ),
         (

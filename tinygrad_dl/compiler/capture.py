@@ -228,7 +228,9 @@ class Capture(StepWatcher):
         for node, g in roots:
             seed = self._operand(g)
             assert isinstance(seed, Var)
-            self._accumulate(node, seed)
+            if recording and node.dtype.kind == "c":
+                raise Uncapturable("a complex gradient is recorded")
+            self._accumulate(node, self._conjugated(seed))
         self._ready = set(self._pending)
 
     def _accumulate(self, node: Node, var: Var) -> None:
@@ -285,11 +287,23 @@ class Capture(StepWatcher):
                 shaped = Var(parent.shape, var.dtype)
                 self._add_call("reshape", [var], shaped, shape=parent.shape)
                 var = shaped
+        if var.dtype.kind == "c" != parent.dtype.kind:  # the gradient of a real value is real
+            part = Var(var.shape, np.finfo(var.dtype).dtype)
+            self._add_call("real", [var], part)
+            var = part
         if var.dtype != parent.dtype:
             cast = Var(var.shape, np.dtype(parent.dtype))
             self._add_call("astype", [var], cast, dtype=parent.dtype)
             var = cast
         return var
+
+    def _conjugated(self, var: Var) -> Var:
+        """What the engine has inside of a backward pass of a complex gradient, or the gradient of that."""
+        if var.dtype.kind != "c":
+            return var
+        out = Var(var.shape, var.dtype)
+        self._add_call("conj", [var], out)
+        return out
 
     def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: object) -> None:
         op = OPS[name]
@@ -304,6 +318,7 @@ class Capture(StepWatcher):
         var = self._pending.get(node.serial)
         if var is None:
             raise Uncapturable("a gradient came from outside of the step")
+        var = self._conjugated(var)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -326,6 +341,8 @@ class Capture(StepWatcher):
         """A complete gradient goes to the caller of the backward pass."""
         var = self._pending.get(node.serial)
         if var is not None:
+            if var.dtype.kind == "c":
+                raise Uncapturable("a complex gradient goes to the caller")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)

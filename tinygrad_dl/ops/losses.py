@@ -204,6 +204,7 @@ def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: str) -> Any
     ),
     cases=(Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none")),
     accumulates=True,
+    real=True,
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.

@@ -226,8 +226,8 @@ def gradcheck(
             expected = "complex128" if dtype.kind == "c" else "float64"
             raise DTypeError(
                 f"gradcheck: {name}: expected {expected}, got {dtype}, whose differences are too coarse to tell a "
-                "correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such as "
-                "atol=1e-2, step=1e-2."
+                f"correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such "
+                "as atol=1e-2, step=1e-2."
             )
     refuse_call("gradcheck: f", f, first.given, "one per input")
     if backward is not None:
