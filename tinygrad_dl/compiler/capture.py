@@ -229,7 +229,7 @@ class Capture(StepWatcher):
             seed = self._operand(g)
             assert isinstance(seed, Var)
             if recording and node.dtype.kind == "c":
-                raise Uncapturable("a complex gradient is recorded")
+                self.problems.append("it records a complex gradient")
             self._accumulate(node, self._conjugated(seed))
         self._ready = set(self._pending)
 
@@ -248,14 +248,16 @@ class Capture(StepWatcher):
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
         if given is None or node.watch is not None and node.watch.hooks:
-            raise Uncapturable("a hook of a Tensor ran")
+            self.problems.append("a hook of a Tensor ran")
+            return
         parents = node.parents
         if self._recording:
             outputs = [None if c is None else self._operand(c) for c in contributions]
         else:
             call = self.calls.get(node.serial)
             if call is None:
-                raise Uncapturable("backward went through a graph that was recorded before")
+                self.problems.append("backward went through a graph that was recorded before")
+                return
             outputs = [None if c is None else self._own(c) for c in contributions]
             self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
         for parent, out in zip(parents, outputs):
@@ -317,7 +319,8 @@ class Capture(StepWatcher):
         assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
-            raise Uncapturable("a gradient came from outside of the step")
+            self.problems.append("a gradient came from outside of the step")
+            return
         var = self._conjugated(var)
         self._state_var(owner)
         if id(owner) not in self._leaves:
@@ -342,7 +345,7 @@ class Capture(StepWatcher):
         var = self._pending.get(node.serial)
         if var is not None:
             if var.dtype.kind == "c":
-                raise Uncapturable("a complex gradient goes to the caller")
+                self.problems.append("it takes a complex gradient with autograd.grad")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)
