@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,14 +13,15 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import pad
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
+Transform = Callable[[NDArray, int, int, Scaling], NDArray]
 ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
 SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
 
 
-def _scaling_hint(x: Any, *options: Any) -> str | None:
+def _scaling_hint(x: NDArray, *options: object) -> str | None:
     norm = options[-1]
     if norm in (None, "backward", "ortho", "forward"):
         return None
@@ -30,7 +32,7 @@ def _scaling_hint(x: Any, *options: Any) -> str | None:
 # were added, with zeros for what was cut off. Of real values the engine takes the real part.
 
 
-def _sized(g: Any, size: int, axis: int) -> Any:
+def _sized(g: NDArray, size: int, axis: int) -> NDArray:
     """`g` cut, or padded with zeros, to the given size along an axis."""
     extra = size - g.shape[axis]
     if extra > 0:
@@ -38,13 +40,15 @@ def _sized(g: Any, size: int, axis: int) -> Any:
     return g[(slice(None),) * (axis % g.ndim) + (slice(size),)] if extra else g
 
 
-def _transposed(transform: Any, g: Any, x_shape: Shape, n: Size | None, axis: int, norm: Scaling) -> Any:
+def _transposed(
+    transform: Transform, g: NDArray, x_shape: Shape, n: Size | None, axis: int, norm: Scaling
+) -> NDArray:
     """The derivative of fft, ifft and rfft; of ihfft it is ifft."""
     size = x_shape[axis]
     return _sized(transform(g, size if n is None else n, axis, norm), size, axis)
 
 
-def _to_half(transform: Any, g: Any, x_shape: Shape, axis: int, norm: Scaling) -> Any:
+def _to_half(transform: Transform, g: NDArray, x_shape: Shape, axis: int, norm: Scaling) -> NDArray:
     """The derivative of irfft and hfft, where all elements of the half count twice that stand for two of the whole."""
     n = g.shape[axis]
     k = np.arange(n // 2 + 1)
@@ -53,7 +57,9 @@ def _to_half(transform: Any, g: Any, x_shape: Shape, axis: int, norm: Scaling) -
     return _sized(transform(g, n, axis, norm) * times.reshape(along), x_shape[axis], axis)
 
 
-def _several(x_shape: Shape, s: Any, axes: Any, ascending: bool) -> list[tuple[int, int | None, Shape]]:
+def _several(
+    x_shape: Shape, s: Sequence[int] | None, axes: Sequence[int] | None, ascending: bool
+) -> list[tuple[int, int | None, Shape]]:
     """The steps that NumPy takes along several axes: the axis, the size it is brought to, and the shape before."""
     axes = _all_of(s, axes)
     axes = tuple(range(len(x_shape))) if axes is None else tuple(axes)
@@ -65,14 +71,23 @@ def _several(x_shape: Shape, s: Any, axes: Any, ascending: bool) -> list[tuple[i
     return steps
 
 
-def _transposed_in_several(transform: Any, g: Any, x_shape: Shape, s: Any, axes: Any, norm: Scaling) -> Any:
+def _transposed_in_several(
+    transform: Transform,
+    g: NDArray,
+    x_shape: Shape,
+    s: Sequence[int] | None,
+    axes: Sequence[int] | None,
+    norm: Scaling,
+) -> NDArray:
     """The derivative of fftn, ifftn and rfftn: those along one axis, in the opposite order."""
     for axis, n, shape in reversed(_several(x_shape, s, axes, ascending=False)):
         g = _transposed(transform, g, shape, n, axis, norm)
     return g
 
 
-def _derivative_of_irfftn(g: Any, x_shape: Shape, s: Any, axes: Any, norm: Scaling) -> Any:
+def _derivative_of_irfftn(
+    g: NDArray, x_shape: Shape, s: Sequence[int] | None, axes: Sequence[int] | None, norm: Scaling
+) -> NDArray:
     *others, (axis, _, shape) = _several(x_shape, s, axes, ascending=True)
     g = _to_half(ihfft, g, shape, axis, norm)
     for axis, n, shape in reversed(others):
@@ -80,7 +95,7 @@ def _derivative_of_irfftn(g: Any, x_shape: Shape, s: Any, axes: Any, norm: Scali
     return g
 
 
-def _all_of(s: Any, axes: Any) -> Any:
+def _all_of(s: Sequence[int] | None, axes: Sequence[int] | None) -> Sequence[int] | None:
     """The axes that the sizes are for: the last ones, unless they are given."""
     return tuple(range(-len(s), 0)) if axes is None and s is not None else axes
 
@@ -186,7 +201,9 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     cases=SEVERAL,
     hint=_scaling_hint,
 )
-def fftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def fftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The Fourier transform along several axes (all by default).
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -201,7 +218,9 @@ def fftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -
     cases=SEVERAL,
     hint=_scaling_hint,
 )
-def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def ifftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The inverse of fftn.
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -219,7 +238,9 @@ def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) 
     hint=_scaling_hint,
     real=True,
 )
-def rfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def rfftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The Fourier transform of real values along several axes, of the last axis one half.
 
     Shape: x's with the sizes `s` along `axes`, the last s // 2 + 1, complex. `norm` as for fft.
@@ -230,7 +251,9 @@ def rfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) 
 
 
 @op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint)
-def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def irfftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The inverse of rfftn: real values.
 
     Shape: x's with the sizes `s` along `axes`, the last by default 2 (size - 1), real. `norm` as for fft.
@@ -242,14 +265,14 @@ def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None)
     return np.fft.irfftn(x, s, _all_of(s, axes), norm)
 
 
-def _halves(what: str, x: Any, axes: Any) -> tuple[Any, tuple[int, ...]]:
+def _halves(what: str, x: ArrayLike, axes: Axis) -> tuple[Array, tuple[int, ...]]:
     x = operand(what, x)
     chosen = tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
     return x, chosen
 
 
 @explained
-def fftshift(x: Any, /, axes: Any = None) -> Any:
+def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
 
     Shape: same as x. It has a derivative. Raises AxisError for an axis that x does not have.
@@ -272,7 +295,7 @@ def ifftshift(x: Any, /, axes: Any = None) -> Any:
     return roll(x, tuple(-(_size("ifftshift", x, a) // 2) for a in axes), axes)
 
 
-def _size(what: str, x: Any, axis: int) -> int:
+def _size(what: str, x: Array, axis: int) -> int:
     if not -x.ndim <= axis < x.ndim:
         raise AxisError(f"{what}: the shape {x.shape} has no axis {axis}")
     return x.shape[axis]
