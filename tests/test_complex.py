@@ -354,3 +354,12 @@ def test_initializers_draw_both_parts(fill: Any, variance: float) -> None:
 def test_the_complex_orthogonal_initializer_is_unitary() -> None:
     w = nn.init.orthogonal_(Tensor(np.zeros((3, 5), np.complex128))).data
     np.testing.assert_allclose(w @ w.conj().T, np.eye(3), atol=1e-12)
+
+
+def test_diagrams_show_complex_values_and_gradients() -> None:
+    z = Tensor(1 + 2j, requires_grad=True)
+    z.name = "z"
+    source = tg.draw((z * (1 + 1j)).imag).source
+    assert "z\\n() complex64\\nvalue 1+2j\\ngrad 1+1j" in source
+    y = leaf() * leaf(np.array([1.0, 2.0, 3.0]))
+    assert "complex128" in tg.draw((tg.abs(y) ** 2).sum()).html()

@@ -188,9 +188,10 @@ def _outer_pass(
 ) -> None:
     """A pass between what users give and what they get, which are the conjugates of what is inside."""
     backward_pass([(node, conjugated(g)) for node, g in roots], wanted=wanted, **how)
-    for serial, g in () if wanted is None else wanted.items():
-        if g is not None:
-            wanted[serial] = conjugated(g)
+    if wanted is not None:
+        for serial, g in wanted.items():
+            if g is not None:
+                wanted[serial] = conjugated(g)
 
 
 _recording_pass = enable_grad()(lenient_broadcast()(_outer_pass))
