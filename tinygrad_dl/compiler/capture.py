@@ -278,7 +278,9 @@ class Capture(StepWatcher):
         for node, g in roots:
             seed = self._operand(g)
             assert isinstance(seed, Var)
-            self._accumulate(node, seed)
+            if recording and node.dtype.kind == "c":
+                self.problems.append("it records a complex gradient")
+            self._accumulate(node, self._conjugated(seed))
         self._ready = set(self._pending)
 
     def _accumulate(self, node: Node, var: Var) -> None:
@@ -296,14 +298,16 @@ class Capture(StepWatcher):
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
         if given is None or node.watch is not None and node.watch.hooks:
-            raise Uncapturable("a hook of a Tensor ran")
+            self.problems.append("a hook of a Tensor ran")
+            return
         parents = node.parents
         if self._recording:
             outputs = [None if c is None else self._operand(c) for c in contributions]
         else:
             call = self.calls.get(node.serial)
             if call is None:
-                raise Uncapturable("backward went through a graph that was recorded before")
+                self.problems.append("backward went through a graph that was recorded before")
+                return
             outputs = [None if c is None else self._own(c) for c in contributions]
             self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
         for parent, out in zip(parents, outputs):
@@ -335,11 +339,23 @@ class Capture(StepWatcher):
                 shaped = Var(parent.shape, var.dtype)
                 self._add_call("reshape", [var], shaped, shape=parent.shape)
                 var = shaped
+        if var.dtype.kind == "c" != parent.dtype.kind:  # the gradient of a real value is real
+            part = Var(var.shape, np.finfo(var.dtype).dtype)
+            self._add_call("real", [var], part)
+            var = part
         if var.dtype != parent.dtype:
             cast = Var(var.shape, np.dtype(parent.dtype))
             self._add_call("astype", [var], cast, dtype=parent.dtype)
             var = cast
         return var
+
+    def _conjugated(self, var: Var) -> Var:
+        """What the engine has inside of a backward pass of a complex gradient, or the gradient of that."""
+        if var.dtype.kind != "c":
+            return var
+        out = Var(var.shape, var.dtype)
+        self._add_call("conj", [var], out)
+        return out
 
     def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: object) -> None:
         op = OPS[name]
@@ -353,7 +369,9 @@ class Capture(StepWatcher):
         assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
-            raise Uncapturable("a gradient came from outside of the step")
+            self.problems.append("a gradient came from outside of the step")
+            return
+        var = self._conjugated(var)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -376,6 +394,8 @@ class Capture(StepWatcher):
         """A complete gradient goes to the caller of the backward pass."""
         var = self._pending.get(node.serial)
         if var is not None:
+            if var.dtype.kind == "c":
+                self.problems.append("it takes a complex gradient with autograd.grad")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)

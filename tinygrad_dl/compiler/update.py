@@ -208,6 +208,8 @@ class Update:
         state = self.optimizer.state.get(p)
         if not state:
             raise NotLowered("the optimizer has no state of a parameter yet")
+        if p.dtype.kind == "c":
+            raise NotLowered("a complex parameter is updated as pairs of real numbers")
         first = len(self._numbers)
         self._trail = []
         shape, dtype = p._data.shape, p._data.dtype
