@@ -543,7 +543,7 @@ class Native:
             "have": dict.fromkeys(u.first for u in self.lowered.updates), "kept": t.kept, "set": t.set,
             "table": t.table.ctypes.data, "pointer": t.numbers.ctypes.data, "numbers": t.numbers, "outs": t.outs,
             "fresh": t.fresh, "getrefcount": sys.getrefcount, "wrap": wrap, "distinct": distinct, "Value": Value,
-            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen, **RUN_TIME,
+            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen, "Changed": Changed, **RUN_TIME,
         }  # fmt: skip
         python_reads = {v.serial for p in self.parts if not isinstance(p, int) for v in reads_of(p)}
         python_reads |= {v.serial for p in self.parts if isinstance(p, Prim) for v in p.writes()}
@@ -563,14 +563,27 @@ class Native:
         inputs = [
             (i, v) for i, v in enumerate(self._slots) if v is not None and v.kind in ("argument", "state")
         ]
+        loads: list[str] = []
         for slot, var in sorted(inputs, key=lambda part: part[1].kind == "argument"):
             name = w.var(var)
-            lines.append(f"{name} = {self._source(w, var)}")
-            lines.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+            loads.append(f"{name} = {self._source(w, var)}")
+            loads.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+        if loads:  # an entry of an optimizer's state may be gone
+            lines += [
+                "try:",
+                *(f"    {line}" for line in loads),
+                "except LookupError:",
+                "    raise Changed from None",
+            ]
         for var in self.program.constants:
             slot = self._slot_of[var.serial]
-            where = f"kept[{slot}]" if isinstance(var.source, Filled) else w.object(t.kept[slot], "c")
-            lines.append(f"{w.var(var)} = {where}")
+            if isinstance(var.source, Filled):
+                lines.append(f"{w.var(var)} = kept[{slot}]")
+                continue
+            array = fixed(var)
+            if not (array.flags.c_contiguous and array.flags.aligned):  # it may have been written to
+                lines.append(f"set({slot}, {w.object(array, 'c')})")
+            lines.append(f"{w.var(var)} = {w.object(t.kept[slot], 'c')}")
         for var in self.fresh:
             slot = self._slot_of[var.serial]
             lines.append(f"o{slot} = outs[{slot}]")
@@ -597,6 +610,10 @@ class Native:
                 )
                 w.space[f"v{serial}"] = view
         for part in self.parts:
+            if not isinstance(part, (int, Prim)):  # views of what lies outside of the block
+                for var in reads_of(part):
+                    if var.serial not in self._slot_of and self.places[var.serial].slot != 0:
+                        lines.append(f"{w.var(var)} = {self._view_text(w, var)}")
             if isinstance(part, int):
                 lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")
                 if part == 0 and self.checks:
@@ -695,6 +712,7 @@ class Table:
         self.begin = -self.memory.ctypes.data % LINE
         self.rows, self.capacity, self.row_bytes, self.row_slots = [0], 0, 0, dict[int, int]()
         self.row_memory = np.empty(0, np.uint8)
+        self.shapes = [() if var is None else tuple(var.shape) for var in slots]
         self.first_number = 0
         self.row_numbers: Callable[[int], Sequence[float]] = lambda rows: ()
         self.table = np.zeros(len(slots), np.uintp)
@@ -722,6 +740,7 @@ class Table:
         for i, value in enumerate(self.row_numbers(rows), self.first_number):
             self.numbers[i] = value
         self.rows[0] = rows
+        self.shapes = [() if var is None else at_rows(var.shape, rows) for var in self.slots]
         for slot, var in enumerate(self.slots):
             if var is not None and any(isinstance(n, Size) for n in var.shape):
                 if self.outs[slot] is not None or var.kind == "result":
@@ -740,6 +759,8 @@ class Table:
         """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
         var = self.slots[slot]
         assert var is not None
+        if array.shape != self.shapes[slot] or array.dtype != var.dtype:
+            raise Changed
         flags, given = array.flags, array
         if not (flags.c_contiguous and flags.aligned):
             if var.kind == "state":
@@ -783,7 +804,7 @@ class Table:
         """A new array for what goes out, as somebody still holds the one before."""
         var = self.slots[slot]
         assert var is not None
-        out = self.outs[slot] = wrap(np.empty(at_rows(var.shape, self.rows[0]), var.dtype))
+        out = self.outs[slot] = wrap(np.empty(self.shapes[slot], var.dtype))
         self.set(slot, out._data)
         return out
 
