@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Vjp
 from tinygrad_dl.compiler.source import Printer
+from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
 
 
@@ -67,11 +69,19 @@ def _lines(entry: Any) -> list[str]:
 def write_program(text: str, lowered: Lowered | None, function: str, path: Any) -> None:
     """A Python file that needs NumPy only, and the arrays that it reads, beside it."""
     assert lowered is not None
+    left = [
+        s.args[0] for s in lowered.steps if isinstance(s, Effect) and s.function.__name__ == "_update_all"
+    ]
+    left += [update.optimizer for update in lowered.updates if update.counted]
+    if left:
+        raise CompileError(
+            f"save: expected an optimizer whose step has a formula in NumPy, got {type(left[0]).__name__}. Save a "
+            "compiled model, or use SGD, Adam, AdamW, Adamax, RMSprop or Adagrad."
+        )
     target = Path(path)
     if target.suffix != ".py":
         target = target.with_name(target.name + ".py")
-    printer = Printer(lowered, [], "", "")
-    printer.name_inputs()
+    printer = Printer(lowered)
     arrays = {}
     for var in lowered.states:
         source = var.source
@@ -82,22 +92,25 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: Any) 
         else:
             array = source[0]._grad._data
         arrays[printer.names[var.serial]] = array
+    arrays |= {printer.names[var.serial]: fixed(var) for var in printer.constants}
     given = [printer.names[v.serial] for v in lowered.program.arguments]
-    numbers = {}
-    for update in lowered.updates:
-        for i, value in enumerate(update.at_capture):
-            numbers[printer.numbers[update.first + i]] = value
+    numbers = printer.options
     options = "".join(f", {name}={value!r}" for name, value in numbers.items())
     passed = [*given, *(f'{name}=ARRAYS["{name}"]' for name in arrays), *(f"{n}={n}" for n in numbers)]
-    rng = "rng" in text.partition("def program(")[2].partition(")")[0].split(", ")
-    if rng:
+    counted = ""
+    if lowered.forms.counted:
+        optimizer = lowered.forms.counted[0]
+        arrays["steps"] = np.array(max(state["step"] for state in optimizer.state.values()))
+        counted = '    ARRAYS["steps"] += 1\n'
+        passed.append(f'{lowered.forms.count}=int(ARRAYS["steps"])')
+    if "rng" in text.partition("def program(")[2].partition(")")[0].split(", "):
         options += ", rng=np.random.default_rng()"
         passed.append("rng=rng")
     loader = (
         f'\n\nARRAYS = dict(np.load(__file__.removesuffix(".py") + ".npz"))\n\n\n'
         f"def {function}({', '.join(given)}{options if given else options[2:]}):\n"
         f'    """The program on the saved arrays; a training step changes them in place."""\n'
-        f"    return program({', '.join(passed)})\n"
+        f"{counted}    return program({', '.join(passed)})\n"
     )
     part = target.with_suffix(f".{os.getpid()}.npz")
     savez: Any = np.savez

@@ -14,6 +14,8 @@ KINDS = {
     "leaf": ("#d5efe3", "#0b7a57", "ellipse", "input with gradient"),
     "constant": ("#f0f0ee", "#8a8a86", "box", "constant"),
     "number": ("none", "#8a8a86", "plaintext", "number"),
+    "product": ("#e3ddf3", "#5a3d8f", "box", "matrix product"),
+    "call": ("#fde3c4", "#a35b00", "box", "called as it is, not lowered"),
     "failed": ("#fbdcc9", "#b23b00", "octagon", "failed here"),
     "module": ("#ece5f4", "#6b4a9a", "box3d", "collapsed module"),
     "elided": ("#f0f0ee", "#8a8a86", "box", "collapsed operations"),

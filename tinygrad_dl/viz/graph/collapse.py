@@ -180,4 +180,6 @@ def merge(full: GraphModel, inside: dict[str, GraphNode], modules: list[GraphMod
     shown = {edge.id for edge in edges}
     box_ids = {id: box.id for id, box in inside.items()}
     events = moved_events(full, box_ids, shown)
-    return GraphModel(nodes, edges, modules, events, full.notes, full.title, full.hide(box_ids))
+    return GraphModel(
+        nodes, edges, modules, events, full.notes, full.title, full.hide(box_ids), full.buffers, full.steps
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 from tinygrad_dl.typing import Shape
@@ -82,6 +82,17 @@ class GraphModule:
 
 
 @dataclass(slots=True)
+class GraphBuffer:
+    """A buffer of a compiled program: where it begins in the block, and the steps from and to which it is in use."""
+
+    name: str
+    bytes: int
+    start: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
 class GraphModel:
     """A diagram before any format: nodes in topological order, edges by their targets, modules outermost first.
 
@@ -95,6 +106,8 @@ class GraphModel:
     notes: list[str] = field(default_factory=list)
     title: str = ""
     hidden: dict[str, str] = field(default_factory=dict)  # collapsed node -> the box that stands for it
+    buffers: list[GraphBuffer] = field(default_factory=list)  # of a compiled program
+    steps: int = 0  # how many it has
 
     def node(self, id: str) -> GraphNode:
         """The node with an id. Raises KeyError."""
@@ -129,6 +142,7 @@ class GraphModel:
             "edges": [_plain(e) for e in self.edges],
             "modules": [_plain(m) for m in self.modules],
             "events": [jsonable(e) for e in self.events],
+            **({"buffers": [asdict(b) for b in self.buffers], "steps": self.steps} if self.buffers else {}),
         }
 
 
