@@ -61,7 +61,7 @@ def draw(
     """
     _validate("draw", show, model, engine)
     if isinstance(tensor, Compiled) and not inputs:
-        return draw_program(tensor, show, depth, direction, max_nodes, repeats, engine)
+        return draw_program(tensor, show, depth, direction, max_nodes, engine)
     if callable(tensor) and not isinstance(tensor, (Value, type)):
         if model is None and hasattr(tensor, "named_modules"):
             model = tensor
@@ -82,15 +82,13 @@ def draw(
 
 
 def draw_program(
-    compiled: Compiled, show: Sequence[str], depth: int | None, direction: str, max_nodes: int, repeats: bool,
-    engine: str | None,
+    compiled: Compiled, show: Sequence[str], depth: int | None, direction: str, max_nodes: int, engine: str | None
 ) -> GraphView:  # fmt: skip
     """The diagram of a compiled program: loops are open where that stays readable."""
     full = program_graph(compiled)
     if depth is None and len(full.nodes) > OPEN:
         depth = 0
-    many = sum(not node.module for node in full.nodes) + len(full.modules) > OPEN
-    return view_of(full, show, depth, None, direction, max_nodes, repeats and many, engine)
+    return view_of(full, show, depth, None, direction, max_nodes, False, engine)
 
 
 def _run(

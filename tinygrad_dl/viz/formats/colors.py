@@ -12,6 +12,7 @@ KINDS = {
     "op": ("#ffffff", "#5b6770", "box", "operation"),
     "parameter": ("#cfe4f5", "#1f6fa8", "box", "parameter"),
     "leaf": ("#d5efe3", "#0b7a57", "ellipse", "input with gradient"),
+    "argument": ("#d5efe3", "#0b7a57", "ellipse", "argument"),
     "constant": ("#f0f0ee", "#8a8a86", "box", "constant"),
     "number": ("none", "#8a8a86", "plaintext", "number"),
     "product": ("#e3ddf3", "#5a3d8f", "box", "matrix product"),

@@ -86,6 +86,8 @@ def _box_of(module: GraphModule, members: list[GraphNode]) -> GraphNode:
     parameters = sum(_size(node) for node in members if node.kind == "parameter")
     if parameters:
         box.options["parameters"] = f"{parameters:,}"
+    if module.makes or module.steps:  # of a compiled program, where the last result stands for nothing
+        box.shape, box.dtype, box.change = None, "", module.makes
     return _with_marks(box, members)
 
 

@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 
 from tinygrad_dl.typing import Shape
 
-LEAVES = ("parameter", "constant", "number", "leaf")  # the kinds that are not the result of an operation
+LEAVES = (
+    "parameter",
+    "constant",
+    "number",
+    "leaf",
+    "argument",
+)  # the kinds that are not the result of an operation
 
 #: What `statistics` records of an array: numbers, counts, a text, and small arrays whole.
 Stats: TypeAlias = dict[str, Any]
@@ -79,6 +85,8 @@ class GraphModule:
     parent: str = ""
     title: str = ""  # its name inside the parent
     repeat: int = 1
+    steps: int = 0  # of a compiled program that are in it
+    makes: str = ""  # what a fused loop leaves in memory
 
 
 @dataclass(slots=True)
@@ -154,6 +162,8 @@ def _plain(item: GraphNode | GraphEdge | GraphModule) -> dict[str, Any]:
         if entry.name == "serial" or value is None or value is False:
             continue
         if value in ("", {}, []) or (entry.name in ("count", "repeat") and value == 1):
+            continue
+        if entry.name == "steps" and not value:
             continue
         found[entry.name] = jsonable(value)
     return found

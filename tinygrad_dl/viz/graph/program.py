@@ -11,16 +11,18 @@ from tinygrad_dl.compiler.compiled import Compiled
 from tinygrad_dl.compiler.formulas import short
 from tinygrad_dl.compiler.fusion import Group, reads_of
 from tinygrad_dl.compiler.naming import Names
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Prim, Var, Vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import OPS
-from tinygrad_dl.viz.graph.labels import quantity
+from tinygrad_dl.viz.graph.labels import byte_text, cut
 from tinygrad_dl.viz.graph.model import GraphBuffer, GraphEdge, GraphModel, GraphModule, GraphNode
 from tinygrad_dl.viz.graph.rules import dtype_text
 
 #: Programs with more boxes are drawn with each fused loop as one box.
 OPEN = 60
+#: Programs of more steps are drawn with what a layer does in a pass as one box.
+STEPS = 40
 #: From so many arrays of parameters and optimizers on, those of a layer share a box.
 SHARED = 6
 SIDE_EFFECTS = {
@@ -48,6 +50,11 @@ class ProgramDrawing:
         self.entry, self.native, self.program = entry, entry.native, entry.program
         self.graph = GraphModel(title=f"Compiled program of {name}")
         self.names = Names(entry.program, entry.capture or entry.recorded)
+        self.layers = {
+            id(tensor): path.rpartition(".")[0]
+            for root in (entry.capture or entry.recorded).roots()
+            for path, tensor in (*root.named_parameters(), *root.named_buffers())
+        }
         self.lowered = None if self.native is None else self.native.lowered
         self.items: Sequence[Any] = (
             self.native.items if self.native is not None else live_steps(entry.program)
@@ -55,6 +62,9 @@ class ProgramDrawing:
         self.called: dict[int, str] = {}  # serial -> name
         self.made: dict[int, GraphNode] = {}  # serial -> the box that holds or makes it
         self.shown: dict[int, Var] = {}  # serial of a view -> what it is a view of
+        self.large = sum(not _is_view(item) for item in self.items) > STEPS
+        self.stages: dict[tuple[str, str], GraphModule] = {}
+        self.transposed: dict[int, bool] = {}
         self.states: dict[str, GraphNode] = {}
         self.phases: dict[str, str] = {}
         self.stored = {v.serial for item in self.items for v in _written(item)}
@@ -92,7 +102,7 @@ class ProgramDrawing:
     def add_steps(self) -> None:
         """Draw arguments, then every step with the states that it reads first."""
         for var in self.program.arguments:
-            self.made[var.serial] = self._box("leaf", self.called[var.serial], var)
+            self.made[var.serial] = self._box("argument", self.called[var.serial], var)
         places = {} if self.native is None else self.native.places
         taken: dict[int, Var] = {}
         for var in self.lowered.states if self.lowered is not None else ():
@@ -102,8 +112,12 @@ class ProgramDrawing:
         self.at: list[int] = []  # position of an item -> the number of its step
         for item in self.items:
             prim = item if isinstance(item, Prim) else None
-            if prim is not None and prim.kind in VIEW:
-                self.shown[prim.outputs[0].serial] = prim.inputs[0]  # type: ignore[union-attr, assignment]
+            if prim is not None and _is_view(item):
+                out, x = prim.outputs[0], prim.inputs[0]
+                assert out is not None and isinstance(x, Var)
+                self.shown[out.serial] = x
+                turned = prim.kind == "transpose" and len(x.shape) == 2
+                self.transposed[out.serial] = turned != self.transposed.get(x.serial, False)
                 self.at.append(number)
                 continue
             number += 1
@@ -130,7 +144,7 @@ class ProgramDrawing:
         self.graph.events = [
             {"pass": "forward", "phase": self.phases.get(n.id, "run"), "node": n.id}
             for n in self.graph.nodes
-            if n.kind not in ("leaf", "parameter", "constant") and not n.output or n.op
+            if n.kind not in ("argument", "parameter", "constant", "number") or n.op
         ]
         self._place_states()
         if self.native is None:
@@ -155,17 +169,39 @@ class ProgramDrawing:
         """A fused loop: one box, with its primitives inside."""
         layers = list(dict.fromkeys(p.module for p in group.prims if p.module))
         what = ", ".join(layers[:2]) + (", ..." if len(layers) > 2 else "")
-        shape = " x ".join(map(str, group.shape)) or "a number"
-        box = GraphModule(f"g{number}", "", f"loop over {shape}" + (f" ({what})" if what else ""))
+        shape = " x ".join(map(str, group.shape)) or "one number"
+        stage = self._stage(group.prims[0])
+        box = GraphModule(f"g{number}", "", f"loop over {shape}" + (f" ({what})" if what else ""), stage)
         box.title = str(number)
+        made = [
+            self.called.get(v.serial) or SIGNS.get(p.kind, p.kind)
+            for p in group.prims
+            for v in p.writes()
+            if v.serial in group.stored
+        ]
+        box.makes = cut(f"{len(group.prims)} operations, makes {', '.join(dict.fromkeys(made))}", 44)
         self.graph.modules.append(box)
         for prim in group.prims:
             self._primitive(prim, box.id, group.stored)
 
+    def _stage(self, step: Step) -> str:
+        """In a large program, the box of what a layer does in a pass; each counts its steps."""
+        if not self.large:
+            return ""
+        key = step.phase, step.module
+        if key not in self.stages:
+            self.stages[key] = GraphModule(f"s{len(self.stages)}", "", "")
+            self.graph.modules.append(self.stages[key])
+        stage = self.stages[key]
+        stage.steps += 1
+        what = f"{step.phase}{f' of {step.module}' if step.module else ''}"
+        stage.kind = f"{what}, {stage.steps} step{'s' if stage.steps > 1 else ''}"
+        return stage.id
+
     def _single(self, item: Any, number: int) -> None:
         """A step of its own: a product, a copy, or a call of Python."""
         if isinstance(item, Prim):
-            self._primitive(item, "", self.stored, f"{number}: ")
+            self._primitive(item, self._stage(item), self.stored, f"{number}: ")
             return
         if isinstance(item, Call):
             label, kind = item.op.name, "call"
@@ -175,7 +211,7 @@ class ProgramDrawing:
             name = item.function.__name__
             label, kind = SIDE_EFFECTS.get(name, name.strip("_")), "call"
         outs = list(item.writes())
-        node = self._box(kind, f"{number}: {label}", outs[0] if outs else None)
+        node = self._box(kind, f"{number}: {label}", outs[0] if outs else None, module=self._stage(item))
         node.op = label
         node.name = ", ".join(n for v in outs if (n := self.called.get(v.serial, "")))
         node.options = {"layer": item.module} if item.module else {}
@@ -191,22 +227,14 @@ class ProgramDrawing:
     def _primitive(self, prim: Prim, module: str, stored: Any, prefix: str = "") -> None:
         out = prim.outputs[0] if prim.outputs else None
         kind = "product" if prim.kind == "matmul" else "op"
-        sign = OPS[prim.kind].label if prim.kind in OPS else SIGNS.get(prim.kind, prim.kind)
         sources = [x for x in prim.inputs if isinstance(x, Var)]
         for x in sources:
-            self._need(x)
+            self._need(x, prim.phase)
         name = self.called.get(out.serial, "") if out is not None else ""
-        node = self._box(kind, f"{prefix}{SIGNS.get(prim.kind, sign)}", out, name, module)
-        if prefix and name:
-            node.label, node.name = f"{prefix}{name} = {sign}", ""
+        node = self._box(kind, self._label(prim), out, name, module)
+        if prefix:
+            node.label, node.name = f"{prefix}{name} = {node.label}" if name else prefix + node.label, ""
         node.op = prim.kind
-        plain = [
-            self.numbers.get(x.index, short(x.value)) if isinstance(x, Number) else _text(x)
-            for x in prim.inputs
-            if not isinstance(x, Var)
-        ]
-        if plain:
-            node.options["with"] = ", ".join(plain)
         if "axes" in prim.params and prim.kind in ("sum", "max", "min", "prod"):
             axes = prim.params["axes"]
             node.options["over"] = (
@@ -225,7 +253,41 @@ class ProgramDrawing:
                 node.cost["multiply_adds"] = out.size * sources[0].shape[-1]
             self.made[out.serial] = node
         for position, x in enumerate(sources):
-            self._edge(x, node, position)
+            self._edge(x, node, position, prim.phase)
+
+    def _label(self, prim: Prim) -> str:
+        """A primitive in few signs: + between arrays, 1 - ... with a number, x @ W1.T of a product."""
+        if prim.kind == "matmul":
+            return " @ ".join(self._operand(x) for x in prim.inputs if isinstance(x, Var))
+        if prim.kind == "check_classes":
+            return "check the classes"
+        sign = SIGNS.get(prim.kind) or (OPS[prim.kind].label if prim.kind in OPS else prim.kind)
+        numbers = [not isinstance(x, Var) or self._hidden(x, prim.phase) for x in prim.inputs]
+        if len(prim.inputs) == 2 and any(numbers):
+            texts = [
+                self.numbers.get(x.index, short(x.value))
+                if isinstance(x, Number)
+                else _text(x)
+                if not isinstance(x, Var)
+                else self._called(x)
+                if self._hidden(x, prim.phase)
+                else "..."
+                for x in prim.inputs
+            ]
+            infix = not sign.isidentifier()
+            return f" {sign} ".join(texts) if infix else f"{sign}({', '.join(texts)})"
+        if prim.kind == "multiply" and prim.inputs[0] is prim.inputs[1]:
+            return "square"
+        return sign
+
+    def _hidden(self, var: Var, phase: str) -> bool:
+        """Whether no edge leads here from a state: an update reads what it writes."""
+        return phase == "update" and self._root(var).kind == "state"
+
+    def _operand(self, var: Var) -> str:
+        """A factor of a product by its name, transposed or not."""
+        name = self._called(var)
+        return f"{name}.T" if self.transposed.get(var.serial) else name
 
     def _formula(self, prim: Prim) -> str:
         inputs = [
@@ -247,10 +309,10 @@ class ProgramDrawing:
             var = self.shown[var.serial]
         return var
 
-    def _need(self, var: Var) -> None:
+    def _need(self, var: Var, phase: str = "") -> None:
         """Draw the box of a state or constant that is read for the first time."""
         root = self._root(var)
-        if root.serial in self.made:
+        if root.serial in self.made or self._hidden(var, phase):
             return
         if root.kind == "constant":
             label = (
@@ -280,8 +342,8 @@ class ProgramDrawing:
         states = self.program.states if self.lowered is None else self.lowered.states
         if len(states) <= SHARED:
             return name
-        layer = name.lstrip("Wbgamet").lstrip("_") if name[:1] in "Wbg" else ""
-        return f"parameters {layer}" if layer else name
+        layer = self.layers.get(id(tensor))
+        return f"parameters of {layer}" if layer else name
 
     def _add_part(self, node: GraphNode, var: Var) -> None:
         """List an array that shares a box."""
@@ -291,15 +353,16 @@ class ProgramDrawing:
         have = node.options.get("with", "")
         if name not in have.split(", "):
             node.options["with"] = f"{have}, {name}" if have else name
-        if node.label.startswith("parameters "):
+        if node.label.startswith("parameters of "):
             node.shape, node.dtype = None, ""
 
     def _written_state(self, target: Any, value: Any) -> None:
         """A state gets its new value, in place."""
         owner = self._owner(target)
-        self._need(value) if isinstance(value, Var) else None
+        if isinstance(value, Var):
+            self._need(value)
         node = self._state_box(owner, None)
-        if node.shape is None and not owner.startswith("parameters "):
+        if node.shape is None and not owner.startswith("parameters of "):
             node.shape, node.dtype = target.shape, dtype_text(target.dtype)
         self._add_part(node, target)
         if isinstance(value, Var):
@@ -311,7 +374,7 @@ class ProgramDrawing:
         if node is None:
             node = self.states[key] = self._box("parameter", owner, None)
             node.output = True
-            node.change = "written in place"
+            node.change = "read and written in place"
         if source is not None:
             self.graph.edges.append(GraphEdge(f"e{len(self.graph.edges)}", source.id, node.id))
         return node
@@ -321,10 +384,12 @@ class ProgramDrawing:
         after = [n for n in self.graph.nodes if n.kind == "parameter" and n.change]
         self.graph.nodes = [n for n in self.graph.nodes if n not in after] + after
 
-    def _edge(self, var: Var, node: GraphNode, position: int) -> None:
+    def _edge(self, var: Var, node: GraphNode, position: int, phase: str = "") -> None:
         """An operand; what lies in memory between two steps is named with its bytes."""
-        self._need(var)
+        self._need(var, phase)
         root = self._root(var)
+        if self._hidden(var, phase):
+            return
         source = self.made.get(root.serial)
         if source is None or source is node:
             return
@@ -332,8 +397,8 @@ class ProgramDrawing:
             return
         edge = GraphEdge(f"e{len(self.graph.edges)}", source.id, node.id, position)
         if source.module != node.module or not node.module:
-            if source.kind not in ("leaf", "parameter", "constant", "number"):
-                edge.operand = f"{quantity(root.nbytes)}B"
+            if source.kind not in ("argument", "parameter", "constant", "number"):
+                edge.operand = f"{byte_text(root.nbytes)}"
         self.graph.edges.append(edge)
 
     # Memory
@@ -356,7 +421,10 @@ class ProgramDrawing:
             place, var = native.places[serial], variables[serial]
             start = place.offset * np.dtype(place.dtype).itemsize
             node = self.made.get(serial)
-            name = self.called.get(serial) or (node.label if node is not None else "")
+            label = (node.label if node is not None else "").partition(": ")[2] or (
+                node.label if node is not None else ""
+            )
+            name = self.called.get(serial) or f"{self.at[i]}: {label}"
             last = self.at[min(native.last.get(serial, i), len(self.at) - 1)]
             self.graph.buffers.append(GraphBuffer(name, var.nbytes, start, self.at[i], max(last, self.at[i])))
         self.graph.buffers.sort(key=lambda b: (b.first, b.start))
@@ -364,7 +432,7 @@ class ProgramDrawing:
         if self.graph.buffers:
             total = sum(b.bytes for b in self.graph.buffers)
             self.graph.notes.append(
-                f"{len(self.graph.buffers)} buffers of {quantity(total)}B in a block of {quantity(native.block.size)}B"
+                f"{len(self.graph.buffers)} buffers of {byte_text(total)} in a block of {byte_text(native.block.size)}"
             )
 
 
@@ -373,6 +441,10 @@ def _written(item: Any) -> list[Var]:
     if isinstance(item, Group):
         return [v for p in item.prims for v in p.writes() if v.serial in item.stored]
     return list(item.writes())
+
+
+def _is_view(item: Any) -> bool:
+    return isinstance(item, Prim) and item.kind in VIEW
 
 
 def _text(x: Any) -> str:
