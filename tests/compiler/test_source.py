@@ -346,5 +346,25 @@ def test_the_explanation_tells_what_was_done() -> None:
     assert lines[2] == "  captured: 4 operations, 4 vjps, 2 side effects"
 
 
+def test_the_explanation_of_native_code_has_loops_products_buffers_and_what_is_left() -> None:
+    pytest.importorskip("llvmlite")
+    step, _, args = compiled("clipping")
+    for _ in range(4):
+        step(*args)
+    lines = step.explain().splitlines()
+    heads = [line.partition(":")[0].strip() for line in lines]
+    assert heads == [
+        "training_step.<locals>.step", "arguments", "captured", "after simplification", "fused", "products", "buffers",
+        "state", "not lowered, called as they are", "clip_grad_norm", "backend",
+    ]  # fmt: skip
+    assert lines[5] == "  products: 5, 224 multiply-adds"
+    assert lines[9] == "    clip_grad_norm: a side effect, done by Python"
+    assert max(map(len, lines)) <= 80
+    step, _, args = compiled("images")
+    for _ in range(4):
+        step(*args)
+    assert max(map(len, step.explain().splitlines())) <= 80
+
+
 if __name__ == "__main__":
     write()

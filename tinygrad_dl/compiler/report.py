@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
-from tinygrad_dl.compiler.fusion import Group
+from tinygrad_dl.compiler.fusion import Group, live
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.source import Printer
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import PathLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.compiler.compiled import Entry
+    from tinygrad_dl.compiler.native import Native
+
+WIDTH = 80  # characters of a line of `explain()`
 
 
-def explained(name: str, entries: list[Any]) -> str:
+def explained(name: str, entries: Sequence[Entry]) -> str:
     """The text of `explain()`: a paragraph for each signature."""
     parts = []
     for entry in entries:
@@ -33,40 +43,94 @@ def explained(name: str, entries: list[Any]) -> str:
     return "\n".join(parts) if parts else f"{name} has not been called yet."
 
 
-def _lines(entry: Any) -> list[str]:
+def _lines(entry: Entry) -> list[str]:
+    """What a signature's program is, in lines of at most `WIDTH` characters."""
     program, native = entry.program, entry.native
-    lowered = native.lowered if native is not None else entry.lowered
-    arguments = ", ".join(map(repr, program.arguments)) or "none"
+    assert program is not None
     calls = Counter(type(step) for step in program.steps)
     lines = [
-        f"arguments: {arguments}",
+        f"arguments: {', '.join(map(repr, program.arguments)) or 'none'}",
         f"captured: {calls[Call]} operations, {calls[Vjp]} vjps, {calls[Effect]} side effects",
     ]
-    if lowered is not None:
-        prims = [s for s in lowered.steps if isinstance(s, Prim)]
-        lines.append(
-            f"lowered: {len(prims)} primitives, {sum(s.kind == 'matmul' for s in prims)} of them products"
-        )
-        if lowered.left:
-            counted = Counter(lowered.left)
-            lines += ["called as they are:"] + [f"  {what} ({n})" for what, n in counted.items()]
     if native is not None:
-        groups = [item for item in native.items if isinstance(item, Group)]
-        inside = sum(len(g.prims) for g in groups)
-        views = sum(isinstance(i, Prim) and i.kind in VIEW for i in native.items)
-        lines.append(f"fused: {inside} primitives into {len(groups)} loops; {views} views move no data")
-        lines.append(f"memory: {native.block.size:,} bytes for everything between, used again and again")
-        lines.append(
-            f"backend: llvm, {sum(isinstance(p, int) for p in native.parts)} native functions per run"
-        )
+        lines += _planned(native)
     elif entry.run is not None:
         lines.append("backend: numpy, the forwards and rules of eager in a row")
     if not entry.verified:
         lines.append("not yet in use: the next calls compare it with the eager function")
+    wrapped = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        wrapped += textwrap.wrap(line, WIDTH - 2, initial_indent="", subsequent_indent=f"{indent}    ")
+    return wrapped
+
+
+def _planned(native: Native) -> list[str]:
+    """What became of the captured operations: primitives, loops, products, buffers, and what stays as it is."""
+    lowered = native.lowered
+    prims = [s for s in live(lowered.steps, set(native.outputs)) if isinstance(s, Prim)]
+    views = sum(p.kind in VIEW for p in prims)
+    products = [p for p in prims if p.kind == "matmul"]
+    groups = [item for item in native.items if isinstance(item, Group)]
+    inside = sum(len(g.prims) for g in groups)
+    work = sum(p.outputs[0].size * p.inputs[0].shape[-1] for p in products)  # type: ignore[union-attr]
+    lines = [f"after simplification: {len(prims)} primitives, {views} of them views, which move no data"]
+    lines.append(f"fused: {inside} primitives into {len(groups)} loops")
+    lines.append(f"products: {len(products)}, {work:,} multiply-adds")
+    found = buffers(native)
+    total = sum(b.var.nbytes for b in found)
+    lines.append(f"buffers: {len(found)} of {total:,} bytes in a block of {native.block.size:,} bytes")
+    written = {s.inputs[0].serial for s in lowered.steps if isinstance(s, Prim) and s.kind == "assign"}  # type: ignore[union-attr]
+    if lowered.states:
+        lines.append(f"state: {len(lowered.states)} arrays, {len(written)} of them written in place")
+    if lowered.left:
+        lines.append("not lowered, called as they are:")
+        for what, n in Counter(lowered.left).items():
+            name, _, reason = what.partition(": ")
+            reason = reason or "a side effect, done by Python"
+            lines.append(
+                f"  {name.strip('_')}{f', {n} times' if n > 1 else ''}{f': {reason}' if reason else ''}"
+            )
+    else:
+        lines.append("not lowered: nothing")
+    functions = sum(isinstance(p, int) for p in native.parts)
+    lines.append(f"backend: llvm, {functions} native function{'s' if functions != 1 else ''} per run")
     return lines
 
 
-def write_program(text: str, lowered: Lowered | None, function: str, path: Any) -> None:
+@dataclass
+class Buffer:
+    """An array in the block of a program: its first byte, and the items that write it first and read it last."""
+
+    var: Var
+    start: int
+    first: int
+    last: int
+
+
+def buffers(native: Native) -> list[Buffer]:
+    """What the block holds during a run, in the order in which it is written."""
+    found: dict[int, Buffer] = {}
+    for i, item in enumerate(native.items):
+        if isinstance(item, Prim) and item.kind in VIEW:
+            continue
+        for var in stored_by(item):
+            place = native.places.get(var.serial)
+            if place is not None and place.slot == 0 and var.serial not in found:
+                start = place.offset * np.dtype(place.dtype).itemsize
+                last = min(native.last.get(var.serial, i), len(native.items) - 1)
+                found[var.serial] = Buffer(var, start, i, max(i, last))
+    return list(found.values())
+
+
+def stored_by(item: Group | Step) -> list[Var]:
+    """What an item of a program leaves in memory."""
+    if isinstance(item, Group):
+        return [v for p in item.prims for v in p.writes() if v.serial in item.stored]
+    return list(item.writes())
+
+
+def write_program(text: str, lowered: Lowered | None, function: str, path: PathLike) -> None:
     """A Python file that needs NumPy only, and the arrays that it reads, beside it."""
     assert lowered is not None
     left = [

@@ -13,6 +13,7 @@ from tinygrad_dl.compiler.fusion import Group, reads_of
 from tinygrad_dl.compiler.naming import Names
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.replay import live_steps
+from tinygrad_dl.compiler.report import buffers, stored_by
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.graph.labels import byte_text, cut
@@ -67,7 +68,7 @@ class ProgramDrawing:
         self.transposed: dict[int, bool] = {}
         self.states: dict[str, GraphNode] = {}
         self.phases: dict[str, str] = {}
-        self.stored = {v.serial for item in self.items for v in _written(item)}
+        self.stored = {v.serial for item in self.items for v in stored_by(item)}
         self._name_results()
 
     # Names
@@ -128,7 +129,7 @@ class ProgramDrawing:
                 self._written_state(prim.inputs[0], prim.inputs[1])
             else:
                 self._single(item, number)
-            for var in _written(item):
+            for var in stored_by(item):
                 target = taken.get(id(places.get(var.serial)))
                 if target is not None and var.kind == "result":
                     self._written_state(target, var)
@@ -405,42 +406,22 @@ class ProgramDrawing:
 
     def _buffers(self) -> None:
         """The buffers of the block, and the steps between which each is in use."""
-        native = self.native
-        first: dict[int, int] = {}
-        for i, item in enumerate(self.items):
-            for var in _written(item):
-                place = native.places.get(var.serial)
-                if (
-                    place is not None
-                    and place.slot == 0
-                    and not (isinstance(item, Prim) and item.kind in VIEW)
-                ):
-                    first.setdefault(var.serial, i)
-        variables = {v.serial: v for item in self.items for v in _written(item)}
-        for serial, i in first.items():
-            place, var = native.places[serial], variables[serial]
-            start = place.offset * np.dtype(place.dtype).itemsize
-            node = self.made.get(serial)
-            label = (node.label if node is not None else "").partition(": ")[2] or (
-                node.label if node is not None else ""
+        for found in buffers(self.native):
+            node = self.made.get(found.var.serial)
+            label = "" if node is None else node.label.partition(": ")[2] or node.label
+            first, last = self.at[found.first], self.at[found.last]
+            name = self.called.get(found.var.serial) or f"{first}: {label}"
+            self.graph.buffers.append(
+                GraphBuffer(name, found.var.nbytes, found.start, first, max(first, last))
             )
-            name = self.called.get(serial) or f"{self.at[i]}: {label}"
-            last = self.at[min(native.last.get(serial, i), len(self.at) - 1)]
-            self.graph.buffers.append(GraphBuffer(name, var.nbytes, start, self.at[i], max(last, self.at[i])))
         self.graph.buffers.sort(key=lambda b: (b.first, b.start))
         self.graph.steps = max(self.at, default=0)
         if self.graph.buffers:
             total = sum(b.bytes for b in self.graph.buffers)
             self.graph.notes.append(
-                f"{len(self.graph.buffers)} buffers of {byte_text(total)} in a block of {byte_text(native.block.size)}"
+                f"{len(self.graph.buffers)} buffers of {byte_text(total)} in a block of "
+                f"{byte_text(self.native.block.size)}"
             )
-
-
-def _written(item: Any) -> list[Var]:
-    """What a step leaves in memory."""
-    if isinstance(item, Group):
-        return [v for p in item.prims for v in p.writes() if v.serial in item.stored]
-    return list(item.writes())
 
 
 def _is_view(item: Any) -> bool:
