@@ -155,7 +155,7 @@ class ProgramDrawing:
             return self.graph
         loops = sum(isinstance(item, Group) for item in self.items)
         inside = sum(len(item.prims) for item in self.items if isinstance(item, Group))
-        self.graph.notes.append(f"{len(set(self.at))} steps; {inside} primitives in {loops} fused loops")
+        self.graph.notes.append(f"{max(self.at, default=0)} steps; {inside} primitives in {loops} fused loops")
         self._buffers()
         return self.graph
 
@@ -429,6 +429,5 @@ def _is_view(item: Any) -> bool:
 
 
 def _text(x: Any) -> str:
-    if isinstance(x, float):
-        return short(x) if np.isfinite(x) else str(x)
-    return str(x)
+    """A number in a label: four digits are enough there."""
+    return f"{x:.4g}" if isinstance(x, float) else str(x)
