@@ -104,11 +104,6 @@ class ProgramDrawing:
         """Draw arguments, then every step with the states that it reads first."""
         for var in self.program.arguments:
             self.made[var.serial] = self._box("argument", self.called[var.serial], var)
-        places = {} if self.native is None else self.native.places
-        taken: dict[int, Var] = {}
-        for var in self.lowered.states if self.lowered is not None else ():
-            if var.serial in places:
-                taken[id(places[var.serial])] = var
         number = 0
         self.at: list[int] = []  # position of an item -> the number of its step
         for item in self.items:
@@ -130,8 +125,8 @@ class ProgramDrawing:
             else:
                 self._single(item, number)
             for var in stored_by(item):
-                target = taken.get(id(places.get(var.serial)))
-                if target is not None and var.kind == "result":
+                target = self._target(var)
+                if target is not None:
                     self._written_state(target, var)
 
     def finish(self) -> GraphModel:
@@ -155,7 +150,9 @@ class ProgramDrawing:
             return self.graph
         loops = sum(isinstance(item, Group) for item in self.items)
         inside = sum(len(item.prims) for item in self.items if isinstance(item, Group))
-        self.graph.notes.append(f"{max(self.at, default=0)} steps; {inside} primitives in {loops} fused loops")
+        self.graph.notes.append(
+            f"{max(self.at, default=0)} steps; {inside} primitives in {loops} fused loops"
+        )
         self._buffers()
         return self.graph
 
@@ -174,13 +171,11 @@ class ProgramDrawing:
         stage = self._stage(group.prims[0])
         box = GraphModule(f"g{number}", "", f"loop over {shape}" + (f" ({what})" if what else ""), stage)
         box.title = str(number)
-        made = [
-            self.called.get(v.serial) or SIGNS.get(p.kind, p.kind)
-            for p in group.prims
-            for v in p.writes()
-            if v.serial in group.stored
-        ]
-        box.makes = cut(f"{len(group.prims)} operations, makes {', '.join(dict.fromkeys(made))}", 44)
+        made = [v for p in group.prims for v in p.writes() if v.serial in group.stored]
+        names = [self._state_of(v) or self.called.get(v.serial, "") for v in made]
+        named = ", ".join(dict.fromkeys(name for name in names if name))
+        count = f"{len(group.prims)} operation{'s' if len(group.prims) > 1 else ''}"
+        box.makes = cut(f"{count}{f': {named}' if named else ''}", 44)
         self.graph.modules.append(box)
         for prim in group.prims:
             self._primitive(prim, box.id, group.stored)
@@ -356,6 +351,19 @@ class ProgramDrawing:
             node.options["with"] = f"{have}, {name}" if have else name
         if node.label.startswith("parameters of "):
             node.shape, node.dtype = None, ""
+
+    def _target(self, var: Var) -> Var | None:
+        """The state that a result is the new value of, written where it lies."""
+        if self.native is None or self.lowered is None or var.kind != "result":
+            return None
+        place = self.native.places.get(var.serial)
+        if place is None or place.slot == 0:
+            return None
+        return next((s for s in self.lowered.states if self.native.places.get(s.serial) is place), None)
+
+    def _state_of(self, var: Var) -> str:
+        target = self._target(var)
+        return "" if target is None else self.called.get(target.serial, "")
 
     def _written_state(self, target: Any, value: Any) -> None:
         """A state gets its new value, in place."""
