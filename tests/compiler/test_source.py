@@ -88,6 +88,17 @@ class Named(nn.Module):
         return self.out(h + h * h)
 
 
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(2, 1) for _ in range(3))
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        a = nn.functional.softmax(q @ k.mT, -1)
+        return (a @ v)[:, 0]
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -149,6 +160,7 @@ MORE: dict[str, Case] = {
     "one layer": case(lambda: nn.Linear(2, 1)),
     "named layers": case(Named),
     "embedding": case(Words, x=CLASSES),
+    "attention": case(Attention, x=SEQUENCES),
     "images": case(lenet, lambda p: optim.Adam(p, lr=0.01), CROSS_ENTROPY, IMAGES, CLASSES[:4]),
     "layer norm, adam": case(network(nn.LayerNorm(4), nn.ReLU()), lambda p: optim.Adam(p, lr=0.1)),
     "activations": case(
@@ -266,6 +278,14 @@ def test_results_are_called_as_the_function_calls_them() -> None:
     for line in ("Z1 = X @ W1 + b1", "A1 = np.tanh(Z1)", "A2 = sigmoid(A1 @ W2)", "dZ1 = dA1 * (1 - A1**2)"):
         assert line in lines
     assert lines[-1] == 'return cost, {"dW2": dW2, "db1": db1, "dW1": dW1}'
+
+
+def test_attention_is_written_with_the_names_of_its_module() -> None:
+    step, _, args = compiled("attention")
+    for _ in range(4):
+        step(*args)
+    for line in ("dk = (q.transpose(0, 2, 1) @ dmatmul1).transpose(0, 2, 1)", "dq = dmatmul1 @ k"):
+        assert f"    {line}  #" in step.source
 
 
 def test_a_step_without_a_formula_returns_the_gradients() -> None:

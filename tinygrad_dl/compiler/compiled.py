@@ -340,6 +340,8 @@ class Compiled(Generic[P, R]):
             capture = entry.capture or entry.recorded
             assert entry.program is not None and capture is not None
             entry.lowered = readable(entry.program, capture)
+            if entry.verified:
+                capture.values.clear()
         return written_out(entry.lowered, self._title(entry), function)
 
     def _title(self, entry: Entry) -> str:

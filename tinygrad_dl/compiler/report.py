@@ -73,7 +73,7 @@ def _planned(native: Native) -> list[str]:
     products = [p for p in prims if p.kind == "matmul"]
     groups = [item for item in native.items if isinstance(item, Group)]
     inside = sum(len(g.prims) for g in groups)
-    work = sum(p.outputs[0].size * p.inputs[0].shape[-1] for p in products)  # type: ignore[union-attr]
+    work = sum(map(_multiply_adds, products))
     lines = [f"after simplification: {len(prims)} primitives, {views} of them views, which move no data"]
     lines.append(f"fused: {inside} primitives into {len(groups)} loops")
     lines.append(f"products: {len(products)}, {work:,} multiply-adds")
@@ -96,6 +96,12 @@ def _planned(native: Native) -> list[str]:
     functions = sum(isinstance(p, int) for p in native.parts)
     lines.append(f"backend: llvm, {functions} native function{'s' if functions != 1 else ''} per run")
     return lines
+
+
+def _multiply_adds(product: Prim) -> int:
+    x, (out,) = product.inputs[0], product.outputs
+    assert isinstance(x, Var) and out is not None
+    return out.size * x.shape[-1]
 
 
 @dataclass

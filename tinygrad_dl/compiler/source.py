@@ -265,9 +265,16 @@ class Printer:
         if kind == "cast":
             return f"{self.text(xs[0], ATOM)}.astype(np.{out.dtype.name})", ATOM
         if kind == "transpose":
-            axes = p["axes"]
+            x, axes = xs[0], p["axes"]
+            while (
+                isinstance(x, Var) and x.serial in self.inlined and self.defined[x.serial].kind == "transpose"
+            ):
+                inner = self.defined[x.serial]
+                x, axes = inner.inputs[0], tuple(inner.params["axes"][a] for a in axes)
+            if axes == tuple(range(len(axes))):  # there and back
+                return self.text(x, ATOM), ATOM
             whole = axes == tuple(reversed(range(len(axes))))
-            return f"{self.text(xs[0], ATOM)}{'.T' if whole else f'.transpose({_plain(axes)})'}", ATOM
+            return f"{self.text(x, ATOM)}{'.T' if whole else f'.transpose({_plain(axes)})'}", ATOM
         if kind == "reshape":
             return f"{self.text(xs[0], ATOM)}.reshape({_plain(p['shape'])})", ATOM
         if kind == "broadcast":
