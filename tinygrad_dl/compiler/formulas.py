@@ -359,15 +359,18 @@ class Forms:
                 changes = any(line.startswith("{g}") for line in lines)
                 self.lines([_filled(line, numbered) for line in lines], row, [], always=True, rebinds=changes)
             return
-        short_names = {key: AVERAGES.get(key, key) for key in keys}
-        names = ", ".join(short_names.values())
-        flat = [x for row in rows for x in row]
-        head = [f"for {names} in ("]
+        called = {"p": "p", "g": "dp"}
+        variables = [Var((), np.dtype(object)) for _ in keys]
+        for key, variable in zip(keys, variables):
+            variable.name = called.get(key, f"{AVERAGES.get(key, key)}_p")
+        names = {key: f"{{out{i}}}" for i, key in enumerate(keys)}
+        head = [f"for {', '.join(names.values())} in ("]
         for i in range(len(rows)):
             slots = ", ".join(f"{{{i * len(keys) + j}}}" for j in range(len(keys)))
             head.append(f"    ({slots}),")
-        body = [f"    {_filled(line, short_names)}" for line in lines]
-        self.lines([*head, "):", *body], flat, [], always=True)
+        body = [f"    {_filled(line, names)}" for line in lines]
+        flat = [x for row in rows for x in row]
+        self.lines([*head, "):", *body], flat, variables, always=True, names=True)
 
     def effect(self, name: str, step: Effect, gradients: dict[int, Var]) -> bool:
         """Write another side effect; False if it has no lines."""

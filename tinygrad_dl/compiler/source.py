@@ -447,7 +447,7 @@ class Printer:
         if step.kind == "lines":
             self.helpers.update(step.params.get("helpers", ()))
             for made in step.writes():
-                if made.serial in self.users or made.serial in self.outputs:
+                if made.serial in self.users or made.serial in self.outputs or step.params.get("names"):
                     self._name(made, self._wish(made))
             return [self._filled(line, step) for line in step.params["lines"]]
         (out,) = step.outputs
