@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from tinygrad_dl.backward import backward_pass
 from tinygrad_dl.errors import AnomalyError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, modes
+from tinygrad_dl.typing import Array
+
+if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
 
 
 class detect_anomaly(Mode):
@@ -48,7 +52,7 @@ class detect_anomaly(Mode):
 
     # Called by the engine
 
-    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+    def after_forward(self, op: Op, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
         """An operation ran: remember where it was called, and look at its result."""
         node = result.node
         if node is not None:
@@ -82,7 +86,7 @@ class detect_anomaly(Mode):
             )
         )
 
-    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+    def after_backward(self, node: Node, g: Array, contributions: Sequence[Any]) -> None:
         """Backward went through a node: its saved arrays must be as they were, its contributions finite."""
         origin = getattr(node, "origin", None)
         called = (

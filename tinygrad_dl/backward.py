@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,13 +17,16 @@ from tinygrad_dl.convert import asarray_of, conjugated, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
 from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, tell
-from tinygrad_dl.typing import Shape
+from tinygrad_dl.typing import ArrayLike, Shape
+
+if TYPE_CHECKING:
+    from tinygrad_dl.tensor import Tensor
 
 #: A gradient on its way: an array, or a Tensor where the gradient itself is recorded.
 Gradient: TypeAlias = Any
 
 
-def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
+def seed_for(output: Value, gradient: ArrayLike | None, what: str) -> Gradient:
     """The gradient that the backward pass starts from: the given one, checked, or a one for a single element.
 
     `what` names the caller in errors.
@@ -289,7 +292,7 @@ def _add(
         entry[1], entry[2] = (g, owned) if entry[1] is None else (entry[1] + g, owned)
 
 
-def _replacement(node: Node, returned: Any, recording: bool, what: str) -> Gradient:
+def _replacement(node: Node, returned: ArrayLike, recording: bool, what: str) -> Gradient:
     """The gradient that a hook returned in the place of a node's, checked."""
     data = returned._data if isinstance(returned, Value) else np.asarray(returned)
     if data.shape != node.shape:
@@ -312,7 +315,7 @@ def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], r
     return conjugated(g)
 
 
-def own(g: Any) -> Value:
+def own(g: Tensor) -> Value:
     """A recorded gradient with an array of its own: a rule may hand on one Tensor to several inputs."""
     result = wrap(g._data.copy())
     result.node = g.node

@@ -55,7 +55,7 @@ def declare(op: Op, forward: Callable[..., Any]) -> Any:
     return function
 
 
-def _first_call(*args: Any, **kwargs: Any) -> Any:
+def _first_call(*args: object, **kwargs: object) -> Any:
     build_call(op)  # type: ignore[name-defined]  # noqa: F821  in the namespace of the operation
     return op.function(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
 
@@ -172,7 +172,7 @@ def _option_lines(op: Op) -> list[str]:
     ]
 
 
-def _unusual(o: str, hint: Any) -> str | None:
+def _unusual(o: str, hint: object) -> str | None:
     """The condition under which an option is compared with its annotation; None where the forward refuses it."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, UnionType) and arguments.takes_dtypes(parts):

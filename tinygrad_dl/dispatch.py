@@ -17,7 +17,7 @@ from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, Input, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
@@ -42,7 +42,7 @@ def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, .
     return op.function(*args, **kwargs)
 
 
-def apply_variadic(op: Op, values: Any, options: tuple[Any, ...]) -> Any:
+def apply_variadic(op: Op, values: Iterable[Input], options: tuple[Any, ...]) -> Any:
     """A call of an operation that takes a sequence of arrays."""
     if active:
         result = under_modes(op, (values,), options)
@@ -140,7 +140,7 @@ def _broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
         return None
 
 
-def plain_array(op: Op, out: Any, options: Sequence[Any]) -> NDArray:
+def plain_array(op: Op, out: Input, options: Sequence[Any]) -> NDArray:
     """The result of a forward function as a plain array where it is not one: a NumPy scalar, most often."""
     if isinstance(out, Value):
         for name, option in zip(op.options, options):
@@ -164,7 +164,7 @@ def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
 # float16, which operations that accumulate compute in float32
 
 
-def is_half(x: Any) -> bool:
+def is_half(x: object) -> bool:
     """Whether an input, or the first of several, is an array of float16."""
     first = x[0] if isinstance(x, tuple) and x else x
     return isinstance(first, np.ndarray) and first.dtype == np.float16
@@ -190,7 +190,7 @@ def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
     return _narrow(out) if kept else out
 
 
-def widened(node: Node, g: Any) -> tuple[Node, Any]:
+def widened(node: Node, g: Array) -> tuple[Node, Any]:
     """A node of float16 and its gradient as the rules see them: with what was saved in float32."""
     twin = Node()
     twin.op, twin.parents, twin.options, twin.shape = node.op, node.parents, node.options, node.shape
@@ -223,7 +223,7 @@ NUMPYS_MODULES = ("builtins", "numpy.exceptions", "numpy._core._exceptions")
 OWN_OPERATIONS = __name__.partition(".")[0] + ".ops."
 
 
-def check_option(op: Op, name: str, value: Any) -> None:
+def check_option(op: Op, name: str, value: object) -> None:
     """Raise for an option that its annotation does not allow; generated calls ask where it is not plainly right."""
     if name in op.defaults and value is op.defaults[name]:
         return

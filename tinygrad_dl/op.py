@@ -14,7 +14,7 @@ from tinygrad_dl.convert import attach, describe
 from tinygrad_dl.dispatch import explain, in_float32, is_half
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
 from tinygrad_dl.graph import Node, shape_of
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import DefineBinary, DefineSeveral, DefineUnary, DefineVariadic
@@ -66,7 +66,7 @@ class Domain:
 class Case:
     """One sample call: one entry per input (a shape to draw, or an array or number as it is), and the options."""
 
-    def __init__(self, *inputs: Any, **options: Any) -> None:
+    def __init__(self, *inputs: Any, **options: object) -> None:
         self.inputs, self.options = inputs, options
 
     def __repr__(self) -> str:
@@ -201,7 +201,7 @@ class Op:
         return lambda node, g, needed, recording: (on_tensors if recording else on_arrays)(node, g, needed)
 
     def _vjp_variadic(
-        self, node: Node, g: Any, needed: dict[int, Any] | None, recording: bool
+        self, node: Node, g: Array, needed: dict[int, Any] | None, recording: bool
     ) -> tuple[Any, ...]:
         known: dict[str, Any] = dict(
             zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents)

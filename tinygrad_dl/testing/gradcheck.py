@@ -163,7 +163,7 @@ def _write(x: Tensor, array: NDArray) -> None:
         x._data = np.array(array, data.dtype)
 
 
-def _as_array(x: Any) -> Any:
+def _as_array(x: object) -> Any:
     """A list of floats as an array, a number as one of no axes; anything else as it is."""
     if isinstance(x, (float, complex)):
         return np.array(x) if not isinstance(x, np.inexact) else x
@@ -176,11 +176,11 @@ def _as_array(x: Any) -> Any:
     return array if array.dtype.kind in "fc" and not _holds_tensors(x) else x
 
 
-def _holds_tensors(x: Any) -> bool:
+def _holds_tensors(x: object) -> bool:
     return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(map(_holds_tensors, x)))
 
 
-def _to_array(x: Any) -> Any:
+def _to_array(x: object) -> Any:
     return x.detach().numpy() if isinstance(x, Tensor) else x
 
 
@@ -498,7 +498,7 @@ def _gradient_of(
 ) -> Callable[..., Any]:
     """The gradient of a random projection of a function, as a function of the same arguments."""
 
-    def projected(*values: Any) -> Any:
+    def projected(*values: Tensor) -> Any:
         checked = [
             values[k] if values[k].requires_grad else Tensor(values[k].data, requires_grad=True)
             for k in positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import Watcher
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, Input
 
 if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
     from tinygrad_dl.testing.gradcheck import Problem
 
 
@@ -24,12 +27,12 @@ class RoundingWatcher(Watcher):
         super().__init__()
         self.places: dict[str, np.dtype] = {}  # each place once, in order
 
-    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Op, inputs: Sequence[Input], options: Sequence[object], result: Any) -> None:
         """An operation ran."""
         floats = [x.dtype for x in inputs if isinstance(x, Tensor) and x.node is not None]
         self._compare(op.name, floats, result.dtype)
 
-    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Node, g: Array, contributions: Any) -> None:
         """A rule ran: what it gives an input is cast to the dtype of that input."""
         for parent, c in zip(node.parents, contributions):
             if c is not None and type(parent) is Node:
