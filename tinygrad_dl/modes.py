@@ -257,13 +257,19 @@ class StepWatcher(Watcher):
     def delivered(self, node: Any, g: Any) -> None:
         """A complete gradient goes to the caller of the backward pass."""
 
+    def assigned(self, owner: Any) -> None:
+        """A Tensor's `.grad` was set."""
+
+    def looked_at(self, owner: Any) -> None:
+        """A Tensor was asked for its `.grad`."""
+
     def created(self, result: Any, source: Any) -> None:
         """A Tensor was made of what the user gave; None for one of constants, such as zeros."""
 
     def read(self, what: str) -> None:
         """The values of a Tensor were read in Python."""
 
-    def effect(self, function: Any, args: Any, result: Any, changes: Any) -> None:
+    def effect(self, function: Any, args: Any, result: Any, changes: Any, gradients: bool) -> None:
         """A side effect ran: see `effect`."""
 
 
@@ -274,10 +280,14 @@ def tell(event: str, *args: Any) -> None:
             getattr(watcher, event)(*args)
 
 
-def effect(function: Callable[..., Any], *args: Any, changes: Any = ()) -> Any:
-    """Call a function of the package that changes arrays in place, so that a compiled step repeats the call.
+def effect(
+    function: Callable[..., Any], *args: Any, changes: Any = (), gradients: bool = False
+) -> Any:
+    """Call a function of the package that changes something in place, so that a compiled step repeats the call.
 
-    `changes`: the arrays that it writes to, gradients apart. What happens inside is not reported to watchers.
+    `args`: Tensors and arrays among them are those of the step; what is inside of lists and other objects is the same
+    object at every run. `changes`: the Tensors, arrays and other objects, such as a schedule, that it changes.
+    `gradients`: whether it reads or changes `.grad`. What happens inside is not reported to watchers.
     """
     if not active or not any(isinstance(watcher, StepWatcher) for watcher in modes.watchers):
         return function(*args)
@@ -286,7 +296,7 @@ def effect(function: Callable[..., Any], *args: Any, changes: Any = ()) -> Any:
         result = function(*args)
     finally:
         modes.watchers = watchers
-    tell("effect", function, args, result, changes)
+    tell("effect", function, args, result, changes, gradients)
     return result
 
 

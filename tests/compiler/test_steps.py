@@ -558,18 +558,62 @@ def test_a_module_that_is_imported_during_a_capture_is_no_part_of_the_step(tmp_p
         assert f(tg.asarray([float(i)])).item() == 3 * i
 
 
-def test_gradients_from_outside_of_the_function_are_used_eagerly() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("clip", [False, True])
+def test_gradients_from_outside_of_the_function_are_inputs(backend: str, clip: bool) -> None:
     models = [network(), network()]
     for model in models:
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def update(model: Any = model, optimizer: Any = optimizer) -> None:
+            if clip:
+                nn.utils.clip_grad_value_(model.parameters(), 0.02)
+            optimizer.step()
+
+        step = tg.compile(update, fullgraph=True, backend=backend) if model is models[0] else update
+        for i in range(12):
+            optimizer.zero_grad()
+            model[2].bias.requires_grad_(i < 9)
+            nn.CrossEntropyLoss()(model(tg.asarray(X)), Y).backward()
+            before = model[0].weight.grad
+            step()
+            assert model[0].weight.grad is before
+    assert_same(*models)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_that_a_step_looks_at_are_those_of_the_call(backend: str) -> None:
+    w = tg.Tensor([3.0, 4.0], requires_grad=True)
+    norm = tg.compile(lambda: (w.grad * w.grad).sum() if w.grad is not None else 0.0, backend=backend)
+    for i in range(8):
+        w.grad = tg.Tensor([float(i), 0.0])
+        assert norm().item() == i * i
+    w.grad = None
+    assert norm() == 0.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("to_none", [True, False])
+@pytest.mark.parametrize("owner", ["model", "optimizer"])
+def test_zero_grad_reaches_what_the_step_gives_no_gradient(backend: str, to_none: bool, owner: str) -> None:
+    grads = []
+    for compiled in (False, True):
+        model = network()
         optimizer = optim.SGD(model.parameters(), lr=0.1)
-        step = tg.compile(optimizer.step) if model is models[0] else optimizer.step
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "compile: .* gradients that were computed outside of it")
-            for _ in range(6):
-                optimizer.zero_grad()
-                nn.CrossEntropyLoss()(model(tg.asarray(X)), Y).backward()
-                step()
-    for compiled, eager in zip(*(model.parameters() for model in models)):
-        np.testing.assert_array_equal(compiled.detach().numpy(), eager.detach().numpy())
-    with pytest.raises(CompileError, match="uses gradients that were computed outside of it"):
-        tg.compile(optimizer.step, fullgraph=True)()
+        whose = optimizer if owner == "optimizer" else model
+
+        def step(x: Any, model: Any = model, optimizer: Any = optimizer, whose: Any = whose) -> None:
+            whose.zero_grad(set_to_none=to_none)
+            model[0](x).sum().backward()
+            optimizer.step()
+
+        run = tg.compile(step, backend=backend, fullgraph=True) if compiled else step
+        for _ in range(6):
+            model(tg.asarray(X)).sum().backward()
+            run(tg.asarray(X))
+        grads.append([None if p.grad is None else p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*grads):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(b, a, rtol=1e-5)
+    assert (grads[1][2] is None) == to_none

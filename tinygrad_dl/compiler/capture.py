@@ -83,6 +83,9 @@ class Capture(StepWatcher):
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
+        #: id of a leaf whose `.grad` was used as it came -> the leaf, and whether that was None.
+        self.given: dict[int, tuple[Any, bool]] = {}
+        self.cleared: dict[int, Any] = {}  # id of a leaf -> the leaf, if its `.grad` was set before one came
         self.phase = "forward"
         self._importing = 0  # imports that are running
 
@@ -289,6 +292,16 @@ class Capture(StepWatcher):
         self.values[out.serial] = np.zeros(out.shape, out.dtype)
         self._add(Call(inputs, [out], op=op, options=chosen))
 
+    def assigned(self, owner: Any) -> None:
+        """A `.grad` was set: the program sets it, too."""
+        if id(owner) not in self._leaves:
+            self.cleared[id(owner)] = owner
+
+    def looked_at(self, owner: Any) -> None:
+        """A `.grad` is about to be used."""
+        if owner.node is not None and owner.node.op is None:
+            self._gradient(owner)
+
     def received(self, owner: Any, before: Any) -> None:
         """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
         node = owner.node
@@ -302,10 +315,7 @@ class Capture(StepWatcher):
         if before is not None:
             have = self._vars.get(id(before._data))
             if have is None:  # the gradient that the step before left there
-                have = Var(before.shape, before.dtype, "state", (owner, "grad"))
-                self.states.append(have)
-                self._vars[id(before._data)] = have
-                self._alive.append(before)
+                have = self._incoming(owner, before)
             total = Var(var.shape, var.dtype)
             self._add(Call([have, var], [total], op=OPS["add"], options=()))
             var = total
@@ -327,30 +337,61 @@ class Capture(StepWatcher):
         self.phase, self.arrays = self._outer, True
 
     def effect(
-        self, function: Callable[..., Any], args: tuple[Any, ...], result: Any, changes: Sequence[Any]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        result: Any,
+        changes: Sequence[Any],
+        gradients: bool,
     ) -> None:
         """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
         if args and hasattr(args[0], "param_groups"):
             self.optimizers[id(args[0])] = args[0]
-        name = getattr(function, "__name__", "")
-        if name != "_discard_gradients" and any(
-            getattr(p, "_grad", None) is not None and id(p._grad._data) not in self._vars
-            for p in _parameters(args)
-        ):
-            self.problem("an optimizer or a function uses gradients that were computed outside of it")
-        step = Effect(
-            [], [], function=function, args=args, what=getattr(function, "__qualname__", repr(function))
-        )
-        for leaf in self._leaves.values():
-            g = getattr(leaf, "_grad", None)
-            step.gradients.append((leaf, None if g is None else self._vars.get(id(g._data))))
+        step = Effect([], [], function=function, what=getattr(function, "__qualname__", repr(function)))
+        step.args = tuple(self._given(step, x) for x in args)
+        if gradients:
+            outside = (p for p in _parameters(args) if getattr(p, "requires_grad", False))
+            for leaf in {id(p): p for p in (*self._leaves.values(), *outside)}.values():
+                step.gradients.append((leaf, self._gradient(leaf)))
         for x in changes:
-            operand = self._operand(x)
-            assert isinstance(operand, Var)
-            step.changes.append(operand)
+            if isinstance(x, (Value, np.ndarray)):
+                operand = self._operand(x)
+                assert isinstance(operand, Var)
+                step.changes.append(operand)
+            else:
+                step.objects.append(x)
         if isinstance(result, (Value, np.ndarray)):
             step.outputs.append(self._result(result))
         self._add(step)
+
+    def _given(self, step: Effect, x: Any) -> Any:
+        """What stands for an argument of a side effect: a variable for an array or a Tensor, else the object itself."""
+        if not isinstance(x, (Value, np.ndarray)):
+            return x
+        var = self._operand(x)
+        assert isinstance(var, Var)
+        if var.source is x:  # a Tensor that is there at every run
+            return x
+        step.inputs.append(var)
+        step.wrapped.append(isinstance(x, Value))
+        return var
+
+    def _gradient(self, leaf: Any) -> Var | None:
+        """The variable of a leaf's `.grad`, which may come from outside of the step."""
+        g = getattr(leaf, "_grad", None)
+        var = None if g is None else self._vars.get(id(g._data))
+        if not any(id(leaf) in known for known in (self._leaves, self.cleared, self.given)):
+            self.given[id(leaf)] = leaf, g is None
+        return self._incoming(leaf, g) if g is not None and var is None else var
+
+    def _incoming(self, leaf: Any, g: Any) -> Var:
+        """The variable of a gradient that was there when the step began."""
+        var = Var(g.shape, g.dtype, "state", (leaf, "grad"))
+        self.states.append(var)
+        self._vars[id(g._data)] = var
+        self.values[var.serial] = g._data
+        self._alive.append(g)
+        return var
 
     def created(self, result: Any, source: Any) -> None:
         """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
@@ -522,7 +563,7 @@ def finish(capture: Capture, result: Any) -> Program:
         for leaf in leaves_of(result)
     ]
     gradients = []
-    for leaf in capture._leaves.values():
+    for leaf in (capture.cleared | capture._leaves).values():
         g = getattr(leaf, "_grad", None)
         gradients.append((leaf, None if g is None else capture.var_of(g) or capture._array(g._data)))
     capture.results = results

@@ -77,7 +77,6 @@ class Compiled:
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
         self._bound: WeakKeyDictionary[Any, Compiled] = WeakKeyDictionary()
-        self._leaves: dict[int, Any] = {}  # what captures gave gradients to
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -190,14 +189,14 @@ class Compiled:
         owner = getattr(self._function, "__self__", owner)
         if owner is not None:
             capture.guards.add_argument(owner, "self")
-        start = {i: leaf for i, leaf in self._leaves.items() if getattr(leaf, "_grad", None) is None}
         result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
-        self._leaves |= capture._leaves
+        # Whether there are gradients that others are added to, or that are used, is part of what was captured.
         for i, none in capture.resets.items():
-            # Whether gradients add up to what the call before left is part of what was captured.
-            if not none or i in start:
+            if i not in capture.cleared and i not in capture.given:
                 capture.guards.add_gradient(capture._leaves[i], none)
+        for leaf, none in capture.given.values():
+            capture.guards.add_gradient(leaf, none)
         problems = [*capture.problems, *capture.guards.problems]
         entry.graph, problem = recorded(capture, result, leaves)
         problems += [problem] if problem else []

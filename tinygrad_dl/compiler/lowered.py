@@ -99,8 +99,10 @@ class Lowered:
                 self._whole.add(id(step.call))
         else:
             assert isinstance(step, Effect)
-            twin = Effect([], step.outputs, function=step.function, args=step.args, what=step.what)
-            twin.changes = step.changes
+            inputs = [self.at(x) for x in step.inputs]
+            args = tuple(self.at(x) if isinstance(x, Var) else x for x in step.args)
+            twin = Effect(inputs, step.outputs, function=step.function, args=args, what=step.what)
+            twin.changes, twin.objects, twin.wrapped = step.changes, step.objects, step.wrapped
             twin.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in step.gradients]
             what = step.what
             gradients = [v for _, v in twin.gradients if isinstance(v, Var)]
@@ -217,10 +219,8 @@ class Lowered:
 
     def _effect(self, step: Effect) -> None:
         name = step.function.__name__
-        if name == "_discard_gradients":  # every gradient of the step is set after it
-            return
         if name != "_update_all":
-            raise NotLowered
+            raise NotLowered("")
         update = Update(step.args[0], self.numbers)
         gradients = {id(leaf): self.at(v) for leaf, v in step.gradients if v is not None}
         update.record(self._builder, gradients, lambda p, key: self._state(step.args[0], p, key))

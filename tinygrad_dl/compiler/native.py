@@ -193,6 +193,8 @@ class Native:
         if maker is None or value.serial in self.items[maker].reduced:
             return False
         later = self.items[maker + 1 : at]
+        if any(not isinstance(it, (Group, Prim)) for it in later):  # what Python does between may end the run
+            return False
         readers = [it for it in later if any(x.serial == target.serial for x in _reads(it))]
         inside = [p for p in self.items[maker].prims if any(x.serial == target.serial for x in p.reads())]
         if (
@@ -536,11 +538,14 @@ class Native:
                     place.shape, kind_, t.memory.data, t.begin + place.offset * kind_.itemsize, strides
                 )
                 w.space[f"v{serial}"] = view
-        for part in self.parts:
+        last = max((i for i, part in enumerate(self.parts) if isinstance(part, int)), default=-1)
+        for i, part in enumerate(self.parts):
             if isinstance(part, int):
                 lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")
                 if part == 0 and self.checks:
                     self._write_numbers(lines, w)
+                if i == last:  # what Python did before may have ended the run
+                    lines += [f"{w.object(u.count, 'count')}()" for u in self.lowered.updates]
             elif isinstance(part, Call):
                 write_call(w, part, True)
             elif isinstance(part, Vjp):

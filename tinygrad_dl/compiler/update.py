@@ -152,6 +152,7 @@ class Update:
         self.parameters: list[tuple[Any, Any, int, int]] = []
         # If the numbers follow from the options alone: groups and options, the states whose steps count, the numbers.
         self._known: list[tuple[Any, list[Any]]] | None = None
+        self._counted: list[tuple[dict[str, Any], dict[str, Any]]] = []  # states, and their numbers after the run
         self._states: list[dict[str, Any]] = []
         self._found: list[float] = []
         self._numbers: list[float] = []
@@ -227,7 +228,7 @@ class Update:
     # Before a run
 
     def numbers(self) -> list[float]:
-        """The numbers of the next run, counting its steps. Raises Changed, and counts nothing, for another update.
+        """The numbers of the next run, which `count` then counts. Raises Changed for another update.
 
         The list is the same object as long as nothing that the update reads has changed.
         """
@@ -235,17 +236,26 @@ class Update:
         if known is not None and [[*group.values()] for group, _ in known] == [values for _, values in known]:
             states = self.optimizer.state
             if all(states.get(p) is state for (p, *_), state in zip(self.parameters, self._states)):
-                for state in self._states:
-                    state["step"] += 1
                 return self._found
         self._known = None
         return self._harvested()
+
+    def count(self) -> None:
+        """The run has been made: its steps are counted, and other numbers of the states are those after it."""
+        if self._known is None:
+            for state, numbers in self._counted:
+                state.update(numbers)
+            self._counted = []
+        else:
+            for state in self._states:
+                state["step"] += 1
+        self.optimizer.stepped = True
 
     def _harvested(self) -> list[float]:
         found: list[float] = []
         fixed = True  # whether the numbers follow from the options alone
         done: dict[Any, tuple[list[float], dict[str, Any]]] = {}
-        counted: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._counted = counted = []
         for (p, group, first, last), trail in zip(self.parameters, self._trails):
             state = self.optimizer.state[p]
             plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
@@ -259,8 +269,6 @@ class Update:
                 raise Changed
             found += have[0]
             counted.append((state, have[1]))
-        for state, numbers in counted:
-            state.update(numbers)
         groups = list(self.optimizer.param_groups)
         if fixed and all(isinstance(v, OPTIONS) for g in groups for k, v in g.items() if k != "params"):
             self._known = [(group, [*group.values()]) for group in groups]
