@@ -280,9 +280,7 @@ def tell(event: str, *args: Any) -> None:
             getattr(watcher, event)(*args)
 
 
-def effect(
-    function: Callable[..., Any], *args: Any, changes: Any = (), gradients: bool = False
-) -> Any:
+def effect(function: Callable[..., Any], *args: Any, changes: Any = (), gradients: bool = False) -> Any:
     """Call a function of the package that changes something in place, so that a compiled step repeats the call.
 
     `args`: Tensors and arrays among them are those of the step; what is inside of lists and other objects is the same

@@ -351,7 +351,8 @@ class Capture(StepWatcher):
         step.args = tuple(self._given(step, x) for x in args)
         if gradients:
             outside = (p for p in _parameters(args) if getattr(p, "requires_grad", False))
-            for leaf in {id(p): p for p in (*self._leaves.values(), *outside)}.values():
+            known = self.cleared | self._leaves
+            for leaf in (known | {id(p): p for p in outside}).values():
                 step.gradients.append((leaf, self._gradient(leaf)))
         for x in changes:
             if isinstance(x, (Value, np.ndarray)):

@@ -152,7 +152,9 @@ class Update:
         self.parameters: list[tuple[Any, Any, int, int]] = []
         # If the numbers follow from the options alone: groups and options, the states whose steps count, the numbers.
         self._known: list[tuple[Any, list[Any]]] | None = None
-        self._counted: list[tuple[dict[str, Any], dict[str, Any]]] = []  # states, and their numbers after the run
+        self._counted: list[
+            tuple[dict[str, Any], dict[str, Any]]
+        ] = []  # states, and their numbers after the run
         self._states: list[dict[str, Any]] = []
         self._found: list[float] = []
         self._numbers: list[float] = []

@@ -63,6 +63,9 @@ class Monitor(Callback):
 
         return measure
 
+    def watches_step(self) -> bool:
+        return self._due()
+
     def _due(self) -> bool:
         return self._step % self.every == 0
 
