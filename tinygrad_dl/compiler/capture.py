@@ -22,7 +22,7 @@ from tinygrad_dl.compiler.guards import Guards
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Node, Value, next_serial
-from tinygrad_dl.modes import StepWatcher
+from tinygrad_dl.modes import StepWatcher, modes
 from tinygrad_dl.op import OPS
 
 # Built-in functions that user code may call during a step: they compute with what is there and change nothing outside.
@@ -440,6 +440,8 @@ class Capture(StepWatcher):
                 gc.enable()
 
     def _profile(self, frame: FrameType, event: str, arg: Any) -> None:
+        if self not in modes.watchers:  # within a side effect, which is repeated as a whole
+            return
         code = frame.f_code
         # A module is imported, perhaps by the package's own code: that happens once.
         if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
@@ -533,6 +535,8 @@ def _is_users(frame: FrameType) -> bool:
     """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
     name = str(frame.f_globals.get("__name__", ""))
     root = name.partition(".")[0]
+    if name.startswith("tinygrad_dl.course."):  # scripts, which learners change
+        return True
     if root in ("tinygrad_dl", "numpy", "llvmlite", "typing_extensions"):
         return False
     if not name:  # what the package generates has no module, and neither has what a user gives to exec
