@@ -93,8 +93,8 @@ class Trainer:
         refuse_unfit(_settings, (), {"allow_nan": allow_nan, "compile": compile}, "Trainer")
         if compile is True and type(self).forward is not Trainer.forward:
             raise ValueRangeError(
-                f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its own, and what "
-                "is compiled is loss(model(x), y)"
+                f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its own, "
+                "and what is compiled is loss(model(x), y)"
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss, decide)
@@ -587,7 +587,11 @@ def _functions(changes: Sequence[tuple[Any, ...]] | None) -> list[Callable[[Any]
     """What callbacks do to gradients, as functions of the model."""
     if changes is None:
         return None
-    return [lambda model, f=f, numbers=numbers: f(model, *numbers) for f, *numbers in changes]
+
+    def bound(function: Callable[..., Any], *numbers: Any) -> Callable[[Any], Any]:
+        return lambda model: function(model, *numbers)
+
+    return [bound(*change) for change in changes]
 
 
 def _array(x: Any) -> NDArray:
