@@ -107,6 +107,12 @@ def get_total_norm(
     """
     named = list(_named(tensors))
     _check_norm_type("get_total_norm", norm_type)
+    names = [name for name, _ in named]
+    return effect(_total_norm, names, norm_type, error_if_nonfinite, *(tensor for _, tensor in named))
+
+
+def _total_norm(names: list[str], norm_type: float, error_if_nonfinite: bool, *tensors: Tensor) -> Tensor:
+    named = list(zip(names, tensors))
     return _as_tensor(_summed("get_total_norm", named, norm_type, error_if_nonfinite), named)
 
 

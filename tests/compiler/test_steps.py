@@ -617,3 +617,26 @@ def test_zero_grad_reaches_what_the_step_gives_no_gradient(backend: str, to_none
         if a is not None:
             np.testing.assert_allclose(b, a, rtol=1e-5)
     assert (grads[1][2] is None) == to_none
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_defaults_of_arguments_hold_is_never_stale(backend: str) -> None:
+    layer = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5))
+    settings = {"scale": 1.0}
+
+    def inner(x: Any, model: Any = layer) -> Any:
+        return model(x)
+
+    def f(x: Any, settings: Any = settings, *, model: Any = layer) -> Any:
+        return inner(model(x)) * settings["scale"]
+
+    compiled = tg.compile(f, backend=backend, fullgraph=True)
+    x = tg.asarray(np.array([[1.0, 2.0], [3.0, 5.0]], np.float32))
+    with tg.no_grad():
+        for _ in range(5):
+            compiled(x)
+        layer.eval()
+        for _ in range(5):
+            np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)
+        settings["scale"] = 3.0
+        np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)

@@ -475,8 +475,11 @@ class Capture(StepWatcher):
         if code.co_flags & (0x80 | 0x200):
             self.problems.append(f"{code.co_name} is asynchronous ({code.co_filename}:{code.co_firstlineno})")
         self.guards.add_frame(code, frame.f_globals, _cells_of(frame))
-        if code.co_argcount and code.co_varnames[0] == "self" and "self" in frame.f_locals:
-            self.guards.add_argument(frame.f_locals["self"], "self")
+        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            value = frame.f_locals.get(name)
+            # Objects that last from call to call, as defaults do; others are made anew, of what is known.
+            if name == "self" or hasattr(type(value), "named_parameters"):
+                self.guards.add_argument(value, name)
 
     def _foreign(self, frame: FrameType) -> None:
         """Code outside of the package and of the user's program was called by the user's code."""

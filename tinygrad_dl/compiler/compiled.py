@@ -233,6 +233,10 @@ class Compiled(Generic[P, R]):
                 capture.add_argument(array, i, names[i] if i < len(names) else f"x{i}", isinstance(x, Value))
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
+        for i, x in enumerate(getattr(self._function, "__defaults__", None) or ()):
+            capture.guards.add_argument(x, f"default {i}")
+        for name, x in (getattr(self._function, "__kwdefaults__", None) or {}).items():
+            capture.guards.add_argument(x, name)
         owner = self._function if not hasattr(self._function, "__code__") else None
         owner = getattr(self._function, "__self__", owner)
         if owner is not None:

@@ -93,8 +93,8 @@ class Trainer:
         refuse_unfit(_settings, (), {"allow_nan": allow_nan, "compile": compile}, "Trainer")
         if compile is True and type(self).forward is not Trainer.forward:
             raise ValueRangeError(
-                f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its own, "
-                "and what is compiled is loss(model(x), y)"
+                f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its "
+                "own, and what is compiled is loss(model(x), y)"
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss, decide)
