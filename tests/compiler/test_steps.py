@@ -640,3 +640,41 @@ def test_what_defaults_of_arguments_hold_is_never_stale(backend: str) -> None:
             np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)
         settings["scale"] = 3.0
         np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"maximize": True, "weight_decay": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": tg.Tensor(0.01)}),
+    ("Adam", {"amsgrad": True, "maximize": True, "weight_decay": 0.1}),
+    ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1, "betas": (0.0, 0.9)}),
+    ("AdamW", {"amsgrad": True, "maximize": True}),
+    ("Adamax", {"weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1, "momentum_decay": 0.0}),
+    ("NAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("RAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"centered": True, "momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+    ("Adagrad", {"initial_accumulator_value": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("Adadelta", {"rho": 0.5, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {"t0": 3, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {"lambd": 0.1, "alpha": 0.5}),
+    ("Rprop", {"etas": (0.4, 1.3), "maximize": True}),
+]
+
+
+@pytest.mark.skipif(find_spec("llvmlite") is None, reason="llvmlite is not installed")
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_updates_are_native_with_every_option(name: str, options: dict[str, Any]) -> None:
+    def make(parameters: Any) -> Any:
+        return getattr(optim, name)(parameters, **({"lr": 0.01} | options))
+
+    models = [network(), network()]
+    eager, compiled = (training_step(model, make(model.parameters())) for model in models)
+    compiled = tg.compile(compiled, backend="llvm", fullgraph=True)
+    for step in (eager, compiled):
+        for _ in range(12):
+            step(tg.asarray(X), tg.asarray(Y))
+    assert_same(*models)
+    (entries,) = compiled._entries.values()
+    assert any(e.verified for e in entries)
+    assert not any(e.native.lowered.left for e in entries if e.native is not None)

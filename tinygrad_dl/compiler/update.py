@@ -62,21 +62,29 @@ class Traced:
         method: str,
         *inputs: Term,
         out: tuple[Traced, ...] | None = None,
+        where: Traced | None = None,
         **kwargs: object,
     ) -> Traced:
-        if method != "__call__" or kwargs:
+        if method != "__call__" or kwargs or (where is not None and out is None):
             raise NotLowered(f"{ufunc.__name__}.{method}")
         name = str(ufunc.__name__)
-        return self.apply(NAMES.get(name, name), inputs, None if out is None else out[0])
+        kind, target = NAMES.get(name, name), None if out is None else out[0]
+        if where is None:
+            return self.apply(kind, inputs, target)
+        assert target is not None
+        return self.apply("where", (where, self.apply(kind, inputs, None), target), target)
 
     def __array_function__(
         self,
         function: Callable[..., Any],
         types: Iterable[type],
-        args: Iterable[object],
-        kwargs: Mapping[str, object],
-    ) -> NoReturn:
-        raise NotLowered(function.__name__)
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Traced:
+        if function is not np.clip or len(args) != 3 or kwargs.keys() - {"out"}:
+            raise NotLowered(function.__name__)
+        x, low, high = args
+        return self.apply("minimum", (self.apply("maximum", (x, low), None), high), kwargs.get("out"))
 
     def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         raise NotLowered("an array")
@@ -124,9 +132,18 @@ class Traced:
         return self.apply("divide", (self, x), self)
 
     def __setitem__(self, key: object, value: Term) -> None:
-        if key is not Ellipsis:
+        if isinstance(key, Traced):  # a mask
+            self.apply("where", (key, value, self), self)
+        elif key is Ellipsis:
+            self.apply("positive", (value,), self)
+        else:
             raise NotLowered("an assignment to a part")
-        self.apply("positive", (value,), self)
+
+    def __lt__(self, x: Term) -> Traced:
+        return self.apply("less", (self, x), None)
+
+    def __gt__(self, x: Term) -> Traced:
+        return self.apply("greater", (self, x), None)
 
     def __getattr__(self, name: str) -> Any:
         raise NotLowered(name)
