@@ -678,3 +678,76 @@ def test_updates_are_native_with_every_option(name: str, options: dict[str, Any]
     (entries,) = compiled._entries.values()
     assert any(e.verified for e in entries)
     assert not any(e.native.lowered.left for e in entries if e.native is not None)
+
+
+def in_a_child(call: Callable[[], Any]) -> Any:
+    """What a call returns in a forked process."""
+    import os
+    import pickle
+
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(write, pickle.dumps(call()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        sent = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(sent)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_forked_process_goes_on_with_the_programs(backend: str) -> None:
+    model = network()
+    step = tg.compile(training_step(model, optim.Adam(model.parameters())), backend=backend)
+    for _ in range(5):
+        step(tg.asarray(X), tg.asarray(Y))
+    saved = copy.deepcopy(model.state_dict())
+
+    def further() -> list[float]:
+        return [step(tg.asarray(X), tg.asarray(Y)).item() for _ in range(3)]
+
+    there = in_a_child(further)
+    for value, other in zip(model.state_dict().values(), saved.values(), strict=True):
+        np.testing.assert_array_equal(value, other)
+    assert further() == there
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threads_take_turns_in_a_compiled_step(backend: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    w = tg.Tensor(np.zeros(50), requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+        return w.detach().sum()
+
+    run = tg.compile(step, backend=backend)
+    x = tg.asarray(np.ones(50))
+    for _ in range(4):
+        run(x)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, [x] * 60))
+    np.testing.assert_array_equal(w.detach().numpy(), np.full(50, -64.0))
+
+
+def test_a_compiled_model_is_pickled_without_its_programs() -> None:
+    import pickle
+
+    predict = tg.compile(network())
+    with tg.no_grad():
+        for _ in range(4):
+            out = predict(tg.asarray(X))
+        twin = pickle.loads(pickle.dumps(predict))
+        for _ in range(4):
+            np.testing.assert_allclose(twin(tg.asarray(X)).numpy(), out.numpy(), rtol=1e-6)
+        assert twin._entries and twin._function is not predict._function
