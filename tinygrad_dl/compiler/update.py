@@ -139,10 +139,10 @@ class Traced:
         else:
             raise NotLowered("an assignment to a part")
 
-    def __lt__(self, x: Term) -> Traced:
+    def __lt__(self, x: Term) -> Traced:  # type: ignore[misc]
         return self.apply("less", (self, x), None)
 
-    def __gt__(self, x: Term) -> Traced:
+    def __gt__(self, x: Term) -> Traced:  # type: ignore[misc]
         return self.apply("greater", (self, x), None)
 
     def __getattr__(self, name: str) -> Any:
