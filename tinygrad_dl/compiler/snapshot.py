@@ -9,7 +9,6 @@ import numpy as np
 
 from tinygrad_dl import config, pytree
 from tinygrad_dl.compiler.capture import Capture
-from tinygrad_dl.compiler.guards import Guards
 from tinygrad_dl.compiler.program import Effect, Program
 from tinygrad_dl.graph import Value
 
@@ -29,15 +28,15 @@ class Reach:
         self.generators: dict[int, Any] = {}
         self.objects: dict[int, Any] = {}
 
-    def add_reachable(self, roots: Sequence[Any], is_input: Callable[[Any], bool]) -> None:
-        """Everything that can be found from these objects: models, losses, optimizers."""
-        guards = Guards(is_input)
+    def add_reachable(self, roots: Sequence[Any]) -> None:
+        """What belongs to these models, losses and optimizers."""
         for root in roots:
-            guards.add_argument(root, "")
             if hasattr(root, "param_groups"):
                 self.optimizers[id(root)] = root
-        self.tensors |= {id(t): t for t, _ in guards.tensors.values()}
-        self.generators |= {id(g): g for g in guards.generators}
+            elif hasattr(root, "named_parameters"):
+                self.tensors |= {id(t): t for t in (*root.parameters(), *root.buffers())}
+                held = [value for module in root.modules() for value in vars(module).values()]
+                self.generators |= {id(g): g for g in held if isinstance(g, np.random.Generator)}
         self._complete()
 
     def add(self, capture: Capture, program: Program) -> int:

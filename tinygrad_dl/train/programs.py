@@ -143,10 +143,10 @@ class Programs:
         return self.compiled(*batch)
 
     def _compile(self) -> None:
-        from tinygrad_dl.compiler.compiled import Compiled, is_input  # only here: it takes time to import
+        from tinygrad_dl.compiler.compiled import Compiled  # only here: it takes time to import
 
         self.compiled = Compiled(self.function, False, "auto", self._worth, not self.always)
-        self.compiled.reach.add_reachable(self.roots, is_input)
+        self.compiled._reach.add_reachable(self.roots)
 
     def _may_pay(self, planned: int, batch: Sequence[Any]) -> bool:
         """Whether the calls may take long enough, by what can be told without recording one."""

@@ -88,7 +88,7 @@ def _run(
             return error, record
 
 
-def _tensors(given: Any, argument: str) -> list[Any]:
+def _tensors(given: object, argument: str) -> list[Any]:
     """The Tensors in nested lists, tuples and dicts, in order. Raises DTypeError."""
     found: list[Any] = []
     stack = [given]
@@ -115,7 +115,7 @@ def _tensors(given: Any, argument: str) -> list[Any]:
     return found
 
 
-def _validate(called: str, show: Sequence[str], model: Any, engine: str | None) -> None:
+def _validate(called: str, show: Sequence[str], model: object, engine: str | None) -> None:
     """Raise DTypeError or ValueRangeError for lines that boxes do not have, and for other models and engines."""
     if model is not None and (isinstance(model, type) or not hasattr(model, "named_modules")):
         raise DTypeError(f"{called}: model: expected a Module or None, got {describe(model)}")
