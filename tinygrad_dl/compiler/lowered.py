@@ -10,7 +10,18 @@ import numpy as np
 from tinygrad_dl.compiler import lower
 from tinygrad_dl.compiler.capture import Capture, Fixed
 from tinygrad_dl.compiler.lower import Builder, NotLowered
-from tinygrad_dl.compiler.program import Call, Effect, Operand, Prim, Program, Step, Var, Vjp, named_values
+from tinygrad_dl.compiler.program import (
+    Call,
+    Effect,
+    Operand,
+    Prim,
+    Program,
+    Step,
+    Var,
+    Vjp,
+    all_reads,
+    named_values,
+)
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.update import Update
 from tinygrad_dl.graph import Value
@@ -37,6 +48,14 @@ class Lowered:
         self.steps = self._builder.steps
         self.results = [self.at(r) for r in program.results]
         self.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in program.gradients]
+
+    @property
+    def computed_states(self) -> list[Var]:
+        """The states that operations read and write; those that only a side effect changes belong to Python."""
+        plain = (step for step in self.steps if not isinstance(step, Effect))
+        used = {var.serial for step in plain for var in (*all_reads(step), *step.writes())}
+        used |= {x.serial for x in (*self.results, *(v for _, v in self.gradients)) if isinstance(x, Var)}
+        return [var for var in self.states if var.serial in used]
 
     def _attempt(self) -> bool:
         """Lower everything; False if a call turns out to have to stay whole."""

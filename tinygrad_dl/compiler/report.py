@@ -79,7 +79,7 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
     printer = Printer(lowered, [], "", "")
     printer.name_inputs()
     arrays = {}
-    for var in lowered.states:
+    for var in lowered.computed_states:
         source = var.source
         if isinstance(source, Value):
             array = source._data

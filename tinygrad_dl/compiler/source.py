@@ -93,7 +93,7 @@ class Printer:
         for var in program.arguments:
             self._name(var, var.name or "x")
         parameters = parameter_names(self.lowered)
-        for var in self.lowered.states:
+        for var in self.lowered.computed_states:
             source = var.source
             if isinstance(source, Value):
                 self._name(var, parameters.get(id(source)) or var.name or "data")
@@ -279,7 +279,9 @@ class Printer:
             lines.append(f"return {', '.join(results)}")
         elif gradients:
             lines.append("return {" + ", ".join(f'"{k}": {v}' for k, v in gradients.items()) + "}")
-        parameters = [self.names[v.serial] for v in (*self.lowered.program.arguments, *self.lowered.states)]
+        parameters = [
+            self.names[v.serial] for v in (*self.lowered.program.arguments, *self.lowered.computed_states)
+        ]
         parameters += list(dict.fromkeys(self.numbers.values()))
         parameters += ["rng"] if self.draws else []
         helpers = "".join("\n\n" + HELPERS[h] for h in HELPERS if h in self.helpers)
