@@ -544,6 +544,8 @@ class Capture(StepWatcher):
         elif event == "return":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.pop()
+            elif _is_users(frame) or code is self._function_code:
+                self._name_results(frame)
         elif event == "c_call" and _is_users(frame):
             self._builtin(frame, arg)
 
@@ -562,6 +564,14 @@ class Capture(StepWatcher):
             # Objects that last from call to call; others are made anew, of what is known.
             if name == "self" and "self" in frame.f_locals or hasattr(type(value), "named_parameters"):
                 self.guards.add_argument(value, name)
+
+    def _name_results(self, frame: FrameType) -> None:
+        """What the user's code called its results, for readers of the program."""
+        for name, value in list(frame.f_locals.items()):
+            if isinstance(value, Value) and name.isidentifier():
+                var = self._vars.get(id(value._data))
+                if var is not None and var.kind == "result" and not var.name:
+                    var.name = name
 
     def _foreign(self, frame: FrameType) -> None:
         """Code outside of the package and of the user's program was called by the user's code."""

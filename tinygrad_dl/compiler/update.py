@@ -207,6 +207,17 @@ class Update:
         self._trail: list[str] = []
         self._trails: list[list[str]] = []
 
+    @property
+    def counted(self) -> bool:
+        """Whether the numbers depend on how many steps were made."""
+        for (p, group, *_), trail in zip(self.parameters, self._trails):
+            state = self.optimizer.state[p]
+            plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+            self._harvest(p, group, state, plain | {"step": plain["step"] + 1}, trail)
+            if self._twin.counted or len(plain) > 1:
+                return True
+        return False
+
     def __len__(self) -> int:
         return len(self._numbers)
 
