@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_dl.arguments import checked, explanation, with_arrays
 from tinygrad_dl.convert import describe
+from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
@@ -257,7 +258,7 @@ class Module:
             if set_to_none or parameter.grad is None:
                 parameter.grad = None
             else:
-                parameter.grad = np.zeros(parameter.shape, parameter.dtype)
+                parameter.grad = zeros(parameter.shape, dtype=parameter.dtype)
 
     def astype(self: M, dtype: DTypeLike) -> M:
         """Convert floating parameters and buffers, and their gradients, to a floating or complex dtype, in place.

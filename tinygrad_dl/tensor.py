@@ -145,6 +145,8 @@ class Tensor(Methods):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward accumulated for this Tensor, or None."""
+        if active:
+            tell("looked_at", self)
         return getattr(self, "_grad", None)
 
     @grad.setter
@@ -159,6 +161,8 @@ class Tensor(Methods):
                     f"{value.dtype}"
                 )
         self._grad = value
+        if active:
+            tell("assigned", self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for the gradient of this Tensor, or with False no longer; returns the Tensor itself."""
