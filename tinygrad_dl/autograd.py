@@ -54,30 +54,54 @@ def grad(
                     else "call requires_grad_() on it before the outputs are computed"
                 )
                 raise GraphError(f"autograd.grad: {name}[{i}] does not require grad: {why}")
-    ends = [(t.node, seed) for t, seed in zip(outs, _seeds(outs, grad_outputs)) if t.node is not None]
-    starts = [t.node for t in ins if t.node is not None]
-    needed = needed_for([node for node, _ in ends], starts)
-    wanted: dict[int, Any] = {node.serial: None for node in starts}
-    run(
-        [(node, seed) for node, seed in ends if node.serial in needed],
-        retain=create_graph if retain_graph is None else retain_graph,
-        recording=create_graph,
-        wanted=wanted,
-        needed=needed,
-    )
-    results = []
-    for i, (tensor, node) in enumerate(zip(ins, starts)):
-        g = wanted[node.serial]
+    seeds = _seeds(outs, grad_outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    if modes.levels:
+        from tinygrad_dl import levels  # above this module
+
+        found = levels.grad(outs, ins, seeds, retain, create_graph)
+    else:
+        found = gradients(outs, ins, seeds, retain, create_graph)
+    for i, (g, tensor) in enumerate(zip(found, ins)):
         if g is None and not allow_unused:
             raise GraphError(
                 f"autograd.grad: no output depends on inputs[{i}] (shape {tensor.shape}). "
                 "Pass allow_unused=True to get None for it."
             )
+    return tuple(found)
+
+
+def gradients(
+    outs: Sequence[Any],
+    ins: Sequence[Any],
+    seeds: Sequence[Any],
+    retain: bool,
+    recording: bool,
+    tensors: bool = False,
+) -> list[Any]:
+    """The gradients of outputs with given seeds in each input, None for one that is not reached. See backward.run."""
+    ends = [
+        (t.node, seed_for(t, seed, "autograd.grad")) for t, seed in zip(outs, seeds) if t.node is not None
+    ]
+    starts = [t.node for t in ins if t.node is not None]
+    needed = needed_for([node for node, _ in ends], starts)
+    wanted: dict[int, Any] = {node.serial: None for node in starts}
+    run(
+        [(node, seed) for node, seed in ends if node.serial in needed],
+        retain=retain,
+        recording=recording,
+        tensors=tensors,
+        wanted=wanted,
+        needed=needed,
+    )
+    results = []
+    for i, node in enumerate(starts):
+        g = wanted[node.serial]
         if g is not None:
             # An array of its own for each: the same gradient may reach several inputs.
-            g = own(g) if create_graph else convert.wrap(g.copy() if node in starts[:i] else g)
+            g = own(g) if recording or tensors else convert.wrap(g.copy() if node in starts[:i] else g)
         results.append(g)
-    return tuple(results)
+    return results
 
 
 def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool | None]:
@@ -124,6 +148,7 @@ def _tensors(given: object, name: str) -> list[Tensor]:
 
 
 def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
+    """One gradient per output; what is given is checked where the pass begins."""
     if given is None:
         given = [None] * len(outs)
     elif isinstance(given, (Tensor, np.ndarray)) or not isinstance(given, Iterable):
@@ -133,7 +158,7 @@ def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
         raise ShapeError(
             f"autograd.grad: expected one of grad_outputs per output, got {len(seeds)} for {len(outs)} outputs"
         )
-    return [seed_for(out, seed, "autograd.grad") for out, seed in zip(outs, seeds)]
+    return seeds
 
 
 def inside(roots: Iterable[Node], start: int) -> tuple[list[Node], dict[int, Node]]:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_dl.convert import asarray_of, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
-from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, tell
+from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, no_grad, tell
 from tinygrad_dl.typing import Shape
 
 #: A gradient on its way: an array, or a Tensor where the gradient itself is recorded.
@@ -43,12 +43,24 @@ def seed_for(output: Value, gradient: Any, what: str) -> Gradient:
 
 # What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
 @np.errstate(all="ignore")
-def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
-    """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors."""
+def run(
+    roots: Sequence[tuple[Node, Gradient]],
+    *,
+    retain: bool,
+    recording: bool,
+    tensors: bool = False,
+    **how: Any,
+) -> None:
+    """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors.
+
+    `tensors`: on Tensors that do not record, for gradients that belong to func.vmap or func.jvp.
+    """
     if active:
         tell("before_backward_pass", roots, recording)
     if recording:
         _recording_pass(roots, retain=retain, recording=True, **how)
+    elif tensors:
+        _tensor_pass(roots, retain=retain, recording=True, **how)
     else:
         arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
         backward_pass(arrays, retain=retain, **how)
@@ -174,6 +186,7 @@ def _with_plain_options(node: Node) -> bool:
 
 
 _recording_pass = enable_grad()(lenient_broadcast()(backward_pass))
+_tensor_pass = no_grad()(lenient_broadcast()(backward_pass))
 
 
 def _complete(
@@ -287,6 +300,8 @@ def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], r
 
 def own(g: Any) -> Value:
     """A recorded gradient with an array of its own: a rule may hand on one Tensor to several inputs."""
+    if g.level is not None:
+        return g
     result = wrap(g._data.copy())
     result.node = g.node
     return result

@@ -26,8 +26,9 @@ from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"]
 
+from tinygrad_dl.vmap import vmap
 Argnums = int | tuple[int, ...]
 
 
@@ -80,15 +81,22 @@ class Run:
 
     def _variable(self, leaf: object, name: str) -> Tensor:
         """A new Tensor for an argument, connected to it if it is a Tensor that requires grad."""
-        if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording:
+        if isinstance(leaf, Tensor) and leaf.node is not None and modes.recording and not modes.levels:
             return positive(leaf)
         # A Python float is exact, as nothing says that a rounded derivative will do
-        data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
+        if modes.levels:
+            data: Any = leaf if isinstance(leaf, Tensor) else convert.wrap(np.asarray(leaf))
+        else:
+            data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
         if data.dtype.kind != "f":
             raise DTypeError(
                 f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
+        if modes.levels:
+            from tinygrad_dl import levels
+
+            return levels.variable(data)
         return convert.wrap(data).requires_grad_()
 
     def _output(self, leaf: object, path: str) -> Tensor:
@@ -116,6 +124,10 @@ class Run:
     def _give_one(self, leaf: object) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
+        if leaf.level is not None:
+            from tinygrad_dl import levels
+
+            return leaf if self.recording else levels.without_node(leaf)
         return leaf._data if self.plain else leaf if self.recording else leaf.detach()
 
     def gradients(self, found: Sequence[Tensor | None]) -> tuple[Any, ...]:

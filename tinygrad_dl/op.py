@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 
 from tinygrad_dl import codegen
+from tinygrad_dl.batching import BatchRule
+from tinygrad_dl.batching import elementwise as align
 from tinygrad_dl.convert import attach, describe
 from tinygrad_dl.dispatch import explain, in_float32, is_half
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
@@ -81,6 +83,11 @@ class Missing:
         self.reason = reason
 
 
+# Rules of forward mode that are another rule of the operation
+LINEAR = "linear"
+SYMMETRIC = "symmetric"
+
+
 # The operation
 
 
@@ -123,6 +130,10 @@ class Op:
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
         self.accumulates: bool = about.pop("accumulates")
+        one_by_one = self.ufunc is not None and self.ufunc.signature is None
+        self.elementwise: bool = about.pop("elementwise") or one_by_one
+        self.batch: BatchRule | None = about.pop("batch") or (align if self.elementwise else None)
+        self.jvp: Any = about.pop("jvp") or (SYMMETRIC if self.elementwise else None)
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -133,6 +144,10 @@ class Op:
         )
         named = {name for names in (*self.rule_arguments, *self.fast_arguments) for name in names}
         self.saves = tuple(name for name in (*self.inputs, "out", *self.cached) if name in named)
+        self.jvp_arguments = [
+            self._arguments_of_jvp(i, rule)
+            for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ())
+        ]
         self.function: Any = None
 
     def _arguments_of(self, rule: Rule | Missing | None, cached: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,6 +163,21 @@ class Op:
             if name not in known:
                 raise ValueRangeError(
                     f"@op {self.name}: a rule names `{name}`; it may name {', '.join(sorted(known))}"
+                )
+        return tuple(names)
+
+    def _arguments_of_jvp(self, i: int, rule: Rule | None) -> tuple[str, ...]:
+        """The names of a forward rule's parameters; ValueRangeError for one that the input's other rule does not save."""
+        if rule is None:
+            return ()
+        names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
+        saved = self.rule_arguments[0 if self.joint or self.variadic else i]
+        known = {"t", "i", "shapes", *self.options, *saved}
+        known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
+        for name in names:
+            if name not in known:
+                raise ValueRangeError(
+                    f"@op {self.name}: a rule of jvp= names `{name}`; it may name {', '.join(sorted(known))}"
                 )
         return tuple(names)
 
@@ -293,6 +323,9 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
     accumulates: bool = False,
+    elementwise: bool = False,
+    batch: BatchRule | None = None,
+    jvp: Literal["linear", "symmetric"] | tuple[Rule | None, ...] | None = None,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -301,7 +334,10 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
     `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16
-    is computed in float32. See docs/custom-ops for a worked example.
+    is computed in float32. `elementwise`: each element of the result depends on one of each input. `batch`: the
+    rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the change of
+    the result from `t`, that of the input; "linear" where it is the operation itself, "symmetric" where it is the
+    input's other rule; without it that rule is transposed. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -319,7 +355,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates,
+            accumulates=accumulates, elementwise=elementwise, batch=batch, jvp=jvp,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

@@ -256,6 +256,7 @@ def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
         Case(np.array([True, False, True]), (3,), (2, 3)),
         Case(np.array([[True], [False]]), (3,), ()),
     ),
+    elementwise=True,
 )
 def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
@@ -268,7 +269,7 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     return np.where(condition, x, y)
 
 
-@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
+@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),), elementwise=True)
 def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
@@ -297,7 +298,7 @@ def conj(x: NDArray, /) -> Any:
     return np.conjugate(x)
 
 
-@op(lambda g: g)
+@op(lambda g: g, elementwise=True)
 def real(x: NDArray, /) -> Any:
     """The real part of each element.
 
@@ -308,7 +309,7 @@ def real(x: NDArray, /) -> Any:
     return np.real(x)
 
 
-@op(lambda g: g * 0)
+@op(lambda g: g * 0, elementwise=True)
 def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import GraphError
 from tinygrad_dl.ops.shape import reshape
 
@@ -35,7 +36,7 @@ def unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
 
 def check_free_basis(what: str, rotated: Any) -> None:
     """Raise GraphError if a gradient depends on a basis that the decomposition is free to choose."""
-    inner = np.asarray(getattr(rotated, "_data", rotated))
+    inner = np.asarray(values_of(rotated))
     skew = np.abs(inner - np.swapaxes(inner, -1, -2))
     if skew.size and skew.max() > np.finfo(inner.dtype).eps ** 0.5 * max(1.0, np.abs(inner).max()):
         raise GraphError(

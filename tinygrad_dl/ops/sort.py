@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import convert
+from tinygrad_dl import batching, convert
 from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
@@ -39,6 +39,19 @@ def _order(x: Any, axis: Any, descending: bool, stable: bool) -> Any:
     return size - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind=kind), axis)
 
 
+def _in_order(t: Any, axis: Any, order: Any) -> Any:
+    return take_along_axis(reshape(t, (-1,)) if axis is None else t, order, axis=0 if axis is None else axis)
+
+
+def _places(call: batching.Call) -> Any:
+    out = batching.along_one(call) if call.options["axis"] is not None else None
+    if out is not None:
+        return out
+    flat = call.inputs[0].reshape((call.size, int(np.prod(call.shape(), dtype=int))))
+    out = call.run(flat, axis=1, keepdims=False)
+    return out.reshape((call.size, *(1,) * len(call.shape()))) if call.options["keepdims"] else out
+
+
 def _put_back(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
     places = np.argsort(order, axis=0 if axis is None else axis, kind="stable")
     return reshape(take_along_axis(g, places, axis=0 if axis is None else axis), x_shape)
@@ -57,6 +70,8 @@ def _put_in_order(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
     domain=Domain(distinct=True),
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",
+    batch=batching.along_one,
+    jvp=(_in_order,),
 )
 def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
@@ -70,7 +85,7 @@ def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stab
     return np.take_along_axis(x, order, axis), order
 
 
-@op(None, domain=Domain(distinct=True), cases=ORDERED)
+@op(None, domain=Domain(distinct=True), cases=ORDERED, batch=batching.along_one)
 def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
@@ -82,7 +97,7 @@ def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, s
     return _order(x, axis, descending, stable)
 
 
-@op(None, domain=Domain(distinct=True), cases=PLACES)
+@op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
 def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
@@ -93,7 +108,7 @@ def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@op(None, domain=Domain(distinct=True), cases=PLACES)
+@op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
 def argmin(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
@@ -118,6 +133,7 @@ def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
         Case(np.array([0.0, 1.0, 2.0]), (2, 3)), Case(np.array([0.0, 1.0]), np.array([1.0]), side="right"),
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
     ),
+    batch=lambda call: call.run(*call.inputs) if not call.batched[0] else None,
 )  # fmt: skip
 def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.

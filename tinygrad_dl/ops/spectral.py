@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import ValueRangeError
@@ -52,6 +53,7 @@ class SVDResult(NamedTuple):
     None,
     domain=(Domain(), Domain(0.5, 2), Domain()),
     cases=(Case((2, 2), (2, 2), np.zeros((2, 2), bool)),),
+    elementwise=True,
 )
 def settled_quotient(x: NDArray, y: NDArray, settled: NDArray, /) -> Any:
     """A quotient that is 0 where it is settled to be so.
@@ -96,6 +98,7 @@ def _derivative_of_eigh(g: Any, out: Any, x_shape: Shape) -> Any:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eigh",
+    batch=batching.leading,
 )
 def eigh_parts(x: NDArray, /) -> Any:
     """The parts of eigh, flattened: eigenvalues, then eigenvectors.
@@ -146,6 +149,7 @@ def _derivative_of_eigvalsh(g: Any, x: Any) -> Any:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
+    batch=batching.leading,
 )
 def eigvalsh(x: NDArray, /) -> Any:
     """The eigenvalues, ascending, of a symmetric matrix; of x, the part (x + x^H) / 2 counts.
@@ -172,6 +176,7 @@ GENERAL = Missing(
     GENERAL,
     cases=(Case((3, 3)), Case((0, 2, 2))),
     name="eig",
+    batch=batching.leading,
 )
 def eig_parts(x: NDArray, /) -> Any:
     """The parts of eig, flattened: eigenvalues, then eigenvectors.
@@ -199,7 +204,7 @@ def eig(x: Any, /) -> EigResult:
     return EigResult(*unpack(eig_parts(x), ((n,), (n, n))))
 
 
-@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
+@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))), batch=batching.leading)
 def eigvals(x: NDArray, /) -> Any:
     """The eigenvalues of a square matrix, in no order, complex.
 
@@ -257,6 +262,7 @@ def _derivative_of_svd(g: Any, out: Any, x_shape: Shape, full_matrices: bool) ->
         Case((2, 3), True),
         Case((0, 3, 2), False),
     ), name="svd",
+    batch=batching.leading,
 )  # fmt: skip
 def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     """The parts of svd, flattened: U, singular values, Vh.
@@ -303,6 +309,7 @@ def _derivative_of_svdvals(g: Any, x: Any) -> Any:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",
+    batch=batching.leading,
 )
 def svdvals(x: NDArray, /) -> Any:
     """The singular values, descending.
