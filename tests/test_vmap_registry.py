@@ -56,9 +56,7 @@ def test_vmap_is_a_loop_in_values_and_gradients(op: Op, case: Case) -> None:
 
         axes = tuple(0 if i in chosen else None for i in arrays)
         out = func.vmap(f, in_axes=axes, randomness="same")(*given)
-        looped = stack(
-            [f(*(x[k] if i in chosen else x for i, x in inputs.items())) for k in range(SIZE)]
-        )
+        looped = stack([f(*(x[k] if i in chosen else x for i, x in inputs.items())) for k in range(SIZE)])
         close(out, looped)
         assert out.requires_grad == looped.requires_grad
         if out.requires_grad:
@@ -74,7 +72,9 @@ def test_a_batch_of_gradients_goes_back_as_each_does(op: Op, case: Case) -> None
     primals = [values[i] for i in free]
 
     def f(*new: Any) -> Any:
-        return call(op, [new[free.index(i)] if i in free else v for i, v in enumerate(values)], options, named)
+        return call(
+            op, [new[free.index(i)] if i in free else v for i, v in enumerate(values)], options, named
+        )
 
     out, pullback = func.vjp(f, *primals)
     seeds = np.stack([projection(out.shape, k).astype(out.dtype) for k in range(SIZE)])

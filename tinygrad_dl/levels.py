@@ -1,8 +1,8 @@
 """Values under func.vmap and func.jvp: Batched and Dual Tensors, and the levels that compute with them.
 
-A Batched Tensor stands for one example, and holds all of them; a Dual Tensor holds a value and its tangent. While a level
-is active, each operation comes to the newest level among its inputs (dispatch.under_modes), which computes with what
-they hold; that may belong to older levels in turn. What is computed is ordinary operations, and recorded as usual.
+A Batched Tensor stands for one example, and holds all of them; a Dual Tensor holds a value and its tangent. While a
+level is active, each operation comes to the newest level among its inputs (dispatch.under_modes), which computes with
+what they hold; that may belong to older levels in turn. What is computed is ordinary operations, recorded as usual.
 """
 
 from __future__ import annotations
@@ -272,7 +272,8 @@ class BatchLevel(Level):
         if "rng" in op.options:
             check_randomness(op.name)
             call.randomness = self.randomness
-            modes.levels = tuple(level for level in before if level.number < self.number)  # they draw, too
+            # Of the maps around this one, each draws in turn.
+            modes.levels = tuple(x for x in before if not x.visible or x.number < self.number)
         try:
             out = None if op.batch is None else op.batch(call)
             self.calls[op.name, "looped" if out is None else "batched"] += 1
@@ -336,8 +337,8 @@ def dual(primal: Any, tangent: Any, level: Level) -> Dual:
 class ForwardLevel(Level):
     """The level of one func.jvp.
 
-    `tangents`: those of the nodes recorded inside of it, by serial. A backward pass that runs inside computes with saved
-    values that have their tangents again: forward over reverse.
+    `tangents`: those of the nodes recorded inside of it, by serial. A backward pass that runs inside computes with
+    saved values that have their tangents again: forward over reverse.
     """
 
     what = "jvp"
@@ -356,6 +357,9 @@ class ForwardLevel(Level):
         self.tangents[x.node.serial] = tangent
 
     def apply(self, op: Any, values: Sequence[Any], options: Sequence[Any]) -> Any:
+        drawing = [level for level in modes.levels if level.visible] if "rng" in op.options else []
+        if drawing:  # each example has a draw of its own, with its tangent
+            return self._under_batch(drawing[-1], op, values, options)
         for x in values:
             batch = level_of(x.primal) if type(x) is Dual and x.level is self else level_of(x)
             while batch is not None and not isinstance(batch, BatchLevel):
@@ -388,11 +392,13 @@ class ForwardLevel(Level):
         if node is None:
             return result
         carried = recording or (before and any(t is not None and t.node is not None for t in tangents))
+        # The tangent is one of older levels: what it is computed from has none of this level.
+        active, modes.levels = modes.levels, tuple(level for level in modes.levels if level is not self)
         modes.recording = carried
         try:
             tangent = pushforward(node, tangents, result)
         finally:
-            modes.recording = before
+            modes.recording, modes.levels = before, active
         if recording:
             if tangent is not None:
                 self.note(result, tangent)
@@ -460,6 +466,32 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
             total = _added(total, [_forward_rule(op, node, i, t, tensors)])
         return as_tangent(total, node)
     return _transposed(op, node, moved)
+
+
+def push_along(
+    nodes: Sequence[Node], starts: Sequence[Any], directions: Sequence[Any], ends: Sequence[Any]
+) -> list[Any]:
+    """The changes of recorded values when others change: the nodes between, oldest first, each pushed forward."""
+    known: dict[int, Any] = {}
+    for start, direction in zip(starts, directions):
+        for level in sorted(_batches(start), key=lambda level: -level.number):
+            direction = exposed(direction, level)
+        known[innermost(start).node.serial] = direction
+    for node in nodes:
+        if node.op is None or node.serial in known:
+            continue
+        tangents = [known.get(p.serial) if type(p) is Node else None for p in node.parents]
+        if any(t is not None for t in tangents):
+            found = pushforward(node, tangents, None)
+            if found is not None:
+                known[node.serial] = found
+    results = []
+    for end in ends:
+        change = None if end.node is None else known.get(end.node.serial)
+        for level in sorted(_batches(end), key=lambda level: level.number):
+            change = None if change is None else hidden(change, level)
+        results.append(change)
+    return results
 
 
 def _contributions(op: Any, node: Node, t: Any, needed: dict[int, Any], tensors: bool) -> list[Any]:
@@ -558,6 +590,16 @@ def older_levels(x: Any, level: Level) -> Iterator[Level]:
     while isinstance(x, Held):
         if x.level.number < level.number:
             yield x.level
+        x = x.held
+
+
+def nodes_of(x: Any) -> Iterator[Node]:
+    """The nodes of a value and of its tangents."""
+    if x.node is not None:
+        yield x.node
+    while isinstance(x, Held):
+        if type(x) is Dual:
+            yield from nodes_of(x.tangent)
         x = x.held
 
 

@@ -167,7 +167,7 @@ class Op:
         return tuple(names)
 
     def _arguments_of_jvp(self, i: int, rule: Rule | None) -> tuple[str, ...]:
-        """The names of a forward rule's parameters; ValueRangeError for one that the input's other rule does not save."""
+        """The names of a forward rule's parameters; ValueRangeError for one that the input's vjp does not save."""
         if rule is None:
             return ()
         names = rule.__code__.co_varnames[: rule.__code__.co_argcount]

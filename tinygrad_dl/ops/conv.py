@@ -37,6 +37,10 @@ def _with_bias(out: NDArray, bias: NDArray | None) -> NDArray:
     return out if bias is None else out + bias.reshape(-1, *[1] * (out.ndim - 2))
 
 
+def _by_channel(bias: Any, ndim: int) -> Any:
+    return reshape(bias, (-1, *[1] * (ndim - 2)))
+
+
 def _sum_per_channel(g: Any) -> Any:
     return reduce.sum(g, axis=(0, *range(2, g.ndim)))
 
@@ -114,7 +118,7 @@ def _conv_of_w(t: Any, x: Any, stride: Sizes, padding: Padding, dilation: Sizes,
         Case((2, 3, 3), (2, 3, 1), (2,), stride=2), Case((0, 2, 4), (3, 2, 2), (3,)),
         Case((1, 5, 6), (11, 5, 4), None),
     ), accumulates=True,
-    batch=_conv_all, jvp=(_conv_of_x, _conv_of_w, lambda t, x_shape: reshape(t, (-1, *[1] * (len(x_shape) - 2)))),
+    batch=_conv_all, jvp=(_conv_of_x, _conv_of_w, lambda t, x_shape: _by_channel(t, len(x_shape))),
 )  # fmt: skip
 def conv(
     x: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -171,7 +175,7 @@ def _transpose_of_w(
         Case((1, 4, 3), (4, 2, 2), None, groups=2, padding=1), Case((2, 3, 2), (3, 9, 2), (9,), padding=1),
         Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None), Case((1, 2, 2), (2, 4, 4), (4,), stride=2, padding=1),
     ), accumulates=True,
-    batch=_conv_all, jvp=(_transpose_of_y, _transpose_of_w, lambda t, y_shape: reshape(t, (-1, *[1] * (len(y_shape) - 2)))),
+    batch=_conv_all, jvp=(_transpose_of_y, _transpose_of_w, lambda t, y_shape: _by_channel(t, len(y_shape))),
 )  # fmt: skip
 def conv_transpose(
     y: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,

@@ -13,7 +13,7 @@ from tinygrad_dl import batching
 from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
-from tinygrad_dl.ops.reduce import AXES, expand_reduced
+from tinygrad_dl.ops.reduce import AXES, expand_reduced, sum
 from tinygrad_dl.typing import Axis, NDArray, Scalar
 
 
