@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 from functools import wraps
-from itertools import chain
 from math import nan, prod
 from operator import is_
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 # Elements up to which a parameter is fused: copying it there and back takes less time than the calls of an update.
 # To measure again: change it and run `python -m benchmarks.optimizers --variants --names SGD Adam`.
 FUSED_SIZE = 1 << 11
-# What follows the last value of the last state: one that is added or deleted there is noticed, too.
+# What no entry of a state is.
 END = object()
-from_iterable, values_of, set_entry = chain.from_iterable, dict.values, dict.__setitem__
+set_entry = dict.__setitem__
 
 
 class Watched(dict[Any, Any]):
@@ -94,6 +93,10 @@ class SingleUpdate:
             and all(map(is_, state.values(), seen))
         )
 
+    def entries(self) -> list[Any]:
+        """What the parameter's state was last seen to hold."""
+        return self.seen
+
     def run(self, optimizer: Optimizer, group: Group) -> None:
         """Update the parameter."""
         p, state = self.param, self.state
@@ -130,9 +133,8 @@ class FusedUpdate:
             if isinstance(value, np.ndarray):
                 value = np.concatenate([state[name].reshape(-1) for state in states], dtype=self.dtype)
             self.state[name] = value
-        # What the states have of `self.state`, by name: to be told apart from what `update` puts in its place.
-        self.shown: State = {}
-        self.seen: list[Any] = []
+        # By name, what was last found in `self.state` and what each parameter's state shows of it.
+        self.shown: dict[str, tuple[Any, list[Any]]] = {}
         self.show()
 
     def fits(self, states: Mapping[Any, State], unedited: bool) -> bool:
@@ -148,13 +150,11 @@ class FusedUpdate:
                 break
         if unedited:
             return True
-        own = self.states
         return all(
-            map(
-                is_,
-                chain(map(states.get, self.params), from_iterable(map(values_of, own)), (END,)),
-                self.seen,
-            )
+            states.get(p) is state
+            and len(state) == len(self.shown)
+            and all(state.get(name, END) is values[i] for name, (_, values) in self.shown.items())
+            for i, (p, state) in enumerate(zip(self.params, self.states))
         )
 
     def run(self, optimizer: Optimizer, group: Group) -> None:
@@ -171,21 +171,20 @@ class FusedUpdate:
 
     def show(self) -> None:
         """Write into the parameters' states what is new in the fused state: numbers, and views of new arrays."""
-        state, shown, states = self.state, self.shown, self.states
-        complete = len(shown) == len(state)
-        for i, (name, value) in enumerate(state.items()):
-            if name in shown and shown[name] is value:
+        shown, states = self.shown, self.states
+        for name, value in self.state.items():
+            if name in shown and shown[name][0] is value:
                 continue
-            shown[name] = value
             values = [value] * len(states)
             if isinstance(value, np.ndarray) and value.shape == self.p.shape:
                 values = [value[part].reshape(shape) for part, shape in self.parts]
-            for one, new in zip(states, values):
-                set_entry(one, name, new)
-            if complete:
-                self.seen[len(states) + i : -1 : len(state)] = values
-        if not complete:
-            self.seen = [*states, *from_iterable(map(values_of, states)), END]
+            shown[name] = value, values
+            for state, new in zip(states, values):
+                set_entry(state, name, new)
+
+    def entries(self) -> list[Any]:
+        """What the parameters' states were last seen to hold."""
+        return [value for _, values in self.shown.values() for value in values]
 
 
 ParameterUpdate: TypeAlias = Union[SingleUpdate, FusedUpdate]
@@ -239,7 +238,7 @@ class Plan:
 
     def arrays(self) -> set[int]:
         """The identities of the arrays in the states, which nobody else writes into but the user."""
-        return {id(v) for update in self.updates for v in update.seen if isinstance(v, np.ndarray)}
+        return {id(v) for update in self.updates for v in update.entries() if isinstance(v, np.ndarray)}
 
 
 def lasts(option: Any) -> bool:

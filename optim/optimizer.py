@@ -284,7 +284,10 @@ class Optimizer:
                 loss = closure()
         if active:
             self._check_finite()
-        if effect(Optimizer._update_all, self, changes=self._parameter_arrays if active else ()):
+            idle = effect(Optimizer._update_all, self, changes=self._parameter_arrays)
+        else:
+            idle = self._update_all()
+        if idle:
             raise self._no_gradient_error()
         self.stepped = True
         return loss
@@ -297,11 +300,8 @@ class Optimizer:
         """Plan the updates again at the next step; for whoever changed parameters or state from outside."""
         self._plans = [None] * len(self.param_groups)
 
+    @np.errstate(all="ignore")  # what is not finite is applied as it is
     def _update_all(self) -> bool:
-        with np.errstate(all="ignore"):  # what is not finite is applied as it is
-            return self._update()
-
-    def _update(self) -> bool:
         """Update the parameters that have a gradient; return whether there was none.
 
         What a user has written into groups and state is validated first, for all groups: an error changes nothing.

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinygrad_dl.errors import DTypeError
+
+if TYPE_CHECKING:
+    from tinygrad_dl.graph import Node, Value
+    from tinygrad_dl.op import Op
+    from tinygrad_dl.tensor import Tensor
+    from tinygrad_dl.typing import Array, Input, NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound="Mode")
@@ -231,10 +237,12 @@ class Watcher(Mode):
     def _switch_on(self) -> None:
         modes.watchers = (*modes.watchers, self)
 
-    def after_forward(self, op: Any, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(
+        self, op: Op, inputs: Sequence[Input], options: Sequence[object], result: Input
+    ) -> None:
         """Called after each operation."""
 
-    def after_backward(self, node: Any, g: Any, contributions: Any) -> None:
+    def after_backward(self, node: Node, g: Array, contributions: Sequence[Input]) -> None:
         """Called after each rule."""
 
 
@@ -243,39 +251,41 @@ class StepWatcher(Watcher):
 
     arrays = False  # whether calls of operations on plain arrays are reported too
 
-    def seeded(self, seed: Any) -> None:
+    def seeded(self, seed: NDArray) -> None:
         """A backward pass will begin with this array of a single one."""
 
-    def before_backward_pass(self, roots: Any, recording: bool) -> None:
+    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], recording: bool) -> None:
         """A backward pass begins at these nodes, with these gradients."""
 
     def after_backward_pass(self) -> None:
         """The backward pass ended."""
 
-    def received(self, owner: Any, before: Any) -> None:
+    def received(self, owner: Tensor, before: Tensor | None) -> None:
         """A Tensor's `.grad`, where `before` was, has been given a complete gradient."""
 
-    def delivered(self, node: Any, g: Any) -> None:
+    def delivered(self, node: Node, g: Array) -> None:
         """A complete gradient goes to the caller of the backward pass."""
 
-    def created(self, result: Any, source: Any) -> None:
+    def created(self, result: Value, source: object) -> None:
         """A Tensor was made of what the user gave; None for one of constants, such as zeros."""
 
     def read(self, what: str) -> None:
         """The values of a Tensor were read in Python."""
 
-    def effect(self, function: Any, args: Any, result: Any, changes: Any) -> None:
+    def effect(
+        self, function: Callable[..., Any], args: tuple[Any, ...], result: object, changes: Sequence[Input]
+    ) -> None:
         """A side effect ran: see `effect`."""
 
 
-def tell(event: str, *args: Any) -> None:
+def tell(event: str, *args: object) -> None:
     """Report an event to the watchers of whole steps."""
     for watcher in modes.watchers:
         if isinstance(watcher, StepWatcher):
             getattr(watcher, event)(*args)
 
 
-def effect(function: Callable[..., Any], *args: Any, changes: Any = ()) -> Any:
+def effect(function: Callable[..., Any], *args: object, changes: Sequence[Input] = ()) -> Any:
     """Call a function of the package that changes arrays in place, so that a compiled step repeats the call.
 
     `changes`: the arrays that it writes to, gradients apart. What happens inside is not reported to watchers.

@@ -5,13 +5,16 @@ At run time these are ordinary objects; `Tensor` is named for type checkers only
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from tinygrad_dl.graph import Value
     from tinygrad_dl.tensor import Tensor
 
 #: A NumPy array of any shape and dtype: what kernels and plain forwards compute with.
@@ -22,6 +25,8 @@ Array: TypeAlias = Union["Tensor", npt.NDArray[Any]]
 Scalar: TypeAlias = Union[bool, int, float, complex, np.generic]
 #: Whatever `asarray` understands: arrays, numbers and nested lists of numbers.
 ArrayLike: TypeAlias = Union["Tensor", npt.ArrayLike]
+#: What the engine passes to an operation, and receives: a Tensor, an array, a number, or None for an input left out.
+Input: TypeAlias = Union["Value", npt.NDArray[Any], Scalar, None]
 #: The sizes of an array, one per axis.
 Shape: TypeAlias = tuple[int, ...]
 #: A shape as a user gives it: one size or several.
@@ -32,6 +37,10 @@ Axis: TypeAlias = Union[int, tuple[int, ...], None]
 DTypeLike: TypeAlias = npt.DTypeLike
 #: A random generator, a seed for one, or None for the default generator.
 RandomLike: TypeAlias = Union[np.random.Generator, int, None]
+#: One part of an index that selects by position and step alone, so that the result is a view.
+BasicIndex: TypeAlias = Union[int, slice, EllipsisType, None]
+#: The place of a file or folder.
+PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
 #: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
 Sizes: TypeAlias = Union[int, Sequence[int]]
 

@@ -13,7 +13,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,12 @@ from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import StepWatcher
 from tinygrad_dl.op import OPS
+from tinygrad_dl.typing import Array, Input
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
+    from tinygrad_dl.op import Op
+    from tinygrad_dl.tensor import Tensor
 
 # Built-in functions that user code may call during a step: they compute with what is there and change nothing outside.
 PURE = frozenset(
@@ -59,7 +65,7 @@ class Capture(StepWatcher):
 
     arrays = True  # calls on plain arrays are reported too
 
-    def __init__(self, skip: Callable[[Any], bool], function: Any = None) -> None:
+    def __init__(self, skip: Callable[[object], bool], function: Callable[..., Any] | None = None) -> None:
         super().__init__()
         # The function's own code is the user's, wherever it is from: what it reads is guarded.
         self._function_code = function.__code__ if isinstance(function, FunctionType) else None
@@ -97,7 +103,7 @@ class Capture(StepWatcher):
         self._alive.append(array)
         return var
 
-    def _state_var(self, tensor: Any, name: str = "") -> Var:
+    def _state_var(self, tensor: Value, name: str = "") -> Var:
         """The variable of a Tensor that was there before: a parameter, a buffer, data that a closure holds."""
         array = tensor._data
         var = self._vars.get(id(array))
@@ -117,7 +123,7 @@ class Capture(StepWatcher):
         self._alive.append(array)
         self.unknown.append((array, var))
 
-    def _operand(self, x: Any) -> Operand:
+    def _operand(self, x: Input) -> Operand:
         if isinstance(x, Value):
             found = self._vars.get(id(x._data))
             return found if found is not None else self._state_var(x)
@@ -137,7 +143,7 @@ class Capture(StepWatcher):
             self.unknown.append((x, var))
         return var
 
-    def _result(self, x: Any) -> Var | None:
+    def _result(self, x: Input) -> Var | None:
         data = x._data if isinstance(x, Value) else x
         if data is None:
             return None
@@ -149,7 +155,7 @@ class Capture(StepWatcher):
         self._alive.append((data, x))
         return var
 
-    def roots(self) -> list[Any]:
+    def roots(self) -> list[Module]:
         """The models that the function used: modules that lie in no other one."""
         modules = [module for module, _ in self.guards.modules.values()]
         inside = {id(m) for module in modules for m in module.modules() if m is not module}
@@ -169,7 +175,9 @@ class Capture(StepWatcher):
 
     # What the engine reports
 
-    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+    def after_forward(
+        self, op: Op, inputs: Sequence[Input], options: Sequence[object], result: Input
+    ) -> None:
         """A registered operation ran."""
         operands = [self._operand(x) for x in inputs]
         node = result.node if isinstance(result, Value) else None
@@ -193,11 +201,11 @@ class Capture(StepWatcher):
         self._alive.append(copy)
         return wrap(copy) if var.dtype.kind in "fc" else copy
 
-    def var_of(self, x: Any) -> Var | None:
+    def var_of(self, x: Array) -> Var | None:
         """The variable of an array or Tensor, if the capture knows it."""
         return self._vars.get(id(x._data if isinstance(x, Value) else x))
 
-    def _option(self, x: Any) -> Any:
+    def _option(self, x: object) -> Any:
         """An option of an operation: an array among them is an operand, so that it is read at every run."""
         if isinstance(x, np.ndarray) and x.dtype != object:
             return self._array(x)
@@ -211,7 +219,7 @@ class Capture(StepWatcher):
         """A backward pass will begin with a single one: a constant, although its array is a new one at every run."""
         self._constant(seed)
 
-    def before_backward_pass(self, roots: Sequence[tuple[Node, Any]], recording: bool) -> None:
+    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], recording: bool) -> None:
         """A backward pass begins."""
         self._recording = recording
         self.arrays = recording  # rules on arrays are seen as a whole, not by what they call
@@ -234,7 +242,7 @@ class Capture(StepWatcher):
             var = total
         self._pending[node.serial] = var
 
-    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+    def after_backward(self, node: Node, g: Array, contributions: Sequence[Input]) -> None:
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
         if given is None or node.watch is not None and node.watch.hooks:
@@ -254,7 +262,7 @@ class Capture(StepWatcher):
             assert isinstance(out, Var)
             self._accumulate(parent, self._fitted(out, parent))
 
-    def _own(self, c: Any) -> Var:
+    def _own(self, c: Input) -> Var:
         """A variable for a contribution; a rule may hand on one array to several inputs, or an input itself."""
         data = c._data if isinstance(c, Value) else np.asarray(c)
         self._alive.append(data)
@@ -283,15 +291,16 @@ class Capture(StepWatcher):
             var = cast
         return var
 
-    def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: Any) -> None:
+    def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: object) -> None:
         op = OPS[name]
         chosen = tuple(options.get(o, op.defaults.get(o)) for o in op.options)
         self.values[out.serial] = np.zeros(out.shape, out.dtype)
         self._add(Call(inputs, [out], op=op, options=chosen))
 
-    def received(self, owner: Any, before: Any) -> None:
+    def received(self, owner: Tensor, before: Tensor | None) -> None:
         """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
         node = owner.node
+        assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
             raise Uncapturable("a gradient came from outside of the step")
@@ -313,7 +322,7 @@ class Capture(StepWatcher):
         self._vars[id(array)] = var
         self._alive.append(array)
 
-    def delivered(self, node: Node, g: Any) -> None:
+    def delivered(self, node: Node, g: Array) -> None:
         """A complete gradient goes to the caller of the backward pass."""
         var = self._pending.get(node.serial)
         if var is not None:
@@ -327,7 +336,7 @@ class Capture(StepWatcher):
         self.phase, self.arrays = self._outer, True
 
     def effect(
-        self, function: Callable[..., Any], args: tuple[Any, ...], result: Any, changes: Sequence[Any]
+        self, function: Callable[..., Any], args: tuple[Any, ...], result: object, changes: Sequence[Input]
     ) -> None:
         """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
         if args and hasattr(args[0], "param_groups"):
@@ -352,7 +361,7 @@ class Capture(StepWatcher):
             step.outputs.append(self._result(result))
         self._add(step)
 
-    def created(self, result: Any, source: Any) -> None:
+    def created(self, result: Value, source: object) -> None:
         """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
         if source is None:  # zeros and the like: the same at every run
             self._constant(result._data)
@@ -397,7 +406,7 @@ class Capture(StepWatcher):
             if collecting:
                 gc.enable()
 
-    def _profile(self, frame: FrameType, event: str, arg: Any) -> None:
+    def _profile(self, frame: FrameType, event: str, arg: object) -> None:
         code = frame.f_code
         # A module is imported, perhaps by the package's own code: that happens once.
         if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
@@ -441,7 +450,7 @@ class Capture(StepWatcher):
             f"it calls {name}.{frame.f_code.co_name} ({user.f_code.co_filename}:{user.f_lineno})"
         )
 
-    def _builtin(self, frame: FrameType, function: Any) -> None:
+    def _builtin(self, frame: FrameType, function: object) -> None:
         name = getattr(function, "__name__", "")
         owner = getattr(function, "__self__", None)
         where = f" ({frame.f_code.co_filename}:{frame.f_lineno})"
@@ -503,12 +512,12 @@ def fixed(var: Var) -> np.ndarray:
     return var.source.array if isinstance(var.source, Fixed) else var.source
 
 
-def leaves_of(tree: Any) -> list[Any]:
+def leaves_of(tree: object) -> list[Any]:
     """The leaves of nested lists, tuples and dicts."""
     return [leaf for _, leaf in pytree.leaves(tree)]
 
 
-def finish(capture: Capture, result: Any) -> Program:
+def finish(capture: Capture, result: object) -> Program:
     """The program of a finished capture."""
     paths = {id(m): (path, type(m).__name__) for root in capture.roots() for path, m in root.named_modules()}
     for step in capture.steps:

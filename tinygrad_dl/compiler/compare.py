@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import FunctionType
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def difference(a: Capture, b: Capture) -> str:
     """What two captures of one function do not agree on; "" if they are the same program."""
     numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
 
-    def same(x: Any, y: Any) -> bool:
+    def same(x: object, y: object) -> bool:
         if isinstance(x, Var) and isinstance(y, Var):
             if x.shape != y.shape or x.dtype != y.dtype or x.kind != y.kind:
                 return False
@@ -30,13 +30,13 @@ def difference(a: Capture, b: Capture) -> str:
             return i == j and (x.kind == "result" or same_source(x.source, y.source))
         if type(x) is not type(y):
             return False
-        if isinstance(x, tuple):
+        if isinstance(x, tuple) and isinstance(y, tuple):
             return len(x) == len(y) and all(map(same, x, y))
-        if callable(x) and hasattr(x, "__code__"):
+        if isinstance(x, FunctionType) and isinstance(y, FunctionType):
             return x.__code__ is y.__code__
         return x is y or (not isinstance(x, (Value, np.ndarray)) and bool(x == y))
 
-    def same_source(x: Any, y: Any) -> bool:
+    def same_source(x: object, y: object) -> bool:
         if isinstance(x, tuple) and isinstance(y, tuple):
             return len(x) == len(y) and all(map(same_source, x, y))
         return x is y or (isinstance(x, (int, bool, str)) and x == y)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import update_wrapper
 from importlib.util import find_spec
 from threading import RLock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -32,6 +32,14 @@ from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.errors import CompileError, DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active, modes
+from tinygrad_dl.typing import Array, PathLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.compiler.native import Native
+    from tinygrad_dl.nn.module import Module
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 KEPT = 16  # programs that a compiled function keeps; the oldest goes first
 TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
@@ -52,7 +60,7 @@ class Entry:
     text: str = ""  # the program as it is run
     lowered: Lowered | None = None
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
-    native: Any = None
+    native: Native | None = None
     verified: bool = False
     roots: list[Any] = field(default_factory=list)  # the models that the function uses
     tries: int = 0
@@ -64,23 +72,24 @@ class Entry:
         return bool(self.problems)
 
 
-class Compiled:
+class Compiled(Generic[P, R]):
     """A compiled function: called as the original, it gives the same results and the same side effects.
 
     `source` is its program as stand-alone NumPy text, `explain()` says what was done, `save(path)` writes it to a file.
     """
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool, backend: str) -> None:
-        self._function, self._fullgraph, self._backend = function, fullgraph, backend
+    def __init__(self, function: Callable[P, R], fullgraph: bool, backend: str) -> None:
+        self._function: Callable[..., R] = function
+        self._fullgraph, self._backend = fullgraph, backend
         self._entries: dict[Any, list[Entry]] = {}
         self._lock = RLock()
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
-        self._bound: WeakKeyDictionary[Any, Compiled] = WeakKeyDictionary()
+        self._bound: WeakKeyDictionary[Any, Compiled[..., R]] = WeakKeyDictionary()
         self._leaves: dict[int, Any] = {}  # what captures gave gradients to
         update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if active and (modes.watchers or modes.strict):
             return self._eagerly(args, kwargs)
         leaves, key = self._signature(args, kwargs)
@@ -101,7 +110,13 @@ class Compiled:
                         return self._nested(entry, results)
             return self._slowly(key, leaves, args, kwargs)
 
-    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+    @overload
+    def __get__(self, owner: None, kind: type | None = None) -> Compiled[P, R]: ...
+
+    @overload
+    def __get__(self, owner: object, kind: type | None = None) -> Compiled[..., R]: ...
+
+    def __get__(self, owner: object, kind: type | None = None) -> Compiled[..., R]:
         """A compiled method, bound as the original is."""
         if owner is None:
             return self
@@ -117,7 +132,7 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self._function, name)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
         return Compiled(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
 
     def __reduce__(self) -> Any:
@@ -160,7 +175,9 @@ class Compiled:
 
     # Capturing
 
-    def _slowly(self, key: Any, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _slowly(
+        self, key: Hashable, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """A call that no verified program serves: capture it, or compare the program that there is with eager."""
         entries = self._entries.setdefault(key, [])
         entry = next((e for e in entries if not e.verified and (e.run is None or e.guard())), None)  # type: ignore[misc]
@@ -344,12 +361,24 @@ class Compiled:
         """What was captured, fused and planned, and what runs eagerly and why."""
         return explained(self._name, [e for entries in self._entries.values() for e in entries])
 
-    def save(self, path: Any) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
         entry = self._latest()
         assert entry.program is not None
         function = "step" if entry.program.gradients else "predict"
         write_program(self._text(entry, "program"), entry.lowered, function, path)
+
+
+@overload
+def compile(
+    f: Callable[P, R], *, fullgraph: bool = False, backend: Literal["auto", "numpy", "llvm"] = "auto"
+) -> Compiled[P, R]: ...
+
+
+@overload
+def compile(
+    f: None = None, *, fullgraph: bool = False, backend: Literal["auto", "numpy", "llvm"] = "auto"
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 
 
 def compile(
@@ -381,7 +410,7 @@ def compile(
     return Compiled(f, fullgraph, backend)
 
 
-def recorded(capture: Capture, result: Any, leaves: Sequence[Any]) -> tuple[Any, str]:
+def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[Any, str]:
     """How a result that still requires grad gets its graph: backward runs the function again, as a checkpoint does."""
     tensors = [x for _, x in pytree.leaves(result) if isinstance(x, Value)]
     open_ = [t for t in tensors if t.node is not None and t.node.op is not None and t.node.saved is not None]
@@ -408,7 +437,13 @@ def recorded(capture: Capture, result: Any, leaves: Sequence[Any]) -> tuple[Any,
     random = config.default_rng().bit_generator.state
     form = ((open_[0]._data.shape, open_[0]._data.dtype),)
 
-    def attach(out: Any, leaves: Sequence[Any], function: Any, args: Any, kwargs: Any) -> None:
+    def attach(
+        out: Value,
+        leaves: Sequence[Any],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         node = Node()
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
@@ -432,21 +467,21 @@ def separated(arrays: Sequence[np.ndarray], others: Sequence[Any]) -> list[np.nd
     return found
 
 
-def model_text(model: Any) -> str:
+def model_text(model: Module) -> str:
     """A model in a line: its class and those of the modules in it."""
     inside = [type(child).__name__ for child in model.children()]
     return type(model).__name__ + (f"({', '.join(inside)})" if 0 < len(inside) <= 8 else "")
 
 
-def _data(x: Any) -> np.ndarray:
+def _data(x: Array) -> np.ndarray:
     return x._data if isinstance(x, Value) else x
 
 
-def _state(source: Any) -> np.ndarray:
-    return source[0]._grad._data if type(source) is tuple else source._data
+def _state(source: Value | tuple[Any, ...]) -> np.ndarray:
+    return source[0]._grad._data if isinstance(source, tuple) else source._data
 
 
-def _is_input(x: Any) -> bool:
+def _is_input(x: object) -> bool:
     """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
     return hasattr(x, "param_groups") or hasattr(x, "get_last_lr")
 

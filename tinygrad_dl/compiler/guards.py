@@ -37,7 +37,7 @@ MANY = 4096
 class Guards:
     """The recorded facts, and the function that compares them; `add_*` record what a frame of the user's can read."""
 
-    def __init__(self, skip: Callable[[Any], bool]) -> None:
+    def __init__(self, skip: Callable[[object], bool]) -> None:
         self._skip = skip  # objects whose parts are inputs of the program: optimizers, schedules
         self._seen: dict[int, Any] = {}
         self._lines: list[str] = []
@@ -50,7 +50,7 @@ class Guards:
         self._after: set[int] = set()  # checks of what a run itself changes
         self.generators: list[np.random.Generator] = []
 
-    def _name(self, value: Any) -> str:
+    def _name(self, value: object) -> str:
         name = f"k{len(self._space)}"
         self._space[name] = value
         return name
@@ -80,19 +80,19 @@ class Guards:
                 continue
             self._entry(f"{self._name(cell)}.cell_contents", value, name)
 
-    def add_argument(self, value: Any, path: str) -> None:
+    def add_argument(self, value: object, path: str) -> None:
         """An argument that is no array: an object whose parts the function can read."""
         self._parts(value, path)
 
-    def add_gradient(self, leaf: Any, none: bool) -> None:
+    def add_gradient(self, leaf: Value, none: bool) -> None:
         """Whether the `.grad` of a leaf is None when the function is called."""
         self._check(f"(getattr({self._name(leaf)}, '_grad', None) is None) is {none}", "a gradient")
         self._after.add(len(self._lines) - 1)
 
-    def _keep(self, value: Any) -> None:
+    def _keep(self, value: object) -> None:
         self._seen[id(value)] = value
 
-    def _entry(self, expression: str, value: Any, path: str) -> None:
+    def _entry(self, expression: str, value: object, path: str) -> None:
         """A place that holds `value`: the same object must be there, or an equal one that cannot change."""
         if isinstance(value, FIXED) and not isinstance(value, (bool, type(None))):
             name = self._name(value)
@@ -109,7 +109,7 @@ class Guards:
             self._check(f"{expression} is {self._name(value)}", path)
             self._parts(value, path)
 
-    def _parts(self, value: Any, path: str) -> None:
+    def _parts(self, value: object, path: str) -> None:
         if isinstance(value, np.random.Generator) and all(g is not value for g in self.generators):
             self.generators.append(value)
         if id(value) in self._seen or isinstance(value, (FIXED, WHOLE)):

@@ -24,6 +24,7 @@ from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, Code, Val, const
 from tinygrad_dl.compiler.fusion import Group
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, Number, Operand, Prim, Var
+from tinygrad_dl.typing import DTypeLike
 
 try:
     import llvmlite.binding as _binding
@@ -886,7 +887,7 @@ class Nest:
         found: dict[int, Val] = {}
         last = len(self.sizes) - 1
 
-        def value(x: Operand, dtype: Any, form: Tile) -> Val:
+        def value(x: Operand, dtype: DTypeLike, form: Tile) -> Val:
             """An operand, converted, in every lane."""
             if isinstance(x, Var):
                 of_row = form is row and self.tall
@@ -967,13 +968,14 @@ class Nest:
             return self._truth(b.load(pointer, kind))
         return self._truth(b.gather(pointer, kind, form.mask(form.lanes, form.active)))
 
-    def _constant(self, x: Any, dtype: Any, lanes: int) -> Val:
+    def _constant(self, x: complex | None, dtype: DTypeLike, lanes: int) -> Val:
+        assert x is not None and not isinstance(x, complex)
         kind = np.dtype(dtype)
         if kind.kind == "b":
             return constant("i1", bool(x), lanes)
         return constant(kind_of(kind), x, lanes)
 
-    def _converted(self, v: Val, dtype: Any, to: Any) -> Val:
+    def _converted(self, v: Val, dtype: DTypeLike, to: DTypeLike) -> Val:
         b = self.b
         dtype, to = np.dtype(dtype), np.dtype(to)
         if dtype == to:

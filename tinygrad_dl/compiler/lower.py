@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
 from tinygrad_dl.compiler.program import ELEMENTWISE, VIEW, Call, Effect, Number, Operand, Prim, Step, Var
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.typing import Axis, BasicIndex, DTypeLike, NDArray, RandomLike, Shape, ShapeLike, Sizes
+
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.functional.normalization import RunningStatistics
 
 Lowering = Callable[..., Any]
 FORWARD: dict[str, Lowering] = {}
 BACKWARD: dict[str, Lowering] = {}
+#: How a convolution is padded: "same", "valid", or for each axis a number or a pair.
+Padding: TypeAlias = Union[str, int, Sequence[Union[int, tuple[int, int]]]]
 
 
 class NotLowered(Exception):
@@ -35,7 +41,13 @@ class Builder:
         self._known: dict[Any, Var] = {}
 
     def emit(
-        self, kind: str, inputs: Sequence[Operand], shape: Sequence[int], dtype: Any, /, **params: Any
+        self,
+        kind: str,
+        inputs: Sequence[Operand],
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        /,
+        **params: object,
     ) -> Var:
         """A primitive's result; the same primitive of the same inputs is made once."""
         key: Any = None
@@ -106,7 +118,7 @@ class Builder:
         made = {v.serial for step in self.steps[:mark] for v in step.writes()}
         self._known = {key: var for key, var in self._known.items() if var.serial in made}
 
-    def elementwise(self, kind: str, *xs: Operand, dtype: Any = None) -> Var:
+    def elementwise(self, kind: str, *xs: Operand, dtype: DTypeLike | None = None) -> Var:
         shape = np.broadcast_shapes(*(x.shape if isinstance(x, Var) else () for x in xs))
         if dtype is None:
             dtype = bool if kind in COMPARE else _common(xs[1:] if kind == "where" else xs)
@@ -117,12 +129,19 @@ class Builder:
             return lambda *xs, dtype=None: self.elementwise(kind, *xs, dtype=dtype)
         raise AttributeError(kind)
 
-    def cast(self, x: Operand, dtype: Any) -> Operand:
+    def cast(self, x: Operand, dtype: DTypeLike) -> Operand:
         if not isinstance(x, Var) or x.dtype == np.dtype(dtype):
             return x
         return self.emit("cast", [x], x.shape, dtype)
 
-    def reduce(self, kind: str, x: Var, axes: Any = None, keepdims: bool = False, dtype: Any = None) -> Var:
+    def reduce(
+        self,
+        kind: str,
+        x: Var,
+        axes: Axis | Sequence[int] = None,
+        keepdims: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> Var:
         axes = (
             tuple(range(len(x.shape))) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
         )
@@ -133,13 +152,13 @@ class Builder:
             shape = [n for i, n in enumerate(x.shape) if i not in axes]
         return self.emit(kind, [x], shape, dtype or x.dtype, axes=axes, keepdims=keepdims)
 
-    def sum(self, x: Var, axes: Any = None, keepdims: bool = False) -> Var:
+    def sum(self, x: Var, axes: Axis = None, keepdims: bool = False) -> Var:
         return self.reduce("sum", x, axes, keepdims)
 
-    def max(self, x: Var, axes: Any = None, keepdims: bool = False) -> Var:
+    def max(self, x: Var, axes: Axis = None, keepdims: bool = False) -> Var:
         return self.reduce("max", x, axes, keepdims)
 
-    def mean(self, x: Var, axes: Any = None, keepdims: bool = False) -> Var:
+    def mean(self, x: Var, axes: Axis = None, keepdims: bool = False) -> Var:
         total = self.sum(x, axes, keepdims)
         if not x.size:
             return total
@@ -175,14 +194,14 @@ class Builder:
         return self.emit("matmul", [x, y], shape, np.result_type(x.dtype, y.dtype))
 
     def draw(
-        self, function: Callable[..., Any], args: tuple[Any, ...], shape: Sequence[int], dtype: Any
+        self, function: Callable[..., Any], args: tuple[Any, ...], shape: Sequence[int], dtype: DTypeLike
     ) -> Var:
         """What a function of Python's draws anew at every run: an array of random numbers."""
         out = Var(tuple(int(n) for n in shape), np.dtype(dtype))
         self.steps.append(Effect([], [out], function=function, args=args, what=function.__name__))
         return out
 
-    def track(self, moments: Any, mean: Var, variance: Var) -> None:
+    def track(self, moments: RunningStatistics, mean: Var, variance: Var) -> None:
         """Move running statistics towards a batch's, as `moments(mean, variance)` does."""
         for name, batch, share in (("mean", mean, "mean_share"), ("var", variance, "var_share")):
             running = self.state_of(getattr(moments, name, None))
@@ -194,7 +213,7 @@ class Builder:
             )
             self.assign(running, new)
 
-    def state_of(self, array: Any) -> Var:
+    def state_of(self, array: NDArray | None) -> Var:
         """The variable of an array that lives outside of the program; set by whoever knows the program."""
         raise NotLowered("an array of unknown origin")
 
@@ -210,7 +229,7 @@ COMPARE = frozenset(
 )
 
 
-def keep_mask(p: float, shape: Any, rng: Any) -> np.ndarray:
+def keep_mask(p: float, shape: Sequence[int], rng: RandomLike) -> np.ndarray:
     """Which elements dropout keeps: the draw of the eager operation."""
     return default_rng(rng).random(tuple(shape), dtype=np.float32) >= p
 
@@ -221,7 +240,7 @@ def _key(x: Operand) -> Any:
     )
 
 
-def _common(xs: Iterable[Operand]) -> Any:
+def _common(xs: Iterable[Operand]) -> np.dtype[Any]:
     arrays = [np.empty(x.shape and (0,), x.dtype) for x in xs if isinstance(x, Var)]
     numbers = [x.value if isinstance(x, Number) else x for x in xs if not isinstance(x, Var)]
     return np.result_type(*arrays, *[n for n in numbers if n is not None])
@@ -292,7 +311,7 @@ def _relu(b: Builder, x: Var) -> Var:
 
 
 @forward("astype")
-def _astype(b: Builder, x: Var, dtype: Any, **options: Any) -> Operand:
+def _astype(b: Builder, x: Var, dtype: DTypeLike, **options: object) -> Operand:
     return b.cast(x, dtype)
 
 
@@ -322,13 +341,18 @@ def _silu(b: Builder, x: Var) -> Var:
 
 
 @forward("sum", "prod", "max", "min")
-def _unused(b: Builder, *args: Any, **options: Any) -> Var:
+def _unused(b: Builder, *args: object, **options: object) -> Var:
     raise NotLowered
 
 
 @forward("sum")
 def _sum(
-    b: Builder, x: Var, axis: Any = None, dtype: Any = None, keepdims: bool = False, **options: Any
+    b: Builder,
+    x: Var,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    **options: object,
 ) -> Var:
     if dtype is not None and np.dtype(dtype) != x.dtype or x.dtype.kind != "f":
         raise NotLowered
@@ -336,33 +360,33 @@ def _sum(
 
 
 @forward("mean")
-def _mean(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+def _mean(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
     if x.dtype.kind != "f" or any(value is not None for value in options.values()):
         raise NotLowered
     return b.mean(x, axis, keepdims)
 
 
 @forward("max")
-def _max(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+def _max(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
     if x.dtype.kind != "f" or not x.size:
         raise NotLowered
     return b.max(x, axis, keepdims)
 
 
 @forward("min")
-def _min(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+def _min(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
     if x.dtype.kind != "f" or not x.size:
         raise NotLowered
     return b.reduce("min", x, axis, keepdims)
 
 
 @forward("reshape")
-def _reshape(b: Builder, x: Var, shape: Any, **options: Any) -> Var:
+def _reshape(b: Builder, x: Var, shape: ShapeLike, **options: object) -> Var:
     return b.reshape(x, (shape,) if isinstance(shape, int) else shape)
 
 
 @forward("permute_dims")
-def _permute(b: Builder, x: Var, axes: Any = None) -> Var:
+def _permute(b: Builder, x: Var, axes: Sequence[int] | None = None) -> Var:
     return b.transpose(x, axes)
 
 
@@ -372,12 +396,12 @@ def _matrix_transpose(b: Builder, x: Var) -> Var:
 
 
 @forward("broadcast_to")
-def _broadcast_to(b: Builder, x: Var, shape: Any) -> Var:
+def _broadcast_to(b: Builder, x: Var, shape: Shape) -> Var:
     return b.broadcast(x, shape)
 
 
 @forward("expand_dims")
-def _expand(b: Builder, x: Var, axis: Any = 0) -> Var:
+def _expand(b: Builder, x: Var, axis: int | tuple[int, ...] = 0) -> Var:
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     ndim = len(x.shape) + len(axes)
     axes = tuple(a % ndim for a in axes)
@@ -386,14 +410,14 @@ def _expand(b: Builder, x: Var, axis: Any = 0) -> Var:
 
 
 @forward("squeeze")
-def _squeeze(b: Builder, x: Var, axis: Any = None) -> Var:
+def _squeeze(b: Builder, x: Var, axis: Axis = None) -> Var:
     axes = tuple(range(len(x.shape))) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     axes = tuple(a % len(x.shape) for a in axes)
     return b.reshape(x, [n for i, n in enumerate(x.shape) if i not in axes or n != 1])
 
 
 @forward("getitem")
-def _getitem(b: Builder, x: Var, key: Any) -> Var:
+def _getitem(b: Builder, x: Var, key: BasicIndex | tuple[BasicIndex, ...]) -> Var:
     parts = key if isinstance(key, tuple) else (key,)
     if not all(isinstance(p, (int, slice)) or p is None or p is Ellipsis for p in parts):
         raise NotLowered
@@ -460,7 +484,7 @@ def _reduced(b: Builder, loss: Var, reduction: str) -> Var:
     return loss if reduction == "none" else b.sum(loss) if reduction == "sum" else b.mean(loss)
 
 
-def _shared(b: Builder, g: Var, shape: Any, reduction: str) -> Operand:
+def _shared(b: Builder, g: Var, shape: Sequence[int], reduction: str) -> Operand:
     return b.divide(g, prod(shape)) if reduction == "mean" else g
 
 
@@ -477,13 +501,13 @@ def _squared_error(b: Builder, x: Var, y: Var, reduction: str = "mean") -> Var:
 
 
 @forward("softmax")
-def _softmax(b: Builder, x: Var, axis: int = -1, **options: Any) -> Var:
+def _softmax(b: Builder, x: Var, axis: int = -1, **options: object) -> Var:
     e = b.exp(b.subtract(x, b.max(x, axis, True)))
     return b.divide(e, b.sum(e, axis, True))
 
 
 @forward("log_softmax")
-def _log_softmax(b: Builder, x: Var, axis: int = -1, **options: Any) -> Var:
+def _log_softmax(b: Builder, x: Var, axis: int = -1, **options: object) -> Var:
     z = b.subtract(x, b.max(x, axis, True))
     return b.subtract(z, b.log(b.sum(b.exp(z), axis, True)))
 
@@ -534,8 +558,8 @@ def _cross_entropy_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -
 
 @forward("standardize")
 def _standardize(
-    b: Builder, x: Var, w: Var | None = None, bias: Var | None = None, axis: Any = (0,), eps: float = 1e-5,
-    center: bool = True, moments: Any = None, view: Any = None, fit: Any = None,
+    b: Builder, x: Var, w: Var | None = None, bias: Var | None = None, axis: Axis = (0,), eps: float = 1e-5,
+    center: bool = True, moments: RunningStatistics | None = None, view: Shape | None = None, fit: Shape | None = None,
 ) -> Any:  # fmt: skip
     if x.dtype.kind != "f" or not x.size:
         raise NotLowered
@@ -563,7 +587,7 @@ def _affine(b: Builder, x: Var, scale: Var, shift: Var) -> Var:
 
 
 @forward("dropout")
-def _dropout(b: Builder, x: Var, p: float = 0.5, shape: Any = None, rng: Any = None) -> Any:
+def _dropout(b: Builder, x: Var, p: float = 0.5, shape: Shape | None = None, rng: RandomLike = None) -> Any:
     kept = b.draw(
         keep_mask, (p, x.shape if shape is None else shape, rng), x.shape if shape is None else shape, bool
     )
@@ -583,22 +607,19 @@ class Geometry:
     """Where the windows of a convolution or pooling lie in x (N, C, *S), padded."""
 
     def __init__(
-        self, x: Sequence[int], kernel: Sequence[int], stride: Any, padding: Any, dilation: Any
+        self, x: Sequence[int], kernel: Sequence[int], stride: Sizes, padding: Padding, dilation: Sizes
     ) -> None:
         n = len(kernel)
         self.kernel = tuple(int(k) for k in kernel)
         self.stride, self.dilation = _per_axis(stride, n), _per_axis(dilation, n)
-        if padding == "valid":
-            padding = 0
         if padding == "same":
             spans = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
             self.pads = tuple((s // 2, s - s // 2) for s in spans)
+        elif isinstance(padding, str):
+            self.pads = ((0, 0),) * n
         else:
-            entries = padding if isinstance(padding, (tuple, list)) else (padding,) * n
-            self.pads = tuple(
-                (int(p), int(p)) if isinstance(p, (int, np.integer)) else (int(p[0]), int(p[1]))
-                for p in entries
-            )
+            entries = (padding,) * n if isinstance(padding, (int, np.integer)) else padding
+            self.pads = tuple(_pair(entry) for entry in entries)
         if len(self.pads) != n:
             raise NotLowered("padding")
         self.sizes = tuple(x[2:])
@@ -615,8 +636,13 @@ class Geometry:
         return [tuple(int(i) * d for i, d in zip(at, self.dilation)) for at in np.ndindex(*self.kernel)]
 
 
-def _per_axis(x: Any, n: int) -> tuple[int, ...]:
+def _per_axis(x: Sizes, n: int) -> tuple[int, ...]:
     return (int(x),) * n if isinstance(x, (int, np.integer)) else tuple(int(v) for v in x)
+
+
+def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
+    before, after = (x, x) if isinstance(x, (int, np.integer)) else x
+    return int(before), int(after)
 
 
 def _padded(b: Builder, x: Var, geometry: Geometry, value: float = 0.0) -> Var:
@@ -648,7 +674,7 @@ def _first(b: Builder, x: Var) -> Var:
 
 @forward("conv")
 def _conv(
-    b: Builder, x: Var, w: Var, bias: Var | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    b: Builder, x: Var, w: Var, bias: Var | None = None, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,
     groups: int = 1,
 ) -> Any:  # fmt: skip
     if groups != 1 or x.dtype != w.dtype or x.dtype.kind != "f" or not x.size or not w.size:
@@ -687,7 +713,7 @@ def _conv_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Op
     return [gx, gw, b.sum(rows, 0) if needed[2] else None]
 
 
-def _folded(b: Builder, parts: Sequence[Var], f: Geometry, n: int, c: int, dtype: Any) -> Var:
+def _folded(b: Builder, parts: Sequence[Var], f: Geometry, n: int, c: int, dtype: DTypeLike) -> Var:
     """Values (N, *L, C) for each element of the windows, added where these lie in x: (N, C, *S)."""
     places = []
     for offset in f.offsets():
@@ -717,7 +743,7 @@ def _slices(b: Builder, x: Var, f: Geometry) -> list[Var]:
 
 
 def _pool_geometry(
-    x: Var, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+    x: Var, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool
 ) -> Geometry:
     if x.dtype.kind != "f" or not x.size:
         raise NotLowered
@@ -736,10 +762,10 @@ def _pool_geometry(
 def _max_pool(
     b: Builder,
     x: Var,
-    kernel: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
     ceil_mode: bool = False,
 ) -> Any:
     f = _pool_geometry(x, kernel, stride, padding, dilation, ceil_mode)
@@ -784,14 +810,14 @@ def _joined(b: Builder, parts: Sequence[Var], axis: int) -> Var:
 
 
 @forward("concat")
-def _concat(b: Builder, *parts: Var, axis: Any = 0, **options: Any) -> Var:
+def _concat(b: Builder, *parts: Var, axis: int | None = 0, **options: object) -> Var:
     if axis is None or any(not isinstance(p, Var) or p.dtype != parts[0].dtype for p in parts):
         raise NotLowered
     return _joined(b, parts, axis % len(parts[0].shape))
 
 
 @forward("stack")
-def _stack(b: Builder, *parts: Var, axis: int = 0, **options: Any) -> Var:
+def _stack(b: Builder, *parts: Var, axis: int = 0, **options: object) -> Var:
     if any(not isinstance(p, Var) or p.dtype != parts[0].dtype for p in parts):
         raise NotLowered
     axis %= len(parts[0].shape) + 1

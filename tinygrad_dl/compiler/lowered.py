@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,11 @@ from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.update import Update
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, modes, no_grad
+from tinygrad_dl.typing import NDArray
+
+if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
+    from tinygrad_dl.optim.optimizer import Optimizer
 
 
 class Lowered:
@@ -50,7 +55,7 @@ class Lowered:
             self._lower(step)
         return len(self._whole) == known
 
-    def at(self, x: Any) -> Any:
+    def at(self, x: object) -> Any:
         """What stands for a captured variable, also inside the options of a call."""
         if isinstance(x, Var):
             found = self._same.get(x.serial, x)
@@ -164,7 +169,7 @@ class Lowered:
         recorder: Capture,
         known: dict[str, Any],
         run: Callable[[Callable[[str], Any]], list[Any]],
-        op: Any = None,
+        op: Op | None = None,
     ) -> list[Any]:
         """What `run` computes on Tensors of the captured values; the operations that it calls are lowered in turn."""
         tensors: dict[str, Any] = {}
@@ -227,17 +232,17 @@ class Lowered:
         self.updates.append(update)
         self.numbers += len(update)
 
-    def _array_state(self, array: Any) -> Var:
+    def _array_state(self, array: NDArray | None) -> Var:
         """The variable of an array that a Tensor of the model's holds, such as a running mean."""
         for tensor, _ in self.capture.guards.tensors.values():
             if tensor._data is array:
                 return self._state(None, tensor, "")
         raise NotLowered("an array of unknown origin")
 
-    def _state(self, optimizer: Any, p: Any, key: str) -> Var:
+    def _state(self, optimizer: Optimizer | None, p: Value, key: str) -> Var:
         place = (id(p), key)
         if place not in self._states:
-            array = p._data if key == "" else optimizer.state[p][key]
+            array = p._data if key == "" or optimizer is None else optimizer.state[p][key]
             source = p if key == "" else (optimizer, p, key)
             self._states[place] = Var(array.shape, array.dtype, "state", source)
             self.states.append(self._states[place])

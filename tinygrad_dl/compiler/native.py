@@ -16,7 +16,7 @@ from tinygrad_dl.compiler.fusion import Group, fuse, live, reads_of
 from tinygrad_dl.compiler.llvm import Emitter, Place, blas, blas_layout, contiguous_strides, small, viewed
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Operand, Prim, Var, Vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Operand, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.replay import Writer, write_call, write_effect, write_vjp
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import wrap
@@ -256,6 +256,7 @@ class Native:
             if native:
                 self._item(e, item)
             else:
+                assert isinstance(item, Step)
                 self._for_python(e, item)
                 self.parts.append(item)
             if self.checks and i == self.checks - 1:
@@ -269,7 +270,7 @@ class Native:
             e.end()
         self._make_runner()
 
-    def _by_numpy(self, item: Any) -> bool:
+    def _by_numpy(self, item: Group | Step) -> bool:
         """Whether NumPy computes a product, as its BLAS cannot be called and the product is not small."""
         if not isinstance(item, Prim) or item.kind != "matmul" or blas():
             return False
@@ -277,12 +278,12 @@ class Native:
         assert isinstance(x, Var) and out is not None
         return out.size * x.shape[-1] > small()
 
-    def _for_python(self, e: Emitter, item: Any) -> None:
+    def _for_python(self, e: Emitter, item: Step) -> None:
         """What Python reads has to lie in one piece: views are given to it as views of the block."""
         for var in (*reads_of(item), *item.writes()):
             self._placed(var)
 
-    def _item(self, e: Emitter, item: Any) -> None:
+    def _item(self, e: Emitter, item: Group | Prim) -> None:
         if isinstance(item, Group):
             for prim in item.prims:
                 (out,) = prim.outputs
@@ -291,6 +292,7 @@ class Native:
             e.group(item, self.places)
         elif item.kind in VIEW:
             (x,), (out,) = item.inputs, item.outputs
+            assert isinstance(x, Var) and out is not None
             self._view(e, item, x, out)
         elif item.kind == "matmul":
             self._product(e, item)
@@ -304,6 +306,7 @@ class Native:
             self._assemble(e, item)
         elif item.kind == "check_classes":
             (x,) = item.inputs
+            assert isinstance(x, Var)
             e.check_classes(self._placed(x), x.size, item.params["classes"], item.params["ignored"])
         else:
             raise NotLowered(item.kind)
@@ -619,7 +622,7 @@ class Table:
     """What a program's native functions work on: addresses, numbers, and the block of memory, with what owns them."""
 
     def __init__(
-        self, slots: Sequence[Var | None], size: int, workspace: int, numbers: int, engine: Any
+        self, slots: Sequence[Var | None], size: int, workspace: int, numbers: int, engine: object
     ) -> None:
         self.slots, self._engine = slots, engine
         self.memory = np.empty(size + workspace + LINE, np.uint8)
@@ -684,9 +687,9 @@ class Table:
         return out
 
 
-def _array_of(source: Any) -> Any:
+def _array_of(source: Value | tuple[Any, ...]) -> Any:
     """The array of a state, from where it comes."""
-    if type(source) is not tuple:
+    if not isinstance(source, tuple):
         return source._data
     if len(source) == 2:
         return source[0]._grad._data
@@ -701,11 +704,11 @@ def _seen(array: np.ndarray, offset: int, strides: tuple[int, ...], shape: tuple
     return np.lib.stride_tricks.as_strided(start, shape, tuple(s * size for s in strides))
 
 
-def _reads(item: Any) -> list[Var]:
+def _reads(item: Group | Step) -> list[Var]:
     return item.reads() if isinstance(item, Group) else reads_of(item)
 
 
-def _writes(item: Any) -> list[Var]:
+def _writes(item: Group | Step) -> list[Var]:
     if isinstance(item, Group):
         return [
             p.outputs[0]

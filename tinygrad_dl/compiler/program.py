@@ -137,7 +137,7 @@ def named_values(call: Call) -> dict[str, Any]:
     return values
 
 
-def rules_of(op: Any) -> tuple[Sequence[Any], Sequence[Sequence[str]]]:
+def rules_of(op: Op) -> tuple[Sequence[Any], Sequence[Sequence[str]]]:
     """The rules that run on arrays, and what each of them names."""
     return (op.rules, op.rule_arguments) if op.fast is None else (op.fast, op.fast_arguments)
 

@@ -17,6 +17,7 @@ from tinygrad_dl.compiler.program import (
     Number,
     Operand,
     Program,
+    Step,
     Var,
     Vjp,
     all_reads,
@@ -27,7 +28,7 @@ from tinygrad_dl.convert import wrap
 from tinygrad_dl.op import Missing
 
 
-def plain(x: Any) -> Any:
+def plain(x: object) -> Any:
     """The array of a Tensor, or the array itself."""
     return getattr(x, "_data", x)
 
@@ -40,7 +41,7 @@ class Writer:
         self.space: dict[str, Any] = {"np": np, "asarray": np.asarray, "ndarray": np.ndarray, "plain": plain}
         self._names: dict[int, str] = {}
 
-    def object(self, value: Any, stem: str = "k") -> str:
+    def object(self, value: object, stem: str = "k") -> str:
         """A name for an object in the text; numbers, strings and the like stand there themselves."""
         if value is None or isinstance(value, (bool, int, str)) and not isinstance(value, np.generic):
             return repr(value)
@@ -66,7 +67,7 @@ class Writer:
         return self.object(x)
 
 
-def live_steps(program: Program) -> list[Any]:
+def live_steps(program: Program) -> list[Step]:
     """The steps whose results are wanted; effects always run, and so does what draws random numbers."""
     wanted = {r.serial for r in program.results if isinstance(r, Var)}
     wanted |= {var.serial for _, var in program.gradients if var is not None}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +15,13 @@ from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Vjp
 from tinygrad_dl.compiler.source import Printer
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import PathLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.compiler.compiled import Entry
 
 
-def explained(name: str, entries: list[Any]) -> str:
+def explained(name: str, entries: Sequence[Entry]) -> str:
     """The text of `explain()`: a paragraph for each signature."""
     parts = []
     for entry in entries:
@@ -31,8 +36,9 @@ def explained(name: str, entries: list[Any]) -> str:
     return "\n".join(parts) if parts else f"{name} has not been called yet."
 
 
-def _lines(entry: Any) -> list[str]:
+def _lines(entry: Entry) -> list[str]:
     program, native = entry.program, entry.native
+    assert program is not None
     lowered = native.lowered if native is not None else entry.lowered
     arguments = ", ".join(map(repr, program.arguments)) or "none"
     calls = Counter(type(step) for step in program.steps)
@@ -64,7 +70,7 @@ def _lines(entry: Any) -> list[str]:
     return lines
 
 
-def write_program(text: str, lowered: Lowered | None, function: str, path: Any) -> None:
+def write_program(text: str, lowered: Lowered | None, function: str, path: PathLike) -> None:
     """A Python file that needs NumPy only, and the arrays that it reads, beside it."""
     assert lowered is not None
     target = Path(path)

@@ -50,7 +50,7 @@ class Snapshot:
         self.random = [g.bit_generator.state for g in self.generators]
         self.result: list[Any] = []
 
-    def taken(self, result: Any) -> Snapshot:
+    def taken(self, result: object) -> Snapshot:
         """What things are like now, with the result of the step."""
         twin = object.__new__(Snapshot)
         twin.tensors, twin.optimizers, twin.generators = self.tensors, self.optimizers, self.generators

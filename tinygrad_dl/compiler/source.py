@@ -16,7 +16,9 @@ from tinygrad_dl.compiler.fusion import live
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.update import Update
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import BasicIndex
 
 WIDTH = 110
 # Binding strengths of NumPy expressions: what is weaker than its place asks for stands in parentheses.
@@ -107,7 +109,7 @@ class Printer:
                 for i in range(first, last):
                     self.numbers[i] = self._number_name(update, i, first, group)
 
-    def _number_name(self, update: Any, index: int, first: int, group: dict[str, Any]) -> str:
+    def _number_name(self, update: Update, index: int, first: int, group: dict[str, Any]) -> str:
         value = update.at_capture[index - update.first]
         for name in ("lr", "momentum", "weight_decay", "alpha", "rho", "eps"):
             if name in group and value == float(group[name]):
@@ -332,7 +334,7 @@ def _plain(x: tuple[int, ...], one: bool = False) -> str:
     return str(x[0]) if one and len(x) == 1 else str(x) if one else ", ".join(map(str, x))
 
 
-def _index(p: Any) -> str:
+def _index(p: BasicIndex) -> str:
     if p is Ellipsis:
         return "..."
     if p is None:

@@ -7,17 +7,26 @@ does to an option, count at the next step without a new program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeGuard, Union
 
 import numpy as np
 
 from tinygrad_dl.compiler.lower import COMPARE, Builder, NotLowered
 from tinygrad_dl.compiler.program import ELEMENTWISE, Number, Operand, Var
-from tinygrad_dl.typing import Shape
+from tinygrad_dl.typing import NDArray, Shape
+
+if TYPE_CHECKING:
+    from tinygrad_dl.optim.optimizer import Optimizer
+    from tinygrad_dl.optim.typing import Group
+    from tinygrad_dl.tensor import Tensor
 
 # NumPy's names of ufuncs that are primitives under another name.
 NAMES = {"absolute": "abs", "true_divide": "divide"}
+
+
+#: What an update computes with: numbers, arrays of one number, and traced arrays.
+Term: TypeAlias = Union["Traced", float, np.floating, np.integer, NDArray]
 
 
 class Changed(Exception):
@@ -31,7 +40,11 @@ class Traced:
     __array_priority__ = 1000
 
     def __init__(
-        self, apply: Callable[[str, Sequence[Any], Any], Any], operand: Operand, shape: Shape, dtype: Any
+        self,
+        apply: Callable[[str, Sequence[Term], Traced | None], Traced],
+        operand: Operand,
+        shape: Shape,
+        dtype: np.dtype[Any],
     ) -> None:
         self.apply, self.operand, self.shape, self.dtype = apply, operand, shape, dtype
 
@@ -43,61 +56,74 @@ class Traced:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: str,
+        *inputs: Term,
+        out: tuple[Traced, ...] | None = None,
+        **kwargs: object,
+    ) -> Traced:
         if method != "__call__" or kwargs:
             raise NotLowered(f"{ufunc.__name__}.{method}")
         name = str(ufunc.__name__)
         return self.apply(NAMES.get(name, name), inputs, None if out is None else out[0])
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        args: Iterable[object],
+        kwargs: Mapping[str, object],
+    ) -> NoReturn:
         raise NotLowered(function.__name__)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         raise NotLowered("an array")
 
-    def __add__(self, x: Any) -> Any:
+    def __add__(self, x: Term) -> Traced:
         return self.apply("add", (self, x), None)
 
-    def __radd__(self, x: Any) -> Any:
+    def __radd__(self, x: float) -> Traced:
         return self.apply("add", (x, self), None)
 
-    def __sub__(self, x: Any) -> Any:
+    def __sub__(self, x: Term) -> Traced:
         return self.apply("subtract", (self, x), None)
 
-    def __rsub__(self, x: Any) -> Any:
+    def __rsub__(self, x: float) -> Traced:
         return self.apply("subtract", (x, self), None)
 
-    def __mul__(self, x: Any) -> Any:
+    def __mul__(self, x: Term) -> Traced:
         return self.apply("multiply", (self, x), None)
 
-    def __rmul__(self, x: Any) -> Any:
+    def __rmul__(self, x: float) -> Traced:
         return self.apply("multiply", (x, self), None)
 
-    def __truediv__(self, x: Any) -> Any:
+    def __truediv__(self, x: Term) -> Traced:
         return self.apply("divide", (self, x), None)
 
-    def __rtruediv__(self, x: Any) -> Any:
+    def __rtruediv__(self, x: float) -> Traced:
         return self.apply("divide", (x, self), None)
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Traced:
         return self.apply("negative", (self,), None)
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> Traced:
         return self.apply("abs", (self,), None)
 
-    def __iadd__(self, x: Any) -> Any:
+    def __iadd__(self, x: Term) -> Traced:
         return self.apply("add", (self, x), self)
 
-    def __isub__(self, x: Any) -> Any:
+    def __isub__(self, x: Term) -> Traced:
         return self.apply("subtract", (self, x), self)
 
-    def __imul__(self, x: Any) -> Any:
+    def __imul__(self, x: Term) -> Traced:
         return self.apply("multiply", (self, x), self)
 
-    def __itruediv__(self, x: Any) -> Any:
+    def __itruediv__(self, x: Term) -> Traced:
         return self.apply("divide", (self, x), self)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: Term) -> None:
         if key is not Ellipsis:
             raise NotLowered("an assignment to a part")
         self.apply("positive", (value,), self)
@@ -120,7 +146,7 @@ class Counted(dict):
             self.counted = True
         return super().__getitem__(key)
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         return self[key] if key in self else default
 
     def _all(self) -> Any:
@@ -137,7 +163,7 @@ class Counted(dict):
         return dict.__iter__(self._all())
 
 
-def _is_number(x: Any) -> bool:
+def _is_number(x: object) -> TypeGuard[SupportsFloat]:
     return isinstance(x, (bool, int, float, np.floating, np.integer)) or (
         isinstance(x, np.ndarray) and x.ndim == 0
     )
@@ -146,10 +172,10 @@ def _is_number(x: Any) -> bool:
 class Update:
     """The step of one optimizer: `record` makes its primitives, `numbers` yields the numbers of the next run."""
 
-    def __init__(self, optimizer: Any, first: int) -> None:
+    def __init__(self, optimizer: Optimizer, first: int) -> None:
         self.optimizer, self.first = optimizer, first
         # parameter, group, first number, one past the last
-        self.parameters: list[tuple[Any, Any, int, int]] = []
+        self.parameters: list[tuple[Tensor, Group, int, int]] = []
         # If the numbers follow from the options alone: groups and options, the states whose steps count, the numbers.
         self._known: list[tuple[Any, list[Any]]] | None = None
         self._states: list[dict[str, Any]] = []
@@ -174,7 +200,7 @@ class Update:
         self.at_capture = tuple(self._numbers)
 
     def _record(
-        self, b: Builder, p: Any, g: Var, group: dict[str, Any], state_of: Callable[..., Var]
+        self, b: Builder, p: Tensor, g: Var, group: dict[str, Any], state_of: Callable[..., Var]
     ) -> None:
         state = self.optimizer.state.get(p)
         if not state:
@@ -192,8 +218,9 @@ class Update:
         twin: dict[str, Any] = {key: traced.get(key, value) for key, value in state.items()}
         work = tuple(Traced(self._make, 0.0, shape, dtype) for _ in range(self.optimizer.workspace_arrays))
         twin["step"] += 1  # the one that eager counted before is the one after for the next
+        update: Callable[..., None] = self.optimizer.update
         try:
-            self.optimizer.update(traced[""], Traced(self._make, g, shape, dtype), twin, group, work)
+            update(traced[""], Traced(self._make, g, shape, dtype), twin, group, work)
         except (TypeError, AttributeError, ValueError) as error:  # such as a comparison of arrays
             raise NotLowered(f"{type(self.optimizer).__name__}: {error}") from error
         for key, var in variables.items():
@@ -203,7 +230,7 @@ class Update:
         self.parameters.append((p, group, first, len(self._numbers)))
         self._trails.append(self._trail)
 
-    def _make(self, kind: str, inputs: Sequence[Any], out: Any) -> Any:
+    def _make(self, kind: str, inputs: Sequence[Term], out: Traced | None) -> Traced:
         """One operation of an update, recorded as a primitive."""
         if kind not in ELEMENTWISE:
             raise NotLowered(kind)
@@ -269,23 +296,24 @@ class Update:
         return found
 
     def _harvest(
-        self, p: Any, group: Any, state: dict[str, Any], plain: dict[str, Any], trail: list[str]
+        self, p: Tensor, group: Group, state: dict[str, Any], plain: dict[str, Any], trail: list[str]
     ) -> tuple[list[float], dict[str, Any]]:
         """The numbers of one parameter's update, and what it makes of the numbers in its state."""
         numbers: list[float] = []
         kinds: list[str] = []
 
-        def note(kind: str, inputs: Sequence[Any], out: Any) -> Any:
+        def note(kind: str, inputs: Sequence[Term], out: Traced | None) -> Traced:
             kinds.append(kind)
             for x in inputs:
-                if type(x) is not Traced:
+                if not isinstance(x, Traced):
                     numbers.append(float(x))
             return idle if out is None else out
 
         idle = Traced(note, None, p._data.shape, p._data.dtype)
         self._twin = twin = Counted((key, plain.get(key, idle)) for key in state)
+        update: Callable[..., None] = self.optimizer.update
         try:
-            self.optimizer.update(idle, idle, twin, group, (idle,) * self.optimizer.workspace_arrays)
+            update(idle, idle, twin, group, (idle,) * self.optimizer.workspace_arrays)
         except (NotLowered, TypeError, AttributeError, ValueError) as error:
             raise Changed from error
         if kinds != trail:

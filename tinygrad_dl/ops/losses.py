@@ -139,7 +139,7 @@ def _cross_entropy_all(call: Call) -> Any:
     None,
     fast=(kernels.softmax_cross_entropy_gradient, None),
     kernel=kernels.softmax_cross_entropy,
-    cached=("e", "s", "rows"),
+    cached=("e", "s", "positions"),
     cases=(
         Case((4, 3), np.array([0, 2, 1, 1])), Case((4, 3), np.array([0, 2, 1, 1]), reduction="sum"),
         Case((3, 4), np.array([3, 0, 1]), reduction="none"),
