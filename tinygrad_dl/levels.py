@@ -450,22 +450,13 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
         ]
         return as_tangent(call_op(op, inputs, node.options), node)
     if how == SYMMETRIC:
-        total, done = None, set()
-        for i, t in moved:
-            serial = node.parents[i].serial
-            if serial in done:
-                continue
-            done.add(serial)
-            if t.shape != node.shape:
-                t = broadcast_to(t, node.shape)
-            total = _added(total, _contributions(op, node, t, {serial: True}, tensors))
-        return as_tangent(total, node)
-    if isinstance(how, tuple):
-        total = None
-        for i, t in moved:
-            total = _added(total, [_forward_rule(op, node, i, t, tensors)])
-        return as_tangent(total, node)
-    return _transposed(op, node, moved)
+        by_serial = {node.parents[i].serial: t for i, t in moved}  # an input may be given twice
+        parts = [c for serial, t in by_serial.items() for c in _symmetric(op, node, serial, t, tensors)]
+    elif isinstance(how, tuple):
+        parts = [_forward_rule(op, node, i, t, tensors) for i, t in moved]
+    else:
+        return _transposed(op, node, moved)
+    return as_tangent(_added(parts, moved), node)
 
 
 def push_along(
@@ -494,9 +485,9 @@ def push_along(
     return results
 
 
-def _contributions(op: Any, node: Node, t: Any, needed: dict[int, Any], tensors: bool) -> list[Any]:
-    found = op.vjp_needed(node, t if tensors else t._data, needed, tensors)
-    return [c for c in found if c is not None]
+def _symmetric(op: Any, node: Node, serial: int, t: Any, tensors: bool) -> list[Any]:
+    t = t if t.shape == node.shape else broadcast_to(t, node.shape)
+    return op.vjp_needed(node, t if tensors else t._data, {serial: True}, tensors)
 
 
 def _forward_rule(op: Any, node: Node, i: int, t: Any, tensors: bool) -> Any:
@@ -549,10 +540,20 @@ def _transposed(op: Any, node: Node, moved: Sequence[tuple[int, Any]]) -> Any:
     return None if found is None else as_tangent(found, node)
 
 
-def _added(total: Any, parts: Iterable[Any]) -> Any:
+def _added(parts: Iterable[Any], moved: Sequence[tuple[int, Any]]) -> Any:
+    """The sum of the parts of a tangent; added up in place where the first is an array of its own."""
+    total, own = None, False
     for part in parts:
-        if part is not None:
-            total = part if total is None else total + part
+        if part is None:
+            continue
+        if total is None:
+            total = part
+            own = type(part) is np.ndarray and part.base is None and all(part is not t._data for _, t in moved)
+        elif own and part.shape == total.shape and part.dtype == total.dtype:
+            total += part
+        else:
+            total = total + part
+            own = type(total) is np.ndarray
     return total
 
 

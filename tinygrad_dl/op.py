@@ -144,10 +144,6 @@ class Op:
         )
         named = {name for names in (*self.rule_arguments, *self.fast_arguments) for name in names}
         self.saves = tuple(name for name in (*self.inputs, "out", *self.cached) if name in named)
-        self.jvp_arguments = [
-            self._arguments_of_jvp(i, rule)
-            for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ())
-        ]
         self.function: Any = None
 
     def _arguments_of(self, rule: Rule | Missing | None, cached: tuple[str, ...]) -> tuple[str, ...]:
@@ -166,20 +162,22 @@ class Op:
                 )
         return tuple(names)
 
-    def _arguments_of_jvp(self, i: int, rule: Rule | None) -> tuple[str, ...]:
-        """The names of a forward rule's parameters; ValueRangeError for one that the input's vjp does not save."""
-        if rule is None:
-            return ()
-        names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
-        saved = self.rule_arguments[0 if self.joint or self.variadic else i]
-        known = {"t", "i", "shapes", *self.options, *saved}
-        known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
-        for name in names:
-            if name not in known:
-                raise ValueRangeError(
-                    f"@op {self.name}: a rule of jvp= names `{name}`; it may name {', '.join(sorted(known))}"
-                )
-        return tuple(names)
+    @cached_property
+    def jvp_arguments(self) -> list[tuple[str, ...]]:
+        """What each rule of forward mode names; ValueRangeError for what the input's other rule does not save."""
+        found = []
+        for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
+            names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
+            at = 0 if self.joint or self.variadic else i
+            known = {"t", "i", *self.options, *self.rule_arguments[at], *self.fast_arguments[at]}
+            known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
+            for name in names:
+                if name not in known:
+                    raise ValueRangeError(
+                        f"@op {self.name}: a rule of jvp= names `{name}`; it may name {', '.join(sorted(known))}"
+                    )
+            found.append(tuple(names))
+        return found
 
     def users_of(self, name: str) -> list[str]:
         """The inputs whose rule, plain or fast, names the value."""
