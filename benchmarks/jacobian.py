@@ -152,11 +152,16 @@ def main() -> None:
         sys.exit("benchmarks.jacobian compares with PyTorch, which is not installed: pip install torch")
     torch.set_num_threads(1)
     for name, pair in cases().items():
-        for one, other in zip(*(np.atleast_1d(np.asarray(x)) if not isinstance(x, tuple) else x for x in (pair[0](), pair[1]()))):
+        for one, other in zip(
+            *(np.atleast_1d(np.asarray(x)) if not isinstance(x, tuple) else x for x in (pair[0](), pair[1]()))
+        ):
             np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=2e-3, atol=2e-5)
         ours, peer = measure(pair, rounds)
         ratio = ours / peer
-        print(f"{name}: ours {ours * 1e3:.2f} ms, torch.func {peer * 1e3:.2f} ms, ratio {ratio:.2f} (limit {LIMITS[name]})")
+        print(
+            f"{name}: ours {ours * 1e3:.2f} ms, torch.func {peer * 1e3:.2f} ms, ratio {ratio:.2f} "
+            f"(limit {LIMITS[name]})"
+        )
     for name, pair in forward_cases().items():
         pushed, plain = measure(pair, rounds)
         print(

@@ -6,8 +6,9 @@ The call generated for an operation (codegen.py) handles Tensors and arrays itse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from tinygrad_dl.typing import NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
@@ -184,6 +187,32 @@ def records_gradient(op: Op, dtype: np.dtype) -> bool:
             "Call .detach() on the inputs if no gradient should flow."
         )
     return dtype.kind == "f"
+
+
+# Inside of func.vmap
+
+
+def drawn(what: str, draw: Callable[[Shape], Any], shape: Shape) -> Any:
+    """Random numbers of a shape, drawn by a function of it; in func.vmap as its `randomness` says."""
+    mapped = [level for level in modes.levels if level.visible]
+    return mapped[-1].drawn(what, draw, shape, mapped[:-1]) if mapped else draw(shape)
+
+
+def each_example(function: F) -> F:
+    """A function that reads values, such as the rank of a matrix: in func.vmap it is called for each example."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if modes.levels:
+            levels = [
+                x.level for x in (*args, *kwargs.values()) if isinstance(x, Value) and x.level is not None
+            ]
+            newest = max(levels, key=lambda level: level.number, default=None)
+            if newest is not None and newest.size is not None:
+                return newest.each(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 # float16, which operations that accumulate compute in float32

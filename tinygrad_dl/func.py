@@ -1,4 +1,4 @@
-"""Derivatives of functions: gradient, vector-Jacobian and Jacobian-vector products, Jacobian, Hessian.
+"""Derivatives of functions, forward and reverse, and functions of one example applied to batches (vmap).
 
 The functions take arrays, or nested lists, tuples and dicts of arrays; what is differentiated reaches f as
 Tensors, Python floats in float64. Given arrays they give arrays, given any Tensor they give Tensors, as an
@@ -24,10 +24,12 @@ from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import moveaxis, reshape
 from tinygrad_dl.pytree import leaves, refill
+from tinygrad_dl.stateless import functional_call, stack_module_state
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.vmap import vmap
 
 __all__ = [
+    "functional_call",
     "grad",
     "hessian",
     "hvp",
@@ -36,6 +38,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "stack_module_state",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -23,7 +23,9 @@ from tinygrad_dl.modes import Mode, lenient_broadcast, modes
 from tinygrad_dl.op import LINEAR, SYMMETRIC
 from tinygrad_dl.ops.elementwise import astype, positive
 from tinygrad_dl.ops.index import plain_key, setitem
+from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.shape import broadcast_to, moveaxis
+from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor, take_over
 
 L = TypeVar("L", bound="Level")
@@ -35,6 +37,7 @@ class Level(Mode):
 
     setting = "levels"
     what: ClassVar[str] = ""
+    size: int | None = None  # the number of examples of func.vmap
     visible = False  # whether random numbers drawn inside of it are one for each example
 
     def __new__(cls: type[L], *args: Any, **kwargs: Any) -> L:
@@ -239,6 +242,8 @@ class BatchLevel(Level):
 
     what = "vmap"
 
+    size: int
+
     def __init__(self, size: int, randomness: str = "error", visible: bool = True) -> None:
         super().__init__()
         self.size, self.randomness = size, randomness
@@ -270,7 +275,7 @@ class BatchLevel(Level):
         call = Call(op, self.size, given, flags, options)
         before = modes.levels
         if "rng" in op.options:
-            check_randomness(op.name)
+            check_randomness(self, op.name)
             call.randomness = self.randomness
             # Of the maps around this one, each draws in turn.
             modes.levels = tuple(x for x in before if not x.visible or x.number < self.number)
@@ -280,6 +285,33 @@ class BatchLevel(Level):
             return looped(call) if out is None else out
         finally:
             modes.levels = before
+
+    def drawn(
+        self, what: str, draw: Callable[[Any], Any], shape: Sequence[int], older: Sequence[BatchLevel]
+    ) -> Any:
+        """Random numbers of one example's shape: see dispatch.drawn. `older`: the maps around this one."""
+        check_randomness(self, what)
+        shape = tuple(shape) if self.randomness == "same" else (self.size, *shape)
+        values = older[-1].drawn(what, draw, shape, older[:-1]) if older else draw(shape)
+        if self.randomness == "same":
+            return values
+        return batched(values if isinstance(values, Value) else convert.wrap(values), self)
+
+    def each(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The results of a function that is called for one example after the other: see dispatch.each_example."""
+        self.calls[function.__name__, "looped"] += 1
+        given = [leaf for _, leaf in leaves([args, kwargs])]
+        opened = [exposed(x, self) if belongs(x, self) else x for x in given]
+        results = []
+        for k in range(self.size):
+            values = iter([x[k] if x is not old else x for x, old in zip(opened, given)])
+            new_args, new_kwargs = refill([args, kwargs], values)
+            results.append(function(*new_args, **new_kwargs))
+        columns = zip(*([leaf for _, leaf in leaves(result)] for result in results))
+        stacked = [
+            hidden(stack(column), self) if isinstance(column[0], Value) else column[0] for column in columns
+        ]
+        return refill(results[0], iter(stacked))
 
     def _opened(self, key: Any) -> Any:
         if type(key) is tuple:
@@ -548,7 +580,9 @@ def _added(parts: Iterable[Any], moved: Sequence[tuple[int, Any]]) -> Any:
             continue
         if total is None:
             total = part
-            own = type(part) is np.ndarray and part.base is None and all(part is not t._data for _, t in moved)
+            own = (
+                type(part) is np.ndarray and part.base is None and all(part is not t._data for _, t in moved)
+            )
         elif own and part.shape == total.shape and part.dtype == total.dtype:
             total += part
         else:
@@ -729,14 +763,10 @@ def _batches(x: Any) -> Iterator[BatchLevel]:
         x = x.held
 
 
-def check_randomness(what: str) -> str | None:
-    """How a draw of random numbers is to go inside of func.vmap: "different", "same", or None outside of it."""
-    for level in reversed(modes.levels):
-        if isinstance(level, BatchLevel) and level.visible:
-            if level.randomness == "error":
-                raise ValueRangeError(
-                    f'{what}: random numbers inside of func.vmap: pass randomness="different" for draws of its own for '
-                    'each example, or "same" for one draw that all share'
-                )
-            return level.randomness
-    return None
+def check_randomness(level: BatchLevel, what: str) -> None:
+    """Raise for random numbers inside of a func.vmap that was not told how to draw them."""
+    if level.randomness == "error":
+        raise ValueRangeError(
+            f'{what}: random numbers inside of func.vmap: pass randomness="different" to vmap for draws that differ '
+            'between the examples, or "same" for one that all share'
+        )

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import abs, sign, where
@@ -216,6 +217,7 @@ def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
     return np.linalg.pinv(x, rtol=rtol)
 
 
+@each_example  # whether there are residuals depends on the rank
 @checked
 def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
     """The least-squares solution of linear equations, the shortest one if there are several.

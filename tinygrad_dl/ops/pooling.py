@@ -37,7 +37,14 @@ def _to_max(
 
 
 def _of_maxima(
-    t: Any, x: Any, out: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool
+    t: Any,
+    x: Any,
+    out: Any,
+    kernel: Sizes,
+    stride: Sizes | None,
+    padding: Padding,
+    dilation: Sizes,
+    ceil_mode: bool,
 ) -> Any:
     if isinstance(t, np.ndarray):
         f = pool_windows("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
