@@ -298,13 +298,10 @@ class Pushed:
             result, self.aux = _with_aux(what, f(*inside, **kwargs), has_aux)
             outs = [_output(what, leaf, path) for path, leaf in leaves(result)]
         self.result = result
-        mine = [type(t) is levels.Dual and t.level is level for t in outs]
-        self.outs = [t.primal if own else t for t, own in zip(outs, mine)]
-        self.changes = [t.tangent if own else zeros_like(t) for t, own in zip(outs, mine)]
+        self.outs = [level.primal(t) for t in outs]
+        self.changes = [zeros_like(t) if (d := level.tangent(t)) is None else d for t in outs]
         if has_aux:
-            parts = [leaf for _, leaf in leaves(self.aux)]
-            parts = [x.primal if type(x) is levels.Dual and x.level is level else x for x in parts]
-            self.aux = refill(self.aux, iter(parts))
+            self.aux = refill(self.aux, iter([level.primal(leaf) for _, leaf in leaves(self.aux)]))
 
 
 def _with_aux(what: str, result: Any, has_aux: bool) -> tuple[Any, Any]:

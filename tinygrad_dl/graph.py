@@ -103,6 +103,7 @@ class Value:
 
     __slots__ = ("_data", "node", "_grad", "_name", "__weakref__")
     level: Any = None  # the func.vmap or func.jvp that a value belongs to: see levels.py
+    held: Any  # what a value with a level is made of
     _data: np.ndarray
     node: Node | None
     _grad: Any

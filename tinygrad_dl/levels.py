@@ -71,7 +71,9 @@ class Held(Tensor):
     """A Tensor that holds others in its slots: they have other names here, and the layout is that of Tensor."""
 
     __slots__ = ()
-    held: Any  # all examples, or the value without its tangent
+    full: Any
+    primal: Any
+    tangent: Any
 
     def __copy__(self) -> Tensor:
         return positive(self)
@@ -194,7 +196,7 @@ class Batched(Held):
     def dtype(self) -> Any:
         return self.full.dtype
 
-    @property
+    @property  # type: ignore[misc]
     def grad(self) -> None:
         return None
 
@@ -339,7 +341,7 @@ class Dual(Held):
     def node(self) -> Any:  # type: ignore[override]
         return self.primal.node
 
-    @property
+    @property  # type: ignore[misc]
     def grad(self) -> None:
         return None
 
@@ -383,6 +385,14 @@ class ForwardLevel(Level):
         tangent = self.tangents.get(x.node.serial) if x.node is not None else None
         return x if tangent is None else dual(x, tangent, self)
 
+    def primal(self, x: Any) -> Any:
+        """A value without the tangent that it has here."""
+        return x.primal if type(x) is Dual and x.level is self else x
+
+    def tangent(self, x: Any) -> Any:
+        """The tangent that a value has here; None if it has none."""
+        return x.tangent if type(x) is Dual and x.level is self else None
+
     def note(self, x: Any, tangent: Any) -> None:
         """Remember the tangent of a recorded value, with the batch axes that its array has."""
         x, tangent = laid_open(x, tangent)
@@ -393,16 +403,14 @@ class ForwardLevel(Level):
         if drawing:  # each example has a draw of its own, with its tangent
             return self._under_batch(drawing[-1], op, values, options)
         for x in values:
-            batch = level_of(x.primal) if type(x) is Dual and x.level is self else level_of(x)
-            while batch is not None and not isinstance(batch, BatchLevel):
-                batch = next(older_levels(x, batch), None)
+            batch = next(_batches(x), None)
             if batch is not None:
                 return self._under_batch(batch, op, values, options)
-        primals, tangents = [], []
+        primals: list[Any] = []
+        tangents: list[Any] = []
         for x in values:
-            mine = type(x) is Dual and x.level is self
-            primals.append(x.primal if mine else x)
-            tangents.append(x.tangent if mine else None)
+            primals.append(self.primal(x))
+            tangents.append(self.tangent(x))
         if not op.differentiable:
             return call_op(op, primals, options)
         recording = modes.recording and any(isinstance(x, Value) and x.node is not None for x in primals)
@@ -608,24 +616,11 @@ def as_tangent(t: Any, node: Node) -> Any:
 # Values of several levels
 
 
-def level_of(x: Any) -> Level | None:
-    """The newest level that a value belongs to."""
-    return x.level if isinstance(x, Held) else None
-
-
 def innermost(x: Any) -> Any:
     """The Tensor of no level that a value is made of."""
     while isinstance(x, Held):
         x = x.held
     return x
-
-
-def older_levels(x: Any, level: Level) -> Iterator[Level]:
-    """The levels of a value below the given one."""
-    while isinstance(x, Held):
-        if x.level.number < level.number:
-            yield x.level
-        x = x.held
 
 
 def nodes_of(x: Any) -> Iterator[Node]:

@@ -47,7 +47,7 @@ def functional_call(
             f"functional_call: {type(module).__name__}: {expected}, got "
             + (f"the unknown {_listed(unknown)}" if unknown else f"none for {_listed(missing)}")
         )
-    values = {
+    values: dict[str, Any] = {
         name: value if isinstance(value, Value) else convert.wrap(convert.asarray_of(value))
         for name, value in given.items()
     }
@@ -138,7 +138,7 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
 def _stacked(states: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     found = {}
     for name, first in states[0].items():
-        tensors = [state.get(name) for state in states]
+        tensors: list[Any] = [state.get(name) for state in states]
         if any(t is None or t.shape != first.shape or t.dtype != first.dtype for t in tensors):
             raise ValueRangeError(
                 f"stack_module_state: expected {name} in all models, of one shape and dtype"

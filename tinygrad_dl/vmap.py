@@ -99,7 +99,8 @@ def vmap(
         ]
         step = size if chunk_size is None else chunk_size
         state = config.default_rng().bit_generator.state
-        parts, level = [], None
+        parts: list[Any] = []
+        level: BatchLevel | None = None
         for start in range(0, max(size, 1), max(step, 1)):
             if randomness == "same" and start:
                 config.default_rng().bit_generator.state = state
@@ -108,7 +109,7 @@ def vmap(
                 x if axis is None or whole else getitem(x, slice(start, start + step))
                 for x, axis in zip(fronts, axes)
             ]
-            calls = None if level is None else level.calls
+            calls: Counter[tuple[str, str]] | None = None if level is None else level.calls
             level = BatchLevel(size if whole else min(step, size - start), randomness)
             level.calls = level.calls if calls is None else calls
             parts.append(_one_run(name, f, level, args, kwargs, chunk, axes, out_axes))

@@ -11,7 +11,6 @@ from tinygrad_dl.arguments import NonNegative, Positive, Real, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import activations, elementwise
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.ops.sort import argmax
@@ -252,7 +251,7 @@ def gumbel_softmax(
     soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
-    values = soft.detach() if isinstance(soft, Value) else soft
+    values: Any = soft.detach() if isinstance(soft, Tensor) else soft
     places = argmax(values, axis=dim, keepdims=True)
     along = np.arange(values.shape[dim]).reshape(-1, *[1] * (values.ndim - 1 - dim % values.ndim))
     chosen = (places == along).astype(values.dtype)

@@ -160,14 +160,15 @@ def _place_all(call: Call) -> Any:
 
 
 def _setitem_all(call: Call) -> Any:
-    x, value, key = call.full(0), call.inputs[1], call.options["key"]
+    x, key = call.full(0), call.options["key"]
+    value: Any = call.inputs[1]
     if isinstance(key, OfAll) and key.indices.dtype.kind == "b":
         return _where_all(call, x, key.indices)
     found = _index_of_all(key, len(call.shape()), call.size, True)
     if found is None:
         return None
     new, order, example = found
-    if isinstance(value, Value):
+    if hasattr(value, "reshape"):
         shape, own = np.broadcast_to(False, call.shape())[example].shape, call.shape(1)
         own = own[len(own) - len(shape) :] if len(own) > len(shape) else own
         own = (1,) * (len(shape) - len(own)) + own

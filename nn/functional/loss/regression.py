@@ -11,7 +11,6 @@ import numpy as np
 from tinygrad_dl.arguments import NonNegative, Positive
 from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.accumulate import accumulating
@@ -175,7 +174,7 @@ def gaussian_nll_loss(
     if (values < 0).any():
         raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
     # The correction to eps is a constant, so that the gradient still increases a variance that is too small.
-    constant = variance.detach() if isinstance(variance, Value) else variance
+    constant: Any = variance.detach() if isinstance(variance, Tensor) else variance
     variance = variance + clip(eps - constant, 0).astype(constant.dtype)
     d = x - y
     loss = 0.5 * (log(variance) + d * d / variance)
