@@ -5,12 +5,12 @@ Forward functions call `np.`: given a CuPy array, NumPy hands the call to CuPy. 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 
-def is_array(x: Any) -> bool:
+def is_array(x: Any) -> TypeGuard[np.ndarray]:
     """Whether `x` is an array or a NumPy scalar (a Python number or a list is not)."""
     return isinstance(x, (np.ndarray, np.generic)) or type(x).__module__.split(".")[0] == "cupy"
 

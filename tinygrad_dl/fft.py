@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from tinygrad_dl.ops.fourier import (
     rfftn,
 )
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import DTypeLike, NDArray, ShapeLike
+from tinygrad_dl.typing import DTypeLike, NDArray
 
 __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft",
@@ -37,7 +37,7 @@ __all__ = [
 
 @checked
 def fft2(
-    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+    x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
     """The Fourier transform along two axes; see fftn."""
     return fftn(x, s, axes, norm)
@@ -45,7 +45,7 @@ def fft2(
 
 @checked
 def ifft2(
-    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+    x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
     """The inverse of fft2; see ifftn."""
     return ifftn(x, s, axes, norm)
@@ -53,7 +53,7 @@ def ifft2(
 
 @checked
 def rfft2(
-    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+    x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
     """The Fourier transform of real values along two axes; see rfftn."""
     return rfftn(x, s, axes, norm)
@@ -61,7 +61,7 @@ def rfft2(
 
 @checked
 def irfft2(
-    x: Any, /, s: ShapeLike | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
+    x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
 ) -> Any:
     """The inverse of rfft2; see irfftn."""
     return irfftn(x, s, axes, norm)

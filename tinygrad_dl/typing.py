@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,14 @@ BasicIndex: TypeAlias = Union[int, slice, EllipsisType, None]
 PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
 #: One size per spatial dimension, or one for all of them: kernel sizes, strides, dilations.
 Sizes: TypeAlias = Union[int, Sequence[int]]
+
+#: What picks elements: integers, slices, None, Ellipsis, arrays of integers or booleans, or a tuple of these.
+if TYPE_CHECKING:
+    Index: TypeAlias = Union[
+        SupportsIndex, slice, EllipsisType, None, npt.NDArray[Any], list[Any], tuple[Any, ...]
+    ]
+else:
+    Index: TypeAlias = Any  # not compared: what NumPy says of a wrong index tells more
 
 #: A Tensor in is a Tensor out, an array in is an array out.
 ArrayT = TypeVar("ArrayT", bound=Array)

@@ -115,7 +115,7 @@ def atleast_3d(*arys: Data) -> Any:
 @stands_for(np.resize)
 def resize(a: Data, new_shape: Any) -> Any:
     flat = reshape(value_of(a), (-1,))
-    shape = (new_shape,) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
+    shape = (int(new_shape),) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
     if any(n < 0 for n in shape):
         raise ValueRangeError(f"np.resize: new_shape: expected sizes of at least 0, got {new_shape!r}")
     count = int(np.prod(shape, dtype=int))

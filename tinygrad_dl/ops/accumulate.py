@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import astype
+from tinygrad_dl.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,6 @@ def accumulating(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def _wide(x: Any) -> Any:
+def _wide(x: NDArray) -> NDArray:
     is_half = isinstance(x, (Value, np.ndarray)) and getattr(x, "dtype", None) == np.float16
     return astype(x, "float32") if is_half else x

@@ -15,7 +15,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import exp, multiply, where
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.special import erf, floating
-from tinygrad_dl.typing import Axis, NDArray
+from tinygrad_dl.typing import Array, Axis, NDArray
 
 NOT_ZERO = Domain(avoid=(0,))
 AROUND_THE_BOUNDS = Domain(-9, 9, avoid=(-6, -3, -1, -0.5, 0, 0.5, 1, 3, 6))
@@ -74,7 +74,7 @@ def relu(x: NDArray, /) -> Any:
     return np.maximum(x, 0)
 
 
-def _between(x: Any, low: float, high: float) -> Any:
+def _between(x: NDArray, low: float, high: float) -> NDArray:
     """Whether x is strictly inside; nan counts, so that it stays visible in gradients."""
     return ~((x <= low) | (x >= high))
 
@@ -256,7 +256,7 @@ def elu(x: NDArray, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0
     return low + np.maximum(x, 0) * scale
 
 
-def celu(x: Any, alpha: float = 1.0) -> Any:
+def celu(x: Array, alpha: float = 1.0) -> Any:
     """elu with a smooth derivative at 0 for every alpha.
 
     out = x where x > 0, alpha * (e^(x / alpha) - 1) elsewhere.   Shape: same as x.   Source: Barron 2017.
@@ -271,7 +271,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # the fixed point of mean 0, variance 1
 
 
-def selu(x: Any) -> Any:
+def selu(x: Array) -> Any:
     """elu with the two constants that keep mean 0 and variance 1 from layer to layer.
 
     out = 1.0507 * (x where x > 0, 1.6733 * (e^x - 1) elsewhere).   Source: Klambauer and others 2017.
@@ -281,7 +281,7 @@ def selu(x: Any) -> Any:
     return elu(x, SELU_ALPHA, SELU_SCALE)
 
 
-def _softplus_derivative(x: Any, beta: float, threshold: Any) -> Any:
+def _softplus_derivative(x: NDArray, beta: float, threshold: float) -> NDArray:
     return where(x * beta > threshold, 1, sigmoid(x * beta))
 
 
@@ -317,7 +317,7 @@ def log_sigmoid(x: NDArray, /) -> Any:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
-def _silu_derivative(x: Any) -> Any:
+def _silu_derivative(x: NDArray) -> NDArray:
     s = sigmoid(x)
     return s * (1 + x * (1 - s))
 
@@ -334,11 +334,11 @@ def silu(x: NDArray, /) -> Any:
     return x * s, s
 
 
-def _normal_cdf(x: Any) -> Any:
+def _normal_cdf(x: NDArray) -> NDArray:
     return (erf(x * (1 / sqrt(2))) + 1) * 0.5
 
 
-def _gelu_derivative(x: Any) -> Any:
+def _gelu_derivative(x: NDArray) -> NDArray:
     return _normal_cdf(x) + x * exp(x * x * -0.5) * (1 / sqrt(2 * pi))
 
 
@@ -359,7 +359,7 @@ def gelu(x: NDArray, /) -> Any:
     return x * _normal_cdf(x)
 
 
-def gelu_tanh(x: Any) -> Any:
+def gelu_tanh(x: Array) -> Any:
     """gelu by the approximation that some published models were trained with.
 
     out = x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.   Shape: same as x.
@@ -369,7 +369,7 @@ def gelu_tanh(x: Any) -> Any:
     return x * 0.5 * (1 + tanh((x + 0.044715 * (x * x * x)) * sqrt(2 / pi)))
 
 
-def _mish_derivative(x: Any) -> Any:
+def _mish_derivative(x: NDArray) -> NDArray:
     t = tanh(softplus(x))
     return t + x * (1 - t * t) * sigmoid(x)
 
@@ -396,7 +396,7 @@ def softsign(x: Any) -> Any:
     return x / (1 + abs(x))
 
 
-def tanhshrink(x: Any) -> Any:
+def tanhshrink(x: Array) -> Any:
     """What tanh takes away.
 
     out = x - tanh(x).   Shape: same as x.
@@ -406,7 +406,7 @@ def tanhshrink(x: Any) -> Any:
     return x - tanh(x)
 
 
-def glu(x: Any, axis: int = -1) -> Any:
+def glu(x: Array, axis: int = -1) -> Any:
     """One half of the channels, gated by the other.
 
     out = a * sigmoid(b), with x cut into a and b along an axis of even size.   Source: Dauphin and others 2017.
@@ -422,7 +422,7 @@ def glu(x: Any, axis: int = -1) -> Any:
 # Over axes
 
 
-def _softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
+def _softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     gx = g - np.sum(g * out, axis=axis, keepdims=True)
     gx *= out
     return gx
@@ -448,7 +448,7 @@ def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-def _log_softmax_fast(g: Any, out: Any, axis: Axis) -> Any:
+def _log_softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     gx = np.exp(out)
     gx *= -np.sum(g, axis=axis, keepdims=True)
     gx += g

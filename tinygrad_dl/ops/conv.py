@@ -7,6 +7,7 @@ kernels/conv.py computes the same as matrix products.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -41,7 +42,7 @@ def _by_channel(bias: Any, ndim: int) -> Any:
     return reshape(bias, (-1, *[1] * (ndim - 2)))
 
 
-def _sum_per_channel(g: Any) -> Any:
+def _sum_per_channel(g: NDArray) -> NDArray:
     return reduce.sum(g, axis=(0, *range(2, g.ndim)))
 
 
@@ -71,9 +72,9 @@ def _conv_weight_all(call: Call) -> Any:
 
 
 def _conv_rule(
-    g: Any, x: Any, w: Any, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
-    dilation: Sizes, groups: int, needs_input_grad: Any,
-) -> Any:  # fmt: skip
+    g: NDArray, x: NDArray, w: NDArray, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
+    dilation: Sizes, groups: int, needs_input_grad: Sequence[bool],
+) -> tuple[NDArray | None, ...]:  # fmt: skip
     how = stride, padding, dilation, groups
     return (
         conv_transpose(g, w, None, *how, x_shape[2:]) if needs_input_grad[0] else None,
@@ -84,8 +85,8 @@ def _conv_rule(
 
 def _conv_fast(
     g: NDArray, x: NDArray, w: NDArray, x_shape: Shape, w_shape: Shape, stride: Sizes, padding: Padding,
-    dilation: Sizes, groups: int, needs_input_grad: Any,
-) -> Any:  # fmt: skip
+    dilation: Sizes, groups: int, needs_input_grad: Sequence[bool],
+) -> tuple[NDArray | None, ...]:  # fmt: skip
     how = stride, padding, dilation, groups
     g = channels_first(np.ascontiguousarray(channels_last(g)))  # one copy for all three
     return (
@@ -140,13 +141,15 @@ def conv(
     return _with_bias(out.reshape(len(x), groups * w.shape[1], *f.counts), bias)
 
 
-def _to_transpose_y(g: Any, w: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int) -> Any:
+def _to_transpose_y(
+    g: NDArray, w: NDArray, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
+) -> NDArray:
     return conv(g, w, None, stride, padding, dilation, groups)
 
 
 def _to_transpose_w(
-    g: Any, y: Any, w_shape: Shape, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
-) -> Any:
+    g: NDArray, y: NDArray, w_shape: Shape, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
+) -> NDArray:
     return conv_weight(g, y, w_shape[2:], stride, padding, dilation, groups)
 
 

@@ -12,7 +12,7 @@ from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
-from tinygrad_dl.typing import DTypeLike, NDArray
+from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, ShapeLike
 
 
 def _diagonal_all(call: batching.Call) -> Any:
@@ -58,7 +58,7 @@ def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     batch=_from_diagonal_all,
     jvp="linear",
 )
-def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int) -> Any:
+def from_diagonal(x: NDArray, /, shape: ShapeLike, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.
 
     diagonal(out, offset, axis1, axis2) = x.   Shape: `shape`.
@@ -75,7 +75,7 @@ def from_diagonal(x: NDArray, /, shape: Any, offset: int, axis1: int, axis2: int
 
 
 @explained
-def diag(x: Any, /, k: int = 0) -> Any:
+def diag(x: ArrayLike, /, k: int = 0) -> Any:
     """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
 
     x (N) -> (N + |k|, N + |k|); x (M, N) -> its k-th diagonal. Raises ShapeError for other numbers of axes.
@@ -94,7 +94,7 @@ def diag(x: Any, /, k: int = 0) -> Any:
 
 @explained
 def trace(
-    x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
+    x: ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None
 ) -> Any:
     """The sum of the diagonal of the matrices in two axes.
 

@@ -15,10 +15,11 @@ from tinygrad_dl.ops.diagonals import diagonal
 from tinygrad_dl.ops.matmul import contraction, operand
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
+from tinygrad_dl.typing import Array, ArrayLike
 
 
 @explained
-def einsum(subscripts: str, /, *operands: Any, optimize: Any = True) -> Any:
+def einsum(subscripts: str, /, *operands: ArrayLike, optimize: bool | str | Sequence[Any] = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.
 
     "ij,jk->ik" is the matrix product, "ii" the trace, "...ij->...ji" a transpose; a letter twice in one
@@ -61,7 +62,7 @@ def _from_lists(arguments: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
     """The subscripts of the form einsum(x, [0, 1], y, [1, 2], [0, 2]), as letters."""
     pairs, rest = arguments[: len(arguments) // 2 * 2], arguments[len(arguments) // 2 * 2 :]
 
-    def letters(axes: Any) -> str:
+    def letters(axes: Sequence[Any]) -> str:
         if not isinstance(axes, (list, tuple)):
             raise ValueRangeError(
                 "einsum: expected subscripts such as 'ij,jk->ik', or a list of axes after each operand"
@@ -113,7 +114,7 @@ def _read(subscripts: str, arrays: Sequence[Any]) -> tuple[list[str], str]:
     return terms, out
 
 
-def _diagonals(subscripts: str, term: str, x: Any) -> tuple[str, Any]:
+def _diagonals(subscripts: str, term: str, x: Array) -> tuple[str, Any]:
     """An operand in which a letter occurs twice, as its diagonal over those axes."""
     for letter in dict.fromkeys(term):
         while term.count(letter) > 1:

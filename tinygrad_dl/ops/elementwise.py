@@ -89,14 +89,14 @@ def positive(x: NDArray, /) -> Any:
     return np.positive(x)
 
 
-def _derivative_of_power(g: Any, x: Any, y: Any) -> Any:
+def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | float) -> Any:
     if isinstance(y, (int, float)):
         return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0)
     # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
-def _derivative_in_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _derivative_in_exponent(g: NDArray, out: NDArray, x: NDArray, y: NDArray) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
     still = (x == 0) & (y >= 0)
     return where(still, 0, g * out * log(where(still, 1, x)))
@@ -208,7 +208,7 @@ def log(x: NDArray, /) -> Any:
 # Kinks and choices
 
 
-def _share(chosen: Any, tied: Any) -> Any:
+def _share(chosen: NDArray, tied: NDArray) -> NDArray:
     return where(tied, 0.5, where(chosen, 1, 0))
 
 
@@ -270,7 +270,7 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
 
 
 @op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),), elementwise=True)
-def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
     Shape: same as x. Complex to real raises DTypeError.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Missing, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray
 
 Scaling = Literal["backward", "ortho", "forward"] | None
 COMPLEX = Missing("a Fourier transform works with complex values, which have no gradient here")
@@ -19,14 +20,14 @@ ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
 SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
 
 
-def _scaling_hint(x: Any, *options: Any) -> str | None:
+def _scaling_hint(x: NDArray, *options: object) -> str | None:
     norm = options[-1]
     if norm in (None, "backward", "ortho", "forward"):
         return None
     return f'expected norm "backward", "ortho" or "forward", got {norm!r}'
 
 
-def _all_of(s: Any, axes: Any) -> Any:
+def _all_of(s: Sequence[int] | None, axes: Sequence[int] | None) -> Sequence[int] | None:
     """The axes that the sizes are for: the last ones, unless they are given."""
     return tuple(range(-len(s), 0)) if axes is None and s is not None else axes
 
@@ -110,7 +111,9 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def fftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def fftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The Fourier transform along several axes (all by default).
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -121,7 +124,9 @@ def fftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def ifftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The inverse of fftn.
 
     Shape: x's with the sizes `s` along `axes`, complex. `norm` as for fft.
@@ -134,7 +139,9 @@ def ifftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) 
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def rfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def rfftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The Fourier transform of real values along several axes, of the last axis one half.
 
     Shape: x's with the sizes `s` along `axes`, the last s // 2 + 1, complex. `norm` as for fft.
@@ -145,7 +152,9 @@ def rfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) 
 
 
 @op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
-def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None) -> Any:
+def irfftn(
+    x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+) -> Any:
     """The inverse of rfftn: real values.
 
     Shape: x's with the sizes `s` along `axes`, the last by default 2 (size - 1), real. `norm` as for fft.
@@ -157,14 +166,14 @@ def irfftn(x: NDArray, /, s: Any = None, axes: Any = None, norm: Scaling = None)
     return np.fft.irfftn(x, s, _all_of(s, axes), norm)
 
 
-def _halves(what: str, x: Any, axes: Any) -> tuple[Any, tuple[int, ...]]:
+def _halves(what: str, x: ArrayLike, axes: Axis) -> tuple[Array, tuple[int, ...]]:
     x = operand(what, x)
     chosen = tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
     return x, chosen
 
 
 @explained
-def fftshift(x: Any, /, axes: Any = None) -> Any:
+def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
 
     Shape: same as x. It has a derivative. Raises AxisError for an axis that x does not have.
@@ -187,7 +196,7 @@ def ifftshift(x: Any, /, axes: Any = None) -> Any:
     return roll(x, tuple(-(_size("ifftshift", x, a) // 2) for a in axes), axes)
 
 
-def _size(what: str, x: Any, axis: int) -> int:
+def _size(what: str, x: Array, axis: int) -> int:
     if not -x.ndim <= axis < x.ndim:
         raise AxisError(f"{what}: the shape {x.shape} has no axis {axis}")
     return x.shape[axis]

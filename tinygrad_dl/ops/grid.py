@@ -16,7 +16,7 @@ from tinygrad_dl.ops.elementwise import abs, where
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.pooling import pick_in_space
 from tinygrad_dl.ops.shape import expand_dims, reshape
-from tinygrad_dl.typing import Array
+from tinygrad_dl.typing import Array, NDArray
 
 _MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
@@ -46,7 +46,7 @@ def affine_grid(theta: Array, size: Sequence[Size], align_corners: bool = False)
     return reshape(matmul(positions.astype(theta.dtype), theta.mT), (size[0], *space, d))
 
 
-def _inside(at: Any, size: int, mode: str, align_corners: bool) -> Any:
+def _inside(at: Array, size: int, mode: str, align_corners: bool) -> Any:
     """Places brought back into the axis, as the padding mode says."""
     if mode == "reflection":
         low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
@@ -61,7 +61,7 @@ def _inside(at: Any, size: int, mode: str, align_corners: bool) -> Any:
     return where(outside_low, 0.0, where(outside_high, float(size - 1), at))
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: Array) -> NDArray:
     return x._data if isinstance(x, Value) else x
 
 
@@ -117,7 +117,7 @@ def grid_sample(
     return total
 
 
-def _by_cubics(x: Any, at: list[Any], padding_mode: str, align_corners: bool) -> Any:
+def _by_cubics(x: Array, at: list[Any], padding_mode: str, align_corners: bool) -> Any:
     """The sum over four neighbors along each axis, weighted by the cubic kernel of resizing, a = -0.75."""
     low = [np.floor(_plain(p)) for p in at]
     weights = [[_cubic(abs(p - (base + o))) for o in range(-1, 3)] for p, base in zip(at, low)]
@@ -136,14 +136,14 @@ def _by_cubics(x: Any, at: list[Any], padding_mode: str, align_corners: bool) ->
     return total
 
 
-def _cubic(distance: Any, a: float = -0.75) -> Any:
+def _cubic(distance: Array, a: float = -0.75) -> Any:
     """Keys' kernel at a distance from 0 to 2."""
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return where(_plain(distance) <= 1, near, far)
 
 
-def _at_corner(x: Any, positions: list[np.ndarray]) -> Any:
+def _at_corner(x: Array, positions: list[np.ndarray]) -> Any:
     """The elements at whole positions, zeros outside."""
     n, c, *sizes = x.shape
     inside = np.ones(positions[0].shape, bool)

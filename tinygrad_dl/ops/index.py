@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import OPS, Case, op
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, Index, NDArray, Shape, ShapeLike
 
 
-def plain_key(key: Any) -> Any:
+def plain_key(key: Index | Value) -> Any:
     """An index with arrays in the place of Tensors and lists."""
     if type(key) is tuple:
         return tuple(plain_key(k) for k in key)
@@ -37,7 +38,7 @@ def plain_key(key: Any) -> Any:
         ) from None
 
 
-def _add_at(out: np.ndarray, key: Any, x: Any) -> None:
+def _add_at(out: NDArray, key: Any, x: NDArray) -> None:
     """out[key] += x, repeated indices adding up; through a flat index, along which NumPy adds several times faster."""
     if type(key) is np.ndarray and out.ndim > 1 and out.size:
         n, row = len(out), out.size // len(out)
@@ -52,7 +53,7 @@ def _add_at(out: np.ndarray, key: Any, x: Any) -> None:
     np.add.at(out, key, x)
 
 
-def is_basic(key: Any) -> bool:
+def is_basic(key: Index) -> bool:
     """Whether a key picks every element at most once, and so may be written without adding up."""
     parts = key if type(key) is tuple else (key,)
     return all(
@@ -225,7 +226,7 @@ def _pad_all(call: Call) -> Any:
     ),
     batch=_getitem_all, jvp="linear",
 )  # fmt: skip
-def getitem(x: NDArray, /, key: Any) -> Any:
+def getitem(x: NDArray, /, key: Index) -> Any:
     """The elements that an index picks: integers, slices, None, Ellipsis, integer arrays, masks, mixed.
 
     out = x[key]; the gradients of an element picked repeatedly add up.   Shape: as NumPy's indexing gives it.
@@ -243,7 +244,7 @@ def getitem(x: NDArray, /, key: Any) -> Any:
     ),
     batch=_place_all, jvp="linear",
 )  # fmt: skip
-def place(x: NDArray, /, key: Any, shape: Any) -> Any:
+def place(x: NDArray, /, key: Index, shape: ShapeLike) -> Any:
     """Zeros of the given shape with x added at an index: the counterpart of getitem.
 
     out = zeros(shape); out[key] += x, repeated indices adding up.   Shape: `shape`.
@@ -258,7 +259,7 @@ def place(x: NDArray, /, key: Any, shape: Any) -> Any:
     return out
 
 
-def _written(g: Any, x_shape: Shape, key: Any) -> Any:
+def _written(g: NDArray, x_shape: Shape, key: Index) -> NDArray:
     picked = getitem(g, key)
     if is_basic(key):
         return picked
@@ -279,7 +280,7 @@ def _written(g: Any, x_shape: Shape, key: Any) -> Any:
     kinks="of values written to one place only the last has a gradient",
     batch=_setitem_all, jvp="linear",
 )  # fmt: skip
-def setitem(x: NDArray, value: NDArray, /, key: Any) -> Any:
+def setitem(x: NDArray, value: NDArray, /, key: Index) -> Any:
     """A copy of x with a value put in at an index, as `x[key] = value` does it.
 
     Shape: same as x; the value broadcasts to that of x[key].
@@ -291,7 +292,7 @@ def setitem(x: NDArray, value: NDArray, /, key: Any) -> Any:
     return out
 
 
-def _taken(g: Any, x_shape: Shape, indices: Any, axis: Any) -> Any:
+def _taken(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) -> NDArray:
     if axis is None:
         return place(g, indices, (int(np.prod(x_shape, dtype=int)),)).reshape(x_shape)
     return place(g, (slice(None),) * (axis % len(x_shape)) + (indices,), x_shape)
@@ -306,7 +307,7 @@ def _taken(g: Any, x_shape: Shape, indices: Any, axis: Any) -> Any:
     ),
     batch=_take_all, jvp=(lambda t, indices, axis: take(t, indices, axis=axis), None),
 )  # fmt: skip
-def take(x: NDArray, indices: NDArray, /, *, axis: Any = None) -> Any:
+def take(x: NDArray, indices: NDArray, /, *, axis: int | None = None) -> Any:
     """The slices at given indices along an axis; of the flattened array without `axis`.
 
     out[..., i, ...] = x[..., indices[i], ...].   Shape: x's with that of `indices` in the place of `axis`.
@@ -317,14 +318,14 @@ def take(x: NDArray, indices: NDArray, /, *, axis: Any = None) -> Any:
     return np.take(x, indices, axis=axis)
 
 
-def _along(indices: Any, axis: int) -> tuple[Any, ...]:
+def _along(indices: NDArray, axis: int) -> tuple[Any, ...]:
     """The index that take_along_axis means: the indices along the axis, every position along the others."""
     axis %= indices.ndim
     positions = np.ogrid[tuple(slice(n) for n in indices.shape)]
     return tuple(indices if a == axis else p for a, p in enumerate(positions))
 
 
-def _put_back(g: Any, x_shape: Shape, indices: Any, axis: int | None) -> Any:
+def _put_back(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) -> NDArray:
     if axis is None:
         return _taken(g, x_shape, indices, None)
     axis %= len(x_shape)
@@ -354,10 +355,12 @@ def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int | None = -1) -
     return np.take_along_axis(x, indices, axis)
 
 
+#: (before, after) an axis, one pair for all axes, or one number.
+PadWidth = int | Sequence[int] | Sequence[Sequence[int]] | NDArray
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def _inner(g: Any, x_shape: Shape, pad_width: Any, mode: Any) -> Any:
+def _inner(g: NDArray, x_shape: Shape, pad_width: PadWidth, mode: Any) -> NDArray:
     widths = np.broadcast_to(pad_width, (len(x_shape), 2)).tolist()
     if mode == "constant":
         return getitem(g, tuple(slice(a, a + n) for n, (a, _) in zip(x_shape, widths)))
@@ -374,7 +377,7 @@ def _inner(g: Any, x_shape: Shape, pad_width: Any, mode: Any) -> Any:
     ),
     batch=_pad_all, jvp=(lambda t, pad_width, mode: pad(t, pad_width, mode),),
 )  # fmt: skip
-def pad(x: NDArray, /, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0) -> Any:
+def pad(x: NDArray, /, pad_width: PadWidth, mode: Any = "constant", *, constant_values: ArrayLike = 0) -> Any:
     """Elements added around the array: a constant, or by "edge", "reflect", "symmetric", "wrap" those inside.
 
     `pad_width`: ((before, after), ...) an axis, (before, after) or a number for all.   Shape: x's plus these.

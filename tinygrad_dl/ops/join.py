@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
+from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 
-def _part(g: Any, i: int, shapes: Any, axis: Any) -> Any:
+def _part(g: NDArray, i: int, shapes: Sequence[Shape], axis: int | None) -> NDArray:
     if axis is None:
         sizes = [int(np.prod(s, dtype=int)) for s in shapes]
         start = sum(sizes[:i])
@@ -35,7 +37,7 @@ def _stack_all(call: batching.Call) -> Any:
     return stack([call.full(i) for i in range(len(call.inputs))], axis=axis)
 
 
-def _concat_hint(arrays: Any, axis: Any) -> str | None:
+def _concat_hint(arrays: Sequence[NDArray], axis: int | None) -> str | None:
     shapes = [np.shape(x) for x in arrays]
     ndim = len(shapes[0])
     if axis is None or not all(len(s) == ndim for s in shapes):
@@ -52,7 +54,7 @@ def _concat_hint(arrays: Any, axis: Any) -> str | None:
     return None
 
 
-def _stack_hint(arrays: Any, axis: Any) -> str | None:
+def _stack_hint(arrays: Sequence[NDArray], axis: int) -> str | None:
     shapes = [np.shape(x) for x in arrays]
     wrong = next((s for s in shapes if s != shapes[0]), None)
     return (
@@ -71,7 +73,7 @@ def _stack_hint(arrays: Any, axis: Any) -> str | None:
     hint=_concat_hint,
     batch=_concat_all, jvp="linear",
 )  # fmt: skip
-def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
+def concat(arrays: Sequence[NDArray], /, *, axis: int | None = 0) -> Any:
     """Arrays put one behind another along an axis that they have; axis=None flattens them first.
 
     Shapes: equal but along `axis`, where the sizes add up.
@@ -89,7 +91,7 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     batch=_stack_all,
     jvp="linear",
 )
-def stack(arrays: Any, /, *, axis: int = 0) -> Any:
+def stack(arrays: Sequence[NDArray], /, *, axis: int = 0) -> Any:
     """Arrays of one shape put side by side along a new axis.
 
     Shapes: n of the same shape -> that shape with n at `axis`.
@@ -138,15 +140,15 @@ def split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]
 
 
 @explained
-def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+def broadcast_arrays(*arrays: ArrayLike) -> tuple[Any, ...]:
     """Arrays repeated to the shape to which all of them broadcast, as a tuple.
 
     Shapes: all that of the broadcast. Raises ShapeError if there is none.
     >>> broadcast_arrays(np.array([1, 2]), np.array([3]))
     (array([1, 2]), array([3, 3]))
     """
-    arrays = tuple(value_of(x) for x in arrays)
-    shapes = [x.shape for x in arrays]
+    values = tuple(value_of(x) for x in arrays)
+    shapes = [x.shape for x in values]
     try:
         whole = np.broadcast_shapes(*shapes)
     except ValueError as error:
@@ -154,7 +156,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
             f"broadcast_arrays({', '.join(map(str, shapes))}): the shapes do not broadcast: "
             "aligned from the right, two sizes must be equal or one of them 1"
         ) from error
-    return tuple(broadcast_to(x, whole) for x in arrays)
+    return tuple(broadcast_to(x, whole) for x in values)
 
 
 @checked

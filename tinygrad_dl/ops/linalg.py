@@ -15,7 +15,7 @@ from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
 
 
 class SlogdetResult(NamedTuple):
@@ -25,21 +25,21 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
-def check_matrix(what: str, x: Any) -> None:
+def check_matrix(what: str, x: Array) -> None:
     """Raise MatrixError unless x is a matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2:
         raise MatrixError(f"{what}: expected a matrix, or a stack of them, got shape {shape}")
 
 
-def check_square(what: str, x: Any) -> None:
+def check_square(what: str, x: Array) -> None:
     """Raise MatrixError unless x is a square matrix or a stack of them."""
     shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise MatrixError(f"{what}: expected a square matrix, or a stack of them, got shape {shape}")
 
 
-def _singular(what: str, x: Any) -> MatrixError:
+def _singular(what: str, x: NDArray) -> MatrixError:
     where_ = "the matrix is singular" if np.ndim(x) == 2 else "a matrix of the stack is singular"
     return MatrixError(
         f"{what}: {where_}: its rows are not independent. Use pinv or lstsq, or add to its diagonal?"
@@ -76,13 +76,13 @@ def inv(x: NDArray, /) -> Any:
         raise _singular("inv", x) from None
 
 
-def _to_right_hand_side(g: Any, a: Any, b_shape: Any) -> Any:
+def _to_right_hand_side(g: NDArray, a: NDArray, b_shape: Shape) -> NDArray:
     if len(b_shape) == 1:
         return solve(a.mT, expand_dims(g, -1))[..., 0]
     return solve(a.mT, g)
 
 
-def _to_matrix(g: Any, out: Any, a: Any, b_shape: Any) -> Any:
+def _to_matrix(g: NDArray, out: NDArray, a: NDArray, b_shape: Shape) -> NDArray:
     if len(b_shape) == 1:
         return -(solve(a.mT, expand_dims(g, -1)) @ expand_dims(out, -2))
     return -(solve(a.mT, g) @ out.mT)
@@ -108,7 +108,7 @@ def _solve_all(call: batching.Call) -> Any:
     return call.run(a, b)[..., 0]
 
 
-def _solve_hint(a: Any, b: Any) -> str | None:
+def _solve_hint(a: NDArray, b: NDArray) -> str | None:
     m, n = np.shape(a), np.shape(b)
     if len(m) > 1 and m[-1] == m[-2] == n[-2 if len(n) > 1 else -1]:
         return None
@@ -163,7 +163,7 @@ def _frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return u, s, vh, sign[..., None, None].astype(x.dtype)
 
 
-def cofactors(x: Any) -> Any:
+def cofactors(x: Array) -> Any:
     """The matrix of cofactors, det(x) * inv(x).T: the derivative of det, also where x is singular."""
     data = x._data if isinstance(x, Value) else x
     if not data.size:
@@ -209,7 +209,7 @@ def det(x: NDArray, /) -> Any:
     return np.linalg.det(x)
 
 
-def _derivative_of_slogdet(g: Any, out: Any, x: Any) -> Any:
+def _derivative_of_slogdet(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
     usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
     return g[..., 1, None, None] * inv(usable).mT
@@ -236,7 +236,7 @@ def slogdet_parts(x: NDArray, /) -> Any:
 
 
 @explained
-def slogdet(x: Any, /) -> SlogdetResult:
+def slogdet(x: ArrayLike, /) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value, which does not overflow.
 
     det(x) = sign * exp(logabsdet).   x (..., N, N) -> (...), (...). A singular matrix gives 0 and -inf, and
@@ -250,7 +250,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
 
 
 @checked
-def matrix_power(x: Any, n: int, /) -> Any:
+def matrix_power(x: ArrayLike, n: int, /) -> Any:
     """A square matrix multiplied with itself n times; the inverse if n is negative, the identity if it is 0.
 
     out = x @ x @ ... @ x.   x (..., N, N) -> (..., N, N).

@@ -14,12 +14,12 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, NDArray
 
 # Linear
 
 
-def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
+def _linear_hint(x: NDArray, w: NDArray, b: NDArray | None) -> str | None:
     if w.ndim != 2:
         return f"expected a weight of shape (out, in), got {w.shape}"
     if not x.ndim or x.shape[-1] != w.shape[1]:
@@ -29,7 +29,7 @@ def _linear_hint(x: Any, w: Any, b: Any) -> str | None:
     return f"expected a bias of shape ({w.shape[0]},), got {b.shape}" if b is not None else None
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: NDArray) -> NDArray:
     """A matrix of the rows along the last axis."""
     return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
@@ -88,7 +88,7 @@ def linear(x: NDArray, w: NDArray, b: NDArray | None = None, /) -> Any:
     return out
 
 
-def bilinear(x1: Any, x2: Any, w: Any, b: Any = None) -> Any:
+def bilinear(x1: Array, x2: Array, w: Array, b: Array | None = None) -> Any:
     """A form that is linear in each of two inputs.
 
     out[..., o] = x1[...] @ w[o] @ x2[...] + b[o].   x1 (..., I), x2 (..., J), w (O, I, J), b (O,) -> (..., O).

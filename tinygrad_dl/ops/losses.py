@@ -20,7 +20,7 @@ from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape
-from tinygrad_dl.typing import DTypeLike, NDArray, Shape
+from tinygrad_dl.typing import Array, DTypeLike, NDArray, Shape
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -31,7 +31,7 @@ def check_reduction(name: str, reduction: str) -> None:
         raise ValueRangeError(f'{name}: expected a reduction of "mean", "sum" or "none", got {reduction!r}')
 
 
-def check_same_shape(name: str, x: Any, target: Any) -> None:
+def check_same_shape(name: str, x: Array, target: Array) -> None:
     """Raise if prediction and target would have to broadcast: the loss would average the wrong pairs."""
     a, b = x.shape, target.shape
     if a == b:
@@ -51,7 +51,7 @@ def check_same_shape(name: str, x: Any, target: Any) -> None:
     )
 
 
-def _shared(g: Any, shape: tuple[int, ...], reduction: str) -> Any:
+def _shared(g: NDArray, shape: tuple[int, ...], reduction: str) -> NDArray:
     """The gradient of each element's loss, from that of the reduced loss."""
     if reduction != "mean":
         return g
@@ -99,7 +99,7 @@ def _reduced_all(call: Call, each: Any, count: Any) -> Any:
 # Cross-entropy on class indices
 
 
-def _softmax(x: Any) -> Any:
+def _softmax(x: Array) -> Any:
     """The softmax along axis 1, in operations that record."""
     top = max(x, axis=1, keepdims=True)
     e = exp(x - (top.detach() if hasattr(top, "detach") else top))
@@ -107,9 +107,9 @@ def _softmax(x: Any) -> Any:
 
 
 def _cross_entropy_rule(
-    g: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: str, ignore_index: int,
-    label_smoothing: float,
-) -> Any:  # fmt: skip
+    g: NDArray, x: NDArray, x_shape: Shape, x_dtype: DTypeLike, target: NDArray, weight: NDArray | None,
+    reduction: str, ignore_index: int, label_smoothing: float,
+) -> NDArray:  # fmt: skip
     a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
     if reduction == "none":
         g = reshape(g, (x_shape[0], 1, *x_shape[2:]))
@@ -150,7 +150,7 @@ def _cross_entropy_all(call: Call) -> Any:
     batch=_cross_entropy_all, jvp=(_of_cross_entropy, None),
 )  # fmt: skip
 def softmax_cross_entropy(
-    x: NDArray, target: NDArray, /, *, weight: Any = None, reduction: str = "mean", ignore_index: int = -100,
+    x: NDArray, target: NDArray, /, *, weight: NDArray | None = None, reduction: str = "mean", ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Any:  # fmt: skip
     """The negative log-probability that the softmax of logits gives to the right class.
@@ -202,7 +202,7 @@ def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") 
     return _reduced(loss, reduction)
 
 
-def _bce_derivative(x: Any, target: Any) -> Any:
+def _bce_derivative(x: NDArray, target: NDArray) -> NDArray:
     product = x * (1 - x)
     return (x - target) / where(product < 1e-12, 1e-12, product)
 
@@ -229,7 +229,7 @@ def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     return loss
 
 
-def _clamped_log(x: Any) -> Any:
+def _clamped_log(x: NDArray) -> NDArray:
     small = x < 3.720075976020836e-44  # e^-100
     return where(small, -100, log(where(small, 1, x)))
 
@@ -237,7 +237,7 @@ def _clamped_log(x: Any) -> Any:
 # Squared error
 
 
-def _squared_fast(g: Any, x: Any, y: Any, x_shape: Shape, reduction: str) -> Any:
+def _squared_fast(g: NDArray, x: NDArray, y: NDArray, x_shape: Shape, reduction: str) -> NDArray:
     d = np.subtract(x, y)
     d *= 2 * _shared(g, x_shape, reduction)
     return d

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from string import ascii_letters
 from typing import Any
 
@@ -16,10 +17,10 @@ from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
-from tinygrad_dl.typing import NDArray, Scalar, Shape
+from tinygrad_dl.typing import Array, ArrayLike, NDArray, Scalar, Shape
 
 
-def operand(what: str, x: Any) -> Any:
+def operand(what: str, x: ArrayLike) -> Array:
     """An input of a composite function: a Tensor or an array as it is, a list or a number as a Tensor."""
     if isinstance(x, (Value, np.ndarray)):
         return x
@@ -30,7 +31,7 @@ def operand(what: str, x: Any) -> Any:
     raise DTypeError(f"{what}: expected a Tensor, an array or a number, got {describe(x)}")
 
 
-def _needs_matrix(x: Any) -> str | None:
+def _needs_matrix(x: NDArray) -> str | None:
     return f"expected at least two axes, got shape {shape_text(x)}"
 
 
@@ -56,7 +57,7 @@ def matrix_transpose(x: NDArray, /) -> Any:
 # Products of matrices
 
 
-def _matmul_hint(x: Any, y: Any) -> str | None:
+def _matmul_hint(x: NDArray, y: NDArray) -> str | None:
     a, b = np.shape(x), np.shape(y)
     if not a or not b:
         return f"{a} @ {b}: both need at least one axis. Multiply by a number with *."
@@ -98,7 +99,7 @@ def _matmul_all(call: batching.Call) -> Any:
     )
 
 
-def _to_left(g: Any, y: Any, x_shape: Shape) -> Any:
+def _to_left(g: NDArray, y: NDArray, x_shape: Shape) -> NDArray:
     if y.ndim == 1:
         return expand_dims(g, -1) * y if len(x_shape) > 1 else g * y
     if len(x_shape) == 1:
@@ -106,7 +107,7 @@ def _to_left(g: Any, y: Any, x_shape: Shape) -> Any:
     return matmul(g, y.mT)
 
 
-def _to_right(g: Any, x: Any, y_shape: Shape) -> Any:
+def _to_right(g: NDArray, x: NDArray, y_shape: Shape) -> NDArray:
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else x * g
     if len(y_shape) == 1:
@@ -140,7 +141,7 @@ def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
 # Products of vectors
 
 
-def _check_axis(axis: Any, x: Any, y: Any) -> None:
+def _check_axis(axis: int, x: ArrayLike, y: ArrayLike) -> None:
     """A negative axis of both, for they align from the right."""
     least = -min(np.ndim(x), np.ndim(y))
     if not isinstance(axis, (int, np.integer)) or not least <= axis < 0:
@@ -149,7 +150,7 @@ def _check_axis(axis: Any, x: Any, y: Any) -> None:
         )
 
 
-def _vecdot_hint(x: Any, y: Any, axis: Any) -> str | None:
+def _vecdot_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     a, b = np.shape(x), np.shape(y)
     if not a or not b:
         return f"{a} with {b}: both need at least one axis. Multiply by a number with *."
@@ -186,7 +187,7 @@ def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> An
     return np.vecdot(x, y, axis=axis)  # type: ignore[call-overload]  # NumPy's stubs leave `axis` out
 
 
-def _cross_hint(x: Any, y: Any, axis: Any) -> str | None:
+def _cross_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     a, b = np.shape(x), np.shape(y)
     if -min(len(a), len(b)) > axis or axis >= 0:
         return None
@@ -230,7 +231,7 @@ def _with_operand(t: Any, i: int, operands: Any, subscripts: str) -> Any:
     return contraction((*operands[:i], t, *operands[i + 1 :]), subscripts)
 
 
-def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
+def _to_operand(i: int, g: NDArray, operands: Sequence[NDArray], subscripts: str) -> NDArray:
     """A contraction is linear in each operand: its gradient is the contraction of `g` with the others."""
     given, _, out = subscripts.partition("->")
     terms = given.split(",")
@@ -252,7 +253,7 @@ def _to_operand(i: int, g: Any, operands: Any, subscripts: str) -> Any:
     label="einsum", accumulates=True,
     batch=_contract_all, jvp=(_with_operand,),
 )  # fmt: skip
-def contraction(operands: Any, /, subscripts: str) -> Any:
+def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.
 
     `subscripts`: such as "ij,jk->ik"; no letter twice in an operand, each in the result or in another
@@ -264,7 +265,7 @@ def contraction(operands: Any, /, subscripts: str) -> Any:
 
 
 @explained
-def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
+def tensordot(x: ArrayLike, y: ArrayLike, /, axes: int | Sequence[int | Sequence[int]] = 2) -> Any:
     """The product of two arrays, summed over pairs of axes.
 
     `axes`: how many of the last axes of x meet the first of y; or two sequences of axes, pair by pair.
@@ -303,7 +304,7 @@ def tensordot(x: Any, y: Any, /, axes: Any = 2) -> Any:
 
 
 @explained
-def inner(x: Any, y: Any, /) -> Any:
+def inner(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The product of two arrays, summed over the last axis of both; with a number, their product.
 
     out[i..., j...] = sum_k x[i..., k] * y[j..., k].   x (..., K), y (..., K) -> (I..., J...).
@@ -319,7 +320,7 @@ def inner(x: Any, y: Any, /) -> Any:
 
 
 @explained
-def dot(x: Any, y: Any, /) -> Any:
+def dot(x: ArrayLike, y: ArrayLike, /) -> Any:
     """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
 
     out[i..., j..., m] = sum_k x[i..., k] * y[j..., k, m].   Above two axes matmul is clearer.
@@ -335,7 +336,7 @@ def dot(x: Any, y: Any, /) -> Any:
 
 
 @explained
-def outer(x: Any, y: Any, /) -> Any:
+def outer(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The products of all elements of one array with all of another, as a matrix.
 
     out[i, j] = x[i] * y[j], of the flattened arrays.   x (M), y (N) -> (M, N).
@@ -348,7 +349,7 @@ def outer(x: Any, y: Any, /) -> Any:
 
 
 @explained
-def kron(x: Any, y: Any, /) -> Any:
+def kron(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The Kronecker product: x with each element replaced by its product with y.
 
     x (M, N), y (P, Q) -> (M P, N Q); likewise for other numbers of axes, with axes of size 1 put in front.
@@ -365,7 +366,7 @@ def kron(x: Any, y: Any, /) -> Any:
 
 
 @explained
-def multi_dot(arrays: Any, /) -> Any:
+def multi_dot(arrays: Iterable[ArrayLike], /) -> Any:
     """The product of several matrices, in the order that needs the fewest multiplications.
 
     out = x_1 @ x_2 @ ... @ x_n; the first and the last may be vectors.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ from tinygrad_dl.typing import NDArray, Shape
 Axes = tuple[int, ...]
 
 
-def _seen(a: Any, shape: Shape | None) -> Any:
+def _seen(a: NDArray | None, shape: Shape | None) -> Any:
     return a if a is None or shape is None else reshape(a, shape)
 
 
 def _standardize_rule(
-    g: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None,
-    needs_input_grad: Any, x_shape: Shape, w_shape: Shape, b_shape: Shape,
-) -> Any:  # fmt: skip
+    g: NDArray, x: NDArray, w: NDArray | None, axis: Axes, eps: float, center: bool, view: Shape | None,
+    fit: Shape | None, needs_input_grad: Sequence[bool], x_shape: Shape, w_shape: Shape, b_shape: Shape,
+) -> tuple[NDArray | None, ...]:  # fmt: skip
     g, x, w = _seen(g, view), _seen(x, view), _seen(w, fit)
     d = x - mean(x, axis=axis, keepdims=True) if center else x
     scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)
@@ -101,7 +101,7 @@ def _of_bias(t: Any, view: Shape | None, fit: Shape | None, x_shape: Shape) -> A
 
 def _standardize_fast(
     g: NDArray, x: NDArray, w: NDArray | None, average: NDArray | None, scale: NDArray, factor: NDArray | None,
-    axis: Axes, view: Shape | None, fit: Shape | None, needs_input_grad: Any, w_shape: Shape, b_shape: Shape,
+    axis: Axes, view: Shape | None, fit: Shape | None, needs_input_grad: Sequence[bool], w_shape: Shape, b_shape: Shape,
 ) -> Any:  # fmt: skip
     layout = layout_of(x.shape, axis, w_shape or None, b_shape or None, view, fit)  # the shape of None is ()
     w = None if w is None else w.reshape(layout.fit[0])
@@ -182,7 +182,12 @@ def _affine_all(call: Call) -> Any:
 
 
 def _affine_fast(
-    g: NDArray, x: NDArray, scale: NDArray, scale_shape: Shape, shift_shape: Shape, needs_input_grad: Any
+    g: NDArray,
+    x: NDArray,
+    scale: NDArray,
+    scale_shape: Shape,
+    shift_shape: Shape,
+    needs_input_grad: Sequence[bool],
 ) -> Any:
     gx = g * scale if needs_input_grad[0] else None
     gs = (

@@ -18,7 +18,7 @@ from tinygrad_dl.ops.packing import well_shaped
 from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
-from tinygrad_dl.typing import Axis, NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, Axis, NDArray, Shape
 
 
 class LstsqResult(NamedTuple):
@@ -31,7 +31,7 @@ class LstsqResult(NamedTuple):
 
 
 def _derivative_of_norm(
-    g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool, ord: Any
+    g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool, ord: float
 ) -> Any:
     g, out = expand_reduced(g, x_shape, axis, keepdims), expand_reduced(out, x_shape, axis, keepdims)
     if ord == 2:
@@ -71,7 +71,7 @@ NORM_CASES = (
     batch=batching.along,
     jvp=(_derivative_along,),
 )
-def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: float | str = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
 
     out = (sum_i |x_i|^ord)^(1 / ord); the largest |x_i| for inf, the smallest for -inf, the
@@ -84,11 +84,11 @@ def vector_norm(x: NDArray, /, *, axis: Any = None, keepdims: bool = False, ord:
         raise ValueRangeError(
             f"vector_norm: expected ord to be a number, inf or -inf, got {ord!r}. See matrix_norm."
         )
-    return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)  # type: ignore[arg-type]  # stubs leave axis=None out
 
 
 @checked
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "fro") -> Any:
     """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
 
     "fro" sqrt(sum_ij x_ij^2); "nuc" the sum of singular values; 2 and -2 the largest and smallest of them;
@@ -122,7 +122,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 @checked
-def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+def norm(x: ArrayLike, /, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
 
     The orders are those of vector_norm (2 by default) and matrix_norm ("fro" by default).
@@ -157,7 +157,7 @@ def norm(x: Any, /, ord: Any = None, axis: Axis = None, keepdims: bool = False) 
 
 
 @checked
-def cond(x: Any, /, p: Any = None) -> Any:
+def cond(x: ArrayLike, /, p: float | str | None = None) -> Any:
     """The condition number: how far a small relative change of the matrix can move the solution of equations.
 
     out = norm(x, p) * norm(inv(x), p); for p None or 2 the largest singular value by the smallest, for -2
@@ -177,7 +177,7 @@ def cond(x: Any, /, p: Any = None) -> Any:
 
 
 @op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)), batch=batching.leading)
-def matrix_rank(x: NDArray, /, *, rtol: Any = None) -> Any:
+def matrix_rank(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """How many singular values exceed `rtol` times the largest.
 
     x (..., M, N) -> (...), integers. `rtol` is max(M, N) times the dtype's precision by default.
@@ -189,7 +189,7 @@ def matrix_rank(x: NDArray, /, *, rtol: Any = None) -> Any:
     return np.linalg.matrix_rank(x, rtol=rtol)
 
 
-def _derivative_of_pinv(g: Any, out: Any, x: Any) -> Any:
+def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     # Golub and Pereyra 1973: three terms, the inverse's and those of the two null spaces
     p, pt, gt = out, out.mT, g.mT
     gx = -(pt @ g @ pt)
@@ -205,7 +205,7 @@ def _derivative_of_pinv(g: Any, out: Any, x: Any) -> Any:
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
     batch=batching.leading,
 )
-def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
+def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
 
     x @ out @ x = x, out @ x @ out = out, both products symmetric.   x (..., M, N) -> (..., N, M).
@@ -214,12 +214,12 @@ def pinv(x: NDArray, /, *, rtol: Any = None) -> Any:
     array([[0.5, 0. ]])
     """
     check_matrix("pinv", x)
-    return np.linalg.pinv(x, rtol=rtol)
+    return np.linalg.pinv(x, rtol=rtol)  # type: ignore[arg-type]  # NumPy's stubs leave None out
 
 
 @each_example  # whether there are residuals depends on the rank
 @checked
-def lstsq(a: Any, b: Any, /, rcond: Any = None) -> LstsqResult:
+def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqResult:
     """The least-squares solution of linear equations, the shortest one if there are several.
 
     minimises |a @ solution - b|^2.   a (M, N), b (M) or (M, K) -> solution (N) or (N, K), residuals (K) if

@@ -15,16 +15,17 @@ import numpy as np
 from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import GraphError
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.typing import Array, NDArray
 
 
-def pack(*parts: Any) -> Any:
+def pack(*parts: tuple[NDArray, int]) -> NDArray:
     """Several parts of one decomposition, (part, number of its own axes), in one array (..., P)."""
     return np.concatenate(
         [p.reshape(*p.shape[: p.ndim - own], product(p.shape[p.ndim - own :])) for p, own in parts], axis=-1
     )
 
 
-def unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+def unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """The parts of a decomposition, each of its own shape behind the leading axes, out of pack's array."""
     parts, start = [], 0
     for shape in shapes:
@@ -34,7 +35,7 @@ def unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     return parts
 
 
-def check_free_basis(what: str, rotated: Any) -> None:
+def check_free_basis(what: str, rotated: Array) -> None:
     """Raise GraphError if a gradient depends on a basis that the decomposition is free to choose."""
     inner = np.asarray(values_of(rotated))
     skew = np.abs(inner - np.swapaxes(inner, -1, -2))
@@ -57,6 +58,6 @@ def well_shaped(x: np.ndarray) -> np.ndarray:
     return x / 2 + np.eye(m, n) * (np.arange(n) * 1.5 + 3)
 
 
-def hermitian(x: Any) -> Any:
+def hermitian(x: NDArray) -> NDArray:
     """The part of x that equals its conjugate transpose; other inputs a symmetric operation does not see."""
     return (x + np.conj(np.swapaxes(x, -1, -2))) / 2

@@ -11,12 +11,12 @@ from tinygrad_dl.arguments import Offset, explained
 from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
-from tinygrad_dl.typing import Array, NDArray
+from tinygrad_dl.typing import Array, NDArray, Scalar
 
 Widths = tuple[tuple[int, int], ...]
 
 
-def _checked(name: str, x: Any, widths: Any) -> Widths:
+def _checked(name: str, x: NDArray, widths: Widths) -> Widths:
     pairs = tuple((int(lo), int(hi)) for lo, hi in widths)
     if len(pairs) != x.ndim:
         raise ShapeError(
@@ -32,7 +32,7 @@ def _pad_all(call: Call) -> Any:
     return call.run(*call.inputs, widths=((0, 0), *call.options["widths"]))
 
 
-def _opposite(widths: Any) -> Widths:
+def _opposite(widths: Widths) -> Widths:
     return tuple((-lo, -hi) for lo, hi in widths)
 
 
@@ -55,7 +55,7 @@ def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
     inputs=1,
     batch=_pad_all, jvp=(lambda t, widths: pad_constant(t, widths),),
 )  # fmt: skip
-def pad_constant(x: NDArray, /, widths: Any, value: Any = 0) -> Any:
+def pad_constant(x: NDArray, /, widths: Widths, value: Scalar = 0) -> Any:
     """A constant added in front of and behind each axis; a negative width cuts that many elements.
 
     Shape: x's sizes plus the two widths of each axis; `widths` holds a pair an axis. Raises ShapeError.
@@ -111,7 +111,7 @@ def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
     inputs=1,
     batch=_pad_all, jvp="linear",
 )  # fmt: skip
-def pad_with(x: NDArray, /, widths: Any, mode: str) -> Any:
+def pad_with(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
 
     [1 2 3] with (1, 1): 2 1 2 3 2; 1 1 2 3 3; 3 1 2 3 1.   Shape: x's sizes plus the two widths of each axis;
@@ -141,7 +141,7 @@ def pad_with(x: NDArray, /, widths: Any, mode: str) -> Any:
     inputs=1,
     batch=_pad_all, jvp="linear",
 )  # fmt: skip
-def pad_fold(x: NDArray, /, widths: Any, mode: str) -> Any:
+def pad_fold(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """The border of each axis added to the elements that pad_with took it from: its transpose.
 
     Shape: x's sizes minus the two widths of each axis.

@@ -29,9 +29,9 @@ def _to_max_fast(
 
 
 def _to_max(
-    g: Any, x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool,
+    g: NDArray, x: NDArray, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool,
     x_shape: Shape,
-) -> Any:  # fmt: skip
+) -> NDArray:  # fmt: skip
     indices: Any = max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode)
     return put_in_space(g, indices, x_shape[2:])
 
@@ -200,9 +200,9 @@ def max_unpool(x: NDArray, indices: NDArray, size: Shape) -> Any:
 
 
 def _to_avg(
-    g: Any, x_shape: Shape, kernel: Sizes, stride: Sizes | None, padding: Padding, ceil_mode: bool,
+    g: NDArray, x_shape: Shape, kernel: Sizes, stride: Sizes | None, padding: Padding, ceil_mode: bool,
     count_include_pad: bool, divisor_override: int | None,
-) -> Any:  # fmt: skip
+) -> NDArray:  # fmt: skip
     return avg_pool_spread(
         g, x_shape[2:], kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
     )

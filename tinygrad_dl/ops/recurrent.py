@@ -20,24 +20,24 @@ from tinygrad_dl.ops.linear import linear
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Array, NDArray
 
 
-def flat(x: Any) -> Any:
+def flat(x: Array) -> Any:
     """(T, N, F) as the matrix (T * N, F)."""
     return reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
 
 
-def swap(x: Any) -> Any:
+def swap(x: Array) -> Any:
     return permute_dims(x, (1, 0))
 
 
-def _before(h: Any, states: list[Any]) -> Any:
+def _before(h: NDArray, states: list[Any]) -> NDArray:
     """The state before each step, as the matrix (T * N, H)."""
     return flat(stack([h, *states[:-1]]))
 
 
-def to_weights(d_ih: Any, d_hh: Any, x: Any, before: Any) -> tuple[Any, ...]:
+def to_weights(d_ih: NDArray, d_hh: NDArray, x: NDArray, before: NDArray) -> tuple[Any, ...]:
     """The gradients of the parameters from those of what they add to: matrices (T * N, gates * H)."""
     return matmul(swap(d_ih), flat(x)), matmul(swap(d_hh), before), sum(d_ih, axis=0), sum(d_hh, axis=0)
 
@@ -59,8 +59,9 @@ SMALL = ((3, 2, 2), (2, 2))
 
 
 def _rnn_rule(
-    g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, nonlinearity: str, out: Any
-) -> tuple[Any, ...]:
+    g: NDArray, x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None, nonlinearity: str, out: NDArray,
+) -> tuple[Any, ...]:  # fmt: skip
     states = [out[t] for t in range(x.shape[0])]
     deltas: list[Any] = []
     carried: Any = 0
@@ -110,7 +111,9 @@ def rnn(
 # Gated
 
 
-def _gru_steps(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> list[tuple[Any, ...]]:
+def _gru_steps(
+    x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None, b_hh: NDArray | None
+) -> list[tuple[Any, ...]]:
     """State before, reset, update, new, recurrent part of new: for each step."""
     size, steps = w_hh.shape[1], []
     added = linear(x, w_ih, b_ih)
@@ -124,7 +127,10 @@ def _gru_steps(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> li
     return steps
 
 
-def _gru_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple[Any, ...]:
+def _gru_rule(
+    g: NDArray, x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None,
+) -> tuple[Any, ...]:  # fmt: skip
     steps = _gru_steps(x, h, w_ih, w_hh, b_ih, b_hh)
     to_inputs, to_states = [], []
     carried: Any = 0
@@ -177,7 +183,10 @@ def gru(
 # LSTM
 
 
-def _lstm_steps(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> list[tuple[Any, ...]]:
+def _lstm_steps(
+    x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None,
+) -> list[tuple[Any, ...]]:  # fmt: skip
     """State and cell before, gates i, f, g, o, tanh of the cell after: for each step."""
     size, steps = w_hh.shape[1], []
     added = linear(x, w_ih, b_ih)
@@ -192,7 +201,10 @@ def _lstm_steps(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: A
     return steps
 
 
-def _lstm_rule(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple[Any, ...]:
+def _lstm_rule(
+    g: NDArray, x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None,
+) -> tuple[Any, ...]:  # fmt: skip
     steps = _lstm_steps(x, h, c, w_ih, w_hh, b_ih, b_hh)
     deltas: list[Any] = []
     dh: Any = 0
@@ -247,8 +259,9 @@ def lstm(
 
 
 def lstm_projected(
-    x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any
-) -> tuple[Any, Any]:
+    x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array,
+    b_ih: Array | None, b_hh: Array | None, w_hr: Array,
+) -> tuple[Any, Any]:  # fmt: skip
     """An LSTM whose state is projected to fewer features, w_hr (P, H).
 
     -> all states (T, N, P), and the last c (N, H).       Source: Sak and others 2014.

@@ -23,14 +23,14 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     return axis if isinstance(axis, tuple) else (axis,)
 
 
-def expand_reduced(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+def expand_reduced(g: NDArray, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
     """A reduced value with its reduced axes put back with size 1."""
     if keepdims or not g.ndim:  # without axes it broadcasts as it is
         return g
     return expand_dims(g, tuple(a % len(shape) for a in _axes(axis, len(shape))))
 
 
-def broadcast_back(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+def broadcast_back(g: NDArray, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
     """A reduced value copied along the axes that were reduced."""
     return broadcast_to(expand_reduced(g, shape, axis, keepdims), shape)
 
@@ -74,7 +74,9 @@ def mean(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-def _fast_to_extremes(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _fast_to_extremes(
+    g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool
+) -> NDArray:
     best = expand_reduced(out, x_shape, axis, keepdims)
     hit = np.equal(x, best)
     if np.count_nonzero(hit) != np.size(best) or np.any(best != best):  # ties or nan
@@ -82,7 +84,7 @@ def _fast_to_extremes(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keep
     return expand_reduced(g, x_shape, axis, keepdims) * hit
 
 
-def _to_extremes(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _to_extremes(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool) -> NDArray:
     best = expand_reduced(out, x_shape, axis, keepdims)
     hit = (x == best) | ((x != x) & (best != best))  # a nan is its own extreme
     return expand_reduced(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
@@ -136,7 +138,7 @@ def _normalized(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in _axes(axis, ndim))
 
 
-def _without_itself(x: Any, axis: Axis) -> Any:
+def _without_itself(x: NDArray, axis: Axis) -> NDArray:
     """For each element, the product of all the others along the axes: no division, so zeros may be there."""
     axes = _normalized(axis, x.ndim)
     order = (*(a for a in range(x.ndim) if a not in axes), *axes)
@@ -148,11 +150,13 @@ def _without_itself(x: Any, axis: Axis) -> Any:
     return permute_dims(others, tuple(order.index(a) for a in range(x.ndim)))
 
 
-def _product_rule(g: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _product_rule(g: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool) -> NDArray:
     return expand_reduced(g, x_shape, axis, keepdims) * _without_itself(x, axis) if x_shape else g
 
 
-def _fast_product_rule(g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _fast_product_rule(
+    g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool
+) -> NDArray:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, x_shape, axis, keepdims)
     return expand_reduced(g * out, x_shape, axis, keepdims) / x
@@ -196,7 +200,7 @@ def _of_deviation(
     return sum(t * rates, axis=axis, keepdims=keepdims)
 
 
-def _centered(x: Any, axis: Axis) -> Any:
+def _centered(x: NDArray, axis: Axis) -> NDArray:
     return x - mean(x, axis=axis, keepdims=True)
 
 
@@ -226,8 +230,8 @@ def _divided(x: float, y: float) -> float:
 
 
 def _deviation_rule(
-    g: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool
-) -> Any:
+    g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, correction: float, keepdims: bool
+) -> NDArray:
     deviation = expand_reduced(out, x_shape, axis, keepdims)
     # where nothing deviates the derivative, and those of higher order, are taken as 0
     still = deviation == 0

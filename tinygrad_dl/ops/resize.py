@@ -88,7 +88,7 @@ def region_matrix(size: int, out: int) -> np.ndarray:
     return matrix
 
 
-def along(x: Any, matrix: np.ndarray, axis: int) -> Any:
+def along(x: Array, matrix: NDArray, axis: int) -> Any:
     """A matrix (out, size) applied along one axis of x."""
     if matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all():
         return x
@@ -100,7 +100,7 @@ def along(x: Any, matrix: np.ndarray, axis: int) -> Any:
     return moveaxis(matmul(moveaxis(x, axis, -1), matrix.T), -1, axis)
 
 
-def _target(x: Any, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
+def _target(x: Array, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
     n = x.ndim - 2
     if (size is None) == (scale_factor is None):
         raise ValueRangeError("interpolate: give either size or scale_factor")
@@ -165,8 +165,11 @@ def interpolate(
 
 # Pooling to a given size
 
+#: One size per spatial dimension, or one for all of them; None keeps a size.
+OutputSize = int | None | Sequence[int | None]
 
-def _adaptive_size(x: Any, size: Any, name: str) -> tuple[int, ...]:
+
+def _adaptive_size(x: Array, size: Any, name: str) -> tuple[int, ...]:
     n = x.ndim - 2
     values = tuple(size) if isinstance(size, (tuple, list, np.ndarray)) else (size,) * n
     if len(values) != n or n < 1:
@@ -176,7 +179,7 @@ def _adaptive_size(x: Any, size: Any, name: str) -> tuple[int, ...]:
     return tuple(s if v is None else int(v) for v, s in zip(values, x.shape[2:]))
 
 
-def adaptive_avg_pool(x: Any, size: Any) -> Any:
+def adaptive_avg_pool(x: Array, size: OutputSize) -> Any:
     """The means of as many regions, evenly spread, as `size` says; regions overlap where sizes do not divide.
 
     Region i of an axis of size S: floor(i * S / out) to ceil((i + 1) * S / out). None in `size` keeps a size.
@@ -195,7 +198,7 @@ def adaptive_avg_pool(x: Any, size: Any) -> Any:
 
 
 @op(None, inputs=1, cases=(Case((1, 2, 5), size=2), Case((2, 1, 3, 4), size=(2, 3))), batch=batching.folded)
-def adaptive_max_indices(x: NDArray, size: Any) -> Any:
+def adaptive_max_indices(x: NDArray, size: OutputSize) -> Any:
     """The position of the first maximum of each region of adaptive pooling, as a flattened index.
 
     x (N, C, *S) -> (N, C, *size), int64.   See adaptive_avg_pool for the regions.
@@ -220,7 +223,9 @@ def adaptive_max_indices(x: NDArray, size: Any) -> Any:
     cases=(Case((1, 2, 5, 6), np.array([[[0.1, 0.7], [0.5, 0.3]]]), kernel=2, size=(2, 3)),),
     batch=batching.folded,
 )
-def fractional_max_indices(x: NDArray, samples: NDArray, kernel: Any, size: Any) -> Any:
+def fractional_max_indices(
+    x: NDArray, samples: NDArray, kernel: int | tuple[int, ...], size: int | tuple[int, ...]
+) -> Any:
     """The positions of the maxima of windows whose steps vary at random between two whole numbers.
 
     Window i of an axis begins at floor((i + u) * a) - floor(u * a), a = (S - K) / (out - 1).

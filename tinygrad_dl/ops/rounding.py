@@ -120,23 +120,23 @@ def signbit(x: NDArray, /) -> Any:
     return np.signbit(x)
 
 
-def _outside(x: Any, min: Any, max: Any) -> Any:
+def _outside(x: NDArray, min: Any, max: Any) -> NDArray:
     # as "outside" and not "inside", for a nan is not outside: its gradient passes, and so stays visible
     if min is None:
         return x > max
     return x < min if max is None else (x < min) | (x > max)
 
 
-def _passed(g: Any, x: Any, min: Any, max: Any) -> Any:
+def _passed(g: NDArray, x: NDArray, min: Any, max: Any) -> NDArray:
     return g if min is None and max is None else where(_outside(x, min, max), 0, g)
 
 
-def _to_lower(g: Any, x: Any, min: Any, max: Any) -> Any:
+def _to_lower(g: NDArray, x: NDArray, min: Any, max: Any) -> Any:
     # NumPy clips from below first, so an upper bound under the lower one wins
     return where(x < min if max is None else (x < min) & (min <= max), g, 0)
 
 
-def _to_upper(g: Any, x: Any, min: Any, max: Any) -> Any:
+def _to_upper(g: NDArray, x: NDArray, min: Any, max: Any) -> Any:
     return where(x > max if min is None else (x > max) | (min > max), g, 0)
 
 

@@ -13,7 +13,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
-from tinygrad_dl.typing import DTypeLike, NDArray
+from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Scalar
 
 Times = Annotated[int, Bounds(least=0)]
 ALONG = (
@@ -22,7 +22,7 @@ ALONG = (
 )  # fmt: skip
 
 
-def _the_axis(axis: Any, ndim: int, name: str) -> int:
+def _the_axis(axis: int | None, ndim: int, name: str) -> int:
     if axis is None:
         if ndim > 1:
             raise AxisError(f"{name}: which axis? An array with {ndim} axes needs axis=")
@@ -30,23 +30,23 @@ def _the_axis(axis: Any, ndim: int, name: str) -> int:
     return int(axis)
 
 
-def _with_initial(x: Any, axis: int, value: Any) -> Any:
+def _with_initial(x: NDArray, axis: int, value: Scalar) -> NDArray:
     widths = [(0, 0)] * x.ndim
     widths[axis] = (1, 0)
     return np.pad(x, widths, constant_values=value)
 
 
-def _from_the_end(g: Any, axis: Any, include_initial: bool) -> Any:
+def _from_the_end(g: NDArray, axis: int | None, include_initial: bool) -> NDArray:
     axis = 0 if axis is None else axis
     sums = flip(cumulative_sum(flip(g, axis), axis=axis), axis)
     return _leaving_first(sums, axis) if include_initial else sums
 
 
-def _leaving_first(x: Any, axis: int) -> Any:
+def _leaving_first(x: NDArray, axis: int) -> NDArray:
     return x[(slice(None),) * (axis % x.ndim) + (slice(1, None),)]
 
 
-def _leaving_last(x: Any, axis: int) -> Any:
+def _leaving_last(x: NDArray, axis: int) -> NDArray:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, -1),)]
 
 
@@ -58,7 +58,7 @@ def _leaving_last(x: Any, axis: int) -> Any:
     jvp="linear",
 )
 def cumulative_sum(
-    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
+    x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The sums of the first elements along an axis, which may be left out for one axis only.
 
@@ -71,12 +71,12 @@ def cumulative_sum(
     return _with_initial(sums, axis, 0) if include_initial else sums
 
 
-def _earlier(y: Any) -> Any:
+def _earlier(y: NDArray) -> NDArray:
     """The values one step earlier along the last axis, a 0 in front."""
     return concat([y[..., :1] * 0, y[..., :-1]], axis=-1)
 
 
-def _back(g: Any, a: Any) -> Any:
+def _back(g: NDArray, a: NDArray) -> NDArray:
     """What reaches each step from its own result and all later ones: the recurrence run from the end."""
     flipped = flip(a, -1)
     return flip(linear_recurrence(flip(g, -1), _earlier(flipped)), -1)
@@ -111,7 +111,7 @@ def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     return out
 
 
-def _product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+def _product_rule(g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool) -> NDArray:
     # out_k holds x_i once for k >= i, so the derivative is (product before i) * r_i with
     # r_i = g_i + x_(i+1) r_(i+1): no division, so zeros are no exception
     axis = 0 if axis is None else axis
@@ -123,7 +123,9 @@ def _product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) ->
     return moveaxis(before * _back(g, x), -1, axis)
 
 
-def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: bool) -> Any:
+def _fast_product_rule(
+    g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool
+) -> NDArray:
     if not np.all(np.isfinite(out)) or not np.all(out):
         return _product_rule(g, x, out, axis, include_initial)
     return _from_the_end(g * out, axis, include_initial) / x
@@ -138,7 +140,7 @@ def _fast_product_rule(g: Any, x: Any, out: Any, axis: Any, include_initial: boo
     batch=batching.along_one,
 )
 def cumulative_prod(
-    x: NDArray, /, *, axis: Any = None, dtype: DTypeLike | None = None, include_initial: bool = False
+    x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
     """The products of the first elements along an axis; the derivative is exact with zeros too.
 
@@ -158,8 +160,8 @@ def diff(
     *,
     axis: int = -1,
     n: Times = 1,
-    prepend: Any = None,
-    append: Any = None,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
 ) -> Any:
     """The differences of neighbors along an axis, taken n times, with `prepend` and `append` at the ends.
 

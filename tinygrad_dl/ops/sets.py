@@ -11,6 +11,7 @@ from tinygrad_dl.arguments import explained
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape, value_of
+from tinygrad_dl.typing import ArrayLike
 
 
 class UniqueAll(NamedTuple):
@@ -37,7 +38,7 @@ class UniqueInverse(NamedTuple):
 
 
 @explained
-def unique_all(x: Any, /) -> UniqueAll:
+def unique_all(x: ArrayLike, /) -> UniqueAll:
     """The distinct values in order, where each occurs first, which one each element is, and how many of each.
 
     values (K,), indices (K,) into the flattened x, inverse_indices of x's shape: values[inverse_indices] = x,
@@ -56,7 +57,7 @@ def unique_all(x: Any, /) -> UniqueAll:
 
 
 @explained
-def unique_counts(x: Any, /) -> UniqueCounts:
+def unique_counts(x: ArrayLike, /) -> UniqueCounts:
     """The distinct values in order, and how many of each there are; see unique_all.
 
     Shapes: values (K,), counts (K,).
@@ -68,7 +69,7 @@ def unique_counts(x: Any, /) -> UniqueCounts:
 
 
 @explained
-def unique_inverse(x: Any, /) -> UniqueInverse:
+def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
     """The distinct values in order, and which of them each element is; see unique_all.
 
     Shapes: values (K,), inverse_indices that of x; values[inverse_indices] = x.
@@ -80,7 +81,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
 
 
 @explained
-def unique_values(x: Any, /) -> Any:
+def unique_values(x: ArrayLike, /) -> Any:
     """The distinct values in order; see unique_all.
 
     Shape: (K,).

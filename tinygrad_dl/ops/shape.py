@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from operator import index
 from typing import Any
@@ -16,10 +17,10 @@ from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import place
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape, ShapeLike
 
 
-def _reshape_hint(x: Any, shape: Any, copy: Any) -> str | None:
+def _reshape_hint(x: NDArray, shape: int | tuple[int, ...], copy: bool | None) -> str | None:
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not all(isinstance(n, (int, np.integer)) for n in sizes):
         return None
@@ -48,7 +49,7 @@ def _reshape_all(call: Call) -> Any:
     batch=_reshape_all,
     jvp="linear",
 )
-def reshape(x: NDArray, /, shape: Any, *, copy: bool | None = None) -> Any:
+def reshape(x: NDArray, /, shape: ShapeLike, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
 
     Shape: `shape`, with as many elements as x. Raises ShapeError if they do not fit.
@@ -63,7 +64,9 @@ def reshape(x: NDArray, /, shape: Any, *, copy: bool | None = None) -> Any:
     return out.copy()
 
 
-def reshaped(what: str, x: Any, shape: Any, order: Any = "C", copy: Any = None) -> Any:
+def reshaped(
+    what: str, x: ArrayLike | Value, shape: int | tuple[int, ...], order: str = "C", copy: bool | None = None
+) -> Any:
     """reshape with NumPy's `order`: how the elements are read and placed, "C" the last axis fastest, "F" the first.
 
     "A" is "F" for an array that is contiguous in that order alone, else "C".
@@ -80,7 +83,7 @@ def reshaped(what: str, x: Any, shape: Any, order: Any = "C", copy: Any = None) 
     return out.copy("F") if copy else out
 
 
-def raveled(what: str, x: Any, order: Any = "C") -> Any:
+def raveled(what: str, x: ArrayLike | Value, order: str = "C") -> Any:
     """The elements along one axis, read in NumPy's `order`; "K" as they lie in memory."""
     x = value_of(x)
     if isinstance(order, str) and order == "K":
@@ -91,19 +94,19 @@ def raveled(what: str, x: Any, order: Any = "C") -> Any:
     return reshaped(what, x, (-1,), order)
 
 
-def _data_of(x: Any) -> Any:
+def _data_of(x: Array) -> NDArray:
     return x._data if isinstance(x, Value) else x
 
 
-def _turned(x: Any) -> Any:
+def _turned(x: Array) -> Any:
     return permute_dims(x, tuple(range(x.ndim))[::-1])
 
 
-def _axes_hint(x: Any, axes: Any) -> str:
+def _axes_hint(x: NDArray, axes: Sequence[int]) -> str:
     return f"the shape {x.shape} has {x.ndim} axes: expected each once, such as {tuple(range(x.ndim))}, got {axes}"
 
 
-def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
+def _inverse(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([a % ndim for a in axes]))
 
 
@@ -115,7 +118,7 @@ def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
     batch=lambda call: call.run(*call.inputs, axes=(0, *batching.axes_of(call, tuple(call.options["axes"])))),
     jvp="linear",
 )
-def permute_dims(x: NDArray, /, axes: Any) -> Any:
+def permute_dims(x: NDArray, /, axes: Sequence[int]) -> Any:
     """The axes in another order.
 
     out[i_axes[0], i_axes[1], ...] = x[i_0, i_1, ...].   Shape: x's sizes in the order of `axes`.
@@ -126,7 +129,7 @@ def permute_dims(x: NDArray, /, axes: Any) -> Any:
     return np.transpose(x, axes)
 
 
-def _broadcast_hint(x: Any, shape: Any) -> str:
+def _broadcast_hint(x: NDArray, shape: ShapeLike) -> str:
     return (
         f"the shape {x.shape} does not broadcast to {shape}: aligned from the right, each of its sizes must be the "
         "one expected or 1"
@@ -148,7 +151,7 @@ def _broadcast_all(call: Call) -> Any:
     batch=_broadcast_all,
     jvp="linear",
 )
-def broadcast_to(x: NDArray, /, shape: Any) -> Any:
+def broadcast_to(x: NDArray, /, shape: ShapeLike) -> Any:
     """The elements repeated along new axes and axes of size 1; the engine sums the gradient back.
 
     Shape: `shape`, to which x's shape must broadcast.
@@ -171,7 +174,7 @@ def _expand_all(call: Call) -> Any:
     batch=_expand_all,
     jvp="linear",
 )
-def expand_dims(x: NDArray, /, axis: Any = 0) -> Any:
+def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
     """New axes of size 1 at the given positions of the result.
 
     Shape: x's with a 1 at each `axis`, an int or a tuple.
@@ -188,7 +191,7 @@ def _squeeze_all(call: Call) -> Any:
     return call.run(*call.inputs, axis=batching.axes_of(call, ones if axis is None else axis))
 
 
-def _squeeze_hint(x: Any, axis: Any) -> str | None:
+def _squeeze_hint(x: NDArray, axis: int | tuple[int, ...]) -> str | None:
     axes = axis if isinstance(axis, tuple) else (axis,)
     if not all(isinstance(a, int) and -x.ndim <= a < x.ndim for a in axes):
         return None
@@ -203,7 +206,7 @@ def _squeeze_hint(x: Any, axis: Any) -> str | None:
     batch=_squeeze_all,
     jvp="linear",
 )
-def squeeze(x: NDArray, /, axis: Any = None) -> Any:
+def squeeze(x: NDArray, /, axis: Axis = None) -> Any:
     """Without axes of size 1: the given ones, or all of them.
 
     Shape: x's without `axis`. Raises ShapeError if one has another size.
@@ -213,13 +216,13 @@ def squeeze(x: NDArray, /, axis: Any = None) -> Any:
     return np.squeeze(x, axis)
 
 
-def value_of(x: Any) -> Any:
+def value_of(x: Any) -> Array:
     """What a function made of operations begins with: Tensors and arrays as they are, lists as Tensors."""
-    return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))
+    return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))  # type: ignore[return-value]  # the Value is a Tensor
 
 
 @explained
-def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
+def moveaxis(x: ArrayLike, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
     """Axes moved to other positions; the others keep their order.
 
     Shape: x's sizes in the new order. Raises AxisError for an axis that x does not have.
@@ -245,7 +248,7 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     return permute_dims(x, tuple(order))
 
 
-def axis_of(axis: Any, ndim: int, name: str) -> int:
+def axis_of(axis: int, ndim: int, name: str) -> int:
     """An axis counted from the front. Raises AxisError, or DTypeError for what is not an int."""
     if not hasattr(axis, "__index__"):
         raise DTypeError(f"{name}: expected an axis that is an int, got {convert.describe(axis)}")
@@ -255,7 +258,7 @@ def axis_of(axis: Any, ndim: int, name: str) -> int:
 
 
 @explained
-def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
+def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Any:
     """Two axes exchanged.
 
     Shape: x's with the two sizes exchanged. Raises AxisError for an axis that x does not have.
@@ -275,7 +278,7 @@ def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
     batch=batching.along,
     jvp="linear",
 )
-def flip(x: NDArray, /, axis: Any = None) -> Any:
+def flip(x: NDArray, /, axis: Axis = None) -> Any:
     """The elements in reverse order along axes (all of them by default).
 
     Shape: same as x.
@@ -293,7 +296,7 @@ def _roll_all(call: Call) -> Any:
     return call.run(x, axis=batching.axes_of(call, axis))
 
 
-def _opposite(shift: Any) -> Any:
+def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
@@ -303,7 +306,7 @@ def _opposite(shift: Any) -> Any:
     batch=_roll_all,
     jvp="linear",
 )
-def roll(x: NDArray, /, shift: Any, axis: Any = None) -> Any:
+def roll(x: NDArray, /, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
     """The elements shifted by some positions along axes, those beyond the end put at the start.
 
     out[(i + shift) mod n] = x[i]; without `axis` the flattened elements move.   Shape: same as x.
@@ -323,7 +326,7 @@ def _repeat_all(call: Call) -> Any:
     return None if call.batched[1] else batching.along_one(call)
 
 
-def _unrepeated(g: Any, x_shape: Shape, repeats: Any, axis: Any) -> Any:
+def _unrepeated(g: NDArray, x_shape: Shape, repeats: NDArray, axis: int | None) -> NDArray:
     shape = (int(np.prod(x_shape, dtype=int)),) if axis is None else x_shape
     axis = 0 if axis is None else axis % len(shape)
     if np.ndim(repeats) == 0:
@@ -342,7 +345,7 @@ def _unrepeated(g: Any, x_shape: Shape, repeats: Any, axis: Any) -> Any:
     ),
     batch=_repeat_all, jvp=(lambda t, repeats, axis: repeat(t, repeats, axis=axis), None),
 )  # fmt: skip
-def repeat(x: NDArray, repeats: NDArray, /, *, axis: Any = None) -> Any:
+def repeat(x: NDArray, repeats: NDArray, /, *, axis: int | None = None) -> Any:
     """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
 
     Shape: x's with `axis` times `repeats`, or their sum.
@@ -360,7 +363,7 @@ def _tile_all(call: Call) -> Any:
     return call.run(x, repetitions=(1, *(1,) * (x.ndim - 1 - len(times)), *times))
 
 
-def _untiled(g: Any, x_shape: Shape, repetitions: Any) -> Any:
+def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> NDArray:
     times = tuple(int(n) for n in np.ravel(np.asarray(repetitions)))
     ndim = max(len(times), len(x_shape))
     times, sizes = (1,) * (ndim - len(times)) + times, (1,) * (ndim - len(x_shape)) + x_shape
@@ -374,7 +377,7 @@ def _untiled(g: Any, x_shape: Shape, repetitions: Any) -> Any:
     batch=_tile_all,
     jvp="linear",
 )
-def tile(x: NDArray, repetitions: Any, /) -> Any:
+def tile(x: NDArray, repetitions: int | Sequence[int], /) -> Any:
     """The whole array repeated along each axis, as often as said.
 
     Shape: x's sizes times `repetitions`, both filled up with ones on the left.

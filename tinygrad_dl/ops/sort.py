@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.shape import reshape, value_of
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 ORDERED = (
     Case((5,)), Case((2, 3), axis=0), Case((2, 3, 4), axis=1, descending=True), Case((0,)),
@@ -28,7 +29,7 @@ PLACES = (
 )
 
 
-def _order(x: Any, axis: Any, descending: bool, stable: bool) -> Any:
+def _order(x: NDArray, axis: int | None, descending: bool, stable: bool) -> NDArray:
     if axis is None:
         x, axis = x.reshape(-1), 0
     kind: Any = "stable" if stable else "quicksort"
@@ -52,12 +53,12 @@ def _places(call: batching.Call) -> Any:
     return out.reshape((call.size, *(1,) * len(call.shape()))) if call.options["keepdims"] else out
 
 
-def _put_back(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
+def _put_back(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) -> NDArray:
     places = np.argsort(order, axis=0 if axis is None else axis, kind="stable")
     return reshape(take_along_axis(g, places, axis=0 if axis is None else axis), x_shape)
 
 
-def _put_in_order(g: Any, x_shape: Shape, axis: Any, order: Any) -> Any:
+def _put_in_order(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) -> NDArray:
     out = np.empty_like(g)
     np.put_along_axis(out, order, g, 0 if axis is None else axis)
     return out.reshape(x_shape)
@@ -98,7 +99,7 @@ def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, s
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
-def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmax(x: NDArray, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = max(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -109,7 +110,7 @@ def argmax(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
-def argmin(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def argmin(x: NDArray, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
     x[out] = min(x).   Shape: without `axis`; 1 there if `keepdims`. Raises ShapeError for no elements.
@@ -119,7 +120,7 @@ def argmin(x: NDArray, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
-def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
+def _search_hint(x: NDArray, values: NDArray, side: str, sorter: NDArray | None) -> str | None:
     return (
         f"expected a sorted array with one axis, (N,), got shape {np.shape(x)}" if np.ndim(x) != 1 else None
     )
@@ -135,7 +136,9 @@ def _search_hint(x: Any, values: Any, side: Any, sorter: Any) -> str | None:
     ),
     batch=lambda call: call.run(*call.inputs) if not call.batched[0] else None,
 )  # fmt: skip
-def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: Any = None) -> Any:
+def searchsorted(
+    x: NDArray, values: NDArray, /, *, side: Literal["left", "right"] = "left", sorter: NDArray | None = None
+) -> Any:
     """Where values would be put into a sorted array so that it stays sorted.
 
     "left": x[out-1] < value <= x[out]; "right": x[out-1] <= value < x[out].   Shape: of `values`, x (N,).
@@ -146,7 +149,7 @@ def searchsorted(x: NDArray, values: NDArray, /, *, side: Any = "left", sorter: 
 
 
 @explained
-def nonzero(x: Any, /) -> tuple[Any, ...]:
+def nonzero(x: ArrayLike, /) -> tuple[Any, ...]:
     """The indices of the elements that are not 0, an array for each axis, so that x[nonzero(x)] are these.
 
     Shapes: (K,) each, for K such elements. Raises ShapeError for a value without axes.
@@ -162,7 +165,7 @@ def nonzero(x: Any, /) -> tuple[Any, ...]:
 
 
 @explained
-def where_safe(condition: Any, f: Any, x: Any, other: Any, /) -> Any:
+def where_safe(condition: ArrayLike, f: Callable[..., Any], x: ArrayLike, other: ArrayLike, /) -> Any:
     """f(x) where the condition holds, `other` elsewhere; f sees only the x of where it holds.
 
     out = f(x) if condition else other. With where(condition, f(x), other) an infinite or nan derivative of f

@@ -14,7 +14,7 @@ from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
 from tinygrad_dl.ops.reduce import AXES, expand_reduced, sum
-from tinygrad_dl.typing import Axis, NDArray, Scalar
+from tinygrad_dl.typing import Array, Axis, NDArray, Scalar
 
 
 @op(lambda g, out: g * (out + 1), ufunc=np.expm1)
@@ -83,12 +83,12 @@ def cbrt(x: NDArray, /) -> Any:
     return np.cbrt(x)
 
 
-def _weight(x: Any, out: Any) -> Any:
+def _weight(x: NDArray, out: NDArray) -> NDArray:
     # e^x / e^out; where everything is -inf nothing weighs anything, and -inf - -inf must not make it nan
     return exp(x - where(out == -np.inf, 0, out))
 
 
-def _share(x: Any, y: Any, out: Any) -> Any:
+def _share(x: NDArray, y: NDArray, out: NDArray) -> Any:
     # e^x / e^out; of infinities the larger has all, equal ones half each, and -inf twice nothing
     infinite = (out == np.inf) | (out == -np.inf)
     if isinstance(out, (np.ndarray, np.generic)) and not infinite.any():
@@ -114,7 +114,7 @@ def logaddexp(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.logaddexp(x, y)
 
 
-def floating(x: Any) -> Any:
+def floating(x: Array) -> Any:
     # integers have no -inf to start a maximum from
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
 

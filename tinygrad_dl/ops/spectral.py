@@ -19,7 +19,7 @@ from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import tril, triu
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
 
 
 class EigResult(NamedTuple):
@@ -66,7 +66,7 @@ def settled_quotient(x: NDArray, y: NDArray, settled: NDArray, /) -> Any:
     return np.where(settled, 0, x / np.where(settled, 1, y))
 
 
-def _unused(*gradients: Any) -> Any:
+def _unused(*gradients: NDArray) -> NDArray:
     """Which columns have a gradient of nothing but zeros."""
     still = sum(abs(gradients[0]), axis=-2) == 0
     for g in gradients[1:]:
@@ -74,16 +74,16 @@ def _unused(*gradients: Any) -> Any:
     return still
 
 
-def _both(still: Any) -> Any:
+def _both(still: NDArray) -> NDArray:
     return still[..., :, None] & still[..., None, :]
 
 
-def _on_diagonal(x: Any) -> Any:
+def _on_diagonal(x: NDArray) -> NDArray:
     n = x.shape[-1]
     return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
 
 
-def _derivative_of_eigh(g: Any, out: Any, x_shape: Shape) -> Any:
+def _derivative_of_eigh(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     n = x_shape[-1]
     (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(g, ((n,), (n, n)))
     gaps = w[..., None, :] - w[..., :, None] + np.eye(n, dtype=w.dtype)
@@ -112,7 +112,7 @@ def eigh_parts(x: NDArray, /) -> Any:
     return pack((w, 1), (v, 2))
 
 
-def mirrored(what: str, x: Any, UPLO: Any) -> Any:
+def mirrored(what: str, x: Array, UPLO: str) -> Array:
     """The symmetric matrix of which the lower ("L") or the upper ("U") triangle is given; the other is not read."""
     if UPLO not in ("L", "U", "l", "u"):
         raise ValueRangeError(f'{what}: UPLO: expected "L" or "U", got {describe(UPLO)}')
@@ -121,7 +121,7 @@ def mirrored(what: str, x: Any, UPLO: Any) -> Any:
 
 
 @checked
-def eigh(x: Any, /, *, UPLO: str | None = None) -> EighResult:
+def eigh(x: ArrayLike, /, *, UPLO: str | None = None) -> EighResult:
     """The eigenvalues, ascending, and orthonormal eigenvectors of a symmetric matrix; (x + x^H) / 2 counts.
 
     x = V @ diag(w) @ V^H.   x (..., N, N) -> w (..., N), V (..., N, N), the vectors in columns.
@@ -139,7 +139,7 @@ def eigh(x: Any, /, *, UPLO: str | None = None) -> EighResult:
     return EighResult(w if x.dtype.kind != "c" else w.real, v)
 
 
-def _derivative_of_eigvalsh(g: Any, x: Any) -> Any:
+def _derivative_of_eigvalsh(g: NDArray, x: NDArray) -> NDArray:
     v = eigh(x).eigenvectors
     return (v * g[..., None, :]) @ v.mT
 
@@ -191,7 +191,7 @@ def eig_parts(x: NDArray, /) -> Any:
 
 
 @checked
-def eig(x: Any, /) -> EigResult:
+def eig(x: ArrayLike, /) -> EigResult:
     """The eigenvalues, in no order, and eigenvectors of a square matrix, both complex.
 
     x @ V = V @ diag(w).   x (..., N, N) -> w (..., N), V (..., N, N). It has no derivative here: GraphError.
@@ -225,7 +225,7 @@ def _svd_shapes(shape: Sequence[int], full: bool) -> tuple[tuple[int, ...], ...]
     return ((m, m if full else k), (k,), (n if full else k, n))
 
 
-def _derivative_of_svd(g: Any, out: Any, x_shape: Shape, full_matrices: bool) -> Any:
+def _derivative_of_svd(g: NDArray, out: NDArray, x_shape: Shape, full_matrices: bool) -> NDArray:
     shapes = _svd_shapes(x_shape, full_matrices)
     (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(g, shapes)
     k = shapes[1][0]
@@ -277,11 +277,11 @@ def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
 
 
 @overload
-def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: Literal[True] = True) -> SVDResult: ...
+def svd(x: ArrayLike, /, *, full_matrices: bool = True, compute_uv: Literal[True] = True) -> SVDResult: ...
 @overload
-def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: bool) -> Any: ...
+def svd(x: ArrayLike, /, *, full_matrices: bool = True, compute_uv: bool) -> Any: ...
 @checked
-def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(x: ArrayLike, /, *, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The singular value decomposition, singular values descending; with compute_uv=False they alone.
 
     x = U[:, :K] @ diag(S) @ Vh[:K], K = min(M, N).   x (..., M, N) -> U (..., M, M), S (..., K),
@@ -299,7 +299,7 @@ def svd(x: Any, /, *, full_matrices: bool = True, compute_uv: bool = True) -> An
     return SVDResult(u, s if x.dtype.kind != "c" else s.real, vh)
 
 
-def _derivative_of_svdvals(g: Any, x: Any) -> Any:
+def _derivative_of_svdvals(g: NDArray, x: NDArray) -> NDArray:
     u, _, vh = svd(x, full_matrices=False)
     return (u * g[..., None, :]) @ vh
 

@@ -21,11 +21,12 @@ from tinygrad_dl.ops.reduce import max, mean, min, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 from tinygrad_dl.ops.sort import searchsorted, sort
+from tinygrad_dl.typing import Array, ArrayLike, Axis
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+def _rows(x: Array, axis: Axis, name: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
     """x sorted along one last axis that replaces all of `axis`; the shape without it, and with 1 there."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     gone = {axis_of(a, x.ndim, name) for a in axes}
@@ -40,7 +41,9 @@ def _rows(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], tuple[int
 
 
 @checked
-def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def quantile(
+    x: ArrayLike, q: ArrayLike, /, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+) -> Any:
     """The value below which the fraction q of the elements along axes lies, between two elements by `method`.
 
     With s sorted and k = q (n - 1): out = s_floor(k) + (k - floor(k)) * (s_ceil(k) - s_floor(k));
@@ -51,7 +54,7 @@ def quantile(x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", kee
     return _quantile(x, q, axis, method, keepdims, "quantile")
 
 
-def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
+def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, name: str) -> Any:
     x = value_of(x)
     fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
     if not np.all((fractions >= 0) & (fractions <= 1)):
@@ -71,7 +74,7 @@ def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str)
     return reshape(stack(found), (*fractions.shape, *shape))
 
 
-def _between(rows: Any, fraction: float, q: Any, method: str) -> Any:
+def _between(rows: Array, fraction: float, q: Array | float, method: str) -> Any:
     """The quantile of each sorted row; q is the fraction, as a Tensor if its gradient is wanted."""
     steps = rows.shape[-1] - 1
     place = fraction * steps
@@ -91,7 +94,7 @@ def _between(rows: Any, fraction: float, q: Any, method: str) -> Any:
 
 
 @checked
-def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The middle element along axes (all of them by default), or the mean of the two in the middle.
 
     out = quantile(x, 0.5).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -102,7 +105,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @checked
-def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def ptp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The range of the elements along axes (all of them by default).
 
     out = max(x) - min(x).   Shape: without `axis`, an int or a tuple; with size 1 there if `keepdims`.
@@ -114,7 +117,9 @@ def ptp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 @checked
 @accumulating
-def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+def average(
+    x: ArrayLike, /, axis: Axis = None, weights: ArrayLike | None = None, *, keepdims: bool = False
+) -> Any:
     """The mean of the elements along axes, weighted.
 
     out = sum(x * w) / sum(w).   Shape: without `axis`; `weights` as x, or (N,) along one `axis`.
@@ -124,15 +129,22 @@ def average(x: Any, /, axis: Any = None, weights: Any = None, *, keepdims: bool 
     x = value_of(x)
     if weights is None:
         return mean(x, axis=axis, keepdims=keepdims)
-    weights = value_of(weights)
-    if isinstance(axis, int) and weights.ndim == 1 and x.ndim > 1:
-        weights = reshape(weights, tuple(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
-    total = sum(broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
-    return sum(x * weights, axis=axis, keepdims=keepdims) / total
+    share: Any = value_of(weights)
+    if isinstance(axis, int) and share.ndim == 1 and x.ndim > 1:
+        share = reshape(share, tuple(-1 if a == axis % x.ndim else 1 for a in range(x.ndim)))
+    total = sum(broadcast_to(share, x.shape), axis=axis, keepdims=keepdims)
+    return sum(x * share, axis=axis, keepdims=keepdims) / total
 
 
 @checked
-def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> Any:
+def interp(
+    x: ArrayLike,
+    xp: ArrayLike,
+    fp: ArrayLike,
+    /,
+    left: ArrayLike | None = None,
+    right: ArrayLike | None = None,
+) -> Any:
     """The piecewise linear function through the points (xp, fp), at each x; xp rises.
 
     out = fp_i + (x - xp_i) (fp_(i+1) - fp_i) / (xp_(i+1) - xp_i) between points; outside `left`, `right`
@@ -153,12 +165,12 @@ def interp(x: Any, xp: Any, fp: Any, /, left: Any = None, right: Any = None) -> 
         )
     below, above = x < xp[0], x > xp[-1]
     # outside, where the result is another, the pieces see a point of their own
-    x = where(below | above, xp[0], x)
+    at = where(below | above, xp[0], x)
     if xp.shape[0] > 1:
-        upper = clip(searchsorted(xp, x), 1, xp.shape[0] - 1)
+        upper = clip(searchsorted(xp, at), 1, xp.shape[0] - 1)
         x0, x1, f0, f1 = take(xp, upper - 1), take(xp, upper), take(fp, upper - 1), take(fp, upper)
-        inside = f0 + (x - x0) * ((f1 - f0) / where(x1 == x0, 1, x1 - x0))
+        inside = f0 + (at - x0) * ((f1 - f0) / where(x1 == x0, 1, x1 - x0))
     else:
-        inside = where(isnan(x), x, fp[0])
+        inside = where(isnan(at), at, fp[0])
     inside = where(above, fp[-1] if right is None else right, inside)
     return where(below, fp[0] if left is None else left, inside)

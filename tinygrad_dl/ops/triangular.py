@@ -15,7 +15,7 @@ from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 
 class QRResult(NamedTuple):
@@ -25,13 +25,13 @@ class QRResult(NamedTuple):
     R: Any
 
 
-def _halved(x: Any) -> Any:
+def _halved(x: NDArray) -> NDArray:
     """The lower triangle with half its diagonal."""
     n = x.shape[-1]
     return x * (np.tri(n, dtype=x.dtype) - np.eye(n, dtype=x.dtype) / 2)
 
 
-def divided_from_right(what: str, x: Any, triangle: Any) -> Any:
+def divided_from_right(what: str, x: NDArray, triangle: NDArray) -> NDArray:
     """x @ inverse(triangle), in a derivative rule."""
     try:
         return solve(triangle.mT, x.mT).mT
@@ -42,7 +42,7 @@ def divided_from_right(what: str, x: Any, triangle: Any) -> Any:
 # Cholesky
 
 
-def _derivative_of_cholesky(g: Any, out: Any, upper: bool) -> Any:
+def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     factor, g = (out.mT, g.mT) if upper else (out, g)
     inner = _halved(factor.mT @ g)
     middle = divided_from_right("cholesky", divided_from_right("cholesky", inner, factor).mT, factor)
@@ -83,7 +83,7 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
     return (m, k), (k, n)
 
 
-def _derivative_of_qr(g: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
+def _derivative_of_qr(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, mode: str) -> NDArray:
     (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
     # x = [a, b] = [q u, q v], a tall; of b, which is empty unless x is wide, only v = q^T b depends on it
     k = min(x_shape[-2:])
@@ -92,7 +92,7 @@ def _derivative_of_qr(g: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> An
     return concat((of_a, q @ gv), axis=-1)
 
 
-def _derivative_of_tall_qr(q: Any, r: Any, gq: Any, gr: Any, n: int) -> Any:
+def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: int) -> NDArray:
     rest, grest = q[..., n:], gq[..., n:]
     q, gq, r, gr = q[..., :n], gq[..., :n], r[..., :n, :], gr[..., :n, :]
     inner = r @ gr.mT - gq.mT @ q
@@ -126,7 +126,7 @@ def qr_parts(x: NDArray, /, mode: Any) -> Any:
 
 
 @checked
-def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     """The decomposition into orthonormal columns and an upper triangle.
 
     x = Q @ R.   x (..., M, N) -> Q (..., M, K), R (..., K, N), K = min(M, N), or M with mode="complete".

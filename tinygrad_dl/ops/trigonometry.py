@@ -80,7 +80,7 @@ def atan(x: NDArray, /) -> Any:
     return np.arctan(x)
 
 
-def _over_length_squared(part: Any, x: Any, y: Any) -> Any:
+def _over_length_squared(part: NDArray, x: NDArray, y: NDArray) -> Any:
     # by the length twice: its square is 0 for small coordinates and infinite for large ones
     length = hypot(x, y)
     divisor = where(length == 0, 1, length)
@@ -160,7 +160,7 @@ def atanh(x: NDArray, /) -> Any:
     return np.arctanh(x)
 
 
-def _share_of_length(g: Any, out: Any, x: Any) -> Any:
+def _share_of_length(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     still = out == 0
     return g * where(still, 0, x / where(still, 1, out))
 
