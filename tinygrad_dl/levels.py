@@ -288,6 +288,10 @@ class BatchLevel(Level):
         finally:
             modes.levels = before
 
+    def example_of(self, full: Any) -> Batched:
+        """One example's Tensor, from that of all."""
+        return batched(full, self)
+
     def drawn(
         self, what: str, draw: Callable[[Any], Any], shape: Sequence[int], older: Sequence[BatchLevel]
     ) -> Any:
@@ -649,9 +653,8 @@ def belongs(x: Any, level: Level) -> bool:
 def exposed(x: Any, level: BatchLevel) -> Any:
     """A value with the batch axis of a level as its first axis: repeated along it if it is not batched there."""
     if not isinstance(x, Held):
-        if not isinstance(x, Value):
-            x = convert.wrap(np.asarray(x))
-        return broadcast_to(x, (level.size, *x.shape))
+        whole: Any = x if isinstance(x, Value) else convert.wrap(np.asarray(x))
+        return broadcast_to(whole, (level.size, *whole.shape))
     if x.level is level:
         return x.full
     if type(x) is Dual:

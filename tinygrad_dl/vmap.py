@@ -17,6 +17,7 @@ from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import moveaxis
 from tinygrad_dl.pytree import leaves, refill
+from tinygrad_dl.tensor import Tensor
 
 Randomness = Literal["error", "different", "same"]
 
@@ -94,9 +95,9 @@ def vmap(
         size = _size(name, given, axes)
         arrays = not any(isinstance(leaf, Value) for _, leaf in given)
         values = [leaf for _, leaf in given]
-        fronts = [
-            leaf if axis is None else moveaxis(_tensor(leaf), axis, 0) for leaf, axis in zip(values, axes)
-        ]
+        # An array that the examples share is a Tensor inside, too: it may be indexed by one.
+        values = [_tensor(leaf) if is_array(leaf) else leaf for leaf in values]
+        fronts = [leaf if axis is None else moveaxis(leaf, axis, 0) for leaf, axis in zip(values, axes)]
         step = size if chunk_size is None else chunk_size
         state = config.default_rng().bit_generator.state
         parts: list[Any] = []
@@ -202,6 +203,7 @@ def _inputs(name: str, in_axes: Any, args: tuple[Any, ...]) -> tuple[list[tuple[
         raise ValueRangeError(f"vmap({name}): expected at least one argument to map over, got none")
     given = [(path, leaf) for path, leaf in leaves(args)]
     axes = _spread(name, "in_axes", in_axes, args, "arguments")
+    leaf: Any
     for i, ((path, leaf), axis) in enumerate(zip(given, axes)):
         if axis is None:
             continue
@@ -209,7 +211,7 @@ def _inputs(name: str, in_axes: Any, args: tuple[Any, ...]) -> tuple[list[tuple[
             raise DTypeError(
                 f"vmap({name}): in_axes{path}: expected an int or None, got {convert.describe(axis)}"
             )
-        if not isinstance(leaf, Value) and not is_array(leaf):
+        if not (isinstance(leaf, Tensor) or is_array(leaf)):
             raise DTypeError(
                 f"vmap({name}): argument{path}: expected a Tensor or an array to map over, got "
                 f"{convert.describe(leaf)}. Give it in_axes=None to pass it to every example."

@@ -361,7 +361,7 @@ def fractional_max_pool(
         if not all(0 < r < 1 for r in ratios):
             raise ValueRangeError(f"{name}: expected an output_ratio between 0 and 1, got {output_ratio!r}")
         output_size = tuple(int(s * r) for s, r in zip(x.shape[2:], ratios))
-    samples = _random_samples
+    samples: Any = _random_samples
     if samples is None:
         samples = drawn(name, lambda shape: default_rng(rng).random(shape), (*x.shape[:2], n))
     if isinstance(samples, Value) and samples.level is None:
