@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_registry import call, drawn, projection, seed_of, with_gradient
+from tests.test_registry import call, drawn, projection, seed_of, with_complex_gradient, with_gradient
 from tests.test_vmap_registry import SIZE, close
 from tinygrad_dl import func
+from tinygrad_dl.errors import GraphError
 from tinygrad_dl.op import Case, Op
 
 
-def differentiable(op: Op, case: Case) -> tuple[Callable[..., Any], list[np.ndarray], list[np.ndarray]]:
+def differentiable(
+    op: Op, case: Case, complex_too: bool = False
+) -> tuple[Callable[..., Any], list[np.ndarray], list[np.ndarray]]:
     """The operation as a function of what it can be differentiated in, a point, and directions at it."""
-    values, free, options, named = drawn(op, case, seed_of(op, case))
+    values, free, options, named = drawn(op, case, seed_of(op, case), complex_too)
 
     def f(*new: Any) -> Any:
         return call(
@@ -46,6 +49,23 @@ def test_forward_mode_is_the_adjoint_of_the_backward_pass(op: Op, case: Case) ->
         np.testing.assert_allclose(
             np.sum(seed * alone), np.sum(pullback(seed)[i] * direction), rtol=1e-9, atol=1e-10
         )
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_complex_gradient()))
+def test_forward_mode_of_complex_values_is_the_adjoint_too(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case, complex_too=True)
+    directions = [d * (1 + 0.5j) if d.dtype.kind == "c" else d for d in directions]
+    with np.errstate(all="ignore"):
+        out, pullback = func.vjp(f, *points)
+        _, change = func.jvp(f, points, directions)
+        seed = projection(out.shape, 3).astype(out.dtype) * (1 - 0.3j if out.dtype.kind == "c" else 1)
+        try:
+            gradients = pullback(seed)
+        except GraphError:  # of vectors whose phase is arbitrary, this is no function
+            return
+    assert change.dtype == out.dtype
+    backward = sum(np.vdot(g, d).real for g, d in zip(gradients, directions))
+    np.testing.assert_allclose(np.vdot(seed, change).real, backward, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize(("op", "case"), list(with_gradient()))

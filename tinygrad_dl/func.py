@@ -117,7 +117,7 @@ class Run:
         sizes = [int(np.prod(node.shape, dtype=int)) * node.dtype.itemsize for node in self._nodes()]
         return sum(sizes) + sum(t.nbytes for t in self.outs)
 
-    def give(self, tree: Any) -> Any:
+    def give(self, tree: object) -> Any:
         """A tree of Tensors as the caller gets it: arrays if arrays came, cut off unless recorded."""
         return refill(tree, iter([self._give_one(leaf) for _, leaf in leaves(tree)]))
 
@@ -137,15 +137,15 @@ class Run:
         """One tree for an int, a tuple of them for a tuple."""
         return trees if isinstance(self.argnums, tuple) else trees[0]
 
-    def join(self, tree: Any) -> None:
+    def join(self, tree: object) -> None:
         """Count a vector among what was given: with a Tensor in it, Tensors come out."""
         self.plain = self.plain and not any(isinstance(leaf, Tensor) for _, leaf in leaves(tree))
 
-    def with_aux(self, result: Any, has_aux: bool) -> Any:
+    def with_aux(self, result: object, has_aux: bool) -> Any:
         return (result, self.give(self.aux)) if has_aux else result
 
 
-def _check(what: str, f: Any, argnums: Any, has_aux: Any, chunk_size: Any = None) -> None:
+def _check(what: str, f: object, argnums: object, has_aux: object, chunk_size: Any = None) -> None:
     """Raise for what is no function, no number of an argument, no boolean, or no size of a chunk."""
     if not callable(f):
         raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
@@ -183,7 +183,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
     both = _of_one_number("grad", f, argnums, has_aux)
 
     @_renamed(f, "grad")
-    def gradient(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: object, **kwargs: object) -> Any:
         value, g = both(*args, **kwargs)
         return (g, value[1]) if has_aux else g
 
@@ -203,7 +203,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     _check(what, f, argnums, has_aux)
 
     @_renamed(f, what)
-    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+    def value_and_gradient(*args: object, **kwargs: object) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
         if len(run.outs) != 1 or not isinstance(run.result, Tensor) or run.outs[0].size != 1:
             came = run.outs[0].shape if isinstance(run.result, Tensor) else convert.describe(run.result)
@@ -217,7 +217,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     return value_and_gradient
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(f: Callable[..., Any], *primals: object, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its pullback: the function from cotangents, nested as the result, to gradients.
 
     pullback(v) = v^T J, a tuple with one entry per primal. It may be called repeatedly. With `has_aux`: (result,
@@ -230,7 +230,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
 
     plain = run.plain
 
-    def pullback(cotangents: Any) -> tuple[Any, ...]:
+    def pullback(cotangents: object) -> tuple[Any, ...]:
         run.plain = plain
         run.join(cotangents)
         seeds = _matching("vjp: cotangents", cotangents, run.result, run.outs)
@@ -329,9 +329,9 @@ def _floating(what: str, leaf: object, name: str) -> Tensor:
     # A Python float is exact, as nothing says that a rounded derivative will do
     given: Any = np.asarray(leaf) if type(leaf) is float else leaf
     tensor = given if isinstance(given, Tensor) else convert.wrap(convert.asarray_of(given))
-    if tensor.dtype.kind != "f":
+    if tensor.dtype.kind not in "fc":
         raise DTypeError(
-            f"func.{what}: {name} is {tensor.dtype}; only floating values have derivatives. "
+            f"func.{what}: {name} is {tensor.dtype}; only floating and complex values have derivatives. "
             "Make it floating, or leave it out with argnums."
         )
     return tensor
@@ -436,6 +436,7 @@ def jacfwd(
             new = [convert.attach(v._data, v.node) if any(v is w for w in values) else v for v in new]
             given[n] = refill(given[n], iter(new))
             values += new
+        _refuse_complex("jacfwd", values)
         columns = sum(v.size for v in values)
         size = max(columns, 1) if chunk_size is None else chunk_size
         found: list[list[Any]] = []
@@ -445,6 +446,7 @@ def jacfwd(
             with level:
                 pushed = Pushed("jacfwd", f, given, kwargs, values, directions, has_aux)
                 found.append([levels.exposed(c, level) for c in pushed.changes])
+        _refuse_complex("jacfwd", pushed.outs)
         blocks = [
             _block_of_columns([part[i] for part in found], out.shape, values)
             for i, out in enumerate(pushed.outs)
@@ -459,6 +461,14 @@ def jacfwd(
         return (result, _given(pushed.aux, plain)) if has_aux else result
 
     return derivatives
+
+
+def _refuse_complex(what: str, tensors: Iterable[Tensor]) -> None:
+    if any(t.dtype.kind == "c" for t in tensors):
+        raise DTypeError(
+            f"func.{what}: expected real arguments and results, got complex ones, of which one complex matrix "
+            "does not hold all derivatives. Use vjp or jvp, or real and imaginary parts."
+        )
 
 
 # How much memory the gradients or tangents of one chunk of a Jacobian may take by default, in bytes
@@ -478,6 +488,7 @@ def _jacobian(
     @_renamed(f, what)
     def derivatives(*args: Any, **kwargs: Any) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
+        _refuse_complex(what, (*run.outs, *run.variables))
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
         # A row and a column cost about the same.
         by_columns = what == "jacobian" and columns < rows
@@ -576,7 +587,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return jacobian(jacobian(f, argnums, has_aux), argnums, has_aux)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+def hvp(f: Callable[..., Any], x: object, v: object) -> Any:
     """The product H v of the Hessian of f, which returns one number, with a vector; H is never built.
 
     The change of the gradient in the direction v: forward mode over a backward pass. `v` is nested as `x` and so is
@@ -604,7 +615,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     return products if isinstance(x, tuple) else products[0]
 
 
-def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _matching(what: str, tree: object, like: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The leaves of a tree as Tensors, which must have the nesting and the shapes of others."""
     given, wanted = dict(leaves(tree)), [path for path, _ in leaves(like)]
     if list(given) != wanted:

@@ -577,11 +577,11 @@ def _transposed(op: Any, node: Node, moved: Sequence[tuple[int, Any]]) -> Any:
         if c.shape != parent.shape:
             t = broadcast_to(t, c.shape)
         outs.append(c)
-        seeds.append(t if t.dtype == c.dtype else astype(t, c.dtype))
+        seeds.append(convert.conjugated(t if t.dtype == c.dtype else astype(t, c.dtype)))
     if not outs:
         return None
     (found,) = autograd.grad(outs, g, seeds, True, recording, allow_unused=True)
-    return None if found is None else as_tangent(found, node)
+    return None if found is None else as_tangent(convert.conjugated(found), node)
 
 
 def _added(parts: Iterable[Any], moved: Sequence[tuple[int, Any]]) -> Any:
@@ -614,6 +614,10 @@ def as_tangent(t: Any, node: Node) -> Any:
     t = t if isinstance(t, Value) else convert.wrap(t)
     if t.shape != node.shape:
         t = broadcast_to(t, node.shape)
+    if (
+        t.dtype.kind == "c" and node.dtype.kind != "c"
+    ):  # of a rule g -> g d with a complex d and a real result
+        t = t.real
     return t if t.dtype == node.dtype else astype(t, node.dtype)
 
 

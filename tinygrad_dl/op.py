@@ -16,7 +16,7 @@ from tinygrad_dl.convert import attach, describe
 from tinygrad_dl.dispatch import explain, in_float32, is_half
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
 from tinygrad_dl.graph import Node, shape_of
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import DefineBinary, DefineSeveral, DefineUnary, DefineVariadic
@@ -68,7 +68,7 @@ class Domain:
 class Case:
     """One sample call: one entry per input (a shape to draw, or an array or number as it is), and the options."""
 
-    def __init__(self, *inputs: Any, **options: Any) -> None:
+    def __init__(self, *inputs: Any, **options: object) -> None:
         self.inputs, self.options = inputs, options
 
     def __repr__(self) -> str:
@@ -86,6 +86,7 @@ class Missing:
 # Rules of forward mode that are another rule of the operation
 LINEAR = "linear"
 SYMMETRIC = "symmetric"
+TRANSPOSED = "transposed"
 
 
 # The operation
@@ -134,6 +135,7 @@ class Op:
         self.elementwise: bool = about.pop("elementwise") or one_by_one
         self.batch: BatchRule | None = about.pop("batch") or (align if self.elementwise else None)
         self.jvp: Any = about.pop("jvp") or (SYMMETRIC if self.elementwise else None)
+        self.real: bool = about.pop("real")
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -228,7 +230,7 @@ class Op:
         return lambda node, g, needed, recording: (on_tensors if recording else on_arrays)(node, g, needed)
 
     def _vjp_variadic(
-        self, node: Node, g: Any, needed: dict[int, Any] | None, recording: bool
+        self, node: Node, g: Array, needed: dict[int, Any] | None, recording: bool
     ) -> tuple[Any, ...]:
         known: dict[str, Any] = dict(
             zip(self.options, node.options), g=g, shapes=tuple(shape_of(p) for p in node.parents)
@@ -323,7 +325,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     accumulates: bool = False,
     elementwise: bool = False,
     batch: BatchRule | None = None,
-    jvp: Literal["linear", "symmetric"] | tuple[Rule | None, ...] | None = None,
+    jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | None = None,
+    real: bool = False,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -331,11 +334,11 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     requires: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
-    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16
-    is computed in float32. `elementwise`: each element of the result depends on one of each input. `batch`: the
-    rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the change of
-    the result from `t`, that of the input; "linear" where it is the operation itself, "symmetric" where it is the
-    input's other rule; without it that rule is transposed. See docs/custom-ops for a worked example.
+    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16 is computed in float32.
+    `real`: complex values have no derivative. `elementwise`: each element of the result depends on one of each input.
+    `batch`: the rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the
+    change of the result from `t`, that of the input; "linear" where it is the operation itself, "symmetric" where it
+    is the input's other rule; without it that rule is transposed. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -353,7 +356,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates, elementwise=elementwise, batch=batch, jvp=jvp,
+            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

@@ -291,6 +291,7 @@ def _softplus_derivative(x: NDArray, beta: float, threshold: float) -> NDArray:
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
     elementwise=True,
+    real=True,
 )
 def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """A smooth positive part.
@@ -305,7 +306,7 @@ def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return np.where(z > threshold, x, smooth)
 
 
-@op(lambda g, x: g * sigmoid(-x), elementwise=True)
+@op(lambda g, x: g * sigmoid(-x), real=True, elementwise=True)
 def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
@@ -348,6 +349,7 @@ def _gelu_derivative(x: NDArray) -> NDArray:
     kernel=kernels.gelu,
     cached=("derivative",),
     elementwise=True,
+    real=True,
 )
 def gelu(x: NDArray, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw is smaller.
@@ -374,7 +376,7 @@ def _mish_derivative(x: NDArray) -> NDArray:
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_derivative(x), elementwise=True)
+@op(lambda g, x: g * _mish_derivative(x), real=True, elementwise=True)
 def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 

@@ -148,6 +148,7 @@ def _cross_entropy_all(call: Call) -> Any:
         Case((2, 3, 2), np.array([[0, 2], [1, 0]]), label_smoothing=0.2, reduction="sum"),
     ), accumulates=True,
     batch=_cross_entropy_all, jvp=(_of_cross_entropy, None),
+    real=True,
 )  # fmt: skip
 def softmax_cross_entropy(
     x: NDArray, target: NDArray, /, *, weight: NDArray | None = None, reduction: str = "mean", ignore_index: int = -100,
@@ -189,6 +190,7 @@ def softmax_cross_entropy(
         lambda t, x, target, x_shape, reduction: _change(t * (sigmoid(x) - target), x_shape, reduction),
         lambda t, x, x_shape, reduction: _change(t * -x, x_shape, reduction),
     ),
+    real=True,
 )  # fmt: skip
 def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
     """The binary cross-entropy of the logistic function of logits, exact at any size.
@@ -215,6 +217,7 @@ def _bce_derivative(x: NDArray, target: NDArray) -> NDArray:
     kinks="at 0 and 1 the derivative is finite: (x - t) / 1e-12",
     accumulates=True,
     elementwise=True,
+    real=True,
 )
 def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
@@ -257,6 +260,7 @@ def _squared_fast(g: NDArray, x: NDArray, y: NDArray, x_shape: Shape, reduction:
         lambda t, x, y, x_shape, reduction: _change(t * 2 * (x - y), x_shape, reduction),
         lambda t, x, y, x_shape, reduction: _change(t * 2 * (y - x), x_shape, reduction),
     ),
+    real=True,
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.
@@ -280,6 +284,7 @@ def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
     accumulates=True,
     elementwise=True,
+    real=True,
 )
 def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:
     """Half the squared difference up to delta, and a line of slope delta further out.

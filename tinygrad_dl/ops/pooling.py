@@ -71,6 +71,7 @@ MAXIMA = (
     kinks="the first maximum of a window gets the whole gradient",
     batch=batching.folded,
     jvp=(_of_maxima,),
+    real=True,
 )
 def max_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, dilation: Sizes = 1,
@@ -125,6 +126,7 @@ def max_pool_indices(
     ),
     batch=batching.folded,
     jvp=(lambda t, indices: pick_in_space(t, indices), None),
+    real=True,
 )
 def pick_in_space(x: NDArray, indices: NDArray) -> Any:
     """The elements at given positions, per channel; the spatial dimensions count as one, flattened.
@@ -148,6 +150,7 @@ def pick_in_space(x: NDArray, indices: NDArray) -> Any:
     ),
     batch=batching.folded,
     jvp=(lambda t, indices, size: put_in_space(t, indices, size), None),
+    real=True,
 )
 def put_in_space(x: NDArray, indices: NDArray, size: Shape) -> Any:
     """Zeros with elements added at given positions: the transpose of pick_in_space.

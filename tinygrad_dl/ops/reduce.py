@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import batching
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.scan import cumulative_prod
@@ -190,7 +191,7 @@ def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, ke
 
 def _of_variance(t: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool) -> Any:
     freedom = count(x_shape, axis) - float(correction)
-    return sum(t * _centered(x, axis), axis=axis, keepdims=keepdims) * _divided(2, freedom)
+    return sum(t * conjugated(_centered(x, axis)), axis=axis, keepdims=keepdims) * _divided(2, freedom)
 
 
 def _of_deviation(
@@ -207,7 +208,7 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
 @op(
     lambda g, x, x_shape, axis, correction, keepdims: (
         expand_reduced(g, x_shape, axis, keepdims)
-        * _centered(x, axis)
+        * conjugated(_centered(x, axis))
         * _divided(2, count(x_shape, axis) - float(correction))
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
@@ -218,7 +219,7 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
 def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
 
-    out = sum_i (x_i - mean)^2 / (n - correction).   Shape: without `axis`; with size 1 there if `keepdims`.
+    out = sum_i |x_i - mean|^2 / (n - correction), real.   Shape: without `axis`; with size 1 there if `keepdims`.
     >>> var(np.array([1.0, 3.0]))
     np.float64(1.0)
     """
@@ -235,7 +236,7 @@ def _deviation_rule(
     deviation = expand_reduced(out, x_shape, axis, keepdims)
     # where nothing deviates the derivative, and those of higher order, are taken as 0
     still = deviation == 0
-    derivative = where(still, 0, _centered(x, axis) / where(still, 1, deviation))
+    derivative = where(still, 0, conjugated(_centered(x, axis)) / where(still, 1, deviation))
     return (
         expand_reduced(g, x_shape, axis, keepdims)
         * derivative
