@@ -56,7 +56,7 @@ def check_free_phase(what: str, rotated: Array) -> None:
 
     `rotated`: the diagonal of V^H g. Multiplying a vector by e^(i t) changes the loss by t times its imaginary part.
     """
-    diagonal = np.asarray(getattr(rotated, "_data", rotated))
+    diagonal = np.asarray(values_of(rotated))
     if diagonal.dtype.kind != "c" or not diagonal.size:
         return
     if np.abs(diagonal.imag).max() > np.finfo(diagonal.dtype).eps ** 0.5 * max(1.0, np.abs(diagonal).max()):
