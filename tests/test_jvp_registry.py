@@ -15,6 +15,7 @@ from tests.test_registry import (
     seed_of,
     with_complex_gradient,
     with_gradient,
+    without_phase,
 )
 from tests.test_vmap_registry import SIZE, close
 from tinygrad_dl import func
