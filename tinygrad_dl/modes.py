@@ -28,6 +28,7 @@ class Modes(threading.local):
     strict: bool = False  # raise where both operands of a broadcast expand
     watchers: tuple[Any, ...] = ()  # what is told of each operation and each rule: see Watcher
     watched: bool = False  # an operation is being run for the watchers
+    levels: tuple[Any, ...] = ()  # the calls of func.vmap and func.jvp that are running: see levels.py
 
 
 modes = Modes()

@@ -404,10 +404,24 @@ class Tensor(Methods):
             self._data[place] = convert.asarray_of(value)
             return
         result = index.setitem(self, value, place)
+        if result.level is not None:  # a value of func.vmap or func.jvp was put in: now this is one, too
+            take_over(self, result)
+            return
         watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
+
+
+def take_over(tensor: Any, other: Any) -> None:
+    """Make a Tensor what another one is."""
+    tensor.__class__ = type(other)
+    for slot in ("_data", "node", "_grad", "_name"):
+        content = graph.Value.__dict__[slot]
+        try:
+            content.__set__(tensor, content.__get__(other))
+        except AttributeError:  # nothing was put there
+            pass
 
 
 def _warn_if_written() -> None:
