@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from tinygrad_dl.backward import backward_pass
 from tinygrad_dl.errors import AnomalyError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, modes
+from tinygrad_dl.typing import Array
+
+if TYPE_CHECKING:
+    from tinygrad_dl.op import Op
 
 
 class detect_anomaly(Mode):
@@ -48,7 +52,7 @@ class detect_anomaly(Mode):
 
     # Called by the engine
 
-    def after_forward(self, op: Any, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
+    def after_forward(self, op: Op, inputs: Sequence[Any], options: Sequence[Any], result: Any) -> None:
         """An operation ran: remember where it was called, and look at its result."""
         node = result.node
         if node is not None:
@@ -82,7 +86,7 @@ class detect_anomaly(Mode):
             )
         )
 
-    def after_backward(self, node: Node, g: Any, contributions: Sequence[Any]) -> None:
+    def after_backward(self, node: Node, g: Array, contributions: Sequence[Any]) -> None:
         """Backward went through a node: its saved arrays must be as they were, its contributions finite."""
         origin = getattr(node, "origin", None)
         called = (
@@ -192,10 +196,12 @@ def _report(what: str, values: Sequence[tuple[str, np.ndarray]], cause: str, cal
 def ranged(x: np.ndarray) -> str:
     """An array in a report: dtype, shape, the range of what is finite in it, and how much is not."""
     text = f"{x.dtype} {x.shape}"
-    if x.dtype.kind not in "biuf" or not x.size:
+    if x.dtype.kind not in "biufc" or not x.size:
         return text
     finite = x[np.isfinite(x)]
     if finite.size:
+        if x.dtype.kind == "c":  # in the complex plane there is no order: how far from 0
+            finite, text = np.abs(finite), f"{text}, magnitudes"
         low, high = finite.min(), finite.max()
         text += f", {low:.6g}" if low == high else f", {low:.6g} to {high:.6g}"
     for name, count in (("nan", np.isnan(x).sum()), ("infinite", np.isinf(x).sum())):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
 from types import TracebackType, UnionType
-from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeVar, Union
+from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeGuard, TypeVar, Union
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.graph import Value
+from tinygrad_dl.typing import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +53,7 @@ class Bounds:
     above: float | None = None
     below: float | None = None
 
-    def hold(self, x: Any) -> bool:
+    def hold(self, x: float) -> bool:
         return (
             x == x
             and (self.least is None or x >= self.least)
@@ -123,7 +124,7 @@ def checked(function: F) -> F:
     """
 
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         refuse_unfit(function, args, kwargs)
         try:
             return function(*args, **kwargs)
@@ -143,7 +144,7 @@ def explained(function: F) -> F:
     """
 
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -179,7 +180,7 @@ def vetted(function: F) -> F:
     known: set[Any] = set()
 
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         if kwargs or len(args) > first:
             given = (args[first:], *[item for item in kwargs.items() if item[0] in options])
             try:
@@ -201,7 +202,7 @@ def vetted(function: F) -> F:
 ARRAYS = ("Array", "Tensor", "Any", "object", "Sequence[Array", "Parameters", "Iterable")
 
 
-def _is_plain(x: Any) -> bool:
+def _is_plain(x: object) -> bool:
     """Whether a value is made of numbers and text alone, and may be kept."""
     if isinstance(x, tuple):
         return all(map(_is_plain, x))
@@ -235,7 +236,7 @@ def with_arrays(
     return (tuple(positional), named) if changed else None
 
 
-def _taken(x: Any, declared: _Declared | None) -> Any:
+def _taken(x: object, declared: _Declared | None) -> Any:
     """The argument itself, or a list of numbers as a Tensor if an array is asked for."""
     if not isinstance(x, (list, tuple)) or declared is None or not _takes_arrays(declared.hint):
         return x
@@ -384,7 +385,7 @@ def _declared(function: Callable[..., Any]) -> dict[str, _Declared]:
     return found
 
 
-def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
+def _resolved(annotation: object, space: dict[str, Any]) -> Any:
     """An annotation as an object; Any where it names something that is known to type checkers only."""
     if annotation is Parameter.empty:
         return Any
@@ -450,18 +451,18 @@ def _unfit(
     return None
 
 
-def fits(value: Any, hint: Any) -> bool:
+def fits(value: object, hint: object) -> bool:
     """Whether a value is of the annotated type and in its range; what cannot be compared fits."""
     return _fits(value, hint)
 
 
-def require(called: str, argument: str, value: Any, hint: Any) -> None:
+def require(called: str, argument: str, value: object, hint: object) -> None:
     """Raise for an argument that is not what an annotation says; for checks inside a function."""
     if not _fits(value, hint):
         raise unfit(called, argument, value, hint)
 
 
-def is_huge(value: Any) -> bool:
+def is_huge(value: object) -> bool:
     """Whether a value is or holds an int that no array has as a size."""
     if isinstance(value, (tuple, list)):
         return any(map(is_huge, value[:64]))
@@ -471,7 +472,7 @@ def is_huge(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not abs(number) <= LARGEST
 
 
-def refuse_huge(called: str, argument: str, value: Any) -> None:
+def refuse_huge(called: str, argument: str, value: object) -> None:
     """Raise ValueRangeError for a size that no array has, before anything is allocated."""
     if is_huge(value):
         raise ValueRangeError(
@@ -479,7 +480,7 @@ def refuse_huge(called: str, argument: str, value: Any) -> None:
         )
 
 
-def unfit(called: str, argument: str, value: Any, hint: Any) -> TinygradError:
+def unfit(called: str, argument: str, value: object, hint: object) -> TinygradError:
     """The error for an argument that its annotation does not allow."""
     is_dtype = typing.get_origin(hint) in (Union, UnionType) and takes_dtypes(typing.get_args(hint))
     in_type = not is_dtype and _fits(value, _without_bounds(hint))
@@ -495,7 +496,7 @@ def hints(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: parameter.hint for name, parameter in _declared(function).items()}
 
 
-def _without_bounds(hint: Any) -> Any:
+def _without_bounds(hint: object) -> Any:
     """The type alone, so that a value of the right type out of range is told from one of another type."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -509,21 +510,21 @@ def _without_bounds(hint: Any) -> Any:
     return hint
 
 
-def _is_int(x: Any) -> bool:
+def _is_int(x: object) -> bool:
     return isinstance(x, (int, np.integer)) or (_is_array(x) and x.ndim == 0 and x.dtype.kind in "iu")
 
 
-def _is_array(x: Any) -> bool:
+def _is_array(x: object) -> TypeGuard[Array]:
     return isinstance(x, (Value, np.ndarray))
 
 
-def _is_number(x: Any) -> bool:
+def _is_number(x: object) -> bool:
     if isinstance(x, (int, float, np.integer, np.floating)):
         return True
     return _is_array(x) and math.prod(x.shape) == 1 and x.dtype.kind in "biuf"
 
 
-def _is_real(x: Any) -> bool:
+def _is_real(x: object) -> bool:
     return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
 
 
@@ -535,7 +536,7 @@ def _is_dtype(x: Any) -> bool:
     return kind in "biufc" and not isinstance(x, float)
 
 
-def _is_numbers(x: Any, depth: int = 0) -> bool:
+def _is_numbers(x: object, depth: int = 0) -> bool:
     """Whether `asarray` could take it: a number, an array, or nested lists of them."""
     if isinstance(x, (list, tuple, range)):
         return depth < 64 and all(_is_numbers(part, depth + 1) for part in x)
@@ -546,7 +547,7 @@ def _is_numbers(x: Any, depth: int = 0) -> bool:
     return isinstance(x, (int, float, complex)) or hasattr(type(x), "__array__") or is_array(x)
 
 
-def _takes_arrays(hint: Any) -> bool:
+def _takes_arrays(hint: object) -> bool:
     """Whether an annotation asks for an array: `Array`, `Tensor`, also with `| None`."""
     if isinstance(hint, TypeVar):
         return hint.__bound__ is not None and _takes_arrays(hint.__bound__)
@@ -639,7 +640,7 @@ WORDS: dict[Any, str] = {
 }
 
 
-def expected(hint: Any) -> str:
+def expected(hint: object) -> str:
     """The words for an annotated type in an error message: `a number above 0`."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, TypeVar) and hint.__bound__ is not None:
@@ -700,7 +701,7 @@ def declared_types(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: parameter.hint for name, parameter in _declared(function).items()}
 
 
-def misfit(name: str, argument: str, value: Any, hint: Any) -> TinygradError | None:
+def misfit(name: str, argument: str, value: object, hint: object) -> TinygradError | None:
     """The error for a value that an annotation does not allow, or None; `name`: what the user called."""
     if _fits(value, hint):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,11 +13,12 @@ from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import call_recording, modes
-from tinygrad_dl.ops.elementwise import astype
+from tinygrad_dl.ops.elementwise import astype, real
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import Array, ArrayLike
 
 __all__ = ["checkpoint", "grad"]
 
@@ -25,7 +26,7 @@ __all__ = ["checkpoint", "grad"]
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
@@ -123,7 +124,7 @@ def _tensors(given: object, name: str) -> list[Tensor]:
     return tensors
 
 
-def _seeds(outs: list[Tensor], given: Any) -> list[Any]:
+def _seeds(outs: list[Tensor], given: ArrayLike | Sequence[ArrayLike | None] | None) -> list[Any]:
     if given is None:
         given = [None] * len(outs)
     elif isinstance(given, (Tensor, np.ndarray)) or not isinstance(given, Iterable):
@@ -188,16 +189,18 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
 
 
-def _made_since(result: Any, start: int) -> list[Tensor]:
+def _made_since(result: object, start: int) -> list[Tensor]:
     tensors = [leaf for _, leaf in leaves(result) if isinstance(leaf, Tensor)]
     return [t for t in tensors if t.node is not None and t.node.serial < start]
 
 
-def _pieces(whole: Any, forms: Sequence[tuple[tuple[int, ...], Any]]) -> list[Any]:
+def _pieces(whole: Array, forms: Sequence[tuple[tuple[int, ...], Any]]) -> list[Any]:
     pieces, end = [], 0
     for shape, dtype in forms:
         begin, end = end, end + int(np.prod(shape, dtype=int))
         piece = reshape(getitem(whole, slice(begin, end)), shape)
+        if piece.dtype.kind == "c" and dtype.kind != "c":
+            piece = real(piece)
         pieces.append(piece if piece.dtype == dtype else astype(piece, dtype))
     return pieces
 
@@ -211,13 +214,13 @@ class _Packed:
         self.data, self.node = data, node
 
 
-def _packed(tree: Any) -> Any:
+def _packed(tree: object) -> Any:
     return refill(
         tree, iter([_Packed(v._data, v.node) if isinstance(v, Tensor) else v for _, v in leaves(tree)])
     )
 
 
-def _unpacked(tree: Any) -> Any:
+def _unpacked(tree: object) -> Any:
     values = [v for _, v in leaves(tree)]
     return refill(
         tree, iter([convert.attach(v.data, v.node) if isinstance(v, _Packed) else v for v in values])
@@ -236,13 +239,15 @@ class Recompute:
     defaults: ClassVar[dict[str, Any]] = {}
     variadic, joint, differentiable, ufunc, kinks = True, True, True, None, ""
 
-    def vjp(self, node: Node, g: Any) -> tuple[Any, ...]:
+    def vjp(self, node: Node, g: Array) -> tuple[Any, ...]:
         return self.vjp_needed(node, g, None, False)
 
-    def vjp_recording(self, node: Node, g: Any) -> tuple[Any, ...]:
+    def vjp_recording(self, node: Node, g: Array) -> tuple[Any, ...]:
         return self.vjp_needed(node, g, None, True)
 
-    def vjp_needed(self, node: Node, g: Any, needed: Any, recording: bool) -> tuple[Any, ...]:
+    def vjp_needed(
+        self, node: Node, g: Array, needed: Mapping[int, Any] | None, recording: bool
+    ) -> tuple[Any, ...]:
         assert node.saved is not None
         f, args, kwargs, state = node.saved
         generator = config.default_rng().bit_generator

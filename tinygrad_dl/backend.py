@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 
-def is_array(x: Any) -> TypeGuard[np.ndarray]:
+def is_array(x: object) -> TypeGuard[np.ndarray]:
     """Whether `x` is an array or a NumPy scalar (a Python number or a list is not)."""
     return isinstance(x, (np.ndarray, np.generic)) or type(x).__module__.split(".")[0] == "cupy"
 

@@ -6,6 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinygrad_dl import config
 from tinygrad_dl.backend import is_array
@@ -31,7 +32,7 @@ def tensor_type() -> type[Tensor]:
     return _tensor_type
 
 
-def wrap(out: Any) -> Tensor:
+def wrap(out: npt.ArrayLike) -> Tensor:
     """A Tensor of an array, which is shared; it does not require grad."""
     result = object.__new__(_tensor_type)
     result._data = out if type(out) is np.ndarray else np.asarray(out)
@@ -39,13 +40,29 @@ def wrap(out: Any) -> Tensor:
     return result
 
 
-def attach(data: Any, entry: Any) -> Any:
+def attach(data: Any, entry: object) -> Any:
     """A saved value as a Tensor connected to its node, for rules that record; what has no node as it is."""
     if type(entry) is not Node or data is None:
         return data
     result = wrap(data)
     result.node = entry
     return result
+
+
+def conjugated(x: Any) -> Any:
+    """The complex conjugate of an array or a Tensor; a real one as it is, without an operation."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
+def as_pairs(x: NDArray) -> NDArray:
+    """A view of complex numbers as (real, imaginary) along a last axis: what is written into it reaches x."""
+    half = x.dtype.itemsize // 2
+    return np.lib.stride_tricks.as_strided(x.real, (*x.shape, 2), (*x.strides, half))
+
+
+def as_complex(pairs: NDArray) -> NDArray:
+    """The counterpart of as_pairs; a view where the pairs are contiguous."""
+    return np.ascontiguousarray(pairs).view(np.result_type(pairs, np.complex64))[..., 0]
 
 
 def dtype_of(dtype: Any, what: str) -> np.dtype:
@@ -103,7 +120,7 @@ def _contains_float64_array(x: object) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.float64
 
 
-def coerce(what: str, x: Any) -> Any:
+def coerce(what: str, x: object) -> Any:
     """An argument that is not a Tensor as an array or a Python number; DTypeError if that cannot be done.
 
     `what` names the operation in the error.
@@ -138,7 +155,7 @@ def short(x: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def shape_text(x: Any) -> str:
+def shape_text(x: object) -> str:
     """An input in an error message: its shape, or the number itself."""
     data = x._data if isinstance(x, Value) else x
     return str(data.shape) if hasattr(data, "shape") else repr(data)

@@ -28,7 +28,7 @@ def _number(x: object) -> Any:
     return x.item() if isinstance(x, (Tensor, np.ndarray, np.generic)) else x
 
 
-def _dtype_for(*numbers: Any) -> Any:
+def _dtype_for(*numbers: object) -> Any:
     """The dtype that Python numbers make: the default one for floats, NumPy's for integers and booleans."""
     if any(isinstance(n, complex) for n in numbers):
         return np.result_type(config.default_dtype, np.complex64)
@@ -132,7 +132,7 @@ def full(
     return constant(np.full(sizes, value))
 
 
-def _sizes(shape: Any, name: str) -> tuple[int, ...]:
+def _sizes(shape: ShapeLike, name: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
     except (AttributeError, TypeError):
@@ -262,7 +262,7 @@ def linspace(
     return out if dtype is None or out.dtype == dtype else elementwise.astype(out, dtype)
 
 
-def spaced(what: str, start: Any, stop: Any, num: Any, endpoint: Any) -> tuple[Any, Any]:
+def spaced(what: str, start: ArrayLike, stop: ArrayLike, num: Any, endpoint: object) -> tuple[Any, Any]:
     """`num` values at equal distances along a new first axis, recorded, and the distance."""
     num = _number(num)
     if not isinstance(num, (int, np.integer)):
@@ -286,7 +286,7 @@ def spaced(what: str, start: Any, stop: Any, num: Any, endpoint: Any) -> tuple[A
     return out, distance
 
 
-def _end(what: str, x: Any) -> Any:
+def _end(what: str, x: ArrayLike) -> Any:
     """An end of the values: a Python number, or a Tensor of a floating dtype."""
     x = x if isinstance(x, Value) else convert.coerce(what, x)
     if isinstance(x, (int, float, complex)):

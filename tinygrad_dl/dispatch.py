@@ -17,7 +17,7 @@ from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.typing import NDArray, Shape
+from tinygrad_dl.typing import Array, Input, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
@@ -42,7 +42,7 @@ def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, .
     return op.function(*args, **kwargs)
 
 
-def apply_variadic(op: Op, values: Any, options: tuple[Any, ...]) -> Any:
+def apply_variadic(op: Op, values: Iterable[Input], options: tuple[Any, ...]) -> Any:
     """A call of an operation that takes a sequence of arrays."""
     if active:
         result = under_modes(op, (values,), options)
@@ -59,7 +59,7 @@ def apply_variadic(op: Op, values: Any, options: tuple[Any, ...]) -> Any:
         return out if any(is_array(v) for v in values) else wrap(out)
     nodes = [v.node if isinstance(v, Value) else None for v in values]
     result = wrap(out)
-    if any(node is not None for node in nodes) and (out.dtype.kind == "f" or records_gradient(op, out.dtype)):
+    if any(node is not None for node in nodes) and out.dtype.kind in "fc":
         node = Node()
         node.op, node.options, node.shape, node.dtype = op, options, out.shape, out.dtype
         node.parents = tuple(
@@ -140,7 +140,7 @@ def _broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
         return None
 
 
-def plain_array(op: Op, out: Any, options: Sequence[Any]) -> NDArray:
+def plain_array(op: Op, out: Input, options: Sequence[Any]) -> NDArray:
     """The result of a forward function as a plain array where it is not one: a NumPy scalar, most often."""
     if isinstance(out, Value):
         for name, option in zip(op.options, options):
@@ -152,20 +152,19 @@ def plain_array(op: Op, out: Any, options: Sequence[Any]) -> NDArray:
     return np.asarray(out)
 
 
-def records_gradient(op: Op, dtype: np.dtype) -> bool:
-    """Whether a result is recorded that is neither float32 nor float64; GraphError if it is complex."""
-    if dtype.kind == "c":
+def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
+    """Raise GraphError for recording a function of real numbers at complex ones."""
+    if any(is_array(x) and x.dtype.kind == "c" for x in inputs):
         raise GraphError(
-            f"{op.name}: the result is complex, and complex values have no gradient here. "
-            "Call .detach() on the inputs if no gradient should flow."
+            f"{op.name}: it is a function of real numbers, and has no derivative for complex ones. "
+            "Take real(x), imag(x) or abs(x) first, or call .detach() if no gradient should flow."
         )
-    return dtype.kind == "f"
 
 
 # float16, which operations that accumulate compute in float32
 
 
-def is_half(x: Any) -> bool:
+def is_half(x: object) -> bool:
     """Whether an input, or the first of several, is an array of float16."""
     first = x[0] if isinstance(x, tuple) and x else x
     return isinstance(first, np.ndarray) and first.dtype == np.float16
@@ -191,7 +190,7 @@ def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
     return _narrow(out) if kept else out
 
 
-def widened(node: Node, g: Any) -> tuple[Node, Any]:
+def widened(node: Node, g: Array) -> tuple[Node, Any]:
     """A node of float16 and its gradient as the rules see them: with what was saved in float32."""
     twin = Node()
     twin.op, twin.parents, twin.options, twin.shape = node.op, node.parents, node.options, node.shape
@@ -224,7 +223,7 @@ NUMPYS_MODULES = ("builtins", "numpy.exceptions", "numpy._core._exceptions")
 OWN_OPERATIONS = __name__.partition(".")[0] + ".ops."
 
 
-def check_option(op: Op, name: str, value: Any) -> None:
+def check_option(op: Op, name: str, value: object) -> None:
     """Raise for an option that its annotation does not allow; generated calls ask where it is not plainly right."""
     if name in op.defaults and value is op.defaults[name]:
         return
@@ -245,6 +244,8 @@ def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
     # What somebody else's code raised in a forward function passes unchanged.
     if not own and (type(error).__module__ not in NUMPYS_MODULES or not isinstance(error, NUMPYS)):
         raise error
+    if op.real and any(is_array(x) and x.dtype.kind == "c" for x in inputs):
+        raise DTypeError(f"{op.name}: expected real numbers, got complex ones") from None
     kind = next((ours for theirs, ours in arguments.KINDS if isinstance(error, theirs)), None)
     if kind is None:
         raise error

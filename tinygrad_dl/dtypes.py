@@ -40,11 +40,11 @@ KINDS: dict[str, tuple[np.dtype, ...]] = {
 KINDS["numeric"] = (*KINDS["integral"], *KINDS["real floating"], *KINDS["complex floating"])
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: object) -> Any:
     return x._data if isinstance(x, Value) else x
 
 
-def _dtype_of(x: Any) -> np.dtype:
+def _dtype_of(x: object) -> np.dtype:
     data = _plain(x)
     return data.dtype if isinstance(data, (np.ndarray, np.generic)) else np.dtype(data)
 

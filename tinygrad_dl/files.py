@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -35,7 +35,7 @@ DTYPES = frozenset(("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"
 
 
 @checked
-def save(data: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write a module, a dict name -> array, or a nested dict or list (an optimizer's state) to `path`.
 
     The file is whole at any moment: it is written beside, synced, and then renamed; a link is followed. `metadata`:
@@ -256,7 +256,7 @@ def _is_array(value: object) -> bool:
     return isinstance(value, (np.ndarray, Value))
 
 
-def _is_flat(data: object) -> bool:
+def _is_flat(data: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(data, Mapping) and all(
         isinstance(k, str) and k != METADATA and _is_array(v) for k, v in data.items()
     )
@@ -277,9 +277,12 @@ def _storable(name: str, value: Any) -> np.ndarray:
         array = to_cpu(value._data if isinstance(value, Value) else value)
     except UninitializedError as error:
         raise UninitializedError(f"save: {name}: {error}") from None
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in "fiubc" or array.dtype.itemsize > 8:
+        advice = (
+            "complex64, or save .real and .imag" if array.dtype.kind == "c" else "floats, integers or bools"
+        )
         raise DTypeError(
-            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to floats, integers or bools."
+            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to {advice}."
         )
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
@@ -298,7 +301,7 @@ def _digest(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _flatten(data: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+def _flatten(data: object, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """A structure as JSON can hold it; its arrays go to `arrays` under the paths at which they stand."""
     if _is_array(data):
         # Paths may join alike: {"a": {"b.c": x}, "a.b": {"c": y}}, or the keys 1 and "1".

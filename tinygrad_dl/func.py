@@ -84,9 +84,9 @@ class Run:
             return positive(leaf)
         # A Python float is exact, as nothing says that a rounded derivative will do
         data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
-        if data.dtype.kind != "f":
+        if data.dtype.kind not in "fc":
             raise DTypeError(
-                f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
+                f"func.{self.what}: {name} is {data.dtype}; only floating and complex values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
         return convert.wrap(data).requires_grad_()
@@ -109,7 +109,7 @@ class Run:
         outs, given = zip(*live)
         return list(autograd.grad(outs, self.variables, given, True, recording, allow_unused=True))
 
-    def give(self, tree: Any) -> Any:
+    def give(self, tree: object) -> Any:
         """A tree of Tensors as the caller gets it: arrays if arrays came, cut off unless recorded."""
         return refill(tree, iter([self._give_one(leaf) for _, leaf in leaves(tree)]))
 
@@ -127,15 +127,15 @@ class Run:
         """One tree for an int, a tuple of them for a tuple."""
         return trees if isinstance(self.argnums, tuple) else trees[0]
 
-    def join(self, tree: Any) -> None:
+    def join(self, tree: object) -> None:
         """Count a vector among what was given: with a Tensor in it, Tensors come out."""
         self.plain = self.plain and not any(isinstance(leaf, Tensor) for _, leaf in leaves(tree))
 
-    def with_aux(self, result: Any, has_aux: bool) -> Any:
+    def with_aux(self, result: object, has_aux: bool) -> Any:
         return (result, self.give(self.aux)) if has_aux else result
 
 
-def _check(what: str, f: Any, argnums: Any, has_aux: Any) -> None:
+def _check(what: str, f: object, argnums: object, has_aux: object) -> None:
     """Raise for what is no function, no number of an argument, or no boolean."""
     if not callable(f):
         raise DTypeError(f"func.{what}: expected a function first, got {convert.describe(f)}")
@@ -158,7 +158,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
     both = _of_one_number("grad", f, argnums, has_aux)
 
     @_renamed(f, "grad")
-    def gradient(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: object, **kwargs: object) -> Any:
         value, g = both(*args, **kwargs)
         return (g, value[1]) if has_aux else g
 
@@ -178,7 +178,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     _check(what, f, argnums, has_aux)
 
     @_renamed(f, what)
-    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+    def value_and_gradient(*args: object, **kwargs: object) -> Any:
         run = Run(what, f, args, kwargs, argnums, has_aux)
         if len(run.outs) != 1 or not isinstance(run.result, Tensor) or run.outs[0].size != 1:
             came = run.outs[0].shape if isinstance(run.result, Tensor) else convert.describe(run.result)
@@ -192,7 +192,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     return value_and_gradient
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(f: Callable[..., Any], *primals: object, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its pullback: the function from cotangents, nested as the result, to gradients.
 
     pullback(v) = v^T J, a tuple with one entry per primal. It may be called repeatedly. With `has_aux`: (result,
@@ -205,7 +205,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
 
     plain = run.plain
 
-    def pullback(cotangents: Any) -> tuple[Any, ...]:
+    def pullback(cotangents: object) -> tuple[Any, ...]:
         run.plain = plain
         run.join(cotangents)
         seeds = _matching("vjp: cotangents", cotangents, run.result, run.outs)
@@ -279,8 +279,13 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False)
     _check("jacobian", f, argnums, has_aux)
 
     @_renamed(f, "jacobian")
-    def derivatives(*args: Any, **kwargs: Any) -> Any:
+    def derivatives(*args: object, **kwargs: object) -> Any:
         run = Run("jacobian", f, args, kwargs, argnums, has_aux)
+        if any(t.dtype.kind == "c" for t in (*run.outs, *run.variables)):
+            raise DTypeError(
+                "func.jacobian: expected real arguments and results, got complex ones, of which one complex matrix "
+                "does not hold all derivatives. Use vjp or jvp, or real and imaginary parts."
+            )
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
         # A column costs about three rows: a backward pass through the recorded transpose is longer.
         blocks = _by_columns(run) if 3 * columns < rows else _by_rows(run)
@@ -350,7 +355,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return jacobian(jacobian(f, argnums, has_aux), argnums, has_aux)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+def hvp(f: Callable[..., Any], x: object, v: object) -> Any:
     """The product H v of the Hessian of f, which returns one number, with a vector; H is never built.
 
     H v = d(grad f(x) . v) / dx.   `v` is nested as `x` and so is the result; a tuple x is several arguments,
@@ -378,7 +383,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     return products if isinstance(x, tuple) else products[0]
 
 
-def _matching(what: str, tree: Any, like: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _matching(what: str, tree: object, like: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The leaves of a tree as Tensors, which must have the nesting and the shapes of others."""
     given, wanted = dict(leaves(tree)), [path for path, _ in leaves(like)]
     if list(given) != wanted:

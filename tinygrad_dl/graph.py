@@ -5,7 +5,7 @@ A node never refers to a Tensor, so a graph has no reference cycle and is freed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from itertools import count
 from typing import Any
 from weakref import ref
@@ -65,7 +65,7 @@ class Joint:
     __slots__ = ("key", "serials", "parents", "hook")
 
     def __init__(
-        self, key: Any, nodes: Iterable[Node], hook: Callable[[list[Any], dict[Any, Any]], list[Any]]
+        self, key: Hashable, nodes: Iterable[Node], hook: Callable[[list[Any], dict[Any, Any]], list[Any]]
     ) -> None:
         self.key, self.hook = key, hook
         self.serials = [node.serial for node in nodes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from tinygrad_dl.ops import (
     trigonometry,
 )
 from tinygrad_dl.ops import shape as shaping
-from tinygrad_dl.typing import DTypeLike
+from tinygrad_dl.typing import DTypeLike, ShapeLike
 
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import Input
@@ -241,19 +241,19 @@ class Methods(Value):
 
     # Forms that take sizes or axes one by one, as NumPy's methods do
 
-    def reshape(self, *sizes: Any, order: Order = "C", copy: bool | None = None) -> Tensor:
+    def reshape(self, *sizes: ShapeLike, order: Order = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape: x.reshape(2, 3) or x.reshape((2, 3)); one size may be -1.
 
         `order`: how they are read and placed, "C" (the last axis fastest), "F" (the first) or "A", as NumPy does.
         """
         if type(order) is not str or order != "C":
-            shape = sizes[0] if len(sizes) == 1 else sizes
+            shape: Any = sizes[0] if len(sizes) == 1 else sizes
             return shaping.reshaped("reshape", self, shape, order, copy)
         return shaping.reshape(self, sizes[0] if len(sizes) == 1 else sizes, copy=copy)
 
-    def transpose(self, *axes: Any) -> Tensor:
+    def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """The axes in another order, reversed by default: x.transpose(1, 0) or x.transpose((1, 0))."""
-        order = axes[0] if len(axes) == 1 and axes[0] is not None else axes
+        order: Any = axes[0] if len(axes) == 1 and axes[0] is not None else axes
         return shaping.permute_dims(
             self, order if axes and axes[0] is not None else tuple(range(self._data.ndim))[::-1]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tinygrad_dl.errors import DTypeError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound="Mode")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Modes(threading.local):
@@ -114,7 +116,7 @@ class Mode:
     def _restore_state(self, before: Any) -> None:
         setattr(modes, self.setting, before)
 
-    def _restore(self, before: Any, close: Callable[[], object], block: Any) -> None:
+    def _restore(self, before: Any, close: Callable[[], object], block: object) -> None:
         self._restore_state(before)
         self._exit.close = close
         if block in active:
@@ -123,7 +125,7 @@ class Mode:
     def _fresh(self) -> Mode:
         return type(self)()
 
-    def _call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, function: Callable[..., R], /, *args: object, **kwargs: object) -> Any:
         mode = self._fresh()
         try:
             with mode:
@@ -149,7 +151,7 @@ class Mode:
         if flags & generator_flag:
 
             @wraps(function)
-            def stepping(*args: Any, **kwargs: Any) -> Any:
+            def stepping(*args: object, **kwargs: object) -> Any:
                 inner = function(*args, **kwargs)
                 step, value = inner.send, None
                 while True:
@@ -168,7 +170,7 @@ class Mode:
             return stepping  # type: ignore[return-value]
 
         @wraps(function)
-        def within(*args: Any, **kwargs: Any) -> Any:
+        def within(*args: object, **kwargs: object) -> Any:
             return self._call(function, *args, **kwargs)
 
         return within  # type: ignore[return-value]
@@ -199,7 +201,7 @@ class enable_grad(Mode):
 
 
 @enable_grad()
-def call_recording(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def call_recording(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function with recording on."""
     return function(*args, **kwargs)
 
@@ -230,7 +232,7 @@ class Watcher(Mode):
 
     setting = "watchers"
 
-    def __new__(cls: type[M], *args: Any, **kwargs: Any) -> M:
+    def __new__(cls: type[M], *args: object, **kwargs: object) -> M:
         return object.__new__(cls)
 
     def _switch_on(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from tinygrad_dl.ops import elementwise, logic, matmul, rounding, scan, special,
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.shape import axis_of, expand_dims, moveaxis, reshape, value_of
+from tinygrad_dl.typing import Axis, NDArray
+
+if TYPE_CHECKING:
+    from tinygrad_dl.signatures import Input
 
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
@@ -44,11 +48,11 @@ _by_ufunc: dict[np.ufunc, Any] = {
 }
 
 
-def _constant(what: str, x: Any) -> Any:
-    x = np.asarray(numpy_functions.without_gradient(what, "the second argument", x))
-    if x.dtype.kind not in "iub":
-        raise DTypeError(f"{what}: expected integers for the second argument, got {x.dtype}")
-    return x
+def _constant(what: str, x: Input) -> NDArray:
+    array = np.asarray(numpy_functions.without_gradient(what, "the second argument", x))
+    if array.dtype.kind not in "iub":
+        raise DTypeError(f"{what}: expected integers for the second argument, got {array.dtype}")
+    return array
 
 
 LN2 = 0.6931471805599453
@@ -65,35 +69,35 @@ def _by(*functions: np.ufunc | None) -> Callable[[Any], Any]:
 
 
 @_by(np.fmax)
-def _fmax(x: Any, y: Any) -> Any:
-    x, y = value_of(x), value_of(y)
-    return where(logic.isnan(x), y, where(logic.isnan(y), x, elementwise.maximum(x, y)))
+def _fmax(x: Input, y: Input) -> Any:
+    a, b = value_of(x), value_of(y)
+    return where(logic.isnan(a), b, where(logic.isnan(b), a, elementwise.maximum(a, b)))
 
 
 @_by(np.fmin)
-def _fmin(x: Any, y: Any) -> Any:
-    x, y = value_of(x), value_of(y)
-    return where(logic.isnan(x), y, where(logic.isnan(y), x, elementwise.minimum(x, y)))
+def _fmin(x: Input, y: Input) -> Any:
+    a, b = value_of(x), value_of(y)
+    return where(logic.isnan(a), b, where(logic.isnan(b), a, elementwise.minimum(a, b)))
 
 
 @_by(np.heaviside)
-def _heaviside(x: Any, y: Any) -> Any:
-    x = value_of(x)
-    return where(logic.isnan(x), np.nan, where(x == 0, y, where(x > 0, 1.0, 0.0)))
+def _heaviside(x: Input, y: Input) -> Any:
+    a = value_of(x)
+    return where(logic.isnan(a), np.nan, where(a == 0, y, where(a > 0, 1.0, 0.0)))
 
 
 @_by(getattr(np, "matvec", None))
-def _matvec(x: Any, y: Any) -> Any:
+def _matvec(x: Input, y: Input) -> Any:
     return matmul.matmul(x, expand_dims(value_of(y), -1))[..., 0]
 
 
 @_by(getattr(np, "vecmat", None))
-def _vecmat(x: Any, y: Any) -> Any:
+def _vecmat(x: Input, y: Input) -> Any:
     return matmul.matmul(expand_dims(elementwise.conj(value_of(x)), -2), y)[..., 0, :]
 
 
 def _on_values(ufunc: np.ufunc) -> Callable[..., Any]:
-    def compute(*inputs: Any) -> Any:
+    def compute(*inputs: Input) -> Any:
         try:
             return convert.wrap(ufunc(*(x._data if isinstance(x, Value) else x for x in inputs)))
         except TypeError as error:
@@ -118,7 +122,7 @@ _reductions: dict[np.ufunc, Any] = {
 def _running(best: np.ufunc) -> Callable[..., Any]:
     """The extremes of the first elements along an axis; of equal ones the last has the gradient."""
 
-    def accumulate(x: Any, axis: int = 0) -> Any:
+    def accumulate(x: Input, axis: int = 0) -> Any:
         data = _data(x)
         axis = axis_of(axis, data.ndim, f"np.{best.__name__}.accumulate")
         run = best.accumulate(data, axis)
@@ -142,7 +146,7 @@ def _find(ufunc: np.ufunc) -> Any:
     return _by_ufunc.get(ufunc)
 
 
-def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Input, **kwargs: Any) -> Any:
     """`np.exp(tensor)` and `array * tensor`: the operation of the same ufunc, recorded."""
     what = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
     out = kwargs.pop("out", None)
@@ -218,21 +222,21 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
     return found if isinstance(result, tuple) else found[0]
 
 
-def _as(x: Any, dtype: np.dtype) -> Any:
+def _as(x: Input, dtype: np.dtype) -> Any:
     if not isinstance(x, (Value, np.ndarray)):
         return np.asarray(x).astype(dtype)
     return x if _data(x).dtype == dtype else elementwise.astype(x, dtype)
 
 
-def _weak(x: Any) -> Any:
+def _weak(x: Input) -> Any:
     return float(x) if type(x) is np.float64 else complex(x) if type(x) is np.complex128 else x
 
 
-def _data(x: Any) -> Any:
+def _data(x: Input) -> Any:
     return x._data if isinstance(x, Value) else np.asarray(x)
 
 
-def _reduced(what: str, ufunc: np.ufunc, x: Any, axis: Any = 0, **kwargs: Any) -> Any:
+def _reduced(what: str, ufunc: np.ufunc, x: Input, axis: Axis = 0, **kwargs: Any) -> Any:
     """A reduction as NumPy's function of the same meaning computes it; axis 0 unless told otherwise."""
     function = _reductions[ufunc]
     given = {name: value for name, value in kwargs.items() if value is not None}
@@ -246,7 +250,12 @@ def _reduced(what: str, ufunc: np.ufunc, x: Any, axis: Any = 0, **kwargs: Any) -
 
 
 def _written(
-    what: str, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    what: str,
+    ufunc: np.ufunc,
+    method: str,
+    inputs: tuple[Any, ...],
+    out: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """A ufunc with `out=`, as `array += tensor` calls it: NumPy's own, unless a gradient would end in the array."""
     every = [*inputs, *out, *kwargs.values()]

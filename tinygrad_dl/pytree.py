@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_dl.errors import ValueRangeError
 
 
-def leaves(tree: Any, path: str = "", inside: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+def leaves(tree: object, path: str = "", inside: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Each leaf with its path, such as `["w"][0]`; None is not a leaf, a dict goes in its own order.
 
     >>> list(leaves({"w": [1.0, 2.0], "b": None}))
@@ -26,7 +26,7 @@ def leaves(tree: Any, path: str = "", inside: tuple[Any, ...] = ()) -> Iterator[
         yield path, tree
 
 
-def refill(tree: Any, values: Iterator[Any]) -> Any:
+def refill(tree: object, values: Iterator[Any]) -> Any:
     """The same nesting with the next values in the places of the leaves.
 
     >>> refill({"w": [1.0, 2.0], "b": None}, iter("xy"))

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -19,7 +19,10 @@ from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeErr
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.ops import index
-from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape
+
+if TYPE_CHECKING:
+    from tinygrad_dl.signatures import Input
 
 
 class Tensor(Methods):
@@ -61,7 +64,7 @@ class Tensor(Methods):
         return self._data
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: ArrayLike) -> None:
         array = convert.asarray_of(value, None, "data")
         changed = array.shape != self._data.shape or array.dtype != self._data.dtype
         if changed and self.node is not None:
@@ -69,9 +72,9 @@ class Tensor(Methods):
                 raise GraphError(
                     "data: the result of an operation keeps its shape and dtype; use detach() first"
                 )
-            if array.dtype.kind != "f":
+            if array.dtype.kind not in "fc":
                 raise DTypeError(
-                    f"data: expected floating values, as this Tensor requires grad, got {array.dtype}. "
+                    f"data: expected floating or complex values, as this Tensor requires grad, got {array.dtype}. "
                     "Convert them with .astype('float32'), or call requires_grad_(False) first."
                 )
             self._data, self.node = array, None
@@ -149,7 +152,7 @@ class Tensor(Methods):
         return found
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: ArrayLike | None) -> None:
         if value is not None:
             value = (
                 value if isinstance(value, Tensor) else convert.wrap(convert.asarray_of(value, None, "grad"))
@@ -172,9 +175,9 @@ class Tensor(Methods):
                 )
             self.node = None
         elif self.node is None:
-            if self._data.dtype.kind != "f":
+            if self._data.dtype.kind not in "fc":
                 raise DTypeError(
-                    f"requires_grad: only floating Tensors have gradients; this one is {self.dtype}. "
+                    f"requires_grad: only floating and complex Tensors have gradients; this one is {self.dtype}. "
                     "Make it floating first, with .astype('float32')."
                 )
             self.node = graph.leaf(self)
@@ -263,7 +266,7 @@ class Tensor(Methods):
         return self._data.tolist()
 
     @explained
-    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: str, /, *, stream: object = None) -> Tensor:
         """This Tensor; "cpu" is the only device, and it has no streams."""
         if stream is not None:
             raise ValueRangeError(f"to_device: stream: expected None, got {convert.describe(stream)}")
@@ -277,7 +280,12 @@ class Tensor(Methods):
 
     @checked
     def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
     ) -> Any:
         if stream is not None:
             raise ValueRangeError(
@@ -302,6 +310,8 @@ class Tensor(Methods):
     __array_function__ = protocols.array_function
 
     def __repr__(self) -> str:
+        if active:
+            tell("read", "the text of a Tensor")
         text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=200, edgeitems=3)
         if self._data.dtype not in ("float32", "int64", "bool") or self.size == 0:
             text += f", dtype={self.dtype}"
@@ -388,16 +398,16 @@ class Tensor(Methods):
 
     # Assignment rebinds: the Tensor takes a new value and a new node, and names that share the old value keep it
 
-    def __getitem__(self, key: Any) -> Tensor:
+    def __getitem__(self, key: Index) -> Tensor:
         return index.getitem(self, index.plain_key(key))
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        key = index.plain_key(key)
+    def __setitem__(self, key: Index, value: Input) -> None:
+        place = index.plain_key(key)
         if self.node is not None and self.node.op is None:
             self._validate_in_place("x[...] = ...")
-            self._data[key] = convert.asarray_of(value)
+            self._data[place] = convert.asarray_of(value)
             return
-        result = index.setitem(self, value, key)
+        result = index.setitem(self, value, place)
         watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
         if watch is not None and watch.owner is not None and self.node is not None:

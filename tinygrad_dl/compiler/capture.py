@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import builtins
 import gc
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from types import CodeType, FrameType, FunctionType
+import weakref
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from types import CodeType, FrameType, FunctionType, GeneratorType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl import pytree
-from tinygrad_dl.compiler.guards import Guards
+from tinygrad_dl.compiler.bytecode import elements_read
+from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
-from tinygrad_dl.convert import wrap
+from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import StepWatcher
 from tinygrad_dl.op import OPS
@@ -42,6 +47,12 @@ PURE = frozenset(
 SILENT_MODULES = frozenset(
     "functools contextlib itertools collections typing dataclasses enum abc operator math numbers".split()
 )
+# Types whose own methods change nothing but the object itself.
+SILENT: tuple[Any, ...] = (
+    *(int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, memoryview),
+    *(type(None), np.generic, np.dtype, MappingProxyType, deque, array, property, GeneratorType, re.Pattern, re.Match),
+    *(type({}.keys()), type({}.values()), type({}.items()), weakref.ref, BaseException, FunctionType),
+)  # fmt: skip
 
 
 class Fixed:
@@ -89,6 +100,11 @@ class Capture(StepWatcher):
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
+        self.raw: dict[
+            int, str
+        ] = {}  # ids of the arguments that are arrays and no Tensors, which Python can read
+        self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
+        self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
         self._importing = 0  # imports that are running
 
@@ -101,6 +117,8 @@ class Capture(StepWatcher):
         self._vars[id(array)] = var
         self.values[var.serial] = array
         self._alive.append(array)
+        if not tensor:
+            self.raw[id(array)] = name
         return var
 
     def _state_var(self, tensor: Value, name: str = "") -> Var:
@@ -130,6 +148,7 @@ class Capture(StepWatcher):
         if isinstance(x, np.ndarray):
             return self._array(x)
         if isinstance(x, np.generic):
+            self.scalars.append(x)
             return self._array(np.asarray(x)) if x.dtype.kind not in "biuf" else x.item()
         return x
 
@@ -161,6 +180,17 @@ class Capture(StepWatcher):
         inside = {id(m) for module in modules for m in module.modules() if m is not module}
         return [m for m in modules if id(m) not in inside and any(True for _ in m.parameters())]
 
+    def shared(self) -> list[str]:
+        """The names of arguments whose arrays the function also reads as something else, such as a parameter."""
+        names = {id(self.values[var.serial]): var.name for var in self.arguments}
+        held = [t._data for t, _ in self.guards.tensors.values()] + [a for a, *_ in self.guards.arrays]
+        return list(dict.fromkeys(names[id(array)] for array in held if id(array) in names))
+
+    def operands(self) -> set[int]:
+        """The ids of the arrays and generators that operations were given."""
+        found = {id(array) for array, _ in self.unknown}
+        return found | {id(x) for s in self.steps if isinstance(s, Call) for x in s.options}
+
     def _add(self, step: Step) -> None:
         step.owner = self._stack[-1] if self._stack else None
         step.phase = self.phase
@@ -179,19 +209,39 @@ class Capture(StepWatcher):
         self, op: Op, inputs: Sequence[Input], options: Sequence[object], result: Input
     ) -> None:
         """A registered operation ran."""
-        operands = [self._operand(x) for x in inputs]
+        operands = [self._operand(self._listed(op, x) if isinstance(x, (list, tuple)) else x) for x in inputs]
         node = result.node if isinstance(result, Value) else None
         kept: list[Any] = []
         if node is not None and op.cached:
             saved = dict(zip(op.saves, node.saved or ()))
             kept = [saved.get(name) for name in op.cached]
         options = tuple(self._option(x) for x in options)
+        for x in options:
+            if hasattr(x, "momentum"):  # running statistics, which the operation updates
+                self.held |= {id(getattr(x, part)) for part in ("mean", "var")}
         call = Call(operands, [self._result(result)], op=op, options=options)
         call.outputs += [self._result(x) if isinstance(x, np.ndarray) else None for x in kept]
         if node is not None:
             self.calls[node.serial] = call
             self._alive.append(node)
         self._add(call)
+
+    def _listed(self, op: Any, x: Any) -> np.ndarray:
+        """The array that an operation makes of a list."""
+        array = coerce(op.name, x)
+        if self._of_numbers(x, op.name):
+            self._constant(array)
+        return array
+
+    def _of_numbers(self, x: Any, what: str) -> bool:
+        """Whether a list holds numbers only, which guards know; arrays in it would be read in Python."""
+        for leaf in leaves_of(x):
+            if isinstance(leaf, np.generic):
+                self.scalars.append(leaf)
+            elif isinstance(leaf, (np.ndarray, Value)):
+                self.problem(f"{what} of a list that holds arrays reads values in Python")
+                return False
+        return True
 
     def add_value(self, array: np.ndarray, var: Var) -> Any:
         """A copy of the array that the capture knows as the variable: a Tensor, or an array where it holds indices."""
@@ -228,7 +278,9 @@ class Capture(StepWatcher):
         for node, g in roots:
             seed = self._operand(g)
             assert isinstance(seed, Var)
-            self._accumulate(node, seed)
+            if recording and node.dtype.kind == "c":
+                self.problems.append("it records a complex gradient")
+            self._accumulate(node, self._conjugated(seed))
         self._ready = set(self._pending)
 
     def _accumulate(self, node: Node, var: Var) -> None:
@@ -246,14 +298,16 @@ class Capture(StepWatcher):
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
         if given is None or node.watch is not None and node.watch.hooks:
-            raise Uncapturable("a hook of a Tensor ran")
+            self.problems.append("a hook of a Tensor ran")
+            return
         parents = node.parents
         if self._recording:
             outputs = [None if c is None else self._operand(c) for c in contributions]
         else:
             call = self.calls.get(node.serial)
             if call is None:
-                raise Uncapturable("backward went through a graph that was recorded before")
+                self.problems.append("backward went through a graph that was recorded before")
+                return
             outputs = [None if c is None else self._own(c) for c in contributions]
             self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
         for parent, out in zip(parents, outputs):
@@ -285,11 +339,23 @@ class Capture(StepWatcher):
                 shaped = Var(parent.shape, var.dtype)
                 self._add_call("reshape", [var], shaped, shape=parent.shape)
                 var = shaped
+        if var.dtype.kind == "c" != parent.dtype.kind:  # the gradient of a real value is real
+            part = Var(var.shape, np.finfo(var.dtype).dtype)
+            self._add_call("real", [var], part)
+            var = part
         if var.dtype != parent.dtype:
             cast = Var(var.shape, np.dtype(parent.dtype))
             self._add_call("astype", [var], cast, dtype=parent.dtype)
             var = cast
         return var
+
+    def _conjugated(self, var: Var) -> Var:
+        """What the engine has inside of a backward pass of a complex gradient, or the gradient of that."""
+        if var.dtype.kind != "c":
+            return var
+        out = Var(var.shape, var.dtype)
+        self._add_call("conj", [var], out)
+        return out
 
     def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: object) -> None:
         op = OPS[name]
@@ -303,7 +369,9 @@ class Capture(StepWatcher):
         assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
-            raise Uncapturable("a gradient came from outside of the step")
+            self.problems.append("a gradient came from outside of the step")
+            return
+        var = self._conjugated(var)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -326,6 +394,8 @@ class Capture(StepWatcher):
         """A complete gradient goes to the caller of the backward pass."""
         var = self._pending.get(node.serial)
         if var is not None:
+            if var.dtype.kind == "c":
+                self.problems.append("it takes a complex gradient with autograd.grad")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)
@@ -341,12 +411,14 @@ class Capture(StepWatcher):
         """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
         if args and hasattr(args[0], "param_groups"):
             self.optimizers[id(args[0])] = args[0]
+            self.guards.add_groups(args[0])
         name = getattr(function, "__name__", "")
         if name != "_discard_gradients" and any(
             getattr(p, "_grad", None) is not None and id(p._grad._data) not in self._vars
             for p in _parameters(args)
         ):
             self.problem("an optimizer or a function uses gradients that were computed outside of it")
+        self.held |= {id(x) for x in args if isinstance(x, np.ndarray)}
         step = Effect(
             [], [], function=function, args=args, what=getattr(function, "__qualname__", repr(function))
         )
@@ -366,6 +438,7 @@ class Capture(StepWatcher):
         if source is None:  # zeros and the like: the same at every run
             self._constant(result._data)
         elif not isinstance(source, (np.ndarray, Value)):  # numbers and lists, which guards know
+            self._of_numbers(source, "a Tensor")
             self._constant(result._data)
         elif isinstance(source, np.ndarray):
             array = result._data
@@ -402,7 +475,11 @@ class Capture(StepWatcher):
             with self:
                 return function(*args, **kwargs)
         finally:
-            sys.setprofile(profile)
+            if profile is None or callable(profile):
+                sys.setprofile(profile)
+            else:  # cProfile's, which is no function
+                sys.setprofile(None)
+                profile.enable()
             if collecting:
                 gc.enable()
 
@@ -423,6 +500,8 @@ class Capture(StepWatcher):
         elif event == "return":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.pop()
+            elif _is_users(frame) or code is self._function_code:
+                self._name_results(frame)
         elif event == "c_call" and _is_users(frame):
             self._builtin(frame, arg)
 
@@ -431,8 +510,21 @@ class Capture(StepWatcher):
         if code.co_flags & (0x80 | 0x200):
             self.problems.append(f"{code.co_name} is asynchronous ({code.co_filename}:{code.co_firstlineno})")
         self.guards.add_frame(code, frame.f_globals, _cells_of(frame))
+        if self.raw:
+            for name, value in frame.f_locals.items():
+                if id(value) in self.raw and name in elements_read(code):
+                    where = f" ({code.co_filename}:{code.co_firstlineno})"
+                    self.problems.append(f"it reads elements of {name} in Python{where}")
         if code.co_argcount and code.co_varnames[0] == "self" and "self" in frame.f_locals:
             self.guards.add_argument(frame.f_locals["self"], "self")
+
+    def _name_results(self, frame: FrameType) -> None:
+        """What the user's code called its results, for readers of the program."""
+        for name, value in list(frame.f_locals.items()):
+            if isinstance(value, Value) and name.isidentifier():
+                var = self._vars.get(id(value._data))
+                if var is not None and var.kind == "result" and not var.name:
+                    var.name = name
 
     def _foreign(self, frame: FrameType) -> None:
         """Code outside of the package and of the user's program was called by the user's code."""
@@ -460,8 +552,13 @@ class Capture(StepWatcher):
                 self.problems.append(f"it calls {name}{where}")
             elif module not in ("builtins", "math", "_operator", "itertools", "_functools", "_collections"):
                 self.problems.append(f"it calls {module}.{name}{where}")
-        elif isinstance(owner, np.ndarray):
+        elif isinstance(owner, (np.ndarray, np.ufunc)):
             self.problems.append(f"NumPy's {name} computes outside of the graph{where}")
+        elif isinstance(owner, type):
+            if owner.__module__ != "builtins" and not is_users(str(owner.__module__)):
+                self.problems.append(f"it calls {owner.__name__}.{name}{where}")
+        elif not isinstance(owner, SILENT) and not (name[:2] == "__" and is_users(type(owner).__module__)):
+            self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
 
 
 def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
@@ -499,12 +596,9 @@ def _cells_of(frame: FrameType) -> tuple[Any, ...]:
 def _is_users(frame: FrameType) -> bool:
     """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
     name = str(frame.f_globals.get("__name__", ""))
-    root = name.partition(".")[0]
-    if root in ("tinygrad_dl", "numpy", "llvmlite", "typing_extensions"):
-        return False
     if not name:  # what the package generates has no module, and neither has what a user gives to exec
         return not frame.f_code.co_filename.startswith("<tinygrad_dl")
-    return root not in sys.stdlib_module_names or root == "__main__" or root == "test"
+    return is_users(name)
 
 
 def fixed(var: Var) -> np.ndarray:
@@ -517,8 +611,8 @@ def leaves_of(tree: object) -> list[Any]:
     return [leaf for _, leaf in pytree.leaves(tree)]
 
 
-def finish(capture: Capture, result: object) -> Program:
-    """The program of a finished capture."""
+def finish(capture: Capture, result: object, given: Set[int]) -> Program:
+    """The program of a finished capture; `given`: numbers of the results that were there before."""
     paths = {id(m): (path, type(m).__name__) for root in capture.roots() for path, m in root.named_modules()}
     for step in capture.steps:
         path, kind = paths.get(
@@ -527,8 +621,8 @@ def finish(capture: Capture, result: object) -> Program:
         step.module = f"{path}: {kind}" if path else kind
         step.owner = None
     results = [
-        capture._operand(leaf) if isinstance(leaf, (Value, np.ndarray)) else leaf
-        for leaf in leaves_of(result)
+        None if i in given else capture._operand(leaf) if isinstance(leaf, (Value, np.ndarray)) else leaf
+        for i, leaf in enumerate(leaves_of(result))
     ]
     gradients = []
     for leaf in capture._leaves.values():

@@ -22,14 +22,15 @@ from tinygrad_dl.compiler.capture import Capture, Uncapturable, finish, fixed
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import Effect, Program
+from tinygrad_dl.compiler.program import Call, Effect, Program
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.report import explained, write_program
 from tinygrad_dl.compiler.snapshot import Snapshot
+from tinygrad_dl.compiler.source import readable
 from tinygrad_dl.compiler.source import source as written_out
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
-from tinygrad_dl.errors import CompileError, DTypeError, ValueRangeError, missing_extra
+from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active, modes
 from tinygrad_dl.typing import Array, PathLike
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KEPT = 16  # programs that a compiled function keeps; the oldest goes first
+KEPT = 16  # programs of one signature that a compiled function keeps; the oldest goes first
+SIGNATURES = 64  # kinds of arguments that it keeps programs for
 TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
@@ -55,10 +57,16 @@ class Entry:
     program: Program | None = None
     template: Any = None  # the nesting of what the function returned
     wraps: tuple[bool, ...] = ()  # which of its leaves are Tensors
+    given: list[tuple[int, Any]] = field(
+        default_factory=list
+    )  # leaves that were there: arguments by number, objects
     run: Callable[[Sequence[Any]], list[Any] | None] | None = None
     guard: Callable[[], bool] | None = None
     text: str = ""  # the program as it is run
-    lowered: Lowered | None = None
+    # The capture that the program was made of, without its arrays once it is in use.
+    recorded: Capture | None = None
+    lowered: Lowered | None = None  # the program that people read, made when they ask for it
+    draws: bool = False  # whether a result that requires grad depends on random numbers
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
     native: Native | None = None
     verified: bool = False
@@ -98,6 +106,8 @@ class Compiled(Generic[P, R]):
             if entries is not None:
                 for entry in entries:
                     if entry.verified and entry.guard():  # type: ignore[misc]
+                        # What is drawn is drawn again if backward runs the function again.
+                        state = config.default_rng().bit_generator.state if entry.draws else None
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
@@ -106,8 +116,8 @@ class Compiled(Generic[P, R]):
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:
-                            entry.graph(results[0], leaves, self._function, args, kwargs)
-                        return self._nested(entry, results)
+                            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
+                        return self._nested(entry, results, leaves)
             return self._slowly(key, leaves, args, kwargs)
 
     @overload
@@ -132,6 +142,14 @@ class Compiled(Generic[P, R]):
             raise AttributeError(name)
         return getattr(self._function, name)
 
+    def __getitem__(self, key: Any) -> Any:
+        return self._function[key]  # type: ignore[index]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is set on a compiled model goes to the model.
+        own = name.startswith("_") or not hasattr(type(self._function), "named_parameters")
+        object.__setattr__(self if own else self._function, name, value)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
         return Compiled(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
 
@@ -150,6 +168,7 @@ class Compiled(Generic[P, R]):
     def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], Any]:
         """The leaves of the arguments, and what of them a program is made for."""
         parts: list[Any] = [modes.recording, config.default_dtype]
+        arrays: list[int] = []
         leaves: Sequence[Any] = args
         if kwargs or any(isinstance(x, (list, tuple, dict)) for x in args):
             leaves = [leaf for _, leaf in pytree.leaves((args, kwargs))]
@@ -157,18 +176,25 @@ class Compiled(Generic[P, R]):
         for x in leaves:
             if isinstance(x, Value):
                 data = x._data
-                parts.append((data.shape, data.dtype, x.node is None))
+                parts.append((data.shape, data.dtype, x.node is None, type(x)))
+                arrays.append(id(data))
             elif isinstance(x, np.ndarray):
-                parts.append((x.shape, x.dtype))
+                parts.append((x.shape, x.dtype, type(x)))
+                arrays.append(id(x))
             elif isinstance(x, NUMBERS):
-                parts.append((type(x), x))
+                # 0.0 is not -0.0, and NaN is not itself: these two as text.
+                parts.append((type(x), x if x and x == x else repr(x)))
             else:
                 parts.append(id(x))
+        if len(set(arrays)) < len(arrays):  # one array several times
+            parts.append(tuple(map(arrays.index, arrays)))
         return leaves, tuple(parts)
 
-    def _nested(self, entry: Entry, results: list[Any]) -> Any:
+    def _nested(self, entry: Entry, results: list[Any], leaves: Sequence[Any]) -> Any:
         if entry.template is None:
             return None
+        for i, source in entry.given:
+            results[i] = leaves[source] if type(source) is int else source
         if isinstance(entry.template, Value):
             return results[0]
         return pytree.refill(entry.template, iter(results))
@@ -179,7 +205,11 @@ class Compiled(Generic[P, R]):
         self, key: Hashable, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """A call that no verified program serves: capture it, or compare the program that there is with eager."""
-        entries = self._entries.setdefault(key, [])
+        entries = self._entries.get(key)
+        if entries is None:
+            if len(self._entries) >= SIGNATURES and not self._make_room():
+                return self._eagerly(args, kwargs)
+            entries = self._entries[key] = []
         entry = next((e for e in entries if not e.verified and (e.run is None or e.guard())), None)  # type: ignore[misc]
         if entry is None:
             entry = Entry()
@@ -190,6 +220,18 @@ class Compiled(Generic[P, R]):
         if entry.run is not None:
             return self._verify(entry, leaves, args, kwargs)
         return self._capture(entry, leaves, args, kwargs)
+
+    def _make_room(self) -> bool:
+        """Forget the oldest signature; False if hardly any is called again, as when a number changes every time."""
+        used = sum(any(e.verified or e.given_up for e in entries) for entries in self._entries.values())
+        if used < len(self._entries) // 4:
+            self._report(
+                "it is called with other numbers, shapes or objects nearly every time: pass numbers that change as "
+                "Tensors"
+            )
+            return False
+        del self._entries[next(iter(self._entries))]
+        return True
 
     def _capture(
         self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -203,10 +245,7 @@ class Compiled(Generic[P, R]):
                 capture.add_argument(array, i, names[i] if i < len(names) else f"x{i}", isinstance(x, Value))
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
-        owner = self._function if not hasattr(self._function, "__code__") else None
-        owner = getattr(self._function, "__self__", owner)
-        if owner is not None:
-            capture.guards.add_argument(owner, "self")
+        capture.guards.add_argument(self._function, self._name)
         start = {i: leaf for i, leaf in self._leaves.items() if getattr(leaf, "_grad", None) is None}
         result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
@@ -215,13 +254,18 @@ class Compiled(Generic[P, R]):
             # Whether gradients add up to what the call before left is part of what was captured.
             if not none or i in start:
                 capture.guards.add_gradient(capture._leaves[i], none)
+        scalars = [x for x in capture.scalars if all(x is not leaf for leaf in leaves)]
+        capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
         problems = [*capture.problems, *capture.guards.problems]
+        problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
         entry.graph, problem = recorded(capture, result, leaves)
+        entry.draws = entry.graph is not None and any(map(draws, capture.steps))
         problems += [problem] if problem else []
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
             try:
-                entry.program = finish(capture, result)
+                entry.given = given_before(capture, result, leaves)
+                entry.program = finish(capture, result, {i for i, _ in entry.given})
             except Uncapturable as reason:
                 problems = [str(reason)]
         if problems:
@@ -242,8 +286,8 @@ class Compiled(Generic[P, R]):
         """Make the program of a signature, natively where that is possible."""
         program, capture = entry.program, entry.capture
         assert program is not None and capture is not None
-        entry.guard = capture.guards.build()
-        entry.lowered = Lowered(program, capture)
+        entry.guard = capture.guards.build({id(var.source) for var in program.states}, capture.held)
+        entry.recorded = capture
         if self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None):
             from tinygrad_dl.compiler.llvm import supported
             from tinygrad_dl.compiler.native import Native
@@ -259,12 +303,15 @@ class Compiled(Generic[P, R]):
         def replayed(leaves: Sequence[Any]) -> list[Any]:
             arguments = [_data(leaves[var.source[0]]) for var in program.arguments]
             states = [_state(var.source) for var in program.states]
+            for array, state in zip(states, program.states):
+                if array.shape != state.shape or array.dtype != state.dtype:
+                    raise Changed
             with np.errstate(all="ignore"):
                 results, gradients = run(arguments, states, ())
             values = iter(separated(gradients, (*arguments, *states, *constants, *results)))
             for leaf, var in program.gradients:
                 leaf._grad = None if var is None else wrap(next(values))
-            return [wrap(x) if tensor else x for x, tensor in zip(results, entry.wraps)]
+            return [wrap(x) if tensor and x is not None else x for x, tensor in zip(results, entry.wraps)]
 
         entry.run = replayed
 
@@ -274,6 +321,7 @@ class Compiled(Generic[P, R]):
         """Run a new program once beside the eager function, from the same state; if they differ, eager stands."""
         assert entry.capture is not None and entry.program is not None and entry.run is not None
         snapshot = Snapshot(entry.capture, entry.program)
+        state = config.default_rng().bit_generator.state
         expected = self._eagerly(args, kwargs)
         eager = snapshot.taken(expected)
         snapshot.restore()
@@ -286,7 +334,7 @@ class Compiled(Generic[P, R]):
             entry.run = None
             entry.tries = 0
             return expected
-        got = self._nested(entry, results)
+        got = self._nested(entry, results, leaves)
         differs = eager.compared_with(snapshot.taken(got))
         if differs:
             eager.restore()
@@ -299,17 +347,35 @@ class Compiled(Generic[P, R]):
         entry.capture = None
         entry.verified = True
         if entry.graph is not None:
-            entry.graph(results[0], leaves, self._function, args, kwargs)
+            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
         return got
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
         entry.problems, entry.capture, entry.run = problems, None, None
-        text = f"compile: {self._name} runs eagerly: {problems[0]}"
+        self._report(problems[0])
+
+    def _report(self, problem: str) -> None:
+        """Tell once what runs eagerly and why."""
+        text = f"compile: {self._name} runs eagerly: {problem}"
         if self._fullgraph:
             raise CompileError(text)
         if text not in self._reported:
             self._reported.add(text)
-            warnings.warn(text, stacklevel=5)
+            warnings.warn(text, stacklevel=6)
+
+    def _again(self, entry: Entry) -> Callable[..., Any]:
+        """The function for backward to run again, if what it reads in Python is still what it was."""
+        function, guard, name = self._function, entry.guard, self._name
+
+        def again(*args: Any, **kwargs: Any) -> Any:
+            if guard is not None and not guard():
+                raise GraphError(
+                    f"backward: expected what {name} reads to be as it was when it was called, got something else: "
+                    "backward of its result runs it again. Call backward before the change, or compile the whole step."
+                )
+            return function(*args, **kwargs)
+
+        return again
 
     # Telling
 
@@ -333,21 +399,20 @@ class Compiled(Generic[P, R]):
 
     def _text(self, entry: Entry, function: str) -> str:
         if entry.lowered is None:
-            assert entry.program is not None and entry.capture is not None
-            entry.lowered = Lowered(entry.program, entry.capture)
+            capture = entry.capture or entry.recorded
+            assert entry.program is not None and capture is not None
+            entry.lowered = readable(entry.program, capture)
+            if entry.verified:
+                capture.values.clear()
         return written_out(entry.lowered, self._title(entry), function)
 
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None
-        inputs = ", ".join(f"{v.name or 'x'} {v.shape}" for v in entry.program.arguments)
         name = self._name if len(entry.roots) != 1 else model_text(entry.roots[0])
         what = f"One training step of {name}" if entry.program.gradients else f"What {name} computes"
-        dtypes = dict.fromkeys(v.dtype.name for v in entry.program.arguments if v.dtype.kind == "f")
+        inputs = ", ".join(f"{v.name or 'x'} {v.shape} {v.dtype}" for v in entry.program.arguments)
         return (
-            f"{what}, written out by tinygrad_dl. {inputs}{', ' if inputs else ''}{', '.join(dtypes)}".rstrip(
-                " ,."
-            )
-            + "."
+            f"{what}, written out by tinygrad_dl.{f'{chr(10)}{chr(10)}{inputs}{chr(10)}' if inputs else ''}"
         )
 
     @property
@@ -416,7 +481,7 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
     open_ = [t for t in tensors if t.node is not None and t.node.op is not None and t.node.saved is not None]
     if not open_:
         return None, ""
-    if len(tensors) != 1 or any(isinstance(step, Effect) for step in capture.steps):
+    if len(tensors) != 1 or any(isinstance(step, Effect) or changes_averages(step) for step in capture.steps):
         return (
             None,
             "it returns Tensors that require grad: call it under no_grad(), or compile the whole step",
@@ -434,7 +499,7 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
     if any(serial not in holders for serial in border):
         return None, "its result depends on a graph that was recorded before"
     sources = [holders[serial] for serial in border]
-    random = config.default_rng().bit_generator.state
+    random = config.default_rng().bit_generator.state  # any state will do where nothing is drawn
     form = ((open_[0]._data.shape, open_[0]._data.dtype),)
 
     def attach(
@@ -443,16 +508,34 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         function: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        state: Any,
     ) -> None:
         node = Node()
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
-        node.saved, node.options = (function, packed(args), packed(kwargs), random), (form,)
+        node.saved, node.options = (function, packed(args), packed(kwargs), state or random), (form,)
         node.shape, node.dtype = form[0]
         node.serial, node.watch, node.scope = next_serial(), None, None
         out.node = node
 
     return attach, ""
+
+
+def draws(step: Any) -> bool:
+    """Whether a step draws random numbers."""
+    return isinstance(step, Call) and "rng" in step.op.options
+
+
+def changes_averages(step: Any) -> bool:
+    """Whether a step updates the running averages of a normalization."""
+    return isinstance(step, Call) and dict(zip(step.op.options, step.options)).get("moments") is not None
+
+
+def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Any]]:
+    """Which parts of a result were there before the call: arguments, parameters, arrays of closures."""
+    sources: dict[int, Any] = {id(t): t for t, _ in capture.guards.tensors.values()}
+    sources |= {id(x): i for i, x in enumerate(leaves) if isinstance(x, (Value, np.ndarray))}
+    return [(i, sources[id(x)]) for i, (_, x) in enumerate(pytree.leaves(result)) if id(x) in sources]
 
 
 def separated(arrays: Sequence[np.ndarray], others: Sequence[Any]) -> list[np.ndarray]:
@@ -483,7 +566,7 @@ def _state(source: Value | tuple[Any, ...]) -> np.ndarray:
 
 def _is_input(x: object) -> bool:
     """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
-    return hasattr(x, "param_groups") or hasattr(x, "get_last_lr")
+    return any(kind.__module__.startswith("tinygrad_dl.optim") for kind in type(x).__mro__)
 
 
 def _argument_names(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:

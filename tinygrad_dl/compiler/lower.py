@@ -835,6 +835,8 @@ def lower_call(b: Builder, call: Call) -> list[Operand]:
     if f is None:
         raise NotLowered("no lowering")
     for x in call.inputs:
+        if isinstance(x, (list, np.ndarray)):
+            raise NotLowered("a list as an operand")
         if isinstance(x, Var) and x.dtype.str[1:] not in DTYPES:
             raise NotLowered(f"{x.dtype}")
     out = f(b, *call.inputs, **options_of(call))

@@ -500,7 +500,7 @@ class Native:
             "have": dict.fromkeys(u.first for u in self.lowered.updates), "kept": t.kept, "set": t.set,
             "table": t.table.ctypes.data, "pointer": t.numbers.ctypes.data, "numbers": t.numbers, "outs": t.outs,
             "fresh": t.fresh, "getrefcount": sys.getrefcount, "wrap": wrap, "distinct": distinct, "Value": Value,
-            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen,
+            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen, "Changed": Changed,
         }  # fmt: skip
         python_reads = {v.serial for p in self.parts if not isinstance(p, int) for v in reads_of(p)}
         python_reads |= {v.serial for p in self.parts if isinstance(p, Prim) for v in p.writes()}
@@ -509,11 +509,22 @@ class Native:
         inputs = [
             (i, v) for i, v in enumerate(self._slots) if v is not None and v.kind in ("argument", "state")
         ]
+        loads: list[str] = []
         for slot, var in sorted(inputs, key=lambda part: part[1].kind == "argument"):
             name = w.var(var)
-            lines.append(f"{name} = {self._source(w, var)}")
-            lines.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+            loads.append(f"{name} = {self._source(w, var)}")
+            loads.append(f"if kept[{slot}] is not {name}: set({slot}, {name}, {var.kind == 'state'})")
+        if loads:  # an entry of an optimizer's state may be gone
+            lines += [
+                "try:",
+                *(f"    {line}" for line in loads),
+                "except LookupError:",
+                "    raise Changed from None",
+            ]
         for var in self.program.constants:
+            array = fixed(var)
+            if not (array.flags.c_contiguous and array.flags.aligned):  # it may have been written to
+                lines.append(f"set({self._slot_of[var.serial]}, {w.object(array, 'c')})")
             lines.append(f"{w.var(var)} = {w.object(t.kept[self._slot_of[var.serial]], 'c')}")
         for var in self.fresh:
             slot = self._slot_of[var.serial]
@@ -540,6 +551,10 @@ class Native:
                 )
                 w.space[f"v{serial}"] = view
         for part in self.parts:
+            if not isinstance(part, (int, Prim)):  # views of what lies outside of the block
+                for var in reads_of(part):
+                    if var.serial not in self._slot_of and self.places[var.serial].slot != 0:
+                        lines.append(f"{w.var(var)} = {self._view_text(w, var)}")
             if isinstance(part, int):
                 lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")
                 if part == 0 and self.checks:
@@ -642,6 +657,8 @@ class Table:
         """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
         var = self.slots[slot]
         assert var is not None
+        if array.shape != var.shape or array.dtype != var.dtype:
+            raise Changed
         flags, given = array.flags, array
         if not (flags.c_contiguous and flags.aligned):
             if var.kind == "state":

@@ -8,12 +8,14 @@ does to an option, count at the next step without a new program.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeGuard, Union
 
 import numpy as np
 
 from tinygrad_dl.compiler.lower import COMPARE, Builder, NotLowered
 from tinygrad_dl.compiler.program import ELEMENTWISE, Number, Operand, Var
+from tinygrad_dl.errors import TinygradError
 from tinygrad_dl.typing import NDArray, Shape
 
 if TYPE_CHECKING:
@@ -180,9 +182,21 @@ class Update:
         self._known: list[tuple[Any, list[Any]]] | None = None
         self._states: list[dict[str, Any]] = []
         self._found: list[float] = []
+        self._valid: list[Any] = []  # options that were found valid
         self._numbers: list[float] = []
         self._trail: list[str] = []
         self._trails: list[list[str]] = []
+
+    @property
+    def counted(self) -> bool:
+        """Whether the numbers depend on how many steps were made."""
+        for (p, group, *_), trail in zip(self.parameters, self._trails):
+            state = self.optimizer.state[p]
+            plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+            self._harvest(p, group, state, plain | {"step": plain["step"] + 1}, trail)
+            if self._twin.counted or len(plain) > 1:
+                return True
+        return False
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -205,6 +219,8 @@ class Update:
         state = self.optimizer.state.get(p)
         if not state:
             raise NotLowered("the optimizer has no state of a parameter yet")
+        if p.dtype.kind == "c":
+            raise NotLowered("a complex parameter is updated as pairs of real numbers")
         first = len(self._numbers)
         self._trail = []
         shape, dtype = p._data.shape, p._data.dtype
@@ -221,7 +237,12 @@ class Update:
         update: Callable[..., None] = self.optimizer.update
         try:
             update(traced[""], Traced(self._make, g, shape, dtype), twin, group, work)
-        except (TypeError, AttributeError, ValueError) as error:  # such as a comparison of arrays
+        except (
+            TypeError,
+            AttributeError,
+            ValueError,
+            LookupError,
+        ) as error:  # such as a comparison of arrays
             raise NotLowered(f"{type(self.optimizer).__name__}: {error}") from error
         for key, var in variables.items():
             new = traced[key].operand
@@ -266,7 +287,21 @@ class Update:
                     state["step"] += 1
                 return self._found
         self._known = None
+        self._validate()
         return self._harvested()
+
+    def _validate(self) -> None:
+        """Options that are not those of the run before are validated, as the optimizer does."""
+        groups = self.optimizer.param_groups
+        values = [value for group in groups for value in group.values()]
+        if len(values) == len(self._valid) and all(map(is_, values, self._valid)):
+            return
+        for group in groups:
+            try:
+                self.optimizer._validate(group)
+            except TinygradError as error:  # eager raises it
+                raise Changed from error
+        self._valid = values
 
     def _harvested(self) -> list[float]:
         found: list[float] = []
@@ -314,7 +349,7 @@ class Update:
         update: Callable[..., None] = self.optimizer.update
         try:
             update(idle, idle, twin, group, (idle,) * self.optimizer.workspace_arrays)
-        except (NotLowered, TypeError, AttributeError, ValueError) as error:
+        except (NotLowered, TypeError, AttributeError, ValueError, LookupError) as error:
             raise Changed from error
         if kinds != trail:
             raise Changed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias, Union
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, Union
 
 import numpy as np
 
@@ -15,6 +15,18 @@ from tinygrad_dl.typing import ArrayLike, NDArray
 
 #: What selects one or several examples: an integer, a slice, integers or a boolean mask.
 Index: TypeAlias = Union[int, slice, Sequence[int], NDArray]
+
+
+class Examples(Protocol):
+    """What works as a data set: a length, and examples by index from 0. Lists, tuples and arrays do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+#: What a training loop takes: a data set, a tuple of arrays, or a loader of batches.
+DataLike: TypeAlias = Union[Examples, Iterable[Any]]
 
 
 class Dataset:
@@ -97,7 +109,7 @@ class TensorDataset(Dataset):
     def __getitem__(self, index: Index) -> tuple[Tensor, ...]:
         return tuple(map(asarray, self._selected(index)))
 
-    def _selected(self, index: Any) -> tuple[NDArray, ...]:
+    def _selected(self, index: Index) -> tuple[NDArray, ...]:
         positions = _positions("TensorDataset", index, len(self))
         return tuple(a[positions] for a in self.arrays)
 
@@ -116,7 +128,7 @@ class Subset(Dataset):
     2
     """
 
-    def __init__(self, dataset: Any, indices: Index, part: str | None = None) -> None:
+    def __init__(self, dataset: Examples, indices: Index, part: str | None = None) -> None:
         sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
         if not sized or isinstance(dataset, (str, bytes)):
             raise DTypeError(
@@ -142,7 +154,7 @@ def _description(part: str | None = None, classes: Sequence[Any] | None = None, 
     """What describes a data set, for refuse_unfit."""
 
 
-def _array(i: int, a: Any) -> NDArray:
+def _array(i: int, a: ArrayLike) -> NDArray:
     if isinstance(a, np.ndarray):
         return np.asarray(a)
     try:
@@ -152,7 +164,7 @@ def _array(i: int, a: Any) -> NDArray:
         raise
 
 
-def _positions(called: str, index: Any, n: int) -> int | slice | NDArray:
+def _positions(called: str, index: Index | Tensor, n: int) -> int | slice | NDArray:
     """What selects examples, in a form that NumPy takes; integers are in range and refer to the first axis."""
     if isinstance(index, slice):
         return index

@@ -15,7 +15,7 @@ from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
 from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
 from tinygrad_dl.errors import DTypeError, ValueRangeError, missing_extra
-from tinygrad_dl.typing import ArrayLike, DTypeLike
+from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
     "blobs",
@@ -61,11 +61,11 @@ def _load_bundled(name: str, title: str, dtype: DTypeLike | None) -> TensorDatas
     return TensorDataset(_converted(f"load_{name}", bunch.data, dtype), y, classes=classes, name=title)
 
 
-def _converted(called: str, values: Any, dtype: DTypeLike | None) -> Any:
+def _converted(called: str, values: ArrayLike, dtype: DTypeLike | None) -> NDArray:
     """The values in a dtype, by default the default one. Raises DTypeError if it would cut something off."""
     with np.errstate(all="ignore"):
         converted = np.asarray(values).astype(dtype or get_default_dtype())
-    if converted.dtype.kind != "f" and not np.array_equal(converted, values):
+    if converted.dtype.kind != "f" and not np.array_equal(converted, np.asarray(values)):
         raise DTypeError(
             f"{called}: dtype: expected one that holds the values, such as float32, got {converted.dtype}"
         )

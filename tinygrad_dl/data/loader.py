@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_dl import Tensor, asarray
 from tinygrad_dl.arguments import refuse_unfit
 from tinygrad_dl.config import default_rng
-from tinygrad_dl.data.dataset import Subset, TensorDataset
+from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import NDArray, RandomLike
 
@@ -36,7 +36,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: Examples,
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -119,7 +119,7 @@ def _options(
     """The options of a loader, for refuse_unfit."""
 
 
-def refuse_other_data(called: str, dataset: Any) -> None:
+def refuse_other_data(called: str, dataset: object) -> None:
     """Raise DTypeError for what is not a data set: a length, and examples by index from 0."""
     by_label = hasattr(dataset, "iloc")  # pandas: frame[0] is a column
     if by_label or (isinstance(dataset, Mapping) and 0 not in dataset):
@@ -138,7 +138,7 @@ def refuse_other_data(called: str, dataset: Any) -> None:
         )
 
 
-def _copied(batch: Any) -> Any:
+def _copied(batch: object) -> Any:
     if isinstance(batch, tuple):
         return tuple(_copied(part) for part in batch)
     if isinstance(batch, dict):
@@ -148,7 +148,7 @@ def _copied(batch: Any) -> Any:
     return batch.copy() if isinstance(batch, np.ndarray) else batch
 
 
-def _arrays_of(dataset: Any, order: NDArray | None) -> tuple[tuple[NDArray, ...] | None, NDArray | None]:
+def _arrays_of(dataset: Examples, order: NDArray | None) -> tuple[tuple[NDArray, ...] | None, NDArray | None]:
     """Return the arrays of a data set and the order of its examples in them; (None, order) if it has none.
 
     Slicing arrays once per batch is much faster than stacking single examples.
@@ -188,7 +188,7 @@ def _stack(examples: list[Any]) -> Any:
     return np.stack(arrays)
 
 
-def _to_tensors(batch: Any) -> Any:
+def _to_tensors(batch: object) -> Any:
     if isinstance(batch, tuple):
         return tuple(_to_tensors(part) for part in batch)
     if isinstance(batch, dict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import overload
 
 import numpy as np
 
 from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked
-from tinygrad_dl.data.dataset import Subset, TensorDataset
+from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray
 
@@ -63,7 +63,13 @@ class Standardize:
         self.mean, self.std = mean.astype(dtype), std.astype(dtype)
         return self
 
-    def __call__(self, data: Any) -> Any:
+    @overload
+    def __call__(self, data: TensorDataset) -> TensorDataset: ...
+
+    @overload
+    def __call__(self, data: ArrayLike) -> NDArray: ...
+
+    def __call__(self, data: ArrayLike | TensorDataset) -> NDArray | TensorDataset:
         """Return the standardized array, or a data set with its x standardized."""
         mean, std = self._fitted()
         x = _inputs(data)
@@ -111,7 +117,7 @@ class Standardize:
             )
 
 
-def _inputs(data: Any) -> NDArray:
+def _inputs(data: ArrayLike | Dataset) -> NDArray:
     if isinstance(data, TensorDataset):
         return data.x
     if isinstance(data, Subset):

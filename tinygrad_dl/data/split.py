@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import default_rng
-from tinygrad_dl.data.dataset import Subset, TensorDataset
+from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
 from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.typing import NDArray, RandomLike
+from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
 
 PARTS = {1: ("train",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 
 
-@checked
+@overload
 def split(
-    data: Any,
+    data: TensorDataset | tuple[ArrayLike, ...] | NDArray | Tensor,
     sizes: Sequence[float] | Mapping[str, float] = (0.6, 0.2, 0.2),
     *,
-    stratify: Any = False,
+    stratify: bool | Examples | None = False,
     duplicates: Literal["together", "refuse", "allow"] = "together",
-    groups: Any = None,
+    groups: Examples | None = None,
+    rng: RandomLike = None,
+) -> tuple[TensorDataset, ...]: ...
+
+
+@overload
+def split(
+    data: Examples,
+    sizes: Sequence[float] | Mapping[str, float] = (0.6, 0.2, 0.2),
+    *,
+    stratify: bool | Examples | None = False,
+    duplicates: Literal["together", "refuse", "allow"] = "together",
+    groups: Examples | None = None,
+    rng: RandomLike = None,
+) -> tuple[TensorDataset, ...] | tuple[Subset, ...]: ...
+
+
+@checked
+def split(
+    data: Examples,
+    sizes: Sequence[float] | Mapping[str, float] = (0.6, 0.2, 0.2),
+    *,
+    stratify: bool | Examples | None = False,
+    duplicates: Literal["together", "refuse", "allow"] = "together",
+    groups: Examples | None = None,
     rng: RandomLike = None,
 ) -> tuple[Any, ...]:
     """Split a data set (or a tuple of arrays) at random into train and test, or train, dev and test.
@@ -106,7 +130,7 @@ def _counts(sizes: Sequence[float] | Mapping[str, float], n: int) -> tuple[Seque
     return names, counts
 
 
-def _one_each(option: str, given: Any, what: str, n: int) -> NDArray:
+def _one_each(option: str, given: Examples, what: str, n: int) -> NDArray:
     """One value per example as an array (N,)."""
     try:
         values = given.data if isinstance(given, Tensor) else np.asarray(given)
@@ -123,7 +147,7 @@ def _one_each(option: str, given: Any, what: str, n: int) -> NDArray:
     return values
 
 
-def _labels(data: Any, stratify: Any, n: int) -> NDArray:
+def _labels(data: Examples, stratify: bool | Examples | None, n: int) -> NDArray:
     """Return one class index per example; all 0 without stratification."""
     if stratify is False or stratify is None:
         return np.zeros(n, int)
@@ -140,7 +164,7 @@ def _labels(data: Any, stratify: Any, n: int) -> NDArray:
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
-def _units(data: Any, duplicates: str, groups: Any, n: int) -> NDArray:
+def _units(data: Examples, duplicates: str, groups: Examples | None, n: int) -> NDArray:
     """Return one integer per example; examples with equal integers go to the same part."""
     unit = np.arange(n)
     if duplicates != "allow" and isinstance(data, TensorDataset) and n:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import convert, fft, linalg
 from tinygrad_dl.errors import MatrixError, ValueRangeError
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, laid_out, raw, stands_for
+from tinygrad_dl.numpy_functions.table import (
+    Casting,
+    Data,
+    cast,
+    choice,
+    described,
+    laid_out,
+    raw,
+    stands_for,
+)
 from tinygrad_dl.ops import einsum, elementwise, matmul, reduce
+from tinygrad_dl.ops.fourier import Scaling
 from tinygrad_dl.ops.index import take_along_axis
 from tinygrad_dl.ops.linalg import check_square
 from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape, value_of
 from tinygrad_dl.ops.spectral import SVDResult, mirrored
+from tinygrad_dl.typing import ArrayLike, Axis, DTypeLike
 
 # Products
 
@@ -51,16 +62,16 @@ def kron(a: Data, b: Data) -> Any:
 
 
 @stands_for(np.tensordot)
-def tensordot(a: Data, b: Data, axes: Any = 2) -> Any:
+def tensordot(a: Data, b: Data, axes: int | Sequence[int | Sequence[int]] = 2) -> Any:
     return matmul.tensordot(a, b, _axes(axes))
 
 
 @stands_for(getattr(np.linalg, "tensordot", None))
-def tensordot_of(x1: Data, x2: Data, axes: Any = 2) -> Any:
+def tensordot_of(x1: Data, x2: Data, axes: int | Sequence[int | Sequence[int]] = 2) -> Any:
     return matmul.tensordot(x1, x2, _axes(axes))
 
 
-def _axes(axes: Any) -> Any:
+def _axes(axes: int | Sequence[int | Sequence[int]]) -> Any:
     return axes.tolist() if isinstance(axes, np.ndarray) else axes
 
 
@@ -70,12 +81,14 @@ def matmul_(x1: Data, x2: Data) -> Any:
 
 
 @stands_for(getattr(np.linalg, "vecdot", None))
-def vecdot(x1: Data, x2: Data, axis: Any = -1) -> Any:
+def vecdot(x1: Data, x2: Data, axis: int = -1) -> Any:
     return matmul.vecdot(x1, x2, axis=axis)
 
 
 @stands_for(np.cross)
-def cross(a: Data, b: Data, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None) -> Any:
+def cross(
+    a: Data, b: Data, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
     if axis is not None:
         axisa = axisb = axisc = axis
     out = matmul.cross(moveaxis(value_of(a), axisa, -1), moveaxis(value_of(b), axisb, -1))
@@ -83,13 +96,17 @@ def cross(a: Data, b: Data, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, a
 
 
 @stands_for(getattr(np.linalg, "cross", None))
-def cross_of(x1: Data, x2: Data, axis: Any = -1) -> Any:
+def cross_of(x1: Data, x2: Data, axis: int = -1) -> Any:
     return cross(x1, x2, axis=axis)
 
 
 @stands_for(np.einsum)
 def einsum_(
-    *operands: Data, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: str = "safe"
+    *operands: Data,
+    optimize: bool | str | Sequence[Any] = False,
+    dtype: DTypeLike | None = None,
+    order: str | None = "K",
+    casting: Casting = "safe",
 ) -> Any:
     first = isinstance(operands[0], str)
     arrays = operands[1:] if first else operands[: len(operands) // 2 * 2 : 2]
@@ -106,7 +123,7 @@ def einsum_(
 # Decompositions
 
 
-def _mirrored(what: str, a: Any, UPLO: Any) -> Any:
+def _mirrored(what: str, a: ArrayLike, UPLO: str) -> Any:
     """The symmetric matrix of which one triangle is given: the part of its argument that NumPy reads."""
     a = matmul.operand(what, a)
     check_square(what, a)
@@ -119,12 +136,12 @@ def cholesky(a: Data, upper: bool = False) -> Any:
 
 
 @stands_for(np.linalg.eigh)
-def eigh(a: Data, UPLO: Any = "L") -> Any:
+def eigh(a: Data, UPLO: str = "L") -> Any:
     return linalg.eigh(a, UPLO=UPLO)
 
 
 @stands_for(np.linalg.eigvalsh)
-def eigvalsh(a: Data, UPLO: Any = "L") -> Any:
+def eigvalsh(a: Data, UPLO: str = "L") -> Any:
     return linalg.eigvalsh(_mirrored("eigvalsh", a, UPLO))
 
 
@@ -139,7 +156,7 @@ def eigvals(a: Data) -> Any:
 
 
 @stands_for(np.linalg.qr)
-def qr(a: Data, mode: Any = "reduced") -> Any:
+def qr(a: Data, mode: str = "reduced") -> Any:
     choice("np.linalg.qr", "mode", mode, ("reduced", "complete", "r"))
     return linalg.qr(a, mode="reduced").R if mode == "r" else linalg.qr(a, mode=mode)
 
@@ -189,7 +206,7 @@ def slogdet(a: Data) -> Any:
 
 
 @stands_for(np.linalg.matrix_power)
-def matrix_power(a: Data, n: Any) -> Any:
+def matrix_power(a: Data, n: int) -> Any:
     return linalg.matrix_power(a, n)
 
 
@@ -199,7 +216,7 @@ def multi_dot(arrays: Data) -> Any:
 
 
 @stands_for(np.linalg.lstsq)
-def lstsq(a: Data, b: Data, rcond: Any = None) -> Any:
+def lstsq(a: Data, b: Data, rcond: float | None = None) -> Any:
     a = matmul.operand("lstsq", a)
     if rcond is not None and rcond < 0:  # the precision of the dtype, as LAPACK takes it
         rcond = (
@@ -212,7 +229,7 @@ def lstsq(a: Data, b: Data, rcond: Any = None) -> Any:
 
 
 @stands_for(np.linalg.pinv)
-def pinv(a: Data, rcond: Any = None, hermitian: bool = False, rtol: Any = None) -> Any:
+def pinv(a: Data, rcond: float | None = None, hermitian: bool = False, rtol: float | None = None) -> Any:
     if rcond is not None and rtol is not None:
         raise ValueRangeError("np.linalg.pinv: expected rcond or rtol, not both")
     limit = rcond if rtol is None else rtol
@@ -220,7 +237,7 @@ def pinv(a: Data, rcond: Any = None, hermitian: bool = False, rtol: Any = None) 
 
 
 @stands_for(np.linalg.tensorinv)
-def tensorinv(a: Data, ind: Any = 2) -> Any:
+def tensorinv(a: Data, ind: int = 2) -> Any:
     a = value_of(a)
     if ind <= 0:
         raise ValueRangeError(f"np.linalg.tensorinv: ind: expected an int of at least 1, got {ind}")
@@ -232,7 +249,7 @@ def tensorinv(a: Data, ind: Any = 2) -> Any:
 
 
 @stands_for(np.linalg.tensorsolve)
-def tensorsolve(a: Data, b: Data, axes: Any = None) -> Any:
+def tensorsolve(a: Data, b: Data, axes: Sequence[int] | None = None) -> Any:
     a, b = value_of(a), value_of(b)
     if axes is not None:
         last = [x % a.ndim for x in axes]
@@ -250,27 +267,27 @@ def tensorsolve(a: Data, b: Data, axes: Any = None) -> Any:
 
 
 @stands_for(np.linalg.norm)
-def norm(x: Data, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Data, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
     return linalg.norm(x, ord, axis, keepdims)
 
 
 @stands_for(getattr(np.linalg, "matrix_norm", None))
-def matrix_norm(x: Data, keepdims: bool = False, ord: Any = "fro") -> Any:
+def matrix_norm(x: Data, keepdims: bool = False, ord: float | str = "fro") -> Any:
     return linalg.matrix_norm(x, keepdims=keepdims, ord=ord)
 
 
 @stands_for(getattr(np.linalg, "vector_norm", None))
-def vector_norm(x: Data, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: Data, axis: Axis = None, keepdims: bool = False, ord: float | str = 2) -> Any:
     return linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
 @stands_for(np.linalg.cond)
-def cond(x: Data, p: Any = None) -> Any:
+def cond(x: Data, p: float | str | None = None) -> Any:
     return linalg.cond(x, p)
 
 
 @stands_for(np.linalg.matrix_rank)
-def matrix_rank(A: Data, tol: Any = None, hermitian: bool = False, rtol: Any = None) -> Any:
+def matrix_rank(A: Data, tol: float | None = None, hermitian: bool = False, rtol: float | None = None) -> Any:
     if tol is not None and rtol is not None:
         raise ValueRangeError("np.linalg.matrix_rank: expected tol or rtol, not both")
     found = np.linalg.matrix_rank(np.asarray(raw(A)), tol=tol, hermitian=hermitian, rtol=rtol)
@@ -278,33 +295,37 @@ def matrix_rank(A: Data, tol: Any = None, hermitian: bool = False, rtol: Any = N
 
 
 @stands_for(getattr(np.linalg, "diagonal", None))
-def diagonal(x: Data, offset: Any = 0) -> Any:
+def diagonal(x: Data, offset: int = 0) -> Any:
     return linalg.diagonal(x, offset=offset)
 
 
 @stands_for(getattr(np.linalg, "trace", None))
-def trace(x: Data, offset: Any = 0, dtype: Any = None) -> Any:
+def trace(x: Data, offset: int = 0, dtype: DTypeLike | None = None) -> Any:
     return linalg.trace(x, offset=offset, dtype=dtype)
 
 
 # Fourier transforms
 
 
-def _along_one(numpys: Any, ours: Callable[..., Any]) -> None:
+def _along_one(numpys: Callable[..., Any], ours: Callable[..., Any]) -> None:
     @stands_for(numpys)
-    def transform(a: Data, n: Any = None, axis: Any = -1, norm: Any = None) -> Any:
+    def transform(a: Data, n: int | None = None, axis: int = -1, norm: Scaling = None) -> Any:
         return ours(value_of(a), n, axis, norm)
 
 
-def _along_two(numpys: Any, ours: Callable[..., Any]) -> None:
+def _along_two(numpys: Callable[..., Any], ours: Callable[..., Any]) -> None:
     @stands_for(numpys)
-    def transform(a: Data, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Any:
+    def transform(
+        a: Data, s: Sequence[int] | None = None, axes: Sequence[int] | None = (-2, -1), norm: Scaling = None
+    ) -> Any:
         return ours(value_of(a), s, axes, norm)
 
 
-def _along_several(numpys: Any, ours: Callable[..., Any]) -> None:
+def _along_several(numpys: Callable[..., Any], ours: Callable[..., Any]) -> None:
     @stands_for(numpys)
-    def transform(a: Data, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
+    def transform(
+        a: Data, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
+    ) -> Any:
         return ours(value_of(a), s, axes, norm)
 
 
@@ -317,10 +338,10 @@ for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
 
 
 @stands_for(np.fft.fftshift)
-def fftshift(x: Data, axes: Any = None) -> Any:
+def fftshift(x: Data, axes: Axis = None) -> Any:
     return fft.fftshift(x, axes)
 
 
 @stands_for(np.fft.ifftshift)
-def ifftshift(x: Data, axes: Any = None) -> Any:
+def ifftshift(x: Data, axes: Axis = None) -> Any:
     return fft.ifftshift(x, axes)

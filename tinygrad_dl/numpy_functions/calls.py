@@ -14,7 +14,8 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
-from tinygrad_dl.numpy_functions.table import HANDLERS, raw
+from tinygrad_dl.numpy_functions.table import HANDLERS, Casting, raw
+from tinygrad_dl.typing import Array
 
 # Signatures of functions written in C, which older NumPy does not tell.
 COMPILED: dict[str, Callable[..., Any]] = {
@@ -137,10 +138,12 @@ OUT_ADVICE = (
 )
 
 
-def store(what: str, out: Any, result: Any, casting: Any = "same_kind") -> Any:
+def store(
+    what: str, out: Array | tuple[Array | None, ...], result: Any, casting: Casting = "same_kind"
+) -> Any:
     """Write a result that was not recorded into the array given as `out`; returns that array."""
     if isinstance(out, tuple) and isinstance(result, tuple):
-        pairs = list(zip(out, result))
+        pairs: list[tuple[Any, Any]] = list(zip(out, result))
     else:
         pairs = [(out[0] if isinstance(out, tuple) and len(out) == 1 else out, result)]
     for target, value in pairs:
@@ -152,7 +155,7 @@ def store(what: str, out: Any, result: Any, casting: Any = "same_kind") -> Any:
     return found if len(pairs) > 1 else found[0]
 
 
-def _check_target(what: str, target: Any, value: Any, casting: Any) -> None:
+def _check_target(what: str, target: Array | None, value: Any, casting: Casting) -> None:
     if isinstance(value, Value) and value.node is not None:
         raise DTypeError(f"{what}: {OUT_ADVICE}")
     if target is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tinygrad_dl.ops.elementwise import where as choose
 from tinygrad_dl.ops.index import take
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, reshape, value_of
+from tinygrad_dl.typing import Array, ArrayLike, Axis, DTypeLike, ShapeLike
 
 
 @stands_for(np.clip)
@@ -38,7 +40,7 @@ def clip(a: Data, a_min: Data = None, a_max: Data = None, min: Data = None, max:
 
 
 @stands_for(np.round, np.around)
-def round(a: Data, decimals: Any = 0) -> Any:
+def round(a: Data, decimals: int = 0) -> Any:
     return rounding.round(value_of(a), decimals)
 
 
@@ -59,17 +61,12 @@ def imag(val: Data) -> Any:
 
 @stands_for(np.angle)
 def angle(z: Data, deg: bool = False) -> Any:
-    z = special.floating(value_of(z))
-    if z.dtype.kind == "c":
-        out = trigonometry.atan2(elementwise.imag(z), elementwise.real(z))
-    else:
-        out = z * 0 + np.arctan2(np.zeros_like(raw(z)), raw(z))  # constant on either side of 0
-        out = choose(np.isfinite(raw(z)), out, np.arctan2(np.zeros_like(raw(z)), raw(z)))
+    out = elementwise.angle(special.floating(value_of(z)))
     return out * (180 / np.pi) if deg else out
 
 
 @stands_for(np.real_if_close)
-def real_if_close(a: Data, tol: Any = 100) -> Any:
+def real_if_close(a: Data, tol: float = 100) -> Any:
     a = value_of(a)
     if a.dtype.kind != "c":
         return a
@@ -91,7 +88,9 @@ def sinc(x: Data) -> Any:
 
 
 @stands_for(np.nan_to_num)
-def nan_to_num(x: Data, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+def nan_to_num(
+    x: Data, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Any:
     if not copy:
         raise DTypeError("np.nan_to_num: copy=False would overwrite x. Write x = np.nan_to_num(x).")
     x = value_of(x)
@@ -162,7 +161,7 @@ def choose_from(a: Data, choices: Data, mode: str = "raise") -> Any:
 
 
 @stands_for(np.diff)
-def diff(a: Data, n: Any = 1, axis: Any = -1, prepend: Data = None, append: Data = None) -> Any:
+def diff(a: Data, n: int = 1, axis: int = -1, prepend: Data = None, append: Data = None) -> Any:
     return scan.diff(a, axis=axis, n=n, prepend=prepend, append=append)
 
 
@@ -177,7 +176,9 @@ def ediff1d(ary: Data, to_end: Data = None, to_begin: Data = None) -> Any:
 
 
 @stands_for(np.interp)
-def interp(x: Data, xp: Data, fp: Data, left: Data = None, right: Data = None, period: Any = None) -> Any:
+def interp(
+    x: Data, xp: Data, fp: Data, left: Data = None, right: Data = None, period: float | None = None
+) -> Any:
     if period is None:
         return statistics.interp(x, xp, fp, left, right)
     if period == 0:
@@ -193,13 +194,13 @@ def interp(x: Data, xp: Data, fp: Data, left: Data = None, right: Data = None, p
 
 
 @stands_for(np.unwrap)
-def unwrap(p: Data, discont: Any = None, axis: Any = -1, period: Any = 2 * np.pi) -> Any:
+def unwrap(p: Data, discont: float | None = None, axis: int = -1, period: float = 2 * np.pi) -> Any:
     p = value_of(p)
     return p + (np.unwrap(raw(p), discont, axis, period=period) - raw(p))  # what is added is constant
 
 
 @stands_for(np.gradient)
-def gradient(f: Data, *varargs: Data, axis: Any = None, edge_order: Any = 1) -> Any:
+def gradient(f: Data, *varargs: Data, axis: Axis = None, edge_order: int = 1) -> Any:
     f = special.floating(value_of(f))
     choice("np.gradient", "edge_order", edge_order, (1, 2))
     given = range(f.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -219,7 +220,7 @@ def gradient(f: Data, *varargs: Data, axis: Any = None, edge_order: Any = 1) -> 
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def _gradient(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
+def _gradient(f: Array, axis: int, spacing: Array, edge_order: int) -> Any:
     f = moveaxis(f, axis, -1)
     if spacing.ndim:
         if spacing.shape != (f.shape[-1],):
@@ -276,14 +277,14 @@ def correlate(a: Data, v: Data, mode: str = "valid") -> Any:
     return flip(_convolved(v, flip(a), mode))
 
 
-def _signal(what: str, x: Any) -> Any:
+def _signal(what: str, x: ArrayLike) -> Any:
     x = value_of(x)
     if x.ndim > 1 or not x.size:
         raise ShapeError(f"{what}: expected one axis and at least one element, got shape {x.shape}")
     return reshape(x, (-1,))
 
 
-def _convolved(long: Any, short: Any, mode: str) -> Any:
+def _convolved(long: Array, short: Array, mode: str) -> Any:
     n, m = long.shape[0], short.shape[0]
     zeros = np.zeros(m - 1, long.dtype)
     padded = join.concat([zeros, long, zeros]) if m > 1 else long
@@ -305,7 +306,7 @@ def polyval(p: Data, x: Data) -> Any:
 
 
 @stands_for(np.vander)
-def vander(x: Data, N: Any = None, increasing: bool = False) -> Any:
+def vander(x: Data, N: int | None = None, increasing: bool = False) -> Any:
     x = value_of(x)
     if x.ndim != 1:
         raise ShapeError(f"np.vander: expected shape (N,), got {x.shape}")
@@ -327,8 +328,8 @@ def vander(x: Data, N: Any = None, increasing: bool = False) -> Any:
 
 @stands_for(np.linspace)
 def linspace(
-    start: Data, stop: Data, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-    axis: Any = 0, device: Any = None,
+    start: Data, stop: Data, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: DTypeLike | None = None, axis: int = 0, device: str | None = None,
 ) -> Any:  # fmt: skip
     check_device(device, "np.linspace")
     out, step = spaced("np.linspace", start, stop, num, endpoint)
@@ -342,8 +343,8 @@ def linspace(
 
 @stands_for(np.logspace)
 def logspace(
-    start: Data, stop: Data, num: Any = 50, endpoint: bool = True, base: Data = 10.0, dtype: Any = None,
-    axis: Any = 0,
+    start: Data, stop: Data, num: int = 50, endpoint: bool = True, base: Data = 10.0,
+    dtype: DTypeLike | None = None, axis: int = 0,
 ) -> Any:  # fmt: skip
     out = elementwise.power(base, linspace(start, stop, num, endpoint, axis=axis))
     return cast("np.logspace", out, dtype, "unsafe")
@@ -352,7 +353,15 @@ def logspace(
 # Filled like another
 
 
-def _like(function: Any, a: Any, dtype: Any, order: str, subok: bool, shape: Any, device: Any) -> np.ndarray:
+def _like(
+    function: Callable[..., Any],
+    a: ArrayLike,
+    dtype: DTypeLike | None,
+    order: str,
+    subok: bool,
+    shape: ShapeLike | None,
+    device: str | None,
+) -> np.ndarray:
     what = f"np.{function.__name__}"
     permission(what, subok=subok)
     choice(what, "order", order, ("C", "F", "A", "K"))
@@ -364,30 +373,40 @@ def _like(function: Any, a: Any, dtype: Any, order: str, subok: bool, shape: Any
 
 @stands_for(np.zeros_like)
 def zeros_like(
-    a: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
+    a: Data,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: ShapeLike | None = None,
+    device: str | None = None,
 ) -> Any:
     return constant(_like(np.zeros_like, a, dtype, order, subok, shape, device))
 
 
 @stands_for(np.ones_like)
 def ones_like(
-    a: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
+    a: Data,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: ShapeLike | None = None,
+    device: str | None = None,
 ) -> Any:
     return constant(_like(np.ones_like, a, dtype, order, subok, shape, device))
 
 
 @stands_for(np.empty_like)
 def empty_like(
-    prototype: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
-    device: Any = None,
+    prototype: Data, dtype: DTypeLike | None = None, order: str = "K", subok: bool = True,
+    shape: ShapeLike | None = None, device: str | None = None,
 ) -> Any:  # fmt: skip
     return constant(_like(np.empty_like, prototype, dtype, order, subok, shape, device))
 
 
 @stands_for(np.full_like)
 def full_like(
-    a: Data, fill_value: Data, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
-    device: Any = None,
+    a: Data, fill_value: Data, dtype: DTypeLike | None = None, order: str = "K", subok: bool = True,
+    shape: ShapeLike | None = None, device: str | None = None,
 ) -> Any:  # fmt: skip
     out = _like(np.empty_like, a, dtype, order, subok, shape, device)
     if isinstance(fill_value, Value) and fill_value.node is not None:
@@ -404,5 +423,5 @@ def copy(a: Data, order: str = "K", subok: bool = False) -> Any:
 
 
 @stands_for(getattr(np, "astype", None))
-def astype(x: Data, dtype: Any, copy: bool = True, device: Any = None) -> Any:
+def astype(x: Data, dtype: DTypeLike, copy: bool = True, device: str | None = None) -> Any:
     return elementwise.astype(x, dtype, copy=copy, device=device)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_dl import convert
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.numpy_functions.table import Data, choice, no_fields, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Data, Kind, choice, no_fields, permission, raw, stands_for
 from tinygrad_dl.ops import join, logic, sets, sort
 from tinygrad_dl.ops.index import take, take_along_axis
 from tinygrad_dl.ops.shape import reshape, value_of
+from tinygrad_dl.typing import ArrayLike, NDArray
 
 KINDS = (None, "quicksort", "mergesort", "heapsort", "stable")
 
 
-def _stable(what: str, kind: Any, order: Any, stable: Any) -> bool:
+def _stable(what: str, kind: Kind, order: str | None, stable: bool | None) -> bool:
     no_fields(what, order)
     choice(what, "kind", kind, KINDS)
     if kind is not None and stable is not None:
@@ -27,18 +29,24 @@ def _stable(what: str, kind: Any, order: Any, stable: Any) -> bool:
 
 
 @stands_for(np.sort)
-def sort_(a: Data, axis: Any = -1, kind: Any = None, order: Any = None, stable: Any = None) -> Any:
+def sort_(
+    a: Data, axis: int | None = -1, kind: Kind = None, order: str | None = None, stable: bool | None = None
+) -> Any:
     return sort.sort(value_of(a), axis=axis, stable=_stable("np.sort", kind, order, stable))
 
 
 @stands_for(np.argsort)
-def argsort(a: Data, axis: Any = -1, kind: Any = None, order: Any = None, stable: Any = None) -> Any:
+def argsort(
+    a: Data, axis: int | None = -1, kind: Kind = None, order: str | None = None, stable: bool | None = None
+) -> Any:
     if _stable("np.argsort", kind, order, stable) and kind in (None, "quicksort") and not stable:
         return convert.wrap(np.argsort(np.asarray(raw(a)), axis, kind))
     return sort.argsort(value_of(a), axis=axis)
 
 
-def _partition(what: str, a: Any, kth: Any, axis: Any, kind: Any, order: Any) -> Any:
+def _partition(
+    what: str, a: ArrayLike, kth: int | Sequence[int], axis: int | None, kind: str, order: str | None
+) -> Any:
     no_fields(what, order)
     choice(what, "kind", kind, ("introselect",))
     data = np.asarray(raw(a))
@@ -46,18 +54,32 @@ def _partition(what: str, a: Any, kth: Any, axis: Any, kind: Any, order: Any) ->
 
 
 @stands_for(np.partition)
-def partition(a: Data, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None) -> Any:
+def partition(
+    a: Data,
+    kth: int | Sequence[int],
+    axis: int | None = -1,
+    kind: str = "introselect",
+    order: str | None = None,
+) -> Any:
     places = _partition("np.partition", a, kth, axis, kind, order)
     return take_along_axis(value_of(a), places, axis=axis)
 
 
 @stands_for(np.argpartition)
-def argpartition(a: Data, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None) -> Any:
+def argpartition(
+    a: Data,
+    kth: int | Sequence[int],
+    axis: int | None = -1,
+    kind: str = "introselect",
+    order: str | None = None,
+) -> Any:
     return convert.wrap(_partition("np.argpartition", a, kth, axis, kind, order))
 
 
 @stands_for(np.searchsorted)
-def searchsorted(a: Data, v: Data, side: Any = "left", sorter: Any = None) -> Any:
+def searchsorted(
+    a: Data, v: Data, side: Literal["left", "right"] = "left", sorter: NDArray | None = None
+) -> Any:
     choice("np.searchsorted", "side", side, ("left", "right"))
     return sort.searchsorted(value_of(a), v, side=side, sorter=sorter)
 
@@ -84,7 +106,11 @@ def flatnonzero(a: Data) -> Any:
 
 @stands_for(np.isin)
 def isin(
-    element: Data, test_elements: Data, assume_unique: bool = False, invert: bool = False, kind: Any = None
+    element: Data,
+    test_elements: Data,
+    assume_unique: bool = False,
+    invert: bool = False,
+    kind: str | None = None,
 ) -> Any:
     permission("np.isin", assume_unique=assume_unique)
     choice("np.isin", "kind", kind, (None, "sort", "table"))
@@ -94,7 +120,7 @@ def isin(
 @stands_for(np.unique)
 def unique(
     ar: Data, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
-    axis: Any = None, equal_nan: bool = True, sorted: bool = True,
+    axis: int | None = None, equal_nan: bool = True, sorted: bool = True,
 ) -> Any:  # fmt: skip
     permission("np.unique", sorted=sorted)  # in order in any case
     x = value_of(ar)

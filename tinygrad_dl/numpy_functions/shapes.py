@@ -10,16 +10,27 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.numpy_functions.calls import each
-from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, permission, raw, stands_for
+from tinygrad_dl.numpy_functions.table import (
+    Casting,
+    Data,
+    Sections,
+    cast,
+    choice,
+    described,
+    permission,
+    raw,
+    stands_for,
+)
 from tinygrad_dl.ops import diagonals, index, join
 from tinygrad_dl.ops import shape as shaping
 from tinygrad_dl.ops.shape import axis_of, moveaxis, permute_dims, reshape, value_of
+from tinygrad_dl.typing import ArrayLike, Axis, DTypeLike, NDArray, ShapeLike
 
 # Shapes
 
 
 @stands_for(np.reshape)
-def reshape_(a: Data, shape: Any, order: str = "C", copy: Any = None) -> Any:
+def reshape_(a: Data, shape: int | tuple[int, ...], order: str = "C", copy: bool | None = None) -> Any:
     return shaping.reshaped("np.reshape", a, shape, order, copy)
 
 
@@ -29,7 +40,7 @@ def ravel(a: Data, order: str = "C") -> Any:
 
 
 @stands_for(np.transpose, getattr(np, "permute_dims", None))
-def transpose(a: Data, axes: Any = None) -> Any:
+def transpose(a: Data, axes: Sequence[int] | None = None) -> Any:
     a = value_of(a)
     return permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else tuple(axes))
 
@@ -42,17 +53,17 @@ def matrix_transpose(x: Data) -> Any:
 
 
 @stands_for(np.moveaxis)
-def moveaxis_(a: Data, source: Any, destination: Any) -> Any:
+def moveaxis_(a: Data, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Any:
     return moveaxis(a, source, destination)
 
 
 @stands_for(np.swapaxes)
-def swapaxes(a: Data, axis1: Any, axis2: Any) -> Any:
+def swapaxes(a: Data, axis1: int, axis2: int) -> Any:
     return shaping.swapaxes(a, axis1, axis2)
 
 
 @stands_for(np.rollaxis)
-def rollaxis(a: Data, axis: Any, start: Any = 0) -> Any:
+def rollaxis(a: Data, axis: int, start: int = 0) -> Any:
     a = value_of(a)
     axis = axis_of(axis, a.ndim, "np.rollaxis")
     if not -a.ndim <= start <= a.ndim:
@@ -62,17 +73,17 @@ def rollaxis(a: Data, axis: Any, start: Any = 0) -> Any:
 
 
 @stands_for(np.expand_dims)
-def expand_dims(a: Data, axis: Any) -> Any:
+def expand_dims(a: Data, axis: int | Sequence[int]) -> Any:
     return shaping.expand_dims(a, tuple(axis) if isinstance(axis, list) else axis)
 
 
 @stands_for(np.squeeze)
-def squeeze(a: Data, axis: Any = None) -> Any:
+def squeeze(a: Data, axis: Axis = None) -> Any:
     return shaping.squeeze(a, axis)
 
 
 @stands_for(np.broadcast_to)
-def broadcast_to(array: Data, shape: Any, subok: bool = False) -> Any:
+def broadcast_to(array: Data, shape: ShapeLike, subok: bool = False) -> Any:
     permission("np.broadcast_to", subok=subok)
     return shaping.broadcast_to(array, shape)
 
@@ -83,7 +94,7 @@ def broadcast_arrays(*args: Data, subok: bool = False) -> Any:
     return join.broadcast_arrays(*args)
 
 
-def _at_least(x: Any, ndim: int) -> Any:
+def _at_least(x: ArrayLike, ndim: int) -> Any:
     x = value_of(x)
     return x if x.ndim >= ndim else reshape(x, (1,) * (ndim - x.ndim) + x.shape)
 
@@ -98,7 +109,7 @@ def atleast_2d(*arys: Data) -> Any:
     return each(_at_least(x, 2) for x in arys)
 
 
-def _three(x: Any) -> Any:
+def _three(x: ArrayLike) -> Any:
     x = value_of(x)
     return (
         reshape(x, (*x.shape, 1))
@@ -113,7 +124,7 @@ def atleast_3d(*arys: Data) -> Any:
 
 
 @stands_for(np.resize)
-def resize(a: Data, new_shape: Any) -> Any:
+def resize(a: Data, new_shape: ShapeLike) -> Any:
     flat = reshape(value_of(a), (-1,))
     shape = (int(new_shape),) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
     if any(n < 0 for n in shape):
@@ -128,7 +139,7 @@ def resize(a: Data, new_shape: Any) -> Any:
 
 
 @stands_for(np.flip)
-def flip(m: Data, axis: Any = None) -> Any:
+def flip(m: Data, axis: Axis = None) -> Any:
     return shaping.flip(m, axis)
 
 
@@ -143,7 +154,7 @@ def flipud(m: Data) -> Any:
 
 
 @stands_for(np.rot90)
-def rot90(m: Data, k: Any = 1, axes: Any = (0, 1)) -> Any:
+def rot90(m: Data, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
     m = value_of(m)
     if len(axes) != 2:
         raise ValueRangeError(f"np.rot90: axes: expected two axes, got {describe(axes)}")
@@ -161,48 +172,48 @@ def rot90(m: Data, k: Any = 1, axes: Any = (0, 1)) -> Any:
 
 
 @stands_for(np.roll)
-def roll(a: Data, shift: Any, axis: Any = None) -> Any:
+def roll(a: Data, shift: int | list[int] | tuple[int, ...] | NDArray, axis: Axis = None) -> Any:
     shift = shift.tolist() if isinstance(shift, np.ndarray) else shift
     return shaping.roll(a, tuple(shift) if isinstance(shift, list) else shift, axis)
 
 
 @stands_for(np.repeat)
-def repeat(a: Data, repeats: Any, axis: Any = None) -> Any:
+def repeat(a: Data, repeats: int | Sequence[int] | NDArray, axis: int | None = None) -> Any:
     return shaping.repeat(a, repeats, axis=axis)
 
 
 @stands_for(np.tile)
-def tile(A: Data, reps: Any) -> Any:
+def tile(A: Data, reps: int | Sequence[int]) -> Any:
     return shaping.tile(A, reps)
 
 
 @stands_for(np.tril)
-def tril(m: Data, k: Any = 0) -> Any:
+def tril(m: Data, k: int = 0) -> Any:
     return shaping.tril(m, k=k)
 
 
 @stands_for(np.triu)
-def triu(m: Data, k: Any = 0) -> Any:
+def triu(m: Data, k: int = 0) -> Any:
     return shaping.triu(m, k=k)
 
 
 @stands_for(np.diag)
-def diag(v: Data, k: Any = 0) -> Any:
+def diag(v: Data, k: int = 0) -> Any:
     return diagonals.diag(v, k)
 
 
 @stands_for(np.diagflat)
-def diagflat(v: Data, k: Any = 0) -> Any:
+def diagflat(v: Data, k: int = 0) -> Any:
     return diagonals.diag(reshape(value_of(v), (-1,)), k)
 
 
 @stands_for(np.diagonal)
-def diagonal(a: Data, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
+def diagonal(a: Data, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return diagonals.diagonal(a, offset, axis1, axis2)
 
 
 @stands_for(np.trace)
-def trace(a: Data, offset: Any = 0, axis1: Any = 0, axis2: Any = 1, dtype: Any = None) -> Any:
+def trace(a: Data, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike | None = None) -> Any:
     return diagonals.trace(a, offset, axis1, axis2, dtype=dtype)
 
 
@@ -210,7 +221,9 @@ def trace(a: Data, offset: Any = 0, axis1: Any = 0, axis2: Any = 1, dtype: Any =
 
 
 @stands_for(np.take)
-def take(a: Data, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
+def take(
+    a: Data, indices: int | Sequence[int] | NDArray, axis: int | None = None, mode: str = "raise"
+) -> Any:
     choice("np.take", "mode", mode, ("raise", "wrap", "clip"))
     a = value_of(a)
     if mode != "raise":
@@ -221,12 +234,12 @@ def take(a: Data, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
 
 
 @stands_for(np.take_along_axis)
-def take_along_axis(arr: Data, indices: Any, axis: Any = -1) -> Any:
+def take_along_axis(arr: Data, indices: NDArray, axis: int | None = -1) -> Any:
     return index.take_along_axis(arr, indices, axis=axis)
 
 
 @stands_for(np.compress)
-def compress(condition: Any, a: Data, axis: Any = None) -> Any:
+def compress(condition: ArrayLike, a: Data, axis: int | None = None) -> Any:
     mask = np.asarray(condition)
     if mask.ndim != 1:
         raise ShapeError(f"np.compress: condition: expected shape (N,), got {mask.shape}")
@@ -234,19 +247,19 @@ def compress(condition: Any, a: Data, axis: Any = None) -> Any:
 
 
 @stands_for(np.extract)
-def extract(condition: Any, arr: Data) -> Any:
+def extract(condition: ArrayLike, arr: Data) -> Any:
     return index.take(value_of(arr), np.flatnonzero(condition))
 
 
 @stands_for(np.delete)
-def delete(arr: Data, obj: Any, axis: Any = None) -> Any:
+def delete(arr: Data, obj: Any, axis: int | None = None) -> Any:
     arr = value_of(arr)
     arr, axis = (reshape(arr, (-1,)), 0) if axis is None else (arr, axis_of(axis, arr.ndim, "np.delete"))
     return index.take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis=axis)
 
 
 @stands_for(np.insert)
-def insert(arr: Data, obj: Any, values: Data, axis: Any = None) -> Any:
+def insert(arr: Data, obj: Any, values: Data, axis: int | None = None) -> Any:
     arr = value_of(arr)
     arr, axis = (reshape(arr, (-1,)), 0) if axis is None else (arr, axis_of(axis, arr.ndim, "np.insert"))
     values, size = cast("np.insert", values, arr.dtype, "unsafe"), arr.shape[axis]
@@ -265,14 +278,14 @@ def insert(arr: Data, obj: Any, values: Data, axis: Any = None) -> Any:
 
 
 @stands_for(np.append)
-def append(arr: Data, values: Data, axis: Any = None) -> Any:
+def append(arr: Data, values: Data, axis: int | None = None) -> Any:
     if axis is None:
         return join.concat([reshape(value_of(arr), (-1,)), reshape(value_of(values), (-1,))])
     return join.concat([arr, values], axis=axis)
 
 
 @stands_for(np.trim_zeros)
-def trim_zeros(filt: Data, trim: str = "fb", axis: Any = None) -> Any:
+def trim_zeros(filt: Data, trim: str = "fb", axis: Axis = None) -> Any:
     filt = value_of(filt)
     choice("np.trim_zeros", "trim", trim.lower(), ("f", "b", "fb", "bf"))
     found = np.argwhere(raw(filt))
@@ -287,7 +300,7 @@ def trim_zeros(filt: Data, trim: str = "fb", axis: Any = None) -> Any:
 
 
 @stands_for(np.pad)
-def pad(array: Data, pad_width: Any, mode: Any = "constant", constant_values: Any = 0) -> Any:
+def pad(array: Data, pad_width: Any, mode: Any = "constant", constant_values: ArrayLike = 0) -> Any:
     if isinstance(pad_width, dict):
         ndim = np.ndim(described(array))
         widths: list[Any] = [(0, 0)] * ndim
@@ -301,7 +314,9 @@ def pad(array: Data, pad_width: Any, mode: Any = "constant", constant_values: An
 # Joining
 
 
-def _in_one_dtype(what: str, arrays: Any, dtype: Any, casting: str) -> list[Any]:
+def _in_one_dtype(
+    what: str, arrays: Sequence[ArrayLike], dtype: DTypeLike | None, casting: Casting
+) -> list[Any]:
     parts = [value_of(x) for x in arrays]
     if dtype is None and casting == "same_kind":
         return parts
@@ -311,22 +326,24 @@ def _in_one_dtype(what: str, arrays: Any, dtype: Any, casting: str) -> list[Any]
 
 
 @stands_for(np.concatenate)
-def concatenate(arrays: Data, axis: Any = 0, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(
+    arrays: Data, axis: int | None = 0, dtype: DTypeLike | None = None, casting: Casting = "same_kind"
+) -> Any:
     return join.concat(_in_one_dtype("np.concatenate", arrays, dtype, casting), axis=axis)
 
 
 @stands_for(np.stack)
-def stack(arrays: Data, axis: Any = 0, dtype: Any = None, casting: str = "same_kind") -> Any:
+def stack(arrays: Data, axis: int = 0, dtype: DTypeLike | None = None, casting: Casting = "same_kind") -> Any:
     return join.stack(_in_one_dtype("np.stack", arrays, dtype, casting), axis=axis)
 
 
 @stands_for(np.vstack)
-def vstack(tup: Data, dtype: Any = None, casting: str = "same_kind") -> Any:
+def vstack(tup: Data, dtype: DTypeLike | None = None, casting: Casting = "same_kind") -> Any:
     return join.concat([_at_least(x, 2) for x in _in_one_dtype("np.vstack", tup, dtype, casting)], axis=0)
 
 
 @stands_for(np.hstack)
-def hstack(tup: Data, dtype: Any = None, casting: str = "same_kind") -> Any:
+def hstack(tup: Data, dtype: DTypeLike | None = None, casting: Casting = "same_kind") -> Any:
     parts = [_at_least(x, 1) for x in _in_one_dtype("np.hstack", tup, dtype, casting)]
     return join.concat(parts, axis=0 if parts and parts[0].ndim == 1 else 1)
 
@@ -372,12 +389,12 @@ def _blocks(x: Any, level: int, depth: int, ndim: int) -> Any:
 
 
 @stands_for(np.split)
-def split(ary: Data, indices_or_sections: Any, axis: Any = 0) -> Any:
+def split(ary: Data, indices_or_sections: Sections, axis: int = 0) -> Any:
     return list(join.split(ary, indices_or_sections, axis))
 
 
 @stands_for(np.array_split)
-def array_split(ary: Data, indices_or_sections: Any, axis: Any = 0) -> Any:
+def array_split(ary: Data, indices_or_sections: Sections, axis: int = 0) -> Any:
     ary = value_of(ary)
     if isinstance(indices_or_sections, (int, np.integer)):
         if indices_or_sections < 1:
@@ -389,7 +406,7 @@ def array_split(ary: Data, indices_or_sections: Any, axis: Any = 0) -> Any:
     return list(join.split(ary, indices_or_sections, axis))
 
 
-def _split_along(what: str, ary: Any, sections: Any, axis: int, least: int) -> Any:
+def _split_along(what: str, ary: ArrayLike, sections: Sections, axis: int, least: int) -> Any:
     ary = value_of(ary)
     if ary.ndim < least:
         raise ShapeError(f"{what}: expected at least {least} axes, got shape {ary.shape}")
@@ -397,22 +414,22 @@ def _split_along(what: str, ary: Any, sections: Any, axis: int, least: int) -> A
 
 
 @stands_for(np.hsplit)
-def hsplit(ary: Data, indices_or_sections: Any) -> Any:
+def hsplit(ary: Data, indices_or_sections: Sections) -> Any:
     return _split_along("np.hsplit", ary, indices_or_sections, 0 if np.ndim(described(ary)) == 1 else 1, 1)
 
 
 @stands_for(np.vsplit)
-def vsplit(ary: Data, indices_or_sections: Any) -> Any:
+def vsplit(ary: Data, indices_or_sections: Sections) -> Any:
     return _split_along("np.vsplit", ary, indices_or_sections, 0, 2)
 
 
 @stands_for(np.dsplit)
-def dsplit(ary: Data, indices_or_sections: Any) -> Any:
+def dsplit(ary: Data, indices_or_sections: Sections) -> Any:
     return _split_along("np.dsplit", ary, indices_or_sections, 2, 3)
 
 
 @stands_for(getattr(np, "unstack", None))
-def unstack(x: Data, axis: Any = 0) -> Any:
+def unstack(x: Data, axis: int = 0) -> Any:
     return join.unstack(x, axis=axis)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, Union
 
 import numpy as np
 
@@ -13,16 +13,24 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, tell
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.ops.shape import value_of
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: A parameter whose Tensors are recorded, alone or in a sequence; the others are options.
 Data: TypeAlias = Any
 
+#: Which casts a function may make.
+Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
+#: How a function sorts; None for its default.
+Kind: TypeAlias = Union[Literal["quicksort", "mergesort", "heapsort", "stable"], None]
+#: The number of equal parts, or where each part but the first begins.
+Sections: TypeAlias = Union[int, Sequence[int]]
+
 HANDLERS: dict[Any, Callable[..., Any]] = {}
 
 
-def stands_for(*functions: Any) -> Callable[[F], F]:
+def stands_for(*functions: Callable[..., Any] | None) -> Callable[[F], F]:
     """Enter a handler for functions of NumPy; None in the place of one that this NumPy does not have."""
 
     def enter(handler: F) -> F:
@@ -44,7 +52,7 @@ def described(x: Any) -> Any:
     return x._data if isinstance(x, Value) else x
 
 
-def choice(what: str, name: str, value: Any, choices: Iterable[Any]) -> None:
+def choice(what: str, name: str, value: object, choices: Iterable[Any]) -> None:
     """Raise ValueRangeError unless an option is one of those that NumPy has."""
     choices = tuple(choices)
     if not any(type(value) is type(c) and value == c for c in choices):
@@ -53,7 +61,7 @@ def choice(what: str, name: str, value: Any, choices: Iterable[Any]) -> None:
         )
 
 
-def no_fields(what: str, order: Any) -> None:
+def no_fields(what: str, order: object) -> None:
     """Raise for `order`, which names the fields of structured arrays; a Tensor has none."""
     if order is not None:
         raise ValueRangeError(
@@ -61,25 +69,25 @@ def no_fields(what: str, order: Any) -> None:
         )
 
 
-def permission(what: str, **flags: Any) -> None:
+def permission(what: str, **flags: object) -> None:
     """Check flags that permit something without changing the result: overwriting, passing subclasses on."""
     for name, value in flags.items():
         if not isinstance(value, (bool, np.bool_, int)):
             raise DTypeError(f"{what}: {name}: expected True or False, got {describe(value)}")
 
 
-def cast(what: str, x: Any, dtype: Any, casting: str = "same_kind") -> Any:
+def cast(what: str, x: ArrayLike | Value, dtype: DTypeLike | None, casting: Casting = "same_kind") -> Any:
     """A value in another dtype, if the casting rule allows it; dtype None leaves it."""
     x = value_of(x)
     choice(what, "casting", casting, ("no", "equiv", "safe", "same_kind", "unsafe"))
     if dtype is None:
         return x
-    if not np.can_cast(x.dtype, dtype, casting):  # type: ignore[arg-type]
+    if not np.can_cast(x.dtype, dtype, casting):
         raise DTypeError(f"{what}: casting={casting!r} does not allow {x.dtype} as {np.dtype(dtype)}")
     return x if x.dtype == dtype else elementwise.astype(x, dtype)
 
 
-def laid_out(what: str, result: Any, order: str | None, *inputs: Any) -> Any:
+def laid_out(what: str, result: Array, order: str | None, *inputs: ArrayLike) -> Any:
     """A new Tensor with its array in the memory order that NumPy's `order` asks for."""
     choice(what, "order", order, ("C", "F", "A", "K", None))
     if order == "A":
@@ -91,7 +99,7 @@ def laid_out(what: str, result: Any, order: str | None, *inputs: Any) -> Any:
     return result
 
 
-def mask_for(what: str, where: Any, x: Any) -> Any:
+def mask_for(what: str, where: ArrayLike, x: Array) -> Any:
     """The mask of `where=`, which must be boolean and broadcast to x."""
     mask = np.asarray(raw(where))
     if mask.dtype != bool:

@@ -9,7 +9,8 @@ import numpy as np
 from tinygrad_dl import convert
 from tinygrad_dl.graph import Value
 from tinygrad_dl.numpy_functions.calls import store
-from tinygrad_dl.numpy_functions.table import Data, described, raw, stands_for
+from tinygrad_dl.numpy_functions.table import Casting, Data, described, raw, stands_for
+from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
 
 
 @stands_for(np.ndim)
@@ -23,7 +24,7 @@ def shape(a: Data) -> tuple[int, ...]:
 
 
 @stands_for(np.size)
-def size(a: Data, axis: Any = None) -> int:
+def size(a: Data, axis: int | None = None) -> int:
     return np.size(described(a), axis)
 
 
@@ -68,7 +69,7 @@ def array_equiv(a1: Data, a2: Data) -> bool:
 
 
 @stands_for(np.can_cast)
-def can_cast(from_: Data, to: Any, casting: Any = "safe") -> bool:
+def can_cast(from_: Data, to: DTypeLike, casting: Casting = "safe") -> bool:
     source: Any = getattr(from_, "dtype", from_)
     return np.can_cast(source, to, casting)
 
@@ -99,12 +100,12 @@ def shares_memory(a: Data, b: Data, max_work: Any = -1) -> bool:
 
 
 @stands_for(np.tril_indices_from)
-def tril_indices_from(arr: Data, k: Any = 0) -> Any:
+def tril_indices_from(arr: Data, k: int = 0) -> Any:
     return np.tril_indices_from(described(arr), k)
 
 
 @stands_for(np.triu_indices_from)
-def triu_indices_from(arr: Data, k: Any = 0) -> Any:
+def triu_indices_from(arr: Data, k: int = 0) -> Any:
     return np.triu_indices_from(described(arr), k)
 
 
@@ -118,9 +119,10 @@ def diag_indices_from(arr: Data) -> Any:
 
 @stands_for(np.array2string)
 def array2string(
-    a: Data, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None,
-    separator: Any = " ", prefix: Any = "", formatter: Any = None, threshold: Any = None,
-    edgeitems: Any = None, sign: Any = None, floatmode: Any = None, suffix: Any = "", legacy: Any = None,
+    a: Data, max_line_width: int | None = None, precision: int | None = None,
+    suppress_small: bool | None = None, separator: str = " ", prefix: str = "", formatter: Any = None,
+    threshold: int | None = None, edgeitems: int | None = None, sign: Any = None, floatmode: Any = None,
+    suffix: str = "", legacy: Any = None,
 ) -> str:  # fmt: skip
     return np.array2string(
         raw(a), max_line_width, precision, suppress_small, separator, prefix, formatter=formatter,
@@ -130,7 +132,10 @@ def array2string(
 
 @stands_for(np.array_repr)
 def array_repr(
-    arr: Data, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None
+    arr: Data,
+    max_line_width: int | None = None,
+    precision: int | None = None,
+    suppress_small: bool | None = None,
 ) -> str:
     if max_line_width is None and precision is None and suppress_small is None:
         return repr(arr)
@@ -138,7 +143,12 @@ def array_repr(
 
 
 @stands_for(np.array_str)
-def array_str(a: Data, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None) -> str:
+def array_str(
+    a: Data,
+    max_line_width: int | None = None,
+    precision: int | None = None,
+    suppress_small: bool | None = None,
+) -> str:
     return np.array_str(raw(a), max_line_width, precision, suppress_small)
 
 
@@ -146,7 +156,7 @@ def array_str(a: Data, max_line_width: Any = None, precision: Any = None, suppre
 
 
 @stands_for(np.copyto)
-def copyto(dst: Any, src: Data, casting: Any = "same_kind", where: Any = True) -> None:
+def copyto(dst: Array, src: Data, casting: Casting = "same_kind", where: ArrayLike = True) -> None:
     data, x = raw(dst), raw(src)
     store(
         "np.copyto",
@@ -156,7 +166,7 @@ def copyto(dst: Any, src: Data, casting: Any = "same_kind", where: Any = True) -
     )
 
 
-def _whole(dst: Any, src: Any, where: Any) -> Any:
+def _whole(dst: Array, src: ArrayLike, where: ArrayLike) -> Any:
     if isinstance(src, Value) and src.node is not None:
         return src  # refused by `store`
     whole = raw(dst).copy()

@@ -19,7 +19,7 @@ from tinygrad_dl.testing import finite_differences
 from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close, gradient_guesses, ranked
 from tinygrad_dl.testing.graph_mistakes import Trace, variants
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import ArrayLike, NDArray
 
 # A relative error below this is rounding: central differences in float64 are good to about 1e-10.
 CLOSE = 1e-6
@@ -90,7 +90,12 @@ class Diagnosis:
 class Pair:
     """A forward and a backward function, called as the courses write them."""
 
-    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], inputs: Any) -> None:
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        inputs: Mapping[str, Any] | Sequence[Any] | ArrayLike,
+    ) -> None:
         self.forward, self.backward = forward, backward
         self.by_name = isinstance(inputs, Mapping)  # forward takes one dictionary of parameters
         if isinstance(inputs, Mapping):
@@ -198,7 +203,7 @@ class Pair:
         names = _parameters(self.backward)
         return len(names) == 1 and names[0] not in self.names and GRADIENT.fullmatch(names[0]) is not None
 
-    def _by_name(self, result: Any) -> dict[str, Any]:
+    def _by_name(self, result: object) -> dict[str, Any]:
         live = [self.names[k] for k in self.live]
         if isinstance(result, Mapping):
             found = {}
@@ -339,7 +344,7 @@ class Differences:
         moved.reshape(-1)[i] = x - h
         return (above - self.value) / h, (self.value - self.f(values)) / h
 
-    def nearest(self, a: Any) -> NDArray:
+    def nearest(self, a: NDArray | None) -> NDArray:
         """The gradient that is nearest to `a` among the correct ones: at a kink there is an interval of them."""
         if a is None or np.shape(a) != self.central.shape:
             return self.central
@@ -369,7 +374,7 @@ class Differences:
         self.central.reshape(-1)[i] = (right + left) / 2
         self.noise.reshape(-1)[i] = self.scale / h
 
-    def error(self, a: Any) -> float:
+    def error(self, a: NDArray | None) -> float:
         """The courses' relative error, against the nearest correct gradient; infinite where there is none."""
         if a is None or np.shape(a) != self.central.shape:
             return float("inf")
@@ -380,7 +385,7 @@ class Differences:
         error = finite_differences.relative_error(a, correct)
         return float("inf") if np.isnan(error) else error
 
-    def agrees(self, a: Any) -> bool:
+    def agrees(self, a: NDArray | None) -> bool:
         """Whether `a` is a correct gradient, up to the error of the differences."""
         error = self.error(a)
         if error < CLOSE:
@@ -405,7 +410,7 @@ def _wrong(given: Mapping[str, Any], differences: Mapping[str, Differences]) -> 
     return [name for name, numeric in differences.items() if not numeric.agrees(given.get(name))]
 
 
-def _arrays_in(cache: Any) -> Iterator[NDArray]:
+def _arrays_in(cache: object) -> Iterator[NDArray]:
     """Yield the arrays in a cache of nested tuples, lists and dictionaries."""
     stack = [cache]
     while stack:
@@ -449,7 +454,7 @@ def _stale(
 
 
 @contextmanager
-def _random_state(state: Any) -> Iterator[None]:
+def _random_state(state: dict[str, Any] | tuple[Any, ...]) -> Iterator[None]:
     """Set NumPy's global random state in a block and restore it: courses draw dropout masks from it."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.set_state(state)  # noqa: NPY002
@@ -459,7 +464,7 @@ def _random_state(state: Any) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _as_array(x: Any) -> Any:
+def _as_array(x: object) -> Any:
     """An input as an array where it is one; anything else as it is."""
     if isinstance(x, Tensor):
         return x.detach().numpy().copy()
@@ -475,11 +480,11 @@ def _copies(values: Sequence[Any]) -> list[Any]:
     return [np.array(v) if isinstance(v, np.ndarray) else v for v in values]
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: object) -> Any:
     return x.detach().numpy() if isinstance(x, Tensor) else x
 
 
-def _is_numeric(x: Any) -> bool:
+def _is_numeric(x: object) -> bool:
     if isinstance(x, (list, tuple, Mapping, str, bytes)) or x is None:
         return False
     try:
@@ -488,13 +493,13 @@ def _is_numeric(x: Any) -> bool:
         return False
 
 
-def _outline(x: Any) -> str:
+def _outline(x: object) -> str:
     if isinstance(x, (tuple, list)):
         return f"a {type(x).__name__} of {len(x)} ({', '.join(type(part).__name__ for part in x[:4])})"
     return describe(x)
 
 
-def _gradient(x: Any) -> NDArray:
+def _gradient(x: object) -> NDArray:
     if _is_numeric(_plain(x)) or isinstance(x, list):
         try:
             return np.asarray(_plain(x), np.float64)

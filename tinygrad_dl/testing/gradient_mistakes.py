@@ -39,7 +39,7 @@ class Context:
         self.wrong = list(wrong)
 
 
-def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
+def close(a: NDArray | None, b: NDArray | None, tolerance: float = 1e-5) -> bool:
     """Whether two gradients have the same shape and agree up to the error of finite differences."""
     if a is None or b is None or np.shape(a) != np.shape(b):
         return False

@@ -15,7 +15,7 @@ from tinygrad_dl.graph import Node, ancestors
 from tinygrad_dl.modes import Watcher
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import Input, NDArray
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
@@ -61,7 +61,7 @@ class ValueRecorder(Watcher):
         self.values: dict[int, NDArray] = {}
         self.constants: list[NDArray] = []
 
-    def after_forward(self, op: Op, inputs: Any, options: Any, result: Any) -> None:
+    def after_forward(self, op: Op, inputs: Sequence[Input], options: Sequence[object], result: Any) -> None:
         """Called by the engine after each operation."""
         if result.node is not None:
             self.values[result.node.serial] = result.data

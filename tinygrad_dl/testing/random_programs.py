@@ -16,6 +16,7 @@ from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.op import Domain
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.strategies import Few, arrays, broadcastable_shapes
+from tinygrad_dl.typing import Array
 
 try:
     from hypothesis import strategies as st
@@ -45,7 +46,7 @@ class Program:
             f"def program({', '.join(names)}):\n{body}\n\n" + "\n".join(assignments)
         )
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Array) -> Any:
         body = "".join(f"    {line}\n" for line in self.lines)
         namespace: dict[str, Any] = {"np": np, "tg": tinygrad_dl}
         exec(f"def program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", namespace)
@@ -69,7 +70,7 @@ def programs(
 
 
 @st.composite
-def _programs(draw: Any, max_inputs: int, max_lines: int, assignments: bool) -> Program:
+def _programs(draw: st.DrawFn, max_inputs: int, max_lines: int, assignments: bool) -> Program:
     count = draw(st.integers(1, max_inputs))
     shapes = draw(
         broadcastable_shapes(count, max_dims=2, max_side=3).filter(lambda s: all(0 not in x for x in s))
@@ -105,13 +106,15 @@ def _uses(line: str, name: str) -> bool:
 
 
 @st.composite
-def _step(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str | None:
+def _step(
+    draw: st.DrawFn, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool
+) -> str | None:
     # Drawn for each line, not once for all: so Hypothesis can remove any line when it shrinks a failure.
     return draw(_line(known, name, assignments)) if draw(st.integers(0, 5)) else None
 
 
 @st.composite
-def _line(draw: Any, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str:
+def _line(draw: st.DrawFn, known: list[tuple[str, tuple[int, ...]]], name: str, assignments: bool) -> str:
     x, shape = draw(st.sampled_from(known))
     kinds = ["unary", "binary", "reduce", "view"]
     if shape:

@@ -171,12 +171,14 @@ def _arrays_of(
 
 
 @st.composite
-def _sampled(draw: Any, size: Any, dtype: np.dtype, domain: Domain) -> np.ndarray:
+def _sampled(draw: st.DrawFn, size: st.SearchStrategy[Any], dtype: np.dtype, domain: Domain) -> np.ndarray:
     return domain.sample(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw(size)).astype(dtype)
 
 
 @st.composite
-def _filled(draw: Any, size: Any, dtype: np.dtype, elements: Any) -> np.ndarray:
+def _filled(
+    draw: st.DrawFn, size: st.SearchStrategy[Any], dtype: np.dtype, elements: st.SearchStrategy[Any]
+) -> np.ndarray:
     fill = st.nothing() if dtype.itemsize == 8 else None
     found: np.ndarray = draw(hnp.arrays(np.float64, draw(size), elements=elements, fill=fill))
     return found.astype(dtype)
@@ -281,7 +283,7 @@ def einsums(max_operands: Few = 3, max_side: Few = 3) -> st.SearchStrategy[tuple
 
 
 @st.composite
-def _einsums(draw: Any, max_operands: int = 3, max_side: int = 3) -> tuple[str, list[np.ndarray]]:
+def _einsums(draw: st.DrawFn, max_operands: int = 3, max_side: int = 3) -> tuple[str, list[np.ndarray]]:
     letters = "abcd"
     sizes = {letter: draw(st.integers(1, max_side)) for letter in letters}
     terms = [
@@ -307,7 +309,7 @@ def convolutions(
 
 
 @st.composite
-def _convolutions(draw: Any, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
+def _convolutions(draw: st.DrawFn, dims: int = 2, max_side: int = 6) -> dict[str, Any]:
     groups = draw(st.integers(1, 2))
     in_channels, out_channels = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
     kernel = tuple(draw(st.integers(1, 3)) for _ in range(dims))
@@ -339,7 +341,7 @@ def modules(max_layers: Few = 3) -> st.SearchStrategy[tuple[Any, Tensor]]:
 
 
 @st.composite
-def _modules(draw: Any, max_layers: int = 3) -> tuple[Any, Tensor]:
+def _modules(draw: st.DrawFn, max_layers: int = 3) -> tuple[Any, Tensor]:
     from tinygrad_dl import nn
 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -375,7 +377,9 @@ def optimizers(
 
 
 @st.composite
-def _optimizers(draw: Any, closures: bool = False, matrices: bool = False) -> tuple[str, dict[str, Any]]:
+def _optimizers(
+    draw: st.DrawFn, closures: bool = False, matrices: bool = False
+) -> tuple[str, dict[str, Any]]:
     from inspect import isclass, signature
 
     from tinygrad_dl import optim

@@ -17,7 +17,7 @@ from tinygrad_dl.nn import Module
 from tinygrad_dl.train.callback import EarlyStopping
 from tinygrad_dl.train.regularize import Penalty
 from tinygrad_dl.train.trainer import Trainer
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import ArrayLike, NDArray
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -144,7 +144,7 @@ class _Estimator(BaseEstimator):
     def _standardized(self, x: NDArray) -> NDArray:
         return ((x - self.mean_) / self.scale_).astype(np.float32)
 
-    def _validated(self, *data: Any, **how: Any) -> Any:
+    def _validated(self, *data: ArrayLike, **how: object) -> Any:
         """The data as scikit-learn's own checks pass them; its errors as this package's."""
         called = f"{type(self).__name__}.{'predict' if len(data) == 1 else 'fit'}"
         try:
@@ -154,11 +154,11 @@ class _Estimator(BaseEstimator):
         except TypeError as error:
             raise DTypeError(f"{called}: {error}") from None
 
-    def _outputs(self, x: Any) -> NDArray:
+    def _outputs(self, x: ArrayLike) -> NDArray:
         check_is_fitted(self, "model_")
-        x = self._validated(x, reset=False, dtype="numeric", ensure_2d=True)
+        rows = self._validated(x, reset=False, dtype="numeric", ensure_2d=True)
         trainer = Trainer(self.model_, self.loss_, optim.SGD(self.model_.parameters()), progress="off")
-        return trainer.predict(self._standardized(x))
+        return trainer.predict(self._standardized(rows))
 
 
 def _options(
@@ -189,31 +189,31 @@ class Classifier(ClassifierMixin, _Estimator):
     array(['a', 'b'], dtype='<U1')
     """
 
-    def fit(self, X: Any, y: Any) -> Classifier:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Classifier:
         """Train on X (N, features) and labels y (N,)."""
-        X, y = self._validated(X, y, dtype="numeric")
+        x, labels = self._validated(X, y, dtype="numeric")
         try:
-            check_classification_targets(y)
+            check_classification_targets(labels)
         except ValueError as error:
             raise ValueRangeError(f"Classifier.fit: y: {error}") from None
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueRangeError("Classifier.fit: expected at least two classes in y, got only one class")
-        self._train(X, codes.reshape(-1).astype(np.int64), len(self.classes_), nn.CrossEntropyLoss(), True)
+        self._train(x, codes.reshape(-1).astype(np.int64), len(self.classes_), nn.CrossEntropyLoss(), True)
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class, (N, classes), in the order of classes_."""
         logits = self._outputs(X)
         exp = np.exp(logits - logits.max(axis=1, keepdims=True))  # the maximum is subtracted against overflow
         return exp / exp.sum(axis=1, keepdims=True)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the logits (N, classes); for two classes their difference (N,), positive for the second class."""
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable label of each row."""
         outputs = self._outputs(X)  # first: it raises NotFittedError
         return self.classes_[outputs.argmax(axis=1)]
@@ -229,19 +229,19 @@ class Regressor(RegressorMixin, _Estimator):
     np.True_
     """
 
-    def fit(self, X: Any, y: Any) -> Regressor:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Regressor:
         """Train on X (N, features) and numbers y (N,) or (N, targets)."""
-        X, y = self._validated(X, y, dtype="numeric", multi_output=True, y_numeric=True)
-        y = np.asarray(y, np.float64)
-        self.target_shape_ = y.shape[1:]
-        columns = y.reshape(len(y), -1)
+        x, numbers = self._validated(X, y, dtype="numeric", multi_output=True, y_numeric=True)
+        targets = np.asarray(numbers, np.float64)
+        self.target_shape_ = targets.shape[1:]
+        columns = targets.reshape(len(targets), -1)
         self.target_mean_, std = columns.mean(axis=0), columns.std(axis=0)
         self.target_scale_ = np.where(std > 0, std, 1.0)
         scaled = ((columns - self.target_mean_) / self.target_scale_).astype(np.float32)
-        self._train(X, scaled, scaled.shape[1], nn.MSELoss(), False)
+        self._train(x, scaled, scaled.shape[1], nn.MSELoss(), False)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the predicted target of each row."""
         outputs = self._outputs(X) * self.target_scale_ + self.target_mean_
         return outputs.reshape(len(outputs), *self.target_shape_)

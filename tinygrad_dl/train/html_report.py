@@ -7,7 +7,7 @@ import html
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_dl.errors import FileFormatError, ValueRangeError
 from tinygrad_dl.files import write_atomically
@@ -123,10 +123,10 @@ def _is_image(path: Path) -> bool:
     return b"<svg" in begin if path.suffix == ".svg" else begin.startswith(b"\x89PNG")
 
 
-def _refuse_other_metrics(path: Path, metrics: Any) -> None:
+def _refuse_other_metrics(path: Path, metrics: object) -> None:
     """Raise FileFormatError where metrics.json has other contents than the demo writes; every entry is optional."""
 
-    def refuse(name: str, expected: str, got: Any) -> None:
+    def refuse(name: str, expected: str, got: object) -> NoReturn:
         raise FileFormatError(f"report: {path}: {name}expected {expected}, got {json.dumps(got)[:60]}")
 
     if not isinstance(metrics, dict):
@@ -165,7 +165,7 @@ def _refuse_other_metrics(path: Path, metrics: Any) -> None:
         refuse("", "epochs and epochs_done for an interrupted run", metrics)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return html.escape(str(value))
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, Count, Positive, checked
+from tinygrad_dl.data.dataset import DataLike
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train.trainer import Trainer, loader_of
 from tinygrad_dl.typing import RandomLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Rates(NamedTuple):
@@ -21,7 +25,7 @@ class Rates(NamedTuple):
     smooth: list[float]
     suggestion: float
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the loss against the rate; see viz.plot_rates."""
         from tinygrad_dl.viz.plots.range_test import plot_rates
 
@@ -31,7 +35,7 @@ class Rates(NamedTuple):
 @checked
 def find_rate(
     trainer: Trainer,
-    train: Any,
+    train: DataLike,
     low: Positive = 1e-6,
     high: Positive = 10.0,
     steps: Annotated[int, Bounds(least=10, most=LARGEST)] = 100,

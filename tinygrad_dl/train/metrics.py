@@ -76,7 +76,7 @@ class Metrics:
     def __init__(
         self,
         metrics: str | Iterable[str] | Mapping[str, Metric | tuple[Metric, Mode] | None],
-        loss: Any,
+        loss: Callable[..., Any] | None,
         decide: Callable[[NDArray], Any] | None = None,
     ) -> None:
         if isinstance(metrics, str):
@@ -188,18 +188,18 @@ def _strings(metrics: Iterable[Any]) -> list[str]:
     return names
 
 
-def _kind(loss: Any) -> Kind | None:
+def _kind(loss: object) -> Kind | None:
     """What the outputs of a loss are; None for a loss of your own. A subclass has the outputs of its base class."""
     while isinstance(loss, partial):
         loss = loss.func
     if isinstance(loss, type) or hasattr(loss, "__code__"):
-        return KINDS.get(loss.__name__)
+        return KINDS.get(getattr(loss, "__name__", ""))
     return next((KINDS[base.__name__] for base in type(loss).__mro__ if base.__name__ in KINDS), None)
 
 
 def predictions(
     output: NDArray,
-    loss: Any,
+    loss: object,
     target: NDArray | None = None,
     decide: Callable[[NDArray], Any] | None = None,
 ) -> NDArray:

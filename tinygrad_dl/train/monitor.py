@@ -57,7 +57,7 @@ class Monitor(Callback):
                 )
 
     def _forward_hook(self, name: str) -> Callable[[Module, Any, Any], None]:
-        def measure(module: Module, inputs: Any, output: Any) -> None:
+        def measure(module: Module, inputs: object, output: Any) -> None:
             if self._due() and module.training and hasattr(output, "data"):
                 self.activations.setdefault(name, []).append(_activation(output.data))
 

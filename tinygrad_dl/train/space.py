@@ -36,7 +36,7 @@ class Range:
         """Return the hyperparameter for a value as Optuna stores it."""
         return stored
 
-    def compatible(self, distribution: Any) -> bool:
+    def compatible(self, distribution: object) -> bool:
         """Whether a study whose trials drew from an Optuna distribution can go on with this range."""
         return type(distribution).__name__ == "FloatDistribution"
 
@@ -117,7 +117,7 @@ class Whole(Range):
         _validate("Whole", low, high, points, 0 if log else -math.inf)
         self.low, self.high, self.log, self.points = int(low), int(high), bool(log), points
 
-    def compatible(self, distribution: Any) -> bool:
+    def compatible(self, distribution: object) -> bool:
         return type(distribution).__name__ == "IntDistribution"
 
     def suggest(self, trial: Trial, name: str) -> Any:
@@ -141,7 +141,7 @@ class Choice(Range):
                 )
         self.values = values
 
-    def compatible(self, distribution: Any) -> bool:
+    def compatible(self, distribution: object) -> bool:
         return getattr(distribution, "choices", None) == self.values
 
     def suggest(self, trial: Trial, name: str) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
 from tinygrad_dl.arguments import Count, Size, checked, hinted, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
+from tinygrad_dl.data.dataset import DataLike, Examples
 from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
@@ -22,7 +23,7 @@ from tinygrad_dl.train.history import History
 from tinygrad_dl.train.metrics import Metric, Metrics
 from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights
-from tinygrad_dl.typing import NDArray, RandomLike
+from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
 
 # Without gradients nothing is saved for a backward pass, so batches may be larger than in training.
 EVALUATION_BATCH_SIZE = 1024
@@ -128,9 +129,9 @@ class Trainer:
     @hinted
     def fit(
         self,
-        train: Any,
-        y: Any = None,
-        dev: Any = None,
+        train: DataLike,
+        y: DataLike | None = None,
+        dev: DataLike | None = None,
         epochs: int = 10,
         *,
         batch_size: int = 64,
@@ -192,7 +193,7 @@ class Trainer:
             self.resuming = False
         return self.history
 
-    def _run(self, callbacks: list[Callback], started: list[Callback], dev: Any) -> None:
+    def _run(self, callbacks: list[Callback], started: list[Callback], dev: DataLike | None) -> None:
         """The epochs of a call of fit, and the calls of the callbacks."""
         try:
             for callback in callbacks:
@@ -231,7 +232,7 @@ class Trainer:
         """Print a line of text without disturbing the progress bar."""
         self.progress.write(text)
 
-    def _epoch(self, dev: Any) -> dict[str, Any]:
+    def _epoch(self, dev: DataLike | None) -> dict[str, Any]:
         begin = time.perf_counter()
         lr = float(self.optimizer.param_groups[0]["lr"])
         outputs, targets = [], []
@@ -256,7 +257,7 @@ class Trainer:
             values.update({f"dev_{name}": value for name, value in self.evaluate(dev).items()})
         return {**values, "lr": lr, "seconds": time.perf_counter() - begin}
 
-    def _train_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
+    def _train_step(self, batch: object) -> tuple[NDArray, NDArray, float, int]:
         """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
         self.optimizer.zero_grad()
         if self._gradients is None:
@@ -283,7 +284,7 @@ class Trainer:
         self.optimizer.step()
         return _array(output), _array(target), value, len(_array(target))
 
-    def _value(self, loss: Any) -> float:
+    def _value(self, loss: object) -> float:
         if not isinstance(loss, Tensor):
             raise DTypeError(
                 f"Trainer: loss: expected a function that returns a Tensor, got {type(loss).__name__}"
@@ -323,13 +324,13 @@ class Trainer:
             _restore(modes)
 
     @checked
-    def evaluate(self, data: Any, batch_size: Count = EVALUATION_BATCH_SIZE) -> dict[str, float]:
+    def evaluate(self, data: DataLike, batch_size: Count = EVALUATION_BATCH_SIZE) -> dict[str, float]:
         """Return loss and metrics on a data set, a tuple (x, y) or a loader, in eval mode. Raises ValueRangeError."""
         total = count = 0.0
         outputs: list[NDArray] = []
         targets: list[NDArray] = []
 
-        def visit(batch: Any) -> None:
+        def visit(batch: object) -> None:
             nonlocal total, count
             output, target = self.forward(batch)
             size = len(_array(target))
@@ -344,7 +345,7 @@ class Trainer:
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
 
     @checked
-    def predict(self, x: Any, batch_size: Count = EVALUATION_BATCH_SIZE) -> NDArray:
+    def predict(self, x: DataLike, batch_size: Count = EVALUATION_BATCH_SIZE) -> NDArray:
         """Return the outputs for inputs x (N, ...), in eval mode.
 
         What fit takes is taken, too: a data set, a tuple (x, y) or a loader, in its order; the targets are not used.
@@ -353,7 +354,7 @@ class Trainer:
         batches = self._prediction_batches(x, int(batch_size))
         outputs: list[NDArray] = []
 
-        def visit(batch: Any) -> None:
+        def visit(batch: object) -> None:
             if isinstance(batch, (tuple, list)) and len(batch) == 1:
                 (batch,) = batch
             whole = isinstance(batch, (Tensor, np.ndarray))
@@ -364,12 +365,12 @@ class Trainer:
             raise ValueRangeError("Trainer.predict: expected at least one batch, got none")
         return np.concatenate(outputs)
 
-    def _prediction_batches(self, x: Any, batch_size: int) -> Iterable[Any]:
+    def _prediction_batches(self, x: DataLike, batch_size: int) -> Iterable[Any]:
         rows = x if isinstance(x, list) else []
         if isinstance(x, (tuple, Dataset, Mapping)) or any(
             isinstance(row, (tuple, dict)) for row in rows[:1]
         ):
-            loader = DataLoader(x, batch_size)
+            loader = DataLoader(x if isinstance(x, (tuple, Dataset, Mapping)) else rows, batch_size)
             arrays = getattr(loader.dataset, "arrays", ())
             # At least one batch, so that the outputs for no examples have the right shape.
             return loader if len(loader) else [tuple(map(asarray, arrays))] if arrays else []
@@ -486,7 +487,7 @@ def _settings(
     """The options of Trainer and fit, for refuse_unfit."""
 
 
-def _parts(batch: Any) -> Any:
+def _parts(batch: object) -> Sequence[Any]:
     """The parts (x, ..., y) of a batch."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise DTypeError(
@@ -505,7 +506,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def _gradients_of(model: Callable[..., Any], loss: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """The forward and backward pass as a function of a batch, which depends on nothing of the Trainer."""
 
-    def gradients(*batch: Any) -> tuple[Any, Any]:
+    def gradients(*batch: object) -> tuple[Any, Any]:
         *inputs, target = batch
         output = model(*inputs)
         value = loss(output, target)
@@ -516,13 +517,13 @@ def _gradients_of(model: Callable[..., Any], loss: Callable[[Any, Any], Any]) ->
     return gradients
 
 
-def _array(x: Any) -> NDArray:
+def _array(x: ArrayLike) -> NDArray:
     return x.data if isinstance(x, Tensor) else np.asarray(x)
 
 
-def loader_of(called: str, data: Any, batch_size: int, sized: bool = True, **options: Any) -> Any:
+def loader_of(called: str, data: DataLike, batch_size: int, sized: bool = True, **options: Any) -> Any:
     """A loader for what `fit` takes: data that is one already, or a DataLoader. Raises DTypeError."""
-    if not _is_loader(data):
+    if _is_data_set(data):
         if not isinstance(data, (tuple, np.ndarray)):
             refuse_other_data(called, data)
         return DataLoader(data, batch_size, **options)
@@ -544,8 +545,7 @@ def _restore(modes: list[tuple[Module, bool]]) -> None:
         module.training = training
 
 
-def _is_loader(data: Any) -> bool:
-    """Whether iterating yields batches: a DataLoader, or any iterable that is not a data set or a tuple of arrays."""
-    return isinstance(data, DataLoader) or not (
-        isinstance(data, (tuple, np.ndarray)) or hasattr(data, "__getitem__")
-    )
+def _is_data_set(data: DataLike) -> TypeGuard[Examples]:
+    """Whether iterating yields examples: not for a DataLoader, or any iterable without an index."""
+    arrays = isinstance(data, (tuple, np.ndarray))
+    return not isinstance(data, DataLoader) and (arrays or hasattr(data, "__getitem__"))

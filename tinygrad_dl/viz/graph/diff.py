@@ -135,7 +135,7 @@ def _differs(first: Stats, second: Stats, rtol: float, atol: float) -> str:
     return ""
 
 
-def _flat(value: Any) -> list[float]:
+def _flat(value: float | list[Any]) -> list[float]:
     """The numbers of nested lists, in an order of its own that is the same for equal nesting."""
     found: list[float] = []
     stack = [value]

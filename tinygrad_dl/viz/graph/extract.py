@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.graph import Node, Value, ancestors, shape_of
 from tinygrad_dl.op import Op
@@ -17,11 +17,14 @@ from tinygrad_dl.viz.graph.recording import DETAILS, Recording
 from tinygrad_dl.viz.graph.rules import dtype_text
 from tinygrad_dl.viz.graph.steps import add_gradients, add_steps
 
+if TYPE_CHECKING:
+    from tinygrad_dl.nn.module import Module
+
 
 def extract(
     roots: Sequence[Any],
     *,
-    model: Any = None,
+    model: Module | None = None,
     names: Mapping[str, Any] | None = None,
     recording: Recording | None = None,
     also: Iterable[Any] = (),
@@ -45,7 +48,7 @@ class Extraction:
     def __init__(
         self,
         roots: Sequence[Any],
-        model: Any,
+        model: Module | None,
         names: Mapping[str, Any] | None,
         recording: Recording | None,
         also: Iterable[Any] = (),

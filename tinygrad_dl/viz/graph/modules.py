@@ -69,7 +69,7 @@ class ModulePlacement:
                 break
         drawn.module = self.open[-1][1] if self.open else ""
 
-    def _enter(self, stop: int, module: Any) -> None:
+    def _enter(self, stop: int, module: object) -> None:
         """Open the box of a call; calls of modules that are gone or unknown are named by their class."""
         parent, path = (self.open[-1][1], self.open[-1][2]) if self.open else ("", "")
         name = self.names.get(id(module)) if module is not None else None

@@ -102,7 +102,7 @@ def plot_dead_units(monitor: Monitor, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _require_monitor(what: str, monitor: Any) -> None:
+def _require_monitor(what: str, monitor: object) -> None:
     """Raise DTypeError for what is no monitor."""
     if isinstance(monitor, type) or not all(
         hasattr(monitor, n) for n in ("steps", "activations", "gradients")

@@ -115,7 +115,7 @@ def _metrics(run: Run) -> list[str]:
     ]
 
 
-def _is_numeric(values: Any) -> bool:
+def _is_numeric(values: object) -> bool:
     try:
         return np.asarray(values, float).ndim == 1
     except (TypeError, ValueError):
