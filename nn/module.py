@@ -112,8 +112,11 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
+        from tinygrad_dl.vocabulary import hint as elsewhere
+
         near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]
-        hint = f". Did you mean {near[0]!r}?" if near else ""
+        known = "" if name.startswith("_") else elsewhere("Module", name)
+        hint = f". Did you mean {near[0]!r}?" if near else f": {known}" if known else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     # Members

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
-from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, misfit
+from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, hinted, misfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import (
@@ -85,6 +85,11 @@ class Optimizer:
         # For each group how it is updated; None: to be found out at the next step.
         self._plans: list[Plan | None] = []
         self.stepped = False
+        if callable(getattr(params, "parameters", None)):
+            raise DTypeError(
+                f"{self._name}: params: expected the parameters of a model, got the model itself, "
+                f"{type(params).__name__}. Pass model.parameters()."
+            )
         if isinstance(params, (Tensor, np.ndarray, str, bytes, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
                 f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
@@ -103,6 +108,11 @@ class Optimizer:
             )
         for group in entries if groups[0] else [{"params": entries}]:
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = hinted(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def _name(self) -> str:

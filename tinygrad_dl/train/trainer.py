@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
-from tinygrad_dl.arguments import Count, Size, checked, refuse_unfit
+from tinygrad_dl.arguments import Count, Size, checked, hinted, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
 from tinygrad_dl.data.dataset import DataLike, Examples
 from tinygrad_dl.data.loader import refuse_other_data
@@ -63,6 +63,7 @@ class Trainer:
     tg.compile). The results are in `history`, even after an interruption. Raises DTypeError, ValueRangeError.
     """
 
+    @hinted
     def __init__(
         self,
         model: Module,
@@ -136,20 +137,34 @@ class Trainer:
         self.compile = compile
         self._forget_programs()
 
+    @hinted
     def fit(
         self,
         train: DataLike,
+        y: DataLike | None = None,
         dev: DataLike | None = None,
         epochs: int = 10,
         *,
         batch_size: int = 64,
         rng: RandomLike = None,
     ) -> History:
-        """Train for `epochs` more epochs and return the history of all of them.
+        """Train for `epochs` more epochs and return the history of all of them: `fit(x, y)` or `fit(train, dev)`.
 
-        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y). Anything but a loader is loaded in shuffled
-        batches of `batch_size`, in an order seeded by `rng`. Raises AnomalyError, ValueRangeError.
+        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y); where the second argument is an array, the first
+        two are x and y. Anything but a loader is loaded in shuffled batches of `batch_size`, in an order seeded by
+        `rng`. Raises AnomalyError, ValueRangeError.
         """
+        if isinstance(dev, (int, np.integer)):  # fit(train, dev, epochs)
+            epochs, dev = dev, None  # type: ignore[assignment]
+        if y is not None and _is_target(train, y):
+            train = tuple(a.to_numpy() if hasattr(a, "iloc") else a for a in (train, y))
+        elif y is not None:
+            if dev is not None:
+                raise DTypeError(
+                    "Trainer.fit: y: expected an array of targets beside the array x, got "
+                    f"{type(y).__name__} beside {type(train).__name__}"
+                )
+            dev = y
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueRangeError(f"Trainer.fit: epochs: expected an integer of at least 0, got {epochs!r}")
         refuse_unfit(_settings, (), {"epochs": epochs, "batch_size": batch_size, "rng": rng}, "Trainer.fit")
@@ -611,6 +626,11 @@ def loader_of(called: str, data: DataLike, batch_size: int, sized: bool = True, 
         f"{called}: expected a data set, a tuple of arrays (x, y), or a loader{' with __len__' if sized else ''}, got "
         f"{type(data).__name__}"
     )
+
+
+def _is_target(x: Any, y: Any) -> bool:
+    """Whether two arguments are arrays x and y, rather than two data sets."""
+    return all(isinstance(a, (np.ndarray, Tensor, list)) or hasattr(a, "iloc") for a in (x, y))
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:
