@@ -185,7 +185,7 @@ class Printer:
         names: Names = self.forms.names
         for var in self.lowered.program.arguments:
             self._name(var, names.of[var.serial])
-        for var in self.lowered.states:
+        for var in self.lowered.computed_states:
             self._name(var, names.state(var.source))
         self.constants = []
         for var in self.lowered.program.constants:
@@ -427,7 +427,7 @@ class Printer:
 
     def parameters(self) -> list[str]:
         """The names of what the function takes."""
-        inputs = (*self.lowered.program.arguments, *self.lowered.states, *self.constants)
+        inputs = (*self.lowered.program.arguments, *self.lowered.computed_states, *self.constants)
         found = [self.names[v.serial] for v in inputs]
         return [
             *found,
