@@ -44,6 +44,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.signatures",
             "tinygrad_dl.pytree",
             "tinygrad_dl.directions",
+            "tinygrad_dl.vocabulary",
         }
     ],
     [{"tinygrad_dl.kernels"}],

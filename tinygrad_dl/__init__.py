@@ -237,4 +237,5 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.linalg").norm
     if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "course"):
         return import_module(f"tinygrad_dl.{name}")
-    raise AttributeError(f"module 'tinygrad_dl' has no attribute {name!r}")
+    unknown = import_module("tinygrad_dl.vocabulary").unknown
+    raise unknown(__name__, name, globals())

@@ -12,10 +12,13 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import effect
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
+from tinygrad_dl.ops.logic import equal
+from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
@@ -46,13 +49,14 @@ def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
-def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
+def _shorten(table: Array, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
     """Scale looked-up rows that are too long down to a norm, in place."""
+    rows = table._data if isinstance(table, Value) else table
     used = np.unique(indices)
-    norms = np.linalg.norm(table[used], ord=norm_type, axis=1)
+    norms = np.linalg.norm(rows[used], ord=norm_type, axis=1)
     long = norms > max_norm
     # 1e-7 as in PyTorch, whose results this reproduces.
-    table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(table.dtype)
+    rows[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(rows.dtype)
 
 
 def _scaled(out: Tensor, indices: np.ndarray, counted: np.ndarray) -> Tensor:
@@ -88,14 +92,16 @@ def embedding(
         indices = input
     padding = check_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
-        _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
+        effect(_shorten, weight, indices, max_norm, norm_type, changes=(weight,))
     out = take(weight, indices, axis=0) if mapped else embedding_ops.rows(weight, indices)
     if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
         return out  # type: ignore[return-value]
     # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
         out = _scaled(out, indices, indices)
-    return out if padding is None else where((indices == padding)[..., None], out.detach(), out)
+    if padding is None:
+        return out
+    return where(expand_dims(equal(indices, padding), axis=-1), out.detach(), out)
 
 
 @each_example
