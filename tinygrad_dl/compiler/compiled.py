@@ -794,7 +794,7 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
         node.shape, node.dtype = out._data.shape, out._data.dtype
-        node.saved = function, packed(args), packed(kwargs), state or random
+        node.saved = function, packed(args), packed(kwargs), state or random, modes.levels
         node.options = (((node.shape, node.dtype),),)
         node.serial, node.watch, node.scope = next_serial(), None, None
         out.node = node
