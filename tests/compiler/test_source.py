@@ -298,8 +298,8 @@ def test_a_step_without_a_formula_returns_the_gradients() -> None:
     with pytest.raises(CompileError) as error:
         step.save("never.py")
     assert str(error.value) == (
-        "save: expected an optimizer whose step has a formula in NumPy, got Adafactor. Save a compiled model, or use SGD, "
-        "Adam, AdamW, Adamax, RMSprop or Adagrad."
+        "save: expected an optimizer whose step has a formula in NumPy, got Adafactor. Save a compiled model, or use "
+        "SGD, Adam, AdamW, Adamax, RMSprop or Adagrad."
     )
 
 
