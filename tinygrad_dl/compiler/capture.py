@@ -432,7 +432,7 @@ class Capture(StepWatcher):
         step.args = tuple(self._given(step, x) for x in args)
         if gradients:
             outside = (p for p in _parameters(args) if getattr(p, "requires_grad", False))
-            known = self.cleared | self._leaves
+            known = self._leaves | self.cleared
             for leaf in (known | {id(p): p for p in outside}).values():
                 step.gradients.append((leaf, self._gradient(leaf)))
         for x in changes:
@@ -672,7 +672,7 @@ def finish(capture: Capture, result: object, given: Set[int]) -> Program:
         for i, leaf in enumerate(leaves_of(result))
     ]
     gradients = []
-    for leaf in (capture.cleared | capture._leaves).values():
+    for leaf in (capture._leaves | capture.cleared).values():
         g = getattr(leaf, "_grad", None)
         gradients.append((leaf, None if g is None else capture.var_of(g) or capture._array(g._data)))
     capture.results = results

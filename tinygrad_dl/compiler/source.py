@@ -501,7 +501,9 @@ class Printer:
         """The return statement: what the function returned, and the gradients unless an update has used them."""
         names: Names = self.forms.names
         inputs = {
-            id(v.source): self.names[v.serial] for v in self.lowered.states if isinstance(v.source, Value)
+            id(v.source): self.names[v.serial]
+            for v in self.lowered.computed_states
+            if isinstance(v.source, Value)
         }
         gradients = {
             f"d{inputs.get(id(leaf)) or names.parameters.get(id(leaf), 'p')}": self.text(v)

@@ -154,8 +154,8 @@ class Trainer:
         two are x and y. Anything but a loader is loaded in shuffled batches of `batch_size`, in an order seeded by
         `rng`. Raises AnomalyError, ValueRangeError.
         """
-        if isinstance(dev, (int, np.integer)):  # fit(train, dev, epochs)
-            epochs, dev = dev, None  # type: ignore[assignment]
+        if isinstance(dev, (int, np.integer)) and not isinstance(dev, bool):  # fit(train, dev, epochs)
+            epochs, dev = int(dev), None
         if y is not None and _is_target(train, y):
             train = tuple(a.to_numpy() if hasattr(a, "iloc") else a for a in (train, y))
         elif y is not None:
