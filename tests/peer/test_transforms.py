@@ -15,6 +15,9 @@ import pytest
 
 from tests.peer.operators import OURS, Unlike
 from tests.peer.test_operators import COMPARED, INFOS, flat, samples_of, translated
+from tests.peer.test_operators import (
+    samples_leave_numpys_generator_alone as samples_leave_numpys_generator_alone,
+)
 from tinygrad_dl import Tensor, func, nn, stack
 
 torch = pytest.importorskip("torch", reason="PyTorch, which is compared with, is not installed")
