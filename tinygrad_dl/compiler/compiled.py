@@ -398,7 +398,12 @@ class Compiled(Generic[P, R]):
         if entry.lowered is None:
             assert entry.program is not None and entry.capture is not None
             entry.lowered = Lowered(entry.program, entry.capture)
-        return written_out(entry.lowered, self._title(entry), function)
+        try:
+            return written_out(entry.lowered, self._title(entry), function)
+        except NotLowered as reason:
+            raise CompileError(
+                f"compile: {self._name} runs compiled, but parts of it have no formula to be written out: {reason}"
+            ) from None
 
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None

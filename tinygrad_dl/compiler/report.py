@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Vjp
-from tinygrad_dl.compiler.source import Printer
+from tinygrad_dl.compiler.source import printer
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import PathLike
 
@@ -76,9 +77,9 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
     target = Path(path)
     if target.suffix != ".py":
         target = target.with_name(target.name + ".py")
-    printer = Printer(lowered, [], "", "")
-    printer.name_inputs()
-    arrays = {}
+    names = printer(lowered)
+    names.name_inputs()
+    arrays = {names.names[var.serial]: fixed(var) for var in names.constants}
     for var in lowered.states:
         source = var.source
         if isinstance(source, Value):
@@ -87,12 +88,12 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
             array = source[0].state[source[1]][source[2]]
         else:
             array = source[0]._grad._data
-        arrays[printer.names[var.serial]] = array
-    given = [printer.names[v.serial] for v in lowered.program.arguments]
+        arrays[names.names[var.serial]] = array
+    given = [names.names[v.serial] for v in lowered.program.arguments]
     numbers = {}
     for update in lowered.updates:
         for i, value in enumerate(update.at_capture):
-            numbers[printer.numbers[update.first + i]] = value
+            numbers[names.numbers[update.first + i]] = value
     options = "".join(f", {name}={value!r}" for name, value in numbers.items())
     passed = [*given, *(f'{name}=ARRAYS["{name}"]' for name in arrays), *(f"{n}={n}" for n in numbers)]
     rng = "rng" in text.partition("def program(")[2].partition(")")[0].split(", ")

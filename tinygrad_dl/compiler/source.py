@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
-from tinygrad_dl.compiler.fusion import live
+from tinygrad_dl.compiler.fusion import live, reads_of
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Operand, Prim, Step, Var, Vjp
@@ -37,6 +37,13 @@ FUNCTIONS = {
 HELPERS = {
     "sigmoid": "def sigmoid(x):\n    return 1 / (1 + np.exp(-x))\n",
     "erf": "erf = np.vectorize(__import__('math').erf)\n",
+    "add_rows": (
+        "def add_rows(g, index, count):\n"
+        '    """Zeros with the rows of g added at the indices."""\n'
+        "    out = np.zeros((count, g.shape[-1]), g.dtype)\n"
+        "    np.add.at(out, index, g)\n"
+        "    return out\n"
+    ),
     "windows": (
         "def windows(x, axes, start):\n"
         '    """A view of x with an axis for each (axis, step, size) in axes, from the index start."""\n'
@@ -63,16 +70,18 @@ class Printer:
         self.lowered, self.steps, self.title, self.function = lowered, steps, title, function
         self.helpers: set[str] = set()
         self.draws = False
+        self.uniform: list[Var] = []  # constants of one value everywhere, which are made anew
+        self.constants: list[Var] = []  # others, which are arguments of the function
         self.names: dict[int, str] = {}
         self.taken: set[str] = {"np"}
         self.numbers: dict[int, str] = {}
         self.defined: dict[int, Prim] = {
             v.serial: s for s in steps if isinstance(s, Prim) for v in s.writes()
         }
-        self.uses: dict[int, list[Prim]] = {}
+        self.uses: dict[int, list[Step]] = {}
         for step in steps:
             for x in step.reads():
-                self.uses.setdefault(x.serial, []).append(step)  # type: ignore[arg-type]
+                self.uses.setdefault(x.serial, []).append(step)
         self.outputs = {r.serial for r in lowered.results if isinstance(r, Var)}
         self.outputs |= {v.serial for _, v in lowered.gradients if v is not None}
 
@@ -101,9 +110,11 @@ class Printer:
                 self._name(var, f"{source[2]}_{parameters.get(id(source[1]), 'p')}")
             else:
                 self._name(var, f"d{parameters.get(id(source[0]), 'p')}")
+        used = {x.serial for step in self.steps for x in reads_of(step)} | self.outputs
         for var in program.constants:
-            if var.size != 1:
+            if var.size != 1 and var.serial in used:
                 self._name(var, "constant")
+                (self.uniform if _is_uniform(fixed(var)) else self.constants).append(var)
         for update in self.lowered.updates:
             for _, group, first, last in update.parameters:
                 for i in range(first, last):
@@ -236,7 +247,10 @@ class Printer:
         if prim.kind in VIEW and prim.kind != "strided" or prim.kind in ("iota", "cast") or not out.shape:
             return True
         users = self.uses.get(out.serial, [])
-        return len(users) == 1 and (users[0].kind in VIEW or users[0].origin == prim.origin)
+        if len(users) != 1:
+            return False
+        user = users[0]
+        return (isinstance(user, Prim) and user.kind in VIEW) or user.origin == prim.origin
 
     # Lines
 
@@ -251,10 +265,11 @@ class Printer:
                     continue
                 lines.append(text)
                 continue
-            assert isinstance(step, Prim)
-            if step.kind == "check_classes":
+            if isinstance(step, (Call, Vjp)):
+                text = self._lookup(step)
+            elif not isinstance(step, Prim) or step.kind == "check_classes":
                 continue
-            if step.kind == "assign":
+            elif step.kind == "assign":
                 text = self._assignment(step)
             else:
                 if self._inlined(step):
@@ -279,12 +294,25 @@ class Printer:
             lines.append(f"return {', '.join(results)}")
         elif gradients:
             lines.append("return {" + ", ".join(f'"{k}": {v}' for k, v in gradients.items()) + "}")
-        parameters = [self.names[v.serial] for v in (*self.lowered.program.arguments, *self.lowered.states)]
+        lines[:0] = [f"{self.names[v.serial]} = {_filled(fixed(v))}" for v in self.uniform]
+        given = (*self.lowered.program.arguments, *self.lowered.states, *self.constants)
+        parameters = [self.names[v.serial] for v in given]
         parameters += list(dict.fromkeys(self.numbers.values()))
         parameters += ["rng"] if self.draws else []
         helpers = "".join("\n\n" + HELPERS[h] for h in HELPERS if h in self.helpers)
         head = f'"""{self.title}"""\n\nimport numpy as np\n{helpers}\n\ndef {self.function}({", ".join(parameters)}):\n'
         return head + "".join(f"    {line}\n" for line in lines or ["pass"])
+
+    def _lookup(self, step: Call | Vjp) -> str:
+        """The lookup of rows in a table, or the gradient of the table, as a line."""
+        (out,) = step.outputs[:1]
+        call = step.call if isinstance(step, Vjp) else step
+        assert out is not None
+        name, index = self._name(out, out.name or "t"), self.text(call.options[0])
+        if isinstance(step, Call):
+            return f"{name} = {self.text(call.inputs[0], ATOM)}[{index}]"
+        self.helpers.add("add_rows")
+        return f"{name} = add_rows({self.text(step.inputs[0])}, {index}, {out.shape[0]})"
 
     def _effect(self, step: Effect) -> str:
         """A random draw as a line; other side effects belong to Python and are left out."""
@@ -328,6 +356,18 @@ PHASES = {
 def _short(x: float) -> str:
     text = f"{x:.8g}"
     return text if float(text) == x else repr(x)
+
+
+def _is_uniform(x: np.ndarray) -> bool:
+    return not x.size or bool((x == x.flat[0]).all())
+
+
+def _filled(x: np.ndarray) -> str:
+    """An array of one value everywhere."""
+    value = x.flat[0].item() if x.size else 0
+    if not value:
+        return f"np.zeros({x.shape}, np.{x.dtype.name})"
+    return f"np.full({x.shape}, {value!r}, np.{x.dtype.name})"
 
 
 def _plain(x: tuple[int, ...], one: bool = False) -> str:
@@ -410,9 +450,15 @@ ACTIVATIONS = frozenset(
 
 def source(lowered: Lowered, title: str, function: str) -> str:
     """The text of a program; raises NotLowered where a part of it has no formula here."""
-    if any(isinstance(s, (Call, Vjp)) for s in lowered.steps):
+    calls = [s.call if isinstance(s, Vjp) else s for s in lowered.steps if isinstance(s, (Call, Vjp))]
+    if any(call.op.name != "rows" for call in calls):
         raise NotLowered("; ".join(lowered.left))
     name_results(lowered)
+    return printer(lowered, title, function).render()
+
+
+def printer(lowered: Lowered, title: str = "", function: str = "") -> Printer:
+    """The printer of what a program's results and effects need."""
     wanted = {r.serial for r in lowered.results if isinstance(r, Var)}
     wanted |= {v.serial for _, v in lowered.gradients if v is not None}
-    return Printer(lowered, live(lowered.steps, wanted), title, function).render()
+    return Printer(lowered, live(lowered.steps, wanted), title, function)
