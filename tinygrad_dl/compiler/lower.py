@@ -7,7 +7,7 @@ what it called is lowered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -39,6 +39,7 @@ class Builder:
         self.steps: list[Step] = []
         self.module, self.phase, self.origin = "", "forward", -1
         self._known: dict[Any, Var] = {}
+        self.values: Mapping[int, np.ndarray] = {}  # what captured variables were, by serial
 
     def emit(
         self,
@@ -512,24 +513,29 @@ def _log_softmax(b: Builder, x: Var, axis: int = -1, **options: object) -> Var:
     return b.subtract(z, b.log(b.sum(b.exp(z), axis, True)))
 
 
-def _plain_cross_entropy(x: Var, target: Operand, options: dict[str, Any]) -> bool:
+def _plain_cross_entropy(b: Builder, x: Var, target: Operand, options: dict[str, Any]) -> bool:
+    """Whether every target counts alike, as far as the capture has shown; a run with another one is left to eager."""
+    ignored = options["ignore_index"]
+    known = b.values.get(target.serial) if isinstance(target, Var) else None
+    if known is not None and (known == ignored).any():
+        return False
     return (
         len(x.shape) == 2
         and isinstance(target, Var)
+        and target.kind != "result"  # checked before anything is changed
         and target.dtype == np.int64
         and options["weight"] is None
         and not options["label_smoothing"]
         and x.size > 0
+        and not 0 <= ignored < x.shape[1]
     )
 
 
 @forward("softmax_cross_entropy")
 def _cross_entropy(b: Builder, x: Var, target: Var, **options: Any) -> Any:
-    if not _plain_cross_entropy(x, target, options):
+    if not _plain_cross_entropy(b, x, target, options):
         raise NotLowered
-    b.emit(
-        "check_classes", [target], (), bool, classes=x.shape[1], ignored=options["ignore_index"], keep=True
-    )
+    b.emit("check_classes", [target], (), bool, classes=x.shape[1], ignored=None, keep=True)
     z = b.subtract(x, b.max(x, 1, True))
     loss = b.subtract(b.log(b.reshape(b.sum(b.exp(z), 1), (x.shape[0],))), b.onehot_take(z, target))
     return _reduced(b, loss, options["reduction"])
@@ -540,7 +546,7 @@ def _cross_entropy_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -
     x, target = call.inputs
     options = dict(zip(call.op.options, call.options))
     assert isinstance(x, Var) and isinstance(target, Var)
-    if not _plain_cross_entropy(x, target, options):
+    if not _plain_cross_entropy(b, x, target, options):
         raise NotLowered
     e = b.exp(b.subtract(x, b.max(x, 1, True)))
     s = b.sum(e, 1, True)

@@ -46,6 +46,7 @@ class Lowered:
         self.left: list[str] = []  # what was not lowered, and why
         self.numbers = 0
         self._builder = Builder(self.supported)
+        self._builder.values = self.capture.values
         self._builder.state_of = self._array_state  # type: ignore[method-assign]
         self._same: dict[int, Operand] = {}
         self._states = {(id(s.source), ""): s for s in program.states if isinstance(s.source, Value)}
