@@ -1,4 +1,4 @@
-"""Draw docs/images/optimizer-paths.svg and schedules.svg: python docs/paths.py, in the repository's root."""
+"""Draw optimizer-paths.svg, schedules.svg and complex-gradient.svg in docs/images: python docs/paths.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from tinygrad_dl import Tensor, optim
+from tinygrad_dl import abs as abs_of
 from tinygrad_dl.optim import lr_scheduler as lrs
 
 IMAGES = Path(__file__).parent / "images"
@@ -112,6 +113,63 @@ def draw_schedules() -> None:
     write(figure, "schedules.svg")
 
 
+# Complex gradients
+
+FIELD_STARTS = (1.4 + 0.9j, 0.9 - 1.3j, -0.2 + 1.5j, -1.5 + 0.3j, -0.9 - 1.2j)
+
+
+def distance_to_roots(z: Tensor) -> Any:
+    """The squared distance of z^3 from 1, which is 0 at the three roots of unity."""
+    return abs_of(z**3 - 1) ** 2
+
+
+def gradient_at(at: Any) -> np.ndarray:
+    """z.grad at points of the plane."""
+    z = Tensor(np.asarray(at, complex), requires_grad=True)
+    distance_to_roots(z).sum().backward()
+    assert z.grad is not None
+    return z.grad.data
+
+
+def descend(start: complex, conjugated: bool) -> np.ndarray:
+    """The points of `z -= lr * z.grad`, or with the conjugate in the place of z.grad."""
+    points = [start]
+    for _ in range(60):
+        g = complex(gradient_at(points[-1]))
+        step = 0.02 * (g.conjugate() if conjugated else g)
+        points.append(points[-1] - step / max(1.0, abs(step) / 0.1))
+    return np.array(points)
+
+
+def draw_complex_gradients() -> None:
+    """The field of descent, and what becomes of it without the conjugate."""
+    figure = Figure(figsize=(9.2, 4.6), layout="constrained")
+    x = np.linspace(-1.8, 1.8, 45)
+    plane = x[None, :] + 1j * x[:, None]
+    arrows = plane[2::4, 2::4] + 0.02  # beside 0, where the gradient is 0
+    surface, levels = distance_to_roots(Tensor(plane)).data, [0.1, 0.4, 1, 2, 6, 18]
+    titles = ("z -= lr * z.grad, as here and in PyTorch", "z -= lr * g with the g of JAX and HIPS autograd")
+    for i, title in enumerate(titles):
+        ax = figure.add_subplot(1, 2, i + 1)
+        ax.contour(x, x, surface, levels=levels, colors="#bbbbbb", linewidths=0.6)
+        g = -gradient_at(arrows)
+        g = (g.conj() if i else g) / np.abs(g)
+        ax.quiver(
+            arrows.real, arrows.imag, g.real, g.imag, color="#0072B2", scale=26, width=0.004, pivot="mid"
+        )
+        for start in FIELD_STARTS:
+            path = descend(start, bool(i))
+            ax.plot(path.real, path.imag, "-", color="#D55E00", linewidth=1.2)
+            ax.plot(start.real, start.imag, "o", color="#D55E00", markersize=4)
+        roots = np.exp(2j * np.pi * np.arange(3) / 3)
+        ax.plot(roots.real, roots.imag, "+", color="black", markersize=9)
+        ax.set(title=title, xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), xlabel="real part", ylabel="imaginary part")
+        ax.set_aspect("equal")
+        ax.title.set_size(10)
+        ax.tick_params(labelsize=7)
+    write(figure, "complex-gradient.svg")
+
+
 def write(figure: Figure, name: str) -> None:
     """The same bytes for the same figure."""
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
@@ -125,3 +183,4 @@ def write(figure: Figure, name: str) -> None:
 if __name__ == "__main__":
     draw_paths()
     draw_schedules()
+    draw_complex_gradients()

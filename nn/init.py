@@ -1,4 +1,8 @@
-"""Initializers, which fill parameters in place; each returns the Tensor it filled."""
+"""Initializers, which fill parameters in place; each returns the Tensor it filled.
+
+Complex parameters as in PyTorch: uniform draws for the real and for the imaginary part, normal ones with half the
+variance for each.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import numpy as np
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Advice, Count, Finite, NonNegative, Positive, Probability, Real, checked
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.convert import as_complex
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
@@ -30,8 +35,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | 
                 f"expected layer sizes that are integers of at least 0, got {size!r} in {tuple(shape)}"
             )
     chosen = config.default_dtype if dtype is None else np.dtype(dtype)
-    if chosen.kind != "f":
-        raise DTypeError(f"dtype: expected a floating-point dtype for parameters, got {chosen}")
+    if chosen.kind not in "fc":
+        raise DTypeError(f"dtype: expected a floating-point or complex dtype for parameters, got {chosen}")
     return Parameter(np.zeros(shape, chosen))
 
 
@@ -42,6 +47,8 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
 
 def _uniform(tensor: Tensor, low: float, high: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
+    if dtype.kind == "c":
+        return _write(tensor, as_complex(default_rng(rng).uniform(low, high, (*shape, 2))))
     if dtype in (np.float32, np.float64):
         values = default_rng(rng).random(shape, dtype=dtype)
         values *= high - low
@@ -52,6 +59,8 @@ def _uniform(tensor: Tensor, low: float, high: float, rng: RandomLike) -> Tensor
 
 def _normal(tensor: Tensor, mean: float, std: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
+    if dtype.kind == "c":
+        return _write(tensor, as_complex(default_rng(rng).normal(mean, std / math.sqrt(2), (*shape, 2))))
     values = default_rng(rng).standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
     values *= std
     values += mean
@@ -94,6 +103,10 @@ def trunc_normal_(
     """
     if not a < b:
         raise ValueRangeError(f"trunc_normal_: expected a below b, got a={a!r} and b={b!r}")
+    if tensor.dtype.kind == "c":
+        raise DTypeError(
+            f"trunc_normal_: expected a real dtype, got {tensor.dtype}: complex numbers have no order"
+        )
     generator = default_rng(rng)
     low, high = (a - mean) / std, (b - mean) / std
     values = generator.standard_normal(tensor.shape)
@@ -284,7 +297,7 @@ def lecun_normal_(tensor: Filled, rng: RandomLike = None) -> Tensor:
 
 @checked
 def orthogonal_(tensor: Filled, gain: Finite = 1.0, rng: RandomLike = None) -> Tensor:
-    """Fill with a (semi-)orthogonal matrix times gain; axes after the first count as one.
+    """Fill with a (semi-)orthogonal matrix, a complex one unitary, times gain; axes after the first count as one.
 
     Source: Saxe and others 2014.
     >>> w = orthogonal_(Parameter(np.zeros((2, 3))), rng=0).data
@@ -294,9 +307,14 @@ def orthogonal_(tensor: Filled, gain: Finite = 1.0, rng: RandomLike = None) -> T
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: expected at least two axes, got the shape {tensor.shape}")
     rows, columns = tensor.shape[0], prod(tensor.shape[1:])
-    drawn = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    size = (max(rows, columns), min(rows, columns))
+    generator = default_rng(rng)
+    drawn: Any = generator.standard_normal(size)
+    if tensor.dtype.kind == "c":
+        drawn = drawn + 1j * generator.standard_normal(size)
     q, r = np.linalg.qr(drawn)
-    q *= np.where(np.diag(r) < 0, -1, 1)  # without the signs of R's diagonal, Q would not be uniform
+    turned = np.sign(np.diag(r))  # without the signs of R's diagonal, Q would not be uniform
+    q *= np.where(turned == 0, 1, turned)
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
@@ -308,8 +326,8 @@ def sparse_(tensor: Filled, sparsity: Probability, std: NonNegative = 0.01, rng:
     if not 0 <= sparsity <= 1:
         raise ValueRangeError(f"sparse_: expected sparsity from 0 to 1, got {sparsity!r}")
     generator = default_rng(rng)
-    values = generator.normal(0.0, std, tensor.shape)
+    values = _normal(tensor, 0.0, std, generator)._data
     zeros = math.ceil(sparsity * tensor.shape[0])
     for column in range(tensor.shape[1]):
         values[generator.permutation(tensor.shape[0])[:zeros], column] = 0
-    return _write(tensor, values)
+    return tensor

@@ -260,14 +260,17 @@ class Module:
                 parameter.grad = np.zeros(parameter.shape, parameter.dtype)
 
     def astype(self: M, dtype: DTypeLike) -> M:
-        """Convert floating parameters and buffers, and their gradients, to a floating dtype, in place."""
+        """Convert floating parameters and buffers, and their gradients, to a floating or complex dtype, in place.
+
+        Complex ones become another complex dtype only: a real one would drop their imaginary parts.
+        """
         new = np.dtype(dtype)
-        if new.kind != "f":
-            raise DTypeError(f"astype: expected a floating-point dtype, got {new}")
+        if new.kind not in "fc":
+            raise DTypeError(f"astype: expected a floating-point or complex dtype, got {new}")
         for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
             if isinstance(tensor, Uninitialized):
                 tensor.convert(new)
-            elif tensor.dtype.kind == "f" and tensor.dtype != new:
+            elif tensor.dtype.kind in ("f", new.kind) and tensor.dtype != new:
                 grad, tensor.grad = tensor.grad, None
                 tensor.data = tensor._data.astype(new)
                 tensor.grad = None if grad is None else grad._data.astype(new)

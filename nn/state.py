@@ -217,8 +217,9 @@ def load(module: Module, given: Any, strict: bool, assign: bool = False) -> Mism
                 mismatched.append(f"{name}: expected {tensor.shape}, got {value!r}")
             continue
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
-        kinds = "f" if assign and tensor.dtype.kind == "f" else "biuf"
-        if array.dtype.kind not in kinds or (array.dtype.kind == "f" and tensor.dtype.kind != "f"):
+        kind = tensor.dtype.kind
+        kinds = kind if assign and kind in "fc" else {"f": "biuf", "c": "biufc"}.get(kind, "biu")
+        if array.dtype.kind not in kinds:
             mismatched.append(f"{name}: expected {tensor.dtype}, got {array.dtype}")
         elif isinstance(tensor, Uninitialized) and not tensor.fits(array.shape):
             mismatched.append(f"{name}: expected {tensor.expected()}, got {array.shape}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from tinygrad_dl.convert import describe
+from tinygrad_dl.convert import as_complex, as_pairs, describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.optim.typing import Group, State, Workspace
 from tinygrad_dl.tensor import Tensor
@@ -102,6 +102,22 @@ class SingleUpdate:
         p, state = self.param, self.state
         set_entry(state, "step", state["step"] + 1)
         optimizer.update(p._data, p._grad._data, state, group, self.workspace)
+        self.seen = list(state.values())
+
+
+class ComplexUpdate(SingleUpdate):
+    """The update of one complex parameter, as of twice as many real numbers; its state is complex, as PyTorch's is."""
+
+    def run(self, optimizer: Optimizer, group: Group) -> None:
+        """Update the parameter."""
+        p, state = self.param, self.state
+        set_entry(state, "step", state["step"] + 1)
+        real = {name: as_pairs(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+        before = dict(real)
+        optimizer.update(as_pairs(p._data), as_pairs(p._grad._data), real, group, self.workspace)
+        for name, value in real.items():
+            if value is not before.get(name, END):
+                set_entry(state, name, as_complex(value) if isinstance(value, np.ndarray) else value)
         self.seen = list(state.values())
 
 
@@ -252,16 +268,20 @@ def plan_updates(optimizer: Optimizer, params: list[Tensor], names: list[list[st
     """The calls of `update` that a step over these parameters makes; `names`: the entries of each state it uses."""
     single: list[tuple[Tensor, State]] = []
     small: dict[Any, tuple[list[Tensor], list[State]]] = {}
+    complex_updates: list[ParameterUpdate] = []
+    pool = WorkspacePool(optimizer.workspace_arrays)
     for p, used in zip(params, names):
         state = optimizer.state[p]
-        if optimizer.elementwise and p.size <= FUSED_SIZE and _is_fusible(p, state, used):
+        if p.dtype.kind == "c":
+            pairs = (*p.shape, 2)
+            complex_updates.append(ComplexUpdate(p, state, pool.arrays(pairs, np.finfo(p.dtype).dtype)))
+        elif optimizer.elementwise and p.size <= FUSED_SIZE and _is_fusible(p, state, used):
             alike = (p.dtype, tuple(used), tuple(state[key] for key in number_names(state)))
             fused, states = small.setdefault(alike, ([], []))
             fused.append(p)
             states.append(state)
         else:
             single.append((p, state))
-    pool = WorkspacePool(optimizer.workspace_arrays)
     fusions = []
     for fused, states in small.values():
         if len(fused) == 1:
@@ -271,7 +291,8 @@ def plan_updates(optimizer: Optimizer, params: list[Tensor], names: list[list[st
     # The largest first: all others then find the pool's memory large enough.
     single.sort(key=lambda entry: -entry[0].size)
     updates: list[ParameterUpdate] = [SingleUpdate(p, s, pool.arrays(p.shape, p.dtype)) for p, s in single]
-    return updates + [FusedUpdate(fused, states, list(states[0]), pool) for fused, states in fusions]
+    updates += [FusedUpdate(fused, states, list(states[0]), pool) for fused, states in fusions]
+    return updates + complex_updates
 
 
 def number_names(state: State) -> list[str]:
@@ -289,6 +310,14 @@ def _is_fusible(p: Tensor, state: State, used: list[str]) -> bool:
     )
 
 
+def initial_state(optimizer: Optimizer, p: Tensor, group: Group) -> State:
+    """What `init_state` makes for a parameter; for a complex one as for its real and imaginary parts."""
+    if p.dtype.kind != "c":
+        return optimizer.init_state(p._data, group)
+    state = optimizer.init_state(as_pairs(p._data), group)
+    return {name: as_complex(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+
+
 def completed_state(optimizer: Optimizer, p: Tensor, group: Group, own: set[int]) -> tuple[State, list[str]]:
     """A parameter's state with what is missing initialized, and the names of the entries that an update uses.
 
@@ -303,7 +332,7 @@ def completed_state(optimizer: Optimizer, p: Tensor, group: Group, own: set[int]
         raise DTypeError(
             f"{type(optimizer).__name__}.step: state: expected a dict for each parameter, got {describe(found)}"
         )
-    state: State = {"step": 0, **optimizer.init_state(p._data, group)}
+    state: State = {"step": 0, **initial_state(optimizer, p, group)}
     used = list(state)
     for name, value in found.items():
         where = f"{type(optimizer).__name__}.step: state: {name}"
@@ -323,7 +352,7 @@ def fitting(where: str, value: Any, first: Any, p: Tensor, own: Collection[int] 
             array = value._data if isinstance(value, Tensor) else np.asarray(value)
         except ValueError:  # a ragged list
             array = np.asarray(None)
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biuf" and not array.dtype.kind == dtype.kind == "c":
             raise DTypeError(f"{where}: expected an array of shape {shape}, got {describe(value)}")
         if array.shape != shape and id(value) in own:
             raise ShapeError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_dl.arguments import Count, NonNegative
-from tinygrad_dl.convert import describe
+from tinygrad_dl.convert import as_pairs, describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import enable_grad
 from tinygrad_dl.optim.fused import fitting
@@ -180,9 +180,8 @@ class LBFGS(Optimizer):
     def _gradient(self) -> NDArray:
         """All gradients as one vector, zeros for parameters without one."""
         params = self.param_groups[0]["params"]
-        return np.concatenate(
-            [np.zeros(p.size, p.dtype) if p.grad is None else p.grad._data.reshape(-1) for p in params]
-        )
+        grads = [np.zeros_like(p._data) if p.grad is None else p.grad._data for p in params]
+        return np.concatenate([_real(g).reshape(-1) for g in grads])
 
     def _is_steep(self, g: NDArray) -> bool:
         return not float(np.abs(g).max(initial=0.0)) <= self.param_groups[0]["tolerance_grad"]
@@ -190,8 +189,11 @@ class LBFGS(Optimizer):
     def _move(self, t: float, d: NDArray) -> None:
         begin = 0
         for p in self.param_groups[0]["params"]:
-            p._data += (d[begin : begin + p.size] * t).reshape(p.shape).astype(p.dtype, copy=False)
-            begin += p.size
+            numbers = _real(p._data)
+            numbers += (
+                (d[begin : begin + _size(p)] * t).reshape(numbers.shape).astype(numbers.dtype, copy=False)
+            )
+            begin += _size(p)
 
     def _evaluate(self, closure: Closure) -> tuple[float, NDArray]:
         with enable_grad():
@@ -222,7 +224,7 @@ class LBFGS(Optimizer):
         self, where: str, p: Tensor, values: Mapping[str, Any], group: Group, copy: bool = True
     ) -> State:
         """The saved state, copied; PyTorch's workspace "al" is left out."""
-        total = sum(q.size for q in group["params"])
+        total = sum(map(_size, group["params"]))
         state: State = {}
         for key, value in values.items():
             if value is None:
@@ -243,6 +245,15 @@ class LBFGS(Optimizer):
                 f"{where}: expected old_dirs, old_stps and ro of one length, got {sorted(lengths)}"
             )
         return copy_state(state) if copy else state
+
+
+def _real(x: NDArray) -> NDArray:
+    """The real numbers of an array: of complex ones, both parts."""
+    return as_pairs(x) if x.dtype.kind == "c" else x
+
+
+def _size(p: Tensor) -> int:
+    return p.size * (2 if p.dtype.kind == "c" else 1)
 
 
 def _listed(where: str, key: str, value: Any) -> Sequence[Any]:

@@ -20,7 +20,17 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.modes import active, effect, enable_grad, is_grad_enabled, modes
-from tinygrad_dl.optim.fused import END, Plan, States, Watched, completed_state, fitting, lasts, plan_updates
+from tinygrad_dl.optim.fused import (
+    END,
+    Plan,
+    States,
+    Watched,
+    completed_state,
+    fitting,
+    initial_state,
+    lasts,
+    plan_updates,
+)
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import NDArray
@@ -207,12 +217,10 @@ class Optimizer:
                 f"{self._name}: {_label(p, name)} is the result of an operation, which the next forward pass "
                 "computes again. Pass the Tensor that it was computed from."
             )
-        if p.dtype.kind != "f":
-            advice = (
-                "Optimize its real and imaginary part as two parameters"
-                if p.dtype.kind == "c"
-                else "Only floating Tensors have gradients"
-            )
+        kinds, advice = "fc", "Only floating and complex Tensors have gradients"
+        if not self.elementwise:
+            kinds, advice = "f", "Optimize its real and imaginary part as two parameters"
+        if p.dtype.kind not in kinds:
             raise DTypeError(
                 f"{self._name}: {_label(p, name)}: expected a floating dtype, got {p.dtype}. {advice}."
             )
@@ -493,7 +501,7 @@ class Optimizer:
 
     def restore_state(self, where: str, p: Tensor, values: Mapping[str, Any], group: Group) -> State:
         """The saved state of one parameter, its arrays copied in the parameter's dtype."""
-        initial = self.init_state(p._data, group)
+        initial = initial_state(self, p, group)
         fresh = {key: p._data if value is None else value for key, value in initial.items()}
         state: State = {}
         if not isinstance(values, Mapping):
@@ -508,7 +516,8 @@ class Optimizer:
                 array = value._data if isinstance(value, Tensor) else np.asarray(value)
             except ValueError:  # a ragged list
                 array = np.asarray(None)
-            if key in fresh and array.dtype.kind not in "biuf":
+            kinds = "biufc" if p.dtype.kind == "c" else "biuf"
+            if key in fresh and array.dtype.kind not in kinds:
                 raise DTypeError(f"{where}: {key}: expected an array or a number, got {describe(value)}")
             shape = np.shape(fresh.get(key, array if array.shape == p.shape else 0.0))
             if array.shape != shape:

@@ -120,7 +120,7 @@ class AveragedModel(Module):
         pairs = [(True, *pair) for pair in _pairs(self.module.named_parameters(), model.named_parameters())]
         buffers = _pairs(self.module.named_buffers(), model.named_buffers())
         for averaged, old, new in [*pairs, *((self.use_buffers, *pair) for pair in buffers)]:
-            if averaged and count and old.dtype.kind == "f":
+            if averaged and count and old.dtype.kind in "fc":
                 averages.append(old._data)
                 currents.append(new._data)
             else:

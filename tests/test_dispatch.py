@@ -109,11 +109,11 @@ def test_constants_that_are_joined_are_a_constant() -> None:
     assert td.concat([Tensor([1.0]), leaf([2.0])]).requires_grad
 
 
-def test_a_complex_result_of_values_that_require_grad_is_refused_by_its_name() -> None:
-    with pytest.raises(
-        GraphError, match="^concat: the result is complex, and complex values have no gradient here"
-    ):
-        td.concat([leaf([1.0]), np.array([1j])])
+def test_a_complex_result_of_real_values_that_require_grad_is_recorded() -> None:
+    joined = td.concat([x := leaf([1.0]), np.array([1j])])
+    assert joined.dtype == np.complex128 and joined.requires_grad
+    joined.backward(np.array([2 + 3j, 1j]))
+    assert x.grad.dtype == x.dtype and x.grad.tolist() == [2]
 
 
 def test_a_sequence_that_a_rule_names_is_differentiated_when_backward_records() -> None:

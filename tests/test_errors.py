@@ -161,7 +161,7 @@ L = Tensor([1.0, 2.0, 3.0])
         (
             lambda: Tensor([1, 2], requires_grad=True),
             DTypeError,
-            "requires_grad: only floating Tensors have gradients; this one is int64. Make it floating "
+            "requires_grad: only floating and complex Tensors have gradients; this one is int64. Make it floating "
             "first, with .astype('float32').",
         ),
         (
@@ -300,10 +300,16 @@ L = Tensor([1.0, 2.0, 3.0])
             "rng: expected a np.random.Generator, an int seed or None, got str",
         ),
         (
-            lambda: x * 1j,
+            lambda: (x * 1j).sum().backward(),
             GraphError,
-            "multiply: the result is complex, and complex values have no gradient here. Call .detach() on "
-            "the inputs if no gradient should flow.",
+            "backward: expected a gradient for a complex result, got none: only a real number can be minimized. "
+            "Reduce it to a real one first, such as with abs() or .real, or pass the gradient.",
+        ),
+        (
+            lambda: tg.relu(x * 1j).sum() + tg.softplus(x * 1j),
+            GraphError,
+            "softplus: it is a function of real numbers, and has no derivative for complex ones. "
+            "Take real(x), imag(x) or abs(x) first, or call .detach() if no gradient should flow.",
         ),
         (
             lambda: L << 1,

@@ -1,4 +1,4 @@
-"""Every operation of the registry on its own cases: values, derivatives of two orders, dtypes."""
+"""Every operation of the registry on its own cases, real and complex: values, derivatives of two orders, dtypes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ import tinygrad_dl.fft
 import tinygrad_dl.linalg  # operations of these two are registered when they are imported
 from tinygrad_dl import OPS, Tensor
 from tinygrad_dl.autograd import grad
+from tinygrad_dl.errors import TinygradError
 from tinygrad_dl.op import Case, Domain, Missing, Op
 
 STEP = 1e-5
 # Other test files register operations of theirs when pytest imports them.
 OWN = {name: op for name, op in OPS.items() if op.forward.__module__.startswith("tinygrad_dl.")}
+
+
+# Complex vectors come with arbitrary phases, and what depends on these has no derivative.
+PHASES = frozenset(("eig", "eigh", "qr", "svd"))
 
 
 def cases_of(op: Op) -> tuple[Case, ...]:
@@ -41,7 +46,13 @@ def with_gradient() -> Iterator[Any]:
             yield parameters
 
 
-def drawn(op: Op, case: Case, seed: int) -> tuple[list[Any], list[int], tuple[Any, ...], dict[str, Any]]:
+def with_complex_gradient() -> Iterator[Any]:
+    return (p for p in with_gradient() if not p.values[0].real and p.values[0].name != "astype")
+
+
+def drawn(
+    op: Op, case: Case, seed: int, complex_too: bool = False
+) -> tuple[list[Any], list[int], tuple[Any, ...], dict[str, Any]]:
     """The inputs of a case, the places of those to differentiate, and its options by position and by name."""
     rng = np.random.default_rng(seed)
     entries = list(case.inputs[0]) if op.variadic else list(case.inputs[: len(op.inputs)])
@@ -61,11 +72,19 @@ def drawn(op: Op, case: Case, seed: int) -> tuple[list[Any], list[int], tuple[An
         for i, value in enumerate(values)
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and callable(rules[i])
     ]
+    if complex_too:
+        for i in free:
+            values[i] = np.asarray(values[i] + 0.3j * rng.uniform(-1, 1, values[i].shape))
     return values, free, options, named
 
 
 def call(op: Op, values: Sequence[Any], options: Sequence[Any], named: dict[str, Any]) -> Any:
     return op.function(values, *options, **named) if op.variadic else op.function(*values, *options, **named)
+
+
+def without_phase(op: Op, out: Any) -> Any:
+    """A result, or of complex vectors, whose phase is arbitrary, the squares of their magnitudes."""
+    return (out * td.conj(out)).real if op.name in PHASES and out.dtype.kind == "c" else out
 
 
 def seed_of(op: Op, case: Case) -> int:
@@ -85,6 +104,17 @@ def projection(shape: tuple[int, ...], seed: int) -> np.ndarray:
     )
 
 
+def weights(out: Any, seed: int) -> np.ndarray:
+    """Random weights for a result, complex if it is."""
+    real = projection(out.shape, seed)
+    return real + 1j * projection(out.shape, seed + 3) if out.dtype.kind == "c" else real
+
+
+def inner(x: np.ndarray, y: np.ndarray) -> float:
+    """The change of a loss with the gradient x along y."""
+    return float((x.conj() * y).sum().real)
+
+
 def along(
     f: Callable[[list[np.ndarray]], float], points: list[np.ndarray], directions: list[np.ndarray]
 ) -> float:
@@ -100,45 +130,45 @@ def agree(exact: float, numeric: float, scale: float) -> bool:
     return abs(exact - numeric) <= 2e-6 * max(1.0, scale, abs(exact))
 
 
-def check_orders(op: Op, case: Case, seed: int, orders: Sequence[int] = (1, 2)) -> None:
+def check_orders(
+    op: Op, case: Case, seed: int, orders: Sequence[int] = (1, 2), complex_too: bool = False
+) -> None:
     """Gradients of a random projection, and of a random projection of these, against differences."""
-    values, free, options, named = drawn(op, case, seed)
+    values, free, options, named = drawn(op, case, seed, complex_too)
     if not free:
         return
-    points = [np.asarray(values[i], np.float64) for i in free]
+    points = [np.asarray(values[i], np.complex128 if complex_too else np.float64) for i in free]
 
     def inputs_at(new: Sequence[Any]) -> list[Any]:
         return [new[free.index(i)] if i in free else value for i, value in enumerate(values)]
 
     def projected(new: Sequence[Any]) -> Any:
-        out = call(op, inputs_at(new), options, named)
-        return td.sum(out * projection(out.shape, seed))
+        out = without_phase(op, call(op, inputs_at(new), options, named))
+        return td.sum((out * weights(out, seed)).real)
 
     def gradients(new: Sequence[Any], recording: bool) -> tuple[Any, ...]:
         leaves = [Tensor(p, requires_grad=True) for p in new]
         return leaves, grad(projected(leaves), leaves, create_graph=recording)
 
-    directions = [projection(p.shape, seed + 7 + i) for i, p in enumerate(points)]
+    directions = [weights(p, seed + 7 + i) for i, p in enumerate(points)]
     if 1 in orders:
         _, plain = gradients(points, False)
         for g, p in zip(plain, points):
             assert g.shape == p.shape and g.dtype == p.dtype
-        exact = sum(float((g.data * d).sum()) for g, d in zip(plain, directions))
+        exact = sum(inner(g.data, d) for g, d in zip(plain, directions))
         numeric = along(lambda new: float(projected([Tensor(p) for p in new])), points, directions)
         assert agree(exact, numeric, 0), f"first order: rule {exact!r}, differences {numeric!r}, case {case}"
     if 2 in orders:
         leaves, recorded = gradients(points, True)
         for g, again in zip(plain if 1 in orders else recorded, recorded):
             np.testing.assert_allclose(again.data, g.data, rtol=1e-9, atol=1e-12)
-        scale = sum((g * projection(g.shape, seed + 17 + i)).sum() for i, g in enumerate(recorded))
+        scale = sum((g * weights(g, seed + 17 + i)).real.sum() for i, g in enumerate(recorded))
         second = grad(scale, leaves, allow_unused=True) if scale.requires_grad else [None] * len(leaves)
-        exact = sum(float((g.data * d).sum()) for g, d in zip(second, directions) if g is not None)
+        exact = sum(inner(g.data, d) for g, d in zip(second, directions) if g is not None)
 
         def slope(new: list[np.ndarray]) -> float:
             _, found = gradients(new, False)
-            return sum(
-                float((g.data * projection(g.shape, seed + 17 + i)).sum()) for i, g in enumerate(found)
-            )
+            return sum(float((g.data * weights(g, seed + 17 + i)).real.sum()) for i, g in enumerate(found))
 
         numeric = along(slope, points, directions)
         assert agree(exact, numeric, float(abs(scale.data))), (
@@ -173,7 +203,7 @@ def test_the_value_on_tensors_is_the_value_on_arrays_and_inputs_stay_as_they_are
         assert type(on_tensors) is Tensor
         np.testing.assert_array_equal(on_tensors.data, on_arrays)
         assert on_tensors.dtype == on_arrays.dtype
-        assert on_tensors.requires_grad == bool(free and on_tensors.dtype.kind == "f")
+        assert on_tensors.requires_grad == bool(free and on_tensors.dtype.kind in "fc")
     for value, kept in zip(values, before):
         np.testing.assert_array_equal(value, kept)
 
@@ -188,16 +218,44 @@ def test_float32_stays_float32_in_values_and_gradients(op: Op, case: Case) -> No
     ]
     tensors = as_tensors(narrow, free)
     out = call(op, tensors, options, named)
-    assert out.dtype == np.float32
-    out.sum().backward()
+    assert out.dtype in (np.float32, np.complex64)
+    without_phase(op, out).real.sum().backward()
     for i in free:
         assert tensors[i].grad.dtype == np.float32
+        assert tensors[i].grad.shape == tensors[i].shape
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_complex_gradient()))
+def test_complex64_stays_complex64_in_gradients(op: Op, case: Case) -> None:
+    values, free, options, named = drawn(op, case, seed_of(op, case), complex_too=True)
+    if not free or op.name == "astype":
+        return
+    narrow = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+    values = [v.astype(narrow.get(v.dtype, v.dtype)) if isinstance(v, np.ndarray) else v for v in values]
+    tensors = as_tensors(values, free)
+    out = call(op, tensors, options, named)
+    assert out.dtype in (np.float32, np.complex64)
+    without_phase(op, out).real.sum().backward()
+    for i in free:
+        assert tensors[i].grad.dtype == np.complex64
         assert tensors[i].grad.shape == tensors[i].shape
 
 
 @pytest.mark.parametrize(("op", "case"), list(with_gradient()))
 def test_derivatives_of_first_and_second_order_agree_with_differences(op: Op, case: Case) -> None:
     check_orders(op, case, seed_of(op, case))
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_complex_gradient()))
+def test_complex_derivatives_of_first_and_second_order_agree_with_differences(op: Op, case: Case) -> None:
+    check_orders(op, case, seed_of(op, case), complex_too=True)
+
+
+@pytest.mark.parametrize("op", [op for op in OWN.values() if op.real], ids=str)
+def test_an_operation_of_real_numbers_refuses_to_record_complex_ones(op: Op) -> None:
+    values, free, options, named = drawn(op, cases_of(op)[0], 0, complex_too=True)
+    with pytest.raises(TinygradError, match="real numbers|floating logits"), np.errstate(all="ignore"):
+        call(op, as_tensors(values, free), options, named)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tests.test_registry import as_tensors, call, drawn, every_case, projection, seed_of, with_gradient
+from tests.test_registry import (
+    PHASES,
+    as_tensors,
+    call,
+    drawn,
+    every_case,
+    projection,
+    seed_of,
+    weights,
+    with_gradient,
+)
 from tinygrad_dl import Tensor
 from tinygrad_dl.graph import Node
 from tinygrad_dl.op import Case, Op
@@ -31,8 +41,15 @@ class Prepared:
         free = self.free if free is None else free
         tensors = as_tensors(self.values, free)
         out = self.result(tensors)
-        out.backward(projection(out.shape, 5).astype(out.dtype), **how)
+        out.backward(seed_for(self.op, out), **how)
         return out, tensors, [tensors[i].grad.data for i in free]
+
+
+def seed_for(op: Op, out: Tensor) -> np.ndarray:
+    """A random gradient of a result; for vectors of arbitrary phase that of a function of their magnitudes."""
+    if op.name in PHASES and out.dtype.kind == "c":
+        return projection(out.shape, 5) * out.data
+    return weights(out, 5).astype(out.dtype)
 
 
 def arrays_in(values: Any) -> list[np.ndarray]:
@@ -52,7 +69,7 @@ def test_gradients_are_arrays_of_their_own(op: Op, case: Case) -> None:
         others = held + gradients[i + 1 :]
         assert not any(np.may_share_memory(g, other) and np.shares_memory(g, other) for other in others)
     # What a rule gives may be added to in place, unless it is g itself or a view.
-    g = np.ones(out.shape, out.dtype)
+    g = seed_for(op, out).conj()
     for i, c in enumerate(parts := tuple(op.vjp(out.node, g))):
         if isinstance(c, np.ndarray) and c is not g and c.base is None:
             others = [g, *held, *(p for p in parts[i + 1 :] if isinstance(p, np.ndarray))]
@@ -67,7 +84,7 @@ def test_backward_changes_no_input_and_no_saved_array_and_may_run_again(op: Op, 
     assert out.node is not None
     watched = [out.data, *arrays_in(out.node.saved), *(t.data for t in tensors if isinstance(t, Tensor))]
     before = [a.copy() for a in watched]
-    seed = projection(out.shape, 5).astype(out.dtype)
+    seed = seed_for(op, out)
     out.backward(seed, retain_graph=True)
     first = [tensors[i].grad.data.copy() for i in prepared.free]
     for array, was in zip(watched, before):
@@ -95,7 +112,7 @@ def test_values_and_gradients_are_the_same_however_inputs_and_gradient_lie(op: O
     tensors = as_tensors(turned(prepared.values), prepared.free)
     again = prepared.result(tensors)
     np.testing.assert_allclose(again.data, out.data, rtol=1e-12, atol=1e-13)
-    again.backward(turned(projection(out.shape, 5).astype(out.dtype)))
+    again.backward(turned(seed_for(op, out)))
     for i, g in zip(prepared.free, gradients):
         np.testing.assert_allclose(tensors[i].grad.data, g, rtol=1e-10, atol=1e-12)
 
@@ -110,7 +127,7 @@ def test_each_input_alone_gets_the_gradient_it_gets_with_the_others(op: Op, case
             np.testing.assert_allclose(alone, expected, rtol=1e-9, atol=1e-12)
         tensors = as_tensors(prepared.values, prepared.free)
         out = prepared.result(tensors)
-        seed = projection(out.shape, 5).astype(out.dtype)
+        seed = seed_for(op, out)
         (selected,) = tg.autograd.grad(out, tensors[place], seed)
         assert selected is not None
         np.testing.assert_allclose(selected.data, expected, rtol=1e-9, atol=1e-12)
@@ -125,7 +142,7 @@ def test_checkpoint_and_detect_anomaly_change_no_gradient(op: Op, case: Case) ->
         _, _, recorded = prepared.backward(create_graph=True)
     tensors = as_tensors(prepared.values, prepared.free)
     out = tg.checkpoint(lambda *inputs: prepared.result(list(inputs)), *tensors)
-    out.backward(projection(out.shape, 5).astype(out.dtype))
+    out.backward(seed_for(op, out))
     again = [tensors[i].grad.data for i in prepared.free]
     for e, f, r, a in zip(expected, found, recorded, again):
         np.testing.assert_array_equal(f, e)

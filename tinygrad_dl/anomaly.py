@@ -196,10 +196,12 @@ def _report(what: str, values: Sequence[tuple[str, np.ndarray]], cause: str, cal
 def ranged(x: np.ndarray) -> str:
     """An array in a report: dtype, shape, the range of what is finite in it, and how much is not."""
     text = f"{x.dtype} {x.shape}"
-    if x.dtype.kind not in "biuf" or not x.size:
+    if x.dtype.kind not in "biufc" or not x.size:
         return text
     finite = x[np.isfinite(x)]
     if finite.size:
+        if x.dtype.kind == "c":  # in the complex plane there is no order: how far from 0
+            finite, text = np.abs(finite), f"{text}, magnitudes"
         low, high = finite.min(), finite.max()
         text += f", {low:.6g}" if low == high else f", {low:.6g} to {high:.6g}"
     for name, count in (("nan", np.isnan(x).sum()), ("infinite", np.isinf(x).sum())):

@@ -13,7 +13,7 @@ from tinygrad_dl.backward import backward_pass, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import call_recording, modes
-from tinygrad_dl.ops.elementwise import astype
+from tinygrad_dl.ops.elementwise import astype, real
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.pytree import leaves, refill
@@ -199,6 +199,8 @@ def _pieces(whole: Array, forms: Sequence[tuple[tuple[int, ...], Any]]) -> list[
     for shape, dtype in forms:
         begin, end = end, end + int(np.prod(shape, dtype=int))
         piece = reshape(getitem(whole, slice(begin, end)), shape)
+        if piece.dtype.kind == "c" and dtype.kind != "c":
+            piece = real(piece)
         pieces.append(piece if piece.dtype == dtype else astype(piece, dtype))
     return pieces
 

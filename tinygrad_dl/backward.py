@@ -1,4 +1,9 @@
-"""The backward pass: from the gradient of outputs back to the gradients of what they depend on. Knows no operation."""
+"""The backward pass: from the gradient of outputs back to the gradients of what they depend on. Knows no operation.
+
+Complex values: inside a pass the gradient g of z is the coefficient in dL = Re(g dz), so that the derivative rule of
+a holomorphic function is that of real numbers, without a conjugate. What is given to a pass, and what leaves it
+(.grad, hooks, results), is its conjugate, as in PyTorch: z - lr * z.grad descends. That of a real value is real.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_dl.convert import asarray_of, wrap
+from tinygrad_dl.convert import asarray_of, conjugated, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
 from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, tell
@@ -33,6 +38,11 @@ def seed_for(output: Value, gradient: ArrayLike | None, what: str) -> Gradient:
                 f"{what}: expected a gradient for a result of shape {data.shape}, got none. "
                 "Reduce it to one number first, such as with .sum() or .mean(), or pass the gradient."
             )
+        if data.dtype.kind == "c":
+            raise GraphError(
+                f"{what}: expected a gradient for a complex result, got none: only a real number can be minimized. "
+                "Reduce it to a real one first, such as with abs() or .real, or pass the gradient."
+            )
         seed = np.empty_like(data)  # np.ones takes five times as long
         seed.fill(1)
         if active:
@@ -41,7 +51,7 @@ def seed_for(output: Value, gradient: ArrayLike | None, what: str) -> Gradient:
     given: Any = gradient if isinstance(gradient, Value) else asarray_of(gradient)
     if given.shape != data.shape:
         raise ShapeError(f"{what}: expected a gradient of the result's shape {data.shape}, got {given.shape}")
-    return given if given.dtype == data.dtype else given.astype(data.dtype)
+    return given if given.dtype == data.dtype else _cast(given, data.dtype)
 
 
 # What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
@@ -54,7 +64,7 @@ def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool
         _recording_pass(roots, retain=retain, recording=True, **how)
     else:
         arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
-        backward_pass(arrays, retain=retain, **how)
+        _outer_pass(arrays, retain=retain, **how)
     if active:
         tell("after_backward_pass")
 
@@ -176,7 +186,18 @@ def _with_plain_options(node: Node) -> bool:
     return True
 
 
-_recording_pass = enable_grad()(lenient_broadcast()(backward_pass))
+def _outer_pass(
+    roots: Sequence[tuple[Node, Gradient]], wanted: dict[int, Gradient] | None = None, **how: Any
+) -> None:
+    """A pass between what users give and what they get, which are the conjugates of what is inside."""
+    backward_pass([(node, conjugated(g)) for node, g in roots], wanted=wanted, **how)
+    if wanted is not None:
+        for serial, g in wanted.items():
+            if g is not None:
+                wanted[serial] = conjugated(g)
+
+
+_recording_pass = enable_grad()(lenient_broadcast()(_outer_pass))
 
 
 def _complete(
@@ -201,10 +222,13 @@ def _complete(
         if wanted is None and owner is not None and owner.node is node:
             before = getattr(owner, "_grad", None)
             if recording:
-                owner._grad = own(g) if before is None else before + g
+                given = conjugated(g)
+                owner._grad = own(given) if before is None else before + given
             else:
                 # A .grad shares its array with nobody; a rule may hand on g, or a view of it, to several inputs.
                 array = g if owned and node.op is None else np.array(g)
+                if array.dtype.kind == "c":
+                    array = array.conj()
                 owner._grad = wrap(array if before is None else before._data + array)
             if active:
                 tell("received", owner, before)
@@ -231,7 +255,8 @@ def _complete_jointly(
         if entry is not None and entry[1] is not None:
             entry[1] = _complete(entry[0], entry[1], entry[2], wanted, needed, recording)
             entry[2] = False
-            gradients.append(entry[1] if recording else wrap(np.array(entry[1])))
+            given = conjugated(entry[1])
+            gradients.append(given if recording else wrap(np.array(given)))
         else:
             gradients.append(None)
     ran[joint.key] = None
@@ -239,7 +264,8 @@ def _complete_jointly(
         return
     ran[joint.key] = results = joint.hook(gradients, ran)
     for serial, parent, before, result in zip(joint.serials, joint.parents, gradients, results):
-        g = None if result is None else _replacement(parent, result, recording, "backward hook of a module")
+        what = "backward hook of a module"
+        g = None if result is None else conjugated(_replacement(parent, result, recording, what))
         if serial in pending:
             if result is not before:
                 pending[serial][1] = g
@@ -281,11 +307,12 @@ def _replacement(node: Node, returned: ArrayLike, recording: bool, what: str) ->
 
 def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], recording: bool) -> Gradient:
     """The gradient after a node's hooks, each of which may replace it."""
+    g = conjugated(g)
     for hook in hooks:
         returned = hook(g if recording else wrap(np.array(g)))
         if returned is not None:
             g = _replacement(node, returned, recording, "register_hook")
-    return g
+    return conjugated(g)
 
 
 def own(g: Tensor) -> Value:
@@ -311,7 +338,10 @@ def unbroadcast(g: Gradient, shape: Shape) -> Gradient:
 
 
 def _cast(c: Gradient, dtype: np.dtype) -> Gradient:
-    return c if c.dtype == dtype else (c.real if c.dtype.kind == "c" else c).astype(dtype)
+    """A gradient in the dtype of its value: of a real value it is real, of a complex one complex."""
+    if c.dtype == dtype:
+        return c
+    return (c.real if c.dtype.kind == "c" and dtype.kind != "c" else c).astype(dtype)
 
 
 def _raise_for_wrong_rule(node: Node, contributions: Sequence[Any], recording: bool) -> None:

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 CALL_NAMES: dict[str, Any] = {
     "__name__": __name__, "ndarray": np.ndarray, "active": active, "next_serial": next_serial,
     "Value": Value, "Node": Node, "constant_entry": constant_entry, "coerce": convert.coerce,
-    "under_modes": dispatch.under_modes, "apply_without_tensors": dispatch.apply_without_tensors,
+    "under_modes": dispatch.under_modes,
+    "refuse_complex": dispatch.refuse_complex, "apply_without_tensors": dispatch.apply_without_tensors,
     "apply_variadic": dispatch.apply_variadic, "explain": dispatch.explain,
     "check_option": dispatch.check_option, "in_float32": dispatch.in_float32, "F2": np.dtype(np.float16),
     "inf": math.inf,
     "dtype_type": np.dtype,
-    "plain_array": dispatch.plain_array, "records_gradient": dispatch.records_gradient,
+    "plain_array": dispatch.plain_array,
     "F4": np.dtype(np.float32), "F8": np.dtype(np.float64),
-    "new": object.__new__, "RAW": frozenset((float, int, bool)),
+    "new": object.__new__, "RAW": frozenset((float, int, bool)), "FC": "fc",
 }  # fmt: skip
 
 
@@ -223,7 +224,7 @@ def _record_lines(op: Op) -> list[str]:
         lines += [f"    if {inputs[i]}_node is not None:", f"        raise op.missing_rule({i})"]
     lines += [
         "    dtype = out.dtype",
-        "    if dtype is not F4 and dtype is not F8 and not records_gradient(op, dtype):",
+        "    if dtype is not F4 and dtype is not F8 and dtype.kind not in FC:",
         "        result.node = None",
         "        return result",
     ]
@@ -240,6 +241,12 @@ def _record_lines(op: Op) -> list[str]:
         users = op.users_of(name)
         asked = " or ".join(f"{x}_node is not None" for x in users)
         saved.append(value if set(users) >= set(differentiable) else f"{value} if {asked} else None")
+    if op.real:
+        data = _tuple([f"{x}_data" for x in inputs])
+        lines += [
+            "    if dtype is not F4 and dtype is not F8:",
+            f"        refuse_complex(op, {data})",
+        ]
     return [
         *lines,
         "    node = new(Node)",

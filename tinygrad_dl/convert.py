@@ -49,6 +49,22 @@ def attach(data: Any, entry: object) -> Any:
     return result
 
 
+def conjugated(x: Any) -> Any:
+    """The complex conjugate of an array or a Tensor; a real one as it is, without an operation."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
+def as_pairs(x: NDArray) -> NDArray:
+    """A view of complex numbers as (real, imaginary) along a last axis: what is written into it reaches x."""
+    half = x.dtype.itemsize // 2
+    return np.lib.stride_tricks.as_strided(x.real, (*x.shape, 2), (*x.strides, half))
+
+
+def as_complex(pairs: NDArray) -> NDArray:
+    """The counterpart of as_pairs; a view where the pairs are contiguous."""
+    return np.ascontiguousarray(pairs).view(np.result_type(pairs, np.complex64))[..., 0]
+
+
 def dtype_of(dtype: Any, what: str) -> np.dtype:
     """A dtype argument as NumPy's object; DTypeError for what is none, or none of numbers."""
     try:

@@ -59,7 +59,7 @@ def apply_variadic(op: Op, values: Iterable[Input], options: tuple[Any, ...]) ->
         return out if any(is_array(v) for v in values) else wrap(out)
     nodes = [v.node if isinstance(v, Value) else None for v in values]
     result = wrap(out)
-    if any(node is not None for node in nodes) and (out.dtype.kind == "f" or records_gradient(op, out.dtype)):
+    if any(node is not None for node in nodes) and out.dtype.kind in "fc":
         node = Node()
         node.op, node.options, node.shape, node.dtype = op, options, out.shape, out.dtype
         node.parents = tuple(
@@ -152,14 +152,13 @@ def plain_array(op: Op, out: Input, options: Sequence[Any]) -> NDArray:
     return np.asarray(out)
 
 
-def records_gradient(op: Op, dtype: np.dtype) -> bool:
-    """Whether a result is recorded that is neither float32 nor float64; GraphError if it is complex."""
-    if dtype.kind == "c":
+def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
+    """Raise GraphError for recording a function of real numbers at complex ones."""
+    if any(is_array(x) and x.dtype.kind == "c" for x in inputs):
         raise GraphError(
-            f"{op.name}: the result is complex, and complex values have no gradient here. "
-            "Call .detach() on the inputs if no gradient should flow."
+            f"{op.name}: it is a function of real numbers, and has no derivative for complex ones. "
+            "Take real(x), imag(x) or abs(x) first, or call .detach() if no gradient should flow."
         )
-    return dtype.kind == "f"
 
 
 # float16, which operations that accumulate compute in float32
@@ -245,6 +244,8 @@ def explain(op: Op, inputs: Sequence[Any], options: Sequence[Any], error: Except
     # What somebody else's code raised in a forward function passes unchanged.
     if not own and (type(error).__module__ not in NUMPYS_MODULES or not isinstance(error, NUMPYS)):
         raise error
+    if op.real and any(is_array(x) and x.dtype.kind == "c" for x in inputs):
+        raise DTypeError(f"{op.name}: expected real numbers, got complex ones") from None
     kind = next((ours for theirs, ours in arguments.KINDS if isinstance(error, theirs)), None)
     if kind is None:
         raise error

@@ -267,9 +267,12 @@ def _storable(name: str, value: Any) -> np.ndarray:
         array = to_cpu(value._data if isinstance(value, Value) else value)
     except UninitializedError as error:
         raise UninitializedError(f"save: {name}: {error}") from None
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in "fiubc" or array.dtype.itemsize > 8:
+        advice = (
+            "complex64, or save .real and .imag" if array.dtype.kind == "c" else "floats, integers or bools"
+        )
         raise DTypeError(
-            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to floats, integers or bools."
+            f"save: {name}: {array.dtype} is not a dtype of safetensors files. Convert to {advice}."
         )
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 

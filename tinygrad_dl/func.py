@@ -84,9 +84,9 @@ class Run:
             return positive(leaf)
         # A Python float is exact, as nothing says that a rounded derivative will do
         data = np.asarray(leaf) if type(leaf) is float else convert.asarray_of(leaf)
-        if data.dtype.kind != "f":
+        if data.dtype.kind not in "fc":
             raise DTypeError(
-                f"func.{self.what}: {name} is {data.dtype}; only floating values have derivatives. "
+                f"func.{self.what}: {name} is {data.dtype}; only floating and complex values have derivatives. "
                 "Make it floating, or leave it out with argnums."
             )
         return convert.wrap(data).requires_grad_()
@@ -281,6 +281,11 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False)
     @_renamed(f, "jacobian")
     def derivatives(*args: object, **kwargs: object) -> Any:
         run = Run("jacobian", f, args, kwargs, argnums, has_aux)
+        if any(t.dtype.kind == "c" for t in (*run.outs, *run.variables)):
+            raise DTypeError(
+                "func.jacobian: expected real arguments and results, got complex ones, of which one complex matrix "
+                "does not hold all derivatives. Use vjp or jvp, or real and imaginary parts."
+            )
         rows, columns = (sum(t.size for t in ts) for ts in (run.outs, run.variables))
         # A column costs about three rows: a backward pass through the recorded transpose is longer.
         blocks = _by_columns(run) if 3 * columns < rows else _by_rows(run)

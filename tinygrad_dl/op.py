@@ -123,6 +123,7 @@ class Op:
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
         self.accumulates: bool = about.pop("accumulates")
+        self.real: bool = about.pop("real")
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -293,6 +294,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
     accumulates: bool = False,
+    real: bool = False,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -300,8 +302,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     requires: `g`, `out`, an input, `<input>_shape`, `<input>_dtype`, an option, a value in `cached` (which the forward
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
-    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16
-    is computed in float32. See docs/custom-ops for a worked example.
+    `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16 is computed in float32.
+    `real`: complex values have no derivative. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -319,7 +321,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates,
+            accumulates=accumulates, real=real,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

@@ -71,9 +71,9 @@ class Tensor(Methods):
                 raise GraphError(
                     "data: the result of an operation keeps its shape and dtype; use detach() first"
                 )
-            if array.dtype.kind != "f":
+            if array.dtype.kind not in "fc":
                 raise DTypeError(
-                    f"data: expected floating values, as this Tensor requires grad, got {array.dtype}. "
+                    f"data: expected floating or complex values, as this Tensor requires grad, got {array.dtype}. "
                     "Convert them with .astype('float32'), or call requires_grad_(False) first."
                 )
             self._data, self.node = array, None
@@ -171,9 +171,9 @@ class Tensor(Methods):
                 )
             self.node = None
         elif self.node is None:
-            if self._data.dtype.kind != "f":
+            if self._data.dtype.kind not in "fc":
                 raise DTypeError(
-                    f"requires_grad: only floating Tensors have gradients; this one is {self.dtype}. "
+                    f"requires_grad: only floating and complex Tensors have gradients; this one is {self.dtype}. "
                     "Make it floating first, with .astype('float32')."
                 )
             self.node = graph.leaf(self)

@@ -74,7 +74,7 @@ def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
 def _norm(array: np.ndarray, norm_type: float) -> float:
     if norm_type == inf:
         return float(np.abs(array).max(initial=0))
-    flat = array.reshape(-1)
+    flat = np.abs(array).reshape(-1) if array.dtype.kind == "c" else array.reshape(-1)
     if flat.dtype == np.float16:  # whose squares over- and underflow
         flat = flat.astype(np.float32)
     if norm_type == 2:
@@ -139,6 +139,7 @@ def _summed(name: str, named: list[tuple[str, Any]], norm_type: float, error_if_
 def _as_tensor(total: float, named: list[tuple[str, Any]]) -> Tensor:
     """The norm in the dtype that holds all of the tensors' dtypes, as in PyTorch."""
     dtype = np.result_type(*(tensor.dtype for _, tensor in named)) if named else np.dtype(np.float32)
+    dtype = np.finfo(dtype).dtype if dtype.kind == "c" else dtype
     with np.errstate(over="ignore"):
         return asarray(np.array(total).astype(dtype))
 
@@ -211,6 +212,11 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
 
 
 def _clip_grad_value(named: list[tuple[str, Tensor]], clip_value: float) -> None:
+    for name, p in named:
+        if p.grad is not None and p.grad.dtype.kind == "c":
+            raise DTypeError(
+                f"clip_grad_value_: {name}: expected real gradients, got {p.grad.dtype}. clip_grad_norm_ takes both."
+            )
     for _, p in named:
         if p.grad is not None:
             np.clip(p.grad._data, -clip_value, clip_value, out=p.grad._data)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_dl import Tensor, fft
-from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.errors import AxisError, DTypeError, ShapeError, ValueRangeError
 
 ONE = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
 TWO = ("fft2", "ifft2", "rfft2", "irfft2")
@@ -45,18 +45,6 @@ def test_arrays_give_arrays_lists_give_tensors_and_float32_gives_complex64() -> 
     assert isinstance(fft.fft([1.0, 2.0]), Tensor)
     assert fft.rfft(Tensor([1.0, 2.0])).dtype == np.complex64
     assert fft.irfft(fft.rfft(Tensor([1.0, 2.0]))).dtype == np.float32
-
-
-@pytest.mark.parametrize("name", ONE + SEVERAL)
-def test_a_tensor_that_requires_grad_is_refused_and_a_detached_one_is_not(name: str) -> None:
-    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
-    with pytest.raises(GraphError) as caught:
-        getattr(fft, name)(x)
-    assert str(caught.value) == (
-        f"{name}: no derivative with respect to x: a Fourier transform works with complex values, which have no "
-        "gradient here. Call .detach() on it if no gradient should flow."
-    )
-    assert not getattr(fft, name)(x.detach()).requires_grad
 
 
 @given(st.integers(1, 9), st.integers(0, 2**31))

@@ -107,7 +107,8 @@ def test_values_that_are_as_good_are_taken() -> None:
 def test_data_of_a_wrong_dtype_is_refused_before_it_is_set() -> None:
     x = Tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(
-        DTypeError, match=r"^data: expected floating values, as this Tensor requires grad, got int64\."
+        DTypeError,
+        match=r"^data: expected floating or complex values, as this Tensor requires grad, got int64\.",
     ):
         x.data = np.array([1, 2])
     assert x.tolist() == [1.0, 2.0]

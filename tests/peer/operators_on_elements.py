@@ -17,7 +17,7 @@ OURS |= {
     name: getattr(td, name)
     for name in (
         "abs acos acosh asin asinh atan atan2 atanh ceil conj cos cosh deg2rad exp exp2 expm1 "
-        "floor hypot log log10 log1p log2 logaddexp maximum minimum positive pow rad2deg real reciprocal "
+        "floor hypot imag log log10 log1p log2 logaddexp maximum minimum positive pow rad2deg real reciprocal "
         "remainder round sigmoid sign sin sinh sqrt square tan tanh trunc copysign"
     ).split()
 }
@@ -164,12 +164,21 @@ def quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolati
 
 @ours("softmax", "softmax.with_dtype")
 def softmax(x: Any, dim: Any, dtype: Any = None) -> Any:
-    return td.softmax(x if dtype is None else td.astype(x, dtype), dim if x.ndim else None)
+    return td.softmax(_cast(x, dtype), dim if x.ndim else None)
 
 
 @ours("log_softmax", "log_softmax.with_dtype")
 def log_softmax(x: Any, dim: Any, dtype: Any = None) -> Any:
-    return td.log_softmax(x if dtype is None else td.astype(x, dtype), dim if x.ndim else None)
+    return td.log_softmax(_cast(x, dtype), dim if x.ndim else None)
+
+
+OURS["nn.functional.softmin.with_dtype"] = lambda x, dim, dtype=None: td.softmax(-_cast(x, dtype), dim)
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    if x.dtype.kind == "c" and dtype is not None:
+        raise Unlike("complex values are not converted to real ones")
+    return x if dtype is None else td.astype(x, dtype)
 
 
 @ours("dist")

@@ -8,7 +8,7 @@ import numpy as np
 
 import tinygrad_dl as td
 from tests.peer.counterparts import OURS, Unlike, axes_of
-from tinygrad_dl import Tensor, linalg
+from tinygrad_dl import Tensor, fft, linalg
 from tinygrad_dl.ops.shape import axis_of
 
 # Products
@@ -71,7 +71,7 @@ def _diag_embed(x: Any, offset: int, dim1: int, dim2: int) -> Any:
 OURS |= {
     "linalg.det": linalg.det,
     "linalg.slogdet": linalg.slogdet,
-    "logdet": lambda x: linalg.slogdet(x).logabsdet,
+    "logdet": lambda x: td.log(linalg.det(x)) if x.dtype.kind == "c" else linalg.slogdet(x).logabsdet,
     "linalg.inv": linalg.inv,
     "linalg.inv_ex": lambda x, check_errors=False: linalg.inv(x),
     "linalg.solve": lambda a, b, left=True: _solve(a, b, left),
@@ -82,6 +82,8 @@ OURS |= {
     "linalg.qr": lambda x, mode="reduced": _qr(x, mode),
     "qr": lambda x, some=True: _qr(x, "reduced" if some else "complete"),
     "linalg.eigh": lambda x, UPLO="L": linalg.eigh(x),
+    "linalg.eig": linalg.eig,
+    "linalg.eigvals": linalg.eigvals,
     "linalg.eigvalsh": lambda x, UPLO="L": linalg.eigvalsh(x),
     "linalg.svd": lambda x, full_matrices=True: linalg.svd(x, full_matrices=full_matrices),
     "svd": lambda x, some=True, compute_uv=True: _svd(x, some, compute_uv),
@@ -161,3 +163,27 @@ def _lstsq(a: Any, b: Any) -> Any:
     if a.ndim != 2:
         raise Unlike("NumPy's lstsq takes one matrix")
     return linalg.lstsq(a, b).solution
+
+
+# Fourier transforms
+
+
+def _transform(name: str) -> Any:
+    function = getattr(fft, name)
+
+    def transform(x: Any, *arguments: Any, **options: Any) -> Any:
+        names = {"dim": "axes" if name[-1] in "2n" or "shift" in name else "axis"}
+        options = {names.get(k, k): v for k, v in options.items()}
+        if isinstance(options.get("axes"), int) and "shift" not in name:
+            options["axes"] = (options["axes"],)
+        return function(x, *arguments, **options)
+
+    return transform
+
+
+OURS |= {
+    f"fft.{name}": _transform(name)
+    for name in (
+        "fft fft2 fftn fftshift hfft ifft ifft2 ifftn ifftshift ihfft irfft irfft2 irfftn rfft rfft2 rfftn"
+    ).split()
+}

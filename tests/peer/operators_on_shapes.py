@@ -16,8 +16,8 @@ from tinygrad_dl import Tensor
 OURS |= {
     "T": lambda x: x.T,
     "mT": lambda x: td.matrix_transpose(x) if x.ndim else x * 1,
-    "mH": lambda x: td.matrix_transpose(x) if x.ndim else x * 1,
-    "H": lambda x: x.T,
+    "mH": lambda x: td.conj(td.matrix_transpose(x)) if x.ndim else x * 1,
+    "H": lambda x: td.conj(x.T),
     "t": lambda x: x.T,
     "t_copy": lambda x: x.T,
     "transpose": lambda x, a, b: td.swapaxes(x, a, b) if x.ndim else x * 1,

@@ -274,7 +274,9 @@ class Capture(StepWatcher):
         for node, g in roots:
             seed = self._operand(g)
             assert isinstance(seed, Var)
-            self._accumulate(node, seed)
+            if recording and node.dtype.kind == "c":
+                self.problems.append("it records a complex gradient")
+            self._accumulate(node, self._conjugated(seed))
         self._ready = set(self._pending)
 
     def _accumulate(self, node: Node, var: Var) -> None:
@@ -333,11 +335,23 @@ class Capture(StepWatcher):
                 shaped = Var(parent.shape, var.dtype)
                 self._add_call("reshape", [var], shaped, shape=parent.shape)
                 var = shaped
+        if var.dtype.kind == "c" != parent.dtype.kind:  # the gradient of a real value is real
+            part = Var(var.shape, np.finfo(var.dtype).dtype)
+            self._add_call("real", [var], part)
+            var = part
         if var.dtype != parent.dtype:
             cast = Var(var.shape, np.dtype(parent.dtype))
             self._add_call("astype", [var], cast, dtype=parent.dtype)
             var = cast
         return var
+
+    def _conjugated(self, var: Var) -> Var:
+        """What the engine has inside of a backward pass of a complex gradient, or the gradient of that."""
+        if var.dtype.kind != "c":
+            return var
+        out = Var(var.shape, var.dtype)
+        self._add_call("conj", [var], out)
+        return out
 
     def _add_call(self, name: str, inputs: list[Operand], out: Var, **options: object) -> None:
         op = OPS[name]
@@ -353,6 +367,7 @@ class Capture(StepWatcher):
         if var is None:
             self.problem("a gradient came from outside of the step")
             return
+        var = self._conjugated(var)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -375,6 +390,8 @@ class Capture(StepWatcher):
         """A complete gradient goes to the caller of the backward pass."""
         var = self._pending.get(node.serial)
         if var is not None:
+            if var.dtype.kind == "c":
+                self.problems.append("it takes a complex gradient with autograd.grad")
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)
@@ -479,6 +496,8 @@ class Capture(StepWatcher):
         elif event == "return":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.pop()
+            elif _is_users(frame) or code is self._function_code:
+                self._name_results(frame)
         elif event == "c_call" and _is_users(frame):
             self._builtin(frame, arg)
 
@@ -494,6 +513,14 @@ class Capture(StepWatcher):
                     self.problems.append(f"it reads elements of {name} in Python{where}")
         if code.co_argcount and code.co_varnames[0] == "self" and "self" in frame.f_locals:
             self.guards.add_argument(frame.f_locals["self"], "self")
+
+    def _name_results(self, frame: FrameType) -> None:
+        """What the user's code called its results, for readers of the program."""
+        for name, value in list(frame.f_locals.items()):
+            if isinstance(value, Value) and name.isidentifier():
+                var = self._vars.get(id(value._data))
+                if var is not None and var.kind == "result" and not var.name:
+                    var.name = name
 
     def _foreign(self, frame: FrameType) -> None:
         """Code outside of the package and of the user's program was called by the user's code."""

@@ -26,6 +26,7 @@ from tinygrad_dl.compiler.program import Call, Effect, Program
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.report import explained, write_program
 from tinygrad_dl.compiler.snapshot import Snapshot
+from tinygrad_dl.compiler.source import readable
 from tinygrad_dl.compiler.source import source as written_out
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
@@ -62,7 +63,9 @@ class Entry:
     run: Callable[[Sequence[Any]], list[Any] | None] | None = None
     guard: Callable[[], bool] | None = None
     text: str = ""  # the program as it is run
-    lowered: Lowered | None = None
+    # The capture that the program was made of, without its arrays once it is in use.
+    recorded: Capture | None = None
+    lowered: Lowered | None = None  # the program that people read, made when they ask for it
     draws: bool = False  # whether a result that requires grad depends on random numbers
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
     native: Native | None = None
@@ -281,7 +284,7 @@ class Compiled(Generic[P, R]):
         program, capture = entry.program, entry.capture
         assert program is not None and capture is not None
         entry.guard = capture.guards.build({id(var.source) for var in program.states}, capture.held)
-        entry.lowered = Lowered(program, capture)
+        entry.recorded = capture
         if self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None):
             from tinygrad_dl.compiler.llvm import supported
             from tinygrad_dl.compiler.native import Native
@@ -393,26 +396,20 @@ class Compiled(Generic[P, R]):
 
     def _text(self, entry: Entry, function: str) -> str:
         if entry.lowered is None:
-            assert entry.program is not None and entry.capture is not None
-            entry.lowered = Lowered(entry.program, entry.capture)
-        try:
-            return written_out(entry.lowered, self._title(entry), function)
-        except NotLowered as reason:
-            raise CompileError(
-                f"compile: {self._name} runs compiled, but parts of it have no formula to be written out: {reason}"
-            ) from None
+            capture = entry.capture or entry.recorded
+            assert entry.program is not None and capture is not None
+            entry.lowered = readable(entry.program, capture)
+            if entry.verified:
+                capture.values.clear()
+        return written_out(entry.lowered, self._title(entry), function)
 
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None
-        inputs = ", ".join(f"{v.name or 'x'} {v.shape}" for v in entry.program.arguments)
         name = self._name if len(entry.roots) != 1 else model_text(entry.roots[0])
         what = f"One training step of {name}" if entry.program.gradients else f"What {name} computes"
-        dtypes = dict.fromkeys(v.dtype.name for v in entry.program.arguments if v.dtype.kind == "f")
+        inputs = ", ".join(f"{v.name or 'x'} {v.shape} {v.dtype}" for v in entry.program.arguments)
         return (
-            f"{what}, written out by tinygrad_dl. {inputs}{', ' if inputs else ''}{', '.join(dtypes)}".rstrip(
-                " ,."
-            )
-            + "."
+            f"{what}, written out by tinygrad_dl.{f'{chr(10)}{chr(10)}{inputs}{chr(10)}' if inputs else ''}"
         )
 
     @property

@@ -82,6 +82,7 @@ def live(steps: Sequence[Step], wanted: set[int]) -> list[Step]:
     kept = []
     for step in reversed(steps):
         always = not isinstance(step, Prim) or step.kind in ("assign", "check_classes")
+        always = always or step.params.get("always", False)  # type: ignore[attr-defined]
         if always or any(v.serial in wanted for v in step.writes()):
             kept.append(step)
             wanted.update(v.serial for v in reads_of(step))

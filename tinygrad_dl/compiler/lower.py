@@ -513,27 +513,31 @@ def _log_softmax(b: Builder, x: Var, axis: int = -1, **options: object) -> Var:
     return b.subtract(z, b.log(b.sum(b.exp(z), axis, True)))
 
 
-def _plain_cross_entropy(b: Builder, x: Var, target: Operand, options: dict[str, Any]) -> bool:
-    """Whether every target counts alike, as far as the capture has shown; a run with another one is left to eager."""
-    ignored = options["ignore_index"]
-    known = b.values.get(target.serial) if isinstance(target, Var) else None
-    if known is not None and (known == ignored).any():
-        return False
+def _plain_cross_entropy(x: Var, target: Operand, options: dict[str, Any]) -> bool:
     return (
         len(x.shape) == 2
         and isinstance(target, Var)
-        and target.kind != "result"  # checked before anything is changed
         and target.dtype == np.int64
         and options["weight"] is None
         and not options["label_smoothing"]
         and x.size > 0
-        and not 0 <= ignored < x.shape[1]
+        and not 0 <= options["ignore_index"] < x.shape[1]
     )
+
+
+def _counts_all(b: Builder, target: Operand, options: dict[str, Any]) -> bool:
+    """Whether no target is ignored, as far as the capture has shown; a run with another one is left to eager."""
+    if (
+        not isinstance(target, Var) or target.kind == "result"
+    ):  # it cannot be checked before anything is changed
+        return False
+    known = b.values.get(target.serial)
+    return known is None or not (known == options["ignore_index"]).any()
 
 
 @forward("softmax_cross_entropy")
 def _cross_entropy(b: Builder, x: Var, target: Var, **options: Any) -> Any:
-    if not _plain_cross_entropy(b, x, target, options):
+    if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
         raise NotLowered
     b.emit("check_classes", [target], (), bool, classes=x.shape[1], ignored=None, keep=True)
     z = b.subtract(x, b.max(x, 1, True))
@@ -546,7 +550,7 @@ def _cross_entropy_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -
     x, target = call.inputs
     options = dict(zip(call.op.options, call.options))
     assert isinstance(x, Var) and isinstance(target, Var)
-    if not _plain_cross_entropy(b, x, target, options):
+    if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
         raise NotLowered
     e = b.exp(b.subtract(x, b.max(x, 1, True)))
     s = b.sum(e, 1, True)

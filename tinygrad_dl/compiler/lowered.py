@@ -26,9 +26,14 @@ class Lowered:
     """`steps` are primitives and what was left; `at(x)` is the variable that stands for a captured one."""
 
     def __init__(
-        self, program: Program, capture: Capture, supported: Callable[[Prim], bool] | None = None
+        self,
+        program: Program,
+        capture: Capture,
+        supported: Callable[[Prim], bool] | None = None,
+        forms: Any = None,
     ) -> None:
         self.program, self.capture, self.supported = program, capture, supported
+        self.forms: Any = forms  # for a program that people read: see `formulas`
         self._whole: set[int] = (
             set()
         )  # calls that stay whole, as rules that were not lowered read what they cache
@@ -48,6 +53,8 @@ class Lowered:
         self._builder = Builder(self.supported)
         self._builder.values = self.capture.values
         self._builder.state_of = self._array_state  # type: ignore[method-assign]
+        if self.forms is not None:
+            self.forms.start(self._builder)
         self._same: dict[int, Operand] = {}
         self._states = {(id(s.source), ""): s for s in program.states if isinstance(s.source, Value)}
         for i, step in enumerate(live_steps(program)):
@@ -73,7 +80,7 @@ class Lowered:
                 if id(step) in self._whole:
                     raise NotLowered("its rules are not lowered")
                 try:
-                    values = lower.lower_call(b, self._mapped(step))
+                    values = self._called(step, mark)
                 except NotLowered:
                     del b.steps[mark:]
                     b.keep_known(mark)
@@ -127,11 +134,37 @@ class Lowered:
             raise NotLowered("a value that has no lowering")
         if value is not var:
             self._same[var.serial] = value
+        if self.forms is not None:
+            self.forms.bind(var, value)
+
+    def _called(self, step: Call, mark: int) -> Sequence[Operand]:
+        """A forward as primitives, or as the formula that people know."""
+        call = self._mapped(step)
+        if self.forms is not None:
+            try:
+                values = self.forms.forward(call)
+            except NotLowered:
+                del self._builder.steps[mark:]
+                self._builder.keep_known(mark)
+            else:
+                if values is not None:
+                    return values
+        return lower.lower_call(self._builder, call)
 
     def _expanded(self, step: Vjp) -> Sequence[Operand]:
         """A vjp as primitives: by a lowering of its own, or by running its rules once and lowering what they called."""
         needed = tuple(v is not None for v in step.outputs)
         call, op = step.call, step.call.op
+        if self.forms is not None:
+            mark = len(self._builder.steps)
+            try:
+                values = self.forms.backward(self.at(step.inputs[0]), self._mapped(call), call, needed)
+            except NotLowered:
+                del self._builder.steps[mark:]
+                self._builder.keep_known(mark)
+            else:
+                if values is not None:
+                    return values
         own = lower.BACKWARD.get(op.name)
         if own is not None:
             return own(self._builder, self.at(step.inputs[0]), self._mapped(call), needed)
@@ -182,7 +215,7 @@ class Lowered:
                 x = known[name]
                 if isinstance(x, Var):
                     # An array of its own, so that its identity tells the variable.
-                    tensors[name] = x = recorder.add_value(self.capture.values[x.serial], x)
+                    tensors[name] = x = recorder.add_value(self._sample(x), x)
                 return x
             base, _, what = name.rpartition("_")
             x = known[base]
@@ -221,9 +254,16 @@ class Lowered:
                 self._bind(var, value)
         return made
 
+    def _sample(self, x: Var) -> np.ndarray:
+        """Values of a captured variable; any will do, once those of the capture are gone."""
+        found = self.capture.values.get(x.serial)
+        return np.full(x.shape, 0.5, x.dtype) if found is None else found
+
     def _effect(self, step: Effect) -> None:
         name = step.function.__name__
         if name == "_discard_gradients":  # every gradient of the step is set after it
+            return
+        if self.forms is not None and self._written_effect(step, name):
             return
         if name != "_update_all":
             raise NotLowered
@@ -232,6 +272,13 @@ class Lowered:
         update.record(self._builder, gradients, lambda p, key: self._state(step.args[0], p, key))
         self.updates.append(update)
         self.numbers += len(update)
+
+    def _written_effect(self, step: Effect, name: str) -> bool:
+        """A side effect as the lines that people know, if it has such."""
+        gradients = {id(leaf): self.at(v) for leaf, v in step.gradients if v is not None}
+        if name == "_update_all":
+            return bool(self.forms.update(step.args[0], gradients, self._state))
+        return bool(self.forms.effect(name, step, gradients))
 
     def _array_state(self, array: NDArray | None) -> Var:
         """The variable of an array that a Tensor of the model's holds, such as a running mean."""

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
-from tinygrad_dl.compiler.fusion import Group
+from tinygrad_dl.compiler.fusion import Group, live
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Vjp
-from tinygrad_dl.compiler.source import printer
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.source import Printer
+from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import PathLike
 
 if TYPE_CHECKING:
     from tinygrad_dl.compiler.compiled import Entry
+    from tinygrad_dl.compiler.native import Native
+
+WIDTH = 80  # characters of a line of `explain()`
 
 
 def explained(name: str, entries: Sequence[Entry]) -> str:
@@ -38,48 +44,115 @@ def explained(name: str, entries: Sequence[Entry]) -> str:
 
 
 def _lines(entry: Entry) -> list[str]:
+    """What a signature's program is, in lines of at most `WIDTH` characters."""
     program, native = entry.program, entry.native
     assert program is not None
-    lowered = native.lowered if native is not None else entry.lowered
-    arguments = ", ".join(map(repr, program.arguments)) or "none"
     calls = Counter(type(step) for step in program.steps)
     lines = [
-        f"arguments: {arguments}",
+        f"arguments: {', '.join(map(repr, program.arguments)) or 'none'}",
         f"captured: {calls[Call]} operations, {calls[Vjp]} vjps, {calls[Effect]} side effects",
     ]
-    if lowered is not None:
-        prims = [s for s in lowered.steps if isinstance(s, Prim)]
-        lines.append(
-            f"lowered: {len(prims)} primitives, {sum(s.kind == 'matmul' for s in prims)} of them products"
-        )
-        if lowered.left:
-            counted = Counter(lowered.left)
-            lines += ["called as they are:"] + [f"  {what} ({n})" for what, n in counted.items()]
     if native is not None:
-        groups = [item for item in native.items if isinstance(item, Group)]
-        inside = sum(len(g.prims) for g in groups)
-        views = sum(isinstance(i, Prim) and i.kind in VIEW for i in native.items)
-        lines.append(f"fused: {inside} primitives into {len(groups)} loops; {views} views move no data")
-        lines.append(f"memory: {native.block.size:,} bytes for everything between, used again and again")
-        lines.append(
-            f"backend: llvm, {sum(isinstance(p, int) for p in native.parts)} native functions per run"
-        )
+        lines += _planned(native)
     elif entry.run is not None:
         lines.append("backend: numpy, the forwards and rules of eager in a row")
     if not entry.verified:
         lines.append("not yet in use: the next calls compare it with the eager function")
+    wrapped = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        wrapped += textwrap.wrap(line, WIDTH - 2, initial_indent="", subsequent_indent=f"{indent}    ")
+    return wrapped
+
+
+def _planned(native: Native) -> list[str]:
+    """What became of the captured operations: primitives, loops, products, buffers, and what stays as it is."""
+    lowered = native.lowered
+    prims = [s for s in live(lowered.steps, set(native.outputs)) if isinstance(s, Prim)]
+    views = sum(p.kind in VIEW for p in prims)
+    products = [p for p in prims if p.kind == "matmul"]
+    groups = [item for item in native.items if isinstance(item, Group)]
+    inside = sum(len(g.prims) for g in groups)
+    work = sum(map(_multiply_adds, products))
+    lines = [f"after simplification: {len(prims)} primitives, {views} of them views, which move no data"]
+    lines.append(f"fused: {inside} primitives into {len(groups)} loops")
+    lines.append(f"products: {len(products)}, {work:,} multiply-adds")
+    found = buffers(native)
+    total = sum(b.var.nbytes for b in found)
+    lines.append(f"buffers: {len(found)} of {total:,} bytes in a block of {native.block.size:,} bytes")
+    written = {s.inputs[0].serial for s in lowered.steps if isinstance(s, Prim) and s.kind == "assign"}  # type: ignore[union-attr]
+    if lowered.states:
+        lines.append(f"state: {len(lowered.states)} arrays, {len(written)} of them written in place")
+    if lowered.left:
+        lines.append("not lowered, called as they are:")
+        for what, n in Counter(lowered.left).items():
+            name, _, reason = what.partition(": ")
+            reason = reason or "a side effect, done by Python"
+            lines.append(
+                f"  {name.strip('_')}{f', {n} times' if n > 1 else ''}{f': {reason}' if reason else ''}"
+            )
+    else:
+        lines.append("not lowered: nothing")
+    functions = sum(isinstance(p, int) for p in native.parts)
+    lines.append(f"backend: llvm, {functions} native function{'s' if functions != 1 else ''} per run")
     return lines
+
+
+def _multiply_adds(product: Prim) -> int:
+    x, (out,) = product.inputs[0], product.outputs
+    assert isinstance(x, Var) and out is not None
+    return out.size * x.shape[-1]
+
+
+@dataclass
+class Buffer:
+    """An array in the block of a program: its first byte, and the items that write it first and read it last."""
+
+    var: Var
+    start: int
+    first: int
+    last: int
+
+
+def buffers(native: Native) -> list[Buffer]:
+    """What the block holds during a run, in the order in which it is written."""
+    found: dict[int, Buffer] = {}
+    for i, item in enumerate(native.items):
+        if isinstance(item, Prim) and item.kind in VIEW:
+            continue
+        for var in stored_by(item):
+            place = native.places.get(var.serial)
+            if place is not None and place.slot == 0 and var.serial not in found:
+                start = place.offset * np.dtype(place.dtype).itemsize
+                last = min(native.last.get(var.serial, i), len(native.items) - 1)
+                found[var.serial] = Buffer(var, start, i, max(i, last))
+    return list(found.values())
+
+
+def stored_by(item: Group | Step) -> list[Var]:
+    """What an item of a program leaves in memory."""
+    if isinstance(item, Group):
+        return [v for p in item.prims for v in p.writes() if v.serial in item.stored]
+    return list(item.writes())
 
 
 def write_program(text: str, lowered: Lowered | None, function: str, path: PathLike) -> None:
     """A Python file that needs NumPy only, and the arrays that it reads, beside it."""
     assert lowered is not None
+    left = [
+        s.args[0] for s in lowered.steps if isinstance(s, Effect) and s.function.__name__ == "_update_all"
+    ]
+    left += [update.optimizer for update in lowered.updates if update.counted]
+    if left:
+        raise CompileError(
+            f"save: expected an optimizer whose step has a formula in NumPy, got {type(left[0]).__name__}. Save a "
+            "compiled model, or use SGD, Adam, AdamW, Adamax, RMSprop or Adagrad."
+        )
     target = Path(path)
     if target.suffix != ".py":
         target = target.with_name(target.name + ".py")
-    names = printer(lowered)
-    names.name_inputs()
-    arrays = {names.names[var.serial]: fixed(var) for var in names.constants}
+    printer = Printer(lowered)
+    arrays = {}
     for var in lowered.states:
         source = var.source
         if isinstance(source, Value):
@@ -88,23 +161,26 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
             array = source[0].state[source[1]][source[2]]
         else:
             array = source[0]._grad._data
-        arrays[names.names[var.serial]] = array
-    given = [names.names[v.serial] for v in lowered.program.arguments]
-    numbers = {}
-    for update in lowered.updates:
-        for i, value in enumerate(update.at_capture):
-            numbers[names.numbers[update.first + i]] = value
+        arrays[printer.names[var.serial]] = array
+    arrays |= {printer.names[var.serial]: fixed(var) for var in printer.constants}
+    given = [printer.names[v.serial] for v in lowered.program.arguments]
+    numbers = printer.options
     options = "".join(f", {name}={value!r}" for name, value in numbers.items())
     passed = [*given, *(f'{name}=ARRAYS["{name}"]' for name in arrays), *(f"{n}={n}" for n in numbers)]
-    rng = "rng" in text.partition("def program(")[2].partition(")")[0].split(", ")
-    if rng:
+    counted = ""
+    if lowered.forms.counted:
+        optimizer = lowered.forms.counted[0]
+        arrays["steps"] = np.array(max(state["step"] for state in optimizer.state.values()))
+        counted = '    ARRAYS["steps"] += 1\n'
+        passed.append(f'{lowered.forms.count}=int(ARRAYS["steps"])')
+    if "rng" in text.partition("def program(")[2].partition(")")[0].split(", "):
         options += ", rng=np.random.default_rng()"
         passed.append("rng=rng")
     loader = (
         f'\n\nARRAYS = dict(np.load(__file__.removesuffix(".py") + ".npz"))\n\n\n'
         f"def {function}({', '.join(given)}{options if given else options[2:]}):\n"
         f'    """The program on the saved arrays; a training step changes them in place."""\n'
-        f"    return program({', '.join(passed)})\n"
+        f"{counted}    return program({', '.join(passed)})\n"
     )
     part = target.with_suffix(f".{os.getpid()}.npz")
     savez: Any = np.savez

@@ -187,6 +187,17 @@ class Update:
         self._trail: list[str] = []
         self._trails: list[list[str]] = []
 
+    @property
+    def counted(self) -> bool:
+        """Whether the numbers depend on how many steps were made."""
+        for (p, group, *_), trail in zip(self.parameters, self._trails):
+            state = self.optimizer.state[p]
+            plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+            self._harvest(p, group, state, plain | {"step": plain["step"] + 1}, trail)
+            if self._twin.counted or len(plain) > 1:
+                return True
+        return False
+
     def __len__(self) -> int:
         return len(self._numbers)
 
@@ -208,6 +219,8 @@ class Update:
         state = self.optimizer.state.get(p)
         if not state:
             raise NotLowered("the optimizer has no state of a parameter yet")
+        if p.dtype.kind == "c":
+            raise NotLowered("a complex parameter is updated as pairs of real numbers")
         first = len(self._numbers)
         self._trail = []
         shape, dtype = p._data.shape, p._data.dtype

@@ -61,12 +61,7 @@ def imag(val: Data) -> Any:
 
 @stands_for(np.angle)
 def angle(z: Data, deg: bool = False) -> Any:
-    z = special.floating(value_of(z))
-    if z.dtype.kind == "c":
-        out = trigonometry.atan2(elementwise.imag(z), elementwise.real(z))
-    else:
-        out = z * 0 + np.arctan2(np.zeros_like(raw(z)), raw(z))  # constant on either side of 0
-        out = choose(np.isfinite(raw(z)), out, np.arctan2(np.zeros_like(raw(z)), raw(z)))
+    out = elementwise.angle(special.floating(value_of(z)))
     return out * (180 / np.pi) if deg else out
 
 

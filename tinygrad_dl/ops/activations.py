@@ -274,6 +274,7 @@ def _softplus_derivative(x: NDArray, beta: float, threshold: float) -> NDArray:
     fast=(lambda g, x, beta, threshold: g * np.maximum(sigmoid(x * beta), x * beta > threshold),),
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
+    real=True,
 )
 def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """A smooth positive part.
@@ -288,7 +289,7 @@ def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return np.where(z > threshold, x, smooth)
 
 
-@op(lambda g, x: g * sigmoid(-x))
+@op(lambda g, x: g * sigmoid(-x), real=True)
 def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
@@ -330,6 +331,7 @@ def _gelu_derivative(x: NDArray) -> NDArray:
     fast=(lambda g, derivative: g * derivative,),
     kernel=kernels.gelu,
     cached=("derivative",),
+    real=True,
 )
 def gelu(x: NDArray, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw is smaller.
@@ -356,7 +358,7 @@ def _mish_derivative(x: NDArray) -> NDArray:
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_derivative(x))
+@op(lambda g, x: g * _mish_derivative(x), real=True)
 def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 

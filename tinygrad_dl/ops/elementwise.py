@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.typing import DTypeLike, NDArray, Scalar
@@ -89,8 +90,13 @@ def positive(x: NDArray, /) -> Any:
     return np.positive(x)
 
 
-def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | float) -> Any:
-    if isinstance(y, (int, float)):
+def is_complex(x: Any) -> bool:
+    """Whether an array, a Tensor or a number is complex."""
+    return x.dtype.kind == "c" if hasattr(x, "dtype") else isinstance(x, complex)
+
+
+def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | complex) -> Any:
+    if isinstance(y, (int, float, complex)):
         return g * (2 * x if y == 2 else y * x ** (y - 1) if y != 0 else 0)
     # y * x**(y-1), which is 0 and not 0 * inf where the exponent is 0
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
@@ -98,8 +104,8 @@ def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | float) -> Any:
 
 def _derivative_in_exponent(g: NDArray, out: NDArray, x: NDArray, y: NDArray) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
-    still = (x == 0) & (y >= 0)
-    return where(still, 0, g * out * log(where(still, 1, x)))
+    still = (x == 0) & (y >= 0) & (y == y.real)
+    return where(still, 0, g * out * log(where(still, 1, x + 0 * y if is_complex(y) else x)))
 
 
 def _power_hint(x: Any, y: Any) -> str | None:
@@ -153,7 +159,7 @@ def sqrt(x: NDArray, /) -> Any:
 
 
 @op(
-    lambda g, x: g * sign(x),
+    lambda g, x: g * conjugated(sign(x)),
     domain=Domain(avoid=(0,)),
     kinks="0 at 0",
     label="abs",
@@ -162,16 +168,29 @@ def sqrt(x: NDArray, /) -> Any:
 def abs(x: NDArray, /) -> Any:
     """The absolute value of each element.
 
-    out = max(x, -x).   Shape: same as x.
+    out = max(x, -x); of a complex x its length, sqrt(real(x)^2 + imag(x)^2).   Shape: same as x, real.
     >>> abs(np.array([1, -2]))
     array([1, 2])
     """
     return np.absolute(x)
 
 
-@op(lambda g: g * 0, domain=Domain(avoid=(0,)), kinks="0 everywhere", ufunc=np.sign)
+def _derivative_of_sign(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
+    if not is_complex(x):
+        return g * 0
+    # x moves on the unit circle: what goes along out, its radius, does not count
+    length = abs(x)
+    return where(length == 0, 0, (g - real(g * out) * conj(out)) / where(length == 0, 1, length))
+
+
+@op(
+    _derivative_of_sign,
+    domain=Domain(avoid=(0,)),
+    kinks="0 everywhere for real x; for complex x 0 at 0",
+    ufunc=np.sign,
+)
 def sign(x: NDArray, /) -> Any:
-    """The sign of each element: -1, 0 or 1; nan stays nan.
+    """The sign of each element: -1, 0 or 1, or a complex number of length 1; nan stays nan.
 
     out = x / |x|, 0 at 0.   Shape: same as x.
     >>> sign(np.array([3.0, -2.0, 0.0]))
@@ -268,7 +287,9 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     return np.where(condition, x, y)
 
 
-@op(lambda g, x_dtype: astype(g, x_dtype), cases=(Case((2, 3), "float64"),))
+@op(
+    lambda g, x_dtype: astype(g if x_dtype.kind == "c" else g.real, x_dtype), cases=(Case((2, 3), "float64"),)
+)
 def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
 
@@ -283,10 +304,10 @@ def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | 
     return x.astype(dtype, copy=copy)
 
 
-# Complex values; they need no gradient, so on what does, these pass the gradient through or give zeros
+# Complex values. In a rule g is the coefficient in dL = Re(g dout): see backward.py
 
 
-@op(lambda g: g, ufunc=np.conjugate)
+@op(lambda g: conjugated(g), ufunc=np.conjugate)
 def conj(x: NDArray, /) -> Any:
     """The complex conjugate of each element; a real one as it is.
 
@@ -308,7 +329,7 @@ def real(x: NDArray, /) -> Any:
     return np.real(x)
 
 
-@op(lambda g: g * 0)
+@op(lambda g, x_dtype: g * (-1j if x_dtype.kind == "c" else 0))
 def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 
@@ -317,3 +338,18 @@ def imag(x: NDArray, /) -> Any:
     array([2.])
     """
     return np.imag(x)
+
+
+@op(
+    lambda g, x: where(x == 0, 0, -1j * g / where(x == 0, 1, x)) if is_complex(x) else g * 0,
+    domain=Domain(avoid=(0,)),
+    kinks="0 at 0, and everywhere for real x",
+)
+def angle(x: NDArray, /) -> Any:
+    """The angle of each element in the complex plane, in radians.
+
+    out = atan2(imag(x), real(x)), in [-pi, pi]; it jumps where x crosses the negative numbers.   Shape: same as x.
+    >>> angle(np.array([1j, 1.0]))
+    array([1.57079633, 0.        ])
+    """
+    return np.angle(x)

@@ -1,21 +1,22 @@
-"""Discrete Fourier transforms. Their values are complex, which have no gradient here."""
+"""Discrete Fourier transforms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_dl.arguments import Size, explained, refuse_huge
 from tinygrad_dl.errors import AxisError
-from tinygrad_dl.op import Case, Missing, op
+from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.index import pad
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
-from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray
+from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
-COMPLEX = Missing("a Fourier transform works with complex values, which have no gradient here")
+Transform = Callable[[NDArray, int, int, Scaling], NDArray]
 ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
 SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
 
@@ -27,12 +28,83 @@ def _scaling_hint(x: NDArray, *options: object) -> str | None:
     return f'expected norm "backward", "ortho" or "forward", got {norm!r}'
 
 
+# A Fourier matrix is symmetric, so the derivative of a transform is the transform of g: without the places where zeros
+# were added, with zeros for what was cut off. Of real values the engine takes the real part.
+
+
+def _sized(g: NDArray, size: int, axis: int) -> NDArray:
+    """`g` cut, or padded with zeros, to the given size along an axis."""
+    extra = size - g.shape[axis]
+    if extra > 0:
+        return pad(g, tuple((0, extra if a == axis % g.ndim else 0) for a in range(g.ndim)))
+    return g[(slice(None),) * (axis % g.ndim) + (slice(size),)] if extra else g
+
+
+def _transposed(
+    transform: Transform, g: NDArray, x_shape: Shape, n: Size | None, axis: int, norm: Scaling
+) -> NDArray:
+    """The derivative of fft, ifft and rfft; of ihfft it is ifft."""
+    size = x_shape[axis]
+    return _sized(transform(g, size if n is None else n, axis, norm), size, axis)
+
+
+def _to_half(transform: Transform, g: NDArray, x_shape: Shape, axis: int, norm: Scaling) -> NDArray:
+    """The derivative of irfft and hfft, where all elements of the half count twice that stand for two of the whole."""
+    n = g.shape[axis]
+    k = np.arange(n // 2 + 1)
+    times = np.where((k == 0) | (2 * k == n), 1, 2).astype(g.dtype)
+    along = tuple(-1 if a == axis % g.ndim else 1 for a in range(g.ndim))
+    return _sized(transform(g, n, axis, norm) * times.reshape(along), x_shape[axis], axis)
+
+
+def _several(
+    x_shape: Shape, s: Sequence[int] | None, axes: Sequence[int] | None, ascending: bool
+) -> list[tuple[int, int | None, Shape]]:
+    """The steps that NumPy takes along several axes: the axis, the size it is brought to, and the shape before."""
+    axes = _all_of(s, axes)
+    axes = tuple(range(len(x_shape))) if axes is None else tuple(axes)
+    shape, steps = list(x_shape), []
+    for i in range(len(axes)) if ascending else reversed(range(len(axes))):
+        n = None if s is None else x_shape[axes[i]] if s[i] == -1 else s[i]
+        steps.append((axes[i], n, tuple(shape)))
+        shape[axes[i]] = shape[axes[i]] if n is None else n
+    return steps
+
+
+def _transposed_in_several(
+    transform: Transform,
+    g: NDArray,
+    x_shape: Shape,
+    s: Sequence[int] | None,
+    axes: Sequence[int] | None,
+    norm: Scaling,
+) -> NDArray:
+    """The derivative of fftn, ifftn and rfftn: those along one axis, in the opposite order."""
+    for axis, n, shape in reversed(_several(x_shape, s, axes, ascending=False)):
+        g = _transposed(transform, g, shape, n, axis, norm)
+    return g
+
+
+def _derivative_of_irfftn(
+    g: NDArray, x_shape: Shape, s: Sequence[int] | None, axes: Sequence[int] | None, norm: Scaling
+) -> NDArray:
+    *others, (axis, _, shape) = _several(x_shape, s, axes, ascending=True)
+    g = _to_half(ihfft, g, shape, axis, norm)
+    for axis, n, shape in reversed(others):
+        g = _transposed(ifft, g, shape, n, axis, norm)
+    return g
+
+
 def _all_of(s: Sequence[int] | None, axes: Sequence[int] | None) -> Sequence[int] | None:
     """The axes that the sizes are for: the last ones, unless they are given."""
     return tuple(range(-len(s), 0)) if axes is None and s is not None else axes
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, n, axis, norm: _transposed(fft, g, x_shape, n, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+)
 def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
 
@@ -45,7 +117,11 @@ def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = No
     return np.fft.fft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, n, axis, norm: _transposed(ifft, g, x_shape, n, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+)
 def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
 
@@ -58,7 +134,12 @@ def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     return np.fft.ifft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, n, axis, norm: _transposed(fft, g, x_shape, n, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+    real=True,
+)
 def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
 
@@ -71,7 +152,7 @@ def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     return np.fft.rfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(lambda g, x_shape, axis, norm: _to_half(ihfft, g, x_shape, axis, norm), cases=ONE, hint=_scaling_hint)
 def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
@@ -84,7 +165,7 @@ def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     return np.fft.irfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(lambda g, x_shape, axis, norm: _to_half(rfft, g, x_shape, axis, norm), cases=ONE, hint=_scaling_hint)
 def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
@@ -97,7 +178,12 @@ def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     return np.fft.hfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, n, axis, norm: _transposed(ifft, g, x_shape, n, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+    real=True,
+)
 def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
 
@@ -110,7 +196,11 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     return np.fft.ihfft(x, n, axis, norm)
 
 
-@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, s, axes, norm: _transposed_in_several(fft, g, x_shape, s, axes, norm),
+    cases=SEVERAL,
+    hint=_scaling_hint,
+)
 def fftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:
@@ -123,7 +213,11 @@ def fftn(
     return np.fft.fftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, s, axes, norm: _transposed_in_several(ifft, g, x_shape, s, axes, norm),
+    cases=SEVERAL,
+    hint=_scaling_hint,
+)
 def ifftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:
@@ -138,7 +232,12 @@ def ifftn(
     return np.fft.ifftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, s, axes, norm: _transposed_in_several(fft, g, x_shape, s, axes, norm),
+    cases=SEVERAL,
+    hint=_scaling_hint,
+    real=True,
+)
 def rfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:
@@ -151,7 +250,7 @@ def rfftn(
     return np.fft.rfftn(x, s, _all_of(s, axes), norm)
 
 
-@op(COMPLEX, cases=SEVERAL, hint=_scaling_hint)
+@op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint)
 def irfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:

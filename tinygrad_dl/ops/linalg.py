@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.arguments import checked, explained
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.diagonals import trace
-from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.elementwise import is_complex, where
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
@@ -142,12 +143,13 @@ def cofactors(x: Array) -> Any:
         return data
     u, s, vh, sign = _frames(data)
     if not isinstance(x, Value):
-        return u @ (_products_of_others(s)[..., :, None] * vh) * sign
+        return conjugated(u) @ (_products_of_others(s)[..., :, None] * conjugated(vh)) * sign
     n = s.shape[-1]
     if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
         return det(x)[..., None, None] * inv(x).mT
     # Singular, and to be differentiated again: the adjugate as a polynomial (Faddeev and LeVerrier), of the
     # matrix rotated by constants until it is diagonal, where the recursion is exact to rounding.
+    u, vh = conjugated(u), conjugated(vh)
     rotated = u.mT @ x @ vh.mT
     unit = np.eye(n, dtype=s.dtype)
     power = unit
@@ -182,7 +184,11 @@ def det(x: NDArray, /) -> Any:
 def _derivative_of_slogdet(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
     usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
-    return g[..., 1, None, None] * inv(usable).mT
+    if not is_complex(x):
+        return g[..., 1, None, None] * inv(usable).mT
+    # d log|det| and d(sign) / (i sign) are the real and the imaginary part of tr(inv(x) dx)
+    turning = (g[..., 0] * out[..., 0]).imag
+    return (g[..., 1].real + 1j * turning)[..., None, None] * inv(usable).mT
 
 
 @op(

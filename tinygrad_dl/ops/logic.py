@@ -161,6 +161,7 @@ def bitwise_invert(x: NDArray, /) -> Any:
     kinks="0 everywhere",
     label="//",
     ufunc=np.floor_divide,
+    real=True,
 )
 def floor_divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The largest integer not above the quotient, element by element.
@@ -180,6 +181,7 @@ def floor_divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     kinks="at multiples of y the derivative of the smooth part is taken",
     label="%",
     ufunc=np.remainder,
+    real=True,
 )
 def remainder(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """What a division leaves, with the sign of the divisor, element by element.

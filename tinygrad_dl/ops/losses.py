@@ -102,7 +102,8 @@ def _cross_entropy_rule(
         Case((4, 3), np.array([0, -100, 1, 1]), weight=np.array([1.0, 2.0, 0.5]), label_smoothing=0.1),
         Case((2, 3, 2), np.array([[0, 2], [1, -100]]), reduction="none"),
         Case((2, 3, 2), np.array([[0, 2], [1, 0]]), label_smoothing=0.2, reduction="sum"),
-    ), accumulates=True
+    ), accumulates=True,
+    real=True,
 )  # fmt: skip
 def softmax_cross_entropy(
     x: NDArray, target: NDArray, /, *, weight: NDArray | None = None, reduction: str = "mean", ignore_index: int = -100,
@@ -138,7 +139,8 @@ def softmax_cross_entropy(
         Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none"),
         Case((2,), np.array([0.0, 1.0])),
     ),
-    kinks="smooth at 0, where forms with max or abs are not", accumulates=True
+    kinks="smooth at 0, where forms with max or abs are not", accumulates=True,
+    real=True,
 )  # fmt: skip
 def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
     """The binary cross-entropy of the logistic function of logits, exact at any size.
@@ -164,6 +166,7 @@ def _bce_derivative(x: NDArray, target: NDArray) -> NDArray:
     cases=(Case((2, 3), (2, 3)), Case((3,), np.array([0.0, 1.0, 0.5])), Case((), ())),
     kinks="at 0 and 1 the derivative is finite: (x - t) / 1e-12",
     accumulates=True,
+    real=True,
 )
 def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
@@ -201,6 +204,7 @@ def _squared_fast(g: NDArray, x: NDArray, y: NDArray, x_shape: Shape, reduction:
     ),
     cases=(Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none")),
     accumulates=True,
+    real=True,
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.
@@ -223,6 +227,7 @@ def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     domain=(Domain(-1, 1), Domain(2, 4)),
     cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
     accumulates=True,
+    real=True,
 )
 def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:
     """Half the squared difference up to delta, and a line of slope delta further out.

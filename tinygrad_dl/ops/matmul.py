@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import explained
-from tinygrad_dl.convert import asarray_of, describe, shape_text, wrap
+from tinygrad_dl.convert import asarray_of, conjugated, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels import contract
@@ -126,8 +126,8 @@ def _vecdot_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
 
 
 @op(
-    lambda g, y, axis: expand_dims(g, axis) * y,
-    lambda g, x, axis: expand_dims(g, axis) * x,
+    lambda g, y, axis: conjugated(expand_dims(g, axis) * y),
+    lambda g, x, axis: expand_dims(g, axis) * conjugated(x),
     cases=(
         Case((2, 3), (2, 3)),
         Case((4, 1, 3), (2, 3)),

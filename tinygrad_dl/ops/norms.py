@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.arguments import checked
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import abs, sign, where
 from tinygrad_dl.ops.linalg import check_matrix, check_square, inv
 from tinygrad_dl.ops.matmul import matmul, operand
-from tinygrad_dl.ops.packing import well_shaped
+from tinygrad_dl.ops.packing import adjoint, well_shaped
 from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
@@ -33,18 +34,18 @@ def _derivative_of_norm(
 ) -> Any:
     g, out = expand_reduced(g, x_shape, axis, keepdims), expand_reduced(out, x_shape, axis, keepdims)
     if ord == 2:
-        return x * where(out == 0, 0, g / where(out == 0, 1, out))
+        return conjugated(x) * where(out == 0, 0, g / where(out == 0, 1, out))
     if ord == 1:
-        return g * sign(x)
+        return g * conjugated(sign(x))
     if ord == 0:
         return broadcast_back(g * 0, x_shape, axis, True)
     if ord in (np.inf, -np.inf):
         hit = abs(x) == out
-        return g * sign(x) * (hit / sum(hit, axis=axis, keepdims=True))
+        return g * conjugated(sign(x)) * (hit / sum(hit, axis=axis, keepdims=True))
     # An element that is 0 has a derivative of 0, or for ord < 1 an infinite one with no sign: 0 too
     still = (out == 0) if ord > 1 else (x == 0) | (out == 0)
     share = where(still, 1, abs(x) / where(out == 0, 1, out))
-    return where(still, 0, g * sign(x) * share ** (ord - 1))
+    return where(still, 0, g * conjugated(sign(x)) * share ** (ord - 1))
 
 
 NORM_CASES = (
@@ -182,12 +183,12 @@ def matrix_rank(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
 
 def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     # Golub and Pereyra 1973: three terms, the inverse's and those of the two null spaces
-    p, pt, gt = out, out.mT, g.mT
-    gx = -(pt @ g @ pt)
-    inner = gt @ p @ pt
+    p, ph, gh = out, adjoint(out), g.mT
+    gx = -(ph @ conjugated(g) @ ph)
+    inner = gh @ p @ ph
     gx = gx + inner - x @ (p @ inner)
-    inner = pt @ p @ gt
-    return gx + inner - (inner @ p) @ x
+    inner = ph @ p @ gh
+    return conjugated(gx + inner - (inner @ p) @ x)
 
 
 @op(
@@ -198,7 +199,7 @@ def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
 def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
 
-    x @ out @ x = x, out @ x @ out = out, both products symmetric.   x (..., M, N) -> (..., N, M).
+    x @ out @ x = x, out @ x @ out = out, both products Hermitian.   x (..., M, N) -> (..., N, M).
     `rtol` is max(M, N) times the dtype's precision by default. The derivative is the one at constant rank.
     >>> pinv(np.array([[2.0], [0.0]]))
     array([[0.5, 0. ]])
@@ -211,7 +212,7 @@ def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
 def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqResult:
     """The least-squares solution of linear equations, the shortest one if there are several.
 
-    minimises |a @ solution - b|^2.   a (M, N), b (M) or (M, K) -> solution (N) or (N, K), residuals (K) if
+    minimizes |a @ solution - b|^2.   a (M, N), b (M) or (M, K) -> solution (N) or (N, K), residuals (K) if
     a has rank N < M, else (0), rank, singular values; those up to `rcond` times the largest count as 0.
     Raises MatrixError, ShapeError.
     >>> lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0])).solution
@@ -227,6 +228,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqRes
     values = svdvals(a)
     rank = matrix_rank(a, rtol=rcond)
     solution = matmul(pinv(a, rtol=rcond), b)
-    squares = sum((matmul(a, solution) - b) ** 2, axis=0, keepdims=b.ndim == 1)
+    rest = matmul(a, solution) - b
+    squares = sum((rest * conjugated(rest)).real, axis=0, keepdims=b.ndim == 1)
     full = int(rank) == a.shape[1] < a.shape[0]
     return LstsqResult(solution, squares if full else squares[:0], rank, values)

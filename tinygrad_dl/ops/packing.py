@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import GraphError
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.typing import Array, NDArray
@@ -34,14 +35,35 @@ def unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     return parts
 
 
+def adjoint(x: Array) -> Any:
+    """The conjugate transpose of matrices; of real ones the transpose."""
+    return conjugated(x).mT
+
+
 def check_free_basis(what: str, rotated: Array) -> None:
     """Raise GraphError if a gradient depends on a basis that the decomposition is free to choose."""
     inner = np.asarray(getattr(rotated, "_data", rotated))
-    skew = np.abs(inner - np.swapaxes(inner, -1, -2))
+    skew = np.abs(inner - adjoint(inner))
     if skew.size and skew.max() > np.finfo(inner.dtype).eps ** 0.5 * max(1.0, np.abs(inner).max()):
         raise GraphError(
             f"{what}: what was computed depends on how the basis of the remaining space is rotated, which is "
             "arbitrary, so it has no derivative. Use the reduced form."
+        )
+
+
+def check_free_phase(what: str, rotated: Array) -> None:
+    """Raise GraphError if a gradient depends on the phase of complex vectors, which is free to choose.
+
+    `rotated`: the diagonal of V^H g. Multiplying a vector by e^(i t) changes the loss by t times its imaginary part.
+    """
+    diagonal = np.asarray(getattr(rotated, "_data", rotated))
+    if diagonal.dtype.kind != "c" or not diagonal.size:
+        return
+    if np.abs(diagonal.imag).max() > np.finfo(diagonal.dtype).eps ** 0.5 * max(1.0, np.abs(diagonal).max()):
+        raise GraphError(
+            f"{what}: what was computed depends on the phases of the complex vectors, which are arbitrary, so it has "
+            "no derivative. Use what does not change when a vector is multiplied by a number of length 1, such as "
+            "abs(V) or projections."
         )
 
 

@@ -50,6 +50,7 @@ MAXIMA = (
     domain=Domain(distinct=True),
     cases=MAXIMA,
     kinks="the first maximum of a window gets the whole gradient",
+    real=True,
 )
 def max_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, dilation: Sizes = 1,
@@ -102,6 +103,7 @@ def max_pool_indices(
         Case((1, 2, 4), np.array([[[0, 2], [3, 3]]])),
         Case((2, 1, 2, 3), np.array([[[[5], [1]]], [[[0], [0]]]])),
     ),
+    real=True,
 )
 def pick_in_space(x: NDArray, indices: NDArray) -> Any:
     """The elements at given positions, per channel; the spatial dimensions count as one, flattened.
@@ -123,6 +125,7 @@ def pick_in_space(x: NDArray, indices: NDArray) -> Any:
         Case((1, 2, 2), np.array([[[0, 2], [3, 3]]]), size=(4,)),
         Case((2, 1, 2, 1), np.array([[[[5], [1]]], [[[0], [0]]]]), size=(2, 3)),
     ),
+    real=True,
 )
 def put_in_space(x: NDArray, indices: NDArray, size: Shape) -> Any:
     """Zeros with elements added at given positions: the transpose of pick_in_space.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.scan import cumulative_prod
@@ -174,7 +175,7 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
 @op(
     lambda g, x, x_shape, axis, correction, keepdims: (
         expand_reduced(g, x_shape, axis, keepdims)
-        * _centered(x, axis)
+        * conjugated(_centered(x, axis))
         * _divided(2, count(x_shape, axis) - float(correction))
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
@@ -183,7 +184,7 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
 def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
 
-    out = sum_i (x_i - mean)^2 / (n - correction).   Shape: without `axis`; with size 1 there if `keepdims`.
+    out = sum_i |x_i - mean|^2 / (n - correction), real.   Shape: without `axis`; with size 1 there if `keepdims`.
     >>> var(np.array([1.0, 3.0]))
     np.float64(1.0)
     """
@@ -200,7 +201,7 @@ def _deviation_rule(
     deviation = expand_reduced(out, x_shape, axis, keepdims)
     # where nothing deviates the derivative, and those of higher order, are taken as 0
     still = deviation == 0
-    derivative = where(still, 0, _centered(x, axis) / where(still, 1, deviation))
+    derivative = where(still, 0, conjugated(_centered(x, axis)) / where(still, 1, deviation))
     return (
         expand_reduced(g, x_shape, axis, keepdims)
         * derivative

@@ -14,7 +14,7 @@ BETWEEN = Domain(0.1, 0.4)
 FLAT = "0 everywhere"
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.floor)
+@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.floor, real=True)
 def floor(x: NDArray, /) -> Any:
     """The largest integer not above each element.
 
@@ -25,7 +25,7 @@ def floor(x: NDArray, /) -> Any:
     return np.floor(x)
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.ceil)
+@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.ceil, real=True)
 def ceil(x: NDArray, /) -> Any:
     """The smallest integer not below each element.
 
@@ -36,7 +36,7 @@ def ceil(x: NDArray, /) -> Any:
     return np.ceil(x)
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.trunc)
+@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.trunc, real=True)
 def trunc(x: NDArray, /) -> Any:
     """The integer part of each element: rounded towards zero.
 
@@ -76,6 +76,7 @@ def reciprocal(x: NDArray, /) -> Any:
     cases=PAIR,
     kinks="0 where x is 0",
     ufunc=np.copysign,
+    real=True,
 )
 def copysign(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The size of the first value with the sign of the second, that of a zero included.

@@ -71,7 +71,7 @@ def log10(x: NDArray, /) -> Any:
     return np.log10(x)
 
 
-@op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt)
+@op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt, real=True)
 def cbrt(x: NDArray, /) -> Any:
     """The cube root of each element, with its sign.
 
@@ -102,6 +102,7 @@ def _share(x: NDArray, y: NDArray, out: NDArray) -> Any:
     cases=PAIR,
     kinks="0 where both are -inf",
     ufunc=np.logaddexp,
+    real=True,
 )
 def logaddexp(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The logarithm of the sum of two exponentials, which cannot overflow.
@@ -134,14 +135,14 @@ def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> An
     np.float64(1000.0)
     """
     x = floating(x)
-    peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    peak = np.max(x.real, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
     with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
         out = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf)
+@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf, real=True)
 def erf(x: NDArray, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 

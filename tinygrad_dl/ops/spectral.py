@@ -8,14 +8,23 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from tinygrad_dl.arguments import checked
-from tinygrad_dl.convert import describe
+from tinygrad_dl.convert import conjugated, describe
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.op import Case, Domain, Missing, op
-from tinygrad_dl.ops.diagonals import from_diagonal
-from tinygrad_dl.ops.elementwise import abs, conj
-from tinygrad_dl.ops.linalg import check_matrix, check_square
+from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.ops.diagonals import diagonal, from_diagonal
+from tinygrad_dl.ops.elementwise import abs, conj, is_complex
+from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
 from tinygrad_dl.ops.matmul import operand
-from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.packing import (
+    adjoint,
+    check_free_basis,
+    check_free_phase,
+    hermitian,
+    pack,
+    symmetric,
+    unpack,
+    well_shaped,
+)
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import tril, triu
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
@@ -81,14 +90,21 @@ def _on_diagonal(x: NDArray) -> NDArray:
     return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
 
 
+def _real(x: NDArray) -> NDArray:
+    return x.real if is_complex(x) else x
+
+
 def _derivative_of_eigh(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     n = x_shape[-1]
-    (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(g, ((n,), (n, n)))
+    (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(conjugated(g), ((n,), (n, n)))
     gaps = w[..., None, :] - w[..., :, None] + np.eye(n, dtype=w.dtype)
-    rotated = v.mT @ gv
+    rotated = adjoint(v) @ gv
+    check_free_phase("eigh", diagonal(rotated, 0, -2, -1))
     # Between equal eigenvalues the quotient has no value, unless neither vector is used
-    mixed = settled_quotient((rotated - rotated.mT) / 2, gaps, (gaps == 0) & _both(_unused(gv)))
-    return v @ (_on_diagonal(gw) + mixed) @ v.mT
+    skew = (rotated - adjoint(rotated)) / 2 * (1 - np.eye(n, dtype=w.dtype))
+    mixed = settled_quotient(skew, gaps, (gaps == 0) & _both(_unused(gv)))
+    # w is real, also where it is packed with complex vectors
+    return conjugated(v @ (_on_diagonal(_real(gw)) + mixed) @ adjoint(v))
 
 
 @op(
@@ -138,7 +154,7 @@ def eigh(x: ArrayLike, /, *, UPLO: str | None = None) -> EighResult:
 
 def _derivative_of_eigvalsh(g: NDArray, x: NDArray) -> NDArray:
     v = eigh(x).eigenvectors
-    return (v * g[..., None, :]) @ v.mT
+    return (conjugated(v) * g[..., None, :]) @ v.mT
 
 
 @op(
@@ -163,14 +179,24 @@ def _complex(x: np.ndarray) -> np.ndarray:
     return x.astype(np.result_type(x, np.complex64), copy=False)
 
 
-GENERAL = Missing(
-    "the eigenvalues of a general matrix are complex; of a symmetric one, eigh and eigvalsh have it"
-)
+def _derivative_of_eig(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
+    n = x_shape[-1]
+    (w, v), (gw, gv) = unpack(out, ((n,), (n, n))), unpack(conjugated(g), ((n,), (n, n)))
+    rotated = adjoint(v) @ gv
+    lengths = diagonal(rotated, 0, -2, -1)
+    check_free_phase("eig", lengths)
+    unit = np.eye(n, dtype=w.dtype)
+    gaps = conjugated(w[..., None, :] - w[..., :, None]) + unit
+    # The vectors have length 1: what would make one longer does not count
+    inner = (rotated - adjoint(v) @ v * lengths.real[..., None, :]) * (1 - unit)
+    mixed = settled_quotient(inner, gaps, (gaps == 0) & (inner == 0))
+    return conjugated(solve(adjoint(v), (_on_diagonal(gw) + mixed) @ adjoint(v)))
 
 
 @op(
-    GENERAL,
-    cases=(Case((3, 3)), Case((0, 2, 2))),
+    _derivative_of_eig,
+    domain=Domain(make=well_shaped),
+    cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eig",
 )
 def eig_parts(x: NDArray, /) -> Any:
@@ -189,7 +215,9 @@ def eig_parts(x: NDArray, /) -> Any:
 def eig(x: ArrayLike, /) -> EigResult:
     """The eigenvalues, in no order, and eigenvectors of a square matrix, both complex.
 
-    x @ V = V @ diag(w).   x (..., N, N) -> w (..., N), V (..., N, N). It has no derivative here: GraphError.
+    x @ V = V @ diag(w), each vector of length 1.   x (..., N, N) -> w (..., N), V (..., N, N).
+    The phase of a vector is arbitrary: GraphError where what is differentiated depends on it. Where eigenvalues are
+    equal, their vectors have no derivative (nan or inf); if they are not independent, the eigenvalues have none.
     >>> eig(np.array([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     array([2.+0.j, 1.+0.j])
     """
@@ -199,7 +227,17 @@ def eig(x: ArrayLike, /) -> EigResult:
     return EigResult(*unpack(eig_parts(x), ((n,), (n, n))))
 
 
-@op(GENERAL, cases=(Case((3, 3)), Case((0, 2, 2))))
+def _derivative_of_eigvals(g: NDArray, x: NDArray) -> NDArray:
+    v = eig(x).eigenvectors
+    return solve(v.mT, g[..., :, None] * v.mT)
+
+
+@op(
+    _derivative_of_eigvals,
+    domain=Domain(make=well_shaped),
+    cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
+    kinks="equal eigenvalues with independent vectors: the derivative that functions symmetric in them have",
+)
 def eigvals(x: NDArray, /) -> Any:
     """The eigenvalues of a square matrix, in no order, complex.
 
@@ -222,17 +260,22 @@ def _svd_shapes(shape: Sequence[int], full: bool) -> tuple[tuple[int, ...], ...]
 
 def _derivative_of_svd(g: NDArray, out: NDArray, x_shape: Shape, full_matrices: bool) -> NDArray:
     shapes = _svd_shapes(x_shape, full_matrices)
-    (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(g, shapes)
+    (u, s, vh), (gu, gs, gvh) = unpack(out, shapes), unpack(conjugated(g), shapes)
     k = shapes[1][0]
-    v, gv = vh.mT, gvh.mT
+    v, gv = adjoint(vh), adjoint(gvh)
     rests = (u[..., k:], gu[..., k:]), (v[..., k:], gv[..., k:])
     u, gu, v, gv = u[..., :k], gu[..., :k], v[..., :k], gv[..., :k]
     row, column = s[..., None, :], s[..., :, None]
     gaps = (row - column) * (row + column) + np.eye(k, dtype=s.dtype)
     settled = (gaps == 0) & _both(_unused(gu, gv))
-    left, right = u.mT @ gu, v.mT @ gv
-    middle = settled_quotient(left - left.mT, gaps, settled) * row + _on_diagonal(gs)
-    middle = middle + column * settled_quotient(right - right.mT, gaps, settled)
+    left, right = adjoint(u) @ gu, adjoint(v) @ gv
+    turned = diagonal(left, 0, -2, -1)
+    check_free_phase("svd", turned + diagonal(right, 0, -2, -1))
+    between = 1 - np.eye(k, dtype=s.dtype)
+    middle = settled_quotient((left - adjoint(left)) * between, gaps, settled) * row + _on_diagonal(_real(gs))
+    middle = middle + column * settled_quotient((right - adjoint(right)) * between, gaps, settled)
+    if is_complex(g):  # a phase that u and v do not share
+        middle = middle + _on_diagonal(1j * settled_quotient(turned.imag, s.real, turned.imag == 0))
     gx = u @ middle @ vh[..., :k, :]
     # The space beside the singular vectors: they turn into it, and the basis of it turns with them
     for first, other, gradient, inner, (rest, grest), flipped in (
@@ -241,12 +284,12 @@ def _derivative_of_svd(g: NDArray, out: NDArray, x_shape: Shape, full_matrices: 
     ):
         if first.shape[-2] > k:
             outside = gradient - first @ inner
-            check_free_basis("svd", rest.mT @ grest)
-            outside = outside - rest @ (grest.mT @ first)
+            check_free_basis("svd", adjoint(rest) @ grest)
+            outside = outside - rest @ (adjoint(grest) @ first)
             unused = (row == 0) & (sum(abs(outside), axis=-2, keepdims=True) == 0)
-            part = settled_quotient(outside, row, unused) @ other.mT
-            gx = gx + (part.mT if flipped else part)
-    return gx
+            part = settled_quotient(outside, row, unused) @ adjoint(other)
+            gx = gx + (adjoint(part) if flipped else part)
+    return conjugated(gx)
 
 
 @op(
@@ -295,7 +338,7 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = True, compute_uv: bool = True)
 
 def _derivative_of_svdvals(g: NDArray, x: NDArray) -> NDArray:
     u, _, vh = svd(x, full_matrices=False)
-    return (u * g[..., None, :]) @ vh
+    return (conjugated(u) * g[..., None, :]) @ conjugated(vh)
 
 
 @op(

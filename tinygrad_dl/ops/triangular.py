@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_dl.arguments import checked
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import MatrixError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
 from tinygrad_dl.ops.matmul import operand
-from tinygrad_dl.ops.packing import check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
+from tinygrad_dl.ops.packing import adjoint, check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 
@@ -42,10 +43,10 @@ def divided_from_right(what: str, x: NDArray, triangle: NDArray) -> NDArray:
 
 
 def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
-    factor, g = (out.mT, g.mT) if upper else (out, g)
-    inner = _halved(factor.mT @ g)
-    middle = divided_from_right("cholesky", divided_from_right("cholesky", inner, factor).mT, factor)
-    return (middle + middle.mT) / 2
+    factor, g = (adjoint(out), g.mT) if upper else (out, conjugated(g))
+    inner = _halved(adjoint(factor) @ g)
+    middle = divided_from_right("cholesky", adjoint(divided_from_right("cholesky", inner, factor)), factor)
+    return conjugated(middle + adjoint(middle)) / 2
 
 
 @op(
@@ -57,7 +58,7 @@ def cholesky(x: NDArray, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
 
     x = out @ out^H, lower; with `upper` x = out^H @ out.   x (..., N, N) -> (..., N, N).
-    The gradient is symmetric. Raises MatrixError if x is not square or not positive definite.
+    The gradient is symmetric, of complex x Hermitian. Raises MatrixError if x is not square or not positive definite.
     >>> cholesky(np.array([[4.0, 2.0], [2.0, 5.0]]))
     array([[2., 0.],
            [1., 2.]])
@@ -82,23 +83,24 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
 
 
 def _derivative_of_qr(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, mode: str) -> NDArray:
-    (q, r), (gq, gr) = unpack(out, _qr_shapes(x_shape, mode)), unpack(g, _qr_shapes(x_shape, mode))
+    shapes = _qr_shapes(x_shape, mode)
+    (q, r), (gq, gr) = unpack(out, shapes), unpack(conjugated(g), shapes)
     # x = [a, b] = [q u, q v], a tall; of b, which is empty unless x is wide, only v = q^T b depends on it
     k = min(x_shape[-2:])
     b, gv = x[..., k:], gr[..., k:]
-    of_a = _derivative_of_tall_qr(q, r[..., :k], gq + b @ gv.mT, gr[..., :k], k)
-    return concat((of_a, q @ gv), axis=-1)
+    of_a = _derivative_of_tall_qr(q, r[..., :k], gq + b @ adjoint(gv), gr[..., :k], k)
+    return conjugated(concat((of_a, q @ gv), axis=-1))
 
 
 def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: int) -> NDArray:
     rest, grest = q[..., n:], gq[..., n:]
     q, gq, r, gr = q[..., :n], gq[..., :n], r[..., :n, :], gr[..., :n, :]
-    inner = r @ gr.mT - gq.mT @ q
+    inner = r @ adjoint(gr) - adjoint(gq) @ q
     lower = _halved(inner)
-    whole = gq + q @ (lower + lower.mT)
-    check_free_basis("qr", rest.mT @ grest)
-    whole = whole - rest @ (grest.mT @ q)
-    return divided_from_right("qr", whole, r.mT)
+    whole = gq + q @ (lower + adjoint(lower))
+    check_free_basis("qr", adjoint(rest) @ grest)
+    whole = whole - rest @ (adjoint(grest) @ q)
+    return divided_from_right("qr", whole, adjoint(r))
 
 
 @op(

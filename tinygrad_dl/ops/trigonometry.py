@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.op import Domain, op
-from tinygrad_dl.ops.elementwise import PAIR, sqrt, where
+from tinygrad_dl.ops.elementwise import PAIR, is_complex, sqrt, where
 from tinygrad_dl.typing import NDArray, Scalar
 
 INSIDE = Domain(-0.9, 0.9)
@@ -47,7 +47,10 @@ def tan(x: NDArray, /) -> Any:
     return np.tan(x)
 
 
-@op(lambda g, x: g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arcsin)
+# Of a complex x the root below has two values, and which one is right, the result knows: on branch cuts, too.
+
+
+@op(lambda g, out, x: g / (cos(out) if is_complex(x) else sqrt(1 - x * x)), domain=INSIDE, ufunc=np.arcsin)
 def asin(x: NDArray, /) -> Any:
     """The angle whose sine is each element, in radians; nan outside [-1, 1].
 
@@ -58,7 +61,7 @@ def asin(x: NDArray, /) -> Any:
     return np.arcsin(x)
 
 
-@op(lambda g, x: -g / sqrt(1 - x * x), domain=INSIDE, ufunc=np.arccos)
+@op(lambda g, out, x: -g / (sin(out) if is_complex(x) else sqrt(1 - x * x)), domain=INSIDE, ufunc=np.arccos)
 def acos(x: NDArray, /) -> Any:
     """The angle whose cosine is each element, in radians; nan outside [-1, 1].
 
@@ -94,6 +97,7 @@ def _over_length_squared(part: NDArray, x: NDArray, y: NDArray) -> Any:
     cases=PAIR,
     kinks="0 at the origin",
     ufunc=np.arctan2,
+    real=True,
 )
 def atan2(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The angle of the point (y, x) of the plane, in radians; the sine side comes first.
@@ -127,7 +131,7 @@ def cosh(x: NDArray, /) -> Any:
     return np.cosh(x)
 
 
-@op(lambda g, x: g / sqrt(x * x + 1), ufunc=np.arcsinh)
+@op(lambda g, out, x: g / (cosh(out) if is_complex(x) else sqrt(x * x + 1)), ufunc=np.arcsinh)
 def asinh(x: NDArray, /) -> Any:
     """The value whose hyperbolic sine is each element.
 
@@ -138,7 +142,11 @@ def asinh(x: NDArray, /) -> Any:
     return np.arcsinh(x)
 
 
-@op(lambda g, x: g / sqrt(x * x - 1), domain=Domain(1.2, 4), ufunc=np.arccosh)
+@op(
+    lambda g, out, x: g / (sinh(out) if is_complex(x) else sqrt(x * x - 1)),
+    domain=Domain(1.2, 4),
+    ufunc=np.arccosh,
+)
 def acosh(x: NDArray, /) -> Any:
     """The value whose hyperbolic cosine is each element; nan below 1.
 
@@ -172,6 +180,7 @@ def _share_of_length(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     cases=PAIR,
     kinks="0 at (0, 0)",
     ufunc=np.hypot,
+    real=True,
 )
 def hypot(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The length of the point (x, y) of the plane, without overflow on the way.
@@ -183,7 +192,7 @@ def hypot(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.hypot(x, y)
 
 
-@op(lambda g: g * (np.pi / 180), ufunc=np.deg2rad)
+@op(lambda g: g * (np.pi / 180), ufunc=np.deg2rad, real=True)
 def deg2rad(x: NDArray, /) -> Any:
     """Angles in degrees as angles in radians.
 
@@ -194,7 +203,7 @@ def deg2rad(x: NDArray, /) -> Any:
     return np.deg2rad(x)
 
 
-@op(lambda g: g * (180 / np.pi), ufunc=np.rad2deg)
+@op(lambda g: g * (180 / np.pi), ufunc=np.rad2deg, real=True)
 def rad2deg(x: NDArray, /) -> Any:
     """Angles in radians as angles in degrees.
 

@@ -21,9 +21,20 @@ from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
 
 
-class Problem:
-    """A function and its inputs, as a function from arrays to one flat float64 array.
+def _pairs(x: NDArray) -> NDArray:
+    """Complex numbers as (real, imaginary) along a last axis; real numbers as they are."""
+    return np.stack([x.real, x.imag], axis=-1) if x.dtype.kind == "c" else x
 
+
+def _unpaired(x: NDArray, dtype: np.dtype) -> NDArray:
+    """The counterpart of _pairs."""
+    return (x[..., 0] + 1j * x[..., 1]).astype(dtype) if dtype.kind == "c" else x
+
+
+class Problem:
+    """A function and its inputs, as a function from real arrays to one flat float64 array.
+
+    A complex input or result is checked as its real and its imaginary parts, which are pairs along a last axis.
     A Tensor that is given is itself what the function gets, moved in place and moved back: the function may use it
     without its argument, as a method of a module uses the module's parameters.
     """
@@ -34,16 +45,20 @@ class Problem:
         self.f, self.backward = f, backward
         self.given = [_as_array(x) for x in inputs]
         self.data = [x.detach().numpy() if isinstance(x, Tensor) else x for x in self.given]
-        # If some inputs require grad, only these are checked, otherwise every floating-point one.
+        # If some inputs require grad, only these are checked, otherwise every floating-point or complex one.
         selected = any(isinstance(x, Tensor) and x.requires_grad for x in self.given)
         self.positions = [
             k
             for k, (x, d) in enumerate(zip(self.given, self.data))
-            if isinstance(d, (np.ndarray, np.floating))
-            and d.dtype.kind == "f"
+            if isinstance(d, (np.ndarray, np.inexact))
+            and d.dtype.kind in "fc"
             and (not selected or (isinstance(x, Tensor) and x.requires_grad))
         ]
-        self.arrays = [np.array(self.data[k]) for k in self.positions]
+        self.dtypes = [self.data[k].dtype for k in self.positions]
+        self.arrays = [_pairs(np.array(self.data[k])) for k in self.positions]
+        self.results: list[
+            tuple[int, bool]
+        ] = []  # the number of elements of each result, and whether it is complex
         self.names = [getattr(self.given[k], "name", None) or f"input {k}" for k in self.positions]
         self.modified: set[str] = set()  # the names of inputs that the function wrote into
         self.depends = False  # whether a derivative other than 0 was seen
@@ -70,17 +85,17 @@ class Problem:
         before: list[tuple[Tensor, NDArray, NDArray]] = []
         passed = []
         try:
-            for k, start, array in zip(self.positions, self.arrays, arrays):
+            for k, dtype, start, array in zip(self.positions, self.dtypes, self.arrays, arrays):
                 x = self.given[k]
                 if self.backward is not None:
-                    values[k] = array.copy()
+                    values[k] = _unpaired(array, dtype).copy()
                 elif not isinstance(x, Tensor):
-                    values[k] = Tensor(array, requires_grad=requires_grad)
+                    values[k] = Tensor(_unpaired(array, dtype), requires_grad=requires_grad)
                 else:
                     before.append((x, x._data, x._data.copy()))
                     # Where a Tensor is given twice, only one of its arrays has moved.
                     if not np.array_equal(array, start, equal_nan=True):
-                        _write(x, array)
+                        _write(x, _unpaired(array, dtype))
             checked = [values[k] for k in self.positions]
             passed = [np.array(_to_array(x)) for x in checked]
             yield values, checked
@@ -94,18 +109,14 @@ class Problem:
                     data[...] = copy
 
     def outputs(self, values: Sequence[Any]) -> list[Any]:
-        """Return the floating-point results of a call as a list."""
+        """Return the floating-point and complex results of a call as a list."""
         result = self.f(*values)
         results = list(result) if isinstance(result, (tuple, list)) else [result]
         kinds = [np.asarray(_to_array(r)).dtype for r in results]
-        if any(kind.kind == "c" for kind in kinds):
-            raise DTypeError(
-                "gradcheck: expected the function to return real numbers, got complex ones. Return real(z) and imag(z)."
-            )
         floating = [
             r if isinstance(r, Tensor) else np.asarray(r)
             for r, kind in zip(results, kinds)
-            if kind.kind == "f"
+            if kind.kind in "fc"
         ]
         if not floating:
             raise DTypeError(
@@ -117,9 +128,29 @@ class Problem:
     def value(self, arrays: Sequence[NDArray]) -> NDArray:
         """Return all results at the given inputs, concatenated to one flat array."""
         with self.arguments(arrays, requires_grad=False) as (values, _):
-            return np.concatenate(
-                [np.array(_to_array(r), np.float64).reshape(-1) for r in self.outputs(values)]
-            )
+            found = [np.asarray(_to_array(r)) for r in self.outputs(values)]
+            self.results = [(r.size, r.dtype.kind == "c") for r in found]
+            return np.concatenate([_pairs(r).astype(np.float64).reshape(-1) for r in found])
+
+    def element(self, k: int, i: int) -> tuple[str, Shape]:
+        """The name of a checked input and the index of its element at a flat position of its array."""
+        index = _index(i, self.arrays[k].shape)
+        if self.dtypes[k].kind != "c":
+            return self.names[k], index
+        return f"{('real', 'imag')[index[-1]]}({self.names[k]})", index[:-1]
+
+    def output(self, o: int) -> tuple[int, str]:
+        """The number of an element among all results, and which part of it a flat position is."""
+        start = 0
+        for size, is_complex in self.results:
+            if o < size * (1 + is_complex):
+                return (
+                    (start + o // 2, ("real part", "imaginary part")[o % 2])
+                    if is_complex
+                    else (start + o, "")
+                )
+            start, o = start + size, o - size * (1 + is_complex)
+        raise AssertionError("no such output")
 
 
 def _write(x: Tensor, array: NDArray) -> None:
@@ -133,16 +164,16 @@ def _write(x: Tensor, array: NDArray) -> None:
 
 
 def _as_array(x: object) -> Any:
-    """A list of floats as an array, a float as one of no axes; anything else as it is."""
-    if isinstance(x, float):
-        return np.array(float(x)) if not isinstance(x, np.floating) else x
+    """A list of floats as an array, a number as one of no axes; anything else as it is."""
+    if isinstance(x, (float, complex)):
+        return np.array(x) if not isinstance(x, np.inexact) else x
     if not isinstance(x, (list, tuple)):
         return x
     try:
         array = np.array(x)
     except (ValueError, TypeError, RecursionError):  # ragged: it is no array
         return x
-    return array if array.dtype.kind == "f" and not _holds_tensors(x) else x
+    return array if array.dtype.kind in "fc" and not _holds_tensors(x) else x
 
 
 def _holds_tensors(x: object) -> bool:
@@ -172,8 +203,8 @@ def gradcheck(
 
     |analytic - numeric| <= atol + rtol * |numeric| for every pair of an input element and an output element;
     with `fast`, for one random projection per input. `inputs`: a Tensor, an array, or a sequence of them, in
-    float64; those that require grad are checked, or all floating-point ones if none does. Tensors are moved in
-    place, as `f` may use them from outside, and restored. A result that depends on no input is a finding.
+    float64 or complex128 (moved along both parts); those that require grad are checked, or all floating-point
+    ones if none does. Tensors are moved in place, as `f` may use them from outside, and restored.
     `backward(g, *inputs)`: the gradient of an `f` in plain NumPy. Raises GradcheckError with the report, unless
     `raise_exception=False`; DTypeError, ValueRangeError, ShapeError.
 
@@ -190,12 +221,13 @@ def gradcheck(
         raise DTypeError(
             "gradcheck: expected at least one floating-point input, got none: there is no gradient to check"
         )
-    for name, array in zip(first.names, first.arrays):
-        if array.dtype != np.float64 and not float32:
+    for name, dtype in zip(first.names, first.dtypes):
+        if dtype not in (np.float64, np.complex128) and not float32:
+            expected = "complex128" if dtype.kind == "c" else "float64"
             raise DTypeError(
-                f"gradcheck: {name}: expected float64, got {array.dtype}, whose differences are too coarse to tell a "
-                "correct gradient from a wrong one. Pass float64, or float32=True with suitable tolerances, such as "
-                "atol=1e-2, step=1e-2."
+                f"gradcheck: {name}: expected {expected}, got {dtype}, whose differences are too coarse to tell a "
+                f"correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such "
+                "as atol=1e-2, step=1e-2."
             )
     refuse_call("gradcheck: f", f, first.given, "one per input")
     if backward is not None:
@@ -330,26 +362,26 @@ def _analytic(problem: Problem, seeds: Sequence[NDArray], report: Report) -> lis
     """Return the gradient of each checked input for each seed, a flat gradient of all outputs."""
     with problem.arguments(problem.arrays, requires_grad=True) as (values, tensors):
         outputs = problem.outputs(values)
-        offsets = np.cumsum([0] + [int(np.asarray(_to_array(o)).size) for o in outputs])
+        like = [np.asarray(_to_array(o)) for o in outputs]
+        offsets = np.cumsum([0] + [_pairs(o).size for o in like])
         rows = []
         for seed in seeds:
             parts = [
-                seed[a:b].reshape(np.shape(_to_array(o))).astype(_to_array(o).dtype)
-                for a, b, o in zip(offsets, offsets[1:], outputs)
+                _unpaired(seed[a:b].reshape(_pairs(o).shape), o.dtype).astype(o.dtype)
+                for a, b, o in zip(offsets, offsets[1:], like)
             ]
             row = []
             gradients = _gradients(problem, values, tensors, outputs, parts)
-            for name, given, array in zip(problem.names, gradients, problem.arrays):
-                g = np.zeros_like(array) if given is None else np.asarray(_to_array(given))
-                if g.shape != array.shape or g.dtype != array.dtype:
-                    kind = "shape" if g.shape != array.shape else "dtype"
-                    message = (
-                        f"expected the {kind} of the input, {getattr(array, kind)}, got {getattr(g, kind)}"
-                    )
+            for name, given, k in zip(problem.names, gradients, problem.positions):
+                x = np.asarray(problem.data[k])
+                g = np.zeros_like(x) if given is None else np.asarray(_to_array(given))
+                if g.shape != x.shape or g.dtype != x.dtype:
+                    kind = "shape" if g.shape != x.shape else "dtype"
+                    message = f"expected the {kind} of the input, {getattr(x, kind)}, got {getattr(g, kind)}"
                     report.findings.append(Finding(kind, message, input=name))
-                    g = np.zeros_like(array)
+                    g = np.zeros_like(x)
                 problem.depends = problem.depends or bool(np.any(g != 0))
-                row.append(g.astype(np.float64))
+                row.append(_pairs(g).astype(np.float64))
             rows.append(row)
             if report.findings:
                 break
@@ -416,8 +448,10 @@ def _check_all(
                 problem.value, problem.arrays, k, int(i), int(o), analytic, numeric, step, atol, rtol
             )
             if finding is not None:
-                finding.input, finding.element = name, _index(int(i), array.shape)
-                finding.output = (int(o),) if value.size > 1 else ()
+                finding.input, finding.element = problem.element(k, int(i))
+                number, part = problem.output(int(o))
+                finding.output = (number,) if sum(size for size, _ in problem.results) > 1 else ()
+                finding.message = f"in the {part}: {finding.message}" if part else finding.message
                 report.findings.append(finding)
             else:
                 report.disagreeing -= 1
@@ -478,8 +512,14 @@ def _gradient_of(
         if not outputs:
             return tuple(tensor * 0.0 for tensor in checked)
         rng = np.random.default_rng(seed)
-        seeds = [asarray(rng.standard_normal(o.shape)) for o in outputs]
+        seeds = [asarray(_normal(rng, o)) for o in outputs]
         gradients = autograd.grad(outputs, checked, seeds, create_graph=True, allow_unused=True)
         return tuple(g if g is not None else c * 0.0 for g, c in zip(gradients, checked))
 
     return projected
+
+
+def _normal(rng: np.random.Generator, x: Tensor) -> NDArray:
+    """Normal random numbers of the shape of x, complex if x is."""
+    drawn = rng.standard_normal(x.shape)
+    return drawn + 1j * rng.standard_normal(x.shape) if x.dtype.kind == "c" else drawn

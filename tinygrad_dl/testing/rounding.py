@@ -39,7 +39,11 @@ class RoundingWatcher(Watcher):
                 self._compare(f"the gradient of {node.op.name}", [c.dtype], parent.dtype)
 
     def _compare(self, what: str, given: list[np.dtype], made: np.dtype) -> None:
-        coarser = [d for d in given if d.kind == made.kind == "f" and d.itemsize > made.itemsize]
+        coarser = [
+            d
+            for d in given
+            if d.kind in "fc" and made.kind in "fc" and np.finfo(d).bits > np.finfo(made).bits
+        ]
         if coarser:
             place = f"{coarser[0]} is rounded to {made} by {what}, called at {Origin(None).place}"
             self.places.setdefault(place, made)
@@ -58,7 +62,7 @@ def _watched(problem: Problem) -> dict[str, np.dtype]:
                 if live:
                     autograd.grad(live, tensors, seeds, True, allow_unused=True)
         for dtype in [np.asarray(o._data if isinstance(o, Tensor) else o).dtype for o in outputs]:
-            if dtype.itemsize < 8:
+            if np.finfo(dtype).bits < 64:
                 watcher.places.setdefault(f"the function returns {dtype}", dtype)
     return watcher.places
 

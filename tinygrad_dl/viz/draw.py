@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias
 
 from tinygrad_dl.arguments import Advice, Count, NonNegative, Size, checked
+from tinygrad_dl.compiler.compiled import Compiled
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -17,6 +18,7 @@ from tinygrad_dl.viz.graph.failure import graph_of_failure
 from tinygrad_dl.viz.graph.gradient import split_parts
 from tinygrad_dl.viz.graph.labels import SHOWABLE
 from tinygrad_dl.viz.graph.nonfinite import mark
+from tinygrad_dl.viz.graph.program import OPEN, program_graph
 from tinygrad_dl.viz.graph.recording import Recording, rehearse
 from tinygrad_dl.viz.view import GraphView, view_of
 
@@ -49,7 +51,8 @@ def draw(
     modules; `names`: more names, such as locals(). `show`: any of shape, dtype, value, grad, stats, rule, gain,
     cost, options, origin. `color`: "grad", "gain" or "nan". `depth` collapses inner modules, `repeats` equal
     blocks, `max_nodes` whatever else is necessary. `record`: a viz.record() of the run. `forward`: the Tensor
-    whose gradient `tensor` is. Raises ValueRangeError, DTypeError.
+    whose gradient `tensor` is. A compiled function is drawn as its program: fused loops, products, buffers.
+    Raises ValueRangeError, DTypeError, CompileError.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True, name="x")
     >>> print(draw(x * x, show=("shape", "grad")).text(), end="")
@@ -57,6 +60,8 @@ def draw(
     n1 *(n0, n0); (); grad 1; output
     """
     _validate("draw", show, model, engine)
+    if isinstance(tensor, Compiled) and not inputs:
+        return draw_program(tensor, show, depth, direction, max_nodes, engine)
     if callable(tensor) and not isinstance(tensor, (Value, type)):
         if model is None and hasattr(tensor, "named_modules"):
             model = tensor
@@ -74,6 +79,16 @@ def draw(
     if color == "nan":
         mark(full)
     return view_of(full, show, depth, color, direction, max_nodes, repeats, engine)
+
+
+def draw_program(
+    compiled: Compiled, show: Sequence[str], depth: int | None, direction: str, max_nodes: int, engine: str | None
+) -> GraphView:  # fmt: skip
+    """The diagram of a compiled program: loops are open where that stays readable."""
+    full = program_graph(compiled)
+    if depth is None and len(full.nodes) > OPEN:
+        depth = 0
+    return view_of(full, show, depth, None, direction, max_nodes, False, engine)
 
 
 def _run(

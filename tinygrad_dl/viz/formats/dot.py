@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from tinygrad_dl.viz.formats.colors import KINDS, STATUS, Coloring, dark
+from tinygrad_dl.viz.graph.buffers import Strip, strip
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import edge_lines, node_lines, tooltip
 from tinygrad_dl.viz.graph.model import GraphModel, GraphModule, GraphNode
@@ -156,9 +157,37 @@ def _legend(graph: GraphModel, coloring: Coloring) -> str:
         notes.append("a large graph: the labels of the edges are in their tooltips")
     for note in notes:
         rows += f'<TR><TD COLSPAN="{max(1, 2 * len(cells))}" ALIGN="LEFT">{_markup(note)}</TD></TR>'
+    life = strip(graph)
+    if life is not None:
+        # In a table of its own, the legend is not drawn apart by the strip below it.
+        table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="1">'
+        rows = f'<TR><TD ALIGN="LEFT">{table}{rows}</TABLE></TD></TR>'
+        rows += f'<TR><TD ALIGN="LEFT">{_strip_table(life)}</TD></TR>'
     if not rows:
         return quoted("")
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="1">{rows}</TABLE>>'
+
+
+def _strip_table(life: Strip) -> str:
+    """The life of buffers as a table: a row for each, with a bar over the steps at which it is in use."""
+    border = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
+    numbers = "".join(
+        f'<TD WIDTH="14" ALIGN="CENTER"><FONT POINT-SIZE="8">{_number_of(i, life)}</FONT></TD>'
+        for i in range(life.columns)
+    )
+    rows = [f'<TR><TD ALIGN="LEFT">buffer</TD><TD ALIGN="RIGHT">bytes  </TD>{numbers}</TR>']
+    for name, size, first, last in life.rows:
+        parts = [(first, ""), (last - first + 1, ' BGCOLOR="#6aaed6"'), (life.columns - last - 1, "")]
+        spans = "".join(f'<TD COLSPAN="{n}" HEIGHT="9"{color}></TD>' for n, color in parts if n)
+        rows.append(f'<TR><TD ALIGN="LEFT">{_markup(name)}  </TD><TD ALIGN="RIGHT">{size}  </TD>{spans}</TR>')
+    if life.note:
+        rows.append(f'<TR><TD ALIGN="LEFT" COLSPAN="{life.columns + 2}">{_markup(life.note)}</TD></TR>')
+    return f"{border}{''.join(rows)}</TABLE>"
+
+
+def _number_of(column: int, life: Strip) -> str:
+    """The first step of a column; of every fifth one where they are many."""
+    return str(column * life.width + 1) if life.columns <= 20 or column % 5 == 0 else " "
 
 
 def _swatch(fill: str, border: str, text: str) -> str:

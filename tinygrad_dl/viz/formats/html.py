@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tinygrad_dl.viz.formats import graphviz
 from tinygrad_dl.viz.formats.colors import KINDS, STATUS, Coloring, dark
 from tinygrad_dl.viz.formats.dot import clean, module_title, to_dot
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, LayoutFailed, available, render
+from tinygrad_dl.viz.graph.buffers import strip
 from tinygrad_dl.viz.graph.collapse import collapse
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import cut, node_lines
@@ -170,6 +172,7 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
             m.id: {"says": clean(module_title(m)), "parent": m.parent, "path": m.path} for m in full.modules
         },
         "events": events,
+        "life": _life(full),
         "legends": {name: _legend(full, coloring) for name, coloring in colorings.items()},
         "layouts": [
             {
@@ -181,6 +184,12 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
             for name, graph in layouts
         ],
     }
+
+
+def _life(graph: GraphModel) -> dict[str, Any] | None:
+    """The strip of a program's buffers, for the panel."""
+    life = strip(graph)
+    return None if life is None else asdict(life)
 
 
 def _says(node: GraphNode) -> str:
@@ -203,9 +212,10 @@ def _legend(graph: GraphModel, coloring: Coloring) -> list[list[str]]:
     """The legend under one coloring: (fill or name of a theme color, text) of each entry."""
     if coloring.color:
         return [[fill, text] for fill, text in coloring.legend()]
-    themed = ("op", "parameter", "leaf", "constant", "module")
+    themed = {kind: kind for kind in ("op", "parameter", "leaf", "constant", "module", "product", "call")}
+    themed["argument"] = "leaf"
     found = [
-        [kind if kind in themed else KINDS[kind][0], KINDS[kind][3]]
+        [themed.get(kind, KINDS[kind][0]), KINDS[kind][3]]
         for kind in KINDS
         if kind != "number" and any(node.kind == kind for node in graph.nodes)
     ]

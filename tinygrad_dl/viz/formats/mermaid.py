@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from tinygrad_dl.viz.formats.colors import KINDS
 from tinygrad_dl.viz.formats.dot import clean, module_title
+from tinygrad_dl.viz.graph.buffers import strip, strip_lines
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import edge_lines, node_lines
 from tinygrad_dl.viz.graph.model import GraphModel, GraphModule, GraphNode
@@ -46,6 +47,8 @@ def to_mermaid(graph: GraphModel, show: Collection[str], direction: str = "TB") 
         if any(node.kind == kind for node in graph.nodes):
             fill = "transparent" if fill == "none" else fill
             lines.append(f"  classDef {kind} fill:{fill},stroke:{border},color:#14181b")
+    life = strip(graph)
+    lines += [f"  %% {line}" for line in strip_lines(life)] if life is not None else []
     return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tinygrad_dl.viz.formats.dot import clean, module_title
+from tinygrad_dl.viz.graph.buffers import strip, strip_lines
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.labels import SHOWABLE, cut, node_lines
 from tinygrad_dl.viz.graph.model import LEAVES, GraphEdge, GraphModel
@@ -50,6 +51,8 @@ def to_text(graph: GraphModel, show: Collection[str] = SHOWABLE) -> str:
                     broadcast = f"; {edge.broadcast}" if edge.broadcast else ""
                     lines.append("  " * (len(path) + 1) + rule + broadcast)
     lines += [f"note: {note}" for note in graph.notes]
+    life = strip(graph)
+    lines += strip_lines(life) if life is not None else []
     return "\n".join(clean(line) for line in lines) + "\n"
 
 

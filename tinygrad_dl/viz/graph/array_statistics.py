@@ -18,16 +18,21 @@ BINS = 16  # of a histogram
 def statistics(array: npt.ArrayLike, detail: bool = False) -> Stats:
     """Statistics of an array: its norm, how many elements are NaN or infinite, and small arrays whole.
 
-    With `detail` also its range and mean and, above SMALL elements, standard deviation and histogram.
+    With `detail` also its range and mean and, above SMALL elements, standard deviation and histogram. Of complex
+    arrays they are those of the magnitudes; the text shows the numbers themselves.
     """
     data = np.asarray(array)
+    found: Stats
     if data.size == 0:
         return {"norm": 0.0, "size": 0, "text": f"empty {data.shape}"}
     if data.dtype.kind == "c":
-        data = np.abs(data)
+        found = statistics(np.abs(data), detail)
+        if "whole" in found:
+            found["text"] = whole_text(data.tolist())
+        return found
     if data.size == 1:
         value = float(data.reshape(()))
-        found: Stats = {"norm": abs(value), "size": 1, "whole": value, "text": number(value)}
+        found = {"norm": abs(value), "size": 1, "whole": value, "text": number(value)}
         if not math.isfinite(value):
             found["nan" if value != value else "inf"] = 1
         return found
@@ -63,7 +68,8 @@ def _histogram(values: NDArray, low: float, high: float) -> list[int]:
 
 def norm(array: npt.ArrayLike) -> float:
     """The Euclidean norm of all elements, in double precision; NaN and infinity propagate."""
-    flat = np.asarray(array, np.float64).reshape(-1)
+    flat = np.asarray(array).reshape(-1)
+    flat = (np.abs(flat) if flat.dtype.kind == "c" else flat).astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
         squared = float(np.dot(flat, flat))
         if squared == math.inf or (squared < 1e-290 and flat.size):

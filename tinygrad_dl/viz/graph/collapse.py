@@ -86,6 +86,8 @@ def _box_of(module: GraphModule, members: list[GraphNode]) -> GraphNode:
     parameters = sum(_size(node) for node in members if node.kind == "parameter")
     if parameters:
         box.options["parameters"] = f"{parameters:,}"
+    if module.makes or module.steps:  # of a compiled program, where the last result stands for nothing
+        box.shape, box.dtype, box.change = None, "", module.makes
     return _with_marks(box, members)
 
 
@@ -180,4 +182,6 @@ def merge(full: GraphModel, inside: dict[str, GraphNode], modules: list[GraphMod
     shown = {edge.id for edge in edges}
     box_ids = {id: box.id for id, box in inside.items()}
     events = moved_events(full, box_ids, shown)
-    return GraphModel(nodes, edges, modules, events, full.notes, full.title, full.hide(box_ids))
+    return GraphModel(
+        nodes, edges, modules, events, full.notes, full.title, full.hide(box_ids), full.buffers, full.steps
+    )

@@ -29,7 +29,7 @@ def _one_line(text: str) -> str:
 def node_title(node: GraphNode) -> str:
     """The first line of a node: its name and what it is."""
     label = _one_line(node.label)
-    if node.kind in ("op", "failed") and node.name:
+    if node.kind in ("op", "failed", "call") and node.name:
         label = f"{_one_line(node.name)} = {label}"
     if node.repeat > 1:
         label += f"  \u00d7{node.repeat}"
@@ -39,7 +39,7 @@ def node_title(node: GraphNode) -> str:
 def node_lines(node: GraphNode, show: Collection[str], whole: bool = False) -> list[str]:
     """The lines of a node; an error is wrapped, or in one line if `whole`."""
     lines = [node_title(node)]
-    if node.kind in ("op", "failed") and node.options:
+    if node.kind in ("op", "failed", "product", "call", "parameter") and node.options:
         lines.append(cut(", ".join(f"{k}={v}" for k, v in node.options.items())))
     if node.kind == "number":
         return [cut(_one_line(node.change), 80)] if node.change else lines
@@ -112,6 +112,12 @@ def quantity(count: int) -> str:
             break
         value, sign = value / 1000, unit
     return f"{value:.3g} {sign}".rstrip() if sign else str(count)
+
+
+def byte_text(count: int) -> str:
+    """A number of bytes in few signs: 96 B, 6.4 kB."""
+    text = quantity(count)
+    return f"{text}{'' if ' ' in text else ' '}B"
 
 
 def edge_lines(edge: GraphEdge, show: Collection[str]) -> list[str]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 from tinygrad_dl.typing import Shape
 
-LEAVES = ("parameter", "constant", "number", "leaf")  # the kinds that are not the result of an operation
+LEAVES = (
+    "parameter",
+    "constant",
+    "number",
+    "leaf",
+    "argument",
+)  # the kinds that are not the result of an operation
 
 #: What `statistics` records of an array: numbers, counts, a text, and small arrays whole.
 Stats: TypeAlias = dict[str, Any]
@@ -79,6 +85,19 @@ class GraphModule:
     parent: str = ""
     title: str = ""  # its name inside the parent
     repeat: int = 1
+    steps: int = 0  # of a compiled program that are in it
+    makes: str = ""  # what a fused loop leaves in memory
+
+
+@dataclass(slots=True)
+class GraphBuffer:
+    """A buffer of a compiled program: where it begins in the block, and the steps from and to which it is in use."""
+
+    name: str
+    bytes: int
+    start: int
+    first: int
+    last: int
 
 
 @dataclass(slots=True)
@@ -95,6 +114,8 @@ class GraphModel:
     notes: list[str] = field(default_factory=list)
     title: str = ""
     hidden: dict[str, str] = field(default_factory=dict)  # collapsed node -> the box that stands for it
+    buffers: list[GraphBuffer] = field(default_factory=list)  # of a compiled program
+    steps: int = 0  # how many it has
 
     def node(self, id: str) -> GraphNode:
         """The node with an id. Raises KeyError."""
@@ -129,6 +150,7 @@ class GraphModel:
             "edges": [_plain(e) for e in self.edges],
             "modules": [_plain(m) for m in self.modules],
             "events": [jsonable(e) for e in self.events],
+            **({"buffers": [asdict(b) for b in self.buffers], "steps": self.steps} if self.buffers else {}),
         }
 
 
@@ -140,6 +162,8 @@ def _plain(item: GraphNode | GraphEdge | GraphModule) -> dict[str, Any]:
         if entry.name == "serial" or value is None or value is False:
             continue
         if value in ("", {}, []) or (entry.name in ("count", "repeat") and value == 1):
+            continue
+        if entry.name == "steps" and not value:
             continue
         found[entry.name] = jsonable(value)
     return found

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_dl import graph
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.backward import backward_pass, unbroadcast
+from tinygrad_dl.convert import conjugated
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Watcher, modes
 from tinygrad_dl.viz.graph.array_statistics import norm, statistics
@@ -100,7 +101,8 @@ class Recording(Watcher):
 
     def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
         """The gradient `g` of a node is complete, and its rules gave the contributions to its inputs."""
-        g = _array(g)
+        g = conjugated(_array(g))
+        contributions = [None if c is None else conjugated(_array(c)) for c in contributions]
         if node.serial <= self._last:
             # A backward pass goes from new nodes to old ones, whose serials are larger: this is another pass.
             self._finish()
@@ -113,16 +115,16 @@ class Recording(Watcher):
         for i, (parent, c) in enumerate(zip(node.parents, contributions)):
             if c is None or type(parent) is not Node:
                 continue
-            c = _array(c)
             if c.shape != parent.shape:
                 c = unbroadcast(c, parent.shape)
+            c = c.real if parent.dtype.kind != "c" else c
             before, times = self._pending.get(parent.serial, (None, 0))
             total = c if before is None else before + c
             self._pending[parent.serial] = total, times + 1
             part = step.parts[i] = statistics(c)
             step.sums[i] = part if before is None else statistics(total)
             step.nth[i] = times + 1
-            if node.shape == () == parent.shape and g != 0:
+            if node.shape == () == parent.shape and g != 0 and "c" not in (g.dtype.kind, c.dtype.kind):
                 step.locals[i] = float(c) / float(g)
         if step.parts and step.g["norm"]:
             step.gain = _gain(node, contributions, step)
@@ -159,7 +161,7 @@ def _gain(node: Node, contributions: Any, step: BackwardStep) -> float:
         sums: dict[int, Any] = {}
         for i, (parent, c) in enumerate(zip(node.parents, contributions)):
             if i in parents:
-                c = unbroadcast(_array(c), parent.shape) if c.shape != parent.shape else _array(c)
+                c = unbroadcast(c, parent.shape) if c.shape != parent.shape else c
                 sums[parent.serial] = c if parent.serial not in sums else sums[parent.serial] + c
         norms = [norm(c) for c in sums.values()]
     else:

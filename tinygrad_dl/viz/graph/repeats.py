@@ -196,7 +196,17 @@ def drop_copies(graph: GraphModel, groups: Sequence[Group]) -> GraphModel:
     ]
     dropped = {id: kept for id, kept in first.items() if id != kept}
     events = moved_events(graph, dropped, {edge.id for edge in edges})
-    return GraphModel(nodes, edges, modules, events, graph.notes, graph.title, graph.hide(dropped))
+    return GraphModel(
+        nodes,
+        edges,
+        modules,
+        events,
+        graph.notes,
+        graph.title,
+        graph.hide(dropped),
+        graph.buffers,
+        graph.steps,
+    )
 
 
 def _first_nodes(graph: GraphModel, first: dict[str, str], repeat: dict[str, int]) -> list[GraphNode]:

@@ -67,6 +67,38 @@ function statistics(about, title, found) {
   about.append(svg);
 }
 
+// The life of a program's buffers: a row for each, a bar over the steps at which it is in use.
+function memory() {
+  const life = data.life, about = openPanel(), space = "http://www.w3.org/2000/svg";
+  mark("chosen", []);
+  state.node = "";
+  about.append(make("h2", "Buffers"));
+  about.append(make("p", `Each lies in the block from the step that writes it to the last that reads it${life.width > 1 ? `; a column is ${life.width} steps` : ""}.`));
+  const names = 84, sizes = 56, cell = 8, row = 16, left = names + sizes;
+  const svg = document.createElementNS(space, "svg");
+  const put = (name, attributes, text) => {
+    const part = document.createElementNS(space, name);
+    for (const [k, v] of Object.entries(attributes)) part.setAttribute(k, v);
+    if (text !== undefined) part.textContent = text;
+    svg.append(part);
+    return part;
+  };
+  svg.id = "life";
+  svg.setAttribute("viewBox", `0 0 ${left + life.columns * cell + 4} ${(life.rows.length + 1) * row + 4}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", life.rows.map(([name, size, first, last]) => `${name}, ${size}, steps ${first * life.width + 1} to ${(last + 1) * life.width}`).join("; "));
+  for (let i = 0; i < life.columns; i += 5) put("text", { x: left + i * cell, y: 11, class: "soft" }, i * life.width + 1);
+  life.rows.forEach(([name, size, first, last], i) => {
+    const y = (i + 1) * row;
+    put("text", { x: 0, y: y + 11 }, name.length > 13 ? name.slice(0, 12) + "\u2026" : name);
+    put("text", { x: left - 6, y: y + 11, "text-anchor": "end", class: "soft" }, size);
+    put("rect", { x: left, y: y + 2, width: life.columns * cell, height: row - 4, class: "row" });
+    put("rect", { x: left + first * cell, y: y + 2, width: (last - first + 1) * cell - 1, height: row - 4 });
+  });
+  about.append(svg);
+  if (life.note) about.append(make("p", life.note));
+}
+
 function openPanel() {
   byId("panel").hidden = false;
   byId("about").replaceChildren();

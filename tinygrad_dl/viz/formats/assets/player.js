@@ -12,9 +12,9 @@ function paragraph(...pieces) {
   return p;
 }
 
-function describeForward(node, incoming) {
+function describeForward(node, incoming, phase) {
   const from = incoming.map((edge) => (data.nodes[edge.source] || { says: edge.source }).says.split(",")[0]);
-  const lines = [paragraph(make("b", `Forward: ${node.name || node.label}`), node.formula ? `: ${node.formula}` : "")];
+  const lines = [paragraph(make("b", `${phase ? phase[0].toUpperCase() + phase.slice(1) : "Forward"}: ${node.name || node.label}`), node.formula ? `: ${node.formula}` : "")];
   lines.push(paragraph(from.length ? `from ${from.join(" and ")}` : "", node.value ? `; result ${brief(node.value)}` : ""));
   if (node.origin) lines.push(paragraph(make("code", node.origin)));
   if (node.error) lines.push(paragraph(node.error));
@@ -55,11 +55,13 @@ function goTo(step, quiet) {
     active.add(shownAs(event.node));
     if (backward) event.parts.forEach((part) => active.add(part.edge));
     else incoming.forEach((edge) => active.add(edge.id));
-    explanation.append(...(backward ? describeBackward(event, node) : describeForward(node, incoming)));
+    explanation.append(...(backward ? describeBackward(event, node) : describeForward(node, incoming, event.phase)));
     if (!quiet) reveal(shownAs(event.node));
   } else {
     const backwards = data.events.some((e) => e.pass === "backward");
-    explanation.append(paragraph(`Step through ${data.events.length} steps: forward${backwards ? ", then backward" : ""}. Keys: \u2190 \u2192 Space Home End.`));
+    const program = data.events.some((e) => e.phase);
+    const order = program ? "in the order in which the program runs" : `forward${backwards ? ", then backward" : ""}`;
+    explanation.append(paragraph(`Step through ${data.events.length} steps: ${order}. Keys: \u2190 \u2192 Space Home End.`));
   }
   canvas.classList.toggle("playing", Boolean(event));
   mark("done", done);

@@ -77,6 +77,8 @@ function listenToControls() {
     legend();
     link();
   });
+  byId("memory").hidden = !data.life;
+  byId("memory").addEventListener("click", memory);
   byId("zoom-in").addEventListener("click", () => zoom(0.8));
   byId("zoom-out").addEventListener("click", () => zoom(1.25));
   byId("fit").addEventListener("click", fit);
