@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ html_title = f"tinygrad_dl {version}"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_js_files = ["copy.js"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
@@ -62,10 +64,57 @@ def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, option
     return True if what == "class" and hasattr(obj, "op") else None
 
 
+# The theme's words on Japanese pages.
+WORDS = {
+    "Next": "次へ",
+    "Previous": "前へ",
+    "On this page": "このページの内容",
+    "Contents": "目次",
+    "Search": "検索",
+    "Back to top": "ページの先頭へ",
+    "Home": "ホーム",
+    "Skip to content": "本文へ移動",
+    "Hide navigation sidebar": "ナビゲーションを隠す",
+    "Hide table of contents sidebar": "目次を隠す",
+    "Toggle site navigation sidebar": "ナビゲーションの表示を切り替える",
+    "Toggle table of contents sidebar": "目次の表示を切り替える",
+    "Toggle Light / Dark / Auto color theme": "ライト/ダーク/自動の配色を切り替える",
+}
+
+
+def translations(pages: Collection[str]) -> dict[str, str]:
+    """Each page that is there in both languages -> the other one. Tutorials in Japanese are not in a folder."""
+    found = {}
+    for page in pages:
+        if page.startswith("ja/"):
+            name = page.removeprefix("ja/")
+            english = f"tutorials/{name}" if f"tutorials/{name}" in pages else name
+            found.update({page: english, english: page})
+    return found
+
+
 def language_of(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Set the page language, by which browsers choose the Japanese forms of characters."""
-    if page.startswith("ja/"):
-        context["language"] = "ja"
+    """Japanese pages say so, have the theme's words in Japanese, and link to the page in English, and the reverse.
+
+    Browsers choose the Japanese forms of characters by the language. The previous and the next page are of the same
+    language.
+    """
+    is_japanese = page.startswith("ja/")
+    if is_japanese:
+
+        def japanese(text: str, **values: Any) -> str:
+            return WORDS.get(text, text) % values if values else WORDS.get(text, text)
+
+        context.update({"language": "ja", "_": japanese, "gettext": japanese})
+    _, before, after = app.env.collect_relations().get(page, (None, None, None))
+    for key, neighbor in (("prev", before), ("next", after)):
+        if neighbor is not None and neighbor.startswith("ja/") != is_japanese:
+            context[key] = None
+    other = translations(app.env.all_docs).get(page)
+    if other is not None and "body" in context:
+        code, text = ("en", "English") if is_japanese else ("ja", "日本語")
+        link = f'<a href="{context["pathto"](other)}" hreflang="{code}" lang="{code}">{text}</a>'
+        context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
 
 
 def setup(app: Any) -> None:

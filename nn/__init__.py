@@ -3,6 +3,8 @@
 if __name__ != "tinygrad_dl.nn":
     raise ImportError("this folder is the package tinygrad_dl.nn: write `from tinygrad_dl import nn`")
 
+from typing import TYPE_CHECKING
+
 from tinygrad_dl.nn import functional, init, utils
 from tinygrad_dl.nn.containers import (
     ModuleDict,
@@ -378,3 +380,11 @@ __all__ = [
     "summary",
     "utils",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
+
+    def __getattr__(name):
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown(__name__, name, globals())

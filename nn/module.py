@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_dl.arguments import checked, explanation, with_arrays
 from tinygrad_dl.convert import describe
+from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
 from tinygrad_dl.nn import state
@@ -111,8 +112,11 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
+        from tinygrad_dl.vocabulary import hint as elsewhere
+
         near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]
-        hint = f". Did you mean {near[0]!r}?" if near else ""
+        known = "" if name.startswith("_") else elsewhere("Module", name)
+        hint = f". Did you mean {near[0]!r}?" if near else f": {known}" if known else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     # Members
@@ -257,7 +261,7 @@ class Module:
             if set_to_none or parameter.grad is None:
                 parameter.grad = None
             else:
-                parameter.grad = np.zeros(parameter.shape, parameter.dtype)
+                parameter.grad = zeros(parameter.shape, dtype=parameter.dtype)
 
     def astype(self: M, dtype: DTypeLike) -> M:
         """Convert floating parameters and buffers, and their gradients, to a floating or complex dtype, in place.

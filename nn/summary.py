@@ -77,6 +77,11 @@ class Summary:
         self.layers, self.error = layers, error
 
     @property
+    def ran(self) -> bool:
+        """Whether the model was called, or only its parameters counted."""
+        return self.error is not None or self.layers[0].calls > 0
+
+    @property
     def parameters(self) -> int:
         """The number of elements of all parameters."""
         return self.layers[0].parameters
@@ -97,8 +102,10 @@ class Summary:
         title += f" x{layer.calls}" if layer.calls > 1 else ""
         if layer.failed:
             given, result = layer.given or "", "failed"
-        else:
+        elif self.ran:
             given, result = (layer.given, layer.result) if layer.calls else ("not called", "")
+        else:
+            given, result = "", ""
         count = "(as above)" if layer.is_repeat else f"{layer.parameters:,}" if layer.parameters else ""
         cost = f"{layer.multiply_adds:,}" if layer.multiply_adds else ""
         memory = _bytes(layer.memory) if layer.memory else ""
@@ -130,7 +137,12 @@ class Summary:
             f"parameters: {self.parameters:,} ({_bytes(size)})"
             + (f", {frozen:,} of them frozen" if frozen else "")
         )
-        lines.append(f"multiply-adds: {self.multiply_adds:,}; activations: {_bytes(self.layers[0].memory)}")
+        if self.ran:
+            lines.append(
+                f"multiply-adds: {self.multiply_adds:,}; activations: {_bytes(self.layers[0].memory)}"
+            )
+        else:
+            lines.append("for shapes and multiply-adds pass an input or its shape, such as summary((1, 4))")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -183,17 +195,33 @@ def _inputs(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(Tensor(x) if isinstance(x, np.ndarray) else x for x in given)
 
 
+def _needs_input(model: Module) -> bool:
+    """Whether forward has an argument without a default."""
+    from inspect import Parameter as Argument
+    from inspect import signature
+
+    named = (Argument.POSITIONAL_ONLY, Argument.POSITIONAL_OR_KEYWORD, Argument.KEYWORD_ONLY)
+    return any(
+        a.kind in named and a.default is Argument.empty for a in signature(model.forward).parameters.values()
+    )
+
+
 def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
     """A table of a model's layers: input and output shapes, parameters, multiply-adds, memory of results, mode.
 
-    `inputs`: what forward takes, or one shape, for zeros. The model runs once, in evaluation mode and without a
-    graph; afterwards modes, parameters, buffers, gradients and the random generator are as they were. An error
-    inside ends the table at the layer that failed. Lazy layers are initialized, as by any first call.
+    `inputs`: what forward takes, or one shape, for zeros; without them only the parameters are counted. The model
+    runs once, in evaluation mode and without a graph; afterwards modes, parameters, buffers, gradients and the
+    random generator are as they were. An error inside ends the table at the layer that failed. Lazy layers are
+    initialized, as by any first call.
     >>> from tinygrad_dl.nn import Linear
     >>> summary(Linear(3, 2), (5, 3)).multiply_adds
     30
     """
     layers = _tree(model)
+    if not inputs and not options and _needs_input(model):
+        for layer in layers:
+            layer.parameters = sum(p.size for p in _known(layer.module))
+        return Summary(layers, None)
     first: dict[int, Layer] = {}
     for layer in layers:
         first.setdefault(id(layer.module), layer)

@@ -48,3 +48,11 @@ __all__ = [
     "swa_utils",
     "weights",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
+
+    def __getattr__(name):
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown(__name__, name, globals())

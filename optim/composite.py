@@ -41,6 +41,10 @@ class CompositeScheduler(LRScheduler):
         self.optimizer = schedulers[0].optimizer
         self._schedulers = list(schedulers)
 
+    def parts(self) -> list[LRScheduler]:
+        """The schedule, and those that it is composed of."""
+        return [self, *(part for scheduler in self._schedulers for part in scheduler.parts())]
+
 
 class SequentialLR(CompositeScheduler):
     """Several schedules one after the other: number i runs from epoch milestones[i - 1], its own epoch 0.

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.anomaly import detect_anomaly, ranged
-from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, misfit
+from tinygrad_dl.arguments import WORDS, Decay, NonNegative, declared_types, hinted, misfit
 from tinygrad_dl.convert import describe
+from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import (
     AnomalyError,
     DTypeError,
@@ -19,7 +20,7 @@ from tinygrad_dl.errors import (
     UninitializedError,
     ValueRangeError,
 )
-from tinygrad_dl.modes import active, effect, enable_grad, is_grad_enabled, modes
+from tinygrad_dl.modes import active, effect, enable_grad, is_grad_enabled, modes, tell
 from tinygrad_dl.optim.fused import (
     END,
     Plan,
@@ -84,6 +85,11 @@ class Optimizer:
         # For each group how it is updated; None: to be found out at the next step.
         self._plans: list[Plan | None] = []
         self.stepped = False
+        if callable(getattr(params, "parameters", None)):
+            raise DTypeError(
+                f"{self._name}: params: expected the parameters of a model, got the model itself, "
+                f"{type(params).__name__}. Pass model.parameters()."
+            )
         if isinstance(params, (Tensor, np.ndarray, str, bytes, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
                 f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
@@ -102,6 +108,11 @@ class Optimizer:
             )
         for group in entries if groups[0] else [{"params": entries}]:
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = hinted(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def _name(self) -> str:
@@ -269,15 +280,14 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Discard the gradients of all parameters; with set_to_none=False fill them with zeros."""
-        effect(Optimizer._discard_gradients, self, set_to_none)
-
-    def _discard_gradients(self, set_to_none: bool) -> None:
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
                     p._grad = None
+                    if active:
+                        tell("assigned", p)
                 elif p.grad is not None:
-                    p.grad = Tensor(np.zeros_like(p.grad._data))
+                    p.grad = zeros(p.shape, dtype=p.dtype)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update each parameter that has a gradient. Raises GraphError if none has.
@@ -292,17 +302,14 @@ class Optimizer:
                 loss = closure()
         if active:
             self._check_finite()
-            idle = effect(Optimizer._update_all, self, changes=self._parameter_arrays)
+            changes = [p for group in self.param_groups for p in group["params"]]
+            idle = effect(Optimizer._update_all, self, changes=changes, gradients=True)
         else:
             idle = self._update_all()
         if idle:
             raise self._no_gradient_error()
         self.stepped = True
         return loss
-
-    @property
-    def _parameter_arrays(self) -> list[np.ndarray]:
-        return [p._data for group in self.param_groups for p in group["params"]]
 
     def forget_plans(self) -> None:
         """Plan the updates again at the next step; for whoever changed parameters or state from outside."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from math import inf
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -12,13 +14,28 @@ import numpy as np
 from tinygrad_dl.arguments import Bounds, checked, misfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.modes import active, effect
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.typing import Group
 from tinygrad_dl.tensor import Tensor
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 #: The epoch to continue after; -1 is the beginning.
 LastEpoch: TypeAlias = Annotated[int, Bounds(least=-1)]
+
+
+def told(step: F) -> F:
+    """A schedule's step as a side effect that compiled training steps repeat."""
+
+    @wraps(step)
+    def call(self: LRScheduler, *args: Any, **options: Any) -> Any:
+        if not active:
+            return step(self, *args, **options)
+        given = inspect.signature(step).bind(self, *args, **options).args
+        return effect(step, *given, changes=self.parts())
+
+    return call  # type: ignore[return-value]
 
 
 class LRScheduler:
@@ -39,6 +56,15 @@ class LRScheduler:
     >>> schedule.get_last_lr()
     [0.25]
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = told(cls.step)  # type: ignore[method-assign]
+
+    def parts(self) -> list[LRScheduler]:
+        """The schedule, and those that it is composed of."""
+        return [self]
 
     @checked
     def __init__(self, optimizer: Optimizer, last_epoch: LastEpoch = -1) -> None:
@@ -128,6 +154,7 @@ class LRScheduler:
         """The current rates, one per group."""
         return self._last_lr
 
+    @told
     def step(self, epoch: int | None = None) -> None:
         """Move on to the next epoch, or to a given one, and set the rates."""
         optimizer = self.optimizer
@@ -139,7 +166,7 @@ class LRScheduler:
             warnings.warn(
                 f"{type(self).__name__}.step was called before the first optimizer.step, so the first rate is "
                 "never used. Call optimizer.step() first.",
-                stacklevel=2,
+                stacklevel=3,
             )
         if epoch is not None:
             self.validate_epoch(epoch)

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_dl.arguments import NonNegative, Probability, Size, checked
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.modes import no_grad
+from tinygrad_dl.modes import effect, no_grad
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.optim.optimizer import Optimizer
 from tinygrad_dl.optim.scheduler import LastEpoch, LRScheduler
@@ -115,6 +115,10 @@ class AveragedModel(Module):
     def update_parameters(self, model: Any) -> None:
         """Include the model's current weights in the average; the first ones are the average."""
         _validate_module("AveragedModel.update_parameters", model)
+        tensors = [*self.module.parameters(), *self.module.buffers(), self.n_averaged]
+        effect(AveragedModel._include, self, model, changes=tensors)
+
+    def _include(self, model: Any) -> None:
         averages, currents = [], []
         count = int(self.n_averaged)
         pairs = [(True, *pair) for pair in _pairs(self.module.named_parameters(), model.named_parameters())]

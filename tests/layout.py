@@ -44,12 +44,16 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.signatures",
             "tinygrad_dl.pytree",
             "tinygrad_dl.directions",
+            "tinygrad_dl.vocabulary",
         }
     ],
     [{"tinygrad_dl.kernels"}],
     [{"tinygrad_dl.graph"}],
     [{"tinygrad_dl.convert", "tinygrad_dl.arguments"}],
-    [{"tinygrad_dl.backward"}, {"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.dispatch"}],
+    [
+        {"tinygrad_dl.backward"},
+        {"tinygrad_dl.op", "tinygrad_dl.codegen", "tinygrad_dl.dispatch", "tinygrad_dl.batching"},
+    ],
     [{"tinygrad_dl.ops"}],
     [
         {
@@ -67,6 +71,9 @@ FLOORS: list[list[set[str]]] = [
         {
             "tinygrad_dl.autograd",
             "tinygrad_dl.func",
+            "tinygrad_dl.levels",
+            "tinygrad_dl.vmap",
+            "tinygrad_dl.stateless",
             "tinygrad_dl.anomaly",
             "tinygrad_dl.files",
         }

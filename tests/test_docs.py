@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib.util
 import re
@@ -17,8 +18,11 @@ from tests.test_doctests import FLAGS
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
+JAPANESE = sorted((ROOT / "docs" / "ja").rglob("*.md"))
 # Sphinx runs these when the documentation is built.
-TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + sorted((ROOT / "docs").glob("ja/*.md"))
+TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + [
+    p for p in JAPANESE if p.read_text(encoding="utf-8").startswith("---\njupytext:")
+]
 
 
 def require_safetensors(text: str) -> None:
@@ -48,12 +52,14 @@ def test_the_examples_of_a_page_give_the_output_shown(page: Path) -> None:
     assert not failed, "".join(said)
 
 
-def test_the_table_of_operations_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("ops_table", ROOT / "docs" / "ops_table.py")
+@pytest.mark.parametrize("script", ["ops_table", "coming_from"])
+def test_a_generated_table_is_up_to_date(script: str) -> None:
+    spec = importlib.util.spec_from_file_location(script, ROOT / "docs" / f"{script}.py")
     assert spec is not None and spec.loader is not None
     table = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(table)
-    assert (ROOT / "docs" / "ops.md").read_text(encoding="utf-8") == table.text(), "run `make ops-table`"
+    page = {"ops_table": "ops.md", "coming_from": "coming-from.md"}[script]
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == table.text(), "make ops-table names-table"
 
 
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
@@ -83,15 +89,57 @@ def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
     assert len(text.splitlines()) < 250
 
 
-@pytest.mark.parametrize("page", [*PAGES, *HOW_TOS, *TUTORIALS], ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize(
+    "page", [*PAGES, *HOW_TOS, *TUTORIALS, *JAPANESE], ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
 def test_links_lead_to_pages(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def normal(program: str) -> str:
+    """A program without its comments and texts, which a translation may change."""
+    tree = ast.parse(re.sub(r"^%.*|;$", "", program, flags=re.MULTILINE))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+        if isinstance(node, ast.JoinedStr):
+            node.values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+    return ast.dump(tree)
+
+
+def original(page: Path) -> Path:
+    """The English page of a Japanese one."""
+    name = page.relative_to(ROOT / "docs" / "ja")
+    found = [p for p in (ROOT / "docs" / "tutorials" / name, ROOT / "docs" / name) if p.exists()]
+    return found[0]
+
+
+@pytest.mark.parametrize("page", JAPANESE, ids=lambda p: p.stem)
+def test_a_japanese_page_shows_the_programs_of_the_english_one(page: Path) -> None:
+    fences = r"^```(?:python|\{code-cell\} ipython3)\n(.*?)^```"
+    blocks = [
+        re.findall(fences, p.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        for p in (page, original(page))
+    ]
+    if ">>>" in "".join(blocks[0]):
+        assert blocks[0] == blocks[1]
+    else:
+        assert [normal(b) for b in blocks[0]] == [normal(b) for b in blocks[1]]
+
+
+def test_the_front_page_shows_the_programs_of_the_readme() -> None:
+    block = r"```(?:python|text)\n.*?```"
+    pages = [ROOT / "docs" / "index.md", ROOT / "README.md"]
+    front, readme = (re.findall(block, p.read_text(encoding="utf-8"), flags=re.DOTALL) for p in pages)
+    assert front == readme[:2]
 
 
 def test_every_page_is_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
     docs = ROOT / "docs"
-    pages = {p.relative_to(docs).with_suffix("").as_posix() for p in [*PAGES, *HOW_TOS, *TUTORIALS]}
+    pages = {
+        p.relative_to(docs).with_suffix("").as_posix() for p in [*PAGES, *HOW_TOS, *TUTORIALS, *JAPANESE]
+    }
     assert pages - {"index"} <= listed

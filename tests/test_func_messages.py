@@ -40,7 +40,7 @@ X = np.array([1.0, 2.0])
         (
             lambda: func.grad(lambda x: x.sum())([1, 2.0]),
             DTypeError,
-            "func.grad: argument 0[0] is int64; only floating values have derivatives. Make it floating, "
+            "func.grad: argument 0[0] is int64; only floating and complex values have derivatives. Make it floating, "
             "or leave it "
             "out with argnums.",
         ),

@@ -16,7 +16,7 @@ if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(
     __path__.extend((_root, os.path.join(_root, "examples")))
 
 import tinygrad_dl.optim.swa_utils  # noqa: F401 - it needs both nn and optim, which do not import it
-from tinygrad_dl import autograd, func, nn, optim
+from tinygrad_dl import autograd, nn, optim
 from tinygrad_dl.anomaly import detect_anomaly
 from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     # At run time the registry and __getattr__ (below) provide these.
     from tinygrad_dl import data as data
     from tinygrad_dl import fft as fft
+    from tinygrad_dl import func as func
     from tinygrad_dl import linalg as linalg
     from tinygrad_dl import testing as testing
     from tinygrad_dl import train as train
@@ -234,6 +235,7 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("linalg", "fft", "testing", "viz", "data", "train", "course"):
+    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "course"):
         return import_module(f"tinygrad_dl.{name}")
-    raise AttributeError(f"module 'tinygrad_dl' has no attribute {name!r}")
+    unknown = import_module("tinygrad_dl.vocabulary").unknown
+    raise unknown(__name__, name, globals())

@@ -273,8 +273,10 @@ def explanation(
     """
     trace = error.__traceback__
     inner = trace.tb_next if trace is not None else None
-    if inner is None or isinstance(error, Warning) or _from_users_code(inner.tb_next):
-        return None  # Python's own: an argument is missing or unknown; or the user's
+    if inner is None:
+        return _unknown_argument(error)  # otherwise Python's own: an argument is missing
+    if isinstance(error, Warning) or _from_users_code(inner.tb_next):
+        return None
     called = name or _name_of_call(function, args)
     if error.args and str(error.args[0]).startswith(f"{called}: "):
         return None  # raised on purpose
@@ -290,6 +292,40 @@ def explanation(
             shown = ", ".join(f"{n}={describe(v)}" for n, v in bound.items() if n != "self")
             return kind(f"{called}({shown}): {error}")
     return None
+
+
+def hinted(function: F) -> F:
+    """Where another library's name of an argument is given, raise the error that says this library's."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            problem = _unknown_argument(error) if inner is None else None
+            if problem is None:
+                raise
+        raise problem
+
+    return call  # type: ignore[return-value]
+
+
+def _unknown_argument(error: Exception) -> TinygradError | None:
+    """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
+    found = re.match(
+        r"(?:(\w+)\.__init__|([\w.]+))\(\) got an unexpected keyword argument '(\w+)'", str(error)
+    )
+    if found is None:
+        return None
+    from tinygrad_dl.vocabulary import hint
+
+    advice = hint("=", found[3])
+    return (
+        DTypeError(f"{found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
+        if advice
+        else None
+    )
 
 
 def _from_users_code(trace: TracebackType | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
@@ -55,30 +56,54 @@ def grad(
                     else "call requires_grad_() on it before the outputs are computed"
                 )
                 raise GraphError(f"autograd.grad: {name}[{i}] does not require grad: {why}")
-    ends = [(t.node, seed) for t, seed in zip(outs, _seeds(outs, grad_outputs)) if t.node is not None]
-    starts = [t.node for t in ins if t.node is not None]
-    needed = needed_for([node for node, _ in ends], starts)
-    wanted: dict[int, Any] = {node.serial: None for node in starts}
-    run(
-        [(node, seed) for node, seed in ends if node.serial in needed],
-        retain=create_graph if retain_graph is None else retain_graph,
-        recording=create_graph,
-        wanted=wanted,
-        needed=needed,
-    )
-    results = []
-    for i, (tensor, node) in enumerate(zip(ins, starts)):
-        g = wanted[node.serial]
+    seeds = _seeds(outs, grad_outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    if modes.levels:
+        from tinygrad_dl import levels  # above this module
+
+        found = levels.grad(outs, ins, seeds, retain, create_graph)
+    else:
+        found = gradients(outs, ins, seeds, retain, create_graph)
+    for i, (g, tensor) in enumerate(zip(found, ins)):
         if g is None and not allow_unused:
             raise GraphError(
                 f"autograd.grad: no output depends on inputs[{i}] (shape {tensor.shape}). "
                 "Pass allow_unused=True to get None for it."
             )
+    return tuple(found)
+
+
+def gradients(
+    outs: Sequence[Any],
+    ins: Sequence[Any],
+    seeds: Sequence[Any],
+    retain: bool,
+    recording: bool,
+    tensors: bool = False,
+) -> list[Any]:
+    """The gradients of outputs with given seeds in each input, None for one that is not reached. See backward.run."""
+    ends = [
+        (t.node, seed_for(t, seed, "autograd.grad")) for t, seed in zip(outs, seeds) if t.node is not None
+    ]
+    starts = [t.node for t in ins if t.node is not None]
+    needed = needed_for([node for node, _ in ends], starts)
+    wanted: dict[int, Any] = {node.serial: None for node in starts}
+    run(
+        [(node, seed) for node, seed in ends if node.serial in needed],
+        retain=retain,
+        recording=recording,
+        tensors=tensors,
+        wanted=wanted,
+        needed=needed,
+    )
+    results = []
+    for i, node in enumerate(starts):
+        g = wanted[node.serial]
         if g is not None:
             # An array of its own for each: the same gradient may reach several inputs.
-            g = own(g) if create_graph else convert.wrap(g.copy() if node in starts[:i] else g)
+            g = own(g) if recording or tensors else convert.wrap(g.copy() if node in starts[:i] else g)
         results.append(g)
-    return tuple(results)
+    return results
 
 
 def needed_for(roots: Iterable[Node], wanted: Iterable[Node]) -> dict[int, bool | None]:
@@ -134,7 +159,7 @@ def _seeds(outs: list[Tensor], given: ArrayLike | Sequence[ArrayLike | None] | N
         raise ShapeError(
             f"autograd.grad: expected one of grad_outputs per output, got {len(seeds)} for {len(outs)} outputs"
         )
-    return [seed_for(out, seed, "autograd.grad") for out, seed in zip(outs, seeds)]
+    return seeds
 
 
 def inside(roots: Iterable[Node], start: int) -> tuple[list[Node], dict[int, Node]]:
@@ -166,7 +191,8 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     if not callable(f):
         raise DTypeError(f"autograd.checkpoint: expected a function first, got {convert.describe(f)}")
-    if not modes.recording:
+    # A value in forward mode has its tangent at hand, and needs what happens inside.
+    if not modes.recording or any(level.size is None for level in modes.levels):
         return f(*args, **kwargs)
     state = config.default_rng().bit_generator.state
     start = graph.next_serial()
@@ -177,14 +203,16 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     _, outside = inside([t.node for t in made if t.node is not None], start)
     node = Node()
     node.op, node.parents = RECOMPUTE, tuple(outside.values())
-    node.saved = (f, _packed(args), _packed(kwargs), state)
-    node.options = (tuple((t.shape, t.dtype) for t in made),)
+    node.saved = (f, _packed(args), _packed(kwargs), state, modes.levels)
+    bare = [_bare(t) for t in made]
+    node.options = (tuple((t.shape, t.dtype) for t in bare),)
     node.serial, node.watch, node.scope = graph.next_serial(), None, None
     # One node has one value: several results become the pieces of one array.
-    joined = made[0]._data if len(made) == 1 else np.concatenate([t._data.reshape(-1) for t in made])
+    joined = bare[0]._data if len(bare) == 1 else np.concatenate([t._data.reshape(-1) for t in bare])
     node.shape, node.dtype = joined.shape, joined.dtype
     whole = convert.attach(joined, node)
-    pieces = iter([whole] if len(made) == 1 else _pieces(whole, node.options[0]))
+    parts = [whole] if len(made) == 1 else _pieces(whole, node.options[0])
+    pieces = iter([_in_levels(piece, _levels_of(t)) for t, piece in zip(made, parts)])
     new = {id(t) for t in made}
     return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
 
@@ -208,23 +236,39 @@ def _pieces(whole: Array, forms: Sequence[tuple[tuple[int, ...], Any]]) -> list[
 class _Packed:
     """A Tensor's parts: a node that held the Tensor could close a reference cycle through its `.grad`."""
 
-    __slots__ = ("data", "node")
+    __slots__ = ("data", "levels", "node")
 
-    def __init__(self, data: np.ndarray, node: Node | None) -> None:
-        self.data, self.node = data, node
+    def __init__(self, tensor: Tensor) -> None:
+        bare = _bare(tensor)
+        self.data, self.node, self.levels = bare._data, bare.node, _levels_of(tensor)
+
+    def tensor(self) -> Any:
+        return _in_levels(convert.attach(self.data, self.node), self.levels)
+
+
+def _bare(t: Any) -> Any:
+    """The Tensor of all examples, of a value that belongs to func.vmap."""
+    return t if t.level is None else _bare(t.held)
+
+
+def _levels_of(t: Any) -> list[Any]:
+    """The calls of func.vmap that a value belongs to, the newest first."""
+    return [] if t.level is None else [t.level, *_levels_of(t.held)]
+
+
+def _in_levels(t: Any, found: Sequence[Any]) -> Any:
+    for level in reversed(found):
+        t = level.example_of(t)
+    return t
 
 
 def _packed(tree: object) -> Any:
-    return refill(
-        tree, iter([_Packed(v._data, v.node) if isinstance(v, Tensor) else v for _, v in leaves(tree)])
-    )
+    return refill(tree, iter([_Packed(v) if isinstance(v, Tensor) else v for _, v in leaves(tree)]))
 
 
 def _unpacked(tree: object) -> Any:
     values = [v for _, v in leaves(tree)]
-    return refill(
-        tree, iter([convert.attach(v.data, v.node) if isinstance(v, _Packed) else v for v in values])
-    )
+    return refill(tree, iter([v.tensor() if isinstance(v, _Packed) else v for v in values]))
 
 
 class Recompute:
@@ -249,12 +293,17 @@ class Recompute:
         self, node: Node, g: Array, needed: Mapping[int, Any] | None, recording: bool
     ) -> tuple[Any, ...]:
         assert node.saved is not None
-        f, args, kwargs, state = node.saved
+        f, args, kwargs, state, levels = node.saved
         generator = config.default_rng().bit_generator
         now, generator.state = generator.state, state
         start = graph.next_serial()
         try:
-            made = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
+            with ExitStack() as inside_of:
+                for level in levels:  # the function ran inside of these calls of func.vmap
+                    if level not in modes.levels:
+                        inside_of.enter_context(level)
+                found = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
+            made = [_bare(t) for t in found]
         finally:
             generator.state = now
         forms = tuple((t.shape, t.dtype) for t in made)

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_dl.convert import asarray_of, conjugated, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
-from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, tell
+from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, no_grad, tell
 from tinygrad_dl.typing import ArrayLike, Shape
 
 if TYPE_CHECKING:
@@ -56,12 +56,24 @@ def seed_for(output: Value, gradient: ArrayLike | None, what: str) -> Gradient:
 
 # What is wrong in a gradient shows in its values; NumPy's warnings would not name a line of the user's.
 @np.errstate(all="ignore")
-def run(roots: Sequence[tuple[Node, Gradient]], *, retain: bool, recording: bool, **how: Any) -> None:
-    """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors."""
+def run(
+    roots: Sequence[tuple[Node, Gradient]],
+    *,
+    retain: bool,
+    recording: bool,
+    tensors: bool = False,
+    **how: Any,
+) -> None:
+    """Run the backward pass from the roots: on arrays or, to record the gradient itself, on Tensors.
+
+    `tensors`: on Tensors that do not record, for gradients that belong to func.vmap or func.jvp.
+    """
     if active:
         tell("before_backward_pass", roots, recording)
     if recording:
         _recording_pass(roots, retain=retain, recording=True, **how)
+    elif tensors:
+        _tensor_pass(roots, retain=retain, recording=True, **how)
     else:
         arrays = [(node, g._data if isinstance(g, Value) else g) for node, g in roots]
         _outer_pass(arrays, retain=retain, **how)
@@ -198,6 +210,7 @@ def _outer_pass(
 
 
 _recording_pass = enable_grad()(lenient_broadcast()(_outer_pass))
+_tensor_pass = no_grad()(lenient_broadcast()(_outer_pass))
 
 
 def _complete(
@@ -317,6 +330,8 @@ def _run_hooks(node: Node, g: Gradient, hooks: Sequence[Callable[[Any], Any]], r
 
 def own(g: Tensor) -> Value:
     """A recorded gradient with an array of its own: a rule may hand on one Tensor to several inputs."""
+    if g.level is not None:
+        return g
     result = wrap(g._data.copy())
     result.node = g.node
     return result

@@ -46,7 +46,16 @@ def attach(data: Any, entry: object) -> Any:
         return data
     result = wrap(data)
     result.node = entry
+    for level in modes.levels:
+        result = level.attached(result)
     return result
+
+
+def values_of(x: Any) -> Any:
+    """The array of a value, for checks of values; under func.vmap that of all examples, the batch axes in front."""
+    while isinstance(x, Value) and x.level is not None:
+        x = x.held
+    return x._data if isinstance(x, Value) else x
 
 
 def conjugated(x: Any) -> Any:
@@ -81,11 +90,11 @@ def asarray_of(x: Any, dtype: DTypeLike | None = None, what: str = "asarray") ->
     if dtype is not None:
         dtype = dtype_of(dtype, what)
     if isinstance(x, Value):
-        array = x._data
+        array = x._data if x.level is None else np.asarray(x._data)
     elif isinstance(x, (np.ndarray, np.generic)):
         array = np.asarray(x)
     elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
-        if modes.recording and any(isinstance(v, Value) and v.node is not None for v in x):
+        if any(isinstance(v, Value) and (v.level or modes.recording and v.node) is not None for v in x):
             raise GraphError(
                 f"{what}: the list holds Tensors that require grad, and its array would be cut off from the graph. "
                 "Use stack(list), or detach() them."

@@ -6,8 +6,9 @@ The call generated for an operation (codegen.py) handles Tensors and arrays itse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from tinygrad_dl.typing import Array, Input, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
@@ -45,6 +48,7 @@ def apply_without_tensors(op: Op, inputs: tuple[Any, ...], options: tuple[Any, .
 def apply_variadic(op: Op, values: Iterable[Input], options: tuple[Any, ...]) -> Any:
     """A call of an operation that takes a sequence of arrays."""
     if active:
+        values = tuple(values) if isinstance(values, Iterable) else values
         result = under_modes(op, (values,), options)
         if result is not None:
             return result
@@ -73,13 +77,17 @@ def apply_variadic(op: Op, values: Iterable[Input], options: tuple[Any, ...]) ->
 
 def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
     """The result of a call while a mode is on in some thread; None if this thread's modes do not change the call."""
+    if modes.levels:
+        level = newest_level(op, inputs, options)
+        if level is not None:
+            return level.apply(op, inputs[0] if op.variadic else inputs, options)
     if modes.watched:
         return None
     values = tuple(inputs[0]) if op.variadic else inputs
     if not any(isinstance(x, Value) for x in values):
         return _on_arrays(op, values, options)
     if modes.strict:
-        _check_strict_broadcast(op, values)
+        check_strict_broadcast(op, values)
     if modes.recording:
         if not modes.watchers:
             return None
@@ -108,6 +116,25 @@ def under_modes(op: Op, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> An
     return result
 
 
+def newest_level(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
+    """The newest level that an input belongs to, or an index among the options; None if none does."""
+    newest = None
+    values = inputs[0] if op.variadic and isinstance(inputs[0], tuple) else inputs
+    for x in (*values, *_index(options[op.options.index("key")])) if "key" in op.options else values:
+        if isinstance(x, Value):
+            level = x.level
+            if level is not None and (newest is None or level.number > newest.number):
+                newest = level
+    if "rng" in op.options:  # in func.vmap, a draw is one for each example
+        mapped = [level for level in modes.levels if level.visible]
+        newest = max([*mapped, newest] if newest else mapped, key=lambda level: level.number, default=None)
+    return newest
+
+
+def _index(key: Any) -> tuple[Any, ...]:
+    return key if type(key) is tuple else (key,)
+
+
 def _on_arrays(op: Op, values: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
     """A call on plain arrays, for the watchers that want to know of these too; None if there are none."""
     watchers = [w for w in modes.watchers if getattr(w, "arrays", False)]
@@ -120,7 +147,7 @@ def _on_arrays(op: Op, values: tuple[Any, ...], options: tuple[Any, ...]) -> Any
     return out
 
 
-def _check_strict_broadcast(op: Op, values: Sequence[Any]) -> None:
+def check_strict_broadcast(op: Op, values: Sequence[Any]) -> None:
     if op.ufunc is None or len(values) < 2:
         return
     shapes = [x._data.shape if isinstance(x, Value) else np.shape(x) for x in values]
@@ -159,6 +186,32 @@ def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
             f"{op.name}: it is a function of real numbers, and has no derivative for complex ones. "
             "Take real(x), imag(x) or abs(x) first, or call .detach() if no gradient should flow."
         )
+
+
+# Inside of func.vmap
+
+
+def drawn(what: str, draw: Callable[[Shape], Any], shape: Shape) -> Any:
+    """Random numbers of a shape, drawn by a function of it; in func.vmap as its `randomness` says."""
+    mapped = [level for level in modes.levels if level.visible]
+    return mapped[-1].drawn(what, draw, shape, mapped[:-1]) if mapped else draw(shape)
+
+
+def each_example(function: F) -> F:
+    """A function that reads values, such as the rank of a matrix: in func.vmap it is called for each example."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if modes.levels:
+            levels = [
+                x.level for x in (*args, *kwargs.values()) if isinstance(x, Value) and x.level is not None
+            ]
+            newest = max(levels, key=lambda level: level.number, default=None)
+            if newest is not None and newest.size is not None:
+                return newest.each(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 # float16, which operations that accumulate compute in float32

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ from tinygrad_dl.errors import (
 from tinygrad_dl.graph import Value
 
 STRUCTURE, DIGEST = "tinygrad_dl.structure", "tinygrad_dl.sha256"
+FOREIGN = frozenset(
+    (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".hdf5", ".keras", ".npy", ".npz", ".onnx")
+)
 METADATA = "__metadata__"  # the format's own name for the strings in the header
 # The dtypes of the format that NumPy has too.
 DTYPES = frozenset(("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64"))
@@ -46,6 +50,12 @@ def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str]
     library = _safetensors("save")
     if hasattr(data, "state_dict"):
         data = data.state_dict()
+    if Path(path).suffix.lower() in FOREIGN:
+        warnings.warn(
+            f"save: {Path(path).name} will be a safetensors file, which the programs that write {Path(path).suffix} "
+            f"files do not read. Name it {Path(path).stem}.safetensors.",
+            stacklevel=3,  # of `checked`
+        )
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise DTypeError(f"save: metadata: expected strings, got {key!r}: {value!r}")

@@ -102,6 +102,8 @@ class Value:
     """Data and the node that recorded it: the part of a Tensor that the engine needs to know."""
 
     __slots__ = ("_data", "node", "_grad", "_name", "__weakref__")
+    level: Any = None  # the func.vmap or func.jvp that a value belongs to: see levels.py
+    held: Any  # what a value with a level is made of
     _data: np.ndarray
     node: Node | None
     _grad: Any

@@ -28,6 +28,7 @@ class Modes(threading.local):
     strict: bool = False  # raise where both operands of a broadcast expand
     watchers: tuple[Any, ...] = ()  # what is told of each operation and each rule: see Watcher
     watched: bool = False  # an operation is being run for the watchers
+    levels: tuple[Any, ...] = ()  # the calls of func.vmap and func.jvp that are running: see levels.py
 
 
 modes = Modes()
@@ -267,6 +268,12 @@ class StepWatcher(Watcher):
     def delivered(self, node: Node, g: Array) -> None:
         """A complete gradient goes to the caller of the backward pass."""
 
+    def assigned(self, owner: Tensor) -> None:
+        """A Tensor's `.grad` was set."""
+
+    def looked_at(self, owner: Tensor) -> None:
+        """A Tensor was asked for its `.grad`."""
+
     def created(self, result: Value, source: object) -> None:
         """A Tensor was made of what the user gave; None for one of constants, such as zeros."""
 
@@ -274,7 +281,12 @@ class StepWatcher(Watcher):
         """The values of a Tensor were read in Python."""
 
     def effect(
-        self, function: Callable[..., Any], args: tuple[Any, ...], result: object, changes: Sequence[Input]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        result: object,
+        changes: Sequence[object],
+        gradients: bool,
     ) -> None:
         """A side effect ran: see `effect`."""
 
@@ -286,10 +298,14 @@ def tell(event: str, *args: object) -> None:
             getattr(watcher, event)(*args)
 
 
-def effect(function: Callable[..., Any], *args: object, changes: Sequence[Input] = ()) -> Any:
-    """Call a function of the package that changes arrays in place, so that a compiled step repeats the call.
+def effect(
+    function: Callable[..., Any], *args: object, changes: Sequence[object] = (), gradients: bool = False
+) -> Any:
+    """Call a function of the package that changes something in place, so that a compiled step repeats the call.
 
-    `changes`: the arrays that it writes to, gradients apart. What happens inside is not reported to watchers.
+    `args`: Tensors and arrays among them are those of the step; what is inside of lists and other objects is the same
+    object at every run. `changes`: the Tensors, arrays and other objects, such as a schedule, that it changes.
+    `gradients`: whether it reads or changes `.grad`. What happens inside is not reported to watchers.
     """
     if not active or not any(isinstance(watcher, StepWatcher) for watcher in modes.watchers):
         return function(*args)
@@ -298,7 +314,7 @@ def effect(function: Callable[..., Any], *args: object, changes: Sequence[Input]
         result = function(*args)
     finally:
         modes.watchers = watchers
-    tell("effect", function, args, result, changes)
+    tell("effect", function, args, result, changes, gradients)
     return result
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 
 from tinygrad_dl import codegen
+from tinygrad_dl.batching import BatchRule
+from tinygrad_dl.batching import elementwise as align
 from tinygrad_dl.convert import attach, describe
 from tinygrad_dl.dispatch import explain, in_float32, is_half
 from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
@@ -81,6 +83,12 @@ class Missing:
         self.reason = reason
 
 
+# Rules of forward mode that are another rule of the operation
+LINEAR = "linear"
+SYMMETRIC = "symmetric"
+TRANSPOSED = "transposed"
+
+
 # The operation
 
 
@@ -123,6 +131,10 @@ class Op:
         self.hint: Callable[..., str | None] | None = about.pop("hint")
         self.ufunc: np.ufunc | None = about.pop("ufunc")
         self.accumulates: bool = about.pop("accumulates")
+        one_by_one = self.ufunc is not None and self.ufunc.signature is None
+        self.elementwise: bool = about.pop("elementwise") or one_by_one
+        self.batch: BatchRule | None = about.pop("batch") or (align if self.elementwise else None)
+        self.jvp: Any = about.pop("jvp") or (SYMMETRIC if self.elementwise else None)
         self.real: bool = about.pop("real")
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
@@ -151,6 +163,23 @@ class Op:
                     f"@op {self.name}: a rule names `{name}`; it may name {', '.join(sorted(known))}"
                 )
         return tuple(names)
+
+    @cached_property
+    def jvp_arguments(self) -> list[tuple[str, ...]]:
+        """What each rule of forward mode names; ValueRangeError for what the input's other rule does not save."""
+        found = []
+        for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
+            names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
+            at = 0 if self.joint or self.variadic else i
+            known = {"t", "i", *self.options, *self.rule_arguments[at], *self.fast_arguments[at]}
+            known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
+            for name in names:
+                if name not in known:
+                    raise ValueRangeError(
+                        f"@op {self.name}: a rule of jvp= names `{name}`; it may name {', '.join(sorted(known))}"
+                    )
+            found.append(tuple(names))
+        return found
 
     def users_of(self, name: str) -> list[str]:
         """The inputs whose rule, plain or fast, names the value."""
@@ -294,6 +323,9 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     hint: Callable[..., str | None] | None = None,
     ufunc: np.ufunc | None = None,
     accumulates: bool = False,
+    elementwise: bool = False,
+    batch: BatchRule | None = None,
+    jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | None = None,
     real: bool = False,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
@@ -303,7 +335,10 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     returns after its result). None: not differentiable. `joint`: one rule gives a tuple for all `inputs`.
     `kernel`: a faster forward, which runs in place of the plain one and returns the `cached` values after its result.
     `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16 is computed in float32.
-    `real`: complex values have no derivative. See docs/custom-ops for a worked example.
+    `real`: complex values have no derivative. `elementwise`: each element of the result depends on one of each input.
+    `batch`: the rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the
+    change of the result from `t`, that of the input; "linear" where it is the operation itself, "symmetric" where it
+    is the input's other rule; without it that rule is transposed. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -321,7 +356,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates, real=real,
+            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

@@ -6,6 +6,7 @@ import linecache
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -144,8 +145,13 @@ class Tensor(Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward accumulated for this Tensor, or None."""
-        return getattr(self, "_grad", None)
+        """The gradient that backward accumulated for this Tensor, or None; see `retain_grad` for results."""
+        if active:
+            tell("looked_at", self)
+        found = getattr(self, "_grad", None)
+        if found is None and self.node is not None and self.node.op is not None:
+            _warn_of_result(self.node)
+        return found
 
     @grad.setter
     def grad(self, value: ArrayLike | None) -> None:
@@ -159,6 +165,8 @@ class Tensor(Methods):
                     f"{value.dtype}"
                 )
         self._grad = value
+        if active:
+            tell("assigned", self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for the gradient of this Tensor, or with False no longer; returns the Tensor itself."""
@@ -378,15 +386,19 @@ class Tensor(Methods):
     # Copies are leaves: the history is not copied
 
     def __reduce__(self) -> Any:
-        return rebuild, (type(self), self._data, self.requires_grad, self.name, self.grad)
+        return rebuild, (type(self), self._data, self.requires_grad, self.name, getattr(self, "_grad", None))
 
     def __copy__(self) -> Tensor:
-        return rebuild(type(self), self._data, self.requires_grad, self.name, self.grad)
+        return rebuild(type(self), self._data, self.requires_grad, self.name, getattr(self, "_grad", None))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        grad = None if self.grad is None else convert.wrap(self.grad._data.copy())
+        grad = getattr(self, "_grad", None)
+        grad = None if grad is None else convert.wrap(grad._data.copy())
         memo[id(self)] = twin = rebuild(type(self), np.array(self._data), self.requires_grad, self.name, grad)
         return twin
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - ELSEWHERE)
 
     # Assignment rebinds: the Tensor takes a new value and a new node, and names that share the old value keep it
 
@@ -400,10 +412,24 @@ class Tensor(Methods):
             self._data[place] = convert.asarray_of(value)
             return
         result = index.setitem(self, value, place)
+        if result.level is not None:  # a value of func.vmap or func.jvp was put in: now this is one, too
+            take_over(self, result)
+            return
         watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
+
+
+def take_over(tensor: Any, other: Any) -> None:
+    """Make a Tensor what another one is."""
+    tensor.__class__ = type(other)
+    for slot in ("_data", "node", "_grad", "_name"):
+        content = graph.Value.__dict__[slot]
+        try:
+            content.__set__(tensor, content.__get__(other))
+        except AttributeError:  # nothing was put there
+            pass
 
 
 def _warn_if_written() -> None:
@@ -435,6 +461,17 @@ def _warn_if_written() -> None:
 FILLING = frozenset({"fill", "fromiter"})
 
 
+def _warn_of_result(node: graph.Node) -> None:
+    """Warn where the gradient of a result is asked for, which backward() does not store unless retain_grad() asked."""
+    if node.watch is None or node.watch.owner is None:
+        warnings.warn(
+            f"grad: this Tensor is the result of an operation ({node.op.name}), and backward() fills .grad of leaves "
+            "only. To update a parameter in place, write `with tg.no_grad(): w -= lr * w.grad`; to see the gradient "
+            "of a result, call its retain_grad() before backward().",
+            stacklevel=3,
+        )
+
+
 def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Any:
     """A Tensor from its parts, without copying; what pickle and copy call."""
     tensor: Any = object.__new__(kind)
@@ -444,5 +481,48 @@ def rebuild(kind: type, data: np.ndarray, requires_grad: bool, name: str | None,
     tensor._grad = grad
     return tensor
 
+
+class Elsewhere:
+    """In a class, a name that other libraries have: reading it is the AttributeError that says what to use here.
+
+    With `__getattr__` instead, Python would read every attribute of a Tensor the slow way.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> object:
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown("Tensor", self.name)
+
+
+# The names of vocabulary.py that are methods elsewhere; it is loaded on use, and a test compares the two.
+ELSEWHERE = frozenset(
+    """
+    view view_as reshape_as numel dim unsqueeze permute t expand expand_as repeat_interleave chunk unbind
+    movedim contiguous gather index_select masked_fill masked_select scatter_ index_put_ topk clamp norm pow eq
+    ne floor ceil trunc sign tan sinh cosh asin acos atan erf exp2 log2 log10 reciprocal isnan isinf isfinite
+    median flip roll tile split outer tril triu diag diagonal trace maximum minimum add sub mul div neg mm bmm
+    mv matmul float double half long int bool to type type_as cuda cpu is_cuda clone zero_ fill_ copy_ add_ sub_
+    mul_ div_ clamp_ uniform_ normal_ grad_fn retains_grad fill tofile strides flags base flat
+    """.split()
+)
+for _name in ELSEWHERE:
+    setattr(Tensor, _name, Elsewhere(_name))
+
+
+class _NoFunction(ModuleType):
+    """This module, `tg.tensor`, where it is called like torch.tensor."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from tinygrad_dl.vocabulary import hint
+
+        raise DTypeError(f"tg.tensor: {hint('tinygrad_dl', 'tensor')}")
+
+
+sys.modules[__name__].__class__ = _NoFunction
 
 convert.bind_tensor(Tensor)

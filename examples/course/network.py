@@ -40,14 +40,25 @@ def he(inputs: int) -> float:
     return float(np.sqrt(2.0 / inputs))
 
 
-def train(optimizer: Any, cost: Callable[[], tg.Tensor], iterations: int, every: int = 1) -> dict[int, float]:
-    """Minimize the cost of the full batch; returns the cost before every `every`-th step."""
-    costs = {}
-    for i in range(iterations):
+def train(
+    optimizer: Any, cost: Callable[[], tg.Tensor], iterations: int, every: int = 1, compiled: bool = True
+) -> dict[int, float]:
+    """Minimize the cost of the full batch; returns the cost before every `every`-th step.
+
+    `compiled`: run the steps as a program, which rounds otherwise than eager steps do.
+    """
+
+    def step() -> tg.Tensor:
         value = cost()
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+        return value
+
+    run = tg.compile(step) if compiled else step
+    costs = {}
+    for i in range(iterations):
+        value = run()
         if i % every == 0:
             costs[i] = value.item()
     return costs

@@ -8,6 +8,7 @@ PyTorch's momentum does not have; Adam is that of PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,20 @@ class WeightedAverage(optim.Optimizer):
 OPTIMIZERS = {"gradient descent": optim.SGD, "momentum": WeightedAverage, "Adam": optim.Adam}
 
 
+def training_step(model: Any, optimizer: Any) -> Callable[[np.ndarray, np.ndarray], tg.Tensor]:
+    """A compiled step on a batch, which returns its cost."""
+
+    @tg.compile
+    def step(x: np.ndarray, y: np.ndarray) -> tg.Tensor:
+        cost = binary_cross_entropy_with_logits(model(tg.asarray(x)), tg.asarray(y))
+        optimizer.zero_grad()
+        cost.backward()
+        optimizer.step()
+        return cost
+
+    return step
+
+
 def run(epochs: int = 10_000) -> dict[str, float]:
     """Costs of several epochs, and the accuracy on the training set."""
     x, y = tensors(datasets.moons(dtype="float64"))
@@ -65,17 +80,13 @@ def run(epochs: int = 10_000) -> dict[str, float]:
     for name, kind in OPTIMIZERS.items():
         model = network((2, 5, 2, 1), seed=3, scale=he)
         optimizer = kind(model.parameters(), lr=0.0007)
+        step = training_step(model, optimizer)
         for epoch in range(epochs):
             order = np.random.RandomState(11 + epoch).permutation(300)
             total = 0.0
             for begin in range(0, 300, 64):
                 batch = order[begin : begin + 64]
-                logits = model(tg.asarray(x.data[batch]))
-                cost = binary_cross_entropy_with_logits(logits, tg.asarray(y.data[batch]))
-                optimizer.zero_grad()
-                cost.backward()
-                optimizer.step()
-                total += cost.item() * len(batch)
+                total += step(x.data[batch], y.data[batch]).item() * len(batch)
             if f"{name}: cost, epoch {epoch}" in PUBLISHED:
                 results[f"{name}: cost, epoch {epoch}"] = total / 300
         if epochs == 10_000:

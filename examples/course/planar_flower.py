@@ -47,7 +47,8 @@ def trained(hidden: int, iterations: int, seed: int | None = None) -> tuple[dict
         for p in model.parameters():
             p.data *= 1 + 1e-9 * draw.standard_normal(p.shape)
     optimizer = optim.SGD(model.parameters(), lr=1.2)
-    costs = train(optimizer, cross_entropy(model, x, y), iterations, every=1000)
+    calm = hidden <= 5 and iterations <= 5000  # where a program's rounding leads to the same digits
+    costs = train(optimizer, cross_entropy(model, x, y), iterations, every=1000, compiled=calm)
     return costs, accuracy(model, x, y)
 
 

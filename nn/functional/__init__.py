@@ -3,6 +3,8 @@
 Type checkers see Tensors as results, as for the operations; given arrays alone, the functions return arrays.
 """
 
+from typing import TYPE_CHECKING
+
 from tinygrad_dl.arguments import vetted
 from tinygrad_dl.nn.functional.activation import (
     celu,
@@ -246,3 +248,11 @@ for _name in __all__:
     if not hasattr(_function, "op"):
         _function = globals()[_name] = vetted(_function)
         _function.__module__ = __name__
+
+
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
+
+    def __getattr__(name):
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown(__name__, name, globals())

@@ -9,9 +9,11 @@ import numpy as np
 
 from tinygrad_dl.arguments import NonNegative, Positive, Real, refuse_unfit
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise
 from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.ops.sort import argmax
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayT, DTypeLike, RandomLike
 
@@ -243,13 +245,16 @@ def gumbel_softmax(
     >>> gumbel_softmax(np.zeros(3), hard=True, rng=0).sum().item()
     1.0
     """
-    noise = default_rng(rng).gumbel(size=logits.shape).astype(logits.dtype)
+    noise = drawn("gumbel_softmax", lambda size: default_rng(rng).gumbel(size=size), logits.shape).astype(
+        logits.dtype
+    )
     soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
-    values = soft.detach().numpy() if hasattr(soft, "detach") else soft
-    chosen = np.zeros_like(values)
-    np.put_along_axis(chosen, np.expand_dims(values.argmax(axis=dim), dim), 1, axis=dim)
+    values: Any = soft.detach() if isinstance(soft, Tensor) else soft
+    places = argmax(values, axis=dim, keepdims=True)
+    along = np.arange(values.shape[dim]).reshape(-1, *[1] * (values.ndim - 1 - dim % values.ndim))
+    chosen = (places == along).astype(values.dtype)
     # The value of the hard choice with the gradient of the soft one (straight-through estimator).
     return soft + (chosen - values)
 
@@ -284,5 +289,7 @@ def rrelu(
     # The expected slope, so that evaluation is deterministic.
     if not training:
         return activations.leaky_relu(input, (lower + upper) / 2)  # type: ignore[return-value]
-    weights = default_rng(rng).uniform(lower, upper, input.shape).astype(input.dtype)
+    weights = drawn("rrelu", lambda shape: default_rng(rng).uniform(lower, upper, shape), input.shape).astype(
+        input.dtype
+    )
     return activations.prelu(input, weights)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl.arguments import Probability
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import dropout as dropout_ops
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
@@ -91,7 +92,8 @@ def _alpha(name: str, input: Array, p: float, shape: Shape, rng: RandomLike) -> 
         return input * 0
     low = -SELU_ALPHA * SELU_SCALE
     scale = float(((1 - p) * (1 + p * low**2)) ** -0.5)
-    mask = (default_rng(rng).random(shape, dtype=np.float32) >= p).astype(input.dtype)
+    draw = drawn(name, lambda shape: default_rng(rng).random(shape, dtype=np.float32), shape)
+    mask = (draw >= p).astype(input.dtype)
     # kept: scale * x + shift; dropped: scale * low + shift; the shift makes the mean 0 again
     return input * (mask * scale) + ((1 - mask) * (scale * low) - scale * low * p)
 

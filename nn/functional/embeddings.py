@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.creation import asarray
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import effect
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.index import take
+from tinygrad_dl.ops.logic import equal
+from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
 
 def _indices(name: str, input: Array, rows: int) -> np.ndarray:
-    array = np.asarray(input._data if isinstance(input, Value) else input)
+    array = np.asarray(values_of(input))
     if array.dtype.kind not in "iu":
         if array.size:
             raise DTypeError(
@@ -43,13 +49,14 @@ def check_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
-def _shorten(table: np.ndarray, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
+def _shorten(table: Array, indices: np.ndarray, max_norm: float, norm_type: float) -> None:
     """Scale looked-up rows that are too long down to a norm, in place."""
+    rows = table._data if isinstance(table, Value) else table
     used = np.unique(indices)
-    norms = np.linalg.norm(table[used], ord=norm_type, axis=1)
+    norms = np.linalg.norm(rows[used], ord=norm_type, axis=1)
     long = norms > max_norm
     # 1e-7 as in PyTorch, whose results this reproduces.
-    table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(table.dtype)
+    rows[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(rows.dtype)
 
 
 def _scaled(out: Tensor, indices: np.ndarray, counted: np.ndarray) -> Tensor:
@@ -79,19 +86,25 @@ def embedding(
     """
     if weight.ndim != 2:
         raise ShapeError(f"embedding: expected a table of shape (V, D), got {weight.shape}")
-    indices = _indices("embedding", input, weight.shape[0])
+    indices: Any = _indices("embedding", input, weight.shape[0])
+    mapped = isinstance(input, Value) and input.level is not None
+    if mapped:  # in func.vmap each example has its own
+        indices = input
     padding = check_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
-        _shorten(weight._data if isinstance(weight, Value) else weight, indices, max_norm, norm_type)
-    out = embedding_ops.rows(weight, indices)
+        effect(_shorten, weight, indices, max_norm, norm_type, changes=(weight,))
+    out = take(weight, indices, axis=0) if mapped else embedding_ops.rows(weight, indices)
     if not isinstance(out, Tensor) or not (scale_grad_by_freq or padding is not None):
         return out  # type: ignore[return-value]
     # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
         out = _scaled(out, indices, indices)
-    return out if padding is None else where((indices == padding)[..., None], out.detach(), out)
+    if padding is None:
+        return out
+    return where(expand_dims(equal(indices, padding), axis=-1), out.detach(), out)
 
 
+@each_example
 def embedding_bag(
     input: Array,
     weight: Array,
@@ -172,12 +185,13 @@ def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most
     >>> one_hot(np.array([0, 2])).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    index = np.asarray(tensor._data if isinstance(tensor, Value) else tensor)
+    index = np.asarray(values_of(tensor))
     if index.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer class indices, got {index.dtype}")
     classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if index.size and (index.min() < 0 or index.max() >= classes):
         wrong = index.min() if index.min() < 0 else index.max()
         raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
-    out = (index[..., None] == np.arange(classes)).astype(np.int64)
+    each: Any = tensor if isinstance(tensor, Value) and tensor.level is not None else index
+    out = (each[..., None] == np.arange(classes)).astype(np.int64)
     return out if isinstance(tensor, np.ndarray) else asarray(out)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinygrad_dl.arguments import Counts, Positive, Size, Widths
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.windows import per_axis
@@ -360,10 +361,10 @@ def fractional_max_pool(
         if not all(0 < r < 1 for r in ratios):
             raise ValueRangeError(f"{name}: expected an output_ratio between 0 and 1, got {output_ratio!r}")
         output_size = tuple(int(s * r) for s, r in zip(x.shape[2:], ratios))
-    samples = _random_samples
+    samples: Any = _random_samples
     if samples is None:
-        samples = default_rng(rng).random((*x.shape[:2], n))
-    if isinstance(samples, Value):
+        samples = drawn(name, lambda shape: default_rng(rng).random(shape), (*x.shape[:2], n))
+    if isinstance(samples, Value) and samples.level is None:
         samples = samples._data
     # A buffer of samples may be made for a larger batch than this one.
     samples = samples[: x.shape[0]]

@@ -95,8 +95,8 @@ class _ChannelNorm(Module):
         )
 
 
-def _count_batch(batches: np.ndarray) -> None:
-    batches[()] += 1  # as a number: a sixth of the time of an array's +=
+def _count_batch(batches: Tensor) -> None:
+    batches._data[()] += 1  # as a number: a sixth of the time of an array's +=
 
 
 class _BatchNorm(_ChannelNorm):
@@ -120,7 +120,7 @@ class _BatchNorm(_ChannelNorm):
             self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
         )  # fmt: skip
         if batches is not None:  # a batch that was refused is not counted
-            effect(_count_batch, batches)
+            effect(_count_batch, self.num_batches_tracked, changes=(self.num_batches_tracked,))
         return out
 
 

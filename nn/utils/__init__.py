@@ -107,6 +107,12 @@ def get_total_norm(
     """
     named = list(_named(tensors))
     _check_norm_type("get_total_norm", norm_type)
+    names = [name for name, _ in named]
+    return effect(_total_norm, names, norm_type, error_if_nonfinite, *(tensor for _, tensor in named))
+
+
+def _total_norm(names: list[str], norm_type: float, error_if_nonfinite: bool, *tensors: Tensor) -> Tensor:
+    named = list(zip(names, tensors))
     return _as_tensor(_summed("get_total_norm", named, norm_type, error_if_nonfinite), named)
 
 
@@ -164,7 +170,8 @@ def clip_grad_norm_(
     """
     _check_norm_type("clip_grad_norm_", norm_type)
     _check_max_norm("clip_grad_norm_", max_norm)
-    return effect(_clip_grad_norm, list(_named(parameters)), max_norm, norm_type, error_if_nonfinite)
+    named = list(_named(parameters))
+    return effect(_clip_grad_norm, named, max_norm, norm_type, error_if_nonfinite, gradients=True)
 
 
 def _clip_grad_norm(
@@ -182,11 +189,11 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale all gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     _check_max_norm("clip_grads_with_norm_", max_norm)
-    effect(_scale_gradients, list(_named(parameters)), max_norm, float(total_norm))
+    effect(_scale_gradients, list(_named(parameters)), max_norm, total_norm, gradients=True)
 
 
-def _scale_gradients(named: list[tuple[str, Tensor]], max_norm: float, total: float) -> None:
-    _scale([p.grad for _, p in named if p.grad is not None], max_norm, total)
+def _scale_gradients(named: list[tuple[str, Tensor]], max_norm: float, total: Tensor | float) -> None:
+    _scale([p.grad for _, p in named if p.grad is not None], max_norm, float(total))
 
 
 def _scale(grads: list[Any], max_norm: float, total: float) -> None:
@@ -208,7 +215,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
     """
     if not clip_value >= 0:
         raise ValueRangeError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
-    effect(_clip_grad_value, list(_named(parameters)), clip_value)
+    effect(_clip_grad_value, list(_named(parameters)), clip_value, gradients=True)
 
 
 def _clip_grad_value(named: list[tuple[str, Tensor]], clip_value: float) -> None:

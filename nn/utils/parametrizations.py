@@ -74,16 +74,17 @@ class _SpectralNorm(Module):
             self._u, self._v = (
                 weight_norms.random_unit_vector(size, weight, eps, generator) for size in matrix.shape
             )
-            self._iterate(matrix, 15)
+            self._iterate(weight, 15)
 
-    def _iterate(self, matrix: np.ndarray, times: int) -> None:
-        weight_norms.power_iteration(matrix.T, self._v, self._u, times, self.eps)
+    def _iterate(self, weight: Tensor, times: int) -> None:
+        # As in PyTorch: of the two vectors, here the one of the rows comes first.
+        weight_norms.power_iteration(weight, self.dim, self._u, self._v, times, self.eps, rows_first=True)
 
     def forward(self, weight: Tensor) -> Any:
         if weight.ndim == 1:
             return normalize(weight, dim=0, eps=self.eps)
         if self.training:
-            self._iterate(weight_norms.as_matrix(weight._data, self.dim), self.n_power_iterations)
+            self._iterate(weight, self.n_power_iterations)
         return weight_norms.divide_by_sigma(weight, self.dim, self._u, self._v)
 
     def right_inverse(self, value: Tensor) -> Any:

@@ -125,8 +125,8 @@ class SpectralNorm(Reparametrization):
 
     def iterate(self, module: Module, times: int) -> None:
         """Move u and v toward the first singular vectors, in place."""
-        matrix = as_matrix(getattr(module, f"{self.name}_orig")._data, self.dim)
-        power_iteration(matrix, *self.vectors(module), times, self.eps)
+        weight = getattr(module, f"{self.name}_orig")
+        power_iteration(weight, self.dim, *self.vectors(module), times, self.eps)
 
     def compute(self, module: Module) -> Any:
         """The weight; in training after a power iteration."""

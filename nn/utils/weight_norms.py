@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Buffer
 from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.ops.shape import permute_dims, reshape
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, RandomLike
@@ -36,8 +38,22 @@ def normalized(x: np.ndarray, eps: float) -> np.ndarray:
     return x / max(float(np.linalg.norm(x)), eps)
 
 
-def power_iteration(matrix: np.ndarray, u: Tensor, v: Tensor, times: int, eps: float) -> None:
-    """Move the buffers u and v toward the first singular vectors, v first, in place."""
+def power_iteration(
+    weight: Tensor, dim: int, u: Tensor, v: Tensor, times: int, eps: float, rows_first: bool = False
+) -> None:
+    """Move the buffers u and v toward the first singular vectors of the weight as a matrix, in place.
+
+    v is computed from u first, or with `rows_first` u from v.
+    """
+    effect(_power_iteration, weight, dim, u, v, times, eps, rows_first, changes=(u, v))
+
+
+def _power_iteration(
+    weight: Tensor, dim: int, u: Tensor, v: Tensor, times: int, eps: float, rows_first: bool
+) -> None:
+    matrix = as_matrix(weight._data, dim)
+    if rows_first:
+        matrix, u, v = matrix.T, v, u
     for _ in range(times):
         v._data[...] = normalized(matrix.T @ u._data, eps)
         u._data[...] = normalized(matrix @ v._data, eps)
@@ -46,7 +62,7 @@ def power_iteration(matrix: np.ndarray, u: Tensor, v: Tensor, times: int, eps: f
 def divide_by_sigma(weight: Array, dim: int, u: Tensor, v: Tensor) -> Any:
     """The weight divided by the singular value that belongs to u and v."""
     # Copies, because the buffers change in place before a backward pass may read them.
-    return weight / reduce.sum((as_matrix(weight, dim) @ v._data.copy()) * u._data.copy())
+    return weight / reduce.sum((as_matrix(weight, dim) @ positive(v)) * positive(u))
 
 
 def random_unit_vector(size: int, like: Tensor, eps: float, rng: RandomLike) -> Buffer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,3 +102,48 @@ def test_a_compiled_operation_is_the_eager_one(name: str, number: int, backend: 
     for leaf, g in zip(leaves, grads):
         if g is not None:
             np.testing.assert_allclose(leaf.grad.numpy(), g, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "number"), CASES)
+def test_the_source_of_an_operation_computes_the_same(name: str, number: int, tmp_path: Path) -> None:
+    op = OWN[name]
+    case = (op.cases or [Case(*[(2, 3)] * len(op.inputs))])[number]
+    if "rng" in op.options:
+        return  # random numbers move on
+    whole = isinstance(case.inputs[0], (list, tuple)) and op.variadic
+    inputs = drawn(op, Case(*(case.inputs[0] if whole else case.inputs)), "float64")
+    leaves = [
+        Tensor(
+            x,
+            requires_grad=op.differentiable
+            and (op.variadic or op.rules[min(i, len(op.rules) - 1)] is not None),
+        )
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f"
+        else None
+        for i, x in enumerate(inputs)
+    ]
+    try:
+        step = step_of(op, case, inputs, leaves)
+        expected = step()
+        compiled = tg.compile(step, backend="numpy")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(3):
+                compiled()
+        compiled.save(tmp_path / "saved.py")
+    except tg.errors.TinygradError:
+        return  # it has no gradient of this kind, or no formula, which is said
+    spec = importlib.util.spec_from_file_location("saved", tmp_path / "saved.py")
+    assert spec is not None and spec.loader is not None
+    saved = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(saved)
+    with np.errstate(all="ignore"):
+        got = getattr(saved, "step", None) or saved.predict
+        got = got()
+    if isinstance(got, tuple) and isinstance(got[-1], dict):
+        wanted = [leaf.grad.numpy() for leaf in leaves if leaf is not None and leaf.grad is not None]
+        assert len(got[-1]) == len(wanted)
+        for g, w in zip(got[-1].values(), wanted):
+            np.testing.assert_allclose(g, w, rtol=1e-6, atol=1e-9)
+        got = got[0]
+    np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-6, atol=1e-9)

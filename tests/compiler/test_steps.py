@@ -566,18 +566,196 @@ def test_a_module_that_is_imported_during_a_capture_is_no_part_of_the_step(tmp_p
         assert f(tg.asarray([float(i)])).item() == 3 * i
 
 
-def test_gradients_from_outside_of_the_function_are_used_eagerly() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("clip", [False, True])
+def test_gradients_from_outside_of_the_function_are_inputs(backend: str, clip: bool) -> None:
     models = [network(), network()]
     for model in models:
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def update(model: Any = model, optimizer: Any = optimizer) -> None:
+            if clip:
+                nn.utils.clip_grad_value_(model.parameters(), 0.02)
+            optimizer.step()
+
+        step = tg.compile(update, fullgraph=True, backend=backend) if model is models[0] else update
+        for i in range(12):
+            optimizer.zero_grad()
+            model[2].bias.requires_grad_(i < 9)
+            nn.CrossEntropyLoss()(model(tg.asarray(X)), Y).backward()
+            before = model[0].weight.grad
+            step()
+            assert model[0].weight.grad is before
+    assert_same(*models)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_that_a_step_looks_at_are_those_of_the_call(backend: str) -> None:
+    w = tg.Tensor([3.0, 4.0], requires_grad=True)
+    norm = tg.compile(lambda: (w.grad * w.grad).sum() if w.grad is not None else 0.0, backend=backend)
+    for i in range(8):
+        w.grad = tg.Tensor([float(i), 0.0])
+        assert norm().item() == i * i
+    w.grad = None
+    assert norm() == 0.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("to_none", [True, False])
+@pytest.mark.parametrize("owner", ["model", "optimizer"])
+def test_zero_grad_reaches_what_the_step_gives_no_gradient(backend: str, to_none: bool, owner: str) -> None:
+    grads = []
+    for compiled in (False, True):
+        model = network()
         optimizer = optim.SGD(model.parameters(), lr=0.1)
-        step = tg.compile(optimizer.step) if model is models[0] else optimizer.step
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "compile: .* gradients that were computed outside of it")
-            for _ in range(6):
-                optimizer.zero_grad()
-                nn.CrossEntropyLoss()(model(tg.asarray(X)), Y).backward()
-                step()
-    for compiled, eager in zip(*(model.parameters() for model in models)):
-        np.testing.assert_array_equal(compiled.detach().numpy(), eager.detach().numpy())
-    with pytest.raises(CompileError, match="uses gradients that were computed outside of it"):
-        tg.compile(optimizer.step, fullgraph=True)()
+        whose = optimizer if owner == "optimizer" else model
+
+        def step(x: Any, model: Any = model, optimizer: Any = optimizer, whose: Any = whose) -> None:
+            whose.zero_grad(set_to_none=to_none)
+            model[0](x).sum().backward()
+            optimizer.step()
+
+        run = tg.compile(step, backend=backend, fullgraph=True) if compiled else step
+        for _ in range(6):
+            model(tg.asarray(X)).sum().backward()
+            run(tg.asarray(X))
+        grads.append([None if p.grad is None else p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*grads):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(b, a, rtol=1e-5)
+    assert (grads[1][2] is None) == to_none
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_defaults_of_arguments_hold_is_never_stale(backend: str) -> None:
+    layer = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5))
+    settings = {"scale": 1.0}
+
+    def inner(x: Any, model: Any = layer) -> Any:
+        return model(x)
+
+    def f(x: Any, settings: Any = settings, *, model: Any = layer) -> Any:
+        return inner(model(x)) * settings["scale"]
+
+    compiled = tg.compile(f, backend=backend, fullgraph=True)
+    x = tg.asarray(np.array([[1.0, 2.0], [3.0, 5.0]], np.float32))
+    with tg.no_grad():
+        for _ in range(5):
+            compiled(x)
+        layer.eval()
+        for _ in range(5):
+            np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)
+        settings["scale"] = 3.0
+        np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5)
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"maximize": True, "weight_decay": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": tg.Tensor(0.01)}),
+    ("Adam", {"amsgrad": True, "maximize": True, "weight_decay": 0.1}),
+    ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1, "betas": (0.0, 0.9)}),
+    ("AdamW", {"amsgrad": True, "maximize": True}),
+    ("Adamax", {"weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1, "momentum_decay": 0.0}),
+    ("NAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("RAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"centered": True, "momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+    ("Adagrad", {"initial_accumulator_value": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("Adadelta", {"rho": 0.5, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {"t0": 3, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {"lambd": 0.1, "alpha": 0.5}),
+    ("Rprop", {"etas": (0.4, 1.3), "maximize": True}),
+]
+
+
+@pytest.mark.skipif(find_spec("llvmlite") is None, reason="llvmlite is not installed")
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_updates_are_native_with_every_option(name: str, options: dict[str, Any]) -> None:
+    def make(parameters: Any) -> Any:
+        return getattr(optim, name)(parameters, **({"lr": 0.01} | options))
+
+    models = [network(), network()]
+    eager, compiled = (training_step(model, make(model.parameters())) for model in models)
+    compiled = tg.compile(compiled, backend="llvm", fullgraph=True)
+    for step in (eager, compiled):
+        for _ in range(12):
+            step(tg.asarray(X), tg.asarray(Y))
+    assert_same(*models)
+    (entries,) = compiled._entries.values()
+    assert any(e.verified for e in entries)
+    assert not any(e.native.lowered.left for e in entries if e.native is not None)
+
+
+def in_a_child(call: Callable[[], Any]) -> Any:
+    """What a call returns in a forked process."""
+    import os
+    import pickle
+
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(write, pickle.dumps(call()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        sent = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(sent)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_forked_process_goes_on_with_the_programs(backend: str) -> None:
+    model = network()
+    step = tg.compile(training_step(model, optim.Adam(model.parameters())), backend=backend)
+    for _ in range(5):
+        step(tg.asarray(X), tg.asarray(Y))
+    saved = copy.deepcopy(model.state_dict())
+
+    def further() -> list[float]:
+        return [step(tg.asarray(X), tg.asarray(Y)).item() for _ in range(3)]
+
+    there = in_a_child(further)
+    for value, other in zip(model.state_dict().values(), saved.values(), strict=True):
+        np.testing.assert_array_equal(value, other)
+    assert further() == there
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threads_take_turns_in_a_compiled_step(backend: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    w = tg.Tensor(np.zeros(50), requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+        return w.detach().sum()
+
+    run = tg.compile(step, backend=backend)
+    x = tg.asarray(np.ones(50))
+    for _ in range(4):
+        run(x)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, [x] * 60))
+    np.testing.assert_array_equal(w.detach().numpy(), np.full(50, -64.0))
+
+
+def test_a_compiled_model_is_pickled_without_its_programs() -> None:
+    import pickle
+
+    predict = tg.compile(network())
+    with tg.no_grad():
+        for _ in range(4):
+            out = predict(tg.asarray(X))
+        twin = pickle.loads(pickle.dumps(predict))
+        for _ in range(4):
+            np.testing.assert_allclose(twin(tg.asarray(X)).numpy(), out.numpy(), rtol=1e-6)
+        assert twin._entries and twin._function is not predict._function

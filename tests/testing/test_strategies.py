@@ -96,7 +96,7 @@ def test_shapes_are_ints_tuples_and_lists():
         (lambda: strategies.tensors(special="no"), "tensors: special: expected True or False, got str 'no'"),
         (
             lambda: strategies.tensors(dtype="int64"),
-            "tensors: dtype: expected a floating dtype, as the Tensors require grad, got int64. Pass "
+            "tensors: dtype: expected a floating or complex dtype, as the Tensors require grad, got int64. Pass "
             "requires_grad=False?",
         ),
         (
@@ -222,3 +222,13 @@ def test_a_failing_program_shrinks_to_readable_code():
 def test_an_unknown_strategy_is_an_attribute_error():
     with pytest.raises(AttributeError, match="strategies has no attribute 'programmes'"):
         strategies.programmes  # noqa: B018
+
+
+@given(strategies.tensors(dtype="complex64", domain=Domain(0.5, 2.0)))
+def test_complex_tensors_have_their_real_parts_in_the_domain(z):
+    assert z.requires_grad and z.dtype == np.complex64
+    assert ((z.data.real >= 0.5) & (z.data.real <= 2.0)).all()
+
+
+def test_complex_arrays_have_imaginary_parts():
+    find(strategies.arrays(shape=(2,), dtype="complex128"), lambda z: bool((z.imag != 0).all()))

@@ -447,5 +447,7 @@ def test_compiled_steps_have_the_errors_of_eager_ones() -> None:
     model = nn.Linear(2, 2)
     with pytest.raises(ValueRangeError, match="Own has a forward of its own"):
         Own(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), compile=True)
-    with pytest.raises(DTypeError, match="Trainer: compile"):
+    with pytest.raises(
+        ValueRangeError, match="Trainer: compile: expected True, False or 'auto', got str 'no'"
+    ):
         trainer(compile="no")

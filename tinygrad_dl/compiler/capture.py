@@ -27,7 +27,7 @@ from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
-from tinygrad_dl.modes import StepWatcher
+from tinygrad_dl.modes import StepWatcher, modes
 from tinygrad_dl.op import OPS
 from tinygrad_dl.typing import Array, Input
 
@@ -96,6 +96,9 @@ class Capture(StepWatcher):
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
+        #: id of a leaf whose `.grad` was used as it came -> the leaf, and whether that was None.
+        self.given: dict[int, tuple[Any, bool]] = {}
+        self.cleared: dict[int, Any] = {}  # id of a leaf -> the leaf, if its `.grad` was set before one came
         self.raw: dict[
             int, str
         ] = {}  # ids of the arguments that are arrays and no Tensors, which Python can read
@@ -359,6 +362,16 @@ class Capture(StepWatcher):
         self.values[out.serial] = np.zeros(out.shape, out.dtype)
         self._add(Call(inputs, [out], op=op, options=chosen))
 
+    def assigned(self, owner: Tensor) -> None:
+        """A `.grad` was set: the program sets it, too."""
+        if id(owner) not in self._leaves:
+            self.cleared[id(owner)] = owner
+
+    def looked_at(self, owner: Tensor) -> None:
+        """A `.grad` is about to be used."""
+        if owner.node is not None and owner.node.op is None:
+            self._gradient(owner)
+
     def received(self, owner: Tensor, before: Tensor | None) -> None:
         """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
         node = owner.node
@@ -375,10 +388,7 @@ class Capture(StepWatcher):
         if before is not None:
             have = self._vars.get(id(before._data))
             if have is None:  # the gradient that the step before left there
-                have = Var(before.shape, before.dtype, "state", (owner, "grad"))
-                self.states.append(have)
-                self._vars[id(before._data)] = have
-                self._alive.append(before)
+                have = self._incoming(owner, before)
             total = Var(var.shape, var.dtype)
             self._add(Call([have, var], [total], op=OPS["add"], options=()))
             var = total
@@ -402,32 +412,64 @@ class Capture(StepWatcher):
         self.phase, self.arrays = self._outer, True
 
     def effect(
-        self, function: Callable[..., Any], args: tuple[Any, ...], result: object, changes: Sequence[Input]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        result: object,
+        changes: Sequence[object],
+        gradients: bool,
     ) -> None:
         """A side effect of the package's own ran: an optimizer's step, a clipping of gradients, a moving average."""
         if args and hasattr(args[0], "param_groups"):
             self.optimizers[id(args[0])] = args[0]
             self.guards.add_groups(args[0])
-        name = getattr(function, "__name__", "")
-        if name != "_discard_gradients" and any(
-            getattr(p, "_grad", None) is not None and id(p._grad._data) not in self._vars
-            for p in _parameters(args)
-        ):
-            self.problem("an optimizer or a function uses gradients that were computed outside of it")
         self.held |= {id(x) for x in args if isinstance(x, np.ndarray)}
-        step = Effect(
-            [], [], function=function, args=args, what=getattr(function, "__qualname__", repr(function))
-        )
-        for leaf in self._leaves.values():
-            g = getattr(leaf, "_grad", None)
-            step.gradients.append((leaf, None if g is None else self._vars.get(id(g._data))))
+        step = Effect([], [], function=function, what=getattr(function, "__qualname__", repr(function)))
+        step.args = tuple(self._given(step, x) for x in args)
+        if gradients:
+            outside = (p for p in _parameters(args) if getattr(p, "requires_grad", False))
+            known = self._leaves | self.cleared
+            for leaf in (known | {id(p): p for p in outside}).values():
+                step.gradients.append((leaf, self._gradient(leaf)))
         for x in changes:
-            operand = self._operand(x)
-            assert isinstance(operand, Var)
-            step.changes.append(operand)
+            if isinstance(x, (Value, np.ndarray)):
+                operand = self._operand(x)
+                assert isinstance(operand, Var)
+                step.changes.append(operand)
+            else:
+                step.objects.append(x)
         if isinstance(result, (Value, np.ndarray)):
             step.outputs.append(self._result(result))
         self._add(step)
+
+    def _given(self, step: Effect, x: object) -> object:
+        """What stands for an argument of a side effect: a variable for an array or a Tensor, else the object itself."""
+        if not isinstance(x, (Value, np.ndarray)):
+            return x
+        var = self._operand(x)
+        assert isinstance(var, Var)
+        if var.source is x:  # a Tensor that is there at every run
+            return x
+        step.inputs.append(var)
+        step.wrapped.append(isinstance(x, Value))
+        return var
+
+    def _gradient(self, leaf: Tensor) -> Var | None:
+        """The variable of a leaf's `.grad`, which may come from outside of the step."""
+        g = getattr(leaf, "_grad", None)
+        var = None if g is None else self._vars.get(id(g._data))
+        if not any(id(leaf) in known for known in (self._leaves, self.cleared, self.given)):
+            self.given[id(leaf)] = leaf, g is None
+        return self._incoming(leaf, g) if g is not None and var is None else var
+
+    def _incoming(self, leaf: Tensor, g: Tensor) -> Var:
+        """The variable of a gradient that was there when the step began."""
+        var = Var(g.shape, g.dtype, "state", (leaf, "grad"))
+        self.states.append(var)
+        self._vars[id(g._data)] = var
+        self.values[var.serial] = g._data
+        self._alive.append(g)
+        return var
 
     def created(self, result: Value, source: object) -> None:
         """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
@@ -480,6 +522,8 @@ class Capture(StepWatcher):
                 gc.enable()
 
     def _profile(self, frame: FrameType, event: str, arg: object) -> None:
+        if self not in modes.watchers:  # within a side effect, which is repeated as a whole
+            return
         code = frame.f_code
         # A module is imported, perhaps by the package's own code: that happens once.
         if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
@@ -511,8 +555,11 @@ class Capture(StepWatcher):
                 if id(value) in self.raw and name in elements_read(code):
                     where = f" ({code.co_filename}:{code.co_firstlineno})"
                     self.problems.append(f"it reads elements of {name} in Python{where}")
-        if code.co_argcount and code.co_varnames[0] == "self" and "self" in frame.f_locals:
-            self.guards.add_argument(frame.f_locals["self"], "self")
+        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            value = frame.f_locals.get(name)
+            # Objects that last from call to call; others are made anew, of what is known.
+            if name == "self" and "self" in frame.f_locals or hasattr(type(value), "named_parameters"):
+                self.guards.add_argument(value, name)
 
     def _name_results(self, frame: FrameType) -> None:
         """What the user's code called its results, for readers of the program."""
@@ -621,7 +668,7 @@ def finish(capture: Capture, result: object, given: Set[int]) -> Program:
         for i, leaf in enumerate(leaves_of(result))
     ]
     gradients = []
-    for leaf in capture._leaves.values():
+    for leaf in (capture._leaves | capture.cleared).values():
         g = getattr(leaf, "_grad", None)
         gradients.append((leaf, None if g is None else capture.var_of(g) or capture._array(g._data)))
     capture.results = results

@@ -30,7 +30,7 @@ def difference(a: Capture, b: Capture) -> str:
             return i == j and (x.kind == "result" or same_source(x.source, y.source))
         if type(x) is not type(y):
             return False
-        if isinstance(x, tuple) and isinstance(y, tuple):
+        if isinstance(x, (tuple, list)) and isinstance(y, (tuple, list)):
             return len(x) == len(y) and all(map(same, x, y))
         if isinstance(x, FunctionType) and isinstance(y, FunctionType):
             return x.__code__ is y.__code__
@@ -50,7 +50,7 @@ def difference(a: Capture, b: Capture) -> str:
         if kind and isinstance(s, Vjp) and isinstance(t, Vjp):
             kind = s.call.op is t.call.op
         if kind and isinstance(s, Effect) and isinstance(t, Effect):
-            kind = s.function is t.function
+            kind = s.function is t.function and same(s.args, t.args) and same(s.gradients, t.gradients)
         if not kind or len(s.inputs) != len(t.inputs):
             return "two calls with the same kind of arguments compute different things"
         for x, y in zip(s.inputs, t.inputs):

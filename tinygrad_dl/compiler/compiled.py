@@ -25,7 +25,7 @@ from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, Program
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.report import explained, write_program
-from tinygrad_dl.compiler.snapshot import Snapshot
+from tinygrad_dl.compiler.snapshot import Reach, Snapshot
 from tinygrad_dl.compiler.source import readable
 from tinygrad_dl.compiler.source import source as written_out
 from tinygrad_dl.compiler.update import Changed
@@ -86,15 +86,25 @@ class Compiled(Generic[P, R]):
     `source` is its program as stand-alone NumPy text, `explain()` says what was done, `save(path)` writes it to a file.
     """
 
-    def __init__(self, function: Callable[P, R], fullgraph: bool, backend: str) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        fullgraph: bool,
+        backend: str,
+        worth: Callable[[Lowered], str] | None = None,
+        quiet: bool = False,
+    ) -> None:
         self._function: Callable[..., R] = function
         self._fullgraph, self._backend = fullgraph, backend
+        # For training loops: everything happens at the first call; `worth` says why a program is not worth making.
+        self._worth, self._quiet = worth, quiet
+        self._reach = Reach()  # what the function may change, as far as it is known
+        self._ran = False  # whether a program ran since the last eager call
         self._entries: dict[Any, list[Entry]] = {}
         self._lock = RLock()
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
         self._bound: WeakKeyDictionary[Any, Compiled[..., R]] = WeakKeyDictionary()
-        self._leaves: dict[int, Any] = {}  # what captures gave gradients to
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -113,6 +123,7 @@ class Compiled(Generic[P, R]):
                         except Changed:
                             entries.remove(entry)
                             break
+                        self._ran = True
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:
@@ -159,10 +170,17 @@ class Compiled(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<compiled {self._name}>"
 
+    @property
+    def given_up(self) -> bool:
+        """Whether there is no signature for which there is a program, or may be one."""
+        return bool(self._entries) and all(e.given_up for entries in self._entries.values() for e in entries)
+
     def _eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The original function, after optimizers have forgotten what they knew of the state before compiled steps."""
-        for optimizer in self._optimizers.values():
-            optimizer.forget_plans()
+        if self._ran:
+            for optimizer in self._optimizers.values():
+                optimizer.forget_plans()
+            self._ran = False
         return self._function(*args, **kwargs)
 
     def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], Any]:
@@ -219,6 +237,8 @@ class Compiled(Generic[P, R]):
             return self._eagerly(args, kwargs)
         if entry.run is not None:
             return self._verify(entry, leaves, args, kwargs)
+        if self._worth is not None:
+            return self._at_once(entry, leaves, args, kwargs)
         return self._capture(entry, leaves, args, kwargs)
 
     def _make_room(self) -> bool:
@@ -236,8 +256,18 @@ class Compiled(Generic[P, R]):
     def _capture(
         self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        """Run the function and record it; if that was the second time and both agree, the program is built."""
+        result, captured = self._recorded(entry, leaves, args, kwargs)
+        if captured and self._is_repeated(entry, captured, result):
+            self._build(entry)
+        return result
+
+    def _recorded(
+        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, tuple[Capture, Program] | None]:
+        """What the function returned, and what was recorded; the signature is given up if that is no program."""
         entry.tries += 1
-        capture = Capture(_is_input, self._function)
+        capture = Capture(is_input, self._function)
         names = _argument_names(self._function, args, kwargs)
         for i, x in enumerate(leaves):
             if isinstance(x, (Value, np.ndarray)):
@@ -246,14 +276,14 @@ class Compiled(Generic[P, R]):
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
         capture.guards.add_argument(self._function, self._name)
-        start = {i: leaf for i, leaf in self._leaves.items() if getattr(leaf, "_grad", None) is None}
         result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
-        self._leaves |= capture._leaves
+        # Whether there are gradients that others are added to, or that are used, is part of what was captured.
         for i, none in capture.resets.items():
-            # Whether gradients add up to what the call before left is part of what was captured.
-            if not none or i in start:
+            if i not in capture.cleared and i not in capture.given:
                 capture.guards.add_gradient(capture._leaves[i], none)
+        for leaf, none in capture.given.values():
+            capture.guards.add_gradient(leaf, none)
         scalars = [x for x in capture.scalars if all(x is not leaf for leaf in leaves)]
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
         problems = [*capture.guards.problems, *capture.problems]
@@ -264,20 +294,100 @@ class Compiled(Generic[P, R]):
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
             entry.given = given_before(capture, result, leaves)
-            entry.program = finish(capture, result, {i for i, _ in entry.given})
-        if problems:
-            self._give_up(entry, problems)
-            return result
-        entry.template, before = result, entry.capture
+            return result, (capture, finish(capture, result, {i for i, _ in entry.given}))
+        self._give_up(entry, problems)
+        return result, None
+
+    def _is_repeated(self, entry: Entry, captured: tuple[Capture, Program], result: Any) -> bool:
+        """Keep what was recorded; whether it is what was recorded before."""
+        before = entry.capture
+        entry.capture, entry.program = captured
+        entry.template = result
         entry.wraps = tuple(isinstance(x, Value) for _, x in pytree.leaves(result))
-        entry.capture, entry.roots = capture, capture.roots()
-        if before is not None:
-            differs = difference(before, capture)
-            if not differs:
-                self._build(entry)
-            elif entry.tries >= TRIES:
-                self._give_up(entry, [differs])
+        entry.roots = entry.capture.roots()
+        differs = "it was recorded once" if before is None else difference(before, entry.capture)
+        if differs and before is not None and entry.tries >= TRIES:
+            self._give_up(entry, [differs])
+        return not differs
+
+    def _at_once(
+        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """One call, for which the program is captured, built and compared if that is worth it.
+
+        So each run of a training step that is repeated from a checkpoint is computed as in the first run. The function
+        is recorded in two calls in a row, the program compared with the second, and then everything is put back. If
+        anything is not as it should be, the first call is the one that was made.
+        """
+        assert self._worth is not None
+        if entry.tries >= TRIES:
+            self._give_up(entry, ["its first calls were not alike"])
+            return self._eagerly(args, kwargs)
+        begin = Snapshot(self._reach)
+        result, captured = self._recorded(entry, leaves, args, kwargs)
+        if captured is None:
+            return result
+        found = self._reach.add(*captured)
+        if found or entry.graph is not None or not begin.can_restore():
+            return result
+        problem = self._worth(Lowered(captured[1], captured[0]))
+        if problem:
+            self._give_up(entry, [problem])
+            return result
+        self._is_repeated(entry, captured, result)
+        first = begin.taken(result)
+        try:
+            agrees = self._agrees(entry, first, leaves, args, kwargs)
+        except Exception as error:  # such as a loss of nan, which the next call will have, too
+            entry.run, agrees = None, False
+            entry.problems = [f"{type(error).__name__}: {error}"] if entry.tries >= TRIES else []
+        finally:
+            first.restore()
+        if agrees:
+            begin.restore()
+            if entry.guard():  # type: ignore[misc]
+                with suppress(Changed):
+                    results = entry.run(leaves)  # type: ignore[misc]
+                    if results is not None:
+                        self._ran = True
+                        return self._nested(entry, results, leaves)
+            first.restore()
         return result
+
+    def _agrees(
+        self,
+        entry: Entry,
+        first: Snapshot,
+        leaves: Sequence[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> bool:
+        """Record a second call and build the program; whether it does what that call did."""
+        result, captured = self._recorded(entry, leaves, args, kwargs)
+        if captured is None or not first.can_restore() or not self._is_repeated(entry, captured, result):
+            return False
+        second = first.taken(result)
+        self._build(entry)
+        first.restore()
+        try:
+            results = entry.run(leaves) if entry.guard() else None  # type: ignore[misc]
+        except Changed:
+            results = None
+        if results is None:
+            entry.run = None
+            return False
+        return not self._differs(
+            entry, second.compared_with(first.taken(self._nested(entry, results, leaves)))
+        )
+
+    def _differs(self, entry: Entry, what: str) -> bool:
+        """Whether a program differs from eager; it is given up if it does again and again."""
+        if what:
+            entry.mismatches += 1
+            # Rounding may put an input of ReLU on the other side of 0; that does not happen at every step.
+            if entry.mismatches >= TRIES:
+                self._give_up(entry, [f"the program computes another {what} than the function does"])
+        return bool(what)
 
     def _build(self, entry: Entry) -> None:
         """Make the program of a signature, natively where that is possible."""
@@ -317,7 +427,9 @@ class Compiled(Generic[P, R]):
     ) -> Any:
         """Run a new program once beside the eager function, from the same state; if they differ, eager stands."""
         assert entry.capture is not None and entry.program is not None and entry.run is not None
-        snapshot = Snapshot(entry.capture, entry.program)
+        reach = Reach() if self._worth is None else self._reach
+        reach.add(entry.capture, entry.program)
+        snapshot = Snapshot(reach)
         state = config.default_rng().bit_generator.state
         expected = self._eagerly(args, kwargs)
         eager = snapshot.taken(expected)
@@ -332,14 +444,10 @@ class Compiled(Generic[P, R]):
             entry.tries = 0
             return expected
         got = self._nested(entry, results, leaves)
-        differs = eager.compared_with(snapshot.taken(got))
-        if differs:
+        if self._differs(entry, eager.compared_with(snapshot.taken(got))):
             eager.restore()
-            entry.mismatches += 1
-            # Rounding may put an input of ReLU on the other side of 0; that does not happen at every step.
-            if entry.mismatches >= TRIES:
-                self._give_up(entry, [f"the program computes another {differs} than the function does"])
             return expected
+        self._ran = True
         entry.capture.release()
         entry.capture = None
         entry.verified = True
@@ -356,7 +464,7 @@ class Compiled(Generic[P, R]):
         text = f"compile: {self._name} runs eagerly: {problem}"
         if self._fullgraph:
             raise CompileError(text)
-        if text not in self._reported:
+        if text not in self._reported and not self._quiet:
             self._reported.add(text)
             warnings.warn(text, stacklevel=6)
 
@@ -561,7 +669,7 @@ def _state(source: Value | tuple[Any, ...]) -> np.ndarray:
     return source[0]._grad._data if isinstance(source, tuple) else source._data
 
 
-def _is_input(x: object) -> bool:
+def is_input(x: object) -> bool:
     """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
     return any(kind.__module__.startswith("tinygrad_dl.optim") for kind in type(x).__mro__)
 

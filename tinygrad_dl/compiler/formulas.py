@@ -607,7 +607,7 @@ def _getitem(w: Forms, g: Var, call: Call, needed: Sequence[bool]) -> Sequence[O
         raise NotLowered
     out = Var(x.shape, x.dtype)
     zeros = f"{{out0}} = np.zeros({x.shape}, np.{x.dtype.name})"
-    w.lines([zeros, f"{{out0}}[{', '.join(map(index, parts))}] = {{0}}"], [g], [out])
+    w.lines([zeros, f"{{out0}}[{', '.join(map(index, parts)) or '()'}] = {{0}}"], [g], [out])
     return [out]
 
 
@@ -687,7 +687,7 @@ def _standardize_vjp(w: Forms, g: Var, call: Call, needed: Sequence[bool]) -> Se
     b = w.b
     hat, std, axis, keep, fitted = w.kept[w.key]
     dgamma = dbeta = dx = None
-    rest = tuple(i for i in range(len(x.shape)) if i != 1) if len(x.shape) > 2 and 0 in axis else None
+    rest = None if options["fit"] is None else tuple(i for i in range(len(x.shape)) if i != 1)
     if isinstance(gamma, Var) and needed[1]:
         product = b.multiply(g, hat)
         dgamma = b.fitted(product, gamma) if rest is None else b.sum(product, rest)

@@ -10,7 +10,18 @@ import numpy as np
 from tinygrad_dl.compiler import lower
 from tinygrad_dl.compiler.capture import Capture, Fixed
 from tinygrad_dl.compiler.lower import Builder, NotLowered
-from tinygrad_dl.compiler.program import Call, Effect, Operand, Prim, Program, Step, Var, Vjp, named_values
+from tinygrad_dl.compiler.program import (
+    Call,
+    Effect,
+    Operand,
+    Prim,
+    Program,
+    Step,
+    Var,
+    Vjp,
+    all_reads,
+    named_values,
+)
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.update import Update
 from tinygrad_dl.graph import Value
@@ -42,6 +53,14 @@ class Lowered:
         self.steps = self._builder.steps
         self.results = [self.at(r) for r in program.results]
         self.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in program.gradients]
+
+    @property
+    def computed_states(self) -> list[Var]:
+        """The states that operations read and write; those that only a side effect changes belong to Python."""
+        plain = (step for step in self.steps if not isinstance(step, Effect))
+        used = {var.serial for step in plain for var in (*all_reads(step), *step.writes())}
+        used |= {x.serial for x in (*self.results, *(v for _, v in self.gradients)) if isinstance(x, Var)}
+        return [var for var in self.states if var.serial in used]
 
     def _attempt(self) -> bool:
         """Lower everything; False if a call turns out to have to stay whole."""
@@ -112,8 +131,10 @@ class Lowered:
                 self._whole.add(id(step.call))
         else:
             assert isinstance(step, Effect)
-            twin = Effect([], step.outputs, function=step.function, args=step.args, what=step.what)
-            twin.changes = step.changes
+            inputs = [self.at(x) for x in step.inputs]
+            args = tuple(self.at(x) if isinstance(x, Var) else x for x in step.args)
+            twin = Effect(inputs, step.outputs, function=step.function, args=args, what=step.what)
+            twin.changes, twin.objects, twin.wrapped = step.changes, step.objects, step.wrapped
             twin.gradients = [(leaf, None if v is None else self.at(v)) for leaf, v in step.gradients]
             what = step.what
             gradients = [v for _, v in twin.gradients if isinstance(v, Var)]
@@ -261,12 +282,10 @@ class Lowered:
 
     def _effect(self, step: Effect) -> None:
         name = step.function.__name__
-        if name == "_discard_gradients":  # every gradient of the step is set after it
-            return
         if self.forms is not None and self._written_effect(step, name):
             return
         if name != "_update_all":
-            raise NotLowered
+            raise NotLowered("")
         update = Update(step.args[0], self.numbers)
         gradients = {id(leaf): self.at(v) for leaf, v in step.gradients if v is not None}
         update.record(self._builder, gradients, lambda p, key: self._state(step.args[0], p, key))

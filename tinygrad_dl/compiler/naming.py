@@ -41,6 +41,11 @@ class Names:
 
     def __init__(self, program: Program, capture: Capture) -> None:
         self.parameters = parameter_names(capture)
+        unnamed = [var.source for var in program.states if isinstance(var.source, Value)]
+        unnamed = [x for x in unnamed if id(x) not in self.parameters]
+        for i, tensor in enumerate(unnamed):
+            own = getattr(tensor, "_name", None)
+            self.parameters[id(tensor)] = identifier(own) if own else f"p{i + 1}" if len(unnamed) > 1 else "p"
         self.of: dict[int, str] = {}
         self.weak: dict[int, str] = {}  # names for what needs one only if it is used several times
         self._counts: dict[str, int] = {}

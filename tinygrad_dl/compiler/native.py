@@ -16,7 +16,7 @@ from tinygrad_dl.compiler.fusion import Group, fuse, live, reads_of
 from tinygrad_dl.compiler.llvm import Emitter, Place, blas, blas_layout, contiguous_strides, small, viewed
 from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, Operand, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.replay import Writer, write_call, write_effect, write_vjp
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import wrap
@@ -118,14 +118,27 @@ class Native:
         # What Python does without anything that the program computes comes before, so that the rest is one piece.
         free: list[Any] = []
         held = False
+        read: set[int] = set()  # by what stays where it is
+        written: set[int] = set()
         for item in rest:
-            python = not isinstance(item, (Group, Prim))
-            if python and not held and all(v.serial in outside for v in reads_of(item)):
+            if isinstance(item, (Group, Prim)):
+                read.update(v.serial for v in _reads(item))
+                if isinstance(item, Prim) and item.kind == "assign":
+                    written.update(x.serial for x in item.reads())
+                continue
+            used = {v.serial for v in (*reads_of(item), *self._given(item))}
+            changed = {v.serial for v in getattr(item, "changes", ())}
+            if held or not used <= outside or used & written or changed & read or not _is_local(item):
+                held = True
+            else:
                 free.append(item)
                 outside.update(v.serial for v in item.writes())
-            elif python:
-                held = True
         return first + free + [i for i in rest if not any(i is f for f in free)]
+
+    def _given(self, item: Step) -> list[Var]:
+        """The states that a side effect is given as the Tensors that they are."""
+        tensors = {id(x) for x in item.args} if isinstance(item, Effect) else set()
+        return [var for var in self.lowered.states if id(var.source) in tensors]
 
     def _slot(self, var: Var) -> int:
         if var.serial not in self._slot_of:
@@ -193,6 +206,8 @@ class Native:
         if maker is None or value.serial in self.items[maker].reduced:
             return False
         later = self.items[maker + 1 : at]
+        if any(not isinstance(it, (Group, Prim)) for it in later):  # what Python does between may end the run
+            return False
         readers = [it for it in later if any(x.serial == target.serial for x in _reads(it))]
         inside = [p for p in self.items[maker].prims if any(x.serial == target.serial for x in p.reads())]
         if (
@@ -550,7 +565,8 @@ class Native:
                     place.shape, kind_, t.memory.data, t.begin + place.offset * kind_.itemsize, strides
                 )
                 w.space[f"v{serial}"] = view
-        for part in self.parts:
+        last = max((i for i, part in enumerate(self.parts) if isinstance(part, int)), default=-1)
+        for i, part in enumerate(self.parts):
             if not isinstance(part, (int, Prim)):  # views of what lies outside of the block
                 for var in reads_of(part):
                     if var.serial not in self._slot_of and self.places[var.serial].slot != 0:
@@ -559,6 +575,8 @@ class Native:
                 lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")
                 if part == 0 and self.checks:
                     self._write_numbers(lines, w)
+                if i == last:  # what Python did before may have ended the run
+                    lines += [f"{w.object(u.count, 'count')}()" for u in self.lowered.updates]
             elif isinstance(part, Call):
                 write_call(w, part, True)
             elif isinstance(part, Vjp):
@@ -719,6 +737,16 @@ def _seen(array: np.ndarray, offset: int, strides: tuple[int, ...], shape: tuple
     size = array.itemsize
     start = array.reshape(-1)[offset:]
     return np.lib.stride_tricks.as_strided(start, shape, tuple(s * size for s in strides))
+
+
+def _is_local(item: Step) -> bool:
+    """Whether a step that Python runs reads and changes nothing but what it is seen to be given."""
+    if not isinstance(item, Effect):
+        return True
+    if item.outputs and not (item.changes or item.objects or item.gradients):  # a draw of random numbers
+        return True
+    parts = (Var, Value, int, float, str, type(None))
+    return not item.objects and not item.gradients and all(isinstance(x, parts) for x in item.args)
 
 
 def _reads(item: Group | Step) -> list[Var]:

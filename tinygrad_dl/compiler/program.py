@@ -110,13 +110,17 @@ class Vjp(Step):
 class Effect(Step):
     """A Python function run at its place in the program for what it does to live objects: `function(*args)`.
 
-    `gradients` are the leaves and their gradients at that moment, which it may read and change in place; `changes` are
-    the other variables that it writes to. What it returns, if that is an array, is the output.
+    Variables among `args`, which are the inputs, are handed on as Tensors or arrays, as in eager. `gradients` are the
+    leaves and their gradients at that moment, if it reads or changes them; `changes` are the other variables that it
+    writes to, `objects` what it changes beside arrays. What it returns, if that is an array, is the output.
     """
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
     changes: list[Var] = field(default_factory=list)
+    objects: list[Any] = field(default_factory=list)
+    #: Which of the inputs are Tensors.
+    wrapped: list[bool] = field(default_factory=list)
     gradients: list[tuple[Any, Var | None]] = field(default_factory=list)
     what: str = ""
 

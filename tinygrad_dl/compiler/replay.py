@@ -189,9 +189,18 @@ def replay(program: Program) -> tuple[Callable[..., Any], str]:
 def write_effect(w: Writer, step: Effect) -> None:
     """The line that runs a side effect on the live objects, with the gradients that it reads in place."""
     for leaf, var in step.gradients:
-        w.lines.append(f"{w.object(leaf, 'p')}._grad = {'None' if var is None else f'wrap({w.var(var)})'}")
-    args = ", ".join(w.object(x) for x in step.args)
-    call = f"{w.object(step.function, 'effect')}({args})"
+        if var is None or var.source != (leaf, "grad"):  # otherwise it is there
+            w.lines.append(
+                f"{w.object(leaf, 'p')}._grad = {'None' if var is None else f'wrap({w.var(var)})'}"
+            )
+    wrapped = iter(step.wrapped)
+    args = []
+    for x in step.args:
+        if isinstance(x, Var):
+            args.append(f"wrap({w.var(x)})" if next(wrapped) else w.var(x))
+        else:
+            args.append(w.object(x))
+    call = f"{w.object(step.function, 'effect')}({', '.join(args)})"
     out = step.outputs[0] if step.outputs else None
     if out is not None:
         w.lines.append(f"{w.var(out)} = plain({call})")

@@ -153,7 +153,7 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
         target = target.with_name(target.name + ".py")
     printer = Printer(lowered)
     arrays = {}
-    for var in lowered.states:
+    for var in lowered.computed_states:
         source = var.source
         if isinstance(source, Value):
             array = source._data

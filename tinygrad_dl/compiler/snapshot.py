@@ -2,37 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import config, pytree
 from tinygrad_dl.compiler.capture import Capture
-from tinygrad_dl.compiler.program import Program
+from tinygrad_dl.compiler.program import Effect, Program
 from tinygrad_dl.graph import Value
 
 # How far a program may be from eager, relative to the largest element: sums in another order, other polynomials.
 TOLERANCE = {"f2": 1e-2, "f4": 2e-3, "f8": 1e-7, "c8": 2e-3, "c16": 1e-7}
 
+ROUNDING = 4  # units in the last place of a result that a gradient may be off
 NOISE = 1e-4  # of the largest gradient of a step: gradients below are rounding, such as a bias's before batch norm
+
+
+class Reach:
+    """What a step may change: Tensors and their gradients, optimizers, random generators, and what effects declare."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, Any] = {}
+        self.optimizers: dict[int, Any] = {}
+        self.generators: dict[int, Any] = {}
+        self.objects: dict[int, Any] = {}
+
+    def add_reachable(self, roots: Sequence[Any]) -> None:
+        """What belongs to these models, losses and optimizers."""
+        for root in roots:
+            if hasattr(root, "param_groups"):
+                self.optimizers[id(root)] = root
+            elif hasattr(root, "named_parameters"):
+                self.tensors |= {id(t): t for t in (*root.parameters(), *root.buffers())}
+                held = [value for module in root.modules() for value in vars(module).values()]
+                self.generators |= {id(g): g for g in held if isinstance(g, np.random.Generator)}
+        self._complete()
+
+    def add(self, capture: Capture, program: Program) -> int:
+        """What a captured run reached; how much of what it changes was not known before."""
+        before = len(self.tensors), len(self.optimizers), len(self.generators), len(self.objects)
+        for step in program.steps:
+            if isinstance(step, Effect):
+                for var in step.changes:
+                    owner = var.source[0] if type(var.source) is tuple else var.source
+                    if isinstance(owner, Value):
+                        self.tensors[id(owner)] = owner
+                self.objects |= {id(x): x for x in step.objects}
+        self.tensors |= {id(leaf): leaf for leaf, _ in program.gradients}
+        self.optimizers |= capture.optimizers
+        self._complete()
+        self.generators |= {id(g): g for g in capture.guards.generators}
+        after = len(self.tensors), len(self.optimizers), len(self.generators), len(self.objects)
+        # What is only read, or written to by operations that hold it, such as running statistics of a known module.
+        self.tensors |= {id(t): t for t, _ in capture.guards.tensors.values()}
+        for var in program.states:
+            owner = var.source[0] if type(var.source) is tuple else var.source
+            self.tensors[id(owner)] = owner
+        return sum(after) - sum(before)
+
+    def _complete(self) -> None:
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                self.tensors |= {id(p): p for p in group["params"]}
 
 
 class Snapshot:
     """Copies of everything that a step may change: arrays of the model and the optimizer, gradients, random states."""
 
-    def __init__(self, capture: Capture, program: Program) -> None:
-        self.tensors = {id(t): t for t, _ in capture.guards.tensors.values()}
-        self.tensors |= {id(s.source): s.source for s in program.states if isinstance(s.source, Value)}
-        self.tensors |= {id(leaf): leaf for leaf, _ in program.gradients}
-        self.optimizers = list(capture.optimizers.values())
-        self.tensors |= {
-            id(p): p for o in self.optimizers for group in o.param_groups for p in group["params"]
-        }
-        self.generators = [config.default_rng(), *capture.guards.generators]
+    def __init__(self, reach: Reach) -> None:
+        self.tensors = dict(reach.tensors)
+        self.optimizers = list(reach.optimizers.values())
+        self.generators = [config.default_rng(), *reach.generators.values()]
+        self.objects = list(reach.objects.values())
         self._take()
 
     def _take(self) -> None:
+        self.attributes = [{k: _copied(v) for k, v in vars(x).items()} for x in self.objects]
         self.data = {i: t._data.copy() for i, t in self.tensors.items()}
         self.grads = {i: getattr(t, "_grad", None) for i, t in self.tensors.items()}
         self.grad_data = {i: None if g is None else g._data.copy() for i, g in self.grads.items()}
@@ -54,6 +100,7 @@ class Snapshot:
         """What things are like now, with the result of the step."""
         twin = object.__new__(Snapshot)
         twin.tensors, twin.optimizers, twin.generators = self.tensors, self.optimizers, self.generators
+        twin.objects = self.objects
         twin._take()
         twin.result = [
             (x._data if isinstance(x, Value) else x).copy() if isinstance(x, (Value, np.ndarray)) else x
@@ -64,7 +111,10 @@ class Snapshot:
     def restore(self) -> None:
         """Put everything back as it was, in the arrays that there are."""
         for i, tensor in self.tensors.items():
-            tensor._data[...] = self.data[i]
+            if tensor._data.shape == self.data[i].shape:
+                tensor._data[...] = self.data[i]
+            else:
+                tensor._data = self.data[i].copy()
             grad = self.grads[i]
             tensor._grad = grad
             if grad is not None:
@@ -84,6 +134,24 @@ class Snapshot:
                 forget()
         for generator, state in zip(self.generators, self.random):
             generator.bit_generator.state = state
+        for x, attributes in zip(self.objects, self.attributes):
+            vars(x).update({k: _copied(v) for k, v in attributes.items()})
+
+    def can_restore(self) -> bool:
+        """Whether the optimizers' states have the arrays that they had, not the first ones or others since."""
+        for optimizer, saved in zip(self.optimizers, self.states):
+            now = optimizer.state
+            if now.keys() != saved.keys():
+                return False
+            for p, values in saved.items():
+                if values.keys() != now[p].keys():
+                    return False
+                if any(
+                    np.shape(v) != np.shape(now[p][k]) or type(v) is not type(now[p][k])
+                    for k, v in values.items()
+                ):
+                    return False
+        return True
 
     def compared_with(self, other: Snapshot) -> str:
         """What differs by more than rounding; "" if nothing does."""
@@ -93,13 +161,19 @@ class Snapshot:
         largest = max(
             (float(np.abs(g).max(initial=0)) for g in self.grad_data.values() if g is not None), default=0.0
         )
+        # Where all gradients cancel, as those of a network of zeros, they are the rounding of the results' terms.
+        results = (float(np.abs(x).max(initial=0)) for x in self.result if _is_float(x))
+        scale = min(1.0, max((x for x in results if x < np.inf), default=0.0))
         for i, tensor in self.tensors.items():
             name = getattr(tensor, "_name", None) or f"Tensor of shape {tensor.shape}"
             a, b = self.grad_data[i], other.grad_data[i]
-            if (a is None) != (b is None) or (a is not None and not _close(a, b, NOISE * largest)):
+            noise = NOISE * largest
+            if tensor.dtype.kind == "f":
+                noise = max(noise, ROUNDING * float(np.finfo(tensor.dtype).eps) * scale)
+            if (a is None) != (b is None) or (a is not None and not _close(a, b, noise)):
                 return f"gradient of the {name}"
             # Where a gradient is nothing but rounding, an optimizer may divide it by itself.
-            clear = np.ones(tensor.shape, bool) if a is None else np.abs(a) > NOISE * largest
+            clear = np.ones(tensor.shape, bool) if a is None else np.abs(a) > noise
             if not _close(self.data[i][clear], other.data[i][clear]):
                 return f"value of the {name}"
             for mine, theirs in zip(self.states, other.states):
@@ -109,12 +183,23 @@ class Snapshot:
                         value, expected = value[clear], expected[clear]
                     if not _close(value, expected):
                         return f"state {key} of the optimizer"
+        if str(self.attributes) != str(other.attributes):
+            return "state of a schedule"
         if str(self.options) != str(other.options):
             return "option of the optimizer (a schedule is stepped outside of a compiled step)"
         for a, b in zip(self.random, other.random):
             if str(a) != str(b):
                 return "number of random draws"
         return ""
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def _copied(value: Any) -> Any:
+    """A list, a dict or an array that may be changed in place, as it is now."""
+    return value.copy() if isinstance(value, (list, dict, np.ndarray)) else value
 
 
 def _close(x: Any, y: Any, least: float = 1e-30) -> bool:

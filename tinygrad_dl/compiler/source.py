@@ -32,6 +32,7 @@ from tinygrad_dl.compiler.program import (
 )
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.errors import CompileError
+from tinygrad_dl.graph import Value
 
 BINARY = {
     "add": ("+", SUM), "subtract": ("-", SUM), "multiply": ("*", PRODUCT), "divide": ("/", PRODUCT),
@@ -184,7 +185,7 @@ class Printer:
         names: Names = self.forms.names
         for var in self.lowered.program.arguments:
             self._name(var, names.of[var.serial])
-        for var in self.lowered.states:
+        for var in self.lowered.computed_states:
             self._name(var, names.state(var.source))
         self.constants = []
         for var in self.lowered.program.constants:
@@ -276,11 +277,11 @@ class Printer:
             whole = axes == tuple(reversed(range(len(axes))))
             return f"{self.text(x, ATOM)}{'.T' if whole else f'.transpose({_plain(axes)})'}", ATOM
         if kind == "reshape":
-            return f"{self.text(xs[0], ATOM)}.reshape({_plain(p['shape'])})", ATOM
+            return f"{self.text(xs[0], ATOM)}.reshape({_plain(p['shape']) or '()'})", ATOM
         if kind == "broadcast":
             return f"np.broadcast_to({self.text(xs[0])}, {p['shape']})", ATOM
         if kind == "slice":
-            return f"{self.text(xs[0], ATOM)}[{', '.join(map(index, p['index']))}]", ATOM
+            return f"{self.text(xs[0], ATOM)}[{', '.join(map(index, p['index'])) or '()'}]", ATOM
         if kind in ("sum", "max", "min", "prod"):
             return self._reduction(prim, kind)
         if kind == "take":
@@ -426,7 +427,7 @@ class Printer:
 
     def parameters(self) -> list[str]:
         """The names of what the function takes."""
-        inputs = (*self.lowered.program.arguments, *self.lowered.states, *self.constants)
+        inputs = (*self.lowered.program.arguments, *self.lowered.computed_states, *self.constants)
         found = [self.names[v.serial] for v in inputs]
         return [
             *found,
@@ -499,8 +500,13 @@ class Printer:
     def _returned(self) -> list[str]:
         """The return statement: what the function returned, and the gradients unless an update has used them."""
         names: Names = self.forms.names
+        inputs = {
+            id(v.source): self.names[v.serial]
+            for v in self.lowered.computed_states
+            if isinstance(v.source, Value)
+        }
         gradients = {
-            f"d{names.parameters.get(id(leaf), 'p')}": self.text(v)
+            f"d{inputs.get(id(leaf)) or names.parameters.get(id(leaf), 'p')}": self.text(v)
             for leaf, v in self.lowered.gradients
             if v is not None and not self._updates()
         }

@@ -64,21 +64,29 @@ class Traced:
         method: str,
         *inputs: Term,
         out: tuple[Traced, ...] | None = None,
+        where: Traced | None = None,
         **kwargs: object,
     ) -> Traced:
-        if method != "__call__" or kwargs:
+        if method != "__call__" or kwargs or (where is not None and out is None):
             raise NotLowered(f"{ufunc.__name__}.{method}")
         name = str(ufunc.__name__)
-        return self.apply(NAMES.get(name, name), inputs, None if out is None else out[0])
+        kind, target = NAMES.get(name, name), None if out is None else out[0]
+        if where is None:
+            return self.apply(kind, inputs, target)
+        assert target is not None
+        return self.apply("where", (where, self.apply(kind, inputs, None), target), target)
 
     def __array_function__(
         self,
         function: Callable[..., Any],
         types: Iterable[type],
-        args: Iterable[object],
-        kwargs: Mapping[str, object],
-    ) -> NoReturn:
-        raise NotLowered(function.__name__)
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Traced:
+        if function is not np.clip or len(args) != 3 or kwargs.keys() - {"out"}:
+            raise NotLowered(function.__name__)
+        x, low, high = args
+        return self.apply("minimum", (self.apply("maximum", (x, low), None), high), kwargs.get("out"))
 
     def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         raise NotLowered("an array")
@@ -126,9 +134,18 @@ class Traced:
         return self.apply("divide", (self, x), self)
 
     def __setitem__(self, key: object, value: Term) -> None:
-        if key is not Ellipsis:
+        if isinstance(key, Traced):  # a mask
+            self.apply("where", (key, value, self), self)
+        elif key is Ellipsis:
+            self.apply("positive", (value,), self)
+        else:
             raise NotLowered("an assignment to a part")
-        self.apply("positive", (value,), self)
+
+    def __lt__(self, x: Term) -> Traced:  # type: ignore[misc]
+        return self.apply("less", (self, x), None)
+
+    def __gt__(self, x: Term) -> Traced:  # type: ignore[misc]
+        return self.apply("greater", (self, x), None)
 
     def __getattr__(self, name: str) -> Any:
         raise NotLowered(name)
@@ -180,6 +197,9 @@ class Update:
         self.parameters: list[tuple[Tensor, Group, int, int]] = []
         # If the numbers follow from the options alone: groups and options, the states whose steps count, the numbers.
         self._known: list[tuple[Any, list[Any]]] | None = None
+        self._counted: list[
+            tuple[dict[str, Any], dict[str, Any]]
+        ] = []  # states, and their numbers after the run
         self._states: list[dict[str, Any]] = []
         self._found: list[float] = []
         self._valid: list[Any] = []  # options that were found valid
@@ -275,7 +295,7 @@ class Update:
     # Before a run
 
     def numbers(self) -> list[float]:
-        """The numbers of the next run, counting its steps. Raises Changed, and counts nothing, for another update.
+        """The numbers of the next run, which `count` then counts. Raises Changed for another update.
 
         The list is the same object as long as nothing that the update reads has changed.
         """
@@ -283,12 +303,21 @@ class Update:
         if known is not None and [[*group.values()] for group, _ in known] == [values for _, values in known]:
             states = self.optimizer.state
             if all(states.get(p) is state for (p, *_), state in zip(self.parameters, self._states)):
-                for state in self._states:
-                    state["step"] += 1
                 return self._found
         self._known = None
         self._validate()
         return self._harvested()
+
+    def count(self) -> None:
+        """The run has been made: its steps are counted, and other numbers of the states are those after it."""
+        if self._known is None:
+            for state, numbers in self._counted:
+                state.update(numbers)
+            self._counted = []
+        else:
+            for state in self._states:
+                state["step"] += 1
+        self.optimizer.stepped = True
 
     def _validate(self) -> None:
         """Options that are not those of the run before are validated, as the optimizer does."""
@@ -307,7 +336,7 @@ class Update:
         found: list[float] = []
         fixed = True  # whether the numbers follow from the options alone
         done: dict[Any, tuple[list[float], dict[str, Any]]] = {}
-        counted: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._counted = counted = []
         for (p, group, first, last), trail in zip(self.parameters, self._trails):
             state = self.optimizer.state[p]
             plain = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
@@ -321,8 +350,6 @@ class Update:
                 raise Changed
             found += have[0]
             counted.append((state, have[1]))
-        for state, numbers in counted:
-            state.update(numbers)
         groups = list(self.optimizer.param_groups)
         if fixed and all(isinstance(v, OPTIONS) for g in groups for k, v in g.items() if k != "params"):
             self._known = [(group, [*group.values()]) for group in groups]

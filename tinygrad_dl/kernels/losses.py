@@ -26,6 +26,11 @@ def check_classes(name: str, x: Any, target: Any) -> None:
         advice = ""
         if b[:1] == a[:1] and b[1:] == (1,) and len(a) == 2:
             advice = " Drop its last axis with .squeeze(-1)?"
+        elif b == a:
+            advice = (
+                f" Its dtype is {target.dtype}: pass .argmax(axis=1) of one-hot rows, or probabilities as floats, "
+                ".astype('float32')."
+            )
         elif len(a) == 2 and a[::-1][: len(b)] == b:
             advice = " Transpose the logits? Examples are rows."
         raise ShapeError(

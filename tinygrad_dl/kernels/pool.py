@@ -172,6 +172,20 @@ def max_pool_gradient(g: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArr
     return cropped(dx, f.pads)
 
 
+def max_pool_change(t: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArray | None:
+    """The change of max_pool's result for a change t of its input, that of the first maximum; None if one is infinite.
+
+    Masks position by position are x10 faster than picking by index (`python -m benchmarks.jacobian`).
+    """
+    if not np.isfinite(out).all():
+        return None
+    xp, tp = padded(x, f.pads, lowest(x.dtype)), padded(t, f.pads)
+    change = np.empty_like(out, t.dtype)
+    for _, under in reversed(f.positions()):
+        np.copyto(change, tp[(..., *under)], where=xp[(..., *under)] == out)
+    return change
+
+
 def _empty_space(g: NDArray, f: Windows) -> NDArray:
     """Zeros of padded size in the layout of g; uninitialized where disjoint windows cover all of it."""
     n, c = g.shape[:2]

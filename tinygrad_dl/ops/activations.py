@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels import activations as kernels
 from tinygrad_dl.kernels.activations import select
@@ -40,7 +41,7 @@ def tanh(x: NDArray, /) -> Any:
     return np.tanh(x)
 
 
-@op(lambda g, out: g * (out * (1 - out)))
+@op(lambda g, out: g * (out * (1 - out)), elementwise=True)
 def sigmoid(x: NDArray, /) -> Any:
     """The logistic function of each element.
 
@@ -56,7 +57,13 @@ def sigmoid(x: NDArray, /) -> Any:
 
 
 # out != 0 and not out > 0: the gradient passes where out is nan, so the nan stays visible
-@op(lambda g, out: g * (out != 0), fast=(kernels.relu_gradient,), domain=Domain(avoid=(0,)), kinks="0 at 0")
+@op(
+    lambda g, out: g * (out != 0),
+    fast=(kernels.relu_gradient,),
+    domain=Domain(avoid=(0,)),
+    kinks="0 at 0",
+    elementwise=True,
+)
 def relu(x: NDArray, /) -> Any:
     """The positive part of each element.
 
@@ -78,6 +85,7 @@ def _between(x: NDArray, low: float, high: float) -> NDArray:
     domain=NOT_ZERO,
     cases=(Case((2, 3)), Case((3,), 0.2)),
     kinks="`slope` at 0",
+    elementwise=True,
 )
 def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
     """The positive part, and a small multiple of the negative part.
@@ -96,6 +104,7 @@ def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
     domain=(NOT_ZERO, Domain()),
     cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
     kinks="w at 0",
+    elementwise=True,
 )
 def prelu(x: NDArray, w: NDArray, /) -> Any:
     """The positive part, and a learnt multiple of the negative part.
@@ -112,6 +121,7 @@ def prelu(x: NDArray, w: NDArray, /) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
     kinks="0 at both bounds",
+    elementwise=True,
 )
 def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
     """The value clamped between two bounds; with 0 and 6 it is relu6.
@@ -130,6 +140,7 @@ def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3 and 3",
+    elementwise=True,
 )
 def hardsigmoid(x: NDArray, /) -> Any:
     """The logistic function in three lines.
@@ -147,6 +158,7 @@ def hardsigmoid(x: NDArray, /) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
+    elementwise=True,
 )
 def hardswish(x: NDArray, /) -> Any:
     """The value times its hardsigmoid.
@@ -163,6 +175,7 @@ def hardswish(x: NDArray, /) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
+    elementwise=True,
 )
 def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """Zero near zero, the value itself elsewhere.
@@ -179,6 +192,7 @@ def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
+    elementwise=True,
 )
 def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """The value moved towards zero, and zero near zero.
@@ -197,6 +211,7 @@ def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     domain=AROUND_THE_BOUNDS,
     cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
     kinks="0 at the threshold",
+    elementwise=True,
 )
 def threshold(x: NDArray, /, threshold: float, value: float) -> Any:
     """The value where it is above a threshold, another one elsewhere.
@@ -226,6 +241,7 @@ def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, 
     domain=NOT_ZERO,
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
+    elementwise=True,
 )
 def elu(x: NDArray, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """The value above 0, an exponential that levels off below.
@@ -274,6 +290,7 @@ def _softplus_derivative(x: NDArray, beta: float, threshold: float) -> NDArray:
     fast=(lambda g, x, beta, threshold: g * np.maximum(sigmoid(x * beta), x * beta > threshold),),
     cases=(Case((2, 3)), Case((2, 3), 2.0, 1.0), Case((2, 3), beta=0.5)),
     domain=Domain(avoid=(0.5,)),
+    elementwise=True,
     real=True,
 )
 def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -289,7 +306,7 @@ def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return np.where(z > threshold, x, smooth)
 
 
-@op(lambda g, x: g * sigmoid(-x), real=True)
+@op(lambda g, x: g * sigmoid(-x), real=True, elementwise=True)
 def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
@@ -306,7 +323,7 @@ def _silu_derivative(x: NDArray) -> NDArray:
     return s * (1 + x * (1 - s))
 
 
-@op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",))
+@op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",), elementwise=True)
 def silu(x: NDArray, /) -> Any:
     """The value times its logistic function; also called swish.
 
@@ -331,6 +348,7 @@ def _gelu_derivative(x: NDArray) -> NDArray:
     fast=(lambda g, derivative: g * derivative,),
     kernel=kernels.gelu,
     cached=("derivative",),
+    elementwise=True,
     real=True,
 )
 def gelu(x: NDArray, /) -> Any:
@@ -358,7 +376,7 @@ def _mish_derivative(x: NDArray) -> NDArray:
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_derivative(x), real=True)
+@op(lambda g, x: g * _mish_derivative(x), real=True, elementwise=True)
 def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 
@@ -417,6 +435,8 @@ def _softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     fast=(_softmax_fast,),
     cases=ONE_AXIS,
     accumulates=True,
+    batch=batching.along,
+    jvp="symmetric",
 )
 def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
@@ -442,6 +462,8 @@ def _log_softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     fast=(_log_softmax_fast,),
     cases=ONE_AXIS,
     accumulates=True,
+    batch=batching.along,
+    jvp=(lambda t, out, axis: t - sum(t * exp(out), axis=axis, keepdims=True),),
 )
 def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.

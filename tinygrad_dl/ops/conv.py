@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.batching import Call, merged
 from tinygrad_dl.kernels import conv as kernels
 from tinygrad_dl.kernels.layout import channels_first, channels_last, cropped, padded
 from tinygrad_dl.kernels.windows import (
@@ -24,6 +25,7 @@ from tinygrad_dl.kernels.windows import (
 )
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.shape import moveaxis, reshape
 from tinygrad_dl.typing import NDArray, Shape, Sizes
 
 
@@ -36,8 +38,37 @@ def _with_bias(out: NDArray, bias: NDArray | None) -> NDArray:
     return out if bias is None else out + bias.reshape(-1, *[1] * (out.ndim - 2))
 
 
+def _by_channel(bias: Any, ndim: int) -> Any:
+    return reshape(bias, (-1, *[1] * (ndim - 2)))
+
+
 def _sum_per_channel(g: NDArray) -> NDArray:
     return reduce.sum(g, axis=(0, *range(2, g.ndim)))
+
+
+# Batches of examples, each perhaps with a weight of its own: those are groups of channels
+
+
+def _side_by_side(x: Any) -> Any:
+    """Examples (B, N, C, ...) as groups of channels (N, B * C, ...)."""
+    return merged(moveaxis(x, 0, 1), 1)
+
+
+def _conv_all(call: Call) -> Any:
+    bias = call.inputs[2]
+    if not call.batched[1]:
+        out = call.run(merged(call.full(0)), call.inputs[1], None if call.batched[2] else bias)
+        out = call.split(out)
+        return out if not call.batched[2] else out + bias.reshape((call.size, 1, -1, *[1] * (out.ndim - 3)))
+    bias = None if bias is None else merged(call.full(2))
+    groups = call.size * call.options["groups"]
+    out = call.run(_side_by_side(call.full(0)), merged(call.inputs[1]), bias, groups=groups)
+    return moveaxis(call.split(out, 1), 1, 0)
+
+
+def _conv_weight_all(call: Call) -> Any:
+    groups = call.size * call.options["groups"]
+    return call.split(call.run(_side_by_side(call.full(0)), _side_by_side(call.full(1)), groups=groups))
 
 
 def _conv_rule(
@@ -65,6 +96,14 @@ def _conv_fast(
     )
 
 
+def _conv_of_x(t: Any, w: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int) -> Any:
+    return conv(t, w, None, stride, padding, dilation, groups)
+
+
+def _conv_of_w(t: Any, x: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int) -> Any:
+    return conv(x, t, None, stride, padding, dilation, groups)
+
+
 @op(
     _conv_rule,
     fast=(_conv_fast,),
@@ -79,7 +118,8 @@ def _conv_fast(
         Case((1, 9, 5), (2, 9, 2), None, stride=2, padding=1), Case((1, 1, 3, 2, 3), (2, 1, 2, 2, 2), (2,)),
         Case((2, 3, 3), (2, 3, 1), (2,), stride=2), Case((0, 2, 4), (3, 2, 2), (3,)),
         Case((1, 5, 6), (11, 5, 4), None),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_conv_all, jvp=(_conv_of_x, _conv_of_w, lambda t, x_shape: _by_channel(t, len(x_shape))),
 )  # fmt: skip
 def conv(
     x: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -113,6 +153,18 @@ def _to_transpose_w(
     return conv_weight(g, y, w_shape[2:], stride, padding, dilation, groups)
 
 
+def _transpose_of_y(
+    t: Any, w: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int, size: Sizes | None
+) -> Any:
+    return conv_transpose(t, w, None, stride, padding, dilation, groups, size)
+
+
+def _transpose_of_w(
+    t: Any, y: Any, stride: Sizes, padding: Padding, dilation: Sizes, groups: int, size: Sizes | None
+) -> Any:
+    return conv_transpose(y, t, None, stride, padding, dilation, groups, size)
+
+
 @op(
     _to_transpose_y,
     _to_transpose_w,
@@ -125,7 +177,8 @@ def _to_transpose_w(
         Case((1, 2, 2), (2, 1, 3), (1,), stride=2, size=(6,)),
         Case((1, 4, 3), (4, 2, 2), None, groups=2, padding=1), Case((2, 3, 2), (3, 9, 2), (9,), padding=1),
         Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None), Case((1, 2, 2), (2, 4, 4), (4,), stride=2, padding=1),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_conv_all, jvp=(_transpose_of_y, _transpose_of_w, lambda t, y_shape: _by_channel(t, len(y_shape))),
 )  # fmt: skip
 def conv_transpose(
     y: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -148,6 +201,18 @@ def conv_transpose(
     return _with_bias(cropped(out, f.pads), bias)
 
 
+def _weight_of_x(
+    t: Any, y: Any, kernel: Shape, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
+) -> Any:
+    return conv_weight(t, y, kernel, stride, padding, dilation, groups)
+
+
+def _weight_of_y(
+    t: Any, x: Any, kernel: Shape, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
+) -> Any:
+    return conv_weight(x, t, kernel, stride, padding, dilation, groups)
+
+
 @op(
     lambda g, y, x_shape, stride, padding, dilation, groups: conv_transpose(
         y, g, None, stride, padding, dilation, groups, x_shape[2:]
@@ -158,7 +223,8 @@ def conv_transpose(
         Case((2, 2, 5), (2, 3, 3), kernel=(3,)), Case((1, 4, 3), (1, 2, 2), kernel=(2,), groups=2),
         Case((1, 2, 3, 3), (1, 4, 2, 4), kernel=(2, 2), stride=(2, 1), padding=1, groups=2),
         Case((2, 8, 3), (2, 2, 2), kernel=(2,)),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_conv_weight_all, jvp=(_weight_of_x, _weight_of_y),
 )  # fmt: skip
 def conv_weight(
     x: NDArray, y: NDArray, kernel: Shape, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,

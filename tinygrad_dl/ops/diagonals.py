@@ -6,12 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, ShapeLike
+
+
+def _diagonal_all(call: batching.Call) -> Any:
+    axis1, axis2 = batching.axes_of(call, (call.options["axis1"], call.options["axis2"]))
+    return call.run(*call.inputs, axis1=axis1, axis2=axis2)
+
+
+def _from_diagonal_all(call: batching.Call) -> Any:
+    shape = tuple(call.options["shape"])
+    axis1, axis2 = batching.axes_of(call, (call.options["axis1"], call.options["axis2"]), len(shape))
+    return call.run(*call.inputs, shape=(call.size, *shape), axis1=axis1, axis2=axis2)
 
 
 @op(
@@ -23,6 +35,8 @@ from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, ShapeLike
         Case((2, 2), 5),
         Case((0, 2)),
     ),
+    batch=_diagonal_all,
+    jvp="linear",
 )
 def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
@@ -41,6 +55,8 @@ def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
         Case((4, 2), (4, 2, 3), 1, -2, -1),
         Case((2, 2), (3, 2, 3), -1, 0, 2),
     ),
+    batch=_from_diagonal_all,
+    jvp="linear",
 )
 def from_diagonal(x: NDArray, /, shape: ShapeLike, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.

@@ -6,16 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.batching import Call
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.typing import NDArray, RandomLike, Shape
 
 
+def _dropout_all(call: Call) -> Any:
+    shape = call.options["shape"]
+    if call.randomness == "different":
+        return call.run(call.full(0), shape=None if shape is None else (call.size, *shape))
+    x = call.full(0)
+    return x * call.run(np.ones(call.shape(), x.dtype))
+
+
 @op(
     lambda g, mask: g * mask,
     cached=("mask",),
     cases=(Case((4, 5), 0.5, rng=0), Case((2, 3, 4), 0.2, rng=1, shape=(2, 3, 1)), Case((3,), 1.0, rng=0)),
+    batch=_dropout_all,
+    jvp="symmetric",
 )
 def dropout(x: NDArray, /, p: float = 0.5, *, shape: Shape | None = None, rng: RandomLike = None) -> Any:
     """Each element set to 0 with the probability p, the others scaled up so that the mean stays.

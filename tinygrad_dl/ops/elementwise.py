@@ -187,6 +187,7 @@ def _derivative_of_sign(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     _derivative_of_sign,
     domain=Domain(avoid=(0,)),
     kinks="0 everywhere for real x; for complex x 0 at 0",
+    jvp="transposed",
     ufunc=np.sign,
 )
 def sign(x: NDArray, /) -> Any:
@@ -275,6 +276,7 @@ def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
         Case(np.array([True, False, True]), (3,), (2, 3)),
         Case(np.array([[True], [False]]), (3,), ()),
     ),
+    elementwise=True,
 )
 def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
@@ -288,7 +290,9 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
 
 
 @op(
-    lambda g, x_dtype: astype(g if x_dtype.kind == "c" else g.real, x_dtype), cases=(Case((2, 3), "float64"),)
+    lambda g, x_dtype: astype(g if x_dtype.kind == "c" else g.real, x_dtype),
+    cases=(Case((2, 3), "float64"),),
+    elementwise=True,
 )
 def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
@@ -307,7 +311,7 @@ def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | 
 # Complex values. In a rule g is the coefficient in dL = Re(g dout): see backward.py
 
 
-@op(lambda g: conjugated(g), ufunc=np.conjugate)
+@op(lambda g: conjugated(g), ufunc=np.conjugate, jvp="linear")
 def conj(x: NDArray, /) -> Any:
     """The complex conjugate of each element; a real one as it is.
 
@@ -318,7 +322,7 @@ def conj(x: NDArray, /) -> Any:
     return np.conjugate(x)
 
 
-@op(lambda g: g)
+@op(lambda g: g, elementwise=True, jvp="linear")
 def real(x: NDArray, /) -> Any:
     """The real part of each element.
 
@@ -329,7 +333,7 @@ def real(x: NDArray, /) -> Any:
     return np.real(x)
 
 
-@op(lambda g, x_dtype: g * (-1j if x_dtype.kind == "c" else 0))
+@op(lambda g, x_dtype: g * (-1j if x_dtype.kind == "c" else 0), elementwise=True, jvp="linear")
 def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 
@@ -344,6 +348,7 @@ def imag(x: NDArray, /) -> Any:
     lambda g, x: where(x == 0, 0, -1j * g / where(x == 0, 1, x)) if is_complex(x) else g * 0,
     domain=Domain(avoid=(0,)),
     kinks="0 at 0, and everywhere for real x",
+    elementwise=True,
 )
 def angle(x: NDArray, /) -> Any:
     """The angle of each element in the complex plane, in radians.

@@ -7,9 +7,23 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Size
+from tinygrad_dl.batching import Call
 from tinygrad_dl.kernels import scatter
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.ops.shape import moveaxis
 from tinygrad_dl.typing import NDArray
+
+
+def _rows_all(call: Call) -> Any:
+    return call.inputs[0][:, call.options["indices"]]
+
+
+def _scatter_all(call: Call) -> Any:
+    # The examples lie side by side in longer rows.
+    x, size = moveaxis(call.inputs[0], 0, -2), call.size
+    width = x.shape[-1]
+    long = call.run(x.reshape((*x.shape[:-2], size * width)))
+    return moveaxis(long.reshape((long.shape[0], size, width)), 1, 0)
 
 
 @op(
@@ -19,6 +33,8 @@ from tinygrad_dl.typing import NDArray
         Case((4, 3), np.array(1)),
         Case((4, 3), np.zeros((0,), int)),
     ),
+    batch=_rows_all,
+    jvp="linear",
 )
 def rows(w: NDArray, /, indices: NDArray) -> Any:
     """Rows of a table by index, the lookup of an embedding; gradients of a row that is looked up repeatedly add up.
@@ -36,7 +52,8 @@ def rows(w: NDArray, /, indices: NDArray) -> Any:
     cases=(
         Case((2, 2, 3), np.array([[0, 2], [2, 1]]), 4), Case((3,), np.array(1), 4),
         Case((0, 3), np.zeros((0,), int), 4),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_scatter_all, jvp="linear",
 )  # fmt: skip
 def scatter_rows(x: NDArray, /, indices: NDArray, count: Size) -> Any:
     """A table of `count` rows with the rows of x added at the indices: the transpose of rows.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import Size, explained, refuse_huge
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, op
@@ -100,10 +101,19 @@ def _all_of(s: Sequence[int] | None, axes: Sequence[int] | None) -> Sequence[int
     return tuple(range(-len(s), 0)) if axes is None and s is not None else axes
 
 
+def _several_all(call: batching.Call) -> Any:
+    axes, s, ndim = call.options["axes"], call.options["s"], len(call.shape())
+    axes = tuple(range(ndim if s is None else len(s)))[::-1] if axes is None else axes
+    last = tuple(-1 - a for a in axes) if call.options["axes"] is None else axes
+    return call.run(*call.inputs, axes=batching.axes_of(call, last))
+
+
 @op(
     lambda g, x_shape, n, axis, norm: _transposed(fft, g, x_shape, n, axis, norm),
     cases=ONE,
     hint=_scaling_hint,
+    batch=batching.along_one,
+    jvp="linear",
 )
 def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
@@ -121,6 +131,8 @@ def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = No
     lambda g, x_shape, n, axis, norm: _transposed(ifft, g, x_shape, n, axis, norm),
     cases=ONE,
     hint=_scaling_hint,
+    batch=batching.along_one,
+    jvp="linear",
 )
 def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
@@ -139,6 +151,8 @@ def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     cases=ONE,
     hint=_scaling_hint,
     real=True,
+    batch=batching.along_one,
+    jvp="linear",
 )
 def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
@@ -152,7 +166,13 @@ def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     return np.fft.rfft(x, n, axis, norm)
 
 
-@op(lambda g, x_shape, axis, norm: _to_half(ihfft, g, x_shape, axis, norm), cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, axis, norm: _to_half(ihfft, g, x_shape, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+    batch=batching.along_one,
+    jvp="linear",
+)
 def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
 
@@ -165,7 +185,13 @@ def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     return np.fft.irfft(x, n, axis, norm)
 
 
-@op(lambda g, x_shape, axis, norm: _to_half(rfft, g, x_shape, axis, norm), cases=ONE, hint=_scaling_hint)
+@op(
+    lambda g, x_shape, axis, norm: _to_half(rfft, g, x_shape, axis, norm),
+    cases=ONE,
+    hint=_scaling_hint,
+    batch=batching.along_one,
+    jvp="linear",
+)
 def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
 
@@ -183,6 +209,8 @@ def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     cases=ONE,
     hint=_scaling_hint,
     real=True,
+    batch=batching.along_one,
+    jvp="linear",
 )
 def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
@@ -200,6 +228,8 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     lambda g, x_shape, s, axes, norm: _transposed_in_several(fft, g, x_shape, s, axes, norm),
     cases=SEVERAL,
     hint=_scaling_hint,
+    batch=_several_all,
+    jvp="linear",
 )
 def fftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -217,6 +247,8 @@ def fftn(
     lambda g, x_shape, s, axes, norm: _transposed_in_several(ifft, g, x_shape, s, axes, norm),
     cases=SEVERAL,
     hint=_scaling_hint,
+    batch=_several_all,
+    jvp="linear",
 )
 def ifftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -237,6 +269,8 @@ def ifftn(
     cases=SEVERAL,
     hint=_scaling_hint,
     real=True,
+    batch=_several_all,
+    jvp="linear",
 )
 def rfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -250,7 +284,7 @@ def rfftn(
     return np.fft.rfftn(x, s, _all_of(s, axes), norm)
 
 
-@op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint)
+@op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint, batch=_several_all, jvp="linear")
 def irfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
@@ -22,6 +23,18 @@ def _part(g: NDArray, i: int, shapes: Sequence[Shape], axis: int | None) -> NDAr
     axis %= g.ndim
     start = sum(s[axis] for s in shapes[:i])
     return g[(slice(None),) * axis + (slice(start, start + shapes[i][axis]),)]
+
+
+def _concat_all(call: batching.Call) -> Any:
+    axis, arrays = call.options["axis"], [call.full(i) for i in range(len(call.inputs))]
+    if axis is None:
+        return concat([x.reshape((call.size, int(np.prod(x.shape[1:], dtype=int)))) for x in arrays], axis=1)
+    return concat(arrays, axis=batching.axes_of(call, axis))
+
+
+def _stack_all(call: batching.Call) -> Any:
+    axis = batching.axes_of(call, call.options["axis"], len(call.shape()) + 1)
+    return stack([call.full(i) for i in range(len(call.inputs))], axis=axis)
 
 
 def _concat_hint(arrays: Sequence[NDArray], axis: int | None) -> str | None:
@@ -58,6 +71,7 @@ def _stack_hint(arrays: Sequence[NDArray], axis: int) -> str | None:
         Case(((2, 3), (1, 3))), Case(((2, 3), (2, 1), (2, 0)), axis=-1), Case(((2,), (), (1, 2)), axis=None),
     ),
     hint=_concat_hint,
+    batch=_concat_all, jvp="linear",
 )  # fmt: skip
 def concat(arrays: Sequence[NDArray], /, *, axis: int | None = 0) -> Any:
     """Arrays put one behind another along an axis that they have; axis=None flattens them first.
@@ -74,6 +88,8 @@ def concat(arrays: Sequence[NDArray], /, *, axis: int | None = 0) -> Any:
     variadic=True,
     cases=(Case(((2, 3), (2, 3))), Case(((2, 3), (2, 3), (2, 3)), axis=-1), Case(((), ()))),
     hint=_stack_hint,
+    batch=_stack_all,
+    jvp="linear",
 )
 def stack(arrays: Sequence[NDArray], /, *, axis: int = 0) -> Any:
     """Arrays of one shape put side by side along a new axis.

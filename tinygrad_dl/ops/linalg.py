@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
@@ -54,7 +55,13 @@ def regular(x: np.ndarray) -> np.ndarray:
 SQUARE = (Case((3, 3)), Case((3, 1, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
 
 
-@op(lambda g, out: -(out.mT @ g @ out.mT), domain=Domain(make=regular), cases=SQUARE)
+@op(
+    lambda g, out: -(out.mT @ g @ out.mT),
+    domain=Domain(make=regular),
+    cases=SQUARE,
+    batch=batching.leading,
+    jvp=(lambda t, out: -(out @ t @ out),),
+)
 def inv(x: NDArray, /) -> Any:
     """The inverse of a square matrix. To solve equations, `solve` is faster and more exact.
 
@@ -82,6 +89,26 @@ def _to_matrix(g: NDArray, out: NDArray, a: NDArray, b_shape: Shape) -> NDArray:
     return -(solve(a.mT, g) @ out.mT)
 
 
+def _solved(a: Any, b: Any, b_shape: Any) -> Any:
+    """The solutions for right-hand sides that are vectors where one of the shape `b_shape` is, also if stacked."""
+    return solve(a, expand_dims(b, -1))[..., 0] if len(b_shape) == 1 else solve(a, b)
+
+
+def _moved_by_matrix(t: Any, out: Any, a: Any, b_shape: Any) -> Any:
+    vectors = len(b_shape) == 1
+    change = (t @ expand_dims(out, -1))[..., 0] if vectors else t @ out
+    return -(solve(a, expand_dims(change, -1))[..., 0] if vectors else solve(a, change))
+
+
+def _solve_all(call: batching.Call) -> Any:
+    if len(call.shape(1)) > 1 or not call.batched[1]:
+        return batching.matrices(call) if len(call.shape(1)) > 1 else call.run(*call.inputs)
+    a, b = call.inputs
+    ndim = len(call.shape(0))
+    b = b.reshape((call.size, *(1,) * (ndim - 2), *call.shape(1), 1))
+    return call.run(a, b)[..., 0]
+
+
 def _solve_hint(a: NDArray, b: NDArray) -> str | None:
     m, n = np.shape(a), np.shape(b)
     if len(m) > 1 and m[-1] == m[-2] == n[-2 if len(n) > 1 else -1]:
@@ -101,6 +128,7 @@ def _solve_hint(a: NDArray, b: NDArray) -> str | None:
         Case((2, 2), (3, 2, 2)), Case((0, 2, 2), (2,)),
     ),
     hint=_solve_hint,
+    batch=_solve_all, jvp=(_moved_by_matrix, lambda t, a, b_shape: _solved(a, t, b_shape)),
 )  # fmt: skip
 def solve(a: NDArray, b: NDArray, /) -> Any:
     """The solution of linear equations; b is one right-hand side, or a matrix of columns.
@@ -168,6 +196,8 @@ def cofactors(x: Array) -> Any:
         Case(np.zeros((3, 3))),
         Case(np.diag([1.0, 0.0, 2.0])),
     ),
+    batch=batching.leading,
+    jvp=(lambda t, x: (t * cofactors(x)).sum(axis=(-2, -1)),),
 )
 def det(x: NDArray, /) -> Any:
     """The determinant of a square matrix. For large matrices slogdet does not overflow.
@@ -197,6 +227,7 @@ def _derivative_of_slogdet(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     cases=SQUARE,
     kinks="singular matrices: nan",
     name="slogdet",
+    batch=batching.leading,
 )
 def slogdet_parts(x: NDArray, /) -> Any:
     """The parts of slogdet: the sign, then the logarithm.

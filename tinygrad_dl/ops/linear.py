@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.kernels.blas import sum_rows
 from tinygrad_dl.op import Case, op
@@ -37,6 +38,21 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
+def _linear_all(call: Call) -> Any:
+    (x, w, b), (_, of_w, of_b) = call.inputs, call.batched
+    if not of_w and not of_b:
+        return linear(x, w, b)
+    axes = call.shape(0)[:-1]
+    if not of_w:
+        out = linear(call.full(0), w)
+    else:
+        flat = x.reshape((*x.shape[: call.batched[0]], prod(axes), x.shape[-1]))
+        out = matmul(flat, w.mT).reshape((call.size, *axes, w.shape[1]))
+    if b is None:
+        return out
+    return out + (b.reshape((call.size, *(1,) * len(axes), b.shape[1])) if of_b else b)
+
+
 @op(
     lambda g, w: matmul(g, w),
     lambda g, x: matmul(permute_dims(_rows(g), (1, 0)), _rows(x)),
@@ -50,7 +66,9 @@ def _flat(x: np.ndarray) -> np.ndarray:
         Case((4, 3), (2, 3), (2,)), Case((4, 3), (2, 3), None), Case((3,), (2, 3), (2,)), Case((2, 4, 3), (5, 3), (5,)),
         Case((0, 3), (2, 3), (2,)), Case((2, 0), (3, 0), (3,)),
     ),
-    hint=_linear_hint, accumulates=True
+    hint=_linear_hint, accumulates=True,
+    batch=_linear_all,
+    jvp=(lambda t, w: linear(t, w), lambda t, x: linear(x, t), lambda t: t),
 )  # fmt: skip
 def linear(x: NDArray, w: NDArray, b: NDArray | None = None, /) -> Any:
     """The affine map of each row: a fully connected layer.

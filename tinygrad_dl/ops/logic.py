@@ -285,6 +285,7 @@ def isfinite(x: NDArray, /) -> Any:
         Case((2, 3), (2, 3), 1e-5, 1e-8), Case((2, 3), (3,), (3,), 0.1),
         Case(np.array([1.0, np.nan]), np.array([1.0, np.nan]), 1e-5, 1e-8, equal_nan=True),
     ),
+    elementwise=True,
 )  # fmt: skip
 def isclose(
     x: NDArray | Scalar,
@@ -310,6 +311,7 @@ def isclose(
         Case(np.array([[1, 2], [3, 4]]), np.array([2, 4])),
         Case(np.array([1]), np.array([1]), invert=True),
     ),
+    batch=lambda call: call.run(*call.inputs) if not call.batched[1] else None,
 )
 def isin(x: NDArray, values: NDArray, /, *, invert: bool = False) -> Any:
     """Whether each element is one of the values; with `invert` whether it is none of them.

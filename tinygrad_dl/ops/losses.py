@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.batching import Call, merged
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels import losses as kernels
 from tinygrad_dl.kernels.losses import check_classes as check_classes
@@ -13,6 +15,8 @@ from tinygrad_dl.kernels.losses import check_range, coefficients
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.activations import sigmoid
 from tinygrad_dl.ops.elementwise import exp, log, where
+from tinygrad_dl.ops.index import take
+from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.reduce import max, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import reshape
@@ -70,6 +74,28 @@ def _total(loss: np.ndarray, reduction: str) -> Any:
     return total if reduction == "sum" else total / loss.size
 
 
+def _change(of_each: Any, shape: Shape, reduction: str) -> Any:
+    """The change of the reduced loss from that of each element's."""
+    return of_each if reduction == "none" else sum(_shared(of_each, shape, reduction))
+
+
+def _loss_all(call: Call) -> Any:
+    each = call.run(call.full(0), call.full(1), reduction="none")
+    return _reduced_all(call, each, prod(call.shape()))
+
+
+def _reduced_all(call: Call, each: Any, count: Any) -> Any:
+    """The loss of each example, from those of its elements; `count`: by how much the mean divides."""
+    reduction = call.options["reduction"]
+    if reduction == "none":
+        return each
+    total = sum(each, axis=tuple(range(1, each.ndim)))
+    if reduction == "sum":
+        return total
+    nothing = equal(count, 0)
+    return where(nothing, np.nan, total / where(nothing, 1, count))
+
+
 # Cross-entropy on class indices
 
 
@@ -90,6 +116,24 @@ def _cross_entropy_rule(
     return g * (_softmax(x) * share - a)
 
 
+def _of_cross_entropy(
+    t: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: str, ignore_index: int,
+    label_smoothing: float,
+) -> Any:  # fmt: skip
+    a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
+    changes = t * (_softmax(x) * share - a)
+    return sum(changes, axis=1) if reduction == "none" else sum(changes)
+
+
+def _cross_entropy_all(call: Call) -> Any:
+    x, target, weight = merged(call.full(0)), merged(call.full(1)), call.options["weight"]
+    each = call.split(call.run(x, target, reduction="none"))
+    counted = call.split(not_equal(target, call.options["ignore_index"]))
+    if weight is not None:
+        counted = call.split(take(np.asarray(weight), where(merged(counted), target, 0))) * counted
+    return _reduced_all(call, each, sum(counted, axis=tuple(range(1, counted.ndim)), dtype=each.dtype))
+
+
 @op(
     _cross_entropy_rule,
     None,
@@ -103,6 +147,7 @@ def _cross_entropy_rule(
         Case((2, 3, 2), np.array([[0, 2], [1, -100]]), reduction="none"),
         Case((2, 3, 2), np.array([[0, 2], [1, 0]]), label_smoothing=0.2, reduction="sum"),
     ), accumulates=True,
+    batch=_cross_entropy_all, jvp=(_of_cross_entropy, None),
     real=True,
 )  # fmt: skip
 def softmax_cross_entropy(
@@ -140,6 +185,11 @@ def softmax_cross_entropy(
         Case((2,), np.array([0.0, 1.0])),
     ),
     kinks="smooth at 0, where forms with max or abs are not", accumulates=True,
+    batch=_loss_all,
+    jvp=(
+        lambda t, x, target, x_shape, reduction: _change(t * (sigmoid(x) - target), x_shape, reduction),
+        lambda t, x, x_shape, reduction: _change(t * -x, x_shape, reduction),
+    ),
     real=True,
 )  # fmt: skip
 def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
@@ -166,6 +216,7 @@ def _bce_derivative(x: NDArray, target: NDArray) -> NDArray:
     cases=(Case((2, 3), (2, 3)), Case((3,), np.array([0.0, 1.0, 0.5])), Case((), ())),
     kinks="at 0 and 1 the derivative is finite: (x - t) / 1e-12",
     accumulates=True,
+    elementwise=True,
     real=True,
 )
 def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
@@ -204,6 +255,11 @@ def _squared_fast(g: NDArray, x: NDArray, y: NDArray, x_shape: Shape, reduction:
     ),
     cases=(Case((2, 3), (2, 3)), Case((2, 3), (2, 3), reduction="sum"), Case((3,), (3,), reduction="none")),
     accumulates=True,
+    batch=_loss_all,
+    jvp=(
+        lambda t, x, y, x_shape, reduction: _change(t * 2 * (x - y), x_shape, reduction),
+        lambda t, x, y, x_shape, reduction: _change(t * 2 * (y - x), x_shape, reduction),
+    ),
     real=True,
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
@@ -227,6 +283,7 @@ def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     domain=(Domain(-1, 1), Domain(2, 4)),
     cases=(Case((2, 3), (2, 3), 0.5), Case((2, 3), (2, 3), delta=9.0), Case((), ())),
     accumulates=True,
+    elementwise=True,
     real=True,
 )
 def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:

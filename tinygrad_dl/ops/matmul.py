@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import explained
 from tinygrad_dl.convert import asarray_of, conjugated, describe, shape_text, wrap
 from tinygrad_dl.errors import AxisError, DTypeError, ShapeError
@@ -34,7 +35,14 @@ def _needs_matrix(x: NDArray) -> str | None:
     return f"expected at least two axes, got shape {shape_text(x)}"
 
 
-@op(lambda g: matrix_transpose(g), cases=(Case((2, 3)), Case((4, 2, 0))), label="mT", hint=_needs_matrix)
+@op(
+    lambda g: matrix_transpose(g),
+    cases=(Case((2, 3)), Case((4, 2, 0))),
+    label="mT",
+    hint=_needs_matrix,
+    batch=batching.leading,
+    jvp="linear",
+)
 def matrix_transpose(x: NDArray, /) -> Any:
     """The last two axes swapped.
 
@@ -66,6 +74,31 @@ def _matmul_hint(x: NDArray, y: NDArray) -> str | None:
     )
 
 
+def _matmul_all(call: batching.Call) -> Any:
+    x, y = call.inputs
+    (left, right), (of_x, of_y) = call.batched, (len(call.shape(0)), len(call.shape(1)))
+    if of_x == 0 or of_y == 0:
+        return None  # for the error
+    if of_x > 1 and of_y > 1:
+        return batching.elementwise(call)
+    # A vector is a row of one matrix (left) or a column (right), unless all examples share it.
+    row, column = of_x == 1 and left, of_y == 1 and right
+    if row:
+        x = x.reshape((call.size, *(1,) * max(of_y - 2, 0), 1, x.shape[1]))
+    if column:
+        y = y.reshape((call.size, *(1,) * max(of_x - 2, 0), y.shape[1], 1))
+    out = call.run(x, y)
+    return (
+        out[..., 0, 0]
+        if row and column
+        else out[..., 0, :]
+        if row and of_y > 1
+        else out[..., 0]
+        if column or row
+        else out
+    )
+
+
 def _to_left(g: NDArray, y: NDArray, x_shape: Shape) -> NDArray:
     if y.ndim == 1:
         return expand_dims(g, -1) * y if len(x_shape) > 1 else g * y
@@ -92,7 +125,8 @@ def _to_right(g: NDArray, x: NDArray, y_shape: Shape) -> NDArray:
     ),
     label="@",
     hint=_matmul_hint,
-    ufunc=np.matmul, accumulates=True
+    ufunc=np.matmul, accumulates=True,
+    batch=_matmul_all, jvp=(lambda t, y: matmul(t, y), lambda t, x: matmul(x, t)),
 )  # fmt: skip
 def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
@@ -137,6 +171,8 @@ def _vecdot_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     hint=_vecdot_hint,
     ufunc=np.vecdot,
     accumulates=True,
+    batch=batching.elementwise,
+    jvp=(lambda t, y, axis: vecdot(t, y, axis=axis), lambda t, x, axis: vecdot(x, t, axis=axis)),
 )
 def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
@@ -165,6 +201,8 @@ def _cross_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     lambda g, x, axis: cross(g, x, axis=axis),
     cases=(Case((3,), (3,)), Case((2, 3), (3,)), Case((3, 1), (4, 3, 2), axis=-2), Case((0, 3), (3,))),
     hint=_cross_hint,
+    batch=batching.elementwise,
+    jvp=(lambda t, y, axis: cross(t, y, axis=axis), lambda t, x, axis: cross(x, t, axis=axis)),
 )
 def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
@@ -180,6 +218,17 @@ def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
 
 
 # Contractions
+
+
+def _contract_all(call: batching.Call) -> Any:
+    given, _, out = call.options["subscripts"].partition("->")
+    axis = next(c for c in ascii_letters if c not in given)
+    terms = [axis * batched + term for term, batched in zip(given.split(","), call.batched)]
+    return contraction(call.inputs, f"{','.join(terms)}->{axis}{out}")
+
+
+def _with_operand(t: Any, i: int, operands: Any, subscripts: str) -> Any:
+    return contraction((*operands[:i], t, *operands[i + 1 :]), subscripts)
 
 
 def _to_operand(i: int, g: NDArray, operands: Sequence[NDArray], subscripts: str) -> NDArray:
@@ -201,7 +250,8 @@ def _to_operand(i: int, g: NDArray, operands: Sequence[NDArray], subscripts: str
         Case([(2, 3), (2,), (3, 2)], subscripts="ij,i,jk->k"), Case([(2,), (3,)], subscripts="i,j->ij"),
         Case([(2, 3), (2, 3)], subscripts="ij,ij->"),
     ),
-    label="einsum", accumulates=True
+    label="einsum", accumulates=True,
+    batch=_contract_all, jvp=(_with_operand,),
 )  # fmt: skip
 def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import ShapeError
+from tinygrad_dl.batching import Call, elementwise
+from tinygrad_dl.errors import GraphError, ShapeError
 from tinygrad_dl.kernels import normalize
 from tinygrad_dl.kernels.normalize import enlarges, layout_of, varying_axes
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import sqrt
 from tinygrad_dl.ops.reduce import mean, sum
-from tinygrad_dl.ops.shape import reshape
+from tinygrad_dl.ops.shape import broadcast_to, reshape
 from tinygrad_dl.typing import NDArray, Shape
 
 Axes = tuple[int, ...]
@@ -43,6 +44,59 @@ def _standardize_rule(
         None if gw is None else reshape(sum(gw, axis=rest), w_shape),
         None if gb is None else reshape(sum(gb, axis=rest), b_shape),
     )
+
+
+def _standardize_all(call: Call) -> Any:
+    axis, view, fit = (call.options[name] for name in ("axis", "view", "fit"))
+    if call.options["moments"] is not None:
+        raise GraphError(
+            "func.vmap: batch normalization in training mode would update one running mean and variance by each "
+            "example. Call eval(), or make the layer with track_running_stats=False."
+        )
+    w, b = call.inputs[1:]
+    view = None if view is None else (call.size, *view)
+    if any(call.batched[1:]):
+        ndim = len(call.shape()) if view is None else len(view) - 1
+        w, b = (None if p is None else _aligned(call.full(i), ndim, fit) for i, p in enumerate((w, b), 1))
+        fit = None
+    return call.run(call.full(0), w, b, axis=tuple(a + 1 for a in axis), view=view, fit=fit)
+
+
+def _aligned(p: Any, ndim: int, fit: Shape | None) -> Any:
+    shape = p.shape[1:] if fit is None else fit
+    return reshape(p, (p.shape[0], *(1,) * (ndim - len(shape)), *shape))
+
+
+def _of_standardized(
+    t: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None,
+    x_shape: Shape,
+) -> Any:  # fmt: skip
+    t, x, w = _seen(t, view), _seen(x, view), _seen(w, fit)
+    d = x - mean(x, axis=axis, keepdims=True) if center else x
+    scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)
+    hat = d * scale
+    change = t - mean(t, axis=axis, keepdims=True) if center else t
+    out = (change - hat * mean(change * hat, axis=axis, keepdims=True)) * scale
+    return reshape(out if w is None else out * w, x_shape)
+
+
+def _of_weight(
+    t: Any,
+    x: Any,
+    axis: Axes,
+    eps: float,
+    center: bool,
+    view: Shape | None,
+    fit: Shape | None,
+    x_shape: Shape,
+) -> Any:
+    x = _seen(x, view)
+    d = x - mean(x, axis=axis, keepdims=True) if center else x
+    return reshape(d / sqrt(mean(d * d, axis=axis, keepdims=True) + eps) * _seen(t, fit), x_shape)
+
+
+def _of_bias(t: Any, view: Shape | None, fit: Shape | None, x_shape: Shape) -> Any:
+    return _seen(t, fit) if view is None else reshape(broadcast_to(_seen(t, fit), view), x_shape)
 
 
 def _standardize_fast(
@@ -76,7 +130,8 @@ def _standardize_fast(
         Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
         Case((2, 6, 3), (6,), (6,), axis=(2, 3), view=(2, 2, 3, 3), fit=(2, 3, 1)),
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_standardize_all, jvp=(_of_standardized, _of_weight, _of_bias),
 )  # fmt: skip
 def standardize(
     x: NDArray, w: NDArray | None = None, b: NDArray | None = None, /, axis: Axes = (0,), eps: float = 1e-5, *,
@@ -120,6 +175,12 @@ def standardize(
 # A scale and a shift
 
 
+def _affine_all(call: Call) -> Any:
+    return elementwise(
+        Call(call.op, call.size, (call.full(0), *call.inputs[1:]), (True, *call.batched[1:]), ())
+    )
+
+
 def _affine_fast(
     g: NDArray,
     x: NDArray,
@@ -153,6 +214,8 @@ def _affine_fast(
     inputs=3,
     cases=(Case((4, 3), (3,), (3,)), Case((2, 3, 4), (3, 1), (3, 1)), Case((2, 3, 4), (4,), (1, 1, 4))),
     accumulates=True,
+    batch=_affine_all,
+    jvp=(lambda t, scale: t * scale, lambda t, x: t * x, lambda t: t),
 )
 def affine(x: NDArray, scale: NDArray, shift: NDArray, /) -> Any:
     """A scale and a shift, in one pass each way.

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import AxisError, MatrixError, ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import abs, sign, where
@@ -48,6 +50,11 @@ def _derivative_of_norm(
     return where(still, 0, g * conjugated(sign(x)) * share ** (ord - 1))
 
 
+def _derivative_along(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool, ord: Any) -> Any:
+    rates = _derivative_of_norm(out * 0 + 1, out, x, x_shape, axis, keepdims, ord)
+    return sum(t * rates, axis=axis, keepdims=keepdims)
+
+
 NORM_CASES = (
     Case((2, 3)), Case((2, 3, 4), axis=1), Case((2, 3, 4), axis=(0, -1), keepdims=True), Case(()),
     Case((2, 3), axis=1, ord=3), Case((2, 3), axis=0, ord=0.5), Case((2, 3), axis=1, ord=np.inf),
@@ -62,6 +69,8 @@ NORM_CASES = (
     cases=(*NORM_CASES, Case(np.zeros((2, 0)), axis=1)),
     kinks="0 at the zero vector and, for ord <= 1, for elements that are 0; for ord=inf ties share evenly",
     accumulates=True,
+    batch=batching.along,
+    jvp=(_derivative_along,),
 )
 def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: float | str = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
@@ -168,7 +177,7 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Any:
     return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
 
 
-@op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)))
+@op(None, cases=(Case((3, 2)), Case((2, 2, 2)), Case((2, 2), rtol=0.1)), batch=batching.leading)
 def matrix_rank(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """How many singular values exceed `rtol` times the largest.
 
@@ -195,6 +204,7 @@ def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     _derivative_of_pinv,
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
+    batch=batching.leading,
 )
 def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.
@@ -208,6 +218,7 @@ def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     return np.linalg.pinv(x, rtol=rtol)  # type: ignore[arg-type]  # NumPy's stubs leave None out
 
 
+@each_example  # whether there are residuals depends on the rank
 @checked
 def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqResult:
     """The least-squares solution of linear equations, the shortest one if there are several.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.convert import conjugated
+from tinygrad_dl.convert import conjugated, values_of
 from tinygrad_dl.errors import GraphError
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.typing import Array, NDArray
@@ -42,7 +42,7 @@ def adjoint(x: Array) -> Any:
 
 def check_free_basis(what: str, rotated: Array) -> None:
     """Raise GraphError if a gradient depends on a basis that the decomposition is free to choose."""
-    inner = np.asarray(getattr(rotated, "_data", rotated))
+    inner = np.asarray(values_of(rotated))
     skew = np.abs(inner - adjoint(inner))
     if skew.size and skew.max() > np.finfo(inner.dtype).eps ** 0.5 * max(1.0, np.abs(inner).max()):
         raise GraphError(
@@ -56,7 +56,7 @@ def check_free_phase(what: str, rotated: Array) -> None:
 
     `rotated`: the diagonal of V^H g. Multiplying a vector by e^(i t) changes the loss by t times its imaginary part.
     """
-    diagonal = np.asarray(getattr(rotated, "_data", rotated))
+    diagonal = np.asarray(values_of(rotated))
     if diagonal.dtype.kind != "c" or not diagonal.size:
         return
     if np.abs(diagonal.imag).max() > np.finfo(diagonal.dtype).eps ** 0.5 * max(1.0, np.abs(diagonal).max()):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Offset, explained
+from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.typing import Array, NDArray, Scalar
@@ -25,6 +26,10 @@ def _checked(name: str, x: NDArray, widths: Widths) -> Widths:
         if size + min(lo, 0) + min(hi, 0) < 0 or size + lo + hi < 0:
             raise ShapeError(f"{name}: widths ({lo}, {hi}) cut more from axis {axis} than its size {size}")
     return pairs
+
+
+def _pad_all(call: Call) -> Any:
+    return call.run(*call.inputs, widths=((0, 0), *call.options["widths"]))
 
 
 def _opposite(widths: Widths) -> Widths:
@@ -48,6 +53,7 @@ def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
         Case((3,), ((-1, -1),)),
     ),
     inputs=1,
+    batch=_pad_all, jvp=(lambda t, widths: pad_constant(t, widths),),
 )  # fmt: skip
 def pad_constant(x: NDArray, /, widths: Widths, value: Scalar = 0) -> Any:
     """A constant added in front of and behind each axis; a negative width cuts that many elements.
@@ -103,6 +109,7 @@ def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
         Case((2, 1), ((0, 0), (0, 0)), "reflect"),
     ),
     inputs=1,
+    batch=_pad_all, jvp="linear",
 )  # fmt: skip
 def pad_with(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
@@ -132,6 +139,7 @@ def pad_with(x: NDArray, /, widths: Widths, mode: str) -> Any:
         Case((4,), ((-1, 2),), "circular"),
     ),
     inputs=1,
+    batch=_pad_all, jvp="linear",
 )  # fmt: skip
 def pad_fold(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """The border of each axis added to the elements that pad_with took it from: its transpose.

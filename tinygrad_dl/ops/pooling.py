@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels import pool
 from tinygrad_dl.kernels.layout import cropped, padded
@@ -35,6 +36,24 @@ def _to_max(
     return put_in_space(g, indices, x_shape[2:])
 
 
+def _of_maxima(
+    t: Any,
+    x: Any,
+    out: Any,
+    kernel: Sizes,
+    stride: Sizes | None,
+    padding: Padding,
+    dilation: Sizes,
+    ceil_mode: bool,
+) -> Any:
+    if isinstance(t, np.ndarray):
+        f = pool_windows("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+        change = pool.max_pool_change(t, x, out, f)
+        if change is not None:
+            return change
+    return pick_in_space(t, max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode))
+
+
 MAXIMA = (
     Case((2, 2, 4, 4), kernel=2), Case((1, 2, 5), kernel=3, stride=2, padding=1),
     Case((1, 1, 4, 5), kernel=(2, 3), stride=1, dilation=(2, 1)), Case((2, 1, 5), kernel=2, ceil_mode=True),
@@ -50,6 +69,8 @@ MAXIMA = (
     domain=Domain(distinct=True),
     cases=MAXIMA,
     kinks="the first maximum of a window gets the whole gradient",
+    batch=batching.folded,
+    jvp=(_of_maxima,),
     real=True,
 )
 def max_pool(
@@ -69,7 +90,7 @@ def max_pool(
     return np.maximum.reduce([xp[(..., *under)] for _, under in f.positions()])
 
 
-@op(None, inputs=1, cases=MAXIMA)
+@op(None, inputs=1, cases=MAXIMA, batch=batching.folded)
 def max_pool_indices(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, dilation: Sizes = 1,
     ceil_mode: bool = False,
@@ -103,6 +124,8 @@ def max_pool_indices(
         Case((1, 2, 4), np.array([[[0, 2], [3, 3]]])),
         Case((2, 1, 2, 3), np.array([[[[5], [1]]], [[[0], [0]]]])),
     ),
+    batch=batching.folded,
+    jvp=(lambda t, indices: pick_in_space(t, indices), None),
     real=True,
 )
 def pick_in_space(x: NDArray, indices: NDArray) -> Any:
@@ -125,6 +148,8 @@ def pick_in_space(x: NDArray, indices: NDArray) -> Any:
         Case((1, 2, 2), np.array([[[0, 2], [3, 3]]]), size=(4,)),
         Case((2, 1, 2, 1), np.array([[[[5], [1]]], [[[0], [0]]]]), size=(2, 3)),
     ),
+    batch=batching.folded,
+    jvp=(lambda t, indices, size: put_in_space(t, indices, size), None),
     real=True,
 )
 def put_in_space(x: NDArray, indices: NDArray, size: Shape) -> Any:
@@ -156,6 +181,8 @@ def _check_indices(name: str, x: NDArray, indices: NDArray, size: Shape) -> None
     None,
     cases=(Case((1, 2, 2), np.array([[[0, 2], [3, 1]]]), size=(4,)),),
     kinks="of two elements with one index the later one stays, and both receive its gradient, as in PyTorch",
+    batch=batching.folded,
+    jvp=(lambda t, indices, size: max_unpool(t, indices, size), None),
 )
 def max_unpool(x: NDArray, indices: NDArray, size: Shape) -> Any:
     """Zeros with elements put where max-pooling found them (see max_pool_indices).
@@ -193,7 +220,8 @@ def _to_avg(
         Case((1, 1, 5), kernel=2, stride=2, padding=1, ceil_mode=True), Case((1, 1, 3, 4), kernel=(2, 3)),
         Case((1, 1, 4), kernel=2, stride=1, divisor_override=3), Case((1, 1, 2, 3, 2), kernel=2),
         Case((1, 1, 6), kernel=3, stride=2),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=batching.folded, jvp="linear",
 )  # fmt: skip
 def avg_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, ceil_mode: bool = False,
@@ -224,7 +252,8 @@ def avg_pool(
         Case((1, 1, 2), size=(3,), kernel=2, stride=1, divisor_override=3),
         Case((1, 1, 3), size=(5,), kernel=3, stride=2, padding=1, count_include_pad=False),
         Case((1, 1, 4), size=(6,), kernel=2, stride=2, padding=1, ceil_mode=True),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=batching.folded, jvp="linear",
 )  # fmt: skip
 def avg_pool_spread(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.batching import Call, merged
 from tinygrad_dl.kernels import recurrent as kernels
 from tinygrad_dl.kernels.recurrent import check_cell, check_shapes
 from tinygrad_dl.op import Case, op
@@ -18,7 +19,7 @@ from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.linear import linear
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.reduce import sum
-from tinygrad_dl.ops.shape import permute_dims, reshape
+from tinygrad_dl.ops.shape import moveaxis, permute_dims, reshape
 from tinygrad_dl.typing import Array, NDArray
 
 
@@ -39,6 +40,16 @@ def _before(h: NDArray, states: list[Any]) -> NDArray:
 def to_weights(d_ih: NDArray, d_hh: NDArray, x: NDArray, before: NDArray) -> tuple[Any, ...]:
     """The gradients of the parameters from those of what they add to: matrices (T * N, gates * H)."""
     return matmul(swap(d_ih), flat(x)), matmul(swap(d_hh), before), sum(d_ih, axis=0), sum(d_hh, axis=0)
+
+
+def _sequences(call: Call) -> Any:
+    """The batch as more examples of a layer, unless each has weights of its own."""
+    states = 1 + ("c" in call.op.inputs)
+    if any(call.batched[1 + states :]):
+        return None
+    x = merged(moveaxis(call.full(0), 0, 1), 1)
+    out = call.run(x, *(merged(call.full(i)) for i in range(1, 1 + states)), *call.inputs[1 + states :])
+    return moveaxis(call.split(out, 1), 1, 0)
 
 
 SMALL = ((3, 2, 2), (2, 2))
@@ -72,7 +83,8 @@ def _rnn_rule(
     cases=(
         Case(*SMALL, (2, 2), (2, 2), (2,), (2,)), Case(*SMALL, (2, 2), (2, 2), None, None, nonlinearity="relu"),
         Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_sequences,
 )  # fmt: skip
 def rnn(
     x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None, b_hh: NDArray | None = None,
@@ -145,6 +157,7 @@ def _gru_rule(
     cached=("states", "gates", "parts"),
     cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
     accumulates=True,
+    batch=_sequences,
 )
 def gru(
     x: NDArray,
@@ -223,7 +236,8 @@ def _lstm_rule(
     cases=(
         Case((3, 2, 2), (2, 2), (2, 2), (8, 2), (8, 2), (8,), (8,)),
         Case((2, 1, 3), (1, 2), (1, 2), (8, 3), (8, 2), None, None),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=_sequences,
 )  # fmt: skip
 def lstm(
     x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None,

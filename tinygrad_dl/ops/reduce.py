@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.elementwise import where
@@ -44,6 +45,8 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     lambda g, x_shape, axis, keepdims: broadcast_back(g, x_shape, axis, keepdims),
     cases=(*AXES, Case((0, 2), axis=0)),
     accumulates=True,
+    batch=batching.along,
+    jvp="linear",
 )
 def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
@@ -59,6 +62,8 @@ def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, kee
     lambda g, x_shape, axis, keepdims: broadcast_back(g / count(x_shape, axis), x_shape, axis, keepdims),
     cases=AXES,
     accumulates=True,
+    batch=batching.along,
+    jvp="linear",
 )
 def mean(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes (all of them by default).
@@ -86,12 +91,20 @@ def _to_extremes(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axi
     return expand_reduced(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
 
 
+def _of_extremes(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    best = expand_reduced(out, x_shape, axis, keepdims)
+    hit = (x == best) | ((x != x) & (best != best))
+    return sum(t * hit, axis=axis, keepdims=keepdims) / sum(hit, axis=axis, keepdims=keepdims)
+
+
 @op(
     _to_extremes,
     fast=(_fast_to_extremes,),
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
+    batch=batching.along,
+    jvp=(_of_extremes,),
 )
 def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The largest element along axes (all of them by default); nan if there is one.
@@ -109,6 +122,8 @@ def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     domain=Domain(distinct=True),
     cases=AXES,
     kinks="ties share the gradient evenly",
+    batch=batching.along,
+    jvp=(_of_extremes,),
 )
 def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The smallest element along axes (all of them by default); nan if there is one.
@@ -148,6 +163,10 @@ def _fast_product_rule(
     return expand_reduced(g * out, x_shape, axis, keepdims) / x
 
 
+def _of_product(t: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    return sum(t * _without_itself(x, axis), axis=axis, keepdims=keepdims) if x_shape else t
+
+
 @op(
     _product_rule,
     fast=(_fast_product_rule,),
@@ -157,6 +176,8 @@ def _fast_product_rule(
         Case(np.array([[0.0, 0.0, 3.0], [1.0, 2.0, 0.0]]), axis=1),
     ),
     accumulates=True,
+    batch=batching.along,
+    jvp=(_of_product,),
 )
 def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The product of the elements along axes (all of them by default), differentiable at zeros too.
@@ -166,6 +187,18 @@ def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, ke
     array([3, 8])
     """
     return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def _of_variance(t: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool) -> Any:
+    freedom = count(x_shape, axis) - float(correction)
+    return sum(t * conjugated(_centered(x, axis)), axis=axis, keepdims=keepdims) * _divided(2, freedom)
+
+
+def _of_deviation(
+    t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool
+) -> Any:
+    rates = _deviation_rule(out * 0 + 1, out, x, x_shape, axis, correction, keepdims)
+    return sum(t * rates, axis=axis, keepdims=keepdims)
 
 
 def _centered(x: NDArray, axis: Axis) -> NDArray:
@@ -180,6 +213,8 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
     ),
     cases=(*AXES, Case((4,), correction=1), Case((2, 3), axis=1, correction=0.5)),
     accumulates=True,
+    batch=batching.along,
+    jvp=(_of_variance,),
 )
 def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
@@ -220,6 +255,8 @@ def _deviation_rule(
     ),
     kinks="0 where all elements are equal",
     accumulates=True,
+    batch=batching.along,
+    jvp=(_of_deviation,),
 )
 def std(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The standard deviation of the elements along axes (all of them by default).
@@ -231,7 +268,7 @@ def std(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bo
     return np.std(x, axis=axis, ddof=correction, keepdims=keepdims)
 
 
-@op(None, cases=AXES)
+@op(None, cases=AXES, batch=batching.along)
 def all(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Whether every element along axes (all of them by default) is true, that is, not 0.
 
@@ -242,7 +279,7 @@ def all(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
-@op(None, cases=AXES)
+@op(None, cases=AXES, batch=batching.along)
 def any(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Whether some element along axes (all of them by default) is true, that is, not 0.
 
@@ -253,7 +290,7 @@ def any(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
-@op(None, cases=AXES)
+@op(None, cases=AXES, batch=batching.along)
 def count_nonzero(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """How many elements along axes (all of them by default) are not 0.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import Count, Counts, Positive
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
@@ -196,7 +197,7 @@ def adaptive_avg_pool(x: Array, size: OutputSize) -> Any:
     return x
 
 
-@op(None, inputs=1, cases=(Case((1, 2, 5), size=2), Case((2, 1, 3, 4), size=(2, 3))))
+@op(None, inputs=1, cases=(Case((1, 2, 5), size=2), Case((2, 1, 3, 4), size=(2, 3))), batch=batching.folded)
 def adaptive_max_indices(x: NDArray, size: OutputSize) -> Any:
     """The position of the first maximum of each region of adaptive pooling, as a flattened index.
 
@@ -216,7 +217,12 @@ def adaptive_max_indices(x: NDArray, size: OutputSize) -> Any:
     return out
 
 
-@op(None, None, cases=(Case((1, 2, 5, 6), np.array([[[0.1, 0.7], [0.5, 0.3]]]), kernel=2, size=(2, 3)),))
+@op(
+    None,
+    None,
+    cases=(Case((1, 2, 5, 6), np.array([[[0.1, 0.7], [0.5, 0.3]]]), kernel=2, size=(2, 3)),),
+    batch=batching.folded,
+)
 def fractional_max_indices(
     x: NDArray, samples: NDArray, kernel: int | tuple[int, ...], size: int | tuple[int, ...]
 ) -> Any:

@@ -47,7 +47,13 @@ def trunc(x: NDArray, /) -> Any:
     return np.trunc(x)
 
 
-@op(lambda g: g * 0, domain=BETWEEN, cases=(Case((2, 3)), Case((3,), decimals=0)), kinks=FLAT)
+@op(
+    lambda g: g * 0,
+    domain=BETWEEN,
+    cases=(Case((2, 3)), Case((3,), decimals=0)),
+    kinks=FLAT,
+    elementwise=True,
+)
 def round(x: NDArray, /, decimals: int = 0) -> Any:
     """Each element rounded to the nearest multiple of 10^-decimals, halves to the even one.
 
@@ -145,6 +151,7 @@ def _to_upper(g: NDArray, x: NDArray, min: Any, max: Any) -> Any:
         Case((3,), None, None), Case((0, 3), -1.05, None),
     ),
     kinks="1 at the bounds, for x",
+    elementwise=True,
 )  # fmt: skip
 def clip(x: NDArray, /, min: NDArray | None = None, max: NDArray | None = None) -> Any:
     """Each element moved to the nearest value between two bounds, either of which may be missing.

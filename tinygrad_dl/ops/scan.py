@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import AxisError
 from tinygrad_dl.op import Case, Domain, op
@@ -49,7 +50,13 @@ def _leaving_last(x: NDArray, axis: int) -> NDArray:
     return x[(slice(None),) * (axis % x.ndim) + (slice(None, -1),)]
 
 
-@op(lambda g, axis, include_initial: _from_the_end(g, axis, include_initial), cases=ALONG, accumulates=True)
+@op(
+    lambda g, axis, include_initial: _from_the_end(g, axis, include_initial),
+    cases=ALONG,
+    accumulates=True,
+    batch=batching.along_one,
+    jvp="linear",
+)
 def cumulative_sum(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Any:
@@ -86,6 +93,8 @@ def _back(g: NDArray, a: NDArray) -> NDArray:
         Case((2, 0), (2, 0)),
     ),
     accumulates=True,
+    batch=batching.elementwise,
+    jvp=(lambda t, a: linear_recurrence(t, a), lambda t, out, a: linear_recurrence(t * _earlier(out), a)),
 )
 def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
@@ -128,6 +137,7 @@ def _fast_product_rule(
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
     accumulates=True,
+    batch=batching.along_one,
 )
 def cumulative_prod(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False

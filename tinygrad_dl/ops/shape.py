@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl import convert
+from tinygrad_dl import batching, convert
 from tinygrad_dl.arguments import explained, refuse_huge
 from tinygrad_dl.backend import is_array
+from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
@@ -32,11 +33,21 @@ def _reshape_hint(x: NDArray, shape: int | tuple[int, ...], copy: bool | None) -
     return f"the shape {x.shape} has {x.size} elements, but {sizes} needs {needed}"
 
 
+def _reshape_all(call: Call) -> Any:
+    shape = call.options["shape"]
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if -1 in sizes:  # which the whole batch would not tell if it is empty
+        sizes = np.empty(call.shape(), np.bool_).reshape(sizes).shape
+    return call.run(call.inputs[0], shape=(call.size, *sizes))
+
+
 @op(
     lambda g, x_shape: reshape(g, x_shape),
     cases=(Case((2, 3), (3, 2)), Case((2, 3), -1), Case((), (1, 1))),
     inputs=1,
     hint=_reshape_hint,
+    batch=_reshape_all,
+    jvp="linear",
 )
 def reshape(x: NDArray, /, shape: ShapeLike, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
@@ -104,6 +115,8 @@ def _inverse(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
     cases=(Case((2, 3, 4), (1, -1, 0)), Case((), ())),
     label="transpose",
     hint=_axes_hint,
+    batch=lambda call: call.run(*call.inputs, axes=(0, *batching.axes_of(call, tuple(call.options["axes"])))),
+    jvp="linear",
 )
 def permute_dims(x: NDArray, /, axes: Sequence[int]) -> Any:
     """The axes in another order.
@@ -123,10 +136,20 @@ def _broadcast_hint(x: NDArray, shape: ShapeLike) -> str:
     )
 
 
+def _broadcast_all(call: Call) -> Any:
+    shape = call.options["shape"]
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    own = call.shape()
+    x = call.inputs[0].reshape((call.size, *(1,) * (len(sizes) - len(own)), *own))
+    return call.run(x, shape=(call.size, *sizes))
+
+
 @op(
     lambda g: g,
     cases=(Case((3, 1), (2, 3, 4)), Case((), (2,)), Case((2, 3), (2, 3))),
     hint=_broadcast_hint,
+    batch=_broadcast_all,
+    jvp="linear",
 )
 def broadcast_to(x: NDArray, /, shape: ShapeLike) -> Any:
     """The elements repeated along new axes and axes of size 1; the engine sums the gradient back.
@@ -139,7 +162,18 @@ def broadcast_to(x: NDArray, /, shape: ShapeLike) -> Any:
     return np.broadcast_to(x, shape)
 
 
-@op(lambda g, axis: squeeze(g, axis), cases=(Case((2, 3), 1), Case((2, 3), axis=(0, -1))))
+def _expand_all(call: Call) -> Any:
+    axis = call.options["axis"]
+    added = len(axis) if isinstance(axis, (tuple, list)) else 1
+    return call.run(*call.inputs, axis=batching.axes_of(call, axis, len(call.shape()) + added))
+
+
+@op(
+    lambda g, axis: squeeze(g, axis),
+    cases=(Case((2, 3), 1), Case((2, 3), axis=(0, -1))),
+    batch=_expand_all,
+    jvp="linear",
+)
 def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
     """New axes of size 1 at the given positions of the result.
 
@@ -149,6 +183,12 @@ def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
            [2]])
     """
     return np.expand_dims(x, axis)
+
+
+def _squeeze_all(call: Call) -> Any:
+    axis = call.options["axis"]
+    ones = tuple(a for a, size in enumerate(call.shape()) if size == 1)
+    return call.run(*call.inputs, axis=batching.axes_of(call, ones if axis is None else axis))
 
 
 def _squeeze_hint(x: NDArray, axis: int | tuple[int, ...]) -> str | None:
@@ -163,6 +203,8 @@ def _squeeze_hint(x: NDArray, axis: int | tuple[int, ...]) -> str | None:
     lambda g, x_shape: reshape(g, x_shape),
     cases=(Case((2, 1, 3), 1), Case((1, 2, 1), axis=(0, 2))),
     hint=_squeeze_hint,
+    batch=_squeeze_all,
+    jvp="linear",
 )
 def squeeze(x: NDArray, /, axis: Axis = None) -> Any:
     """Without axes of size 1: the given ones, or all of them.
@@ -233,6 +275,8 @@ def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Any:
 @op(
     lambda g, axis: flip(g, axis),
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case(())),
+    batch=batching.along,
+    jvp="linear",
 )
 def flip(x: NDArray, /, axis: Axis = None) -> Any:
     """The elements in reverse order along axes (all of them by default).
@@ -244,6 +288,14 @@ def flip(x: NDArray, /, axis: Axis = None) -> Any:
     return np.flip(x, axis)
 
 
+def _roll_all(call: Call) -> Any:
+    x, axis = call.inputs[0], call.options["axis"]
+    if axis is None:
+        flat = x.reshape((call.size, prod(call.shape())))
+        return call.run(flat, axis=1).reshape(x.shape)
+    return call.run(x, axis=batching.axes_of(call, axis))
+
+
 def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
@@ -251,6 +303,8 @@ def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
 @op(
     lambda g, shift, axis: roll(g, _opposite(shift), axis),
     cases=(Case((2, 3), 1), Case((2, 3), -2, axis=1), Case((2, 3, 4), (1, 5), axis=(0, 2)), Case((), 1)),
+    batch=_roll_all,
+    jvp="linear",
 )
 def roll(x: NDArray, /, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
     """The elements shifted by some positions along axes, those beyond the end put at the start.
@@ -266,6 +320,10 @@ def roll(x: NDArray, /, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
             f"roll: expected a shift that is an int, or a tuple of ints for several axes, got {shift!r}"
         )
     return np.roll(x, shift, axis)
+
+
+def _repeat_all(call: Call) -> Any:
+    return None if call.batched[1] else batching.along_one(call)
 
 
 def _unrepeated(g: NDArray, x_shape: Shape, repeats: NDArray, axis: int | None) -> NDArray:
@@ -285,6 +343,7 @@ def _unrepeated(g: NDArray, x_shape: Shape, repeats: NDArray, axis: int | None) 
         Case((2, 3), 2), Case((2, 3), 3, axis=0), Case((2, 3), np.array([2, 0, 1]), axis=-1), Case((3,), 0),
         Case((), 2),
     ),
+    batch=_repeat_all, jvp=(lambda t, repeats, axis: repeat(t, repeats, axis=axis), None),
 )  # fmt: skip
 def repeat(x: NDArray, repeats: NDArray, /, *, axis: int | None = None) -> Any:
     """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
@@ -295,6 +354,13 @@ def repeat(x: NDArray, repeats: NDArray, /, *, axis: int | None = None) -> Any:
     """
     refuse_huge("repeat", "repeats", repeats)
     return np.repeat(x, repeats, axis)
+
+
+def _tile_all(call: Call) -> Any:
+    times = tuple(int(n) for n in np.ravel(np.asarray(call.options["repetitions"])))
+    shape = call.shape()
+    x = call.inputs[0].reshape((call.size, *(1,) * (len(times) - len(shape)), *shape))
+    return call.run(x, repetitions=(1, *(1,) * (x.ndim - 1 - len(times)), *times))
 
 
 def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> NDArray:
@@ -308,6 +374,8 @@ def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> ND
 @op(
     lambda g, x_shape, repetitions: _untiled(g, x_shape, repetitions),
     cases=(Case((2, 3), 2), Case((3,), (2, 1, 2)), Case((2, 3), (2, 2)), Case((), (3,)), Case((2,), 0)),
+    batch=_tile_all,
+    jvp="linear",
 )
 def tile(x: NDArray, repetitions: int | Sequence[int], /) -> Any:
     """The whole array repeated along each axis, as often as said.
@@ -320,10 +388,14 @@ def tile(x: NDArray, repetitions: int | Sequence[int], /) -> Any:
     return np.tile(x, repetitions)
 
 
+def _triangles(call: Call) -> Any:
+    return call.run(*call.inputs) if len(call.shape()) > 1 else None
+
+
 TRIANGLES = (Case((3, 3)), Case((2, 3, 4), k=1), Case((3, 2), k=-1), Case((0, 2)))
 
 
-@op(lambda g, k: tril(g, k=k), cases=TRIANGLES)
+@op(lambda g, k: tril(g, k=k), cases=TRIANGLES, batch=_triangles, jvp="linear")
 def tril(x: NDArray, /, *, k: int = 0) -> Any:
     """The lower triangles of matrices, zeros above the k-th diagonal.
 
@@ -335,7 +407,7 @@ def tril(x: NDArray, /, *, k: int = 0) -> Any:
     return np.tril(x, k)
 
 
-@op(lambda g, k: triu(g, k=k), cases=TRIANGLES)
+@op(lambda g, k: triu(g, k=k), cases=TRIANGLES, batch=_triangles, jvp="linear")
 def triu(x: NDArray, /, *, k: int = 0) -> Any:
     """The upper triangles of matrices, zeros below the k-th diagonal.
 

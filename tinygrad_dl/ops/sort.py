@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_dl import convert
+from tinygrad_dl import batching, convert
 from tinygrad_dl.arguments import explained
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.graph import Value
@@ -40,6 +40,19 @@ def _order(x: NDArray, axis: int | None, descending: bool, stable: bool) -> NDAr
     return size - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind=kind), axis)
 
 
+def _in_order(t: Any, axis: Any, order: Any) -> Any:
+    return take_along_axis(reshape(t, (-1,)) if axis is None else t, order, axis=0 if axis is None else axis)
+
+
+def _places(call: batching.Call) -> Any:
+    out = batching.along_one(call) if call.options["axis"] is not None else None
+    if out is not None:
+        return out
+    flat = call.inputs[0].reshape((call.size, int(np.prod(call.shape(), dtype=int))))
+    out = call.run(flat, axis=1, keepdims=False)
+    return out.reshape((call.size, *(1,) * len(call.shape()))) if call.options["keepdims"] else out
+
+
 def _put_back(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) -> NDArray:
     places = np.argsort(order, axis=0 if axis is None else axis, kind="stable")
     return reshape(take_along_axis(g, places, axis=0 if axis is None else axis), x_shape)
@@ -58,6 +71,8 @@ def _put_in_order(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) 
     domain=Domain(distinct=True),
     cases=ORDERED,
     kinks="equal elements keep their order, each its own gradient",
+    batch=batching.along_one,
+    jvp=(_in_order,),
 )
 def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
@@ -71,7 +86,7 @@ def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stab
     return np.take_along_axis(x, order, axis), order
 
 
-@op(None, domain=Domain(distinct=True), cases=ORDERED)
+@op(None, domain=Domain(distinct=True), cases=ORDERED, batch=batching.along_one)
 def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
@@ -83,7 +98,7 @@ def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, s
     return _order(x, axis, descending, stable)
 
 
-@op(None, domain=Domain(distinct=True), cases=PLACES)
+@op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
 def argmax(x: NDArray, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element along an axis, the first of equals; by default of the flattened x.
 
@@ -94,7 +109,7 @@ def argmax(x: NDArray, /, axis: int | None = None, *, keepdims: bool = False) ->
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@op(None, domain=Domain(distinct=True), cases=PLACES)
+@op(None, domain=Domain(distinct=True), cases=PLACES, batch=_places)
 def argmin(x: NDArray, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element along an axis, the first of equals; by default of the flattened x.
 
@@ -119,6 +134,7 @@ def _search_hint(x: NDArray, values: NDArray, side: str, sorter: NDArray | None)
         Case(np.array([0.0, 1.0, 2.0]), (2, 3)), Case(np.array([0.0, 1.0]), np.array([1.0]), side="right"),
         Case(np.array([2.0, 0.0, 1.0]), (4,), sorter=np.array([1, 2, 0])),
     ),
+    batch=lambda call: call.run(*call.inputs) if not call.batched[0] else None,
 )  # fmt: skip
 def searchsorted(
     x: NDArray, values: NDArray, /, *, side: Literal["left", "right"] = "left", sorter: NDArray | None = None

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.kernels import activations
 from tinygrad_dl.op import Domain, op
 from tinygrad_dl.ops.elementwise import PAIR, POSITIVE, exp, where
-from tinygrad_dl.ops.reduce import AXES, expand_reduced
+from tinygrad_dl.ops.reduce import AXES, expand_reduced, sum
 from tinygrad_dl.typing import Array, Axis, NDArray, Scalar
 
 
@@ -119,6 +120,11 @@ def floating(x: Array) -> Any:
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
 
+def _of_logsumexp(t: Any, x: Any, out: Any, x_shape: Any, axis: Axis, keepdims: bool) -> Any:
+    share = _weight(x, expand_reduced(out, x_shape, axis, keepdims))
+    return sum(t * share, axis=axis, keepdims=keepdims)
+
+
 @op(
     lambda g, x, out, x_shape, axis, keepdims: (
         expand_reduced(g, x_shape, axis, keepdims) * _weight(x, expand_reduced(out, x_shape, axis, keepdims))
@@ -126,6 +132,8 @@ def floating(x: Array) -> Any:
     cases=AXES,
     kinks="0 where everything is -inf",
     accumulates=True,
+    batch=batching.along,
+    jvp=(_of_logsumexp,),
 )
 def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
@@ -142,7 +150,7 @@ def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> An
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf, real=True)
+@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf, real=True, elementwise=True)
 def erf(x: NDArray, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated, describe
 from tinygrad_dl.errors import ValueRangeError
@@ -61,6 +62,7 @@ class SVDResult(NamedTuple):
     None,
     domain=(Domain(), Domain(0.5, 2), Domain()),
     cases=(Case((2, 2), (2, 2), np.zeros((2, 2), bool)),),
+    elementwise=True,
 )
 def settled_quotient(x: NDArray, y: NDArray, settled: NDArray, /) -> Any:
     """A quotient that is 0 where it is settled to be so.
@@ -112,6 +114,7 @@ def _derivative_of_eigh(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eigh",
+    batch=batching.leading,
 )
 def eigh_parts(x: NDArray, /) -> Any:
     """The parts of eigh, flattened: eigenvalues, then eigenvectors.
@@ -162,6 +165,7 @@ def _derivative_of_eigvalsh(g: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
+    batch=batching.leading,
 )
 def eigvalsh(x: NDArray, /) -> Any:
     """The eigenvalues, ascending, of a symmetric matrix; of x, the part (x + x^H) / 2 counts.
@@ -198,6 +202,7 @@ def _derivative_of_eig(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eig",
+    batch=batching.leading,
 )
 def eig_parts(x: NDArray, /) -> Any:
     """The parts of eig, flattened: eigenvalues, then eigenvectors.
@@ -237,6 +242,7 @@ def _derivative_of_eigvals(g: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues with independent vectors: the derivative that functions symmetric in them have",
+    batch=batching.leading,
 )
 def eigvals(x: NDArray, /) -> Any:
     """The eigenvalues of a square matrix, in no order, complex.
@@ -300,6 +306,7 @@ def _derivative_of_svd(g: NDArray, out: NDArray, x_shape: Shape, full_matrices: 
         Case((2, 3), True),
         Case((0, 3, 2), False),
     ), name="svd",
+    batch=batching.leading,
 )  # fmt: skip
 def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     """The parts of svd, flattened: U, singular values, Vh.
@@ -346,6 +353,7 @@ def _derivative_of_svdvals(g: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",
+    batch=batching.leading,
 )
 def svdvals(x: NDArray, /) -> Any:
     """The singular values, descending.

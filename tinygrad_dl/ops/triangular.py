@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import MatrixError, ValueRangeError
@@ -53,6 +54,7 @@ def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     _derivative_of_cholesky,
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
+    batch=batching.leading,
 )
 def cholesky(x: NDArray, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
@@ -111,6 +113,7 @@ def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: 
         Case((2, 3), "complete"),
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
+    batch=batching.leading,
 )  # fmt: skip
 def qr_parts(x: NDArray, /, mode: Any) -> Any:
     """The parts Q and R of qr, flattened, one after the other.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import batching
 from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.kernels.layout import cropped, padded
 from tinygrad_dl.kernels.windows import Padding, padded_sizes, windows
@@ -22,6 +23,7 @@ from tinygrad_dl.typing import NDArray, Shape, Sizes
         Case((2, 3, 4, 5), kernel=2), Case((1, 2, 5), kernel=3, stride=2, padding=1, dilation=2),
         Case((1, 1, 4, 3), kernel=(2, 3), stride=(2, 1), padding=(0, 1)), Case((1, 1, 2, 3, 2), kernel=2),
     ),
+    batch=batching.folded, jvp="linear",
 )  # fmt: skip
 def unfold(x: NDArray, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1) -> Any:
     """The windows that slide over the spatial dimensions, each as a column (im2col).
@@ -50,7 +52,8 @@ def unfold(x: NDArray, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, d
     cases=(
         Case((2, 8, 6), size=(3, 4), kernel=2), Case((1, 6, 1), size=(5,), kernel=3, stride=2, dilation=2),
         Case((1, 6, 3), size=(4, 3), kernel=(2, 3), stride=(2, 1), padding=(1, 0)),
-    ), accumulates=True
+    ), accumulates=True,
+    batch=batching.folded, jvp="linear",
 )  # fmt: skip
 def fold(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1

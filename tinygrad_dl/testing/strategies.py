@@ -116,6 +116,7 @@ def arrays(
 ) -> st.SearchStrategy[np.ndarray]:
     """Arrays of a shape (or a strategy for shapes) and dtype, within a Domain and away from its kinks.
 
+    The real parts of complex ones are; their imaginary parts are any numbers.
     `special` mixes in 0, -0, ones, tiny and huge values, and ties, as far as they are in the domain. Raises
     DTypeError, ValueRangeError.
 
@@ -141,6 +142,8 @@ def _arrays_of(
     else:
         size = shape if isinstance(shape, st.SearchStrategy) else st.just(_shape(shape, what))
     within = domain if domain is not None else Domain()
+    if dtype.kind == "c":
+        return _complex(what, size, dtype, domain, special)
     whole = dtype.kind in "biu"
     if within.distinct or within.make is not None:
         # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
@@ -176,6 +179,22 @@ def _sampled(draw: st.DrawFn, size: st.SearchStrategy[Any], dtype: np.dtype, dom
 
 
 @st.composite
+def _complex(
+    draw: st.DrawFn,
+    what: str,
+    size: st.SearchStrategy[Any],
+    dtype: np.dtype,
+    domain: Domain | None,
+    special: bool,
+) -> np.ndarray:
+    part = np.finfo(dtype).dtype
+    real: np.ndarray = draw(_arrays_of(what, size, part, domain, special))
+    found = real.astype(dtype)
+    found.imag = draw(_arrays_of(what, real.shape, part, None, special))
+    return found
+
+
+@st.composite
 def _filled(
     draw: st.DrawFn, size: st.SearchStrategy[Any], dtype: np.dtype, elements: st.SearchStrategy[Any]
 ) -> np.ndarray:
@@ -200,10 +219,10 @@ def tensors(
     Tensor([0., 0.], dtype=float64, requires_grad=True)
     """
     drawn = _arrays_of("tensors", shape, dtype, domain, special)
-    if requires_grad and np.dtype(dtype).kind != "f":
+    if requires_grad and np.dtype(dtype).kind not in "fc":
         raise DTypeError(
-            f"tensors: dtype: expected a floating dtype, as the Tensors require grad, got {np.dtype(dtype)}. "
-            "Pass requires_grad=False?"
+            f"tensors: dtype: expected a floating or complex dtype, as the Tensors require grad, got "
+            f"{np.dtype(dtype)}. Pass requires_grad=False?"
         )
     return drawn.map(lambda array: Tensor(array, requires_grad=requires_grad))
 

@@ -25,6 +25,10 @@ class Callback:
     #: Whether it is called after the others, and so sees their effects.
     last = False
 
+    def watches_step(self) -> bool:
+        """Whether it looks into the next step, by hooks on modules: that step is then run eagerly."""
+        return False
+
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first epoch."""
 
@@ -49,6 +53,25 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+
+class GradientCallback(Callback):
+    """A callback that changes the gradients after each backward pass, in the same way at every step.
+
+    `change` names what is done, so that it can belong to a compiled step: a function of the model and its arguments.
+    What the function returns, such as a norm, is given to `note` after the step.
+    """
+
+    def change(self) -> tuple[Any, ...]:
+        """A function, and the numbers that it is called with after the model."""
+        raise DTypeError(f"{type(self).__name__} does not define change")
+
+    def note(self, result: Any) -> None:
+        """After the optimizer step: what the function returned."""
+
+    def on_backward(self, trainer: Trainer) -> None:
+        function, *numbers = self.change()
+        self.note(function(trainer.model, *numbers))
 
 
 class EarlyStopping(Callback):

@@ -57,7 +57,7 @@ def find_rate(
         raise ValueRangeError("find_rate: expected at least one batch, got none: the training part is empty")
     model, optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
     epoch = getattr(loader, "epoch", None)
-    probe = Trainer(model, trainer.loss, optimizer, progress="off", allow_nan=True)
+    probe = Trainer(model, trainer.loss, optimizer, progress="off", allow_nan=True, compile=False)
     # A subclass may override forward for batches of another structure.
     probe.forward = lambda batch: type(trainer).forward(probe, batch)  # type: ignore[method-assign]
     probe.loader, probe.batches = loader, len(loader)

@@ -11,7 +11,7 @@ from tinygrad_dl.train.callback import Callback
 from tinygrad_dl.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tinygrad_dl.nn import Module
     from tinygrad_dl.train.trainer import Trainer
@@ -63,6 +63,9 @@ class Monitor(Callback):
 
         return measure
 
+    def watches_step(self) -> bool:
+        return self._due()
+
     def _due(self) -> bool:
         return self._step % self.every == 0
 
@@ -91,6 +94,12 @@ class Monitor(Callback):
                     latest["ratio"] = _norm(p.data - self._before[name]) / max(latest["weight"], 1e-12)
             self._before.clear()
         self._step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step}  # so that a resumed run records the steps that follow
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._step = state.get("step", 0)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         for hook in self._hooks:

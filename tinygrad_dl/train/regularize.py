@@ -10,8 +10,9 @@ import numpy as np
 
 from tinygrad_dl.arguments import Bounds, NonNegative, Positive, checked
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.utils import clip_grad_norm_, clip_grad_value_
-from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.train.callback import Callback, GradientCallback
 from tinygrad_dl.typing import NDArray
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer
 
 
-class ClipGradients(Callback):
+class ClipGradients(GradientCallback):
     """Before each step scale all gradients to a total norm of at most `norm`, or clip each element to ±`value`.
 
     With `norm`, a gradient of nan or infinity raises AnomalyError naming the parameter, and `share` is the
@@ -44,13 +45,13 @@ class ClipGradients(Callback):
         """The fraction of steps in which the norm exceeded its limit."""
         return self.clipped / max(self.steps, 1)
 
-    def on_backward(self, trainer: Trainer) -> None:
-        if self.norm is None:
-            clip_grad_value_(trainer.model, self.value or 0.0)
-            return
-        total = float(clip_grad_norm_(trainer.model.named_parameters(), self.norm, error_if_nonfinite=True))
-        self.steps += 1
-        self.clipped += total > self.norm
+    def change(self) -> tuple[Any, ...]:
+        return (_clipped_norm, self.norm) if self.norm is not None else (clip_grad_value_, self.value)
+
+    def note(self, result: Any) -> None:
+        if self.norm is not None:
+            self.steps += 1
+            self.clipped += float(result) > self.norm
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "clipped": self.clipped}
@@ -59,7 +60,7 @@ class ClipGradients(Callback):
         self.steps, self.clipped = state["steps"], state["clipped"]
 
 
-class Penalty(Callback):
+class Penalty(GradientCallback):
     """L1 and L2 penalties: l1 * sum(abs(w)) + l2 / 2 * sum(w**2) over all parameters w of two or more axes.
 
     Their gradient l1 * sign(w) + l2 * w is added to that of the loss, so the printed loss is that of the data alone;
@@ -74,14 +75,26 @@ class Penalty(Callback):
             )
         self.l1, self.l2 = l1, l2
 
-    def on_backward(self, trainer: Trainer) -> None:
-        for p in trainer.model.parameters():
-            if p.ndim > 1 and p.grad is not None:
-                g, w = p.grad.data, p.data
-                if self.l1:
-                    g += self.l1 * np.sign(w)
-                if self.l2:
-                    g += self.l2 * w
+    def change(self) -> tuple[Any, ...]:
+        return _penalized, self.l1, self.l2
+
+
+def _clipped_norm(model: Module, norm: float) -> Any:
+    return clip_grad_norm_(model.named_parameters(), norm, error_if_nonfinite=True)
+
+
+def _penalized(model: Module, l1: float, l2: float) -> None:
+    effect(_add_penalty, [p for p in model.parameters() if p.ndim > 1], l1, l2, gradients=True)
+
+
+def _add_penalty(weights: list[Any], l1: float, l2: float) -> None:
+    for p in weights:
+        if p.grad is not None:
+            g, w = p.grad.data, p.data
+            if l1:
+                g += l1 * np.sign(w)
+            if l2:
+                g += l2 * w
 
 
 class AveragedWeights(Callback):

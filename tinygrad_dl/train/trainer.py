@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
-from tinygrad_dl.arguments import Count, Size, checked, refuse_unfit
+from tinygrad_dl.arguments import Count, Size, checked, hinted, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
 from tinygrad_dl.data.dataset import DataLike, Examples
 from tinygrad_dl.data.loader import refuse_other_data
@@ -18,15 +18,26 @@ from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeE
 from tinygrad_dl.nn import Module
 from tinygrad_dl.nn.warnings import warn_once
 from tinygrad_dl.optim import Optimizer
-from tinygrad_dl.train.callback import Callback, EarlyStopping
+from tinygrad_dl.train.callback import Callback, EarlyStopping, GradientCallback
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.metrics import Metric, Metrics
+from tinygrad_dl.train.programs import (
+    NotFinite,
+    Programs,
+    evaluation_of,
+    prediction_of,
+    scalar,
+    step_of,
+    update_of,
+)
 from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights
 from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
 
 # Without gradients nothing is saved for a backward pass, so batches may be larger than in training.
 EVALUATION_BATCH_SIZE = 1024
+
+FEW = 20  # calls of which no program is made
 
 STATE = (
     "model",
@@ -47,11 +58,12 @@ class Trainer:
     `loss(model(x), y)` is a scalar Tensor. `metrics`: names or functions, see train.metrics. `callbacks`:
     Callback objects, called at the points that Callback names. `progress`: "auto", "bar", "epoch" or "off". A loss
     of nan or infinity raises AnomalyError unless `allow_nan`. `decide(output)`: the predictions for the metrics,
-    with a loss of your own. `compile`: run forward and backward pass as a compiled program; what it cannot repeat runs
-    eagerly, with a warning (see tg.compile). The results are in `history`, even after an interruption. Raises
-    DTypeError, ValueRangeError.
+    with a loss of your own. `compile`: "auto" runs steps and evaluations as compiled programs where the planned epochs
+    are worth making them, True always, with a warning where a program cannot repeat them, False never (see
+    tg.compile). The results are in `history`, even after an interruption. Raises DTypeError, ValueRangeError.
     """
 
+    @hinted
     def __init__(
         self,
         model: Module,
@@ -63,7 +75,7 @@ class Trainer:
         progress: str = "auto",
         allow_nan: bool = False,
         decide: Callable[[NDArray], Any] | None = None,
-        compile: bool = False,
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
             raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
@@ -81,10 +93,10 @@ class Trainer:
                 f"Trainer: callbacks: expected a list of Callback objects, got {type(callbacks).__name__}"
             )
         refuse_unfit(_settings, (), {"allow_nan": allow_nan, "compile": compile}, "Trainer")
-        if compile and type(self).forward is not Trainer.forward:
+        if compile is True and type(self).forward is not Trainer.forward:
             raise ValueRangeError(
-                f"Trainer: compile: expected False, got True: {type(self).__name__} has a forward of its own, and what "
-                "is compiled is loss(model(x), y)"
+                f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its "
+                "own, and what is compiled is loss(model(x), y)"
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss, decide)
@@ -122,23 +134,37 @@ class Trainer:
         self.fits: list[int] = []  # the epochs completed before each call of fit
         self._calls = 0  # of fit, those of a loaded run included
         self._later: Mapping[str, Any] | None = None  # a saved run that is beyond the current call of fit
-        # Not the whole step: the loss is looked at, and callbacks change gradients, before the update.
-        self._gradients = _compiled(_gradients_of(model, loss)) if compile else None
+        self.compile = compile
+        self._forget_programs()
 
+    @hinted
     def fit(
         self,
         train: DataLike,
+        y: DataLike | None = None,
         dev: DataLike | None = None,
         epochs: int = 10,
         *,
         batch_size: int = 64,
         rng: RandomLike = None,
     ) -> History:
-        """Train for `epochs` more epochs and return the history of all of them.
+        """Train for `epochs` more epochs and return the history of all of them: `fit(x, y)` or `fit(train, dev)`.
 
-        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y). Anything but a loader is loaded in shuffled
-        batches of `batch_size`, in an order seeded by `rng`. Raises AnomalyError, ValueRangeError.
+        `train`, `dev`: a DataLoader, a data set, or a tuple (x, y); where the second argument is an array, the first
+        two are x and y. Anything but a loader is loaded in shuffled batches of `batch_size`, in an order seeded by
+        `rng`. Raises AnomalyError, ValueRangeError.
         """
+        if isinstance(dev, (int, np.integer)) and not isinstance(dev, bool):  # fit(train, dev, epochs)
+            epochs, dev = int(dev), None
+        if y is not None and _is_target(train, y):
+            train = tuple(a.to_numpy() if hasattr(a, "iloc") else a for a in (train, y))
+        elif y is not None:
+            if dev is not None:
+                raise DTypeError(
+                    "Trainer.fit: y: expected an array of targets beside the array x, got "
+                    f"{type(y).__name__} beside {type(train).__name__}"
+                )
+            dev = y
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueRangeError(f"Trainer.fit: epochs: expected an integer of at least 0, got {epochs!r}")
         refuse_unfit(_settings, (), {"epochs": epochs, "batch_size": batch_size, "rng": rng}, "Trainer.fit")
@@ -157,7 +183,7 @@ class Trainer:
                 "one batch with drop_last=True"
             )
         self.loader, self.batches = loader, len(loader)
-        self.epochs, self.batch = int(epochs), 0
+        self.epochs, self.batch, self._size = int(epochs), 0, 0
         self._calls += 1
         if self._later is not None:
             self._resume(self._later)  # the call of fit before this one found a checkpoint of a later one
@@ -239,46 +265,100 @@ class Trainer:
         if self.metrics:
             values.update(self.metrics(outputs, targets))
         if dev is not None:
-            values.update({f"dev_{name}": value for name, value in self.evaluate(dev).items()})
+            self._in_fit = True
+            try:
+                found = self.evaluate(dev)
+            finally:
+                self._in_fit = False
+            values.update({f"dev_{name}": value for name, value in found.items()})
         return {**values, "lr": lr, "seconds": time.perf_counter() - begin}
 
     def _train_step(self, batch: object) -> tuple[NDArray, NDArray, float, int]:
         """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
+        # The first step is eager, since some optimizers' first update is another than the following ones.
+        if self._compiles() and self.optimizer.state and not any(c.watches_step() for c in self.callbacks):
+            return self._programmed_step(batch)
         self.optimizer.zero_grad()
-        if self._gradients is None:
-            output, target = self.forward(batch)
-            loss: Any = None
-        else:
-            *inputs, target = _parts(batch)
-            output, loss = self._gradients(*inputs, target)
+        output, target = self.forward(batch)
+        if self.batch <= 1:
+            self._size = len(_array(target))
         if self.metrics and self.batch == 1:
             self.metrics.refuse_undecided(_array(output), _array(target))
-        if self._gradients is None:
-            loss = self.loss(output, target)
-        value = self._value(loss)
+        loss = scalar(self.loss(output, target))
+        value = float(loss.item())
         if not self.allow_nan and not -float("inf") < value < float("inf"):
-            raise AnomalyError(
-                f"Trainer: expected a finite loss, got {value} in epoch {self.epoch + 1}, batch {self.batch}. Is the "
-                f"learning rate ({self.optimizer.param_groups[0]['lr']:g}) too high, or is there nan in the data? "
-                "detect_anomaly() finds the operation."
-            )
-        if self._gradients is None:
-            loss.backward()
+            raise self._not_finite(value)
+        loss.backward()
         for callback in self._backward:
             callback.on_backward(self)
         self.optimizer.step()
         return _array(output), _array(target), value, len(_array(target))
 
-    def _value(self, loss: object) -> float:
-        if not isinstance(loss, Tensor):
-            raise DTypeError(
-                f"Trainer: loss: expected a function that returns a Tensor, got {type(loss).__name__}"
-            )
-        if loss.size != 1:
-            raise ShapeError(
-                f"Trainer: loss: expected one number per batch, got shape {loss.shape}. Take its mean?"
-            )
-        return float(loss.item())
+    def _not_finite(self, value: float) -> AnomalyError:
+        return AnomalyError(
+            f"Trainer: expected a finite loss, got {value} in epoch {self.epoch + 1}, batch {self.batch}. Is the "
+            f"learning rate ({self.optimizer.param_groups[0]['lr']:g}) too high, or is there nan in the data? "
+            "detect_anomaly() finds the operation."
+        )
+
+    # Compiled steps
+
+    def _compiles(self) -> bool:
+        """Whether steps may be programs; those of a Trainer with a `forward` of its own are not."""
+        return (
+            self.compile is not False
+            and type(self).forward is Trainer.forward
+            and "forward" not in vars(self)
+        )
+
+    def _forget_programs(self) -> None:
+        self._programs: dict[str, tuple[tuple[Any, ...], Programs]] = {}
+        self._size = 0  # of the first batch of an epoch
+        self._in_fit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Programs belong to this process, and to the objects that they were made for.
+        return {**vars(self), "_programs": {}}
+
+    def _program(self, what: str, make: Callable[[], Callable[..., Any]], *parts: Any) -> Programs:
+        """The program of a kind, made anew where what it was made of has been replaced."""
+        found = self._programs.get(what)
+        if found is None or found[0] != parts:
+            roots = [self.model, self.loss, self.optimizer]
+            found = self._programs[what] = parts, Programs(make(), roots, self.compile is True)
+        return found[1]
+
+    def _programmed_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
+        """A step as one program; as two, where callbacks look at the gradients between."""
+        *_, target = _parts(batch)
+        size = len(_array(target))
+        if self.batch <= 1:
+            self._size = size
+        epochs = self.first_epoch + self.epochs
+        planned = (
+            epochs * self.batches if size == self._size else epochs
+        )  # a smaller batch at the end of each
+        parts = id(self.model), id(self.loss), id(self.optimizer), self.allow_nan
+        known = all(_is_change(c) for c in self._backward)
+        changes = tuple(c.change() for c in self._backward) if known else None  # type: ignore[attr-defined]
+        model, loss, optimizer, allow_nan = self.model, self.loss, self.optimizer, self.allow_nan
+        run = self._program(
+            "step", lambda: step_of(model, loss, optimizer, _functions(changes), allow_nan), *parts, changes
+        )
+        try:
+            output, value, *found = run(planned, *batch)
+        except NotFinite as error:
+            self.optimizer.zero_grad()  # as where the loss is looked at before the backward pass
+            raise self._not_finite(error.value) from None
+        if self.metrics and self.batch == 1:
+            self.metrics.refuse_undecided(_array(output), _array(target))
+        if changes is None:
+            for callback in self._backward:
+                callback.on_backward(self)
+            self._program("update", lambda: update_of(optimizer), id(optimizer))(planned)
+        for callback, result in zip(self._backward, found):
+            callback.note(result)  # type: ignore[attr-defined]
+        return _array(output), _array(target), float(value.item()), size
 
     def _sums_the_loss(self) -> bool:
         """Whether the loss is a sum over the examples of a batch; otherwise it is their mean."""
@@ -308,23 +388,35 @@ class Trainer:
         finally:
             _restore(modes)
 
+    def _evaluated_batch(self, batch: Any, planned: int) -> tuple[Any, Any, Tensor]:
+        """Output, target and loss of a batch, of which `planned` will come."""
+        if planned < FEW or not self._compiles():
+            output, target = self.forward(batch)
+            return output, target, scalar(self.loss(output, target))
+        model, loss = self.model, self.loss
+        run = self._program("evaluation", lambda: evaluation_of(model, loss), id(model), id(loss))
+        output, value = run(planned, *_parts(batch))
+        return output, batch[-1], value
+
     @checked
     def evaluate(self, data: DataLike, batch_size: Count = EVALUATION_BATCH_SIZE) -> dict[str, float]:
         """Return loss and metrics on a data set, a tuple (x, y) or a loader, in eval mode. Raises ValueRangeError."""
         total = count = 0.0
         outputs: list[NDArray] = []
         targets: list[NDArray] = []
+        batches = loader_of("Trainer.evaluate", data, int(batch_size), sized=False)
+        planned = self.first_epoch + self.epochs if self._in_fit else _count(batches)
 
         def visit(batch: object) -> None:
             nonlocal total, count
-            output, target = self.forward(batch)
+            output, target, value = self._evaluated_batch(batch, planned)
             size = len(_array(target))
-            total += self._value(self.loss(output, target)) * (1 if self._sums_the_loss() else size)
+            total += float(value.item()) * (1 if self._sums_the_loss() else size)
             count += size
             outputs.append(_array(output))
             targets.append(_array(target))
 
-        self._evaluated(loader_of("Trainer.evaluate", data, int(batch_size), sized=False), visit)
+        self._evaluated(batches, visit)
         if not count:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
@@ -338,17 +430,30 @@ class Trainer:
         """
         batches = self._prediction_batches(x, int(batch_size))
         outputs: list[NDArray] = []
+        planned = _count(batches) or _count(x) // int(batch_size)
 
         def visit(batch: object) -> None:
             if isinstance(batch, (tuple, list)) and len(batch) == 1:
                 (batch,) = batch
             whole = isinstance(batch, (Tensor, np.ndarray))
-            outputs.append(_array(self.model(batch) if whole else self.forward(batch)[0]))
+            if whole or self._compiles():
+                outputs.append(self._output(planned, batch if whole else _parts(batch)[:-1]))
+            else:
+                outputs.append(_array(self.forward(batch)[0]))
 
         self._evaluated(batches, visit)
         if not outputs:
             raise ValueRangeError("Trainer.predict: expected at least one batch, got none")
         return np.concatenate(outputs)
+
+    def _output(self, planned: int, inputs: Any) -> NDArray:
+        """The output for a batch of inputs, of which `planned` will come."""
+        inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        if planned < FEW or not self._compiles():
+            return _array(self.model(*inputs))
+        model = self.model
+        run = self._program("prediction", lambda: prediction_of(model), id(model))
+        return _array(run(planned, *inputs))
 
     def _prediction_batches(self, x: DataLike, batch_size: int) -> Iterable[Any]:
         rows = x if isinstance(x, list) else []
@@ -467,7 +572,7 @@ def _settings(
     batch_size: Count = 1,
     rng: RandomLike = None,
     allow_nan: bool = False,
-    compile: bool = False,
+    compile: bool | Literal["auto"] = False,
 ) -> None:
     """The options of Trainer and fit, for refuse_unfit."""
 
@@ -482,24 +587,27 @@ def _parts(batch: object) -> Sequence[Any]:
     return batch
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    from tinygrad_dl.compiler import compile  # only where it is asked for: it takes time to import
+def _count(batches: Any) -> int:
+    """How many batches there are, if that is known."""
+    return len(batches) if hasattr(batches, "__len__") else 0
 
-    return compile(function)
+
+def _is_change(callback: Callback) -> bool:
+    """Whether what a callback does to gradients can belong to a compiled step."""
+    return isinstance(callback, GradientCallback) and (
+        type(callback).on_backward is GradientCallback.on_backward
+    )
 
 
-def _gradients_of(model: Callable[..., Any], loss: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """The forward and backward pass as a function of a batch, which depends on nothing of the Trainer."""
+def _functions(changes: Sequence[tuple[Any, ...]] | None) -> list[Callable[[Any], Any]] | None:
+    """What callbacks do to gradients, as functions of the model."""
+    if changes is None:
+        return None
 
-    def gradients(*batch: object) -> tuple[Any, Any]:
-        *inputs, target = batch
-        output = model(*inputs)
-        value = loss(output, target)
-        if isinstance(value, Tensor) and value.size == 1:  # otherwise the Trainer tells what is wrong with it
-            value.backward()
-        return output.detach(), value.detach() if isinstance(value, Tensor) else value
+    def bound(function: Callable[..., Any], *numbers: Any) -> Callable[[Any], Any]:
+        return lambda model: function(model, *numbers)
 
-    return gradients
+    return [bound(*change) for change in changes]
 
 
 def _array(x: ArrayLike) -> NDArray:
@@ -518,6 +626,11 @@ def loader_of(called: str, data: DataLike, batch_size: int, sized: bool = True, 
         f"{called}: expected a data set, a tuple of arrays (x, y), or a loader{' with __len__' if sized else ''}, got "
         f"{type(data).__name__}"
     )
+
+
+def _is_target(x: Any, y: Any) -> bool:
+    """Whether two arguments are arrays x and y, rather than two data sets."""
+    return all(isinstance(a, (np.ndarray, Tensor, list)) or hasattr(a, "iloc") for a in (x, y))
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
@@ -72,12 +73,13 @@ def integers(name: str, what: str, x: ArrayLike) -> np.ndarray:
 def class_indices(name: str, target: ArrayLike, classes: int, ignored: int | None = None) -> np.ndarray:
     """A target of class indices as an array of int64, all of them classes, or `ignored`."""
     index = integers(name, "target", target)
-    wrong = (index < 0) | (index >= classes)
+    values = values_of(index)
+    wrong = (values < 0) | (values >= classes)
     if ignored is not None:
-        wrong &= index != ignored
+        wrong &= values != ignored
     if wrong.any():
         raise IndexRangeError(
-            f"{name}: expected target classes from 0 to {classes - 1}, got {index[wrong].flat[0]}"
+            f"{name}: expected target classes from 0 to {classes - 1}, got {values[wrong].flat[0]}"
         )
     return index
 
@@ -113,5 +115,8 @@ def constant(x: ArrayLike | None, dtype: DTypeLike | None) -> Any:
     """Weights or targets as an array of a dtype (None: their own), detached from the graph; None stays None."""
     if x is None:
         return None
-    array = np.asarray(x._data if isinstance(x, Value) else x)
+    if isinstance(x, Value) and x.level is not None:  # in func.vmap each example has its own
+        array: Any = x.detach()
+    else:
+        array = np.asarray(x._data if isinstance(x, Value) else x)
     return array if dtype is None else array.astype(dtype, copy=False)

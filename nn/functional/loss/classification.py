@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Probability
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels.losses import check_classes
 from tinygrad_dl.nn.functional.loss.arguments import (
     as_value,
@@ -23,7 +23,7 @@ from tinygrad_dl.nn.warnings import warn_of_softmax
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.activations import log_sigmoid, log_softmax, softplus
 from tinygrad_dl.ops.elementwise import where
-from tinygrad_dl.ops.index import take_along_axis
+from tinygrad_dl.ops.index import take, take_along_axis
 from tinygrad_dl.ops.linear import linear
 from tinygrad_dl.ops.losses import check_reduction
 from tinygrad_dl.ops.reduce import mean, sum
@@ -166,15 +166,15 @@ def nll_loss(
     index = class_indices(name, y, x.shape[1], ignore_index)
     counted = index != ignore_index
     # An ignored index may be out of range; class 0 stands in for it, with weight 0.
-    safe = np.where(counted, index, 0)
-    share = np.where(counted, 1 if weights is None else weights[safe], 0).astype(x.dtype)
+    safe = where(counted, index, 0)
+    share = where(counted, 1 if weights is None else take(weights, safe, axis=0), 0).astype(x.dtype)
     picked = squeeze(take_along_axis(x, safe[:, None], axis=1), axis=1)
     loss = where(counted, -picked * share, 0)
     if reduction != "mean":
         return reduced(loss, reduction)
     total = share.sum()
     # Without a counted target the mean is 0 / 0, nan, as in PyTorch.
-    return sum(loss) / total if total else sum(loss) * np.asarray(np.nan, x.dtype)
+    return sum(loss) / where(total == 0, np.nan, total).astype(x.dtype)
 
 
 def binary_cross_entropy(
@@ -196,7 +196,7 @@ def binary_cross_entropy(
     reduction = named_reduction("binary_cross_entropy", size_average, reduce, reduction)
     name = "binary_cross_entropy"
     x, y = paired(name, input, target, reduction)
-    values = x._data if isinstance(x, Value) else x
+    values = values_of(x)
     # Checked, because the logarithm would turn logits into nan without saying why.
     if ((values < 0) | (values > 1)).any():
         raise ValueRangeError(

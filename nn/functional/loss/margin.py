@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_dl.arguments import Positive, Real
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.distance import pairwise_distance
 from tinygrad_dl.nn.functional.loss.arguments import (
@@ -23,7 +24,7 @@ from tinygrad_dl.nn.functional.loss.arguments import (
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import minimum, where
-from tinygrad_dl.ops.index import take_along_axis
+from tinygrad_dl.ops.index import take, take_along_axis
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.rounding import clip
@@ -146,10 +147,11 @@ def multi_margin_loss(
     loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weights is not None:
-        loss = loss * weights[index][..., None]
+        loss = loss * take(weights, index, axis=0)[..., None]
     return reduced(sum(loss, axis=-1) / classes, reduction)
 
 
+@each_example
 def multilabel_margin_loss(
     input: ArrayLike,
     target: ArrayLike,

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import NonNegative, Positive
+from tinygrad_dl.convert import values_of
 from tinygrad_dl.errors import ShapeError, ValueRangeError
-from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, named_reduction, paired, reduced
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import abs, exp, log, where
 from tinygrad_dl.ops.losses import check_same_shape
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
@@ -169,11 +170,12 @@ def gaussian_nll_loss(
                 f"{name}: expected var of the input's shape {x.shape}, or with one axis of size 1, or without the "
                 f"last axis (one variance per row), got {variance.shape}"
             )
-    values = variance._data if isinstance(variance, Value) else variance
+    values = values_of(variance)
     if (values < 0).any():
         raise ValueRangeError(f"{name}: expected variances of at least 0, got {values.min()}")
     # The correction to eps is a constant, so that the gradient still increases a variance that is too small.
-    variance = variance + np.maximum(eps - values, 0).astype(values.dtype)
+    constant: Any = variance.detach() if isinstance(variance, Tensor) else variance
+    variance = variance + clip(eps - constant, 0).astype(constant.dtype)
     d = x - y
     loss = 0.5 * (log(variance) + d * d / variance)
     return reduced(loss + 0.5 * log_of(2 * pi) if full else loss, reduction)

@@ -200,7 +200,7 @@ class ProgramDrawing:
             self._primitive(item, self._stage(item), self.stored, f"{number}: ")
             return
         if isinstance(item, Call):
-            label, kind = item.op.name, "call"
+            label, kind = str(item.op.name), "call"
         elif isinstance(item, Vjp):
             label, kind = f"rules of {item.call.op.name}", "call"
         else:

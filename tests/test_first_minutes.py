@@ -1,0 +1,165 @@
+"""The commonest slips of those who come from PyTorch, Keras or scikit-learn: each is answered in one sentence."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tinygrad_dl import nn, optim, train
+from tinygrad_dl.errors import missing_extra
+
+X = np.linspace(-1, 1, 40, dtype=np.float32).reshape(10, 4)
+Y = np.arange(10) % 3
+
+
+def model() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def trainer() -> train.Trainer:
+    net = model()
+    return train.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1), progress="off")
+
+
+def said(call: Any) -> str:
+    with pytest.raises(Exception) as caught:
+        call()
+    assert caught.value.__cause__ is None or caught.value.__suppress_context__
+    return str(caught.value)
+
+
+def test_fit_takes_x_and_y() -> None:
+    results = []
+    for arguments in [(X, Y), (tg.asarray(X), tg.asarray(Y)), (X.tolist(), Y.tolist()), ((X, Y),)]:
+        tg.manual_seed(0)
+        results.append(trainer().fit(*arguments, epochs=2, rng=0)["loss"][-1])
+    assert results == pytest.approx([results[0]] * 4, rel=1e-5)
+
+
+def test_fit_takes_dev_and_epochs_by_position_as_before() -> None:
+    for arguments in [((X, Y), (X, Y), 2), ((X, Y), (X, Y))]:
+        history = trainer().fit(*arguments, **({} if len(arguments) == 3 else {"epochs": 2}))
+        assert len(history["loss"]) == len(history["dev_loss"]) == 2
+    assert len(trainer().fit((X, Y), None, 2)) == len(trainer().fit(X, Y, 2)) == 2
+    history = trainer().fit(X, Y, (X, Y), 3)
+    assert len(history["dev_loss"]) == 3
+
+
+def test_fit_refuses_two_data_sets_and_a_dev_part() -> None:
+    assert said(lambda: trainer().fit((X, Y), (X, Y), (X, Y))) == (
+        "Trainer.fit: y: expected an array of targets beside the array x, got tuple beside tuple"
+    )
+
+
+def test_an_optimizer_given_the_model() -> None:
+    assert said(lambda: optim.Adam(model())) == (  # type: ignore[arg-type]
+        "Adam: params: expected the parameters of a model, got the model itself, Sequential. "
+        "Pass model.parameters()."
+    )
+
+
+def test_a_learning_rate_given_as_text() -> None:
+    assert said(lambda: optim.Adam(model().parameters(), lr="0.1")) == (  # type: ignore[arg-type]
+        "Adam: lr: expected a number of at least 0, got str '0.1'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: trainer().fit(X, Y, validation_data=(X, Y)),  # type: ignore[call-arg]
+            "Trainer.fit: validation_data: there is no such argument; use dev=(X, y)",
+        ),
+        (
+            lambda: optim.SGD(model().parameters(), learning_rate=0.1),  # type: ignore[call-arg]
+            "SGD: learning_rate: there is no such argument; use lr=0.01",
+        ),
+        (
+            lambda: trainer().fit(X, Y, verbose=0),  # type: ignore[call-arg]
+            'Trainer.fit: verbose: there is no such argument; use progress="off"; an argument of Trainer',
+        ),
+        (
+            lambda: nn.Linear(4, 8, activation="relu"),  # type: ignore[call-arg]
+            "Linear: activation: there is no such argument; use nn.ReLU(); a layer of its own in nn.Sequential",
+        ),
+    ],
+    ids=["validation_data", "learning_rate", "verbose", "activation"],
+)
+def test_an_argument_under_another_librarys_name(call: Any, message: str) -> None:
+    assert said(call) == message
+
+
+def test_an_argument_that_no_library_has_is_pythons_error() -> None:
+    assert "got an unexpected keyword argument 'zxqwv'" in said(lambda: trainer().fit(X, Y, zxqwv=0))  # type: ignore[call-arg]
+
+
+def test_one_hot_targets_of_integers() -> None:
+    assert said(lambda: nn.CrossEntropyLoss()(model()(X), np.eye(3, dtype=np.int64)[Y])) == (
+        "cross_entropy: for logits of shape (10, 3), expected class indices of shape (10,) or probabilities of shape "
+        "(10, 3), got a target of shape (10, 3). Its dtype is int64: pass .argmax(axis=1) of one-hot rows, or "
+        "probabilities as floats, .astype('float32'). [in CrossEntropyLoss()]"
+    )
+
+
+def test_a_parameter_that_the_loop_replaces() -> None:
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+    (w * w).sum().backward()
+    with pytest.warns(UserWarning) as caught:
+        assert w.grad is None
+    assert str(caught[0].message) == (
+        "grad: this Tensor is the result of an operation (subtract), and backward() fills .grad of leaves only. To "
+        "update a parameter in place, write `with tg.no_grad(): w -= lr * w.grad`; to see the gradient of a result, "
+        "call its retain_grad() before backward()."
+    )
+    assert caught[0].filename == __file__
+
+
+def test_the_gradient_of_a_result_that_was_asked_for_does_not_warn() -> None:
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = w * w
+    y.retain_grad()
+    assert y.grad is None
+    y.sum().backward()
+    assert y.grad is not None and w.detach().grad is None
+
+
+def test_a_summary_without_an_input_counts_the_parameters() -> None:
+    assert str(model().summary()).splitlines() == [
+        "layer          in  out  parameters  mult-adds  memory  mode",
+        "------------------------------------------------------------",
+        "Sequential                      67                     train",
+        "|-- 0: Linear                   40                     train",
+        "|-- 1: ReLU                                            train",
+        "`-- 2: Linear                   27                     train",
+        "------------------------------------------------------------",
+        "parameters: 67 (268 B)",
+        "for shapes and multiply-adds pass an input or its shape, such as summary((1, 4))",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".h5", ".npz"])
+def test_weights_under_the_name_of_another_format(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
+    with pytest.warns(UserWarning) as caught:
+        tg.save(model(), tmp_path / f"net{suffix}")
+    assert str(caught[0].message) == (
+        f"save: net{suffix} will be a safetensors file, which the programs that write {suffix} files do not read. "
+        "Name it net.safetensors."
+    )
+    assert caught[0].filename == __file__
+
+
+def test_an_extra_that_is_not_installed() -> None:
+    assert str(missing_extra("matplotlib", "viz", "plot_history")) == (
+        "plot_history needs the package matplotlib, which is not installed. "
+        'Install it with: pip install "tinygrad_dl[viz]"'
+    )
+    assert importlib.import_module("tinygrad_dl.errors").MissingExtraError.__mro__[2] is ImportError

@@ -1,0 +1,114 @@
+"""What forward mode does to every operation: it is the adjoint of the backward pass, in every combination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_registry import (
+    call,
+    drawn,
+    projection,
+    seed_of,
+    with_complex_gradient,
+    with_gradient,
+    without_phase,
+)
+from tests.test_vmap_registry import SIZE, close
+from tinygrad_dl import func
+from tinygrad_dl.op import Case, Op
+
+
+def differentiable(
+    op: Op, case: Case, complex_too: bool = False
+) -> tuple[Callable[..., Any], list[np.ndarray], list[np.ndarray]]:
+    """The operation as a function of what it can be differentiated in, a point, and directions at it."""
+    values, free, options, named = drawn(op, case, seed_of(op, case), complex_too)
+
+    def f(*new: Any) -> Any:
+        given = [new[free.index(i)] if i in free else v for i, v in enumerate(values)]
+        return without_phase(op, call(op, given, options, named))
+
+    points = [values[i] for i in free]
+    return f, points, [projection(p.shape, 9 + i).astype(p.dtype) for i, p in enumerate(points)]
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_gradient()))
+def test_forward_mode_is_the_adjoint_of_the_backward_pass(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case)
+    out, pullback = func.vjp(f, *points)
+    value, change = func.jvp(f, points, directions)
+    close(value, out)
+    assert change.shape == out.shape
+    assert change.dtype == out.dtype
+    seed = projection(out.shape, 3).astype(out.dtype)
+    product = np.vdot(seed, change).real
+    backward = sum(np.vdot(g, d).real for g, d in zip(pullback(seed), directions))
+    np.testing.assert_allclose(product, backward, rtol=1e-9, atol=1e-10)
+    again, along = func.linearize(f, *points)
+    close(again, out)
+    close(along(*directions), change)
+    for i, direction in enumerate(directions):  # each input alone
+        _, alone = func.jvp(lambda x, i=i: f(*points[:i], x, *points[i + 1 :]), (points[i],), (direction,))
+        expected = np.vdot(pullback(seed)[i], direction).real
+        np.testing.assert_allclose(np.vdot(seed, alone).real, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_complex_gradient()))
+def test_forward_mode_of_complex_values_is_the_adjoint_too(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case, complex_too=True)
+    directions = [d * (1 + 0.5j) if d.dtype.kind == "c" else d for d in directions]
+    with np.errstate(all="ignore"):
+        out, pullback = func.vjp(f, *points)
+        _, change = func.jvp(f, points, directions)
+        seed = projection(out.shape, 3).astype(out.dtype) * (1 - 0.3j if out.dtype.kind == "c" else 1)
+        gradients = pullback(seed)
+    assert change.dtype == out.dtype
+    backward = sum(np.vdot(g, d).real for g, d in zip(gradients, directions))
+    np.testing.assert_allclose(np.vdot(seed, change).real, backward, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_gradient()))
+def test_forward_over_reverse_is_reverse_over_reverse(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case)
+
+    def loss(*new: Any) -> Any:
+        out = f(*new)
+        total = (out * projection(out.shape, 3).astype(out.dtype)).sum()
+        return total.real if total.dtype.kind == "c" else total
+
+    def slope(*new: Any) -> Any:
+        gradients = func.grad(loss, argnums=tuple(range(len(new))))(*new)
+        return sum((g * d).sum() for g, d in zip(gradients, directions))
+
+    everything = tuple(range(len(points)))
+    reverse = func.grad(slope, argnums=everything)(*points)
+    forward = func.hvp(loss, tuple(points), tuple(directions))
+    for one, other in zip(forward, reverse):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+
+    def pushed(*new: Any) -> Any:
+        return func.jvp(loss, new, directions)[1]
+
+    for one, other in zip(func.grad(pushed, argnums=everything)(*points), reverse):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(("op", "case"), list(with_gradient()))
+def test_forward_mode_inside_and_outside_of_vmap_is_a_loop(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case)
+    several = [np.stack([d * (k + 1) for k in range(SIZE)]) for d in directions]
+    expected = [func.jvp(f, points, [d[k] for d in several])[1] for k in range(SIZE)]
+    found = func.vmap(lambda *ds: func.jvp(f, points, ds)[1], randomness="same")(*several)
+    close(found, np.stack(expected))
+    everywhere = [np.stack([p] * SIZE) for p in points]
+    n = len(points)
+    found = func.vmap(lambda *given: func.jvp(f, given[:n], given[n:])[1], randomness="same")(
+        *everywhere, *several
+    )
+    close(found, np.stack(expected))
+    _, found = func.jvp(func.vmap(f, randomness="same"), everywhere, several)
+    close(found, np.stack(expected))

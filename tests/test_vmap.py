@@ -1,0 +1,299 @@
+"""func.vmap: axes, nesting, randomness, what is refused, and how it composes with derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl as tg
+from tinygrad_dl import Tensor, func, nn
+from tinygrad_dl.autograd import checkpoint
+from tinygrad_dl.errors import GraphError
+
+X = np.random.default_rng(0).standard_normal((4, 3))
+Y = np.random.default_rng(1).standard_normal((4, 3))
+
+
+def test_arrays_give_arrays_and_tensors_give_tensors() -> None:
+    doubled = func.vmap(lambda x: x * 2)
+    assert type(doubled(X)) is np.ndarray
+    assert type(doubled(Tensor(X))) is Tensor
+    np.testing.assert_allclose(doubled(X), 2 * X)
+
+
+def test_axes_of_arguments_and_results() -> None:
+    out = func.vmap(lambda x, y: x[0] * y, in_axes=(1, None), out_axes=-1)(X, Y)
+    np.testing.assert_allclose(out, np.stack([X[0, i] * Y for i in range(3)], axis=-1))
+    tree = func.vmap(lambda d, c: {"a": d["p"] + c, "b": (d["q"].sum(),)}, ({"p": 0, "q": -1}, None))(
+        {"p": X, "q": Y.T}, 1.0
+    )
+    np.testing.assert_allclose(tree["a"], X + 1)
+    np.testing.assert_allclose(tree["b"][0], Y.sum(axis=1))
+    shared, own = func.vmap(lambda x: (Tensor(1.0), x), out_axes=(None, 0))(X)
+    assert np.shape(shared) == ()
+    assert own.shape == (4, 3)
+    repeated = func.vmap(lambda x: Tensor([1.0, 2.0]))(X)
+    assert repeated.shape == (4, 2)
+
+
+def test_nested_maps() -> None:
+    products = func.vmap(func.vmap(lambda x, y: (x * y).sum(), (None, 0)), (0, None))(X, Y)
+    np.testing.assert_allclose(products, X @ Y.T)
+    twice = func.vmap(lambda x: func.vmap(lambda a: a * x)(x))(X)
+    np.testing.assert_allclose(twice, X[:, :, None] * X[:, None, :])
+
+
+def test_no_examples() -> None:
+    assert func.vmap(lambda x: (x * 2).sum())(np.zeros((0, 3))).shape == (0,)
+    assert func.vmap(lambda x: tg.linalg.matrix_norm(x))(np.zeros((0, 3, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda: func.vmap(3), TypeError, "expected a function first"),  # type: ignore[arg-type]
+        (lambda: func.vmap(lambda x: x)(), ValueError, "at least one argument"),
+        (lambda: func.vmap(lambda x: x, in_axes=None)(X), TypeError, "in_axes: expected an int or a tuple"),
+        (lambda: func.vmap(lambda x: x, (None,))(X), ValueError, "in_axes is None for all"),
+        (lambda: func.vmap(lambda x: x, 2)(X), IndexError, "in_axes.* is 2, but the argument has 2 axes"),
+        (lambda: func.vmap(lambda x, y: x)(X, Y[:2]), ValueError, "one size along the mapped axes"),
+        (lambda: func.vmap(lambda x, y: x, (0,))(X, Y), ValueError, "nested as the arguments"),
+        (lambda: func.vmap(lambda x, y: x)(X, 2.0), TypeError, "expected a Tensor or an array to map over"),
+        (lambda: func.vmap(lambda x: 3.0)(X), TypeError, "expected f to return Tensors"),
+        (lambda: func.vmap(lambda x: x, out_axes=None)(X), ValueError, "out_axes is None .* differs"),
+        (lambda: func.vmap(lambda x: x, out_axes=5)(X), IndexError, "out_axes is 5"),
+        (lambda: func.vmap(lambda x: x, randomness="some")(X), ValueError, "randomness"),  # type: ignore[arg-type]
+        (lambda: func.vmap(lambda x: x, chunk_size=0)(X), ValueError, "chunk_size"),
+        (lambda: func.vmap(lambda x: x if x.sum() > 0 else -x)(X), GraphError, "the truth of a Tensor"),
+        (lambda: func.vmap(lambda x: x * x.sum().item())(X), GraphError, r"\.item\(\)"),
+        (lambda: func.vmap(lambda x: x * float(x[0]))(X), GraphError, "as a number"),
+        (lambda: func.vmap(lambda x: tg.asarray(x.numpy()))(X), GraphError, r"\.numpy\(\)"),
+        (lambda: func.vmap(lambda x: Tensor(x))(X), GraphError, "cannot be read"),
+        (lambda: func.vmap(lambda x: x[x > 0])(X), IndexError, "another number of elements"),
+        (lambda: func.vmap(lambda x: x.sum().backward())(X), GraphError, "backward"),
+        (lambda: func.vmap(lambda x: tg.dropout(x))(X), ValueError, 'randomness="different"'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(call: Any, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        call()
+
+
+def test_a_value_does_not_outlive_its_call() -> None:
+    kept = []
+    func.vmap(lambda x: kept.append(x) or x)(X)
+    with pytest.raises(GraphError, match="after the call ended"):
+        kept[0] + 1
+
+
+def test_randomness() -> None:
+    ones = np.ones((50, 20))
+    tg.manual_seed(0)
+    different = func.vmap(lambda x: tg.dropout(x), randomness="different")(ones)
+    same = func.vmap(lambda x: tg.dropout(x), randomness="same")(ones)
+    chunked = func.vmap(lambda x: tg.dropout(x), randomness="same", chunk_size=20)(ones)
+    assert not (different == different[0]).all()
+    assert (same == same[0]).all()
+    assert (chunked == chunked[0]).all()
+    shared = func.vmap(lambda x, y: tg.dropout(y), (0, None), randomness="different")(ones, ones[0])
+    assert not (shared == shared[0]).all()
+
+
+def test_chunks_change_nothing() -> None:
+    for size in (1, 3, 4, 9):
+        out = func.vmap(lambda x: (x * 2, x.sum()), out_axes=(1, 0), chunk_size=size)(X)
+        np.testing.assert_allclose(out[0], 2 * X.T)
+        np.testing.assert_allclose(out[1], X.sum(axis=1))
+
+
+def test_indices_that_differ_between_examples() -> None:
+    at = np.array([0, 2, 1, 2])
+    np.testing.assert_allclose(func.vmap(lambda x, i: x[i])(X, at), X[np.arange(4), at])
+    np.testing.assert_allclose(func.vmap(lambda x, i: x[i], (None, 0))(X, at), X[at])
+    cube = np.random.default_rng(2).standard_normal((4, 3, 5, 2))
+    picked = func.vmap(lambda x, i: x[:, i, None, i - 1])(cube, np.array([1, 0, 1, 1]))
+    np.testing.assert_allclose(picked, np.stack([c[:, i, None, i - 1] for c, i in zip(cube, (1, 0, 1, 1))]))
+    split = func.vmap(lambda x, i: x[i, :, i])(cube, np.array([[1, 0], [0, 0], [1, 1], [0, 1]]))
+    np.testing.assert_allclose(
+        split, np.stack([c[i, :, i] for c, i in zip(cube, ([1, 0], [0, 0], [1, 1], [0, 1]))])
+    )
+
+
+def test_assignment_inside() -> None:
+    def assigned(x: Any, i: Any) -> Any:
+        y = tg.zeros(3, dtype="float64")  # shared by all examples, until something of theirs is put in
+        y[i] = x.sum()
+        z = x * 1
+        z[z < 0] = 0.0
+        return y, z
+
+    y, z = func.vmap(assigned)(X, np.array([0, 1, 2, 1]))
+    expected = np.zeros((4, 3))
+    expected[np.arange(4), [0, 1, 2, 1]] = X.sum(axis=1)
+    np.testing.assert_allclose(y, expected)
+    np.testing.assert_allclose(z, np.maximum(X, 0))
+
+
+def test_explain_tells_what_was_looped() -> None:
+    report = func.vmap(lambda x, n: tg.repeat(tg.exp(x) * 2, n)).explain(X, np.full((4, 3), 2))
+    assert report.batched == {"exp": 1, "multiply": 1}
+    assert report.looped == {"repeat": 1}
+    assert "4 examples" in str(report)
+    assert "looped" in str(report)
+
+
+def loss(w: Any, x: Any, y: Any) -> Any:
+    return ((x @ w - y) ** 2).sum()
+
+
+W = np.random.default_rng(3).standard_normal((3, 2))
+T = np.random.default_rng(4).standard_normal((4, 2))
+
+
+def test_per_example_gradients_inside_and_outside_of_other_transformations() -> None:
+    each = func.vmap(func.grad(loss), (None, 0, 0))
+    expected = np.stack([func.grad(loss)(W, x, t) for x, t in zip(X, T)])
+    np.testing.assert_allclose(each(W, X, T), expected)
+    # Differentiated again, through the map
+    second = func.grad(lambda w: (each(w, X, T) ** 2).sum())(W)
+    looped = func.grad(lambda w: sum((func.grad(loss)(w, x, t) ** 2).sum() for x, t in zip(X, T)))(W)
+    np.testing.assert_allclose(second, looped)
+    hessians = func.vmap(func.hessian(loss), (None, 0, 0))(W, X, T)
+    np.testing.assert_allclose(hessians, np.stack([func.hessian(loss)(W, x, t) for x, t in zip(X, T)]))
+    jacobians = func.vmap(func.jacobian(lambda x: tg.tanh(W.T @ x)))(X)
+    np.testing.assert_allclose(jacobians, np.stack([func.jacobian(lambda x: tg.tanh(W.T @ x))(x) for x in X]))
+    through = func.jacobian(func.vmap(lambda x: (x**3).sum()))(X)
+    np.testing.assert_allclose(through, np.eye(4)[:, :, None] * 3 * X[None] ** 2)
+
+
+def test_checkpoint_inside_and_outside() -> None:
+    def f(x: Any) -> Any:
+        return (tg.sin(x) * x).sum()
+
+    expected = np.cos(X) * X + np.sin(X)
+    np.testing.assert_allclose(func.vmap(func.grad(lambda x: checkpoint(f, x)))(X), expected)
+    x = Tensor(X, requires_grad=True)
+    checkpoint(func.vmap(f), x).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.data, expected)
+
+
+def test_modules_inside() -> None:
+    tg.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)
+    )
+    images = np.random.default_rng(5).standard_normal((5, 1, 4, 4)).astype("float32")
+    out = func.vmap(lambda x: model(x[None])[0])(Tensor(images))
+    np.testing.assert_allclose(out.detach().data, model(Tensor(images)).detach().data, rtol=1e-5, atol=1e-6)
+    normed = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    with pytest.raises(GraphError, match="running mean"):
+        func.vmap(lambda x: normed(x))(Tensor(np.ones((2, 5, 3), "float32")))
+    normed.eval()
+    assert func.vmap(lambda x: normed(x))(Tensor(np.ones((2, 5, 3), "float32"))).shape == (2, 5, 4)
+
+
+def test_functional_call_uses_other_parameters_and_changes_nothing() -> None:
+    model = nn.Linear(2, 1)
+    before = model.state_dict()
+    out = func.functional_call(model, {"weight": np.array([[1.0, 2.0]], "float32")}, Tensor([1.0, 1.0]))
+    np.testing.assert_allclose(out.detach().data, 3 + before["bias"])
+    assert all((model.state_dict()[name] == value).all() for name, value in before.items())
+    for wrong, words in (
+        ({"weigth": W}, "the unknown 'weigth'"),
+        ({"weight": W}, "expected the shape"),
+        (({"bias": W}, {"bias": W}), "in several"),
+        (3, "expected a dict"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=words):
+            func.functional_call(model, wrong, Tensor([1.0, 1.0]))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="none for 'bias'"):
+        func.functional_call(model, {"weight": np.ones((1, 2))}, Tensor([1.0, 1.0]), strict=True)
+
+
+def test_models_that_differ_are_not_stacked() -> None:
+    for models, words in (
+        ([], "at least one"),
+        ([nn.Linear(2, 1), nn.ReLU()], "one class"),
+        ([nn.Linear(2, 1), nn.Linear(2, 1).eval()], "both"),
+        ([nn.Linear(2, 1), nn.Linear(3, 1)], "one shape"),
+        ([nn.Linear(2, 1), nn.Linear(2, 1).requires_grad_(False)], "require grad"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            func.stack_module_state(models)
+
+
+# Forward mode
+
+
+def test_forward_mode_keeps_no_graph() -> None:
+    seen = []
+
+    def f(x: Any) -> Any:
+        for _ in range(3):
+            x = tg.sin(x) * x
+            seen.append(x.node)
+        return x
+
+    func.jvp(f, (X,), (Y,))
+    assert seen == [None] * 3
+
+
+def test_forward_mode_through_control_flow_assignment_and_modules() -> None:
+    def f(x: Any) -> Any:
+        y = tg.zeros(3, dtype="float64")
+        for i in range(3):
+            y[i] = x[i] ** 2 if x[i] > 0 else -x[i]
+        return y
+
+    value, change = func.jvp(f, (X[0],), (Y[0],))
+    np.testing.assert_allclose(change, np.where(X[0] > 0, 2 * X[0], -1) * Y[0])
+    np.testing.assert_allclose(value, np.where(X[0] > 0, X[0] ** 2, -X[0]))
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).to("float64")
+    out, pullback = func.vjp(model, X)
+    _, pushed = func.jvp(model, (X,), (Y,))
+    seed = np.ones(out.shape)
+    np.testing.assert_allclose(
+        (pushed.detach().data * seed).sum(), (pullback(seed)[0].detach().data * Y).sum()
+    )
+
+
+def test_a_tangent_ends_at_detach_and_is_none_for_integers() -> None:
+    _, change = func.jvp(lambda x: (x.detach() * x, (x > 0).astype("int64")), (X[0],), (Y[0],))
+    np.testing.assert_allclose(change[0], X[0] * Y[0])
+    assert not change[1].any()
+
+
+def test_tangents_of_tangents() -> None:
+    def inner(x: Any) -> Any:
+        return func.jvp(lambda y: tg.sin(y) * x, (x,), (tg.ones(3, dtype="float64"),))[1]
+
+    _, second = func.jvp(inner, (X[0],), (Y[0],))
+    np.testing.assert_allclose(second, (-np.sin(X[0]) * X[0] + np.cos(X[0])) * Y[0])
+
+
+def test_linearize_and_jacobians_of_nested_arguments() -> None:
+    def f(p: Any, x: Any) -> Any:
+        return {"out": tg.tanh(p["w"] @ x), "norm": (p["w"] ** 2).sum()}
+
+    p, x = {"w": W.T}, X[0]
+    _, along = func.linearize(lambda p: f(p, x), p)
+    direction = {"w": np.ones((2, 3))}
+    _, expected = func.jvp(lambda p: f(p, x), (p,), (direction,))
+    for name, change in along(direction).items():
+        np.testing.assert_allclose(change, expected[name])
+    for one in (func.jacfwd, func.jacobian):
+        found, reference = one(f, argnums=(0, 1))(p, x), func.jacrev(f, argnums=(0, 1))(p, x)
+        for name in found:
+            np.testing.assert_allclose(found[name][0]["w"], reference[name][0]["w"], atol=1e-12)
+            np.testing.assert_allclose(found[name][1], reference[name][1], atol=1e-12)
+    for size in (1, 2, 100):
+        for one in (func.jacfwd, func.jacrev, func.jacobian):
+            chunked = one(lambda x: x**2, chunk_size=size)(x)
+            np.testing.assert_allclose(chunked, np.diag(2 * x))
+    jacobian, aux = func.jacfwd(lambda x: (x**2, x * 3), has_aux=True)(x)
+    np.testing.assert_allclose(jacobian, np.diag(2 * x))
+    np.testing.assert_allclose(aux, 3 * x)
