@@ -50,6 +50,11 @@ def test_fit_takes_dev_and_epochs_by_position_as_before() -> None:
     assert len(history["dev_loss"]) == 3
 
 
+def test_fit_takes_two_lists_of_examples_as_train_and_dev() -> None:
+    examples = list(zip(X, Y))
+    assert len(trainer().fit(examples, examples, epochs=1)["dev_loss"]) == 1
+
+
 def test_fit_refuses_two_data_sets_and_a_dev_part() -> None:
     assert said(lambda: trainer().fit((X, Y), (X, Y), (X, Y))) == (
         "Trainer.fit: y: expected an array of targets beside the array x, got tuple beside tuple"

@@ -952,7 +952,7 @@ EAGER = {
     "argument",
     "many_dict": "it can read l, dict of 5000 entries, too many to compare at every call: pass what it reads as an "
     "argument",
-    "generator_closure": "it calls next",
+    "generator_closure": "g is an iterator, which moves on at every call",
 }
 LLVM = [name for name in SCENARIOS if name.startswith(("np_", "tensor_", "class_", "module_"))]
 CASES = [(name, "numpy") for name in SCENARIOS]

@@ -67,10 +67,6 @@ class Fixed:
     __hash__ = object.__hash__
 
 
-class Uncapturable(Exception):
-    """What the function did cannot be repeated by a program; the text says what, and where."""
-
-
 class Capture(StepWatcher):
     """One recorded run; `run` executes the function and fills `program`."""
 
@@ -301,7 +297,7 @@ class Capture(StepWatcher):
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
         if given is None or node.watch is not None and node.watch.hooks:
-            self.problems.append("a hook of a Tensor ran")
+            self.problem("a hook of a Tensor ran")
             return
         parents = node.parents
         if self._recording:
@@ -309,7 +305,7 @@ class Capture(StepWatcher):
         else:
             call = self.calls.get(node.serial)
             if call is None:
-                self.problems.append("backward went through a graph that was recorded before")
+                self.problem("backward went through a graph that was recorded before")
                 return
             outputs = [None if c is None else self._own(c) for c in contributions]
             self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
@@ -382,7 +378,7 @@ class Capture(StepWatcher):
         assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
-            self.problems.append("a gradient came from outside of the step")
+            self.problem("a gradient came from outside of the step")
             return
         var = self._conjugated(var)
         self._state_var(owner)

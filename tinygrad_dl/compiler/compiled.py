@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_dl import config, pytree
 from tinygrad_dl.autograd import RECOMPUTE, inside
 from tinygrad_dl.autograd import _packed as packed
-from tinygrad_dl.compiler.capture import Capture, Uncapturable, finish, fixed
+from tinygrad_dl.compiler.capture import Capture, finish, fixed
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
@@ -437,18 +437,15 @@ class Compiled(Generic[P, R]):
             capture.guards.add_gradient(leaf, none)
         scalars = [x for x in capture.scalars if all(x is not leaf for leaf in leaves)]
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
-        problems = [*capture.problems, *capture.guards.problems]
+        problems = [*capture.guards.problems, *capture.problems]
         problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
         entry.graph, problem = recorded(capture, result, leaves)
         entry.draws = entry.graph is not None and any(map(draws, capture.steps))
         problems += [problem] if problem else []
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
-            try:
-                entry.given = given_before(capture, result, leaves)
-                return result, (capture, finish(capture, result, {i for i, _ in entry.given}))
-            except Uncapturable as reason:
-                problems = [str(reason)]
+            entry.given = given_before(capture, result, leaves)
+            return result, (capture, finish(capture, result, {i for i, _ in entry.given}))
         self._give_up(entry, problems)
         return result, None
 

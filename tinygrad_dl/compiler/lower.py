@@ -7,7 +7,7 @@ what it called is lowered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -46,6 +46,7 @@ class Builder:
         self.steps: list[Step] = []
         self.module, self.phase, self.origin = "", "forward", -1
         self._known: dict[Any, Var] = {}
+        self.values: Mapping[int, np.ndarray] = {}  # what captured variables were, by serial
 
     def emit(
         self,
@@ -590,16 +591,25 @@ def _plain_cross_entropy(x: Var, target: Operand, options: dict[str, Any]) -> bo
         and options["weight"] is None
         and not options["label_smoothing"]
         and x.size > 0
+        and not 0 <= options["ignore_index"] < x.shape[1]
     )
+
+
+def _counts_all(b: Builder, target: Operand, options: dict[str, Any]) -> bool:
+    """Whether no target is ignored, as far as the capture has shown; a run with another one is left to eager."""
+    if (
+        not isinstance(target, Var) or target.kind == "result"
+    ):  # it cannot be checked before anything is changed
+        return False
+    known = b.values.get(target.serial)
+    return known is None or not (known == options["ignore_index"]).any()
 
 
 @forward("softmax_cross_entropy")
 def _cross_entropy(b: Builder, x: Var, target: Var, **options: Any) -> Any:
-    if not _plain_cross_entropy(x, target, options):
+    if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
         raise NotLowered
-    b.emit(
-        "check_classes", [target], (), bool, classes=x.shape[1], ignored=options["ignore_index"], keep=True
-    )
+    b.emit("check_classes", [target], (), bool, classes=x.shape[1], ignored=None, keep=True)
     z = b.subtract(x, b.max(x, 1, True))
     loss = b.subtract(b.log(b.reshape(b.sum(b.exp(z), 1), (x.shape[0],))), b.onehot_take(z, target))
     return _reduced(b, loss, options["reduction"])
@@ -610,7 +620,7 @@ def _cross_entropy_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -
     x, target = call.inputs
     options = dict(zip(call.op.options, call.options))
     assert isinstance(x, Var) and isinstance(target, Var)
-    if not _plain_cross_entropy(x, target, options):
+    if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
         raise NotLowered
     e = b.exp(b.subtract(x, b.max(x, 1, True)))
     s = b.sum(e, 1, True)

@@ -71,6 +71,7 @@ class Lowered:
         self.left: list[str] = []  # what was not lowered, and why
         self.numbers = 0
         self._builder = Builder(self.supported)
+        self._builder.values = self.capture.values
         self._builder.state_of = self._array_state  # type: ignore[method-assign]
         if self.forms is not None:
             self.forms.start(self._builder)

@@ -104,7 +104,7 @@ class _Estimator(BaseEstimator):
             # Batch normalization has no variance to divide by in a last batch of one example.
             drop_last = len(data) > 1 and len(data) % self.batch_size == 1
             loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=drop_last, rng=seed)
-            self.history_ = trainer.fit(loader, dev, self.epochs)
+            self.history_ = trainer.fit(loader, dev=dev, epochs=self.epochs)
         finally:
             config._rng = previous
         self.n_iter_ = len(self.history_)

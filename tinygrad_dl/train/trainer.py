@@ -157,7 +157,7 @@ class Trainer:
         if isinstance(dev, (int, np.integer)) and not isinstance(dev, bool):  # fit(train, dev, epochs)
             epochs, dev = int(dev), None
         if y is not None and _is_target(train, y):
-            train = tuple(a.to_numpy() if hasattr(a, "iloc") else a for a in (train, y))
+            train = (_as_array(train), _as_array(y))
         elif y is not None:
             if dev is not None:
                 raise DTypeError(
@@ -629,8 +629,18 @@ def loader_of(called: str, data: DataLike, batch_size: int, sized: bool = True, 
 
 
 def _is_target(x: Any, y: Any) -> bool:
-    """Whether two arguments are arrays x and y, rather than two data sets."""
-    return all(isinstance(a, (np.ndarray, Tensor, list)) or hasattr(a, "iloc") for a in (x, y))
+    """Whether two arguments are arrays x and y, rather than two data sets, such as lists of pairs (x, y)."""
+    return all(
+        isinstance(a, (np.ndarray, Tensor))
+        or hasattr(a, "iloc")
+        or (isinstance(a, list) and not isinstance(next(iter(a), None), (tuple, dict)))
+        for a in (x, y)
+    )
+
+
+def _as_array(a: Any) -> Any:
+    """A pandas frame or series as an array; anything else as it is."""
+    return a.to_numpy() if hasattr(a, "iloc") else a
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:

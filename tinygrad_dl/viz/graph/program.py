@@ -204,11 +204,11 @@ class ProgramDrawing:
         elif isinstance(item, Vjp):
             label, kind = f"rules of {item.call.op.name}", "call"
         else:
-            name = item.function.__name__
+            name = str(item.function.__name__)
             label, kind = SIDE_EFFECTS.get(name, name.strip("_")), "call"
         outs = list(item.writes())
         node = self._box(kind, f"{number}: {label}", outs[0] if outs else None, module=self._stage(item))
-        node.op = label
+        node.op = str(label)
         node.name = ", ".join(n for v in outs if (n := self.called.get(v.serial, "")))
         node.options = {"layer": item.module} if item.module else {}
         self.phases[node.id] = item.phase
