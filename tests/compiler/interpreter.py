@@ -36,6 +36,12 @@ def evaluate(prim: Prim, xs: list[Any]) -> Any:
         return np.matmul(*xs)
     if kind == "take":
         return xs[0][np.arange(len(xs[1])), xs[1]]
+    if kind == "rows":
+        return xs[0][xs[1][..., 0]]
+    if kind == "scatter":
+        total = np.zeros(out.shape, out.dtype)
+        np.add.at(total, xs[1], xs[0])
+        return total
     if kind == "iota":
         return np.arange(out.size).reshape(out.shape)
     if kind == "pad":

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from tests.compiler.interpreter import interpret
 from tinygrad_dl import Tensor
-from tinygrad_dl.compiler.lower import Builder, NotLowered
-from tinygrad_dl.compiler.program import Var
+from tinygrad_dl.compiler.lower import FORWARD, Builder
+from tinygrad_dl.compiler.program import NotLowered, Var
 
 pytest.importorskip("llvmlite")
 from tinygrad_dl.compiler import llvm, native, threads
@@ -120,7 +120,7 @@ UNARY = """negative abs sign square sqrt reciprocal exp expm1 log log1p sin cos 
 positive log2 log10 softplus""".split()
 BINARY = "add subtract multiply divide maximum minimum".split()
 STEPS = """unary unary binary binary binary compare where cast reduce reduce softmax standardize view view
-matmul pad fold strided assign take""".split()
+matmul pad fold strided assign take rows scatter integers place""".split()
 COMPARE = "greater greater_equal less less_equal equal not_equal".split()
 
 
@@ -239,6 +239,24 @@ def programs(draw: Any) -> Case:
         elif what == "take" and len(x.shape) == 2 and x.size:
             column = case.argument(case.rng.integers(0, x.shape[1], x.shape[0]))
             pool.append(b.onehot_take(x, column))
+        elif what == "rows" and len(x.shape) == 2 and x.size:
+            shape = draw(st.sampled_from([(3,), (2, 5), (1,)]))
+            at = case.argument(case.rng.integers(0, x.shape[0], shape))
+            pool.append(b.emit("rows", [x, b.reshape(at, (*shape, 1))], (*shape, x.shape[1]), x.dtype))
+        elif what == "scatter" and len(x.shape) == 2 and x.size:
+            at = case.argument(case.rng.integers(0, 4, x.shape[0]))
+            pool.append(b.emit("scatter", [x, at], (4, x.shape[1]), x.dtype))
+        elif what == "integers" and x.shape:
+            i = case.argument(case.array(x.shape, np.int64))
+            y = b.elementwise(
+                draw(st.sampled_from(["floor_divide", "remainder"])), i, draw(st.sampled_from([3, -2, i]))
+            )
+            pool.append(b.cast(b.sum(y, draw(st.integers(0, len(x.shape) - 1)), True), x.dtype))
+        elif what == "place" and x.shape and x.size:
+            extreme = draw(st.sampled_from([FORWARD["argmax"], FORWARD["argmin"]]))
+            pool.append(
+                extreme(b, x, axis=draw(st.sampled_from([None, *range(len(x.shape))])), keepdims=False)
+            )
         if pool[-1].size > 20000:
             pool.pop()
     made = [v for v in pool if v.kind == "result"]
@@ -258,6 +276,36 @@ def _fit(*shapes: tuple[int, ...]) -> bool:
 @given(programs())
 def test_random_programs(case: Case) -> None:
     case.check()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("kind", ["floor_divide", "remainder"])
+def test_integers_are_divided_as_numpy_does(kind: str, dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    some = np.array([0, 1, -1, 2, -2, 3, 7, -7, info.min, info.max], dtype)
+    pairs = np.stack(np.meshgrid(some, some), -1).reshape(-1, 2)
+    case = Case()
+    x, y = case.argument(pairs[:, 0].copy()), case.argument(pairs[:, 1].copy())
+    case.results = [
+        case.b.elementwise(kind, x, y),
+        case.b.elementwise(kind, x, 3),
+        case.b.elementwise(kind, -7, y),
+    ]
+    with np.errstate(all="ignore"):
+        for got, want in zip(case.run()[0], case.expected()[0]):
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("kind", ["argmax", "argmin"])
+def test_the_place_of_an_extreme_is_the_first_and_that_of_nan(kind: str) -> None:
+    case = Case()
+    values = np.array(
+        [[1, 3, 3, 0, 0], [2, np.nan, 5, np.nan, -1], [np.inf, 0, np.inf, -np.inf, -np.inf]], np.float32
+    )
+    x = case.argument(values)
+    case.results = [FORWARD[kind](case.b, x, axis=axis, keepdims=False) for axis in (None, 0, 1)]
+    for got, axis in zip(case.run()[0], (None, 0, 1)):
+        np.testing.assert_array_equal(got, getattr(np, kind)(values, axis=axis))
 
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, 3.0, np.inf, -np.inf, np.nan, 1e-40, -7.25, 1e30], np.float32)

@@ -189,6 +189,34 @@ def test_a_network_of_usual_layers_is_lowered_whole() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_accuracy_and_embeddings_are_part_of_a_program(backend: str) -> None:
+    tokens = RNG.integers(0, 9, (16, 5))
+    results = []
+    for compiled in (False, True):
+        tg.manual_seed(1)
+        model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3))
+        optimizer, loss = optim.SGD(model.parameters(), lr=0.5), nn.CrossEntropyLoss()
+
+        def step(x: Any, y: Any, model: Any = model, optimizer: Any = optimizer, loss: Any = loss) -> Any:
+            optimizer.zero_grad()
+            out = model(x)
+            loss(out, y).backward()
+            optimizer.step()
+            return (out.argmax(axis=1) == y).mean(), (out.argmax(axis=-1) == y).sum(), x // 2 % 3
+
+        run = tg.compile(step, backend=backend, fullgraph=True) if compiled else step
+        results.append([[np.asarray(r) for r in run(tg.asarray(tokens), tg.asarray(Y))] for _ in range(7)])
+        if compiled and backend == "llvm":
+            assert "called as they are" not in run.explain(), run.explain()
+            with pytest.raises(IndexError):
+                run(tg.asarray(np.full((16, 5), 9)), tg.asarray(Y))
+    for a, b in zip(*results):
+        for x, y in zip(a, b):
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_schedules_and_options_count_without_a_new_program(backend: str) -> None:
     def between(model: Any, optimizer: Any, i: int) -> None:
         optimizer.param_groups[0]["lr"] = 0.1 / (i + 1)

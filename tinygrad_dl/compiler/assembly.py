@@ -6,6 +6,7 @@ scalar (one lane) or a vector; an instruction's type is that of its operands.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygrad_dl.compiler.program import NotLowered
+from tinygrad_dl.compiler.sizes import Size, parts_of
+
 FLOATS = ("float", "double")
 #: LLVM's type of an element in memory, by NumPy's name for it.
 KINDS = {"f4": "float", "f8": "double", "i8": "i64", "i4": "i32", "b1": "i8"}
 BYTES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1, "i1": 1, "ptr": 8}
 INTEGER_OF = {"float": "i32", "double": "i64"}
+#: A size that follows from the number of rows, as it stands in the text: its type, slope and rest.
+SIZE = re.compile(r"%size\.(i\d+)\.(-?\d+)\.(-?\d+)")
+#: The line of a function that reads the number of rows, where that is no argument.
+ROWS = "  %rows = load i64, ptr %count"
 
 
 class Val(NamedTuple):
@@ -48,6 +56,10 @@ def constant(kind: str, value: float | bool, lanes: int = 1) -> Val:
         text = f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
     elif kind == "i1":
         text = "true" if value else "false"
+    elif isinstance(value, Size):
+        if lanes != 1:
+            raise NotLowered("a vector of sizes that follow from the number of rows")
+        text = f"%size.{kind}.{value.slope}.{value.rest}"
     else:
         text = str(int(value))
     return Val(text if lanes == 1 else f"splat ({kind} {text})", kind, lanes)
@@ -176,6 +188,15 @@ class Code:
             ).text
         return Val(whole, parts[0].kind, len(parts))
 
+    def indices(self, values: Sequence[int]) -> Val:
+        """A vector of integers, which may follow from the number of rows."""
+        parts = [parts_of(v) for v in values]
+        rests = constants("i64", [rest for _, rest in parts])
+        if not any(slope for slope, _ in parts):
+            return rests
+        rows = self.splat(constant("i64", next(v for v in values if isinstance(v, Size)).rows), len(values))
+        return self.add(self.mul(rows, constants("i64", [slope for slope, _ in parts])), rests)
+
     # Memory
 
     def at(self, pointer: Val, index: Val, kind: str) -> Val:
@@ -244,15 +265,19 @@ class Code:
 
     @contextmanager
     def loop(
-        self, first: Val, end: Val, step: int, carried: Sequence[Val] = ()
+        self, first: Val, end: Val, step: int, carried: Sequence[Val] = (), perhaps: bool = False
     ) -> Iterator[tuple[Val, list[Val], list[Val]]]:
-        """A loop that runs at least once: its index, and the carried values.
+        """A loop that runs at least once, unless `perhaps` is set: its index, and the carried values.
 
         The third of what it yields is a list for the caller to fill with the new values of what is carried; after the
         loop it holds their last ones.
         """
         head, done, before = self.label(), self.label(), self.block
-        self.do(f"br label %{head}")
+        if perhaps:
+            some = self.compare("slt", first, end)
+            self.do(f"br i1 {some.text}, label %{head}, label %{done}")
+        else:
+            self.do(f"br label %{head}")
         self.start(head)
         at = len(self.lines)
         self._count += 1
@@ -272,15 +297,36 @@ class Code:
                 f"  {value.text} = phi {x.type} [ {x.text}, %{before} ], [ {last.text}, %{self.block} ]"
             )
         self.lines[at:at] = phis
+        inside = self.block
         self.start(done)
+        if perhaps:
+            new[:] = [
+                self._new(
+                    f"phi {x.type} [ {x.text}, %{before} ], [ {last.text}, %{inside} ]", x.kind, x.lanes
+                )
+                for x, last in zip(carried, new)
+            ]
 
-    def text(
-        self, name: str, arguments: Sequence[str], result: str = "void", attributes: str = "nounwind"
-    ) -> str:
-        """The function's definition."""
-        body = "\n".join(self.lines)
+    @property
+    def sized(self) -> bool:
+        """Whether the code needs to know the number of rows, as `i64 %rows`."""
+        return any("%size." in line for line in self.lines)
+
+    def text(self, name: str, arguments: Sequence[str], result: str = "void") -> str:
+        """The function's definition. Loops stay functions of their own: LLVM's time grows with more than the length."""
+        lines = list(self.lines)
+        for kind, slope, rest in sorted(set(SIZE.findall("\n".join(lines)))):
+            size = f"%size.{kind}.{slope}.{rest}"
+            last = f"trunc i64 {size}.b to {kind}" if kind != "i64" else f"add i64 {size}.b, 0"
+            at = lines.index(ROWS) + 1 if ROWS in lines else 1
+            lines[at:at] = [
+                f"  {size}.a = mul nsw i64 %rows, {slope}",
+                f"  {size}.b = add nsw i64 {size}.a, {rest}",
+                f"  {size} = {last}",
+            ]
+        body = "\n".join(lines)
         linkage = "internal " if result == "void" else ""
-        return f"define {linkage}{result} @{name}({', '.join(arguments)}) {attributes} {{\n{body}\n}}\n"
+        return f"define {linkage}{result} @{name}({', '.join(arguments)}) nounwind noinline {{\n{body}\n}}\n"
 
 
 def suffix(kind: str, lanes: int) -> str:

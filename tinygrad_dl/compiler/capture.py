@@ -505,7 +505,7 @@ class Capture(StepWatcher):
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and record what happens; its result."""
         self.start = next_serial()
-        profile = sys.getprofile()
+        profile: Any = sys.getprofile()
         collecting = gc.isenabled()
         gc.disable()  # finalizers of other objects are no part of the step
         sys.setprofile(self._profile)

@@ -20,11 +20,12 @@ from tinygrad_dl.autograd import RECOMPUTE, inside
 from tinygrad_dl.autograd import _packed as packed
 from tinygrad_dl.compiler.capture import Capture, finish, fixed
 from tinygrad_dl.compiler.compare import difference
-from tinygrad_dl.compiler.lower import NotLowered
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import Call, Effect, Program
+from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.report import explained, write_program
+from tinygrad_dl.compiler.rows import SAMPLES, merged_lowered, merged_program
+from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot
 from tinygrad_dl.compiler.source import readable
 from tinygrad_dl.compiler.source import source as written_out
@@ -44,12 +45,15 @@ R = TypeVar("R")
 
 KEPT = 16  # programs of one signature that a compiled function keeps; the oldest goes first
 SIGNATURES = 64  # kinds of arguments that it keeps programs for
+FEW = 3  # sizes that are captured before a program for any number of rows is made
+SERVED = 1024  # signatures that programs for any number of rows are known to serve, and more before it is forgotten
+FAMILIES = 64  # kinds of signatures whose sizes are remembered
 TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """What is known of one signature: its captures so far, and its program once two of them agreed."""
 
@@ -70,6 +74,7 @@ class Entry:
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
     native: Native | None = None
     verified: bool = False
+    common: Any = None  # the program for any number of rows, if this is the one of a `Family`
     roots: list[Any] = field(default_factory=list)  # the models that the function uses
     tries: int = 0
     mismatches: int = 0  # runs of the program, unverified so far, that differed from the eager ones
@@ -78,6 +83,19 @@ class Entry:
     @property
     def given_up(self) -> bool:
         return bool(self.problems)
+
+
+@dataclass
+class Family:
+    """Signatures that are the same but for sizes of first axes: what was captured, and programs for any of these."""
+
+    samples: dict[tuple[int, ...], Entry] = field(default_factory=dict)
+    programs: list[tuple[Entry, tuple[int | None, ...]]] = field(
+        default_factory=list
+    )  # None: the number of rows
+    apart: set[tuple[int, ...]] = field(default_factory=set)  # sizes for which a common program was not right
+    tries: int = 0
+    problem: str = ""  # why there is no common program
 
 
 class Compiled(Generic[P, R]):
@@ -101,6 +119,7 @@ class Compiled(Generic[P, R]):
         self._reach = Reach()  # what the function may change, as far as it is known
         self._ran = False  # whether a program ran since the last eager call
         self._entries: dict[Any, list[Entry]] = {}
+        self._families: dict[Any, Family] = {}
         self._lock = RLock()
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
@@ -121,7 +140,7 @@ class Compiled(Generic[P, R]):
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
-                            entries.remove(entry)
+                            self._drop(entry)
                             break
                         self._ran = True
                         if results is None:  # an argument that the eager function refuses
@@ -223,43 +242,175 @@ class Compiled(Generic[P, R]):
         self, key: Hashable, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """A call that no verified program serves: capture it, or compare the program that there is with eager."""
-        entries = self._entries.get(key)
-        if entries is None:
-            if len(self._entries) >= SIGNATURES and not self._make_room():
-                return self._eagerly(args, kwargs)
-            entries = self._entries[key] = []
+        entries = self._entries.get(key, [])
         entry = next((e for e in entries if not e.verified and (e.run is None or e.guard())), None)  # type: ignore[misc]
+        if entry is not None and entry.given_up:
+            return self._eagerly(args, kwargs)
+        if entry is not None and entry.run is not None:
+            return self._verify(entry, leaves, args, kwargs)
+        family, sizes = self._family(key)
+        for common, pattern in family.programs:
+            rows = number_of_rows(pattern, sizes)
+            if not rows or sizes in family.apart or not common.guard():  # type: ignore[misc]
+                continue
+            # What reads sizes, or has a single row, may do something else with them than before.
+            if common.verified and rows > 1 and not common.capture.guards.sized:  # type: ignore[union-attr]
+                self._serve(key, common)
+                return self(*args, **kwargs)
+            return self._try_common(key, family, sizes, common, leaves, args, kwargs)
         if entry is None:
+            if key not in self._entries and not self._make_room():
+                return self._eagerly(args, kwargs)
             entry = Entry()
+            entries = self._entries.setdefault(key, [])
             entries.append(entry)
             del entries[:-KEPT]
-        if entry.given_up:
-            return self._eagerly(args, kwargs)
-        if entry.run is not None:
-            return self._verify(entry, leaves, args, kwargs)
         if self._worth is not None:
             return self._at_once(entry, leaves, args, kwargs)
-        return self._capture(entry, leaves, args, kwargs)
+        return self._capture(key, entry, leaves, args, kwargs)
+
+    def _drop(self, entry: Entry) -> None:
+        for key in [key for key, entries in self._entries.items() if entry in entries]:
+            self._entries[key].remove(entry)
+            if not self._entries[key]:
+                del self._entries[key]
+        for family in self._families.values():
+            family.programs = [(e, pattern) for e, pattern in family.programs if e is not entry]
+            family.samples = {sizes: e for sizes, e in family.samples.items() if e is not entry}
+
+    # Programs for any number of rows
+
+    def _family(self, key: Any) -> tuple[Family, tuple[int, ...]]:
+        """The signatures that differ from one in the sizes of first axes only, and its sizes."""
+        sizes, parts = [], []
+        for part in key:
+            if type(part) is tuple and type(part[0]) is tuple and part[0]:
+                sizes.append(part[0][0])
+                part = (part[0][1:], *part[1:])
+            parts.append(part)
+        if tuple(parts) not in self._families and len(self._families) >= FAMILIES:
+            del self._families[next(iter(self._families))]
+        return self._families.setdefault(tuple(parts), Family()), tuple(sizes)
+
+    def _serve(self, key: Any, common: Entry) -> None:
+        """From now on a program for any number of rows is what runs for this number."""
+        if len(self._entries) >= SERVED:
+            for known in [
+                k for k, entries in self._entries.items() if all(e.common is not None for e in entries)
+            ]:
+                del self._entries[known]
+        self._entries[key] = [*(e for e in self._entries.get(key, ()) if e.verified), common]
+
+    def _try_common(
+        self, key: Any, family: Family, sizes: tuple[int, ...], common: Entry, leaves: Sequence[Any],
+        args: tuple[Any, ...], kwargs: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        """Run a program for any number of rows for the first time, or for a number that might be special."""
+        result, differs = self._compared(common, leaves, args, kwargs)
+        if differs:
+            family.apart.add(sizes)
+            common.mismatches += 1
+            if common.mismatches >= TRIES and not common.verified:
+                self._drop(common)
+                family.problem = f"the program computes another {differs} than the function does"
+        elif differs is not None:
+            common.verified = True
+            self._serve(key, common)
+        return result
+
+    def _generalize(self, key: Any, entry: Entry) -> None:
+        """After captures of a few sizes, make a program for any number of rows of them, if they have one in common."""
+        family, sizes = self._family(key)
+        if family.tries >= TRIES or sizes in family.apart:
+            return
+        family.samples.pop(sizes, None)
+        family.samples[sizes] = entry
+        samples = {}
+        for own, e in family.samples.items():
+            assert e.program is not None
+            if e.guard is None and e.capture is not None:
+                e.guard = e.capture.guards.build({id(v.source) for v in e.program.states}, e.capture.held)
+            if e is entry or (e.guard is not None and e.guard()):
+                samples[own] = e
+        family.samples = samples = dict(list(samples.items())[-FEW:])
+        moving = [i for i, column in enumerate(zip(*samples)) if len(set(column)) > 1]
+        rows = [own[moving[0]] for own in samples] if moving else []
+        if (
+            len(set(rows)) < FEW
+            or min(rows) < 2
+            or any(own[i] != n for own, n in zip(samples, rows) for i in moving)
+        ):
+            return
+        try:
+            common = self._common(list(samples.values()), rows)
+        except NotLowered as reason:
+            family.tries += 1
+            family.problem = str(reason)
+            return
+        for e in samples.values():
+            if e.run is None:
+                self._drop(e)
+        family.samples.clear()
+        family.problem = ""
+        pattern = tuple(None if i in moving else n for i, n in enumerate(sizes))
+        family.programs = [*family.programs[1 - TRIES :], (common, pattern)]
+
+    def _common(self, entries: list[Entry], rows: list[int]) -> Entry:
+        """The program for any number of rows that captures of several have in common."""
+        latest = entries[-1]
+        assert latest.capture is not None
+        made = Entry(
+            capture=latest.capture, recorded=latest.capture, program=latest.program, template=latest.template,
+            wraps=latest.wraps, given=latest.given, draws=latest.draws, graph=latest.graph, roots=latest.roots,
+            guard=latest.guard, tries=latest.tries,
+        )  # fmt: skip
+        if latest.graph is not None and any(e.graph is None for e in entries):
+            raise NotLowered("results that require grad for some sizes")
+        if self._native and all(e.native is not None or (e.capture and e.capture.values) for e in entries):
+            from tinygrad_dl.compiler.llvm import supported
+            from tinygrad_dl.compiler.native import Native
+
+            lowered = [
+                e.native.lowered if e.native is not None else Lowered(e.program, e.capture, supported)  # type: ignore[arg-type]
+                for e in entries
+            ]
+            with suppress(NotLowered):
+                other = Native(merged_lowered(lowered, rows, SAMPLES[1]))
+                made.common = merged_lowered(lowered, rows, SAMPLES[0])
+                made.native = Native(made.common, other.code)
+                made.run, made.text = made.native.run, made.native.text
+                return made
+        made.common = merged_program([e.program for e in entries], rows, SAMPLES[0])  # type: ignore[misc]
+        made.run, made.text = self._replayed(made, made.common)
+        return made
+
+    # Captures
 
     def _make_room(self) -> bool:
         """Forget the oldest signature; False if hardly any is called again, as when a number changes every time."""
-        used = sum(any(e.verified or e.given_up for e in entries) for entries in self._entries.values())
-        if used < len(self._entries) // 4:
+        own = {k: es for k, es in self._entries.items() if any(e.common is None for e in es)}
+        if len(own) < SIGNATURES:
+            return True
+        used = sum(any(e.verified or e.given_up for e in entries) for entries in own.values())
+        if used < len(own) // 4:
             self._report(
                 "it is called with other numbers, shapes or objects nearly every time: pass numbers that change as "
                 "Tensors"
             )
             return False
-        del self._entries[next(iter(self._entries))]
+        del self._entries[next(iter(own))]
         return True
 
     def _capture(
-        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, key: Any, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run the function and record it; if that was the second time and both agree, the program is built."""
+        first = entry.capture is None
         result, captured = self._recorded(entry, leaves, args, kwargs)
         if captured and self._is_repeated(entry, captured, result):
             self._build(entry)
+        elif captured and first:
+            self._generalize(key, entry)
         return result
 
     def _recorded(
@@ -389,13 +540,17 @@ class Compiled(Generic[P, R]):
                 self._give_up(entry, [f"the program computes another {what} than the function does"])
         return bool(what)
 
+    @property
+    def _native(self) -> bool:
+        return self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None)
+
     def _build(self, entry: Entry) -> None:
         """Make the program of a signature, natively where that is possible."""
         program, capture = entry.program, entry.capture
         assert program is not None and capture is not None
         entry.guard = capture.guards.build({id(var.source) for var in program.states}, capture.held)
         entry.recorded = capture
-        if self._backend != "numpy" and (self._backend == "llvm" or find_spec("llvmlite") is not None):
+        if self._native:
             from tinygrad_dl.compiler.llvm import supported
             from tinygrad_dl.compiler.native import Native
 
@@ -404,8 +559,12 @@ class Compiled(Generic[P, R]):
         if entry.native is not None:
             entry.run, entry.text = entry.native.run, entry.native.text
             return
-        run, entry.text = replay(program)
-        constants = [fixed(var) for var in program.constants]
+        entry.run, entry.text = self._replayed(entry, program)
+
+    def _replayed(self, entry: Entry, program: Program) -> tuple[Any, str]:
+        """A program in NumPy as a function of the flattened arguments, and its text."""
+        run, text = replay(program)
+        constants = [fixed(var) for var in program.constants if not isinstance(var.source, Filled)]
 
         def replayed(leaves: Sequence[Any]) -> list[Any]:
             arguments = [_data(leaves[var.source[0]]) for var in program.arguments]
@@ -420,12 +579,26 @@ class Compiled(Generic[P, R]):
                 leaf._grad = None if var is None else wrap(next(values))
             return [wrap(x) if tensor and x is not None else x for x, tensor in zip(results, entry.wraps)]
 
-        entry.run = replayed
+        return replayed, text
 
     def _verify(
         self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Run a new program once beside the eager function, from the same state; if they differ, eager stands."""
+        """Use a new program from now on if it agrees with the eager function."""
+        result, differs = self._compared(entry, leaves, args, kwargs)
+        if differs is None:
+            entry.run, entry.tries = None, 0
+        elif not self._differs(entry, differs):
+            entry.verified, entry.capture = True, None
+        return result
+
+    def _compared(
+        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, str | None]:
+        """Run a program beside the eager function, from the same state; the result, and what differs.
+
+        If something does, eager stands; None says that the program could not run.
+        """
         assert entry.capture is not None and entry.program is not None and entry.run is not None
         reach = Reach() if self._worth is None else self._reach
         reach.add(entry.capture, entry.program)
@@ -440,20 +613,17 @@ class Compiled(Generic[P, R]):
             results = None
         if results is None:
             eager.restore()
-            entry.run = None
-            entry.tries = 0
-            return expected
+            return expected, None
         got = self._nested(entry, results, leaves)
-        if self._differs(entry, eager.compared_with(snapshot.taken(got))):
+        differs = eager.compared_with(snapshot.taken(got))
+        if differs:
             eager.restore()
-            return expected
+            return expected, differs
         self._ran = True
         entry.capture.release()
-        entry.capture = None
-        entry.verified = True
         if entry.graph is not None:
             entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
-        return got
+        return got, ""
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
         entry.problems, entry.capture, entry.run = problems, None, None
@@ -529,7 +699,10 @@ class Compiled(Generic[P, R]):
 
     def explain(self) -> str:
         """What was captured, fused and planned, and what runs eagerly and why."""
-        return explained(self._name, [e for entries in self._entries.values() for e in entries])
+        found = {id(e): e for entries in self._entries.values() for e in entries}
+        found |= {id(e): e for family in self._families.values() for e, _ in family.programs}
+        problems = dict.fromkeys(family.problem for family in self._families.values() if family.problem)
+        return explained(self._name, list(found.values()), list(problems))
 
     def save(self, path: PathLike) -> None:
         """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
@@ -605,7 +778,6 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         return None, "its result depends on a graph that was recorded before"
     sources = [holders[serial] for serial in border]
     random = config.default_rng().bit_generator.state  # any state will do where nothing is drawn
-    form = ((open_[0]._data.shape, open_[0]._data.dtype),)
 
     def attach(
         out: Value,
@@ -618,12 +790,20 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         node = Node()
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
-        node.saved, node.options = (function, packed(args), packed(kwargs), state or random), (form,)
-        node.shape, node.dtype = form[0]
+        node.shape, node.dtype = out._data.shape, out._data.dtype
+        node.saved = function, packed(args), packed(kwargs), state or random, modes.levels
+        node.options = (((node.shape, node.dtype),),)
         node.serial, node.watch, node.scope = next_serial(), None, None
         out.node = node
 
     return attach, ""
+
+
+def number_of_rows(pattern: Sequence[int | None], sizes: Sequence[int]) -> int:
+    """The number of rows that sizes have in common where the pattern has None; 0 if they do not fit."""
+    rows = {n for own, n in zip(pattern, sizes) if own is None}
+    others = all(own in (None, n) for own, n in zip(pattern, sizes))
+    return rows.pop() if others and len(rows) == 1 else 0
 
 
 def draws(step: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_dl.compiler.lower import NotLowered
+from tinygrad_dl.compiler.program import NotLowered
 
 # Up to so many parameters of several lines each are written out; more in a loop.
 WRITTEN_OUT = 6

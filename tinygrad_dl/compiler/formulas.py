@@ -15,9 +15,9 @@ import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.descent import WRITTEN_OUT, lines_of, option
-from tinygrad_dl.compiler.lower import Builder, NotLowered, _plain_cross_entropy, keep_mask, options_of
+from tinygrad_dl.compiler.lower import Builder, _plain_cross_entropy, keep_mask, options_of
 from tinygrad_dl.compiler.naming import AVERAGES, Names
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Operand, Prim, Var
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, NotLowered, Operand, Prim, Var
 
 # Binding strengths of NumPy expressions: what is weaker than its place asks for stands in parentheses.
 SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 4

@@ -66,7 +66,7 @@ class Group:
 
 def index_space(prim: Prim) -> Shape | None:
     """The index space that a fusible primitive runs over; None for the others."""
-    if prim.kind in ELEMENTWISE or prim.kind in ("take", "iota"):
+    if prim.kind in ELEMENTWISE or prim.kind in ("take", "rows", "iota"):
         (out,) = prim.outputs
         assert out is not None
         return out.shape
@@ -129,7 +129,7 @@ def fuse(steps: Sequence[Step], outputs: set[int]) -> list[Any]:
         if isinstance(item, Group):
             item.stored = item.made & read
             for prim in item.prims:  # what a gather reads must lie in memory
-                if prim.kind == "take" and isinstance(prim.inputs[0], Var):
+                if prim.kind in ("take", "rows") and isinstance(prim.inputs[0], Var):
                     item.stored |= {prim.inputs[0].serial} & item.made
     return items
 
@@ -168,4 +168,4 @@ def _at_hand(x: Var, group: Group, at: int, complete: dict[int, int], prim: Prim
         return True
     if x.serial in group.rows:
         return prim.kind in ELEMENTWISE
-    return x.serial in group.made and x.serial not in group.reduced and prim.kind != "take"
+    return x.serial in group.made and x.serial not in group.reduced and prim.kind not in ("take", "rows")

@@ -43,6 +43,8 @@ DYNAMIC = frozenset(["getattr", "hasattr", "vars", "dir", "__dict__", "attrgette
 OPTIONS = frozenset(
     ["param_groups", "defaults", "state", "get_last_lr", "last_epoch", "base_lrs", "_last_lr", "state_dict"]
 )
+# What code names that looks at sizes.
+SIZES = frozenset(("shape", "size", "len", "__len__", "nbytes", "numel"))
 DRAWS = "it draws random numbers with NumPy"
 # Attributes that every class or function has.
 COMMON = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"])
@@ -112,6 +114,7 @@ class Guards:
         self.tensors: dict[int, tuple[Any, str]] = {}
         self.modules: dict[int, tuple[Any, str]] = {}
         self.generators: list[np.random.Generator] = []
+        self.sized = False  # whether code of the user's looks at the sizes of something
         self._draws: list[tuple[Any, Any, str, str]] = []  # generators and their states when they were found
 
     # What is recorded
@@ -122,6 +125,7 @@ class Guards:
         if key in self._frames:
             return
         self._frames.add(key)
+        self.sized = self.sized or not SIZES.isdisjoint(code.co_names)
         self._keep(code)
         self._keep(cells)
         space = self._name(names)

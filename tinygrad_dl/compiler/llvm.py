@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.compiler import functions, threads
-from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, Code, Val, constant, constants, kind_of
+from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, ROWS, Code, Val, constant, constants, kind_of
 from tinygrad_dl.compiler.fusion import Group
-from tinygrad_dl.compiler.lower import NotLowered
-from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, NotLowered, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.typing import DTypeLike
 
 try:
@@ -39,6 +39,10 @@ SHARED = 256  # elements from which on plain loops take their length as an argum
 SMALL = (
     200_000  # multiplications of a product up to which it is made here, where BLAS is as fast for large ones
 )
+# Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
+# lies, and up to how many multiplications, where the memory is what limits.
+FEW_ROWS, MANY_DOTS = 2, 1 << 20
+DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
@@ -175,7 +179,9 @@ def viewed(kind: str, place: Place, params: dict[str, Any], shape: tuple[int, ..
             continue
         n, s = place.shape[axis], place.strides[axis]
         axis += 1
-        if isinstance(p, slice):
+        if isinstance(p, slice) and p == slice(None):
+            strides_list.append(s)
+        elif isinstance(p, slice):
             start_, _, step = p.indices(n)
             offset += start_ * s if prod(shape) else 0
             strides_list.append(step * s)
@@ -237,6 +243,7 @@ OF_ANY = frozenset(
     where cast positive""".split()
 )
 OF_NUMBERS = frozenset("add subtract multiply negative square maximum minimum sign abs".split())
+OF_INTEGERS = frozenset(("floor_divide", "remainder"))
 OF_FLOATS = frozenset("divide reciprocal power arctan2 softplus".split()).union(
     functions.INTRINSICS, functions.FUNCTIONS
 )
@@ -255,9 +262,12 @@ def supported(prim: Prim) -> bool:
             prim.kind in OF_ANY
             or (prim.kind in OF_NUMBERS and out.dtype.kind in "fi")
             or (prim.kind in OF_FLOATS and out.dtype.kind == "f")
+            or (prim.kind in OF_INTEGERS and out.dtype.kind == "i")
         )
     if prim.kind in REDUCE:
         return prim.kind in ("sum", "prod", "max", "min") and kinds <= {"f", "i"}
+    if prim.kind == "scatter":
+        return prim.outputs[0] is not None and prim.outputs[0].dtype.kind == "f"
     return prim.kind != "matmul" or kinds <= {"f"}
 
 
@@ -352,7 +362,9 @@ class Nest:
         self.numbers = sorted({x.index for p in group.prims for x in p.inputs if isinstance(x, Number)})
         self._plan(places)
         #: Whether two threads may share the outermost loop.
-        self.divided = prod(self.shape) >= DIVIDED and threads.wanted() and (self.plain or self._separable())
+        total = prod(self.shape)
+        large = total >= DIVIDED and not isinstance(total, Size)
+        self.divided = large and threads.wanted() and (self.plain or self._separable())
 
     def _separable(self) -> bool:
         first = self.levels[0]
@@ -383,7 +395,7 @@ class Nest:
         self.takes: dict[
             int, tuple[int, int]
         ] = {}  # elements from column to column, and how many columns there are
-        takes = {p.inputs[0].serial for p in self.group.prims if p.kind == "take"}  # type: ignore[union-attr]
+        takes = {p.inputs[0].serial for p in self.group.prims if p.kind in ("take", "rows")}  # type: ignore[union-attr]
 
         def spread(place: Place) -> list[int]:
             extra = n - len(place.shape)
@@ -420,11 +432,12 @@ class Nest:
                 steps["iota", out.serial] = [
                     int(i == prim.params["axis"] + n - len(out.shape)) for i in range(n)
                 ]
-            if prim.kind == "take":
+            if prim.kind in ("take", "rows"):
                 x = prim.inputs[0]
                 assert isinstance(x, Var)
-                steps["take", out.serial] = [places[x.serial].strides[0]]
-                self.takes[out.serial] = places[x.serial].strides[1], x.shape[1]
+                along, across = places[x.serial].strides[:: 1 if prim.kind == "take" else -1]
+                steps["take", out.serial] = [*[0] * (n - 1), along]
+                self.takes[out.serial] = across, x.shape[1 if prim.kind == "take" else 0]
         axes = [i for i in range(n) if shape[i] != 1]
         row = self.group.row
         reduced_axes = {axis for _, reduced in self.reduced for axis in reduced}
@@ -513,7 +526,12 @@ class Nest:
         )
 
     def _pieces(self, size: int, width: int) -> list[tuple[int, int, int]]:
-        """(start, how many pieces, width): the whole ones, and what remains."""
+        """(start, how many pieces, width): the whole ones, and what remains.
+
+        Of a size that follows from the number of rows, what remains is handled one by one.
+        """
+        if isinstance(size, Size):
+            return [(0, size, width), *([(width, size, 1)] if width > 1 else [])]
         found = [(0, size // width, width)] if size >= width else []
         rest = size % width
         return [*found, (size - rest, 1, rest)] if rest else found
@@ -589,6 +607,9 @@ class Nest:
             self._initialize()
             self._level(0, {}, None, {})
         b.do("ret void")
+        if b.sized:
+            arguments.append("i64 %rows")
+            self.emitter.sized.add(name)
         return b.text(name, arguments)
 
     def _plain_loops(self) -> None:
@@ -597,7 +618,7 @@ class Nest:
         values: dict[Any, Val] = {}
         self._load_fixed(values, [0], {}, None)
         whole = b.add(first, b.binary("and", b.sub(end, first), constant("i64", -width)))
-        with b.loop(first, whole, width) as (i, _, _):
+        with b.loop(first, whole, width, perhaps=isinstance(self.sizes[0], Size)) as (i, _, _):
             self._body({0: i}, Tile(1, width, width), values)
         rest, done = b.label(), b.label()
         more = b.compare("slt", whole, end)
@@ -670,7 +691,15 @@ class Nest:
         values: dict[Any, Val], open_: list[int],
     ) -> dict[int, Val]:  # fmt: skip
         b, dim = self.b, self.levels[level]
-        at = constant("i64", start)
+        at, last, perhaps = constant("i64", start), constant("i64", start), False
+        if isinstance(count, Size):  # whole pieces up to a multiple of their width, or what remains
+            size = constant("i64", count)
+            span = start or width
+            cut = b.sub(size, b.binary("urem", size, constant("i64", span))) if span > 1 else size
+            at, last = (cut, size) if start else (at, cut)
+            perhaps = span > 1
+        else:
+            last = constant("i64", start + count * width)
         if level == 0 and self.divided:
             with b.loop(Val("%first", "i64"), Val("%end", "i64"), 1) as (i, _, _):
                 self._level(1, {dim: i}, tile, values)
@@ -681,20 +710,25 @@ class Nest:
         units = [self._unit(r, level, tile) for r in open_]
 
         def once(first: Val, end: Val) -> list[Val]:
-            with b.loop(first, end, width, units) as (i, have, new):
+            with b.loop(first, end, width, units, perhaps) as (i, have, new):
                 found = self._level(level + 1, {**index, dim: i}, tile, values)
                 new += [combined(b, k, h, found[r]) for k, h, r in zip(kinds, have, open_)]
             return new
 
-        if count <= 2 * CHUNK or not open_:
-            return dict(zip(open_, once(at, constant("i64", start + count * width))))
+        few = bool(start) if isinstance(count, Size) else count <= 2 * CHUNK
+        if few or not open_:
+            return dict(zip(open_, once(at, last)))
         # Two loops, so that no accumulator takes many additions.
-        whole = start + count // CHUNK * CHUNK * width
-        with b.loop(at, constant("i64", whole), CHUNK * width, units) as (i, have, new):
+        if isinstance(count, Size):
+            perhaps = True
+            whole = b.sub(last, b.binary("urem", last, constant("i64", CHUNK * width)))
+        else:
+            whole = constant("i64", start + count // CHUNK * CHUNK * width)
+        with b.loop(at, whole, CHUNK * width, units, perhaps) as (i, have, new):
             parts = once(i, b.add(i, constant("i64", CHUNK * width)))
             new += [combined(b, k, h, p) for k, h, p in zip(kinds, have, parts)]
-        if count % CHUNK:
-            parts = once(constant("i64", whole), constant("i64", start + count * width))
+        if isinstance(count, Size) or count % CHUNK:
+            parts = once(whole, last)
             new = [combined(b, k, h, p) for k, h, p in zip(kinds, new, parts)]
         return dict(zip(open_, new))
 
@@ -835,7 +869,7 @@ class Nest:
         return parts[0] if size == lanes else self.b.shuffle(parts[0], order)
 
     def _spread(self, base: Val, kind: str, offsets: list[int]) -> Val:
-        return self.b.at(base, constants("i64", offsets), kind)
+        return self.b.at(base, self.b.indices(offsets), kind)
 
     def _truth(self, v: Val) -> Val:
         return self.b.convert("trunc", v, "i1") if v.kind == "i8" else v
@@ -929,7 +963,7 @@ class Nest:
                 reduction += 1
                 continue
             form = row if self._of_row(prim) else tile
-            if prim.kind == "take":
+            if prim.kind in ("take", "rows"):
                 v = self._taken(prim, index, form, value)
             elif prim.kind == "iota":
                 v = self._load(self.arrays["iota", out.serial], index, form)
@@ -950,24 +984,39 @@ class Nest:
         return self.group.row and prim.kind not in REDUCE and self.shape[-1] != 1 and out.shape != self.shape
 
     def _taken(self, prim: Prim, index: dict[int, Val], form: Tile, value: Callable[..., Val]) -> Val:
-        """x[i, column[i]]"""
+        """x[i, column[i]], or x[row[i], j]."""
         b = self.b
         x, at = prim.inputs
         out = prim.outputs[0]
         assert isinstance(x, Var) and out is not None
-        column = value(at, np.dtype(np.int64), form)
-        zero = constant("i64", 0, form.lanes)
+        one = Tile(1, 1, 1)
+        column = value(at, np.dtype(np.int64), one)
         step, columns = self.takes[out.serial]
-        most = constant("i64", columns - 1, form.lanes)
-        column = b.select(b.compare("slt", column, zero), zero, column)
-        column = b.select(b.compare("sgt", column, most), most, column)  # nothing beyond the array is read
+        near = self.arrays["take", out.serial].steps[-1] == 1 and form.rows == 1
+        if (
+            column.lanes == 1 and form.lanes > 1 and near
+        ):  # the same row for all lanes, whose elements are neighbors
+            row = self._clamped(column, columns)
+            start = self._load(self.arrays["take", out.serial], index, one)
+            at_ = b.add(start, b.mul(row, constant("i64", step)))
+            pointer = b.at(Val(f"%p{self.pointer_of[x.serial]}", "ptr"), at_, kind_of(x.dtype))
+            mask = form.mask(form.lanes, form.active)
+            return self._truth(b.load(pointer, kind_of(x.dtype), form.lanes, mask))
+        column = self._clamped(b.splat(column, form.lanes), columns)
         start = b.splat(self._load(self.arrays["take", out.serial], index, form), form.lanes)
-        here = b.add(start, b.mul(column, constant("i64", step, form.lanes)))
+        here = b.add(start, b.mul(column, b.splat(constant("i64", step), form.lanes)))
         kind = kind_of(x.dtype)
         pointer = b.at(Val(f"%p{self.pointer_of[x.serial]}", "ptr"), here, kind)
         if form.lanes == 1:
             return self._truth(b.load(pointer, kind))
         return self._truth(b.gather(pointer, kind, form.mask(form.lanes, form.active)))
+
+    def _clamped(self, i: Val, count: int) -> Val:
+        """An index, such that nothing beyond an array is read."""
+        b, zero = self.b, constant("i64", 0, i.lanes)
+        most = b.splat(constant("i64", count - 1), i.lanes)
+        i = b.select(b.compare("slt", i, zero), zero, i)
+        return b.select(b.compare("sgt", i, most), most, i)
 
     def _constant(self, x: complex | None, dtype: DTypeLike, lanes: int) -> Val:
         assert x is not None and not isinstance(x, complex)
@@ -1049,6 +1098,8 @@ class Nest:
         if not floating:
             if kind == "abs":
                 return b.select(b.compare("slt", v[0], zero), b.neg(v[0]), v[0])
+            if kind in ("floor_divide", "remainder"):
+                return self._divided(kind, *v)
             raise NotLowered(f"{kind} of integers")
         if kind == "divide":
             return b.div(*v)
@@ -1068,6 +1119,21 @@ class Nest:
             return functions.function(b, kind, v[0])
         except KeyError:
             raise NotLowered(kind) from None
+
+    def _divided(self, kind: str, x: Val, y: Val) -> Val:
+        """The quotient of integers rounded down, or what remains; as NumPy has it, 0 for a divisor of 0."""
+        b = self.b
+        zero, one = constant(x.kind, 0, x.lanes), constant(x.kind, 1, x.lanes)
+        none, minus = b.compare("eq", y, zero), b.compare("eq", y, constant(x.kind, -1, x.lanes))
+        safe = b.select(b.binary("or", none, minus), one, y)  # the least integer has no opposite
+        q = b.binary("sdiv", x, safe)
+        r = b.sub(x, b.mul(q, safe))
+        signs = b.compare("slt", b.binary("xor", r, safe), zero)
+        down = b.binary("and", b.compare("ne", r, zero), signs)
+        if kind == "remainder":
+            return b.select(down, b.add(r, safe), r)
+        q = b.select(down, b.sub(q, one), q)
+        return b.select(none, zero, b.select(minus, b.neg(x), q))
 
 
 def _suffix(kind: str, lanes: int) -> str:
@@ -1093,6 +1159,9 @@ class Emitter:
         self._made: dict[Any, str] = {}
         self._workspaces: dict[str, tuple[int, tuple[int, int, int]]] = {}
         self.workspace = 0  # bytes that products need to pack panels, at the address in entry 1 of the table
+        self.sized: set[str] = (
+            set()
+        )  # functions that are given the number of rows, which entry 2 of the table holds
 
     def begin(self) -> int:
         """Start a function of the program, to which the following groups and products belong; its number."""
@@ -1102,6 +1171,8 @@ class Emitter:
         self._loaded: dict[int, Val] = {}
         self.b.do("%place = getelementptr inbounds ptr, ptr %table, i64 1")
         self.b.do("%workspace = load ptr, ptr %place")
+        self.b.do("%count = getelementptr inbounds i64, ptr %table, i64 2")
+        self.b.lines.append(ROWS)
         return len(self.functions) - 1
 
     def end(self) -> None:
@@ -1137,11 +1208,12 @@ class Emitter:
             name = self._made[key] = f"group{len(self._made)}"
             self.texts.append(nest.write(name))
         args = [*(self.address(p) for p in nest.entries), *(self.number(i) for i in nest.numbers)]
-        start, middle, end = nest.bounds
         if nest.divided:
+            start, middle, end = nest.bounds
             self._divide(name, args, [(start, middle), (middle, end)])
         else:
-            args += [constant("i64", start), constant("i64", end)] if nest.plain else []
+            args += [constant("i64", 0), constant("i64", nest.sizes[0])] if nest.plain else []
+            args += [Val("%rows", "i64")] if name in self.sized else []
             self.b.do(f"call void @{name}({', '.join(f'{x.type} {x.text}' for x in args)})")
 
     def _divide(
@@ -1191,7 +1263,8 @@ class Emitter:
         if not n:
             return
         base, kind = self.address(place), kind_of(place.dtype)
-        step = place.strides[0] if place.shape else 0
+        step = place.strides[0] if len(place.shape) == 1 else 1
+        assert len(place.shape) == 1 or place.contiguous
         zero = constant("i1", False)
         with b.loop(constant("i64", 0), constant("i64", n), 1, [zero]) as (i, (have,), new):
             v = b.load(b.at(base, b.mul(i, constant("i64", step)), kind), kind)
@@ -1204,6 +1277,37 @@ class Emitter:
         b.start(bad)
         b.do("ret i32 1")
         b.start(good)
+
+    def scatter(self, x: Place, at: Place, out: Place) -> None:
+        """Add the rows of x, whose elements are neighbors, to rows of `out`."""
+        b, kind = self.b, kind_of(out.dtype)
+        width = WIDTH // BYTES[kind]
+        columns, whole = out.shape[1], out.shape[1] // width * width
+        source, target = self.address(x), self.address(out)
+        most = constant("i64", out.shape[0] - 1)
+        with b.loop(constant("i64", 0), constant("i64", x.shape[0]), 1) as (i, _, _):
+            row = b.load(
+                b.at(self.address(at), b.mul(i, constant("i64", at.strides[0])), kind_of(at.dtype)),
+                kind_of(at.dtype),
+            )
+            row = row if row.kind == "i64" else b.convert("sext", row, "i64")
+            row = b.select(b.compare("ult", row, most), row, most)  # nothing beyond the table is written
+            first = b.at(source, b.mul(i, constant("i64", x.strides[0])), kind)
+            there = b.at(target, b.mul(row, constant("i64", columns)), kind)
+
+            def added(j: Val, n: int) -> None:
+                mask = None if n == width else constants("i1", [k < n for k in range(width)])
+                place = b.at(there, j, kind)
+                total = b.binary(
+                    "fadd", b.load(place, kind, width, mask), b.load(b.at(first, j, kind), kind, width, mask)
+                )
+                b.store(total, place, mask)
+
+            if whole:
+                with b.loop(constant("i64", 0), constant("i64", whole), width) as (j, _, _):
+                    added(j, width)
+            if columns > whole:
+                added(constant("i64", whole), columns - whole)
 
     # Products
 
@@ -1236,7 +1340,12 @@ class Emitter:
     def _matrix_product(self, addresses: list[Val], a: Place, c: Place, o: Place) -> None:
         m, k, n = a.shape[0], a.shape[1], c.shape[1]
         kind = kind_of(o.dtype)
-        if m * n * k <= small() or not k or not blas():
+        sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))
+        if sized and not blas():
+            raise NotLowered("a product of any number of rows")
+        neighbors = a.strides[1] == 1 and c.strides[0] == 1
+        few = not sized and neighbors and (m <= FEW_ROWS or n == 1) and m * n * k <= MANY_DOTS
+        if not sized and (m * n * k <= small() or few or not k or not blas()):
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]
@@ -1253,11 +1362,10 @@ class Emitter:
         layouts = [blas_layout(p) for p in (a, c, o)]
         assert all(layouts)
         (ta, lda), (tb, ldb), (_, ldo) = layouts  # type: ignore[misc]
+        sizes = [f"{integer} {constant(integer, size).text}" for size in (m, n, k, lda, ldb, ldo)]
         words = [
-            "i32 101", f"i32 {ta}", f"i32 {tb}", f"{integer} {m}", f"{integer} {n}", f"{integer} {k}", f"{kind} {one}",
-            f"ptr {addresses[0].text}", f"{integer} {lda}", f"ptr {addresses[1].text}", f"{integer} {ldb}",
-            f"{kind} {zero}",
-            f"ptr {addresses[2].text}", f"{integer} {ldo}",
+            "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
+            f"ptr {addresses[1].text}", sizes[4], f"{kind} {zero}", f"ptr {addresses[2].text}", sizes[5],
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 
@@ -1356,7 +1464,10 @@ class Product:
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
-        self.row = self.vectors * self.width  # of a packed panel
+        self.dots = turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width
+        if self.dots:
+            self.packed = False
+        self.row = DOTS if self.dots else self.vectors * self.width  # of a packed panel
         self.block = max(
             self.width, BLOCK // (self.row * BYTES[kind]) // self.width * self.width
         )  # its rows at a time
@@ -1401,6 +1512,9 @@ class Product:
 
     def _panel(self, j: Val, columns: int) -> None:
         b, zero = self.b, constant("i64", 0)
+        if self.dots:
+            self._dot_products(j, columns)
+            return
         if not self.packed or self.k <= 2 * self.block:
             self._block(j, columns, zero, constant("i64", self.k), False)
             return
@@ -1411,6 +1525,31 @@ class Product:
             left = b.sub(constant("i64", self.k), q)
             many = b.select(b.compare("slt", left, first), left, first)
             self._block(j, columns, q, many, True)
+
+    def _dot_products(self, j: Val, columns: int) -> None:
+        """All rows of the left matrix with some columns of the right one, along both at a time."""
+        b, width = self.b, self.width
+        whole, places = self.k // width * width, [(r, s) for r in range(self.m) for s in range(columns)]
+
+        def added(q: Val, sums: Sequence[Val], mask: Val | None) -> list[Val]:
+            left = [
+                b.load(self._at(self.a, constant("i64", r), q), self.kind, width, mask) for r in range(self.m)
+            ]
+            first = self._at(self.c, q, j)
+            right = [
+                b.load(self._next(first, s * self.c.steps[1]), self.kind, width, mask) for s in range(columns)
+            ]
+            return [b.fma(left[r], right[s], x) for (r, s), x in zip(places, sums)]
+
+        sums = [constant(self.kind, 0.0, width) for _ in places]
+        with b.loop(constant("i64", 0), constant("i64", whole), width, sums) as (q, have, new):
+            new += added(q, have, None)
+        if self.k > whole:
+            mask = constants("i1", [i < self.k - whole for i in range(width)])
+            new = added(constant("i64", whole), new, mask)
+        for (r, s), x in zip(places, new):
+            total = folded(b, "sum", x, 1, width, "columns")
+            b.store(total, self._next(self._at(self.o, constant("i64", r), j), s * self.o.steps[1]))
 
     def _block(self, j: Val, columns: int, start: Val, many: Val, more: bool) -> None:
         """The products of `many` columns of the left matrix, from `start` on, with as many rows of a panel."""
@@ -1542,4 +1681,4 @@ def packing(name: str, kind: str, declarations: set[str]) -> str:
         b.store(x, b.at(Val("%to", "ptr"), b.mul(constant("i64", i), Val("%row", "i64")), kind))
     b.do("ret void")
     arguments = ["ptr %from", "ptr %to", "i64 %step", "i64 %row", "i64 %count", "i64 %many"]
-    return b.text(name, arguments, attributes="nounwind noinline")
+    return b.text(name, arguments)

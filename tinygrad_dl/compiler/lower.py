@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from tinygrad_dl.compiler.program import ELEMENTWISE, VIEW, Call, Effect, Number, Operand, Prim, Step, Var
+from tinygrad_dl.compiler.program import (
+    ELEMENTWISE,
+    VIEW,
+    Call,
+    Effect,
+    NotLowered,
+    Number,
+    Operand,
+    Prim,
+    Step,
+    Var,
+)
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.typing import Axis, BasicIndex, DTypeLike, NDArray, RandomLike, Shape, ShapeLike, Sizes
 
@@ -25,10 +36,6 @@ FORWARD: dict[str, Lowering] = {}
 BACKWARD: dict[str, Lowering] = {}
 #: How a convolution is padded: "same", "valid", or for each axis a number or a pair.
 Padding: TypeAlias = Union[str, int, Sequence[Union[int, tuple[int, int]]]]
-
-
-class NotLowered(Exception):
-    """This call has options or dtypes that its lowering does not take."""
 
 
 class Builder:
@@ -273,7 +280,7 @@ def backward(*names: str) -> Callable[[Lowering], Lowering]:
 
 SAME = """add subtract multiply divide negative positive abs sign square sqrt reciprocal exp expm1 log log1p log2 log10
 sin cos tan sinh cosh tanh sigmoid erf maximum minimum where greater greater_equal less less_equal equal not_equal
-logical_and logical_or logical_not floor ceil round trunc isnan isinf isfinite power""".split()
+logical_and logical_or logical_not floor ceil round trunc isnan isinf isfinite power floor_divide remainder""".split()
 OTHER = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
 
 
@@ -286,6 +293,8 @@ def _register_elementwise() -> None:
 
 def _elementwise(b: Builder, kind: str, xs: Sequence[Operand], options: dict[str, Any]) -> Var:
     if any(value is not None for value in options.values()):
+        raise NotLowered
+    if kind in ("floor_divide", "remainder") and any(isinstance(x, Var) and x.dtype.kind != "i" for x in xs):
         raise NotLowered
     if kind == "power" and not isinstance(xs[1], Var):
         if xs[1] == 2:
@@ -341,44 +350,98 @@ def _silu(b: Builder, x: Var) -> Var:
 # Reductions, shapes
 
 
-@forward("sum", "prod", "max", "min")
-def _unused(b: Builder, *args: object, **options: object) -> Var:
-    raise NotLowered
+def _as(b: Builder, x: Var, dtype: Any) -> Var:
+    cast = b.cast(x, dtype)
+    assert isinstance(cast, Var)
+    return cast
 
 
 @forward("sum")
 def _sum(
-    b: Builder,
-    x: Var,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    keepdims: bool = False,
-    **options: object,
+    b: Builder, x: Var, axis: Any = None, dtype: Any = None, keepdims: bool = False, **options: Any
 ) -> Var:
-    if dtype is not None and np.dtype(dtype) != x.dtype or x.dtype.kind != "f":
+    if dtype is not None and np.dtype(dtype) != x.dtype:
         raise NotLowered
-    return b.sum(x, axis, keepdims)
+    # NumPy adds truth values and small integers as integers of 64 bits.
+    return b.sum(x if x.dtype.kind == "f" or dtype is not None else _as(b, x, np.int64), axis, keepdims)
 
 
 @forward("mean")
-def _mean(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
-    if x.dtype.kind != "f" or any(value is not None for value in options.values()):
+def _mean(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+    if any(value is not None for value in options.values()):
         raise NotLowered
-    return b.mean(x, axis, keepdims)
+    return b.mean(x if x.dtype.kind == "f" else _as(b, x, np.float64), axis, keepdims)
 
 
 @forward("max")
-def _max(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
-    if x.dtype.kind != "f" or not x.size:
+def _max(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+    if x.dtype.kind not in "fi" or not x.size:
         raise NotLowered
     return b.max(x, axis, keepdims)
 
 
 @forward("min")
-def _min(b: Builder, x: Var, axis: Axis = None, keepdims: bool = False, **options: object) -> Var:
-    if x.dtype.kind != "f" or not x.size:
+def _min(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options: Any) -> Var:
+    if x.dtype.kind not in "fi" or not x.size:
         raise NotLowered
     return b.reduce("min", x, axis, keepdims)
+
+
+def _place_of(b: Builder, kind: str, x: Var, axis: Any, keepdims: bool) -> Var:
+    """The least index at which the extreme is found; nan is one."""
+    if x.dtype.kind not in "fi" or not x.size or not x.shape:
+        raise NotLowered
+    if axis is None:
+        if keepdims:
+            raise NotLowered
+        x, axis = b.reshape(x, (x.size,)), 0
+    axis %= len(x.shape)
+    hit = b.equal(x, b.reduce(kind, x, axis, True))
+    hit = b.logical_or(hit, b.isnan(x)) if x.dtype.kind == "f" else hit
+    indices = b.emit("iota", [], [n if i == axis else 1 for i, n in enumerate(x.shape)], np.int64, axis=axis)
+    return b.reduce("min", b.where(hit, indices, x.shape[axis], dtype=np.int64), axis, keepdims)
+
+
+@forward("argmax")
+def _argmax(b: Builder, x: Var, axis: Any = None, keepdims: bool = False) -> Var:
+    return _place_of(b, "max", x, axis, keepdims)
+
+
+@forward("argmin")
+def _argmin(b: Builder, x: Var, axis: Any = None, keepdims: bool = False) -> Var:
+    return _place_of(b, "min", x, axis, keepdims)
+
+
+# Rows of tables
+
+
+def _checked(b: Builder, indices: Any, count: int) -> Var:
+    """Indices of an argument, compared with what there is before anything is changed."""
+    if not isinstance(indices, Var) or indices.kind != "argument" or indices.dtype.kind != "i":
+        raise NotLowered("indices that are not an argument")
+    b.emit("check_classes", [indices], (), bool, classes=count, ignored=None, keep=True)
+    return indices
+
+
+@forward("rows")
+def _rows(b: Builder, w: Var, indices: Any) -> Var:
+    if len(w.shape) != 2 or not w.size:
+        raise NotLowered
+    at = _checked(b, indices, w.shape[0])
+    if not at.size:
+        raise NotLowered
+    return b.emit("rows", [w, b.reshape(at, (*at.shape, 1))], (*at.shape, w.shape[1]), w.dtype)
+
+
+@forward("scatter_rows")
+def _scatter_rows(b: Builder, x: Var, indices: Any, count: int) -> Var:
+    at = _checked(b, indices, count)
+    if x.dtype.kind != "f" or not x.size or not at.shape:
+        raise NotLowered
+    columns = x.shape[-1]
+    return b.emit(
+        "scatter", [b.reshape(x, (at.size, columns)), b.reshape(at, (at.size,))], (count, columns), x.dtype
+    )
 
 
 @forward("reshape")
@@ -487,6 +550,13 @@ def _reduced(b: Builder, loss: Var, reduction: str) -> Var:
 
 def _shared(b: Builder, g: Var, shape: Sequence[int], reduction: str) -> Operand:
     return b.divide(g, prod(shape)) if reduction == "mean" else g
+
+
+@backward("hardtanh")
+def _hardtanh_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Operand]:
+    (x,), options = call.inputs, options_of(call)
+    inside = b.logical_and(b.greater(x, options["low"]), b.less(x, options["high"]))
+    return [b.where(inside, g, 0.0, dtype=g.dtype)]
 
 
 @forward("bce_with_logits")

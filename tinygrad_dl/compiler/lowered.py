@@ -9,10 +9,11 @@ import numpy as np
 
 from tinygrad_dl.compiler import lower
 from tinygrad_dl.compiler.capture import Capture, Fixed
-from tinygrad_dl.compiler.lower import Builder, NotLowered
+from tinygrad_dl.compiler.lower import Builder
 from tinygrad_dl.compiler.program import (
     Call,
     Effect,
+    NotLowered,
     Operand,
     Prim,
     Program,

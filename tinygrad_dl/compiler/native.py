@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,26 +15,28 @@ from tinygrad_dl.compiler.assembly import KINDS
 from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group, fuse, live, reads_of
 from tinygrad_dl.compiler.llvm import Emitter, Place, blas, blas_layout, contiguous_strides, small, viewed
-from tinygrad_dl.compiler.lower import NotLowered
-from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Operand, Prim, Step, Var, Vjp
-from tinygrad_dl.compiler.replay import Writer, write_call, write_effect, write_vjp
+from tinygrad_dl.compiler.program import VIEW, Call, Effect, NotLowered, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.replay import RUN_TIME, Writer, write_call, write_effect, write_vjp
+from tinygrad_dl.compiler.sizes import Filled, Size, at_rows, is_rows
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Value
 
 LINE = 64  # bytes of a line of the cache: arrays in the block begin with one
+ENTRIES = 3  # of the table before those of arrays: the block, where products pack, the number of rows
+UNIT = 8  # bytes for each row in which memory for any number of rows is handed out
 
 
 class Block:
     """The memory for what is needed only during a run; parts are used again when what lay there is done with."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: int = LINE) -> None:
+        self.line = line
         self.size = 0
         self._free: list[tuple[int, int]] = []  # start, bytes
 
     def take(self, nbytes: int) -> int:
-        need = max(LINE, -(-nbytes // LINE) * LINE)
+        need = max(self.line, -(-nbytes // self.line) * self.line)
         fitting = [part for part in self._free if part[1] >= need]
         if fitting:
             start, have = min(fitting, key=lambda part: part[1])
@@ -46,7 +49,7 @@ class Block:
         return start
 
     def give_back(self, start: int, nbytes: int) -> None:
-        need = max(LINE, -(-nbytes // LINE) * LINE)
+        need = max(self.line, -(-nbytes // self.line) * self.line)
         parts = sorted([*self._free, (start, need)])
         merged = [parts[0]]
         for begin, size in parts[1:]:
@@ -59,9 +62,14 @@ class Block:
 
 
 class Native:
-    """The program as a function: `native(leaves)` runs it on the flattened arguments and returns its results."""
+    """The program as a function: `native.run(leaves)` runs it on the flattened arguments and returns its results.
 
-    def __init__(self, lowered: Lowered) -> None:
+    In a program for any number of rows, arrays whose size follows from it lie in a second block, where every part is a
+    number of bytes for each row: it grows to the largest number that has come. `like` is the code of the same program,
+    written for another number of rows.
+    """
+
+    def __init__(self, lowered: Any, like: str | None = None) -> None:
         self.lowered = lowered
         self.program = lowered.program
         outputs = {r.serial for r in lowered.results if isinstance(r, Var)}
@@ -69,15 +77,20 @@ class Native:
         self.outputs = set(outputs)
         steps = live(lowered.steps, outputs)
         self.items = self._hoisted(fuse(steps, set(self.outputs)))
-        self._slots: list[Var | None] = [
-            None,
-            None,
-        ]  # entries 0 and 1 of the table: the block, and where products pack
+        self._slots: list[Var | None] = [None] * ENTRIES
         self._slot_of: dict[int, int] = {}
         self.places: dict[int, Place] = {}
-        self.block = Block()
+        self.block, self.row_block = Block(), Block(UNIT)
+        self.row_slots: dict[
+            int, int
+        ] = {}  # bytes for each row from the start of the second block -> entry of the table
         self._check()
         self._emit()
+        self.code = self.emitter.assembly() if self._any_rows else ""
+        if (like is not None and like != self.code) or re.search(r"(?<!%)\brows\b", self.code):
+            raise NotLowered("code that depends on the number of rows")
+        if like is not None or not self._any_rows:
+            self._make_runner()
 
     def _check(self) -> None:
         """Refuse what native code does not know, before anything is made."""
@@ -225,16 +238,24 @@ class Native:
             not readers
             and not shown_late
             and self.items[maker].shape == target.shape
-            and all(p.kind != "take" for p in inside)
+            and all(p.kind not in ("take", "rows") for p in inside)
         )
 
     def _placed(self, var: Var) -> Place:
         if var.serial not in self.places:
+            strides = contiguous_strides(var.shape)
+            if isinstance(var.size, Size):
+                need = (var.size.slope + max(0, var.size.rest)) * var.dtype.itemsize
+                start = self.row_block.take(need)
+                slot = self.row_slots.setdefault(start, len(self._slots))
+                if slot == len(self._slots):
+                    self._slots.append(None)
+                self.places[var.serial] = Place(slot, 0, strides, var.shape, var.dtype)
+                self._taken[var.serial] = self.row_block, start, need
+                return self.places[var.serial]
             start = self.block.take(var.nbytes)
-            self.places[var.serial] = Place(
-                0, start // var.dtype.itemsize, contiguous_strides(var.shape), var.shape, var.dtype
-            )
-            self._taken[var.serial] = start, var.nbytes
+            self.places[var.serial] = Place(0, start // var.dtype.itemsize, strides, var.shape, var.dtype)
+            self._taken[var.serial] = self.block, start, var.nbytes
         return self.places[var.serial]
 
     def _placed_as(self, var: Var, like: Place) -> Place:
@@ -256,7 +277,7 @@ class Native:
 
     def _emit(self) -> None:
         self._plan()
-        self._taken: dict[int, tuple[int, int]] = {}
+        self._taken: dict[int, tuple[Block, int, int]] = {}
         self.parts: list[Any] = []  # numbers of native functions, and steps for Python
         self.emitter = e = Emitter()
         open_ = False
@@ -277,13 +298,16 @@ class Native:
             if self.checks and i == self.checks - 1:
                 e.end()
                 open_ = False
-            for serial, (start, nbytes) in list(self._taken.items()):
+            for serial, (block, start, nbytes) in list(self._taken.items()):
                 if self.last.get(serial, i) <= i:
                     del self._taken[serial]
-                    self.block.give_back(start, nbytes)
+                    block.give_back(start, nbytes)
         if open_:
             e.end()
-        self._make_runner()
+
+    @property
+    def _any_rows(self) -> bool:
+        return any(isinstance(n, Size) for var in self.program.arguments for n in var.shape)
 
     def _by_numpy(self, item: Group | Step) -> bool:
         """Whether NumPy computes a product, as its BLAS cannot be called and the product is not small."""
@@ -319,6 +343,8 @@ class Native:
             self._pad(e, item)
         elif item.kind in ("fold", "join"):
             self._assemble(e, item)
+        elif item.kind == "scatter":
+            self._scatter(e, item)
         elif item.kind == "check_classes":
             (x,) = item.inputs
             assert isinstance(x, Var)
@@ -436,6 +462,19 @@ class Native:
             group.stored = {total.serial}
             e.group(group, self.places)
 
+    def _scatter(self, e: Emitter, item: Prim) -> None:
+        """Rows added to those of a table that begins with zeros."""
+        (x, at), (out,) = item.inputs, item.outputs
+        assert isinstance(x, Var) and isinstance(at, Var) and out is not None
+        self._fill(e, out, 0.0)
+        if self._placed(x).strides[1] != 1:
+            copy = Var(x.shape, x.dtype)
+            self.last[copy.serial] = self.last.get(x.serial, 0)
+            self._copy(e, x, copy)
+            x = copy
+        if x.size:
+            e.scatter(self.places[x.serial], self._placed(at), self.places[out.serial])
+
     def _product(self, e: Emitter, item: Prim) -> None:
         x, y = item.inputs
         assert isinstance(x, Var) and isinstance(y, Var)
@@ -498,6 +537,10 @@ class Native:
         kind = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
         functions = [kind(a) for a in addresses]
         t = Table(self._slots, self.block.size, workspace, self.lowered.numbers, self._engine)
+        t.row_bytes, t.row_slots = (
+            self.row_block.size,
+            {slot: start for start, slot in self.row_slots.items()},
+        )
         written = {
             x.serial
             for s in self.lowered.steps
@@ -515,12 +558,23 @@ class Native:
             "have": dict.fromkeys(u.first for u in self.lowered.updates), "kept": t.kept, "set": t.set,
             "table": t.table.ctypes.data, "pointer": t.numbers.ctypes.data, "numbers": t.numbers, "outs": t.outs,
             "fresh": t.fresh, "getrefcount": sys.getrefcount, "wrap": wrap, "distinct": distinct, "Value": Value,
-            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen, "Changed": Changed,
+            "own": t.own, "take": t.take, "matmul": np.matmul, "seen": _seen, "Changed": Changed, **RUN_TIME,
         }  # fmt: skip
         python_reads = {v.serial for p in self.parts if not isinstance(p, int) for v in reads_of(p)}
         python_reads |= {v.serial for p in self.parts if isinstance(p, Prim) for v in p.writes()}
         python_reads |= {r.serial for r in self.lowered.results if isinstance(r, Var)}
         lines = w.lines
+        if self._any_rows:
+            first, numbers = getattr(self.lowered, "row_numbers", (0, ()))
+            t.first_number = first
+            text = f"lambda rows: ({', '.join(numbers)}{',' if numbers else ''})"
+            t.row_numbers = eval(text, {})  # expressions of our own making
+            axis, var = next(
+                (v.shape.index(n), v) for v in self.program.arguments for n in v.shape if is_rows(n)
+            )
+            w.space |= {"size": t.rows, "resize": t.resize, "view": t.view}
+            lines.append(f"rows = {self._source(w, var)}.shape[{axis}]")
+            lines.append("if rows != size[0]: resize(rows)")
         inputs = [
             (i, v) for i, v in enumerate(self._slots) if v is not None and v.kind in ("argument", "state")
         ]
@@ -537,10 +591,14 @@ class Native:
                 "    raise Changed from None",
             ]
         for var in self.program.constants:
+            slot = self._slot_of[var.serial]
+            if isinstance(var.source, Filled):
+                lines.append(f"{w.var(var)} = kept[{slot}]")
+                continue
             array = fixed(var)
             if not (array.flags.c_contiguous and array.flags.aligned):  # it may have been written to
-                lines.append(f"set({self._slot_of[var.serial]}, {w.object(array, 'c')})")
-            lines.append(f"{w.var(var)} = {w.object(t.kept[self._slot_of[var.serial]], 'c')}")
+                lines.append(f"set({slot}, {w.object(array, 'c')})")
+            lines.append(f"{w.var(var)} = {w.object(t.kept[slot], 'c')}")
         for var in self.fresh:
             slot = self._slot_of[var.serial]
             lines.append(f"o{slot} = outs[{slot}]")
@@ -555,7 +613,8 @@ class Native:
             )
             if var.serial in python_reads:
                 lines.append(f"{w.var(var)} = o{slot}._data")
-            t.fresh(slot)
+            if not isinstance(var.size, Size):
+                t.fresh(slot)
         for serial in sorted(python_reads):
             place = self.places.get(serial)
             if place is not None and place.slot == 0:
@@ -577,7 +636,16 @@ class Native:
                     self._write_numbers(lines, w)
                 if i == last:  # what Python did before may have ended the run
                     lines += [f"{w.object(u.count, 'count')}()" for u in self.lowered.updates]
-            elif isinstance(part, Call):
+                continue
+            for v in (*reads_of(part), *part.writes()):
+                place = self.places.get(v.serial)
+                if place is not None and place.slot in t.row_slots:
+                    apart = w.operand(tuple(place.strides))
+                    dtype = w.object(np.dtype(place.dtype))
+                    lines.append(
+                        f"{w.var(v)} = view({place.slot}, {w.operand(place.shape)}, {apart}, {dtype})"
+                    )
+            if isinstance(part, Call):
                 write_call(w, part, True)
             elif isinstance(part, Vjp):
                 write_vjp(w, part)
@@ -646,7 +714,7 @@ class Native:
     def _view_text(self, w: Writer, var: Var) -> str:
         """An expression for an array as it lies, in the block or in an array of its own."""
         place = self.places[var.serial]
-        if place.slot == 0:
+        if place.slot == 0 or place.slot in self.row_slots.values():
             return w.var(var)
         return f"seen(kept[{place.slot}], {place.offset}, {place.strides}, {place.shape})"
 
@@ -660,6 +728,11 @@ class Table:
         self.slots, self._engine = slots, engine
         self.memory = np.empty(size + workspace + LINE, np.uint8)
         self.begin = -self.memory.ctypes.data % LINE
+        self.rows, self.capacity, self.row_bytes, self.row_slots = [0], 0, 0, dict[int, int]()
+        self.row_memory = np.empty(0, np.uint8)
+        self.shapes = [() if var is None else tuple(var.shape) for var in slots]
+        self.first_number = 0
+        self.row_numbers: Callable[[int], Sequence[float]] = lambda rows: ()
         self.table = np.zeros(len(slots), np.uintp)
         self.table[0] = self.memory.ctypes.data + self.begin
         self.table[1] = self.table[0] + np.uintp(size)
@@ -668,14 +741,43 @@ class Table:
         self.numbers = np.zeros(max(1, numbers))
         self.written: list[int] = []  # entries of states that are written
         for slot, var in enumerate(slots):
-            if var is not None and var.kind == "constant":
+            if var is not None and var.kind == "constant" and not isinstance(var.source, Filled):
                 self.set(slot, fixed(var))
+
+    def resize(self, rows: int) -> None:
+        """Prepare a run on another number of rows: the memory grows if there were never as many."""
+        self.rows[0] = 0  # if this fails, the next run tries again
+        if rows > self.capacity:
+            capacity = -(-rows // LINE) * LINE
+            self.row_memory = np.empty(self.row_bytes * capacity + LINE, np.uint8)
+            self.capacity = capacity
+            self.row_begin = -self.row_memory.ctypes.data % LINE
+            for slot, start in self.row_slots.items():
+                self.table[slot] = self.row_memory.ctypes.data + self.row_begin + start * capacity
+        self.table[2] = rows
+        for i, value in enumerate(self.row_numbers(rows), self.first_number):
+            self.numbers[i] = value
+        self.rows[0] = rows
+        self.shapes = [() if var is None else at_rows(var.shape, rows) for var in self.slots]
+        for slot, var in enumerate(self.slots):
+            if var is not None and any(isinstance(n, Size) for n in var.shape):
+                if self.outs[slot] is not None or var.kind == "result":
+                    self.fresh(slot)
+                elif isinstance(var.source, Filled):
+                    self.set(slot, np.full(at_rows(var.shape, rows), var.source.value, var.dtype))
+
+    def view(self, slot: int, shape: Any, strides: Any, dtype: Any) -> np.ndarray:
+        """An array in the memory for any number of rows."""
+        offset = self.row_begin + self.row_slots[slot] * self.capacity
+        return np.ndarray(
+            shape, dtype, self.row_memory.data, offset, tuple(s * dtype.itemsize for s in strides)
+        )
 
     def set(self, slot: int, array: np.ndarray, written: bool = False) -> None:
         """Put the address of an array into the table: of a copy if it does not lie as code expects, for this run."""
         var = self.slots[slot]
         assert var is not None
-        if array.shape != var.shape or array.dtype != var.dtype:
+        if array.shape != self.shapes[slot] or array.dtype != var.dtype:
             raise Changed
         flags, given = array.flags, array
         if not (flags.c_contiguous and flags.aligned):
@@ -699,8 +801,11 @@ class Table:
         self.table[slot] = array.__array_interface__["data"][0]
 
     def _inside(self, array: np.ndarray) -> bool:
-        start = self.memory.__array_interface__["data"][0]
-        return 0 <= array.__array_interface__["data"][0] - start < self.memory.nbytes
+        at = array.__array_interface__["data"][0]
+        return any(
+            0 <= at - memory.__array_interface__["data"][0] < memory.nbytes
+            for memory in (self.memory, self.row_memory)
+        )
 
     def take(self, slot: int, array: np.ndarray) -> np.ndarray:
         """What Python computed, for native code: a copy if it is a view of the block, whose memory is used again."""
@@ -717,7 +822,7 @@ class Table:
         """A new array for what goes out, as somebody still holds the one before."""
         var = self.slots[slot]
         assert var is not None
-        out = self.outs[slot] = wrap(np.empty(var.shape, var.dtype))
+        out = self.outs[slot] = wrap(np.empty(self.shapes[slot], var.dtype))
         self.set(slot, out._data)
         return out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Var:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=int))
+        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -85,6 +86,10 @@ class Step:
 
     def writes(self) -> Iterator[Var]:
         return (x for x in self.outputs if x is not None)
+
+
+class NotLowered(Exception):
+    """A step that has no lowering, for its options or dtypes, or no native code."""
 
 
 # The captured level
@@ -200,7 +205,8 @@ VIEW = frozenset("reshape transpose broadcast slice strided".split())
 class Prim(Step):
     """A primitive: `kind` is in ELEMENTWISE, REDUCE or VIEW, or one of the following.
 
-    "matmul" (NumPy's, over stacks), "take" (inputs[0][i, inputs[1][i]]), "iota" (indices along params["axis"]), "pad"
+    "matmul" (NumPy's, over stacks), "take" (inputs[0][i, inputs[1][i]]), "rows" (inputs[0][inputs[1][..., 0]]),
+    "scatter" (zeros, to whose rows inputs[1][i] inputs[0][i] are added), "iota" (indices along params["axis"]), "pad"
     (params["pairs"], params["value"]), "join" and "fold" (the inputs written, or added to zeros, at the strided views
     params["places"]), "assign" (writes inputs[1] into the state inputs[0], in place), "check_classes" (the run ends,
     before anything is changed, if an index is not below params["classes"]).

@@ -5,6 +5,7 @@ This is the ground that every backend stands on: what a backend has no lowering 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,21 @@ from tinygrad_dl.compiler.program import (
     named_values,
     rules_of,
 )
+from tinygrad_dl.compiler.sizes import Altered, Filled, depends, is_rows
 from tinygrad_dl.convert import wrap
 from tinygrad_dl.op import Missing
+
+
+def altered(template: Any, **attributes: Any) -> Any:
+    """A copy of an object with other values of some attributes."""
+    made = copy.copy(template)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+#: What the text of a program for any number of rows calls.
+RUN_TIME = {"altered": altered}
 
 
 def plain(x: object) -> Any:
@@ -47,6 +61,12 @@ class Writer:
             return repr(value)
         if isinstance(value, float) and value == value and abs(value) != float("inf"):
             return repr(value)
+        if isinstance(value, Altered):
+            parts = ", ".join(f"{k}={self.object(v)}" for k, v in value.attributes.items())
+            return f"altered({self.object(value.template)}, {parts})"
+        if isinstance(value, (tuple, list)) and depends(value):
+            inside = ", ".join(map(self.object, value))
+            return f"[{inside}]" if isinstance(value, list) else f"({inside},)"
         name = self._names.get(id(value))
         if name is None:
             name = f"{stem}{len(self.space)}"
@@ -160,14 +180,21 @@ def write_vjp(w: Writer, step: Vjp) -> None:
 def replay(program: Program) -> tuple[Callable[..., Any], str]:
     """The function `run(arguments, states, numbers)` and its text; it returns the results and the gradients."""
     w = Writer()
-    w.space |= {"distinct": distinct, "wrap": wrap}
+    w.space |= {"distinct": distinct, "wrap": wrap, **RUN_TIME}
     steps = live_steps(program)
     if program.arguments:
         w.lines.append(f"{', '.join(w.var(v) for v in program.arguments)}, = arguments")
     if program.states:
         w.lines.append(f"{', '.join(w.var(v) for v in program.states)}, = states")
+    sized = next(((v, v.shape.index(n)) for v in program.arguments for n in v.shape if is_rows(n)), None)
+    if sized is not None:
+        w.lines.append(f"rows = {w.var(sized[0])}.shape[{sized[1]}]")
     for var in program.constants:
-        w.lines.append(f"{w.var(var)} = {w.object(getattr(var.source, 'array', var.source))}")
+        if isinstance(var.source, Filled):
+            parts = ", ".join(map(w.object, (var.shape, var.source.value, var.dtype)))
+            w.lines.append(f"{w.var(var)} = np.full({parts})")
+        else:
+            w.lines.append(f"{w.var(var)} = {w.object(getattr(var.source, 'array', var.source))}")
     for step in steps:
         if isinstance(step, Call):
             write_call(w, step, True)

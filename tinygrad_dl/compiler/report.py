@@ -16,6 +16,7 @@ from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group, live
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.compiler.source import Printer
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 WIDTH = 80  # characters of a line of `explain()`
 
 
-def explained(name: str, entries: Sequence[Entry]) -> str:
-    """The text of `explain()`: a paragraph for each signature."""
+def explained(name: str, entries: Sequence[Entry], apart: Sequence[str]) -> str:
+    """The text of `explain()`: a paragraph for each signature; `apart` says why some have no program in common."""
     parts = []
     for entry in entries:
         if entry.given_up:
@@ -40,6 +41,7 @@ def explained(name: str, entries: Sequence[Entry]) -> str:
             continue
         else:
             parts.append(f"{name}:\n" + "\n".join(f"  {line}" for line in _lines(entry)))
+    parts += [f"no program for any number of rows: {problem}" for problem in apart]
     return "\n".join(parts) if parts else f"{name} has not been called yet."
 
 
@@ -47,15 +49,19 @@ def _lines(entry: Entry) -> list[str]:
     """What a signature's program is, in lines of at most `WIDTH` characters."""
     program, native = entry.program, entry.native
     assert program is not None
+    common = entry.common
+    inputs = program.arguments if common is None else getattr(common, "program", common).arguments
     calls = Counter(type(step) for step in program.steps)
     lines = [
-        f"arguments: {', '.join(map(repr, program.arguments)) or 'none'}",
+        f"arguments: {', '.join(map(repr, inputs)) or 'none'}",
         f"captured: {calls[Call]} operations, {calls[Vjp]} vjps, {calls[Effect]} side effects",
     ]
     if native is not None:
         lines += _planned(native)
     elif entry.run is not None:
         lines.append("backend: numpy, the forwards and rules of eager in a row")
+    if common is not None:
+        lines.append("one program for any number of rows")
     if not entry.verified:
         lines.append("not yet in use: the next calls compare it with the eager function")
     wrapped = []
@@ -76,11 +82,18 @@ def _planned(native: Native) -> list[str]:
     work = sum(map(_multiply_adds, products))
     lines = [f"after simplification: {len(prims)} primitives, {views} of them views, which move no data"]
     lines.append(f"fused: {inside} primitives into {len(groups)} loops")
-    lines.append(f"products: {len(products)}, {work:,} multiply-adds")
+    effort = (
+        f"{work.slope:,} multiply-adds for each row" if isinstance(work, Size) else f"{work:,} multiply-adds"
+    )
+    lines.append(f"products: {len(products)}, {effort}")
     found = buffers(native)
     total = sum(b.var.nbytes for b in found)
     lines.append(f"buffers: {len(found)} of {total:,} bytes in a block of {native.block.size:,} bytes")
     written = {s.inputs[0].serial for s in lowered.steps if isinstance(s, Prim) and s.kind == "assign"}  # type: ignore[union-attr]
+    if native.row_block.size:
+        lines.append(
+            f"buffers for each row: a block of {native.row_block.size:,} bytes, for the largest number so far"
+        )
     if lowered.states:
         lines.append(f"state: {len(lowered.states)} arrays, {len(written)} of them written in place")
     if lowered.left:

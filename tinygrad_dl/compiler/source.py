@@ -288,6 +288,11 @@ class Printer:
             x = xs[0]
             assert isinstance(x, Var)
             return f"{self.text(x, ATOM)}[np.arange({x.shape[0]}), {self.text(xs[1])}]", ATOM
+        if kind == "rows":
+            return f"{self.text(xs[0], ATOM)}[{self.text(xs[1], ATOM)}[..., 0]]", ATOM
+        if kind == "scatter":
+            self.helpers.add("add_rows")
+            return f"add_rows({self.text(xs[0])}, {self.text(xs[1])}, {out.shape})", ATOM
         if kind == "iota":
             return f"np.arange({out.size}).reshape({_plain(out.shape)})" if len(
                 out.shape

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeG
 
 import numpy as np
 
-from tinygrad_dl.compiler.lower import COMPARE, Builder, NotLowered
-from tinygrad_dl.compiler.program import ELEMENTWISE, Number, Operand, Var
+from tinygrad_dl.compiler.lower import COMPARE, Builder
+from tinygrad_dl.compiler.program import ELEMENTWISE, NotLowered, Number, Operand, Var
 from tinygrad_dl.errors import TinygradError
 from tinygrad_dl.typing import NDArray, Shape
 
