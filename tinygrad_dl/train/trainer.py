@@ -142,7 +142,7 @@ class Trainer:
         self,
         train: DataLike,
         y: DataLike | None = None,
-        dev: DataLike | None = None,
+        dev: DataLike | int | None = None,
         epochs: int = 10,
         *,
         batch_size: int = 64,
@@ -154,8 +154,8 @@ class Trainer:
         two are x and y. Anything but a loader is loaded in shuffled batches of `batch_size`, in an order seeded by
         `rng`. Raises AnomalyError, ValueRangeError.
         """
-        if isinstance(dev, (int, np.integer)) and not isinstance(dev, bool):  # fit(train, dev, epochs)
-            epochs, dev = int(dev), None
+        if isinstance(dev, (int, np.integer)):  # fit(train, dev, epochs)
+            epochs, dev = dev, None
         if y is not None and _is_target(train, y):
             train = (_as_array(train), _as_array(y))
         elif y is not None:
