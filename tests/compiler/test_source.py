@@ -363,7 +363,7 @@ def test_the_explanation_tells_what_was_done() -> None:
     lines = step.explain().splitlines()
     assert lines[0] == "training_step.<locals>.step:"
     assert lines[1] == "  arguments: x: float32[8, 2], y: float32[8, 1]"
-    assert lines[2] == "  captured: 4 operations, 4 vjps, 1 side effects"
+    assert lines[2] == "  captured: 4 operations, 4 vjps, 1 side effect"
 
 
 def test_the_explanation_of_native_code_has_loops_products_buffers_and_what_is_left() -> None:

@@ -54,7 +54,8 @@ def _lines(entry: Entry) -> list[str]:
     calls = Counter(type(step) for step in program.steps)
     lines = [
         f"arguments: {', '.join(map(repr, inputs)) or 'none'}",
-        f"captured: {calls[Call]} operations, {calls[Vjp]} vjps, {calls[Effect]} side effects",
+        f"captured: {calls[Call]} operations, {calls[Vjp]} vjps, "
+        f"{calls[Effect]} side effect{'s' * (calls[Effect] != 1)}",
     ]
     if native is not None:
         lines += _planned(native)
