@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
 from types import TracebackType, UnionType
-from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeGuard, TypeVar, Union
+from typing import Annotated, Any, ForwardRef, Literal, TypeAlias, TypeGuard, TypeVar, Union, cast
 
 import numpy as np
 
@@ -587,7 +587,9 @@ def _fits(x: Any, hint: Any) -> bool:
         if parts[0] is int and isinstance(x, (bool, np.bool_)):
             return False  # a size of True is a slip
         number = x.item() if _is_array(x) and _is_number(x) else x
-        return _fits(x, parts[0]) and all(b.hold(number) for b in parts[1:] if isinstance(b, Bounds))
+        return _fits(x, parts[0]) and all(
+            b.hold(cast(Any, number)) for b in parts[1:] if isinstance(b, Bounds)
+        )
     if origin is Literal:
         return any((type(x) is type(part) or _is_real(x) and _is_real(part)) and x == part for part in parts)
     if hint is bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tinygrad_dl.convert import asarray_of, conjugated, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Joint, Node, Value
 from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, no_grad, tell
-from tinygrad_dl.typing import ArrayLike, Shape
+from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.tensor import Tensor
@@ -239,7 +239,7 @@ def _complete(
                 owner._grad = own(given) if before is None else before + given
             else:
                 # A .grad shares its array with nobody; a rule may hand on g, or a view of it, to several inputs.
-                array = g if owned and node.op is None else np.array(g)
+                array = cast("NDArray", g) if owned and node.op is None else np.array(g)
                 if array.dtype.kind == "c":
                     array = array.conj()
                 owner._grad = wrap(array if before is None else before._data + array)

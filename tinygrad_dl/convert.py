@@ -63,7 +63,7 @@ def conjugated(x: Any) -> Any:
     return x.conj() if x.dtype.kind == "c" else x
 
 
-def as_pairs(x: NDArray) -> NDArray:
+def as_pairs(x: Any) -> NDArray:
     """A view of complex numbers as (real, imaginary) along a last axis: what is written into it reaches x."""
     half = x.dtype.itemsize // 2
     return np.lib.stride_tricks.as_strided(x.real, (*x.shape, 2), (*x.strides, half))
@@ -167,4 +167,4 @@ def short(x: object) -> str:
 def shape_text(x: object) -> str:
     """An input in an error message: its shape, or the number itself."""
     data = x._data if isinstance(x, Value) else x
-    return str(data.shape) if hasattr(data, "shape") else repr(data)
+    return str(getattr(data, "shape", repr(data)))

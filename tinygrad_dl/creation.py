@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -134,7 +134,9 @@ def full(
 
 def _sizes(shape: ShapeLike, name: str) -> tuple[int, ...]:
     try:
-        sizes = tuple(int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+        sizes = tuple(
+            int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (cast(int, shape),))
+        )
     except (AttributeError, TypeError):
         raise DTypeError(
             f"{name}: expected an int or a tuple of ints for the shape, got {convert.short(shape)}"

@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str]
     """
     library = _safetensors("save")
     if hasattr(data, "state_dict"):
-        data = data.state_dict()
+        data = cast(Any, data).state_dict()
     if Path(path).suffix.lower() in FOREIGN:
         warnings.warn(
             f"save: {Path(path).name} will be a safetensors file, which the programs that write {Path(path).suffix} "

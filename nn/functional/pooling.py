@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 from tinygrad_dl.arguments import Counts, Positive, Size, Widths
 from tinygrad_dl.config import default_rng
@@ -366,6 +366,7 @@ def fractional_max_pool(
         samples = drawn(name, lambda shape: default_rng(rng).random(shape), (*x.shape[:2], n))
     if isinstance(samples, Value) and samples.level is None:
         samples = samples._data
+    samples = cast(Any, samples)
     # A buffer of samples may be made for a larger batch than this one.
     samples = samples[: x.shape[0]]
     positions = resize.fractional_max_indices(

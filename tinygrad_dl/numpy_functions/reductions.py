@@ -377,15 +377,15 @@ def _nan_extreme(
     initial: ArrayLike | None,
     where: ArrayLike,
 ) -> Any:
-    a, counted = _numbers(what, a, where)
+    x, counted = _numbers(what, a, where)
     if initial is not None:
-        return _extreme(what, largest, a, axis, keepdims, initial, counted)
+        return _extreme(what, largest, x, axis, keepdims, initial, counted)
     if where is not True:
         raise ValueRangeError(f"{what}: where= needs initial=, the result where no element is chosen")
-    filled = _filled(what, a, counted, _lowest(a.dtype, -1 if largest else 1))
+    filled = _filled(what, x, counted, _lowest(x.dtype, -1 if largest else 1))
     out = (reduce.max if largest else reduce.min)(filled, axis=axis, keepdims=keepdims)
     empty = ~np.any(counted, axis=axis, keepdims=keepdims)
-    return choose(empty, np.asarray(np.nan, a.dtype), out) if np.any(empty) else out
+    return choose(empty, np.asarray(np.nan, x.dtype), out) if np.any(empty) else out
 
 
 @stands_for(np.nanmax)

@@ -173,8 +173,8 @@ def rot90(m: Data, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
 
 @stands_for(np.roll)
 def roll(a: Data, shift: int | list[int] | tuple[int, ...] | NDArray, axis: Axis = None) -> Any:
-    shift = shift.tolist() if isinstance(shift, np.ndarray) else shift
-    return shaping.roll(a, tuple(shift) if isinstance(shift, list) else shift, axis)
+    steps = shift.tolist() if isinstance(shift, np.ndarray) else shift
+    return shaping.roll(a, tuple(steps) if isinstance(steps, list) else steps, axis)
 
 
 @stands_for(np.repeat)

@@ -102,7 +102,7 @@ def _derivative_of_power(g: NDArray, x: NDArray, y: NDArray | complex) -> Any:
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
-def _derivative_in_exponent(g: NDArray, out: NDArray, x: NDArray, y: NDArray) -> Any:
+def _derivative_in_exponent(g: NDArray, out: NDArray, x: NDArray, y: Any) -> Any:
     # 0**y does not change with y >= 0; log(0) must not make that 0 * -inf
     still = (x == 0) & (y >= 0) & (y == y.real)
     return where(still, 0, g * out * log(where(still, 1, x + 0 * y if is_complex(y) else x)))
@@ -175,7 +175,7 @@ def abs(x: NDArray, /) -> Any:
     return np.absolute(x)
 
 
-def _derivative_of_sign(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
+def _derivative_of_sign(g: NDArray, out: NDArray, x: NDArray) -> Any:
     if not is_complex(x):
         return g * 0
     # x moves on the unit circle: what goes along out, its radius, does not count

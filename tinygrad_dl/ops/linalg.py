@@ -211,7 +211,7 @@ def det(x: NDArray, /) -> Any:
     return np.linalg.det(x)
 
 
-def _derivative_of_slogdet(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
+def _derivative_of_slogdet(g: Any, out: NDArray, x: NDArray) -> NDArray:
     # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
     usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
     if not is_complex(x):

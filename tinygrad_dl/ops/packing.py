@@ -59,7 +59,9 @@ def check_free_phase(what: str, rotated: Array) -> None:
     diagonal = np.asarray(values_of(rotated))
     if diagonal.dtype.kind != "c" or not diagonal.size:
         return
-    if np.abs(diagonal.imag).max() > np.finfo(diagonal.dtype).eps ** 0.5 * max(1.0, np.abs(diagonal).max()):
+    if np.abs(np.imag(diagonal)).max() > np.finfo(diagonal.dtype).eps ** 0.5 * max(
+        1.0, np.abs(diagonal).max()
+    ):
         raise GraphError(
             f"{what}: what was computed depends on the phases of the complex vectors, which are arbitrary, so it has "
             "no derivative. Use what does not change when a vector is multiplied by a number of length 1, such as "

@@ -143,7 +143,7 @@ def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> An
     np.float64(1000.0)
     """
     x = floating(x)
-    peak = np.max(x.real, axis=axis, keepdims=True, initial=-np.inf)
+    peak = np.max(np.real(x), axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, np.zeros_like(peak))
     with np.errstate(divide="ignore"):  # the logarithm of nothing is -inf
         out = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift

@@ -87,12 +87,12 @@ def _both(still: NDArray) -> NDArray:
     return still[..., :, None] & still[..., None, :]
 
 
-def _on_diagonal(x: NDArray) -> NDArray:
+def _on_diagonal(x: Array) -> Any:
     n = x.shape[-1]
     return from_diagonal(x, (*x.shape[:-1], n, n), 0, -2, -1)
 
 
-def _real(x: NDArray) -> NDArray:
+def _real(x: Any) -> NDArray:
     return x.real if is_complex(x) else x
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -186,7 +186,7 @@ class Pair:
     @contextmanager
     def _placed(self, arrays: Sequence[NDArray]) -> Iterator[None]:
         """Write values into the arrays that were given, if forward uses these, and restore them."""
-        given = [self.given[k] for k in self.live] if self.captured else []
+        given = [cast(NDArray, self.given[k]) for k in self.live] if self.captured else []
         before = [x.copy() for x in given]
         try:
             for x, array in zip(given, arrays):

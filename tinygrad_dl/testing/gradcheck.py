@@ -23,7 +23,7 @@ from tinygrad_dl.typing import NDArray, Shape
 
 def _pairs(x: NDArray) -> NDArray:
     """Complex numbers as (real, imaginary) along a last axis; real numbers as they are."""
-    return np.stack([x.real, x.imag], axis=-1) if x.dtype.kind == "c" else x
+    return np.stack([np.real(x), np.imag(x)], axis=-1) if x.dtype.kind == "c" else x
 
 
 def _unpaired(x: NDArray, dtype: np.dtype) -> NDArray:

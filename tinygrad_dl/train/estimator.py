@@ -144,7 +144,7 @@ class _Estimator(BaseEstimator):
     def _standardized(self, x: NDArray) -> NDArray:
         return ((x - self.mean_) / self.scale_).astype(np.float32)
 
-    def _validated(self, *data: ArrayLike, **how: object) -> Any:
+    def _validated(self, *data: Any, **how: Any) -> Any:
         """The data as scikit-learn's own checks pass them; its errors as this package's."""
         called = f"{type(self).__name__}.{'predict' if len(data) == 1 else 'fit'}"
         try:

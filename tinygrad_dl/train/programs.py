@@ -136,6 +136,7 @@ class Programs:
             if self._stopped or not (self.always or self._may_pay(planned, batch)):
                 return self.function(*batch)
             self._compile()
+        assert self.compiled is not None
         if self.compiled.given_up and not self.always:
             self._stopped, self.compiled = True, None
             return self.function(*batch)
