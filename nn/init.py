@@ -325,9 +325,9 @@ def sparse_(tensor: Filled, sparsity: Probability, std: NonNegative = 0.01, rng:
         raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
         raise ValueRangeError(f"sparse_: expected sparsity from 0 to 1, got {sparsity!r}")
+    zeros = math.ceil(float(sparsity) * tensor.shape[0])
     generator = default_rng(rng)
     values = _normal(tensor, 0.0, std, generator)._data
-    zeros = math.ceil(sparsity * tensor.shape[0])
     for column in range(tensor.shape[1]):
         values[generator.permutation(tensor.shape[0])[:zeros], column] = 0
     return tensor

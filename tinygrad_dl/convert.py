@@ -94,7 +94,10 @@ def asarray_of(x: Any, dtype: DTypeLike | None = None, what: str = "asarray") ->
     elif isinstance(x, (np.ndarray, np.generic)):
         array = np.asarray(x)
     elif isinstance(x, (list, tuple)) and any(isinstance(v, Value) for v in x):
-        if any(isinstance(v, Value) and (v.level or modes.recording and v.node) is not None for v in x):
+        if any(
+            isinstance(v, Value) and (v.level is not None or (modes.recording and v.node is not None))
+            for v in x
+        ):
             raise GraphError(
                 f"{what}: the list holds Tensors that require grad, and its array would be cut off from the graph. "
                 "Use stack(list), or detach() them."

@@ -19,7 +19,7 @@ from tinygrad_dl import autograd, convert, graph, levels
 from tinygrad_dl.arguments import require
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
-from tinygrad_dl.modes import call_recording, modes
+from tinygrad_dl.modes import active, call_recording, modes, tell
 from tinygrad_dl.ops.elementwise import positive
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import moveaxis, reshape
@@ -145,6 +145,14 @@ class Run:
         return (result, self.give(self.aux)) if has_aux else result
 
 
+def _one(out: Tensor) -> np.ndarray:
+    """The derivative of a result of one element in itself."""
+    seed = np.ones(out.shape, out.dtype)
+    if active:
+        tell("seeded", seed)
+    return seed
+
+
 def _check(what: str, f: object, argnums: object, has_aux: object, chunk_size: Any = None) -> None:
     """Raise for what is no function, no number of an argument, no boolean, or no size of a chunk."""
     if not callable(f):
@@ -211,7 +219,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
                 f"func.{what}: expected f to return one number, got {came}. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
             )
-        gradients = run.by_argnums(run.gradients(run.vjp([np.ones(run.outs[0].shape, run.outs[0].dtype)])))
+        gradients = run.by_argnums(run.gradients(run.vjp([_one(run.outs[0])])))
         return run.with_aux(run.give(run.result), has_aux), gradients
 
     return value_and_gradient
@@ -509,7 +517,7 @@ def _by_rows(run: Run, chunk_size: int | None) -> list[list[Any]]:
             count = min(size, out.size - start)
             seeds: list[Any] = [None] * len(run.outs)
             if out.size == 1:
-                seeds[place] = np.ones(out.shape, out.dtype)
+                seeds[place] = _one(out)
                 parts.append([None if g is None else g.reshape((1, *g.shape)) for g in run.vjp(seeds)])
                 continue
             level = levels.BatchLevel(count, visible=False)
@@ -604,7 +612,7 @@ def hvp(f: Callable[..., Any], x: object, v: object) -> Any:
             raise GraphError(
                 f"func.hvp: expected f to return one number, got {', '.join(str(t.shape) for t in run.outs)}"
             )
-        return run.gradients(run.vjp([np.ones(run.outs[0].shape, run.outs[0].dtype)]))
+        return run.gradients(run.vjp([_one(run.outs[0])]))
 
     values = [
         _floating("hvp", leaf, f"argument {n}{path}") for n, p in enumerate(args) for path, leaf in leaves(p)

@@ -450,7 +450,7 @@ def hooking(x: Any) -> Any:
         (reading, r"Tensor\.item\(\) reads values in Python"),
         (printing, r"it calls print"),
         (appending, r"it changes UNUSED, which a program cannot repeat"),
-        (drawing, r"it calls "),
+        (drawing, r"it draws random numbers with NumPy"),
     ],
 )
 def test_what_cannot_be_captured_runs_eagerly_and_is_told_once(

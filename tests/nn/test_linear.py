@@ -68,7 +68,9 @@ def test_sizes_and_devices_are_checked() -> None:
         nn.Linear(-1, 2)
     with pytest.raises(ValueError, match='expected "cpu", the only device'):
         nn.Linear(1, 2, device="cuda")
-    with pytest.raises(TypeError, match="expected a floating-point dtype for parameters, got int64"):
+    with pytest.raises(
+        TypeError, match="expected a floating-point or complex dtype for parameters, got int64"
+    ):
         nn.Linear(1, 2, dtype="int64")
 
 
