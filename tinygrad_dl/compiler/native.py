@@ -628,7 +628,8 @@ class Native:
         for i, part in enumerate(self.parts):
             if not isinstance(part, (int, Prim)):  # views of what lies outside of the block
                 for var in reads_of(part):
-                    if var.serial not in self._slot_of and self.places[var.serial].slot != 0:
+                    slot = self.places[var.serial].slot
+                    if var.serial not in self._slot_of and slot != 0 and slot not in t.row_slots:
                         lines.append(f"{w.var(var)} = {self._view_text(w, var)}")
             if isinstance(part, int):
                 lines.append(f"if {w.object(functions[part], 'native')}(table, pointer): return None")

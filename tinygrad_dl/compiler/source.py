@@ -294,9 +294,8 @@ class Printer:
             self.helpers.add("add_rows")
             return f"add_rows({self.text(xs[0])}, {self.text(xs[1])}, {out.shape})", ATOM
         if kind == "iota":
-            return f"np.arange({out.size}).reshape({_plain(out.shape)})" if len(
-                out.shape
-            ) > 2 else f"np.arange({out.size})", ATOM
+            alone = out.size == out.shape[-1]  # along the last axis, which NumPy lines up by itself
+            return f"np.arange({out.size})" + ("" if alone else f".reshape({_plain(out.shape)})"), ATOM
         if kind == "pad":
             value = f", constant_values={self.text(p['value'])}" if p["value"] else ""
             return f"np.pad({self.text(xs[0])}, {p['pairs']}{value})", ATOM
