@@ -130,6 +130,8 @@ def along(call: Call) -> Any:
     """Operations with an option `axis`, an int or a tuple; None is all axes."""
     axis = call.options["axis"]
     ndim = len(call.shape())
+    if not ndim and axis is not None:  # NumPy takes axis 0 of a number for some operations
+        return None
     return call.run(
         *call.inputs, axis=tuple(range(1, ndim + 1)) if axis is None else axes_of(call, axis, ndim)
     )

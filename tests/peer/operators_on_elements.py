@@ -156,9 +156,6 @@ OURS["cumprod"] = lambda x, dim, dtype=None: td.cumulative_prod(x, axis=dim, dty
 
 @ours("quantile")
 def quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
-    if isinstance(q, Tensor) and q.requires_grad:
-        raise Unlike("the quantiles asked for are constants")
-    q = q.numpy() if isinstance(q, Tensor) else q
     return td.quantile(x, q, axes_of(x, dim), keepdims=keepdim, method=interpolation)
 
 

@@ -73,6 +73,8 @@ def agree(found: Any, expected: Any) -> None:
 
 
 def compare_forward(name: str, sample: Any) -> None:
+    if "max_unpool" in name:
+        raise Unlike("windows that overlap give a place several values, and which one stays is not defined")
     theirs, inputs, ours, values = prepared(name, sample)
     rng = np.random.default_rng(0)
     tangents = [rng.uniform(-1, 1, v.shape) for v in values]
@@ -90,6 +92,8 @@ def compare_forward(name: str, sample: Any) -> None:
 
 
 def compare_vmap(name: str, sample: Any) -> None:
+    if name == "nn.functional.ctc_loss":
+        raise Unlike("the examples would be scaled, and such are no logarithms of probabilities")
     theirs, inputs, ours, values = prepared(name, sample)
     rng = np.random.default_rng(0)
     # Examples that differ little, so that they stay where the operator is defined

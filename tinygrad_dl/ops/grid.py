@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Size
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.elementwise import abs, where
@@ -65,6 +66,7 @@ def _plain(x: Array) -> NDArray:
     return x._data if isinstance(x, Value) else x
 
 
+@each_example
 def grid_sample(
     input: Array,
     grid: Array,

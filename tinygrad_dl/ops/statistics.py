@@ -10,6 +10,8 @@ import numpy as np
 
 from tinygrad_dl import convert
 from tinygrad_dl.arguments import checked
+from tinygrad_dl.convert import values_of
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.accumulate import accumulating
@@ -51,12 +53,14 @@ def quantile(
     >>> quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
     array(2.5)
     """
-    return _quantile(x, q, axis, method, keepdims, "quantile")
+    # Between which elements it lies depends on q: in func.vmap each example has its own.
+    found = each_example(_quantile) if isinstance(q, Value) and q.level is not None else _quantile
+    return found(x, q, axis, method, keepdims, "quantile")
 
 
 def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, name: str) -> Any:
     x = value_of(x)
-    fractions = np.asarray(q._data if isinstance(q, Value) else q, np.float64)
+    fractions = np.asarray(values_of(q), np.float64)
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise ValueRangeError(f"{name}: expected q in [0, 1], got {q!r}")
     if method not in METHODS:
@@ -64,7 +68,7 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
     rows, shape, kept_shape = _rows(x, axis, name)
     shape = kept_shape if keepdims else shape
     weights: list[Any] = list(fractions.flat)
-    if isinstance(q, Value) and q.node is not None:
+    if isinstance(q, Value) and (q.node is not None or q.level is not None):
         weights = list(reshape(q, (-1,)))
     found = [_between(rows, float(f), w, method) for f, w in zip(fractions.flat, weights)]
     if not fractions.ndim:

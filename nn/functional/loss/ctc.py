@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Size
+from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.loss.arguments import as_value, integers, reduced
@@ -43,6 +44,7 @@ def _labels(targets: np.ndarray, lengths: np.ndarray, blank: int, classes: int) 
     return extended
 
 
+@each_example
 def ctc_loss(
     log_probs: ArrayLike,
     targets: ArrayLike,
