@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -239,7 +239,7 @@ def _complete(
                 owner._grad = own(given) if before is None else before + given
             else:
                 # A .grad shares its array with nobody; a rule may hand on g, or a view of it, to several inputs.
-                array = cast("NDArray", g) if owned and node.op is None else np.array(g)
+                array: NDArray = g if owned and node.op is None else np.array(g)  # pyright: ignore
                 if array.dtype.kind == "c":
                     array = array.conj()
                 owner._grad = wrap(array if before is None else before._data + array)
