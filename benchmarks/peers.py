@@ -139,7 +139,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[Any], Epoch]]] = {
 
 
 def worker(name: str, what: str, path: str) -> None:
-    """In a process of its own: train, and print what came out."""
+    """In a process of its own: train, and print the results."""
     import numpy as np
 
     with np.load(path) as file:

@@ -118,7 +118,7 @@ class Run:
         return sum(sizes) + sum(t.nbytes for t in self.outs)
 
     def give(self, tree: object) -> Any:
-        """A tree of Tensors as the caller gets it: arrays if arrays came, cut off unless recorded."""
+        """A tree of Tensors as the caller gets it: arrays if arrays were given, cut off unless recorded."""
         return refill(tree, iter([self._give_one(leaf) for _, leaf in leaves(tree)]))
 
     def _give_one(self, leaf: object) -> Any:
@@ -352,7 +352,7 @@ def _only_arrays(tree: Any) -> bool:
 
 
 def _given(tree: Any, plain: bool) -> Any:
-    """A tree of Tensors as the caller gets it: arrays if arrays came, and nothing is recorded."""
+    """A tree of Tensors as the caller gets it: arrays if arrays were given, and nothing is recorded."""
     if not plain:
         return tree
     found = [leaf for _, leaf in leaves(tree)]

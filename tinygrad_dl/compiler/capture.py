@@ -96,9 +96,9 @@ class Capture(StepWatcher):
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
-        #: id of a leaf whose `.grad` was used as it came -> the leaf, and whether that was None.
+        #: id of a leaf whose `.grad` was used as it was given -> the leaf, and whether that was None.
         self.given: dict[int, tuple[Any, bool]] = {}
-        self.cleared: dict[int, Any] = {}  # id of a leaf -> the leaf, if its `.grad` was set before one came
+        self.cleared: dict[int, Any] = {}  # id -> leaf whose `.grad` was set before one was computed
         self.raw: dict[
             int, str
         ] = {}  # ids of the arguments that are arrays and no Tensors, which Python can read
@@ -378,7 +378,7 @@ class Capture(StepWatcher):
         assert node is not None
         var = self._pending.get(node.serial)
         if var is None:
-            self.problem("a gradient came from outside of the step")
+            self.problem("a gradient was computed outside of the step")
             return
         var = self._conjugated(var)
         self._state_var(owner)
@@ -557,7 +557,7 @@ class Capture(StepWatcher):
                     self.problems.append(f"it reads elements of {name} in Python{where}")
         for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             value = frame.f_locals.get(name)
-            # Objects that last from call to call; others are made anew, of what is known.
+            # Objects that last from call to call; others are made again from what is known.
             if name == "self" and "self" in frame.f_locals or hasattr(type(value), "named_parameters"):
                 self.guards.add_argument(value, name)
 

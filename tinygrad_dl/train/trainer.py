@@ -321,7 +321,7 @@ class Trainer:
         return {**vars(self), "_programs": {}}
 
     def _program(self, what: str, make: Callable[[], Callable[..., Any]], *parts: Any) -> Programs:
-        """The program of a kind, made anew where what it was made of has been replaced."""
+        """The program of a kind, made again where what it was made of has been replaced."""
         found = self._programs.get(what)
         if found is None or found[0] != parts:
             roots = [self.model, self.loss, self.optimizer]
