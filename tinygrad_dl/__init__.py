@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from tinygrad_dl import fft as fft
     from tinygrad_dl import func as func
     from tinygrad_dl import linalg as linalg
+    from tinygrad_dl import onnx as onnx
     from tinygrad_dl import testing as testing
     from tinygrad_dl import train as train
     from tinygrad_dl import viz as viz
@@ -235,7 +236,7 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "course"):
+    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course"):
         return import_module(f"tinygrad_dl.{name}")
     unknown = import_module("tinygrad_dl.vocabulary").unknown
     raise unknown(__name__, name, globals())
