@@ -1,4 +1,4 @@
-"""Tensors of random numbers. `shape` is an int or a tuple; `rng` is a np.random.Generator, a seed, or the default one."""
+"""Tensors of random numbers. `shape`: an int or a tuple; `rng`: a np.random.Generator, a seed, or None."""
 
 from __future__ import annotations
 
