@@ -63,6 +63,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.protocols",
             "tinygrad_dl.numpy_functions",
             "tinygrad_dl.creation",
+            "tinygrad_dl.random",
             "tinygrad_dl.dtypes",
             "tinygrad_dl.fft",
             "tinygrad_dl.linalg",
