@@ -377,6 +377,11 @@ class Module:
             return f"{self._get_name()}({own[0] if own else ''})"
         return f"{self._get_name()}(\n  " + "\n  ".join(own + inside) + "\n)"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_dl.nn.summary import counted
+
+        return counted(self)._repr_html_()
+
     def summary(self, *inputs: Any, **options: Any) -> Any:
         """A table of the layers with shapes, parameters, multiply-adds and memory; see nn.summary."""
         from tinygrad_dl.nn.summary import summary
