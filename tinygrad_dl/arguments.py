@@ -735,7 +735,7 @@ def described(made: object, without: Collection[str] = ()) -> str:
 
 def brief(value: Any) -> str:
     """A value in a few words: arrays by shape and dtype, functions by name, other objects on one short line."""
-    if isinstance(value, (Value, np.ndarray)) and value.size > 4:
+    if hasattr(value, "dtype") and hasattr(value, "shape") and getattr(value, "size", 0) > 4:
         return f"{type(value).__name__} {value.shape} {value.dtype}"
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)

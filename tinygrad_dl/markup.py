@@ -1,4 +1,6 @@
-"""Notebooks: whether there is one, and HTML for it: tables, bars and line charts that are as readable on a dark page as on a light one.
+"""Notebooks: whether there is one, and HTML for it, which reads as well on a dark page as on a light one.
+
+Tables, bars and line charts.
 
 A notebook's theme is not the browser's: the page sets a color of text, and what is drawn here takes it over. Every
 color is the text's own, or a hue mixed with it, which is darker on light pages and lighter on dark ones.
@@ -290,9 +292,9 @@ class _Axis:
         unit = 10.0 ** math.floor(math.log10(rough))
         if not unit:
             return [self.low, self.high]
-        step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * 0.75)
-        first = math.ceil(self.low / step)
-        found = [i * step for i in range(first, first + 8) if i * step <= self.high * (1 + 1e-12)]
+        width = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * 0.75)
+        begin = math.ceil(self.low / width)
+        found = [i * width for i in range(begin, begin + 8) if i * width <= self.high * (1 + 1e-12)]
         return found if len(found) > 1 else [self.low, self.high]
 
 

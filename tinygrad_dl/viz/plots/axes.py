@@ -48,7 +48,7 @@ def _shown_once(library: Any) -> type[Figure]:
     displayed a second time.
     """
 
-    class ShownOnce(library.figure.Figure):  # type: ignore[misc]
+    class ShownOnce(library.figure.Figure):
         def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
             import matplotlib.pyplot as plt
 
