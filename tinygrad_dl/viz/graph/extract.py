@@ -169,7 +169,15 @@ class Extraction:
         for i, constant in constants.items():
             # The first operand of a model's first operation is the input of the model.
             is_model_input = is_first and i == 0 and constant.kind == "constant"
+            if is_model_input and not constant.name:
+                constant.label = "input"
+            elif constant.label == "array" and around and self._is_loss(around[0]):
+                constant.label = "target"
             self.constants.place(constant, drawn.module, is_model_input)
+
+    def _is_loss(self, box: str) -> bool:
+        """Whether a box is that of a loss, whose input is a result of the model."""
+        return any(module.id == box and module.kind.endswith("Loss") for module in self.graph.modules)
 
     def _add_edges(self, node: Node, drawn: GraphNode, constants: Mapping[int, GraphNode]) -> None:
         """Draw an edge from each operand, with the derivative rule of that input."""
