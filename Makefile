@@ -34,7 +34,7 @@ endif
 # A developer's environment serves every target, so it is used where it exists.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs notebooks ops-table names-table bench array-api mutation clean
+.PHONY: help demo test check dev lint types layout docs notebooks ops-table names-table onnx-table bench array-api mutation clean
 .DELETE_ON_ERROR:
 
 help:
@@ -101,6 +101,9 @@ ops-table: $(VENV)/dev.stamp
 
 names-table: $(VENV)/dev.stamp
 	@$(RUN) docs/coming_from.py
+
+onnx-table: $(VENV)/dev.stamp
+	@$(RUN) docs/onnx_table.py
 
 bench: $(call for,demo)
 	@$(RUN) -m benchmarks $(ARGS)

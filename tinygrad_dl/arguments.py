@@ -14,7 +14,7 @@ import re
 import reprlib
 import sys
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
@@ -316,14 +316,23 @@ def hinted(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
+    """The error for keyword arguments that an operation does not have, with the names here of what others call them."""
+    error = TypeError(f"{what}() got an unexpected keyword argument {next(iter(others))!r}")
+    return _unknown_argument(error) or error
+
+
 def _unknown_argument(error: Exception) -> TinygradError | None:
     """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
+    from tinygrad_dl.vocabulary import hint
+
     found = re.match(
         r"(?:(\w+)\.__init__|([\w.]+))\(\) got an unexpected keyword argument '(\w+)'", str(error)
     )
     if found is None:
-        return None
-    from tinygrad_dl.vocabulary import hint
+        many = re.match(r"(\w+)\(\) takes .*positional argument.* given", str(error))
+        advice = hint("tinygrad_dl", many[1]) if many else ""
+        return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
     advice = hint("=", found[3])
     return (

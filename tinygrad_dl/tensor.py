@@ -99,7 +99,7 @@ class Tensor(Methods):
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size
+        return _Size(self._data.size)
 
     @property
     def nbytes(self) -> int:
@@ -526,6 +526,20 @@ ELSEWHERE = frozenset(
 )
 for _name in ELSEWHERE:
     setattr(Tensor, _name, Elsewhere(_name))
+
+
+class _Size(int):
+    """The number of elements, which answers a call like PyTorch's x.size(0)."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> Any:
+        from tinygrad_dl.vocabulary import hint
+
+        raise DTypeError(f"Tensor.size: {hint('Tensor', 'size')}")
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
 
 class _NoFunction(ModuleType):
