@@ -46,6 +46,7 @@ FLOORS: list[list[set[str]]] = [
             "tinygrad_dl.pytree",
             "tinygrad_dl.directions",
             "tinygrad_dl.vocabulary",
+            "tinygrad_dl.markup",
         }
     ],
     [{"tinygrad_dl.kernels"}],

@@ -327,6 +327,20 @@ class Tensor(Methods):
             text += ", requires_grad=True" if self.node.op is None else f", op={self.node.op.name}"
         return f"{type(self).__name__}({text})"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        if type(self).__repr__ is not Tensor.__repr__:  # it has no values of its own
+            return markup.paragraph(markup.text(repr(self)))
+        if active:
+            tell("read", "the text of a Tensor")
+        facts = [f"{type(self).__name__} {self.shape}", str(self.dtype)]
+        if self.name is not None:
+            facts.insert(0, self.name)
+        if self.node is not None:
+            facts.append("requires grad" if self.node.op is None else f"result of {self.node.op.name}")
+        return markup.array(self._data, ", ".join(facts))
+
     def __format__(self, spec: str) -> str:
         require("format", "spec", spec, str)
         try:
