@@ -57,7 +57,7 @@ html_title = f"tinygrad_dl {version}"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_js_files = ["copy.js"]
+html_js_files = ["copy.js", "tables.js"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
