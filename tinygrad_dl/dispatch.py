@@ -6,7 +6,7 @@ The call generated for an operation (codegen.py) handles Tensors and arrays itse
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -203,15 +203,21 @@ def each_example(function: F) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if modes.levels:
-            levels = [
-                x.level for x in (*args, *kwargs.values()) if isinstance(x, Value) and x.level is not None
-            ]
-            newest = max(levels, key=lambda level: level.number, default=None)
-            if newest is not None and newest.size is not None:
-                return newest.each(function, args, kwargs)
+            found = [level for x in (*args, *kwargs.values()) for level in maps_of(x)]
+            newest = max(found, key=lambda level: level.number, default=None)
+            if newest is not None:
+                return newest.each(call, args, kwargs)  # in which older maps have their turns
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def maps_of(x: Any) -> Iterator[Any]:
+    """The running func.vmap by which a value itself, not only its tangent, is batched."""
+    while isinstance(x, Value) and x.level is not None:
+        if x.level.size is not None:
+            yield x.level
+        x = x.held  # type: ignore[attr-defined]
 
 
 # float16, which operations that accumulate compute in float32
