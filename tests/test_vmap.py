@@ -373,3 +373,50 @@ def test_functions_that_read_values_are_called_for_each_example_of_every_map() -
 
     each = np.stack([moved(image[k], grid[k], t[k]) for k in range(3)])
     np.testing.assert_allclose(func.vmap(moved)(image, grid, t), each)
+
+
+READING: dict[str, Any] = {
+    "sinc": np.sinc,
+    "nan_to_num": np.nan_to_num,
+    "unwrap": np.unwrap,
+    "select": lambda x: np.select([x > 0, x < -1], [x, -x], 2.0),
+    "choose": lambda x: np.choose((x > 0).astype("int64"), [x, -x]),
+    "gradient": lambda x: np.stack(np.gradient(x)),
+    "interp": lambda x: np.interp(x, np.arange(5.0), np.arange(5.0) ** 2, period=3.0),
+    "nansum": np.nansum,
+    "nanvar": lambda x: np.nanvar(x, axis=1),
+    "sum": lambda x: np.sum(x, where=x > 0),
+    "maximum": lambda x: np.maximum.accumulate(x, axis=1),
+    "fmod": lambda x: np.fmod(x, 1.5),
+    "fmax": lambda x: np.fmax(x, -x),
+    "heaviside": lambda x: np.heaviside(x, 0.5),
+    "gcd": lambda x: np.gcd((x * 10).astype("int64"), 6),
+    "exp in float32": lambda x: np.exp(x, dtype="float32", order="F"),
+    "outer": lambda x: np.add.outer(x, x),
+    "rank": lambda x: np.linalg.lstsq(x, x[:, 0], rcond=None)[2],
+    "digitize": lambda x: np.digitize(x, np.array([-1.0, 0.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_numpys_functions_that_read_values_have_each_examples(name: str) -> None:
+    f = READING[name]
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    each = np.stack([[np.asarray(f(x[i, j])) for j in range(3)] for i in range(2)])
+    found = func.vmap(func.vmap(f), in_axes=1, out_axes=1)(Tensor(x))
+    nested = func.vmap(func.vmap(f))(Tensor(x))
+    np.testing.assert_allclose(found.data, each, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nested.data, each, rtol=1e-5, atol=1e-6)
+    assert func.vmap(f)(Tensor(x[0])).dtype == each.dtype
+
+
+def test_what_has_no_value_for_each_example_is_refused() -> None:
+    for f in (
+        lambda x: np.array_equal(x, x),
+        lambda x: np.copyto(x, 0.0),
+        lambda x: np.sum(x, out=np.zeros(())),
+    ):
+        with pytest.raises(GraphError, match="cannot be read inside of the function"):
+            func.vmap(f)(Tensor(X))
+    assert func.vmap(np.sinc)(Tensor(X[:0])).shape == (0, 3)
+    assert func.vmap(np.unwrap)(Tensor(X[:0])).shape == (0, 3)

@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_dl import autograd, convert, graph
 from tinygrad_dl.batching import Call, OfAll, looped
 from tinygrad_dl.dispatch import check_strict_broadcast, maps_of
-from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.errors import GraphError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, lenient_broadcast, modes
 from tinygrad_dl.op import LINEAR, SYMMETRIC
@@ -151,9 +151,9 @@ class Form:
         raise unread("the values of a Tensor")
 
 
-def unread(what: str) -> GraphError:
+def unread(what: str) -> UnreadError:
     """The error for reading one value of a Tensor that has one for each example."""
-    return GraphError(
+    return UnreadError(
         f"func.vmap: {what} cannot be read inside of the function, as each example has its own. Compute with the "
         "Tensor itself; in the place of `if`, use where(condition, a, b)."
     )
@@ -311,15 +311,19 @@ class BatchLevel(Level):
         given = [leaf for _, leaf in leaves([args, kwargs])]
         opened = [exposed(x, self) if belongs(x, self) else x for x in given]
         results = []
-        for k in range(self.size):
-            values = iter([x[k] if x is not old else x for x, old in zip(opened, given)])
-            new_args, new_kwargs = refill([args, kwargs], values)
+        for k in range(max(self.size, 1)):  # without examples, one of zeros tells shape and dtype
+            chosen = [
+                old if x is old else x[k] if self.size else _zeros(x.shape[1:], x.dtype)
+                for x, old in zip(opened, given)
+            ]
+            new_args, new_kwargs = refill([args, kwargs], iter(chosen))
             results.append(function(*new_args, **new_kwargs))
-        columns = zip(*([leaf for _, leaf in leaves(result)] for result in results))
-        stacked = [
-            hidden(stack(column), self) if isinstance(column[0], Value) else column[0] for column in columns
-        ]
-        return refill(results[0], iter(stacked))
+        columns = list(zip(*([leaf for _, leaf in leaves(result)] for result in results)))
+        if not columns or not all(isinstance(column[0], (Value, np.generic)) for column in columns):
+            raise unread(f"what {function.__name__} returns")
+        columns = [[x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c] for c in columns]
+        whole = [stack(column) if self.size else stack(column)[:0] for column in columns]
+        return refill(results[0], iter([hidden(x, self) for x in whole]))
 
     def _opened(self, key: Any) -> Any:
         if type(key) is tuple:
