@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from tinygrad_dl import Tensor
-from tinygrad_dl.arguments import checked
+from tinygrad_dl.arguments import checked, described
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray
@@ -31,6 +31,10 @@ class Standardize:
         self.axis = axis
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self.mean is None else f"fitted to {self.mean.size} features"
+        return f"{described(self)[:-1]}{', ' if self.axis != 0 else ''}{state})"
 
     def fit(self, data: ArrayLike | TensorDataset) -> Standardize:
         """Compute mean and standard deviation of an array, or of the x of a data set."""
