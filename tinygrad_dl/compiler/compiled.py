@@ -18,8 +18,9 @@ import numpy as np
 from tinygrad_dl import config, pytree
 from tinygrad_dl.autograd import RECOMPUTE, inside
 from tinygrad_dl.autograd import _packed as packed
-from tinygrad_dl.compiler.capture import Capture, finish, fixed
+from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
+from tinygrad_dl.compiler.data import Data, plain
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
 from tinygrad_dl.compiler.replay import replay
@@ -427,7 +428,7 @@ class Compiled(Generic[P, R]):
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
         capture.guards.add_argument(self._function, self._name)
-        result = capture.run(self._eagerly, (args, kwargs), {})
+        result = without_data(capture.run(self._eagerly, (args, kwargs), {}), capture)
         self._optimizers |= capture.optimizers
         # Whether there are gradients that others are added to, or that are used, is part of what was captured.
         for i, none in capture.resets.items():
@@ -684,7 +685,7 @@ class Compiled(Generic[P, R]):
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None
         name = self._name if len(entry.roots) != 1 else model_text(entry.roots[0])
-        what = f"One training step of {name}" if entry.program.gradients else f"What {name} computes"
+        what = f"One training step of {name}" if is_step(entry.program) else f"What {name} computes"
         inputs = ", ".join(f"{v.name or 'x'} {v.shape} {v.dtype}" for v in entry.program.arguments)
         return (
             f"{what}, written out by tinygrad_dl.{f'{chr(10)}{chr(10)}{inputs}{chr(10)}' if inputs else ''}"
@@ -695,7 +696,7 @@ class Compiled(Generic[P, R]):
         """The program as a stand-alone NumPy function, one formula a line, with the model's names."""
         entry = self._latest()
         assert entry.program is not None
-        return self._text(entry, "step" if entry.program.gradients else "predict")
+        return self._text(entry, "step" if is_step(entry.program) else "predict")
 
     def explain(self) -> str:
         """What was captured, fused and planned, and what runs eagerly and why."""
@@ -708,7 +709,7 @@ class Compiled(Generic[P, R]):
         """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
         entry = self._latest()
         assert entry.program is not None
-        function = "step" if entry.program.gradients else "predict"
+        function = "step" if is_step(entry.program) else "predict"
         write_program(self._text(entry, "program"), entry.lowered, function, path)
 
 
@@ -814,6 +815,23 @@ def draws(step: Any) -> bool:
 def changes_averages(step: Any) -> bool:
     """Whether a step updates the running averages of a normalization."""
     return isinstance(step, Call) and dict(zip(step.op.options, step.options)).get("moments") is not None
+
+
+def is_step(program: Program) -> bool:
+    """Whether a program trains: it leaves gradients, or updates parameters by hand."""
+    effects = [step for step in program.steps if isinstance(step, Effect)]
+    return bool(program.gradients) or any(step.function in (overwrite, replace) for step in effects)
+
+
+def without_data(result: Any, capture: Capture) -> Any:
+    """What a function returned, with arrays in the place of what the capture handed out."""
+    leaves = [x for _, x in pytree.leaves(result)]
+    if not any(type(x) is Data for x in leaves):
+        return result
+    if any(type(x) is Data and not x.ndim for x in leaves):  # NumPy has a number there
+        capture.read("what it returns")
+    arrays = [plain(x) if np.ndim(plain(x)) or type(x) is not Data else plain(x)[()] for x in leaves]
+    return arrays[0] if type(result) is Data else pytree.refill(result, iter(arrays))
 
 
 def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Any]]:

@@ -85,7 +85,7 @@ def openblas() -> Any:
 
 @cache
 def blas() -> dict[str, tuple[int, bool]]:
-    """Addresses of NumPy's own products (`PRODUCTS`), and whether their integers have 64 bits; empty if there are none."""
+    """Addresses of NumPy's own PRODUCTS, and whether their integers have 64 bits; empty if there are none."""
     library = openblas()
     for pattern, wide in (
         ("scipy_cblas_{}64_", True), ("cblas_{}64_", True), ("scipy_cblas_{}", False), ("cblas_{}", False),
