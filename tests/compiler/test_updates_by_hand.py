@@ -321,3 +321,28 @@ def test_numpys_functions_of_tensors_are_captured() -> None:
         for i in range(4):
             x = tg.Tensor([-1.0, 0.5, float(i)])
             np.testing.assert_allclose(f(x).numpy(), function(x.numpy()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_averages_that_are_written_to_and_rates_that_are_tensors(backend: Any) -> None:
+    runs = []
+    for compiled in (False, True):
+        line, rate = Line(), tg.Tensor(0.1)
+        averages = [tg.zeros((3, 1)), tg.zeros(())]
+
+        def step(line: Line = line, rate: Any = rate, averages: Any = averages) -> tg.Tensor:
+            loss = line.backward()
+            with tg.no_grad():
+                for m, (p, g) in zip(averages, line.gradients):
+                    m[...] = 0.9 * m + g
+                    p -= rate * m
+            return loss
+
+        run = tg.compile(step, fullgraph=True, backend=backend) if compiled else step
+        losses = []
+        for i in range(12):
+            rate.data[...] = 0.1 / (1 + i)
+            losses.append(run().item())
+        runs.append([losses, line.w.detach().numpy(), *(m.numpy() for m in averages)])
+    for eager, other in zip(*runs):
+        np.testing.assert_allclose(other, eager, rtol=1e-4, atol=1e-6)

@@ -24,12 +24,8 @@ from tinygrad_dl.compiler.data import Data, plain
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
 from tinygrad_dl.compiler.replay import replay
-from tinygrad_dl.compiler.report import explained, write_program
-from tinygrad_dl.compiler.rows import SAMPLES, merged_lowered, merged_program
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot
-from tinygrad_dl.compiler.source import readable
-from tinygrad_dl.compiler.source import source as written_out
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
@@ -41,6 +37,8 @@ if TYPE_CHECKING:
     from tinygrad_dl.compiler.native import Native
     from tinygrad_dl.nn.module import Module
 
+# What explains a program, prints it for people, or makes one for any number of rows is imported where it is used: that
+# takes as long as a small step's capture.
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -358,6 +356,8 @@ class Compiled(Generic[P, R]):
 
     def _common(self, entries: list[Entry], rows: list[int]) -> Entry:
         """The program for any number of rows that captures of several have in common."""
+        from tinygrad_dl.compiler.rows import SAMPLES, merged_lowered, merged_program
+
         latest = entries[-1]
         assert latest.capture is not None
         made = Entry(
@@ -674,13 +674,15 @@ class Compiled(Generic[P, R]):
         return getattr(self._function, "__qualname__", type(self._function).__name__)
 
     def _text(self, entry: Entry, function: str) -> str:
+        from tinygrad_dl.compiler.source import readable, source
+
         if entry.lowered is None:
             capture = entry.capture or entry.recorded
             assert entry.program is not None and capture is not None
             entry.lowered = readable(entry.program, capture)
             if entry.verified:
                 capture.values.clear()
-        return written_out(entry.lowered, self._title(entry), function)
+        return source(entry.lowered, self._title(entry), function)
 
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None
@@ -700,6 +702,8 @@ class Compiled(Generic[P, R]):
 
     def explain(self) -> str:
         """What was captured, fused and planned, and what runs eagerly and why."""
+        from tinygrad_dl.compiler.report import explained
+
         found = {id(e): e for entries in self._entries.values() for e in entries}
         found |= {id(e): e for family in self._families.values() for e, _ in family.programs}
         problems = dict.fromkeys(family.problem for family in self._families.values() if family.problem)
@@ -707,6 +711,8 @@ class Compiled(Generic[P, R]):
 
     def save(self, path: PathLike) -> None:
         """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
+        from tinygrad_dl.compiler.report import write_program
+
         entry = self._latest()
         assert entry.program is not None
         function = "step" if is_step(entry.program) else "predict"
