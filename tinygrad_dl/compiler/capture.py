@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import pytree
+from tinygrad_dl.compiler.arithmetic import only_computes
 from tinygrad_dl.compiler.bytecode import elements_read
-from tinygrad_dl.compiler.data import Data, is_whole, plain
+from tinygrad_dl.compiler.data import Data, is_whole
 from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import coerce, wrap
@@ -465,7 +466,8 @@ class Capture(StepWatcher):
         """What the user's code gets of `.data` and `.numpy()`, whose use is recorded where that is possible."""
         frame: FrameType | None = sys._getframe(3)  # beyond `modes` and the property
         assert frame is not None
-        if not (_is_users(frame) or frame.f_code is self._function_code):
+        users = _is_users(frame) or frame.f_code is self._function_code
+        if not (users and only_computes(frame.f_code, frame.f_globals)):
             self.read(what)
             return owner._data
         self._operand(owner)
@@ -575,7 +577,6 @@ class Capture(StepWatcher):
 
     def created(self, result: Value, source: object) -> None:
         """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
-        source = plain(source)
         if source is None:  # zeros and the like: the same at every run
             self._constant(result._data)
         elif not isinstance(source, (np.ndarray, Value)):  # numbers and lists, which guards know

@@ -20,7 +20,6 @@ from tinygrad_dl.autograd import RECOMPUTE, inside
 from tinygrad_dl.autograd import _packed as packed
 from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
-from tinygrad_dl.compiler.data import Data, plain
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
 from tinygrad_dl.compiler.replay import replay
@@ -428,7 +427,7 @@ class Compiled(Generic[P, R]):
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
         capture.guards.add_argument(self._function, self._name)
-        result = without_data(capture.run(self._eagerly, (args, kwargs), {}), capture)
+        result = capture.run(self._eagerly, (args, kwargs), {})
         self._optimizers |= capture.optimizers
         # Whether there are gradients that others are added to, or that are used, is part of what was captured.
         for i, none in capture.resets.items():
@@ -827,17 +826,6 @@ def is_step(program: Program) -> bool:
     """Whether a program trains: it leaves gradients, or updates parameters by hand."""
     effects = [step for step in program.steps if isinstance(step, Effect)]
     return bool(program.gradients) or any(step.function in (overwrite, replace) for step in effects)
-
-
-def without_data(result: Any, capture: Capture) -> Any:
-    """What a function returned, with arrays in the place of what the capture handed out."""
-    leaves = [x for _, x in pytree.leaves(result)]
-    if not any(type(x) is Data for x in leaves):
-        return result
-    if any(type(x) is Data and not x.ndim for x in leaves):  # NumPy has a number there
-        capture.read("what it returns")
-    arrays = [plain(x) if np.ndim(plain(x)) or type(x) is not Data else plain(x)[()] for x in leaves]
-    return arrays[0] if type(result) is Data else pytree.refill(result, iter(arrays))
 
 
 def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Any]]:

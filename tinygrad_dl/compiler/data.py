@@ -7,7 +7,7 @@ recorded works as in NumPy, and is reported as values that Python reads.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -28,7 +28,10 @@ FACTS = frozenset("shape dtype ndim size nbytes itemsize strides flags device".s
 
 
 class Data(NDArrayOperatorsMixin):
-    """An array that a capture handed out. It passes for an ndarray, and is one to NumPy by `__array__`."""
+    """An array that a capture handed out to a function that only computes with it: see `only_computes`.
+
+    It passes for an ndarray, and is one to the engine and to NumPy, by `__array__`.
+    """
 
     __slots__ = ("_array", "_capture", "_what")
 
@@ -91,35 +94,18 @@ class Data(NDArrayOperatorsMixin):
         """Write one number everywhere."""
         self[...] = value
 
-    def _made(self, function: Callable[[Any], Any]) -> Any:
-        """What an operation makes of the array."""
-        capture = self._live()
-        if capture is None:
-            return NotImplemented
-        with no_grad():
-            return Data(function(wrap(self._array))._data, capture, self._what)
-
-    def copy(self, order: str = "C") -> Any:
-        """A copy."""
-        return self._made(lambda t: t * 1) if self.dtype.kind == "f" else self._read().copy()  # type: ignore[attr-defined]
-
-    @property
-    def T(self) -> Any:
-        """The transpose, which shares the memory."""
-        found = self._made(lambda t: t.transpose())
-        return self._array.T if found is NotImplemented else found
-
     # What reads values
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
         """The array itself for the engine, which asks for a view as an ndarray; otherwise a view."""
-        own = args == (np.ndarray,) and _from_engine(sys._getframe(1).f_globals)
+        own = args == (np.ndarray,) and _is_engine(sys._getframe(1).f_globals)
         return self._array if own else self._read().view(*args, **kwargs)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NDArray:
-        if _from_engine(sys._getframe(1).f_globals):
-            return np.array(self._array, *args, **{"copy": None, **kwargs})
-        return np.array(self._read(), *args, **{"copy": None, **kwargs})
+        array = self._array if _is_engine(sys._getframe(1).f_globals) else self._read()
+        return np.asarray(
+            array, *args, **{name: value for name, value in kwargs.items() if name != "copy" or value}
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == "__":
@@ -164,15 +150,6 @@ class Data(NDArrayOperatorsMixin):
     def __index__(self) -> int:
         return self._read().__index__()
 
-    def __reduce__(self) -> Any:
-        return np.array, (self._read(),)
-
-    def __copy__(self) -> NDArray:
-        return self._read().copy()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NDArray:
-        return self._read().copy()
-
 
 def plain(x: Any) -> Any:
     """The array of what a capture handed out, also inside of tuples; anything else as it is."""
@@ -186,7 +163,7 @@ def is_whole(key: Any) -> bool:
     return key is Ellipsis or (isinstance(key, slice) and key == slice(None)) or key == ()
 
 
-def _from_engine(space: dict[str, Any]) -> bool:
+def _is_engine(space: dict[str, Any]) -> bool:
     """Whether code of the engine that converts arguments runs in a namespace."""
     return space.get("__name__") in ("tinygrad_dl.convert", "tinygrad_dl.tensor")
 
