@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         "plots and graph diagrams",
         {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},
     ),
+    "onnx": ("exports to ONNX", {"onnx": "onnx"}),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
     "test": (
         "testing gradients and this package",

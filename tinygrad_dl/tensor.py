@@ -99,7 +99,7 @@ class Tensor(Methods):
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size
+        return _Size(self._data.size)
 
     @property
     def nbytes(self) -> int:
@@ -326,6 +326,20 @@ class Tensor(Methods):
             text += ", requires_grad=True" if self.node.op is None else f", op={self.node.op.name}"
         return f"{type(self).__name__}({text})"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        if type(self).__repr__ is not Tensor.__repr__:  # it has no values of its own
+            return markup.paragraph(markup.text(repr(self)))
+        if active:
+            tell("read", "the text of a Tensor")
+        facts = [f"{type(self).__name__} {self.shape}", str(self.dtype)]
+        if self.name is not None:
+            facts.insert(0, self.name)
+        if self.node is not None:
+            facts.append("requires grad" if self.node.op is None else f"result of {self.node.op.name}")
+        return markup.array(self._data, ", ".join(facts))
+
     def __format__(self, spec: str) -> str:
         require("format", "spec", spec, str)
         try:
@@ -515,6 +529,20 @@ ELSEWHERE = frozenset(
 )
 for _name in ELSEWHERE:
     setattr(Tensor, _name, Elsewhere(_name))
+
+
+class _Size(int):
+    """The number of elements, which answers a call like PyTorch's x.size(0)."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> Any:
+        from tinygrad_dl.vocabulary import hint
+
+        raise DTypeError(f"Tensor.size: {hint('Tensor', 'size')}")
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
 
 class _NoFunction(ModuleType):

@@ -307,7 +307,7 @@ def _taken(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) -> ND
     ),
     batch=_take_all, jvp=(lambda t, indices, axis: take(t, indices, axis=axis), None),
 )  # fmt: skip
-def take(x: NDArray, indices: NDArray, /, *, axis: int | None = None) -> Any:
+def take(x: NDArray, indices: NDArray, /, axis: int | None = None) -> Any:
     """The slices at given indices along an axis; of the flattened array without `axis`.
 
     out[..., i, ...] = x[..., indices[i], ...].   Shape: x's with that of `indices` in the place of `axis`.
@@ -344,7 +344,7 @@ def _put_back(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) ->
     ),
     batch=_take_along_all, jvp=(lambda t, indices, axis: take_along_axis(t, indices, axis=axis), None),
 )  # fmt: skip
-def take_along_axis(x: NDArray, indices: NDArray, /, *, axis: int | None = -1) -> Any:
+def take_along_axis(x: NDArray, indices: NDArray, /, axis: int | None = -1) -> Any:
     """For each line along an axis the elements at the indices in the same line of `indices`.
 
     out[i, j] = x[indices[i, j], j] for axis=0.   Shapes broadcast together but along `axis`; with axis=None

@@ -73,7 +73,7 @@ def _stack_hint(arrays: Sequence[NDArray], axis: int) -> str | None:
     hint=_concat_hint,
     batch=_concat_all, jvp="linear",
 )  # fmt: skip
-def concat(arrays: Sequence[NDArray], /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Sequence[NDArray], /, axis: int | None = 0) -> Any:
     """Arrays put one behind another along an axis that they have; axis=None flattens them first.
 
     Shapes: equal but along `axis`, where the sizes add up.
@@ -91,7 +91,7 @@ def concat(arrays: Sequence[NDArray], /, *, axis: int | None = 0) -> Any:
     batch=_stack_all,
     jvp="linear",
 )
-def stack(arrays: Sequence[NDArray], /, *, axis: int = 0) -> Any:
+def stack(arrays: Sequence[NDArray], /, axis: int = 0) -> Any:
     """Arrays of one shape put side by side along a new axis.
 
     Shapes: n of the same shape -> that shape with n at `axis`.

@@ -345,7 +345,7 @@ def _unrepeated(g: NDArray, x_shape: Shape, repeats: NDArray, axis: int | None) 
     ),
     batch=_repeat_all, jvp=(lambda t, repeats, axis: repeat(t, repeats, axis=axis), None),
 )  # fmt: skip
-def repeat(x: NDArray, repeats: NDArray, /, *, axis: int | None = None) -> Any:
+def repeat(x: NDArray, repeats: NDArray, /, axis: int | None = None) -> Any:
     """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
 
     Shape: x's with `axis` times `repeats`, or their sum.

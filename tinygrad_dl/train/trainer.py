@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
-from tinygrad_dl.arguments import Count, Size, checked, hinted, refuse_unfit
+from tinygrad_dl.arguments import Count, Size, brief, checked, hinted, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
 from tinygrad_dl.data.dataset import DataLike, Examples
 from tinygrad_dl.data.loader import refuse_other_data
@@ -19,7 +19,7 @@ from tinygrad_dl.nn import Module
 from tinygrad_dl.nn.warnings import warn_once
 from tinygrad_dl.optim import Optimizer
 from tinygrad_dl.train.callback import Callback, EarlyStopping, GradientCallback
-from tinygrad_dl.train.history import History
+from tinygrad_dl.train.history import History, format_value
 from tinygrad_dl.train.metrics import Metric, Metrics
 from tinygrad_dl.train.programs import (
     NotFinite,
@@ -300,6 +300,45 @@ class Trainer:
             f"learning rate ({self.optimizer.param_groups[0]['lr']:g}) too high, or is there nan in the data? "
             "detect_anomaly() finds the operation."
         )
+
+    def __repr__(self) -> str:
+        optimizer = f"{type(self.optimizer).__name__}(lr={self._rate()})"
+        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        parts = [type(self.model).__name__, loss, optimizer]
+        names = [*self.metrics.functions, *(type(callback).__name__ for callback in self.callbacks)]
+        return f"{type(self).__name__}({', '.join(parts + names)}; {self._state()})"
+
+    def _rate(self) -> str:
+        groups = self.optimizer.param_groups
+        return " and ".join(dict.fromkeys(f"{float(group['lr']):.4g}" for group in groups)) or "none"
+
+    def _state(self) -> str:
+        """Where the run is, in words."""
+        epochs = self.history.epochs
+        if not epochs:
+            return "not trained yet"
+        losses = [
+            f"{name.replace('_', ' ')} {format_value(epochs[-1][name])}"
+            for name in ("loss", "dev_loss")
+            if name in epochs[-1]
+        ]
+        return ", ".join([f"{len(epochs)} epoch{'' if len(epochs) == 1 else 's'}", *losses])
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+        from tinygrad_dl.train.notebook import history_html
+
+        count = sum(p.size for p in self.model.parameters() if type(p.size) is int)
+        rows = [
+            ("model", f"{type(self.model).__name__}, {count:,} parameters"),
+            ("loss", brief(self.loss)),
+            ("optimizer", f"{type(self.optimizer).__name__}, lr {self._rate()}"),
+            ("metrics", ", ".join(self.metrics.functions)),
+            ("callbacks", ", ".join(map(brief, self.callbacks))),
+            ("state", self._state()),
+        ]
+        cells = [[f"<b>{name}</b>", markup.text(value)] for name, value in rows if value]
+        return markup.table(["", ""], cells, left=(0, 1)) + history_html(self.history)
 
     # Compiled steps
 
