@@ -147,6 +147,11 @@ def _find(ufunc: np.ufunc) -> Any:
     return _by_ufunc.get(ufunc)
 
 
+def operation_of(ufunc: np.ufunc) -> Any:
+    """The operation that computes what a ufunc does, with its dtypes; None if there is none."""
+    return None if ufunc in _composed else _find(ufunc)
+
+
 def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Input, **kwargs: Any) -> Any:
     """`np.exp(tensor)` and `array * tensor`: the operation of the same ufunc, recorded."""
     if modes.levels and "out" not in kwargs:
