@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import docstrings  # noqa: E402  docs/docstrings.py, found by the line above
+import notebooks  # noqa: E402
 import operations  # noqa: E402
 from docutils import nodes  # noqa: E402
 
-import notebooks  # noqa: E402
 import tinygrad_dl  # noqa: E402
 
 project = "tinygrad_dl"

@@ -220,6 +220,15 @@ class Module:
         """
         return state.save(self, prefix)
 
+    def architecture(self, preprocess: Any = None) -> tuple[str, dict[str, np.ndarray]]:
+        """What `save` writes beside the weights, so that `load_model` builds the module again.
+
+        A description as JSON, and the arrays that it needs and state_dict has not; or the reason why there is none.
+        """
+        from tinygrad_dl.nn.architecture import described
+
+        return described(self, preprocess)
+
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.Mismatch:

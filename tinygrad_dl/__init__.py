@@ -60,6 +60,7 @@ from tinygrad_dl.dtypes import (
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
+from tinygrad_dl.nn.architecture import load_model
 from tinygrad_dl.op import OPS, op
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
@@ -181,6 +182,7 @@ __all__ = [
     "kron",
     "linspace",
     "load",
+    "load_model",
     "manual_seed",
     "median",
     "meshgrid",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked, described
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.nn.architecture import register_preparation
 from tinygrad_dl.typing import ArrayLike, NDArray
 
 
+@register_preparation
 class Standardize:
     """Standardize inputs: each feature of the training part gets mean 0 and standard deviation 1.
 
@@ -101,6 +103,19 @@ class Standardize:
                 f"{', '.join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__}"
             )
         self.mean, self.std = np.array(state["mean"]), np.array(state["std"])
+
+    def saved(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The settings as JSON can hold them, and the arrays: what a file of a whole model keeps."""
+        axis = self.axis if isinstance(self.axis, (int, np.integer)) else [int(a) for a in self.axis]
+        return {"axis": axis}, self.state_dict()
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Standardize:
+        """The preparation of what `saved` returned."""
+        axis = settings["axis"]
+        made = cls(tuple(axis) if isinstance(axis, list) else axis)
+        made.load_state_dict(arrays)
+        return made
 
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
         if self.mean is None or self.std is None:
