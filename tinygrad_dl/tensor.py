@@ -17,7 +17,7 @@ from tinygrad_dl.arguments import checked, explained, require
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.modes import active, modes, tell
+from tinygrad_dl.modes import active, handed_out, modes, tell
 from tinygrad_dl.ops import index
 from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape
 
@@ -59,13 +59,11 @@ class Tensor(Methods):
     @property
     def data(self) -> NDArray:
         """The array underneath, shared: what is written to it is not recorded."""
-        if active:
-            tell("read", "Tensor.data")
-        return self._data
+        return handed_out(self, "Tensor.data") if active else self._data
 
     @data.setter
     def data(self, value: ArrayLike) -> None:
-        array = convert.asarray_of(value, None, "data")
+        array, before = convert.asarray_of(value, None, "data"), self._data
         changed = array.shape != self._data.shape or array.dtype != self._data.dtype
         if changed and self.node is not None:
             if not self.is_leaf:
@@ -80,6 +78,8 @@ class Tensor(Methods):
             self._data, self.node = array, None
             self.requires_grad_()
         self._data = array
+        if active:
+            tell("replaced", self, before, value)
 
     @property
     def shape(self) -> Shape:
@@ -251,9 +251,8 @@ class Tensor(Methods):
             raise GraphError(
                 "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy()."
             )
-        if active:
-            tell("read", "Tensor.numpy()")
-        return to_cpu(self._data)
+        array = handed_out(self, "Tensor.numpy()") if active else self._data
+        return to_cpu(array) if array is self._data else array
 
     def item(self) -> Any:
         """The one element as a Python number. Raises ShapeError for any other number of elements."""
@@ -423,14 +422,18 @@ class Tensor(Methods):
         place = index.plain_key(key)
         if self.node is not None and self.node.op is None:
             self._validate_in_place("x[...] = ...")
-            self._data[place] = convert.asarray_of(value)
+            self._data[place] = array = convert.asarray_of(value)
+            if active:
+                tell("wrote", self, place, array)
             return
-        result = index.setitem(self, value, place)
+        before, result = self._data, index.setitem(self, value, place)
         if result.level is not None:  # a value of func.vmap or func.jvp was put in: now this is one, too
             take_over(self, result)
             return
         watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
+        if active:
+            tell("replaced", self, before, result)
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
 

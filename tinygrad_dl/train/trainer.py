@@ -387,7 +387,8 @@ class Trainer:
         found = self._programs.get(what)
         if found is None or found[0] != parts:
             roots = [self.model, self.loss, self.optimizer]
-            found = self._programs[what] = parts, Programs(make(), roots, self.compile is True)
+            passes = {"step": 2, "update": 0}.get(what, 1)
+            found = self._programs[what] = parts, Programs(make(), roots, self.compile is True, passes)
         return found[1]
 
     def _programmed_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
