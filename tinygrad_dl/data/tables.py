@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pprint
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,36 @@ PARTS = ("year", "month", "day", "weekday", "hour")
 LEVELS = 50
 #: Whole numbers with so few different values are taken for classes.
 CLASSES = 20
+
+
+PROGRAM = '''
+
+def predict(rows):
+    """Predictions for rows as dicts, such as [{{"area": 80, "city": "Kobe"}}], or for a dict of columns."""
+    return predictions(TARGET, outputs(*prepared(COLUMNS, columns_of(rows))))
+
+
+def main(path):
+    """Print the prediction for each row of a CSV file."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in csv.reader(file, delimiter={delimiter!r}, skipinitialspace=True) if line]
+    named = {header!r}  # whether the first row names the columns
+    names = lines[0] if named and lines else [f"column {{i}}" for i in range(len(lines[0]) if lines else 0)]
+    rows = [dict(zip(names, line)) for line in lines[named:]]
+    try:
+        found = predict(rows) if rows else []
+    except ValueError as error:
+        sys.exit(f"{{path}}: {{error}}")
+    print(TARGET["name"])
+    for value in found:
+        print(value)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python predict.py data.csv: expected the path of one CSV file")
+    main(sys.argv[1])
+'''
 
 
 def _pandas(what: str) -> Any:
@@ -99,7 +131,7 @@ def load_csv(
         raise FileFormatError(f"load_csv: {where}: {error}") from None
     if not header:
         frame.columns = [f"column {i}" for i in range(frame.shape[1])]
-    options = {"thousands": thousands or "", "decimal": decimal, **options}
+    options = {"thousands": thousands or "", "decimal": decimal, "header": header, **options}
     return Table(frame, target, name=os.path.basename(where), delimiter=how["sep"], **options)
 
 
@@ -142,10 +174,11 @@ class Table(Dataset):
         thousands: str = "",
         decimal: str = ".",
         delimiter: str = ",",
+        header: bool = True,
     ) -> None:
         self.frame = as_frame("Table", frame)
         self.name, self.quiet = name, quiet
-        self.form = {"thousands": thousands, "decimal": decimal, "delimiter": delimiter}
+        self.form = {"thousands": thousands, "decimal": decimal, "delimiter": delimiter, "header": header}
         self.target = self._target(target)
         chosen = {
             "category": ("categories", categories), "number": ("numbers", numbers), "date": ("dates", dates),
@@ -561,6 +594,25 @@ class Table(Dataset):
         names = ", ".join(c["name"] for c in self.columns[:6]) + (", ..." if len(self.columns) > 6 else "")
         title = f"{self.name}: " if self.name else ""
         return f"Table({title}{_rows(len(self.frame))}, {names} -> {self.target})"
+
+    # As the part of a program that predicts
+
+    def example(self, rows: int) -> tuple[Any, ...]:
+        """Prepared inputs of zeros for a number of rows."""
+        self._need_fit()
+        x: tuple[Any, ...] = (np.zeros((rows, len(self.features)), np.float32),)
+        return (*x, np.zeros((rows, len(self.levels)), np.int64)) if self.levels else x
+
+    def program(self) -> str:
+        """The text that a file of `compile(model).save(path, preprocess=...)` has around the model."""
+        self._need_fit()
+        text = Path(cells.__file__).read_text(encoding="utf-8").partition("import numpy as np\n")[2].strip()
+        settings = {"COLUMNS": self.columns, "TARGET": self._answer}
+        written = "\n".join(
+            f"{name} = {pprint.pformat(value, width=110, compact=True, sort_dicts=False)}"
+            for name, value in settings.items()
+        )
+        return f"# What the columns become\n{text}\n\n\n{written}\n{PROGRAM.format(**self.form)}"
 
     # What a file of a model keeps: the columns, and none of the rows
 
