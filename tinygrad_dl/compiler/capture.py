@@ -223,7 +223,7 @@ class Capture(StepWatcher):
         options = tuple(self._option(x) for x in options)
         for x in options:
             if hasattr(x, "momentum"):  # running statistics, which the operation updates
-                self.held |= {id(getattr(x, part)) for part in ("mean", "var")}
+                self.held |= {id(getattr(x, part)) for part in ("mean", "var", "batches")}
         call = Call(operands, [self._result(result)], op=op, options=options)
         call.outputs += [self._result(x) if isinstance(x, np.ndarray) else None for x in kept]
         if node is not None:

@@ -211,13 +211,20 @@ class Builder:
 
     def track(self, moments: RunningStatistics, mean: Var, variance: Var) -> None:
         """Move running statistics towards a batch's, as `moments(mean, variance)` does."""
+        part: Operand = 1.0
+        if moments.batches is not None:
+            count = self.cast(self.state_of(moments.batches), mean.dtype)
+            part = self.divide(1.0, self.add(self.reshape(count, ()), 1.0))  # type: ignore[arg-type]
         for name, batch, share in (("mean", mean, "mean_share"), ("var", variance, "var_share")):
             running = self.state_of(getattr(moments, name, None))
             if batch.size != running.size:  # one for each example
                 batch = self.mean(self.reshape(batch, (-1, running.size)), 0)
+            kept: Operand = 1 - moments.momentum
+            own: Operand = getattr(moments, share)
+            if isinstance(part, Var):
+                kept, own = self.subtract(1.0, part), self.multiply(part, own)
             new = self.add(
-                self.multiply(running, 1 - moments.momentum),
-                self.multiply(self.reshape(batch, running.shape), getattr(moments, share)),
+                self.multiply(running, kept), self.multiply(self.reshape(batch, running.shape), own)
             )
             self.assign(running, new)
 
@@ -947,10 +954,18 @@ def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _padded(b: Builder, x: Var, geometry: Geometry, value: float = 0.0) -> Var:
-    if not any(lo or hi for lo, hi in geometry.pads):
+    return _widened(b, x, ((0, 0), (0, 0), *geometry.pads), value)
+
+
+def _widened(b: Builder, x: Var, pairs: Sequence[tuple[int, int]], value: float = 0.0) -> Var:
+    """x with a constant before and behind each axis; negative numbers take elements away."""
+    if any(n < 0 for pair in pairs for n in pair):
+        x = b.slice(x, tuple(slice(max(-lo, 0), n + min(hi, 0)) for n, (lo, hi) in zip(x.shape, pairs)))
+        pairs = [(max(lo, 0), max(hi, 0)) for lo, hi in pairs]
+    if not any(map(any, pairs)):
         return x
-    pairs = ((0, 0), (0, 0), *geometry.pads)
-    return b.emit("pad", [x], [*x.shape[:2], *geometry.padded], x.dtype, pairs=pairs, value=value)
+    shape = [n + lo + hi for n, (lo, hi) in zip(x.shape, pairs)]
+    return b.emit("pad", [x], shape, x.dtype, pairs=tuple(pairs), value=value)
 
 
 def _columns(b: Builder, x: Var, f: Geometry) -> Var:
@@ -1130,10 +1145,8 @@ def _folded(b: Builder, parts: Sequence[Var], f: Geometry, n: int, c: int, dtype
         ]
         places.append((tuple(axes), (0, *offset, 0)))
     out = b.emit("fold", parts, (n, *f.padded, c), dtype, places=tuple(places))
-    if f.padded != f.sizes:
-        inside = tuple(slice(lo, lo + s) for (lo, _), s in zip(f.pads, f.sizes))
-        out = b.slice(out, (slice(None), *inside, slice(None)))
-    return _first(b, out)
+    around = [(-lo, -hi) for lo, hi in f.pads]
+    return _first(b, _widened(b, out, [(0, 0), *around, (0, 0)]))
 
 
 def _slices(b: Builder, x: Var, f: Geometry) -> list[Var]:
@@ -1215,13 +1228,9 @@ def _pad_constant(b: Builder, x: Var, widths: Any, value: float = 0) -> Var:
     pairs = [_pair(w) for w in widths]
     if x.dtype.kind != "f" or len(pairs) != len(x.shape) or not x.size:
         raise NotLowered
-    if any(n < 0 for pair in pairs for n in pair):
-        x = b.slice(x, tuple(slice(max(-lo, 0), n + min(hi, 0)) for n, (lo, hi) in zip(x.shape, pairs)))
-        pairs = [(max(lo, 0), max(hi, 0)) for lo, hi in pairs]
-    if not any(map(any, pairs)) or not x.size:
-        return x
-    shape = [n + lo + hi for n, (lo, hi) in zip(x.shape, pairs)]
-    return b.emit("pad", [x], shape, x.dtype, pairs=tuple(pairs), value=float(value))
+    if any(n + min(lo, 0) + min(hi, 0) < 1 for n, (lo, hi) in zip(x.shape, pairs)):
+        raise NotLowered("nothing is left")
+    return _widened(b, x, pairs, float(value))
 
 
 @forward("avg_pool")
