@@ -821,7 +821,7 @@ def _weighted_cross_entropy(
     log_p = b.subtract(z, b.log(b.sum(b.exp(z), 1, True)))
     # Where no target counts the loss is 0 / 0 but the gradient 0.
     total = b.sum(share)
-    some = b.greater(b.sum(b.cast(counted, x.dtype)), 0.0)
+    some = b.greater(b.sum(_as(b, counted, x.dtype)), 0.0)
     return a, b.where(some, total, np.nan, dtype=x.dtype), b.where(some, total, 1.0, dtype=x.dtype), log_p
 
 
