@@ -715,10 +715,27 @@ class Compiled(Generic[P, R]):
         problems = dict.fromkeys(family.problem for family in self._families.values() if family.problem)
         return explained(self._name, list(found.values()), list(problems))
 
-    def save(self, path: PathLike) -> None:
-        """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
+    def save(self, path: PathLike, preprocess: Any = None) -> None:
+        """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz).
+
+        With `preprocess`, a fitted data.Table or data.Standardize, all is in one file, for any number of rows: the
+        preparation, the model in evaluation mode, and its arrays. Of a table, `python predict.py data.csv` prints
+        predictions. Raises CompileError.
+        """
         from tinygrad_dl.compiler.report import write_program
 
+        if preprocess is not None:
+            if not hasattr(preprocess, "program") or not hasattr(preprocess, "example"):
+                raise DTypeError(
+                    f"save: preprocess: expected a fitted data.Table or data.Standardize, got {describe(preprocess)}"
+                )
+            from tinygrad_dl.compiler.shipping import ship
+
+            names = _argument_names(self._function, (0,) * 8, {})
+            model = hasattr(self._function, "named_modules")
+            what = model_text(self._function) if model else self._name  # type: ignore[arg-type]
+            ship(self._function, names, f"What {what} predicts.", preprocess, path)
+            return
         entry = self._latest()
         assert entry.program is not None
         function = "step" if is_step(entry.program) else "predict"

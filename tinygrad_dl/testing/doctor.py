@@ -109,6 +109,8 @@ class Pair:
         self.given = values
         self.captured = False  # whether forward uses the arrays themselves, and not its arguments
         self.values = [_as_array(v) for v in values]
+        for name, v in zip(self.names, self.values):
+            _refuse_complex(name, v, "a real input")
         # Positions of the inputs to differentiate: the floating-point arrays.
         self.live = [
             k for k, v in enumerate(self.values) if isinstance(v, np.ndarray) and v.dtype.kind == "f"
@@ -499,7 +501,16 @@ def _outline(x: object) -> str:
     return describe(x)
 
 
+def _refuse_complex(what: str, x: object, expected: str) -> None:
+    if isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", None) == "c":
+        raise DTypeError(
+            f"check_backward: {what}: expected {expected}, got {describe(x)}. Pass real and imaginary parts as two "
+            "arrays, or check an operation for complex values with gradcheck."
+        )
+
+
 def _gradient(x: object) -> NDArray:
+    _refuse_complex("backward", x, "real gradients")
     if _is_numeric(_plain(x)) or isinstance(x, list):
         try:
             return np.asarray(_plain(x), np.float64)
