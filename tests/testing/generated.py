@@ -82,7 +82,7 @@ MISTAKEN = {
 def dense(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """An L-layer network as the Deep Learning Specialization writes it."""
     depth = int(rng.integers(1, 5))
-    m = int(rng.integers(2, 9))
+    m = int(rng.integers(3, 9))  # of 2, a missing 1/m is a factor of 2
     sizes = [int(rng.integers(2, 6)) for _ in range(depth)]
     loss = pick(rng, "bce", "softmax", "mse")
     sizes.append(1 if loss == "bce" else int(rng.integers(2, 4)))
@@ -203,13 +203,16 @@ def dense(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
         return g
 
     if mistake:
+        sums = loss != "softmax" or at < depth  # the gradients of logits add up to 0
         fits = {
             "dropout mask": keep < 1 and depth > 1, "dropout scale": keep < 1 and depth > 1,
             "L2 term": lambd, "L2 scale": lambd, "stale cache": style == "cache",
             "output derivative": loss == "bce", "X for A": at > 1 and sizes[at - 1] == sizes[0],
             "untransposed weights": depth > 1 and sizes[max(at, 2) - 1] == sizes[max(at, 2)],
             "layers swapped": at > 1 and sizes[at] == sizes[at - 1],
-            "transpose": sizes[at] > 1 or sizes[at - 1] > 1,
+            # Of one row, a sum over the wrong axis is none.
+            "wrong axis": sizes[at] > 1 and sums, "sum over everything": sizes[at] > 1 and sums,
+            "transpose": (sizes[at] > 1 or sizes[at - 1] > 1) and (not lambd or sizes[at] == sizes[at - 1]),
         }.get(mistake, depth > 1 if wrong else True)  # fmt: skip
         if not fits:
             raise NotApplicable
@@ -405,7 +408,7 @@ def pooling(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
 
 def recurrent(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """A recurrent network through time, with a cost."""
-    T, m, n_x, n_a = (int(rng.integers(2, 5)), int(rng.integers(1, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 5)))
+    T, m, n_x, n_a = (int(rng.integers(2, 5)), int(pick(rng, 1, 3, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 5)))
     x, y = rng.standard_normal((T, n_x, m)), rng.standard_normal((T, n_a, m))
     s = pick(rng, 0.1, 0.5, 1.0)
     p = {
@@ -561,7 +564,7 @@ def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     else:
         form = pick(rng, "layer", "affine", "list", "network", "loss")
     in_affine = mistake in ("mean for sum", "sign in one", "transpose", "missing sum")
-    if mistake and not in_affine and mistake not in MISTAKEN[name] and form != "network":
+    if mistake and not in_affine and mistake not in MISTAKEN[name] and mistake not in ("label not subtracted", "missing 1/m"):
         raise NotApplicable
     x, t = rng.standard_normal((m, a)), rng.integers(c, size=m)
     scale = pick(rng, 0.01, 0.5, 1.0)
@@ -586,7 +589,7 @@ def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
 
 def logistic(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """Logistic regression by a loop over examples."""
-    n, m = int(rng.integers(2, 5)), int(rng.integers(2, 7))
+    n, m = int(rng.integers(2, 5)), int(rng.integers(3, 7))
     X, Y = rng.standard_normal((n, m)), (rng.random(m) > 0.5) * 1.0
     w, b = rng.standard_normal(n) * pick(rng, 0.0, 0.01, 1.0), np.array(rng.standard_normal() * pick(rng, 0, 1))
 

@@ -8,7 +8,7 @@ Computing 33 (2011).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import factorial
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ import numpy as np
 
 from tinygrad_dl.typing import NDArray
 
+#: A function of arrays, whose result is one flat array.
+Function = Callable[[Sequence[NDArray]], NDArray]
 #: The values of a function, as a flat array, at a signed distance from the point along a line.
 Line = Callable[[float], NDArray]
 
@@ -29,6 +31,8 @@ SPACINGS = (2.0**-22, 2.0**-32)
 SAMPLES, ORDER = 9, 4
 # Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7.
 COARSEST = 0.01
+# Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
+RADIUS, NEARBY = 1e-6, 24
 # Errors are estimates: they count this many times.
 SAFETY = 4.0
 
@@ -79,6 +83,36 @@ def examine(line: Line, x: float = 0.0, eps: float = EPS) -> Evidence:
     central, central_error = _extrapolated((above - below) / (2 * column), h, noise / 2, 2)
     reasons = [_reason(o, start, above, below, h, noise) for o in range(start.size)]
     return Evidence(right, right_error, left, left_error, central, central_error, noise, reasons)
+
+
+def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDArray, NDArray, NDArray]:
+    """The lowest and the highest derivative of each output in element `i` of array `k` at points next to this one, and
+    the error of both; inf and -inf where there is no kink.
+
+    Where a kink follows on another, as in layers of units that are all 0, the derivatives on both sides along one input
+    are not all that there are: F. Clarke's generalized gradient has those at all points around.
+    """
+    rng = np.random.default_rng(0)
+    found, largest = [], 0.0
+    scale = max(abs(float(arrays[k].reshape(-1)[i])), 1.0)
+    h = RADIUS * scale / 50
+    for _ in range(NEARBY):
+        moved = [a + RADIUS * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
+        flat = moved[k].reshape(-1)
+        x = flat[i]
+        flat[i] = x + h
+        above = f(moved)
+        flat[i] = x - h
+        below = f(moved)
+        found.append((above - below) / (2 * h))
+        largest = np.maximum(largest, np.where(np.isfinite(above), np.abs(above), 0.0))
+    derivatives = np.where(np.isfinite(found), found, np.nan)
+    empty = np.isnan(derivatives).all(axis=0)
+    low = np.where(empty, np.inf, np.min(np.nan_to_num(derivatives, nan=np.inf), axis=0))
+    high = np.where(empty, -np.inf, np.max(np.nan_to_num(derivatives, nan=-np.inf), axis=0))
+    error = 4 * EPS * largest / h
+    none = ~(high - low > 10 * error)  # no kink: they differ by rounding
+    return np.where(none, np.inf, low), np.where(none, -np.inf, high), np.asarray(error + RADIUS * np.abs(high - low))
 
 
 def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[NDArray, NDArray]:
