@@ -554,6 +554,7 @@ class Network:
 def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """Layer classes, alone, in a list, or in a network."""
     m, a, b, c = (int(v) for v in rng.integers(2, 6, size=4))
+    m += 1
     name = pick(rng, *ACTIVATIONS)
     if mistake in ("label not subtracted", "missing 1/m"):
         form = "network"

@@ -13,7 +13,7 @@ from tinygrad_dl.errors import TinygradError, ValueRangeError
 from tinygrad_dl.testing import forms
 from tinygrad_dl.testing.forms import Objects, Pair
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close, gradient_guesses, ranked
-from tinygrad_dl.testing.graph_mistakes import Trace, variants
+from tinygrad_dl.testing.graph_mistakes import Trace, penalties, variants
 from tinygrad_dl.testing.numeric_gradient import NumericGradient
 from tinygrad_dl.testing.source_lines import gradient_line
 from tinygrad_dl.typing import NDArray
@@ -162,12 +162,14 @@ def _diagnose(pair: Pair, seed: int) -> Diagnosis:
     trace = Trace.of(pair, g)
     by_autograd = trace.gradients() if trace is not None else {}
     diagnosis.traced = trace is not None and not _wrong(by_autograd, differences)
+    if diagnosis.traced:
+        for name, a in by_autograd.items():
+            differences[name].trust(a)
     for name, numeric in differences.items():
         diagnosis.errors[name] = numeric.error(given.get(name))
     diagnosis.wrong, diagnosis.unclear = _judge(given, differences)
-    hidden = [name for name, why in diagnosis.unclear.items() if why == HIDDEN]
-    if hidden and not diagnosis.wrong:
-        _judge_elsewhere(pair, g, diagnosis, hidden, given)
+    if diagnosis.unclear and not diagnosis.wrong:
+        _judge_elsewhere(pair, g, diagnosis)
     # At a kink every derivative between the two sides is correct: mistakes are looked for beside autograd's, which has
     # no error of differences either.
     truth = {}
@@ -192,6 +194,8 @@ def _diagnose(pair: Pair, seed: int) -> Diagnosis:
         everything = [*pair.seen(), *(trace.constants if trace is not None else [])]
         context = Context(given, truth, values, everything, diagnosis.wrong)
         context.jacobians = {name: numeric.jacobian for name, numeric in differences.items()}
+        if diagnosis.traced and trace is not None:
+            context.penalties = penalties(trace, truth)
         context.divisors = trace.divisors() if diagnosis.traced and trace is not None else set()
         context.g, context.output = g, np.shape(pair.seen()[-1])
         guesses = gradient_guesses(context)
@@ -248,31 +252,32 @@ def _judge(
     return wrong, unclear
 
 
-def _judge_elsewhere(
-    pair: Pair, g: NDArray, diagnosis: Diagnosis, hidden: Sequence[str], given: Mapping[str, Any]
-) -> None:
-    """Judge gradients that are lost in the rounding of the output at other, larger inputs."""
+def _judge_elsewhere(pair: Pair, g: NDArray, diagnosis: Diagnosis) -> None:
+    """Judge gradients of which nothing can be told here at other inputs: smaller ones, and random ones."""
     rng = np.random.default_rng(2)
     start = pair.arrays
-    for scale in (0.5, 1.0, 2.0):
-        moved = [a + scale * rng.standard_normal(a.shape) for a in start]
+    for keep, scale in ((0.3, 0.1), (1.0, 0.5), (1.0, 2.0), (0.0, 0.5)):
+        names = list(diagnosis.unclear)
+        moved = [keep * a + scale * rng.standard_normal(a.shape) for a in start]
         try:
             pair.arrays = moved
+            if not np.isfinite(pair.value(moved)).all():
+                continue
             again, other = pair.gradients(g, moved), _differences(pair, g)
-            wrong, unclear = _judge({n: again.get(n) for n in hidden}, {n: other[n] for n in hidden})
+            wrong, unclear = _judge({n: again.get(n) for n in names}, {n: other[n] for n in names})
         except Exception:  # outside the domain of the forward
             continue
         finally:
             pair.arrays = start
-        words = f"too small here to be told beside the rounding of the output, and judged at inputs moved by about {scale}"
+        words = f"judged at {keep:g} times the inputs plus normal random numbers times {scale:g}"
         if wrong:
+            why = diagnosis.unclear[wrong[0]]
+            diagnosis.note = f"d{wrong[0]} cannot be told here ({why}), and was {words}"
             diagnosis.wrong, diagnosis.unclear = wrong, {}
-            diagnosis.note = f"The gradient of {', '.join(wrong)} is {words}"
             return
-        for name in [n for n in hidden if n not in unclear and n in diagnosis.unclear]:
-            del diagnosis.unclear[name]
-            diagnosis.note = f"The gradient of {name} is {words}"
-        if not any(name in diagnosis.unclear for name in hidden):
+        for name in [n for n in names if n not in unclear]:
+            diagnosis.note = f"d{name} cannot be told here ({diagnosis.unclear.pop(name)}), and was {words}"
+        if not diagnosis.unclear:
             return
 
 

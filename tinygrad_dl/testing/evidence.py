@@ -26,13 +26,13 @@ LARGEST_STEP = 0.25  # times the scale of the input
 SMALLEST_STEP = 1e-11
 EPS = float(np.finfo(np.float64).eps)
 # The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
-# numbers, and so near that a smooth function is a polynomial. The smaller one is for functions that vary quickly.
-SPACINGS = (2.0**-22, 2.0**-32)
+# numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or have many kinks.
+SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
 SAMPLES, ORDER = 9, 4
 # Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7.
-COARSEST = 0.01
+COARSEST = 0.05
 # Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
-RADIUS, NEARBY = 1e-6, 24
+RADIUS, NEARBY = 1e-6, 16
 # Errors are estimates: they count this many times.
 SAFETY = 4.0
 
@@ -67,6 +67,11 @@ class Evidence(NamedTuple):
 
 def examine(line: Line, x: float = 0.0, eps: float = EPS) -> Evidence:
     """Look closely at a function along a line from `x`; `eps` is the spacing of the numbers that it computes in."""
+    with np.errstate(all="ignore"):
+        return _examined(line, x, eps)
+
+
+def _examined(line: Line, x: float, eps: float) -> Evidence:
     scale = max(abs(x), 1.0)
     steps = [LARGEST_STEP * scale]
     # An input close to 0 may be close to the edge of a domain, too: there the steps are small beside it.
@@ -85,34 +90,41 @@ def examine(line: Line, x: float = 0.0, eps: float = EPS) -> Evidence:
     return Evidence(right, right_error, left, left_error, central, central_error, noise, reasons)
 
 
-def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDArray, NDArray, NDArray]:
-    """The lowest and the highest derivative of each output in element `i` of array `k` at points next to this one, and
-    the error of both; inf and -inf where there is no kink.
+def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDArray, NDArray]:
+    """The lowest and the highest derivative of each output in element `i` of array `k` at points next to this one, inf
+    and -inf where these are those of a smooth function.
 
     Where a kink follows on another, as in layers of units that are all 0, the derivatives on both sides along one input
     are not all that there are: F. Clarke's generalized gradient has those at all points around.
     """
-    rng = np.random.default_rng(0)
-    found, largest = [], 0.0
-    scale = max(abs(float(arrays[k].reshape(-1)[i])), 1.0)
-    h = RADIUS * scale / 50
+    low, high = _around(f, arrays, k, i, RADIUS)
+    closer, farther = _around(f, arrays, k, i, RADIUS / 16)
+    # Around a kink they differ as much at any distance; by curvature they differ less when closer, by rounding more.
+    width, narrow = high - low, farther - closer
+    step = RADIUS / 16 * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
+    rounding = 16 * EPS * np.abs(f(arrays)) / step
+    kink = (width > 0.3 * narrow) & (narrow > 0.3 * width) & (narrow > rounding)
+    low, high = np.minimum(low, closer), np.maximum(high, farther)
+    slack = 0.02 * (high - low)  # a few points do not show the extremes
+    return np.where(kink, low - slack, np.inf), np.where(kink, high + slack, -np.inf)
+
+
+def _around(f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float) -> tuple[NDArray, NDArray]:
+    rng, found = np.random.default_rng(0), []
+    h = radius * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
     for _ in range(NEARBY):
-        moved = [a + RADIUS * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
+        moved = [a + radius * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
         flat = moved[k].reshape(-1)
         x = flat[i]
-        flat[i] = x + h
+        flat[i] = above_x = x + h
         above = f(moved)
-        flat[i] = x - h
-        below = f(moved)
-        found.append((above - below) / (2 * h))
-        largest = np.maximum(largest, np.where(np.isfinite(above), np.abs(above), 0.0))
-    derivatives = np.where(np.isfinite(found), found, np.nan)
-    empty = np.isnan(derivatives).all(axis=0)
-    low = np.where(empty, np.inf, np.min(np.nan_to_num(derivatives, nan=np.inf), axis=0))
-    high = np.where(empty, -np.inf, np.max(np.nan_to_num(derivatives, nan=-np.inf), axis=0))
-    error = 4 * EPS * largest / h
-    none = ~(high - low > 10 * error)  # no kink: they differ by rounding
-    return np.where(none, np.inf, low), np.where(none, -np.inf, high), np.asarray(error + RADIUS * np.abs(high - low))
+        flat[i] = below_x = x - h
+        found.append((above - f(moved)) / (above_x - below_x))
+    derivatives = np.array(found)
+    finite = np.isfinite(derivatives)
+    low = np.min(np.where(finite, derivatives, np.inf), axis=0)
+    high = np.max(np.where(finite, derivatives, -np.inf), axis=0)
+    return low, high
 
 
 def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[NDArray, NDArray]:
@@ -173,28 +185,40 @@ def _noise(
 
 
 def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDArray) -> NDArray:
-    """The height of the stairs of a function that rounds to a coarse dtype; 0 where there are none.
+    """The height of the stairs of a function that rounds coarsely on the way; 0 where there are none.
 
-    Stairs are flat next to the point and change by a jump; a dead unit is flat and changes steadily.
+    Stairs change by a jump, however near one looks at it; a unit that becomes active changes steadily.
     """
     found = np.zeros(start.size)
+    near = int(np.argmin(np.abs(np.log(h / h[0]) - np.log(1e-6))))
     for values, sign in ((above, 1.0), (below, -1.0)):
+        slope = (values[near] - start) / h[near]
         changed = (values != start) & np.isfinite(values)
-        for o in np.flatnonzero(changed.any(axis=0) & ~changed[-1]):
-            j = int(np.flatnonzero(changed[:, o])[-1])  # the smallest step with a change
+        for o in range(start.size):
+            if changed[:, o].any() and not changed[-1, o]:
+                j = int(np.flatnonzero(changed[:, o])[-1])  # the smallest step with a change
+                line_slope = 0.0
+            else:
+                away = np.abs(values[:, o] - start[o] - slope[o] * h)
+                sudden = away[:near] > np.maximum(100 * away[1 : near + 1], 1e4 * EPS * abs(start[o]))
+                if not sudden.any():
+                    continue
+                j, line_slope = int(np.flatnonzero(sudden)[-1]), float(slope[o])
             low, high = float(h[j + 1]) if j + 1 < len(h) else 0.0, float(h[j])
-            jump = float(values[j, o] - start[o])
+            change = abs(float(values[j, o] - start[o]) - line_slope * high)
+            at_low, at_high = float(line(sign * low)[o]), float(values[j, o])
             for _ in range(24):
                 middle = (low + high) / 2
                 value = float(line(sign * middle)[o])
-                if value == start[o]:
-                    low = middle
+                if abs(value - start[o] - line_slope * middle) < 0.25 * change and not (line_slope == 0 and value != start[o]):
+                    low, at_low = middle, value
                 else:
-                    high, jump = middle, value - float(start[o])
-            size = max(abs(start[o]), abs(start[o] + jump))
-            steep = abs(jump) > 0.5 * abs(values[j, o] - start[o])
-            if steep and 64 * EPS * size < abs(jump) < COARSEST * size:
-                found[o] = max(found[o], abs(jump))
+                    high, at_high = middle, value
+            jump = abs(at_high - at_low)
+            size = max(abs(float(start[o])), abs(at_high))
+            steep = jump > 0.5 * change or line_slope != 0 and jump > 0.2 * change
+            if steep and 64 * EPS * size < jump < COARSEST * size:
+                found[o] = max(found[o], jump)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -43,6 +44,7 @@ class Context:
         self.sizes = {math.prod(part) for v in everything for part in _parts(np.shape(v))}
         self.wrong = list(wrong)
         self.divisors: set[int] = set()  # the numbers that the forward is known to divide by
+        self.penalties: Mapping[str, NDArray] = {}  # the L2 term of each gradient, where there is one
         self.jacobians: Mapping[str, NDArray] = {}
         self.g: NDArray = np.ones(1)
         self.output: tuple[int, ...] = ()
@@ -68,9 +70,17 @@ def gradient_guesses(context: Context) -> list[Guess]:
     for name in context.wrong:
         for rank, (kind, words) in enumerate(_explanations(context, name)):
             generic = kind in ("wrong shape", "scale", "missing mask")  # true of many mistakes: only if nothing else matches
-            guess = found.setdefault((kind, words), Guess(kind, words, [], 8 if generic else rank * 0.1))
+            # A number that the forward does not divide by is a coincidence more often.
+            unlikely = kind in ("missing 1/m", "extra 1/m") and _unknown(context, words)
+            likely = Guess(kind, words, [], 8 if generic else rank * 0.1 + 1.3 * unlikely)
+            guess = found.setdefault((kind, words), likely)
             guess.inputs.append(name)
     return list(found.values())
+
+
+def _unknown(context: Context, words: str) -> bool:
+    numbers = {int(n) for n in re.findall(r"\d+", words)}
+    return bool(context.divisors) and "missing" in words and not numbers & context.divisors
 
 
 def ranked(guesses: Sequence[Guess], wrong: Sequence[str]) -> list[Guess]:
@@ -84,7 +94,20 @@ def _explanations(context: Context, name: str) -> list[tuple[str, str]]:
         return [("missing gradient", "backward returns no gradient of this input")]
     if not np.all(np.isfinite(a)):
         return [("not finite", "the gradient contains nan or inf where finite differences are finite")]
-    out: list[tuple[str, str]] = []  # in order of likelihood
+    out = _parts_of(a, n, context, name)
+    penalty = context.penalties.get(name)
+    if penalty is not None and penalty.shape == a.shape:
+        # The mistake may be in what the L2 term was added to.
+        more = _parts_of(a - penalty, n - penalty, context, name)
+        out += [guess for guess in more if guess not in out]
+    if not out and a.shape != n.shape:
+        out.append(("wrong shape", f"the gradient has shape {a.shape}, the input {n.shape}"))
+    return out
+
+
+def _parts_of(a: NDArray, n: NDArray, context: Context, name: str) -> list[tuple[str, str]]:
+    """What explains a gradient `a` where `n` is correct, in order of likelihood."""
+    out: list[tuple[str, str]] = []
     if a.shape == n.shape:
         out += _factor(a, n, context)
         out += _factor_before_penalty(a, n, context, name)
@@ -96,10 +119,7 @@ def _explanations(context: Context, name: str) -> list[tuple[str, str]]:
     out += _sums(a, n)
     if a.shape == n.shape:
         out += _penalty(a, n, context.values[name])
-    out += _padding(a, n)
-    if not out and a.shape != n.shape:
-        out.append(("wrong shape", f"the gradient has shape {a.shape}, the input {n.shape}"))
-    return out
+    return out + _padding(a, n)
 
 
 def _factor(a: NDArray, n: NDArray, context: Context) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ A wrong step changes every gradient upstream of it, so the whole set of gradient
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -204,6 +204,27 @@ def variants(trace: Trace, context: Context) -> list[Guess]:
     return list(found.values())
 
 
+def penalties(trace: Trace, truth: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The part of each gradient that comes from the sum of squares of the input itself: the L2 term."""
+    drops = [
+        _dropped(user, node)
+        for node in trace.inputs.values()
+        if node is not None
+        for user in trace.users.get(node.serial, [])
+        if _is_square(user, node)
+    ]
+    if not drops:
+        return {}
+    rest = trace.gradients(_all_of(drops))
+    found = {name: truth[name] - rest[name] for name in truth if name in rest}
+    return {name: p for name, p in found.items() if np.any(p != 0) and np.any(rest[name] != 0)}
+
+
+def _is_square(user: Node, node: Node) -> bool:
+    """Whether a node is the square of another."""
+    return user.op.name in ("square", "power", "multiply") and all(p is node for p in user.parents if type(p) is Node)
+
+
 def _ignore_stabilizing_maxima(trace: Trace, context: Context) -> None:
     """Drop the path through the maximum that softmax subtracts: its gradients cancel, and nobody writes them down."""
     paths = {
@@ -227,6 +248,9 @@ def _variants(trace: Trace, context: Context) -> Iterator[Variant]:
         for region in _regions(trace):
             for mistake in _region_mistakes(trace, region):
                 by_key.setdefault(mistake.key, []).append(mistake)
+                # The last layer may be another matter than those before: what uses its result is another operation.
+                after = tuple(sorted({user.op.name for user in trace.users.get(region.end.serial, [])}))
+                by_key.setdefault((*mistake.key, after), []).append(mistake)
                 gradients = trace.gradients(shortcuts=mistake.shortcuts)
                 yield Variant(mistake.rank, mistake.kind, mistake.words, gradients, mistake.place)
         for same in by_key.values():
@@ -281,8 +305,7 @@ def _missing_paths(trace: Trace) -> Iterator[Variant]:
             continue
         for user in users:
             drop = _dropped(user, node)
-            squared = user.op.name in ("square", "power", "multiply") and all(p is node for p in user.parents if type(p) is Node)
-            if node.op is None and squared:
+            if node.op is None and _is_square(user, node):
                 words = "the derivative of the sum of squares that is added to the cost is missing: lambda/m * W"
                 yield Variant(2.9, "L2 term", words, trace.gradients(drop), trace.place(user))
                 continue
@@ -415,7 +438,10 @@ def _region_mistakes(trace: Trace, region: Region) -> Iterator[Replaced]:
     if not _is_activation(names):
         return
     for formula, other in _activation_derivatives(z, a):
-        if not close(other, derivative):
+        # A constant factor is no other activation.
+        product = float(np.sum(other * other))
+        ratio = float(np.sum(other * derivative)) / product if product else 0.0
+        if not close(ratio * other, derivative):
             words = f"the derivative used is {formula} instead of the activation's own (`{' '.join(names)}`)"
             shortcuts = {end.serial: (start, other)}
             yield Replaced((before, names, formula), 2, "wrong activation", words, shortcuts, trace.place(end))
