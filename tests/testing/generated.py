@@ -103,7 +103,12 @@ def dense(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     p = {}
     layers = range(1, depth + 1)
     for k in layers:
-        scale = {"0.01": 0.01, "he": np.sqrt(2 / sizes[k - 1]), "xavier": sizes[k - 1] ** -0.5, "normal": 1.0}[init]
+        scale = {
+            "0.01": 0.01,
+            "he": np.sqrt(2 / sizes[k - 1]),
+            "xavier": sizes[k - 1] ** -0.5,
+            "normal": 1.0,
+        }[init]
         p[f"W{k}"] = rng.standard_normal((sizes[k], sizes[k - 1])) * scale
         p[f"b{k}"] = np.zeros((sizes[k], 1)) if zero_bias else rng.standard_normal((sizes[k], 1)) * 0.3
     masks = {k: rng.random((sizes[k], m)) < keep for k in range(1, depth)}
@@ -233,7 +238,9 @@ def dense(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
         if mistake in ("missing gradient", "stale cache"):
             raise NotApplicable
         arguments = (forward, backward, list(p.values()))
-    about = f"{sizes} m={m} {activation} {loss} {init} lambda={lambd} keep={keep} {style} at={at} f32={single}"
+    about = (
+        f"{sizes} m={m} {activation} {loss} {init} lambda={lambd} keep={keep} {style} at={at} f32={single}"
+    )
     return arguments, about
 
 
@@ -372,7 +379,13 @@ def convolution(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
 def pooling(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """Pooling by loops; ReLU before it makes ties."""
     m, size, c, f = int(rng.integers(1, 3)), 4, int(rng.integers(1, 3)), 2
-    mode = "max" if mistake.startswith("max") else "average" if mistake.startswith("average") else pick(rng, "max", "average")
+    mode = (
+        "max"
+        if mistake.startswith("max")
+        else "average"
+        if mistake.startswith("average")
+        else pick(rng, "max", "average")
+    )
     x = rng.standard_normal((m, size, size, c))
     if rng.random() < 0.5 and not mistake:
         x = np.maximum(x, 0)
@@ -400,7 +413,9 @@ def pooling(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
                     mask = mask / (f * f)
                 dA[at] += mask * dZ[i, h, w, k]
             else:
-                dA[at] += dZ[i, h, w, k] * np.ones((f, f)) / (1 if mistake == "average: not divided" else f * f)
+                dA[at] += (
+                    dZ[i, h, w, k] * np.ones((f, f)) / (1 if mistake == "average: not divided" else f * f)
+                )
         return dA
 
     return (forward, backward, x), f"m={m} c={c} {mode}"
@@ -408,7 +423,12 @@ def pooling(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
 
 def recurrent(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """A recurrent network through time, with a cost."""
-    T, m, n_x, n_a = (int(rng.integers(2, 5)), int(pick(rng, 1, 3, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 5)))
+    T, m, n_x, n_a = (
+        int(rng.integers(2, 5)),
+        int(pick(rng, 1, 3, 4)),
+        int(rng.integers(2, 4)),
+        int(rng.integers(2, 5)),
+    )
     x, y = rng.standard_normal((T, n_x, m)), rng.standard_normal((T, n_a, m))
     s = pick(rng, 0.1, 0.5, 1.0)
     p = {
@@ -565,7 +585,12 @@ def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     else:
         form = pick(rng, "layer", "affine", "list", "network", "loss")
     in_affine = mistake in ("mean for sum", "sign in one", "transpose", "missing sum")
-    if mistake and not in_affine and mistake not in MISTAKEN[name] and mistake not in ("label not subtracted", "missing 1/m"):
+    if (
+        mistake
+        and not in_affine
+        and mistake not in MISTAKEN[name]
+        and mistake not in ("label not subtracted", "missing 1/m")
+    ):
         raise NotApplicable
     x, t = rng.standard_normal((m, a)), rng.integers(c, size=m)
     scale = pick(rng, 0.01, 0.5, 1.0)
@@ -592,7 +617,10 @@ def logistic(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
     """Logistic regression by a loop over examples."""
     n, m = int(rng.integers(2, 5)), int(rng.integers(3, 7))
     X, Y = rng.standard_normal((n, m)), (rng.random(m) > 0.5) * 1.0
-    w, b = rng.standard_normal(n) * pick(rng, 0.0, 0.01, 1.0), np.array(rng.standard_normal() * pick(rng, 0, 1))
+    w, b = (
+        rng.standard_normal(n) * pick(rng, 0.0, 0.01, 1.0),
+        np.array(rng.standard_normal() * pick(rng, 0, 1)),
+    )
 
     def forward(p):
         cost = 0
@@ -708,7 +736,16 @@ FAMILIES: dict[Family, dict[str, set[str]]] = {
         "overwritten": {"overwritten"},
     },
 }
-WEIGHTS = {dense: 4, batch_norm: 1, softmax: 1, convolution: 0.3, pooling: 0.3, recurrent: 1, classes: 2, logistic: 0.5}
+WEIGHTS = {
+    dense: 4,
+    batch_norm: 1,
+    softmax: 1,
+    convolution: 0.3,
+    pooling: 0.3,
+    recurrent: 1,
+    classes: 2,
+    logistic: 0.5,
+}
 
 
 def draw(seed: int, planted: bool = False) -> Case:
@@ -770,7 +807,9 @@ def gradients_of(arguments: tuple[Any, ...]) -> list[np.ndarray]:
         found = backward(g, cache) if np.ndim(out) else backward(cache)
     else:
         found = backward(*args)
-    values = found.values() if isinstance(found, dict) else found if isinstance(found, (tuple, list)) else [found]
+    values = (
+        found.values() if isinstance(found, dict) else found if isinstance(found, (tuple, list)) else [found]
+    )
     return [np.asarray(v) for v in values if v is not None]
 
 

@@ -16,7 +16,7 @@ COARSE = 0.05
 
 
 class Judged(NamedTuple):
-    """The verdict on one derivative: a finding, or None where it is correct; whether it is at a kink; the numeric value."""
+    """The verdict on one derivative: a finding or None, whether it is at a kink, and the numeric value."""
 
     finding: Finding | None
     kink: bool
@@ -24,7 +24,14 @@ class Judged(NamedTuple):
 
 
 def judge(
-    evidence: Evidence, o: int, x: float, analytic: NDArray, numeric: NDArray, i: int, atol: float, rtol: float
+    evidence: Evidence,
+    o: int,
+    x: float,
+    analytic: NDArray,
+    numeric: NDArray,
+    i: int,
+    atol: float,
+    rtol: float,
 ) -> Judged:
     """Judge the derivative of output `o` in element `i`, whose value is `x`, by what a closer look found."""
     a = float(analytic[o, i])

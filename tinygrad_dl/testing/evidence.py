@@ -26,7 +26,8 @@ LARGEST_STEP = 0.25  # times the scale of the input
 SMALLEST_STEP = 1e-11
 EPS = float(np.finfo(np.float64).eps)
 # The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
-# numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or have many kinks.
+# numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or
+# have many kinks.
 SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
 SAMPLES, ORDER = 9, 4
 # Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7.
@@ -210,7 +211,9 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
             for _ in range(24):
                 middle = (low + high) / 2
                 value = float(line(sign * middle)[o])
-                if abs(value - start[o] - line_slope * middle) < 0.25 * change and not (line_slope == 0 and value != start[o]):
+                if abs(value - start[o] - line_slope * middle) < 0.25 * change and not (
+                    line_slope == 0 and value != start[o]
+                ):
                     low, at_low = middle, value
                 else:
                     high, at_high = middle, value
@@ -237,6 +240,10 @@ def _reason(o: int, start: NDArray, above: NDArray, below: NDArray, h: NDArray, 
         change = np.abs(values[:, o] - start[o])
         clear = np.flatnonzero(change > 64 * noise[o])[-4:]
         differences = change[clear] / h[clear]
-        if len(clear) == 4 and h[clear[-1]] < 1e-4 * h[0] and (differences[1:] > 1.4 * differences[:-1]).all():
+        if (
+            len(clear) == 4
+            and h[clear[-1]] < 1e-4 * h[0]
+            and (differences[1:] > 1.4 * differences[:-1]).all()
+        ):
             return f"the differences {side} grow without bound as the step shrinks"
     return ""

@@ -26,9 +26,9 @@ GRADIENT = re.compile(
 # So many calls are watched for writes into their inputs.
 LOOKS = 12
 FORMS = (
-    "forward(*inputs) with backward(g, cache), backward(cache), backward(g, *inputs), backward(*inputs) or backward(g); a "
-    "dictionary of parameters in place of the inputs; a layer with forward(x) and backward(dout); a list of layers; a "
-    "network with loss(x, t) and gradient(x, t)"
+    "forward(*inputs) with backward(g, cache), backward(cache), backward(g, *inputs), backward(*inputs) or "
+    "backward(g); a dictionary of parameters in place of the inputs; a layer with forward(x) and backward(dout); a "
+    "list of layers; a network with loss(x, t) and gradient(x, t)"
 )
 
 
@@ -210,7 +210,12 @@ class Functions(Pair):
             if cached:
                 choices = [([seed, cache], f"{g_name}, cache"), ([cache], "cache")]
             elif self._takes_gradient(output):
-                choices = [([seed, *packed], f"{g_name}, {inputs}"), ([seed], g_name), (packed, inputs), ([], "")]
+                choices = [
+                    ([seed, *packed], f"{g_name}, {inputs}"),
+                    ([seed], g_name),
+                    (packed, inputs),
+                    ([], ""),
+                ]
             else:
                 choices = [([seed, *packed], f"{g_name}, {inputs}"), (packed, inputs), ([seed], g_name)]
             with random_state(self.state):
@@ -322,7 +327,11 @@ class Objects(Pair):
         super().__init__()
         self.layers = list(subject.values()) if isinstance(subject, Mapping) else subject
         self.layers = list(self.layers) if isinstance(self.layers, (list, tuple)) else [self.layers]
-        self.network = len(self.layers) == 1 and has(subject, "loss", "gradient") and not has(subject, "forward", "backward")
+        self.network = (
+            len(self.layers) == 1
+            and has(subject, "loss", "gradient")
+            and not has(subject, "forward", "backward")
+        )
         given = list(inputs) if isinstance(inputs, (tuple, list)) and not _is_table(inputs) else [inputs]
         first = self.layers[0].loss if self.network else self.layers[0].forward
         self.values = [_as_array(v) for v in given]
@@ -330,7 +339,9 @@ class Objects(Pair):
         self.every = _names(first, len(given))
         self.snapshot = Snapshot(self.layers)
         self.places = self.snapshot.places
-        self.parameters = [p for k, layer in enumerate(self.layers) for p in _parameters(layer, self._prefix(k))]
+        self.parameters = [
+            p for k, layer in enumerate(self.layers) for p in _parameters(layer, self._prefix(k))
+        ]
         self.live = [
             k for k, v in enumerate(self.values) if isinstance(v, np.ndarray) and v.dtype.kind == "f"
         ]
@@ -344,7 +355,9 @@ class Objects(Pair):
                     f"{_outline(output)}"
                 )
             result = self._backward(np.ones(np.shape(output)), self._inputs([]))
-        taken = len(named(result, [self.every[k] for k in self.live])) if isinstance(result, Mapping) else None
+        taken = (
+            len(named(result, [self.every[k] for k in self.live])) if isinstance(result, Mapping) else None
+        )
         if taken is not None:
             self.live = [k for k in self.live if self.every[k] in named(result, self.every)]
         elif not isinstance(result, (tuple, list)):
@@ -391,7 +404,11 @@ class Objects(Pair):
                 return self.layers[0].gradient(*values)
             for layer in reversed(self.layers):
                 takes = parameters_of(layer.backward)
-                g = layer.backward(g) if takes or not hasattr(layer.backward, "__self__") else layer.backward()
+                g = (
+                    layer.backward(g)
+                    if takes or not hasattr(layer.backward, "__self__")
+                    else layer.backward()
+                )
         return g
 
     @contextmanager
@@ -476,6 +493,7 @@ class Snapshot:
                     self.copies.append((item, item.copy()))
                 continue
             held: Any
+            entries: list[tuple[Any, Callable[[Any], None] | None]]
             if isinstance(item, dict):
                 held = dict(item)
                 entries = [(held[k], _setter(item, k)) for k in held]
@@ -525,7 +543,9 @@ def has(subject: object, *methods: str) -> bool:
 
 def is_layer(subject: object) -> bool:
     """Whether an object has forward and backward, or loss and gradient."""
-    return not isinstance(subject, type) and (has(subject, "forward", "backward") or has(subject, "loss", "gradient"))
+    return not isinstance(subject, type) and (
+        has(subject, "forward", "backward") or has(subject, "loss", "gradient")
+    )
 
 
 def _is_table(x: Any) -> bool:
@@ -541,12 +561,16 @@ def _parameters(layer: Any, prefix: str, seen: frozenset[int] = frozenset()) -> 
     if isinstance(params, Mapping) and params:
         entries = [(str(key), key, value) for key, value in params.items()]
     elif isinstance(params, (list, tuple)) and params:
-        attributes = {id(v): k for k, v in getattr(layer, "__dict__", {}).items() if isinstance(v, np.ndarray)}
+        attributes = {
+            id(v): k for k, v in getattr(layer, "__dict__", {}).items() if isinstance(v, np.ndarray)
+        }
         entries = [(attributes.get(id(v), f"params[{k}]"), k, v) for k, v in enumerate(params)]
     elif not isinstance(params, (Mapping, list, tuple)):
         # Attributes: W is a parameter if backward leaves a dW.
         entries = [(k, k, v) for k, v in list(getattr(layer, "__dict__", {}).items())]
-        entries = [e for e in entries if not e[0].startswith("_") and e[0] not in ("x", "out", "mask", "y", "t")]
+        entries = [
+            e for e in entries if not e[0].startswith("_") and e[0] not in ("x", "out", "mask", "y", "t")
+        ]
     for name, key, value in entries:
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.flags.writeable:
             found.append(Parameter(f"{prefix}{name}", value, layer, key))
@@ -561,13 +585,19 @@ def _parameters(layer: Any, prefix: str, seen: frozenset[int] = frozenset()) -> 
 
 def read(forward: Any, backward: Any, inputs: Any, missing: object) -> Pair:
     """Choose the form of what was given; refuse in words what is none."""
-    several = isinstance(forward, (list, tuple)) and len(forward) > 0 and all(is_layer(layer) for layer in forward)
-    several = several or isinstance(forward, Mapping) and len(forward) > 0 and all(map(is_layer, forward.values()))
+    several = (
+        isinstance(forward, (list, tuple)) and len(forward) > 0 and all(is_layer(layer) for layer in forward)
+    )
+    several = (
+        several or isinstance(forward, Mapping) and len(forward) > 0 and all(map(is_layer, forward.values()))
+    )
     if several or is_layer(forward) and not (callable(backward) and inputs is not missing):
         if inputs is missing:
             inputs = backward
         if inputs is missing or inputs is None:
-            raise DTypeError("check_backward: inputs: expected what the first layer takes, as check_backward(layer, x)")
+            raise DTypeError(
+                "check_backward: inputs: expected what the first layer takes, as check_backward(layer, x)"
+            )
         return Objects(forward, inputs)
     for name, value in (("forward", forward), ("backward", backward)):
         if not callable(value):

@@ -69,7 +69,11 @@ def gradient_guesses(context: Context) -> list[Guess]:
     found: dict[tuple[str, str], Guess] = {}
     for name in context.wrong:
         for rank, (kind, words) in enumerate(_explanations(context, name)):
-            generic = kind in ("wrong shape", "scale", "missing mask")  # true of many mistakes: only if nothing else matches
+            generic = kind in (
+                "wrong shape",
+                "scale",
+                "missing mask",
+            )  # true of many mistakes: only if nothing else matches
             # A number that the forward does not divide by is a coincidence more often.
             unlikely = kind in ("missing 1/m", "extra 1/m") and _unknown(context, words)
             likely = Guess(kind, words, [], 8 if generic else rank * 0.1 + 1.3 * unlikely)
@@ -128,7 +132,9 @@ def _factor(a: NDArray, n: NDArray, context: Context) -> list[tuple[str, str]]:
     ratio = float(np.sum(a * n) / np.sum(n * n)) if np.sum(n * n) else 0.0
     if not ratio or not close(a, ratio * n):
         return []
-    return _ratio(ratio, context) or [("scale", f"the gradient is {ratio:.6g} times what it should be, everywhere")]
+    return _ratio(ratio, context) or [
+        ("scale", f"the gradient is {ratio:.6g} times what it should be, everywhere")
+    ]
 
 
 def _ratio(ratio: float, context: Context) -> list[tuple[str, str]]:
@@ -189,7 +195,10 @@ def _overwritten(a: NDArray, context: Context, name: str) -> list[tuple[str, str
         for count in range(1, min(shaped.ndim, 5)):
             for chosen in combinations(axes, count):
                 for end in (-1, 0):
-                    index = tuple(slice(None) if k not in chosen else slice(end, None if end else 1) for k in range(shaped.ndim))
+                    index = tuple(
+                        slice(None) if k not in chosen else slice(end, None if end else 1)
+                        for k in range(shaped.ndim)
+                    )
                     if shaped[index].size < shaped.size:
                         candidates.append(shaped[index].reshape(a.size, -1).sum(axis=1))
     total = terms.sum(axis=1)
@@ -203,7 +212,12 @@ def _mask(a: NDArray, n: NDArray) -> list[tuple[str, str]]:
     """A gradient that is right where it is not 0, and not 0 where it should be."""
     active = np.abs(n) > 1e-9 * np.max(np.abs(n), initial=0.0)
     if active.any() and not active.all() and close(a[active], n[active]) and np.any(a[~active] != 0):
-        return [("missing mask", "the gradient is not 0 where it should be, and right elsewhere: is a mask missing?")]
+        return [
+            (
+                "missing mask",
+                "the gradient is not 0 where it should be, and right elsewhere: is a mask missing?",
+            )
+        ]
     return []
 
 

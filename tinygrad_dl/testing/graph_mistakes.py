@@ -5,8 +5,10 @@ A wrong step changes every gradient upstream of it, so the whole set of gradient
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -69,7 +71,7 @@ class Replaced(NamedTuple):
 
 
 class ValueRecorder(Watcher):
-    """Records the values that a forward computes, by the serial of their node, its constants, and where it is written."""
+    """Records what a forward computes, by the serial of the node, its constants, and the lines it is written in."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +125,8 @@ class Trace:
 
     def place(self, node: Node) -> str:
         """The line of the forward that made a node."""
-        return self.places.get(node.serial, "")
+        found = re.match(r"(.*?):(\d+): (.*)", self.places.get(node.serial, ""), re.DOTALL)
+        return f"line {found[2]} of {Path(found[1]).name}: {found[3]}" if found else ""
 
     @staticmethod
     def of(pair: Pair, g: NDArray) -> Trace | None:
@@ -222,7 +225,9 @@ def penalties(trace: Trace, truth: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 def _is_square(user: Node, node: Node) -> bool:
     """Whether a node is the square of another."""
-    return user.op.name in ("square", "power", "multiply") and all(p is node for p in user.parents if type(p) is Node)
+    return user.op.name in ("square", "power", "multiply") and all(
+        p is node for p in user.parents if type(p) is Node
+    )
 
 
 def _ignore_stabilizing_maxima(trace: Trace, context: Context) -> None:
@@ -306,7 +311,9 @@ def _missing_paths(trace: Trace) -> Iterator[Variant]:
         for user in users:
             drop = _dropped(user, node)
             if node.op is None and _is_square(user, node):
-                words = "the derivative of the sum of squares that is added to the cost is missing: lambda/m * W"
+                words = (
+                    "the derivative of the sum of squares that is added to the cost is missing: lambda/m * W"
+                )
                 yield Variant(2.9, "L2 term", words, trace.gradients(drop), trace.place(user))
                 continue
             words = f"the gradient through `{user.op.name}` is missing where several paths meet"
@@ -330,7 +337,8 @@ def _overwritten(trace: Trace, context: Context) -> Iterator[Variant]:
     """Yield gradients of an input that is used several times, of which one use alone counts: = instead of +=."""
     for name, node in trace.inputs.items():
         users = sorted(
-            dict.fromkeys(trace.users.get(node.serial, []) if node is not None else []), key=lambda n: -n.serial
+            dict.fromkeys(trace.users.get(node.serial, []) if node is not None else []),
+            key=lambda n: -n.serial,
         )
         if len(users) < 2 or name not in context.wrong or len({u.op.name for u in users}) > 1:
             continue
@@ -349,7 +357,9 @@ def _softmax_mistakes(trace: Trace) -> Iterator[Variant]:
         numerator = node.parents[0]
         if type(numerator) is not Node or numerator.op is None or numerator.op.name != "exp":
             continue
-        axes = [k for k in range(a.ndim) if a.shape[k] > 1 and close(a.sum(axis=k), np.ones_like(a.sum(axis=k)))]
+        axes = [
+            k for k in range(a.ndim) if a.shape[k] > 1 and close(a.sum(axis=k), np.ones_like(a.sum(axis=k)))
+        ]
         start = next((p for p in numerator.parents if type(p) is Node), None)
         if not axes or start is None or start.shape != node.shape:
             continue
@@ -360,7 +370,9 @@ def _softmax_mistakes(trace: Trace) -> Iterator[Variant]:
         ]
         for axis in range(a.ndim):
             if axis not in axes:
-                choices.append(("wrong axis", f"softmax sums over axis {axis} in backward", _softmax_over(a, axis)))
+                choices.append(
+                    ("wrong axis", f"softmax sums over axis {axis} in backward", _softmax_over(a, axis))
+                )
         for kind, words, factor in choices:
             gradients = trace.gradients(shortcuts={node.serial: (start, factor)})
             yield Variant(1.5, kind, words, gradients, trace.place(node))
@@ -432,7 +444,9 @@ def _region_mistakes(trace: Trace, region: Region) -> Iterator[Replaced]:
     z, a = trace.values.get(start.serial), trace.values.get(end.serial)
     kind, words = _missing(names, derivative, z)
     # A whole activation left out is likelier than a part of it.
-    whole = len(trace.users.get(end.serial, [])) != 1 or _local_derivatives(trace.users[end.serial][0]) is None
+    whole = (
+        len(trace.users.get(end.serial, [])) != 1 or _local_derivatives(trace.users[end.serial][0]) is None
+    )
     rank = 3.5 if kind == "missing factor" else 1 + 0.1 * (not whole)
     yield Replaced((before, names, kind), rank, kind, words, {end.serial: (start, 1.0)}, trace.place(end))
     if not _is_activation(names):
@@ -444,7 +458,9 @@ def _region_mistakes(trace: Trace, region: Region) -> Iterator[Replaced]:
         if not close(ratio * other, derivative):
             words = f"the derivative used is {formula} instead of the activation's own (`{' '.join(names)}`)"
             shortcuts = {end.serial: (start, other)}
-            yield Replaced((before, names, formula), 2, "wrong activation", words, shortcuts, trace.place(end))
+            yield Replaced(
+                (before, names, formula), 2, "wrong activation", words, shortcuts, trace.place(end)
+            )
 
 
 def _is_activation(names: Sequence[str]) -> bool:

@@ -21,7 +21,9 @@ DIRECTIONS = 2
 class NumericGradient:
     """The derivatives of g @ f in one array: from the left, from the right, their mean and their noise."""
 
-    def __init__(self, f: Callable[[Sequence[NDArray]], NDArray], arrays: Sequence[NDArray], k: int, g: NDArray) -> None:
+    def __init__(
+        self, f: Callable[[Sequence[NDArray]], NDArray], arrays: Sequence[NDArray], k: int, g: NDArray
+    ) -> None:
         self.f, self.arrays, self.k, self.g = f, arrays, k, g
         start, shape = f(arrays), arrays[k].shape
         self.value = float(g @ start)
@@ -132,7 +134,9 @@ class NumericGradient:
 
     def _looks_like_a_kink(self, i: int) -> bool:
         right, left = float(self.right.reshape(-1)[i]), float(self.left.reshape(-1)[i])
-        return not abs(right - left) <= 1e-3 * max(abs(right), abs(left)) + 4 * float(self.noise.reshape(-1)[i])
+        return not abs(right - left) <= 1e-3 * max(abs(right), abs(left)) + 4 * float(
+            self.noise.reshape(-1)[i]
+        )
 
     def error(self, a: NDArray | None) -> float:
         """The courses' relative error, against the nearest correct gradient; infinite where there is none."""

@@ -24,10 +24,12 @@ def gradient_line(function: Callable[..., Any], name: str) -> str:
     base = name.rpartition(".")[2]
     found = [node for target, node in _assignments(tree) if _is_gradient(target, base)]
     # `grads["dW1"] = dW1` says less than the line that computes it.
-    telling = [node for node in found if not isinstance(node, (ast.Name, ast.Tuple)) and not _only_names(node)]
+    telling = [
+        node for node in found if not isinstance(node, (ast.Name, ast.Tuple)) and not _only_names(node)
+    ]
     if not telling:
         return ""
-    node = telling[-1]
+    node = telling[0]
     number = first + node.lineno - 1
     text = " ".join(lines[node.lineno - 1].split())
     return f"line {number} of {Path(path or '?').name}: {text[:100]}"
