@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_dl import levels
 from tinygrad_dl.arguments import Count, Finite, NonNegative, Positive, Real, Widths
-from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.dispatch import maps_of
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.matmul import matmul
@@ -18,8 +20,11 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike, ShapeLike
 
 
-def _data(x: ArrayLike | None) -> np.ndarray:
-    return x._data if isinstance(x, Value) else np.asarray(x)
+def _data(x: ArrayLike | None) -> Any:
+    """The array of running statistics; in func.vmap the Tensor, as each example may have its own."""
+    if isinstance(x, Value):
+        return x._data if x.level is None else x
+    return np.asarray(x)
 
 
 def by_channel(parameter: Array | None, ndim: int) -> Any:
@@ -49,9 +54,22 @@ class RunningStatistics:
             (self.var, batch_var, self.var_share),
         ):
             if batch.size != running.size:  # one for each example
-                batch = batch.reshape(-1, running.size).mean(axis=0)
+                batch = batch.reshape(*running.shape[:-1], -1, running.shape[-1]).mean(axis=-2)
             running *= 1 - self.momentum
             running += batch.reshape(running.shape) * share
+
+    def opened(self, level: levels.BatchLevel) -> RunningStatistics:
+        """The same for all examples of a func.vmap, each of which has its own; GraphError if they share them."""
+        if not (levels.belongs(self.mean, level) and levels.belongs(self.var, level)):
+            raise GraphError(
+                "func.vmap: batch normalization in training mode would update one running mean and variance by each "
+                "example. Call eval(), make the layer with track_running_stats=False, or map over the statistics, too: "
+                "func.stack_module_state."
+            )
+        new = object.__new__(RunningStatistics)
+        new.mean, new.var = (_data(levels.exposed(x, level)) for x in (self.mean, self.var))
+        new.momentum, new.mean_share, new.var_share = self.momentum, self.mean_share, self.var_share
+        return new
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunningStatistics):
@@ -94,6 +112,15 @@ def check_channels(
             )
         if x is not None and what.startswith("running") and x.dtype.kind != "f":  # updated in place
             raise DTypeError(f"{name}: expected {what} of a floating-point dtype, got {x.dtype}")
+
+
+def _mapped_as(statistics: Array | None, input: Array) -> Any:
+    """The input, repeated for the examples of func.vmap that have running statistics of their own."""
+    if isinstance(statistics, Value) and statistics.level is not None:
+        for level in maps_of(statistics):
+            if not levels.belongs(input, level):
+                input = levels.hidden(levels.exposed(input, level), level)
+    return input
 
 
 def batch_norm(
@@ -147,6 +174,7 @@ def unchecked_batch_norm(
             if running_mean is None or not count
             else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
         )
+        input = _mapped_as(running_mean, input)
         if input.ndim == 2:
             return standardize(input, weight, bias, (0,), eps, moments=moments)
         return _by_channel(input, weight, bias, (0, 2), eps, moments)
@@ -194,7 +222,7 @@ def instance_norm(
         if running_mean is None or not input.size
         else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
     )
-    return _by_channel(input, weight, bias, (2,), eps, moments)
+    return _by_channel(_mapped_as(running_mean, input), weight, bias, (2,), eps, moments)
 
 
 def _last_axes(name: str, input: Array, shape: ShapeLike) -> int:

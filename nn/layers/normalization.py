@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.levels import innermost
 from tinygrad_dl.modes import effect
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
@@ -96,7 +97,7 @@ class _ChannelNorm(Module):
 
 
 def _count_batch(batches: Tensor) -> None:
-    batches._data[()] += 1  # as a number: a sixth of the time of an array's +=
+    innermost(batches)._data[()] += 1  # as a number: a sixth of the time of an array's +=
 
 
 class _BatchNorm(_ChannelNorm):

@@ -114,6 +114,19 @@ def test_integer_inputs_alone_are_refused():
         check_backward(lambda x: x.sum(), lambda x: x, np.array([1, 2]))
 
 
+@pytest.mark.parametrize(
+    ("forward", "backward", "inputs", "what"),
+    [
+        (lambda z: abs(z), lambda g, z: g * z, [np.array([1j])], "z: expected a real input"),
+        (lambda x, z: (x * z).real, lambda g, x, z: g, [np.ones(1), np.ones(1, complex)], "z: expected a real input"),
+        (lambda x: x * 2, lambda g, x: g * (2 + 0j), [np.ones(2)], "backward: expected real gradients"),
+    ],
+)  # fmt: skip
+def test_complex_values_are_refused_with_a_way_out(forward, backward, inputs, what):
+    with pytest.raises(tg.errors.DTypeError, match=rf"^check_backward: {what}, got .* with gradcheck\.$"):
+        testing.check_backward(forward, backward, inputs)
+
+
 def test_a_backward_with_other_arguments_is_refused():
     with pytest.raises(TypeError, match="expected backward to take"):
         check_backward(lambda x: x.sum(), lambda a, b, c, d: a, np.array([1.0, 2.0]))

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import pytree
+from tinygrad_dl.compiler.arithmetic import only_computes
 from tinygrad_dl.compiler.bytecode import elements_read
+from tinygrad_dl.compiler.data import Data, is_whole
 from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
-from tinygrad_dl.modes import StepWatcher, modes
+from tinygrad_dl.modes import StepWatcher, _Exit, modes
 from tinygrad_dl.op import OPS
 from tinygrad_dl.typing import Array, Input
 
@@ -105,6 +107,7 @@ class Capture(StepWatcher):
         self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
         self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
+        self._passed = False  # whether a backward pass has ended
         self._importing = 0  # imports that are running
 
     # What the program's variables are
@@ -193,6 +196,9 @@ class Capture(StepWatcher):
     def _add(self, step: Step) -> None:
         step.owner = self._stack[-1] if self._stack else None
         step.phase = self.phase
+        # After a backward pass, what is computed without a graph is an update by hand.
+        if self._passed and self.phase == "forward" and (isinstance(step, Effect) or not modes.recording):
+            step.phase = "update"
         self.steps.append(step)
 
     def release(self) -> None:
@@ -409,7 +415,7 @@ class Capture(StepWatcher):
     def after_backward_pass(self) -> None:
         """The backward pass ended."""
         self._pending = {}
-        self.phase, self.arrays = self._outer, True
+        self.phase, self.arrays, self._passed = self._outer, True, True
 
     def effect(
         self,
@@ -453,6 +459,104 @@ class Capture(StepWatcher):
         step.inputs.append(var)
         step.wrapped.append(isinstance(x, Value))
         return var
+
+    # Writing by hand: parameters that are updated without an optimizer, and what `.data` is used for
+
+    def handed_out(self, owner: Value, what: str) -> Any:
+        """What the user's code gets of `.data` and `.numpy()`, whose use is recorded where that is possible."""
+        frame: FrameType | None = sys._getframe(3)  # beyond `modes` and the property
+        assert frame is not None
+        users = _is_users(frame) or frame.f_code is self._function_code
+        if not (users and only_computes(frame.f_code, frame.f_globals)):
+            self.read(what)
+            return owner._data
+        self._operand(owner)
+        return Data(owner._data, self, what)
+
+    def known(self, array: np.ndarray) -> np.ndarray:
+        """The array, which has a variable from now on."""
+        self._array(array)
+        return array
+
+    def values_for(self, array: np.ndarray, value: Any) -> np.ndarray | None:
+        """What `array[...] = value` writes, as an array that has a variable; None for what cannot be recorded."""
+        value = value._data if isinstance(value, Value) else value
+        if isinstance(value, (bool, int, float)):
+            new = np.full(array.shape, value, array.dtype)
+            self._constant(new)
+            return new
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+            return None
+        return value
+
+    def write(self, array: np.ndarray, value: np.ndarray) -> bool:
+        """Write all of an array that Tensors are known to hold; False, with nothing done, for another."""
+        target = self._vars.get(id(array))
+        if target is None or target.kind == "argument" or not array.flags.writeable:
+            return False
+        if target.kind == "constant" and not isinstance(target.source, Fixed):
+            return False
+        if target.kind != "state" and array.base is not None:  # others may look at the same memory
+            return False
+        if target.kind == "state" and isinstance(target.source, Value) and target.source._data is not array:
+            return False
+        new = self._shaped(value, target)
+        array[...] = value
+        self._written(array, target, new)
+        return True
+
+    def _shaped(self, value: np.ndarray, target: Var) -> Var:
+        """A value converted and broadcast to what it is written to."""
+        new = self._array(value)
+        for name, changed, shape, dtype, options in (
+            ("astype", new.dtype != target.dtype, new.shape, target.dtype, {"dtype": target.dtype}),
+            ("broadcast_to", new.shape != target.shape, target.shape, target.dtype, {"shape": target.shape}),
+        ):
+            if changed:
+                out = Var(shape, dtype)
+                self._add_call(name, [new], out, **options)
+                new = out
+        return new
+
+    def _written(self, array: np.ndarray, target: Var, new: Var) -> None:
+        """The array of a variable holds another value now."""
+        if target.kind == "state" and isinstance(target.source, Value):
+            self._change(overwrite, target.source, target, new)
+            return
+        self._vars[id(array)] = new
+        self._alive.append(array)
+        if target.kind == "state":  # a gradient that was there before
+            self.assigned(target.source[0])
+
+    def _change(self, function: Callable[..., None], owner: Value, target: Var, new: Var) -> None:
+        step = Effect([new], [], function=function, what=function.__name__, args=(owner, new))
+        step.wrapped, step.changes = [True], [target]
+        self._add(step)
+
+    def wrote(self, owner: Value, place: object, value: np.ndarray) -> None:
+        """Elements of a leaf were overwritten: recorded where it is all of them, and the leaf was there before."""
+        target = self._operand(owner)
+        assert isinstance(target, Var)
+        if not is_whole(place) or target.kind in ("argument", "constant"):
+            self.problem(
+                "a part of a Tensor is overwritten" if target.kind == "state" else "a Tensor is overwritten"
+            )
+            return
+        self._written(owner._data, target, self._shaped(value, target))
+
+    def replaced(self, owner: Value, before: np.ndarray, source: object) -> None:
+        """A Tensor that was there before holds another array from now on."""
+        array, target = owner._data, self._vars.get(id(before))
+        if array is before or (target is not None and target.kind in ("result", "constant")):
+            return
+        if target is None:
+            owner._data = before
+            target = self._state_var(owner)
+            owner._data = array
+        if target.kind == "argument" or target.source is not owner or array.shape != before.shape:
+            self.problem("a Tensor is given another array")
+            return
+        self._change(replace, owner, target, self._array(array))
 
     def _gradient(self, leaf: Tensor) -> Var | None:
         """The variable of a leaf's `.grad`, which may come from outside of the step."""
@@ -581,6 +685,11 @@ class Capture(StepWatcher):
             return
         user = frame.f_back
         assert user is not None
+        # The function of NumPy's that looks at the arguments before our own is called, which is recorded.
+        if name.partition(".")[0] == "numpy" and any(isinstance(x, Value) for x in _given_to(frame)):
+            return
+        if name == "numpy.lib.mixins" and any(type(x) is Data for x in frame.f_locals.values()):
+            return
         self.problems.append(
             f"it calls {name}.{frame.f_code.co_name} ({user.f_code.co_filename}:{user.f_lineno})"
         )
@@ -600,8 +709,20 @@ class Capture(StepWatcher):
         elif isinstance(owner, type):
             if owner.__module__ != "builtins" and not is_users(str(owner.__module__)):
                 self.problems.append(f"it calls {owner.__name__}.{name}{where}")
-        elif not isinstance(owner, SILENT) and not (name[:2] == "__" and is_users(type(owner).__module__)):
+        elif not isinstance(owner, (*SILENT, _Exit)) and not (
+            name[:2] == "__" and is_users(type(owner).__module__)
+        ):
             self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
+
+
+def overwrite(owner: Value, value: Value) -> None:
+    """`owner -= ...` of a leaf, and `owner.data[...] = value`."""
+    owner._data[...] = value._data
+
+
+def replace(owner: Value, value: Value) -> None:
+    """`owner.data = value`: whoever holds the array before keeps it."""
+    owner._data = value._data.copy()
 
 
 def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
@@ -614,6 +735,15 @@ def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
         elif hasattr(x, "param_groups"):
             for group in x.param_groups:
                 yield from _parameters(tuple(group["params"]))
+
+
+def _given_to(frame: FrameType) -> list[Any]:
+    """The arguments of a function of NumPy's that dispatches by their types, also those in lists."""
+    code = frame.f_code
+    dispatches = (
+        code.co_name.endswith("_dispatcher") or frame.f_globals.get("__name__") == "numpy._core.multiarray"
+    )
+    return leaves_of(list(frame.f_locals.values())) if dispatches else []
 
 
 def _cells_of(frame: FrameType) -> tuple[Any, ...]:

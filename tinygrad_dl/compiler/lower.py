@@ -490,6 +490,13 @@ def _getitem(b: Builder, x: Var, key: BasicIndex | tuple[BasicIndex, ...]) -> Va
     return b.slice(x, parts)
 
 
+@forward("setitem")
+def _setitem(b: Builder, x: Var, value: Operand, key: BasicIndex | tuple[BasicIndex, ...]) -> Var:
+    if not (key is Ellipsis or (isinstance(key, slice) and key == slice(None))) or not isinstance(value, Var):
+        raise NotLowered("a part of an array that is written to")
+    return b.broadcast(_as(b, value, x.dtype), x.shape)
+
+
 @backward("getitem")
 def _getitem_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Operand]:
     x = call.inputs[0]

@@ -141,6 +141,8 @@ class Functions(Pair):
         self.layer = owner is not None and owner is getattr(backward, "__self__", None)
         self.given = given
         self.values = [_as_array(v) for v in given]
+        for name, v in zip(self.every, self.values):
+            _refuse_complex(name, v, "a real input")
         # Positions of the inputs to differentiate: the floating-point arrays.
         self.live = [
             k for k, v in enumerate(self.values) if isinstance(v, np.ndarray) and v.dtype.kind == "f"
@@ -337,6 +339,8 @@ class Objects(Pair):
         self.values = [_as_array(v) for v in given]
         refuse_call("check_backward: forward", first, self.values, "one per input")
         self.every = _names(first, len(given))
+        for name, v in zip(self.every, self.values):
+            _refuse_complex(name, v, "a real input")
         self.snapshot = Snapshot(self.layers)
         self.places = self.snapshot.places
         self.parameters = [
@@ -680,7 +684,16 @@ def _outline(x: object) -> str:
     return describe(x)
 
 
+def _refuse_complex(what: str, x: object, expected: str) -> None:
+    if isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", None) == "c":
+        raise DTypeError(
+            f"check_backward: {what}: expected {expected}, got {describe(x)}. Pass real and imaginary parts as two "
+            "arrays, or check an operation for complex values with gradcheck."
+        )
+
+
 def _gradient(x: object) -> NDArray:
+    _refuse_complex("backward", x, "real gradients")
     if is_numeric(_plain(x)) or isinstance(x, list):
         try:
             return np.asarray(_plain(x), np.float64)
