@@ -94,7 +94,7 @@ docs: $(VENV)/dev.stamp
 	@echo "docs: docs/_build/html/index.html"
 
 notebooks: $(VENV)/dev.stamp
-	@$(RUN) docs/notebooks.py
+	@$(RUN) docs/as_notebooks.py
 
 ops-table: $(VENV)/dev.stamp
 	@$(RUN) docs/ops_table.py

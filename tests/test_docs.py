@@ -92,7 +92,7 @@ def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
 def test_each_tutorial_is_a_clean_notebook_in_each_language(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="notebooks are nbformat's (extra docs)")
     pytest.importorskip("myst_nb", reason="it reads the tutorials (extra docs)")
-    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "docs" / "notebooks.py")
+    spec = importlib.util.spec_from_file_location("as_notebooks", ROOT / "docs" / "as_notebooks.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -146,6 +146,7 @@ class Op:
         self.batch: BatchRule | None = about.pop("batch") or (align if self.elementwise else None)
         self.jvp: Any = about.pop("jvp") or (SYMMETRIC if self.elementwise else None)
         self.real: bool = about.pop("real")
+        self.math: tuple[str, ...] = tuple(about.pop("math"))
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -338,6 +339,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     batch: BatchRule | None = None,
     jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | Joint | None = None,
     real: bool = False,
+    math: Sequence[str] = (),
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -349,7 +351,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     `real`: complex values have no derivative. `elementwise`: each element of the result depends on one of each input.
     `batch`: the rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the
     change of the result from `t`, that of the input, or a Joint one of all; "linear" where it is the operation itself,
-    "symmetric" where it is the input's other rule; without it that rule is transposed. See docs/custom-ops.
+    "symmetric" where it is the input's other rule; without it that rule is transposed. `math`: LaTeX for people, of the
+    forward and of what each input receives. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -367,7 +370,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp,
+            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp, math=math,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

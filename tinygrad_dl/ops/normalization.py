@@ -131,6 +131,12 @@ def _standardize_fast(
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
     ), accumulates=True,
     batch=_standardize_all, jvp=(_of_standardized, _of_weight, _of_bias),
+    math=(
+        r"w \hat{x} + b, \quad \hat{x} = \frac{x - \mu}{\sqrt{v + \varepsilon}}",
+        r"\frac{w}{\sqrt{v + \varepsilon}} (g - \overline{g} - \hat{x} \, \overline{g \hat{x}})",
+        r"\sum g \, \hat{x}",
+        r"\sum g",
+    ),
 )  # fmt: skip
 def standardize(
     x: NDArray, w: NDArray | None = None, b: NDArray | None = None, /, axis: Axes = (0,), eps: float = 1e-5, *,
@@ -215,6 +221,7 @@ def _affine_fast(
     accumulates=True,
     batch=_affine_all,
     jvp=(lambda t, scale: t * scale, lambda t, x: t * x, lambda t: t),
+    math=(r"x \cdot s + t", r"g \cdot s", r"\sum g \cdot x", r"\sum g"),
 )
 def affine(x: NDArray, scale: NDArray, shift: NDArray, /) -> Any:
     """A scale and a shift, in one pass each way.

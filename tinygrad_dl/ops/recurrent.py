@@ -122,6 +122,15 @@ def _rnn_moved(
         Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
     ), accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = \tanh(a_t), \quad a_t = W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}",
+        r"W_{ih}^\top \delta_t, \quad \delta_t = (g_t + W_{hh}^\top \delta_{t+1}) \cdot (1 - h_t^2)",
+        r"W_{hh}^\top \delta_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )  # fmt: skip
 def rnn(
     x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None, b_hh: NDArray | None = None,
@@ -218,6 +227,15 @@ def _gru_moved(
     cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
     accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = (1 - z_t) \cdot n_t + z_t \cdot h_{t-1}",
+        r"W_{ih}^\top \delta_t",
+        r"W_{hh}^\top \delta_1 + z_1 \cdot dh_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )
 def gru(
     x: NDArray,
@@ -319,6 +337,16 @@ def _lstm_moved(
         Case((2, 1, 3), (1, 2), (1, 2), (8, 3), (8, 2), None, None),
     ), accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = o_t \cdot \tanh(c_t), \quad c_t = f_t \cdot c_{t-1} + i_t \cdot \tilde{c}_t",
+        r"W_{ih}^\top \delta_t",
+        r"W_{hh}^\top \delta_1",
+        r"f_1 \cdot dc_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )  # fmt: skip
 def lstm(
     x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None,
