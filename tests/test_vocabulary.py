@@ -76,6 +76,24 @@ def test_a_method_of_another_library_is_an_attribute_error_with_advice(name: str
     [
         ("x.view(1, 2)", "Tensor.view: use x.reshape(2, 3)"),
         ("x.unsqueeze(0)", "Tensor.unsqueeze: use tg.expand_dims(x, axis=0); or x[None]"),
+        (
+            "x.size(0)",
+            "Tensor.size: use x.shape[0]; x.size is the number of elements, as in NumPy",
+        ),
+        ("tg.zeros(2, 3)", "zeros: too many arguments; use tg.zeros((2, 3)); the shape is one argument"),
+        ("tg.randn_like(x)", "tg.randn_like: use tg.randn(x.shape)"),
+        (
+            "x.sum(dim=0)",
+            "sum: dim: there is no such argument; use axis=1; in functions of Tensors; nn and nn.functional take dim, "
+            "as in PyTorch",
+        ),
+        ("x.mean(0, keepdim=True)", "mean: keepdim: there is no such argument; use keepdims=True"),
+        ("x.std(unbiased=True)", "std: unbiased: there is no such argument; use correction=1"),
+        (
+            "tg.stack([x, x], dim=0)",
+            "stack: dim: there is no such argument; use axis=1; in functions of Tensors; nn and nn.functional take "
+            "dim, as in PyTorch",
+        ),
         ("x.floor()", "Tensor.floor: use tg.floor(x); not every function is a method"),
         ("x.cuda()", "Tensor.cuda: there is one device, the CPU; leave the call out"),
         ("tg.cat([x, x])", "tg.cat: use tg.concat([a, b], axis=1)"),
@@ -99,7 +117,7 @@ def test_a_method_of_another_library_is_an_attribute_error_with_advice(name: str
 )
 def test_an_unknown_name_is_answered_with_the_right_one(expression: str, message: str | None) -> None:
     names = {"x": tg.ones(2), "tg": tg, "nn": nn, "optim": optim, "F": F, "model": nn.Linear(2, 2)}
-    with pytest.raises(AttributeError) as caught:
+    with pytest.raises((AttributeError, TypeError)) as caught:
         eval(expression, names)
     if message is not None:
         assert str(caught.value) == message
@@ -109,6 +127,30 @@ def test_tg_tensor_called_like_torch_tensor_names_tensor() -> None:
     with pytest.raises(TypeError, match=r"^tg\.tensor: use tg\.Tensor\(\[1\.0, 2\.0\]\); copies arrays$"):
         tg.tensor([1.0])  # type: ignore[operator]
     assert importlib.import_module("tinygrad_dl.tensor") is tg.tensor
+
+
+def test_the_number_of_elements_is_an_int_like_any_other() -> None:
+    size = tg.ones((2, 3)).size
+    assert size == 6 and isinstance(size, int) and type(size * 2) is int
+    assert (
+        repr(size) == "6" and type(copy.copy(size)) is int and type(pickle.loads(pickle.dumps(size))) is int
+    )
+
+
+def test_an_axis_is_positional_where_numpy_has_it_so() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    i = np.array([[1], [0]])
+    for name, expected, arguments in (
+        ("stack", np.stack([x, x], 1), ([tg.asarray(x)] * 2, 1)),
+        ("concat", np.concatenate([x, x], 1), ([tg.asarray(x)] * 2, 1)),
+        ("concatenate", np.concatenate([x, x], 1), ([tg.asarray(x)] * 2, 1)),
+        ("take", np.take(x, [0], 1), (tg.asarray(x), np.array([0]), 1)),
+        ("take_along_axis", np.take_along_axis(x, i, 1), (tg.asarray(x), i, 1)),
+        ("repeat", np.repeat(x, 2, 1), (tg.asarray(x), 2, 1)),
+        ("sort", np.sort(-x, 0), (tg.asarray(-x), 0)),
+        ("argsort", np.argsort(-x, 0), (tg.asarray(-x), 0)),
+    ):
+        assert getattr(tg, name)(*arguments).tolist() == expected.tolist()
 
 
 def test_tensors_are_copied_pickled_and_inspected_as_before() -> None:

@@ -16,7 +16,7 @@ if os.path.isfile(os.path.join(_root, "setup.cfg")) and os.path.isfile(
     __path__.extend((_root, os.path.join(_root, "examples")))
 
 import tinygrad_dl.optim.swa_utils  # noqa: F401 - it needs both nn and optim, which do not import it
-from tinygrad_dl import autograd, nn, optim
+from tinygrad_dl import autograd, nn, optim, random
 from tinygrad_dl.anomaly import detect_anomaly
 from tinygrad_dl.autograd import checkpoint
 from tinygrad_dl.config import get_default_dtype, manual_seed, set_default_dtype
@@ -60,6 +60,7 @@ from tinygrad_dl.dtypes import (
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
+from tinygrad_dl.nn.architecture import load_model
 from tinygrad_dl.op import OPS, op
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
@@ -70,6 +71,7 @@ from tinygrad_dl.ops.sets import unique_all, unique_counts, unique_inverse, uniq
 from tinygrad_dl.ops.shape import moveaxis, swapaxes
 from tinygrad_dl.ops.sort import nonzero, where_safe
 from tinygrad_dl.ops.statistics import average, interp, median, ptp, quantile
+from tinygrad_dl.random import rand, randint, randn, randperm
 from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from tinygrad_dl import fft as fft
     from tinygrad_dl import func as func
     from tinygrad_dl import linalg as linalg
+    from tinygrad_dl import onnx as onnx
     from tinygrad_dl import testing as testing
     from tinygrad_dl import train as train
     from tinygrad_dl import viz as viz
@@ -179,6 +182,7 @@ __all__ = [
     "kron",
     "linspace",
     "load",
+    "load_model",
     "manual_seed",
     "median",
     "meshgrid",
@@ -197,6 +201,11 @@ __all__ = [
     "pow",
     "ptp",
     "quantile",
+    "rand",
+    "randint",
+    "randn",
+    "random",
+    "randperm",
     "result_type",
     "save",
     "set_default_dtype",
@@ -235,7 +244,7 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "course"):
+    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course"):
         return import_module(f"tinygrad_dl.{name}")
     unknown = import_module("tinygrad_dl.vocabulary").unknown
     raise unknown(__name__, name, globals())

@@ -11,9 +11,10 @@ import builtins
 import collections.abc
 import math
 import re
+import reprlib
 import sys
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
@@ -42,6 +43,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # No array has this many elements along an axis; refusing it early keeps a slip from asking for terabytes.
 LARGEST = 2**31 - 1
+
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
 
 
 @dataclass(frozen=True)
@@ -311,14 +316,23 @@ def hinted(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
+    """The error for keyword arguments that an operation does not have, with the names here of what others call them."""
+    error = TypeError(f"{what}() got an unexpected keyword argument {next(iter(others))!r}")
+    return _unknown_argument(error) or error
+
+
 def _unknown_argument(error: Exception) -> TinygradError | None:
     """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
+    from tinygrad_dl.vocabulary import hint
+
     found = re.match(
         r"(?:(\w+)\.__init__|([\w.]+))\(\) got an unexpected keyword argument '(\w+)'", str(error)
     )
     if found is None:
-        return None
-    from tinygrad_dl.vocabulary import hint
+        many = re.match(r"(\w+)\(\) takes .*positional argument.* given", str(error))
+        advice = hint("tinygrad_dl", many[1]) if many else ""
+        return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
     advice = hint("=", found[3])
     return (
@@ -710,3 +724,29 @@ def misfit(name: str, argument: str, value: object, hint: object) -> TinygradErr
     kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
     shown = repr(value) if kind is ValueRangeError else describe(value)
     return kind(f"{name}: {argument}: expected {expected(hint)}, got {shown}")
+
+
+def described(made: object, without: Collection[str] = ()) -> str:
+    """The text of an object: its class, and the arguments that it was made with and that differ from the defaults."""
+    given = []
+    for name, parameter in list(signature(type(made)).parameters.items()):
+        value = getattr(made, name, parameter.default)
+        default = parameter.default
+        same = (
+            name in without
+            or value is default
+            or (isinstance(value, (str, int, float, tuple)) and value == default)
+        )
+        if not same and value is not Parameter.empty:
+            given.append(f"{name}={brief(value)}")
+    return f"{type(made).__name__}({', '.join(given)})"
+
+
+def brief(value: Any) -> str:
+    """A value in a few words: arrays by shape and dtype, functions by name, other objects on one short line."""
+    if hasattr(value, "dtype") and hasattr(value, "shape") and getattr(value, "size", 0) > 4:
+        return f"{type(value).__name__} {value.shape} {value.dtype}"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    text = " ".join(SHORT.repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

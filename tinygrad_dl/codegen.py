@@ -32,7 +32,8 @@ CALL_NAMES: dict[str, Any] = {
     "under_modes": dispatch.under_modes,
     "refuse_complex": dispatch.refuse_complex, "apply_without_tensors": dispatch.apply_without_tensors,
     "apply_variadic": dispatch.apply_variadic, "explain": dispatch.explain,
-    "check_option": dispatch.check_option, "in_float32": dispatch.in_float32, "F2": np.dtype(np.float16),
+    "check_option": dispatch.check_option,
+    "unknown_option": arguments.unknown_option, "in_float32": dispatch.in_float32, "F2": np.dtype(np.float16),
     "inf": math.inf,
     "dtype_type": np.dtype,
     "plain_array": dispatch.plain_array,
@@ -88,7 +89,10 @@ def _register(file: str, source: str) -> str:
 def call_source(op: Op) -> str:
     """The source of the function that users call."""
     inputs, options = op.inputs, _tuple(op.options)
-    lines = [f"def call({_signature(op)}):", *_option_lines(op)]
+    lines = [f"def call({_signature(op)}):"]
+    if "axis" in op.options:  # PyTorch's dim= and keepdim= are answered with the names here
+        lines += ["    if others:", "        raise unknown_option(op.name, others)"]
+    lines += _option_lines(op)
     if op.variadic:
         return "\n".join([*lines, f"    return apply_variadic(op, {inputs[0]}, {options})"])
     lines += [
@@ -271,7 +275,7 @@ def _signature(op: Op) -> str:
         parts.append(f"{name}=None" if name in op.defaults else name)  # build_call sets the real defaults
         if i + 1 == op.posonly:
             parts.append("/")
-    return ", ".join(parts)
+    return ", ".join([*parts, "**others"] if "axis" in op.options else parts)
 
 
 def _tuple(items: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def zeros(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
             [0., 0.]])
     """
     check_device(device, "zeros")
-    return constant(np.zeros(_sizes(shape, "zeros"), config.default_dtype if dtype is None else dtype))
+    return constant(np.zeros(sizes_of(shape, "zeros"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -95,7 +95,7 @@ def ones(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | None
     Tensor([1., 1., 1.])
     """
     check_device(device, "ones")
-    return constant(np.ones(_sizes(shape, "ones"), config.default_dtype if dtype is None else dtype))
+    return constant(np.ones(sizes_of(shape, "ones"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -107,7 +107,7 @@ def empty(shape: ShapeLike, *, dtype: DTypeLike | None = None, device: str | Non
     (2, 0)
     """
     check_device(device, "empty")
-    return constant(np.empty(_sizes(shape, "empty"), config.default_dtype if dtype is None else dtype))
+    return constant(np.empty(sizes_of(shape, "empty"), config.default_dtype if dtype is None else dtype))
 
 
 @explained
@@ -121,7 +121,7 @@ def full(
     Tensor([7., 7.])
     """
     check_device(device, "full")
-    sizes = _sizes(shape, "full")
+    sizes = sizes_of(shape, "full")
     if isinstance(fill_value, Value) and fill_value.node is not None:
         made = fill_value if dtype is None else elementwise.astype(fill_value, dtype)
         return broadcast_to(made, sizes)
@@ -132,7 +132,8 @@ def full(
     return constant(np.full(sizes, value))
 
 
-def _sizes(shape: ShapeLike, name: str) -> tuple[int, ...]:
+def sizes_of(shape: ShapeLike, name: str) -> tuple[int, ...]:
+    """A shape argument as a tuple of ints; `name` is named in errors."""
     try:
         sizes = tuple(
             int(n.__index__()) for n in (shape if isinstance(shape, (tuple, list)) else (cast(int, shape),))
@@ -319,7 +320,7 @@ def eye(
             [0., 1.]])
     """
     check_device(device, "eye")
-    rows, columns = _sizes((n_rows, n_rows if n_cols is None else n_cols), "eye")
+    rows, columns = sizes_of((n_rows, n_rows if n_cols is None else n_cols), "eye")
     return constant(np.eye(rows, columns, k, config.default_dtype if dtype is None else dtype))
 
 

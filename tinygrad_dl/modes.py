@@ -294,6 +294,17 @@ class StepWatcher(Watcher):
     def read(self, what: str) -> None:
         """The values of a Tensor were read in Python."""
 
+    def handed_out(self, owner: Value, what: str) -> Any:
+        """What the caller of `.data` gets: the array, or what stands for it and reports its use."""
+        self.read(what)
+        return owner._data
+
+    def wrote(self, owner: Value, place: object, value: NDArray) -> None:
+        """Elements of a leaf were overwritten, in its array: those at an index."""
+
+    def replaced(self, owner: Value, before: NDArray, source: object) -> None:
+        """A Tensor was given another array in the place of `before`, made of `source`."""
+
     def effect(
         self,
         function: Callable[..., Any],
@@ -310,6 +321,14 @@ def tell(event: str, *args: object) -> None:
     for watcher in modes.watchers:
         if isinstance(watcher, StepWatcher):
             getattr(watcher, event)(*args)
+
+
+def handed_out(owner: Value, what: str) -> Any:
+    """The array of a Tensor, or what a watcher of whole steps gives out in its place."""
+    for watcher in modes.watchers:
+        if isinstance(watcher, StepWatcher):
+            return watcher.handed_out(owner, what)
+    return owner._data
 
 
 def effect(

@@ -46,6 +46,7 @@ DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
+PRODUCTS = ("sgemm", "dgemm", "sgemv", "dgemv")  # of BLAS: of two matrices, and of a matrix and a vector
 PACKED = 1 << 18  # bytes of a right matrix from which on its panels are packed
 
 
@@ -84,15 +85,15 @@ def openblas() -> Any:
 
 @cache
 def blas() -> dict[str, tuple[int, bool]]:
-    """Addresses of NumPy's own sgemm and dgemm, and whether their integers have 64 bits; empty if there are none."""
+    """Addresses of NumPy's own PRODUCTS, and whether their integers have 64 bits; empty if there are none."""
     library = openblas()
     for pattern, wide in (
         ("scipy_cblas_{}64_", True), ("cblas_{}64_", True), ("scipy_cblas_{}", False), ("cblas_{}", False),
     ):  # fmt: skip
-        if library is not None and all(hasattr(library, pattern.format(name)) for name in ("sgemm", "dgemm")):
+        if library is not None and all(hasattr(library, pattern.format(name)) for name in PRODUCTS):
             return {
                 name: (ctypes.cast(getattr(library, pattern.format(name)), ctypes.c_void_p).value or 0, wide)
-                for name in ("sgemm", "dgemm")
+                for name in PRODUCTS
             }
     return {}
 
@@ -1351,11 +1352,16 @@ class Emitter:
                 addresses = [addresses[1], addresses[0], addresses[2]]
             self._small_product(addresses, a, c, o, kind)
             return
-        flip = o.strides[1] != 1 and n != 1
+        # Of a single row or column, gemm takes up to twice the time of gemv.
+        vector = 1 in (m, n)
+        flip = n != 1 if vector else o.strides[1] != 1
         if flip:
             a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
             addresses = [addresses[1], addresses[0], addresses[2]]
             m, n = n, m
+        if vector:
+            self._matrix_by_vector(addresses, a, c, o, kind)
+            return
         address, wide = blas()["dgemm" if kind == "double" else "sgemm"]
         integer = "i64" if wide else "i32"
         one, zero = constant(kind, 1.0).text, constant(kind, 0.0).text
@@ -1366,6 +1372,27 @@ class Emitter:
         words = [
             "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
             f"ptr {addresses[1].text}", sizes[4], f"{kind} {zero}", f"ptr {addresses[2].text}", sizes[5],
+        ]  # fmt: skip
+        self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
+
+    def _matrix_by_vector(self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str) -> None:
+        """The product of a matrix (m, k) and a single column (k, 1), by BLAS."""
+        address, wide = blas()["dgemv" if kind == "double" else "sgemv"]
+        integer = "i64" if wide else "i32"
+        layout = blas_layout(a)
+        assert layout is not None
+        transposed, leading = layout
+        # As it lies: BLAS wants the sizes of the rows in memory, whichever way they are read.
+        sizes = a.shape if transposed == 111 else a.shape[::-1]
+
+        def number(n: int) -> str:
+            return f"{integer} {constant(integer, n).text}"
+
+        steps = [max(1, p.strides[0]) if p.shape[0] == 1 else p.strides[0] for p in (c, o)]
+        words = [
+            "i32 101", f"i32 {transposed}", *map(number, sizes), f"{kind} {constant(kind, 1.0).text}",
+            f"ptr {addresses[0].text}", number(leading), f"ptr {addresses[1].text}", number(steps[0]),
+            f"{kind} {constant(kind, 0.0).text}", f"ptr {addresses[2].text}", number(steps[1]),
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 

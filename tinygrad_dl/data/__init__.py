@@ -20,6 +20,7 @@ from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
 from tinygrad_dl.data.split import split
+from tinygrad_dl.data.tables import Table, load_csv
 
 Colour = Color  # the former name
 
@@ -38,8 +39,10 @@ __all__ = [
     "Shift",
     "Standardize",
     "Subset",
+    "Table",
     "TensorDataset",
     "Zoom",
     "datasets",
+    "load_csv",
     "split",
 ]

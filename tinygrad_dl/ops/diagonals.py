@@ -38,6 +38,7 @@ def _from_diagonal_all(call: batching.Call) -> Any:
     ),
     batch=_diagonal_all,
     jvp="linear",
+    math=(r"x_{i, \, i + k}", r"g_i \cdot [j = i + k]"),
 )
 def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
@@ -58,6 +59,7 @@ def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     ),
     batch=_from_diagonal_all,
     jvp="linear",
+    math=(r"x_i \cdot [j = i + k]", r"g_{i, \, i + k}"),
 )
 def from_diagonal(x: NDArray, /, shape: ShapeLike, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.

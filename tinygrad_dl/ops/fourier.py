@@ -115,6 +115,7 @@ def _several_all(call: batching.Call) -> Any:
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"F x, \quad F_{jk} = e^{-2 \pi i j k / n}", r"\overline{F} g"),
 )
 def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
@@ -134,6 +135,7 @@ def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = No
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\frac{1}{n} \overline{F} x", r"\frac{1}{n} F g"),
 )
 def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
@@ -154,6 +156,7 @@ def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     real=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"(F x)_{k \le n / 2}", r"\operatorname{Re}(\overline{F} g)"),
 )
 def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
@@ -173,6 +176,10 @@ def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(
+        r"\frac{1}{n} \operatorname{Re}(\overline{F} x)",
+        r"\frac{m_k}{n} (F g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
 )
 def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
@@ -192,6 +199,10 @@ def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(
+        r"\operatorname{Re}(F x)",
+        r"m_k (\overline{F} g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
 )
 def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
@@ -212,6 +223,7 @@ def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     real=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\frac{1}{n} (\overline{F} x)_{k \le n / 2}", r"\frac{1}{n} \operatorname{Re}(F g)"),
 )
 def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
@@ -231,6 +243,7 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     hint=_scaling_hint,
     batch=_several_all,
     jvp="linear",
+    math=(r"F x \text{ along each axis}", r"\overline{F} g \text{ along each axis}"),
 )
 def fftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -250,6 +263,7 @@ def fftn(
     hint=_scaling_hint,
     batch=_several_all,
     jvp="linear",
+    math=(r"\frac{1}{n} \overline{F} x \text{ along each axis}", r"\frac{1}{n} F g \text{ along each axis}"),
 )
 def ifftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -272,6 +286,7 @@ def ifftn(
     real=True,
     batch=_several_all,
     jvp="linear",
+    math=(r"(F x)_{k \le n / 2}", r"\operatorname{Re}(\overline{F} g)"),
 )
 def rfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -285,7 +300,17 @@ def rfftn(
     return np.fft.rfftn(x, s, _all_of(s, axes), norm)
 
 
-@op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint, batch=_several_all, jvp="linear")
+@op(
+    _derivative_of_irfftn,
+    cases=SEVERAL,
+    hint=_scaling_hint,
+    batch=_several_all,
+    jvp="linear",
+    math=(
+        r"\frac{1}{n} \operatorname{Re}(\overline{F} x)",
+        r"\frac{m_k}{n} (F g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
+)
 def irfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:

@@ -43,6 +43,7 @@ def _needs_matrix(x: NDArray) -> str | None:
     hint=_needs_matrix,
     batch=batching.leading,
     jvp="linear",
+    math=(r"x^\top", r"g^\top"),
 )
 def matrix_transpose(x: NDArray, /) -> Any:
     """The last two axes swapped.
@@ -128,6 +129,7 @@ def _to_right(g: NDArray, x: NDArray, y_shape: Shape) -> NDArray:
     hint=_matmul_hint,
     ufunc=np.matmul, accumulates=True,
     batch=_matmul_all, jvp=(lambda t, y: matmul(t, y), lambda t, x: matmul(x, t)),
+    math=(r"x \, y", r"g \, y^\top", r"x^\top g"),
 )  # fmt: skip
 def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
@@ -174,6 +176,7 @@ def _vecdot_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     accumulates=True,
     batch=batching.elementwise,
     jvp=(lambda t, y, axis: vecdot(t, y, axis=axis), lambda t, x, axis: vecdot(x, t, axis=axis)),
+    math=(r"\sum_k \overline{x_k} \, y_k", r"\overline{g} \, y", r"g \, x"),
 )
 def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
@@ -204,6 +207,7 @@ def _cross_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     hint=_cross_hint,
     batch=batching.elementwise,
     jvp=(lambda t, y, axis: cross(t, y, axis=axis), lambda t, x, axis: cross(x, t, axis=axis)),
+    math=(r"x \times y", r"y \times g", r"g \times x"),
 )
 def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
@@ -253,6 +257,7 @@ def _to_operand(i: int, g: NDArray, operands: Sequence[NDArray], subscripts: str
     ),
     label="einsum", accumulates=True,
     batch=_contract_all, jvp=(_with_operand,),
+    math=(r"\sum_{\text{summed letters}} \prod_i x_i", r"\sum g \prod_{j \ne i} x_j"),
 )  # fmt: skip
 def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.

@@ -72,6 +72,10 @@ NORM_CASES = (
     accumulates=True,
     batch=batching.along,
     jvp=(_derivative_along,),
+    math=(
+        r"(\sum_i \lvert x_i \rvert^p)^{1 / p}",
+        r"g \cdot \operatorname{sign}(x_i) (\frac{\lvert x_i \rvert}{\mathrm{out}})^{p - 1}",
+    ),
 )
 def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: float | str = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
@@ -209,6 +213,11 @@ def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
     batch=batching.leading,
+    math=(
+        "x^+",
+        r"-x^{+\top} g \, x^{+\top} + (1 - x x^+) g^\top x^+ x^{+\top} + x^{+\top} x^+ "
+        r"g^\top (1 - x^+ x)",
+    ),
 )
 def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.

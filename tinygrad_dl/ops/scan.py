@@ -57,6 +57,7 @@ def _leaving_last(x: NDArray, axis: int) -> NDArray:
     accumulates=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\sum_{j \le i} x_j", r"\sum_{j \ge i} g_j"),
 )
 def cumulative_sum(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
@@ -96,6 +97,7 @@ def _back(g: NDArray, a: NDArray) -> NDArray:
     accumulates=True,
     batch=batching.elementwise,
     jvp=(lambda t, a: linear_recurrence(t, a), lambda t, out, a: linear_recurrence(t * _earlier(out), a)),
+    math=("h_t = a_t h_{t-1} + x_t", r"\delta_t = g_t + a_{t+1} \delta_{t+1}", r"\delta_t \, h_{t-1}"),
 )
 def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
@@ -139,6 +141,7 @@ def _fast_product_rule(
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
     accumulates=True,
     batch=batching.along_one,
+    math=(r"\prod_{j \le i} x_j", r"\sum_{k \ge i} g_k \prod_{j \le k, \, j \ne i} x_j"),
 )
 def cumulative_prod(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False

@@ -73,8 +73,9 @@ def _put_in_order(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) 
     kinks="equal elements keep their order, each its own gradient",
     batch=batching.along_one,
     jvp=(_in_order,),
+    math=(r"x_{\pi_i} \text{ in order}", r"g_{\pi^{-1}_i}"),
 )
-def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: NDArray, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.
 
     out_1 <= out_2 <= ..., or >= if `descending`.   Shape: same as x; with axis=None those of the flattened x,
@@ -87,7 +88,7 @@ def sort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stab
 
 
 @op(None, domain=Domain(distinct=True), cases=ORDERED, batch=batching.along_one)
-def argsort(x: NDArray, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: NDArray, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """The indices that put the elements in order along an axis.
 
     take_along_axis(x, out, axis) = sort(x, axis).   Shape: same as x; (N,) with axis=None, of the flattened x.

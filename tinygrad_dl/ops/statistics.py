@@ -56,7 +56,7 @@ def quantile(
     array(2.5)
     """
     # Between which elements it lies depends on q: in func.vmap each example has its own.
-    found = each_example(_quantile) if isinstance(q, Value) and q.level is not None else _quantile
+    found = _each_quantile if isinstance(q, Value) and q.level is not None else _quantile
     return found(x, q, axis, method, keepdims, "quantile")
 
 
@@ -78,6 +78,9 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
     if not found:
         return reshape(take(rows, np.zeros(0, int), axis=-1), (*fractions.shape, *shape))
     return reshape(stack(found), (*fractions.shape, *shape))
+
+
+_each_quantile = each_example(_quantile)
 
 
 def _between(rows: Array, fraction: float, q: Array | float, method: str) -> Any:

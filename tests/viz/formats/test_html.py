@@ -221,6 +221,69 @@ def test_the_player_shows_the_numbers_and_the_sum_so_far(open_page: Opener) -> N
     )
 
 
+def test_gradients_appear_when_the_backward_pass_reaches_them(open_page: Opener) -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    names = {"a": a, "b": b, "c": c}
+    page = open_page(viz.draw(c * c + a, names=names, show=("value", "grad", "rule")))
+
+    def shown() -> set[str]:
+        """The nodes whose gradient can be seen."""
+        texts = page.locator("#canvas .node text").evaluate_all(
+            "all => all.filter(t => t.textContent.startsWith('grad ') && getComputedStyle(t).visibility === 'visible')"
+            ".map(t => t.closest('.node').id)"
+        )
+        return set(texts)
+
+    assert shown() == set(), "nothing is computed yet"
+    steps = []
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        steps.append(shown())
+    # Three forward steps; then +, the product, and c: a leaf has its gradient when its last contribution came.
+    assert steps == [set(), set(), set(), {"n4"}, {"n4", "n3", "n2"} - {"n2"}, {"n4", "n3", "n2", "n0", "n1"}]
+    page.keyboard.press("Home")
+    assert shown() == set()
+
+
+def test_the_player_shows_mathematics_and_writes_sums_out(open_page: Opener) -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    page = open_page(viz.draw(c * c + a, names={"a": a, "b": b, "c": c}), hash="#step=6")
+    text = " ".join(page.inner_text("#formula").split())
+    assert text.startswith("The chain rule: the upstream gradient g times the local derivative")
+    assert "= -12 ⋅ -3 = 36" in text and "its gradient is the sum: 1 + 36 = 37" in text
+    assert page.locator("#formula math").count() == 2
+    arrows = page.locator("#canvas .edge.active").evaluate_all(
+        "all => all.map(e => [getComputedStyle(e.querySelector('path')).markerStart,"
+        " getComputedStyle(e.querySelector('polygon')).visibility])"
+    )
+    assert len(arrows) == 2 and all("turned" in start and head == "hidden" for start, head in arrows)
+
+
+def test_the_player_shows_matrices_up_to_8_by_8_whole(open_page: Opener) -> None:
+    w = leaf(np.arange(64.0).reshape(8, 8))
+    page = open_page(viz.draw((w * w).sum()), hash="#step=4")
+    assert page.locator("#formula .matrix").first.locator("td").count() == 64
+    assert page.locator("#formula .matrix td").last.inner_text() == "126"
+
+
+def test_the_view_stays_where_it_is_while_everything_fits(open_page: Opener) -> None:
+    view = network()
+    page = open_page(view)
+    before = page.get_attribute("#canvas svg", "viewBox")
+    for _ in view.full.events:
+        page.keyboard.press("ArrowRight")
+    box = page.locator("#canvas").bounding_box()
+    for node in page.locator("#canvas .node").all():
+        at = node.bounding_box()
+        assert at["x"] >= box["x"] - 1 and at["x"] + at["width"] <= box["x"] + box["width"] + 1
+        assert at["y"] >= box["y"] - 1 and at["y"] + at["height"] <= box["y"] + box["height"] + 1
+    page.keyboard.press("+")
+    page.keyboard.press("Home")
+    assert page.get_attribute("#canvas svg", "viewBox") == before
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_link_leads_to_a_step_and_a_node(open_page: Opener, variant: str) -> None:
     page = open_page(network(), variant, hash="#step=3&node=n3&color=gain")

@@ -8,17 +8,19 @@ import html
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tinygrad_dl.errors import GraphError
+from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.formats import graphviz
 from tinygrad_dl.viz.formats.colors import KINDS, STATUS, Coloring, dark
 from tinygrad_dl.viz.formats.dot import clean, module_title, to_dot
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, LayoutFailed, available, render
+from tinygrad_dl.viz.formats.mathml import to_mathml
 from tinygrad_dl.viz.graph.buffers import strip
 from tinygrad_dl.viz.graph.collapse import collapse
 from tinygrad_dl.viz.graph.diagram import Diagram
@@ -168,6 +170,7 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
         "color": diagram.color or "",
         "nodes": plain,
         "edges": whole["edges"],
+        "maths": _maths({node.op for node in nodes.values() if node.op}),
         "modules": {
             m.id: {"says": clean(module_title(m)), "parent": m.parent, "path": m.path} for m in full.modules
         },
@@ -184,6 +187,22 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
             for name, graph in layouts
         ],
     }
+
+
+def _maths(names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Operation -> its formula ("forward") and the derivative of each input, by position, as MathML."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        op = OPS.get(name)
+        if op is None or not op.math:
+            continue
+        forward, *derivatives = op.math
+        texts = {"forward": forward, **{str(i): text for i, text in enumerate(derivatives)}}
+        try:
+            found[name] = {key: to_mathml(text) for key, text in texts.items() if text}
+        except ValueRangeError:
+            continue  # a formula of the user's own, in more of LaTeX than is known here
+    return found
 
 
 def _life(graph: GraphModel) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from tinygrad_dl.typing import NDArray, Scalar, Shape
 from tinygrad_dl.viz.graph.model import Stats
 
-SMALL = 8  # arrays of up to so many elements are recorded and shown whole
+SMALL = 8  # arrays of up to so many elements are recorded whole and written out in boxes
+SIDE = 8  # matrices of up to so many rows and columns are recorded whole, for the player
 BINS = 16  # of a histogram
 
 
@@ -43,8 +44,9 @@ def statistics(array: npt.ArrayLike, detail: bool = False) -> Stats:
         finite = data[np.isfinite(data)]
     if detail and finite.size:
         found |= _moments(finite)
-    if data.size <= SMALL:
+    if data.size <= SMALL or (data.ndim == 2 and max(data.shape) <= SIDE):
         found["whole"] = data.tolist() if data.dtype.kind != "b" else data.astype(int).tolist()
+    if data.size <= SMALL:
         found["text"] = whole_text(found["whole"])
     return found
 

@@ -17,6 +17,7 @@ from tinygrad_dl.convert import conjugated
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Watcher, modes
 from tinygrad_dl.viz.graph.array_statistics import norm, statistics
+from tinygrad_dl.viz.graph.variables import Variables
 
 DETAILS = 400  # up to so many nodes, histograms are computed
 
@@ -62,6 +63,8 @@ class Recording(Watcher):
         self.backward_steps: dict[int, BackwardStep] = {}
         self.origins: dict[int, str] = {}  # where the user's code called the operation
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
+        self.called: dict[tuple[int, int], str] = {}  # (serial of the user, position) -> name of a constant
+        self.variables: Variables | None = None  # what the constants may be called
         self.note = ""  # what went wrong while the gradient was computed for the drawing
         self._finished: dict[int, dict[str, Any]] = {}
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
@@ -92,6 +95,8 @@ class Recording(Watcher):
         self.results[result.node.serial] = statistics(result._data, self.detail)
         self.origins[result.node.serial] = _caller()
         for i, x in enumerate(inputs):
+            if self.variables is not None and (name := self.variables.name_of(getattr(x, "_data", x))):
+                self.called[result.node.serial, i] = name
             if not isinstance(x, Value):
                 continue
             if x.node is None:

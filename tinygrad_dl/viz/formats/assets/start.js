@@ -84,7 +84,7 @@ function listenToControls() {
   byId("fit").addEventListener("click", fit);
   byId("close").addEventListener("click", closePanel);
   byId("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark"));
-  byId("first").addEventListener("click", () => goTo(0));
+  byId("first").addEventListener("click", reset);
   byId("back").addEventListener("click", () => goTo(state.step - 1));
   byId("next").addEventListener("click", () => goTo(state.step + 1));
   byId("last").addEventListener("click", () => goTo(data.events.length));
@@ -103,12 +103,19 @@ function listenToControls() {
   window.addEventListener("hashchange", follow);
 }
 
+// Back to the first step and the first view.
+function reset() {
+  play(false);
+  goTo(0);
+  initialView();
+}
+
 function listenToKeys() {
   const keys = {
     ArrowRight: () => goTo(state.step + 1),
     ArrowLeft: () => goTo(state.step - 1),
     " ": () => play(!timer),
-    Home: () => goTo(0),
+    Home: reset,
     End: () => goTo(data.events.length),
     "+": () => zoom(0.8),
     "=": () => zoom(0.8),
