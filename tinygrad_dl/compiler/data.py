@@ -39,7 +39,7 @@ class Data(NDArrayOperatorsMixin):
         self._array, self._capture, self._what = array, ref(capture), what
 
     @property
-    def __class__(self) -> Any:  # for isinstance
+    def __class__(self) -> Any:  # type: ignore[override, misc]  # for isinstance
         return np.ndarray
 
     __hash__ = None  # type: ignore[assignment]
@@ -61,7 +61,8 @@ class Data(NDArrayOperatorsMixin):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
-        capture, outs = self._live(), out or ()
+        capture = self._live()
+        outs: tuple[Any, ...] = out or ()
         given = [plain(x) for x in inputs]
         if not outs and any(isinstance(x, Value) for x in given):  # an operation of Tensors
             return getattr(ufunc, method)(*given, **{k: plain(v) for k, v in kwargs.items()})
@@ -188,4 +189,4 @@ def _recorded(capture: Capture, ufunc: np.ufunc, given: list[Any]) -> NDArray | 
     operands = [wrap(capture.known(x)) if isinstance(x, np.ndarray) else x for x in given]
     with no_grad():
         result = operation(*operands)
-    return result._data if isinstance(result, Value) and result.dtype == dtype else None
+    return result._data if isinstance(result, Value) and result._data.dtype == dtype else None
