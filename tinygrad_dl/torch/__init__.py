@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import math as _math
 import sys as _sys
+from types import SimpleNamespace
 from typing import Any
 
 from tinygrad_dl.modes import is_grad_enabled as is_grad_enabled
+from tinygrad_dl.torch import accelerator as accelerator
 from tinygrad_dl.torch import amp as amp
 from tinygrad_dl.torch import autograd as autograd
 from tinygrad_dl.torch import backends as backends
@@ -27,9 +29,11 @@ from tinygrad_dl.torch import distributed as distributed
 from tinygrad_dl.torch import dtypes as _dtypes
 from tinygrad_dl.torch import fft as fft
 from tinygrad_dl.torch import func as func
+from tinygrad_dl.torch import jit as jit
 from tinygrad_dl.torch import linalg as linalg
 from tinygrad_dl.torch import methods as _methods
 from tinygrad_dl.torch import nn as nn
+from tinygrad_dl.torch import onnx as onnx
 from tinygrad_dl.torch import optim as optim
 from tinygrad_dl.torch import random as random
 from tinygrad_dl.torch import serialization as serialization
@@ -182,6 +186,11 @@ def compile(model: Any = None, **kwargs: Any) -> Any:
     return (lambda f: f) if model is None else model
 
 
+# Other devices, of which there are none
+mps = xpu = mtia = accelerator
+version = SimpleNamespace(__version__=__version__, cuda=None, hip=None, git_version=None, debug=False)
+for _name in ("mps", "xpu"):
+    _sys.modules[f"{__name__}.{_name}"] = accelerator
 autocast = amp.autocast
 get_autocast_dtype = get_autocast_gpu_dtype = get_autocast_cpu_dtype = lambda *args: globals()["float32"]
 is_autocast_enabled = lambda *args: False  # noqa: E731

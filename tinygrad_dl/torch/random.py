@@ -269,6 +269,31 @@ def _restored(state: dict[str, Any]) -> Generator:
     return made
 
 
+class DropoutDraws(np.random.Generator):
+    """What the core's dropout draws, where it keeps an element if the draw is at least p: PyTorch keeps it if its
+    number of 53 bits is below 1 - p."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def __reduce__(self) -> Any:
+        return _dropout_draws, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DropoutDraws:
+        return self
+
+    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:  # type: ignore[override]
+        sizes = _sizes(() if size is None else size)
+        return 1.0 - default_generator.doubles(math.prod(sizes)).reshape(sizes)
+
+
+dropout_draws = DropoutDraws()
+
+
+def _dropout_draws() -> DropoutDraws:
+    return dropout_draws
+
+
 def generator_of(given: Any) -> Generator:
     """The generator given, or the default one."""
     found: Generator = default_generator if given is None else given

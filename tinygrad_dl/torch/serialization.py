@@ -207,7 +207,7 @@ def _own(module: str, name: str) -> Any:
     if (module, name) in {
         ("tinygrad_dl.torch.tensor", "_rebuilt"), ("tinygrad_dl.torch.tensor", "Tensor"), ("tinygrad_dl.torch.nn.parameter", "_buffer"),
         ("tinygrad_dl.torch.nn.parameter", "Parameter"), ("tinygrad_dl.torch.nn.parameter", "Buffer"),
-        ("tinygrad_dl.torch.dtypes", "Size"), ("tinygrad_dl.torch.dtypes", "device"), ("tinygrad_dl.torch.random", "_default"),
+        ("tinygrad_dl.torch.dtypes", "Size"), ("tinygrad_dl.torch.dtypes", "device"), ("tinygrad_dl.torch.random", "_default"), ("tinygrad_dl.torch.random", "_dropout_draws"),
     }:  # fmt: skip
         import importlib
 

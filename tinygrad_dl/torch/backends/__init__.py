@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -27,3 +28,6 @@ class _Flags(SimpleNamespace):
 cudnn = _Flags(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
 cuda = _Flags(matmul=_Flags(allow_tf32=False, allow_fp16_reduced_precision_reduction=False))
 mps, mkl, mkldnn, openmp, xeon = _Flags(), _Flags(), _Flags(enabled=False), _Flags(), _Flags()
+
+for _name in ("cudnn", "cuda", "mps", "mkl", "mkldnn"):  # import torch.backends.cudnn as cudnn
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name]

@@ -33,6 +33,24 @@ class DataParallel(Module):
         return self.module(*args, **kwargs)
 
 
+class DistributedDataParallel(DataParallel):
+    """The module itself, under `module`: there is one process."""
+
+    def __init__(self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0, **how: Any) -> None:
+        super().__init__(module)
+
+
+def data_parallel(module: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    """The module called with the inputs: there is one device."""
+    return module(*(inputs if isinstance(inputs, tuple) else (inputs,)))
+
+
+parallel = ModuleType(f"{__name__}.parallel", "Modules over several devices: there is one.")
+vars(parallel).update(
+    DataParallel=DataParallel, DistributedDataParallel=DistributedDataParallel, data_parallel=data_parallel
+)
+sys.modules[parallel.__name__] = parallel
+
 # PyTorch's names for the bases and files of layers: torch.nn.modules.batchnorm.BatchNorm2d, nn.modules.dropout.Dropout
 _FILES = (
     "activation", "adaptive", "batchnorm", "container", "conv", "distance", "dropout", "flatten", "fold", "instancenorm",
@@ -48,6 +66,7 @@ modules.__path__ = []  # type: ignore[attr-defined]  # so that `import ...module
 modules.batchnorm._BatchNorm = globals()["BatchNorm2d"].__mro__[3]  # type: ignore[attr-defined]
 modules.batchnorm._NormBase = modules.batchnorm._BatchNorm  # type: ignore[attr-defined]
 modules.conv._ConvNd = globals()["Conv2d"].__mro__[3]  # type: ignore[attr-defined]
+modules.linear.NonDynamicallyQuantizableLinear = globals()["Linear"]  # type: ignore[attr-defined]
 modules.loss._Loss = Module  # type: ignore[attr-defined]
 
 from tinygrad_dl.torch.nn import utils as utils  # noqa: E402

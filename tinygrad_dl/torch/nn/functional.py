@@ -13,7 +13,7 @@ import tinygrad_dl as tg
 from tinygrad_dl.nn import functional as core
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 from tinygrad_dl.torch.boundary import function, is_ours, wrapped
-from tinygrad_dl.torch.random import generator_of
+from tinygrad_dl.torch.random import default_generator, dropout_draws, generator_of
 from tinygrad_dl.torch.registry import TORCH
 from tinygrad_dl.torch.tensor import assign
 
@@ -26,7 +26,7 @@ def _adapted(name: str) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if draws:
-            kwargs.setdefault("rng", generator_of(None))
+            kwargs.setdefault("rng", default_generator if "fractional" in name else dropout_draws)
         return inner(*args, **kwargs)
 
     call.__name__, call.__doc__ = name, inner.__doc__

@@ -21,6 +21,7 @@ from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
 from tinygrad_dl.torch.nn import functional as F
 from tinygrad_dl.torch.nn import init
 from tinygrad_dl.torch.nn.parameter import Buffer, Parameter, adopted
+from tinygrad_dl.torch.random import default_generator, dropout_draws
 from tinygrad_dl.torch.tensor import assign
 
 #: The class of the core -> the class of this layer.
@@ -208,6 +209,8 @@ def adopt(module: Any) -> Any:
         kind = CLASSES.get(type(m))
         if kind is not None:
             m.__class__ = kind
+        if "rng" in vars(m):
+            vars(m)["rng"] = default_generator if "Fractional" in type(m).__name__ else dropout_draws
         _adopt_inside(vars(m), known)
     return module
 
@@ -365,10 +368,6 @@ def _layer(core: type) -> Any:
         core.__init__(self, *[_argument(x) for x in args], **named)  # type: ignore[misc]
         if "inplace" in parameters:
             self.inplace = bool(named.get("inplace", self.__dict__.get("inplace", False)))
-        if draws and hasattr(self, "rng"):
-            from tinygrad_dl.torch.random import generator_of
-
-            self.rng = generator_of(None)
         adopt(self)
         if composed:
             _redraw(self)
