@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math as _math
 import sys as _sys
+from functools import partial as _partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,7 @@ from tinygrad_dl.torch import serialization as serialization
 from tinygrad_dl.torch import special as special
 from tinygrad_dl.torch import testing as testing
 from tinygrad_dl.torch import utils as utils
+from tinygrad_dl.torch.boundary import made as _made
 from tinygrad_dl.torch.dtypes import Size as Size
 from tinygrad_dl.torch.dtypes import can_cast as can_cast
 from tinygrad_dl.torch.dtypes import device as device
@@ -62,6 +64,7 @@ from tinygrad_dl.torch.random import default_generator as default_generator
 from tinygrad_dl.torch.random import initial_seed as initial_seed
 from tinygrad_dl.torch.random import manual_seed as manual_seed
 from tinygrad_dl.torch.random import seed as seed
+from tinygrad_dl.torch.registry import IN_PLACE as _IN_PLACE
 from tinygrad_dl.torch.registry import TORCH as _TORCH
 from tinygrad_dl.torch.serialization import load as load
 from tinygrad_dl.torch.serialization import save as save
@@ -72,8 +75,11 @@ from tinygrad_dl.torch.tensor import strided as strided
 __version__ = "2.13.0+tinygrad_dl"
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 contiguous_format, preserve_format, channels_last, channels_last_3d = (
-    "contiguous_format", "preserve_format", "channels_last", "channels_last_3d",
-)  # fmt: skip
+    "contiguous_format",
+    "preserve_format",
+    "channels_last",
+    "channels_last_3d",
+)
 
 globals().update({name: f for name, f in _TORCH.items() if not name.startswith("special_")})
 globals().update({name: one for name, one in vars(_dtypes).items() if isinstance(one, _dtypes.dtype)})
@@ -81,7 +87,8 @@ globals().update(_creation.TYPED)
 for _name in (
     "tensor as_tensor asarray from_numpy frombuffer from_dlpack arange linspace logspace eye zeros ones empty full "
     "zeros_like ones_like empty_like full_like scalar_tensor empty_strided rand randn randint randperm rand_like "
-    "randn_like randint_like normal bernoulli multinomial poisson binomial"
+    "randn_like randint_like normal bernoulli multinomial poisson binomial bartlett_window blackman_window "
+    "hamming_window hann_window kaiser_window unravel_index"
 ).split():
     globals()[_name] = getattr(_creation, _name)
 range = _creation.range_
@@ -91,26 +98,50 @@ for _name in (
     globals()[_name] = getattr(_methods, _name)
 for _name in ("zero_", "fill_", "detach", "detach_", "squeeze_", "unsqueeze_"):
     globals()[_name] = getattr(Tensor, _name)
-for _name in _methods.IN_PLACE:  # torch.relu_(x)
+for _name in _IN_PLACE:  # torch.relu_(x)
     globals().setdefault(f"{_name}_", getattr(Tensor, f"{_name}_"))
 
 # Functions of nn.functional that torch has, too
 for _name in (
-    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d avg_pool1d max_pool1d max_pool2d max_pool3d "
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d avg_pool1d "
+    "max_pool1d max_pool2d max_pool3d "
     "adaptive_avg_pool1d adaptive_max_pool1d batch_norm layer_norm group_norm instance_norm rms_norm bilinear "
     "celu selu prelu rrelu threshold dropout alpha_dropout feature_alpha_dropout feature_dropout "
     "cosine_similarity pairwise_distance pdist embedding embedding_bag pixel_shuffle pixel_unshuffle channel_shuffle "
-    "cosine_embedding_loss ctc_loss hinge_embedding_loss kl_div margin_ranking_loss poisson_nll_loss triplet_margin_loss "
+    "cosine_embedding_loss ctc_loss hinge_embedding_loss kl_div margin_ranking_loss poisson_nll_loss "
+    "triplet_margin_loss "
     "binary_cross_entropy_with_logits dropout_ relu_ celu_ selu_ rrelu_ threshold_ hardshrink"
 ).split():
     if hasattr(nn.functional, _name):
         globals().setdefault(_name, getattr(nn.functional, _name))
 feature_dropout = nn.functional.dropout2d
+for _name in ("celu", "selu", "rrelu", "threshold", "dropout", "alpha_dropout", "feature_alpha_dropout"):
+    globals()[f"{_name}_"] = _partial(getattr(nn.functional, _name), inplace=True)
+feature_dropout_ = globals()["dropout_"]
+conj_physical_ = getattr(Tensor, "conj_")  # noqa: B009
+matrix_rank, nuclear_norm = linalg.matrix_rank, lambda x: _TORCH["norm"](x, "nuc")
+layout, memory_format = type(strided), str
+
+
+def fill(input: Any, value: Any) -> Any:
+    """A Tensor of the same shape with one value everywhere."""
+    return input.clone().fill_(value)
+
+
+def get_device(input: Any) -> int:
+    """-1: the CPU."""
+    return -1
+
+
+cpu = accelerator
 
 
 def typename(obj: Any) -> str:
     """The name of an object's type."""
-    return obj.type() if isinstance(obj, Tensor) else f"{type(obj).__module__}.{type(obj).__qualname__}"
+    kind: Any = type(obj)
+    return (
+        str(kind.type(obj)) if isinstance(obj, Tensor) else f"{type(obj).__module__}.{type(obj).__qualname__}"
+    )
 
 
 def is_storage(obj: Any) -> bool:
@@ -140,7 +171,7 @@ def get_rng_state() -> Any:
 
     import numpy as np
 
-    return _creation.made(np.frombuffer(pickle.dumps(default_generator.get_state_dict()), np.uint8).copy())
+    return _made(np.frombuffer(pickle.dumps(default_generator.get_state_dict()), np.uint8).copy())
 
 
 def set_rng_state(new_state: Any) -> None:

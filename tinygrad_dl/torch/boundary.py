@@ -85,9 +85,9 @@ def lower(x: Any, seen: list[Any] | None = None) -> Any:
     return x
 
 
-def _moved(x: Any, kind: type) -> Any:
+def _moved(x: Any, kind: Any) -> Any:
     """The same content as another class: what the slots hold may have other names under func.vmap."""
-    result = object.__new__(kind)
+    result: Any = object.__new__(kind)
     for slot in _SLOTS:
         try:
             slot.__set__(result, slot.__get__(x))
@@ -97,7 +97,7 @@ def _moved(x: Any, kind: type) -> Any:
 
 
 def lift(x: Any) -> Any:
-    """A result in PyTorch's words: Tensors of the core become those of this layer, also inside of lists and the like."""
+    """A result in PyTorch's words: Tensors of the core become those of this layer, also inside of lists."""
     kind = type(x)
     if kind is CoreTensor:
         return made(x._data, x.node)
@@ -141,7 +141,8 @@ def connect(result: Any, given: Sequence[Any], view: bool) -> Any:
         return result
     if result.level is not None or not is_ours(result):
         return result
-    data, node = result._data, result.node
+    made_here: Any = result
+    data, node = made_here._data, made_here.node
     if data.base is not None or any(data is x._data for x in given):
         for x in given:
             if x.level is None and (data is x._data or np.may_share_memory(data, x._data)):
@@ -151,8 +152,14 @@ def connect(result: Any, given: Sequence[Any], view: bool) -> Any:
                     return as_view(result, x)
                 result._data = data.copy()
                 break
+        else:
+            if view and not data.flags.c_contiguous:
+                result._data = np.ascontiguousarray(data)
+    elif view and not data.flags.c_contiguous:
+        # the core lays results out as it likes; those of PyTorch's layers and products are in order
+        result._data = np.ascontiguousarray(data)
     if node is not None:
-        result._saved = True
+        made_here._saved = True
         for x in given:
             root_of(x)._saved = True
     return result

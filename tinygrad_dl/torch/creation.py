@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import config, convert
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import into, is_ours, made
 from tinygrad_dl.torch.dtypes import check_device, numpy_of, of
 from tinygrad_dl.torch.random import generator_of
@@ -27,9 +27,17 @@ def _finished(array: Any, requires_grad: bool = False, device: Any = None, out: 
 
 def _filled(fill: Any) -> Any:
     def create(
-        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, names: Any = None, **named: Any,
-    ) -> Any:  # fmt: skip
+        *size: Any,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+        names: Any = None,
+        **named: Any,
+    ) -> Any:
         shape = sizes(size if "size" not in named else (named["size"],))
         if any(n < 0 for n in shape):
             raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
@@ -49,9 +57,16 @@ for _f, _name, _text in (
 
 
 def full(
-    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False,
-) -> Any:  # fmt: skip
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """A Tensor with one value everywhere; without a dtype that of the value."""
     value = fill_value.item() if isinstance(fill_value, Value) else fill_value
     if dtype is None:
@@ -64,9 +79,16 @@ def full(
 
 def _like(fill: Any) -> Any:
     def create(
-        input: Any, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-        memory_format: Any = None, pin_memory: bool = False, **named: Any,
-    ) -> Any:  # fmt: skip
+        input: Any,
+        *args: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        pin_memory: bool = False,
+        **named: Any,
+    ) -> Any:
         value = fill if fill is not None else args[0] if args else named["fill_value"]
         value = value.item() if isinstance(value, Value) else value
         kind = input._data.dtype if dtype is None else numpy_of(dtype)
@@ -177,9 +199,16 @@ def from_dlpack(x: Any) -> Any:
 
 
 def arange(
-    start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """The numbers from `start` in steps, `end` excluded."""
     first, last, by = (x.item() if isinstance(x, Value) else x for x in (start, end, step))
     if last is None:
@@ -208,9 +237,16 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, **how: Any) -> Any:
 
 
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """Numbers at equal distances, both ends included."""
     first, last = (x._data if isinstance(x, Value) else x for x in (start, end))
     kind = config.default_dtype if dtype is None else numpy_of(dtype)
@@ -218,18 +254,32 @@ def linspace(
 
 
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, device: Any = None,
-    layout: Any = None, requires_grad: bool = False,
-) -> Any:  # fmt: skip
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Powers of a base with exponents at equal distances."""
     kind = config.default_dtype if dtype is None else numpy_of(dtype)
     return _finished(np.logspace(start, end, steps, base=base).astype(kind), requires_grad, device, out)
 
 
 def eye(
-    n: int, m: Any = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    n: int,
+    m: Any = None,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """The identity matrix."""
     kind = config.default_dtype if dtype is None else numpy_of(dtype)
     return _finished(np.eye(n, n if m is None else m, dtype=kind), requires_grad, device, out)
@@ -262,9 +312,16 @@ def _real_kind(dtype: Any) -> Any:
 
 
 def rand(
-    *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False, **named: Any,
-) -> Any:  # fmt: skip
+    *size: Any,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Any:
     """Uniform random numbers in [0, 1)."""
     kind, shape = _real_kind(dtype), sizes(size if "size" not in named else (named["size"],))
     return _finished(generator_of(generator).uniforms(shape, 0.0, 1.0, kind), requires_grad, device, out)
@@ -280,16 +337,33 @@ def normals_of(generator: Any, shape: Any, mean: float, std: float, kind: Any) -
 
 
 def randn(
-    *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False, **named: Any,
-) -> Any:  # fmt: skip
+    *size: Any,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Any:
     """Normal random numbers with mean 0 and variance 1."""
     kind, shape = _real_kind(dtype), sizes(size if "size" not in named else (named["size"],))
     return _finished(normals_of(generator_of(generator), shape, 0.0, 1.0, kind), requires_grad, device, out)
 
 
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None,
-            layout: Any = None, device: Any = None, requires_grad: bool = False) -> Any:  # fmt: skip
+def randint(
+    low: Any,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Random integers in [low, high)."""
     if size is None:
         low, high, size = 0, low, high
@@ -303,8 +377,17 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = No
     )
 
 
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def randperm(
+    n: int,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """The numbers 0 to n - 1 in random order."""
     return _finished(
         generator_of(generator).order(n).astype(np.int64 if dtype is None else numpy_of(dtype)),
@@ -336,8 +419,17 @@ def _known(how: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in how.items() if key != "memory_format"}
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
-           dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:  # fmt: skip
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Normal random numbers with means and standard deviations."""
     tensors = [x for x in (mean, std) if isinstance(x, Value)]
     shape = sizes((size,)) if size is not None else np.broadcast_shapes(*[x._data.shape for x in tensors])
@@ -431,8 +523,44 @@ def _typed(kind: str) -> Any:
 TYPED = {
     name: _typed(kind)(name, (), {"dtype": of(kind), "__module__": "torch"})
     for name, kind in (
-        ("FloatTensor", "float32"), ("DoubleTensor", "float64"), ("HalfTensor", "float16"), ("LongTensor", "int64"),
-        ("IntTensor", "int32"), ("ShortTensor", "int16"), ("CharTensor", "int8"), ("ByteTensor", "uint8"),
+        ("FloatTensor", "float32"),
+        ("DoubleTensor", "float64"),
+        ("HalfTensor", "float16"),
+        ("LongTensor", "int64"),
+        ("IntTensor", "int32"),
+        ("ShortTensor", "int16"),
+        ("CharTensor", "int8"),
+        ("ByteTensor", "uint8"),
         ("BoolTensor", "bool"),
     )
-}  # fmt: skip
+}
+
+
+# Windows
+
+
+def _window(name: str) -> Any:
+    function = getattr(np, name)
+
+    def window(window_length: int, periodic: bool = True, *args: Any, dtype: Any = None, **how: Any) -> Any:
+        kind = config.default_dtype if dtype is None else numpy_of(dtype)
+        if window_length < 2:
+            return made(np.ones(window_length, kind))
+        more = args or (12.0,) if name == "kaiser" else ()
+        return made(function(window_length + periodic, *more)[:window_length].astype(kind))
+
+    window.__name__, window.__doc__ = f"{name}_window", f"The window of {name}."
+    return window
+
+
+bartlett_window, blackman_window, hamming_window = (
+    _window("bartlett"),
+    _window("blackman"),
+    _window("hamming"),
+)
+hann_window, kaiser_window = _window("hanning"), _window("kaiser")
+
+
+def unravel_index(indices: Any, shape: Any) -> Any:
+    """Places in the flattened Tensor as one index for each axis."""
+    return tuple(made(np.asarray(i, np.int64)) for i in np.unravel_index(indices._data, tuple(shape)))

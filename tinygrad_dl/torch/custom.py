@@ -176,7 +176,7 @@ class Operation:
         assert node.saved is not None
         ctx, places, count = node.saved
         forms, positions, outputs = node.options
-        whole = g if isinstance(g, Value) else convert.wrap(g)
+        whole: Any = g if isinstance(g, Value) else convert.wrap(g)
         if whole.dtype.kind == "c":
             whole = whole.conj()
         parts = [whole] if len(forms) == 1 else _pieces(whole, forms)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl.errors import DTypeError, ValueRangeError
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 
 
 class dtype:
@@ -87,8 +87,21 @@ bool = dtype("bool", np.bool_)
 bfloat16 = dtype("bfloat16", np.float32)
 
 _ALL = (
-    float16, float32, float64, complex64, complex128, uint8, uint16, uint32, uint64, int8, int16, int32, int64, bool,
-)  # fmt: skip
+    float16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    int8,
+    int16,
+    int32,
+    int64,
+    bool,
+)
 _OF = {one.dtype: one for one in _ALL}
 
 
@@ -138,14 +151,14 @@ class device:
 
     def __init__(self, type: Any = "cpu", index: builtins.int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
-        elif isinstance(type, builtins.int):
-            type, index = "cuda", type
-        if not isinstance(type, str):
-            raise DTypeError(f"torch.device: expected a string such as 'cpu', got {type!r}")
-        name, _, number = type.partition(":")
+            given: Any = str(type)
+        else:
+            given = f"cuda:{type}" if isinstance(type, builtins.int) else type
+        if not isinstance(given, str):
+            raise DTypeError(f"torch.device: expected a string such as 'cpu', got {given!r}")
+        name, _, number = given.partition(":")
         if name not in ("cpu", "cuda", "mps", "meta", "xpu", "xla", "hpu"):
-            raise ValueRangeError(f"torch.device: expected a device such as 'cpu', got {type!r}")
+            raise ValueRangeError(f"torch.device: expected a device such as 'cpu', got {given!r}")
         self.type, self.index = name, builtins.int(number) if number else index
 
     def __eq__(self, other: object) -> builtins.bool:

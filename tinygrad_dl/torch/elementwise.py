@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
-from tinygrad_dl.graph import Value
 from tinygrad_dl.nn import functional as F
 from tinygrad_dl.ops import elementwise as ops
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import special_functions as special
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.dtypes import numpy_of
@@ -18,19 +18,55 @@ from tinygrad_dl.torch.registry import as_tensor, enter, floating, promoted, pub
 
 # torch's names -> the core's, of functions of one real or complex number
 FLOATING = {
-    "acos": "acos", "acosh": "acosh", "asin": "asin", "asinh": "asinh", "atan": "atan", "atanh": "atanh", "cos": "cos",
-    "cosh": "cosh", "erf": "erf", "exp": "exp", "exp2": "exp2", "expm1": "expm1", "log": "log", "log10": "log10",
-    "log1p": "log1p", "log2": "log2", "reciprocal": "reciprocal", "sigmoid": "sigmoid", "sin": "sin", "sinh": "sinh",
-    "sqrt": "sqrt", "tan": "tan", "tanh": "tanh", "deg2rad": "deg2rad", "rad2deg": "rad2deg",
-    "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctanh": "atanh",
+    "acos": "acos",
+    "acosh": "acosh",
+    "asin": "asin",
+    "asinh": "asinh",
+    "atan": "atan",
+    "atanh": "atanh",
+    "cos": "cos",
+    "cosh": "cosh",
+    "erf": "erf",
+    "exp": "exp",
+    "exp2": "exp2",
+    "expm1": "expm1",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "log2": "log2",
+    "reciprocal": "reciprocal",
+    "sigmoid": "sigmoid",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "tan": "tan",
+    "tanh": "tanh",
+    "deg2rad": "deg2rad",
+    "rad2deg": "rad2deg",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctanh": "atanh",
     "special_expit": "sigmoid",
-}  # fmt: skip
+}
 # of one number of any dtype, which it keeps
 KEEPING = {
-    "abs": "abs", "absolute": "abs", "negative": "negative", "neg": "negative", "square": "square",
-    "floor": "floor", "ceil": "ceil", "trunc": "trunc", "fix": "trunc", "relu": "relu", "bitwise_not": "bitwise_invert",
-    "sgn": "sign", "sign": "sign",
-}  # fmt: skip
+    "abs": "abs",
+    "absolute": "abs",
+    "negative": "negative",
+    "neg": "negative",
+    "square": "square",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "fix": "trunc",
+    "relu": "relu",
+    "bitwise_not": "bitwise_invert",
+    "sgn": "sign",
+    "sign": "sign",
+}
 TESTS = {
     "isnan": "isnan",
     "isinf": "isinf",
@@ -40,18 +76,37 @@ TESTS = {
 }
 # of two numbers, promoted
 BINARY = {
-    "mul": "multiply", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum",
-    "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor",
-    "bitwise_left_shift": "bitwise_left_shift", "bitwise_right_shift": "bitwise_right_shift",
-    "remainder": "remainder", "hypot": "hypot", "nextafter": "nextafter", "floor_divide": "floor_divide",
+    "mul": "multiply",
+    "multiply": "multiply",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "bitwise_and": "bitwise_and",
+    "bitwise_or": "bitwise_or",
+    "bitwise_xor": "bitwise_xor",
+    "bitwise_left_shift": "bitwise_left_shift",
+    "bitwise_right_shift": "bitwise_right_shift",
+    "remainder": "remainder",
+    "hypot": "hypot",
+    "nextafter": "nextafter",
+    "floor_divide": "floor_divide",
     "logaddexp": "logaddexp",
-}  # fmt: skip
+}
 COMPARING = {
-    "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
-    "not_equal": "not_equal", "less": "less", "less_equal": "less_equal", "greater": "greater",
-    "greater_equal": "greater_equal", "logical_and": "logical_and", "logical_or": "logical_or",
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "not_equal": "not_equal",
+    "less": "less",
+    "less_equal": "less_equal",
+    "greater": "greater",
+    "greater_equal": "greater_equal",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
     "logical_xor": "logical_xor",
-}  # fmt: skip
+}
 BINARY_FLOATING = {"atan2": "atan2", "arctan2": "atan2", "copysign": "copysign"}
 
 
@@ -269,7 +324,7 @@ def logaddexp2(input: Any, other: Any) -> Any:
 def xlogy(input: Any, other: Any) -> Any:
     """input * log(other), 0 where input is 0."""
     a, b = promoted(input, other)
-    a = floating(a)
+    a, b = floating(a), floating(b) if isinstance(b, Value) else b
     zero = tg.logical_and(tg.equal(a, 0), tg.logical_not(tg.isnan(b if isinstance(b, Value) else wrapped(b))))
     safe = tg.where(zero, 1.0, b)
     return a * tg.log(floating(safe))
@@ -361,8 +416,8 @@ def ldexp(input: Any, other: Any) -> Any:
 @public
 def frexp(input: Any) -> Any:
     """Mantissa in [0.5, 1) and exponent."""
-    mantissa, exponent = np.frexp(input._data)
-    return wrapped(mantissa), wrapped(exponent.astype(np.int32))
+    _, exponent = np.frexp(input._data)
+    return input / np.ldexp(np.ones_like(input._data), exponent), wrapped(exponent.astype(np.int32))
 
 
 @public
@@ -403,7 +458,15 @@ for _name, _function, _more in (
 @public(method=False, aliases=("special_polygamma",))
 def polygamma(n: int, input: Any) -> Any:
     """The n-th derivative of digamma."""
-    return special.polygamma(n, floating(input))
+    if isinstance(n, Value):
+        n, input = input, n
+    return special.polygamma(int(n), floating(input))
+
+
+@public(torch=False)
+def polygamma_method(self: Any, n: int) -> Any:
+    """The n-th derivative of digamma."""
+    return special.polygamma(n, floating(self))
 
 
 @public(in_place=True)

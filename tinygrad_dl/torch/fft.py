@@ -10,13 +10,14 @@ from tinygrad_dl import config
 from tinygrad_dl import fft as core
 from tinygrad_dl.torch.boundary import function, made
 from tinygrad_dl.torch.dtypes import numpy_of
+from tinygrad_dl.torch.registry import floating
 
 
 def _one(name: str) -> Any:
     f = getattr(core, name)
 
     def call(input: Any, n: Any = None, dim: int = -1, norm: Any = None) -> Any:
-        return f(input, n=n, axis=dim, norm=norm or "backward")
+        return f(floating(input), n=n, axis=dim, norm=norm or "backward")
 
     call.__name__, call.__doc__ = name, f.__doc__
     return function(call)
@@ -31,7 +32,7 @@ def _several(name: str, default: Any) -> Any:
         if dim is not None and s is not None and -1 in s:
             s = tuple(input.shape[d] if n == -1 else n for n, d in zip(s, dim))
         axis = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-        return f(input, s=None if s is None else tuple(s), axes=axis, norm=norm or "backward")
+        return f(floating(input), s=None if s is None else tuple(s), axes=axis, norm=norm or "backward")
 
     call.__name__, call.__doc__ = name, f.__doc__
     return function(call)

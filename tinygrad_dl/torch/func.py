@@ -58,7 +58,7 @@ def grad_and_value(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
 
 
 def vmap(
-    func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: Any = None
+    func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: Any = "error", *, chunk_size: Any = None
 ) -> Any:
     """The function on batches: `func` sees one example at a time."""
     return _outer(core.vmap(_inner(func), in_dims, out_dims, randomness=randomness))

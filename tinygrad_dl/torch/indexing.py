@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
-from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.index import place, setitem
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.elementwise import astype
 from tinygrad_dl.torch.reductions import checked_dim
@@ -23,6 +23,7 @@ def along(x: Any, dim: int, indices: Any) -> tuple[Any, ...]:
 def positions(index: Any, dim: int, shape: Any) -> tuple[Any, ...]:
     """The index of elements that `index` names along one axis, at their own place along the others."""
     data = index._data if isinstance(index, Value) else index
+    data = data.astype(np.int64) if data.dtype.kind == "u" else data
     key = list(np.ogrid[tuple(slice(n) for n in data.shape)])
     bound = shape[dim]
     if data.size and not (-bound <= data.min() and data.max() < bound):
@@ -39,6 +40,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     dim = checked_dim(input, dim)
     if index.level is not None or input.level is not None:
         return tg.take_along_axis(input, index, axis=dim)
+    if not index.size:
+        return tg.reshape(tg.reshape(input, (-1,))[:0], index.shape)
     if not index.ndim:
         return tg.reshape(input[positions(tg.reshape(index, (1,)), 0, input.shape)], ())
     return input[positions(index, dim, input.shape)]
@@ -96,7 +99,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 @public(in_place=True)
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """The elements of a source, in order, where the mask holds."""
-    there = np.broadcast_to(mask._data.astype(bool), input.shape)
+    shape = np.broadcast_shapes(mask.shape, input.shape)
+    input, there = tg.broadcast_to(input, shape), np.broadcast_to(mask._data.astype(bool), shape)
     count = int(there.sum())
     return setitem(input, tg.reshape(source, (-1,))[:count], there)
 
@@ -153,6 +157,9 @@ def index_reduce(
     input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
 ) -> Any:
     """The slices of a source combined at some indices."""
+    if not input.ndim:
+        input, source = tg.reshape(input, (1,)), tg.reshape(source, (1,))
+        return tg.reshape(index_reduce.core(input, 0, index, source, reduce, include_self=include_self), ())
     dim = checked_dim(input, dim)
     grid = np.broadcast_to(
         index._data.reshape((1,) * dim + (-1,) + (1,) * (input.ndim - dim - 1)), source.shape

@@ -9,6 +9,7 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import linalg as core
 from tinygrad_dl.linalg import LinAlgError as LinAlgError
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import products as _products  # noqa: F401  it enters its functions
 from tinygrad_dl.torch import shaping as _shaping  # noqa: F401
 from tinygrad_dl.torch.boundary import function, wrapped
@@ -18,20 +19,21 @@ from tinygrad_dl.torch.registry import TORCH
 
 for _name in ("det", "slogdet", "inv", "matmul", "matrix_power", "matrix_exp", "cross", "diagonal", "vander"):
     globals()[_name] = TORCH[_name]
-for _name in ("eigvals", "eigvalsh", "svdvals", "cond", "matrix_rank", "multi_dot", "eig"):
+for _name in ("eigvals", "cond", "multi_dot", "eig"):
     globals()[_name] = function(getattr(core, _name))
 
 
 @function
 def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     """The cross product along an axis."""
-    return tg.cross(*tg.broadcast_arrays(input, other), axis=dim)
+    a, b = tg.broadcast_arrays(input, other)
+    return tg.cross(a, b, axis=dim % a.ndim - a.ndim)
 
 
 @function
 def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """The diagonal of two axes."""
-    return tg.diagonal(tg.moveaxis(A, (dim1, dim2), (-2, -1)), offset=offset)
+    return core.diagonal(tg.moveaxis(A, (dim1, dim2), (-2, -1)), offset=offset)
 
 
 @function
@@ -99,9 +101,7 @@ def svd(A: Any, full_matrices: bool = True, *, driver: Any = None) -> Any:
 @function
 def eigh(A: Any, UPLO: str = "L") -> Any:
     """(eigenvalues, eigenvectors) of a Hermitian matrix."""
-    lower = tg.tril(A) if UPLO == "L" else tg.triu(A)
-    other = tg.tril(A, k=-1) if UPLO == "L" else tg.triu(A, k=1)
-    return core.eigh(lower + tg.swapaxes(other, -1, -2).conj())
+    return core.eigh(_hermitian(A, UPLO))
 
 
 @function
@@ -123,10 +123,51 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     return solve.core(part, B, left=left)
 
 
+def _hermitian(A: Any, UPLO: str = "L") -> Any:
+    """The Hermitian matrix of which one triangle is given; a Hermitian one as it is, as is its gradient."""
+    turned = np.swapaxes(A._data, -1, -2).conj()
+    if np.allclose(A._data, turned, 1e-4, 1e-6):
+        return A
+    half = tg.tril(A) if UPLO == "L" else tg.triu(A)
+    other = tg.tril(A, k=-1) if UPLO == "L" else tg.triu(A, k=1)
+    other = tg.swapaxes(other, -1, -2)
+    return half + (other.conj() if other.dtype.kind == "c" else other)
+
+
 @function
-def pinv(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+def eigvalsh(A: Any, UPLO: str = "L") -> Any:
+    """The eigenvalues of a Hermitian matrix."""
+    return core.eigvalsh(_hermitian(A, UPLO))
+
+
+@function
+def svdvals(A: Any, *, driver: Any = None) -> Any:
+    """The singular values."""
+    return core.svdvals(A)
+
+
+@function
+def matrix_rank(
+    A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
+) -> Any:
+    """The number of singular values above a tolerance."""
+    s = np.abs(np.linalg.eigvalsh(A._data)) if hermitian else np.linalg.svd(A._data, compute_uv=False)
+    numbers = [x._data if isinstance(x, Value) else x for x in (atol if tol is None else tol, rtol)]
+    least = 0.0 if numbers[0] is None else np.asarray(numbers[0])[..., None]
+    relative = numbers[1]
+    if relative is None:
+        given = numbers[0] is not None and np.all(np.asarray(numbers[0]) > 0)
+        relative = 0.0 if given else max(A.shape[-2:]) * np.finfo(A.dtype).eps
+    bound = np.maximum(least, np.asarray(relative)[..., None] * s.max(-1, keepdims=True, initial=0))
+    return wrapped((s > bound).sum(-1))
+
+
+@function
+def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
     """The pseudoinverse."""
-    return core.pinv(A) if rtol is None else core.pinv(A, rtol=rtol)
+    rtol = rcond if rtol is None else rtol
+    x = _hermitian(A) if hermitian else A
+    return core.pinv(x) if rtol is None else core.pinv(x, rtol=rtol)
 
 
 @function
@@ -138,7 +179,8 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
 @function
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """The sums of products along an axis."""
-    return tg.vecdot(*tg.broadcast_arrays(x, y), axis=dim)
+    a, b = tg.broadcast_arrays(x, y)
+    return tg.vecdot(a, b, axis=dim % a.ndim - a.ndim)
 
 
 @function
@@ -153,6 +195,9 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
 def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """X with tensordot(A, X) = B."""
     n = B.size
+    if dims is not None:
+        others = [d for d in range(A.ndim) if d not in [d % A.ndim for d in dims]]
+        A = tg.permute_dims(A, (*others, *[d % A.ndim for d in dims]))
     return tg.reshape(core.solve(tg.reshape(A, (n, n)), tg.reshape(B, (n,))), A.shape[B.ndim :])
 
 

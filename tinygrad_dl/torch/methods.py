@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation, elementwise, shaping
 from tinygrad_dl.torch import indexing as indexing  # they enter their functions
 from tinygrad_dl.torch import products as products
@@ -19,8 +19,9 @@ from tinygrad_dl.torch.registry import IN_PLACE, METHODS, TORCH
 from tinygrad_dl.torch.tensor import _OPERATORS, Tensor, assign
 
 METHODS["where"] = METHODS.pop("where_method")
+METHODS["polygamma"] = METHODS.pop("polygamma_method")
+IN_PLACE.add("polygamma")
 METHODS["round"], METHODS["pow"] = TORCH["round"], TORCH["pow"]
-TORCH["complex"] = TORCH.pop("complex", None) or elementwise.complex_
 
 for _name, _function in METHODS.items():
     setattr(Tensor, _name, _function)
@@ -37,7 +38,7 @@ def in_place(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in IN_PLACE:
-    setattr(Tensor, f"{_name}_", in_place(f"{_name}_", METHODS.get(_name, TORCH.get(_name))))
+    setattr(Tensor, f"{_name}_", in_place(f"{_name}_", METHODS[_name]))
 for _name in (
     "masked_fill",
     "masked_scatter",
@@ -78,7 +79,7 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the type, such as "torch.FloatTensor"; with a dtype or such a name, a conversion."""
     if dtype is None:
-        names = {one.dtype: name for name, one in creation.TYPED.items()}  # type: ignore[attr-defined]
+        names = {one.dtype: name for name, one in creation.TYPED.items()}
         return f"torch.{names[self.dtype]}"
     if isinstance(dtype, str):
         dtype = creation.TYPED[dtype.rpartition(".")[2]]
@@ -93,9 +94,19 @@ def _converting(kind: Any) -> Any:
 
 
 CONVERSIONS = {
-    "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
-    "char": "int8", "byte": "uint8", "bool": "bool", "bfloat16": "float32", "cfloat": "complex64", "cdouble": "complex128",
-}  # fmt: skip
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+    "bool": "bool",
+    "bfloat16": "float32",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
+}
 
 
 def clone(self: Any, *, memory_format: Any = None) -> Any:
@@ -273,8 +284,16 @@ def _random(g: Any, shape: Any, kind: Any, from_: int = 0, to: Any = None, **nam
     if to is None and low:
         low, to = 0, low
     if to is None:
-        bits = {np.dtype("float32"): 24, np.dtype("float64"): 53, np.dtype("int64"): 63, np.dtype("int32"): 31,
-                np.dtype("int16"): 15, np.dtype("int8"): 7, np.dtype("uint8"): 8, np.dtype("bool"): 1}[kind]  # fmt: skip
+        bits = {
+            np.dtype("float32"): 24,
+            np.dtype("float64"): 53,
+            np.dtype("int64"): 63,
+            np.dtype("int32"): 31,
+            np.dtype("int16"): 15,
+            np.dtype("int8"): 7,
+            np.dtype("uint8"): 8,
+            np.dtype("bool"): 1,
+        }[kind]
         to = 2**bits + (1 if np.dtype(kind).kind == "f" else 0)
         if bits >= 53:
             return (g.raw64(int(np.prod(shape))) % np.uint64(to)).reshape(shape)
@@ -317,23 +336,55 @@ def new(self: Any, *args: Any) -> Any:
 
 
 OWN: dict[str, Any] = {
-    "to": to, "type": type_, "clone": clone, "contiguous": contiguous, "dim": dim, "ndimension": dim, "numel": numel,
-    "nelement": numel, "element_size": element_size, "get_device": get_device, "cuda": cuda,
-    **dict.fromkeys(("cpu", "pin_memory", "share_memory_", "coalesce", "to_dense", "rename", "refine_names"), same),
-    "is_floating_point": is_floating_point, "is_complex": is_complex, "is_signed": is_signed, "is_conj": is_conj,
-    "is_neg": is_conj, "is_inference": is_conj, "is_nonzero": is_nonzero, "is_same_size": is_same_size,
-    "is_shared": is_shared, "is_pinned": is_shared, "apply_": apply_, "map_": map_, "fill_": fill_, "zero_": zero_,
-    "copy_": copy_, "fill_diagonal_": fill_diagonal_,
-    "uniform_": _drawing("uniform_", _uniform), "normal_": _drawing("normal_", _normal),
-    "random_": _drawing("random_", _random), "bernoulli_": _drawing("bernoulli_", _bernoulli),
-    "exponential_": _drawing("exponential_", _exponential), "log_normal_": _drawing("log_normal_", _log_normal),
-    "cauchy_": _drawing("cauchy_", _cauchy), "geometric_": _drawing("geometric_", _geometric),
-    "new_zeros": _new(creation.zeros), "new_ones": _new(creation.ones), "new_empty": _new(creation.empty),
-    "new_full": _new(creation.full), "new_tensor": _new(creation.tensor), "new": new,
-    "multinomial": creation.multinomial, "bernoulli": creation.bernoulli,
+    "to": to,
+    "type": type_,
+    "clone": clone,
+    "contiguous": contiguous,
+    "dim": dim,
+    "ndimension": dim,
+    "numel": numel,
+    "nelement": numel,
+    "element_size": element_size,
+    "get_device": get_device,
+    "cuda": cuda,
+    **dict.fromkeys(
+        ("cpu", "pin_memory", "share_memory_", "coalesce", "to_dense", "rename", "refine_names"), same
+    ),
+    "is_floating_point": is_floating_point,
+    "is_complex": is_complex,
+    "is_signed": is_signed,
+    "is_conj": is_conj,
+    "is_neg": is_conj,
+    "is_inference": is_conj,
+    "is_nonzero": is_nonzero,
+    "is_same_size": is_same_size,
+    "is_shared": is_shared,
+    "is_pinned": is_shared,
+    "apply_": apply_,
+    "map_": map_,
+    "fill_": fill_,
+    "zero_": zero_,
+    "copy_": copy_,
+    "fill_diagonal_": fill_diagonal_,
+    "uniform_": _drawing("uniform_", _uniform),
+    "normal_": _drawing("normal_", _normal),
+    "random_": _drawing("random_", _random),
+    "bernoulli_": _drawing("bernoulli_", _bernoulli),
+    "exponential_": _drawing("exponential_", _exponential),
+    "log_normal_": _drawing("log_normal_", _log_normal),
+    "cauchy_": _drawing("cauchy_", _cauchy),
+    "geometric_": _drawing("geometric_", _geometric),
+    "new_zeros": _new(creation.zeros),
+    "new_ones": _new(creation.ones),
+    "new_empty": _new(creation.empty),
+    "new_full": _new(creation.full),
+    "new_tensor": _new(creation.tensor),
+    "new": new,
+    "multinomial": creation.multinomial,
+    "bernoulli": creation.bernoulli,
     "type_as": lambda self, other: _astype(self, other._data.dtype),
     **{name: _converting(kind) for name, kind in CONVERSIONS.items()},
-}  # fmt: skip
+}
 for _name, _function in OWN.items():
     setattr(Tensor, _name, _function)
 
@@ -368,6 +419,7 @@ def _resize(self: Any, *size: Any, memory_format: Any = None) -> Any:
     return self
 
 
+Tensor.conj_physical_ = Tensor.conj_  # type: ignore[attr-defined]
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
 Tensor.resize_as_ = lambda self, other: _resize(self, tuple(other.shape))  # type: ignore[attr-defined]
 
@@ -426,10 +478,16 @@ def _T(self: Any) -> Any:
 
 
 for _name, _getter in (
-    ("T", _T), ("mT", _mT), ("H", lambda self: self.transpose(-1, -2).conj()), ("mH", lambda self: self.transpose(-1, -2).conj()),
-    ("real", TORCH["real"]), ("imag", TORCH["imag"]), ("itemsize", element_size),
-    ("nbytes", lambda self: int(self._data.nbytes)), ("ndim", dim),
-):  # fmt: skip
+    ("T", _T),
+    ("mT", _mT),
+    ("H", lambda self: self.transpose(-1, -2).conj()),
+    ("mH", lambda self: self.transpose(-1, -2).conj()),
+    ("real", TORCH["real"]),
+    ("imag", TORCH["imag"]),
+    ("itemsize", element_size),
+    ("nbytes", lambda self: int(self._data.nbytes)),
+    ("ndim", dim),
+):
     setattr(Tensor, _name, property(_getter))
 
 # Operators
@@ -457,10 +515,20 @@ def _writing(f: Any, sign: str) -> Any:
 
 
 ARITHMETIC = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
-    "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
-    "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
-}  # fmt: skip
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
 for _name, _theirs in ARITHMETIC.items():
     _f = TORCH[_theirs]
     setattr(Tensor, f"__{_name}__", _direct(_f))
@@ -468,17 +536,30 @@ for _name, _theirs in ARITHMETIC.items():
     setattr(Tensor, f"__i{_name}__", _writing(_f, f"{_name} in place"))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _direct(TORCH[_name]))
-Tensor.__neg__ = lambda self: TORCH["neg"](self)  # type: ignore[method-assign, assignment]
-Tensor.__pos__ = lambda self: self  # type: ignore[method-assign, assignment]
+Tensor.__neg__ = lambda self: TORCH["neg"](self)
+Tensor.__pos__ = lambda self: self
 Tensor.__abs__ = lambda self: TORCH["abs"](self)  # type: ignore[method-assign]
-Tensor.__invert__ = lambda self: TORCH["bitwise_not"](self)  # type: ignore[method-assign, assignment]
+Tensor.__invert__ = lambda self: TORCH["bitwise_not"](self)
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 _OPERATORS.update(
     {
-        "add": TORCH["add"], "subtract": TORCH["sub"], "multiply": TORCH["mul"], "divide": TORCH["div"],
-        "true_divide": TORCH["div"], "power": TORCH["pow"], "matmul": TORCH["matmul"], "equal": TORCH["eq"],
-        "not_equal": TORCH["ne"], "less": TORCH["lt"], "less_equal": TORCH["le"], "greater": TORCH["gt"],
-        "greater_equal": TORCH["ge"], "floor_divide": TORCH["floor_divide"], "remainder": TORCH["remainder"],
-        "bitwise_and": TORCH["bitwise_and"], "bitwise_or": TORCH["bitwise_or"], "bitwise_xor": TORCH["bitwise_xor"],
+        "add": TORCH["add"],
+        "subtract": TORCH["sub"],
+        "multiply": TORCH["mul"],
+        "divide": TORCH["div"],
+        "true_divide": TORCH["div"],
+        "power": TORCH["pow"],
+        "matmul": TORCH["matmul"],
+        "equal": TORCH["eq"],
+        "not_equal": TORCH["ne"],
+        "less": TORCH["lt"],
+        "less_equal": TORCH["le"],
+        "greater": TORCH["gt"],
+        "greater_equal": TORCH["ge"],
+        "floor_divide": TORCH["floor_divide"],
+        "remainder": TORCH["remainder"],
+        "bitwise_and": TORCH["bitwise_and"],
+        "bitwise_or": TORCH["bitwise_or"],
+        "bitwise_xor": TORCH["bitwise_xor"],
     }
-)  # fmt: skip
+)

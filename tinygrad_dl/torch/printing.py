@@ -22,9 +22,13 @@ _PROFILES: dict[str, dict[str, Any]] = {
 
 
 def set_printoptions(
-    precision: Any = None, threshold: Any = None, edgeitems: Any = None, linewidth: Any = None, profile: Any = None,
+    precision: Any = None,
+    threshold: Any = None,
+    edgeitems: Any = None,
+    linewidth: Any = None,
+    profile: Any = None,
     sci_mode: Any = None,
-) -> None:  # fmt: skip
+) -> None:
     """How Tensors are printed: decimals, from which size on with dots, line width."""
     if profile is not None:
         OPTIONS.update(_PROFILES[profile])

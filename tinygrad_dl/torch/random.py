@@ -70,7 +70,7 @@ class Generator(np.random.Generator):
 
     def raw(self, n: int) -> np.ndarray:
         """The next n numbers of 32 bits."""
-        found: np.ndarray = self.bit_generator.random_raw(n)  # type: ignore[assignment]
+        found: np.ndarray = self.bit_generator.random_raw(n)
         return found
 
     def raw64(self, n: int) -> np.ndarray:
@@ -164,21 +164,21 @@ class Generator(np.random.Generator):
 
     # What the core's layers call
 
-    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:  # type: ignore[override]
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         return self.uniforms(() if size is None else size, 0.0, 1.0, dtype)
 
-    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:  # type: ignore[override]
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         return self.normals(() if size is None else size, 0.0, 1.0, dtype)
 
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:  # type: ignore[override]
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
         return self.normals(() if size is None else size, loc, scale, np.float64)
 
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:  # type: ignore[override]
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
         return self.uniforms(() if size is None else size, low, high, np.float64)
 
-    def permutation(self, x: Any, axis: int = 0) -> Any:  # type: ignore[override]
+    def permutation(self, x: Any, axis: int = 0) -> Any:
         return (
-            self.order(x)
+            self.order(int(x))
             if isinstance(x, (int, np.integer))
             else np.take(x, self.order(np.shape(x)[axis]), axis)
         )
@@ -213,9 +213,16 @@ def fused(a: Any, b: Any, c: Any) -> np.ndarray:
 
 
 _LOG = (
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-    2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-)  # fmt: skip
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
 _COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 # pi / 4 in three parts, so that the remainder of an angle keeps its bits
@@ -282,7 +289,7 @@ class DropoutDraws(np.random.Generator):
     def __deepcopy__(self, memo: dict[int, Any]) -> DropoutDraws:
         return self
 
-    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:  # type: ignore[override]
+    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
         sizes = _sizes(() if size is None else size)
         return 1.0 - default_generator.doubles(math.prod(sizes)).reshape(sizes)
 

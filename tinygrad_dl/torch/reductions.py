@@ -10,7 +10,7 @@ import numpy as np
 
 import tinygrad_dl as tg
 from tinygrad_dl import linalg
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.dtypes import numpy_of
 from tinygrad_dl.torch.elementwise import astype
@@ -373,17 +373,21 @@ def quantile(
     input: Any, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:
     """The q-th quantiles."""
-    x = input if dim is not None else tg.reshape(input, (-1,))
+    x = tg.reshape(input, (-1,)) if dim is None or not input.ndim else input
     axis = 0 if dim is None else checked_dim(input, dim)
     ordered = sort.core(x, axis).values
     qs = np.asarray(q._data if isinstance(q, Value) else q, x.dtype)
+    tracked = isinstance(q, Value) and q.node is not None
     rank = qs * (x.shape[axis] - 1)
     low = np.floor(rank).astype(np.int64)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     a, b = tg.take(ordered, low, axis=axis), tg.take(ordered, high, axis=axis)
-    weight = (rank - low).reshape((*qs.shape, *(1,) * (x.ndim - 1 - axis)))
+    inner = (*qs.shape, *(1,) * (x.ndim - 1 - axis))
+    weight: Value | np.ndarray = (rank - low).reshape(inner).astype(x.dtype)
+    if tracked:
+        weight = tg.reshape(q * (x.shape[axis] - 1) - low.astype(x.dtype), inner)
     if interpolation == "linear":
-        out = a + (b - a) * weight.astype(x.dtype)
+        out = a + (b - a) * weight
     else:
         nearest = np.round(rank).astype(np.int64)
         out = {
@@ -400,10 +404,21 @@ def quantile(
     if qs.ndim:  # q comes first
         out = tg.moveaxis(out, axis, 0)
     if keepdim:
-        if dim is None:
+        if dim is None or not input.ndim:
             return tg.reshape(out, (*qs.shape, *(1,) * input.ndim))
         return tg.expand_dims(out, axis=axis + qs.ndim)
     return out
+
+
+@public
+def nanquantile(
+    input: Any, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Any:
+    """The q-th quantiles of what is not nan; without a gradient."""
+    qs = q._data if isinstance(q, Value) else q
+    quantiles: Any = np.nanquantile
+    found = quantiles(input._data, qs, axis=dim, keepdims=keepdim, method=interpolation)
+    return wrapped(np.asarray(found, input.dtype))
 
 
 @public
@@ -415,7 +430,8 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 @public
 def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """log(sum(exp(x))) along axes."""
-    return tg.logsumexp(floating(input), axes(dim), keepdims=keepdim)
+    x = floating(input)
+    return tg.logsumexp(x, axes(dim), keepdims=keepdim) if x.ndim else x * 1
 
 
 # Scans
@@ -484,7 +500,7 @@ def logcumsumexp(input: Any, dim: int) -> Any:
 @public
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbors along an axis."""
-    parts = [x for x in (prepend, input, append) if x is not None]
+    parts = [x for x in (prepend, input, append) if x is not None] if n else [input]
     x = tg.concat(parts, axis=dim) if len(parts) > 1 else input
     for _ in range(n):
         first, second = [[slice(None)] * x.ndim for _ in range(2)]
@@ -504,7 +520,7 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dty
         return linalg.matrix_norm(
             x if dim is None else tg.moveaxis(x, tuple(dim), (-2, -1)), ord="nuc", keepdims=keepdim
         )
-    return linalg.vector_norm(x, axis=axes(dim), ord=p, keepdims=keepdim)
+    return linalg.vector_norm(x, axis=axes(dim) if x.ndim else None, ord=p, keepdims=keepdim)
 
 
 @public
@@ -627,6 +643,8 @@ def searchsorted(
     data = input._data if isinstance(input, Value) else np.asarray(input)
     if edges.ndim == 1:
         found = np.searchsorted(edges, data, how)
+    elif not data.size:
+        found = np.zeros(data.shape, np.int64)
     else:
         rows = zip(edges.reshape(-1, edges.shape[-1]), data.reshape(-1, data.shape[-1]))
         found = np.stack([np.searchsorted(e, d, how) for e, d in rows]).reshape(data.shape)
@@ -640,7 +658,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return wrapped(np.isin(a, b, assume_unique, invert))
 
 
-@public(method=False)
+@public(method=False, aliases=("trapz",))
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
     """The integral by the trapezoidal rule."""
     a, b = [[slice(None)] * y.ndim for _ in range(2)]
@@ -665,7 +683,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         )
     centered = x - tg.mean(x, 1, keepdims=True)
     out = centered @ tg.permute_dims(centered, (1, 0)).conj() / (x.shape[1] - correction)
-    return out if input.ndim == 2 else tg.reshape(out, ())
+    return tg.reshape(out, ()) if out.size == 1 else out
 
 
 @public(method=True)
@@ -676,3 +694,31 @@ def corrcoef(input: Any) -> Any:
         return c / c
     d = tg.sqrt(tg.diagonal(c))
     return c / d[:, None] / d[None, :]
+
+
+@public(method=False)
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
+    """The running integral by the trapezoidal rule."""
+    a, b = [[slice(None)] * y.ndim for _ in range(2)]
+    a[dim], b[dim] = slice(1, None), slice(None, -1)
+    heights = (y[tuple(a)] + y[tuple(b)]) / 2
+    if x is None:
+        return tg.cumulative_sum(heights * dx, axis=dim)
+    widths = diff.core(x, 1, dim if x.ndim == y.ndim else -1)
+    if x.ndim == 1 and y.ndim > 1:
+        widths = tg.reshape(widths, (-1, *(1,) * (y.ndim - 1 - dim % y.ndim)))
+    return tg.cumulative_sum(heights * widths, axis=dim)
+
+
+@public(method=False)
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
+    """Differences of second order, one Tensor for each axis; without a gradient."""
+    axis = dim if dim is None or isinstance(dim, int) else tuple(dim)
+    given = spacing if isinstance(spacing, (tuple, list)) else (spacing,)
+    steps = [s._data if isinstance(s, Value) else s for s in given]
+    count = input.ndim if axis is None else 1 if isinstance(axis, int) else len(axis)
+    steps = steps * count if len(steps) == 1 and np.ndim(steps[0]) == 0 else steps
+    differences: Any = np.gradient
+    found = differences(input._data, *steps, axis=axis, edge_order=edge_order)
+    parts = found if isinstance(found, (list, tuple)) else (found,)
+    return tuple(wrapped(np.asarray(p, input.dtype)) for p in parts)

@@ -7,8 +7,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import elementwise
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import Call, function, wrapped
 from tinygrad_dl.torch.dtypes import result_type_of
 
@@ -41,7 +41,13 @@ def public(
 ) -> Any:
     """Enter a function of the core's Tensors: as torch.NAME, as a method, and as NAME_ that writes to its Tensor."""
     if f is None:
-        return lambda g: public(g, view=view, method=method, torch=torch, in_place=in_place, aliases=aliases)
+        return lambda g: _entered(g, view, method, torch, in_place, aliases)
+    return _entered(f, view, method, torch, in_place, aliases)
+
+
+def _entered(
+    f: Callable[..., Any], view: bool, method: bool, torch: bool, in_place: bool, aliases: tuple[str, ...]
+) -> Call:
     call = function(f, view=view)
     for name in (f.__name__.rstrip("_"), *aliases):
         if torch:
@@ -60,7 +66,8 @@ def enter(name: str, f: Callable[..., Any], **how: Any) -> Any:
         return f(*args, **kwargs)
 
     call.__name__, call.__doc__ = name, f.__doc__
-    return public(call, **how)
+    entered: Any = public(**how)
+    return entered(call)
 
 
 def as_tensor(x: Any) -> Any:

@@ -17,15 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import dtypes
 from tinygrad_dl.torch.boundary import made
 
 STORAGES = {
-    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "LongStorage": "int64",
-    "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
-    "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
-}  # fmt: skip
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "HalfStorage": "float16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}
 _STORAGE_OF = {np.dtype(kind): name for name, kind in STORAGES.items()}
 
 
@@ -51,7 +59,10 @@ class _Storage:
         self.array = array
 
 
-class _Writer(pickle._Pickler):  # type: ignore[name-defined,misc]
+_PICKLER: Any = getattr(pickle, "_Pickler")  # noqa: B009  the one in Python, whose save() can be extended
+
+
+class _Writer(_PICKLER):
     """A pickler that writes Tensors as PyTorch does."""
 
     def __init__(self, file: Any) -> None:
@@ -64,7 +75,7 @@ class _Writer(pickle._Pickler):  # type: ignore[name-defined,misc]
         if isinstance(x, Value):
             data = np.ascontiguousarray(x._data)
             strides = tuple(s // max(data.itemsize, 1) for s in data.strides)
-            parts = (_Storage(data), 0, tuple(data.shape), strides, False, OrderedDict())
+            parts: tuple[Any, ...] = (_Storage(data), 0, tuple(data.shape), strides, False, OrderedDict())
             if type(x) is Parameter:
                 return REBUILD_PARAMETER, (made(data), x.requires_grad, OrderedDict())
             if isinstance(x, Buffer):
@@ -147,7 +158,8 @@ class _Reader(pickle.Unpickler):
         if self.trusted:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(
-            f"torch.load: the file names {module}.{name}, which loading would run. Only Tensors, containers and numbers "
+            f"torch.load: the file names {module}.{name}, which loading would run. Only Tensors, containers and "
+            "numbers "
             "are read. If you trust the file, list the class with torch.serialization.add_safe_globals, or pass "
             "weights_only=False."
         )
@@ -205,10 +217,16 @@ def _own(module: str, name: str) -> Any:
 
         return getattr(nn, name) if isinstance(getattr(nn, name, None), type) else None
     if (module, name) in {
-        ("tinygrad_dl.torch.tensor", "_rebuilt"), ("tinygrad_dl.torch.tensor", "Tensor"), ("tinygrad_dl.torch.nn.parameter", "_buffer"),
-        ("tinygrad_dl.torch.nn.parameter", "Parameter"), ("tinygrad_dl.torch.nn.parameter", "Buffer"),
-        ("tinygrad_dl.torch.dtypes", "Size"), ("tinygrad_dl.torch.dtypes", "device"), ("tinygrad_dl.torch.random", "_default"), ("tinygrad_dl.torch.random", "_dropout_draws"),
-    }:  # fmt: skip
+        ("tinygrad_dl.torch.tensor", "_rebuilt"),
+        ("tinygrad_dl.torch.tensor", "Tensor"),
+        ("tinygrad_dl.torch.nn.parameter", "_buffer"),
+        ("tinygrad_dl.torch.nn.parameter", "Parameter"),
+        ("tinygrad_dl.torch.nn.parameter", "Buffer"),
+        ("tinygrad_dl.torch.dtypes", "Size"),
+        ("tinygrad_dl.torch.dtypes", "device"),
+        ("tinygrad_dl.torch.random", "_default"),
+        ("tinygrad_dl.torch.random", "_dropout_draws"),
+    }:
         import importlib
 
         return getattr(importlib.import_module(module), name)
@@ -227,9 +245,13 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch", "Size"): dtypes.Size,
     ("torch", "device"): dtypes.device,
-    ("builtins", "set"): set, ("__builtin__", "set"): set, ("__builtin__", "object"): object, ("builtins", "object"): object,
-    ("copy_reg", "_reconstructor"): _reconstructor, ("copyreg", "_reconstructor"): _reconstructor,
-}  # fmt: skip
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("__builtin__", "object"): object,
+    ("builtins", "object"): object,
+    ("copy_reg", "_reconstructor"): _reconstructor,
+    ("copyreg", "_reconstructor"): _reconstructor,
+}
 
 
 def load(
@@ -249,7 +271,8 @@ def load(
             content = file.read()
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise RuntimeError(
-            "torch.load: expected PyTorch's zip format (torch.save since version 1.6), got another file. Files of older "
+            "torch.load: expected PyTorch's zip format (torch.save since version 1.6), got another file. Files of "
+            "older "
             "versions are pickles that run code: convert them with PyTorch."
         )
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

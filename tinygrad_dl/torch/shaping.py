@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
-from tinygrad_dl.graph import Value
+from tinygrad_dl import linalg
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.dtypes import Size, numpy_of, result_type_of
 from tinygrad_dl.torch.elementwise import astype
@@ -38,9 +39,9 @@ def reshaped(x: Any, shape: tuple[int, ...], what: str) -> Any:
 
 
 @public(view=True, method=True)
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, *shape: Any, **named: Any) -> Any:
     """The same elements in another shape, a view where that is possible."""
-    return reshaped(input, sizes(shape), "reshape")
+    return reshaped(input, sizes(shape or tuple(named.values())), "reshape")
 
 
 def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
@@ -56,8 +57,9 @@ def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
 
 
 @public(view=True, torch=False)
-def view(input: Any, *shape: Any) -> Any:
+def view(input: Any, *shape: Any, **named: Any) -> Any:
     """The same memory in another shape, or with another dtype."""
+    shape = shape or tuple(named.values())
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list, Value, np.integer)):
         return wrapped(input._data.view(numpy_of(shape[0])))
     new = sizes(shape)
@@ -142,9 +144,9 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 
 @public(view=True)
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Any, *dims: Any, **named: Any) -> Any:
     """The axes in another order."""
-    order = sizes(dims)
+    order = sizes(dims or tuple(named.values()))
     if len(order) != input.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -175,9 +177,9 @@ def adjoint(input: Any) -> Any:
 
 
 @public(view=True, torch=False)
-def expand(input: Any, *shape: Any) -> Any:
+def expand(input: Any, *shape: Any, **named: Any) -> Any:
     """Axes of size 1 repeated, without copying; -1 keeps a size."""
-    new = list(sizes(shape))
+    new = list(sizes(shape or tuple(v for k, v in named.items() if k != "implicit")))
     old = (1,) * (len(new) - input.ndim) + tuple(input.shape)
     if len(new) < input.ndim:
         raise RuntimeError(
@@ -220,9 +222,9 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 
 @public(torch=False)
-def repeat(input: Any, *repeats: Any) -> Any:
+def repeat(input: Any, *repeats: Any, **named: Any) -> Any:
     """The Tensor repeated along each axis."""
-    times = sizes(repeats)
+    times = sizes(repeats or tuple(named.values()))
     if len(times) < input.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
@@ -231,9 +233,9 @@ def repeat(input: Any, *repeats: Any) -> Any:
 
 
 @public
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, *dims: Any, **named: Any) -> Any:
     """The Tensor repeated along its last axes."""
-    return tg.tile(input, sizes(dims))
+    return tg.tile(input, sizes(dims or tuple(named.values())))
 
 
 @public
@@ -247,9 +249,9 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: Any = None, *, outpu
 
 
 @public
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, *dims: Any, **named: Any) -> Any:
     """Axes reversed; a copy."""
-    given = sizes(dims)
+    given = sizes(dims or tuple(named.values()))
     return tg.flip(input, axis=given) if given else input * 1
 
 
@@ -367,7 +369,7 @@ for _n in (1, 2, 3):
         at_least.__doc__ = f"Tensors of at least {n} axes."
         return at_least
 
-    public(_make(_n), method=False, view=True)
+    public(method=False, view=True)(_make(_n))
 
 
 @public(method=False)
@@ -517,7 +519,7 @@ def select(input: Any, dim: int, index: Any) -> Any:
 @public(view=True)
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The diagonal of two axes, along a new last one."""
-    return tg.diagonal(tg.moveaxis(input, (dim1, dim2), (-2, -1)), offset=offset)
+    return linalg.diagonal(tg.moveaxis(input, (dim1, dim2), (-2, -1)), offset=offset)
 
 
 @public
@@ -566,6 +568,8 @@ def triu(input: Any, diagonal: int = 0) -> Any:
 @public(view=True, torch=False)
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """Windows of a size along an axis, in a new last one."""
+    if not input.ndim:
+        return tg.reshape(input, (1,))
     dim = checked_dim(input, dimension)
     starts = np.arange(0, input.shape[dim] - size + 1, step)
     windows = tg.take(input, starts[:, None] + np.arange(size), axis=dim)
@@ -600,3 +604,62 @@ def triu_indices(
     return wrapped(
         np.stack(np.triu_indices(row, offset, col)).astype(np.int64 if dtype is None else numpy_of(dtype))
     )
+
+
+@public(torch=False)
+def sum_to_size(input: Any, *size: Any) -> Any:
+    """The sums that undo a broadcast from a shape."""
+    shape = sizes(size)
+    lead = input.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + d for d, n in enumerate(shape) if n == 1 and input.shape[lead + d] != 1
+    )
+    return tg.reshape(tg.sum(input, axes), shape) if axes else input
+
+
+@public(view=True)
+def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> Any:
+    """chunk."""
+    return chunk.core(input, chunks, dim)
+
+
+@public(view=True)
+def unsafe_split(input: Any, split_size: int, dim: int = 0) -> Any:
+    """split."""
+    return split.core(input, split_size, dim)
+
+
+def _strided_positions(size: Any, stride: Any, offset: int) -> Any:
+    grid = np.asarray(offset)
+    for n, step in zip(size, stride):
+        grid = grid[..., None] + np.arange(n) * step
+    return grid
+
+
+@public(view=True)
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
+    """A view of the elements with sizes and steps of its own."""
+    if input.level is None and not input._data.flags.c_contiguous:
+        raise RuntimeError("as_strided: expected a contiguous Tensor; call contiguous() or clone() first")
+    where = _strided_positions(size, stride, storage_offset or 0)
+    out = tg.take(tg.reshape(input, (-1,)), where, axis=0)
+    if input.level is None:
+        step = input._data.itemsize
+        out._data = np.ndarray(
+            tuple(size),
+            input.dtype,
+            input._data.reshape(-1),
+            (storage_offset or 0) * step,
+            [s * step for s in stride],
+        )
+    return out
+
+
+@public
+def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
+    """The Tensor with the elements of such a view replaced."""
+    from tinygrad_dl.ops.index import setitem
+
+    where = _strided_positions(size, stride, storage_offset or 0)
+    flat = setitem(tg.reshape(input, (-1,)), tg.reshape(src, (-1,)), where.reshape(-1))
+    return tg.reshape(flat, input.shape)

@@ -9,8 +9,20 @@ globals().update(
     {name.removeprefix("special_"): f for name, f in _TORCH.items() if name.startswith("special_")}
 )
 for _name in (
-    "exp2", "expm1", "log1p", "erf", "round", "sinc", "softmax", "log_softmax", "logsumexp", "digamma", "polygamma", "i0",
-    "xlogy", "logit",
-):  # fmt: skip
+    "exp2",
+    "expm1",
+    "log1p",
+    "erf",
+    "round",
+    "sinc",
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "digamma",
+    "polygamma",
+    "i0",
+    "xlogy",
+    "logit",
+):
     globals()[_name] = _TORCH[_name]
 gammaln = _TORCH["lgamma"]

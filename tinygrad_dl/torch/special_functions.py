@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import lift, lower, wrapped
 from tinygrad_dl.torch.custom import Function
 

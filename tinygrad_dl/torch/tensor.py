@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import convert
-from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
 from tinygrad_dl.ops import elementwise, index
 from tinygrad_dl.ops import shape as shaping
 from tinygrad_dl.tensor import Tensor as CoreTensor
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import boundary
 from tinygrad_dl.torch.boundary import as_view, connect, is_ours, lift, lower, made, root_of
 from tinygrad_dl.torch.dtypes import _CATEGORY, CPU, Count, Size, numpy_of, of
+
+_GRAD: Any = vars(CoreTensor)["grad"]
 
 
 class Tensor(CoreTensor):
@@ -136,7 +138,7 @@ class Tensor(CoreTensor):
         found = getattr(self, "_grad", None)
         if found is None:
             if self.node is not None and self.node.op is not None:
-                return CoreTensor.grad.__get__(self)  # warns
+                return _GRAD.__get__(self)  # warns
             return None
         if not is_ours(found):
             found = self._grad = lift(found)
@@ -144,7 +146,7 @@ class Tensor(CoreTensor):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        CoreTensor.grad.__set__(self, value)
+        _GRAD.__set__(self, value)
 
     @property
     def grad_fn(self) -> Any:
@@ -269,12 +271,13 @@ class Tensor(CoreTensor):
     def __array_wrap__(self, array: Any, *context: Any) -> Any:
         return made(array)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:
         from tinygrad_dl.torch.printing import text
 
         return text(self)
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
     def __format__(self, spec: str) -> str:
         if self._data.ndim == 0 and self.level is None:
@@ -476,7 +479,7 @@ def writable(x: Any, what: str) -> None:
             raise RuntimeError(
                 f"{what}: a view of a leaf Variable that requires grad is being used in an in-place operation."
             )
-    if any(s == 0 and n > 1 for s, n in zip(x._data.strides, x._data.shape)):
+    if x._data.size and any(s == 0 and n > 1 for s, n in zip(x._data.strides, x._data.shape)):
         raise RuntimeError(
             f"{what}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."
@@ -574,6 +577,10 @@ def assign(x: Any, value: Any, what: str) -> Any:
         x._data[...] = array.copy() if shared else array
         return x
     writable_node(x, root, what)
+    if (
+        value.node is None and x.node is not None
+    ):  # a constant in its place: the gradient of what was there is 0
+        value = lift(index.setitem(lower(x), lower(value), Ellipsis))
     if x is root or x._detached:
         if x._detached and x is not root:
             _leave(x)
@@ -620,7 +627,7 @@ def writable_node(x: Any, root: Any, what: str) -> None:
         raise RuntimeError(
             f"{what}: a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
-    if any(s == 0 and n > 1 for s, n in zip(x._data.strides, x._data.shape)):
+    if x._data.size and any(s == 0 and n > 1 for s, n in zip(x._data.strides, x._data.shape)):
         raise RuntimeError(
             f"{what}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."

@@ -7,16 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 
-_TOLERANCES = {"float16": (1e-3, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7), "complex64": (1.3e-6, 1e-5),
-               "complex128": (1e-7, 1e-7)}  # fmt: skip
+_TOLERANCES = {
+    "float16": (1e-3, 1e-5),
+    "float32": (1.3e-6, 1e-5),
+    "float64": (1e-7, 1e-7),
+    "complex64": (1.3e-6, 1e-5),
+    "complex128": (1e-7, 1e-7),
+}
 
 
 def assert_close(
-    actual: Any, expected: Any, *, allow_subclasses: bool = True, rtol: Any = None, atol: Any = None, equal_nan: bool = False,
-    check_device: bool = True, check_dtype: bool = True, check_layout: bool = True, check_stride: bool = False, msg: Any = None,
-) -> None:  # fmt: skip
+    actual: Any,
+    expected: Any,
+    *,
+    allow_subclasses: bool = True,
+    rtol: Any = None,
+    atol: Any = None,
+    equal_nan: bool = False,
+    check_device: bool = True,
+    check_dtype: bool = True,
+    check_layout: bool = True,
+    check_stride: bool = False,
+    msg: Any = None,
+) -> None:
     """Raise AssertionError unless |actual - expected| <= atol + rtol * |expected|, by default as the dtype allows."""
     if (rtol is None) != (atol is None):
         raise ValueError("Either both or none of 'rtol' and 'atol' must be specified for all argument types.")

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinygrad_dl import autograd as core
 from tinygrad_dl import detect_anomaly as _detect_anomaly
-from tinygrad_dl.graph import Value
+from tinygrad_dl.errors import GraphError
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.autograd import forward_ad as forward_ad
 from tinygrad_dl.torch.autograd import functional as functional
 from tinygrad_dl.torch.autograd import graph as graph
@@ -25,9 +26,16 @@ FunctionCtx = _Context
 
 
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: Any = None, create_graph: bool = False,
-    only_inputs: bool = True, allow_unused: Any = None, is_grads_batched: bool = False, materialize_grads: bool = False,
-) -> Any:  # fmt: skip
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: Any = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: Any = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
     """The gradients of the sum of the outputs in the inputs."""
     given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     outs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
@@ -37,7 +45,7 @@ def grad(
     allow = bool(allow_unused) or materialize_grads
     try:
         found = core.grad(lower(outs), lower(given), lower(seeds), retain_graph, create_graph, allow)
-    except core.GraphError as error:
+    except GraphError as error:
         raise RuntimeError(str(error)) from None
     result = tuple(lift(g) for g in found)
     if materialize_grads:
@@ -71,8 +79,16 @@ def Variable(data: Any, requires_grad: bool = False, volatile: bool = False) -> 
     return data.detach().requires_grad_() if requires_grad and not data.requires_grad else data
 
 
-def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-              raise_exception: bool = True, **kwargs: Any) -> bool:  # fmt: skip
+def gradcheck(
+    func: Any,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    **kwargs: Any,
+) -> bool:
     """Compare the gradients of a function with finite differences."""
     given = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
 
@@ -139,7 +155,7 @@ def _wrap(array: Any) -> Any:
     return made(array)
 
 
-class detect_anomaly(_detect_anomaly):  # type: ignore[misc, valid-type]
+class detect_anomaly(_detect_anomaly):
     """Name the operation that first produces a nan."""
 
     def __new__(cls, check_nan: bool = True) -> Any:

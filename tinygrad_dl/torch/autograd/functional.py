@@ -28,9 +28,13 @@ def _grad(outputs: Any, inputs: Any, seed: Any, create_graph: bool) -> list[Any]
 
 
 def jacobian(
-    func: Any, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+    func: Any,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
     strategy: str = "reverse-mode",
-) -> Any:  # fmt: skip
+) -> Any:
     """The derivatives of each element of the outputs in each element of the inputs."""
     from tinygrad_dl.torch.shaping import stack
 

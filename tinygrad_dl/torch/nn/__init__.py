@@ -36,7 +36,9 @@ class DataParallel(Module):
 class DistributedDataParallel(DataParallel):
     """The module itself, under `module`: there is one process."""
 
-    def __init__(self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0, **how: Any) -> None:
+    def __init__(
+        self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0, **how: Any
+    ) -> None:
         super().__init__(module)
 
 
@@ -53,16 +55,35 @@ sys.modules[parallel.__name__] = parallel
 
 # PyTorch's names for the bases and files of layers: torch.nn.modules.batchnorm.BatchNorm2d, nn.modules.dropout.Dropout
 _FILES = (
-    "activation", "adaptive", "batchnorm", "container", "conv", "distance", "dropout", "flatten", "fold", "instancenorm",
-    "linear", "loss", "module", "normalization", "padding", "pixelshuffle", "pooling", "rnn", "sparse", "transformer",
-    "upsampling", "channelshuffle",
-)  # fmt: skip
+    "activation",
+    "adaptive",
+    "batchnorm",
+    "container",
+    "conv",
+    "distance",
+    "dropout",
+    "flatten",
+    "fold",
+    "instancenorm",
+    "linear",
+    "loss",
+    "module",
+    "normalization",
+    "padding",
+    "pixelshuffle",
+    "pooling",
+    "rnn",
+    "sparse",
+    "transformer",
+    "upsampling",
+    "channelshuffle",
+)
 for _name in _FILES:
     _file = ModuleType(f"tinygrad_dl.torch.nn.modules.{_name}", "The layers, under one of PyTorch's paths.")
     vars(_file).update({kind.__name__: kind for kind in CLASSES.values()}, Module=Module)
     sys.modules[_file.__name__] = _file
     setattr(modules, _name, _file)
-modules.__path__ = []  # type: ignore[attr-defined]  # so that `import ...modules.dropout` looks in sys.modules
+modules.__path__ = []  # so that `import ...modules.dropout` looks in sys.modules
 modules.batchnorm._BatchNorm = globals()["BatchNorm2d"].__mro__[3]  # type: ignore[attr-defined]
 modules.batchnorm._NormBase = modules.batchnorm._BatchNorm  # type: ignore[attr-defined]
 modules.conv._ConvNd = globals()["Conv2d"].__mro__[3]  # type: ignore[attr-defined]
@@ -72,9 +93,19 @@ modules.loss._Loss = Module  # type: ignore[attr-defined]
 from tinygrad_dl.torch.nn import utils as utils  # noqa: E402
 
 __all__ = [
-    "Buffer", "Container", "DataParallel", "Module", "Parameter", "UninitializedBuffer", "UninitializedParameter",
-    "functional", "init", "modules", "utils", *[kind.__name__ for kind in CLASSES.values()],
-]  # fmt: skip
+    "Buffer",
+    "Container",
+    "DataParallel",
+    "Module",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "modules",
+    "utils",
+    *[kind.__name__ for kind in CLASSES.values()],
+]
 
 
 def __getattr__(name: str) -> Any:

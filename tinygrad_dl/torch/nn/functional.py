@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_dl as tg
+from tinygrad_dl import config
 from tinygrad_dl.nn import functional as core
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import function, is_ours, wrapped
 from tinygrad_dl.torch.random import default_generator, dropout_draws, generator_of
 from tinygrad_dl.torch.registry import TORCH
@@ -27,13 +29,27 @@ def _adapted(name: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         if draws:
             kwargs.setdefault("rng", default_generator if "fractional" in name else dropout_draws)
-        return inner(*args, **kwargs)
+        return _of_integers(inner(*args, **kwargs), args)
 
     call.__name__, call.__doc__ = name, inner.__doc__
     adapted = function(call, view=True)
     if "inplace" not in parameters:
         return adapted
     return _overwriting(adapted, parameters.index("inplace"))
+
+
+def _of_integers(result: Any, args: Any) -> Any:
+    """A result that NumPy computes of integers in float64, in the default dtype as PyTorch's."""
+    kinds = [x.dtype.kind for x in args if isinstance(x, Value)]
+    if (
+        isinstance(result, Value)
+        and result.dtype == np.float64
+        and kinds
+        and "f" not in kinds
+        and "c" not in kinds
+    ):
+        return tg.astype(result, config.default_dtype)
+    return result
 
 
 def _overwriting(f: Any, position: int) -> Any:
@@ -50,9 +66,10 @@ def _overwriting(f: Any, position: int) -> Any:
 
 
 _NAMES = [
-    name for name in dir(core)
+    name
+    for name in dir(core)
     if not name.startswith("_") and inspect.isfunction(getattr(core, name)) and name != "vetted"
-]  # fmt: skip
+]
 for _name in _NAMES:
     globals()[_name] = _adapted(_name)
 
@@ -115,15 +132,16 @@ _feature = {n: _dropout(f"dropout{n}d", _channels) for n in (1, 2, 3)}
 
 def _by_channel(n: int) -> Any:
     def call(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        ndim = input.dim()
+        ndim = input.ndim
         if ndim not in (n + 1, n + 2):
             warnings.warn(
                 f"dropout{n}d: Received a {ndim}-D input to dropout{n}d, which is deprecated and will result in an "
                 "error in a future release.",
                 stacklevel=2,
             )
-        if ndim == n + 1 and n != 2 or (n == 2 and ndim == 3 and False):
-            return _feature[n](input.unsqueeze(0), p, training, inplace).squeeze(0)
+        if ndim == n + 1 and n != 2:
+            out = _feature[n](input[None], p, training)[0]
+            return assign(input, out, f"dropout{n}d(inplace=True)") if inplace and is_ours(input) else out
         return _feature[n](input, p, training, inplace)
 
     call.__name__, call.__doc__ = f"dropout{n}d", getattr(core, f"dropout{n}d").__doc__

@@ -14,9 +14,22 @@ from tinygrad_dl.torch.random import generator_of
 
 calculate_gain = core.calculate_gain
 __all__ = [
-    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
-    "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
-]  # fmt: skip
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 
 def _write(tensor: Any, values: Any) -> Any:
@@ -39,17 +52,32 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
 def trunc_normal_(
     tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Any:
-    """Fill with draws from the normal distribution truncated to [a, b], by the inverse of its distribution."""
-    from tinygrad_dl.torch.special_functions import _erfinv
+    """Fill with draws from the normal distribution truncated to [a, b]; what falls outside is drawn again."""
 
     def cdf(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
-    low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-    kind = tensor._data.dtype
-    u = generator_of(generator).uniforms(tensor.shape, 2 * low - 1, 2 * high - 1, kind)
-    x = np.asarray(_erfinv(u)).astype(kind)
-    return _write(tensor, np.clip(x * kind.type(std * math.sqrt(2.0)) + kind.type(mean), a, b))
+    g, shape, kind = generator_of(generator), tuple(tensor.shape), tensor._data.dtype
+    low, high = kind.type(a), kind.type(b)
+    if cdf((b - mean) / std) - cdf((a - mean) / std) > 0.3:
+        values = g.normals(shape, mean, std, kind)
+        while (outside := (values < low) | (values > high)).any():
+            values = np.where(outside, g.normals(shape, mean, std, kind), values)
+        return _write(tensor, values)
+    # where almost every normal draw would be rejected: uniform ones, rejected by the density
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+    def rejected(values: Any) -> Any:
+        return np.log(g.uniforms(shape, 0.0, 1.0, kind)) > -0.5 * ((values - mean) / std) ** 2 - peak
+
+    values = g.uniforms(shape, a, b, kind)
+    with np.errstate(divide="ignore"):
+        pending = rejected(values)
+        while pending.any():
+            candidates = g.uniforms(shape, a, b, kind)
+            values = np.where(pending, candidates, values)
+            pending &= rejected(candidates)
+    return _write(tensor, values)
 
 
 def _plain(name: str) -> Any:
@@ -146,5 +174,10 @@ uniform, normal, constant, xavier_uniform, xavier_normal = (
     xavier_normal_,
 )
 kaiming_uniform, kaiming_normal, orthogonal, eye, dirac, sparse = (
-    kaiming_uniform_, kaiming_normal_, orthogonal_, eye_, dirac_, sparse_,
-)  # fmt: skip
+    kaiming_uniform_,
+    kaiming_normal_,
+    orthogonal_,
+    eye_,
+    dirac_,
+    sparse_,
+)

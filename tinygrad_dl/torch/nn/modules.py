@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import nn
-from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.layers.conv import _Conv
 from tinygrad_dl.nn.layers.recurrent import _Recurrent
 from tinygrad_dl.nn.layers.recurrent_cells import _Cell
 from tinygrad_dl.nn.module import Module as CoreModule
 from tinygrad_dl.nn.parameter import Uninitialized
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import connect, is_ours, lift, lower, made
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
 from tinygrad_dl.torch.nn import functional as F
@@ -40,8 +40,11 @@ class Module(CoreModule):
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._library and self._hooks is None:
-            return super().__call__(*args, **kwargs)
+        if getattr(type(self), "_library", True) and self._hooks is None:
+            out = super().__call__(*args, **kwargs)
+            if type(self) in CLASSES:  # a lazy layer has become one of the core's
+                self.__class__ = CLASSES[type(self)]
+            return out
         if not _from_core(args) and not _from_core(kwargs.values()):
             return super().__call__(*args, **kwargs)
         # a layer of the core calls a user's: in PyTorch's words inside, in the core's outside
@@ -61,7 +64,8 @@ class Module(CoreModule):
         if tensor is None:
             super().register_buffer(name, None, persistent)
             return
-        super().register_buffer(name, tensor if isinstance(tensor, Value) else np.asarray(tensor), persistent)
+        given: Any = tensor if isinstance(tensor, Value) else np.asarray(tensor)
+        super().register_buffer(name, given, persistent)
         vars(self)[name] = Buffer(tensor, persistent=persistent)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -77,7 +81,10 @@ class Module(CoreModule):
             )
         super().__setattr__(name, value)
         after = self.__dict__.get(name)
-        if type(after) is nn.Buffer or type(after) is nn.Parameter:
+        if not getattr(type(self), "_library", True) and type(after) in (
+            nn.Buffer,
+            nn.Parameter,
+        ):  # layers are adopted once they are made
             vars(self)[name] = adopted(after)
 
     @property
@@ -348,9 +355,12 @@ def _forward(core_forward: Any) -> Any:
 
 # Layers that make other layers, whose draws come in the order of PyTorch's constructors.
 COMPOSED = (
-    nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+    nn.Transformer,
     nn.AdaptiveLogSoftmaxWithLoss,
-)  # fmt: skip
+)
 
 
 def _layer(core: type) -> Any:
@@ -373,9 +383,12 @@ def _layer(core: type) -> Any:
             _redraw(self)
 
     body: dict[str, Any] = {
-        "__init__": __init__, "__doc__": core.__doc__, "__module__": "tinygrad_dl.torch.nn", "_library": True,
+        "__init__": __init__,
+        "__doc__": core.__doc__,
+        "__module__": "tinygrad_dl.torch.nn",
+        "_library": True,
         "forward": _forward(core.forward),  # type: ignore[attr-defined]
-    }  # fmt: skip
+    }
     if reset is not None:
 
         def reset_parameters(self: Any, rng: Any = None) -> None:
@@ -397,10 +410,6 @@ for _name in dir(nn):
     if not (isinstance(_core, type) and issubclass(_core, CoreModule)) or _core is CoreModule:
         continue
     CLASSES[_core] = globals()[_name] = _layer(_core)
-for _core, _ours in list(CLASSES.items()):
-    _becomes = getattr(_core, "becomes", None)
-    if _becomes in CLASSES:
-        _ours.becomes = CLASSES[_becomes]  # type: ignore[attr-defined]
 
 
 def _dropping(name: str) -> None:

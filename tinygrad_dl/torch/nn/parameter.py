@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import nn
-from tinygrad_dl.graph import Value
 from tinygrad_dl.nn import parameter as core
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import boundary
 from tinygrad_dl.torch.tensor import Tensor, _rebuilt
 
@@ -30,10 +30,11 @@ class Parameter(Tensor, core.Parameter):
         if requires_grad:
             self.requires_grad_()
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Buffer(Tensor, core.Buffer):
@@ -66,21 +67,29 @@ def _buffer(data: Any, persistent: bool) -> Any:
     return made
 
 
-class UninitializedParameter(core.Uninitialized, Parameter):
+# The base with __dict__ comes first, so that `__class__` can become that of a parameter with values; what a parameter
+# without values does is taken over name by name.
+_WITHOUT_VALUES = {
+    name: value for name, value in vars(core.Uninitialized).items() if name not in ("__slots__", "__doc__")
+}
+
+
+class UninitializedParameter(Parameter, core.Uninitialized):
     """A parameter of a lazy layer before the first input."""
 
     becomes = Parameter
-    requires_grad_ = core.Uninitialized.requires_grad_
+    locals().update(_WITHOUT_VALUES)
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
         self.requires_grad_(requires_grad)
 
 
-class UninitializedBuffer(core.Uninitialized, Buffer):
+class UninitializedBuffer(Buffer, core.Uninitialized):
     """A buffer of a lazy layer before the first input."""
 
     becomes = Buffer
+    locals().update(_WITHOUT_VALUES)
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
@@ -88,9 +97,11 @@ class UninitializedBuffer(core.Uninitialized, Buffer):
 
 
 KINDS = {
-    nn.Parameter: Parameter, nn.Buffer: Buffer, nn.UninitializedParameter: UninitializedParameter,
+    nn.Parameter: Parameter,
+    nn.Buffer: Buffer,
+    nn.UninitializedParameter: UninitializedParameter,
     nn.UninitializedBuffer: UninitializedBuffer,
-}  # fmt: skip
+}
 for _core, _ours in KINDS.items():
     boundary.bind(_ours, _core)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import optim as core
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import made
 from tinygrad_dl.torch.optim import lr_scheduler as lr_scheduler
 from tinygrad_dl.torch.optim import swa_utils as swa_utils
@@ -75,5 +75,14 @@ def __getattr__(name: str) -> Any:
     raise missing("torch.optim", name, globals())
 
 
-for _name in ("optimizer", "adam", "adamw", "sgd", "rmsprop", "lbfgs", "adagrad", "adadelta"):  # PyTorch's files
+for _name in (
+    "optimizer",
+    "adam",
+    "adamw",
+    "sgd",
+    "rmsprop",
+    "lbfgs",
+    "adagrad",
+    "adadelta",
+):  # PyTorch's files
     sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]

@@ -3,4 +3,4 @@
 from tinygrad_dl.optim import lr_scheduler as _core
 from tinygrad_dl.optim.lr_scheduler import *  # noqa: F403
 
-LRScheduler = _LRScheduler = getattr(_core, "LRScheduler", None)
+_LRScheduler = _core.LRScheduler

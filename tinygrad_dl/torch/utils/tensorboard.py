@@ -14,7 +14,9 @@ class SummaryWriter:
     def _nothing(self, *args: Any, **kwargs: Any) -> None:
         """Nothing."""
 
-    add_scalar = add_scalars = add_histogram = add_image = add_images = add_figure = add_text = add_graph = _nothing
+    add_scalar = add_scalars = add_histogram = add_image = add_images = add_figure = add_text = add_graph = (
+        _nothing
+    )
     add_embedding = add_hparams = add_pr_curve = add_video = add_audio = flush = close = _nothing
 
     def __enter__(self) -> SummaryWriter:

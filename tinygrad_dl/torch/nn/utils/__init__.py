@@ -25,11 +25,14 @@ def get_total_norm(
     """The norm of several Tensors taken as one."""
     arrays = [x._data for x in _given(tensors)]
     kind = arrays[0].dtype if arrays else np.dtype(np.float32)
-    norms = np.array([np.linalg.norm(a.reshape(-1).astype(np.float64), norm_type) for a in arrays] or [0.0])
+    norms = np.array(
+        [float(np.linalg.norm(a.reshape(-1).astype(np.float64), norm_type)) for a in arrays] or [0.0]
+    )
     total = np.asarray(np.linalg.norm(norms, norm_type)).astype(kind)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped."
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+            "cannot be clipped."
         )
     return made(total)
 

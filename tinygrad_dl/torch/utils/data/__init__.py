@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation
 from tinygrad_dl.torch.random import Generator, default_generator
 from tinygrad_dl.torch.shaping import stack
@@ -328,14 +328,29 @@ def default_collate(batch: Any) -> Any:
 
 
 class DataLoader(Generic[T_co]):
-    """Iterate over a data set in batches. `num_workers`, `pin_memory` and the like are accepted: one process does it."""
+    """Iterate over a data set in batches; `num_workers` and `pin_memory` are accepted, one process does it."""
 
     def __init__(
-        self, dataset: Any, batch_size: Any = 1, shuffle: Any = None, sampler: Any = None, batch_sampler: Any = None,
-        num_workers: int = 0, collate_fn: Any = None, pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
-        worker_init_fn: Any = None, multiprocessing_context: Any = None, generator: Any = None, *,
-        prefetch_factor: Any = None, persistent_workers: bool = False, pin_memory_device: str = "", in_order: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        dataset: Any,
+        batch_size: Any = 1,
+        shuffle: Any = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Any = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: Any = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
         if num_workers < 0:
             raise ValueError(
                 "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
