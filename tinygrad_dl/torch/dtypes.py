@@ -40,7 +40,8 @@ class dtype:
 
     def to_real(self) -> dtype:
         """The dtype of a real part."""
-        return of(np.empty(0, self.dtype).real.dtype)
+        empty: Any = np.empty(0, self.dtype)
+        return of(empty.real.dtype)
 
     def to_complex(self) -> dtype:
         """The complex dtype with such a real part."""

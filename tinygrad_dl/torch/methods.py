@@ -536,10 +536,10 @@ for _name, _theirs in ARITHMETIC.items():
     setattr(Tensor, f"__i{_name}__", _writing(_f, f"{_name} in place"))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _direct(TORCH[_name]))
-Tensor.__neg__ = lambda self: TORCH["neg"](self)
-Tensor.__pos__ = lambda self: self
-Tensor.__abs__ = lambda self: TORCH["abs"](self)  # type: ignore[method-assign]
-Tensor.__invert__ = lambda self: TORCH["bitwise_not"](self)
+setattr(Tensor, "__neg__", lambda self: TORCH["neg"](self))  # noqa: B010
+setattr(Tensor, "__pos__", lambda self: self)  # noqa: B010
+setattr(Tensor, "__abs__", lambda self: TORCH["abs"](self))  # noqa: B010
+setattr(Tensor, "__invert__", lambda self: TORCH["bitwise_not"](self))  # noqa: B010
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 _OPERATORS.update(
     {

@@ -379,7 +379,8 @@ def block_diag(*tensors: Any) -> Any:
     columns = sum(x.shape[1] for x in given)
     rows, start = [], 0
     for x in given:
-        rows.append(tg.pad(x, ((0, 0), (start, columns - start - x.shape[1]))))
+        widths: Any = ((0, 0), (start, columns - start - x.shape[1]))
+        rows.append(tg.pad(x, widths))
         start += x.shape[1]
     return tg.concat(rows, axis=0)
 

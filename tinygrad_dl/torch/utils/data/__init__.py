@@ -382,7 +382,8 @@ class DataLoader(Generic[T_co]):
             if batch_sampler is not None and batch_size == 1 and not hasattr(batch_sampler, "batch_size")
             else batch_size
         )
-        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.sampler: Any = sampler
+        self.batch_sampler: Any = batch_sampler
         self.collate_fn = collate_fn or (default_collate if batch_size is not None else default_convert)
 
     def __iter__(self) -> Iterator[Any]:
