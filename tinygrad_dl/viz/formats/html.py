@@ -170,6 +170,7 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
         "color": diagram.color or "",
         "nodes": plain,
         "edges": whole["edges"],
+        "runs": full.runs,
         "maths": _maths({node.op for node in nodes.values() if node.op}),
         "modules": {
             m.id: {"says": clean(module_title(m)), "parent": m.parent, "path": m.path} for m in full.modules
