@@ -45,6 +45,7 @@ FEW_ROWS, MANY_DOTS = 2, 1 << 20
 DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
+ACCUMULATORS = 10  # of a tile, from which on additions need not wait for each other
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
 PRODUCTS = ("sgemm", "dgemm", "sgemv", "dgemv")  # of BLAS: of two matrices, and of a matrix and a vector
 PACKED = 1 << 18  # bytes of a right matrix from which on its panels are packed
@@ -1486,8 +1487,13 @@ class Product:
         room = max(1, registers() * 3 // 4)
         self.vectors = min(-(-self.n // self.width), 4 if room >= 16 else 2)
         # As many rows at a time as the registers hold, in nearly equal parts.
-        parts = -(-self.m // max(1, room // self.vectors))
+        most = max(1, room // self.vectors)
+        parts = -(-self.m // most)
         self.height = -(-self.m // parts)
+        # Code for the rows that remain takes as long to make: tiles that are a little lower and leave none, if there are.
+        exact = max((h for h in range(1, most + 1) if self.m % h == 0), default=1)
+        if exact * self.vectors >= ACCUMULATORS:
+            self.height = exact
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
