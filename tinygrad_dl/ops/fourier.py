@@ -14,6 +14,7 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import pad
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
@@ -332,6 +333,7 @@ def _halves(what: str, x: ArrayLike, axes: Axis) -> tuple[Array, tuple[int, ...]
     return x, chosen
 
 
+@composed
 @explained
 def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
@@ -344,6 +346,7 @@ def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     return roll(x, tuple(_size("fftshift", x, a) // 2 for a in axes), axes)
 
 
+@composed
 @explained
 def ifftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved back from the middle to the start: the inverse of fftshift.
