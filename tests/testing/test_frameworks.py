@@ -162,10 +162,10 @@ class TestPyTorch:
 class TestJax:
     @pytest.fixture(autouse=True)
     def _jax(self):
+        state = np.random.get_state()  # noqa: NPY002   # JAX's first compilation draws from it
         self.jax = pytest.importorskip("jax")
         self.jnp = self.jax.numpy
         before = self.jax.config.jax_enable_x64
-        state = np.random.get_state()  # noqa: NPY002   # the first compilation draws from it
         self.jax.config.update("jax_enable_x64", True)
         self.x = self.jnp.asarray(np.random.default_rng(0).standard_normal((3, 2)))
         yield

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.testing.frameworks.adapter import Adapter
 
 # The name of a framework -> its module here, and the first part of the names of the modules that define its types.
@@ -26,12 +26,7 @@ def adapter_of(f: Callable[..., Any], inputs: Any, framework: str | None) -> Ada
     if name not in FRAMEWORKS:
         known = ", ".join(repr(n) for n in (*FRAMEWORKS, "numpy"))
         raise ValueRangeError(f"gradcheck: framework: expected one of {known}, got {name!r}")
-    try:
-        module = import_module(f"tinygrad_dl.testing.frameworks.{FRAMEWORKS[name][0]}")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"gradcheck: framework {name!r} is not installed: pip install {name}"
-        ) from error
+    module = import_module(f"tinygrad_dl.testing.frameworks.{FRAMEWORKS[name][0]}")
     found: Adapter = module.adapter(f, inputs)
     return found
 

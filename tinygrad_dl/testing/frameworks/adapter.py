@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.errors import missing_extra
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
+
+
+def load(package: str, *modules: str) -> Any:
+    """A framework's module, or several, imported on use."""
+    try:
+        found = [import_module(name) for name in modules or (package,)]
+    except ModuleNotFoundError:
+        raise missing_extra(package, "peer", "gradcheck of its functions") from None
+    return found if len(found) > 1 else found[0]
 
 
 class Adapter:

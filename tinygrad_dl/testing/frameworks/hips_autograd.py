@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.testing.frameworks.adapter import Adapter, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, normal, seeds_of
 from tinygrad_dl.typing import NDArray
 
-core: Any = import_module("autograd")
+core: Any = load("autograd")
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:

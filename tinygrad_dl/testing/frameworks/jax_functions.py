@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, normal, seeds_of
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
-jax: Any = import_module("jax")
-jnp: Any = import_module("jax.numpy")
+jax, jnp = load("jax", "jax", "jax.numpy")
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:

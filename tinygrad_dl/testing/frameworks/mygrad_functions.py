@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, seeds_of
 from tinygrad_dl.typing import NDArray
 
-mygrad: Any = import_module("mygrad")
+mygrad: Any = load("mygrad")
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, load, normal, seeds_of
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
-torch: Any = import_module("torch")
+torch: Any = load("torch")
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:
