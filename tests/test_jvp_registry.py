@@ -149,3 +149,11 @@ def test_forward_mode_of_recurrent_parameters_and_states_together_is_the_sum_of_
         for sign in (1, -1)
     ]
     np.testing.assert_allclose(np.asarray(together), (moved[0] - moved[1]) / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+def test_max_pooling_moves_with_its_first_maximum_beside_infinities() -> None:
+    x, t = np.array([[[1.0, 1.0, np.inf, 0.0]]]), np.array([[[5.0, np.inf, 3.0, 4.0]]])
+    for first, expected in ((np.inf, [5.0, 3.0]), (2.0, [5.0, 3.0])):
+        x[0, 0, 2] = first
+        _, change = func.jvp(lambda x: tg.max_pool(x, 2), (x,), (t,))
+        np.testing.assert_array_equal(change[0, 0], expected)
