@@ -23,7 +23,7 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "data": (
         "bundled data sets, downloads",
-        {"pandas": "pandas", "scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"},
+        {"pandas": "pandas", "Pillow": "PIL", "scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"},
     ),
     "viz": (
         "plots and graph diagrams",

@@ -178,6 +178,16 @@ def test_it_is_fitted_on_the_training_part_only() -> None:
     np.testing.assert_allclose(table.predictions(test.y), [8 / 3, 3], rtol=1e-6)
 
 
+def test_split_of_data_fits_on_the_training_part_too() -> None:
+    table = Table(houses(), "price", quiet=True)
+    for ours, theirs in zip(
+        data.split(table, (0.7, 0.3), rng=3), table.split((0.7, 0.3), rng=3), strict=True
+    ):
+        np.testing.assert_array_equal(ours.x, theirs.x)
+    with pytest.raises(ValueRangeError, match="with a table"):
+        data.split(table, duplicates="allow")
+
+
 def test_rows_that_are_the_same_are_in_one_part() -> None:
     table = Table({"x": [1, 2, 3, 4, 5] * 8, "y": np.arange(40) / 7}, "y", quiet=True)
     train, test = table.split((0.6, 0.4), rng=0)

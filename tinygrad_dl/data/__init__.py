@@ -17,6 +17,7 @@ from tinygrad_dl.data.augment import (
     Zoom,
 )
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
+from tinygrad_dl.data.images import Images, load_images
 from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
 from tinygrad_dl.data.split import split
@@ -33,6 +34,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "Flip",
+    "Images",
     "Noise",
     "Rotate",
     "Shear",
@@ -44,5 +46,6 @@ __all__ = [
     "Zoom",
     "datasets",
     "load_csv",
+    "load_images",
     "split",
 ]
