@@ -321,8 +321,8 @@ class BatchLevel(Level):
         columns = list(zip(*([leaf for _, leaf in leaves(result)] for result in results)))
         if not columns or not all(isinstance(column[0], (Value, np.generic)) for column in columns):
             raise unread(f"what {function.__name__} returns")
-        columns = [[x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c] for c in columns]
-        whole = [stack(column) if self.size else stack(column)[:0] for column in columns]
+        wrapped = [[x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c] for c in columns]
+        whole = [stack(column) if self.size else stack(column)[:0] for column in wrapped]
         return refill(results[0], iter([hidden(x, self) for x in whole]))
 
     def _opened(self, key: Any) -> Any:

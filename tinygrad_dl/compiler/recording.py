@@ -26,7 +26,7 @@ def record(
     capture = Recording(lambda x: False)
     for i, x in enumerate([*args, *kwargs.values()]):
         if isinstance(x, Value):
-            capture.add_argument(x._data, i, names[i] if i < len(names) else f"input{i}", True)
+            capture.add_argument(x, i, names[i] if i < len(names) else f"input{i}")
     with no_grad():
         result = capture.run(function, tuple(args), kwargs)
     owners = [step.owner for step in capture.steps]
