@@ -31,7 +31,7 @@ from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import StepWatcher, _Exit, modes
 from tinygrad_dl.op import OPS
-from tinygrad_dl.typing import Array, Input, NDArray
+from tinygrad_dl.typing import Array, Input
 
 if TYPE_CHECKING:
     from tinygrad_dl.nn.module import Module
@@ -116,7 +116,7 @@ class Capture(StepWatcher):
 
     # What the program's variables are
 
-    def add_argument(self, x: Value | NDArray, index: int, name: str) -> Var:
+    def add_argument(self, x: Value | np.ndarray, index: int, name: str) -> Var:
         """An argument of the function, an array or a Tensor."""
         tensor = isinstance(x, Value)
         array = x._data if isinstance(x, Value) else x
