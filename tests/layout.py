@@ -16,6 +16,7 @@ PACKAGES = {
     "tinygrad_dl.ops": "tinygrad_dl/ops",
     "tinygrad_dl.compiler": "tinygrad_dl/compiler",
     "tinygrad_dl.testing": "tinygrad_dl/testing",
+    "tinygrad_dl.testing.frameworks": "tinygrad_dl/testing/frameworks",
     "tinygrad_dl.viz": "tinygrad_dl/viz",
     "tinygrad_dl.viz.graph": "tinygrad_dl/viz/graph",
     "tinygrad_dl.viz.formats": "tinygrad_dl/viz/formats",

@@ -20,7 +20,7 @@ from tinygrad_dl.dispatch import check_strict_broadcast, maps_of
 from tinygrad_dl.errors import GraphError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, lenient_broadcast, modes
-from tinygrad_dl.op import LINEAR, SYMMETRIC
+from tinygrad_dl.op import LINEAR, SYMMETRIC, Joint
 from tinygrad_dl.ops.elementwise import astype, positive
 from tinygrad_dl.ops.index import plain_key, setitem
 from tinygrad_dl.ops.join import stack
@@ -321,9 +321,10 @@ class BatchLevel(Level):
         columns = list(zip(*([leaf for _, leaf in leaves(result)] for result in results)))
         if not columns or not all(isinstance(column[0], (Value, np.generic)) for column in columns):
             raise unread(f"what {function.__name__} returns")
-        columns = [[x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c] for c in columns]
-        whole = [stack(column) if self.size else stack(column)[:0] for column in columns]
-        return refill(results[0], iter([hidden(x, self) for x in whole]))
+        made = [
+            stack([x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c]) for c in columns
+        ]
+        return refill(results[0], iter([hidden(x if self.size else x[:0], self) for x in made]))
 
     def _opened(self, key: Any) -> Any:
         if type(key) is tuple:
@@ -502,6 +503,8 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
     if how == SYMMETRIC:
         by_serial = {node.parents[i].serial: t for i, t in moved}  # an input may be given twice
         parts = [c for serial, t in by_serial.items() for c in _symmetric(op, node, serial, t, tensors)]
+    elif isinstance(how, Joint):
+        parts = [_joint_rule(op, node, moved, tensors)]
     elif isinstance(how, tuple):
         parts = [_forward_rule(op, node, i, t, tensors) for i, t in moved]
     else:
@@ -540,12 +543,27 @@ def _symmetric(op: Any, node: Node, serial: int, t: Any, tensors: bool) -> list[
     return op.vjp_needed(node, t if tensors else t._data, {serial: True}, tensors)
 
 
+def _joint_rule(op: Any, node: Node, moved: Sequence[tuple[int, Any]], tensors: bool) -> Any:
+    by_parent = {i: t if tensors else t._data for i, t in moved}
+    known = _known(op, node, tensors)
+    known["ts"] = [by_parent.get(i) for i in range(len(op.inputs))]
+    rule, names = op.jvp[not tensors], op.jvp_arguments[not tensors]
+    return rule(*[known[name] for name in names])
+
+
 def _forward_rule(op: Any, node: Node, i: int, t: Any, tensors: bool) -> Any:
     at = 0 if op.variadic else i
     rule, names = op.jvp[at], op.jvp_arguments[at]
     if rule is None:
         return None
-    known: dict[str, Any] = dict(zip(op.options, node.options), t=t if tensors else t._data, i=i)
+    known = _known(op, node, tensors)
+    known.update(t=t if tensors else t._data, i=i)
+    return rule(*[known[name] for name in names])
+
+
+def _known(op: Any, node: Node, tensors: bool) -> dict[str, Any]:
+    """What the rules of forward mode may name: options, and what the node saved."""
+    known: dict[str, Any] = dict(zip(op.options, node.options))
     saved = node.saved or ()
     if op.variadic:
         known["shapes"] = tuple(map(graph.shape_of, node.parents))
@@ -560,7 +578,7 @@ def _forward_rule(op: Any, node: Node, i: int, t: Any, tensors: bool) -> Any:
             known[f"{name}_shape"], known[f"{name}_dtype"] = graph.shape_of(parent), graph.dtype_of(parent)
         if tensors and known.get("out") is not None:
             known["out"] = convert.attach(known["out"], node)
-    return rule(*[known[name] for name in names])
+    return known
 
 
 def _transposed(op: Any, node: Node, moved: Sequence[tuple[int, Any]]) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from tinygrad_dl.errors import DTypeError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tinygrad_dl.graph import Node, Value
     from tinygrad_dl.op import Op
     from tinygrad_dl.tensor import Tensor
@@ -67,6 +69,13 @@ class Mode:
 
     setting: str
     value: Any
+
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(
+        cls, function: Callable[..., Any]
+    ) -> Any: ...  # of the function's type, which mypy would not see
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         # Without parentheses, @no_grad is called with the function itself.
@@ -134,7 +143,12 @@ class Mode:
         finally:  # for an interrupt between the last line of the block and its end; otherwise this does nothing
             mode.__exit__(None, None, None)
 
-    def __call__(self, function: F) -> F:
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...  # what @no_grad returned, as mypy sees it
+
+    def __call__(self, function: Any) -> Any:
         from functools import wraps
 
         name = type(self).__name__
@@ -168,13 +182,13 @@ class Mode:
                     except BaseException as error:
                         step, value = inner.throw, error
 
-            return stepping  # type: ignore[return-value]
+            return stepping
 
         @wraps(function)
         def within(*args: object, **kwargs: object) -> Any:
             return self._call(function, *args, **kwargs)
 
-        return within  # type: ignore[return-value]
+        return within
 
 
 class no_grad(Mode):

@@ -87,7 +87,7 @@ class Tensor(Methods):
         return self._data.shape
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The dtype of the elements."""
         return self._data.dtype
 

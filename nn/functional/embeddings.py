@@ -8,11 +8,11 @@ import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
 from tinygrad_dl.convert import values_of
-from tinygrad_dl.creation import asarray
+from tinygrad_dl.creation import asarray, constant
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import effect
+from tinygrad_dl.modes import active, effect, tell
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.elementwise import astype, maximum, where
@@ -195,10 +195,14 @@ def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most
     index = np.asarray(values_of(tensor))
     if index.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer class indices, got {index.dtype}")
+    if active and num_classes == -1:
+        tell("read", "one_hot without a number of classes")
     classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if index.size and (index.min() < 0 or index.max() >= classes):
         wrong = index.min() if index.min() < 0 else index.max()
         raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
+    if active and isinstance(tensor, Value) and tensor.level is None:  # an operation, which watchers see
+        return embedding_ops.rows(constant(np.eye(classes, dtype=np.int64)), index)
     each: Any = tensor if isinstance(tensor, Value) and tensor.level is not None else index
     out = (each[..., None] == np.arange(classes)).astype(np.int64)
     return out if isinstance(tensor, np.ndarray) else asarray(out)

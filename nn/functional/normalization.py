@@ -38,25 +38,35 @@ class RunningStatistics:
     """Updates a running mean and variance with a batch's, in place; the variance is made unbiased.
 
     running = (1 - momentum) * running + share * batch.   share: momentum, times n / (n - 1) for the variance.
+    `batches`: how many batches came before, an array, for their plain average; momentum is then 1 / (batches + 1).
     """
 
-    __slots__ = ("mean", "mean_share", "momentum", "var", "var_share")
+    __slots__ = ("batches", "mean", "mean_share", "momentum", "var", "var_share")
 
-    def __init__(self, running_mean: Array, running_var: Array, momentum: float, count: int) -> None:
-        self.mean, self.var, self.momentum = _data(running_mean), _data(running_var), momentum
+    def __init__(
+        self,
+        running_mean: Array,
+        running_var: Array,
+        momentum: float,
+        count: int,
+        batches: np.ndarray | None = None,
+    ) -> None:
+        self.mean, self.var, self.batches = _data(running_mean), _data(running_var), batches
+        self.momentum = momentum = momentum if batches is None else 1.0
         self.mean_share, self.var_share = momentum, momentum * count / (count - 1)
 
     def __call__(self, batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         if batch_mean.dtype.kind == "c":  # before either is changed
             raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
+        part = 1.0 if self.batches is None else 1.0 / (float(self.batches) + 1)
         for running, batch, share in (
             (self.mean, batch_mean, self.mean_share),
             (self.var, batch_var, self.var_share),
         ):
             if batch.size != running.size:  # one for each example
                 batch = batch.reshape(*running.shape[:-1], -1, running.shape[-1]).mean(axis=-2)
-            running *= 1 - self.momentum
-            running += batch.reshape(running.shape) * share
+            running *= 1 - self.momentum * part
+            running += batch.reshape(running.shape) * (share * part)
 
     def opened(self, level: levels.BatchLevel) -> RunningStatistics:
         """The same for all examples of a func.vmap, each of which has its own; GraphError if they share them."""
@@ -69,12 +79,13 @@ class RunningStatistics:
         new = object.__new__(RunningStatistics)
         new.mean, new.var = (_data(levels.exposed(x, level)) for x in (self.mean, self.var))
         new.momentum, new.mean_share, new.var_share = self.momentum, self.mean_share, self.var_share
+        new.batches = self.batches
         return new
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunningStatistics):
             return False
-        same = self.mean is other.mean and self.var is other.var
+        same = self.mean is other.mean and self.var is other.var and self.batches is other.batches
         return same and (self.momentum, self.var_share) == (other.momentum, other.var_share)
 
     __hash__ = object.__hash__
@@ -159,8 +170,9 @@ def unchecked_batch_norm(
     training: bool,
     momentum: float,
     eps: float,
+    batches: np.ndarray | None = None,
 ) -> Any:
-    """batch_norm of arguments that fit together, as a layer's do."""
+    """batch_norm of arguments that fit together, as a layer's do; `batches`: see RunningStatistics."""
     if training:
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
@@ -172,7 +184,7 @@ def unchecked_batch_norm(
         moments = (
             None
             if running_mean is None or not count
-            else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
+            else RunningStatistics(running_mean, cast("Array", running_var), momentum, count, batches)
         )
         input = _mapped_as(running_mean, input)
         if input.ndim == 2:

@@ -109,16 +109,15 @@ class _BatchNorm(_ChannelNorm):
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
             )
-        momentum, batches = self.momentum, None
+        batches = None
         if self.training and self.num_batches_tracked is not None:
             batches = self.num_batches_tracked._data
-            if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / (float(batches) + 1)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         out = unchecked_batch_norm(
             input, self.running_mean if track else None, self.running_var if track else None,
-            self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
+            self.weight, self.bias, by_batch, self.momentum or 0.0, self.eps,
+            batches if self.momentum is None else None,  # the plain average of all batches
         )  # fmt: skip
         if batches is not None:  # a batch that was refused is not counted
             effect(_count_batch, self.num_batches_tracked, changes=(self.num_batches_tracked,))

@@ -209,3 +209,36 @@ def test_without_the_package_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"tinygrad_dl\[onnx\]"):
         tg.onnx.export(nn.Linear(3, 2), drawn(2, 3), tmp_path / "m.onnx")
+
+
+def test_a_table_becomes_a_part_of_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="tables need the extra data")
+    pytest.importorskip("sklearn", reason="tables need the extra data")
+    from tinygrad_dl.data import Table
+
+    rng = np.random.default_rng(0)
+    frame = {
+        "area": [None, *rng.normal(80, 20, 19).round(1)], "city": [None, *rng.choice(["Kobe", "Nara"], 19)],
+        "zip": rng.choice(["a", "b", "c"], 20), "price": rng.normal(300, 50, 20),
+    }  # fmt: skip
+    table = Table(frame, "price", embed=["zip"], quiet=True).fit()
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.zip = nn.Embedding(table.levels["zip"], 2)
+            self.head = nn.Linear(len(table.features) + 2, 1)
+
+        def forward(self, x: Any, codes: Any) -> Any:
+            return self.head(tg.concat([x, self.zip(codes[:, 0])], axis=1))
+
+    model = Model()
+    tg.onnx.export(model, table.frame, tmp_path / "m.onnx", preprocess=table)
+    new = {"area": [50.0, np.nan, 90.0], "city": ["Nara", "", "Lima"], "zip": ["c", "a", "z"]}
+    x, codes = table.transform(new)
+    expected = table.predictions(model(tg.Tensor(x), codes).detach().numpy())
+    feeds = [np.array(new["area"], F32), np.array(new["city"], object), np.array(new["zip"], object)]
+    for (got,) in results(tmp_path / "m.onnx", [f[:, None] for f in feeds]).values():
+        np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5)
+    dated = Table({"day": ["2020-01-01", "2021-02-02"], "y": [1.0, 2.5]}, "y", quiet=True).fit()
+    with pytest.raises(ValueError, match="got the date 'day'.*tg.compile"):
+        tg.onnx.export(nn.Linear(3, 1), dated.frame, tmp_path / "d.onnx", preprocess=dated)

@@ -92,6 +92,9 @@ class Capture(StepWatcher):
         self._paths: dict[int, str] = {}
         self.unknown: list[tuple[np.ndarray, Var]] = []
         self.arguments: list[Var] = []
+        self._given_tensors: dict[int, Value] = {}
+        #: Arguments, by number, that the program is made for: see `bind`.
+        self.bound: list[tuple[int, Value]] = []
         self.states: list[Var] = []
         self.optimizers: dict[int, Any] = {}
         self.results: list[Operand] = []
@@ -107,13 +110,18 @@ class Capture(StepWatcher):
         self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
         self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
+        self._owners: dict[int, Value] = {}  # id of an argument's array that was handed out -> the Tensor
         self._passed = False  # whether a backward pass has ended
         self._importing = 0  # imports that are running
 
     # What the program's variables are
 
-    def add_argument(self, array: np.ndarray, index: int, name: str, tensor: bool) -> Var:
-        """The array of an argument of the function."""
+    def add_argument(self, x: Value | np.ndarray, index: int, name: str) -> Var:
+        """An argument of the function, an array or a Tensor."""
+        tensor = isinstance(x, Value)
+        array = x._data if isinstance(x, Value) else x
+        if isinstance(x, Value):
+            self._given_tensors[index] = x
         var = Var(array.shape, array.dtype, "argument", (index, tensor), name)
         self.arguments.append(var)
         self._vars[id(array)] = var
@@ -122,6 +130,16 @@ class Capture(StepWatcher):
         if not tensor:
             self.raw[id(array)] = name
         return var
+
+    def bind(self, tensor: Value) -> None:
+        """The program is for this very Tensor, if it is an argument: it is written to, or given a gradient."""
+        var = self._vars.get(id(tensor._data))
+        if var is None or var.kind != "argument" or self._given_tensors.get(var.source[0]) is not tensor:
+            return
+        self.bound.append((var.source[0], tensor))
+        var.kind, var.source = "state", tensor
+        self.arguments.remove(var)
+        self.states.append(var)
 
     def _state_var(self, tensor: Value, name: str = "") -> Var:
         """The variable of a Tensor that was there before: a parameter, a buffer, data that a closure holds."""
@@ -183,10 +201,16 @@ class Capture(StepWatcher):
         return [m for m in modules if id(m) not in inside and any(True for _ in m.parameters())]
 
     def shared(self) -> list[str]:
-        """The names of arguments whose arrays the function also reads as something else, such as a parameter."""
+        """The names of arguments whose arrays the function also reads as something else.
+
+        An argument that is itself what it reads elsewhere, such as a parameter of a model, is bound.
+        """
+        held: list[Any] = [t for t, _ in self.guards.tensors.values()]
+        for tensor in held:
+            self.bind(tensor)
         names = {id(self.values[var.serial]): var.name for var in self.arguments}
-        held = [t._data for t, _ in self.guards.tensors.values()] + [a for a, *_ in self.guards.arrays]
-        return list(dict.fromkeys(names[id(array)] for array in held if id(array) in names))
+        arrays = [t._data for t in held] + [a for a, *_ in self.guards.arrays]
+        return list(dict.fromkeys(names[id(array)] for array in arrays if id(array) in names))
 
     def operands(self) -> set[int]:
         """The ids of the arrays and generators that operations were given."""
@@ -223,7 +247,7 @@ class Capture(StepWatcher):
         options = tuple(self._option(x) for x in options)
         for x in options:
             if hasattr(x, "momentum"):  # running statistics, which the operation updates
-                self.held |= {id(getattr(x, part)) for part in ("mean", "var")}
+                self.held |= {id(getattr(x, part)) for part in ("mean", "var", "batches")}
         call = Call(operands, [self._result(result)], op=op, options=options)
         call.outputs += [self._result(x) if isinstance(x, np.ndarray) else None for x in kept]
         if node is not None:
@@ -370,6 +394,7 @@ class Capture(StepWatcher):
 
     def assigned(self, owner: Tensor) -> None:
         """A `.grad` was set: the program sets it, too."""
+        self.bind(owner)
         if id(owner) not in self._leaves:
             self.cleared[id(owner)] = owner
 
@@ -387,6 +412,7 @@ class Capture(StepWatcher):
             self.problem("a gradient was computed outside of the step")
             return
         var = self._conjugated(var)
+        self.bind(owner)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -470,7 +496,9 @@ class Capture(StepWatcher):
         if not (users and only_computes(frame.f_code, frame.f_globals)):
             self.read(what)
             return owner._data
-        self._operand(owner)
+        var = self._operand(owner)
+        if isinstance(var, Var) and var.kind == "argument":
+            self._owners[id(owner._data)] = owner
         return Data(owner._data, self, what)
 
     def known(self, array: np.ndarray) -> np.ndarray:
@@ -492,6 +520,8 @@ class Capture(StepWatcher):
     def write(self, array: np.ndarray, value: np.ndarray) -> bool:
         """Write all of an array that Tensors are known to hold; False, with nothing done, for another."""
         target = self._vars.get(id(array))
+        if target is not None and target.kind == "argument" and id(array) in self._owners:
+            self.bind(self._owners[id(array)])
         if target is None or target.kind == "argument" or not array.flags.writeable:
             return False
         if target.kind == "constant" and not isinstance(target.source, Fixed):
@@ -535,6 +565,7 @@ class Capture(StepWatcher):
 
     def wrote(self, owner: Value, place: object, value: np.ndarray) -> None:
         """Elements of a leaf were overwritten: recorded where it is all of them, and the leaf was there before."""
+        self.bind(owner)
         target = self._operand(owner)
         assert isinstance(target, Var)
         if not is_whole(place) or target.kind in ("argument", "constant"):
@@ -549,6 +580,10 @@ class Capture(StepWatcher):
         array, target = owner._data, self._vars.get(id(before))
         if array is before or (target is not None and target.kind in ("result", "constant")):
             return
+        if target is not None and target.kind == "argument" and target.source[1]:
+            owner._data = before
+            self.bind(owner)
+            owner._data = array
         if target is None:
             owner._data = before
             target = self._state_var(owner)
@@ -560,6 +595,7 @@ class Capture(StepWatcher):
 
     def _gradient(self, leaf: Tensor) -> Var | None:
         """The variable of a leaf's `.grad`, which may come from outside of the step."""
+        self.bind(leaf)
         g = getattr(leaf, "_grad", None)
         var = None if g is None else self._vars.get(id(g._data))
         if not any(id(leaf) in known for known in (self._leaves, self.cleared, self.given)):

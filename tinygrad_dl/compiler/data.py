@@ -38,9 +38,11 @@ class Data(NDArrayOperatorsMixin):
     def __init__(self, array: NDArray, capture: Capture, what: str) -> None:
         self._array, self._capture, self._what = array, ref(capture), what
 
-    @property
-    def __class__(self) -> Any:  # for isinstance
-        return np.ndarray
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:  # for isinstance
+            return np.ndarray
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -61,7 +63,8 @@ class Data(NDArrayOperatorsMixin):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
-        capture, outs = self._live(), out or ()
+        capture = self._live()
+        outs: tuple[Any, ...] = out or ()
         given = [plain(x) for x in inputs]
         if not outs and any(isinstance(x, Value) for x in given):  # an operation of Tensors
             return getattr(ufunc, method)(*given, **{k: plain(v) for k, v in kwargs.items()})
@@ -188,4 +191,4 @@ def _recorded(capture: Capture, ufunc: np.ufunc, given: list[Any]) -> NDArray | 
     operands = [wrap(capture.known(x)) if isinstance(x, np.ndarray) else x for x in given]
     with no_grad():
         result = operation(*operands)
-    return result._data if isinstance(result, Value) and result.dtype == dtype else None
+    return result._data if isinstance(result, Value) and result._data.dtype == dtype else None

@@ -9,10 +9,29 @@ import numpy as np
 
 from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked, described
+from tinygrad_dl.compiler.shipping import literal
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.architecture import register_preparation
 from tinygrad_dl.typing import ArrayLike, NDArray
+
+PROGRAM = '''\
+MEAN = {mean}
+STD = {std}
+
+
+def predict(x):
+    """The outputs of the model for inputs as they are collected."""
+    x = np.asarray(x)
+    return outputs((x - MEAN) / STD)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python predict.py inputs.npy: expected the path of an array")
+    with np.printoptions(threshold=sys.maxsize):
+        print(predict(np.load(sys.argv[1])))
+'''
 
 
 @register_preparation
@@ -116,6 +135,16 @@ class Standardize:
         made = cls(tuple(axis) if isinstance(axis, list) else axis)
         made.load_state_dict(arrays)
         return made
+
+    def example(self, rows: int) -> tuple[NDArray]:
+        """Inputs of zeros for a number of rows, as the model takes them."""
+        mean, _ = self._fitted()
+        return (np.zeros((rows, *mean.shape[1:]), mean.dtype),)
+
+    def program(self) -> str:
+        """The text that a file of `compile(model).save(path, preprocess=...)` has around the model."""
+        mean, std = self._fitted()
+        return PROGRAM.format(mean=literal(mean), std=literal(std))
 
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
         if self.mean is None or self.std is None:

@@ -6,14 +6,14 @@ import ast
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl import no_grad, pytree
-from tinygrad_dl.compiler.capture import Capture, finish, fixed
+from tinygrad_dl.compiler.capture import Capture, fixed
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Var
+from tinygrad_dl.compiler.recording import record
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.rows import SAMPLES, merged_program
 from tinygrad_dl.compiler.sizes import Filled, Ratio, Size
@@ -23,7 +23,7 @@ from tinygrad_dl.files import write_atomically
 from tinygrad_dl.graph import Value as Recorded
 from tinygrad_dl.onnx.graph import Graph, Refused, Value, library
 from tinygrad_dl.onnx.operators import translate
-from tinygrad_dl.onnx.preparation import check_preparation, prepared
+from tinygrad_dl.onnx.preparation import answered, check_preparation, prepared
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import PathLike
 
@@ -53,7 +53,8 @@ def export(
     The model is exported in evaluation mode. Parameters keep the names of `state_dict()`; nodes are named after the
     modules that they belong to. `dynamic_batch`: the axis of each input whose size stays free, the first by default
     (True), None for an input without one, False for none at all. `preprocess`: a fitted `data.Standardize` or
-    `data.Table`, which becomes part of the file, so that it takes unprepared inputs.
+    `data.Table`, which becomes part of the file: it takes unprepared inputs, of a table one (N, 1) for each column, and
+    returns numbers in the unit of the table's target.
     Raises ExportError (a RuntimeError) for what ONNX cannot express, with the operation and the module's path.
 
     >>> import os, tempfile
@@ -70,15 +71,11 @@ def export(
         raise IsADirectoryError(
             f"onnx.export: path: expected the path of a file, got the folder {os.fspath(path)}"
         )
-    args, kwargs = _arguments(example)
+    args, kwargs = _arguments(example) if preprocess is None else ((example,), {})
     if preprocess is not None:
-        if kwargs or len(args) != 1:
-            raise ValueRangeError(
-                "onnx.export: preprocess: expected a model of one input, got an example of several"
-            )
         check_preparation(preprocess)
-        columns = hasattr(preprocess, "transform")
-        args = (_as_input(preprocess.transform(args[0]) if columns else preprocess(args[0])),)
+        made = preprocess.transform(args[0]) if hasattr(preprocess, "transform") else preprocess(args[0])
+        args = tuple(_as_input(x) for x in (made if isinstance(made, tuple) else (made,)))
     leaves = [*args, *kwargs.values()]
     names = _input_names(model, len(args), list(kwargs), input_names, preprocess is not None)
     axes = _batch_axes(leaves, names, dynamic_batch)
@@ -94,7 +91,7 @@ def export(
     g = Graph()
     writer = _Writer(g, program, model, modules, paths)
     inputs = writer.inputs(names, axes, preprocess)
-    outputs = writer.outputs(result, output_names)
+    outputs = writer.outputs(result, output_names, preprocess)
     title = type(model).__name__ if modules else getattr(model, "__name__", type(model).__name__)
     made = g.model(inputs, outputs, title, writer.notes)
     g.onnx.checker.check_model(made, full_check=True)
@@ -119,11 +116,9 @@ def _as_input(x: Any) -> Any:
 
 
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example, Mapping) and not hasattr(example, "columns"):
+    if isinstance(example, Mapping):
         return (), {str(k): _as_input(v) for k, v in example.items()}
     parts = example if isinstance(example, tuple) else (example,)
-    if hasattr(example, "columns"):  # a table, for `preprocess`
-        return (example,), {}
     if not parts:
         raise ValueRangeError("onnx.export: example: expected at least one input, got none")
     return tuple(_as_input(x) for x in parts), {}
@@ -189,36 +184,16 @@ def _batch_axes(leaves: list[Any], names: list[str], dynamic: Any) -> list[int |
 # Capturing
 
 
-class _Recording(Capture):
-    """A capture for one run only, which needs no guards."""
-
-    def _enter(self, frame: FrameType, code: CodeType) -> None:
-        pass
-
-
 def _capture(
     model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str]
 ) -> tuple[Program, Any, Capture]:
     """One run as a program."""
-    capture = _Recording(lambda x: False)
-    leaves = [*args, *kwargs.values()]
-    for i, x in enumerate(leaves):
-        if isinstance(x, Recorded):
-            capture.add_argument(x._data, i, names[i] if i < len(names) else f"input{i}", True)
-    with no_grad():
-        result = capture.run(model, args, kwargs)
+    program, result, capture = record(model, args, kwargs, names)
     reading = [p for p in capture.problems if "reads values in Python" in p or "computes outside" in p]
     if reading:
         raise ExportError(
             f"onnx.export: expected a model that computes with its inputs only, but {reading[0]}"
         )
-    owners = [step.owner for step in capture.steps]
-    program = finish(capture, result, set())
-    named = {id(m): path for path, m in model.named_modules()} if hasattr(model, "named_modules") else {}
-    for step, owner in zip(capture.steps, owners):
-        if id(owner) in named:
-            path, kind = named[id(owner)], type(owner).__name__
-            step.module = f"{path}: {kind}" if path else kind
     changed = next((s for s in program.steps if isinstance(s, Effect)), None)
     if changed is not None:
         raise ExportError(
@@ -366,12 +341,12 @@ class _Writer:
         g = self.g
         infos: list[Any] = []
         if preprocess is not None:
-            var = self.program.arguments[0]
-            infos, value, source = prepared(g, preprocess, var, names, axes[0] is not None)
+            infos, values, source = prepared(g, preprocess, self.program.arguments, names)
             if axes[0] is not None:
                 g.source_of_rows = source, 0
-            value.dtype, value.shape = np.dtype(value.dtype), var.shape
-            self.values[var.serial] = g.cast(value, var.dtype)
+            for var, value in zip(self.program.arguments, values):
+                value.shape = var.shape
+                self.values[var.serial] = g.cast(value, var.dtype)
             return infos
         for var in self.program.arguments:
             i = var.source[0]
@@ -425,7 +400,7 @@ class _Writer:
             found = self._stored[id(tensor)] = self.g.constant(tensor._data, name=name)
         return found
 
-    def outputs(self, result: Any, names: Sequence[str] | None) -> list[Any]:
+    def outputs(self, result: Any, names: Sequence[str] | None, preprocess: Any) -> list[Any]:
         """Translate every step; the descriptions of the outputs."""
         g = self.g
         for step in self.program.steps:
@@ -448,7 +423,7 @@ class _Writer:
         for (_, leaf), var, name in zip(leaves, self.program.results, chosen):
             if not isinstance(var, Var):
                 raise ExportError(f"onnx.export: expected a model that returns Tensors, got {describe(leaf)}")
-            value = self.value(var)
+            value = answered(g, preprocess, self.value(var)) if len(leaves) == 1 else self.value(var)
             name = g.unique(name)
             g.nodes.append(g.onnx.helper.make_node("Identity", [value.name], [name], name=f"{name}/Identity"))
             infos.append(g.info(name, var.dtype, var.shape))

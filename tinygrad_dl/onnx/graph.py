@@ -125,6 +125,12 @@ class Graph:
             found = self._constants[key] = Value(self, name, array.dtype, array.shape)
         return found
 
+    def text(self, values: Sequence[str]) -> Value:
+        """Text as an initializer."""
+        name = self.unique("levels")
+        self.initializers[name] = np.array(list(values), object)
+        return Value(self, name, np.float32, (len(values),))
+
     def integers(self, *values: int) -> Value:
         return self.constant(np.array(values, np.int64))
 

@@ -14,12 +14,15 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import pad
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
 Transform = Callable[[NDArray, int, int, Scaling], NDArray]
-ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
-SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
+ONE = (Case((4,)), Case((2, 3), 5, 0), Case((4, 2), 3, 0), Case((2, 4), norm="ortho"))
+SEVERAL = (
+    Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"), Case((2, 3, 2), (-1, 3)),
+)  # fmt: skip
 
 
 def _scaling_hint(x: NDArray, *options: object) -> str | None:
@@ -330,6 +333,7 @@ def _halves(what: str, x: ArrayLike, axes: Axis) -> tuple[Array, tuple[int, ...]
     return x, chosen
 
 
+@composed
 @explained
 def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
@@ -342,6 +346,7 @@ def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     return roll(x, tuple(_size("fftshift", x, a) // 2 for a in axes), axes)
 
 
+@composed
 @explained
 def ifftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved back from the middle to the start: the inverse of fftshift.

@@ -16,6 +16,7 @@ from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import is_complex, where
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
 
 
@@ -259,6 +260,7 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     return SlogdetResult(packed[..., 0], packed[..., 1] if x.dtype.kind != "c" else packed[..., 1].real)
 
 
+@composed
 @checked
 def matrix_power(x: ArrayLike, n: int, /) -> Any:
     """A square matrix multiplied with itself n times; the inverse if n is negative, the identity if it is 0.

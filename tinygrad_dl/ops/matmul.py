@@ -17,6 +17,7 @@ from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Scalar, Shape
 
 
@@ -269,6 +270,7 @@ def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     return np.einsum(subscripts, *operands)
 
 
+@composed
 @explained
 def tensordot(x: ArrayLike, y: ArrayLike, /, axes: int | Sequence[int | Sequence[int]] = 2) -> Any:
     """The product of two arrays, summed over pairs of axes.
@@ -308,6 +310,7 @@ def tensordot(x: ArrayLike, y: ArrayLike, /, axes: int | Sequence[int | Sequence
     return contraction((x, y), f"{''.join(of_x)},{''.join(of_y)}->{''.join(out)}")
 
 
+@composed
 @explained
 def inner(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The product of two arrays, summed over the last axis of both; with a number, their product.
@@ -324,6 +327,7 @@ def inner(x: ArrayLike, y: ArrayLike, /) -> Any:
     return tensordot(x, y, (-1, -1))
 
 
+@composed
 @explained
 def dot(x: ArrayLike, y: ArrayLike, /) -> Any:
     """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
@@ -340,6 +344,7 @@ def dot(x: ArrayLike, y: ArrayLike, /) -> Any:
     return tensordot(x, y, (-1, -1 if y.ndim == 1 else -2))
 
 
+@composed
 @explained
 def outer(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The products of all elements of one array with all of another, as a matrix.
@@ -353,6 +358,7 @@ def outer(x: ArrayLike, y: ArrayLike, /) -> Any:
     return multiply(reshape(x, (-1, 1)) if x.size else reshape(x, (0, 1)), reshape(y, (1, y.size)))
 
 
+@composed
 @explained
 def kron(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The Kronecker product: x with each element replaced by its product with y.

@@ -63,9 +63,13 @@ def _aligned(p: Any, ndim: int, fit: Shape | None) -> Any:
 
 
 def _of_standardized(
-    t: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None,
-    x_shape: Shape,
+    t: Any, x: Any, w: Any, average: NDArray | None, scale: NDArray, factor: NDArray | None, axis: Axes, eps: float,
+    center: bool, view: Shape | None, fit: Shape | None, x_shape: Shape, w_shape: Shape,
 ) -> Any:  # fmt: skip
+    if isinstance(t, np.ndarray):
+        layout = layout_of(x.shape, axis, w_shape or None, None, view, fit)
+        seen = t.reshape(layout.shape), x.reshape(layout.shape), _seen(w, layout.fit[0])
+        return normalize.standardize_moved(*seen, average, scale, factor, layout).reshape(x_shape)
     t, x, w = _seen(t, view), _seen(x, view), _seen(w, fit)
     d = x - mean(x, axis=axis, keepdims=True) if center else x
     scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)

@@ -19,6 +19,7 @@ from tinygrad_dl.ops.packing import adjoint, well_shaped
 from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike, Axis, NDArray, Shape
 
 
@@ -92,6 +93,7 @@ def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord
     return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)  # type: ignore[arg-type]  # stubs leave axis=None out
 
 
+@composed
 @checked
 def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "fro") -> Any:
     """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
@@ -126,6 +128,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
+@composed
 @checked
 def norm(x: ArrayLike, /, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
@@ -161,6 +164,7 @@ def norm(x: ArrayLike, /, ord: float | str | None = None, axis: Axis = None, kee
     return expand_dims(out, tuple(pair)) if keepdims else out
 
 
+@composed
 @checked
 def cond(x: ArrayLike, /, p: float | str | None = None) -> Any:
     """The condition number: how far a small relative change of the matrix can move the solution of equations.

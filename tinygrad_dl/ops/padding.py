@@ -11,6 +11,7 @@ from tinygrad_dl.arguments import Offset, explained
 from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, NDArray, Scalar
 
 Widths = tuple[tuple[int, int], ...]
@@ -161,6 +162,7 @@ def pad_fold(x: NDArray, /, widths: Widths, mode: str) -> Any:
     return out[_inside(out.shape, grown)]
 
 
+@composed
 @explained
 def pad(
     input: Array, pad: Sequence[Offset], mode: str = "constant", value: float | complex | None = None

@@ -13,6 +13,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Scalar
 
 Times = Annotated[int, Bounds(least=0)]
@@ -113,7 +114,7 @@ def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     return out
 
 
-def _product_rule(g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool) -> NDArray:
+def _product_rule(g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool) -> Any:
     # out_k holds x_i once for k >= i, so the derivative is (product before i) * r_i with
     # r_i = g_i + x_(i+1) r_(i+1): no division, so zeros are no exception
     axis = 0 if axis is None else axis
@@ -156,6 +157,7 @@ def cumulative_prod(
     return _with_initial(products, axis, 1) if include_initial else products
 
 
+@composed
 @checked
 def diff(
     x: Any,

@@ -17,6 +17,7 @@ from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import place
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape, ShapeLike
 
 
@@ -226,6 +227,7 @@ def value_of(x: Any) -> Array:
     return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))  # type: ignore[return-value]  # the Value is a Tensor
 
 
+@composed
 @explained
 def moveaxis(x: ArrayLike, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
     """Axes moved to other positions; the others keep their order.
@@ -262,6 +264,7 @@ def axis_of(axis: int, ndim: int, name: str) -> int:
     return index(axis) % ndim
 
 
+@composed
 @explained
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Any:
     """Two axes exchanged.

@@ -188,7 +188,7 @@ class Programs:
         modules = [m for root in self.roots if hasattr(root, "modules") for m in root.modules()]
         layers = [m for m in modules if not any(True for _ in m.children())]
         weights = sum(p.size for root in self.roots if hasattr(root, "parameters") for p in root.parameters())
-        shape = getattr(batch[0], "shape", ()) if batch else ()
+        shape: tuple[int, ...] = getattr(batch[0], "shape", ()) if batch else ()
         rows = shape[0] if shape else 1
         positions, channels, made = rows * prod(shape[2:]), shape[1] if len(shape) > 1 else 1, 0
         for layer in layers:
