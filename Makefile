@@ -34,12 +34,13 @@ endif
 # A developer's environment serves every target, so it is used where it exists.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs ops-table names-table bench array-api mutation clean
+.PHONY: help demo test check dev lint types layout docs notebooks ops-table names-table onnx-table bench array-api mutation clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a network on handwritten digits and write a report to runs/demo/"
 	@echo "make test    run the tests"
+	@echo "make notebooks  the tutorials as Jupyter notebooks, in notebooks/"
 	@echo "make dev     set up .venv for development"
 	@echo "make check   everything CI runs: lint, types, docs, test"
 	@echo "             one by one: make lint types docs layout bench"
@@ -92,11 +93,17 @@ docs: $(VENV)/dev.stamp
 	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
+notebooks: $(VENV)/dev.stamp
+	@$(RUN) docs/as_notebooks.py
+
 ops-table: $(VENV)/dev.stamp
 	@$(RUN) docs/ops_table.py
 
 names-table: $(VENV)/dev.stamp
 	@$(RUN) docs/coming_from.py
+
+onnx-table: $(VENV)/dev.stamp
+	@$(RUN) docs/onnx_table.py
 
 bench: $(call for,demo)
 	@$(RUN) -m benchmarks $(ARGS)

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.steps.data import NAMES
 from benchmarks.worker import LIBRARIES
+from tinygrad_dl.viz.formats.themes import plotted
 
 # Our time divided by PyTorch's: the limit, and the target.
 LIMITS = {
@@ -156,6 +157,7 @@ def chart(results: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("time of a training step, tinygrad_dl / PyTorch (lower is faster)")
     axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
+    path.write_text(plotted(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def machine() -> str:

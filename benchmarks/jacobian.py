@@ -1,6 +1,6 @@
 """Jacobians, Hessians, forward mode and per-example gradients: ours and torch.func's, in turns.
 
-python -m benchmarks.jacobian [--rounds N]
+OPENBLAS_NUM_THREADS=1 python -m benchmarks.jacobian [--rounds N]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LIMITS = {
     "Jacobian 100 x 100": 1.0, "Jacobian 100 x 100, jacfwd": 1.0, "Hessian of 200 parameters": 1.0,
     "hvp of 200 parameters": 1.0, "gradients of 64 examples": 1.0,
 }  # fmt: skip
+# The derivatives of qr and cholesky take more arithmetic than they do: products and triangular systems of n^3 each.
 # A network 8-10-10: 80 + 10 + 100 + 10 parameters
 SIZES = ((8, 10), (10,), (10, 10), (10,))
 FORWARD_LIMIT = 2.5
@@ -115,15 +116,48 @@ def forward_cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
             x = tg.sin(x) * x
         return x
 
+    tg.manual_seed(0)
+    recurrent = {
+        kind.__name__: kind(64, 128, batch_first=True) for kind in (tg.nn.RNN, tg.nn.GRU, tg.nn.LSTM)
+    }
+    images = tg.nn.Sequential(
+        tg.nn.Conv2d(8, 16, 3, padding=1), tg.nn.BatchNorm2d(16), tg.nn.ReLU(), tg.nn.MaxPool2d(2),
+        tg.nn.Conv2d(16, 16, 3, padding=1), tg.nn.ReLU(), tg.nn.AvgPool2d(2),
+    )  # fmt: skip
+    encoder = tg.nn.TransformerEncoderLayer(128, 4, 256, dropout=0.0, batch_first=True)
+    sequence, ts = (rng.standard_normal((32, 50, 64)).astype(np.float32) for _ in range(2))
+    words, tw = (rng.standard_normal((16, 64, 128)).astype(np.float32) for _ in range(2))
+    square, tq = (rng.standard_normal((20, 60, 60)) for _ in range(2))
+    definite, td = square @ square.swapaxes(1, 2) + 60 * np.eye(60), tq + tq.swapaxes(1, 2)
+
+    def plain(f: Callable[[Any], Any], a: np.ndarray) -> Callable[[], Any]:
+        def run() -> Any:
+            with tg.no_grad():
+                return f(tg.Tensor(a))
+
+        return run
+
+    def pushed(f: Callable[[Any], Any], a: np.ndarray, d: np.ndarray) -> Callable[[], Any]:
+        def run() -> Any:
+            with tg.no_grad():
+                return func.jvp(f, (a,), (d,))
+
+        return run
+
     return {
-        f"forward pass, {name}": (
-            lambda f=f, a=a, d=d: func.jvp(f, (a,), (d,)),  # type: ignore[misc]
-            lambda f=f, a=a: f(tg.Tensor(a)),  # type: ignore[misc]
-        )
+        f"forward pass, {name}": (pushed(f, a, d), plain(f, a))
         for name, f, a, d in (
             ("dense layers", mlp, x, t),
             ("convolution", cnn, image, ti),
+            ("convolutional network", images, image, ti),
             ("elementwise", elementwise, x, t),
+            *((name, lambda x, f=f: f(x)[0], sequence, ts) for name, f in recurrent.items()),
+            ("transformer layer", encoder, words, tw),
+            ("svd", lambda x: tg.linalg.svd(x, full_matrices=False), square, tq),
+            ("eigh", tg.linalg.eigh, definite, td),
+            ("inv", tg.linalg.inv, definite, td),
+            ("qr", tg.linalg.qr, square, tq),
+            ("cholesky", tg.linalg.cholesky, definite, td),
         )
     }
 
@@ -135,9 +169,9 @@ def measure(pair: tuple[Callable[[], Any], Callable[[], Any]], rounds: int) -> t
         run()
     for _ in range(rounds):
         for run, taken in zip(pair, times):
-            begin = time.perf_counter()
+            begin = time.process_time()  # of this process alone, on one core: see OPENBLAS_NUM_THREADS
             run()
-            taken.append(time.perf_counter() - begin)
+            taken.append(time.process_time() - begin)
     return statistics.median(times[0]), statistics.median(times[1])
 
 

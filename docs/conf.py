@@ -13,8 +13,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+import as_notebooks  # noqa: E402
 import docstrings  # noqa: E402  docs/docstrings.py, found by the line above
-import operations  # noqa: E402
+import reference  # noqa: E402
+import words  # noqa: E402
+from docutils import nodes  # noqa: E402
+from sphinx.search import languages  # noqa: E402
 
 import tinygrad_dl  # noqa: E402
 
@@ -53,9 +57,11 @@ html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = f"tinygrad_dl {version}"
 html_copy_source = False
+html_search_language = "en"
+languages["en"] = words.SearchWords
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_js_files = ["copy.js"]
+html_js_files = ["copy.js", "pages.js"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
@@ -117,8 +123,29 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
         context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
 
 
+def notebook_link(
+    name: str, rawtext: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
+) -> tuple[list[Any], list[Any]]:
+    """The role nb-download: a link to the page's notebook as docs/as_notebooks.py makes it."""
+    page = Path(inliner.document.current_source)
+    target = f"../notebooks/{as_notebooks.name_of(page)}"
+    title = text.partition(" <")[0]
+    return [nodes.reference(rawtext, title, refuri=target, classes=["download"])], []
+
+
+def write_notebooks(app: Any, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        as_notebooks.write(Path(app.outdir, "notebooks"), Path(app.outdir))
+
+
 def setup(app: Any) -> None:
+    # After the extension that defines the role.
+    app.connect(
+        "config-inited", lambda app, config: app.add_role("nb-download", notebook_link, override=True)
+    )
+    app.connect("build-finished", write_notebooks)
     app.connect("html-page-context", language_of)
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
-    app.add_directive("operations", operations.Operations)
+    app.add_directive("reference", reference.Reference)
+    app.connect("builder-inited", lambda app: reference.write())

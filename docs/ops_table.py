@@ -21,11 +21,11 @@ from tinygrad_dl.op import OPS, Missing, Op  # noqa: E402
 HEAD = """\
 # All operations
 
-Made from the registry by `make ops-table`; a test holds that it is fresh. Each operation is one block of source:
-what stands here under *derivative* is the text of its rules, one an input in order, and runs as it stands. In it
-`g` is the gradient of the result `out`; names with an underscore in front are functions beside the operation.
-*Tested in* is where the tests draw the inputs; *at kinks* is what is taken where there is no derivative, or no
-single one.
+Made from the registry by `make ops-table`; a test keeps it up to date. *Derivative* is what each input receives of
+`g`, the gradient of the result $\\mathrm{out}$; $[\\ldots]$ is 1 where a condition holds and 0 elsewhere. *Rule* is the
+source of the rules, one per input in order, which runs as it is; names with an underscore in front are functions
+beside the operation. *Tested in* is where the tests draw the inputs; *at kinks* is the value used where there is no
+derivative, or no single one.
 """
 
 
@@ -71,13 +71,14 @@ def code(text: str) -> str:
 
 
 def formula(op: Op) -> str:
-    """The formula of the docstring, or else its first sentence."""
-    text = op.forward.__doc__ or ""
-    for line in text.splitlines():
-        found = re.match(r"\s*(out\b.* = .*?|\w+\(.*?\) = .*?)(\.?\s{2,}.*|\.)?$", line)
-        if found:
-            return code(found[1].rstrip(".;,"))
-    return text.strip().splitlines()[0].rstrip(".").replace("|", "\\|") if text.strip() else ""
+    """What the operation computes, as mathematics."""
+    return f"${op.math[0]}$" if op.math else ""
+
+
+def derivatives(op: Op) -> list[str]:
+    """What each input receives of the gradient, as mathematics."""
+    pairs = zip(op.inputs, op.math[1:])
+    return [rf"$\mathrm{{d}}\mathrm{{{name.replace('_', '')}}} = {text}$" for name, text in pairs if text]
 
 
 def domain(op: Op) -> str:
@@ -99,10 +100,13 @@ def page() -> Iterator[str]:
         yield f"## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n"
         differentiable = [op for op in ops if op.differentiable]
         if differentiable:
-            yield "| operation | formula | derivative | tested in | at kinks |\n|---|---|---|---|---|"
+            yield "| operation | formula | derivative | rule | tested in | at kinks |\n|---|---|---|---|---|---|"
             for op in differentiable:
                 kinks = op.kinks.replace("|", "\\|")
-                yield (f"| `{op.name}` | {formula(op)} | {'<br>'.join(rules(op))} | {domain(op)} | {kinks} |")
+                yield (
+                    f"| `{op.name}` | {formula(op)} | {'<br>'.join(derivatives(op))} | {'<br>'.join(rules(op))} "
+                    f"| {domain(op)} | {kinks} |"
+                )
             yield ""
         constant = [f"`{op.name}`" for op in ops if not op.differentiable]
         if constant:

@@ -14,6 +14,7 @@ from matplotlib.patches import Ellipse
 from tinygrad_dl import Tensor, optim
 from tinygrad_dl import abs as abs_of
 from tinygrad_dl.optim import lr_scheduler as lrs
+from tinygrad_dl.viz.formats.themes import plotted
 
 IMAGES = Path(__file__).parent / "images"
 START, STEPS = (-7.0, 2.0), 40
@@ -59,7 +60,7 @@ def path_of(name: str, options: dict[str, Any]) -> np.ndarray:
 
 def draw_paths() -> None:
     """One panel per optimizer."""
-    figure = Figure(figsize=(9.2, 6.6), layout="constrained")
+    figure = Figure(figsize=(7.6, 7.4), layout="constrained")
     for i, (title, (name, options)) in enumerate(OPTIMIZERS.items(), 1):
         ax = figure.add_subplot(4, 4, i)
         for level in (0.05, 0.3, 1.0, 2.2, 4.0, 6.4, 9.4):
@@ -72,7 +73,7 @@ def draw_paths() -> None:
         ax.plot(0, 0, "+", color="black", markersize=7)
         ax.set(title=title, xlim=(-8, 8), ylim=(-2.6, 2.6), xticks=[-5, 0, 5], yticks=[-2, 0, 2])
         ax.title.set_size(9)
-        ax.tick_params(labelsize=7)
+        ax.tick_params(labelsize=8.4)
     write(figure, "optimizer-paths.svg")
 
 
@@ -96,7 +97,7 @@ SCHEDULES: dict[str, Any] = {
 
 def draw_schedules() -> None:
     """One panel per schedule."""
-    figure = Figure(figsize=(9.2, 4.8), layout="constrained")
+    figure = Figure(figsize=(7.6, 6.6), layout="constrained")
     for i, (title, make) in enumerate(SCHEDULES.items(), 1):
         optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=1.0, momentum=0.9)
         schedule = make(optimizer)
@@ -104,11 +105,11 @@ def draw_schedules() -> None:
         for _ in range(100):
             found.append(schedule.get_last_lr()[0])
             schedule.step()
-        ax = figure.add_subplot(3, 4, i)
+        ax = figure.add_subplot(4, 3, i)
         ax.plot(found, color="#0072B2", linewidth=1.3)
         ax.set(title=title, ylim=(0, 1.08), xticks=[0, 50, 100], yticks=[0, 1])
-        ax.title.set_size(8)
-        ax.tick_params(labelsize=7)
+        ax.title.set_size(8.6)
+        ax.tick_params(labelsize=8.4)
         ax.spines[["top", "right"]].set_visible(False)
     write(figure, "schedules.svg")
 
@@ -143,7 +144,7 @@ def descend(start: complex, conjugated: bool) -> np.ndarray:
 
 def draw_complex_gradients() -> None:
     """The field of descent, and what becomes of it without the conjugate."""
-    figure = Figure(figsize=(9.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     x = np.linspace(-1.8, 1.8, 45)
     plane = x[None, :] + 1j * x[:, None]
     arrows = plane[2::4, 2::4] + 0.02  # beside 0, where the gradient is 0
@@ -166,7 +167,7 @@ def draw_complex_gradients() -> None:
         ax.set(title=title, xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), xlabel="real part", ylabel="imaginary part")
         ax.set_aspect("equal")
         ax.title.set_size(10)
-        ax.tick_params(labelsize=7)
+        ax.tick_params(labelsize=8.4)
     write(figure, "complex-gradient.svg")
 
 
@@ -174,9 +175,8 @@ def write(figure: Figure, name: str) -> None:
     """The same bytes for the same figure."""
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(IMAGES / name, metadata={"Date": None})
-    text = re.sub(
-        r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), (IMAGES / name).read_text()
-    )
+    text = plotted((IMAGES / name).read_text())
+    text = re.sub(r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
     (IMAGES / name).write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
 
 

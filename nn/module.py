@@ -38,6 +38,7 @@ class Module:
     """
 
     training: bool = True
+    _reference: type[Reference]
     _hooks: Any = None  # hooks.Hooks, once one is registered
     # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
     _optional: Mapping[str, bool | None] = {}
@@ -64,13 +65,14 @@ class Module:
         if isinstance(out, Value):
             node = out.node
             if node is not None and node.serial < start:
-                node.scope = ref(self), start, next_serial(), node.scope
+                node.scope = self._reference(self), start, next_serial(), node.scope
         elif isinstance(out, tuple):
             self._record(out, start)
         return out
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls._reference = _reference_to(cls)
         # The package's own layers declare their arguments; a user's class may annotate as it likes.
         if cls.__module__.startswith(PACKAGE) and "__init__" in vars(cls):
             cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
@@ -79,7 +81,7 @@ class Module:
         stop = next_serial()
         for part in out:
             if isinstance(part, Value) and part.node is not None and part.node.serial < start:
-                part.node.scope = ref(self), start, stop, part.node.scope
+                part.node.scope = self._reference(self), start, stop, part.node.scope
             elif isinstance(part, tuple):
                 self._record(part, start)
 
@@ -217,6 +219,15 @@ class Module:
         {'weight': (3, 2), 'bias': (3,)}
         """
         return state.save(self, prefix)
+
+    def architecture(self, preprocess: Any = None) -> tuple[str, dict[str, np.ndarray]]:
+        """What `save` writes beside the weights, so that `load_model` builds the module again.
+
+        A description as JSON, and the arrays that it needs and state_dict has not; or the reason why there is none.
+        """
+        from tinygrad_dl.nn.architecture import described
+
+        return described(self, preprocess)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -377,11 +388,31 @@ class Module:
             return f"{self._get_name()}({own[0] if own else ''})"
         return f"{self._get_name()}(\n  " + "\n  ".join(own + inside) + "\n)"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_dl.nn.summary import counted
+
+        return counted(self)._repr_html_()
+
     def summary(self, *inputs: Any, **options: Any) -> Any:
         """A table of the layers with shapes, parameters, multiply-adds and memory; see nn.summary."""
         from tinygrad_dl.nn.summary import summary
 
         return summary(self, *inputs, **options)
+
+
+class Reference(ref["Module"]):
+    """A weak reference to a module that knows its class when the module is gone, such as a loss made in the call."""
+
+    __slots__ = ()
+    kind = ""
+
+
+def _reference_to(cls: type[Module]) -> type[Reference]:
+    # A class for each class of modules: an attribute of each reference would be set at every call of a module.
+    return type("Reference", (Reference,), {"__slots__": (), "kind": cls.__name__})
+
+
+Module._reference = _reference_to(Module)
 
 
 def _kept(tensor: Parameter | Buffer) -> bool | None:

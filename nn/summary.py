@@ -14,6 +14,7 @@ from tinygrad_dl.nn.module import Module
 from tinygrad_dl.nn.parameter import Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
 
+REPR_ROWS = 100  # up to so many layers a notebook shows them all
 HEADINGS = ("layer", "in", "out", "parameters", "mult-adds", "memory", "mode")
 
 
@@ -147,6 +148,41 @@ class Summary:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        whole = max(self.multiply_adds if self.ran else self.parameters, 1)
+        rows: list[list[str]] = []
+        for layer in markup.elided(self.layers, REPR_ROWS - 10, 10):
+            if layer is None:
+                rows.append([f"… {len(self.layers) - REPR_ROWS} more layers …"])
+                continue
+            title, given, result, count, cost, memory, mode = map(markup.text, self._row(layer, ""))
+            title = f'<span style="padding-left:{1.2 * layer.depth:.1f}em">{title}</span>'
+            amount = layer.multiply_adds if self.ran else 0 if layer.is_repeat else layer.parameters
+            share = amount / whole if amount else 0.0
+            bar = markup.bar(share, f"{100 * share:.0f} %", 60) if share else ""
+            if self.ran:
+                rows.append([title, given, result, count, cost, bar, memory, mode])
+            else:
+                rows.append([title, markup.text(_own_shapes(layer.module)), count, bar, mode])
+        if self.ran:
+            head = ["layer", "in", "out", "parameters", "mult-adds", "share", "memory", "mode"]
+        else:
+            head = ["layer", "shapes", "parameters", "share", "mode"]
+        left = [i for i, name in enumerate(head) if name in ("layer", "in", "out", "shapes", "share", "mode")]
+        lines = str(self).splitlines()
+        end = next(i for i in range(len(lines) - 1, 0, -1) if not lines[i].strip("-"))
+        notes = "".join(markup.paragraph(markup.text(line)) for line in lines[end + 1 :])
+        return markup.block(markup.table(head, rows, left)) + notes
+
+
+def _own_shapes(module: Module) -> str:
+    """The parameters of a layer itself, with their shapes."""
+    own = module.named_parameters(recurse=False)
+    shapes = ((name, p.expected() or "?" if isinstance(p, Uninitialized) else p.shape) for name, p in own)
+    return ", ".join(f"{name} {shape}" for name, shape in shapes)
+
 
 def _lead(layers: list[Layer], i: int) -> str:
     """The tree branches before a name."""
@@ -206,6 +242,14 @@ def _needs_input(model: Module) -> bool:
     )
 
 
+def counted(model: Module) -> Summary:
+    """The table without shapes and costs, for which the model would have to run."""
+    layers = _tree(model)
+    for layer in layers:
+        layer.parameters = sum(p.size for p in _known(layer.module))
+    return Summary(layers, None)
+
+
 def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
     """A table of a model's layers: input and output shapes, parameters, multiply-adds, memory of results, mode.
 
@@ -217,11 +261,9 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
     >>> summary(Linear(3, 2), (5, 3)).multiply_adds
     30
     """
-    layers = _tree(model)
     if not inputs and not options and _needs_input(model):
-        for layer in layers:
-            layer.parameters = sum(p.size for p in _known(layer.module))
-        return Summary(layers, None)
+        return counted(model)
+    layers = _tree(model)
     first: dict[int, Layer] = {}
     for layer in layers:
         first.setdefault(id(layer.module), layer)

@@ -191,9 +191,10 @@ class FusedUpdate:
         for name, value in self.state.items():
             if name in shown and shown[name][0] is value:
                 continue
-            values = [value] * len(states)
             if isinstance(value, np.ndarray) and value.shape == self.p.shape:
                 values = [value[part].reshape(shape) for part, shape in self.parts]
+            else:
+                values = [value] * len(states)
             shown[name] = value, values
             for state, new in zip(states, values):
                 set_entry(state, name, new)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from tinygrad_dl.arguments import Bounds, checked, misfit
+from tinygrad_dl.arguments import Bounds, checked, described, misfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.modes import active, effect
@@ -153,6 +153,12 @@ class LRScheduler:
     def get_last_lr(self) -> list[float]:
         """The current rates, one per group."""
         return self._last_lr
+
+    def __repr__(self) -> str:
+        text = described(self, without=("optimizer", "last_epoch"))[:-1]
+        rates = ", ".join(f"{rate:.4g}" for rate in getattr(self, "_last_lr", ()))
+        now = f"epoch {self.last_epoch}, lr {rates}" if rates else f"epoch {self.last_epoch}"
+        return f"{text}{'' if text.endswith('(') else ', '}{now})"
 
     @told
     def step(self, epoch: int | None = None) -> None:

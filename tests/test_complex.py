@@ -198,6 +198,18 @@ def test_a_product_with_the_hessian_of_a_real_function_of_complex_arguments() ->
     np.testing.assert_allclose(found, (slope(Z + step * v) - slope(Z - step * v)) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.parametrize("what", ["grad", "value_and_grad", "hvp"])
+@pytest.mark.parametrize("x", [np.array(1.0), np.array(1 + 2j)])
+def test_a_complex_result_has_no_gradient(what: str, x: np.ndarray) -> None:
+    def f(x: Any) -> Any:
+        return x * (1 + 0.2j)
+
+    with pytest.raises(
+        GraphError, match=rf"^func\.{what}: expected f to return a real number, got complex128"
+    ):
+        func.hvp(f, x, x) if what == "hvp" else getattr(func, what)(f)(x)
+
+
 def test_a_jacobian_of_complex_values_is_refused() -> None:
     with pytest.raises(
         DTypeError, match=r"^func\.jacobian: expected real arguments and results, got complex ones"

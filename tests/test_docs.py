@@ -89,6 +89,30 @@ def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
     assert len(text.splitlines()) < 250
 
 
+def test_each_tutorial_is_a_clean_notebook_in_each_language(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="notebooks are nbformat's (extra docs)")
+    pytest.importorskip("myst_nb", reason="it reads the tutorials (extra docs)")
+    spec = importlib.util.spec_from_file_location("as_notebooks", ROOT / "docs" / "as_notebooks.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = module.write(tmp_path)
+    assert len({path.name for path in written}) == len(TUTORIALS), "names of both languages differ"
+    for path in written:
+        notebook = nbformat.read(path, 4)
+        nbformat.validate(notebook)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        assert text.startswith("# ") and not re.search(r"\{[a-z-]+\}`|^:::|^```\{", text, re.MULTILINE)
+        assert "%pip install" in notebook.cells[1].source
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                ast.parse(re.sub(r"^( *)%.*", r"\1pass", cell.source, flags=re.MULTILINE))
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (tmp_path / target).exists(), target
+    japanese = [path.name for path in written if path.name.endswith(".ja.ipynb")]
+    assert len(japanese) == len([page for page in TUTORIALS if page.parent.name == "ja"])
+
+
 @pytest.mark.parametrize(
     "page", [*PAGES, *HOW_TOS, *TUTORIALS, *JAPANESE], ids=lambda p: f"{p.parent.name}/{p.stem}"
 )

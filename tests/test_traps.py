@@ -327,8 +327,10 @@ def test_trap_19_modes_are_restored_and_belong_to_their_thread() -> None:
 
 
 def test_trap_20_gradcheck_tells_kinks_from_bugs_and_refuses_float32() -> None:
+    at_kink = gradcheck(tg.relu, [np.array([0.0])])  # 0 is between the derivatives of both sides, 0 and 1
+    assert at_kink.kinks == 1 and "1 of them at a kink" in str(at_kink)
     with pytest.raises(GradcheckError, match="kink"):
-        gradcheck(tg.relu, [np.array([0.0])])
+        gradcheck(np.abs, [np.array([0.0])], backward=lambda g, x: 2 * g)
     with pytest.raises(TypeError, match="float32"):
         gradcheck(tg.exp, [np.array([1.0], np.float32)])
 

@@ -297,3 +297,126 @@ def test_linearize_and_jacobians_of_nested_arguments() -> None:
     jacobian, aux = func.jacfwd(lambda x: (x**2, x * 3), has_aux=True)(x)
     np.testing.assert_allclose(jacobian, np.diag(2 * x))
     np.testing.assert_allclose(aux, 3 * x)
+
+
+def test_models_of_an_ensemble_keep_running_statistics_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    models = [nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, momentum=0.3)).to("float64") for _ in range(4)]
+    parameters, buffers = func.stack_module_state(models)
+    x = rng.standard_normal((4, 5, 3))
+
+    def call(parameters: Any, buffers: Any, x: Any) -> Any:
+        return func.functional_call(models[0], (parameters, buffers), (x,))
+
+    found = func.vmap(call)(parameters, buffers, Tensor(x))
+    for k, model in enumerate(models):
+        np.testing.assert_allclose(found.detach().data[k], model(Tensor(x[k])).detach().data)
+        for name, buffer in model.named_buffers():
+            np.testing.assert_allclose(buffers[name].data[k], buffer.data, err_msg=name)
+    func.vmap(call, chunk_size=3)(parameters, buffers, Tensor(x))
+    assert buffers["1.num_batches_tracked"].tolist() == [2, 2, 2, 2]
+    # One batch for all models, and the gradients of each
+    shared = func.vmap(call, in_axes=(0, 0, None))(parameters, buffers, Tensor(x[0]))
+    shared.sum().backward()
+    assert parameters["0.weight"].grad.shape == (4, 2, 3)
+
+
+def test_running_statistics_that_only_one_of_two_maps_has_are_refused() -> None:
+    mean, variance, x = tg.zeros((2, 3)), tg.ones((2, 3)), Tensor(X[:, None] + np.ones((4, 2, 1)))
+    one = func.vmap(lambda m, v, x: nn.functional.batch_norm(x, m, v, training=True), (None, None, 0))
+    with pytest.raises(GraphError, match="map over the statistics, too: func.stack_module_state"):
+        func.vmap(one)(mean, variance, Tensor(np.stack([x.data, x.data])))
+    assert not mean.data.any()
+
+
+def test_running_statistics_in_nested_maps_and_without_a_mapped_input() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4, 5, 3))
+    mean, variance = np.zeros((2, 3, 4)), np.ones((2, 4, 3))
+    means, variances = tg.asarray(mean), tg.asarray(variance)
+
+    def norm(m: Any, v: Any, x: Any) -> Any:
+        return nn.functional.batch_norm(x, m, v, training=True)
+
+    func.vmap(func.vmap(norm, (1, 0, 0)))(means, variances, Tensor(x))
+    np.testing.assert_allclose(means.data, 0.1 * x.mean(axis=2).transpose(0, 2, 1), atol=1e-12)
+    np.testing.assert_allclose(variances.data, 0.9 + 0.1 * x.var(axis=2, ddof=1))
+    means, variances = tg.zeros((4, 3), dtype="float64"), tg.ones((4, 3), dtype="float64")
+    out = func.vmap(norm, (0, 0, None))(means, variances, Tensor(x[0, 0]))
+    assert out.shape == (4, 5, 3)
+    np.testing.assert_allclose(means.data, np.tile(0.1 * x[0, 0].mean(axis=0), (4, 1)), atol=1e-12)
+    means, variances = tg.zeros((2, 3), dtype="float64"), tg.ones((2, 3), dtype="float64")
+    func.vmap(nn.functional.instance_norm, (0, 0, 0))(Tensor(x.swapaxes(2, 3)), means, variances)
+    np.testing.assert_allclose(means.data, 0.1 * x.mean(axis=(1, 2)), atol=1e-12)
+
+
+def test_functions_that_read_values_are_called_for_each_example_of_every_map() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 3, 4, 2)), rng.standard_normal((2, 3, 4))
+    found = func.vmap(func.vmap(lambda a, b: tg.linalg.lstsq(a, b).solution))(a, b)
+    each = np.stack([[np.linalg.lstsq(a[i, j], b[i, j])[0] for j in range(3)] for i in range(2)])
+    np.testing.assert_allclose(found, each)
+    # The matrix belongs to one map, the right side to the other.
+    crossed = func.vmap(
+        lambda a, bs: func.vmap(lambda b: tg.linalg.lstsq(a, b).solution)(bs), in_axes=(0, None)
+    )(a[:, 0], b[0])
+    expected = np.stack([[np.linalg.lstsq(a[i, 0], b[0, j])[0] for j in range(3)] for i in range(2)])
+    np.testing.assert_allclose(crossed, expected)
+    q, rows = np.array([0.2, 0.9]), rng.standard_normal((3, 7))
+    found = func.vmap(lambda q: func.vmap(lambda row: tg.quantile(row, q))(rows))(q)
+    np.testing.assert_allclose(found, np.stack([np.quantile(rows, x, axis=1) for x in q]))
+    # Below a tangent
+    grid = rng.uniform(-0.8, 0.8, (3, 1, 2, 2, 2))
+    image, t = rng.standard_normal((3, 1, 1, 4, 4)), rng.standard_normal(grid.shape)
+
+    def moved(image: Any, grid: Any, t: Any) -> Any:
+        return func.jvp(lambda g: nn.functional.grid_sample(image, g), (grid,), (t,))[1]
+
+    each = np.stack([moved(image[k], grid[k], t[k]) for k in range(3)])
+    np.testing.assert_allclose(func.vmap(moved)(image, grid, t), each)
+
+
+READING: dict[str, Any] = {
+    "sinc": np.sinc,
+    "nan_to_num": np.nan_to_num,
+    "unwrap": np.unwrap,
+    "select": lambda x: np.select([x > 0, x < -1], [x, -x], 2.0),
+    "choose": lambda x: np.choose((x > 0).astype("int64"), [x, -x]),
+    "gradient": lambda x: np.stack(np.gradient(x)),
+    "interp": lambda x: np.interp(x, np.arange(5.0), np.arange(5.0) ** 2, period=3.0),
+    "nansum": np.nansum,
+    "nanvar": lambda x: np.nanvar(x, axis=1),
+    "sum": lambda x: np.sum(x, where=x > 0),
+    "maximum": lambda x: np.maximum.accumulate(x, axis=1),
+    "fmod": lambda x: np.fmod(x, 1.5),
+    "fmax": lambda x: np.fmax(x, -x),
+    "heaviside": lambda x: np.heaviside(x, 0.5),
+    "gcd": lambda x: np.gcd((x * 10).astype("int64"), 6),
+    "exp in float32": lambda x: np.exp(x, dtype="float32", order="F"),
+    "outer": lambda x: np.add.outer(x, x),
+    "rank": lambda x: np.linalg.lstsq(x, x[:, 0], rcond=None)[2],
+    "digitize": lambda x: np.digitize(x, np.array([-1.0, 0.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_numpys_functions_that_read_values_have_each_examples(name: str) -> None:
+    f = READING[name]
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    each = np.stack([[np.asarray(f(x[i, j])) for j in range(3)] for i in range(2)])
+    found = func.vmap(func.vmap(f), in_axes=1, out_axes=1)(Tensor(x))
+    nested = func.vmap(func.vmap(f))(Tensor(x))
+    np.testing.assert_allclose(found.data, each, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nested.data, each, rtol=1e-5, atol=1e-6)
+    assert func.vmap(f)(Tensor(x[0])).dtype == each.dtype
+
+
+def test_what_has_no_value_for_each_example_is_refused() -> None:
+    for f in (
+        lambda x: np.array_equal(x, x),
+        lambda x: np.copyto(x, 0.0),
+        lambda x: np.sum(x, out=np.zeros(())),
+    ):
+        with pytest.raises(GraphError, match="cannot be read inside of the function"):
+            func.vmap(f)(Tensor(X))
+    assert func.vmap(np.sinc)(Tensor(X[:0])).shape == (0, 3)
+    assert func.vmap(np.unwrap)(Tensor(X[:0])).shape == (0, 3)

@@ -60,6 +60,7 @@ from tinygrad_dl.dtypes import (
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.files import load, save
 from tinygrad_dl.modes import enable_grad, is_grad_enabled, no_grad, strict_broadcast
+from tinygrad_dl.nn.architecture import load_model
 from tinygrad_dl.op import OPS, op
 from tinygrad_dl.ops.diagonals import diag, trace
 from tinygrad_dl.ops.einsum import einsum
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from tinygrad_dl import fft as fft
     from tinygrad_dl import func as func
     from tinygrad_dl import linalg as linalg
+    from tinygrad_dl import onnx as onnx
     from tinygrad_dl import testing as testing
     from tinygrad_dl import train as train
     from tinygrad_dl import viz as viz
@@ -180,6 +182,7 @@ __all__ = [
     "kron",
     "linspace",
     "load",
+    "load_model",
     "manual_seed",
     "median",
     "meshgrid",
@@ -241,7 +244,7 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "course", "torch"):
+    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course", "torch"):
         return import_module(f"tinygrad_dl.{name}")
     unknown = import_module("tinygrad_dl.vocabulary").unknown
     raise unknown(__name__, name, globals())

@@ -11,6 +11,7 @@ import builtins
 import collections.abc
 import math
 import re
+import reprlib
 import sys
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -42,6 +43,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # No array has this many elements along an axis; refusing it early keeps a slip from asking for terabytes.
 LARGEST = 2**31 - 1
+
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
 
 
 @dataclass(frozen=True)
@@ -303,7 +308,9 @@ def hinted(function: F) -> F:
             return function(*args, **kwargs)
         except TypeError as error:
             inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
-            problem = _unknown_argument(error) if inner is None else None
+            # The class that the user made, which may have inherited the constructor.
+            made = type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
+            problem = _unknown_argument(error, made) if inner is None else None
             if problem is None:
                 raise
         raise problem
@@ -317,7 +324,7 @@ def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
     return _unknown_argument(error) or error
 
 
-def _unknown_argument(error: Exception) -> TinygradError | None:
+def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:
     """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
     from tinygrad_dl.vocabulary import hint
 
@@ -331,7 +338,7 @@ def _unknown_argument(error: Exception) -> TinygradError | None:
 
     advice = hint("=", found[3])
     return (
-        DTypeError(f"{found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
+        DTypeError(f"{made or found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
         if advice
         else None
     )
@@ -719,3 +726,29 @@ def misfit(name: str, argument: str, value: object, hint: object) -> TinygradErr
     kind = ValueRangeError if _fits(value, _without_bounds(hint)) else DTypeError
     shown = repr(value) if kind is ValueRangeError else describe(value)
     return kind(f"{name}: {argument}: expected {expected(hint)}, got {shown}")
+
+
+def described(made: object, without: Collection[str] = ()) -> str:
+    """The text of an object: its class, and the arguments that it was made with and that differ from the defaults."""
+    given = []
+    for name, parameter in list(signature(type(made)).parameters.items()):
+        value = getattr(made, name, parameter.default)
+        default = parameter.default
+        same = (
+            name in without
+            or value is default
+            or (isinstance(value, (str, int, float, tuple)) and value == default)
+        )
+        if not same and value is not Parameter.empty:
+            given.append(f"{name}={brief(value)}")
+    return f"{type(made).__name__}({', '.join(given)})"
+
+
+def brief(value: Any) -> str:
+    """A value in a few words: arrays by shape and dtype, functions by name, other objects on one short line."""
+    if hasattr(value, "dtype") and hasattr(value, "shape") and getattr(value, "size", 0) > 4:
+        return f"{type(value).__name__} {value.shape} {value.dtype}"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    text = " ".join(SHORT.repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

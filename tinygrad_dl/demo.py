@@ -24,7 +24,7 @@ from tinygrad_dl.data import DataLoader, Standardize, TensorDataset, datasets, s
 from tinygrad_dl.environment import version_of
 from tinygrad_dl.errors import MissingExtraError, missing_extra
 from tinygrad_dl.files import save, write_atomically
-from tinygrad_dl.train import History, Schedule, Trainer
+from tinygrad_dl.train import History, Progress, Schedule, Trainer
 from tinygrad_dl.train.html_report import write_report
 from tinygrad_dl.train.threads import one_blas_thread
 from tinygrad_dl.viz.formats.graphviz import LayoutError
@@ -199,14 +199,16 @@ def make_trainer(model: nn.Module, settings: Settings, quiet: bool) -> Trainer:
         return 0.5 * (1 + math.cos(math.pi * epoch / settings.epochs))
 
     optimizer = optim.Adam(model.parameters(), lr=settings.lr)
-    return Trainer(
+    trainer = Trainer(
         model,
         nn.CrossEntropyLoss(),
         optimizer,
         metrics=["accuracy"],
         callbacks=[Schedule(cosine)],
-        progress="off" if quiet else "auto",
     )
+    # On stderr, as everything but the figures of --json.
+    trainer.progress = Progress("off" if quiet else "auto", stream=sys.stderr)
+    return trainer
 
 
 def probabilities(trainer: Trainer, data: TensorDataset) -> np.ndarray:

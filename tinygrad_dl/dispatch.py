@@ -6,7 +6,7 @@ The call generated for an operation (codegen.py) handles Tensors and arrays itse
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,9 +15,10 @@ import numpy as np
 from tinygrad_dl import arguments
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type, wrap
-from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
 from tinygrad_dl.modes import active, modes
+from tinygrad_dl.pytree import leaves
 from tinygrad_dl.typing import Array, Input, NDArray, Shape
 
 if TYPE_CHECKING:
@@ -203,15 +204,37 @@ def each_example(function: F) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if modes.levels:
-            levels = [
-                x.level for x in (*args, *kwargs.values()) if isinstance(x, Value) and x.level is not None
-            ]
-            newest = max(levels, key=lambda level: level.number, default=None)
-            if newest is not None and newest.size is not None:
-                return newest.each(function, args, kwargs)
+            found = [level for _, x in leaves([args, kwargs]) for level in maps_of(x)]
+            newest = max(found, key=lambda level: level.number, default=None)
+            if newest is not None:
+                return newest.each(call, args, kwargs)  # in which older maps have their turns
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def by_example_if_read(name: str, function: Callable[..., Any], *args: Any) -> Any:
+    """function(*args); where it reads values that belong to func.vmap, it is called for each example."""
+    try:
+        return function(*args)
+    except UnreadError:
+        found = [level for _, x in leaves(args) for level in maps_of(x)]
+        if not found:
+            raise
+
+        def call(*args: Any) -> Any:
+            return by_example_if_read(name, function, *args)
+
+        call.__name__ = name
+        return max(found, key=lambda level: level.number).each(call, args, {})
+
+
+def maps_of(x: Any) -> Iterator[Any]:
+    """The running func.vmap by which a value itself, not only its tangent, is batched."""
+    while isinstance(x, Value) and x.level is not None:
+        if x.level.size is not None:
+            yield x.level
+        x = x.held
 
 
 # float16, which operations that accumulate compute in float32

@@ -21,11 +21,15 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         "the command, progress bars, saved weights",
         {"rich": "rich", "click": "click", "safetensors": "safetensors"},
     ),
-    "data": ("bundled data sets, downloads", {"scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"}),
+    "data": (
+        "bundled data sets, downloads",
+        {"pandas": "pandas", "Pillow": "PIL", "scikit-learn": "sklearn", "pooch": "pooch", "h5py": "h5py"},
+    ),
     "viz": (
         "plots and graph diagrams",
         {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},
     ),
+    "onnx": ("exports to ONNX", {"onnx": "onnx"}),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
     "test": (
         "testing gradients and this package",

@@ -39,6 +39,10 @@ class GraphError(TinygradError, RuntimeError):
     """The graph is not in a state that allows the call."""
 
 
+class UnreadError(GraphError):
+    """The values of a Tensor that has others for each example, read inside of func.vmap."""
+
+
 class UninitializedError(GraphError, ValueError):
     """A parameter of a lazy layer that has no values before the first input."""
 

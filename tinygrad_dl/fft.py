@@ -26,6 +26,7 @@ from tinygrad_dl.ops.fourier import (
     rfft,
     rfftn,
 )
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import DTypeLike, NDArray
 
@@ -35,6 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@composed
 @checked
 def fft2(
     x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
@@ -43,6 +45,7 @@ def fft2(
     return fftn(x, s, axes, norm)
 
 
+@composed
 @checked
 def ifft2(
     x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
@@ -51,6 +54,7 @@ def ifft2(
     return ifftn(x, s, axes, norm)
 
 
+@composed
 @checked
 def rfft2(
     x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None
@@ -59,6 +63,7 @@ def rfft2(
     return rfftn(x, s, axes, norm)
 
 
+@composed
 @checked
 def irfft2(
     x: Any, /, s: Sequence[int] | None = None, axes: tuple[int, ...] = (-2, -1), norm: Scaling = None

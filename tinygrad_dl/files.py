@@ -26,6 +26,8 @@ from tinygrad_dl.errors import (
 from tinygrad_dl.graph import Value
 
 STRUCTURE, DIGEST = "tinygrad_dl.structure", "tinygrad_dl.sha256"
+#: The architecture of a model in the header, and the beginning of the names of arrays that only it needs.
+MODEL, EXTRA = "tinygrad_dl.model", "tinygrad_dl.extra."
 FOREIGN = frozenset(
     (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".hdf5", ".keras", ".npy", ".npz", ".onnx")
 )
@@ -35,11 +37,18 @@ DTYPES = frozenset(("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"
 
 
 @checked
-def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    data: object,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    preprocess: object = None,
+) -> None:
     """Write a module, a dict name -> array, or a nested dict or list (an optimizer's state) to `path`.
 
     The file is whole at any moment: it is written beside, synced, and then renamed; a link is followed. `metadata`:
-    strings for its header. Raises DTypeError for what no safetensors file holds, ValueRangeError, OSError.
+    strings for its header. Of a module it has the weights, which `load` reads, and the architecture, from which
+    `load_model` builds the module again; `preprocess`: a fitted preparation of its inputs, which is kept with it.
+    Raises DTypeError for what no safetensors file holds, ValueRangeError, OSError.
 
     >>> import tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "w.safetensors")
@@ -48,6 +57,14 @@ def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str]
     {'w': array([1., 1.])}
     """
     library = _safetensors("save")
+    described: dict[str, str] = {}
+    more: dict[str, np.ndarray] = {}
+    if hasattr(data, "architecture"):
+        described[MODEL], more = cast(Any, data).architecture(preprocess)
+    elif preprocess is not None:
+        raise DTypeError(
+            f"save: preprocess: expected with a module only, got data of type {type(data).__name__}"
+        )
     if hasattr(data, "state_dict"):
         data = cast(Any, data).state_dict()
     if Path(path).suffix.lower() in FOREIGN:
@@ -59,16 +76,17 @@ def save(data: object, path: str | os.PathLike[str], metadata: Mapping[str, str]
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise DTypeError(f"save: metadata: expected strings, got {key!r}: {value!r}")
-        if key in (STRUCTURE, DIGEST):
+        if key in (STRUCTURE, DIGEST, MODEL):
             raise ValueRangeError(
-                f"save: metadata: expected a name other than {STRUCTURE} and {DIGEST}, got {key!r}"
+                f"save: metadata: expected a name other than {STRUCTURE}, {DIGEST} and {MODEL}, got {key!r}"
             )
         _refuse_surrogates("metadata", key, value)
     if os.path.isdir(path):
         raise IsADirectoryError(f"save: expected the path of a file, got the folder {os.fspath(path)}")
     arrays: dict[str, np.ndarray] = {}
     if _is_flat(data):
-        arrays, header = {name: _storable(name, value) for name, value in data.items()}, {}
+        arrays = {name: _storable(name, value) for name, value in {**data, **more}.items()}
+        header = described
     else:
         import json
 
@@ -92,13 +110,28 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises FileNotFoundError, and FileFormatError if the file is damaged or of another kind.
     """
-    _safetensors("load")
+    arrays, header = read(path, "load")
+    if STRUCTURE not in header:
+        return {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
+    import json
+
+    try:
+        return _rebuild(json.loads(header[STRUCTURE]), arrays)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FileFormatError(
+            f"load: {os.fspath(path)} is damaged: its header tells of no structure that save writes: {error!r}"
+        ) from None
+
+
+def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the strings in the header of a safetensors file; `what`: the name of the call for errors."""
+    _safetensors(what)
     from safetensors import SafetensorError, safe_open
 
     if not os.path.exists(path):
-        raise FileNotFoundError(f"load: no such file: {os.fspath(path)}")
+        raise FileNotFoundError(f"{what}: no such file: {os.fspath(path)}")
     if os.path.isdir(path):
-        raise IsADirectoryError(f"load: {os.fspath(path)} is a folder; expected the path of a file")
+        raise IsADirectoryError(f"{what}: {os.fspath(path)} is a folder; expected the path of a file")
     with open(path, "rb"):
         pass  # a file that may not be read raises PermissionError here; safetensors says that there is none
     try:
@@ -108,27 +141,23 @@ def load(path: str | os.PathLike[str]) -> Any:
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES:
                     raise FileFormatError(
-                        f"load: {os.fspath(path)}: {name}: expected a dtype that NumPy has, got {dtype}. Convert the "
+                        f"{what}: {os.fspath(path)}: {name}: expected a dtype that NumPy has, got {dtype}. Convert the "
                         "file where it was made, such as model.float() in PyTorch."
                     )
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except FileFormatError:
         raise
     except (SafetensorError, TypeError, ValueError, KeyError, AttributeError, MemoryError) as error:
-        raise FileFormatError(f"load: {os.fspath(path)} is damaged or no safetensors file: {error}") from None
-    digest = header.pop(DIGEST, None)
-    if digest is not None and digest != _digest(arrays, header):
-        raise FileFormatError(f"load: {os.fspath(path)} is damaged: its contents do not match their checksum")
-    if STRUCTURE not in header:
-        return arrays
-    import json
-
-    try:
-        return _rebuild(json.loads(header[STRUCTURE]), arrays)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FileFormatError(
-            f"load: {os.fspath(path)} is damaged: its header tells of no structure that save writes: {error!r}"
+            f"{what}: {os.fspath(path)} is damaged or no safetensors file: {error}"
         ) from None
+    digest = header.pop(DIGEST, None)
+    # A model always has one; in files of other programs there is none.
+    if (digest is not None or MODEL in header) and digest != _digest(arrays, header):
+        raise FileFormatError(
+            f"{what}: {os.fspath(path)} is damaged: its contents do not match their checksum"
+        )
+    return arrays, header
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Callable[[str], None]) -> None:

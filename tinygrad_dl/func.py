@@ -173,7 +173,18 @@ def _chosen(what: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
                 f"func.{what}: argnums={argnums!r}, but f was called with {len(args)} "
                 f"argument{'' if len(args) == 1 else 's'}"
             )
-    return [n % len(args) for n in chosen]
+    places = [n % len(args) for n in chosen]
+    if len(set(places)) < len(places):
+        raise ValueRangeError(f"func.{what}: argnums: expected each argument once, got {argnums!r}")
+    return places
+
+
+def _check_real(what: str, out: Tensor) -> None:
+    if out.dtype.kind == "c":
+        raise GraphError(
+            f"func.{what}: expected f to return a real number, got {out.dtype}: only a real number has a gradient. "
+            "Reduce it to one, such as with abs() or .real, or use func.vjp with the gradient to start from."
+        )
 
 
 def zeros_like(t: Tensor) -> Tensor:
@@ -184,7 +195,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
     """The function that gives the gradient of f, which returns one number, in the arguments `argnums`.
 
     grad(f)(x) = df/dx, nested as x; a tuple of them if `argnums` is a tuple. With `has_aux` f returns
-    (result, aux), and (gradient, aux) comes back. Raises GraphError if f returns more than one number.
+    (result, aux), and (gradient, aux) comes back. Raises GraphError unless f returns one real number.
     >>> grad(grad(lambda x: x**3))(np.array(2.0))
     array(12.)
     """
@@ -219,6 +230,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
                 f"func.{what}: expected f to return one number, got {came}. "
                 "Reduce it, such as with .sum() or .mean(), or use func.jacobian."
             )
+        _check_real(what, run.outs[0])
         gradients = run.by_argnums(run.gradients(run.vjp([_one(run.outs[0])])))
         return run.with_aux(run.give(run.result), has_aux), gradients
 
@@ -612,6 +624,7 @@ def hvp(f: Callable[..., Any], x: object, v: object) -> Any:
             raise GraphError(
                 f"func.hvp: expected f to return one number, got {', '.join(str(t.shape) for t in run.outs)}"
             )
+        _check_real("hvp", run.outs[0])
         return run.gradients(run.vjp([_one(run.outs[0])]))
 
     values = [

@@ -16,11 +16,11 @@ import numpy as np
 
 from tinygrad_dl import autograd, convert, graph
 from tinygrad_dl.batching import Call, OfAll, looped
-from tinygrad_dl.dispatch import check_strict_broadcast
-from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.dispatch import check_strict_broadcast, maps_of
+from tinygrad_dl.errors import GraphError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, lenient_broadcast, modes
-from tinygrad_dl.op import LINEAR, SYMMETRIC
+from tinygrad_dl.op import LINEAR, SYMMETRIC, Joint
 from tinygrad_dl.ops.elementwise import astype, positive
 from tinygrad_dl.ops.index import plain_key, setitem
 from tinygrad_dl.ops.join import stack
@@ -151,9 +151,9 @@ class Form:
         raise unread("the values of a Tensor")
 
 
-def unread(what: str) -> GraphError:
+def unread(what: str) -> UnreadError:
     """The error for reading one value of a Tensor that has one for each example."""
-    return GraphError(
+    return UnreadError(
         f"func.vmap: {what} cannot be read inside of the function, as each example has its own. Compute with the "
         "Tensor itself; in the place of `if`, use where(condition, a, b)."
     )
@@ -274,6 +274,8 @@ class BatchLevel(Level):
         if "key" in op.options:
             at = op.options.index("key")
             options = (*options[:at], self._opened(options[at]), *options[at + 1 :])
+        if "moments" in op.options and (tracked := options[at := op.options.index("moments")]) is not None:
+            options = (*options[:at], tracked.opened(self), *options[at + 1 :])
         call = Call(op, self.size, given, flags, options)
         before = modes.levels
         if "rng" in op.options:
@@ -309,15 +311,20 @@ class BatchLevel(Level):
         given = [leaf for _, leaf in leaves([args, kwargs])]
         opened = [exposed(x, self) if belongs(x, self) else x for x in given]
         results = []
-        for k in range(self.size):
-            values = iter([x[k] if x is not old else x for x, old in zip(opened, given)])
-            new_args, new_kwargs = refill([args, kwargs], values)
+        for k in range(max(self.size, 1)):  # without examples, one of zeros tells shape and dtype
+            chosen = [
+                old if x is old else x[k] if self.size else _zeros(x.shape[1:], x.dtype)
+                for x, old in zip(opened, given)
+            ]
+            new_args, new_kwargs = refill([args, kwargs], iter(chosen))
             results.append(function(*new_args, **new_kwargs))
-        columns = zip(*([leaf for _, leaf in leaves(result)] for result in results))
-        stacked = [
-            hidden(stack(column), self) if isinstance(column[0], Value) else column[0] for column in columns
+        columns = list(zip(*([leaf for _, leaf in leaves(result)] for result in results)))
+        if not columns or not all(isinstance(column[0], (Value, np.generic)) for column in columns):
+            raise unread(f"what {function.__name__} returns")
+        made = [
+            stack([x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c]) for c in columns
         ]
-        return refill(results[0], iter(stacked))
+        return refill(results[0], iter([hidden(x if self.size else x[:0], self) for x in made]))
 
     def _opened(self, key: Any) -> Any:
         if type(key) is tuple:
@@ -407,7 +414,7 @@ class ForwardLevel(Level):
         if drawing:  # each example has a draw of its own, with its tangent
             return self._under_batch(drawing[-1], op, values, options)
         for x in values:
-            batch = next(_batches(x), None)
+            batch = next(maps_of(x), None)
             if batch is not None:
                 return self._under_batch(batch, op, values, options)
         primals: list[Any] = []
@@ -496,6 +503,8 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
     if how == SYMMETRIC:
         by_serial = {node.parents[i].serial: t for i, t in moved}  # an input may be given twice
         parts = [c for serial, t in by_serial.items() for c in _symmetric(op, node, serial, t, tensors)]
+    elif isinstance(how, Joint):
+        parts = [_joint_rule(op, node, moved, tensors)]
     elif isinstance(how, tuple):
         parts = [_forward_rule(op, node, i, t, tensors) for i, t in moved]
     else:
@@ -509,7 +518,7 @@ def push_along(
     """The changes of recorded values when others change: the nodes between, oldest first, each pushed forward."""
     known: dict[int, Any] = {}
     for start, direction in zip(starts, directions):
-        for level in sorted(_batches(start), key=lambda level: -level.number):
+        for level in sorted(maps_of(start), key=lambda level: -level.number):
             direction = exposed(direction, level)
         known[innermost(start).node.serial] = direction
     for node in nodes:
@@ -523,7 +532,7 @@ def push_along(
     results = []
     for end in ends:
         change = None if end.node is None else known.get(end.node.serial)
-        for level in sorted(_batches(end), key=lambda level: level.number):
+        for level in sorted(maps_of(end), key=lambda level: level.number):
             change = None if change is None else hidden(change, level)
         results.append(change)
     return results
@@ -534,12 +543,27 @@ def _symmetric(op: Any, node: Node, serial: int, t: Any, tensors: bool) -> list[
     return op.vjp_needed(node, t if tensors else t._data, {serial: True}, tensors)
 
 
+def _joint_rule(op: Any, node: Node, moved: Sequence[tuple[int, Any]], tensors: bool) -> Any:
+    by_parent = {i: t if tensors else t._data for i, t in moved}
+    known = _known(op, node, tensors)
+    known["ts"] = [by_parent.get(i) for i in range(len(op.inputs))]
+    rule, names = op.jvp[not tensors], op.jvp_arguments[not tensors]
+    return rule(*[known[name] for name in names])
+
+
 def _forward_rule(op: Any, node: Node, i: int, t: Any, tensors: bool) -> Any:
     at = 0 if op.variadic else i
     rule, names = op.jvp[at], op.jvp_arguments[at]
     if rule is None:
         return None
-    known: dict[str, Any] = dict(zip(op.options, node.options), t=t if tensors else t._data, i=i)
+    known = _known(op, node, tensors)
+    known.update(t=t if tensors else t._data, i=i)
+    return rule(*[known[name] for name in names])
+
+
+def _known(op: Any, node: Node, tensors: bool) -> dict[str, Any]:
+    """What the rules of forward mode may name: options, and what the node saved."""
+    known: dict[str, Any] = dict(zip(op.options, node.options))
     saved = node.saved or ()
     if op.variadic:
         known["shapes"] = tuple(map(graph.shape_of, node.parents))
@@ -554,7 +578,7 @@ def _forward_rule(op: Any, node: Node, i: int, t: Any, tensors: bool) -> Any:
             known[f"{name}_shape"], known[f"{name}_dtype"] = graph.shape_of(parent), graph.dtype_of(parent)
         if tensors and known.get("out") is not None:
             known["out"] = convert.attach(known["out"], node)
-    return rule(*[known[name] for name in names])
+    return known
 
 
 def _transposed(op: Any, node: Node, moved: Sequence[tuple[int, Any]]) -> Any:
@@ -733,7 +757,7 @@ def grad(
     ]
     opened: list[BatchLevel] = []
     while True:
-        found = [level for x in (*outs, *ins) for level in _batches(x)]
+        found = [level for x in (*outs, *ins) for level in maps_of(x)]
         if not found:
             break
         level = max(found, key=lambda level: level.number)
@@ -755,14 +779,6 @@ def grad(
     for level in reversed(opened):
         results = [None if g is None else hidden(g, level) for g in results]
     return results
-
-
-def _batches(x: Any) -> Iterator[BatchLevel]:
-    """The levels by which a value itself, not only its tangent, is batched."""
-    while isinstance(x, Held):
-        if type(x) is Batched:
-            yield x.level
-        x = x.held
 
 
 def check_randomness(level: BatchLevel, what: str) -> None:

@@ -16,6 +16,7 @@ from tinygrad_dl.ops.matmul import outer as outer_of_all
 from tinygrad_dl.ops.norms import cond, lstsq, matrix_norm, matrix_rank, norm, pinv, vector_norm
 from tinygrad_dl.ops.spectral import eig, eigh, eigvals, eigvalsh, svd, svdvals
 from tinygrad_dl.ops.triangular import cholesky, qr
+from tinygrad_dl.signatures import composed
 
 __all__ = [
     "LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
@@ -25,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@composed
 @explained
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """The diagonal of matrices; `offset` above (or, negative, below) the main one.
@@ -38,6 +40,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     return diagonal_in(x, offset, -2, -1)
 
 
+@composed
 @explained
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of matrices; `offset` above (or, negative, below) the main one.
@@ -51,6 +54,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return trace_in(x, offset, -2, -1, dtype=dtype)
 
 
+@composed
 @explained
 def outer(x: Any, y: Any, /) -> Any:
     """The products of all elements of one vector with all of another.

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_dl import convert
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import modes
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.ops import (
     activations,
     elementwise,
@@ -282,5 +282,7 @@ class Methods(Value):
             result = elementwise.astype(result, self._data.dtype)
         if on_leaf:
             self._data[...] = result._data
+            if active:
+                tell("wrote", self, ..., result._data)
             return self
         return result

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from tinygrad_dl.errors import DTypeError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tinygrad_dl.graph import Node, Value
     from tinygrad_dl.op import Op
     from tinygrad_dl.tensor import Tensor
@@ -67,6 +69,13 @@ class Mode:
 
     setting: str
     value: Any
+
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(
+        cls, function: Callable[..., Any]
+    ) -> Any: ...  # of the function's type, which mypy would not see
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         # Without parentheses, @no_grad is called with the function itself.
@@ -134,7 +143,12 @@ class Mode:
         finally:  # for an interrupt between the last line of the block and its end; otherwise this does nothing
             mode.__exit__(None, None, None)
 
-    def __call__(self, function: F) -> F:
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...  # what @no_grad returned, as mypy sees it
+
+    def __call__(self, function: Any) -> Any:
         from functools import wraps
 
         name = type(self).__name__
@@ -168,13 +182,13 @@ class Mode:
                     except BaseException as error:
                         step, value = inner.throw, error
 
-            return stepping  # type: ignore[return-value]
+            return stepping
 
         @wraps(function)
         def within(*args: object, **kwargs: object) -> Any:
             return self._call(function, *args, **kwargs)
 
-        return within  # type: ignore[return-value]
+        return within
 
 
 class no_grad(Mode):
@@ -280,6 +294,17 @@ class StepWatcher(Watcher):
     def read(self, what: str) -> None:
         """The values of a Tensor were read in Python."""
 
+    def handed_out(self, owner: Value, what: str) -> Any:
+        """What the caller of `.data` gets: the array, or what stands for it and reports its use."""
+        self.read(what)
+        return owner._data
+
+    def wrote(self, owner: Value, place: object, value: NDArray) -> None:
+        """Elements of a leaf were overwritten, in its array: those at an index."""
+
+    def replaced(self, owner: Value, before: NDArray, source: object) -> None:
+        """A Tensor was given another array in the place of `before`, made of `source`."""
+
     def effect(
         self,
         function: Callable[..., Any],
@@ -296,6 +321,14 @@ def tell(event: str, *args: object) -> None:
     for watcher in modes.watchers:
         if isinstance(watcher, StepWatcher):
             getattr(watcher, event)(*args)
+
+
+def handed_out(owner: Value, what: str) -> Any:
+    """The array of a Tensor, or what a watcher of whole steps gives out in its place."""
+    for watcher in modes.watchers:
+        if isinstance(watcher, StepWatcher):
+            return watcher.handed_out(owner, what)
+    return owner._data
 
 
 def effect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -89,6 +89,16 @@ SYMMETRIC = "symmetric"
 TRANSPOSED = "transposed"
 
 
+class Joint(NamedTuple):
+    """A rule of forward mode for all inputs at once, as `jvp=`: it names `ts`, the changes of all, None for none.
+
+    `rule` is made of operations; `fast` is for arrays, and may name what the forward cached.
+    """
+
+    rule: Rule
+    fast: Rule
+
+
 # The operation
 
 
@@ -136,6 +146,7 @@ class Op:
         self.batch: BatchRule | None = about.pop("batch") or (align if self.elementwise else None)
         self.jvp: Any = about.pop("jvp") or (SYMMETRIC if self.elementwise else None)
         self.real: bool = about.pop("real")
+        self.math: tuple[str, ...] = tuple(about.pop("math"))
         # Without a kernel the forward itself returns what is cached, and every rule may name it.
         cached = () if self.kernel else self.cached
         self.rule_arguments = [self._arguments_of(rule, cached) for rule in rules]
@@ -171,7 +182,8 @@ class Op:
         for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
             names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
             at = 0 if self.joint or self.variadic else i
-            known = {"t", "i", *self.options, *self.rule_arguments[at], *self.fast_arguments[at]}
+            known = {"ts"} if isinstance(self.jvp, Joint) else {"t"}
+            known |= {"i", *self.options, *self.rule_arguments[at], *self.fast_arguments[at]}
             known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
             for name in names:
                 if name not in known:
@@ -325,8 +337,9 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     accumulates: bool = False,
     elementwise: bool = False,
     batch: BatchRule | None = None,
-    jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | None = None,
+    jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | Joint | None = None,
     real: bool = False,
+    math: Sequence[str] = (),
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -337,8 +350,9 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     `fast`: rules for arrays only, beside the plain ones. `accumulates`: float16 is computed in float32.
     `real`: complex values have no derivative. `elementwise`: each element of the result depends on one of each input.
     `batch`: the rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the
-    change of the result from `t`, that of the input; "linear" where it is the operation itself, "symmetric" where it
-    is the input's other rule; without it that rule is transposed. See docs/custom-ops for a worked example.
+    change of the result from `t`, that of the input, or a Joint one of all; "linear" where it is the operation itself,
+    "symmetric" where it is the input's other rule; without it that rule is transposed. `math`: LaTeX for people, of the
+    forward and of what each input receives. See docs/custom-ops for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -356,7 +370,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
-            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp,
+            accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp, math=math,
         )  # fmt: skip
         existing = OPS.get(operation.name)
         if existing is not None and existing.forward.__module__ != forward.__module__:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import convert, numpy_functions
+from tinygrad_dl.dispatch import by_example_if_read
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import modes
@@ -146,8 +147,20 @@ def _find(ufunc: np.ufunc) -> Any:
     return _by_ufunc.get(ufunc)
 
 
+def operation_of(ufunc: np.ufunc) -> Any:
+    """The operation that computes what a ufunc does, with its dtypes; None if there is none."""
+    return None if ufunc in _composed else _find(ufunc)
+
+
 def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Input, **kwargs: Any) -> Any:
     """`np.exp(tensor)` and `array * tensor`: the operation of the same ufunc, recorded."""
+    if modes.levels and "out" not in kwargs:
+        return by_example_if_read(ufunc.__name__, _ufunc_call, ufunc, method, inputs, kwargs)
+    return _ufunc_call(ufunc, method, inputs, kwargs)
+
+
+def _ufunc_call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    kwargs = dict(kwargs)
     what = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
     out = kwargs.pop("out", None)
     if out is not None:
@@ -175,7 +188,7 @@ def array_ufunc(tensor: Value, ufunc: np.ufunc, method: str, *inputs: Input, **k
         return _accumulations[ufunc](inputs[0], axis=axis, **how)
     elif method == "outer" and _find(ufunc) is not None and len(inputs) == 2:
         x, y = map(value_of, inputs)
-        return array_ufunc(tensor, ufunc, "__call__", reshape(x, x.shape + (1,) * y.ndim), y, **kwargs)
+        return _ufunc_call(ufunc, "__call__", (reshape(x, x.shape + (1,) * y.ndim), y), kwargs)
     raise DTypeError(
         f"{what} cannot work on a Tensor. Use .detach().numpy(), or an operation of tinygrad_dl."
     )
@@ -205,7 +218,7 @@ def _called(what: str, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[st
         raise DTypeError(f"{what}: expected dtype or signature, not both")
     if dtype is not None:
         signature = (*(None,) * ufunc.nin, *(np.dtype(dtype),) * ufunc.nout)
-    given = [type(x) if type(x) in (int, float, complex) else np.asarray(_data(x)).dtype for x in values]
+    given = [type(x) if type(x) in (int, float, complex) else x.dtype for x in values]
     try:
         how_signed: dict[str, Any] = {} if signature is None else {"signature": signature}
         loop = ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), casting=casting, **how_signed)
@@ -291,4 +304,6 @@ def array_function(
     """`np.sum(tensor, axis=0)`: our function that means the same, recorded."""
     if not all(issubclass(kind, (Value, np.ndarray)) for kind in types):
         return NotImplemented
+    if modes.levels:
+        return by_example_if_read(function.__name__, numpy_functions.call, function, args, kwargs)
     return numpy_functions.call(function, args, kwargs)

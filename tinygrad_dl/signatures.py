@@ -117,6 +117,25 @@ class Variadic(Protocol[P]):
     def __call__(self, arrays: Iterable[Any], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
 
+class Composed(Protocol[P]):
+    """A function composed of operations: a Tensor for its first input gives a Tensor."""
+
+    @overload
+    def __call__(self, x: Value, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    # As a method of Tensor
+    @overload
+    def __get__(self, instance: None, owner: object, /) -> Composed[P]: ...
+    @overload
+    def __get__(self, instance: object, owner: object, /) -> Callable[P, Tensor]: ...
+
+
+def composed(function: Callable[Concatenate[Any, P], Any]) -> Composed[P]:
+    """Decorator that types a function composed of operations; at run time it returns the function as it is."""
+    return function  # type: ignore[return-value]
+
+
 # What `@op(...)` is: the function that takes the forward function
 
 

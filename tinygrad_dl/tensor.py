@@ -17,7 +17,7 @@ from tinygrad_dl.arguments import checked, explained, require
 from tinygrad_dl.backend import to_cpu
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.methods import Methods
-from tinygrad_dl.modes import active, modes, tell
+from tinygrad_dl.modes import active, handed_out, modes, tell
 from tinygrad_dl.ops import index
 from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape
 
@@ -59,13 +59,11 @@ class Tensor(Methods):
     @property
     def data(self) -> NDArray:
         """The array underneath, shared: what is written to it is not recorded."""
-        if active:
-            tell("read", "Tensor.data")
-        return self._data
+        return handed_out(self, "Tensor.data") if active else self._data
 
     @data.setter
     def data(self, value: ArrayLike) -> None:
-        array = convert.asarray_of(value, None, "data")
+        array, before = convert.asarray_of(value, None, "data"), self._data
         changed = array.shape != self._data.shape or array.dtype != self._data.dtype
         if changed and self.node is not None:
             if not self.is_leaf:
@@ -80,6 +78,8 @@ class Tensor(Methods):
             self._data, self.node = array, None
             self.requires_grad_()
         self._data = array
+        if active:
+            tell("replaced", self, before, value)
 
     @property
     def shape(self) -> Shape:
@@ -87,7 +87,7 @@ class Tensor(Methods):
         return self._data.shape
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The dtype of the elements."""
         return self._data.dtype
 
@@ -251,9 +251,8 @@ class Tensor(Methods):
             raise GraphError(
                 "numpy: this Tensor requires grad, which NumPy cannot record. Use .detach().numpy()."
             )
-        if active:
-            tell("read", "Tensor.numpy()")
-        return to_cpu(self._data)
+        array = handed_out(self, "Tensor.numpy()") if active else self._data
+        return to_cpu(array) if array is self._data else array
 
     def item(self) -> Any:
         """The one element as a Python number. Raises ShapeError for any other number of elements."""
@@ -326,6 +325,20 @@ class Tensor(Methods):
         if self.node is not None:
             text += ", requires_grad=True" if self.node.op is None else f", op={self.node.op.name}"
         return f"{type(self).__name__}({text})"
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        if type(self).__repr__ is not Tensor.__repr__:  # it has no values of its own
+            return markup.paragraph(markup.text(repr(self)))
+        if active:
+            tell("read", "the text of a Tensor")
+        facts = [f"{type(self).__name__} {self.shape}", str(self.dtype)]
+        if self.name is not None:
+            facts.insert(0, self.name)
+        if self.node is not None:
+            facts.append("requires grad" if self.node.op is None else f"result of {self.node.op.name}")
+        return markup.array(self._data, ", ".join(facts))
 
     def __format__(self, spec: str) -> str:
         require("format", "spec", spec, str)
@@ -409,14 +422,18 @@ class Tensor(Methods):
         place = index.plain_key(key)
         if self.node is not None and self.node.op is None:
             self._validate_in_place("x[...] = ...")
-            self._data[place] = convert.asarray_of(value)
+            self._data[place] = array = convert.asarray_of(value)
+            if active:
+                tell("wrote", self, place, array)
             return
-        result = index.setitem(self, value, place)
+        before, result = self._data, index.setitem(self, value, place)
         if result.level is not None:  # a value of func.vmap or func.jvp was put in: now this is one, too
             take_over(self, result)
             return
         watch = None if self.node is None else self.node.watch
         self._data, self.node = result._data, result.node
+        if active:
+            tell("replaced", self, before, result)
         if watch is not None and watch.owner is not None and self.node is not None:
             self.retain_grad()
 

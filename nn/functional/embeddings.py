@@ -8,16 +8,16 @@ import numpy as np
 
 from tinygrad_dl.arguments import LARGEST, Bounds, NonNegative, Real
 from tinygrad_dl.convert import values_of
-from tinygrad_dl.creation import asarray
+from tinygrad_dl.creation import asarray, constant
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import effect
+from tinygrad_dl.modes import active, effect, tell
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
-from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.elementwise import astype, maximum, where
 from tinygrad_dl.ops.index import take
-from tinygrad_dl.ops.logic import equal
+from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
@@ -134,11 +134,10 @@ def embedding_bag(
             f"{name}: expected per_sample_weights with mode='sum' and of the input's shape {indices.shape}, "
             f"got mode={mode!r} and the shape {per_sample_weights.shape}"
         )
+    padding = check_padding(name, padding_idx, weight.shape[0])
     if indices.ndim == 2 and offsets is None:
-        starts = np.arange(indices.shape[0]) * indices.shape[1]
-        indices = indices.reshape(-1)
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights.reshape(-1)
+        picked, valid, longest = indices, None, indices.shape[1]
+        counted = None if padding is None else not_equal(picked, padding)
     elif indices.ndim == 1 and offsets is not None:
         starts = np.asarray(offsets._data if isinstance(offsets, Value) else offsets)
         starts = starts[:-1] if include_last_offset else starts
@@ -146,36 +145,44 @@ def embedding_bag(
             raise ValueRangeError(
                 f"{name}: expected offsets that start at 0, never decrease and end within input, got {starts.tolist()}"
             )
+        sizes = np.diff(np.append(starts, len(indices)))
+        longest = int(sizes.max(initial=0))
+        # Bags as the rows of a rectangle, positions after a bag's end masked out.
+        place = starts[:, None] + np.arange(longest)
+        valid = np.arange(longest) < sizes[:, None]
+        place = np.where(valid, place, 0)
+        picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
+        counted = valid if padding is None else np.logical_and(valid, picked != padding)
+        if per_sample_weights is not None:
+            per_sample_weights = per_sample_weights[place]
     else:
         raise ShapeError(
             f"{name}: expected input (B, N) without offsets, or (N,) with offsets, got {indices.shape}"
         )
-    sizes = np.diff(np.append(starts, len(indices)))
-    longest = int(sizes.max(initial=0))
-    # Bags as the rows of a rectangle, positions after a bag's end masked out.
-    place = starts[:, None] + np.arange(longest)
-    valid = np.arange(longest) < sizes[:, None]
-    place = np.where(valid, place, 0)
-    picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
-    padding = check_padding(name, padding_idx, weight.shape[0])
-    counted = valid if padding is None else np.logical_and(valid, picked != padding)
     rows = embedding(picked, weight, padding, max_norm, norm_type)
     if scale_grad_by_freq and isinstance(rows, Tensor):
-        rows = _scaled(rows, picked, picked[valid])  # the places after a bag's end are no look-ups
+        # The places after a bag's end are no look-ups.
+        rows = _scaled(rows, picked, picked if valid is None else picked[valid])
     if mode == "max":
         if not longest:
             return reduce.sum(rows, axis=1)
+        if counted is None:
+            return reduce.max(rows, axis=1)
         # -inf never wins, and a bag without counted rows gives 0.
-        best = reduce.max(where(counted[..., None], rows, -np.inf), axis=1)
-        return where(np.any(counted, axis=1, keepdims=True), best, 0)
-    rows = where(counted[..., None], rows, 0)
+        best = reduce.max(where(expand_dims(counted, -1), rows, -np.inf), axis=1)
+        return where(reduce.any(counted, axis=1, keepdims=True), best, 0)
+    if counted is not None:
+        rows = where(expand_dims(counted, -1), rows, 0)
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights[place][..., None]
-    # An empty bag has mean 0, not nan, as in PyTorch.
+        rows = rows * expand_dims(per_sample_weights, -1)
     total = reduce.sum(rows, axis=1)
-    return (
-        total if mode == "sum" else total / np.maximum(counted.sum(axis=1), 1)[:, None].astype(weight.dtype)
-    )
+    if mode == "sum":
+        return total
+    # An empty bag has mean 0, not nan, as in PyTorch.
+    if counted is None:
+        return total / max(longest, 1)
+    count = maximum(reduce.sum(counted, axis=1, keepdims=True), 1)
+    return total / astype(count, weight.dtype)
 
 
 def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most=LARGEST)] = -1) -> Tensor:
@@ -188,10 +195,14 @@ def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most
     index = np.asarray(values_of(tensor))
     if index.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer class indices, got {index.dtype}")
+    if active and num_classes == -1:
+        tell("read", "one_hot without a number of classes")
     classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if index.size and (index.min() < 0 or index.max() >= classes):
         wrong = index.min() if index.min() < 0 else index.max()
         raise IndexRangeError(f"one_hot: expected classes from 0 to {classes - 1}, got {wrong}")
+    if active and isinstance(tensor, Value) and tensor.level is None:  # an operation, which watchers see
+        return embedding_ops.rows(constant(np.eye(classes, dtype=np.int64)), index)
     each: Any = tensor if isinstance(tensor, Value) and tensor.level is not None else index
     out = (each[..., None] == np.arange(classes)).astype(np.int64)
     return out if isinstance(tensor, np.ndarray) else asarray(out)

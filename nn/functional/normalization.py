@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_dl import levels
 from tinygrad_dl.arguments import Count, Finite, NonNegative, Positive, Real, Widths
-from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.dispatch import maps_of
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.matmul import matmul
@@ -18,8 +20,11 @@ from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike, ShapeLike
 
 
-def _data(x: ArrayLike | None) -> np.ndarray:
-    return x._data if isinstance(x, Value) else np.asarray(x)
+def _data(x: ArrayLike | None) -> Any:
+    """The array of running statistics; in func.vmap the Tensor, as each example may have its own."""
+    if isinstance(x, Value):
+        return x._data if x.level is None else x
+    return np.asarray(x)
 
 
 def by_channel(parameter: Array | None, ndim: int) -> Any:
@@ -33,30 +38,54 @@ class RunningStatistics:
     """Updates a running mean and variance with a batch's, in place; the variance is made unbiased.
 
     running = (1 - momentum) * running + share * batch.   share: momentum, times n / (n - 1) for the variance.
+    `batches`: how many batches came before, an array, for their plain average; momentum is then 1 / (batches + 1).
     """
 
-    __slots__ = ("mean", "mean_share", "momentum", "var", "var_share")
+    __slots__ = ("batches", "mean", "mean_share", "momentum", "var", "var_share")
 
-    def __init__(self, running_mean: Array, running_var: Array, momentum: float, count: int) -> None:
-        self.mean, self.var, self.momentum = _data(running_mean), _data(running_var), momentum
+    def __init__(
+        self,
+        running_mean: Array,
+        running_var: Array,
+        momentum: float,
+        count: int,
+        batches: np.ndarray | None = None,
+    ) -> None:
+        self.mean, self.var, self.batches = _data(running_mean), _data(running_var), batches
+        self.momentum = momentum = momentum if batches is None else 1.0
         self.mean_share, self.var_share = momentum, momentum * count / (count - 1)
 
     def __call__(self, batch_mean: np.ndarray, batch_var: np.ndarray) -> None:
         if batch_mean.dtype.kind == "c":  # before either is changed
             raise DTypeError(f"batch_norm: expected a real input, got {batch_mean.dtype}")
+        part = 1.0 if self.batches is None else 1.0 / (float(self.batches) + 1)
         for running, batch, share in (
             (self.mean, batch_mean, self.mean_share),
             (self.var, batch_var, self.var_share),
         ):
             if batch.size != running.size:  # one for each example
-                batch = batch.reshape(-1, running.size).mean(axis=0)
-            running *= 1 - self.momentum
-            running += batch.reshape(running.shape) * share
+                batch = batch.reshape(*running.shape[:-1], -1, running.shape[-1]).mean(axis=-2)
+            running *= 1 - self.momentum * part
+            running += batch.reshape(running.shape) * (share * part)
+
+    def opened(self, level: levels.BatchLevel) -> RunningStatistics:
+        """The same for all examples of a func.vmap, each of which has its own; GraphError if they share them."""
+        if not (levels.belongs(self.mean, level) and levels.belongs(self.var, level)):
+            raise GraphError(
+                "func.vmap: batch normalization in training mode would update one running mean and variance by each "
+                "example. Call eval(), make the layer with track_running_stats=False, or map over the statistics, too: "
+                "func.stack_module_state."
+            )
+        new = object.__new__(RunningStatistics)
+        new.mean, new.var = (_data(levels.exposed(x, level)) for x in (self.mean, self.var))
+        new.momentum, new.mean_share, new.var_share = self.momentum, self.mean_share, self.var_share
+        new.batches = self.batches
+        return new
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunningStatistics):
             return False
-        same = self.mean is other.mean and self.var is other.var
+        same = self.mean is other.mean and self.var is other.var and self.batches is other.batches
         return same and (self.momentum, self.var_share) == (other.momentum, other.var_share)
 
     __hash__ = object.__hash__
@@ -96,6 +125,15 @@ def check_channels(
             raise DTypeError(f"{name}: expected {what} of a floating-point dtype, got {x.dtype}")
 
 
+def _mapped_as(statistics: Array | None, input: Array) -> Any:
+    """The input, repeated for the examples of func.vmap that have running statistics of their own."""
+    if isinstance(statistics, Value) and statistics.level is not None:
+        for level in maps_of(statistics):
+            if not levels.belongs(input, level):
+                input = levels.hidden(levels.exposed(input, level), level)
+    return input
+
+
 def batch_norm(
     input: Array,
     running_mean: Array | None,
@@ -132,8 +170,9 @@ def unchecked_batch_norm(
     training: bool,
     momentum: float,
     eps: float,
+    batches: np.ndarray | None = None,
 ) -> Any:
-    """batch_norm of arguments that fit together, as a layer's do."""
+    """batch_norm of arguments that fit together, as a layer's do; `batches`: see RunningStatistics."""
     if training:
         count = prod(input.shape) // input.shape[1] if input.shape[1] else 0
         if count == 1:
@@ -145,8 +184,9 @@ def unchecked_batch_norm(
         moments = (
             None
             if running_mean is None or not count
-            else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
+            else RunningStatistics(running_mean, cast("Array", running_var), momentum, count, batches)
         )
+        input = _mapped_as(running_mean, input)
         if input.ndim == 2:
             return standardize(input, weight, bias, (0,), eps, moments=moments)
         return _by_channel(input, weight, bias, (0, 2), eps, moments)
@@ -194,7 +234,7 @@ def instance_norm(
         if running_mean is None or not input.size
         else RunningStatistics(running_mean, cast("Array", running_var), momentum, count)
     )
-    return _by_channel(input, weight, bias, (2,), eps, moments)
+    return _by_channel(_mapped_as(running_mean, input), weight, bias, (2,), eps, moments)
 
 
 def _last_axes(name: str, input: Array, shape: ShapeLike) -> int:

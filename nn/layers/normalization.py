@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Count, NonNegative, Positive, Real, Size, Widths
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.levels import innermost
 from tinygrad_dl.modes import effect
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.functional.normalization import (
@@ -96,7 +97,7 @@ class _ChannelNorm(Module):
 
 
 def _count_batch(batches: Tensor) -> None:
-    batches._data[()] += 1  # as a number: a sixth of the time of an array's +=
+    innermost(batches)._data[()] += 1  # as a number: a sixth of the time of an array's +=
 
 
 class _BatchNorm(_ChannelNorm):
@@ -108,16 +109,15 @@ class _BatchNorm(_ChannelNorm):
                 f"{type(self).__name__}: expected an input of num_features = {self.num_features} channels, "
                 f"got {input.shape}"
             )
-        momentum, batches = self.momentum, None
+        batches = None
         if self.training and self.num_batches_tracked is not None:
             batches = self.num_batches_tracked._data
-            if momentum is None:  # the plain average of all batches
-                momentum = 1.0 / (float(batches) + 1)
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
         out = unchecked_batch_norm(
             input, self.running_mean if track else None, self.running_var if track else None,
-            self.weight, self.bias, by_batch, momentum or 0.0, self.eps,
+            self.weight, self.bias, by_batch, self.momentum or 0.0, self.eps,
+            batches if self.momentum is None else None,  # the plain average of all batches
         )  # fmt: skip
         if batches is not None:  # a batch that was refused is not counted
             effect(_count_batch, self.num_batches_tracked, changes=(self.num_batches_tracked,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.peer import operators_on_elements, operators_on_matrices, operators_on_shapes  # noqa: F401, they enter theirs
+from tests.peer import operators_of_numpy, operators_on_elements, operators_on_matrices, operators_on_shapes  # noqa: F401, they enter theirs
 from tests.peer.counterparts import OURS, Unlike
 from tinygrad_dl.nn import functional
 

@@ -30,6 +30,7 @@ RTOL, ATOL = 1e-6, 1e-8
 
 # What PyTorch has for complex values, and NumPy not, with the reason
 NOT_COMPLEX: dict[str, str] = {
+    "double": "it converts complex values to real ones",
     "log_softmax.with_dtype": "its samples convert complex values to real ones",
     "logaddexp": "NumPy has it for real values only",
     "nn.functional.softmin.with_dtype": "its samples convert complex values to real ones",
@@ -75,6 +76,8 @@ COMPARED: dict[str, Callable[[Any], Any]] = {
     "max.reduction_with_dim": lambda r: r[0] if isinstance(r, tuple) else r,
     "min.reduction_with_dim": lambda r: r[0] if isinstance(r, tuple) else r,
     "sort": lambda r: r[0] if isinstance(r, tuple) else r,
+    "median": lambda r: r[0] if isinstance(r, tuple) else r,
+    "nanmedian": lambda r: r[0] if isinstance(r, tuple) else r,
     "msort": lambda r: r,
     "topk": lambda r: r[0] if isinstance(r, tuple) else r,
     "linalg.inv_ex": lambda r: r[0] if isinstance(r, tuple) else r,

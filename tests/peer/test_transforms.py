@@ -8,13 +8,16 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.peer.operators import OURS, Unlike
-from tests.peer.test_operators import COMPARED, INFOS, flat, samples_of, translated
+from tests.peer.test_operators import COMPARED, INFOS, NOT_COMPLEX, flat, samples_of, translated
 from tests.peer.test_operators import (
     samples_leave_numpys_generator_alone as samples_leave_numpys_generator_alone,
 )
@@ -22,13 +25,20 @@ from tinygrad_dl import Tensor, func, nn, stack
 
 torch = pytest.importorskip("torch", reason="PyTorch, which is compared with, is not installed")
 
-SAMPLES = 6  # of an operator at most
+SAMPLES = 6  # of an operator at most; of its complex samples, fewer
 RTOL, ATOL = 1e-6, 1e-8
 EXAMPLES = 3
+REAL, COMPLEX = torch.float64, torch.complex128
 
 
-def few(found: list[Any]) -> list[Any]:
-    return found[:: max(1, -(-len(found) // SAMPLES))]
+def few(found: list[Any], count: int) -> list[Any]:
+    return found[:: max(1, -(-len(found) // count))]
+
+
+@cache
+def sample_of(name: str, dtype: Any) -> list[Any]:
+    """Some samples, the same for every comparison: to make them takes longer than to compare them."""
+    return few(samples_of(INFOS[name], dtype), SAMPLES)
 
 
 def prepared(name: str, sample: Any) -> tuple[Any, list[Any], Any, list[Any]]:
@@ -37,8 +47,7 @@ def prepared(name: str, sample: Any) -> tuple[Any, list[Any], Any, list[Any]]:
     pairs: list[tuple[Any, Tensor]] = []
     arguments = [translated(v, pairs) for v in (sample.input, *sample.args)]
     options = {k: translated(v, pairs) for k, v in sample.kwargs.items()}
-    if info.gradcheck_wrapper.__name__ == "gradcheck_wrapper_hermitian_input":
-        raise Unlike("the sample is made symmetric before the call")
+    hermitian = info.gradcheck_wrapper.__name__ == "gradcheck_wrapper_hermitian_input"
     if not pairs:
         raise Unlike("nothing requires grad")
     view = COMPARED.get(name, lambda r: r)
@@ -55,79 +64,196 @@ def prepared(name: str, sample: Any) -> tuple[Any, list[Any], Any, list[Any]]:
     def theirs(*new: Any) -> Any:
         args = [swapped(v, old, new) for v in (sample.input, *sample.args)]
         kwargs = {k: swapped(v, old, new) for k, v in sample.kwargs.items()}
-        return tuple(flat(view(info.get_op()(*args, **kwargs))))
+        return tuple(flat(view(info.gradcheck_wrapper(info.get_op(), *args, **kwargs))))
 
     def ours(*new: Any) -> Any:
         args = [swapped(v, mine, new) for v in arguments]
         kwargs = {k: swapped(v, mine, new) for k, v in options.items()}
+        if hermitian:
+            args[0] = args[0] + args[0].conj().mT
         return tuple(flat(view(OURS[name](*args, **kwargs))))
 
     return theirs, [t.detach() for t, _ in pairs], ours, [x.detach() for _, x in pairs]
+
+
+def drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Random numbers, complex if the dtype is."""
+    real = rng.uniform(-1, 1, shape)
+    return np.asarray(real + 1j * rng.uniform(-1, 1, shape) if np.dtype(dtype).kind == "c" else real)
 
 
 def agree(found: Any, expected: Any) -> None:
     assert len(found) == len(expected)
     for f, e in zip(found, expected):
         assert f.shape == tuple(e.shape)
-        np.testing.assert_allclose(f.detach().numpy(), (e.detach() + 0).numpy(), RTOL, ATOL)
+        np.testing.assert_allclose(f.detach().numpy(), (e.detach() + 0).resolve_conj().numpy(), RTOL, ATOL)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Samples at poles are meant."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def of_theirs(what: str, call: Any, *args: Any) -> Any:
+    """What PyTorch gives; Unlike where it cannot, or gives a size that no machine has."""
+    try:
+        found = call(*args)
+    except (RuntimeError, TypeError, AssertionError, ValueError, NotImplementedError, IndexError) as error:
+        raise Unlike(f"torch.func.{what} fails: {error}") from None
+    if any(n > 1 << 32 for x in flat(found) for n in x.shape):
+        raise Unlike("PyTorch gives a size that no machine has")
+    return found
 
 
 def compare_forward(name: str, sample: Any) -> None:
-    if "max_unpool" in name:
-        raise Unlike("windows that overlap give a place several values, and which one stays is not defined")
     theirs, inputs, ours, values = prepared(name, sample)
+    forward(theirs, ours, inputs, values)
+
+
+def forward(theirs: Any, ours: Any, inputs: list[Any], values: list[Tensor]) -> None:
+    """Compare the changes in one random direction."""
     rng = np.random.default_rng(0)
-    tangents = [rng.uniform(-1, 1, v.shape) for v in values]
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
-            _, expected = torch.func.jvp(theirs, tuple(inputs), tuple(map(torch.from_numpy, tangents)))
-        except (RuntimeError, TypeError, AssertionError, ValueError) as error:
-            raise Unlike(f"torch.func.jvp fails: {error}") from None
-        if any(e.dtype.is_complex for e in expected):
-            raise Unlike("the result is complex")
+    tangents = [drawn(rng, v.shape, v.dtype) for v in values]
+    with quiet():
+        directions = tuple(map(torch.from_numpy, tangents))
+        _, expected = of_theirs("jvp", torch.func.jvp, theirs, tuple(inputs), directions)
         _, found = func.jvp(ours, tuple(values), tuple(map(Tensor, tangents)))
-    kept = [k for k, e in enumerate(expected) if e.dtype.is_floating_point]
+    kept = [k for k, e in enumerate(expected) if e.dtype.is_floating_point or e.dtype.is_complex]
     agree([found[k] for k in kept], [expected[k] for k in kept])
 
 
-def compare_vmap(name: str, sample: Any) -> None:
+def examples_of(name: str, values: list[Tensor], count: int) -> list[Any]:
+    """Examples that differ little, so that they stay where the operator is defined: the batch axis in front."""
     if name == "nn.functional.ctc_loss":
         raise Unlike("the examples would be scaled, and such are no logarithms of probabilities")
-    theirs, inputs, ours, values = prepared(name, sample)
     rng = np.random.default_rng(0)
-    # Examples that differ little, so that they stay where the operator is defined
-    factors = [1 + 0.01 * rng.uniform(-1, 1, (EXAMPLES, *[1] * v.ndim)) for v in values]
-    several = [v.data * f for v, f in zip(values, factors)]
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
-            expected = torch.func.vmap(theirs, randomness="same")(*map(torch.from_numpy, several))
-        except (RuntimeError, TypeError, AssertionError, ValueError, NotImplementedError) as error:
-            raise Unlike(f"torch.func.vmap fails: {error}") from None
-        if any(e.dtype.is_complex for e in expected):
-            raise Unlike("the result is complex")
-        found = func.vmap(ours, randomness="same")(*map(Tensor, several))
-    agree(found, expected)
+    return [v.data * (1 + 0.01 * rng.uniform(-1, 1, (count, *[1] * v.ndim))) for v in values]
 
 
-MAPPED = sorted(n for n, info in INFOS.items() if info.supports_autograd and torch.float64 in info.dtypes)
-FORWARD = [n for n in MAPPED if getattr(INFOS[n], "supports_fwgrad_bwgrad", False)]
+def compare_vmap(name: str, sample: Any) -> None:
+    theirs, _, ours, values = prepared(name, sample)
+    several = examples_of(name, values, EXAMPLES)
+    with quiet():
+        mapped = torch.func.vmap(theirs, randomness="same")
+        expected = of_theirs("vmap", mapped, *map(torch.from_numpy, several))
+        agree(func.vmap(ours, randomness="same")(*map(Tensor, several)), expected)
 
 
-@pytest.mark.parametrize("name", FORWARD)
-def test_forward_mode_is_pytorchs(name: str) -> None:
-    _each(name, compare_forward)
+def compare_first(name: str, sample: Any) -> None:
+    """Only the first input is mapped, along its last axis, and the results are put together along theirs."""
+    theirs, inputs, ours, values = prepared(name, sample)
+    (first,) = examples_of(name, values[:1], EXAMPLES)
+    first = np.moveaxis(first, 0, -1)
+    axes = (-1, *[None] * (len(values) - 1))
+    with quiet():
+        mapped = torch.func.vmap(theirs, axes, -1, randomness="same")
+        expected = of_theirs("vmap", mapped, torch.from_numpy(first.copy()), *inputs[1:])
+        agree(func.vmap(ours, axes, -1, randomness="same")(Tensor(first), *values[1:]), expected)
 
 
-@pytest.mark.parametrize("name", MAPPED)
-def test_vmap_is_pytorchs(name: str) -> None:
-    _each(name, compare_vmap)
+def compare_nested(name: str, sample: Any) -> None:
+    """A vmap inside of a vmap: the first input belongs to both, the others to the outer or the inner one in turns."""
+    theirs, _, ours, values = prepared(name, sample)
+    several = [x.reshape(2, EXAMPLES, *x.shape[1:]) for x in examples_of(name, values, 2 * EXAMPLES)]
+    outer = [0 if i % 3 != 2 else None for i in range(len(values))]
+    inner = [0 if i % 3 != 1 else None for i in range(len(values))]
+    given = [x if i % 3 == 0 else x[:, 0] if i % 3 == 1 else x[0] for i, x in enumerate(several)]
+    with quiet():
+        f = torch.func.vmap
+        mapped = f(f(theirs, tuple(inner), randomness="same"), tuple(outer), randomness="same")
+        expected = of_theirs("vmap", mapped, *(torch.from_numpy(x.copy()) for x in given))
+        mine = func.vmap(func.vmap(ours, tuple(inner), randomness="same"), tuple(outer), randomness="same")
+        agree(mine(*map(Tensor, given)), expected)
 
 
-def _each(name: str, compare: Any) -> None:
+def pullbacks(theirs: Any, ours: Any, values: list[Tensor]) -> tuple[Any, Any]:
+    """Their function and ours from the inputs to the gradients of the results that have any."""
+    with quiet():
+        results = ours(*values)
+    kept = [k for k, r in enumerate(results) if r.dtype.kind in "fc"]
+    rng = np.random.default_rng(1)
+    seeds = [drawn(rng, results[k].shape, results[k].dtype) for k in kept]
+
+    def their_gradients(*xs: Any) -> Any:
+        outs = torch.func.vjp(lambda *xs: tuple(theirs(*xs)[k] for k in kept), *xs)
+        return outs[1](tuple(map(torch.from_numpy, seeds)))
+
+    def gradients(*xs: Any) -> Any:
+        return func.vjp(lambda *xs: tuple(ours(*xs)[k] for k in kept), *xs)[1](tuple(map(Tensor, seeds)))
+
+    return their_gradients, gradients
+
+
+def compare_gradients(name: str, sample: Any) -> None:
+    """The gradients of examples: vmap over vjp."""
+    theirs, _, ours, values = prepared(name, sample)
+    several = examples_of(name, values, EXAMPLES)
+    theirs, ours = pullbacks(theirs, ours, values)
+    with quiet():
+        mapped = torch.func.vmap(theirs, randomness="same")
+        expected = of_theirs("vmap", mapped, *map(torch.from_numpy, several))
+        agree(func.vmap(ours, randomness="same")(*map(Tensor, several)), expected)
+
+
+def compare_forward_over_reverse(name: str, sample: Any) -> None:
+    """The change of the gradients: jvp over vjp."""
+    if name == "linalg.norm.subgradients_at_zero":
+        raise Unlike("PyTorch gives nan for the second derivative at zero, tinygrad_dl 0")
+    theirs, inputs, ours, values = prepared(name, sample)
+    forward(*pullbacks(theirs, ours, values), inputs, values)
+
+
+# Windows that overlap give a place several values, and which one stays is not defined.
+UNDEFINED = "nn.functional.max_unpool"
+MAPPED = [
+    (name, dtype)
+    for name in sorted(INFOS)
+    for dtype in (REAL, COMPLEX)
+    if INFOS[name].supports_autograd and dtype in INFOS[name].dtypes
+    if not (dtype == COMPLEX and name in NOT_COMPLEX) and not name.startswith(UNDEFINED)
+]
+FORWARD = [(n, d) for n, d in MAPPED if getattr(INFOS[n], "supports_fwgrad_bwgrad", False)]
+COMPARISONS: dict[str, tuple[Any, list[Any]]] = {
+    "forward mode": (compare_forward, FORWARD),
+    "forward over reverse": (compare_forward_over_reverse, FORWARD),
+    "vmap": (compare_vmap, MAPPED),
+    "vmap of the first input, along other axes": (compare_first, MAPPED),
+    "vmap inside of vmap": (compare_nested, MAPPED),
+    "vmap over vjp": (compare_gradients, MAPPED),
+}
+
+
+def cases(names: list[tuple[str, Any]]) -> list[Any]:
+    return [pytest.param(n, d, id=f"{n}-{str(d).removeprefix('torch.')}") for n, d in names]
+
+
+@pytest.mark.parametrize(("name", "dtype"), cases(FORWARD))
+def test_forward_mode_is_pytorchs(name: str, dtype: Any) -> None:
+    _each(name, dtype, compare_forward)
+
+
+@pytest.mark.parametrize(("name", "dtype"), cases(MAPPED))
+def test_vmap_is_pytorchs(name: str, dtype: Any) -> None:
+    _each(name, dtype, compare_vmap)
+
+
+@pytest.mark.parametrize("name", [name for name, dtype in FORWARD if dtype == COMPLEX])
+def test_forward_over_reverse_of_complex_values_is_pytorchs(name: str) -> None:
+    _each(name, COMPLEX, compare_forward_over_reverse, 1)
+
+
+@pytest.mark.parametrize("name", [name for name, dtype in MAPPED if dtype == REAL])
+def test_vmap_inside_of_vmap_is_pytorchs(name: str) -> None:
+    _each(name, REAL, compare_nested, 1)
+
+
+def _each(name: str, dtype: Any, compare: Any, count: int | None = None) -> None:
     compared = 0
-    for sample in few(samples_of(INFOS[name], torch.float64)):
+    count = count or (SAMPLES if dtype == REAL else 2)
+    for sample in few(sample_of(name, dtype), count):
         try:
             compare(name, sample)
             compared += 1
@@ -217,25 +343,26 @@ def test_jacobians_and_hessians_in_every_composition_are_pytorchs() -> None:
 
 
 def table() -> None:
-    """Print how many samples agree, by transformation."""
-    for what, names, compare in (
-        ("forward mode", FORWARD, compare_forward),
-        ("vmap", MAPPED, compare_vmap),
-    ):
-        counts: Counter[str] = Counter()
-        for name in sorted(names):
-            for sample in few(samples_of(INFOS[name], torch.float64)):
+    """Print how many samples agree, by transformation; with the argument "all", of all samples."""
+    whole = "all" in sys.argv
+    for what, (compare, names) in COMPARISONS.items():
+        counts: dict[Any, Counter[str]] = {REAL: Counter(), COMPLEX: Counter()}
+        reasons: Counter[str] = Counter()
+        for name, dtype in names:
+            for sample in samples_of(INFOS[name], dtype) if whole else sample_of(name, dtype):
                 try:
                     compare(name, sample)
-                    counts["agree"] += 1
-                except Unlike:
-                    counts["nothing to compare"] += 1
+                    counts[dtype]["agree"] += 1
+                except Unlike as why:
+                    counts[dtype]["nothing to compare"] += 1
+                    reasons[str(why).splitlines()[0][:60]] += 1
                 except Exception as error:  # whatever differs is reported
-                    counts["differ"] += 1
-                    print(
-                        f"{what}: {name}: {type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
-                    )
-        print(f"{what}: {len(names)} operators, {dict(counts)}")
+                    counts[dtype]["differ"] += 1
+                    lines = [line for line in str(error).splitlines() if line.strip()][:3]
+                    print(f"{what}: {name}: {dtype}: {type(error).__name__}: {' / '.join(lines)[:200]}")
+        for dtype, count in counts.items():
+            print(f"{what}: {dtype}: {sum(d == dtype for _, d in names)} operators, {dict(count)}")
+        print(dict(reasons.most_common(6)))
 
 
 if __name__ == "__main__":

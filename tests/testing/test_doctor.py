@@ -9,13 +9,13 @@ import pytest
 
 import tinygrad_dl as tg
 from tests.layout import ROOT
-from tests.testing import handwritten
+from tests.testing import generated, handwritten
 from tinygrad_dl import testing
 from tinygrad_dl.testing import BackwardError
 
 
-def check_backward(forward, backward, inputs):
-    return testing.check_backward(forward, backward, inputs, raise_exception=False)
+def check_backward(*arguments):
+    return testing.check_backward(*arguments, raise_exception=False)
 
 
 INJECTED = [
@@ -112,6 +112,19 @@ def test_the_global_random_state_is_restored():
 def test_integer_inputs_alone_are_refused():
     with pytest.raises(TypeError, match="expected at least one floating-point array"):
         check_backward(lambda x: x.sum(), lambda x: x, np.array([1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "inputs", "what"),
+    [
+        (lambda z: abs(z), lambda g, z: g * z, [np.array([1j])], "z: expected a real input"),
+        (lambda x, z: (x * z).real, lambda g, x, z: g, [np.ones(1), np.ones(1, complex)], "z: expected a real input"),
+        (lambda x: x * 2, lambda g, x: g * (2 + 0j), [np.ones(2)], "backward: expected real gradients"),
+    ],
+)  # fmt: skip
+def test_complex_values_are_refused_with_a_way_out(forward, backward, inputs, what):
+    with pytest.raises(tg.errors.DTypeError, match=rf"^check_backward: {what}, got .* with gradcheck\.$"):
+        testing.check_backward(forward, backward, inputs)
 
 
 def test_a_backward_with_other_arguments_is_refused():
@@ -446,3 +459,165 @@ def test_wrong_arguments_are_named(given, message):
     with pytest.raises(tg.errors.TinygradError) as caught:
         testing.check_backward(**arguments)
     assert str(caught.value) == message
+
+
+class Layer:
+    """An affine layer with params and grads, as in the second volume of the book."""
+
+    def __init__(self, factor=1.0):
+        rng = np.random.default_rng(0)
+        self.params = [rng.standard_normal((4, 2)), np.zeros(2)]
+        self.grads = [np.zeros((4, 2)), np.zeros(2)]
+        self.factor = factor
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.params[0] + self.params[1]
+
+    def backward(self, dout):
+        self.grads[0][...] = self.factor * self.x.T @ dout
+        self.grads[1][...] = dout.sum(axis=0)
+        return dout @ self.params[0].T
+
+
+def test_a_layer_is_checked_with_its_parameters_and_left_as_it_was():
+    x = np.random.default_rng(1).standard_normal((3, 4))
+    layer = Layer()
+    W, grad = layer.params[0], layer.grads[0]
+    before = W.copy()
+    found = check_backward(layer, x)
+    assert found and list(found.errors) == ["x", "params[0]", "params[1]"] and found.traced
+    assert "Layer with forward(x) and backward(dout); gradients of x, params[0], params[1]" in str(found)
+    assert layer.params[0] is W and np.array_equal(W, before) and layer.grads[0] is grad and not grad.any()
+    assert not hasattr(layer, "x")
+    wrong = check_backward(Layer(-1.0), x)
+    assert wrong.wrong == ["params[0]"] and wrong.mistake == "sign"
+
+
+def test_attributes_with_their_gradients_are_parameters():
+    layer, x = Affine(), np.random.default_rng(1).standard_normal((3, 4))
+    assert list(check_backward(layer, x).errors) == ["x", "W", "b"]
+    layer.backward = lambda dout: (
+        setattr(layer, "dW", layer.x.T @ dout),
+        setattr(layer, "db", dout[0]),
+        dout @ layer.W.T,
+    )[2]
+    assert check_backward(layer, x).wrong == ["b"]
+
+
+def test_a_list_of_layers_is_checked_as_one_network():
+    x = np.random.default_rng(1).standard_normal((3, 4))
+    found = check_backward([Layer(), Relu()], x)
+    assert found and list(found.errors) == ["x", "0.params[0]", "0.params[1]"]
+    assert "backward writes into dout" in found.note
+    wrong = check_backward([Layer(2.0), Relu()], x)
+    assert wrong.wrong == ["0.params[0]"] and wrong.mistake == "factor 2"
+
+
+def test_a_network_with_loss_and_gradient_is_checked():
+    net, rng = TwoLayerNet(), np.random.default_rng(1)
+    inputs = [rng.standard_normal((5, 3)), rng.standard_normal((5, 2))]
+    found = check_backward(net, inputs)
+    assert found and list(found.errors) == ["W1", "W2"] and found.traced
+    net.gradient = lambda x, t: TwoLayerNet.gradient(net, x, t, factor=-1.0)
+    assert check_backward(net, inputs).mistake == "sign"
+
+
+def test_a_dictionary_among_the_inputs_holds_parameters():
+    rng = np.random.default_rng(0)
+    X, p = rng.standard_normal((3, 5)), {"W": rng.standard_normal((2, 3)), "b": np.zeros((2, 1))}
+
+    def forward(X, parameters):
+        return parameters["W"] @ X + parameters["b"], (X, parameters)
+
+    def backward(dZ, cache):
+        X, _ = cache
+        return {"dW": dZ @ X.T, "db": dZ.sum(axis=1, keepdims=True)}
+
+    found = check_backward(forward, backward, [X, p])
+    assert found and list(found.errors) == ["W", "b"]
+    assert (
+        found.form
+        == "forward(X, parameters 1) returns (output, cache), backward(g, cache) returns a dictionary"
+    )
+
+
+def test_what_is_neither_a_function_nor_a_layer_is_refused():
+    with pytest.raises(TypeError, match="inputs: expected what the first layer takes"):
+        testing.check_backward(Layer())
+    with pytest.raises(TypeError, match="inputs: expected the arrays that forward takes"):
+        testing.check_backward(lambda x: x, lambda g: g)
+    with pytest.raises(TypeError, match="backward: expected a function, got nothing"):
+        testing.check_backward(lambda x: x)
+
+
+def test_a_backward_that_writes_into_an_input_is_told_so():
+    def backward(g, W, b):
+        W *= 2
+        return g * W / 2, g
+
+    x = np.array([1.0, 2.0])
+    found = check_backward(lambda a, b: a**2 / 2 + b, backward, [x, x + 1])
+    assert found.mistake == "input modified" and "backward changes this input in place" in str(found)
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_the_line_that_computes_a_wrong_gradient_and_that_of_the_forward_are_named():
+    found = check_backward(*handwritten.shallow("sigmoid for tanh"))
+    assert "A1 = np.tanh(Z1)" in found.guesses[0].place
+    assert "dW1 = dZ1 @ X.T / n" in found.lines["W1"] and "handwritten.py" in found.lines["W1"]
+
+
+def test_units_that_are_0_in_several_layers_are_accepted():
+    """The derivatives on both sides along one bias are 1 and 0.02 there, and that of the code is 0.0001."""
+    x = np.zeros((1, 1))
+
+    def forward(p):
+        z = p["b1"] + x
+        a = np.where(z > 0, z, 0.01 * z)
+        z2 = -a + p["b2"]
+        return np.where(z2 > 0, z2, 0.01 * z2).sum(), (z, z2)
+
+    def backward(cache):
+        z, z2 = cache
+        d2 = np.where(z2 > 0, 1, 0.01)
+        return {"db1": -d2 * np.where(z > 0, 1, 0.01), "db2": d2}
+
+    assert check_backward(forward, backward, {"b1": np.zeros((1, 1)), "b2": np.zeros((1, 1))})
+    wrong = check_backward(
+        forward,
+        lambda c: {"db1": np.full((1, 1), 3.0), "db2": backward(c)["db2"]},
+        {"b1": np.zeros((1, 1)), "b2": np.zeros((1, 1))},
+    )
+    assert wrong.wrong == ["b1"]
+
+
+def test_gradients_lost_in_rounding_are_judged_elsewhere():
+    def network(factor):
+        return (
+            lambda x: 0.5 + 1e-19 * np.cosh(20 * x).sum(),
+            lambda g, x: factor * g * 20e-19 * np.sinh(20 * x),
+            np.array([-0.01, 0.02]),
+        )
+
+    right, wrong = check_backward(*network(1.0)), check_backward(*network(1.5))
+    assert right and "cannot be told here" in right.note
+    assert wrong.wrong == ["x"] and not wrong
+
+
+def test_where_nothing_can_be_told_the_verdict_says_so_and_another_point_is_looked_for():
+    def steep(x):
+        return np.sqrt(x).sum()
+
+    found = check_backward(steep, lambda g, x: g * 0.5 / np.sqrt(x + 1e-300), np.array([0.0]))
+    assert found and "cannot be told here (the function is not finite below" in found.note
+    jumps = check_backward(
+        lambda x: np.where(x >= 0, 0.0, np.nan).sum(), lambda g, x: 3.0 + x, np.array([0.0])
+    )
+    assert not jumps
+
+
+def test_a_saturated_cost_is_no_false_alarm():
+    """1 - a has a few digits only where a is close to 1, and differences of its logarithm are those of stairs."""
+    for seed in (10259, 10857):
+        assert check_backward(*generated.draw(seed).arguments)

@@ -44,9 +44,18 @@ def test_the_worst_element_comes_first_with_both_numbers():
     assert first.absolute_error == pytest.approx(1) and first.relative_error == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("x", [0.0, 1e-7])
-def test_relu_at_or_near_0_is_reported_as_a_kink(x):
-    assert failure(lambda t: tg.relu(t).sum(), np.array([x, 1.0])).findings[0].kind == "kink"
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_gradient_between_those_of_both_sides_of_a_kink_is_correct(fast):
+    report = gradcheck(lambda t: tg.relu(t).sum(), np.array([0.0, 1e-7, -1e-7, 1.0]), fast=fast)
+    assert report.kinks == 1 and "1 of them at a kink, between the derivatives of both sides" in str(report)
+    assert gradcheck(lambda t: tg.max(t), np.array([2.0, 2.0, 1.0]), fast=fast)
+    assert gradcheck(np.abs, np.zeros(2), backward=lambda g, x: -g, fast=fast)
+    outside = failure(np.abs, np.zeros(2), backward=lambda g, x: 1.5 * g, fast=fast)
+    assert {f.kind for f in outside.findings} == {"kink"}
+    assert (
+        "the derivative is -1 on the left and 1 on the right of 0; the analytic value is not between"
+        in str(outside)
+    )
 
 
 def test_a_wrong_derivative_beside_a_kink_is_a_fault():
@@ -65,10 +74,55 @@ def test_float32_passes_when_asked_for_with_fitting_tolerances():
     assert gradcheck(tg.exp, np.ones(2, np.float32), float32=True, step=1e-2, atol=1e-2, rtol=1e-2)
 
 
-def test_a_step_out_of_the_domain_is_reported():
-    report = failure(lambda x: tg.log(x).sum(), np.array([1e-6, 1.0]))
+def test_the_edge_of_a_domain_is_reported_and_a_point_beside_it_is_checked():
+    assert gradcheck(lambda x: tg.log(x).sum(), np.array([1e-6, 1e-12, 1.0]))
+    assert not gradcheck(np.log, np.array([1e-6]), backward=lambda g, x: 1.001 * g / x, raise_exception=False)
+    report = failure(lambda x: tg.sqrt(x).sum(), np.array([0.0, 1.0]))
     assert report.findings[0].kind == "domain"
-    assert "not finite below 1e-06" in str(report)
+    assert "not finite below 0" in str(report)
+
+
+def test_where_there_is_no_derivative_the_check_says_that_it_cannot_tell():
+    jump = failure(np.floor, np.zeros(1), backward=lambda g, x: g)
+    assert jump.findings[0].kind == "cannot tell" and "the function jumps below 0" in str(jump)
+    steep = failure(np.cbrt, np.zeros(1), backward=lambda g, x: g)
+    assert steep.findings[0].kind == "cannot tell" and "grow without bound" in str(steep)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-14])
+def test_small_gradients_are_compared_beside_themselves(scale):
+    x = np.array([1.0, 2.0])
+    f = lambda x: scale * (x**3).sum()  # noqa: E731
+    assert gradcheck(f, x, backward=lambda g, x: g * 3 * scale * x**2)
+    assert failure(f, x, backward=lambda g, x: g * 3.1 * scale * x**2).findings[0].kind == "fault"
+
+
+def test_a_gradient_lost_in_the_noise_of_the_function_is_not_called_correct_or_wrong():
+    f = lambda x: 0.5 + 1e-20 * (x**3).sum()  # noqa: E731
+    report = failure(f, np.array([1.0]), backward=lambda g, x: g * 1e-4 * x)
+    assert report.findings[0].kind == "fault"
+
+
+@pytest.mark.parametrize(
+    ("f", "derivative"),
+    [
+        (lambda x: np.sin(1000 * x), lambda x: 1000 * np.cos(1000 * x)),
+        (lambda x: (1e8 + x) - 1e8 + 0 * x, np.ones_like),
+        (lambda x: 1e6 + np.sin(x), np.cos),
+        (lambda x: 1 / x, lambda x: -1 / x**2),
+    ],
+)
+def test_functions_that_are_steep_or_rounded_are_judged_by_their_own_rounding(f, derivative):
+    x = np.array([0.01, 0.3])
+    assert gradcheck(f, x, backward=lambda g, x: g * derivative(x))
+    assert not gradcheck(f, x, backward=lambda g, x: g * 1.01 * derivative(x), raise_exception=False)
+
+
+@pytest.mark.parametrize("f", [lambda x: x**3, lambda x: (x**3).sum(), lambda x: (x[0] ** 3).sum()])
+def test_a_backward_that_forgets_g_is_told_so(f):
+    report = failure(f, np.array([1.0, 2.0]), backward=lambda g, x: 3 * x**2)
+    assert report.findings[0].message.startswith("backward does not use g, the gradient of the result")
+    assert "1 times" not in str(report)
 
 
 def test_a_random_function_is_reported_and_not_compared():

@@ -383,3 +383,85 @@ def test_predictions_of_many_batches_are_compiled() -> None:
     many = t.evaluate(points(500), batch_size=10)
     assert in_use(t, "evaluation") == 1
     assert many == pytest.approx(t.evaluate(points(500)), rel=1e-9)
+
+
+def test_a_decision_is_made_once_for_batches_of_a_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at the model at every step took more time than small steps themselves."""
+    asked: list[int] = []
+    may_pay = programs.Programs._may_pay
+    monkeypatch.setattr(
+        programs.Programs, "_may_pay", lambda self, n, batch: (asked.append(n), may_pay(self, n, batch))[1]
+    )
+    t = made("auto")
+    t.fit(points(43), points(60, 1), 30, batch_size=10, rng=0)
+    assert len(asked) == 3  # steps of 10 and of 3 examples, and evaluations
+    t.fit(points(43), None, 30, batch_size=10, rng=0)  # more are planned
+    assert len(asked) == 5
+
+
+class Growing:
+    """A loader whose batches have 10, 11, ... examples."""
+
+    def __init__(self, end: int) -> None:
+        self.batches = [tuple(map(tg.asarray, points(n).arrays)) for n in range(10, end)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
+def test_captures_are_bounded_where_every_batch_has_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gain, captures in ((0.0, programs.PROGRAMS), (1e9, 0)):
+        monkeypatch.setattr(programs, "GAIN", gain)
+        t = made("auto", optimizer=lambda p: optim.SGD(p, lr=0.1, momentum=0.9))
+        eager = made(False, optimizer=lambda p: optim.SGD(p, lr=0.1, momentum=0.9))
+        for trainer in (eager, t):
+            tg.manual_seed(3)
+            trainer.fit(Growing(30), None, 2)
+        assert in_use(t) == captures
+        assert_same_run(eager, t)
+
+
+def test_captures_that_are_not_worth_a_program_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    captures: list[int] = []
+    monkeypatch.setattr(programs, "GAIN", 0.0)
+    monkeypatch.setattr(programs.Programs, "_worth", lambda self, lowered: captures.append(1) or "not now")
+    t = made("auto")
+    t.fit(Growing(40), None, 2)
+    assert len(captures) <= 2 * programs.PROGRAMS and in_use(t) == 0
+
+
+@pytest.mark.parametrize("kind", ["mlp", "convolutional", "recurrent"])
+def test_what_may_pay_is_about_what_pays(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a capture, a model's gain and cost are estimated within a factor of four of what the capture tells."""
+    tg.manual_seed(0)
+    models: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+        "mlp": (nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)), (32, 64)),
+        "convolutional": (
+            nn.Sequential(
+                nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10)
+            ),
+            (16, 1, 8, 8),
+        ),
+        "recurrent": (nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Flatten(), nn.Linear(40, 10)), (16, 5, 6)),
+    }
+    model, shape = models[kind]
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    found: list[tuple[float, float]] = []
+
+    def noted(self: Any, lowered: Any) -> str:
+        found.append(programs.estimated(lowered))
+        return "enough"
+
+    monkeypatch.setattr(programs.Programs, "_worth", noted)
+    batch = (tg.asarray(np.ones(shape, np.float32)), tg.asarray(np.zeros(shape[0], np.int64)))
+    step = programs.step_of(model, nn.CrossEntropyLoss(), optimizer, [], False)
+    run = programs.Programs(step, [model, optimizer], False)
+    pays = [run._may_pay(n, batch) for n in range(50, 40_000, 50)]
+    step(*batch)
+    run(10**7, *batch)
+    ((gain, making),) = found
+    threshold = programs.GAIN * making / gain
+    assert pays == sorted(pays) and 0.25 < 50 * (1 + pays.index(True)) / threshold < 4

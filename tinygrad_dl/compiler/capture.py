@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import pytree
+from tinygrad_dl.compiler.arithmetic import only_computes
 from tinygrad_dl.compiler.bytecode import elements_read
+from tinygrad_dl.compiler.data import Data, is_whole
 from tinygrad_dl.compiler.guards import Guards, is_users
 from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
 from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
-from tinygrad_dl.modes import StepWatcher, modes
+from tinygrad_dl.modes import StepWatcher, _Exit, modes
 from tinygrad_dl.op import OPS
 from tinygrad_dl.typing import Array, Input
 
@@ -90,6 +92,9 @@ class Capture(StepWatcher):
         self._paths: dict[int, str] = {}
         self.unknown: list[tuple[np.ndarray, Var]] = []
         self.arguments: list[Var] = []
+        self._given_tensors: dict[int, Value] = {}
+        #: Arguments, by number, that the program is made for: see `bind`.
+        self.bound: list[tuple[int, Value]] = []
         self.states: list[Var] = []
         self.optimizers: dict[int, Any] = {}
         self.results: list[Operand] = []
@@ -105,12 +110,18 @@ class Capture(StepWatcher):
         self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
         self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
+        self._owners: dict[int, Value] = {}  # id of an argument's array that was handed out -> the Tensor
+        self._passed = False  # whether a backward pass has ended
         self._importing = 0  # imports that are running
 
     # What the program's variables are
 
-    def add_argument(self, array: np.ndarray, index: int, name: str, tensor: bool) -> Var:
-        """The array of an argument of the function."""
+    def add_argument(self, x: Value | np.ndarray, index: int, name: str) -> Var:
+        """An argument of the function, an array or a Tensor."""
+        tensor = isinstance(x, Value)
+        array = x._data if isinstance(x, Value) else x
+        if isinstance(x, Value):
+            self._given_tensors[index] = x
         var = Var(array.shape, array.dtype, "argument", (index, tensor), name)
         self.arguments.append(var)
         self._vars[id(array)] = var
@@ -119,6 +130,16 @@ class Capture(StepWatcher):
         if not tensor:
             self.raw[id(array)] = name
         return var
+
+    def bind(self, tensor: Value) -> None:
+        """The program is for this very Tensor, if it is an argument: it is written to, or given a gradient."""
+        var = self._vars.get(id(tensor._data))
+        if var is None or var.kind != "argument" or self._given_tensors.get(var.source[0]) is not tensor:
+            return
+        self.bound.append((var.source[0], tensor))
+        var.kind, var.source = "state", tensor
+        self.arguments.remove(var)
+        self.states.append(var)
 
     def _state_var(self, tensor: Value, name: str = "") -> Var:
         """The variable of a Tensor that was there before: a parameter, a buffer, data that a closure holds."""
@@ -180,10 +201,16 @@ class Capture(StepWatcher):
         return [m for m in modules if id(m) not in inside and any(True for _ in m.parameters())]
 
     def shared(self) -> list[str]:
-        """The names of arguments whose arrays the function also reads as something else, such as a parameter."""
+        """The names of arguments whose arrays the function also reads as something else.
+
+        An argument that is itself what it reads elsewhere, such as a parameter of a model, is bound.
+        """
+        held: list[Any] = [t for t, _ in self.guards.tensors.values()]
+        for tensor in held:
+            self.bind(tensor)
         names = {id(self.values[var.serial]): var.name for var in self.arguments}
-        held = [t._data for t, _ in self.guards.tensors.values()] + [a for a, *_ in self.guards.arrays]
-        return list(dict.fromkeys(names[id(array)] for array in held if id(array) in names))
+        arrays = [t._data for t in held] + [a for a, *_ in self.guards.arrays]
+        return list(dict.fromkeys(names[id(array)] for array in arrays if id(array) in names))
 
     def operands(self) -> set[int]:
         """The ids of the arrays and generators that operations were given."""
@@ -193,6 +220,9 @@ class Capture(StepWatcher):
     def _add(self, step: Step) -> None:
         step.owner = self._stack[-1] if self._stack else None
         step.phase = self.phase
+        # After a backward pass, what is computed without a graph is an update by hand.
+        if self._passed and self.phase == "forward" and (isinstance(step, Effect) or not modes.recording):
+            step.phase = "update"
         self.steps.append(step)
 
     def release(self) -> None:
@@ -217,7 +247,7 @@ class Capture(StepWatcher):
         options = tuple(self._option(x) for x in options)
         for x in options:
             if hasattr(x, "momentum"):  # running statistics, which the operation updates
-                self.held |= {id(getattr(x, part)) for part in ("mean", "var")}
+                self.held |= {id(getattr(x, part)) for part in ("mean", "var", "batches")}
         call = Call(operands, [self._result(result)], op=op, options=options)
         call.outputs += [self._result(x) if isinstance(x, np.ndarray) else None for x in kept]
         if node is not None:
@@ -364,6 +394,7 @@ class Capture(StepWatcher):
 
     def assigned(self, owner: Tensor) -> None:
         """A `.grad` was set: the program sets it, too."""
+        self.bind(owner)
         if id(owner) not in self._leaves:
             self.cleared[id(owner)] = owner
 
@@ -381,6 +412,7 @@ class Capture(StepWatcher):
             self.problem("a gradient was computed outside of the step")
             return
         var = self._conjugated(var)
+        self.bind(owner)
         self._state_var(owner)
         if id(owner) not in self._leaves:
             self._leaves[id(owner)] = owner
@@ -409,7 +441,7 @@ class Capture(StepWatcher):
     def after_backward_pass(self) -> None:
         """The backward pass ended."""
         self._pending = {}
-        self.phase, self.arrays = self._outer, True
+        self.phase, self.arrays, self._passed = self._outer, True, True
 
     def effect(
         self,
@@ -454,8 +486,116 @@ class Capture(StepWatcher):
         step.wrapped.append(isinstance(x, Value))
         return var
 
+    # Writing by hand: parameters that are updated without an optimizer, and what `.data` is used for
+
+    def handed_out(self, owner: Value, what: str) -> Any:
+        """What the user's code gets of `.data` and `.numpy()`, whose use is recorded where that is possible."""
+        frame: FrameType | None = sys._getframe(3)  # beyond `modes` and the property
+        assert frame is not None
+        users = _is_users(frame) or frame.f_code is self._function_code
+        if not (users and only_computes(frame.f_code, frame.f_globals)):
+            self.read(what)
+            return owner._data
+        var = self._operand(owner)
+        if isinstance(var, Var) and var.kind == "argument":
+            self._owners[id(owner._data)] = owner
+        return Data(owner._data, self, what)
+
+    def known(self, array: np.ndarray) -> np.ndarray:
+        """The array, which has a variable from now on."""
+        self._array(array)
+        return array
+
+    def values_for(self, array: np.ndarray, value: Any) -> np.ndarray | None:
+        """What `array[...] = value` writes, as an array that has a variable; None for what cannot be recorded."""
+        value = value._data if isinstance(value, Value) else value
+        if isinstance(value, (bool, int, float)):
+            new = np.full(array.shape, value, array.dtype)
+            self._constant(new)
+            return new
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+            return None
+        return value
+
+    def write(self, array: np.ndarray, value: np.ndarray) -> bool:
+        """Write all of an array that Tensors are known to hold; False, with nothing done, for another."""
+        target = self._vars.get(id(array))
+        if target is not None and target.kind == "argument" and id(array) in self._owners:
+            self.bind(self._owners[id(array)])
+        if target is None or target.kind == "argument" or not array.flags.writeable:
+            return False
+        if target.kind == "constant" and not isinstance(target.source, Fixed):
+            return False
+        if target.kind != "state" and array.base is not None:  # others may look at the same memory
+            return False
+        if target.kind == "state" and isinstance(target.source, Value) and target.source._data is not array:
+            return False
+        new = self._shaped(value, target)
+        array[...] = value
+        self._written(array, target, new)
+        return True
+
+    def _shaped(self, value: np.ndarray, target: Var) -> Var:
+        """A value converted and broadcast to what it is written to."""
+        new = self._array(value)
+        for name, changed, shape, dtype, options in (
+            ("astype", new.dtype != target.dtype, new.shape, target.dtype, {"dtype": target.dtype}),
+            ("broadcast_to", new.shape != target.shape, target.shape, target.dtype, {"shape": target.shape}),
+        ):
+            if changed:
+                out = Var(shape, dtype)
+                self._add_call(name, [new], out, **options)
+                new = out
+        return new
+
+    def _written(self, array: np.ndarray, target: Var, new: Var) -> None:
+        """The array of a variable holds another value now."""
+        if target.kind == "state" and isinstance(target.source, Value):
+            self._change(overwrite, target.source, target, new)
+            return
+        self._vars[id(array)] = new
+        self._alive.append(array)
+        if target.kind == "state":  # a gradient that was there before
+            self.assigned(target.source[0])
+
+    def _change(self, function: Callable[..., None], owner: Value, target: Var, new: Var) -> None:
+        step = Effect([new], [], function=function, what=function.__name__, args=(owner, new))
+        step.wrapped, step.changes = [True], [target]
+        self._add(step)
+
+    def wrote(self, owner: Value, place: object, value: np.ndarray) -> None:
+        """Elements of a leaf were overwritten: recorded where it is all of them, and the leaf was there before."""
+        self.bind(owner)
+        target = self._operand(owner)
+        assert isinstance(target, Var)
+        if not is_whole(place) or target.kind in ("argument", "constant"):
+            self.problem(
+                "a part of a Tensor is overwritten" if target.kind == "state" else "a Tensor is overwritten"
+            )
+            return
+        self._written(owner._data, target, self._shaped(value, target))
+
+    def replaced(self, owner: Value, before: np.ndarray, source: object) -> None:
+        """A Tensor that was there before holds another array from now on."""
+        array, target = owner._data, self._vars.get(id(before))
+        if array is before or (target is not None and target.kind in ("result", "constant")):
+            return
+        if target is not None and target.kind == "argument" and target.source[1]:
+            owner._data = before
+            self.bind(owner)
+            owner._data = array
+        if target is None:
+            owner._data = before
+            target = self._state_var(owner)
+            owner._data = array
+        if target.kind == "argument" or target.source is not owner or array.shape != before.shape:
+            self.problem("a Tensor is given another array")
+            return
+        self._change(replace, owner, target, self._array(array))
+
     def _gradient(self, leaf: Tensor) -> Var | None:
         """The variable of a leaf's `.grad`, which may come from outside of the step."""
+        self.bind(leaf)
         g = getattr(leaf, "_grad", None)
         var = None if g is None else self._vars.get(id(g._data))
         if not any(id(leaf) in known for known in (self._leaves, self.cleared, self.given)):
@@ -581,6 +721,11 @@ class Capture(StepWatcher):
             return
         user = frame.f_back
         assert user is not None
+        # The function of NumPy's that looks at the arguments before our own is called, which is recorded.
+        if name.partition(".")[0] == "numpy" and any(isinstance(x, Value) for x in _given_to(frame)):
+            return
+        if name == "numpy.lib.mixins" and any(type(x) is Data for x in frame.f_locals.values()):
+            return
         self.problems.append(
             f"it calls {name}.{frame.f_code.co_name} ({user.f_code.co_filename}:{user.f_lineno})"
         )
@@ -600,8 +745,20 @@ class Capture(StepWatcher):
         elif isinstance(owner, type):
             if owner.__module__ != "builtins" and not is_users(str(owner.__module__)):
                 self.problems.append(f"it calls {owner.__name__}.{name}{where}")
-        elif not isinstance(owner, SILENT) and not (name[:2] == "__" and is_users(type(owner).__module__)):
+        elif not isinstance(owner, (*SILENT, _Exit)) and not (
+            name[:2] == "__" and is_users(type(owner).__module__)
+        ):
             self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
+
+
+def overwrite(owner: Value, value: Value) -> None:
+    """`owner -= ...` of a leaf, and `owner.data[...] = value`."""
+    owner._data[...] = value._data
+
+
+def replace(owner: Value, value: Value) -> None:
+    """`owner.data = value`: whoever holds the array before keeps it."""
+    owner._data = value._data.copy()
 
 
 def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
@@ -614,6 +771,15 @@ def _parameters(args: tuple[Any, ...]) -> Iterator[Any]:
         elif hasattr(x, "param_groups"):
             for group in x.param_groups:
                 yield from _parameters(tuple(group["params"]))
+
+
+def _given_to(frame: FrameType) -> list[Any]:
+    """The arguments of a function of NumPy's that dispatches by their types, also those in lists."""
+    code = frame.f_code
+    dispatches = (
+        code.co_name.endswith("_dispatcher") or frame.f_globals.get("__name__") == "numpy._core.multiarray"
+    )
+    return leaves_of(list(frame.f_locals.values())) if dispatches else []
 
 
 def _cells_of(frame: FrameType) -> tuple[Any, ...]:

@@ -18,17 +18,13 @@ import numpy as np
 from tinygrad_dl import config, pytree
 from tinygrad_dl.autograd import RECOMPUTE, inside
 from tinygrad_dl.autograd import _packed as packed
-from tinygrad_dl.compiler.capture import Capture, finish, fixed
+from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
 from tinygrad_dl.compiler.replay import replay
-from tinygrad_dl.compiler.report import explained, write_program
-from tinygrad_dl.compiler.rows import SAMPLES, merged_lowered, merged_program
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot
-from tinygrad_dl.compiler.source import readable
-from tinygrad_dl.compiler.source import source as written_out
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
@@ -40,6 +36,8 @@ if TYPE_CHECKING:
     from tinygrad_dl.compiler.native import Native
     from tinygrad_dl.nn.module import Module
 
+# What explains a program, prints it for people, or makes one for any number of rows is imported where it is used: that
+# takes as long as a small step's capture.
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -66,6 +64,7 @@ class Entry:
     )  # leaves that were there: arguments by number, objects
     run: Callable[[Sequence[Any]], list[Any] | None] | None = None
     guard: Callable[[], bool] | None = None
+    bound: list[tuple[int, Any]] = field(default_factory=list)  # arguments, by number, that it was made for
     text: str = ""  # the program as it is run
     # The capture that the program was made of, without its arrays once it is in use.
     recorded: Capture | None = None
@@ -83,6 +82,11 @@ class Entry:
     @property
     def given_up(self) -> bool:
         return bool(self.problems)
+
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether the program is for these arguments, and what it read is as it was."""
+        bound = all(leaves[i] is tensor for i, tensor in self.bound)
+        return bound and self.guard is not None and self.guard()
 
 
 @dataclass
@@ -134,7 +138,7 @@ class Compiled(Generic[P, R]):
             entries = self._entries.get(key)
             if entries is not None:
                 for entry in entries:
-                    if entry.verified and entry.guard():  # type: ignore[misc]
+                    if entry.verified and entry.guard() and (not entry.bound or entry.fits(leaves)):  # type: ignore[misc]
                         # What is drawn is drawn again if backward runs the function again.
                         state = config.default_rng().bit_generator.state if entry.draws else None
                         try:
@@ -243,7 +247,7 @@ class Compiled(Generic[P, R]):
     ) -> Any:
         """A call that no verified program serves: capture it, or compare the program that there is with eager."""
         entries = self._entries.get(key, [])
-        entry = next((e for e in entries if not e.verified and (e.run is None or e.guard())), None)  # type: ignore[misc]
+        entry = next((e for e in entries if not e.verified and (e.run is None or e.fits(leaves))), None)
         if entry is not None and entry.given_up:
             return self._eagerly(args, kwargs)
         if entry is not None and entry.run is not None:
@@ -251,7 +255,7 @@ class Compiled(Generic[P, R]):
         family, sizes = self._family(key)
         for common, pattern in family.programs:
             rows = number_of_rows(pattern, sizes)
-            if not rows or sizes in family.apart or not common.guard():  # type: ignore[misc]
+            if not rows or sizes in family.apart or not common.fits(leaves):
                 continue
             # What reads sizes, or has a single row, may do something else with them than before.
             if common.verified and rows > 1 and not common.capture.guards.sized:  # type: ignore[union-attr]
@@ -330,6 +334,7 @@ class Compiled(Generic[P, R]):
             assert e.program is not None
             if e.guard is None and e.capture is not None:
                 e.guard = e.capture.guards.build({id(v.source) for v in e.program.states}, e.capture.held)
+                e.bound = e.capture.bound
             if e is entry or (e.guard is not None and e.guard()):
                 samples[own] = e
         family.samples = samples = dict(list(samples.items())[-FEW:])
@@ -357,12 +362,14 @@ class Compiled(Generic[P, R]):
 
     def _common(self, entries: list[Entry], rows: list[int]) -> Entry:
         """The program for any number of rows that captures of several have in common."""
+        from tinygrad_dl.compiler.rows import SAMPLES, merged_lowered, merged_program
+
         latest = entries[-1]
         assert latest.capture is not None
         made = Entry(
             capture=latest.capture, recorded=latest.capture, program=latest.program, template=latest.template,
             wraps=latest.wraps, given=latest.given, draws=latest.draws, graph=latest.graph, roots=latest.roots,
-            guard=latest.guard, tries=latest.tries,
+            guard=latest.guard, bound=latest.bound, tries=latest.tries,
         )  # fmt: skip
         if latest.graph is not None and any(e.graph is None for e in entries):
             raise NotLowered("results that require grad for some sizes")
@@ -422,8 +429,7 @@ class Compiled(Generic[P, R]):
         names = _argument_names(self._function, args, kwargs)
         for i, x in enumerate(leaves):
             if isinstance(x, (Value, np.ndarray)):
-                array = x._data if isinstance(x, Value) else x
-                capture.add_argument(array, i, names[i] if i < len(names) else f"x{i}", isinstance(x, Value))
+                capture.add_argument(x, i, names[i] if i < len(names) else f"x{i}")
             elif not isinstance(x, NUMBERS):
                 capture.guards.add_argument(x, names[i] if i < len(names) else f"argument {i}")
         capture.guards.add_argument(self._function, self._name)
@@ -496,7 +502,7 @@ class Compiled(Generic[P, R]):
             first.restore()
         if agrees:
             begin.restore()
-            if entry.guard():  # type: ignore[misc]
+            if entry.fits(leaves):
                 with suppress(Changed):
                     results = entry.run(leaves)  # type: ignore[misc]
                     if results is not None:
@@ -521,7 +527,7 @@ class Compiled(Generic[P, R]):
         self._build(entry)
         first.restore()
         try:
-            results = entry.run(leaves) if entry.guard() else None  # type: ignore[misc]
+            results = entry.run(leaves) if entry.fits(leaves) else None  # type: ignore[misc]
         except Changed:
             results = None
         if results is None:
@@ -549,6 +555,7 @@ class Compiled(Generic[P, R]):
         program, capture = entry.program, entry.capture
         assert program is not None and capture is not None
         entry.guard = capture.guards.build({id(var.source) for var in program.states}, capture.held)
+        entry.bound = capture.bound
         entry.recorded = capture
         if self._native:
             from tinygrad_dl.compiler.llvm import supported
@@ -673,18 +680,20 @@ class Compiled(Generic[P, R]):
         return getattr(self._function, "__qualname__", type(self._function).__name__)
 
     def _text(self, entry: Entry, function: str) -> str:
+        from tinygrad_dl.compiler.source import readable, source
+
         if entry.lowered is None:
             capture = entry.capture or entry.recorded
             assert entry.program is not None and capture is not None
             entry.lowered = readable(entry.program, capture)
             if entry.verified:
                 capture.values.clear()
-        return written_out(entry.lowered, self._title(entry), function)
+        return source(entry.lowered, self._title(entry), function)
 
     def _title(self, entry: Entry) -> str:
         assert entry.program is not None
         name = self._name if len(entry.roots) != 1 else model_text(entry.roots[0])
-        what = f"One training step of {name}" if entry.program.gradients else f"What {name} computes"
+        what = f"One training step of {name}" if is_step(entry.program) else f"What {name} computes"
         inputs = ", ".join(f"{v.name or 'x'} {v.shape} {v.dtype}" for v in entry.program.arguments)
         return (
             f"{what}, written out by tinygrad_dl.{f'{chr(10)}{chr(10)}{inputs}{chr(10)}' if inputs else ''}"
@@ -695,20 +704,41 @@ class Compiled(Generic[P, R]):
         """The program as a stand-alone NumPy function, one formula a line, with the model's names."""
         entry = self._latest()
         assert entry.program is not None
-        return self._text(entry, "step" if entry.program.gradients else "predict")
+        return self._text(entry, "step" if is_step(entry.program) else "predict")
 
     def explain(self) -> str:
         """What was captured, fused and planned, and what runs eagerly and why."""
+        from tinygrad_dl.compiler.report import explained
+
         found = {id(e): e for entries in self._entries.values() for e in entries}
         found |= {id(e): e for family in self._families.values() for e, _ in family.programs}
         problems = dict.fromkeys(family.problem for family in self._families.values() if family.problem)
         return explained(self._name, list(found.values()), list(problems))
 
-    def save(self, path: PathLike) -> None:
-        """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz)."""
+    def save(self, path: PathLike, preprocess: Any = None) -> None:
+        """Write the program to `path` (a .py file that imports NumPy only), with its arrays beside it (.npz).
+
+        With `preprocess`, a fitted data.Table or data.Standardize, all is in one file, for any number of rows: the
+        preparation, the model in evaluation mode, and its arrays. Of a table, `python predict.py data.csv` prints
+        predictions. Raises CompileError.
+        """
+        from tinygrad_dl.compiler.report import write_program
+
+        if preprocess is not None:
+            if not hasattr(preprocess, "program") or not hasattr(preprocess, "example"):
+                raise DTypeError(
+                    f"save: preprocess: expected a fitted data.Table or data.Standardize, got {describe(preprocess)}"
+                )
+            from tinygrad_dl.compiler.shipping import ship
+
+            names = _argument_names(self._function, (0,) * 8, {})
+            model = hasattr(self._function, "named_modules")
+            what = model_text(self._function) if model else self._name  # type: ignore[arg-type]
+            ship(self._function, names, f"What {what} predicts.", preprocess, path)
+            return
         entry = self._latest()
         assert entry.program is not None
-        function = "step" if entry.program.gradients else "predict"
+        function = "step" if is_step(entry.program) else "predict"
         write_program(self._text(entry, "program"), entry.lowered, function, path)
 
 
@@ -814,6 +844,12 @@ def draws(step: Any) -> bool:
 def changes_averages(step: Any) -> bool:
     """Whether a step updates the running averages of a normalization."""
     return isinstance(step, Call) and dict(zip(step.op.options, step.options)).get("moments") is not None
+
+
+def is_step(program: Program) -> bool:
+    """Whether a program trains: it leaves gradients, or updates parameters by hand."""
+    effects = [step for step in program.steps if isinstance(step, Effect)]
+    return bool(program.gradients) or any(step.function in (overwrite, replace) for step in effects)
 
 
 def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Any]]:

@@ -665,6 +665,7 @@ def _standardize(
 def _track(w: Forms, moments: Any, mean: Var, variance: Var, n: int) -> None:
     """Move running statistics towards a batch's."""
     share = float(moments.momentum)
+    count = None if moments.batches is None else w.b.state_of(moments.batches)
     for name, batch, own in (("mean", mean, moments.mean_share), ("var", variance, moments.var_share)):
         running = w.b.state_of(getattr(moments, name, None))
         if batch.size != running.size:
@@ -675,6 +676,10 @@ def _track(w: Forms, moments: Any, mean: Var, variance: Var, n: int) -> None:
             f"{short(1 - share)} * {{0:atom}} + {short(share if unbiased else float(own))} * {{1:atom}}{rest}"
         )
         batch = w.b.reshape(batch, running.shape)
+        if count is not None:  # the plain average of all batches
+            text = f"{{0:atom}} + ({{1:atom}}{rest} - {{0:atom}}) / ({{2:atom}} + 1)"
+            w.b.assign(running, w.formula(text, running, batch, count, strength=SUM))
+            continue
         w.b.assign(running, w.formula(text, running, batch, strength=SUM))
 
 

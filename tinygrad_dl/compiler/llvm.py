@@ -36,16 +36,19 @@ binding: Any = _binding
 WIDTH = 64  # bytes of a vector; LLVM makes several of it where the processor's are shorter
 CHUNK = 128  # additions in a row before a sum goes on in another accumulator
 SHARED = 256  # elements from which on plain loops take their length as an argument
-SMALL = (
-    200_000  # multiplications of a product up to which it is made here, where BLAS is as fast for large ones
-)
+# Multiplications of a product up to which it is made here, as BLAS is slower: with registers of 512 bits (OpenBLAS
+# takes 1.1 to 2 times as long for nearly all shapes up to there) and with shorter ones. To measure again, compile
+# `a @ b` of several shapes with `small` replaced.
+SMALL, SMALL_SHORT = 3_000_000, 200_000
 # Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
 # lies, and up to how many multiplications, where the memory is what limits.
 FEW_ROWS, MANY_DOTS = 2, 1 << 20
 DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
+ACCUMULATORS = 10  # of a tile, from which on additions need not wait for each other
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
+PRODUCTS = ("sgemm", "dgemm", "sgemv", "dgemv")  # of BLAS: of two matrices, and of a matrix and a vector
 PACKED = 1 << 18  # bytes of a right matrix from which on its panels are packed
 
 
@@ -84,15 +87,15 @@ def openblas() -> Any:
 
 @cache
 def blas() -> dict[str, tuple[int, bool]]:
-    """Addresses of NumPy's own sgemm and dgemm, and whether their integers have 64 bits; empty if there are none."""
+    """Addresses of NumPy's own PRODUCTS, and whether their integers have 64 bits; empty if there are none."""
     library = openblas()
     for pattern, wide in (
         ("scipy_cblas_{}64_", True), ("cblas_{}64_", True), ("scipy_cblas_{}", False), ("cblas_{}", False),
     ):  # fmt: skip
-        if library is not None and all(hasattr(library, pattern.format(name)) for name in ("sgemm", "dgemm")):
+        if library is not None and all(hasattr(library, pattern.format(name)) for name in PRODUCTS):
             return {
                 name: (ctypes.cast(getattr(library, pattern.format(name)), ctypes.c_void_p).value or 0, wide)
-                for name in ("sgemm", "dgemm")
+                for name in PRODUCTS
             }
     return {}
 
@@ -116,9 +119,12 @@ def wide_blas() -> bool:
     return True
 
 
+@cache
 def small() -> int:
     """Up to how many multiplications a product is made here and not by BLAS."""
-    return SMALL if wide_blas() else 1 << 62
+    if not wide_blas():
+        return 1 << 62
+    return SMALL if registers() == 32 else SMALL_SHORT
 
 
 @dataclass
@@ -1351,11 +1357,16 @@ class Emitter:
                 addresses = [addresses[1], addresses[0], addresses[2]]
             self._small_product(addresses, a, c, o, kind)
             return
-        flip = o.strides[1] != 1 and n != 1
+        # Of a single row or column, gemm takes up to twice the time of gemv.
+        vector = 1 in (m, n)
+        flip = n != 1 if vector else o.strides[1] != 1
         if flip:
             a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
             addresses = [addresses[1], addresses[0], addresses[2]]
             m, n = n, m
+        if vector:
+            self._matrix_by_vector(addresses, a, c, o, kind)
+            return
         address, wide = blas()["dgemm" if kind == "double" else "sgemm"]
         integer = "i64" if wide else "i32"
         one, zero = constant(kind, 1.0).text, constant(kind, 0.0).text
@@ -1366,6 +1377,27 @@ class Emitter:
         words = [
             "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
             f"ptr {addresses[1].text}", sizes[4], f"{kind} {zero}", f"ptr {addresses[2].text}", sizes[5],
+        ]  # fmt: skip
+        self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
+
+    def _matrix_by_vector(self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str) -> None:
+        """The product of a matrix (m, k) and a single column (k, 1), by BLAS."""
+        address, wide = blas()["dgemv" if kind == "double" else "sgemv"]
+        integer = "i64" if wide else "i32"
+        layout = blas_layout(a)
+        assert layout is not None
+        transposed, leading = layout
+        # As it lies: BLAS wants the sizes of the rows in memory, whichever way they are read.
+        sizes = a.shape if transposed == 111 else a.shape[::-1]
+
+        def number(n: int) -> str:
+            return f"{integer} {constant(integer, n).text}"
+
+        steps = [max(1, p.strides[0]) if p.shape[0] == 1 else p.strides[0] for p in (c, o)]
+        words = [
+            "i32 101", f"i32 {transposed}", *map(number, sizes), f"{kind} {constant(kind, 1.0).text}",
+            f"ptr {addresses[0].text}", number(leading), f"ptr {addresses[1].text}", number(steps[0]),
+            f"{kind} {constant(kind, 0.0).text}", f"ptr {addresses[2].text}", number(steps[1]),
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 
@@ -1459,8 +1491,13 @@ class Product:
         room = max(1, registers() * 3 // 4)
         self.vectors = min(-(-self.n // self.width), 4 if room >= 16 else 2)
         # As many rows at a time as the registers hold, in nearly equal parts.
-        parts = -(-self.m // max(1, room // self.vectors))
+        most = max(1, room // self.vectors)
+        parts = -(-self.m // most)
         self.height = -(-self.m // parts)
+        # Code for the rows that remain takes as long to make: tiles a little lower that leave none, if there are.
+        exact = max((h for h in range(1, most + 1) if self.m % h == 0), default=1)
+        if exact * self.vectors >= ACCUMULATORS:
+            self.height = exact
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))

@@ -211,13 +211,20 @@ class Builder:
 
     def track(self, moments: RunningStatistics, mean: Var, variance: Var) -> None:
         """Move running statistics towards a batch's, as `moments(mean, variance)` does."""
+        part: Operand = 1.0
+        if moments.batches is not None:
+            count = self.cast(self.state_of(moments.batches), mean.dtype)
+            part = self.divide(1.0, self.add(self.reshape(count, ()), 1.0))  # type: ignore[arg-type]
         for name, batch, share in (("mean", mean, "mean_share"), ("var", variance, "var_share")):
             running = self.state_of(getattr(moments, name, None))
             if batch.size != running.size:  # one for each example
                 batch = self.mean(self.reshape(batch, (-1, running.size)), 0)
+            kept: Operand = 1 - moments.momentum
+            own: Operand = getattr(moments, share)
+            if isinstance(part, Var):
+                kept, own = self.subtract(1.0, part), self.multiply(part, own)
             new = self.add(
-                self.multiply(running, 1 - moments.momentum),
-                self.multiply(self.reshape(batch, running.shape), getattr(moments, share)),
+                self.multiply(running, kept), self.multiply(self.reshape(batch, running.shape), own)
             )
             self.assign(running, new)
 
@@ -315,6 +322,24 @@ def _elementwise(b: Builder, kind: str, xs: Sequence[Operand], options: dict[str
 _register_elementwise()
 
 
+OF_TRUTH = {"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "not_equal"}
+
+
+def _register_truth() -> None:
+    for name, kind in OF_TRUTH.items():
+        FORWARD[name] = lambda b, *xs, _kind=kind: _of_truth(b, _kind, xs)
+    FORWARD["bitwise_invert"] = lambda b, *xs: _of_truth(b, "logical_not", xs)
+
+
+def _of_truth(b: Builder, kind: str, xs: Sequence[Operand]) -> Var:
+    if not all(isinstance(x, Var) and x.dtype == bool for x in xs):
+        raise NotLowered("bits of integers")
+    return b.elementwise(kind, *xs, dtype=bool)
+
+
+_register_truth()
+
+
 @forward("relu")
 def _relu(b: Builder, x: Var) -> Var:
     return b.maximum(x, 0)
@@ -345,6 +370,45 @@ def _leaky_relu(b: Builder, x: Var, slope: float = 0.01) -> Var:
 @forward("silu")
 def _silu(b: Builder, x: Var) -> Var:
     return b.multiply(x, b.sigmoid(x))
+
+
+def _bounds(x: Var, *bounds: Operand) -> None:
+    """Raise NotLowered unless bounds keep the dtype of x."""
+    for bound in bounds:
+        if isinstance(bound, Var) and bound.dtype != x.dtype:
+            raise NotLowered("bounds of another dtype")
+        if isinstance(bound, float) and x.dtype.kind != "f":
+            raise NotLowered("bounds of another dtype")
+
+
+@forward("clip")
+def _clip(b: Builder, x: Var, low: Operand = None, high: Operand = None, **bounds: Operand) -> Var:
+    low, high = bounds.get("min", low), bounds.get("max", high)
+    if not isinstance(x, Var) or x.dtype.kind not in "fi":
+        raise NotLowered
+    _bounds(x, low, high)
+    out = x if low is None else b.maximum(x, low)
+    return out if high is None else b.minimum(out, high)
+
+
+@forward("logaddexp")
+def _logaddexp(b: Builder, x: Operand, y: Operand) -> Var:
+    if not all(isinstance(v, Var) and v.dtype.kind == "f" for v in (x, y)):
+        raise NotLowered
+    apart = b.log1p(b.exp(b.negative(b.abs(b.subtract(x, y)))))
+    return b.where(b.equal(x, y), b.add(x, float(np.log(2.0))), b.add(b.maximum(x, y), apart))
+
+
+@forward("huber")
+def _huber(b: Builder, x: Var, y: Var, delta: float = 1.0) -> Var:
+    d = b.subtract(x, y)
+    inside = b.minimum(b.maximum(d, -delta), delta)
+    return b.multiply(inside, b.subtract(d, b.multiply(inside, 0.5)))
+
+
+@forward("hardshrink")
+def _hardshrink(b: Builder, x: Var, lambd: float = 0.5) -> Var:
+    return b.where(b.logical_and(b.greater_equal(x, -lambd), b.less_equal(x, lambd)), 0.0, x, dtype=x.dtype)
 
 
 # Reductions, shapes
@@ -387,6 +451,62 @@ def _min(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, **options
     return b.reduce("min", x, axis, keepdims)
 
 
+@forward("var")
+def _var(b: Builder, x: Var, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Var:
+    if x.dtype.kind != "f" or not x.size:
+        raise NotLowered
+    d = b.subtract(x, b.mean(x, axis, True))
+    total = b.sum(b.multiply(d, d), axis, keepdims)
+    left = x.size / total.size - correction
+    return b.multiply(total, 1 / left) if left > 0 else b.divide(total, 0.0)
+
+
+@forward("std")
+def _std(b: Builder, x: Var, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Var:
+    return b.sqrt(_var(b, x, axis, correction, keepdims))
+
+
+@forward("vector_norm")
+def _vector_norm(b: Builder, x: Var, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Var:
+    if x.dtype.kind != "f" or not x.size:
+        raise NotLowered
+    if ord == 2:
+        return b.sqrt(b.sum(b.multiply(x, x), axis, keepdims))
+    if ord == 1:
+        return b.sum(b.abs(x), axis, keepdims)
+    if ord == np.inf:
+        return b.max(b.abs(x), axis, keepdims)
+    raise NotLowered(f"the norm of order {ord}")
+
+
+@forward("logsumexp")
+def _logsumexp(b: Builder, x: Var, axis: Any = None, keepdims: bool = False) -> Var:
+    if x.dtype.kind != "f" or not x.size:
+        raise NotLowered
+    peak = b.max(x, axis, True)
+    shift = b.where(b.isfinite(peak), peak, 0.0, dtype=x.dtype)
+    total = b.sum(b.exp(b.subtract(x, shift)), axis, keepdims)
+    return b.add(b.log(total), b.reshape(shift, total.shape))
+
+
+def _triangle(b: Builder, x: Var, keep: str, k: int) -> Var:
+    if len(x.shape) < 2 or x.dtype.kind not in "fi":
+        raise NotLowered
+    rows = b.emit("iota", [], (x.shape[-2], 1), np.int64, axis=0)
+    columns = b.emit("iota", [], (1, x.shape[-1]), np.int64, axis=1)
+    return b.where(b.elementwise(keep, columns, b.add(rows, k)), x, 0, dtype=x.dtype)
+
+
+@forward("tril")
+def _tril(b: Builder, x: Var, k: int = 0) -> Var:
+    return _triangle(b, x, "less_equal", k)
+
+
+@forward("triu")
+def _triu(b: Builder, x: Var, k: int = 0) -> Var:
+    return _triangle(b, x, "greater_equal", k)
+
+
 def _place_of(b: Builder, kind: str, x: Var, axis: Any, keepdims: bool) -> Var:
     """The least index at which the extreme is found; nan is one."""
     if x.dtype.kind not in "fi" or not x.size or not x.shape:
@@ -416,11 +536,35 @@ def _argmin(b: Builder, x: Var, axis: Any = None, keepdims: bool = False) -> Var
 
 
 def _checked(b: Builder, indices: Any, count: int) -> Var:
-    """Indices of an argument, compared with what there is before anything is changed."""
-    if not isinstance(indices, Var) or indices.kind != "argument" or indices.dtype.kind != "i":
-        raise NotLowered("indices that are not an argument")
-    b.emit("check_classes", [indices], (), bool, classes=count, ignored=None, keep=True)
+    """Indices that are there when a run begins, compared with what there is before anything is changed."""
+    if not isinstance(indices, Var) or indices.dtype.kind != "i":
+        raise NotLowered("indices that are no integers")
+    source, ignored = _indices_of(b, indices, count)
+    b.emit("check_classes", [source], (), bool, classes=count, ignored=ignored, keep=True)
     return indices
+
+
+def _indices_of(b: Builder, indices: Var, count: int) -> tuple[Var, int | None]:
+    """The argument that indices are made of, reshaped or with an index of the table in the place of one; that one."""
+    made = {out.serial: step for step in b.steps for out in step.writes() if isinstance(step, Prim)}
+    ignored: int | None = None
+    while indices.kind == "result":
+        step = made.get(indices.serial)
+        inputs: Sequence[Operand] = step.inputs if step is not None else ()
+        if step is not None and step.kind == "reshape" and isinstance(inputs[0], Var):
+            indices = inputs[0]
+        elif step is not None and step.kind == "where" and ignored is None and isinstance(inputs[0], Var):
+            counted, kept, other = made.get(inputs[0].serial), inputs[1], inputs[2]
+            if (
+                counted is None or counted.kind != "not_equal" or not isinstance(kept, Var)
+                or counted.inputs[0] is not kept or not isinstance(counted.inputs[1], int)
+                or not isinstance(other, int) or not 0 <= other < count
+            ):  # fmt: skip
+                raise NotLowered("indices that are computed")
+            indices, ignored = kept, counted.inputs[1]
+        else:
+            raise NotLowered("indices that are computed")
+    return indices, ignored
 
 
 @forward("rows")
@@ -442,6 +586,43 @@ def _scatter_rows(b: Builder, x: Var, indices: Any, count: int) -> Var:
     return b.emit(
         "scatter", [b.reshape(x, (at.size, columns)), b.reshape(at, (at.size,))], (count, columns), x.dtype
     )
+
+
+@forward("take_along_axis")
+def _take_along_axis(b: Builder, x: Var, indices: Any, axis: int | None = -1) -> Var:
+    two = len(x.shape) == 2 and isinstance(indices, Var) and indices.shape == (x.shape[0], 1)
+    if not two or axis not in (1, -1) or not x.size:
+        raise NotLowered("indices along other axes than rows")
+    at = _checked(b, indices, x.shape[1])
+    return b.reshape(b.onehot_take(x, b.reshape(at, (x.shape[0],))), (x.shape[0], 1))
+
+
+@backward("take_along_axis")
+def _take_along_axis_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Operand]:
+    x, indices = call.inputs
+    assert isinstance(x, Var) and isinstance(indices, Var)
+    if len(x.shape) != 2 or indices.shape != (x.shape[0], 1) or call.options[0] not in (1, -1) or not x.size:
+        raise NotLowered("indices along other axes than rows")
+    return [b.where(_hits(b, indices, x.shape[1]), g, 0.0, dtype=g.dtype), None]
+
+
+def _hits(b: Builder, indices: Var, classes: int) -> Var:
+    """Which class each of the indices (N, 1) is: (N, C)."""
+    return b.equal(indices, b.emit("iota", [], (1, classes), np.int64, axis=1))
+
+
+@forward("take")
+def _take(b: Builder, x: Var, indices: Any, axis: int | None = None) -> Var:
+    if (
+        len(x.shape) != 1
+        or not isinstance(indices, Var)
+        or len(indices.shape) != 1
+        or not x.size * indices.size
+    ):
+        raise NotLowered("elements of more than a vector")
+    n = indices.size
+    at = b.reshape(_checked(b, indices, x.size), (n, 1))
+    return b.reshape(b.emit("rows", [b.reshape(x, (x.size, 1)), at], (n, 1), x.dtype), (n,))
 
 
 @forward("reshape")
@@ -488,6 +669,13 @@ def _getitem(b: Builder, x: Var, key: BasicIndex | tuple[BasicIndex, ...]) -> Va
     if any(isinstance(p, slice) and p.step is not None and p.step < 0 for p in parts):
         raise NotLowered
     return b.slice(x, parts)
+
+
+@forward("setitem")
+def _setitem(b: Builder, x: Var, value: Operand, key: BasicIndex | tuple[BasicIndex, ...]) -> Var:
+    if not (key is Ellipsis or (isinstance(key, slice) and key == slice(None))) or not isinstance(value, Var):
+        raise NotLowered("a part of an array that is written to")
+    return b.broadcast(_as(b, value, x.dtype), x.shape)
 
 
 @backward("getitem")
@@ -605,10 +793,47 @@ def _counts_all(b: Builder, target: Operand, options: dict[str, Any]) -> bool:
     return known is None or not (known == options["ignore_index"]).any()
 
 
+def _weighted_cross_entropy(
+    b: Builder, x: Var, target: Var, options: dict[str, Any]
+) -> tuple[Var, Var, Var, Var]:
+    """What multiplies -log p of each class, by how much the loss and its gradient are divided, and log p.
+
+    a = w[c] * ((1 - e) [c is the target] + e / C), 0 for ignored targets; the mean divides by the sum of w[target].
+    """
+    weight, ignored, smoothing = (options[n] for n in ("weight", "ignore_index", "label_smoothing"))
+    if (
+        len(x.shape) != 2 or not isinstance(target, Var) or target.dtype != np.int64 or not x.size
+        or target.kind == "result" or not (weight is None or (isinstance(weight, Var) and weight.dtype == x.dtype))
+    ):  # fmt: skip
+        raise NotLowered("targets or weights of another form")
+    n, classes = x.shape
+    b.emit("check_classes", [target], (), bool, classes=classes, ignored=ignored, keep=True)
+    column = b.reshape(target, (n, 1))
+    counted = b.not_equal(column, ignored)
+    own = b.logical_and(_hits(b, column, classes), counted)
+    w: Operand = 1.0 if weight is None else b.reshape(weight, (1, classes))
+    share = b.where(own, w, 0.0, dtype=x.dtype)
+    a = share
+    if smoothing:
+        each: Operand = smoothing / classes if weight is None else b.multiply(w, smoothing / classes)
+        a = b.add(b.multiply(share, 1 - smoothing), b.where(counted, each, 0.0, dtype=x.dtype))
+    z = b.subtract(x, b.max(x, 1, True))
+    log_p = b.subtract(z, b.log(b.sum(b.exp(z), 1, True)))
+    # Where no target counts the loss is 0 / 0 but the gradient 0.
+    total = b.sum(share)
+    some = b.greater(b.sum(_as(b, counted, x.dtype)), 0.0)
+    return a, b.where(some, total, np.nan, dtype=x.dtype), b.where(some, total, 1.0, dtype=x.dtype), log_p
+
+
 @forward("softmax_cross_entropy")
 def _cross_entropy(b: Builder, x: Var, target: Var, **options: Any) -> Any:
     if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
-        raise NotLowered
+        a, total, _, log_p = _weighted_cross_entropy(b, x, target, options)
+        each = b.where(b.equal(a, 0.0), 0.0, b.multiply(a, log_p), dtype=x.dtype)
+        if options["reduction"] == "none":
+            return b.negative(b.sum(each, 1))
+        loss = b.negative(b.sum(each))
+        return b.divide(loss, total) if options["reduction"] == "mean" else loss
     b.emit("check_classes", [target], (), bool, classes=x.shape[1], ignored=None, keep=True)
     z = b.subtract(x, b.max(x, 1, True))
     loss = b.subtract(b.log(b.reshape(b.sum(b.exp(z), 1), (x.shape[0],))), b.onehot_take(z, target))
@@ -620,16 +845,19 @@ def _cross_entropy_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -
     x, target = call.inputs
     options = dict(zip(call.op.options, call.options))
     assert isinstance(x, Var) and isinstance(target, Var)
+    n, classes = x.shape[0], x.shape[-1]
     if not _plain_cross_entropy(x, target, options) or not _counts_all(b, target, options):
-        raise NotLowered
+        a, _, total, log_p = _weighted_cross_entropy(b, x, target, options)
+        d = b.subtract(b.multiply(b.exp(log_p), b.sum(a, 1, True)), a)
+        if options["reduction"] == "none":
+            return [b.multiply(d, b.reshape(g, (n, 1))), None]
+        return [b.multiply(d, b.divide(g, total) if options["reduction"] == "mean" else g), None]
     e = b.exp(b.subtract(x, b.max(x, 1, True)))
     s = b.sum(e, 1, True)
-    n, classes = x.shape
     share = (
         _shared(b, g, (n,), options["reduction"]) if options["reduction"] != "none" else b.reshape(g, (n, 1))
     )
-    column = b.emit("iota", [], (1, classes), np.int64, axis=1)
-    hit = b.equal(b.reshape(target, (n, 1)), column)
+    hit = _hits(b, b.reshape(target, (n, 1)), classes)
     return [b.multiply(b.subtract(b.divide(e, s), b.cast(hit, x.dtype)), share), None]
 
 
@@ -726,10 +954,18 @@ def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _padded(b: Builder, x: Var, geometry: Geometry, value: float = 0.0) -> Var:
-    if not any(lo or hi for lo, hi in geometry.pads):
+    return _widened(b, x, ((0, 0), (0, 0), *geometry.pads), value)
+
+
+def _widened(b: Builder, x: Var, pairs: Sequence[tuple[int, int]], value: float = 0.0) -> Var:
+    """x with a constant before and behind each axis; negative numbers take elements away."""
+    if any(n < 0 for pair in pairs for n in pair):
+        x = b.slice(x, tuple(slice(max(-lo, 0), n + min(hi, 0)) for n, (lo, hi) in zip(x.shape, pairs)))
+        pairs = [(max(lo, 0), max(hi, 0)) for lo, hi in pairs]
+    if not any(map(any, pairs)):
         return x
-    pairs = ((0, 0), (0, 0), *geometry.pads)
-    return b.emit("pad", [x], [*x.shape[:2], *geometry.padded], x.dtype, pairs=pairs, value=value)
+    shape = [n + lo + hi for n, (lo, hi) in zip(x.shape, pairs)]
+    return b.emit("pad", [x], shape, x.dtype, pairs=tuple(pairs), value=value)
 
 
 def _columns(b: Builder, x: Var, f: Geometry) -> Var:
@@ -752,16 +988,68 @@ def _first(b: Builder, x: Var) -> Var:
     return b.transpose(x, (0, n - 1, *range(1, n - 1)))
 
 
+def _grouped(b: Builder, rows: Var, groups: int) -> Var:
+    """Rows (M, G * K) as a stack of G matrices (M, K)."""
+    if groups == 1:
+        return rows
+    return b.transpose(b.reshape(rows, (rows.shape[0], groups, rows.shape[1] // groups)), (1, 0, 2))
+
+
+def _ungrouped(b: Builder, stack: Var, groups: int) -> Var:
+    """The counterpart of `_grouped`."""
+    if groups == 1:
+        return stack
+    return b.reshape(b.transpose(stack, (1, 0, 2)), (stack.shape[1], groups * stack.shape[2]))
+
+
+def _filters(b: Builder, w: Var, groups: int) -> Var:
+    """Filters (O, C / G, *K) as a matrix (O, C * K), or a stack of one for each group."""
+    k = prod(w.shape[1:])
+    return b.reshape(w, (w.shape[0], k) if groups == 1 else (groups, w.shape[0] // groups, k))
+
+
+def _flipped(b: Builder, x: Var) -> Var:
+    """Matrices transposed, in a stack or alone."""
+    n = len(x.shape)
+    return b.transpose(x, (*range(n - 2), n - 1, n - 2))
+
+
+def _check_conv(x: Var, w: Var) -> None:
+    if x.dtype != w.dtype or x.dtype.kind != "f" or not x.size or not w.size:
+        raise NotLowered("dtypes or sizes")
+
+
+def _is_depthwise(x: Var, w: Var, groups: int) -> bool:
+    """Whether every channel has a filter of its own: sums over the filters' elements rather than products."""
+    return groups == x.shape[1] == w.shape[0] and groups > 1 and prod(w.shape[2:]) <= 25
+
+
+def _elements(b: Builder, w: Var) -> list[Var]:
+    """The elements (C,) of the filters (C, 1, *K), one after another."""
+    flat = b.reshape(w, (w.shape[0], prod(w.shape[1:])))
+    return [b.slice(flat, (slice(None), i)) for i in range(flat.shape[1])]
+
+
+def _added(b: Builder, parts: Sequence[Var]) -> Var:
+    total = parts[0]
+    for part in parts[1:]:
+        total = b.add(total, part)
+    return total
+
+
 @forward("conv")
 def _conv(
     b: Builder, x: Var, w: Var, bias: Var | None = None, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,
     groups: int = 1,
 ) -> Any:  # fmt: skip
-    if groups != 1 or x.dtype != w.dtype or x.dtype.kind != "f" or not x.size or not w.size:
-        raise NotLowered("groups")
+    _check_conv(x, w)
     f = Geometry(x.shape, w.shape[2:], stride, padding, dilation)
-    rows = _columns(b, _padded(b, x, f), f)
-    out = b.matmul(rows, b.transpose(b.reshape(w, (w.shape[0], rows.shape[1]))))
+    xp = _padded(b, x, f)
+    if _is_depthwise(x, w, groups):
+        out = _added(b, [b.multiply(part, e) for part, e in zip(_slices(b, xp, f), _elements(b, w))])
+        return _first(b, out if bias is None else b.add(out, bias))
+    rows = _grouped(b, _columns(b, xp, f), groups)
+    out = _ungrouped(b, b.matmul(rows, _flipped(b, _filters(b, w, groups))), groups)
     if bias is not None:
         out = b.add(out, bias)
     return _first(b, b.reshape(out, (x.shape[0], *f.counts, w.shape[0])))
@@ -772,25 +1060,78 @@ def _conv_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Op
     x, w = call.inputs[:2]
     assert isinstance(x, Var) and isinstance(w, Var)
     options = options_of(call)
-    if options["groups"] != 1 or x.dtype != w.dtype or x.dtype.kind != "f" or not x.size or not w.size:
-        raise NotLowered("groups")
+    _check_conv(x, w)
     f = Geometry(x.shape, w.shape[2:], options["stride"], options["padding"], options["dilation"])
-    n, c = x.shape[:2]
-    filters, k = w.shape[0], prod(f.kernel)
-    rows = b.reshape(_last(b, g), (n * prod(f.counts), filters))
-    gx: Operand = None
-    gw: Operand = None
-    if needed[0]:
-        spread = b.reshape(b.matmul(rows, b.reshape(w, (filters, c * k))), (n, *f.counts, c, *f.kernel))
-        parts = []
-        for at in np.ndindex(*f.kernel):
-            index = (slice(None),) * (len(f.counts) + 2) + tuple(int(i) for i in at)
-            parts.append(b.slice(spread, index))
-        gx = _folded(b, parts, f, n, c, x.dtype)
-    if needed[1]:
-        columns = _columns(b, _padded(b, x, f), f)
-        gw = b.reshape(b.matmul(b.transpose(rows), columns), w.shape)
-    return [gx, gw, b.sum(rows, 0) if needed[2] else None]
+    gx = _input_gradient(b, g, w, x.shape, f, options["groups"]) if needed[0] else None
+    gw = _filter_gradient(b, x, g, w.shape, f, options["groups"]) if needed[1] else None
+    bias = b.sum(b.reshape(_last(b, g), (g.size // w.shape[0], w.shape[0])), 0) if needed[2] else None
+    return [gx, gw, bias]
+
+
+def _input_gradient(b: Builder, g: Var, w: Var, shape: Sequence[int], f: Geometry, groups: int) -> Var:
+    """The transpose of a convolution: each element adds its filter, scaled, where the window lies in x."""
+    n, c = shape[:2]
+    if groups == c == w.shape[0] and prod(w.shape[2:]) <= 25 and groups > 1:
+        last = _last(b, g)
+        return _folded(b, [b.multiply(last, e) for e in _elements(b, w)], f, n, c, g.dtype)
+    filters = w.shape[0]
+    rows = _grouped(b, b.reshape(_last(b, g), (n * prod(f.counts), filters)), groups)
+    spread = _ungrouped(b, b.matmul(rows, _filters(b, w, groups)), groups)
+    spread = b.reshape(spread, (n, *f.counts, c, *f.kernel))
+    parts = []
+    for at in np.ndindex(*f.kernel):
+        index = (slice(None),) * (len(f.counts) + 2) + tuple(int(i) for i in at)
+        parts.append(b.slice(spread, index))
+    return _folded(b, parts, f, n, c, g.dtype)
+
+
+def _filter_gradient(b: Builder, x: Var, g: Var, shape: Sequence[int], f: Geometry, groups: int) -> Var:
+    """Input times gradient of the result, summed over the windows."""
+    xp = _padded(b, x, f)
+    if groups == x.shape[1] == shape[0] and prod(shape[2:]) <= 25 and groups > 1:
+        last, axes = _last(b, g), tuple(range(len(x.shape) - 1))
+        sums = [b.reshape(b.sum(b.multiply(last, part), axes), (shape[0], 1)) for part in _slices(b, xp, f)]
+        return b.reshape(_joined(b, sums, 1), shape)
+    rows = _grouped(b, b.reshape(_last(b, g), (g.size // shape[0], shape[0])), groups)
+    return b.reshape(b.matmul(_flipped(b, rows), _grouped(b, _columns(b, xp, f), groups)), shape)
+
+
+@forward("conv_weight")
+def _conv_weight(
+    b: Builder, x: Var, y: Var, kernel: Shape, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    _check_conv(x, y)
+    f = Geometry(x.shape, kernel, stride, padding, dilation)
+    if f.counts != y.shape[2:]:
+        raise NotLowered("windows that are left over")
+    return _filter_gradient(b, x, y, (y.shape[1], x.shape[1] // groups, *f.kernel), f, groups)
+
+
+@forward("conv_transpose")
+def _conv_transpose(
+    b: Builder, y: Var, w: Var, bias: Var | None = None, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,
+    groups: int = 1, size: Sizes | None = None,
+) -> Any:  # fmt: skip
+    _check_conv(y, w)
+    axes = len(w.shape) - 2
+    if isinstance(padding, str):
+        raise NotLowered("padding")
+    if size is None:
+        pads = [_pair(p) for p in ((padding,) * axes if isinstance(padding, (int, np.integer)) else padding)]
+        strides, dilations = _per_axis(stride, axes), _per_axis(dilation, axes)
+        sizes = tuple(
+            (m - 1) * s + d * (k - 1) + 1 - lo - hi
+            for m, s, d, k, (lo, hi) in zip(y.shape[2:], strides, dilations, w.shape[2:], pads)
+        )
+    else:
+        sizes = _per_axis(size, axes)
+    shape = (y.shape[0], w.shape[1] * groups, *sizes)
+    f = Geometry(shape, w.shape[2:], stride, padding, dilation)
+    if f.counts != y.shape[2:]:
+        raise NotLowered("windows that are left over")
+    out = _input_gradient(b, y, w, shape, f, groups)
+    return out if bias is None else b.add(out, b.reshape(bias, (1, bias.size, *(1,) * axes)))
 
 
 def _folded(b: Builder, parts: Sequence[Var], f: Geometry, n: int, c: int, dtype: DTypeLike) -> Var:
@@ -804,10 +1145,8 @@ def _folded(b: Builder, parts: Sequence[Var], f: Geometry, n: int, c: int, dtype
         ]
         places.append((tuple(axes), (0, *offset, 0)))
     out = b.emit("fold", parts, (n, *f.padded, c), dtype, places=tuple(places))
-    if f.padded != f.sizes:
-        inside = tuple(slice(lo, lo + s) for (lo, _), s in zip(f.pads, f.sizes))
-        out = b.slice(out, (slice(None), *inside, slice(None)))
-    return _first(b, out)
+    around = [(-lo, -hi) for lo, hi in f.pads]
+    return _first(b, _widened(b, out, [(0, 0), *around, (0, 0)]))
 
 
 def _slices(b: Builder, x: Var, f: Geometry) -> list[Var]:
@@ -877,6 +1216,47 @@ def _max_pool_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> lis
     return [_folded(b, shares, f, x.shape[0], x.shape[1], x.dtype)]
 
 
+def _mean_share(f: Geometry, count_include_pad: bool, divisor_override: int | None) -> float:
+    """By what the sum of a window is multiplied, where it is the same for all."""
+    if divisor_override is None and not count_include_pad and any(lo or hi for lo, hi in f.pads):
+        raise NotLowered("windows of different numbers of elements")
+    return 1 / (divisor_override or prod(f.kernel))
+
+
+@forward("pad_constant")
+def _pad_constant(b: Builder, x: Var, widths: Any, value: float = 0) -> Var:
+    pairs = [_pair(w) for w in widths]
+    if x.dtype.kind != "f" or len(pairs) != len(x.shape) or not x.size:
+        raise NotLowered
+    if any(n + min(lo, 0) + min(hi, 0) < 1 for n, (lo, hi) in zip(x.shape, pairs)):
+        raise NotLowered("nothing is left")
+    return _widened(b, x, pairs, float(value))
+
+
+@forward("avg_pool")
+def _avg_pool(
+    b: Builder, x: Var, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    f = _pool_geometry(x, kernel, stride, padding, 1, ceil_mode)
+    share = _mean_share(f, count_include_pad, divisor_override)
+    return _first(b, b.multiply(_added(b, _slices(b, _padded(b, x, f), f)), share))
+
+
+@forward("avg_pool_spread")
+def _avg_pool_spread(
+    b: Builder, x: Var, size: Shape, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    n, c = x.shape[:2]
+    like = Var((n, c, *size), x.dtype)
+    f = _pool_geometry(like, kernel, stride, padding, 1, ceil_mode)
+    if f.counts != x.shape[2:]:
+        raise NotLowered("windows that are left over")
+    share = b.multiply(_last(b, x), _mean_share(f, count_include_pad, divisor_override))
+    return _folded(b, [share] * prod(f.kernel), f, n, c, x.dtype)
+
+
 def _joined(b: Builder, parts: Sequence[Var], axis: int) -> Var:
     """Arrays one behind the other along an axis."""
     first = parts[0]
@@ -894,6 +1274,27 @@ def _concat(b: Builder, *parts: Var, axis: int | None = 0, **options: object) ->
     if axis is None or any(not isinstance(p, Var) or p.dtype != parts[0].dtype for p in parts):
         raise NotLowered
     return _joined(b, parts, axis % len(parts[0].shape))
+
+
+@backward("concat")
+def _concat_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Operand]:
+    (axis,) = call.options
+    parts = [x.shape for x in call.inputs if isinstance(x, Var)]
+    if axis is None or len(parts) < len(call.inputs):
+        raise NotLowered
+    found: list[Operand] = []
+    at, axis = 0, axis % len(g.shape)
+    for shape, wanted in zip(parts, needed):
+        index = (*[slice(None)] * axis, slice(at, at + shape[axis]))
+        found.append(b.slice(g, index) if wanted else None)
+        at += shape[axis]
+    return found
+
+
+@backward("stack")
+def _stack_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Operand]:
+    axis = call.options[0] % len(g.shape)
+    return [b.slice(g, (*[slice(None)] * axis, i)) if wanted else None for i, wanted in enumerate(needed)]
 
 
 @forward("stack")

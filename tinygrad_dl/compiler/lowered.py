@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl.compiler import lower
-from tinygrad_dl.compiler.capture import Capture, Fixed
+from tinygrad_dl.compiler.capture import Capture, Fixed, overwrite, replace
 from tinygrad_dl.compiler.lower import Builder
 from tinygrad_dl.compiler.program import (
     Call,
@@ -283,6 +283,13 @@ class Lowered:
 
     def _effect(self, step: Effect) -> None:
         name = step.function.__name__
+        if step.function in (overwrite, replace):
+            owner, value = step.args
+            if step.function is replace:
+                if self.forms is None:
+                    raise NotLowered("a Tensor that is given another array")
+            self._builder.assign(self._state(None, owner, ""), self.at(value))
+            return
         if self.forms is not None and self._written_effect(step, name):
             return
         if name != "_update_all":

@@ -41,6 +41,9 @@ class Names:
 
     def __init__(self, program: Program, capture: Capture) -> None:
         self.parameters = parameter_names(capture)
+        for var in program.states:  # arguments that the program is made for
+            if var.name and isinstance(var.source, Value) and any(var.source is x for _, x in capture.bound):
+                self.parameters.setdefault(id(var.source), identifier(var.name))
         unnamed = [var.source for var in program.states if isinstance(var.source, Value)]
         unnamed = [x for x in unnamed if id(x) not in self.parameters]
         for i, tensor in enumerate(unnamed):

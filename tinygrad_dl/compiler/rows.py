@@ -58,7 +58,7 @@ class Merger:
 
     def number(self, values: Sequence[float]) -> float:
         """An expression a + b * f(rows), or one over that, which gives all the values."""
-        if all(v == values[0] for v in values):
+        if all(v == values[0] for v in values) or all(v != v for v in values):
             return values[-1]
         if all(isinstance(v, int) for v in values):
             return self.size(values)  # type: ignore[arg-type]

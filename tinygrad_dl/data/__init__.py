@@ -17,9 +17,11 @@ from tinygrad_dl.data.augment import (
     Zoom,
 )
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
+from tinygrad_dl.data.images import Images, load_images
 from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
 from tinygrad_dl.data.split import split
+from tinygrad_dl.data.tables import Table, load_csv
 
 Colour = Color  # the former name
 
@@ -32,14 +34,18 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "Flip",
+    "Images",
     "Noise",
     "Rotate",
     "Shear",
     "Shift",
     "Standardize",
     "Subset",
+    "Table",
     "TensorDataset",
     "Zoom",
     "datasets",
+    "load_csv",
+    "load_images",
     "split",
 ]

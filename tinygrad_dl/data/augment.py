@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union
 import numpy as np
 
 from tinygrad_dl import Tensor
-from tinygrad_dl.arguments import Bounds, NonNegative, Probability, checked
+from tinygrad_dl.arguments import Bounds, NonNegative, Probability, checked, described
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import NDArray, RandomLike
@@ -52,6 +52,9 @@ class Augmentation:
     def change(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         """Return the augmented images, in the shape of x unless the augmentation crops."""
         raise DTypeError(f"{type(self).__name__} must define change(x, rng)")
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def _limits(self, name: str, value: Amount, least: float, neutral: float = 0.0) -> tuple[float, float]:
         """Return (low, high); a single number is symmetric around `neutral`, the amount that changes nothing."""

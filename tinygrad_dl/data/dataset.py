@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, Union
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray
-from tinygrad_dl.arguments import refuse_unfit
+from tinygrad_dl.arguments import brief, refuse_unfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray
@@ -148,6 +148,10 @@ class Subset(Dataset):
         if isinstance(positions, int):
             return self.dataset[int(self.indices[positions])]
         return Subset(self.dataset, self.indices[positions], self.part)
+
+    def __repr__(self) -> str:
+        part = f"{self.part}: " if self.part else ""
+        return f"Subset({part}{len(self)} of {len(self.dataset)} examples of {brief(self.dataset)})"
 
 
 def _description(part: str | None = None, classes: Sequence[Any] | None = None, name: str = "") -> None:

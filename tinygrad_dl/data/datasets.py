@@ -11,9 +11,10 @@ import numpy as np
 
 from tinygrad_dl import get_default_dtype
 from tinygrad_dl.arguments import Bounds, Count, NonNegative, checked
+from tinygrad_dl.data.archives import load_cats, load_npz
 from tinygrad_dl.data.dataset import TensorDataset
 from tinygrad_dl.data.idx import load_fashion_mnist, load_mnist
-from tinygrad_dl.data.tables import load_cats, load_csv, load_npz
+from tinygrad_dl.data.tables import load_csv
 from tinygrad_dl.errors import DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray
 

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray
-from tinygrad_dl.arguments import refuse_unfit
+from tinygrad_dl.arguments import brief, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import NDArray, RandomLike
+
+REPR_ELEMENTS = 1_000_000  # of arrays up to this size a notebook shows the range
 
 
 class DataLoader:
@@ -81,6 +83,34 @@ class DataLoader:
             return self._batches(np.random.default_rng((self.seed, epoch)))
 
         return _prefetch(batches, self.prefetch) if self.prefetch else batches()
+
+    def __repr__(self) -> str:
+        options = ", shuffled" if self.shuffle else ""
+        options += ", last batch dropped" if self.drop_last else ""
+        options += f", transform={brief(self.transform)}" if self.transform is not None else ""
+        number = len(self)
+        of = f"{number} batch{'' if number == 1 else 'es'} of {self.batch_size}{options}"
+        return f"DataLoader({of}; {brief(self.dataset)})"
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        rows = []
+        parts, order = _arrays_of(self.dataset, None)
+        for i, array in enumerate(parts or ()):
+            numbers = array if array.dtype.kind in "fiub" and array.size <= REPR_ELEMENTS else array[:0]
+            extremes = (
+                [f"{value:.4g}" for value in (numbers.min(), numbers.max())] if numbers.size else ["", ""]
+            )
+            shape = ("N", *array.shape[1:])
+            shown = str(shape).replace("'", "") if len(shape) > 1 else "(N,)"
+            rows.append([markup.text(cell) for cell in (f"part {i}", shown, array.dtype, *extremes)])
+        table = markup.table(["", "shape", "dtype", "min", "max"], rows, left=(0, 1, 2)) if rows else ""
+        return (
+            markup.paragraph(markup.text(repr(self).split(";")[0][len("DataLoader(") :]))
+            + markup.paragraph(markup.text(f"{len(self.dataset):,} examples of {brief(self.dataset)}"))
+            + table
+        )
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Any]:
         n, size = len(self.dataset), self.batch_size

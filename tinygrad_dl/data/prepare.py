@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from tinygrad_dl import Tensor
-from tinygrad_dl.arguments import checked
+from tinygrad_dl.arguments import checked, described
+from tinygrad_dl.compiler.shipping import literal
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.errors import AxisError, DTypeError, GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.nn.architecture import register_preparation
 from tinygrad_dl.typing import ArrayLike, NDArray
 
+PROGRAM = '''\
+MEAN = {mean}
+STD = {std}
 
+
+def predict(x):
+    """The outputs of the model for inputs as they are collected."""
+    x = np.asarray(x)
+    return outputs((x - MEAN) / STD)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python predict.py inputs.npy: expected the path of an array")
+    with np.printoptions(threshold=sys.maxsize):
+        print(predict(np.load(sys.argv[1])))
+'''
+
+
+@register_preparation
 class Standardize:
     """Standardize inputs: each feature of the training part gets mean 0 and standard deviation 1.
 
@@ -31,6 +52,10 @@ class Standardize:
         self.axis = axis
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self.mean is None else f"fitted to {self.mean.size} features"
+        return f"{described(self)[:-1]}{', ' if self.axis != 0 else ''}{state})"
 
     def fit(self, data: ArrayLike | TensorDataset) -> Standardize:
         """Compute mean and standard deviation of an array, or of the x of a data set."""
@@ -97,6 +122,29 @@ class Standardize:
                 f"{', '.join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__}"
             )
         self.mean, self.std = np.array(state["mean"]), np.array(state["std"])
+
+    def saved(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The settings as JSON can hold them, and the arrays: what a file of a whole model keeps."""
+        axis = self.axis if isinstance(self.axis, (int, np.integer)) else [int(a) for a in self.axis]
+        return {"axis": axis}, self.state_dict()
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Standardize:
+        """The preparation of what `saved` returned."""
+        axis = settings["axis"]
+        made = cls(tuple(axis) if isinstance(axis, list) else axis)
+        made.load_state_dict(arrays)
+        return made
+
+    def example(self, rows: int) -> tuple[NDArray]:
+        """Inputs of zeros for a number of rows, as the model takes them."""
+        mean, _ = self._fitted()
+        return (np.zeros((rows, *mean.shape[1:]), mean.dtype),)
+
+    def program(self) -> str:
+        """The text that a file of `compile(model).save(path, preprocess=...)` has around the model."""
+        mean, std = self._fitted()
+        return PROGRAM.format(mean=literal(mean), std=literal(std))
 
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
         if self.mean is None or self.std is None:

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import default_rng
-from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
+from tinygrad_dl.data.dataset import Dataset, Examples, Subset, TensorDataset
 from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import ArrayLike, NDArray, RandomLike
@@ -68,6 +68,15 @@ def split(
     elif isinstance(data, (np.ndarray, Tensor)):
         data = TensorDataset(data)
     refuse_other_data("split", data)
+    own = getattr(type(data), "split", None)
+    if own is not None and isinstance(
+        data, Dataset
+    ):  # a Table, whose preparation is fitted on the training part
+        if groups is not None or duplicates != "together" or not isinstance(stratify, (bool, type(None))):
+            raise ValueRangeError(
+                "split: expected sizes, stratify=True and rng with a table, got other options"
+            )
+        return tuple(own(data, sizes, stratify=bool(stratify), rng=rng))
     n = len(data)
     names, counts = _counts(sizes, n)
     rng = default_rng(rng)
@@ -152,12 +161,13 @@ def _labels(data: Examples, stratify: bool | Examples | None, n: int) -> NDArray
     if stratify is False or stratify is None:
         return np.zeros(n, int)
     if stratify is True:
-        if not isinstance(data, TensorDataset) or len(data.arrays) < 2:
+        known = getattr(data, "y", None) is not None  # a TensorDataset of one array has that as its y
+        if not known or len(getattr(data, "arrays", (0, 0))) < 2:
             raise ValueRangeError(
                 "split: stratify=True: expected a data set with y, got one without. Pass stratify=labels instead."
             )
-        stratify = data.y
-    values = _one_each("stratify", stratify, "label", n)
+    labels: Any = getattr(data, "y", None) if stratify is True else stratify
+    values = _one_each("stratify", labels, "label", n)
     # Many different real numbers are regression targets, not classes.
     if values.dtype.kind == "f" and len(np.unique(values)) > max(20, n // 2):
         raise ValueRangeError("split: stratify: expected class labels, got real numbers (regression?)")

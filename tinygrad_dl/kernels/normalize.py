@@ -170,3 +170,24 @@ def standardize_gradient(
         d = _applied(np.subtract, d, total / count, d)
     gx += d
     return gx, gw, gb
+
+
+def standardize_moved(
+    t: NDArray, x: NDArray, w: NDArray | None, average: NDArray | None, scale: NDArray, factor: NDArray | None,
+    layout: Layout,
+) -> NDArray:  # fmt: skip
+    """The change of the result when x changes by t; all arrays in the shapes of the layout.
+
+    (t - mean(t) - d * scale^2 * mean(t * d)) * scale * w with d = x - mean(x).
+    """
+    count = layout.elements or 1
+    d = x if average is None else _applied(np.subtract, x, average)
+    share = summed_product(t, d, layout.kept) * (scale * scale / -count)
+    moved = _applied(np.multiply, d, share, None if d is x else d)
+    if average is not None:
+        moved = _into(moved, np.subtract, summed(t, layout.kept) / count)
+    moved += t
+    if factor is not None:
+        return _into(moved, np.multiply, factor)
+    moved = _into(moved, np.multiply, scale)
+    return moved if w is None else _into(moved, np.multiply, w)

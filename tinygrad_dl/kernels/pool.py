@@ -175,15 +175,27 @@ def max_pool_gradient(g: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArr
 def max_pool_change(t: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArray | None:
     """The change of max_pool's result for a change t of its input, that of the first maximum; None if one is infinite.
 
-    Masks position by position are x10 faster than picking by index (`python -m benchmarks.jacobian`).
+    Masks position by position are x3 faster than picking by index; products with them are x4 faster than copying
+    where they hold, as branches are mispredicted (`python -m benchmarks.jacobian`).
     """
     if not np.isfinite(out).all():
         return None
     xp, tp = padded(x, f.pads, lowest(x.dtype)), padded(t, f.pads)
-    change = np.empty_like(out, t.dtype)
-    for _, under in reversed(f.positions()):
-        np.copyto(change, tp[(..., *under)], where=xp[(..., *under)] == out)
-    return change
+    change = np.zeros_like(out, t.dtype)
+    part, mask, free = np.empty_like(out), np.empty_like(change), np.ones_like(out, bool)
+    positions = f.positions()
+    for number, (_, under) in enumerate(positions):
+        hit = free  # at the last position, the windows whose maximum was not found yet
+        if number + 1 < len(positions):
+            part[...] = xp[(..., *under)]
+            hit = part == out
+            hit &= free
+            free ^= hit
+        np.copyto(mask, hit)
+        with np.errstate(invalid="ignore"):  # an infinite change times 0: found below
+            mask *= tp[(..., *under)]
+        change += mask
+    return change if np.isfinite(change).all() else None
 
 
 def _empty_space(g: NDArray, f: Windows) -> NDArray:

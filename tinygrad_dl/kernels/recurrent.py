@@ -58,6 +58,25 @@ def _input_products(x: NDArray, w: NDArray, *biases: NDArray | None) -> NDArray:
     return total.reshape(*x.shape[:2], w.shape[0])
 
 
+def _input_products_moved(
+    x: NDArray, w_ih: NDArray, states: NDArray, t_x: NDArray | None, t_wi: NDArray | None, t_wh: NDArray | None,
+    *t_biases: NDArray | None,
+) -> NDArray:  # fmt: skip
+    """The change of what the gates of all steps add up, but for that of the states."""
+    steps, n = x.shape[:2]
+    shape = (steps, n, len(w_ih))
+    total: NDArray = np.zeros(shape, states.dtype) if t_x is None else _input_products(t_x, w_ih)
+    total = total.astype(states.dtype, copy=False)
+    if t_wi is not None:
+        total += _input_products(x, t_wi)
+    if t_wh is not None:
+        total += _input_products(states[:steps], t_wh)
+    for t_b in t_biases:
+        if t_b is not None:
+            total += t_b
+    return total
+
+
 def _weight_gradients(
     d_ih: NDArray, d_hh: NDArray, x: NDArray, before: NDArray, needs_input_grad: Sequence[bool]
 ) -> Gradients:
@@ -90,13 +109,32 @@ def rnn(
     return states[1:], states
 
 
+def _rnn_derivative(after: NDArray, nonlinearity: str) -> NDArray:
+    return 1 - after * after if nonlinearity == "tanh" else (after > 0).astype(after.dtype)
+
+
+def rnn_moved(
+    ts: Sequence[NDArray | None], x: NDArray, w_ih: NDArray, w_hh: NDArray, nonlinearity: str, states: NDArray
+) -> NDArray:
+    """The change of the result of `rnn` when its six inputs change by `ts`, None for one that does not."""
+    t_x, t_h, t_wi, t_wh, t_bi, t_bh = ts
+    moved = _input_products_moved(x, w_ih, states, t_x, t_wi, t_wh, t_bi, t_bh)
+    d = _rnn_derivative(states[1:], nonlinearity)
+    product: NDArray = np.empty_like(states[0])
+    for t, now in enumerate(moved):
+        if t_h is not None:
+            now += np.matmul(t_h, w_hh.T, out=product)
+        now *= d[t]
+        t_h = now
+    return moved
+
+
 def rnn_gradient(
     g: NDArray, x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, nonlinearity: str, states: NDArray,
     needs_input_grad: Sequence[bool],
 ) -> Gradients:  # fmt: skip
     """The gradients of all six inputs of `rnn`, where g (T, N, H) is that of the result."""
-    after = states[1:]
-    d = 1 - after * after if nonlinearity == "tanh" else (after > 0).astype(after.dtype)
+    d = _rnn_derivative(states[1:], nonlinearity)
     carried = np.zeros_like(h, dtype=d.dtype)
     for t in range(len(d) - 1, -1, -1):
         carried += g[t]
@@ -146,20 +184,56 @@ def gru(
     return states[1:], states, gates, parts
 
 
+def _gru_derivatives(states: NDArray, gates: NDArray, parts: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Local derivatives of each step on its own, for all steps at once: those of r, z, n (T, N, 3, H), of n, and z."""
+    steps, n, size = parts.shape
+    split = gates.reshape(steps, n, 3, size)
+    r, z, new = split[:, :, 0], split[:, :, 1], split[:, :, 2]
+    d_hh: NDArray = np.empty_like(split)
+    d_new = (1 - z) * (1 - new * new)
+    np.multiply(parts, r * (1 - r), out=d_hh[:, :, 0])
+    np.multiply(states[:-1] - new, z * (1 - z), out=d_hh[:, :, 1])
+    d_hh[:, :, 2] = r
+    return d_hh, d_new, z
+
+
+def gru_moved(
+    ts: Sequence[NDArray | None], x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray,
+    parts: NDArray,
+) -> NDArray:  # fmt: skip
+    """The change of the result of `gru` when its six inputs change by `ts`, None for one that does not."""
+    t_x, t_h, t_wi, t_wh, t_bi, t_bh = ts
+    steps, n, size = parts.shape
+    d_hh, d_new, z = _gru_derivatives(states, gates, parts)
+    added = _input_products_moved(x, w_ih, states, t_x, t_wi, None, t_bi).reshape(steps, n, 3, size)
+    recurrent: NDArray = np.zeros_like(added) if t_wh is None else _input_products(states[:steps], t_wh)
+    recurrent = recurrent.astype(states.dtype, copy=False).reshape(steps, n, 3, size)
+    if t_bh is not None:
+        recurrent += t_bh.reshape(3, size)
+    moved, product = np.empty(parts.shape, states.dtype), np.empty((n, 3 * size), states.dtype)
+    for t, (a, b, d, after) in enumerate(zip(added, recurrent, d_hh, moved)):
+        if t_h is not None:
+            b += np.matmul(t_h, w_hh.T, out=product).reshape(n, 3, size)
+        a[:, :2] += b[:, :2]
+        a[:, :2] *= d[:, :2]
+        b[:, 2] *= d[:, 2]
+        np.add(a[:, 2], b[:, 2], out=after)
+        after += a[:, 0]
+        after *= d_new[t]
+        after += a[:, 1]
+        if t_h is not None:
+            after += np.multiply(z[t], t_h, out=product[:, :size])
+        t_h = after
+    return moved
+
+
 def gru_gradient(
     g: NDArray, x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray, parts: NDArray,
     needs_input_grad: Sequence[bool],
 ) -> Gradients:  # fmt: skip
     """The gradients of all six inputs of `gru`, where g (T, N, H) is that of the result."""
     steps, n, size = parts.shape
-    split = gates.reshape(steps, n, 3, size)
-    r, z, new = split[:, :, 0], split[:, :, 1], split[:, :, 2]
-    # Local derivatives of each step on its own, for all steps at once
-    d_hh: NDArray = np.empty_like(split)
-    d_new = (1 - z) * (1 - new * new)
-    np.multiply(parts, r * (1 - r), out=d_hh[:, :, 0])
-    np.multiply(states[:-1] - new, z * (1 - z), out=d_hh[:, :, 1])
-    d_hh[:, :, 2] = r
+    d_hh, d_new, z = _gru_derivatives(states, gates, parts)
     carried, direct = np.zeros_like(parts[0]), np.empty_like(parts[0])
     for t in range(steps - 1, -1, -1):
         carried += g[t]
@@ -217,16 +291,12 @@ def lstm(
     return states[1:], states, gates, cells
 
 
-def lstm_gradient(
-    g: NDArray, x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray, cells: NDArray,
-    needs_input_grad: Sequence[bool],
-) -> Gradients:  # fmt: skip
-    """The gradients of all seven inputs of `lstm`, where g (T + 1, N, H) is that of the result."""
-    (steps, n, _), size = x.shape, w_hh.shape[1]
+def _lstm_derivatives(gates: NDArray, cells: NDArray) -> tuple[NDArray, Any, NDArray]:
+    """Local derivatives of each step on its own, for all steps at once: those of the gates (T, N, 4, H), of c; f."""
+    steps, n, size = cells.shape[0] - 1, *cells.shape[1:]
     split = gates.reshape(steps, n, 4, size)
     i, f, new, o = (split[:, :, k] for k in range(4))
     squashed = np.tanh(cells[1:])
-    # Local derivatives of each step on its own, for all steps at once
     d: NDArray = 1 - split
     d *= split  # of the sigmoid: s * (1 - s)
     d[:, :, 0] *= new
@@ -236,6 +306,43 @@ def lstm_gradient(
     squashed *= squashed
     through: Any = np.subtract(1, squashed, out=squashed)
     through *= o
+    return d, through, f
+
+
+def lstm_moved(
+    ts: Sequence[NDArray | None], x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray,
+    cells: NDArray,
+) -> NDArray:  # fmt: skip
+    """The change of the result of `lstm` when its seven inputs change by `ts`, None for one that does not."""
+    t_x, t_h, t_c, t_wi, t_wh, t_bi, t_bh = ts
+    (steps, n, _), size = x.shape, w_hh.shape[1]
+    d, through, f = _lstm_derivatives(gates, cells)
+    added = _input_products_moved(x, w_ih, states, t_x, t_wi, t_wh, t_bi, t_bh)
+    moved = np.empty((steps + 1, n, size), states.dtype)
+    product, part = np.empty((n, 4 * size), states.dtype), np.empty((n, size), states.dtype)
+    dc: NDArray = np.zeros_like(part) if t_c is None else t_c.astype(part.dtype)
+    for t in range(steps):
+        if t_h is not None:
+            added[t] += np.matmul(t_h, w_hh.T, out=product)
+        now, after = added[t].reshape(n, 4, size), moved[t]
+        now *= d[t]
+        dc *= f[t]
+        for k in range(3):
+            dc += now[:, k]
+        np.multiply(through[t], dc, out=after)
+        after += now[:, 3]
+        t_h = after
+    moved[steps] = dc
+    return moved
+
+
+def lstm_gradient(
+    g: NDArray, x: NDArray, w_ih: NDArray, w_hh: NDArray, states: NDArray, gates: NDArray, cells: NDArray,
+    needs_input_grad: Sequence[bool],
+) -> Gradients:  # fmt: skip
+    """The gradients of all seven inputs of `lstm`, where g (T + 1, N, H) is that of the result."""
+    (steps, n, _), size = x.shape, w_hh.shape[1]
+    d, through, f = _lstm_derivatives(gates, cells)
     dh, dc, part = np.zeros_like(cells[0]), g[steps].astype(d.dtype), np.empty_like(cells[0])
     for t in range(steps - 1, -1, -1):
         now = d[t]

@@ -124,7 +124,8 @@ def without_gradient(what: str, name: str, value: Any) -> Any:
                 f"{what}: {name}: there is no gradient for this argument, and the Tensor requires grad. "
                 "Call .detach() on it."
             )
-        return value._data if value._data.ndim else value._data.item()
+        data = value._data if value.level is None else np.asarray(value._data)
+        return data if data.ndim else data.item()
     if type(value) in (list, tuple):
         return type(value)(without_gradient(what, name, v) for v in value)
     if type(value) is dict:

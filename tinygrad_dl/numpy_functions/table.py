@@ -44,7 +44,9 @@ def raw(x: Any) -> Any:
     """The array of a Tensor whose values NumPy reads, which nothing records; other values as they are."""
     if active and isinstance(x, Value):
         tell("read", "a function of NumPy's")
-    return x._data if isinstance(x, Value) else x
+    if isinstance(x, Value):
+        return x._data if x.level is None else np.asarray(x._data)  # raises where each example has its own
+    return x
 
 
 def described(x: Any) -> Any:
@@ -94,7 +96,7 @@ def laid_out(what: str, result: Array, order: str | None, *inputs: ArrayLike) ->
         flags = [described(x).flags for x in inputs]
         fortran = all(f.f_contiguous for f in flags) and not all(f.c_contiguous for f in flags)
         order = "F" if fortran else "C"
-    if order in ("C", "F") and isinstance(result, Value):
+    if order in ("C", "F") and isinstance(result, Value) and result.level is None:
         result._data = np.asarray(result._data, order=order)  # type: ignore[call-overload]
     return result
 

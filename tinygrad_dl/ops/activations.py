@@ -30,7 +30,7 @@ def _floating(x: NDArray) -> NDArray:
 # Smooth steps
 
 
-@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh)
+@op(lambda g, out: g * (1 - out * out), ufunc=np.tanh, math=(r"\tanh x", r"g \, (1 - \mathrm{out}^2)"))
 def tanh(x: NDArray, /) -> Any:
     """The hyperbolic tangent of each element.
 
@@ -41,7 +41,11 @@ def tanh(x: NDArray, /) -> Any:
     return np.tanh(x)
 
 
-@op(lambda g, out: g * (out * (1 - out)), elementwise=True)
+@op(
+    lambda g, out: g * (out * (1 - out)),
+    elementwise=True,
+    math=(r"\sigma(x) = \frac{1}{1 + e^{-x}}", r"g \cdot \sigma(x) \, (1 - \sigma(x))"),
+)
 def sigmoid(x: NDArray, /) -> Any:
     """The logistic function of each element.
 
@@ -63,6 +67,7 @@ def sigmoid(x: NDArray, /) -> Any:
     domain=Domain(avoid=(0,)),
     kinks="0 at 0",
     elementwise=True,
+    math=(r"\max(x, 0)", r"g \cdot [x > 0]"),
 )
 def relu(x: NDArray, /) -> Any:
     """The positive part of each element.
@@ -86,6 +91,10 @@ def _between(x: NDArray, low: float, high: float) -> NDArray:
     cases=(Case((2, 3)), Case((3,), 0.2)),
     kinks="`slope` at 0",
     elementwise=True,
+    math=(
+        r"\begin{cases} x & x > 0 \\ a x & \text{else} \end{cases}",
+        r"\begin{cases} g & x > 0 \\ a g & \text{else} \end{cases}",
+    ),
 )
 def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
     """The positive part, and a small multiple of the negative part.
@@ -105,6 +114,11 @@ def leaky_relu(x: NDArray, /, slope: float = 0.01) -> Any:
     cases=(Case((2, 3), (3,)), Case((2, 3, 2), (3, 1)), Case((3,), (1,))),
     kinks="w at 0",
     elementwise=True,
+    math=(
+        r"\begin{cases} x & x > 0 \\ w x & \text{else} \end{cases}",
+        r"\begin{cases} g & x > 0 \\ w g & \text{else} \end{cases}",
+        r"\begin{cases} 0 & x > 0 \\ g x & \text{else} \end{cases}",
+    ),
 )
 def prelu(x: NDArray, w: NDArray, /) -> Any:
     """The positive part, and a learnt multiple of the negative part.
@@ -122,6 +136,7 @@ def prelu(x: NDArray, w: NDArray, /) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 0.0, 6.0), Case((4, 3), low=-0.5, high=0.5)),
     kinks="0 at both bounds",
     elementwise=True,
+    math=(r"\min(\max(x, l), u)", r"g \cdot [l < x < u]"),
 )
 def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
     """The value clamped between two bounds; with 0 and 6 it is relu6.
@@ -141,6 +156,7 @@ def hardtanh(x: NDArray, /, low: float = -1.0, high: float = 1.0) -> Any:
     cases=(Case((4, 3)),),
     kinks="0 at -3 and 3",
     elementwise=True,
+    math=(r"\min(\max(\frac{x}{6} + \frac{1}{2}, 0), 1)", r"\frac{g}{6} \cdot [-3 < x < 3]"),
 )
 def hardsigmoid(x: NDArray, /) -> Any:
     """The logistic function in three lines.
@@ -159,6 +175,11 @@ def hardsigmoid(x: NDArray, /) -> Any:
     cases=(Case((4, 3)),),
     kinks="0 at -3, 1 at 3",
     elementwise=True,
+    math=(
+        r"\frac{x}{6} \min(\max(x + 3, 0), 6)",
+        r"\begin{cases} 0 & x \le -3 \\ g & x \ge 3 \\ g \, (\frac{x}{3} + \frac{1}{2}) & "
+        r"\text{else} \end{cases}",
+    ),
 )
 def hardswish(x: NDArray, /) -> Any:
     """The value times its hardsigmoid.
@@ -176,6 +197,7 @@ def hardswish(x: NDArray, /) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
     elementwise=True,
+    math=(r"x \cdot [\lvert x \rvert > \lambda]", r"g \cdot [\lvert x \rvert > \lambda]"),
 )
 def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """Zero near zero, the value itself elsewhere.
@@ -193,6 +215,10 @@ def hardshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     cases=(Case((4, 3)), Case((4, 3), 1)),
     kinks="0 at both bounds",
     elementwise=True,
+    math=(
+        r"\operatorname{sign}(x) \max(\lvert x \rvert - \lambda, 0)",
+        r"g \cdot [\lvert x \rvert > \lambda]",
+    ),
 )
 def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     """The value moved towards zero, and zero near zero.
@@ -212,6 +238,7 @@ def softshrink(x: NDArray, /, lambd: float = 0.5) -> Any:
     cases=(Case((4, 3), 1.0, 2.0), Case((4, 3), -1.0, 0.0)),
     kinks="0 at the threshold",
     elementwise=True,
+    math=(r"\begin{cases} x & x > t \\ v & \text{else} \end{cases}", r"g \cdot [x > t]"),
 )
 def threshold(x: NDArray, /, threshold: float, value: float) -> Any:
     """The value where it is above a threshold, another one elsewhere.
@@ -242,6 +269,10 @@ def _elu_fast(g: NDArray, x: NDArray, out: NDArray, alpha: float, scale: float, 
     cases=(Case((2, 3)), Case((2, 3), 0.5), Case((2, 3), 1.5, 2.0, 0.5)),
     kinks="alpha at 0",
     elementwise=True,
+    math=(
+        r"s \begin{cases} x & x > 0 \\ \alpha (e^{r x} - 1) & \text{else} \end{cases}",
+        r"\begin{cases} s \, g & x > 0 \\ r \, (\mathrm{out} + s \alpha) \, g & " r"\text{else} \end{cases}",
+    ),
 )
 def elu(x: NDArray, /, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """The value above 0, an exponential that levels off below.
@@ -292,6 +323,7 @@ def _softplus_derivative(x: NDArray, beta: float, threshold: float) -> NDArray:
     domain=Domain(avoid=(0.5,)),
     elementwise=True,
     real=True,
+    math=(r"\frac{1}{\beta} \ln(1 + e^{\beta x})", r"g \cdot \sigma(\beta x)"),
 )
 def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """A smooth positive part.
@@ -306,7 +338,12 @@ def softplus(x: NDArray, /, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return np.where(z > threshold, x, smooth)
 
 
-@op(lambda g, x: g * sigmoid(-x), real=True, elementwise=True)
+@op(
+    lambda g, x: g * sigmoid(-x),
+    real=True,
+    elementwise=True,
+    math=(r"-\ln(1 + e^{-x})", r"g \cdot \sigma(-x)"),
+)
 def log_sigmoid(x: NDArray, /) -> Any:
     """The logarithm of the logistic function, exact at any size.
 
@@ -323,7 +360,13 @@ def _silu_derivative(x: NDArray) -> NDArray:
     return s * (1 + x * (1 - s))
 
 
-@op(lambda g, x: g * _silu_derivative(x), fast=(kernels.silu_gradient,), cached=("s",), elementwise=True)
+@op(
+    lambda g, x: g * _silu_derivative(x),
+    fast=(kernels.silu_gradient,),
+    cached=("s",),
+    elementwise=True,
+    math=(r"x \, \sigma(x)", r"g \, (\sigma(x) + x \, \sigma(x) (1 - \sigma(x)))"),
+)
 def silu(x: NDArray, /) -> Any:
     """The value times its logistic function; also called swish.
 
@@ -350,6 +393,7 @@ def _gelu_derivative(x: NDArray) -> NDArray:
     cached=("derivative",),
     elementwise=True,
     real=True,
+    math=(r"x \, \Phi(x)", r"g \, (\Phi(x) + x \, \varphi(x))"),
 )
 def gelu(x: NDArray, /) -> Any:
     """The value times the normal distribution function: how probable it is that a normal draw is smaller.
@@ -376,7 +420,12 @@ def _mish_derivative(x: NDArray) -> NDArray:
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@op(lambda g, x: g * _mish_derivative(x), real=True, elementwise=True)
+@op(
+    lambda g, x: g * _mish_derivative(x),
+    real=True,
+    elementwise=True,
+    math=(r"x \tanh(\ln(1 + e^x))", r"g \, (t + x \, (1 - t^2) \, \sigma(x)), \quad t = \tanh(\ln(1 + e^x))"),
+)
 def mish(x: NDArray, /) -> Any:
     """The value times the hyperbolic tangent of its softplus.
 
@@ -437,6 +486,7 @@ def _softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     accumulates=True,
     batch=batching.along,
     jvp="symmetric",
+    math=(r"\frac{e^{x_i}}{\sum_j e^{x_j}}", r"\mathrm{out} \cdot (g - \sum_j g_j \, \mathrm{out}_j)"),
 )
 def softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """Exponentials made to sum to one along axes: all of them by default, as in SciPy; the last is axis=-1.
@@ -464,6 +514,7 @@ def _log_softmax_fast(g: NDArray, out: NDArray, axis: Axis) -> NDArray:
     accumulates=True,
     batch=batching.along,
     jvp=(lambda t, out, axis: t - sum(t * exp(out), axis=axis, keepdims=True),),
+    math=(r"x_i - \ln \sum_j e^{x_j}", r"g - e^{\mathrm{out}} \sum_j g_j"),
 )
 def log_softmax(x: NDArray, /, axis: Axis = None) -> Any:
     """The logarithm of softmax, exact where softmax rounds to 0 or 1; axes as in softmax.

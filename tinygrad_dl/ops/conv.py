@@ -120,6 +120,12 @@ def _conv_of_w(t: Any, x: Any, stride: Sizes, padding: Padding, dilation: Sizes,
         Case((1, 5, 6), (11, 5, 4), None),
     ), accumulates=True,
     batch=_conv_all, jvp=(_conv_of_x, _conv_of_w, lambda t, x_shape: _by_channel(t, len(x_shape))),
+    math=(
+        r"b_o + \sum_{c, k} w_{o c k} \, x_{c, \, p s + k}",
+        r"\sum_{o, \, (p, k) \, : \, p s + k = i} g_{o p} \, w_{o c k}",
+        r"\sum_{n, p} g_{n o p} \, x_{n, c, \, p s + k}",
+        r"\sum_{n, p} g_{n o p}",
+    ),
 )  # fmt: skip
 def conv(
     x: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -179,6 +185,12 @@ def _transpose_of_w(
         Case((1, 2, 1, 2, 1), (2, 1, 2, 2, 2), None), Case((1, 2, 2), (2, 4, 4), (4,), stride=2, padding=1),
     ), accumulates=True,
     batch=_conv_all, jvp=(_transpose_of_y, _transpose_of_w, lambda t, y_shape: _by_channel(t, len(y_shape))),
+    math=(
+        r"b_c + \sum_{o, \, (p, k) \, : \, p s + k = i} y_{o p} \, w_{o c k}",
+        r"\sum_{c, k} w_{o c k} \, g_{c, \, p s + k}",
+        r"\sum_{n, p} y_{n o p} \, g_{n, c, \, p s + k}",
+        r"\sum_{n, i} g_{n c i}",
+    ),
 )  # fmt: skip
 def conv_transpose(
     y: NDArray, w: NDArray, bias: NDArray | None = None, stride: Sizes = 1, padding: Padding = 0,
@@ -225,6 +237,11 @@ def _weight_of_y(
         Case((2, 8, 3), (2, 2, 2), kernel=(2,)),
     ), accumulates=True,
     batch=_conv_weight_all, jvp=(_weight_of_x, _weight_of_y),
+    math=(
+        r"\sum_{n, p} y_{n o p} \, x_{n, c, \, p s + k}",
+        r"\sum_{o, \, (p, k) \, : \, p s + k = i} y_{o p} \, g_{o c k}",
+        r"\sum_{c, k} g_{o c k} \, x_{c, \, p s + k}",
+    ),
 )  # fmt: skip
 def conv_weight(
     x: NDArray, y: NDArray, kernel: Shape, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1,

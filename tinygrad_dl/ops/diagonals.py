@@ -12,6 +12,7 @@ from tinygrad_dl.errors import AxisError, ShapeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.reduce import sum
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, ShapeLike
 
 
@@ -37,6 +38,7 @@ def _from_diagonal_all(call: batching.Call) -> Any:
     ),
     batch=_diagonal_all,
     jvp="linear",
+    math=(r"x_{i, \, i + k}", r"g_i \cdot [j = i + k]"),
 )
 def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices in two axes; `offset` above (or, negative, below) the main one.
@@ -57,6 +59,7 @@ def diagonal(x: NDArray, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     ),
     batch=_from_diagonal_all,
     jvp="linear",
+    math=(r"x_i \cdot [j = i + k]", r"g_{i, \, i + k}"),
 )
 def from_diagonal(x: NDArray, /, shape: ShapeLike, offset: int, axis1: int, axis2: int) -> Any:
     """Zeros of the given shape with x laid on a diagonal: the counterpart of diagonal.
@@ -74,6 +77,7 @@ def from_diagonal(x: NDArray, /, shape: ShapeLike, offset: int, axis1: int, axis
     return out
 
 
+@composed
 @explained
 def diag(x: ArrayLike, /, k: int = 0) -> Any:
     """A matrix with the vector x on its diagonal; of a matrix, its diagonal.
@@ -92,6 +96,7 @@ def diag(x: ArrayLike, /, k: int = 0) -> Any:
     return from_diagonal(x, (n, n), k, 0, 1)
 
 
+@composed
 @explained
 def trace(
     x: ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: DTypeLike | None = None

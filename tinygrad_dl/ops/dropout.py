@@ -27,6 +27,7 @@ def _dropout_all(call: Call) -> Any:
     cases=(Case((4, 5), 0.5, rng=0), Case((2, 3, 4), 0.2, rng=1, shape=(2, 3, 1)), Case((3,), 1.0, rng=0)),
     batch=_dropout_all,
     jvp="symmetric",
+    math=(r"\frac{m}{1 - p} \cdot x", r"\frac{m}{1 - p} \cdot g"),
 )
 def dropout(x: NDArray, /, p: float = 0.5, *, shape: Shape | None = None, rng: RandomLike = None) -> Any:
     """Each element set to 0 with the probability p, the others scaled up so that the mean stays.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_letters
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -17,7 +17,14 @@ from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.shape import squeeze
 from tinygrad_dl.typing import Array, ArrayLike
 
+if TYPE_CHECKING:
+    from tinygrad_dl.tensor import Tensor
 
+
+@overload
+def einsum(subscripts: str, /, *operands: Tensor, optimize: bool | str | Sequence[Any] = True) -> Tensor: ...
+@overload
+def einsum(subscripts: str, /, *operands: ArrayLike, optimize: bool | str | Sequence[Any] = True) -> Any: ...
 @explained
 def einsum(subscripts: str, /, *operands: ArrayLike, optimize: bool | str | Sequence[Any] = True) -> Any:
     """A product of operands, axes named by letters, summed over letters that the result does not have.

@@ -17,7 +17,7 @@ PAIR = (Case((2, 3), (2, 3)), Case((2, 1, 3), (4, 1)), Case((), (2,)), Case((0, 
 # Arithmetic
 
 
-@op(lambda g: g, lambda g: g, cases=PAIR, label="+", ufunc=np.add)
+@op(lambda g: g, lambda g: g, cases=PAIR, label="+", ufunc=np.add, math=("x + y", "g", "g"))
 def add(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The sum of two values, element by element.
 
@@ -28,7 +28,7 @@ def add(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.add(x, y)
 
 
-@op(lambda g: g, lambda g: -g, cases=PAIR, label="-", ufunc=np.subtract)
+@op(lambda g: g, lambda g: -g, cases=PAIR, label="-", ufunc=np.subtract, math=("x - y", "g", "-g"))
 def subtract(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The difference of two values, element by element.
 
@@ -39,7 +39,14 @@ def subtract(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.subtract(x, y)
 
 
-@op(lambda g, y: g * y, lambda g, x: g * x, cases=PAIR, label="*", ufunc=np.multiply)
+@op(
+    lambda g, y: g * y,
+    lambda g, x: g * x,
+    cases=PAIR,
+    label="*",
+    ufunc=np.multiply,
+    math=(r"x \cdot y", r"g \cdot y", r"g \cdot x"),
+)
 def multiply(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The product of two values, element by element (for matrices see matmul).
 
@@ -57,6 +64,7 @@ def multiply(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     cases=PAIR,
     label="/",
     ufunc=np.divide,
+    math=(r"\frac{x}{y}", r"\frac{g}{y}", r"-g \cdot \frac{x}{y^2}"),
 )
 def divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The quotient of two values, element by element.
@@ -68,7 +76,7 @@ def divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.divide(x, y)
 
 
-@op(lambda g: -g, label="neg", ufunc=np.negative)
+@op(lambda g: -g, label="neg", ufunc=np.negative, math=("-x", "-g"))
 def negative(x: NDArray, /) -> Any:
     """The value with the opposite sign.
 
@@ -79,7 +87,7 @@ def negative(x: NDArray, /) -> Any:
     return np.negative(x)
 
 
-@op(lambda g: g, label="pos", ufunc=np.positive)
+@op(lambda g: g, label="pos", ufunc=np.positive, math=("x", "g"))
 def positive(x: NDArray, /) -> Any:
     """The value itself, as a copy.
 
@@ -124,6 +132,7 @@ def _power_hint(x: Any, y: Any) -> str | None:
     label="**",
     hint=_power_hint,
     ufunc=np.power,
+    math=("x^y", r"g \cdot y \, x^{y-1}", r"g \cdot x^y \ln x"),
 )
 def power(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The first value to the power of the second, element by element.
@@ -136,7 +145,7 @@ def power(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return fast_square**y if type(y) is int and y == 2 else np.power(x, y)
 
 
-@op(lambda g, x: 2 * g * x, ufunc=np.square)
+@op(lambda g, x: 2 * g * x, ufunc=np.square, math=("x^2", "2 g x"))
 def square(x: NDArray, /) -> Any:
     """The square of each element.
 
@@ -147,7 +156,7 @@ def square(x: NDArray, /) -> Any:
     return np.square(x)
 
 
-@op(lambda g, out: g / (2 * out), domain=POSITIVE, ufunc=np.sqrt)
+@op(lambda g, out: g / (2 * out), domain=POSITIVE, ufunc=np.sqrt, math=(r"\sqrt{x}", r"\frac{g}{2 \sqrt{x}}"))
 def sqrt(x: NDArray, /) -> Any:
     """The square root of each element.
 
@@ -164,6 +173,7 @@ def sqrt(x: NDArray, /) -> Any:
     kinks="0 at 0",
     label="abs",
     ufunc=np.absolute,
+    math=(r"\lvert x \rvert", r"g \cdot \operatorname{sign}(x)"),
 )
 def abs(x: NDArray, /) -> Any:
     """The absolute value of each element.
@@ -189,6 +199,7 @@ def _derivative_of_sign(g: NDArray, out: NDArray, x: NDArray) -> Any:
     kinks="0 everywhere for real x; for complex x 0 at 0",
     jvp="transposed",
     ufunc=np.sign,
+    math=(r"\frac{x}{\lvert x \rvert}", "0"),
 )
 def sign(x: NDArray, /) -> Any:
     """The sign of each element: -1, 0 or 1, or a complex number of length 1; nan stays nan.
@@ -203,7 +214,7 @@ def sign(x: NDArray, /) -> Any:
 # Exponentials
 
 
-@op(lambda g, out: g * out, ufunc=np.exp)
+@op(lambda g, out: g * out, ufunc=np.exp, math=("e^x", r"g \cdot e^x"))
 def exp(x: NDArray, /) -> Any:
     """The exponential function of each element.
 
@@ -214,7 +225,7 @@ def exp(x: NDArray, /) -> Any:
     return np.exp(x)
 
 
-@op(lambda g, x: g / x, domain=POSITIVE, ufunc=np.log)
+@op(lambda g, x: g / x, domain=POSITIVE, ufunc=np.log, math=(r"\ln x", r"\frac{g}{x}"))
 def log(x: NDArray, /) -> Any:
     """The natural logarithm of each element.
 
@@ -239,6 +250,7 @@ def _share(chosen: NDArray, tied: NDArray) -> NDArray:
     cases=PAIR,
     kinks="ties share the gradient evenly",
     ufunc=np.maximum,
+    math=(r"\max(x, y)", r"g \cdot [x > y]", r"g \cdot [y > x]"),
 )
 def maximum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The larger of two values, element by element; nan if one is nan.
@@ -257,6 +269,7 @@ def maximum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     cases=PAIR,
     kinks="ties share the gradient evenly",
     ufunc=np.minimum,
+    math=(r"\min(x, y)", r"g \cdot [x < y]", r"g \cdot [y < x]"),
 )
 def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The smaller of two values, element by element; nan if one is nan.
@@ -277,6 +290,12 @@ def minimum(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
         Case(np.array([[True], [False]]), (3,), ()),
     ),
     elementwise=True,
+    math=(
+        r"\begin{cases} x & \text{if condition} \\ y & \text{else} \end{cases}",
+        "",
+        r"g \cdot [\text{condition}]",
+        r"g \cdot [\text{not condition}]",
+    ),
 )
 def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     """The first value where the condition holds, the second elsewhere.
@@ -293,6 +312,7 @@ def where(condition: NDArray, x: NDArray, y: NDArray, /) -> Any:
     lambda g, x_dtype: astype(g if x_dtype.kind == "c" else g.real, x_dtype),
     cases=(Case((2, 3), "float64"),),
     elementwise=True,
+    math=("x", "g"),
 )
 def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Any:
     """The values converted to another dtype; the gradient is converted back.
@@ -311,7 +331,7 @@ def astype(x: NDArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | 
 # Complex values. In a rule g is the coefficient in dL = Re(g dout): see backward.py
 
 
-@op(lambda g: conjugated(g), ufunc=np.conjugate, jvp="linear")
+@op(lambda g: conjugated(g), ufunc=np.conjugate, jvp="linear", math=(r"\overline{x}", r"\overline{g}"))
 def conj(x: NDArray, /) -> Any:
     """The complex conjugate of each element; a real one as it is.
 
@@ -322,7 +342,7 @@ def conj(x: NDArray, /) -> Any:
     return np.conjugate(x)
 
 
-@op(lambda g: g, elementwise=True, jvp="linear")
+@op(lambda g: g, elementwise=True, jvp="linear", math=(r"\operatorname{Re} x", "g"))
 def real(x: NDArray, /) -> Any:
     """The real part of each element.
 
@@ -333,7 +353,12 @@ def real(x: NDArray, /) -> Any:
     return np.real(x)
 
 
-@op(lambda g, x_dtype: g * (-1j if x_dtype.kind == "c" else 0), elementwise=True, jvp="linear")
+@op(
+    lambda g, x_dtype: g * (-1j if x_dtype.kind == "c" else 0),
+    elementwise=True,
+    jvp="linear",
+    math=(r"\operatorname{Im} x", r"-i \, g"),
+)
 def imag(x: NDArray, /) -> Any:
     """The imaginary part of each element; 0 for a real one.
 
@@ -349,6 +374,7 @@ def imag(x: NDArray, /) -> Any:
     domain=Domain(avoid=(0,)),
     kinks="0 at 0, and everywhere for real x",
     elementwise=True,
+    math=(r"\operatorname{atan2}(\operatorname{Im} x, \operatorname{Re} x)", r"-i \, \frac{g}{\overline{x}}"),
 )
 def angle(x: NDArray, /) -> Any:
     """The angle of each element in the complex plane, in radians.

@@ -35,6 +35,7 @@ def _scatter_all(call: Call) -> Any:
     ),
     batch=_rows_all,
     jvp="linear",
+    math=("w_{k_i}", r"\sum_{i \, : \, k_i = j} g_i"),
 )
 def rows(w: NDArray, /, indices: NDArray) -> Any:
     """Rows of a table by index, the lookup of an embedding; gradients of a row that is looked up repeatedly add up.
@@ -54,6 +55,7 @@ def rows(w: NDArray, /, indices: NDArray) -> Any:
         Case((0, 3), np.zeros((0,), int), 4),
     ), accumulates=True,
     batch=_scatter_all, jvp="linear",
+    math=(r"\sum_{i \, : \, k_i = j} x_i", "g_{k_i}"),
 )  # fmt: skip
 def scatter_rows(x: NDArray, /, indices: NDArray, count: Size) -> Any:
     """A table of `count` rows with the rows of x added at the indices: the transpose of rows.

@@ -14,12 +14,15 @@ from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import pad
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.shape import roll
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
 Transform = Callable[[NDArray, int, int, Scaling], NDArray]
-ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
-SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
+ONE = (Case((4,)), Case((2, 3), 5, 0), Case((4, 2), 3, 0), Case((2, 4), norm="ortho"))
+SEVERAL = (
+    Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"), Case((2, 3, 2), (-1, 3)),
+)  # fmt: skip
 
 
 def _scaling_hint(x: NDArray, *options: object) -> str | None:
@@ -114,6 +117,7 @@ def _several_all(call: batching.Call) -> Any:
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"F x, \quad F_{jk} = e^{-2 \pi i j k / n}", r"\overline{F} g"),
 )
 def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The discrete Fourier transform along one axis.
@@ -133,6 +137,7 @@ def fft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = No
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\frac{1}{n} \overline{F} x", r"\frac{1}{n} F g"),
 )
 def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of fft.
@@ -153,6 +158,7 @@ def ifft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     real=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"(F x)_{k \le n / 2}", r"\operatorname{Re}(\overline{F} g)"),
 )
 def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The first half of the Fourier transform of real values; the other half mirrors it.
@@ -172,6 +178,10 @@ def rfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(
+        r"\frac{1}{n} \operatorname{Re}(\overline{F} x)",
+        r"\frac{m_k}{n} (F g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
 )
 def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of rfft: real values from the half of a Fourier transform.
@@ -191,6 +201,10 @@ def irfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     hint=_scaling_hint,
     batch=batching.along_one,
     jvp="linear",
+    math=(
+        r"\operatorname{Re}(F x)",
+        r"m_k (\overline{F} g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
 )
 def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The Fourier transform, which is real, of a signal of which one half is given.
@@ -211,6 +225,7 @@ def hfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = N
     real=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\frac{1}{n} (\overline{F} x)_{k \le n / 2}", r"\frac{1}{n} \operatorname{Re}(F g)"),
 )
 def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = None) -> Any:
     """The inverse of hfft: one half of the inverse transform of real values.
@@ -230,6 +245,7 @@ def ihfft(x: NDArray, /, n: Size | None = None, axis: int = -1, norm: Scaling = 
     hint=_scaling_hint,
     batch=_several_all,
     jvp="linear",
+    math=(r"F x \text{ along each axis}", r"\overline{F} g \text{ along each axis}"),
 )
 def fftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -249,6 +265,7 @@ def fftn(
     hint=_scaling_hint,
     batch=_several_all,
     jvp="linear",
+    math=(r"\frac{1}{n} \overline{F} x \text{ along each axis}", r"\frac{1}{n} F g \text{ along each axis}"),
 )
 def ifftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -271,6 +288,7 @@ def ifftn(
     real=True,
     batch=_several_all,
     jvp="linear",
+    math=(r"(F x)_{k \le n / 2}", r"\operatorname{Re}(\overline{F} g)"),
 )
 def rfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
@@ -284,7 +302,17 @@ def rfftn(
     return np.fft.rfftn(x, s, _all_of(s, axes), norm)
 
 
-@op(_derivative_of_irfftn, cases=SEVERAL, hint=_scaling_hint, batch=_several_all, jvp="linear")
+@op(
+    _derivative_of_irfftn,
+    cases=SEVERAL,
+    hint=_scaling_hint,
+    batch=_several_all,
+    jvp="linear",
+    math=(
+        r"\frac{1}{n} \operatorname{Re}(\overline{F} x)",
+        r"\frac{m_k}{n} (F g)_{k \le n / 2}, \quad m_k = 1 \text{ at the ends, else } 2",
+    ),
+)
 def irfftn(
     x: NDArray, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: Scaling = None
 ) -> Any:
@@ -305,6 +333,7 @@ def _halves(what: str, x: ArrayLike, axes: Axis) -> tuple[Array, tuple[int, ...]
     return x, chosen
 
 
+@composed
 @explained
 def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     """The zero frequency moved to the middle, along axes (all by default).
@@ -317,6 +346,7 @@ def fftshift(x: ArrayLike, /, axes: Axis = None) -> Any:
     return roll(x, tuple(_size("fftshift", x, a) // 2 for a in axes), axes)
 
 
+@composed
 @explained
 def ifftshift(x: Any, /, axes: Any = None) -> Any:
     """The zero frequency moved back from the middle to the start: the inverse of fftshift.

@@ -225,6 +225,7 @@ def _pad_all(call: Call) -> Any:
         Case((4, 3, 2), (np.array([0, 1, 0]), slice(None), np.array([1, 1, 1]))),
     ),
     batch=_getitem_all, jvp="linear",
+    math=("x_k", r"\sum_{j \, : \, k_j = i} g_j"),
 )  # fmt: skip
 def getitem(x: NDArray, /, key: Index) -> Any:
     """The elements that an index picks: integers, slices, None, Ellipsis, integer arrays, masks, mixed.
@@ -243,6 +244,7 @@ def getitem(x: NDArray, /, key: Index) -> Any:
         Case((2,), np.array([True, False, True]), (3,)),
     ),
     batch=_place_all, jvp="linear",
+    math=(r"\sum_{j \, : \, k_j = i} x_j", "g_k"),
 )  # fmt: skip
 def place(x: NDArray, /, key: Index, shape: ShapeLike) -> Any:
     """Zeros of the given shape with x added at an index: the counterpart of getitem.
@@ -279,6 +281,7 @@ def _written(g: NDArray, x_shape: Shape, key: Index) -> NDArray:
     ),
     kinks="of values written to one place only the last has a gradient",
     batch=_setitem_all, jvp="linear",
+    math=(r"\begin{cases} v & \text{at } k \\ x & \text{else} \end{cases}", r"g \cdot [\text{not at } k]", "g_k"),
 )  # fmt: skip
 def setitem(x: NDArray, value: NDArray, /, key: Index) -> Any:
     """A copy of x with a value put in at an index, as `x[key] = value` does it.
@@ -306,6 +309,7 @@ def _taken(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) -> ND
         Case((4,), np.array([1, 3]), axis=0), Case((4, 3), np.array([], int), axis=-1),
     ),
     batch=_take_all, jvp=(lambda t, indices, axis: take(t, indices, axis=axis), None),
+    math=("x_{k_i}", r"\sum_{i \, : \, k_i = j} g_i", ""),
 )  # fmt: skip
 def take(x: NDArray, indices: NDArray, /, axis: int | None = None) -> Any:
     """The slices at given indices along an axis; of the flattened array without `axis`.
@@ -343,6 +347,7 @@ def _put_back(g: NDArray, x_shape: Shape, indices: NDArray, axis: int | None) ->
         Case((2, 3), np.array([5, 0, 5]), axis=None),
     ),
     batch=_take_along_all, jvp=(lambda t, indices, axis: take_along_axis(t, indices, axis=axis), None),
+    math=("x_{k_{ij}, j}", r"\sum_{i \, : \, k_{ij} = l} g_{ij}", ""),
 )  # fmt: skip
 def take_along_axis(x: NDArray, indices: NDArray, /, axis: int | None = -1) -> Any:
     """For each line along an axis the elements at the indices in the same line of `indices`.
@@ -376,6 +381,10 @@ def _inner(g: NDArray, x_shape: Shape, pad_width: PadWidth, mode: Any) -> NDArra
         Case((2, 3), ((1, 1), (4, 0)), "wrap"),
     ),
     batch=_pad_all, jvp=(lambda t, pad_width, mode: pad(t, pad_width, mode),),
+    math=(
+        r"\begin{cases} x_i & \text{inside} \\ \text{padding} & \text{else} \end{cases}",
+        r"g_i \text{ inside, plus } g \text{ of each copy of } x_i",
+    ),
 )  # fmt: skip
 def pad(x: NDArray, /, pad_width: PadWidth, mode: Any = "constant", *, constant_values: ArrayLike = 0) -> Any:
     """Elements added around the array: a constant, or by "edge", "reflect", "symmetric", "wrap" those inside.

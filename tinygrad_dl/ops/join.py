@@ -72,6 +72,7 @@ def _stack_hint(arrays: Sequence[NDArray], axis: int) -> str | None:
     ),
     hint=_concat_hint,
     batch=_concat_all, jvp="linear",
+    math=(r"(x_1, x_2, \ldots)", r"\text{the part of } g \text{ at } x_i"),
 )  # fmt: skip
 def concat(arrays: Sequence[NDArray], /, axis: int | None = 0) -> Any:
     """Arrays put one behind another along an axis that they have; axis=None flattens them first.
@@ -90,6 +91,7 @@ def concat(arrays: Sequence[NDArray], /, axis: int | None = 0) -> Any:
     hint=_stack_hint,
     batch=_stack_all,
     jvp="linear",
+    math=(r"(x_1, x_2, \ldots)", "g_i"),
 )
 def stack(arrays: Sequence[NDArray], /, axis: int = 0) -> Any:
     """Arrays of one shape put side by side along a new axis.

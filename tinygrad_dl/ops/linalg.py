@@ -16,6 +16,7 @@ from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import is_complex, where
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
 
 
@@ -61,6 +62,7 @@ SQUARE = (Case((3, 3)), Case((3, 1, 2, 2)), Case((1, 1)), Case((0, 2, 2)))
     cases=SQUARE,
     batch=batching.leading,
     jvp=(lambda t, out: -(out @ t @ out),),
+    math=("x^{-1}", r"-x^{-\top} g \, x^{-\top}"),
 )
 def inv(x: NDArray, /) -> Any:
     """The inverse of a square matrix. To solve equations, `solve` is faster and more exact.
@@ -129,6 +131,7 @@ def _solve_hint(a: NDArray, b: NDArray) -> str | None:
     ),
     hint=_solve_hint,
     batch=_solve_all, jvp=(_moved_by_matrix, lambda t, a, b_shape: _solved(a, t, b_shape)),
+    math=("a^{-1} b", r"-a^{-\top} g \, \mathrm{out}^\top", r"a^{-\top} g"),
 )  # fmt: skip
 def solve(a: NDArray, b: NDArray, /) -> Any:
     """The solution of linear equations; b is one right-hand side, or a matrix of columns.
@@ -198,6 +201,7 @@ def cofactors(x: Array) -> Any:
     ),
     batch=batching.leading,
     jvp=(lambda t, x: (t * cofactors(x)).sum(axis=(-2, -1)),),
+    math=(r"\det x", r"g \det(x) \, x^{-\top}"),
 )
 def det(x: NDArray, /) -> Any:
     """The determinant of a square matrix. For large matrices slogdet does not overflow.
@@ -228,6 +232,7 @@ def _derivative_of_slogdet(g: Any, out: NDArray, x: NDArray) -> NDArray:
     kinks="singular matrices: nan",
     name="slogdet",
     batch=batching.leading,
+    math=(r"\operatorname{sign}(\det x), \ \ln \lvert \det x \rvert", r"g_2 \, x^{-\top}"),
 )
 def slogdet_parts(x: NDArray, /) -> Any:
     """The parts of slogdet: the sign, then the logarithm.
@@ -255,6 +260,7 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     return SlogdetResult(packed[..., 0], packed[..., 1] if x.dtype.kind != "c" else packed[..., 1].real)
 
 
+@composed
 @checked
 def matrix_power(x: ArrayLike, n: int, /) -> Any:
     """A square matrix multiplied with itself n times; the inverse if n is negative, the identity if it is 0.

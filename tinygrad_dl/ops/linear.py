@@ -69,6 +69,7 @@ def _linear_all(call: Call) -> Any:
     hint=_linear_hint, accumulates=True,
     batch=_linear_all,
     jvp=(lambda t, w: linear(t, w), lambda t, x: linear(x, t), lambda t: t),
+    math=(r"x W^\top + b", "g W", r"g^\top x", r"\sum_n g_n"),
 )  # fmt: skip
 def linear(x: NDArray, w: NDArray, b: NDArray | None = None, /) -> Any:
     """The affine map of each row: a fully connected layer.

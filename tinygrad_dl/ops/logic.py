@@ -162,6 +162,7 @@ def bitwise_invert(x: NDArray, /) -> Any:
     label="//",
     ufunc=np.floor_divide,
     real=True,
+    math=(r"\lfloor \frac{x}{y} \rfloor", "0", "0"),
 )
 def floor_divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The largest integer not above the quotient, element by element.
@@ -182,6 +183,7 @@ def floor_divide(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     label="%",
     ufunc=np.remainder,
     real=True,
+    math=(r"x - y \lfloor \frac{x}{y} \rfloor", "g", r"-g \lfloor \frac{x}{y} \rfloor"),
 )
 def remainder(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """What a division leaves, with the sign of the divisor, element by element.

@@ -149,6 +149,7 @@ def _cross_entropy_all(call: Call) -> Any:
     ), accumulates=True,
     batch=_cross_entropy_all, jvp=(_of_cross_entropy, None),
     real=True,
+    math=(r"-\frac{1}{N} \sum_n \ln p_{n, t_n}, \quad p = \operatorname{softmax}(x)", r"\frac{g}{N} (p - t)", ""),
 )  # fmt: skip
 def softmax_cross_entropy(
     x: NDArray, target: NDArray, /, *, weight: NDArray | None = None, reduction: str = "mean", ignore_index: int = -100,
@@ -191,6 +192,11 @@ def softmax_cross_entropy(
         lambda t, x, x_shape, reduction: _change(t * -x, x_shape, reduction),
     ),
     real=True,
+    math=(
+        r"-\frac{1}{N} \sum_n (t_n \ln \sigma(x_n) + (1 - t_n) \ln(1 - \sigma(x_n)))",
+        r"\frac{g}{N} (\sigma(x) - t)",
+        r"-\frac{g}{N} x",
+    ),
 )  # fmt: skip
 def bce_with_logits(x: NDArray, target: NDArray, /, *, reduction: str = "mean") -> Any:
     """The binary cross-entropy of the logistic function of logits, exact at any size.
@@ -218,6 +224,11 @@ def _bce_derivative(x: NDArray, target: NDArray) -> NDArray:
     accumulates=True,
     elementwise=True,
     real=True,
+    math=(
+        r"-(t \ln x + (1 - t) \ln(1 - x))",
+        r"g \cdot \frac{x - t}{x (1 - x)}",
+        r"g \cdot (\ln(1 - x) - \ln x)",
+    ),
 )
 def binary_cross_entropy(x: NDArray, target: NDArray, /) -> Any:
     """The binary cross-entropy of each probability; of logits, bce_with_logits is exact.
@@ -261,6 +272,7 @@ def _squared_fast(g: NDArray, x: NDArray, y: NDArray, x_shape: Shape, reduction:
         lambda t, x, y, x_shape, reduction: _change(t * 2 * (y - x), x_shape, reduction),
     ),
     real=True,
+    math=(r"\frac{1}{N} \sum_n (x_n - y_n)^2", r"\frac{2 g}{N} (x - y)", r"\frac{2 g}{N} (y - x)"),
 )
 def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     """The squared difference of predictions and targets: its mean, its sum, or each.
@@ -285,6 +297,12 @@ def squared_error(x: NDArray, y: NDArray, /, *, reduction: str = "mean") -> Any:
     accumulates=True,
     elementwise=True,
     real=True,
+    math=(
+        r"\begin{cases} \frac{1}{2} d^2 & \lvert d \rvert \le \delta \\ \delta (\lvert d "
+        r"\rvert - \frac{\delta}{2}) & \text{else} \end{cases}, \quad d = x - y",
+        r"g \cdot \operatorname{clip}(d, -\delta, \delta)",
+        r"-g \cdot \operatorname{clip}(d, -\delta, \delta)",
+    ),
 )
 def huber(x: NDArray, y: NDArray, /, delta: float = 1.0) -> Any:
     """Half the squared difference up to delta, and a line of slope delta further out.

@@ -17,6 +17,7 @@ from tinygrad_dl.kernels import contract
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.elementwise import multiply
 from tinygrad_dl.ops.shape import expand_dims, permute_dims, reshape
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Scalar, Shape
 
 
@@ -42,6 +43,7 @@ def _needs_matrix(x: NDArray) -> str | None:
     hint=_needs_matrix,
     batch=batching.leading,
     jvp="linear",
+    math=(r"x^\top", r"g^\top"),
 )
 def matrix_transpose(x: NDArray, /) -> Any:
     """The last two axes swapped.
@@ -127,6 +129,7 @@ def _to_right(g: NDArray, x: NDArray, y_shape: Shape) -> NDArray:
     hint=_matmul_hint,
     ufunc=np.matmul, accumulates=True,
     batch=_matmul_all, jvp=(lambda t, y: matmul(t, y), lambda t, x: matmul(x, t)),
+    math=(r"x \, y", r"g \, y^\top", r"x^\top g"),
 )  # fmt: skip
 def matmul(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The matrix product, over leading axes that broadcast; a vector is a row (left) or a column (right).
@@ -173,6 +176,7 @@ def _vecdot_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     accumulates=True,
     batch=batching.elementwise,
     jvp=(lambda t, y, axis: vecdot(t, y, axis=axis), lambda t, x, axis: vecdot(x, t, axis=axis)),
+    math=(r"\sum_k \overline{x_k} \, y_k", r"\overline{g} \, y", r"g \, x"),
 )
 def vecdot(x: NDArray | Scalar, y: NDArray | Scalar, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, over other axes, which broadcast; x is conjugated.
@@ -203,6 +207,7 @@ def _cross_hint(x: NDArray, y: NDArray, axis: int) -> str | None:
     hint=_cross_hint,
     batch=batching.elementwise,
     jvp=(lambda t, y, axis: cross(t, y, axis=axis), lambda t, x, axis: cross(x, t, axis=axis)),
+    math=(r"x \times y", r"y \times g", r"g \times x"),
 )
 def cross(x: NDArray, y: NDArray, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of size 3 along an axis, over the other axes, which broadcast.
@@ -252,6 +257,7 @@ def _to_operand(i: int, g: NDArray, operands: Sequence[NDArray], subscripts: str
     ),
     label="einsum", accumulates=True,
     batch=_contract_all, jvp=(_with_operand,),
+    math=(r"\sum_{\text{summed letters}} \prod_i x_i", r"\sum g \prod_{j \ne i} x_j"),
 )  # fmt: skip
 def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     """What einsum comes down to: a product, summed over each letter that the result does not have.
@@ -264,6 +270,7 @@ def contraction(operands: Sequence[NDArray], /, subscripts: str) -> Any:
     return np.einsum(subscripts, *operands)
 
 
+@composed
 @explained
 def tensordot(x: ArrayLike, y: ArrayLike, /, axes: int | Sequence[int | Sequence[int]] = 2) -> Any:
     """The product of two arrays, summed over pairs of axes.
@@ -303,6 +310,7 @@ def tensordot(x: ArrayLike, y: ArrayLike, /, axes: int | Sequence[int | Sequence
     return contraction((x, y), f"{''.join(of_x)},{''.join(of_y)}->{''.join(out)}")
 
 
+@composed
 @explained
 def inner(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The product of two arrays, summed over the last axis of both; with a number, their product.
@@ -319,6 +327,7 @@ def inner(x: ArrayLike, y: ArrayLike, /) -> Any:
     return tensordot(x, y, (-1, -1))
 
 
+@composed
 @explained
 def dot(x: ArrayLike, y: ArrayLike, /) -> Any:
     """NumPy's dot: the matrix product of matrices and vectors, the product with a number.
@@ -335,6 +344,7 @@ def dot(x: ArrayLike, y: ArrayLike, /) -> Any:
     return tensordot(x, y, (-1, -1 if y.ndim == 1 else -2))
 
 
+@composed
 @explained
 def outer(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The products of all elements of one array with all of another, as a matrix.
@@ -348,6 +358,7 @@ def outer(x: ArrayLike, y: ArrayLike, /) -> Any:
     return multiply(reshape(x, (-1, 1)) if x.size else reshape(x, (0, 1)), reshape(y, (1, y.size)))
 
 
+@composed
 @explained
 def kron(x: ArrayLike, y: ArrayLike, /) -> Any:
     """The Kronecker product: x with each element replaced by its product with y.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.batching import Call, elementwise
-from tinygrad_dl.errors import GraphError, ShapeError
+from tinygrad_dl.errors import ShapeError
 from tinygrad_dl.kernels import normalize
 from tinygrad_dl.kernels.normalize import enlarges, layout_of, varying_axes
 from tinygrad_dl.op import Case, op
@@ -48,11 +48,6 @@ def _standardize_rule(
 
 def _standardize_all(call: Call) -> Any:
     axis, view, fit = (call.options[name] for name in ("axis", "view", "fit"))
-    if call.options["moments"] is not None:
-        raise GraphError(
-            "func.vmap: batch normalization in training mode would update one running mean and variance by each "
-            "example. Call eval(), or make the layer with track_running_stats=False."
-        )
     w, b = call.inputs[1:]
     view = None if view is None else (call.size, *view)
     if any(call.batched[1:]):
@@ -68,9 +63,13 @@ def _aligned(p: Any, ndim: int, fit: Shape | None) -> Any:
 
 
 def _of_standardized(
-    t: Any, x: Any, w: Any, axis: Axes, eps: float, center: bool, view: Shape | None, fit: Shape | None,
-    x_shape: Shape,
+    t: Any, x: Any, w: Any, average: NDArray | None, scale: NDArray, factor: NDArray | None, axis: Axes, eps: float,
+    center: bool, view: Shape | None, fit: Shape | None, x_shape: Shape, w_shape: Shape,
 ) -> Any:  # fmt: skip
+    if isinstance(t, np.ndarray):
+        layout = layout_of(x.shape, axis, w_shape or None, None, view, fit)
+        seen = t.reshape(layout.shape), x.reshape(layout.shape), _seen(w, layout.fit[0])
+        return normalize.standardize_moved(*seen, average, scale, factor, layout).reshape(x_shape)
     t, x, w = _seen(t, view), _seen(x, view), _seen(w, fit)
     d = x - mean(x, axis=axis, keepdims=True) if center else x
     scale = 1 / sqrt(mean(d * d, axis=axis, keepdims=True) + eps)
@@ -132,6 +131,12 @@ def _standardize_fast(
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
     ), accumulates=True,
     batch=_standardize_all, jvp=(_of_standardized, _of_weight, _of_bias),
+    math=(
+        r"w \hat{x} + b, \quad \hat{x} = \frac{x - \mu}{\sqrt{v + \varepsilon}}",
+        r"\frac{w}{\sqrt{v + \varepsilon}} (g - \overline{g} - \hat{x} \, \overline{g \hat{x}})",
+        r"\sum g \, \hat{x}",
+        r"\sum g",
+    ),
 )  # fmt: skip
 def standardize(
     x: NDArray, w: NDArray | None = None, b: NDArray | None = None, /, axis: Axes = (0,), eps: float = 1e-5, *,
@@ -143,7 +148,7 @@ def standardize(
     out = (x - mean) / sqrt(variance + eps) * w + b, with the biased variance; `center=False` leaves the mean in
     and divides by the root mean square.   x (...), w and b broadcast to x, axis: axes >= 0 -> same as x.
     `view`, `fit`: the shapes in which x, and w and b, are seen. `moments`: a function that is called with the
-    mean and the variance. Raises ShapeError. Source: Ioffe and Szegedy 2015.
+    mean and the variance; in func.vmap its `opened(level)`. Raises ShapeError. Source: Ioffe and Szegedy 2015.
     >>> standardize(np.array([[1.0], [3.0]]), eps=0.0)
     array([[-1.],
            [ 1.]])
@@ -216,6 +221,7 @@ def _affine_fast(
     accumulates=True,
     batch=_affine_all,
     jvp=(lambda t, scale: t * scale, lambda t, x: t * x, lambda t: t),
+    math=(r"x \cdot s + t", r"g \cdot s", r"\sum g \cdot x", r"\sum g"),
 )
 def affine(x: NDArray, scale: NDArray, shift: NDArray, /) -> Any:
     """A scale and a shift, in one pass each way.

@@ -19,6 +19,7 @@ from tinygrad_dl.ops.packing import adjoint, well_shaped
 from tinygrad_dl.ops.reduce import broadcast_back, expand_reduced, max, min, sum
 from tinygrad_dl.ops.shape import expand_dims, permute_dims
 from tinygrad_dl.ops.spectral import svdvals
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike, Axis, NDArray, Shape
 
 
@@ -71,6 +72,10 @@ NORM_CASES = (
     accumulates=True,
     batch=batching.along,
     jvp=(_derivative_along,),
+    math=(
+        r"(\sum_i \lvert x_i \rvert^p)^{1 / p}",
+        r"g \cdot \operatorname{sign}(x_i) (\frac{\lvert x_i \rvert}{\mathrm{out}})^{p - 1}",
+    ),
 )
 def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord: float | str = 2) -> Any:
     """The norm of vectors along axes (all elements by default); `ord` any number, inf or -inf.
@@ -88,6 +93,7 @@ def vector_norm(x: NDArray, /, *, axis: Axis = None, keepdims: bool = False, ord
     return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)  # type: ignore[arg-type]  # stubs leave axis=None out
 
 
+@composed
 @checked
 def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "fro") -> Any:
     """The norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
@@ -122,6 +128,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "
     return expand_dims(out, (-2, -1)) if keepdims else out
 
 
+@composed
 @checked
 def norm(x: ArrayLike, /, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's norm: of vectors along one axis, of matrices in two; by default of all elements.
@@ -157,6 +164,7 @@ def norm(x: ArrayLike, /, ord: float | str | None = None, axis: Axis = None, kee
     return expand_dims(out, tuple(pair)) if keepdims else out
 
 
+@composed
 @checked
 def cond(x: ArrayLike, /, p: float | str | None = None) -> Any:
     """The condition number: how far a small relative change of the matrix can move the solution of equations.
@@ -205,6 +213,11 @@ def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
     batch=batching.leading,
+    math=(
+        "x^+",
+        r"-x^{+\top} g \, x^{+\top} + (1 - x x^+) g^\top x^+ x^{+\top} + x^{+\top} x^+ "
+        r"g^\top (1 - x^+ x)",
+    ),
 )
 def pinv(x: NDArray, /, *, rtol: NDArray | float | None = None) -> Any:
     """The Moore-Penrose pseudo-inverse; singular values up to `rtol` times the largest count as 0.

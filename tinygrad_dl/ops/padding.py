@@ -11,6 +11,7 @@ from tinygrad_dl.arguments import Offset, explained
 from tinygrad_dl.batching import Call
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, NDArray, Scalar
 
 Widths = tuple[tuple[int, int], ...]
@@ -54,6 +55,7 @@ def _inside(shape: tuple[int, ...], widths: Widths) -> Any:
     ),
     inputs=1,
     batch=_pad_all, jvp=(lambda t, widths: pad_constant(t, widths),),
+    math=(r"\begin{cases} x_i & \text{inside} \\ c & \text{else} \end{cases}", r"g_i \text{ inside}"),
 )  # fmt: skip
 def pad_constant(x: NDArray, /, widths: Widths, value: Scalar = 0) -> Any:
     """A constant added in front of and behind each axis; a negative width cuts that many elements.
@@ -110,6 +112,7 @@ def _check_mode(size: int, axis: int, lo: int, hi: int, mode: str) -> None:
     ),
     inputs=1,
     batch=_pad_all, jvp="linear",
+    math=(r"x_{\pi(i)}", r"\sum_{i \, : \, \pi(i) = j} g_i"),
 )  # fmt: skip
 def pad_with(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """Elements of x added around each axis: "reflect" (without the edge), "replicate" (the edge), "circular".
@@ -140,6 +143,7 @@ def pad_with(x: NDArray, /, widths: Widths, mode: str) -> Any:
     ),
     inputs=1,
     batch=_pad_all, jvp="linear",
+    math=(r"\sum_{i \, : \, \pi(i) = j} x_i", r"g_{\pi(i)}"),
 )  # fmt: skip
 def pad_fold(x: NDArray, /, widths: Widths, mode: str) -> Any:
     """The border of each axis added to the elements that pad_with took it from: its transpose.
@@ -158,6 +162,7 @@ def pad_fold(x: NDArray, /, widths: Widths, mode: str) -> Any:
     return out[_inside(out.shape, grown)]
 
 
+@composed
 @explained
 def pad(
     input: Array, pad: Sequence[Offset], mode: str = "constant", value: float | complex | None = None

@@ -72,6 +72,7 @@ MAXIMA = (
     batch=batching.folded,
     jvp=(_of_maxima,),
     real=True,
+    math=(r"\max_k x_{p s + k}", r"\sum_{p \, : \, i = \arg\max_p} g_p"),
 )
 def max_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, dilation: Sizes = 1,
@@ -127,6 +128,7 @@ def max_pool_indices(
     batch=batching.folded,
     jvp=(lambda t, indices: pick_in_space(t, indices), None),
     real=True,
+    math=("x_{k_p}", r"\sum_{p \, : \, k_p = i} g_p", ""),
 )
 def pick_in_space(x: NDArray, indices: NDArray) -> Any:
     """The elements at given positions, per channel; the spatial dimensions count as one, flattened.
@@ -151,6 +153,7 @@ def pick_in_space(x: NDArray, indices: NDArray) -> Any:
     batch=batching.folded,
     jvp=(lambda t, indices, size: put_in_space(t, indices, size), None),
     real=True,
+    math=(r"\sum_{p \, : \, k_p = i} x_p", "g_{k_p}", ""),
 )
 def put_in_space(x: NDArray, indices: NDArray, size: Shape) -> Any:
     """Zeros with elements added at given positions: the transpose of pick_in_space.
@@ -183,6 +186,7 @@ def _check_indices(name: str, x: NDArray, indices: NDArray, size: Shape) -> None
     kinks="of two elements with one index the later one stays, and both receive its gradient, as in PyTorch",
     batch=batching.folded,
     jvp=(lambda t, indices, size: max_unpool(t, indices, size), None),
+    math=(r"\sum_{p \, : \, k_p = i} x_p", "g_{k_p}", ""),
 )
 def max_unpool(x: NDArray, indices: NDArray, size: Shape) -> Any:
     """Zeros with elements put where max-pooling found them (see max_pool_indices).
@@ -222,6 +226,7 @@ def _to_avg(
         Case((1, 1, 6), kernel=3, stride=2),
     ), accumulates=True,
     batch=batching.folded, jvp="linear",
+    math=(r"\frac{1}{K} \sum_k x_{p s + k}", r"\frac{1}{K} \sum_{(p, k) \, : \, p s + k = i} g_p"),
 )  # fmt: skip
 def avg_pool(
     x: NDArray, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0, ceil_mode: bool = False,
@@ -254,6 +259,7 @@ def avg_pool(
         Case((1, 1, 4), size=(6,), kernel=2, stride=2, padding=1, ceil_mode=True),
     ), accumulates=True,
     batch=batching.folded, jvp="linear",
+    math=(r"\frac{1}{K} \sum_{(p, k) \, : \, p s + k = i} x_p", r"\frac{1}{K} \sum_k g_{p s + k}"),
 )  # fmt: skip
 def avg_pool_spread(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes | None = None, padding: Padding = 0,

@@ -6,6 +6,9 @@ that the forward pass saved, and one of operations, which computes the gates aga
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from tinygrad_dl.batching import Call, merged
 from tinygrad_dl.kernels import recurrent as kernels
 from tinygrad_dl.kernels.recurrent import check_cell, check_shapes
-from tinygrad_dl.op import Case, op
+from tinygrad_dl.op import Case, Joint, op
 from tinygrad_dl.ops.activations import sigmoid, tanh
 from tinygrad_dl.ops.join import concat, stack
 from tinygrad_dl.ops.linear import linear
@@ -52,6 +55,24 @@ def _sequences(call: Call) -> Any:
     return moveaxis(call.split(out, 1), 1, 0)
 
 
+def _total(*parts: Any) -> Any:
+    """The sum of the parts that are not None; None if all are."""
+    present = [part for part in parts if part is not None]
+    return reduce(add, present) if present else None
+
+
+def _product_moved(x: Any, w: Any, t_x: Any, t_w: Any, t_b: Any) -> Any:
+    """The change of linear(x, w, b) when its arguments change, None if none does."""
+    return _total(
+        None if t_x is None else linear(t_x, w), None if t_w is None else linear(x, t_w), t_b
+    )  # fmt: skip
+
+
+def _at(moved: Any, t: int) -> Any:
+    """What one step has of a change of all steps, or of one that they share."""
+    return moved if moved is None or moved.ndim < 3 else moved[t]
+
+
 SMALL = ((3, 2, 2), (2, 2))
 
 
@@ -73,9 +94,25 @@ def _rnn_rule(
     return reshape(matmul(d, w_ih), x.shape), carried, *to_weights(d, d, x, _before(h, states))
 
 
+def _rnn_moved(
+    ts: Sequence[Any], x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, nonlinearity: str, out: NDArray
+) -> Any:
+    t_x, t_h, t_wi, t_wh, t_bi, t_bh = ts
+    added = _total(_product_moved(x, w_ih, t_x, t_wi, t_bi), t_bh)
+    moved = []
+    for t in range(x.shape[0]):
+        change = _total(_at(added, t), _product_moved(h, w_hh, t_h, t_wh, None))
+        h = out[t]
+        derivative = 1 - h * h if nonlinearity == "tanh" else h > 0
+        t_h = None if change is None else change * derivative
+        moved.append(h * 0 if t_h is None else t_h)
+    return stack(moved)
+
+
 @op(
     _rnn_rule,
     fast=(kernels.rnn_gradient,),
+    jvp=Joint(_rnn_moved, kernels.rnn_moved),
     kernel=kernels.rnn,
     joint=True,
     inputs=6,
@@ -85,6 +122,15 @@ def _rnn_rule(
         Case((2, 1, 3), (1, 2), (2, 3), (2, 2), None, (2,)),
     ), accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = \tanh(a_t), \quad a_t = W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}",
+        r"W_{ih}^\top \delta_t, \quad \delta_t = (g_t + W_{hh}^\top \delta_{t+1}) \cdot (1 - h_t^2)",
+        r"W_{hh}^\top \delta_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )  # fmt: skip
 def rnn(
     x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None, b_hh: NDArray | None = None,
@@ -148,9 +194,32 @@ def _gru_rule(
     return reshape(matmul(d_ih, w_ih), x.shape), carried, *to_weights(d_ih, d_hh, x, before)
 
 
+def _gru_moved(
+    ts: Sequence[Any], x: NDArray, h: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None,
+) -> Any:  # fmt: skip
+    t_x, t_h, t_wi, t_wh, t_bi, t_bh = ts
+    size, moved = w_hh.shape[1], []
+    added = _product_moved(x, w_ih, t_x, t_wi, t_bi)
+    for t, (before, r, z, n, part) in enumerate(_gru_steps(x, h, w_ih, w_hh, b_ih, b_hh)):
+        a, b = _at(added, t), _total(_product_moved(before, w_hh, t_h, t_wh, None), t_bh)
+        both = _total(a, b)
+        if both is not None:
+            dr = both[..., :size] * r * (1 - r)
+            dz = both[..., size : 2 * size] * z * (1 - z)
+            dn = dr * part
+            dn = dn if a is None else dn + a[..., 2 * size :]
+            dn = dn if b is None else dn + r * b[..., 2 * size :]
+            kept = dn * (1 - n * n) * (1 - z) + dz * (before - n)
+            t_h = kept if t_h is None else kept + z * t_h
+        moved.append(n * 0 if t_h is None else t_h)
+    return stack(moved)
+
+
 @op(
     _gru_rule,
     fast=(kernels.gru_gradient,),
+    jvp=Joint(_gru_moved, kernels.gru_moved),
     kernel=kernels.gru,
     joint=True,
     inputs=6,
@@ -158,6 +227,15 @@ def _gru_rule(
     cases=(Case(*SMALL, (6, 2), (6, 2), (6,), (6,)), Case((2, 1, 3), (1, 2), (6, 3), (6, 2), None, None)),
     accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = (1 - z_t) \cdot n_t + z_t \cdot h_{t-1}",
+        r"W_{ih}^\top \delta_t",
+        r"W_{hh}^\top \delta_1 + z_1 \cdot dh_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )
 def gru(
     x: NDArray,
@@ -226,9 +304,30 @@ def _lstm_rule(
     return reshape(matmul(d, w_ih), x.shape), dh, dc, *to_weights(d, d, x, before)
 
 
+def _lstm_moved(
+    ts: Sequence[Any], x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray,
+    b_ih: NDArray | None, b_hh: NDArray | None,
+) -> Any:  # fmt: skip
+    t_x, t_h, t_c, t_wi, t_wh, t_bi, t_bh = ts
+    size, moved = w_hh.shape[1], []
+    added = _total(_product_moved(x, w_ih, t_x, t_wi, t_bi), t_bh)
+    t_c = c * 0 if t_c is None else t_c
+    for t, (before, cell, i, f, n, o, squashed) in enumerate(_lstm_steps(x, h, c, w_ih, w_hh, b_ih, b_hh)):
+        change = _total(_at(added, t), _product_moved(before, w_hh, t_h, t_wh, None))
+        t_c = f * t_c
+        if change is not None:
+            di, df, dn, do = (change[..., k * size : (k + 1) * size] for k in range(4))
+            t_c = t_c + di * n * i * (1 - i) + df * cell * f * (1 - f) + dn * i * (1 - n * n)
+        t_h = t_c * o * (1 - squashed * squashed)
+        t_h = t_h if change is None else t_h + do * squashed * o * (1 - o)
+        moved.append(t_h)
+    return stack([*moved, t_c])
+
+
 @op(
     _lstm_rule,
     fast=(kernels.lstm_gradient,),
+    jvp=Joint(_lstm_moved, kernels.lstm_moved),
     kernel=kernels.lstm,
     joint=True,
     inputs=7,
@@ -238,6 +337,16 @@ def _lstm_rule(
         Case((2, 1, 3), (1, 2), (1, 2), (8, 3), (8, 2), None, None),
     ), accumulates=True,
     batch=_sequences,
+    math=(
+        r"h_t = o_t \cdot \tanh(c_t), \quad c_t = f_t \cdot c_{t-1} + i_t \cdot \tilde{c}_t",
+        r"W_{ih}^\top \delta_t",
+        r"W_{hh}^\top \delta_1",
+        r"f_1 \cdot dc_1",
+        r"\sum_t \delta_t x_t^\top",
+        r"\sum_t \delta_t h_{t-1}^\top",
+        r"\sum_t \delta_t",
+        r"\sum_t \delta_t",
+    ),
 )  # fmt: skip
 def lstm(
     x: NDArray, h: NDArray, c: NDArray, w_ih: NDArray, w_hh: NDArray, b_ih: NDArray | None = None,

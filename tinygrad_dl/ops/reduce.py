@@ -47,6 +47,7 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     accumulates=True,
     batch=batching.along,
     jvp="linear",
+    math=(r"\sum_i x_i", "g"),
 )
 def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The sum of the elements along axes (all of them by default).
@@ -64,6 +65,7 @@ def sum(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, kee
     accumulates=True,
     batch=batching.along,
     jvp="linear",
+    math=(r"\frac{1}{n} \sum_i x_i", r"\frac{g}{n}"),
 )
 def mean(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The mean of the elements along axes (all of them by default).
@@ -105,6 +107,7 @@ def _of_extremes(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims:
     kinks="ties share the gradient evenly",
     batch=batching.along,
     jvp=(_of_extremes,),
+    math=(r"\max_i x_i", r"g \cdot \frac{[x_i = \mathrm{out}]}{\sum_j [x_j = \mathrm{out}]}"),
 )
 def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The largest element along axes (all of them by default); nan if there is one.
@@ -124,6 +127,7 @@ def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     kinks="ties share the gradient evenly",
     batch=batching.along,
     jvp=(_of_extremes,),
+    math=(r"\min_i x_i", r"g \cdot \frac{[x_i = \mathrm{out}]}{\sum_j [x_j = \mathrm{out}]}"),
 )
 def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The smallest element along axes (all of them by default); nan if there is one.
@@ -178,6 +182,7 @@ def _of_product(t: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> A
     accumulates=True,
     batch=batching.along,
     jvp=(_of_product,),
+    math=(r"\prod_i x_i", r"g \prod_{j \ne i} x_j"),
 )
 def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:
     """The product of the elements along axes (all of them by default), differentiable at zeros too.
@@ -215,6 +220,7 @@ def _centered(x: NDArray, axis: Axis) -> NDArray:
     accumulates=True,
     batch=batching.along,
     jvp=(_of_variance,),
+    math=(r"\frac{1}{n - c} \sum_i (x_i - \overline{x})^2", r"\frac{2 g}{n - c} (x_i - \overline{x})"),
 )
 def var(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The variance of the elements along axes (all of them by default).
@@ -257,6 +263,10 @@ def _deviation_rule(
     accumulates=True,
     batch=batching.along,
     jvp=(_of_deviation,),
+    math=(
+        r"\sqrt{\frac{1}{n - c} \sum_i (x_i - \overline{x})^2}",
+        r"\frac{g \, (x_i - \overline{x})}{(n - c) \, \mathrm{out}}",
+    ),
 )
 def std(x: NDArray, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False) -> Any:
     """The standard deviation of the elements along axes (all of them by default).

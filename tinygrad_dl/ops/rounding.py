@@ -14,7 +14,7 @@ BETWEEN = Domain(0.1, 0.4)
 FLAT = "0 everywhere"
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.floor, real=True)
+@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.floor, real=True, math=(r"\lfloor x \rfloor", "0"))
 def floor(x: NDArray, /) -> Any:
     """The largest integer not above each element.
 
@@ -25,7 +25,7 @@ def floor(x: NDArray, /) -> Any:
     return np.floor(x)
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.ceil, real=True)
+@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.ceil, real=True, math=(r"\lceil x \rceil", "0"))
 def ceil(x: NDArray, /) -> Any:
     """The smallest integer not below each element.
 
@@ -36,7 +36,14 @@ def ceil(x: NDArray, /) -> Any:
     return np.ceil(x)
 
 
-@op(lambda g: g * 0, domain=BETWEEN, kinks=FLAT, ufunc=np.trunc, real=True)
+@op(
+    lambda g: g * 0,
+    domain=BETWEEN,
+    kinks=FLAT,
+    ufunc=np.trunc,
+    real=True,
+    math=(r"\operatorname{sign}(x) \lfloor \lvert x \rvert \rfloor", "0"),
+)
 def trunc(x: NDArray, /) -> Any:
     """The integer part of each element: rounded towards zero.
 
@@ -53,6 +60,7 @@ def trunc(x: NDArray, /) -> Any:
     cases=(Case((2, 3)), Case((3,), decimals=0)),
     kinks=FLAT,
     elementwise=True,
+    math=(r"\operatorname{round}(x)", "0"),
 )
 def round(x: NDArray, /, decimals: int = 0) -> Any:
     """Each element rounded to the nearest multiple of 10^-decimals, halves to the even one.
@@ -64,7 +72,12 @@ def round(x: NDArray, /, decimals: int = 0) -> Any:
     return np.round(x, decimals)
 
 
-@op(lambda g, out: -g * out * out, domain=Domain(avoid=(0,), gap=0.4), ufunc=np.reciprocal)
+@op(
+    lambda g, out: -g * out * out,
+    domain=Domain(avoid=(0,), gap=0.4),
+    ufunc=np.reciprocal,
+    math=(r"\frac{1}{x}", r"-\frac{g}{x^2}"),
+)
 def reciprocal(x: NDArray, /) -> Any:
     """One divided by each element.
 
@@ -83,6 +96,11 @@ def reciprocal(x: NDArray, /) -> Any:
     kinks="0 where x is 0",
     ufunc=np.copysign,
     real=True,
+    math=(
+        r"\lvert x \rvert \operatorname{sign}(y)",
+        r"g \cdot \operatorname{sign}(x) \operatorname{sign}(y)",
+        "0",
+    ),
 )
 def copysign(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The size of the first value with the sign of the second, that of a zero included.
@@ -99,6 +117,7 @@ def copysign(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     Missing("it steps from one floating number to the next"),
     cases=PAIR,
     ufunc=np.nextafter,
+    math=(r"\text{the next number after } x \text{ towards } y", "", ""),
 )
 def nextafter(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The next floating number after the first value in the direction of the second.
@@ -152,6 +171,7 @@ def _to_upper(g: NDArray, x: NDArray, min: Any, max: Any) -> Any:
     ),
     kinks="1 at the bounds, for x",
     elementwise=True,
+    math=(r"\min(\max(x, l), u)", r"g \cdot [l \le x \le u]", r"g \cdot [x < l]", r"g \cdot [x > u]"),
 )  # fmt: skip
 def clip(x: NDArray, /, min: NDArray | None = None, max: NDArray | None = None) -> Any:
     """Each element moved to the nearest value between two bounds, either of which may be missing.

@@ -13,6 +13,7 @@ from tinygrad_dl.op import Case, Domain, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, Scalar
 
 Times = Annotated[int, Bounds(least=0)]
@@ -56,6 +57,7 @@ def _leaving_last(x: NDArray, axis: int) -> NDArray:
     accumulates=True,
     batch=batching.along_one,
     jvp="linear",
+    math=(r"\sum_{j \le i} x_j", r"\sum_{j \ge i} g_j"),
 )
 def cumulative_sum(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
@@ -95,6 +97,7 @@ def _back(g: NDArray, a: NDArray) -> NDArray:
     accumulates=True,
     batch=batching.elementwise,
     jvp=(lambda t, a: linear_recurrence(t, a), lambda t, out, a: linear_recurrence(t * _earlier(out), a)),
+    math=("h_t = a_t h_{t-1} + x_t", r"\delta_t = g_t + a_{t+1} \delta_{t+1}", r"\delta_t \, h_{t-1}"),
 )
 def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     """A value carried along the last axis: multiplied at each step, then added to.
@@ -111,7 +114,7 @@ def linear_recurrence(x: NDArray, a: NDArray, /) -> Any:
     return out
 
 
-def _product_rule(g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool) -> NDArray:
+def _product_rule(g: NDArray, x: NDArray, out: NDArray, axis: int | None, include_initial: bool) -> Any:
     # out_k holds x_i once for k >= i, so the derivative is (product before i) * r_i with
     # r_i = g_i + x_(i+1) r_(i+1): no division, so zeros are no exception
     axis = 0 if axis is None else axis
@@ -138,6 +141,7 @@ def _fast_product_rule(
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
     accumulates=True,
     batch=batching.along_one,
+    math=(r"\prod_{j \le i} x_j", r"\sum_{k \ge i} g_k \prod_{j \le k, \, j \ne i} x_j"),
 )
 def cumulative_prod(
     x: NDArray, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
@@ -153,6 +157,7 @@ def cumulative_prod(
     return _with_initial(products, axis, 1) if include_initial else products
 
 
+@composed
 @checked
 def diff(
     x: Any,

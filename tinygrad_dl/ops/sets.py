@@ -11,6 +11,7 @@ from tinygrad_dl.arguments import explained
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape, value_of
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import ArrayLike
 
 
@@ -80,6 +81,7 @@ def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
     return UniqueInverse(every.values, every.inverse_indices)
 
 
+@composed
 @explained
 def unique_values(x: ArrayLike, /) -> Any:
     """The distinct values in order; see unique_all.

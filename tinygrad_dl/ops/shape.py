@@ -17,6 +17,7 @@ from tinygrad_dl.errors import AxisError, DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.index import place
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape, ShapeLike
 
 
@@ -48,6 +49,7 @@ def _reshape_all(call: Call) -> Any:
     hint=_reshape_hint,
     batch=_reshape_all,
     jvp="linear",
+    math=(r"x \text{ in another shape}", r"g \text{ in the shape of } x"),
 )
 def reshape(x: NDArray, /, shape: ShapeLike, *, copy: bool | None = None) -> Any:
     """The same elements in another shape; one size may be -1.
@@ -117,6 +119,7 @@ def _inverse(axes: Sequence[int], ndim: int) -> tuple[int, ...]:
     hint=_axes_hint,
     batch=lambda call: call.run(*call.inputs, axes=(0, *batching.axes_of(call, tuple(call.options["axes"])))),
     jvp="linear",
+    math=(r"x^{\pi}", r"g^{\pi^{-1}}"),
 )
 def permute_dims(x: NDArray, /, axes: Sequence[int]) -> Any:
     """The axes in another order.
@@ -150,6 +153,7 @@ def _broadcast_all(call: Call) -> Any:
     hint=_broadcast_hint,
     batch=_broadcast_all,
     jvp="linear",
+    math=(r"x \text{ repeated}", r"\sum_{\text{copies}} g"),
 )
 def broadcast_to(x: NDArray, /, shape: ShapeLike) -> Any:
     """The elements repeated along new axes and axes of size 1; the engine sums the gradient back.
@@ -173,6 +177,7 @@ def _expand_all(call: Call) -> Any:
     cases=(Case((2, 3), 1), Case((2, 3), axis=(0, -1))),
     batch=_expand_all,
     jvp="linear",
+    math=(r"x \text{ with new axes}", r"g \text{ without them}"),
 )
 def expand_dims(x: NDArray, /, axis: int | Sequence[int] = 0) -> Any:
     """New axes of size 1 at the given positions of the result.
@@ -205,6 +210,7 @@ def _squeeze_hint(x: NDArray, axis: int | tuple[int, ...]) -> str | None:
     hint=_squeeze_hint,
     batch=_squeeze_all,
     jvp="linear",
+    math=(r"x \text{ without axes of size } 1", r"g \text{ with them}"),
 )
 def squeeze(x: NDArray, /, axis: Axis = None) -> Any:
     """Without axes of size 1: the given ones, or all of them.
@@ -221,6 +227,7 @@ def value_of(x: Any) -> Array:
     return x if isinstance(x, Value) or is_array(x) else convert.wrap(convert.asarray_of(x))  # type: ignore[return-value]  # the Value is a Tensor
 
 
+@composed
 @explained
 def moveaxis(x: ArrayLike, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
     """Axes moved to other positions; the others keep their order.
@@ -257,6 +264,7 @@ def axis_of(axis: int, ndim: int, name: str) -> int:
     return index(axis) % ndim
 
 
+@composed
 @explained
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Any:
     """Two axes exchanged.
@@ -277,6 +285,7 @@ def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Any:
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3, 4), axis=(0, -1)), Case(())),
     batch=batching.along,
     jvp="linear",
+    math=("x_{n-1-i}", "g_{n-1-i}"),
 )
 def flip(x: NDArray, /, axis: Axis = None) -> Any:
     """The elements in reverse order along axes (all of them by default).
@@ -305,6 +314,7 @@ def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     cases=(Case((2, 3), 1), Case((2, 3), -2, axis=1), Case((2, 3, 4), (1, 5), axis=(0, 2)), Case((), 1)),
     batch=_roll_all,
     jvp="linear",
+    math=(r"x_{(i - s) \bmod n}", r"g_{(i + s) \bmod n}"),
 )
 def roll(x: NDArray, /, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
     """The elements shifted by some positions along axes, those beyond the end put at the start.
@@ -344,6 +354,7 @@ def _unrepeated(g: NDArray, x_shape: Shape, repeats: NDArray, axis: int | None) 
         Case((), 2),
     ),
     batch=_repeat_all, jvp=(lambda t, repeats, axis: repeat(t, repeats, axis=axis), None),
+    math=(r"x \text{ repeated}", r"\sum_{\text{copies}} g", ""),
 )  # fmt: skip
 def repeat(x: NDArray, repeats: NDArray, /, axis: int | None = None) -> Any:
     """Each element repeated along an axis, all as often or each as often as said; flattened without `axis`.
@@ -376,6 +387,7 @@ def _untiled(g: NDArray, x_shape: Shape, repetitions: int | Sequence[int]) -> ND
     cases=(Case((2, 3), 2), Case((3,), (2, 1, 2)), Case((2, 3), (2, 2)), Case((), (3,)), Case((2,), 0)),
     batch=_tile_all,
     jvp="linear",
+    math=(r"x \text{ repeated}", r"\sum_{\text{copies}} g"),
 )
 def tile(x: NDArray, repetitions: int | Sequence[int], /) -> Any:
     """The whole array repeated along each axis, as often as said.
@@ -395,7 +407,13 @@ def _triangles(call: Call) -> Any:
 TRIANGLES = (Case((3, 3)), Case((2, 3, 4), k=1), Case((3, 2), k=-1), Case((0, 2)))
 
 
-@op(lambda g, k: tril(g, k=k), cases=TRIANGLES, batch=_triangles, jvp="linear")
+@op(
+    lambda g, k: tril(g, k=k),
+    cases=TRIANGLES,
+    batch=_triangles,
+    jvp="linear",
+    math=(r"x_{ij} \cdot [j \le i + k]", r"g_{ij} \cdot [j \le i + k]"),
+)
 def tril(x: NDArray, /, *, k: int = 0) -> Any:
     """The lower triangles of matrices, zeros above the k-th diagonal.
 
@@ -407,7 +425,13 @@ def tril(x: NDArray, /, *, k: int = 0) -> Any:
     return np.tril(x, k)
 
 
-@op(lambda g, k: triu(g, k=k), cases=TRIANGLES, batch=_triangles, jvp="linear")
+@op(
+    lambda g, k: triu(g, k=k),
+    cases=TRIANGLES,
+    batch=_triangles,
+    jvp="linear",
+    math=(r"x_{ij} \cdot [j \ge i + k]", r"g_{ij} \cdot [j \ge i + k]"),
+)
 def triu(x: NDArray, /, *, k: int = 0) -> Any:
     """The upper triangles of matrices, zeros below the k-th diagonal.
 

@@ -73,6 +73,7 @@ def _put_in_order(g: NDArray, x_shape: Shape, axis: int | None, order: NDArray) 
     kinks="equal elements keep their order, each its own gradient",
     batch=batching.along_one,
     jvp=(_in_order,),
+    math=(r"x_{\pi_i} \text{ in order}", r"g_{\pi^{-1}_i}"),
 )
 def sort(x: NDArray, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along an axis, nan last; `stable` keeps the order of equal ones.

@@ -17,7 +17,7 @@ from tinygrad_dl.ops.reduce import AXES, expand_reduced, sum
 from tinygrad_dl.typing import Array, Axis, NDArray, Scalar
 
 
-@op(lambda g, out: g * (out + 1), ufunc=np.expm1)
+@op(lambda g, out: g * (out + 1), ufunc=np.expm1, math=("e^x - 1", r"g \cdot e^x"))
 def expm1(x: NDArray, /) -> Any:
     """The exponential of each element less one, exact for small values.
 
@@ -28,7 +28,7 @@ def expm1(x: NDArray, /) -> Any:
     return np.expm1(x)
 
 
-@op(lambda g, out: g * out * log_of_number(2), ufunc=np.exp2)
+@op(lambda g, out: g * out * log_of_number(2), ufunc=np.exp2, math=("2^x", r"g \cdot 2^x \ln 2"))
 def exp2(x: NDArray, /) -> Any:
     """Two to the power of each element.
 
@@ -39,7 +39,9 @@ def exp2(x: NDArray, /) -> Any:
     return np.exp2(x)
 
 
-@op(lambda g, x: g / (1 + x), domain=Domain(-0.8, 3), ufunc=np.log1p)
+@op(
+    lambda g, x: g / (1 + x), domain=Domain(-0.8, 3), ufunc=np.log1p, math=(r"\ln(1 + x)", r"\frac{g}{1 + x}")
+)
 def log1p(x: NDArray, /) -> Any:
     """The natural logarithm of one plus each element, exact for small values.
 
@@ -50,7 +52,12 @@ def log1p(x: NDArray, /) -> Any:
     return np.log1p(x)
 
 
-@op(lambda g, x: g / (x * log_of_number(2)), domain=POSITIVE, ufunc=np.log2)
+@op(
+    lambda g, x: g / (x * log_of_number(2)),
+    domain=POSITIVE,
+    ufunc=np.log2,
+    math=(r"\log_2 x", r"\frac{g}{x \ln 2}"),
+)
 def log2(x: NDArray, /) -> Any:
     """The logarithm of each element to base 2.
 
@@ -61,7 +68,12 @@ def log2(x: NDArray, /) -> Any:
     return np.log2(x)
 
 
-@op(lambda g, x: g / (x * log_of_number(10)), domain=POSITIVE, ufunc=np.log10)
+@op(
+    lambda g, x: g / (x * log_of_number(10)),
+    domain=POSITIVE,
+    ufunc=np.log10,
+    math=(r"\log_{10} x", r"\frac{g}{x \ln 10}"),
+)
 def log10(x: NDArray, /) -> Any:
     """The logarithm of each element to base 10.
 
@@ -72,7 +84,13 @@ def log10(x: NDArray, /) -> Any:
     return np.log10(x)
 
 
-@op(lambda g, out: g / (3 * out * out), domain=Domain(avoid=(0,), gap=0.4), ufunc=np.cbrt, real=True)
+@op(
+    lambda g, out: g / (3 * out * out),
+    domain=Domain(avoid=(0,), gap=0.4),
+    ufunc=np.cbrt,
+    real=True,
+    math=(r"\sqrt[3]{x}", r"\frac{g}{3 \, \mathrm{out}^2}"),
+)
 def cbrt(x: NDArray, /) -> Any:
     """The cube root of each element, with its sign.
 
@@ -104,6 +122,7 @@ def _share(x: NDArray, y: NDArray, out: NDArray) -> Any:
     kinks="0 where both are -inf",
     ufunc=np.logaddexp,
     real=True,
+    math=(r"\ln(e^x + e^y)", r"g \cdot e^{x - \mathrm{out}}", r"g \cdot e^{y - \mathrm{out}}"),
 )
 def logaddexp(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The logarithm of the sum of two exponentials, which cannot overflow.
@@ -134,6 +153,7 @@ def _of_logsumexp(t: Any, x: Any, out: Any, x_shape: Any, axis: Axis, keepdims: 
     accumulates=True,
     batch=batching.along,
     jvp=(_of_logsumexp,),
+    math=(r"\ln \sum_i e^{x_i}", r"g \cdot e^{x_i - \mathrm{out}}"),
 )
 def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials along axes (all of them by default), which cannot overflow.
@@ -150,7 +170,13 @@ def logsumexp(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> An
     return out if keepdims else np.squeeze(out, axis=axis) if axis is not None else out.reshape(())[()]
 
 
-@op(lambda g, x: g * (2 / pi**0.5 * exp(-x * x)), kernel=activations.erf, real=True, elementwise=True)
+@op(
+    lambda g, x: g * (2 / pi**0.5 * exp(-x * x)),
+    kernel=activations.erf,
+    real=True,
+    elementwise=True,
+    math=(r"\frac{2}{\sqrt{\pi}} \int_0^x e^{-t^2} dt", r"g \cdot \frac{2}{\sqrt{\pi}} e^{-x^2}"),
+)
 def erf(x: NDArray, /) -> Any:
     """The error function of each element, to the last digits of float32 and float64.
 

@@ -63,6 +63,7 @@ class SVDResult(NamedTuple):
     domain=(Domain(), Domain(0.5, 2), Domain()),
     cases=(Case((2, 2), (2, 2), np.zeros((2, 2), bool)),),
     elementwise=True,
+    math=(r"\frac{x}{y}", r"\frac{g}{y}", r"-g \cdot \frac{x}{y^2}", ""),
 )
 def settled_quotient(x: NDArray, y: NDArray, settled: NDArray, /) -> Any:
     """A quotient that is 0 where it is settled to be so.
@@ -115,6 +116,11 @@ def _derivative_of_eigh(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eigh",
     batch=batching.leading,
+    math=(
+        r"x = V \operatorname{diag}(\lambda) V^\top",
+        r"V (\operatorname{diag}(g_\lambda) + K \odot V^\top g_V) V^\top, \quad K_{ij} = "
+        r"\frac{[i \ne j]}{\lambda_j - \lambda_i}",
+    ),
 )
 def eigh_parts(x: NDArray, /) -> Any:
     """The parts of eigh, flattened: eigenvalues, then eigenvectors.
@@ -166,6 +172,7 @@ def _derivative_of_eigvalsh(g: NDArray, x: NDArray) -> NDArray:
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
     batch=batching.leading,
+    math=(r"\lambda, \quad x = V \operatorname{diag}(\lambda) V^\top", r"V \operatorname{diag}(g) V^\top"),
 )
 def eigvalsh(x: NDArray, /) -> Any:
     """The eigenvalues, ascending, of a symmetric matrix; of x, the part (x + x^H) / 2 counts.
@@ -203,6 +210,11 @@ def _derivative_of_eig(g: NDArray, out: NDArray, x_shape: Shape) -> NDArray:
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     name="eig",
     batch=batching.leading,
+    math=(
+        r"x = V \operatorname{diag}(\lambda) V^{-1}",
+        r"V^{-\top} (\operatorname{diag}(g_\lambda) + K \odot V^\top g_V) V^\top, \quad "
+        r"K_{ij} = \frac{[i \ne j]}{\lambda_j - \lambda_i}",
+    ),
 )
 def eig_parts(x: NDArray, /) -> Any:
     """The parts of eig, flattened: eigenvalues, then eigenvectors.
@@ -243,6 +255,10 @@ def _derivative_of_eigvals(g: NDArray, x: NDArray) -> NDArray:
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues with independent vectors: the derivative that functions symmetric in them have",
     batch=batching.leading,
+    math=(
+        r"\lambda, \quad x = V \operatorname{diag}(\lambda) V^{-1}",
+        r"V^{-\top} \operatorname{diag}(g) V^\top",
+    ),
 )
 def eigvals(x: NDArray, /) -> Any:
     """The eigenvalues of a square matrix, in no order, complex.
@@ -307,6 +323,10 @@ def _derivative_of_svd(g: NDArray, out: NDArray, x_shape: Shape, full_matrices: 
         Case((0, 3, 2), False),
     ), name="svd",
     batch=batching.leading,
+    math=(
+        r"x = U \operatorname{diag}(s) V^\top",
+        r"U (\operatorname{diag}(g_s) + \text{the parts of } g_U \text{ and } g_V) V^\top",
+    ),
 )  # fmt: skip
 def svd_parts(x: NDArray, /, full_matrices: bool) -> Any:
     """The parts of svd, flattened: U, singular values, Vh.
@@ -354,6 +374,7 @@ def _derivative_of_svdvals(g: NDArray, x: NDArray) -> NDArray:
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",
     batch=batching.leading,
+    math=(r"s, \quad x = U \operatorname{diag}(s) V^\top", r"U \operatorname{diag}(g) V^\top"),
 )
 def svdvals(x: NDArray, /) -> Any:
     """The singular values, descending.

@@ -23,6 +23,7 @@ from tinygrad_dl.ops.reduce import max, mean, min, sum
 from tinygrad_dl.ops.rounding import clip
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, moveaxis, reshape, value_of
 from tinygrad_dl.ops.sort import searchsorted, sort
+from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, Axis
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -42,6 +43,7 @@ def _rows(x: Array, axis: Axis, name: str) -> tuple[Any, tuple[int, ...], tuple[
     return sort(rows), shape, tuple(1 if a in gone else n for a, n in enumerate(x.shape))
 
 
+@composed
 @checked
 def quantile(
     x: ArrayLike, q: ArrayLike, /, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
@@ -54,7 +56,7 @@ def quantile(
     array(2.5)
     """
     # Between which elements it lies depends on q: in func.vmap each example has its own.
-    found = each_example(_quantile) if isinstance(q, Value) and q.level is not None else _quantile
+    found = _each_quantile if isinstance(q, Value) and q.level is not None else _quantile
     return found(x, q, axis, method, keepdims, "quantile")
 
 
@@ -78,6 +80,9 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
     return reshape(stack(found), (*fractions.shape, *shape))
 
 
+_each_quantile = each_example(_quantile)
+
+
 def _between(rows: Array, fraction: float, q: Array | float, method: str) -> Any:
     """The quantile of each sorted row; q is the fraction, as a Tensor if its gradient is wanted."""
     steps = rows.shape[-1] - 1
@@ -97,6 +102,7 @@ def _between(rows: Array, fraction: float, q: Array | float, method: str) -> Any
     return where(isnan(last), last, out)  # sorted last, a nan shows there
 
 
+@composed
 @checked
 def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The middle element along axes (all of them by default), or the mean of the two in the middle.
@@ -108,6 +114,7 @@ def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any
     return _quantile(x, 0.5, axis, "linear", keepdims, "median")
 
 
+@composed
 @checked
 def ptp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The range of the elements along axes (all of them by default).
@@ -119,6 +126,7 @@ def ptp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 
+@composed
 @checked
 @accumulating
 def average(
@@ -140,6 +148,7 @@ def average(
     return sum(x * share, axis=axis, keepdims=keepdims) / total
 
 
+@composed
 @checked
 def interp(
     x: ArrayLike,

@@ -55,6 +55,7 @@ def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
     batch=batching.leading,
+    math=(r"x = L L^\top", r"\frac{1}{2} L^{-\top} (P + P^\top) L^{-1}, \quad P = \Phi(L^\top g)"),
 )
 def cholesky(x: NDArray, /, *, upper: bool = False) -> Any:
     """The triangular factor of a symmetric positive definite matrix; of x, the part (x + x^H) / 2 counts.
@@ -114,6 +115,7 @@ def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: 
         Case((3, 2), "complete"), Case((0, 3, 2), "reduced"),
     ), name="qr",
     batch=batching.leading,
+    math=("x = Q R", r"(g_Q + Q M) R^{-\top}, \quad M = \operatorname{sym}(R g_R^\top - g_Q^\top Q)"),
 )  # fmt: skip
 def qr_parts(x: NDArray, /, mode: Any) -> Any:
     """The parts Q and R of qr, flattened, one after the other.

@@ -14,7 +14,7 @@ INSIDE = Domain(-0.9, 0.9)
 PLANE = (Domain(avoid=(0,), gap=0.3), Domain(avoid=(0,), gap=0.3))
 
 
-@op(lambda g, x: g * cos(x), ufunc=np.sin)
+@op(lambda g, x: g * cos(x), ufunc=np.sin, math=(r"\sin x", r"g \cos x"))
 def sin(x: NDArray, /) -> Any:
     """The sine of each element, in radians.
 
@@ -25,7 +25,7 @@ def sin(x: NDArray, /) -> Any:
     return np.sin(x)
 
 
-@op(lambda g, x: -g * sin(x), ufunc=np.cos)
+@op(lambda g, x: -g * sin(x), ufunc=np.cos, math=(r"\cos x", r"-g \sin x"))
 def cos(x: NDArray, /) -> Any:
     """The cosine of each element, in radians.
 
@@ -36,7 +36,12 @@ def cos(x: NDArray, /) -> Any:
     return np.cos(x)
 
 
-@op(lambda g, out: g * (1 + out * out), domain=Domain(-1.2, 1.2), ufunc=np.tan)
+@op(
+    lambda g, out: g * (1 + out * out),
+    domain=Domain(-1.2, 1.2),
+    ufunc=np.tan,
+    math=(r"\tan x", r"g \, (1 + \tan^2 x)"),
+)
 def tan(x: NDArray, /) -> Any:
     """The tangent of each element, in radians.
 
@@ -50,7 +55,12 @@ def tan(x: NDArray, /) -> Any:
 # Of a complex x the root below has two values, and which one is right, the result knows: on branch cuts, too.
 
 
-@op(lambda g, out, x: g / (cos(out) if is_complex(x) else sqrt(1 - x * x)), domain=INSIDE, ufunc=np.arcsin)
+@op(
+    lambda g, out, x: g / (cos(out) if is_complex(x) else sqrt(1 - x * x)),
+    domain=INSIDE,
+    ufunc=np.arcsin,
+    math=(r"\arcsin x", r"\frac{g}{\sqrt{1 - x^2}}"),
+)
 def asin(x: NDArray, /) -> Any:
     """The angle whose sine is each element, in radians; nan outside [-1, 1].
 
@@ -61,7 +71,12 @@ def asin(x: NDArray, /) -> Any:
     return np.arcsin(x)
 
 
-@op(lambda g, out, x: -g / (sin(out) if is_complex(x) else sqrt(1 - x * x)), domain=INSIDE, ufunc=np.arccos)
+@op(
+    lambda g, out, x: -g / (sin(out) if is_complex(x) else sqrt(1 - x * x)),
+    domain=INSIDE,
+    ufunc=np.arccos,
+    math=(r"\arccos x", r"-\frac{g}{\sqrt{1 - x^2}}"),
+)
 def acos(x: NDArray, /) -> Any:
     """The angle whose cosine is each element, in radians; nan outside [-1, 1].
 
@@ -72,7 +87,7 @@ def acos(x: NDArray, /) -> Any:
     return np.arccos(x)
 
 
-@op(lambda g, x: g / (1 + x * x), ufunc=np.arctan)
+@op(lambda g, x: g / (1 + x * x), ufunc=np.arctan, math=(r"\arctan x", r"\frac{g}{1 + x^2}"))
 def atan(x: NDArray, /) -> Any:
     """The angle whose tangent is each element, in radians.
 
@@ -98,6 +113,7 @@ def _over_length_squared(part: NDArray, x: NDArray, y: NDArray) -> Any:
     kinks="0 at the origin",
     ufunc=np.arctan2,
     real=True,
+    math=(r"\operatorname{atan2}(x, y)", r"\frac{g \, y}{x^2 + y^2}", r"-\frac{g \, x}{x^2 + y^2}"),
 )
 def atan2(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The angle of the point (y, x) of the plane, in radians; the sine side comes first.
@@ -109,7 +125,7 @@ def atan2(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.arctan2(x, y)
 
 
-@op(lambda g, x: g * cosh(x), ufunc=np.sinh)
+@op(lambda g, x: g * cosh(x), ufunc=np.sinh, math=(r"\sinh x", r"g \cosh x"))
 def sinh(x: NDArray, /) -> Any:
     """The hyperbolic sine of each element.
 
@@ -120,7 +136,7 @@ def sinh(x: NDArray, /) -> Any:
     return np.sinh(x)
 
 
-@op(lambda g, x: g * sinh(x), ufunc=np.cosh)
+@op(lambda g, x: g * sinh(x), ufunc=np.cosh, math=(r"\cosh x", r"g \sinh x"))
 def cosh(x: NDArray, /) -> Any:
     """The hyperbolic cosine of each element.
 
@@ -131,7 +147,11 @@ def cosh(x: NDArray, /) -> Any:
     return np.cosh(x)
 
 
-@op(lambda g, out, x: g / (cosh(out) if is_complex(x) else sqrt(x * x + 1)), ufunc=np.arcsinh)
+@op(
+    lambda g, out, x: g / (cosh(out) if is_complex(x) else sqrt(x * x + 1)),
+    ufunc=np.arcsinh,
+    math=(r"\operatorname{arsinh} x", r"\frac{g}{\sqrt{x^2 + 1}}"),
+)
 def asinh(x: NDArray, /) -> Any:
     """The value whose hyperbolic sine is each element.
 
@@ -146,6 +166,7 @@ def asinh(x: NDArray, /) -> Any:
     lambda g, out, x: g / (sinh(out) if is_complex(x) else sqrt(x * x - 1)),
     domain=Domain(1.2, 4),
     ufunc=np.arccosh,
+    math=(r"\operatorname{arcosh} x", r"\frac{g}{\sqrt{x^2 - 1}}"),
 )
 def acosh(x: NDArray, /) -> Any:
     """The value whose hyperbolic cosine is each element; nan below 1.
@@ -157,7 +178,12 @@ def acosh(x: NDArray, /) -> Any:
     return np.arccosh(x)
 
 
-@op(lambda g, x: g / (1 - x * x), domain=INSIDE, ufunc=np.arctanh)
+@op(
+    lambda g, x: g / (1 - x * x),
+    domain=INSIDE,
+    ufunc=np.arctanh,
+    math=(r"\operatorname{artanh} x", r"\frac{g}{1 - x^2}"),
+)
 def atanh(x: NDArray, /) -> Any:
     """The value whose hyperbolic tangent is each element; infinite at -1 and 1, nan outside.
 
@@ -181,6 +207,7 @@ def _share_of_length(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     kinks="0 at (0, 0)",
     ufunc=np.hypot,
     real=True,
+    math=(r"\sqrt{x^2 + y^2}", r"\frac{g \, x}{\mathrm{out}}", r"\frac{g \, y}{\mathrm{out}}"),
 )
 def hypot(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     """The length of the point (x, y) of the plane, without overflow on the way.
@@ -192,7 +219,12 @@ def hypot(x: NDArray | Scalar, y: NDArray | Scalar, /) -> Any:
     return np.hypot(x, y)
 
 
-@op(lambda g: g * (np.pi / 180), ufunc=np.deg2rad, real=True)
+@op(
+    lambda g: g * (np.pi / 180),
+    ufunc=np.deg2rad,
+    real=True,
+    math=(r"\frac{\pi}{180} x", r"\frac{\pi}{180} g"),
+)
 def deg2rad(x: NDArray, /) -> Any:
     """Angles in degrees as angles in radians.
 
@@ -203,7 +235,12 @@ def deg2rad(x: NDArray, /) -> Any:
     return np.deg2rad(x)
 
 
-@op(lambda g: g * (180 / np.pi), ufunc=np.rad2deg, real=True)
+@op(
+    lambda g: g * (180 / np.pi),
+    ufunc=np.rad2deg,
+    real=True,
+    math=(r"\frac{180}{\pi} x", r"\frac{180}{\pi} g"),
+)
 def rad2deg(x: NDArray, /) -> Any:
     """Angles in radians as angles in degrees.
 

@@ -24,6 +24,7 @@ from tinygrad_dl.typing import NDArray, Shape, Sizes
         Case((1, 1, 4, 3), kernel=(2, 3), stride=(2, 1), padding=(0, 1)), Case((1, 1, 2, 3, 2), kernel=2),
     ),
     batch=batching.folded, jvp="linear",
+    math=(r"x_{c, \, l s + k}", r"\sum_{(l, k) \, : \, l s + k = i} g_{(c, k), l}"),
 )  # fmt: skip
 def unfold(x: NDArray, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1) -> Any:
     """The windows that slide over the spatial dimensions, each as a column (im2col).
@@ -54,6 +55,7 @@ def unfold(x: NDArray, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, d
         Case((1, 6, 3), size=(4, 3), kernel=(2, 3), stride=(2, 1), padding=(1, 0)),
     ), accumulates=True,
     batch=batching.folded, jvp="linear",
+    math=(r"\sum_{(l, k) \, : \, l s + k = i} x_{(c, k), l}", r"g_{c, \, l s + k}"),
 )  # fmt: skip
 def fold(
     x: NDArray, size: Shape, kernel: Sizes, stride: Sizes = 1, padding: Padding = 0, dilation: Sizes = 1

@@ -1,106 +1,83 @@
-"""Why an analytic and a numeric derivative disagree: a kink, the step, the domain, or a wrong gradient."""
+"""Why an analytic and a numeric derivative disagree: a kink, a jump, the domain, coarse values, or a wrong gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_dl.testing import finite_differences
-from tinygrad_dl.testing.finite_differences import Function
+from tinygrad_dl.testing.evidence import Evidence
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
-# The one-sided derivatives are computed again with the step times each of these.
-STEP_FACTORS = (1.0, 0.1, 0.01)
 RATIOS = {-1.0: "the sign is wrong", 2.0: "twice too large", 0.5: "half of what it should be"}
+# A derivative that is known no better than to this part of itself does not tell a correct gradient from a wrong one.
+COARSE = 0.05
 
 
-def diagnose(
-    f: Function,
-    arrays: Sequence[NDArray],
-    k: int,
-    i: int,
+class Judged(NamedTuple):
+    """The verdict on one derivative: a finding or None, whether it is at a kink, and the numeric value."""
+
+    finding: Finding | None
+    kink: bool
+    numeric: float
+
+
+def judge(
+    evidence: Evidence,
     o: int,
+    x: float,
     analytic: NDArray,
     numeric: NDArray,
-    step: float,
+    i: int,
     atol: float,
     rtol: float,
-) -> Finding | None:
-    """Explain the disagreement of output `o` and element `i` of array `k`; None if smaller steps agree after all."""
-    a, n = float(analytic[o, i]), float(numeric[o, i])
-    x = float(arrays[k].reshape(-1)[i])
-    h = finite_differences.step_for(x, step)
+) -> Judged:
+    """Judge the derivative of output `o` in element `i`, whose value is `x`, by what a closer look found."""
+    a = float(analytic[o, i])
+    low, high, error = evidence.interval(o)
+    kink = evidence.is_kink(o)
+    n = min(max(a, low), high) if np.isfinite(a) else (low + high) / 2
     values: dict[str, Any] = {"analytic": a, "numeric": n}
-
-    around = [f(finite_differences.moved(arrays, k, i, d))[o] for d in (-h, 0.0, h)]
-    if not np.all(np.isfinite(around)):
-        sides = [side for side, v in zip(("below", "at", "above"), around) if not np.isfinite(v)]
-        return Finding(
-            "domain",
-            f"the function is not finite {' and '.join(sides)} {x:.6g}: this is the edge of its domain",
-            **values,
+    if reason := evidence.reason[o]:
+        values["numeric"] = float(numeric[o, i])
+        if "not finite" in reason:
+            message = f"{reason} {x:.6g}: this is the edge of its domain. Move the input into it."
+            return Judged(Finding("domain", message, **values), False, n)
+        message = f"{reason} {x:.6g}: it has no derivative there. Move the input away."
+        return Judged(Finding("cannot tell", message, **values), False, n)
+    size = max(abs(low), abs(high))
+    allowed = atol + rtol * size
+    if low - error - allowed <= a <= high + error + allowed:
+        if error <= max(allowed, COARSE * size, COARSE * abs(a)):
+            return Judged(None, kink, n)
+        message = (
+            f"the values of the function are rounded to about {float(evidence.noise[o]):.2g}, and so the derivative at "
+            f"{x:.6g} is known only to within {error:.2g}: no wrong gradient of this size could be told from it"
         )
-
-    derivatives = [
-        finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * factor))
-        for factor in STEP_FACTORS
-    ]
-    right, left = np.array([d[0][o] for d in derivatives]), np.array([d[1][o] for d in derivatives])
-    central = (right + left) / 2
-    size = max(abs(a), abs(n), 1e-12)
-    # The effect of rounding grows as the step shrinks: differences below this are noise.
-    noise = 8 * np.finfo(np.float64).eps * max(abs(float(around[1])), 1e-12) / (h * np.array(STEP_FACTORS))
-    close = np.abs(central - a) <= atol + noise + rtol * np.abs(central)
-    gaps = np.abs(right - left)
-    # Where a function is smooth, the one-sided derivatives converge as the step shrinks; at a kink they do not.
-    if gaps[0] > 1e-3 * size and gaps[1] > 0.5 * gaps[0] and gaps[1] > 4 * noise[1]:
-        between = min(left[1], right[1]) - atol <= a <= max(left[1], right[1]) + atol
-        where = "is between them, as a subgradient is" if between else "is not between them"
-        return Finding(
-            "kink",
-            f"the derivative is {left[1]:.6g} on the left and {right[1]:.6g} on the right of {x:.6g}; the "
-            f"analytic value {where}. Move the input away from the kink.",
-            **values,
+        return Judged(Finding("cannot tell", message, **values), kink, n)
+    if kink:
+        message = (
+            f"the derivative is {float(evidence.left[o]):.6g} on the left and {float(evidence.right[o]):.6g} on the "
+            f"right of {x:.6g}; the analytic value is not between them"
         )
-    if close[1:].any():
-        if gaps[0] > 1e-3 * size and gaps[1] < 0.5 * gaps[0] - 4 * noise[1] and gaps[1] < 1e-3 * size:
-            return Finding(
-                "kink",
-                f"there is a kink within the step {h:.2g} of {x:.6g}; with a smaller step both agree",
-                **values,
-            )
-        return Finding(
-            "step",
-            f"with a step smaller than {h:.2g} both agree: the curvature is too large for it",
-            **values,
-        )
-    # A difference of large values loses its digits to cancellation: a wider step loses fewer.
-    wide = finite_differences.one_sided(f, arrays, k, i, finite_differences.step_for(x, step * 100))
-    wider = float(wide[0][o] + wide[1][o]) / 2
-    if abs(wider - a) <= atol + rtol * abs(wider) and abs(wider - n) > abs(wider - a):
-        return Finding(
-            "step",
-            f"with a step larger than {h:.2g} both agree: the difference loses its digits to cancellation",
-            **values,
-        )
-    return Finding("fault", _describe_ratio(a, analytic, numeric), **values)
+        return Judged(Finding("kink", message, **values), kink, n)
+    return Judged(Finding("fault", describe_ratio(a, analytic, numeric), **values), kink, n)
 
 
-def _describe_ratio(a: float, analytic: NDArray, numeric: NDArray) -> str:
+def describe_ratio(a: float, analytic: NDArray, numeric: NDArray) -> str:
     """Describe a wrong gradient by its ratio to the numeric one, where that is constant."""
     if np.isnan(a):
         return "the analytic gradient is nan where the function is smooth"
     if a == 0:
         return "the analytic gradient is 0: is a term missing, or the graph cut by detach, no_grad or NumPy?"
-    usable = np.abs(numeric) > 1e-8
-    ratios = analytic[usable] / numeric[usable]
-    if ratios.size and np.all(np.abs(ratios - ratios[0]) < 1e-4 * abs(ratios[0])):
-        ratio = float(ratios[0])
+    product = float(np.sum(numeric * numeric))
+    ratio = float(np.sum(analytic * numeric)) / product if product else 0.0
+    # The same ratio everywhere: also where the correct derivative is 0.
+    if ratio and np.linalg.norm(analytic - ratio * numeric) < 1e-4 * np.linalg.norm(analytic):
         for known, words in RATIOS.items():
             if abs(ratio - known) < 1e-4:
                 return f"the analytic gradient is wrong: {words}, everywhere"
-        return f"the analytic gradient is wrong: {ratio:.6g} times what it should be, everywhere"
+        if abs(ratio - 1) > 1e-4:
+            return f"the analytic gradient is wrong: {ratio:.6g} times what it should be, everywhere"
     return "the analytic gradient is wrong"

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from tinygrad_dl.typing import NDArray
 
+EPS = float(np.finfo(np.float64).eps)
 # The error of a central difference, h**2 |f'''| / 6 + eps |f| / h, is smallest at about h = eps ** (1/3).
-STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
+STEP = EPS ** (1 / 3)
 
 Function = Callable[[Sequence[NDArray]], NDArray]
 
@@ -28,10 +29,9 @@ def moved(arrays: Sequence[NDArray], k: int, i: int, h: float) -> list[NDArray]:
     return copies
 
 
-def column(f: Function, arrays: Sequence[NDArray], k: int, i: int, step: float = STEP) -> NDArray:
-    """Return the derivative of all outputs with respect to one input element, by a central difference."""
-    h = step_for(float(arrays[k].reshape(-1)[i]), step)
-    return (f(moved(arrays, k, i, h)) - f(moved(arrays, k, i, -h))) / (2 * h)
+def line(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> Callable[[float], NDArray]:
+    """The function along element `i` of array `k`, by the distance from its value."""
+    return lambda h: f(moved(arrays, k, i, h))
 
 
 def columns(f: Function, arrays: Sequence[NDArray], k: int, step: float = STEP) -> Iterator[NDArray]:
@@ -57,13 +57,6 @@ def along(f: Function, arrays: Sequence[NDArray], k: int, direction: NDArray, st
     above[k] = arrays[k] + scale * direction
     below[k] = arrays[k] - scale * direction
     return (f(above) - f(below)) / (2 * scale)
-
-
-def one_sided(f: Function, arrays: Sequence[NDArray], k: int, i: int, h: float) -> tuple[NDArray, NDArray]:
-    """Return the right and left derivative with respect to an input element, with the step `h`."""
-    value = f(arrays)
-    right, left = f(moved(arrays, k, i, h)), f(moved(arrays, k, i, -h))
-    return (right - value) / h, (value - left) / h
 
 
 def relative_error(a: npt.ArrayLike, b: npt.ArrayLike) -> float:

@@ -24,8 +24,9 @@ class GradcheckError(TinygradError, AssertionError):
 class Finding:
     """One disagreement: where, both values, and the diagnosis.
 
-    `kind` is one of kink, step, domain, precision, no dependence, nondeterministic, input modified, shape, dtype,
-    fault.
+    `kind` is one of fault, kink, cannot tell, domain, precision, no dependence, nondeterministic, input modified,
+    shape, dtype; for other frameworks also needs_input_grad, non-contiguous, saved tensor modified, forward mode. At a
+    kink a gradient between the derivatives of both sides is correct, and no finding.
     """
 
     @checked
@@ -81,6 +82,8 @@ class Report:
         self.errors: dict[str, float] = {}
         self.checked = 0
         self.disagreeing = 0
+        self.examined = 0  # those at which a closer look was taken
+        self.kinks = 0  # correct ones at a kink
         self.note = ""  # what the comparison depended on
 
     def __bool__(self) -> bool:
@@ -101,6 +104,8 @@ class Report:
         what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
         if self:
             passed = f"gradcheck passed: the {what} agrees in {self.checked} numbers (relative error {self.reading()})"
+            if self.kinks:
+                passed += f"\n  {self.kinks} of them at a kink, between the derivatives of both sides"
             return passed + (f"\n  {self.note}" if self.note else "")
         lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
         lines += [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinygrad_dl.arguments import Count, NonNegative, checked
+from tinygrad_dl.arguments import Count, NonNegative, checked, described
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.train.history import format_value
@@ -53,6 +53,9 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 class GradientCallback(Callback):

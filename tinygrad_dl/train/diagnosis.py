@@ -35,9 +35,16 @@ class Finding(NamedTuple):
         return f"{self.name}: {self.evidence}. {self.advice}"
 
 
+class Findings(list[Finding]):
+    """The problems of a run, one per line of its text."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "no problem found"
+
+
 def diagnose(
     history: History | Trainer, monitor: Monitor | None = None, target: float | None = None
-) -> list[Finding]:
+) -> Findings:
     """Find the problems of a run: high variance or bias, a bad learning rate, bad gradients, dead units.
 
     `target`: the desired accuracy (or R²), for example human-level; below it on the training part the bias is high.
@@ -56,7 +63,7 @@ def diagnose(
     found = [*_learning_rate(history), *_bias_and_variance(history, target)]
     if monitor is not None and monitor.steps:
         found += [*_gradients(monitor), *_dead(monitor), *_updates(monitor)]
-    return found
+    return Findings(found)
 
 
 def _metric(history: History) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 import os
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl import markup
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.directions import Mode, higher_is_better
 from tinygrad_dl.errors import DTypeError, FileFormatError, ValueRangeError
@@ -46,6 +46,7 @@ class History:
         self.name = name
         self.modes: dict[str, Mode] = dict(modes or {})
         self.stopped = ""
+        self.shown_in: int | None = None  # the cell of a notebook below which fit shows it already
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -150,14 +151,11 @@ class History:
         return f"History({len(self)} epochs{last})"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.names)
-        rows = [
-            "".join(f"<td>{html.escape(format_value(epoch.get(name, '')))}</td>" for name in self.names)
-            for epoch in self.epochs
-        ]
-        if len(rows) > 20:
-            rows[10:-10] = [f'<td colspan="{len(self.names)}">… {len(rows) - 20} more …</td>']
-        return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+        from tinygrad_dl.train.notebook import history_html
+
+        if self.shown_in is not None and self.shown_in == markup.cell():
+            return markup.paragraph(markup.text(repr(self)))
+        return history_html(self, (10, 10)) or markup.paragraph("History of no epochs")
 
 
 def _is_number(value: object) -> bool:
@@ -167,3 +165,30 @@ def _is_number(value: object) -> bool:
 def format_value(value: object) -> str:
     """Format a value for people: floats to four significant digits, anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_epoch(epoch: dict[str, Any], last: int) -> str:
+    """Format an epoch as one line: each quantity on the training part and, after a bar, on the dev part."""
+    parts = [f"epoch {epoch['epoch']:>{len(str(last))}}/{last}"]
+    for name, value in epoch.items():
+        if name in ("epoch", "lr", "seconds") or name.startswith("dev_") or isinstance(value, str):
+            continue
+        text = f"{name} {format_quantity(name, value)}"
+        if f"dev_{name}" in epoch:
+            text += f" | dev {format_quantity(name, epoch[f'dev_{name}'])}"
+        parts.append(text)
+    if "seconds" in epoch:
+        parts.append(f"{epoch['seconds']:.2f} s")
+    return "   ".join(parts)
+
+
+def format_quantity(name: str, value: Any) -> str:
+    """Format a quantity by its name: an accuracy in percent, a loss with four digits after the point."""
+    if not _is_number(value):
+        return str(value)
+    if name == "seconds":
+        return f"{value:.2f}"
+    if name.endswith(("accuracy", "precision", "recall")):
+        return f"{100 * value:.2f} %".rjust(8)
+    fixed = name != "lr" and 1e-3 <= abs(value) < 1e4
+    return f"{value:.4f}" if fixed else format_value(float(value))

@@ -31,6 +31,33 @@ class Rates(NamedTuple):
 
         return plot_rates(self, ax)
 
+    def __repr__(self) -> str:
+        if not self.rates:
+            return f"Rates(0 steps, suggestion {self.suggestion:.3g})"
+        return (
+            f"Rates({len(self.rates)} steps, lr {self.rates[0]:.3g} to {self.rates[-1]:.3g}, "
+            f"lowest loss {min(self.smooth, default=float('nan')):.4g}, suggestion {self.suggestion:.3g})"
+        )
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        heading = f"suggested learning rate {markup.colored(f'{self.suggestion:.3g}', markup.GREEN)}"
+        heading += f", from {len(self.rates)} steps"
+        lines = [
+            markup.Line("loss", self.rates, self.losses, markup.GRAY),
+            markup.Line("smoothed", self.rates, self.smooth),
+        ]
+        marks = [
+            markup.Mark("suggestion", rate, value)
+            for rate, value in zip(self.rates, self.smooth)
+            if rate == self.suggestion
+        ]
+        what = "The loss against the learning rate"
+        return markup.paragraph(heading) + markup.chart(
+            lines, what, marks[:1], x_label="learning rate", log_x=True
+        )
+
 
 @checked
 def find_rate(

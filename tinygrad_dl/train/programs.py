@@ -19,16 +19,18 @@ from tinygrad_dl.modes import effect
 if TYPE_CHECKING:
     from tinygrad_dl.compiler.lowered import Lowered
 
-# Estimates in seconds, of one thread of a usual processor. They are right within a factor of two.
-CALL = 8e-6  # of an operation, or of its rules, in eager
-ELEMENT = 6e-10  # of a primitive for each element
-PRODUCT = 5e-11  # of a product for each multiplication
-MODULE = 1e-4  # of a module's call, backward and update, before anything is known of it
-MAKING, PRIMITIVE = 0.15, 0.001  # of a program, and for each of its primitives
+# Estimates in seconds, of one thread of a usual processor. They are right within a factor of two, rather too low where
+# they are gains and too high where they are costs. To measure them again: time eager and compiled steps of some models.
+CALL = 9e-6  # that a program gains for each operation, and for its rules
+ELEMENT = 2.5e-10  # that it gains for each element of a primitive; products are BLAS in both
+EAGER_ELEMENT, PRODUCT = 5e-10, 2e-11  # of eager, for each element, and each multiplication of a product
+MAKING, PRIMITIVE = 0.15, 0.0007  # of a program, and for each of its primitives
+RUNS = 6  # eager steps while a program is made and compared
 
-# A program takes a third to a half of eager's time: so many times the time that it takes to make must be ahead.
-GAIN = 2.5
-PROGRAMS = 4  # that are made of one function: batches of many sizes are run eagerly
+# What is gained in the calls that are planned has to be so many times what making the program takes.
+GAIN = 1.5
+PROGRAMS = 4  # that are made of one function: batches of further sizes are run eagerly
+REMEMBERED = 256  # shapes of batches for which it is known that no program pays
 
 
 class NotFinite(Exception):
@@ -121,27 +123,46 @@ def prediction_of(model: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Programs:
-    """A function that is compiled if `planned` calls of it are worth it, or if that is asked for (`always`)."""
+    """A function that is compiled if `planned` calls of it are worth it, or if that is asked for (`always`).
 
-    def __init__(self, function: Callable[..., Any], roots: Sequence[Any], always: bool) -> None:
-        self.function, self.roots, self.always = function, roots, always
+    `passes`: how often it goes through the model: 2 for a step (forward and backward), 1 for a prediction.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], roots: Sequence[Any], always: bool, passes: int = 2
+    ) -> None:
+        self.function, self.roots, self.always, self.passes = function, roots, always, passes
         self.compiled: Any = None
         self.made = 0
-        self._planned = 0.0
-        self._stopped = False
+        self._attempts = 0
+        self._planned = 0
+        self._taken: set[Any] = set()  # shapes of a batch that are left to the compiler
+        self._refused: dict[Any, int] = {}  # shapes -> up to how many planned calls they are run eagerly
 
     def __call__(self, planned: int, *batch: Any) -> Any:
         """Call the function, of whose kind `planned` calls are expected."""
+        shapes = tuple([getattr(x, "shape", None) for x in batch])
+        if shapes not in self._taken and not self.always:
+            if self._refused.get(shapes, -1) >= planned or not self._may_pay(planned, batch):
+                self._refuse(shapes, planned)
+                return self.function(*batch) if self.compiled is None else self.compiled._eagerly(batch, {})
+            self._taken.add(shapes)
+            self._attempts += 1
         if self.compiled is None:
-            if self._stopped or not (self.always or self._may_pay(planned, batch)):
-                return self.function(*batch)
             self._compile()
         assert self.compiled is not None
-        if self.compiled.given_up and not self.always:
-            self._stopped, self.compiled = True, None
-            return self.function(*batch)
         self._planned = planned
-        return self.compiled(*batch)
+        result = self.compiled(*batch)
+        if self.compiled.given_up and not self.always:
+            self.compiled = None
+            self._taken.clear()
+            self._refuse(shapes, planned)
+        return result
+
+    def _refuse(self, shapes: Any, planned: int) -> None:
+        if len(self._refused) >= REMEMBERED:
+            self._refused.clear()
+        self._refused[shapes] = planned
 
     def _compile(self) -> None:
         from tinygrad_dl.compiler.compiled import Compiled  # only here: it takes time to import
@@ -150,41 +171,59 @@ class Programs:
         self.compiled._reach.add_reachable(self.roots)
 
     def _may_pay(self, planned: int, batch: Sequence[Any]) -> bool:
-        """Whether the calls may take long enough, by what can be told without recording one."""
-        if find_spec("llvmlite") is None:
+        """Whether calls are worth a program, by what can be told without recording one: that takes many steps' time."""
+        if self.made >= PROGRAMS or self._attempts >= 2 * PROGRAMS or find_spec("llvmlite") is None:
             return False
+        calls, made, weights = self._sizes(batch)
+        primitives = 8 * calls
+        elements = (5 * self.passes * made) + (4 * weights if self.passes != 1 else 0)
+        rows = batch[0].shape[0] if batch and getattr(batch[0], "shape", ()) else 1
+        products = 1.5 * self.passes * weights * rows
+        eager = 2 * CALL * calls + EAGER_ELEMENT * elements + PRODUCT * products
+        making = MAKING + PRIMITIVE * primitives + RUNS * eager
+        return planned * (CALL * calls + ELEMENT * elements) > GAIN * making
+
+    def _sizes(self, batch: Sequence[Any]) -> tuple[int, int, int]:
+        """About how many operations and rules there are, and numbers in the layers' results and in parameters."""
         modules = [m for root in self.roots if hasattr(root, "modules") for m in root.modules()]
+        layers = [m for m in modules if not any(True for _ in m.children())]
         weights = sum(p.size for root in self.roots if hasattr(root, "parameters") for p in root.parameters())
-        shape = getattr(batch[0], "shape", (1,)) if batch else (1,)
-        positions = prod(shape[:1]) * prod(shape[2:]) if batch else 1
-        seconds = MODULE * (len(modules) + 2) + (ELEMENT + PRODUCT) * 3 * weights * positions
-        return planned * seconds > GAIN * MAKING
+        shape: tuple[int, ...] = getattr(batch[0], "shape", ()) if batch else ()
+        rows = shape[0] if shape else 1
+        positions, channels, made = rows * prod(shape[2:]), shape[1] if len(shape) > 1 else 1, 0
+        for layer in layers:
+            shapes = [p.shape for p in layer.parameters()]
+            if type(layer).__name__ == "Flatten":
+                positions, channels = rows, channels * positions // max(rows, 1)
+            channels = next((s[0] for s in shapes if len(s) > 1), channels)
+            stride = getattr(layer, "stride", None) or getattr(layer, "kernel_size", None) or 1
+            axes = max(1, len(shape) - 2)
+            positions = max(rows, positions // (stride**axes if isinstance(stride, int) else prod(stride)))
+            made += positions * channels
+        return self.passes * len(layers) + 1, made, weights
 
     def _worth(self, lowered: Lowered) -> str:
         if self.always:
             return ""
-        if self.made >= PROGRAMS:
-            return f"there are {PROGRAMS} programs for other batches"
-        eager, making = estimated(lowered)
-        if self._planned * eager <= GAIN * making:
-            return "the calls that are planned take less time in eager than making a program"
+        gain, making = estimated(lowered)
+        if self._planned * gain <= GAIN * making:
+            return "what the planned calls gain is less than it takes to make a program"
         self.made += 1
         return ""
 
 
 def estimated(lowered: Lowered) -> tuple[float, float]:
-    """About how long a captured function takes in eager, and its program to make, in seconds."""
+    """About what a program of a captured function gains in a call, and what it takes to make it, in seconds."""
     from tinygrad_dl.compiler.program import VIEW, Call, Prim, Var, Vjp
 
-    eager = CALL * sum(isinstance(step, (Call, Vjp)) for step in lowered.program.steps) + CALL
+    calls = sum(isinstance(step, (Call, Vjp)) for step in lowered.program.steps) + 1
     prims = [step for step in lowered.steps if isinstance(step, Prim)]
+    elements = products = 0
     for prim in prims:
-        size = max((x.size for x in (*prim.reads(), *prim.writes())), default=0)
-        if prim.kind == "matmul":
-            x = prim.inputs[0]
-            out = prim.outputs[0]
-            if isinstance(x, Var) and out is not None:
-                eager += PRODUCT * out.size * x.shape[-1]
+        x = prim.inputs[0] if prim.inputs else None
+        if prim.kind == "matmul" and isinstance(x, Var):
+            products += sum(out.size for out in prim.writes()) * x.shape[-1]
         elif prim.kind not in VIEW:
-            eager += ELEMENT * size
-    return eager, MAKING + PRIMITIVE * len(prims)
+            elements += max((v.size for v in (*prim.reads(), *prim.writes())), default=0)
+    eager = 2 * CALL * calls + EAGER_ELEMENT * elements + PRODUCT * products
+    return CALL * calls + ELEMENT * elements, MAKING + PRIMITIVE * len(prims) + RUNS * eager

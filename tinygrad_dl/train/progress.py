@@ -1,4 +1,4 @@
-"""Progress: a line per epoch and a progress bar."""
+"""Progress: a line per epoch and a progress bar, or one display that a notebook updates."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+from tinygrad_dl import markup
 from tinygrad_dl.errors import DTypeError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
-from tinygrad_dl.train.history import format_value
+from tinygrad_dl.train.history import format_epoch
+from tinygrad_dl.train.notebook import LiveDisplay
 
 if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer
@@ -18,11 +20,12 @@ INTERVAL = 0.1  # seconds between updates of the bar: the eye needs no more, and
 
 
 class Progress(Callback):
-    """Print a line per epoch, with a progress bar below them in terminals, on stderr.
+    """Print a line per epoch to stdout, in a terminal with a progress bar below; show a notebook a live display.
 
-    `level`: "bar", "epoch" (lines only), "off", or "auto", which shows the bar in terminals only. NO_COLOR is
-    honored. Only every `every`-th epoch and the last one are printed, by default about 100 lines. Raises
-    ValueRangeError, MissingExtraError.
+    `level`: "bar", "epoch" (lines only), "off", or "auto", which shows the bar in terminals only. With "bar" and
+    "auto" a notebook gets one display, updated in place: a table of the epochs and the curve of the loss. NO_COLOR
+    is honored. Only every `every`-th epoch and the last one are printed, by default about 100 lines. `stream`: a file
+    to print to instead. Raises ValueRangeError, MissingExtraError.
     """
 
     def __init__(self, level: str = "auto", every: int | None = None, stream: IO[str] | None = None) -> None:
@@ -37,6 +40,7 @@ class Progress(Callback):
         self.level, self.every, self.stream = level, every, stream
         self._console: Any = None
         self._bar: Any = None
+        self._live: LiveDisplay | None = None
         self._best: dict[str, float] = {}  # loss -> its best value so far
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -45,6 +49,10 @@ class Progress(Callback):
         self._printed = -1
         if self.level in ("off", "epoch"):
             return
+        if self.stream is None and markup.in_notebook():
+            self._live = LiveDisplay(time.monotonic)
+            self._live.update(trainer)
+            return
         try:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,8 +60,8 @@ class Progress(Callback):
             if self.level == "bar":
                 raise missing_extra("rich", "train", "a progress bar") from None
             return
-        console = Console(file=self.stream if self.stream is not None else sys.stderr)
-        interactive = console.is_terminal and not console.is_dumb_terminal and not console.is_jupyter
+        console = Console(file=self._file)
+        interactive = console.is_terminal and not console.is_dumb_terminal
         if self.level == "auto" and not interactive:
             return
         self._console = console
@@ -69,7 +77,13 @@ class Progress(Callback):
         self._task = self._bar.add_task("training", total=trainer.epochs * trainer.batches, figures="")
         self._bar.start()
 
+    @property
+    def _file(self) -> IO[str]:
+        return self.stream if self.stream is not None else sys.stdout
+
     def on_batch_end(self, trainer: Trainer) -> None:
+        if self._live is not None:
+            self._live.update(trainer)
         if self._bar is None:
             return
         now = time.monotonic()
@@ -86,6 +100,9 @@ class Progress(Callback):
         )
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
+        if self._live is not None:
+            self._live.update(trainer)
+            return
         last = trainer.first_epoch + trainer.epochs
         improved = self._improved(epoch)
         if self.level == "off" or (epoch["epoch"] % self._step and epoch["epoch"] != last):
@@ -93,6 +110,10 @@ class Progress(Callback):
         self._print(format_epoch(epoch, last), improved)
 
     def on_fit_end(self, trainer: Trainer) -> None:
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.finish(trainer)
+            return
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -110,33 +131,14 @@ class Progress(Callback):
         return False
 
     def write(self, text: str) -> None:
-        """Print a line, above the bar if there is one; nothing at level "off"."""
-        if self.level != "off":
+        """Print a line, above the bar or below the table if there is one; nothing at level "off"."""
+        if self._live is not None:
+            self._live.message(text)
+        elif self.level != "off":
             self._print(text, False)
 
     def _print(self, text: str, improved: bool) -> None:
         if self._bar is not None:
             self._console.print(text, style="green" if improved else None, highlight=False, soft_wrap=True)
         else:
-            print(text, file=self.stream if self.stream is not None else sys.stderr, flush=True)
-
-
-def format_epoch(epoch: dict[str, Any], last: int) -> str:
-    """Format an epoch as one line: each quantity on the training part and, after a bar, on the dev part."""
-    parts = [f"epoch {epoch['epoch']:>{len(str(last))}}/{last}"]
-    for name, value in epoch.items():
-        if name in ("epoch", "lr", "seconds") or name.startswith("dev_") or isinstance(value, str):
-            continue
-        text = f"{name} {_format_quantity(name, value)}"
-        if f"dev_{name}" in epoch:
-            text += f" | dev {_format_quantity(name, epoch[f'dev_{name}'])}"
-        parts.append(text)
-    if "seconds" in epoch:
-        parts.append(f"{epoch['seconds']:.2f} s")
-    return "   ".join(parts)
-
-
-def _format_quantity(name: str, value: float) -> str:
-    if name.endswith(("accuracy", "precision", "recall")):
-        return f"{100 * value:.2f} %".rjust(8)
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else format_value(float(value))
+            print(text, file=self._file, flush=True)

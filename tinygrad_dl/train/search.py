@@ -53,6 +53,7 @@ PLOTS = {
 }
 # A value axis becomes logarithmic where the largest value is so many times the smallest, as in learning curves.
 LARGE_RANGE = 30
+REPR_TRIALS = 10
 
 
 class Setting(dict[str, Any]):
@@ -189,6 +190,41 @@ class Found(NamedTuple):
         figure: Figure = axes.figure
         plain_labels(figure)
         return figure
+
+    def __repr__(self) -> str:
+        ranked, count = self.ranked, len(self.study.get_trials(deepcopy=False))
+        if not ranked:
+            return f"Found({count} trials, none completed)"
+        best = ", ".join(f"{name}={_shown(value)}" for name, value in self.best.items())
+        return f"Found({count} trials, best value {format_value(self.best_value)} with {best})"
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+
+        ranked, trials = self.ranked, self.study.get_trials(deepcopy=False)
+        heading = f"{len(trials)} trials, {len(ranked)} of them completed"
+        rows = []
+        for trial in ranked[:REPR_TRIALS]:
+            settings = _settings(trial, self.space)
+            cells = [str(trial.number), _shown(float(trial.value or 0.0)), *map(_shown, settings.values())]
+            cells = [markup.text(cell) for cell in cells]
+            rows.append([markup.colored(c, markup.GREEN) for c in cells] if trial is ranked[0] else cells)
+        if len(ranked) > REPR_TRIALS:
+            rows.append([f"… {len(ranked) - REPR_TRIALS} more, see .table() …"])
+        values = [(t.number, t.value) for t in trials if t.state.name == "COMPLETE" and t.value is not None]
+        numbers, found = [float(n) for n, _ in values], [float(v) for _, v in values]
+        best = [
+            (max if self.study.direction.name == "MAXIMIZE" else min)(found[: i + 1])
+            for i in range(len(found))
+        ]
+        curve = markup.chart(
+            [markup.Line("trials", numbers, found, markup.GRAY), markup.Line("best so far", numbers, best)],
+            "The value of each trial",
+            x_label="trial",
+        )
+        head = ["trial", "value", *map(markup.text, self.space)]
+        listed = markup.table(head, rows) if rows else ""
+        return markup.paragraph(heading) + markup.block(listed, curve)
 
     def finer(self, keep: float = 0.25) -> dict[str, Range]:
         """Return the space around the best fraction `keep` of the trials, for a finer second search.
@@ -435,6 +471,10 @@ def _grid_size(space: Mapping[str, Range]) -> int:
     for part in space.values():
         size *= len(part.grid())
     return size
+
+
+def _shown(value: object) -> str:
+    return format_value(value) if isinstance(value, float) else repr(value)
 
 
 def _settings(trial: FrozenTrial, space: Mapping[str, Range]) -> dict[str, Any]:

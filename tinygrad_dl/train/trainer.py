@@ -9,17 +9,26 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray, config, no_grad
-from tinygrad_dl.arguments import Count, Size, checked, hinted, refuse_unfit
+from tinygrad_dl.arguments import Count, Size, brief, checked, hinted, refuse_unfit
 from tinygrad_dl.data import DataLoader, Dataset
 from tinygrad_dl.data.dataset import DataLike, Examples
 from tinygrad_dl.data.loader import refuse_other_data
+from tinygrad_dl.data.tables import Table, is_frame
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn import Module
 from tinygrad_dl.nn.warnings import warn_once
 from tinygrad_dl.optim import Optimizer
 from tinygrad_dl.train.callback import Callback, EarlyStopping, GradientCallback
-from tinygrad_dl.train.history import History
+from tinygrad_dl.train.history import History, format_value
+from tinygrad_dl.train.inputs import (
+    as_array,
+    evaluation_data,
+    is_series,
+    prediction_inputs,
+    refuse_text,
+    training_data,
+)
 from tinygrad_dl.train.metrics import Metric, Metrics
 from tinygrad_dl.train.programs import (
     NotFinite,
@@ -134,6 +143,7 @@ class Trainer:
         self.fits: list[int] = []  # the epochs completed before each call of fit
         self._calls = 0  # of fit, those of a loaded run included
         self._later: Mapping[str, Any] | None = None  # a saved run that is beyond the current call of fit
+        self.table: Table | None = None  # the preparation of the frame that was fitted
         self.compile = compile
         self._forget_programs()
 
@@ -145,19 +155,32 @@ class Trainer:
         dev: DataLike | int | None = None,
         epochs: int = 10,
         *,
+        target: str | None = None,
         batch_size: int = 64,
         rng: RandomLike = None,
     ) -> History:
         """Train for `epochs` more epochs and return the history of all of them: `fit(x, y)` or `fit(train, dev)`.
 
         `train`, `dev`: a DataLoader, a data set, or a tuple (x, y); where the second argument is an array, the first
-        two are x and y. Anything but a loader is loaded in shuffled batches of `batch_size`, in an order seeded by
-        `rng`. Raises AnomalyError, ValueRangeError.
+        two are x and y. With `target`, the name of what to predict, also a pandas or polars frame, which a data.Table
+        prepares (the Trainer's `table`), or a dict of arrays. A function that makes a generator of batches, or a
+        generator, whose batches are kept. Anything but a loader is loaded in shuffled batches of `batch_size`, in an
+        order seeded by `rng`. Raises AnomalyError, ValueRangeError.
         """
+        if y is not None and target is not None and dev is None:  # fit(frame, dev, target=...)
+            y, dev = None, y
+        own = type(self).forward is not Trainer.forward
+        if y is None and target is None and not own and isinstance(train, (np.ndarray, Tensor)):
+            raise DTypeError("Trainer.fit: y: expected targets beside the array x: fit(x, y), got none")
+        train, table = training_data("Trainer.fit", train, y, target)
+        self.table = self.table if table is None else table
+        if dev is not None and not isinstance(dev, (int, np.integer)) and not hasattr(dev, "__next__"):
+            dev = evaluation_data("Trainer.fit: dev", dev, None, target, self.table)
         if isinstance(dev, (int, np.integer)):  # fit(train, dev, epochs)
             epochs, dev = dev, None
         if y is not None and _is_target(train, y):
-            train = (_as_array(train), _as_array(y))
+            train = (as_array(train), as_array(y))
+            refuse_text("Trainer.fit", train[0])
         elif y is not None:
             if dev is not None:
                 raise DTypeError(
@@ -301,6 +324,45 @@ class Trainer:
             "detect_anomaly() finds the operation."
         )
 
+    def __repr__(self) -> str:
+        optimizer = f"{type(self.optimizer).__name__}(lr={self._rate()})"
+        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        parts = [type(self.model).__name__, loss, optimizer]
+        names = [*self.metrics.functions, *(type(callback).__name__ for callback in self.callbacks)]
+        return f"{type(self).__name__}({', '.join(parts + names)}; {self._state()})"
+
+    def _rate(self) -> str:
+        groups = self.optimizer.param_groups
+        return " and ".join(dict.fromkeys(f"{float(group['lr']):.4g}" for group in groups)) or "none"
+
+    def _state(self) -> str:
+        """Where the run is, in words."""
+        epochs = self.history.epochs
+        if not epochs:
+            return "not trained yet"
+        losses = [
+            f"{name.replace('_', ' ')} {format_value(epochs[-1][name])}"
+            for name in ("loss", "dev_loss")
+            if name in epochs[-1]
+        ]
+        return ", ".join([f"{len(epochs)} epoch{'' if len(epochs) == 1 else 's'}", *losses])
+
+    def _repr_html_(self) -> str:
+        from tinygrad_dl import markup
+        from tinygrad_dl.train.notebook import history_html
+
+        count = sum(p.size for p in self.model.parameters() if type(p.size) is int)
+        rows = [
+            ("model", f"{type(self.model).__name__}, {count:,} parameters"),
+            ("loss", brief(self.loss)),
+            ("optimizer", f"{type(self.optimizer).__name__}, lr {self._rate()}"),
+            ("metrics", ", ".join(self.metrics.functions)),
+            ("callbacks", ", ".join(map(brief, self.callbacks))),
+            ("state", self._state()),
+        ]
+        cells = [[f"<b>{name}</b>", markup.text(value)] for name, value in rows if value]
+        return markup.table(["", ""], cells, left=(0, 1)) + history_html(self.history)
+
     # Compiled steps
 
     def _compiles(self) -> bool:
@@ -325,7 +387,8 @@ class Trainer:
         found = self._programs.get(what)
         if found is None or found[0] != parts:
             roots = [self.model, self.loss, self.optimizer]
-            found = self._programs[what] = parts, Programs(make(), roots, self.compile is True)
+            passes = {"step": 2, "update": 0}.get(what, 1)
+            found = self._programs[what] = parts, Programs(make(), roots, self.compile is True, passes)
         return found[1]
 
     def _programmed_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
@@ -398,9 +461,23 @@ class Trainer:
         output, value = run(planned, *_parts(batch))
         return output, batch[-1], value
 
+    @hinted
     @checked
-    def evaluate(self, data: DataLike, batch_size: Count = EVALUATION_BATCH_SIZE) -> dict[str, float]:
-        """Return loss and metrics on a data set, a tuple (x, y) or a loader, in eval mode. Raises ValueRangeError."""
+    def evaluate(
+        self,
+        data: DataLike,
+        y: DataLike | Count | None = None,
+        batch_size: Count = EVALUATION_BATCH_SIZE,
+        *,
+        target: str | None = None,
+    ) -> dict[str, float]:
+        """Return loss and metrics on what fit takes, in eval mode: a data set, x and y, a loader, a frame.
+
+        A frame is prepared as the one that was fitted. Raises ValueRangeError.
+        """
+        if isinstance(y, (int, np.integer)):  # evaluate(data, batch_size)
+            batch_size, y = int(y), None
+        data = evaluation_data("Trainer.evaluate", data, y, target, self.table)
         total = count = 0.0
         outputs: list[NDArray] = []
         targets: list[NDArray] = []
@@ -421,13 +498,16 @@ class Trainer:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
 
+    @hinted
     @checked
     def predict(self, x: DataLike, batch_size: Count = EVALUATION_BATCH_SIZE) -> NDArray:
         """Return the outputs for inputs x (N, ...), in eval mode.
 
-        What fit takes is taken, too: a data set, a tuple (x, y) or a loader, in its order; the targets are not used.
+        What fit takes is taken, too: a data set, a tuple (x, y), a loader or a frame, in its order; the targets are
+        not used. Of a frame that was fitted, `table.predictions(outputs)` are names of classes or numbers in its unit.
         Raises ShapeError, DTypeError, ValueRangeError.
         """
+        x = prediction_inputs(x, self.table)
         batches = self._prediction_batches(x, int(batch_size))
         outputs: list[NDArray] = []
         planned = _count(batches) or _count(x) // int(batch_size)
@@ -632,15 +712,11 @@ def _is_target(x: Any, y: Any) -> bool:
     """Whether two arguments are arrays x and y, rather than two data sets, such as lists of pairs (x, y)."""
     return all(
         isinstance(a, (np.ndarray, Tensor))
-        or hasattr(a, "iloc")
+        or is_frame(a)
+        or is_series(a)
         or (isinstance(a, list) and not isinstance(next(iter(a), None), (tuple, dict)))
         for a in (x, y)
     )
-
-
-def _as_array(a: Any) -> Any:
-    """A pandas frame or series as an array; anything else as it is."""
-    return a.to_numpy() if hasattr(a, "iloc") else a
 
 
 def _restore(modes: list[tuple[Module, bool]]) -> None:

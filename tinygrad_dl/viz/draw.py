@@ -20,6 +20,7 @@ from tinygrad_dl.viz.graph.labels import SHOWABLE
 from tinygrad_dl.viz.graph.nonfinite import mark
 from tinygrad_dl.viz.graph.program import OPEN, program_graph
 from tinygrad_dl.viz.graph.recording import Recording, rehearse
+from tinygrad_dl.viz.graph.variables import Variables, of_arguments, of_caller
 from tinygrad_dl.viz.view import GraphView, view_of
 
 COLORS = ("grad", "gain", "nan")
@@ -48,10 +49,11 @@ def draw(
     """Draw the computation graph of a Tensor, of several, of a function or model, or of an exception.
 
     `tensor`: what to draw; a function or model is run on `inputs`. `model`: the module that names parameters and
-    modules; `names`: more names, such as locals(). `show`: any of shape, dtype, value, grad, stats, rule, gain,
-    cost, options, origin. `color`: "grad", "gain" or "nan". `depth` collapses inner modules, `repeats` equal
-    blocks, `max_nodes` whatever else is necessary. `record`: a viz.record() of the run. `forward`: the Tensor
-    whose gradient `tensor` is. A compiled function is drawn as its program: fused loops, products, buffers.
+    modules. Arrays are called as the caller's variables; `names`: other names. `show`: any of shape, dtype, value,
+    grad, stats, rule, gain, cost, options, origin. `color`: "grad", "gain" or "nan". `depth` collapses inner
+    modules, `repeats` equal blocks, `max_nodes` whatever else is necessary. `record`: a viz.record() of the run.
+    `forward`: the Tensor whose gradient `tensor` is. A compiled function is drawn as its program: fused loops,
+    products, buffers.
     Raises ValueRangeError, DTypeError, CompileError.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True, name="x")
@@ -65,15 +67,25 @@ def draw(
     if callable(tensor) and not isinstance(tensor, (Value, type)):
         if model is None and hasattr(tensor, "named_modules"):
             model = tensor
-        tensor, record = _run(tensor, inputs, record)
+        variables = Variables(names or {}, *of_caller(), of_arguments(tensor, inputs))
+        tensor, record = _run(tensor, inputs, record, variables)
+    else:
+        variables = Variables(names or {}, *of_caller())
     if isinstance(tensor, BaseException):
-        full = graph_of_failure(tensor, model, names, record)
+        full = graph_of_failure(tensor, model, names, record, variables)
     else:
         roots = _tensors(tensor, "tensor")
         needs_gradients = not {"grad", "gain", "rule"}.isdisjoint(show) or color in COLORS
         if needs_gradients and len(roots) == 1 and (record is None or not record.backward_steps):
             record = rehearse(roots[0], record)
-        full = extract(roots, model=model, names=names, recording=record, also=_tensors(forward, "forward"))
+        full = extract(
+            roots,
+            model=model,
+            names=names,
+            recording=record,
+            also=_tensors(forward, "forward"),
+            variables=variables,
+        )
         if forward is not None:
             split_parts(full, _tensors(forward, "forward"))
     if color == "nan":
@@ -92,15 +104,18 @@ def draw_program(
 
 
 def _run(
-    function: Callable[..., Any], inputs: Sequence[Any], record: Recording | None
+    function: Callable[..., Any], inputs: Sequence[Any], record: Recording | None, variables: Variables
 ) -> tuple[Any, Recording]:
     """The result of a function, or the exception it raises, and a recording of every value in between."""
     record = record if record is not None else Recording()
+    record.variables = variables
     with record:
         try:
             return function(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))), record
         except Exception as error:
             return error, record
+        finally:
+            record.variables = None  # it must keep no array alive
 
 
 def _tensors(given: object, argument: str) -> list[Any]:

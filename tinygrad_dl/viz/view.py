@@ -12,6 +12,7 @@ from tinygrad_dl.viz import formats
 from tinygrad_dl.viz.formats.dot import to_dot
 from tinygrad_dl.viz.formats.graphviz import LayoutError, available, render
 from tinygrad_dl.viz.formats.html import open_page
+from tinygrad_dl.viz.formats.themes import embedded, themed
 from tinygrad_dl.viz.graph.collapse import collapse
 from tinygrad_dl.viz.graph.diagram import Diagram
 from tinygrad_dl.viz.graph.model import GraphModel
@@ -77,7 +78,8 @@ class GraphView(Diagram):
         if len(self.graph.nodes) <= REPR_NODES and available():
             try:
                 svg = render(self.source, "svg", self.engine, timeout=REPR_SECONDS)
-                bundle["image/svg+xml"] = svg.decode()
+                bundle["image/svg+xml"] = themed(svg).decode()
+                bundle["text/html"] = embedded(svg.decode(), repr(self))
             except (LayoutError, ValueRangeError, OSError) as error:
                 bundle["text/plain"] += f"\n({str(error).splitlines()[0]})"
         elif not available():

@@ -22,9 +22,10 @@ from tinygrad_dl.nn.functional.loss.arguments import (
 from tinygrad_dl.nn.warnings import warn_of_softmax
 from tinygrad_dl.ops import losses
 from tinygrad_dl.ops.activations import log_sigmoid, log_softmax, softplus
-from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.elementwise import astype, where
 from tinygrad_dl.ops.index import take, take_along_axis
 from tinygrad_dl.ops.linear import linear
+from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.losses import check_reduction
 from tinygrad_dl.ops.reduce import mean, sum
 from tinygrad_dl.ops.shape import expand_dims, reshape, squeeze
@@ -164,17 +165,18 @@ def nll_loss(
         return loss[0] if reduction == "none" else loss
     check_classes(name, x, y)
     index = class_indices(name, y, x.shape[1], ignore_index)
-    counted = index != ignore_index
+    counted = not_equal(index, ignore_index)
     # An ignored index may be out of range; class 0 stands in for it, with weight 0.
     safe = where(counted, index, 0)
-    share = where(counted, 1 if weights is None else take(weights, safe, axis=0), 0).astype(x.dtype)
-    picked = squeeze(take_along_axis(x, safe[:, None], axis=1), axis=1)
+    share = astype(where(counted, 1 if weights is None else take(weights, safe, axis=0), 0), x.dtype)
+    picked = squeeze(take_along_axis(x, expand_dims(safe, 1), axis=1), axis=1)
     loss = where(counted, -picked * share, 0)
     if reduction != "mean":
         return reduced(loss, reduction)
-    total = share.sum()
+    # An array and no number, so that operations that follow can be recorded.
+    total = sum(share, keepdims=True)
     # Without a counted target the mean is 0 / 0, nan, as in PyTorch.
-    return sum(loss) / where(total == 0, np.nan, total).astype(x.dtype)
+    return sum(loss / astype(where(equal(total, 0), np.nan, total), x.dtype))
 
 
 def binary_cross_entropy(

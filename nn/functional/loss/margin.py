@@ -25,9 +25,11 @@ from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import minimum, where
 from tinygrad_dl.ops.index import take, take_along_axis
+from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
 from tinygrad_dl.ops.reduce import sum
 from tinygrad_dl.ops.rounding import clip
+from tinygrad_dl.ops.shape import expand_dims, reshape
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, ArrayLike
 
@@ -108,7 +110,7 @@ def cosine_embedding_loss(
     square1, square2 = sum(x1 * x1, axis=-1) + eps, sum(x2 * x2, axis=-1) + eps
     cos = dot / (square1 * square2) ** 0.5
     kind = constant(y, None)
-    loss = where(kind == 1, 1 - cos, where(kind == -1, clip(cos - margin, 0), 0))
+    loss = where(equal(kind, 1), 1 - cos, where(equal(kind, -1), clip(cos - margin, 0), 0))
     return reduced(loss, reduction)
 
 
@@ -139,15 +141,16 @@ def multi_margin_loss(
         if not (x.ndim == 1 and y.shape == (1,)):
             raise ShapeError(f"{name}: expected input (N, C) and target (N,), got {x.shape} and {y.shape}")
     classes = x.shape[-1]
-    index = class_indices(name, y, classes).reshape(x.shape[:-1])
+    index = reshape(class_indices(name, y, classes), x.shape[:-1])
     weights = class_weights(name, weight, x, classes)
-    target_score = take_along_axis(x, index[..., None], axis=-1)
+    own = expand_dims(index, -1)
+    target_score = take_along_axis(x, own, axis=-1)
     # The target's own score does not count against itself.
-    other = np.arange(classes) != index[..., None]
+    other = not_equal(np.arange(classes), own)
     loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weights is not None:
-        loss = loss * take(weights, index, axis=0)[..., None]
+        loss = loss * take(weights, own, axis=0)
     return reduced(sum(loss, axis=-1) / classes, reduction)
 
 

@@ -78,7 +78,7 @@ def svg_texts(svg: str) -> list[str]:
     return ["".join(e.itertext()) for e in root.iter() if e.tag.endswith("}text")]
 
 
-SVG_PARTS = {"svg", "g", "title", "text", "path", "polygon", "ellipse", "polyline", "a"}
+SVG_PARTS = {"svg", "g", "title", "text", "path", "polygon", "ellipse", "polyline", "a", "style"}
 
 
 @pytest.mark.parametrize("name", NASTY)

@@ -18,7 +18,7 @@ import pytest
 from tests.layout import ROOT
 from tests.leaves import leaf
 from tests.viz.examples import NASTY, Tower, failed
-from tinygrad_dl import Tensor, nn, viz
+from tinygrad_dl import Tensor, nn, no_grad, viz
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available
 from tinygrad_dl.viz.formats.html import ASSETS, json_in_html, to_html
 
@@ -219,6 +219,100 @@ def test_the_player_shows_the_numbers_and_the_sum_so_far(open_page: Opener) -> N
     assert "g = 1\n  + 36\n  = 37" in page.inner_text("#about") or "g = 36\n  + 1\n  = 37" in page.inner_text(
         "#about"
     )
+
+
+def test_gradients_appear_when_the_backward_pass_reaches_them(open_page: Opener) -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    names = {"a": a, "b": b, "c": c}
+    page = open_page(viz.draw(c * c + a, names=names, show=("value", "grad", "rule")))
+
+    def shown() -> set[str]:
+        """The nodes whose gradient can be seen."""
+        texts = page.locator("#canvas .node text").evaluate_all(
+            "all => all.filter(t => t.textContent.startsWith('grad ') && getComputedStyle(t).visibility === 'visible')"
+            ".map(t => t.closest('.node').id)"
+        )
+        return set(texts)
+
+    assert shown() == set(), "nothing is computed yet"
+    steps = []
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        steps.append(shown())
+    # Three forward steps; then +, the product, and c: a leaf has its gradient when its last contribution came.
+    assert steps == [set(), set(), set(), {"n4"}, {"n4", "n3", "n2"} - {"n2"}, {"n4", "n3", "n2", "n0", "n1"}]
+    page.keyboard.press("Home")
+    assert shown() == set()
+
+
+def test_the_player_shows_mathematics_and_writes_sums_out(open_page: Opener) -> None:
+    a, b = leaf(2.0), leaf(-3.0)
+    c = a * b
+    page = open_page(viz.draw(c * c + a, names={"a": a, "b": b, "c": c}), hash="#step=6")
+    text = " ".join(page.inner_text("#formula").split())
+    assert text.startswith("The chain rule: the upstream gradient g times the local derivative")
+    assert "= -12 ⋅ -3 = 36" in text and "its gradient is the sum: 1 + 36 = 37" in text
+    assert page.locator("#formula math").count() == 2
+    arrows = page.locator("#canvas .edge.active").evaluate_all(
+        "all => all.map(e => [getComputedStyle(e.querySelector('path')).markerStart,"
+        " getComputedStyle(e.querySelector('polygon')).visibility])"
+    )
+    assert len(arrows) == 2 and all("turned" in start and head == "hidden" for start, head in arrows)
+
+
+def test_the_player_shows_matrices_up_to_8_by_8_whole(open_page: Opener) -> None:
+    w = leaf(np.arange(64.0).reshape(8, 8))
+    page = open_page(viz.draw((w * w).sum()), hash="#step=4")
+    assert page.locator("#formula .matrix").first.locator("td").count() == 64
+    assert page.locator("#formula .matrix td").last.inner_text() == "126"
+
+
+def test_the_page_plays_a_training_run(open_page: Opener) -> None:
+    w = leaf(1.0)
+    with viz.record() as recording:
+        for _ in range(4):
+            w.grad = None
+            loss = (w - 3.0) ** 2
+            loss.backward()
+            with no_grad():
+                w -= 0.25 * w.grad
+    page = open_page(viz.draw(loss, record=recording, names={"w": w}, show=("value", "grad")))
+    assert page.inner_text("#trained") == "step 4 of 4, loss 0.0625"
+    page.keyboard.press("End")
+    numbers = []
+    for run in range(4):
+        page.evaluate(
+            "i => { const r = document.getElementById('run'); r.value = i; r.dispatchEvent(new Event('input')); }",
+            run,
+        )
+        texts = page.locator("#n0 text").evaluate_all("all => all.map(t => t.textContent)")
+        numbers.append([text for text in texts if text.startswith(("value", "grad"))])
+    assert numbers == [
+        ["value 1", "grad -4"],
+        ["value 2", "grad -2"],
+        ["value 2.5", "grad -1"],
+        ["value 2.75", "grad -0.5"],
+    ]
+    assert page.locator("#curve path").count() == 2
+    page.click("#train")
+    page.wait_for_function("() => document.getElementById('trained').textContent.startsWith('step 4 of 4')")
+
+
+def test_the_view_stays_where_it_is_while_everything_fits(open_page: Opener) -> None:
+    view = network()
+    page = open_page(view)
+    before = page.get_attribute("#canvas svg", "viewBox")
+    for _ in view.full.events:
+        page.keyboard.press("ArrowRight")
+    box = page.locator("#canvas").bounding_box()
+    for node in page.locator("#canvas .node").all():
+        at = node.bounding_box()
+        assert at["x"] >= box["x"] - 1 and at["x"] + at["width"] <= box["x"] + box["width"] + 1
+        assert at["y"] >= box["y"] - 1 and at["y"] + at["height"] <= box["y"] + box["height"] + 1
+    page.keyboard.press("+")
+    page.keyboard.press("Home")
+    assert page.get_attribute("#canvas svg", "viewBox") == before
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -37,11 +37,22 @@ BAD = {"origin": ("#b23b00", "#6e2400"), "path": ("#fbdcc9", "#b23b00")}
 
 
 def dark(color: str) -> bool:
-    """Whether white text reads better on a color than black text."""
+    """Whether white text reads better on a color than black text: which has the higher contrast."""
     if not color.startswith("#"):
         return False
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue < 140
+    return contrast("#ffffff", color) > contrast("#14181b", color)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colors #rrggbb, from 1 to 21, as the Web Content Accessibility Guidelines define it."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
+    shares = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 class Coloring:

@@ -172,7 +172,7 @@ def _strip_table(life: Strip) -> str:
     """The life of buffers as a table: a row for each, with a bar over the steps at which it is in use."""
     border = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
     numbers = "".join(
-        f'<TD WIDTH="14" ALIGN="CENTER"><FONT POINT-SIZE="8">{_number_of(i, life)}</FONT></TD>'
+        f'<TD WIDTH="14" ALIGN="CENTER"><FONT POINT-SIZE="9">{_number_of(i, life)}</FONT></TD>'
         for i in range(life.columns)
     )
     rows = [f'<TR><TD ALIGN="LEFT">buffer</TD><TD ALIGN="RIGHT">bytes  </TD>{numbers}</TR>']

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
 from tinygrad_dl.viz.formats.dot import to_dot
+from tinygrad_dl.viz.formats.themes import themed
 from tinygrad_dl.viz.graph.diagram import Diagram
 
 ENGINES = ("dot", "pygraphviz")
@@ -54,7 +55,7 @@ class LayoutFailed(LayoutError):
 
 def svg(diagram: Diagram) -> bytes:
     """The content of an .svg file. Raises LayoutError."""
-    return _image(diagram, "svg")
+    return themed(_image(diagram, "svg"))
 
 
 def png(diagram: Diagram) -> bytes:

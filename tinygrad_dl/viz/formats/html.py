@@ -8,17 +8,19 @@ import html
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tinygrad_dl.errors import GraphError
+from tinygrad_dl.errors import GraphError, ValueRangeError
+from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.formats import graphviz
 from tinygrad_dl.viz.formats.colors import KINDS, STATUS, Coloring, dark
 from tinygrad_dl.viz.formats.dot import clean, module_title, to_dot
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, LayoutFailed, available, render
+from tinygrad_dl.viz.formats.mathml import to_mathml
 from tinygrad_dl.viz.graph.buffers import strip
 from tinygrad_dl.viz.graph.collapse import collapse
 from tinygrad_dl.viz.graph.diagram import Diagram
@@ -34,6 +36,14 @@ ALL_NODES = 2000  # up to so many nodes, collapsed ones can be searched and step
 @cache
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
+
+
+@cache
+def _script(name: str) -> str:
+    """A script of our own, without its comments and indentation: each page has a copy."""
+    return re.sub(
+        r"^[ ]+", "", re.sub(r"^[ ]*//.*\n", "", _asset(name), flags=re.MULTILINE), flags=re.MULTILINE
+    )
 
 
 def content(diagram: Diagram) -> str:
@@ -61,7 +71,7 @@ def to_html(diagram: Diagram, engine: str | None = None) -> str:
         else:
             data["layouts"][i]["dot"] = dot
     complete = len(drawings) == len(layouts)
-    scripts = ["(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();"]
+    scripts = ["(() => {\n'use strict';\n" + "\n".join(map(_script, SCRIPTS)) + "})();"]
     if not complete:
         scripts.insert(0, _asset("viz-global.js"))
     css = _asset("page.css")
@@ -168,6 +178,8 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
         "color": diagram.color or "",
         "nodes": plain,
         "edges": whole["edges"],
+        "runs": full.runs,
+        "maths": _maths({node.op for node in nodes.values() if node.op}),
         "modules": {
             m.id: {"says": clean(module_title(m)), "parent": m.parent, "path": m.path} for m in full.modules
         },
@@ -184,6 +196,22 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
             for name, graph in layouts
         ],
     }
+
+
+def _maths(names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Operation -> its formula ("forward") and the derivative of each input, by position, as MathML."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        op = OPS.get(name)
+        if op is None or not op.math:
+            continue
+        forward, *derivatives = op.math
+        texts = {"forward": forward, **{str(i): text for i, text in enumerate(derivatives)}}
+        try:
+            found[name] = {key: to_mathml(text) for key, text in texts.items() if text}
+        except ValueRangeError:
+            continue  # a formula of the user's own, in more of LaTeX than is known here
+    return found
 
 
 def _life(graph: GraphModel) -> dict[str, Any] | None:

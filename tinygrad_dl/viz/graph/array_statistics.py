@@ -11,7 +11,8 @@ import numpy.typing as npt
 from tinygrad_dl.typing import NDArray, Scalar, Shape
 from tinygrad_dl.viz.graph.model import Stats
 
-SMALL = 8  # arrays of up to so many elements are recorded and shown whole
+SMALL = 8  # arrays of up to so many elements are recorded whole and written out in boxes
+SIDE = 8  # matrices of up to so many rows and columns are recorded whole, for the player
 BINS = 16  # of a histogram
 
 
@@ -43,8 +44,9 @@ def statistics(array: npt.ArrayLike, detail: bool = False) -> Stats:
         finite = data[np.isfinite(data)]
     if detail and finite.size:
         found |= _moments(finite)
-    if data.size <= SMALL:
+    if data.size <= SMALL or (data.ndim == 2 and max(data.shape) <= SIDE):
         found["whole"] = data.tolist() if data.dtype.kind != "b" else data.astype(int).tolist()
+    if data.size <= SMALL:
         found["text"] = whole_text(found["whole"])
     return found
 
@@ -82,11 +84,16 @@ def norm(array: npt.ArrayLike) -> float:
 
 
 def number(value: Scalar, digits: int = 4) -> str:
-    """A number in a diagram: few significant digits, no trailing zeros."""
+    """A number in a diagram: few significant digits, no trailing zeros.
+
+    A part of a complex number that is rounding beside the other shows as 0.
+    """
     if isinstance(value, (bool, int)):
         return str(value)
     if isinstance(value, complex):
-        return f"{value:.{digits}g}"
+        rounding = abs(value) * 1e-12 if math.isfinite(abs(value)) else 0.0
+        parts = [0.0 if abs(part) < rounding else part for part in (value.real, value.imag)]
+        return f"{complex(*parts):.{digits}g}"
     value = float(value)  # NumPy's scalars print with their type otherwise
     return "0" if value == 0 else f"{value:.{digits}g}"
 

@@ -15,7 +15,9 @@ from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode, Stats
 from tinygrad_dl.viz.graph.modules import ModulePlacement
 from tinygrad_dl.viz.graph.recording import DETAILS, Recording
 from tinygrad_dl.viz.graph.rules import dtype_text
+from tinygrad_dl.viz.graph.runs import add_runs
 from tinygrad_dl.viz.graph.steps import add_gradients, add_steps
+from tinygrad_dl.viz.graph.variables import Variables
 
 if TYPE_CHECKING:
     from tinygrad_dl.nn.module import Module
@@ -29,12 +31,13 @@ def extract(
     recording: Recording | None = None,
     also: Iterable[Any] = (),
     running: Sequence[tuple[Any, int]] = (),
+    variables: Variables | None = None,
 ) -> GraphModel:
     """The graph model of the computation graph behind Tensors; `also` are Tensors that are drawn, not as outputs.
 
     `running`: (module, first serial) of each call that an exception left unfinished, the outermost first.
     """
-    extraction = Extraction(roots, model, names, recording, also, running)
+    extraction = Extraction(roots, model, names, recording, also, running, variables)
     extraction.add_nodes()
     return extraction.finish()
 
@@ -53,6 +56,7 @@ class Extraction:
         recording: Recording | None,
         also: Iterable[Any] = (),
         running: Sequence[tuple[Any, int]] = (),
+        variables: Variables | None = None,
     ) -> None:
         tensors = [*roots, *also]
         self.nodes = ancestors([t.node for t in tensors if t.node is not None])
@@ -60,6 +64,9 @@ class Extraction:
         self.detail = len(self.nodes) <= DETAILS
         self.values = _known_values(self.nodes, tensors)
         self.names = _known_names(self.nodes, roots, names, recording)
+        self.variables = variables if variables is not None else Variables(names or {})
+        for serial, name in self.variables.leaves.items():
+            self.names.setdefault(serial, name)
         self.outputs = {t.node.serial for t in roots if t.node is not None}
         self.graph = GraphModel()
         self.ids: dict[int, str] = {}  # serial of a node -> its id in the graph model
@@ -88,6 +95,8 @@ class Extraction:
             if self.recording.note:
                 self.graph.notes.append(self.recording.note)
         add_steps(self.graph, self.recording, self.ids)
+        if self.recording is not None:
+            add_runs(self.graph, self.recording, self.ids)
         return self.graph
 
     def _value(self, key: int | tuple[int, int]) -> Stats | None:
@@ -119,7 +128,7 @@ class Extraction:
             if operand is None:
                 continue
             if type(operand) is not Node:
-                constants[i] = self.constants.add("constant", operand, self._value((node.serial, i)))
+                constants[i] = self._add_constant(node, i, operand)
             elif operand.serial not in self.ids:
                 self._add_leaf(operand)  # beside what uses it, so that an outline reads well
         drawn = self._box(node, "op", op.label, self.names.get(node.serial, ""))
@@ -131,6 +140,19 @@ class Extraction:
         drawn.origin = self._origin(node)
         self._place_operation(drawn, node.serial, constants)
         self._add_edges(node, drawn, constants)
+
+    def _add_constant(self, node: Node, i: int, operand: Any) -> GraphNode:
+        """Draw an operand that needs no gradient, by the name that the user knows it by."""
+        array, called = self.values.get((node.serial, i)), ""
+        if isinstance(operand, tuple) and not operand[2]:
+            if self.recording is not None:
+                called = self.recording.called.get((node.serial, i), "")
+            called = called or self.variables.name_of(array)
+            operand = (*operand[:2], called or None)
+        role = "" if node.op.variadic else node.op.inputs[i]
+        # The word for it in the operation's own signature, where that is a word.
+        label = role if len(role) > 2 else "array" if _shape(operand) else "constant"
+        return self.constants.add(label, operand, self._value((node.serial, i)))
 
     def _box(self, node: Node, kind: str, label: str, name: str) -> GraphNode:
         """Add the box of a node: what operations and leaves have in common."""
@@ -150,7 +172,15 @@ class Extraction:
         for i, constant in constants.items():
             # The first operand of a model's first operation is the input of the model.
             is_model_input = is_first and i == 0 and constant.kind == "constant"
+            if is_model_input and not constant.name:
+                constant.label = "input"
+            elif constant.label == "array" and around and self._is_loss(around[0]):
+                constant.label = "target"
             self.constants.place(constant, drawn.module, is_model_input)
+
+    def _is_loss(self, box: str) -> bool:
+        """Whether a box is that of a loss, whose input is a result of the model."""
+        return any(module.id == box and module.kind.endswith("Loss") for module in self.graph.modules)
 
     def _add_edges(self, node: Node, drawn: GraphNode, constants: Mapping[int, GraphNode]) -> None:
         """Draw an edge from each operand, with the derivative rule of that input."""

@@ -14,6 +14,7 @@ from tinygrad_dl.viz.graph import rules
 from tinygrad_dl.viz.graph.extract import Extraction
 from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode
 from tinygrad_dl.viz.graph.recording import Recording
+from tinygrad_dl.viz.graph.variables import Variables
 
 MAX_OPERANDS = 8  # Tensors of a frame that are drawn, if code outside of operations failed
 
@@ -93,7 +94,11 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 
 def graph_of_failure(
-    error: BaseException, model: Any, names: Mapping[str, Any] | None, recording: Recording | None
+    error: BaseException,
+    model: Any,
+    names: Mapping[str, Any] | None,
+    recording: Recording | None,
+    variables: Variables | None = None,
 ) -> GraphModel:
     """The graph behind the inputs of the failing operation, and the operation with the error. Raises DTypeError."""
     failure = Failure(error)
@@ -106,7 +111,7 @@ def graph_of_failure(
             "Pass the exception as `except ... as error` gives it, with its traceback."
         )
     tensors = [x for _, x in failure.inputs if isinstance(x, Value)]
-    extraction = Extraction([], model, names, recording, tensors, failure.running)
+    extraction = Extraction([], model, names, recording, tensors, failure.running, variables)
     extraction.graph.title = message
     extraction.add_nodes()
     sources = []
@@ -114,7 +119,8 @@ def graph_of_failure(
         if isinstance(x, Value) and x.node is not None:
             sources.append((name, extraction.ids[x.node.serial], x))
         elif x is not None:
-            sources.append((name, extraction.constants.add(name, x).id, x))
+            called = extraction.variables.name_of(getattr(x, "_data", x)) or name
+            sources.append((name, extraction.constants.add(called, x).id, x))
     failed = GraphNode(extraction.graph.next_node_id(), "failed", failure.label, error=message)
     failed.bad = "origin" if isinstance(error, AnomalyError) else ""
     failed.op, failed.options = failure.op.name if failure.op else "", failure.options

@@ -19,16 +19,17 @@ class ModulePlacement:
         self, graph: GraphModel, model: Any, nodes: Sequence[Node], running: Sequence[tuple[Any, int]] = ()
     ) -> None:
         self.graph = graph
-        calls: dict[int, tuple[int, Any]] = {}
+        calls: dict[int, tuple[int, Any, str]] = {}
         for node in nodes:
             scope = node.scope
             while scope is not None:
                 # A call that returned several nodes has a record at each of them; the last one ended the call.
                 module, start, stop, scope = scope
-                calls[start] = min(stop, calls.get(start, (stop, None))[0]), module()
+                before = calls.get(start, (stop, None, ""))[0]
+                calls[start] = min(stop, before), module(), getattr(module, "kind", "")
         # Calls that an exception left unfinished end after everything that is drawn.
         self.end = min([0, *(node.serial for node in nodes), *(start for _, start in running)]) - 1
-        calls.update({start: (self.end - 1, module) for module, start in running})
+        calls.update({start: (self.end - 1, module, "") for module, start in running})
         self.calls = [(start, *calls[start]) for start in sorted(calls)]  # the outermost and oldest is last
         self.names: dict[int, str] = {}
         self.parameters: dict[int, str] = {}
@@ -39,7 +40,7 @@ class ModulePlacement:
         self.boxes: dict[str, list[GraphModule]] = {}
         self.waiting: list[tuple[GraphNode, str]] = []
         stack: list[int] = []
-        for start, stop, module in reversed(self.calls):
+        for start, stop, module, _ in reversed(self.calls):
             while stack and stack[-1] > start:
                 stack.pop()
             if not stack and module is not None and id(module) not in self.names:
@@ -62,18 +63,18 @@ class ModulePlacement:
             if self.open and self.open[-1][0] > serial:
                 self.open.pop()
             elif self.calls and self.calls[-1][0] > serial:
-                start, stop, module = self.calls.pop()
+                start, stop, module, kind = self.calls.pop()
                 if stop < serial:
-                    self._enter(stop, module)
+                    self._enter(stop, module, kind)
             else:
                 break
         drawn.module = self.open[-1][1] if self.open else ""
 
-    def _enter(self, stop: int, module: object) -> None:
+    def _enter(self, stop: int, module: object, kind: str = "") -> None:
         """Open the box of a call; calls of modules that are gone or unknown are named by their class."""
         parent, path = (self.open[-1][1], self.open[-1][2]) if self.open else ("", "")
         name = self.names.get(id(module)) if module is not None else None
-        kind = type(module).__name__ if module is not None else "Module"
+        kind = type(module).__name__ if module is not None else kind or "Module"
         if name is None:
             name = f"{path}.{kind}" if path else kind
         title = name.removeprefix(path + ".") if path else name

@@ -17,6 +17,7 @@ from tinygrad_dl.convert import conjugated
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Watcher, modes
 from tinygrad_dl.viz.graph.array_statistics import norm, statistics
+from tinygrad_dl.viz.graph.variables import Variables
 
 DETAILS = 400  # up to so many nodes, histograms are computed
 
@@ -62,6 +63,12 @@ class Recording(Watcher):
         self.backward_steps: dict[int, BackwardStep] = {}
         self.origins: dict[int, str] = {}  # where the user's code called the operation
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
+        self.called: dict[tuple[int, int], str] = {}  # (serial of the user, position) -> name of a constant
+        self.variables: Variables | None = None  # what the constants may be called
+        # (serial, operation, shape) of each step of each backward pass
+        self.passes: list[list[tuple[int, str, tuple[int, ...]]]] = []
+        # (serial of the user, position) -> the value that a leaf had
+        self.leaves: dict[tuple[int, int], dict[str, Any]] = {}
         self.note = ""  # what went wrong while the gradient was computed for the drawing
         self._finished: dict[int, dict[str, Any]] = {}
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
@@ -92,11 +99,16 @@ class Recording(Watcher):
         self.results[result.node.serial] = statistics(result._data, self.detail)
         self.origins[result.node.serial] = _caller()
         for i, x in enumerate(inputs):
+            if self.variables is not None and (name := self.variables.name_of(getattr(x, "_data", x))):
+                self.called[result.node.serial, i] = name
             if not isinstance(x, Value):
                 continue
             if x.node is None:
                 self.results[result.node.serial, i] = statistics(x._data, self.detail)
-            elif getattr(x, "_name", None):
+                continue
+            if x.node.op is None:  # a later step of training writes into it
+                self.leaves[result.node.serial, i] = statistics(x._data, self.detail)
+            if getattr(x, "_name", None):
                 self.names[x.node.serial] = str(x._name)
 
     def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
@@ -106,7 +118,11 @@ class Recording(Watcher):
         if node.serial <= self._last:
             # A backward pass goes from new nodes to old ones, whose serials are larger: this is another pass.
             self._finish()
+            self.passes.append([])
         self._last = node.serial
+        if not self.passes:
+            self.passes.append([])
+        self.passes[-1].append((node.serial, node.op.name, tuple(node.shape)))
         self._pending.pop(node.serial, None)
         self.backward_steps.pop(
             node.serial, None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+from tinygrad_dl import markup
 from tinygrad_dl.arguments import Bounds
 from tinygrad_dl.errors import missing_extra
 
@@ -34,11 +34,29 @@ def matplotlib(what: str) -> Any:
 def new_figure(what: str, size: tuple[float, float]) -> Figure:
     """A figure without a window; in a notebook one that the cell displays."""
     library = matplotlib(what)
-    if "ipykernel" in sys.modules:
+    if markup.in_notebook():
         import matplotlib.pyplot as plt
 
-        return plt.figure(figsize=size, layout="constrained")
+        return plt.figure(figsize=size, layout="constrained", FigureClass=_shown_once(library))
     return library.figure.Figure(figsize=size, layout="constrained")
+
+
+def _shown_once(library: Any) -> type[Figure]:
+    """The class of figures that a cell displays once.
+
+    Matplotlib displays all new figures at the end of a cell. One that is also the cell's last value would be
+    displayed a second time.
+    """
+
+    class ShownOnce(library.figure.Figure):
+        def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+            import matplotlib.pyplot as plt
+
+            plt.close(self)  # it is displayed now, so no longer at the end of the cell
+            return {}
+
+    ShownOnce.__name__ = ShownOnce.__qualname__ = "Figure"  # which its text shows
+    return ShownOnce
 
 
 def axes_for(what: str, ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:

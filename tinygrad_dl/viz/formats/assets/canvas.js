@@ -45,6 +45,17 @@ async function svgOf(index) {
   }
 }
 
+// The head of an arrow at the start of an edge, for what flows backward.
+function arrow(id) {
+  const space = "http://www.w3.org/2000/svg";
+  const marker = document.createElementNS(space, "marker"), head = document.createElementNS(space, "path");
+  const about = { id, viewBox: "0 0 10 10", refX: 10, refY: 5, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" };
+  for (const [name, value] of Object.entries(about)) marker.setAttribute(name, value);
+  head.setAttribute("d", "M0 1L10 5L0 9z");
+  marker.append(head);
+  return marker;
+}
+
 async function showLayout(index) {
   const svg = await svgOf(index);
   state.layout = index;
@@ -57,6 +68,7 @@ async function showLayout(index) {
   canvas.replaceChildren(svg);
   svg.querySelector("g").classList.add("by-kind");
   state.svg = svg;
+  svg.prepend(arrow("turned"), arrow("turned-active"));
   state.whole = svg.viewBox.baseVal.width ? [...svg.getAttribute("viewBox").split(/[ ,]+/).map(Number)] : [0, 0, 100, 100];
   parts.clear();
   for (const group of svg.querySelectorAll("g[id]")) parts.set(group.id, group);
@@ -145,14 +157,17 @@ function pan(dx, dy) {
 function reveal(id) {
   const group = parts.get(id);
   if (!group) return;
-  if (unitsPerPixel() > 1.6) {
+  // The same limit as for the first view: what could be read then does not move.
+  if (unitsPerPixel() > 2) {
     closer(id);
     return;
   }
   const box = canvas.getBoundingClientRect(), at = group.getBoundingClientRect();
-  const cx = at.left + at.width / 2, cy = at.top + at.height / 2, edge = 30;
-  const outside = at.left < box.left + edge || at.right > box.right - edge || at.top < box.top + edge || at.bottom > box.bottom - edge;
-  if (outside) pan(box.left + box.width / 2 - cx, box.top + box.height / 2 - cy);
+  // Only as far as needed, so that as much as possible stays where it is.
+  const edge = 3;
+  const shift = (low, high, least, most) => (high - low > most - least ? (least + most - low - high) / 2 : low < least ? least - low : high > most ? most - high : 0);
+  const dx = shift(at.left, at.right, box.left + edge, box.right - edge), dy = shift(at.top, at.bottom, box.top + edge, box.bottom - edge);
+  if (dx || dy) pan(dx, dy);
 }
 
 function listenToPointers() {

@@ -14,7 +14,7 @@ function whole(value) {
 function brief(found) {
   if (!found) return "not recorded";
   const bad = ["nan", "inf"].filter((k) => found[k]).map((k) => `${found[k]} ${k}`).join(", ");
-  if ("whole" in found) return whole(found.whole);
+  if ("whole" in found && !(found.size > 8)) return whole(found.whole);
   return `norm ${number(found.norm)}${bad ? ` (${bad} of ${found.size})` : ""}`;
 }
 
@@ -41,7 +41,7 @@ function list(about, title, rows) {
 function statistics(about, title, found) {
   if (!found) return;
   list(about, title, [
-    ["value", "whole" in found ? whole(found.whole) : undefined],
+    ["value", "whole" in found ? (found.size > 8 ? valueOf(found) : whole(found.whole)) : undefined],
     ["norm", number(found.norm)],
     ["mean", "mean" in found ? number(found.mean) : undefined],
     ["std", "std" in found ? number(found.std) : undefined],
@@ -151,6 +151,7 @@ function choose(id) {
   ]);
   if (node.formula) {
     about.append(make("h3", "Formula"));
+    about.append(...forwardMath({ op: node.op }));
     about.append(make("pre", node.formula));
   }
   const incoming = incomingOf(id);
@@ -161,6 +162,8 @@ function choose(id) {
     for (const edge of incoming) {
       const item = make("li", edge.operand ? `${edge.operand}: ` : "");
       item.append(nodeButton(edge.source));
+      const formula = mathOf(node.op, edge.position) || mathOf(node.op, 0);
+      if (formula && edge.rule) item.append(line(`d ${called(edge.source)} = `, formula));
       if (edge.rule) item.append(make("pre", edge.rule));
       if (edge.broadcast) item.append(make("div", edge.broadcast));
       if (edge.local !== undefined) item.append(make("div", `local derivative ${number(edge.local)}`));
@@ -170,7 +173,8 @@ function choose(id) {
     about.append(items);
   }
   statistics(about, "Value", node.value);
-  statistics(about, "Gradient", node.grad);
+  if (state.step && !hasArrived(id)) about.append(make("p", "Its gradient is not complete at this step."));
+  else statistics(about, "Gradient", node.grad);
   const flows = outgoing.filter((edge) => edge.flow);
   if (flows.length > 1) {
     about.append(make("h3", "The gradient is a sum"));

@@ -27,6 +27,7 @@ async function follow() {
   byId("color").value = state.color;
   legend();
   goTo(Number(words.get("step")) || 0, true);
+  if (data.runs.length > 1) showRun(data.runs.length - 1);
   if (Object.hasOwn(data.nodes, words.get("node") || "")) choose(words.get("node"));
   linking = true;
 }
@@ -68,6 +69,7 @@ function listenToControls() {
     }
     search(byId("search").value);
     goTo(state.step);
+    if (data.runs.length > 1) showRun(state.run);
     if (state.node) mark("chosen", [shownAs(state.node)]);
     link();
   });
@@ -84,11 +86,18 @@ function listenToControls() {
   byId("fit").addEventListener("click", fit);
   byId("close").addEventListener("click", closePanel);
   byId("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark"));
-  byId("first").addEventListener("click", () => goTo(0));
+  byId("first").addEventListener("click", reset);
   byId("back").addEventListener("click", () => goTo(state.step - 1));
   byId("next").addEventListener("click", () => goTo(state.step + 1));
   byId("last").addEventListener("click", () => goTo(data.events.length));
   byId("play").addEventListener("click", () => play(!timer));
+  byId("training").hidden = data.runs.length < 2;
+  byId("run").max = data.runs.length - 1;
+  byId("train").addEventListener("click", () => train(!training));
+  byId("run").addEventListener("input", (event) => {
+    train(false);
+    showRun(Number(event.target.value));
+  });
   byId("steps").addEventListener("input", (event) => goTo(Number(event.target.value)));
   byId("search").addEventListener("input", (event) => search(event.target.value));
   byId("search").addEventListener("keydown", (event) => {
@@ -103,12 +112,19 @@ function listenToControls() {
   window.addEventListener("hashchange", follow);
 }
 
+// Back to the first step and the first view.
+function reset() {
+  play(false);
+  goTo(0);
+  initialView();
+}
+
 function listenToKeys() {
   const keys = {
     ArrowRight: () => goTo(state.step + 1),
     ArrowLeft: () => goTo(state.step - 1),
     " ": () => play(!timer),
-    Home: () => goTo(0),
+    Home: reset,
     End: () => goTo(data.events.length),
     "+": () => zoom(0.8),
     "=": () => zoom(0.8),

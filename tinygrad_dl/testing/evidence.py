@@ -1,0 +1,249 @@
+"""What values of a function along a line tell about its derivative: an interval for it, or why there is none.
+
+The differences are taken with steps from a quarter of the input's scale down to its rounding. Richardson's
+extrapolation removes the error of the step, the noise of the function is measured, and the estimate with the smallest
+bound is used. C. Ridders, Advances in Engineering Software 4 (1982); J. Moré and S. Wild, SIAM Journal on Scientific
+Computing 33 (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import factorial
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_dl.typing import NDArray
+
+#: A function of arrays, whose result is one flat array.
+Function = Callable[[Sequence[NDArray]], NDArray]
+#: The values of a function, as a flat array, at a signed distance from the point along a line.
+Line = Callable[[float], NDArray]
+
+RATIO = 4.0  # between two steps
+LARGEST_STEP = 0.25  # times the scale of the input
+SMALLEST_STEP = 1e-11
+EPS = float(np.finfo(np.float64).eps)
+# The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
+# numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or
+# have many kinks.
+SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
+SAMPLES, ORDER = 9, 4
+# Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7.
+COARSEST = 0.05
+# Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
+RADIUS, NEARBY = 1e-6, 16
+# Errors are estimates: they count this many times.
+SAFETY = 4.0
+
+
+class Evidence(NamedTuple):
+    """The derivative of each output along a line: what it is on each side, the error of these, and the noise of f.
+
+    `reason` says for each output why nothing can be told, and is empty where something can.
+    """
+
+    right: NDArray
+    right_error: NDArray
+    left: NDArray
+    left_error: NDArray
+    central: NDArray
+    central_error: NDArray
+    noise: NDArray
+    reason: list[str]
+
+    def is_kink(self, o: int) -> bool:
+        """Whether the derivatives of output `o` on both sides differ by more than their errors."""
+        gap = abs(self.right[o] - self.left[o])
+        return bool(gap > 2 * (self.right_error[o] + self.left_error[o]))
+
+    def interval(self, o: int) -> tuple[float, float, float]:
+        """The lowest and the highest correct derivative of output `o`, and the error of both."""
+        if not self.is_kink(o):
+            return float(self.central[o]), float(self.central[o]), float(self.central_error[o])
+        low, high = sorted((float(self.right[o]), float(self.left[o])))
+        return low, high, float(max(self.right_error[o], self.left_error[o]))
+
+
+def examine(line: Line, x: float = 0.0, eps: float = EPS) -> Evidence:
+    """Look closely at a function along a line from `x`; `eps` is the spacing of the numbers that it computes in."""
+    with np.errstate(all="ignore"):
+        return _examined(line, x, eps)
+
+
+def _examined(line: Line, x: float, eps: float) -> Evidence:
+    scale = max(abs(x), 1.0)
+    steps = [LARGEST_STEP * scale]
+    # An input close to 0 may be close to the edge of a domain, too: there the steps are small beside it.
+    smallest = max(min(SMALLEST_STEP * scale, abs(x) / 1024 if x else 1.0), 1e3 * EPS * abs(x), 1e-300)
+    while steps[-1] / RATIO >= smallest:
+        steps.append(steps[-1] / RATIO)
+    h = np.array([(x + s) - x for s in steps])
+    start = line(0.0)
+    above, below = np.array([line(s) for s in h]), np.array([line(-s) for s in h])
+    noise = _noise(line, start, above, below, h, x, eps)
+    column = h[:, None]
+    right, right_error = _extrapolated((above - start) / column, h, noise, 1)
+    left, left_error = _extrapolated((start - below) / column, h, noise, 1)
+    central, central_error = _extrapolated((above - below) / (2 * column), h, noise / 2, 2)
+    reasons = [_reason(o, start, above, below, h, noise) for o in range(start.size)]
+    return Evidence(right, right_error, left, left_error, central, central_error, noise, reasons)
+
+
+def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDArray, NDArray]:
+    """The lowest and the highest derivative of each output in element `i` of array `k` at points next to this one, inf
+    and -inf where these are those of a smooth function.
+
+    Where a kink follows on another, as in layers of units that are all 0, the derivatives on both sides along one input
+    are not all that there are: F. Clarke's generalized gradient has those at all points around.
+    """
+    low, high = _around(f, arrays, k, i, RADIUS)
+    closer, farther = _around(f, arrays, k, i, RADIUS / 16)
+    # Around a kink they differ as much at any distance; by curvature they differ less when closer, by rounding more.
+    width, narrow = high - low, farther - closer
+    step = RADIUS / 16 * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
+    rounding = 16 * EPS * np.abs(f(arrays)) / step
+    kink = (width > 0.3 * narrow) & (narrow > 0.3 * width) & (narrow > rounding)
+    low, high = np.minimum(low, closer), np.maximum(high, farther)
+    slack = 0.02 * (high - low)  # a few points do not show the extremes
+    return np.where(kink, low - slack, np.inf), np.where(kink, high + slack, -np.inf)
+
+
+def _around(f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float) -> tuple[NDArray, NDArray]:
+    rng, found = np.random.default_rng(0), []
+    h = radius * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
+    for _ in range(NEARBY):
+        moved = [a + radius * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
+        flat = moved[k].reshape(-1)
+        x = flat[i]
+        flat[i] = above_x = x + h
+        above = f(moved)
+        flat[i] = below_x = x - h
+        found.append((above - f(moved)) / (above_x - below_x))
+    derivatives = np.array(found)
+    finite = np.isfinite(derivatives)
+    low = np.min(np.where(finite, derivatives, np.inf), axis=0)
+    high = np.max(np.where(finite, derivatives, -np.inf), axis=0)
+    return low, high
+
+
+def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[NDArray, NDArray]:
+    """The limit of differences as the step goes to 0, and its error: the entry of Richardson's table that differs
+    least from its neighbors. The error of a difference is a series in h**power.
+    """
+    rounding = 2 * noise / h[:, None]
+    table, values, errors = d, d.copy(), np.full(d.shape, np.inf)
+    for k in range(4):
+        change = np.zeros_like(table)
+        if k:
+            weight = RATIO ** (power * k)
+            finer = (weight * table[1:] - table[:-1]) / (weight - 1)
+            change, table = np.abs(finer - table[1:]), finer
+            rounding = rounding[1:] * (weight + 1) / (weight - 1)
+        if len(table) < 2:
+            break
+        # Beside the column before, an entry is compared with the next coarser step.
+        error = SAFETY * np.maximum(change[1:], np.abs(table[1:] - table[:-1])) + rounding[1:]
+        error = np.where(np.isfinite(table[1:]) & np.isfinite(error), error, np.inf)
+        better = error < errors[k + 1 :]
+        values[k + 1 :] = np.where(better, table[1:], values[k + 1 :])
+        errors[k + 1 :] = np.where(better, error, errors[k + 1 :])
+    # Large steps may agree with each other on what is not the derivative: the other side of a kink, or the mean of many
+    # periods. A smaller step contradicts them.
+    best, best_error = values[-1].copy(), errors[-1].copy()
+    low, high = values[-1] - errors[-1], values[-1] + errors[-1]
+    for value, error in zip(values[-2::-1], errors[-2::-1]):
+        consistent = (value + error >= low) & (value - error <= high) & np.isfinite(error)
+        better = consistent & (error < best_error)
+        best, best_error = np.where(better, value, best), np.where(better, error, best_error)
+        usable = np.isfinite(error) & consistent
+        low = np.where(usable, np.maximum(low, value - error), low)
+        high = np.where(usable, np.minimum(high, value + error), high)
+    return best, best_error
+
+
+def _noise(
+    line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDArray, x: float, eps: float
+) -> NDArray:
+    """How far values of the function are from a smooth one: differences of fourth order, which a polynomial lacks."""
+    magnitude = np.max(np.abs(np.where(np.isfinite(above), above, 0.0)), axis=0, initial=0.0)
+    near = np.minimum(magnitude, 2 * np.abs(start))  # a value far away may be large
+    floor = eps * np.maximum(np.abs(start), near)
+    gamma = factorial(ORDER) ** 2 / factorial(2 * ORDER)
+    spacings = [spacing * max(abs(x), 1.0) for spacing in SPACINGS]
+    if 0 < abs(x) < spacings[-1] * 1e4:
+        spacings.append(abs(x) * 2.0**-12)
+    found = np.zeros(start.size)
+    for sign in (1.0, -1.0):  # not across 0, where there may be a kink
+        sigmas = []
+        for spacing in spacings:
+            values = np.array([line(sign * spacing * j) for j in range(1, SAMPLES + 1)])
+            sigmas.append(np.sqrt(gamma * np.mean(np.diff(values, n=ORDER, axis=0) ** 2, axis=0)))
+        sigma = np.min(np.nan_to_num(np.array(sigmas), nan=np.inf), axis=0)
+        found = np.maximum(found, np.where(np.isfinite(sigma), SAFETY * sigma, 0.0))
+    return np.asarray(np.maximum(np.maximum(found, floor), _quantum(line, start, above, below, h)))
+
+
+def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDArray) -> NDArray:
+    """The height of the stairs of a function that rounds coarsely on the way; 0 where there are none.
+
+    Stairs change by a jump, however near one looks at it; a unit that becomes active changes steadily.
+    """
+    found = np.zeros(start.size)
+    near = int(np.argmin(np.abs(np.log(h / h[0]) - np.log(1e-6))))
+    for values, sign in ((above, 1.0), (below, -1.0)):
+        slope = (values[near] - start) / h[near]
+        changed = (values != start) & np.isfinite(values)
+        for o in range(start.size):
+            if changed[:, o].any() and not changed[-1, o]:
+                j = int(np.flatnonzero(changed[:, o])[-1])  # the smallest step with a change
+                line_slope = 0.0
+            else:
+                away = np.abs(values[:, o] - start[o] - slope[o] * h)
+                sudden = away[:near] > np.maximum(100 * away[1 : near + 1], 1e4 * EPS * abs(start[o]))
+                if not sudden.any():
+                    continue
+                j, line_slope = int(np.flatnonzero(sudden)[-1]), float(slope[o])
+            low, high = float(h[j + 1]) if j + 1 < len(h) else 0.0, float(h[j])
+            change = abs(float(values[j, o] - start[o]) - line_slope * high)
+            at_low, at_high = float(line(sign * low)[o]), float(values[j, o])
+            for _ in range(24):
+                middle = (low + high) / 2
+                value = float(line(sign * middle)[o])
+                if abs(value - start[o] - line_slope * middle) < 0.25 * change and not (
+                    line_slope == 0 and value != start[o]
+                ):
+                    low, at_low = middle, value
+                else:
+                    high, at_high = middle, value
+            jump = abs(at_high - at_low)
+            size = max(abs(float(start[o])), abs(at_high))
+            steep = jump > 0.5 * change or line_slope != 0 and jump > 0.2 * change
+            if steep and 64 * EPS * size < jump < COARSEST * size:
+                found[o] = max(found[o], jump)
+    return found
+
+
+def _reason(o: int, start: NDArray, above: NDArray, below: NDArray, h: NDArray, noise: NDArray) -> str:
+    """Why differences of output `o` tell nothing, or ""."""
+    if not np.isfinite(start[o]):
+        return "the function is not finite here"
+    for values, side in ((below, "below"), (above, "above")):
+        near = values[-4:, o]
+        if not np.isfinite(near).all():
+            return f"the function is not finite {side}"
+        first, last = np.abs(near[[0, -1]] - start[o])
+        # Next to a jump the values do not approach that at the point, however small the step.
+        if last > 64 * noise[o] and last > 0.5 * first:
+            return f"the function jumps {side}"
+        change = np.abs(values[:, o] - start[o])
+        clear = np.flatnonzero(change > 64 * noise[o])[-4:]
+        differences = change[clear] / h[clear]
+        if (
+            len(clear) == 4
+            and h[clear[-1]] < 1e-4 * h[0]
+            and (differences[1:] > 1.4 * differences[:-1]).all()
+        ):
+            return f"the differences {side} grow without bound as the step shrinks"
+    return ""
