@@ -116,7 +116,7 @@ class Capture(StepWatcher):
 
     # What the program's variables are
 
-    def add_argument(self, x: Array, index: int, name: str) -> Var:
+    def add_argument(self, x: Value | np.ndarray, index: int, name: str) -> Var:
         """An argument of the function, an array or a Tensor."""
         tensor = isinstance(x, Value)
         array = x._data if isinstance(x, Value) else x

@@ -38,9 +38,11 @@ class Data(NDArrayOperatorsMixin):
     def __init__(self, array: NDArray, capture: Capture, what: str) -> None:
         self._array, self._capture, self._what = array, ref(capture), what
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override, misc]  # for isinstance
-        return np.ndarray
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:  # for isinstance
+            return np.ndarray
 
     __hash__ = None  # type: ignore[assignment]
 

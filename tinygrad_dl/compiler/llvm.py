@@ -36,15 +36,17 @@ binding: Any = _binding
 WIDTH = 64  # bytes of a vector; LLVM makes several of it where the processor's are shorter
 CHUNK = 128  # additions in a row before a sum goes on in another accumulator
 SHARED = 256  # elements from which on plain loops take their length as an argument
-SMALL = (
-    200_000  # multiplications of a product up to which it is made here, where BLAS is as fast for large ones
-)
+# Multiplications of a product up to which it is made here, as BLAS is slower: with registers of 512 bits (OpenBLAS
+# takes 1.1 to 2 times as long for nearly all shapes up to there) and with shorter ones. To measure again, compile
+# `a @ b` of several shapes with `small` replaced.
+SMALL, SMALL_SHORT = 3_000_000, 200_000
 # Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
 # lies, and up to how many multiplications, where the memory is what limits.
 FEW_ROWS, MANY_DOTS = 2, 1 << 20
 DOTS = 8  # of them at a time
 # From where on two threads share a loop (elements) or a product (multiplications): to wake a thread takes 10 us.
 DIVIDED, DIVIDED_PRODUCT = 1 << 18, 1 << 22
+ACCUMULATORS = 10  # of a tile, from which on additions need not wait for each other
 BLOCK = 1 << 17  # bytes of a packed panel that are used before the next
 PRODUCTS = ("sgemm", "dgemm", "sgemv", "dgemv")  # of BLAS: of two matrices, and of a matrix and a vector
 PACKED = 1 << 18  # bytes of a right matrix from which on its panels are packed
@@ -117,9 +119,12 @@ def wide_blas() -> bool:
     return True
 
 
+@cache
 def small() -> int:
     """Up to how many multiplications a product is made here and not by BLAS."""
-    return SMALL if wide_blas() else 1 << 62
+    if not wide_blas():
+        return 1 << 62
+    return SMALL if registers() == 32 else SMALL_SHORT
 
 
 @dataclass
@@ -1486,8 +1491,13 @@ class Product:
         room = max(1, registers() * 3 // 4)
         self.vectors = min(-(-self.n // self.width), 4 if room >= 16 else 2)
         # As many rows at a time as the registers hold, in nearly equal parts.
-        parts = -(-self.m // max(1, room // self.vectors))
+        most = max(1, room // self.vectors)
+        parts = -(-self.m // most)
         self.height = -(-self.m // parts)
+        # Code for the rows that remain takes as long to make: tiles a little lower that leave none, if there are.
+        exact = max((h for h in range(1, most + 1) if self.m % h == 0), default=1)
+        if exact * self.vectors >= ACCUMULATORS:
+            self.height = exact
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
