@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_dl import func
+from tinygrad_dl import func, nn
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 
 X = np.array([1.0, 2.0])
@@ -85,6 +85,38 @@ X = np.array([1.0, 2.0])
             lambda: func.hvp(lambda x: x, X, X),
             GraphError,
             "func.hvp: expected f to return one number, got (2,)",
+        ),
+        (
+            lambda: func.jacfwd(lambda x: x, (0, -1))(X),
+            ValueRangeError,
+            "func.jacfwd: argnums: expected each argument once, got (0, -1)",
+        ),
+        (
+            lambda: func.vmap(lambda x: x, randomness=X),  # type: ignore[arg-type]
+            ValueRangeError,
+            'func.vmap: randomness: expected "error", "different" or "same", got an array of shape (2,) '
+            "and dtype float64",
+        ),
+        (
+            lambda: func.functional_call(X, {}),  # type: ignore[arg-type]
+            DTypeError,
+            "functional_call: module: expected a Module, got an array of shape (2,) and dtype float64",
+        ),
+        (
+            lambda: func.functional_call(nn.ReLU(), {}, X, X),  # type: ignore[arg-type]
+            DTypeError,
+            "functional_call: kwargs: expected a dict of named arguments, got an array of shape (2,) "
+            "and dtype float64",
+        ),
+        (
+            lambda: func.stack_module_state([nn.ReLU(), X]),  # type: ignore[list-item]
+            DTypeError,
+            "stack_module_state: models[1]: expected a Module, got an array of shape (2,) and dtype float64",
+        ),
+        (
+            lambda: func.stack_module_state(3),  # type: ignore[arg-type]
+            DTypeError,
+            "stack_module_state: expected a list of models, got int 3",
         ),
     ],
 )

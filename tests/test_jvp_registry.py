@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_dl as tg
 from tests.test_registry import (
     call,
     drawn,
@@ -18,8 +19,8 @@ from tests.test_registry import (
     without_phase,
 )
 from tests.test_vmap_registry import SIZE, close
-from tinygrad_dl import func
-from tinygrad_dl.op import Case, Op
+from tinygrad_dl import Tensor, func, nn
+from tinygrad_dl.op import Case, Joint, Op
 
 
 def differentiable(
@@ -112,3 +113,47 @@ def test_forward_mode_inside_and_outside_of_vmap_is_a_loop(op: Op, case: Case) -
     close(found, np.stack(expected))
     _, found = func.jvp(func.vmap(f, randomness="same"), everywhere, several)
     close(found, np.stack(expected))
+
+
+@pytest.mark.parametrize(
+    ("op", "case"), [p for p in with_gradient() if isinstance(p.values[0].jvp, (tuple, Joint))]
+)
+def test_a_recorded_change_is_that_of_arrays_for_each_input_alone(op: Op, case: Case) -> None:
+    f, points, directions = differentiable(op, case)
+    for i, direction in enumerate(directions):
+
+        def alone(x: Any, i: int = i) -> Any:
+            return f(*points[:i], x, *points[i + 1 :])
+
+        _, expected = func.jvp(alone, (points[i],), (direction,))
+        _, recorded = func.jvp(alone, (points[i],), (Tensor(direction, requires_grad=True),))
+        close(recorded.detach(), expected)
+        close(func.vmap(lambda d: func.jvp(alone, (points[i],), (d,))[1])(direction[None])[0], expected)  # noqa: B023
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_forward_mode_of_recurrent_parameters_and_states_together_is_the_sum_of_each(kind: Any) -> None:
+    tg.manual_seed(0)
+    layer = kind(3, 2).to("float64")
+    parameters = {name: p.detach().data for name, p in layer.named_parameters()}
+    x = projection((4, 2, 3), 1)
+    directions = {name: projection(p.shape, 2 + i) for i, (name, p) in enumerate(parameters.items())}
+
+    def out(parameters: Any) -> Any:
+        return func.functional_call(layer, parameters, (x,))[0]
+
+    _, together = func.jvp(out, (parameters,), (directions,))
+    step = 1e-6
+    moved = [
+        out({name: p + sign * step * directions[name] for name, p in parameters.items()}).detach().data
+        for sign in (1, -1)
+    ]
+    np.testing.assert_allclose(np.asarray(together), (moved[0] - moved[1]) / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+def test_max_pooling_moves_with_its_first_maximum_beside_infinities() -> None:
+    x, t = np.array([[[1.0, 1.0, np.inf, 0.0]]]), np.array([[[5.0, np.inf, 3.0, 4.0]]])
+    for first, expected in ((np.inf, [5.0, 3.0]), (2.0, [5.0, 3.0])):
+        x[0, 0, 2] = first
+        _, change = func.jvp(lambda x: tg.max_pool(x, 2), (x,), (t,))
+        np.testing.assert_array_equal(change[0, 0], expected)

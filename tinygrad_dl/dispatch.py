@@ -234,7 +234,7 @@ def maps_of(x: Any) -> Iterator[Any]:
     while isinstance(x, Value) and x.level is not None:
         if x.level.size is not None:
             yield x.level
-        x = x.held  # type: ignore[attr-defined]
+        x = x.held
 
 
 # float16, which operations that accumulate compute in float32

@@ -173,7 +173,10 @@ def _chosen(what: str, argnums: Argnums, args: Sequence[Any]) -> list[int]:
                 f"func.{what}: argnums={argnums!r}, but f was called with {len(args)} "
                 f"argument{'' if len(args) == 1 else 's'}"
             )
-    return [n % len(args) for n in chosen]
+    places = [n % len(args) for n in chosen]
+    if len(set(places)) < len(places):
+        raise ValueRangeError(f"func.{what}: argnums: expected each argument once, got {argnums!r}")
+    return places
 
 
 def _check_real(what: str, out: Tensor) -> None:

@@ -321,9 +321,10 @@ class BatchLevel(Level):
         columns = list(zip(*([leaf for _, leaf in leaves(result)] for result in results)))
         if not columns or not all(isinstance(column[0], (Value, np.generic)) for column in columns):
             raise unread(f"what {function.__name__} returns")
-        columns = [[x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c] for c in columns]
-        whole = [stack(column) if self.size else stack(column)[:0] for column in columns]
-        return refill(results[0], iter([hidden(x, self) for x in whole]))
+        made = [
+            stack([x if isinstance(x, Value) else convert.wrap(np.asarray(x)) for x in c]) for c in columns
+        ]
+        return refill(results[0], iter([hidden(x if self.size else x[:0], self) for x in made]))
 
     def _opened(self, key: Any) -> Any:
         if type(key) is tuple:

@@ -182,13 +182,13 @@ class Mode:
                     except BaseException as error:
                         step, value = inner.throw, error
 
-            return stepping  # type: ignore[return-value]
+            return stepping
 
         @wraps(function)
         def within(*args: object, **kwargs: object) -> Any:
             return self._call(function, *args, **kwargs)
 
-        return within  # type: ignore[return-value]
+        return within
 
 
 class no_grad(Mode):

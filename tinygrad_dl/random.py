@@ -284,8 +284,12 @@ def choice(
     from tinygrad_dl.ops.shape import reshape
 
     sizes = sizes_of(shape, "choice")
-    of_range = isinstance(a, (int, np.integer)) and not isinstance(a, bool)
-    x: Any = a if isinstance(a, Value) else convert.wrap(np.arange(a) if of_range else convert.asarray_of(a))
+    if isinstance(a, Value):
+        x: Any = a
+    elif isinstance(a, (int, np.integer)) and not isinstance(a, bool):
+        x = convert.wrap(np.arange(a))
+    else:
+        x = convert.wrap(convert.asarray_of(a))
     if not x.ndim or not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"choice: expected an axis of a, got axis={axis} and the shape {x.shape}")
     k, n = x.shape[axis], prod(sizes)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import require
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops.join import stack
@@ -34,6 +35,13 @@ def functional_call(
     >>> functional_call(Linear(2, 1), {"weight": Tensor([[1.0, 2.0]]), "bias": Tensor([0.5])}, Tensor([1.0, 1.0]))
     Tensor([3.5])
     """
+    _check_module("functional_call", "module", module)
+    for name, flag in (("tie_weights", tie_weights), ("strict", strict)):
+        require("functional_call", name, flag, bool)
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise DTypeError(
+            f"functional_call: kwargs: expected a dict of named arguments, got {convert.describe(kwargs)}"
+        )
     given = _one_dict(parameters_and_buffers)
     own = {
         **dict(module.named_parameters(remove_duplicate=False)),
@@ -64,11 +72,18 @@ def functional_call(
         for (owner, name), value in zip(places, values.values()):
             vars(owner)[name] = value
         return module(
-            *(() if args is None else args if isinstance(args, tuple) else (args,)), **(kwargs or {})
+            *(() if args is None else args if isinstance(args, tuple) else (args,)),
+            **({} if kwargs is None else kwargs),
         )
     finally:
         for (owner, name), value in zip(places, before):
             vars(owner)[name] = value
+
+
+def _check_module(what: str, name: str, module: object) -> None:
+    # nn stands above: a module is what has the methods of one
+    if not (hasattr(module, "named_parameters") and hasattr(module, "named_buffers")):
+        raise DTypeError(f"{what}: {name}: expected a Module, got {convert.describe(module)}")
 
 
 def _listed(names: Any) -> str:
@@ -119,7 +134,11 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
     >>> {name: t.shape for name, t in parameters.items()}, buffers
     ({'weight': (5, 3, 2), 'bias': (5, 3)}, {})
     """
+    if not isinstance(models, Iterable):
+        raise DTypeError(f"stack_module_state: expected a list of models, got {convert.describe(models)}")
     models = list(models)
+    for i, model in enumerate(models):
+        _check_module("stack_module_state", f"models[{i}]", model)
     if not models:
         raise ValueRangeError("stack_module_state: expected at least one model, got none")
     kinds = {type(model) for model in models}

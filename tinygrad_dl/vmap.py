@@ -69,7 +69,7 @@ def vmap(
     name = getattr(f, "__name__", type(f).__name__)
     if not callable(f):
         raise DTypeError(f"func.vmap: expected a function first, got {convert.describe(f)}")
-    if randomness not in ("error", "different", "same"):
+    if not isinstance(randomness, str) or randomness not in ("error", "different", "same"):
         raise ValueRangeError(
             f'func.vmap: randomness: expected "error", "different" or "same", got {convert.describe(randomness)}'
         )

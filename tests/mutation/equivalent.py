@@ -35,6 +35,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                "g is 0-d there, and an axis of size 1 broadcasts as none does"),
     Equivalent("matmul.py", "def _to_right", "sign dropped in `-1` of `expand_dims(x, -1)",
                "x has one axis: behind it is place 1 as well as -1"),
+    Equivalent("fourier.py", "def _sized", "Gt becomes GtE in `extra > 0", "no zeros are added, or nothing is cut off"),
+    Equivalent("fourier.py", "def _to_half", "1 becomes 2 in `1` of `-1 if a == axis % g.ndim else 1",
+               "NumPy takes any negative size for the one to work out"),
     Equivalent("linalg.py", "def cofactors", (
         "Mult becomes Div in `u @ (_products_of_others(s)", "Mult becomes Div in `u @ adjugate.mT",
     ), "the sign is 1 or -1: dividing by it is multiplying"),

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
+from inspect import unwrap
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.processes import failing
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("kernels", "ops", "nn", "test_registry.py", "test_traps.py")
+TESTS = ("kernels", "ops", "nn", "test_registry.py", "test_traps.py", "test_vmap.py", "test_complex.py")
 
 
 class RuleMutant(NamedTuple):
@@ -47,21 +48,28 @@ def rule_functions(module: ModuleType) -> dict[Any, FunctionType]:
     """Return the functions that the derivatives of a module run: the rules and what they call in the module."""
     from tinygrad_dl.op import OPS
 
-    found: dict[Any, FunctionType] = {}
     stack = [
-        rule
-        for op in OPS.values()
-        for rule in (*op.rules, *(op.fast or ()))
-        if isinstance(rule, FunctionType) and rule.__module__ == module.__name__
+        rule for op in OPS.values() for rule in (*op.rules, *(op.fast or ()), *forward_rules(op), op.batch)
     ]
     # Fast rules of operations call the gradients of kernels by their module.
-    stack += [
-        value
-        for name, value in vars(module).items()
-        if "gradient" in name and isinstance(value, FunctionType) and value.__module__ == module.__name__
-    ]
+    stack += [value for name, value in vars(module).items() if name.endswith(KERNELS)]
+    return called_by(stack, module)
+
+
+KERNELS = ("gradient", "_moved", "_change")
+
+
+def forward_rules(op: Any) -> tuple[Any, ...]:
+    """The rules of forward mode of an operation that are its own."""
+    return tuple(op.jvp) if isinstance(op.jvp, tuple) else ()
+
+
+def called_by(stack: list[Any], module: ModuleType) -> dict[Any, FunctionType]:
+    """The functions of a module among some, and what these call in it."""
+    stack = [x for x in stack if isinstance(x, FunctionType) and x.__module__ == module.__name__]
+    found: dict[Any, FunctionType] = {}
     while stack:
-        function = stack.pop()
+        function = unwrap(stack.pop())  # what a decorator checks the arguments of
         if position_of(function.__code__) in found:
             continue
         found[position_of(function.__code__)] = function
@@ -179,15 +187,38 @@ def is_killed(mutant: RuleMutant) -> bool:
 
 def fails_own_cases(mutant: RuleMutant) -> bool:
     """Whether the sample cases of the registry fail with the mutant: the fastest check, tried first."""
-    from tests import test_registry
+    from tests import test_jvp_registry, test_registry, test_vmap_registry
     from tinygrad_dl.op import OPS
 
-    users = [op for op in OPS.values() if mutant.function in (*op.rules, *(op.fast or ()))]
-    check: Callable[..., None] = test_registry.check_orders
-    for op in users:
-        for case in test_registry.cases_of(op):
+    registry, forward = test_registry, test_jvp_registry
+    checks: list[tuple[Callable[..., Any], Callable[..., Any], Any]] = [
+        (lambda op: (*op.rules, *(op.fast or ())), check_orders, registry.with_gradient),
+        (lambda op: op.rules, forward.test_forward_mode_of_complex_values_is_the_adjoint_too,
+         registry.with_complex_gradient),
+        (forward_rules, forward.test_forward_mode_is_the_adjoint_of_the_backward_pass, registry.with_gradient),
+        (forward_rules, forward.test_forward_over_reverse_is_reverse_over_reverse, registry.with_gradient),
+        (lambda op: (op.batch,), test_vmap_registry.test_vmap_is_a_loop_in_values_and_gradients, registry.every_case),
+    ]  # fmt: skip
+    for functions_of, check, cases in checks:
+        users = {
+            op.name
+            for op in OPS.values()
+            if mutant.function
+            in called_by([x for x in functions_of(op) if x is not None], mutant.module).values()
+        }
+        for parameters in cases():
+            op, case = parameters.values
+            if op.name not in users:
+                continue
             try:
-                check(op, case, test_registry.seed_of(op, case))
+                check(op, case)
             except Exception:
                 return True
     return False
+
+
+def check_orders(op: Any, case: Any) -> None:
+    """Gradients of both orders against finite differences."""
+    from tests import test_registry
+
+    test_registry.check_orders(op, case, test_registry.seed_of(op, case))

@@ -192,7 +192,8 @@ def max_pool_change(t: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArray
             hit &= free
             free ^= hit
         np.copyto(mask, hit)
-        mask *= tp[(..., *under)]
+        with np.errstate(invalid="ignore"):  # an infinite change times 0: found below
+            mask *= tp[(..., *under)]
         change += mask
     return change if np.isfinite(change).all() else None
 

@@ -19,8 +19,10 @@ from tinygrad_dl.typing import Array, ArrayLike, Axis, NDArray, Shape
 
 Scaling = Literal["backward", "ortho", "forward"] | None
 Transform = Callable[[NDArray, int, int, Scaling], NDArray]
-ONE = (Case((4,)), Case((2, 3), 5, 0), Case((2, 4), norm="ortho"))
-SEVERAL = (Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"))
+ONE = (Case((4,)), Case((2, 3), 5, 0), Case((4, 2), 3, 0), Case((2, 4), norm="ortho"))
+SEVERAL = (
+    Case((2, 4)), Case((2, 3), axes=(0,)), Case((3, 2), (4, 4), norm="forward"), Case((2, 3, 2), (-1, 3)),
+)  # fmt: skip
 
 
 def _scaling_hint(x: NDArray, *options: object) -> str | None:

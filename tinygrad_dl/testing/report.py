@@ -25,7 +25,8 @@ class Finding:
     """One disagreement: where, both values, and the diagnosis.
 
     `kind` is one of fault, kink, cannot tell, domain, precision, no dependence, nondeterministic, input modified,
-    shape, dtype. At a kink a gradient between the derivatives of both sides is correct, and no finding.
+    shape, dtype; for other frameworks also needs_input_grad, non-contiguous, saved tensor modified, forward mode. At a
+    kink a gradient between the derivatives of both sides is correct, and no finding.
     """
 
     @checked

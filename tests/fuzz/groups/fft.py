@@ -17,3 +17,10 @@ def calls() -> Iterator[Call]:
     table = {name: lambda: with_arguments(matrix()) for name in fft.__all__ if not name.endswith("freq")}
     table |= {name: lambda: with_arguments(4) for name in ("fftfreq", "rfftfreq")}
     yield from calls_of(fft, table)
+    recorded = {
+        f"{name} of complex values": lambda name=name: (  # type: ignore[misc]
+            getattr(fft, name), (Tensor(np.ones((3, 4), complex), requires_grad=True),), {}
+        )
+        for name in ("fft", "ifft", "irfft", "hfft", "fftn", "irfftn")
+    }  # fmt: skip
+    yield from (Call(name, make) for name, make in recorded.items())

@@ -84,11 +84,16 @@ def norm(array: npt.ArrayLike) -> float:
 
 
 def number(value: Scalar, digits: int = 4) -> str:
-    """A number in a diagram: few significant digits, no trailing zeros."""
+    """A number in a diagram: few significant digits, no trailing zeros.
+
+    A part of a complex number that is rounding beside the other shows as 0.
+    """
     if isinstance(value, (bool, int)):
         return str(value)
     if isinstance(value, complex):
-        return f"{value:.{digits}g}"
+        rounding = abs(value) * 1e-12 if math.isfinite(abs(value)) else 0.0
+        parts = [0.0 if abs(part) < rounding else part for part in (value.real, value.imag)]
+        return f"{complex(*parts):.{digits}g}"
     value = float(value)  # NumPy's scalars print with their type otherwise
     return "0" if value == 0 else f"{value:.{digits}g}"
 

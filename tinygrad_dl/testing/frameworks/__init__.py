@@ -1,0 +1,53 @@
+"""Functions of other frameworks, as functions of NumPy arrays with their gradients: one file each, imported on use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.testing.frameworks.adapter import Adapter
+
+# The name of a framework -> its module here, and the first part of the names of the modules that define its types.
+FRAMEWORKS = {
+    "torch": ("pytorch", ("torch",)),
+    "jax": ("jax_functions", ("jax", "jaxlib")),
+    "autograd": ("hips_autograd", ()),  # its functions take NumPy arrays: it is asked for by name
+    "mygrad": ("mygrad_functions", ("mygrad",)),
+}
+
+
+def adapter_of(f: Callable[..., Any], inputs: Any, framework: str | None) -> Adapter | None:
+    """The adapter for a function and its inputs, None where they are Tensors or NumPy arrays."""
+    name = framework or _found(f, inputs)
+    if name in (None, "tinygrad_dl", "numpy"):
+        return None
+    if name not in FRAMEWORKS:
+        known = ", ".join(repr(n) for n in (*FRAMEWORKS, "numpy"))
+        raise ValueRangeError(f"gradcheck: framework: expected one of {known}, got {name!r}")
+    module = import_module(f"tinygrad_dl.testing.frameworks.{FRAMEWORKS[name][0]}")
+    found: Adapter = module.adapter(f, inputs)
+    return found
+
+
+def _found(f: Any, inputs: Any) -> str | None:
+    """The framework whose types the inputs, or the function, are of."""
+    leaves: list[Any] = [f]
+    stack = [inputs]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, (list, tuple)):
+            stack += item
+        elif isinstance(item, dict):
+            stack += item.values()
+        else:
+            leaves.append(item)
+    for leaf in leaves:
+        types = leaf.__mro__ if isinstance(leaf, type) else type(leaf).__mro__
+        for kind in types:
+            first = kind.__module__.partition(".")[0]
+            for name, (_, modules) in FRAMEWORKS.items():
+                if first in modules:
+                    return name
+    return None

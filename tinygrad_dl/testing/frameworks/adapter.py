@@ -1,0 +1,92 @@
+"""What gradcheck asks of a framework: values and gradients at NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.typing import NDArray
+
+
+def load(package: str, *modules: str) -> Any:
+    """A framework's module, or several, imported on use."""
+    try:
+        found = [import_module(name) for name in modules or (package,)]
+    except ModuleNotFoundError:
+        raise missing_extra(package, "peer", "gradcheck of its functions") from None
+    return found if len(found) > 1 else found[0]
+
+
+class Adapter:
+    """A function of another framework; `arrays` are the inputs to check, in the dtypes given, `names` what they are."""
+
+    arrays: list[NDArray]
+    names: list[str]
+
+    def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        """The floating-point results at the arrays."""
+        raise NotImplementedError
+
+    def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+        """The gradients of the inputs for the gradient of the result, a tuple of them if there are several."""
+        raise NotImplementedError
+
+    def gradient(self, seed: tuple[int, int]) -> Adapter:
+        """The gradient of a random projection of the function, as a function of the same arrays."""
+        raise NotImplementedError
+
+    def findings(self) -> list[Finding]:
+        """What else is wrong with the function, beside its numbers."""
+        return []
+
+    def explain(self, error: Exception) -> Finding | None:
+        """What an error of the framework in a backward pass says; None if it is to be raised as it is."""
+        return None
+
+    def close(self) -> None:
+        """Leave everything as it was."""
+
+
+class Gradient(Adapter):
+    """The gradient of another adapter's function, given as a function of arrays and its vjp."""
+
+    def __init__(
+        self,
+        base: Adapter,
+        value: Callable[..., tuple[NDArray, ...]],
+        vjp: Callable[..., tuple[NDArray | None, ...]],
+        again: Callable[[tuple[int, int]], Adapter],
+    ) -> None:
+        self.base, self.arrays, self.names = base, base.arrays, base.names
+        self._value, self._vjp, self._again = value, vjp, again
+
+    def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        return self._value(*arrays)
+
+    def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+        return self._vjp(g, *arrays)
+
+    def gradient(self, seed: tuple[int, int]) -> Adapter:
+        return self._again(seed)
+
+    def explain(self, error: Exception) -> Finding | None:
+        return self.base.explain(error)
+
+    def close(self) -> None:
+        self.base.close()
+
+
+def seeds_of(g: Any) -> tuple[Any, ...]:
+    """The gradients of the results as a tuple."""
+    return g if isinstance(g, tuple) else (g,)
+
+
+def normal(seed: tuple[int, int], shapes: Sequence[tuple[int, ...]]) -> list[NDArray]:
+    """Random gradients of results with these shapes."""
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(shape)) for shape in shapes]

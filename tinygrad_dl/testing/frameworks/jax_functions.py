@@ -1,0 +1,106 @@
+"""JAX: functions of pytrees of arrays, compiled or not, with custom_vjp and custom_jvp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, normal, seeds_of
+from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.typing import NDArray
+
+jax, jnp = load("jax", "jax", "jax.numpy")
+
+
+def adapter(f: Any, inputs: Any) -> Adapter:
+    """The adapter of a function of one pytree or several."""
+    arguments = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
+    leaves, tree = jax.tree_util.tree_flatten(arguments)
+    live = [k for k, x in enumerate(leaves) if _kind(x) in "fc"]
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(arguments)[0]]
+    names = [_name(paths[k]) for k in live]
+    for name, k in zip(names, live):
+        if _kind(leaves[k]) == "c":
+            raise DTypeError(
+                f"gradcheck: {name}: expected real numbers, got {leaves[k].dtype}. Check a function of the real and "
+                "the imaginary part."
+            )
+        dtype = np.asarray(leaves[k]).dtype
+        if dtype != np.float64 and not jax.config.jax_enable_x64:
+            raise DTypeError(
+                f"gradcheck: {name}: expected float64, got {dtype}. JAX makes float64 arrays after "
+                'jax.config.update("jax_enable_x64", True), at the start of the program.'
+            )
+
+    def flat(*values: Any) -> tuple[Any, ...]:
+        every = list(leaves)
+        for k, v in zip(live, values):
+            every[k] = v
+        results = jax.tree_util.tree_leaves(f(*jax.tree_util.tree_unflatten(tree, every)))
+        return tuple(r for r in results if _kind(r) in "fc")
+
+    return JaxFunction(flat, [np.array(leaves[k]) for k in live], names, jvp=True)
+
+
+class JaxFunction(Adapter):
+    """A function of arrays that returns a tuple of arrays; values are computed by the compiled function."""
+
+    def __init__(self, f: Callable[..., Any], arrays: list[NDArray], names: list[str], jvp: bool) -> None:
+        self.f, self.arrays, self.names, self.forward_mode = f, arrays, names, jvp
+        self.compiled: Callable[..., Any] = jax.jit(f)
+
+    def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        try:
+            results = self.compiled(*arrays)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+            self.compiled = self.f  # it looks at values, and cannot be compiled
+            results = self.f(*(jnp.asarray(a) for a in arrays))
+        return tuple(np.array(r) for r in results)
+
+    def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+        results, pull = jax.vjp(self.f, *(jnp.asarray(a) for a in arrays))
+        seeds = tuple(jnp.asarray(s, r.dtype).reshape(r.shape) for s, r in zip(seeds_of(g), results))
+        return tuple(np.array(d) for d in pull(seeds))
+
+    def gradient(self, seed: tuple[int, int]) -> Adapter:
+        def gradients(*values: Any) -> tuple[Any, ...]:
+            results, pull = jax.vjp(self.f, *values)
+            shapes = [r.shape for r in results]
+            return tuple(pull(tuple(jnp.asarray(s, r.dtype) for s, r in zip(normal(seed, shapes), results))))
+
+        return JaxFunction(gradients, self.arrays, self.names, jvp=False)
+
+    def findings(self) -> list[Finding]:
+        """Forward and reverse mode agree: u @ (J v) = (J.T u) @ v."""
+        if not self.forward_mode:
+            return []
+        values = [jnp.asarray(a) for a in self.arrays]
+        v = [jnp.asarray(t, a.dtype) for t, a in zip(normal((1, 0), [a.shape for a in values]), values)]
+        try:
+            results, tangents = jax.jvp(self.f, values, v)
+        except TypeError:  # a function with custom_vjp has no forward mode
+            return []
+        u = normal((2, 0), [r.shape for r in results])
+        given = self.vjp(tuple(u), *self.arrays)
+        forward = sum(float(np.sum(a * np.asarray(t))) for a, t in zip(u, tangents))
+        reverse = sum(float(np.sum(np.asarray(d) * np.asarray(t))) for d, t in zip(given, v))
+        scale = sum(float(np.sum(np.abs(a * np.asarray(t)))) for a, t in zip(u, tangents))
+        if abs(forward - reverse) <= 1e-6 * max(scale, abs(forward), abs(reverse)):
+            return []
+        message = f"jvp and vjp disagree: u @ (J v) is {forward:.9g} by jvp and {reverse:.9g} by vjp"
+        return [Finding("forward mode", message)]
+
+
+def _kind(x: Any) -> str:
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return "f" if isinstance(x, float) else "c" if isinstance(x, complex) else "O"
+    return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
+
+
+def _name(path: str) -> str:
+    number, _, rest = path.lstrip("[").partition("]")
+    return f"input {number}{rest}"

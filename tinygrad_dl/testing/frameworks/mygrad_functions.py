@@ -1,0 +1,54 @@
+"""MyGrad: functions of its tensors. It has first derivatives only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import ValueRangeError
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, seeds_of
+from tinygrad_dl.typing import NDArray
+
+mygrad: Any = load("mygrad")
+
+
+def adapter(f: Any, inputs: Any) -> Adapter:
+    """The adapter of a function of tensors; those that are not constant are checked."""
+    return MyGradFunction(f, list(inputs) if isinstance(inputs, (list, tuple)) else [inputs])
+
+
+class MyGradFunction(Adapter):
+    """A function of MyGrad tensors."""
+
+    def __init__(self, f: Any, given: list[Any]) -> None:
+        self.f, self.given = f, given
+        kinds = [np.asarray(getattr(x, "data", x)).dtype.kind for x in given]
+        self.live = [
+            k
+            for k, (x, kind) in enumerate(zip(given, kinds))
+            if kind == "f" and not getattr(x, "constant", False)
+        ]
+        self.arrays = [np.array(getattr(given[k], "data", given[k])) for k in self.live]
+        self.names = [f"input {k}" for k in self.live]
+
+    def _call(self, arrays: Any, constant: bool) -> tuple[list[Any], list[Any]]:
+        every = list(self.given)
+        tensors = [mygrad.tensor(a.copy(), constant=constant) for a in arrays]
+        for k, t in zip(self.live, tensors):
+            every[k] = t
+        result = self.f(*every)
+        return tensors, list(result) if isinstance(result, (list, tuple)) else [result]
+
+    def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        return tuple(np.array(getattr(r, "data", r)) for r in self._call(arrays, True)[1])
+
+    def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+        tensors, results = self._call(arrays, False)
+        # backward of a sum of products: one pass for several results.
+        total = sum((r * np.reshape(s, np.shape(r))).sum() for r, s in zip(results, seeds_of(g)))
+        total.backward()
+        return tuple(None if t.grad is None else np.array(t.grad) for t in tensors)
+
+    def gradient(self, seed: tuple[int, int]) -> Adapter:
+        raise ValueRangeError("gradcheck: order: expected 1 for MyGrad, which has first derivatives only")

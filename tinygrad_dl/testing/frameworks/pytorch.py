@@ -1,0 +1,287 @@
+"""PyTorch: functions of tensors, autograd.Function classes and Modules, whose parameters are moved in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, load, normal, seeds_of
+from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.typing import NDArray
+
+torch: Any = load("torch")
+
+
+def adapter(f: Any, inputs: Any) -> Adapter:
+    """The adapter of a function, an autograd.Function class, or a Module."""
+    return TorchFunction(f, inputs)
+
+
+class TorchFunction(Adapter):
+    """A function of tensors.
+
+    The inputs to check are moved in place, as the function may use them from outside, and restored; so are the
+    buffers of a Module and the state of the random generator, which is the same in each call.
+    """
+
+    def __init__(self, f: Any, inputs: Any) -> None:
+        self.module = f if isinstance(f, torch.nn.Module) else None
+        self.custom = isinstance(f, type) and issubclass(f, torch.autograd.Function)
+        self.f: Callable[..., Any] = f.apply if self.custom else f
+        self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        tensors = [x for x in self.inputs if isinstance(x, torch.Tensor) and _is_float(x)]
+        selected = [x for x in tensors if x.requires_grad] or tensors
+        named = {
+            id(x): f"input {k}" for k, x in enumerate(self.inputs) if any(x is chosen for chosen in selected)
+        }
+        self.live: list[Any] = selected
+        self.names = [named[id(x)] for x in selected]
+        if self.module is not None:
+            for name, p in self.module.named_parameters():
+                if p.requires_grad and not any(p is x for x in self.live):
+                    self.live.append(p)
+                    self.names.append(name)
+        for name, x in zip(self.names, self.live):
+            if x.is_complex():
+                raise DTypeError(
+                    f"gradcheck: {name}: expected real numbers, got {x.dtype}. Check a function of the real and the "
+                    "imaginary part, torch.view_as_real(x)."
+                )
+        self.arrays = [x.detach().cpu().numpy().copy() for x in self.live]
+        self.leaves = all(x.is_leaf for x in self.live)
+        self.before = [(x, x.detach().clone(), x.requires_grad) for x in self.live]
+        self.random = torch.random.get_rng_state()
+        self.draws: bool | None = None  # whether the function draws random numbers
+        # Where they share memory with NumPy, tensors are moved fast.
+        self.views = [_view(x) for x in self.live]
+        self.buffers = [(b, b.clone()) for b in (self.module.buffers() if self.module is not None else ())]
+        self.many = False
+
+    @contextmanager
+    def _placed(self, arrays: Sequence[NDArray], requires_grad: bool) -> Iterator[list[Any]]:
+        self._move(arrays)
+        moved = [x for x in self.live if x.is_leaf]
+        was = [x.requires_grad for x in moved]
+        try:
+            for x in moved:
+                x.requires_grad_(requires_grad)
+            yield self.live
+        finally:
+            for x, flag in zip(moved, was):
+                x.requires_grad_(flag)
+            self._after()
+
+    def _move(self, arrays: Sequence[NDArray]) -> None:
+        if self.draws is not False:
+            torch.random.set_rng_state(self.random)
+        for x, view, array in zip(self.live, self.views, arrays):
+            if view is not None:
+                np.copyto(view, array)
+            else:
+                with torch.no_grad():
+                    x.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+
+    def _after(self) -> None:
+        if self.draws is None:
+            self.draws = not torch.equal(torch.random.get_rng_state(), self.random)
+        if self.buffers:
+            with torch.no_grad():
+                for b, copy in self.buffers:
+                    b.copy_(copy)
+
+    def _call(self) -> list[Any]:
+        return [t for t in _tensors(self.f(*self.inputs)) if _is_float(t)]
+
+    def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        self._move(arrays)
+        try:
+            with torch.no_grad():
+                return tuple(t.detach().cpu().numpy().copy() for t in self._call())
+        finally:
+            self._after()
+
+    def _grad(
+        self, g: Any, arrays: Sequence[NDArray], arrange: Callable[[Any], Any] = lambda s: s
+    ) -> list[Any]:
+        with self._placed(arrays, True) as live, torch.enable_grad():
+            outputs = self._call()
+            pairs = [
+                (o, arrange(torch.as_tensor(np.array(s), dtype=o.dtype).reshape(o.shape)))
+                for o, s in zip(outputs, seeds_of(g))
+                if o.requires_grad
+            ]
+            if not pairs:
+                return [None] * len(live)
+            found = torch.autograd.grad([o for o, _ in pairs], live, [s for _, s in pairs], allow_unused=True)
+            return list(found)
+
+    def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+        return tuple(None if d is None else d.detach().cpu().numpy().copy() for d in self._grad(g, arrays))
+
+    def gradient(self, seed: tuple[int, int]) -> Adapter:
+        def first(live: Sequence[Any], outputs: Sequence[Any], seed: tuple[int, int]) -> list[Any]:
+            usable = [o for o in outputs if o.requires_grad]
+            if not usable:
+                return [torch.zeros_like(x) for x in live]
+            seeds = [torch.as_tensor(s) for s in normal(seed, [tuple(o.shape) for o in usable])]
+            seeds = [s.to(o.dtype) for s, o in zip(seeds, usable)]
+            found = torch.autograd.grad(usable, live, seeds, create_graph=True, allow_unused=True)
+            return [torch.zeros_like(x) if d is None else d for d, x in zip(found, live)]
+
+        def at_order(steps: list[tuple[int, int]]) -> Adapter:
+            def graph(live: Sequence[Any]) -> list[Any]:
+                results = self._call()
+                for step in steps:
+                    results = first(live, results, step)
+                return results
+
+            def value(*arrays: NDArray) -> tuple[NDArray, ...]:
+                with self._placed(arrays, True) as live, torch.enable_grad():
+                    return tuple(d.detach().cpu().numpy().copy() for d in graph(live))
+
+            def vjp(g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
+                with self._placed(arrays, True) as live, torch.enable_grad():
+                    results = graph(live)
+                    pairs = [
+                        (o, torch.as_tensor(np.array(s), dtype=o.dtype).reshape(o.shape))
+                        for o, s in zip(results, seeds_of(g))
+                        if o.requires_grad
+                    ]
+                    if not pairs:
+                        return (None,) * len(live)
+                    found = torch.autograd.grad(
+                        [o for o, _ in pairs], live, [s for _, s in pairs], allow_unused=True
+                    )
+                    return tuple(None if d is None else d.detach().cpu().numpy().copy() for d in found)
+
+            return Gradient(self, value, vjp, lambda seed: at_order([*steps, seed]))
+
+        return at_order([seed])
+
+    def findings(self) -> list[Finding]:
+        """Gradients in another memory layout, and for one input alone, are the same."""
+        outputs = self.value(*self.arrays)
+        g = tuple(normal((0, 0), [o.shape for o in outputs]))
+        expected = self._grad(g, self.arrays)
+        found = []
+        try:
+            strided = self._grad(g, self.arrays, _strided)
+            same = all(_same(a, b) for a, b in zip(expected, strided))
+            message = (
+                "" if same else "is another for the same gradient of the result in another memory layout"
+            )
+        except Exception as error:
+            message = f"fails for a gradient of the result that is not contiguous: {_first_line(error)}"
+        if message:
+            words = f"the gradient {message}. Use .reshape for .view, and .contiguous() before code that reads memory."
+            found.append(Finding("non-contiguous", words))
+        if self.custom and len(self.live) > 1 and self.leaves:
+            found += self._one_by_one(g, expected)
+        return found
+
+    def _one_by_one(self, g: tuple[NDArray, ...], expected: Sequence[Any]) -> list[Finding]:
+        """Check each input with the others as constants: ctx.needs_input_grad."""
+        every, names = self.live, self.names
+        found = []
+        for k, (x, name) in enumerate(zip(every, names)):
+            others = [y for j, y in enumerate(every) if j != k and y.requires_grad]
+            try:
+                for y in others:
+                    y.requires_grad_(False)
+                self.live, self.views = [x], [_view(x)]
+                only = self._grad(g, [self.arrays[k]])
+                same = _same(expected[k], only[0])
+                message = "is another" if not same else ""
+            except Exception as error:
+                message = f"fails ({_first_line(error)})"
+            finally:
+                self.live, self.views = every, [_view(y) for y in every]
+                for y in others:
+                    y.requires_grad_(True)
+            if message:
+                words = (
+                    f"the gradient {message} where no other input requires grad: look at ctx.needs_input_grad"
+                )
+                found.append(Finding("needs_input_grad", words, input=name))
+        return found
+
+    def explain(self, error: Exception) -> Finding | None:
+        text = str(error)
+        if isinstance(error, RuntimeError) and "returned an invalid gradient at index" in text:
+            index = re.search(r"index (\d+)", text)
+            k = int(index[1]) if index else -1
+            name = f"input {k}" if k >= 0 else ""
+            words = f"{_first_line(error)}. Sum over the axes along which the input was broadcast?"
+            return Finding("shape", words, input=name)
+        if isinstance(error, RuntimeError) and "modified by an inplace operation" in text:
+            words = (
+                "a tensor that was saved for backward is changed in place before backward runs: save a clone"
+            )
+            return Finding("saved tensor modified", words)
+        if isinstance(error, RuntimeError) and ("incorrect number of gradients" in text):
+            return Finding(
+                "fault", f"{_first_line(error)}: backward returns one gradient per input of forward"
+            )
+        return None
+
+    def close(self) -> None:
+        torch.random.set_rng_state(self.random)
+        with torch.no_grad():
+            for x, copy, _ in self.before:
+                x.copy_(copy)
+        for x, _, requires_grad in self.before:
+            if x.is_leaf:
+                x.requires_grad_(requires_grad)
+
+
+def _is_float(x: Any) -> bool:
+    return bool(x.is_floating_point() or x.is_complex())
+
+
+def _view(x: Any) -> NDArray | None:
+    """The memory of a tensor as an array, None where NumPy cannot have it."""
+    try:
+        view: NDArray = x.detach().numpy()
+    except (RuntimeError, TypeError):
+        return None
+    return (
+        view
+        if view.flags.writeable and all(s != 0 or n <= 1 for s, n in zip(view.strides, view.shape))
+        else None
+    )
+
+
+def _tensors(x: Any) -> list[Any]:
+    if isinstance(x, torch.Tensor):
+        return [x]
+    if isinstance(x, (list, tuple)):
+        return [t for part in x for t in _tensors(part)]
+    if isinstance(x, dict):
+        return [t for part in x.values() for t in _tensors(part)]
+    return []
+
+
+def _strided(x: Any) -> Any:
+    """The same values in another order in memory, or with gaps between them."""
+    if x.ndim > 1 and sum(n > 1 for n in x.shape) > 1:
+        order = list(range(x.ndim))[::-1]
+        return x.permute(order).contiguous().permute(order)
+    wide = torch.zeros((*x.shape, 2), dtype=x.dtype)
+    wide[..., 0] = x
+    return wide[..., 0]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        zero = a if b is None else b
+        return zero is None or not bool(zero.any())
+    return bool(a.shape == b.shape and torch.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True))
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split("\n")[0].split())[:200]
