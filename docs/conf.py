@@ -15,8 +15,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import as_notebooks  # noqa: E402
 import docstrings  # noqa: E402  docs/docstrings.py, found by the line above
-import operations  # noqa: E402
+import reference  # noqa: E402
+import words  # noqa: E402
 from docutils import nodes  # noqa: E402
+from sphinx.search import languages  # noqa: E402
 
 import tinygrad_dl  # noqa: E402
 
@@ -55,9 +57,11 @@ html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = f"tinygrad_dl {version}"
 html_copy_source = False
+html_search_language = "en"
+languages["en"] = words.SearchWords
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_js_files = ["copy.js", "tables.js"]
+html_js_files = ["copy.js", "pages.js"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 
@@ -143,4 +147,5 @@ def setup(app: Any) -> None:
     app.connect("html-page-context", language_of)
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
-    app.add_directive("operations", operations.Operations)
+    app.add_directive("reference", reference.Reference)
+    app.connect("builder-inited", lambda app: reference.write())

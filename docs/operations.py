@@ -1,13 +1,8 @@
-"""The directive `operations`: the page of all operations, written from the registry as the docs are built."""
+"""What the reference says of an operation, from the registry."""
 
 from __future__ import annotations
 
-import importlib
-from itertools import groupby
-
 import docstrings
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
 
 import tinygrad_dl
 import tinygrad_dl.fft
@@ -34,22 +29,16 @@ def facts(op: Op) -> str:
     return " ".join(notes)
 
 
-def page() -> list[str]:
-    """The page's reStructuredText, one section per family."""
-    lines: list[str] = []
-    # The registry is in order of definition; the page lists each family together.
-    for module, ops in groupby(sorted(OPS.values(), key=family), key=family):
-        title = module.rpartition(".")[2]
-        about = (importlib.import_module(module).__doc__ or "").splitlines()
-        lines += [title.capitalize(), "-" * len(title), "", *docstrings.rst(about[:1]), ""]
-        for op in ops:
-            name = op.forward.__name__
-            namespaces = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
-            public = next((r.__name__ for r in namespaces if getattr(r, name, None) is op.function), module)
-            lines += [f".. autofunction:: {public}.{name}", "", f"   {facts(op)}", ""]
-    return lines
+def in_families() -> list[Op]:
+    """All operations, each family together: the registry is in order of definition."""
+    return sorted(OPS.values(), key=family)
 
 
-class Operations(SphinxDirective):
-    def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes("\n".join(page()), allow_section_headings=True)
+def public_name(op: Op) -> str:
+    """Where an operation is imported from."""
+    name = op.forward.__name__
+    namespaces = (tinygrad_dl, tinygrad_dl.linalg, tinygrad_dl.fft)
+    public = next(
+        (r.__name__ for r in namespaces if getattr(r, name, None) is op.function), op.forward.__module__
+    )
+    return f"{public}.{name}"

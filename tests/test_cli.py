@@ -61,6 +61,22 @@ def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert code == 0 and out.startswith("Usage: tinygrad-dl") and err == ""
 
 
+@pytest.mark.parametrize("columns", ["44", "80", "200"])
+def test_no_help_is_cut_or_broken_inside_a_word(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = call(capsys, "--help")
+    words = " ".join(out.split())
+    for sentence in (
+        "Train a network on real handwritten digits and show what it learned.",
+        "Show the installed versions, extras and graph layout engines,",
+    ):
+        assert sentence in words, out
+    assert "..." not in words.replace("[ARGS]...", "")
+    assert all(len(line) <= max(int(columns), 80) for line in out.splitlines())
+
+
 def test_the_help_of_the_demo_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "demo", "--help")
     for option in ("--seed", "--epochs", "--lr", "--batch-size", "--out", "--json", "--quiet", "--help"):

@@ -168,3 +168,27 @@ def test_an_extra_that_is_not_installed() -> None:
         'Install it with: pip install "tinygrad_dl[viz]"'
     )
     assert importlib.import_module("tinygrad_dl.errors").MissingExtraError.__mro__[2] is ImportError
+
+
+@pytest.mark.parametrize(
+    ("options", "use"),
+    [
+        ({"max_iter": 100}, "epochs=200"),
+        ({"hidden_layer_sizes": (8,)}, "hidden=(64,)"),
+        ({"learning_rate_init": 0.1}, "lr=0.01"),
+    ],
+)
+def test_an_estimator_knows_the_arguments_of_scikit_learn(options: dict[str, Any], use: str) -> None:
+    pytest.importorskip("sklearn")
+    for name in ("Classifier", "Regressor"):
+        (argument,) = options
+        assert said(lambda: getattr(train, name)(**options)) == (  # noqa: B023
+            f"{name}: {argument}: there is no such argument; use {use}"
+        )
+
+
+def test_a_tensor_knows_the_arguments_of_pytorch() -> None:
+    x = tg.Tensor(X)
+    assert "use axis=1" in said(lambda: x.sum(dim=1))
+    assert "x.shape[0]" in said(lambda: x.size(0))  # type: ignore[operator]
+    assert ".requires_grad_()" in said(lambda: tg.ones((2, 3), requires_grad=True))  # type: ignore[call-arg]

@@ -308,7 +308,9 @@ def hinted(function: F) -> F:
             return function(*args, **kwargs)
         except TypeError as error:
             inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
-            problem = _unknown_argument(error) if inner is None else None
+            # The class that the user made, which may have inherited the constructor.
+            made = type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
+            problem = _unknown_argument(error, made) if inner is None else None
             if problem is None:
                 raise
         raise problem
@@ -322,7 +324,7 @@ def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
     return _unknown_argument(error) or error
 
 
-def _unknown_argument(error: Exception) -> TinygradError | None:
+def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:
     """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
     from tinygrad_dl.vocabulary import hint
 
@@ -336,7 +338,7 @@ def _unknown_argument(error: Exception) -> TinygradError | None:
 
     advice = hint("=", found[3])
     return (
-        DTypeError(f"{found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
+        DTypeError(f"{made or found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
         if advice
         else None
     )

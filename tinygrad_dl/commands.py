@@ -73,7 +73,21 @@ class DiagramPath(click.ParamType):
         return f"FILE.[{'|'.join(FORMATS)}]"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A group whose list of commands has the whole first sentence of each; click's own cuts it off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                sentence = " ".join((command.help or "").split("\n\n")[0].split())
+                rows.append((name, sentence))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="tinygrad_dl %(version)s")
 def tinygrad_dl() -> None:
     """Deep learning in pure Python over NumPy.

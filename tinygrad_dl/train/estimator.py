@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import asarray, config, nn, no_grad, optim
-from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, refuse_unfit
+from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, hinted, refuse_unfit
 from tinygrad_dl.config import default_rng, manual_seed
 from tinygrad_dl.data import DataLoader, TensorDataset, split
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
@@ -33,6 +33,7 @@ MOST_LAYERS = 1000  # a longer list is a slip, such as the data themselves
 class _Estimator(BaseEstimator):
     """Options, training and outputs, which classifier and regressor share."""
 
+    @hinted
     def __init__(
         self,
         model: Module | Callable[[int, int], Module] | None = None,

@@ -49,10 +49,11 @@ def draw(
     """Draw the computation graph of a Tensor, of several, of a function or model, or of an exception.
 
     `tensor`: what to draw; a function or model is run on `inputs`. `model`: the module that names parameters and
-    modules; `names`: more names, such as locals(). `show`: any of shape, dtype, value, grad, stats, rule, gain,
-    cost, options, origin. `color`: "grad", "gain" or "nan". `depth` collapses inner modules, `repeats` equal
-    blocks, `max_nodes` whatever else is necessary. `record`: a viz.record() of the run. `forward`: the Tensor
-    whose gradient `tensor` is. A compiled function is drawn as its program: fused loops, products, buffers.
+    modules. Arrays are called as the caller's variables; `names`: other names. `show`: any of shape, dtype, value,
+    grad, stats, rule, gain, cost, options, origin. `color`: "grad", "gain" or "nan". `depth` collapses inner
+    modules, `repeats` equal blocks, `max_nodes` whatever else is necessary. `record`: a viz.record() of the run.
+    `forward`: the Tensor whose gradient `tensor` is. A compiled function is drawn as its program: fused loops,
+    products, buffers.
     Raises ValueRangeError, DTypeError, CompileError.
     >>> from tinygrad_dl import Tensor
     >>> x = Tensor(3.0, requires_grad=True, name="x")

@@ -18,7 +18,7 @@ import pytest
 from tests.layout import ROOT
 from tests.leaves import leaf
 from tests.viz.examples import NASTY, Tower, failed
-from tinygrad_dl import Tensor, nn, viz
+from tinygrad_dl import Tensor, nn, no_grad, viz
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, available
 from tinygrad_dl.viz.formats.html import ASSETS, json_in_html, to_html
 
@@ -266,6 +266,37 @@ def test_the_player_shows_matrices_up_to_8_by_8_whole(open_page: Opener) -> None
     page = open_page(viz.draw((w * w).sum()), hash="#step=4")
     assert page.locator("#formula .matrix").first.locator("td").count() == 64
     assert page.locator("#formula .matrix td").last.inner_text() == "126"
+
+
+def test_the_page_plays_a_training_run(open_page: Opener) -> None:
+    w = leaf(1.0)
+    with viz.record() as recording:
+        for _ in range(4):
+            w.grad = None
+            loss = (w - 3.0) ** 2
+            loss.backward()
+            with no_grad():
+                w -= 0.25 * w.grad
+    page = open_page(viz.draw(loss, record=recording, names={"w": w}, show=("value", "grad")))
+    assert page.inner_text("#trained") == "step 4 of 4, loss 0.0625"
+    page.keyboard.press("End")
+    numbers = []
+    for run in range(4):
+        page.evaluate(
+            "i => { const r = document.getElementById('run'); r.value = i; r.dispatchEvent(new Event('input')); }",
+            run,
+        )
+        texts = page.locator("#n0 text").evaluate_all("all => all.map(t => t.textContent)")
+        numbers.append([text for text in texts if text.startswith(("value", "grad"))])
+    assert numbers == [
+        ["value 1", "grad -4"],
+        ["value 2", "grad -2"],
+        ["value 2.5", "grad -1"],
+        ["value 2.75", "grad -0.5"],
+    ]
+    assert page.locator("#curve path").count() == 2
+    page.click("#train")
+    page.wait_for_function("() => document.getElementById('trained').textContent.startsWith('step 4 of 4')")
 
 
 def test_the_view_stays_where_it_is_while_everything_fits(open_page: Opener) -> None:

@@ -126,6 +126,7 @@ def test_a_notebook_shows_a_picture_in_the_colors_of_its_theme() -> None:
     bundle = viz.draw(x * x + 1)._repr_mimebundle_()
     page = bundle["text/html"]
     assert "<style" not in page, "it would apply to the whole page"
+    assert "<a" not in page, "links have the page's color of links"
     assert "currentColor" in page and "overflow-x:auto" in page and "&lt;x&gt;" in page
     assert not re.search(r"<text(?![^>]*fill=)", page), "black is not readable everywhere"
     wide = viz.draw(sum((x * i for i in range(9)), x), direction="LR")._repr_mimebundle_()

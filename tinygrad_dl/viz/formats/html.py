@@ -38,6 +38,14 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
+@cache
+def _script(name: str) -> str:
+    """A script of our own, without its comments and indentation: each page has a copy."""
+    return re.sub(
+        r"^[ ]+", "", re.sub(r"^[ ]*//.*\n", "", _asset(name), flags=re.MULTILINE), flags=re.MULTILINE
+    )
+
+
 def content(diagram: Diagram) -> str:
     """The content of an .html file."""
     return to_html(diagram)
@@ -63,7 +71,7 @@ def to_html(diagram: Diagram, engine: str | None = None) -> str:
         else:
             data["layouts"][i]["dot"] = dot
     complete = len(drawings) == len(layouts)
-    scripts = ["(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();"]
+    scripts = ["(() => {\n'use strict';\n" + "\n".join(map(_script, SCRIPTS)) + "})();"]
     if not complete:
         scripts.insert(0, _asset("viz-global.js"))
     css = _asset("page.css")
@@ -170,6 +178,7 @@ def _data(diagram: Diagram, layouts: Sequence[tuple[str, GraphModel]]) -> dict[s
         "color": diagram.color or "",
         "nodes": plain,
         "edges": whole["edges"],
+        "runs": full.runs,
         "maths": _maths({node.op for node in nodes.values() if node.op}),
         "modules": {
             m.id: {"says": clean(module_title(m)), "parent": m.parent, "path": m.path} for m in full.modules

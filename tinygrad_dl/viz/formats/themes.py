@@ -97,6 +97,12 @@ def embedded(svg: str, words: str) -> str:
     drawn, so that it can be read: a wide one scrolls. `words`: what a screen reader says.
     """
     root = _parsed(svg)
+    for link in list(root.iter(f"{{{SVG}}}a")):
+        # It has a tooltip and leads nowhere; a page would underline and color it.
+        title = ElementTree.Element(f"{{{SVG}}}title")
+        title.text = link.attrib.pop(f"{{{LINK}}}title", "")
+        link.tag = f"{{{SVG}}}g"
+        link.insert(0, title)
     for text in root.iter(f"{{{SVG}}}text"):
         if text.get("fill") in (None, LABEL):
             text.set("fill", "currentColor")

@@ -15,6 +15,7 @@ from tinygrad_dl.viz.graph.model import GraphEdge, GraphModel, GraphNode, Stats
 from tinygrad_dl.viz.graph.modules import ModulePlacement
 from tinygrad_dl.viz.graph.recording import DETAILS, Recording
 from tinygrad_dl.viz.graph.rules import dtype_text
+from tinygrad_dl.viz.graph.runs import add_runs
 from tinygrad_dl.viz.graph.steps import add_gradients, add_steps
 from tinygrad_dl.viz.graph.variables import Variables
 
@@ -94,6 +95,8 @@ class Extraction:
             if self.recording.note:
                 self.graph.notes.append(self.recording.note)
         add_steps(self.graph, self.recording, self.ids)
+        if self.recording is not None:
+            add_runs(self.graph, self.recording, self.ids)
         return self.graph
 
     def _value(self, key: int | tuple[int, int]) -> Stats | None:

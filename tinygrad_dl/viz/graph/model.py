@@ -116,6 +116,9 @@ class GraphModel:
     hidden: dict[str, str] = field(default_factory=dict)  # collapsed node -> the box that stands for it
     buffers: list[GraphBuffer] = field(default_factory=list)  # of a compiled program
     steps: int = 0  # how many it has
+    runs: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # the numbers of each training step, see graph/runs.py
 
     def node(self, id: str) -> GraphNode:
         """The node with an id. Raises KeyError."""

@@ -65,6 +65,10 @@ class Recording(Watcher):
         self.names: dict[int, str] = {}  # of Tensors that may be gone when the graph is drawn
         self.called: dict[tuple[int, int], str] = {}  # (serial of the user, position) -> name of a constant
         self.variables: Variables | None = None  # what the constants may be called
+        # (serial, operation, shape) of each step of each backward pass
+        self.passes: list[list[tuple[int, str, tuple[int, ...]]]] = []
+        # (serial of the user, position) -> the value that a leaf had
+        self.leaves: dict[tuple[int, int], dict[str, Any]] = {}
         self.note = ""  # what went wrong while the gradient was computed for the drawing
         self._finished: dict[int, dict[str, Any]] = {}
         self._pending: dict[int, tuple[Any, int]] = {}  # sums that are not complete: (sum, parts)
@@ -101,7 +105,10 @@ class Recording(Watcher):
                 continue
             if x.node is None:
                 self.results[result.node.serial, i] = statistics(x._data, self.detail)
-            elif getattr(x, "_name", None):
+                continue
+            if x.node.op is None:  # a later step of training writes into it
+                self.leaves[result.node.serial, i] = statistics(x._data, self.detail)
+            if getattr(x, "_name", None):
                 self.names[x.node.serial] = str(x._name)
 
     def after_backward(self, node: Node, g: Any, contributions: Any) -> None:
@@ -111,7 +118,11 @@ class Recording(Watcher):
         if node.serial <= self._last:
             # A backward pass goes from new nodes to old ones, whose serials are larger: this is another pass.
             self._finish()
+            self.passes.append([])
         self._last = node.serial
+        if not self.passes:
+            self.passes.append([])
+        self.passes[-1].append((node.serial, node.op.name, tuple(node.shape)))
         self._pending.pop(node.serial, None)
         self.backward_steps.pop(
             node.serial, None

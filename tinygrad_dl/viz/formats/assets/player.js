@@ -174,6 +174,86 @@ function goTo(step, quiet) {
   link();
 }
 
+// A training run: the numbers of each step of gradient descent on the same graph.
+
+let training = 0;
+
+function curve() {
+  const losses = data.runs.map((run) => run.loss).map((loss) => (Number.isFinite(loss) ? loss : NaN));
+  const known = losses.filter(Number.isFinite);
+  if (!known.length) return;
+  const low = Math.min(...known), span = Math.max(...known) - low || 1, last = Math.max(losses.length - 1, 1);
+  const place = (i) => `${(2 + (296 * i) / last).toFixed(1)} ${(31 - (28 * (losses[i] - low)) / span).toFixed(1)}`;
+  const drawn = losses.map((loss, i) => i).filter((i) => Number.isFinite(losses[i]));
+  const path = (d, name) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    made.setAttribute("d", d);
+    if (name) made.setAttribute("class", name);
+    return made;
+  };
+  const at = (2 + (296 * state.run) / last).toFixed(1);
+  byId("curve").replaceChildren(path("M" + drawn.map(place).join("L")), path(`M${at} 1V33`, "now"));
+}
+
+// Show the numbers of one training step: in the boxes, on the edges, and in the steps of the player.
+function showRun(index) {
+  state.run = Math.max(0, Math.min(data.runs.length - 1, index));
+  const run = data.runs[state.run];
+  for (const [id, found] of Object.entries(run.values)) if (data.nodes[id]) data.nodes[id].value = found;
+  for (const [id, found] of Object.entries(run.grads)) if (data.nodes[id]) data.nodes[id].grad = found;
+  data.events.filter((event) => event.pass === "backward").forEach((event, i) => {
+    event.g = run.events[i].g;
+    for (const part of event.parts) {
+      const edge = edgeOf.get(part.edge);
+      [part.part, part.sum] = run.events[i].parts[edge.position];
+      edge.flow = part.part;
+      delete edge.local; // it was that of the last step
+    }
+  });
+  relabel();
+  byId("run").value = state.run;
+  const loss = Number.isFinite(run.loss) ? `, loss ${number(Number(run.loss.toPrecision(4)))}` : "";
+  byId("trained").textContent = `step ${run.step} of ${data.runs[data.runs.length - 1].step}${loss}`;
+  curve();
+  goTo(state.step, true);
+  if (state.node) choose(state.node);
+}
+
+// Statistics as short as a box is wide: the array if it is small, else its norm.
+function inBox(found) {
+  return found.text && found.text.length <= 34 ? found.text : `norm ${number(Number(Number(found.norm).toPrecision(4)))}`;
+}
+
+// Write the numbers of the training step into the drawing. It has the gradients of the last one, and the values of
+// parameters after it.
+function relabel() {
+  const last = state.run === data.runs.length - 1;
+  for (const text of canvas.querySelectorAll(".node text, .edge text")) {
+    text.dataset.drawn ??= text.textContent;
+    const drawn = text.dataset.drawn, node = data.nodes[(text.closest(".node") || {}).id];
+    const edge = edgeOf.get((text.closest(".edge") || {}).id);
+    let now = drawn;
+    if (node && drawn.startsWith("value ")) now = `value ${inBox(node.value)}`;
+    else if (node && drawn.startsWith("grad ")) now = `grad ${inBox(node.grad)}`;
+    else if (!last && /^(= |gain )/.test(drawn)) now = "\u00a0";
+    else if (!last && edge && /^\u2190 (norm|\[|-?[\d.])/.test(drawn)) now = `\u2190 ${inBox(edge.flow)}`;
+    if (text.textContent !== now) text.textContent = now;
+  }
+}
+
+function train(on) {
+  clearInterval(training);
+  training = 0;
+  byId("train").setAttribute("aria-label", on ? "Pause the training" : "Play the training");
+  byId("train").textContent = on ? "\u275a\u275a" : "\u25b6 train";
+  if (!on) return;
+  if (state.run >= data.runs.length - 1) showRun(0);
+  training = setInterval(() => {
+    if (state.run >= data.runs.length - 1) train(false);
+    else showRun(state.run + 1);
+  }, Math.max(40, 6000 / data.runs.length));
+}
+
 function play(on) {
   clearInterval(timer);
   timer = 0;

@@ -27,6 +27,7 @@ async function follow() {
   byId("color").value = state.color;
   legend();
   goTo(Number(words.get("step")) || 0, true);
+  if (data.runs.length > 1) showRun(data.runs.length - 1);
   if (Object.hasOwn(data.nodes, words.get("node") || "")) choose(words.get("node"));
   linking = true;
 }
@@ -68,6 +69,7 @@ function listenToControls() {
     }
     search(byId("search").value);
     goTo(state.step);
+    if (data.runs.length > 1) showRun(state.run);
     if (state.node) mark("chosen", [shownAs(state.node)]);
     link();
   });
@@ -89,6 +91,13 @@ function listenToControls() {
   byId("next").addEventListener("click", () => goTo(state.step + 1));
   byId("last").addEventListener("click", () => goTo(data.events.length));
   byId("play").addEventListener("click", () => play(!timer));
+  byId("training").hidden = data.runs.length < 2;
+  byId("run").max = data.runs.length - 1;
+  byId("train").addEventListener("click", () => train(!training));
+  byId("run").addEventListener("input", (event) => {
+    train(false);
+    showRun(Number(event.target.value));
+  });
   byId("steps").addEventListener("input", (event) => goTo(Number(event.target.value)));
   byId("search").addEventListener("input", (event) => search(event.target.value));
   byId("search").addEventListener("keydown", (event) => {

@@ -1,5 +1,10 @@
-// A field above the table of operations that leaves the rows in which all words occur.
+// The search in files, and a field above the table of operations that leaves the rows in which all words occur.
 "use strict";
+
+// A page that is opened as a file may not read others, so the search shows titles without excerpts there.
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
 
 document.addEventListener("DOMContentLoaded", () => {
   const place = document.querySelector("#all-operations > h1");
