@@ -65,7 +65,7 @@ def enter(name: str, f: Callable[..., Any], **how: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         return f(*args, **kwargs)
 
-    call.__name__, call.__doc__ = name, f.__doc__
+    call.__name__, call.__doc__ = name, without_example(f.__doc__)
     entered: Any = public(**how)
     return entered(call)
 
