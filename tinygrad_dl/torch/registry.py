@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import Call, function, wrapped
+from tinygrad_dl.torch.boundary import Call, function, without_example, wrapped
 from tinygrad_dl.torch.dtypes import result_type_of
 
 #: name -> function of torch; name -> method of Tensor; the names whose `name_` works in place.
