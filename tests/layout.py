@@ -25,6 +25,17 @@ PACKAGES = {
     "tinygrad_dl.train": "tinygrad_dl/train",
     "tinygrad_dl.onnx": "tinygrad_dl/onnx",
     "tinygrad_dl.course": "examples/course",
+    "tinygrad_dl.torch": "tinygrad_dl/torch",
+    "tinygrad_dl.torch.amp": "tinygrad_dl/torch/amp",
+    "tinygrad_dl.torch.autograd": "tinygrad_dl/torch/autograd",
+    "tinygrad_dl.torch.backends": "tinygrad_dl/torch/backends",
+    "tinygrad_dl.torch.cuda": "tinygrad_dl/torch/cuda",
+    "tinygrad_dl.torch.distributed": "tinygrad_dl/torch/distributed",
+    "tinygrad_dl.torch.nn": "tinygrad_dl/torch/nn",
+    "tinygrad_dl.torch.nn.utils": "tinygrad_dl/torch/nn/utils",
+    "tinygrad_dl.torch.optim": "tinygrad_dl/torch/optim",
+    "tinygrad_dl.torch.utils": "tinygrad_dl/torch/utils",
+    "tinygrad_dl.torch.utils.data": "tinygrad_dl/torch/utils/data",
     "tinygrad_dl.nn": "nn",
     "tinygrad_dl.nn.functional": "nn/functional",
     "tinygrad_dl.nn.functional.loss": "nn/functional/loss",
@@ -89,7 +100,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}],
     [{"tinygrad_dl.viz.formats"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}],
-    [{"tinygrad_dl.train"}, {"tinygrad_dl.onnx"}],
+    [{"tinygrad_dl.train"}, {"tinygrad_dl.onnx"}, {"tinygrad_dl.torch"}],
     [{"tinygrad_dl.course"}],
     [{"tinygrad_dl.demo", "tinygrad_dl.environment"}],
     [{"tinygrad_dl.cli", "tinygrad_dl.commands", "tinygrad_dl.__main__"}],
@@ -109,7 +120,10 @@ VENDORED = ["tinygrad_dl/viz/formats/assets/viz-global.js"]
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}
 # path -> reason
 NAME_EXCEPTIONS = {
-    "nn/utils": "PyTorch's name, which its users import",
+    **dict.fromkeys(
+        ("nn/utils", "tinygrad_dl/torch/utils", "tinygrad_dl/torch/nn/utils"),
+        "PyTorch's name, which its users import",
+    ),
 }
 
 

@@ -244,7 +244,7 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course"):
+    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course", "torch"):
         return import_module(f"tinygrad_dl.{name}")
     unknown = import_module("tinygrad_dl.vocabulary").unknown
     raise unknown(__name__, name, globals())

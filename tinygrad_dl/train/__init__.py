@@ -8,6 +8,7 @@ from tinygrad_dl.train import search
 from tinygrad_dl.train.callback import Callback, EarlyStopping, Schedule
 from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.diagnosis import Finding, diagnose
+from tinygrad_dl.train.examine import Examination, examine
 from tinygrad_dl.train.history import History
 from tinygrad_dl.train.logs import Log, TensorBoard
 from tinygrad_dl.train.lr_finder import Rates, find_rate
@@ -26,6 +27,7 @@ __all__ = [
     "Classifier",
     "ClipGradients",
     "EarlyStopping",
+    "Examination",
     "Finding",
     "History",
     "Log",
@@ -38,6 +40,7 @@ __all__ = [
     "TensorBoard",
     "Trainer",
     "diagnose",
+    "examine",
     "find_rate",
     "search",
 ]

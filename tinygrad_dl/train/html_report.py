@@ -32,6 +32,26 @@ IMAGES = {
         "predicted one.",
         "The most confident mistakes come first.",
     ),
+    "residuals.png": (
+        "Residuals",
+        "Actual less predicted value for each test row, over the predicted one.",
+        "A good model leaves a band around 0 without a shape: a curve or a funnel is something it has not learned.",
+    ),
+    "calibration.png": (
+        "Calibration",
+        "How often predictions are correct, over the probability that the model gives them.",
+        "On the diagonal the probabilities can be believed; below it the model is too sure.",
+    ),
+    "importance.png": (
+        "Which columns count",
+        "Permutation importance: by how much the error grows when the values of one column are shuffled.",
+        "A column without importance can be left out; one that counts more than expected may give the target away.",
+    ),
+    "errors.png": (
+        "Errors by column value",
+        "The mean error of the test rows with each value of a column, the largest first, with the number of rows.",
+        "A value with many rows and large errors needs more data, or another column that explains it.",
+    ),
     "graph.svg": (
         "The computation graph of one step",
         "Graph from the inputs and parameters to the loss, with the modules as boxes and the shapes on the edges.",

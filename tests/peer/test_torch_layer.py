@@ -1,0 +1,406 @@
+"""tinygrad_dl.torch beside PyTorch: random streams, initial weights, programs, optimizers, operators, files, names."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_dl.torch as ours
+from tests.torch_layer.programs import PROGRAMS
+from tinygrad_dl.torch.left_out import reason
+
+torch = pytest.importorskip("torch")
+
+
+def array(x: Any) -> Any:
+    return x.detach().resolve_conj().numpy() if isinstance(x, torch.Tensor) else np.asarray(x._data)
+
+
+# Random numbers
+
+DRAWS: dict[str, Callable[[Any], Any]] = {
+    "rand": lambda t: t.rand(1000),
+    "rand float64": lambda t: t.rand(50, dtype=t.float64),
+    "randn below 16": lambda t: t.randn(15),
+    "randn": lambda t: t.randn(5000),
+    "randn in blocks": lambda t: t.randn(7, 5),
+    "randn float64": lambda t: t.randn(33, dtype=t.float64),
+    "randint": lambda t: t.randint(3, 1000, (50,)),
+    "randint wide": lambda t: t.randint(0, 2**40, (20,)),
+    "randperm": lambda t: t.randperm(100),
+    "uniform_": lambda t: t.empty(333).uniform_(-0.3, 0.3),
+    "normal_": lambda t: t.empty(333).normal_(1.5, 0.7),
+    "normal": lambda t: t.normal(t.arange(20.0), t.ones(20)),
+    "bernoulli": lambda t: t.bernoulli(t.full((100,), 0.3)),
+    "bernoulli_": lambda t: t.empty(100).bernoulli_(0.3),
+    "exponential_": lambda t: t.empty(100).exponential_(2.0),
+    "random_": lambda t: t.empty(50).random_(),
+    "multinomial": lambda t: t.multinomial(t.tensor([0.1, 3.0, 0.0, 0.4]), 40, replacement=True),
+    "multinomial once": lambda t: t.multinomial(t.arange(20.0).view(4, 5) + 1, 1),
+    "multinomial without replacement": lambda t: t.multinomial(t.arange(1.0, 20.0), 10),
+    "dropout": lambda t: t.nn.functional.dropout(t.ones(200), 0.3),
+    "dropout2d": lambda t: t.nn.functional.dropout2d(t.ones(4, 5, 2, 2), 0.3),
+    "alpha_dropout": lambda t: t.nn.functional.alpha_dropout(t.ones(50), 0.3, training=True),
+    "gumbel_softmax": lambda t: t.nn.functional.gumbel_softmax(t.zeros(5, 4)),
+    "orthogonal_": lambda t: t.nn.init.orthogonal_(t.empty(5, 7)),
+    "trunc_normal_": lambda t: t.nn.init.trunc_normal_(t.empty(60)),
+    "sparse_": lambda t: t.nn.init.sparse_(t.empty(6, 4), 0.3),
+    "kaiming_normal_": lambda t: t.nn.init.kaiming_normal_(t.empty(6, 4)),
+}
+# computed by functions whose last bit may differ between libraries
+ROUNDED = {
+    "exponential_",
+    "gumbel_softmax",
+    "orthogonal_",
+    "trunc_normal_",
+    "randn float64",
+    "dropout",
+    "alpha_dropout",
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_random_numbers_are_pytorchs(name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(1234)
+        found.append([array(DRAWS[name](t)), array(DRAWS[name](t)), array(t.rand(3))])
+    for a, b in zip(*found):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        if name in ROUNDED:
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(b, a)
+
+
+LAYERS: dict[str, tuple[Any, ...]] = {
+    "Linear": (4, 3),
+    "Bilinear": (2, 3, 4),
+    "Conv1d": (2, 3, 3),
+    "Conv2d": (4, 6, 3),
+    "ConvTranspose2d": (3, 4, 3),
+    "Embedding": (10, 4, 3),
+    "EmbeddingBag": (10, 4),
+    "RNN": (3, 4, 2),
+    "LSTM": (3, 4, 2),
+    "GRU": (3, 4),
+    "LSTMCell": (3, 4),
+    "GRUCell": (3, 4),
+    "RNNCell": (3, 4),
+    "MultiheadAttention": (8, 2),
+    "TransformerEncoderLayer": (8, 2, 16),
+    "TransformerDecoderLayer": (8, 2, 16),
+    "Transformer": (8, 2, 2, 1, 16),
+    "BatchNorm2d": (3,),
+    "PReLU": (),
+    "AdaptiveLogSoftmaxWithLoss": (8, 20, [5, 10]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_initial_weights_are_pytorchs_bit_for_bit(name: str) -> None:
+    states = []
+    for t in (torch, ours):
+        t.manual_seed(3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            states.append({k: array(v) for k, v in getattr(t.nn, name)(*LAYERS[name]).state_dict().items()})
+    theirs, own = states
+    assert list(theirs) == list(own)
+    for key, value in theirs.items():
+        np.testing.assert_array_equal(own[key], value)
+
+
+# Programs
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_a_program_has_pytorchs_losses(program: Callable[[Any], list[float]]) -> None:
+    np.testing.assert_allclose(program(ours), program(torch), rtol=2e-4)
+
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    "Adam": {"lr": 0.01, "amsgrad": True},
+    "AdamW": {"lr": 0.01},
+    "RMSprop": {"lr": 0.01, "centered": True},
+    "Adagrad": {"lr": 0.1},
+    "Adadelta": {},
+    "Adamax": {},
+    "NAdam": {},
+    "RAdam": {},
+    "Rprop": {},
+    "ASGD": {},
+    "LBFGS": {"lr": 0.5, "max_iter": 3},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_take_pytorchs_steps_and_go_on_from_their_state(name: str) -> None:
+    results = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        model, x = t.nn.Linear(4, 2).double(), t.randn(8, 4, dtype=t.float64)
+        optimizer = getattr(t.optim, name)(model.parameters(), **OPTIMIZERS[name])
+        schedule = t.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+        for step in range(5):
+
+            def closure() -> Any:
+                optimizer.zero_grad()  # noqa: B023
+                loss = model(x).pow(2).mean()  # noqa: B023
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+            schedule.step()
+            if step == 2:
+                state = optimizer.state_dict()
+                optimizer = getattr(t.optim, name)(model.parameters(), **OPTIMIZERS[name])
+                optimizer.load_state_dict(state)
+                schedule = t.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+        results.append(array(model.weight))
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-6, atol=1e-9)
+
+
+# Files
+
+
+def test_files_go_both_ways(tmp_path: Any) -> None:
+    def content(t: Any) -> dict[str, Any]:
+        t.manual_seed(2)
+        model = t.nn.Sequential(t.nn.Linear(3, 2), t.nn.BatchNorm1d(2))
+        return {
+            "model": model.state_dict(),
+            "epoch": 4,
+            "lr": 0.1,
+            "x": t.arange(6).view(2, 3).t(),
+            "flags": [True, None, "a"],
+        }
+
+    torch.save(content(torch), tmp_path / "theirs.pt")
+    ours.save(content(ours), tmp_path / "ours.pt")
+    for back, t in (
+        (ours.load(tmp_path / "theirs.pt"), ours),
+        (torch.load(tmp_path / "ours.pt", weights_only=True), torch),
+    ):
+        expected = content(t)
+        assert list(back) == list(expected) and back["flags"] == expected["flags"] and back["epoch"] == 4
+        np.testing.assert_array_equal(array(back["x"]), array(expected["x"]))
+        for key, value in expected["model"].items():
+            np.testing.assert_array_equal(array(back["model"][key]), array(value))
+
+
+# Operators
+
+# name -> why it is not compared
+NOT_COMPARED = {
+    "empty": "not defined",
+    "empty_like": "not defined",
+    "new_empty": "not defined",
+    "empty_strided": "not defined",
+    "randn": "the database seeds",
+    "randn_like": "",
+    "rand_like": "",
+    "randint": "",
+    "randint_like": "",
+    "multinomial": "",
+    "normal": "",
+    "bernoulli": "",
+    "cauchy": "another stream",
+    "geometric": "another stream",
+    "log_normal": "another stream",
+    "nn.functional.rrelu": "",
+    "nn.functional.dropout2d": "the database seeds",
+    "nn.functional.dropout3d": "",
+    "nn.functional.feature_alpha_dropout": "",
+    "nn.functional.scaled_dot_product_attention": "it draws",
+    "nn.functional.multi_head_attention_forward": "it draws",
+    "nn.functional.fractional_max_pool2d": "it draws",
+    "nn.functional.fractional_max_pool3d": "it draws",
+    "svd": "signs are free",
+    "linalg.svd": "signs are free",
+    "linalg.eig": "order is free",
+    "linalg.eigh": "signs are free",
+    "linalg.eigvalsh": "the gradient of one triangle",
+    "linalg.pinv": "of Hermitian matrices: the gradient of one triangle",
+    "linalg.lstsq": "empty results",
+    "nn.functional.triplet_margin_with_distance_loss": "takes PyTorch's own functions",
+    "linalg.vander": "of numbers",
+    "nn.functional.embedding": "called with exchanged arguments",
+    "nn.functional.embedding_bag": "",
+    "where": "",
+    "nn.functional.multi_margin_loss": "of numbers",
+    "nn.functional.gaussian_nll_loss": "losses do not broadcast",
+    "nn.functional.batch_norm": "of empty vectors",
+    "nextafter": "no derivative",
+    "sgn": "ZeroTensor",
+    "gradient": "no derivative",
+    "as_strided": "of Tensors with gaps",
+    "as_strided_scatter": "overlapping",
+    "nanquantile": "no derivative",
+    "cov": "with weights",
+    "nn.functional.avg_pool2d": "an empty stride",
+    "addbmm": "broadcasts in place",
+    "zero_": "of a leaf",
+    "tensordot": "sizes of 1",
+    "bfloat16": "float32 here",
+    "double": "not callable in torch",
+    "float": "",
+    "half": "",
+    "int": "",
+    "long": "",
+    "short": "",
+    "bool": "",
+    "cdouble": "",
+    "cfloat": "",
+    "normal.in_place": "",
+    "histogram": "",
+    "linalg.norm": "the subgradient at 0",
+    "linalg.matrix_norm": "the subgradient at 0",
+    "kthvalue": "ties",
+    "topk": "ties",
+    "mode": "ties",
+    "linalg.cond": "",
+    "nn.functional.pdist": "",
+    "to": "",
+}
+
+
+def operators() -> Iterator[Any]:
+    # PyTorch's tests change its settings when they are imported
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    for op in op_db:
+        outside = op.name.startswith(
+            ("_", "ops.", "torch.", "sparse", "jiterator", "masked.", "signal.", "special.")
+        )
+        if outside or op.name in NOT_COMPARED or op.name.endswith("_copy") or torch.float64 not in op.dtypes:
+            continue
+        if _found(op.name) is not None:
+            yield pytest.param(op, id=f"{op.name}.{op.variant_test_name}".rstrip("."))
+
+
+def _found(name: str) -> Any:
+    place: Any = ours
+    for part in name.split("."):
+        place = getattr(place, part, None)
+        if place is None:
+            return None
+    return place
+
+
+def translated(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        made = ours.tensor(x.detach().resolve_conj().resolve_neg().numpy().copy())
+        return made.requires_grad_() if x.requires_grad else made
+    if isinstance(x, torch.Size):
+        return ours.Size(x)
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(translated, x)) if not hasattr(x, "_fields") else tuple(map(translated, x))
+    if isinstance(x, dict):
+        return {key: translated(v) for key, v in x.items()}
+    if isinstance(x, torch.dtype):
+        return getattr(ours, str(x).partition(".")[2])
+    return "cpu" if isinstance(x, torch.device) else x
+
+
+def flat(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [v for part in x for v in flat(part)] if isinstance(x, (list, tuple)) else [] if x is None else [x]
+
+
+def compare(op: Any, theirs: Any, own: Any, sample: Any, in_place: bool) -> None:
+    target = sample.input
+    given, args, kwargs = translated(target), translated(sample.args), translated(sample.kwargs)
+    left, right = (target * 1, given * 1) if in_place else (target, given)
+    torch.manual_seed(0)
+    ours.manual_seed(0)
+    try:
+        expected = flat(theirs(left, *sample.args, **sample.kwargs))
+    except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError):
+        return  # in place, this sample is not possible
+    found = flat(own(right, *args, **kwargs))
+    assert len(expected) == len(found)
+    for a, b in zip(expected, found):
+        if not isinstance(a, torch.Tensor):
+            assert a == b
+            continue
+        assert array(a).dtype == array(b).dtype
+        np.testing.assert_allclose(array(b), array(a), rtol=1e-6, atol=1e-8)
+    pairs = [
+        (a, b)
+        for a, b in zip(expected, found)
+        if isinstance(a, torch.Tensor) and a.requires_grad and a.is_floating_point()
+    ]
+    if not pairs:
+        return
+    inputs = [
+        [x for x in flat([i, a, k]) if isinstance(x, kind) and x.requires_grad]
+        for i, a, k, kind in (
+            (target, sample.args, sample.kwargs, torch.Tensor),
+            (given, args, kwargs, ours.Tensor),
+        )
+    ]
+    rng = np.random.default_rng(0)
+    seeds = [rng.standard_normal(tuple(a.shape)) for a, _ in pairs]
+    if in_place and op.name in ("acosh", "asinh", "atanh"):
+        return  # PyTorch has no derivative in place
+    first = torch.autograd.grad(
+        [a for a, _ in pairs], inputs[0], [torch.tensor(s) for s in seeds], allow_unused=True
+    )
+    second = ours.autograd.grad(
+        [b for _, b in pairs], inputs[1], [ours.tensor(s) for s in seeds], allow_unused=True
+    )
+    for a, b in zip(first, second):
+        if a is None or b is None:
+            assert not np.any(array(b if a is None else a)) if (a is None) != (b is None) else True
+        else:
+            np.testing.assert_allclose(array(b), array(a), rtol=1e-5, atol=1e-7)
+
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+SAMPLES = 6 if THOROUGH else 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("op", list(operators())[:: 1 if THOROUGH else 2])
+def test_an_operator_has_pytorchs_values_and_gradients_as_function_method_and_in_place(op: Any) -> None:
+    state = np.random.get_state()  # noqa: NPY002  the database seeds it
+    samples = list(op.sample_inputs("cpu", torch.float64, requires_grad=op.supports_autograd))
+    np.random.set_state(state)  # noqa: NPY002
+    for sample in samples[:: max(1, len(samples) // SAMPLES)][:SAMPLES]:
+        compare(op, op.op, _found(op.name), sample, False)
+        for variant, in_place in ((op.method_variant, False), (op.inplace_variant, True)):
+            name = getattr(variant, "__name__", "<lambda>")
+            own = getattr(ours.Tensor, name, None)
+            if name != "<lambda>" and own is not None and isinstance(sample.input, torch.Tensor):
+                compare(op, variant, own, sample, in_place)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        ("torch", lambda: [n for n in dir(torch) if not n.startswith("_")]),
+        ("Tensor", lambda: [n for n in dir(torch.Tensor) if not n.startswith("_")]),
+        ("nn", lambda: [n for n in dir(torch.nn) if not n.startswith("_")]),
+        ("nn.functional", lambda: [n for n in dir(torch.nn.functional) if not n.startswith("_")]),
+        ("nn.init", lambda: [n for n in dir(torch.nn.init) if n.endswith("_") and n[0] != "_"]),
+        ("optim", lambda: [n for n in dir(torch.optim) if n[0].isupper()]),
+        ("optim.lr_scheduler", lambda: torch.optim.lr_scheduler.__all__),
+        ("utils.data", lambda: torch.utils.data.__all__),
+    ],
+)
+def test_names_are_there_or_left_out_with_a_reason(place: str, names: Callable[[], list[str]]) -> None:
+    own = _found(place) if place != "torch" else ours
+    missing = [name for name in names() if not hasattr(own, name) and not reason(name)]
+    there = [name for name in names() if hasattr(own, name)]
+    assert len(there) >= 0.9 * (len(there) + len(missing)), missing

@@ -1,0 +1,1 @@
+"""PyTorch's names over this engine: tests that run without PyTorch."""

@@ -1,0 +1,1 @@
+"""Forward mode: left out of this layer; torch.func.jvp has it."""

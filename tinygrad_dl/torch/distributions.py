@@ -1,0 +1,825 @@
+"""torch.distributions: the common ones, with sample, rsample, log_prob, entropy, and kl_divergence between two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_dl.modes import no_grad
+from tinygrad_dl.tensor import Tensor as Value
+from tinygrad_dl.torch import creation
+from tinygrad_dl.torch.boundary import made
+from tinygrad_dl.torch.dtypes import Size
+from tinygrad_dl.torch.nn import functional as F
+from tinygrad_dl.torch.random import default_generator
+from tinygrad_dl.torch.registry import TORCH as T
+
+
+def _tensors(*values: Any) -> list[Any]:
+    """Parameters as Tensors of one shape."""
+    found = [v if isinstance(v, Value) else creation.tensor(float(v)) for v in values]
+    return list(T["broadcast_tensors"](*found))
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+class Distribution:
+    """Base of distributions. Shapes: sample_shape + batch_shape + event_shape."""
+
+    has_rsample = False
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: Any = None) -> None:
+        self.batch_shape, self.event_shape = Size(batch_shape), Size(event_shape)
+
+    def _extended(self, sample_shape: Any) -> tuple[int, ...]:
+        return (*_sizes(sample_shape), *self.batch_shape, *self.event_shape)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        """Draws, without a gradient."""
+        with no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        """Draws whose gradient reaches the parameters."""
+        raise NotImplementedError(f"{type(self).__name__}: there is no reparameterized sample; use sample()")
+
+    def log_prob(self, value: Any) -> Any:
+        """The logarithm of the density or probability."""
+        raise NotImplementedError
+
+    def entropy(self) -> Any:
+        """The entropy."""
+        raise NotImplementedError
+
+    mean: Any
+    variance: Any
+
+    @property
+    def stddev(self) -> Any:
+        """The standard deviation."""
+        return self.variance.sqrt()
+
+    def sample_n(self, n: int) -> Any:
+        """n draws."""
+        return self.sample((n,))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ExponentialFamily(Distribution):
+    """Base of exponential families."""
+
+
+class Normal(ExponentialFamily):
+    """The normal distribution."""
+
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None) -> None:
+        self.loc, self.scale = _tensors(loc, scale)
+        if not bool((self.scale > 0).all()):
+            raise ValueError("Normal: expected the parameter scale to be positive")
+        super().__init__(self.loc.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    mode = mean
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.pow(2)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            shape = self._extended(sample_shape)
+            return creation.normal(self.loc.expand(shape), self.scale.expand(shape))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        noise = creation.randn(self._extended(sample_shape), dtype=self.loc.dtype)
+        return self.loc + noise * self.scale
+
+    def log_prob(self, value: Any) -> Any:
+        return (
+            -((value - self.loc) ** 2) / (2 * self.scale**2)
+            - self.scale.log()
+            - math.log(math.sqrt(2 * math.pi))
+        )
+
+    def entropy(self) -> Any:
+        return 0.5 + 0.5 * math.log(2 * math.pi) + self.scale.log()
+
+    def cdf(self, value: Any) -> Any:
+        """The distribution function."""
+        return 0.5 * (1 + ((value - self.loc) / self.scale / math.sqrt(2)).erf())
+
+    def icdf(self, value: Any) -> Any:
+        """The inverse of cdf."""
+        return self.loc + self.scale * (2 * value - 1).erfinv() * math.sqrt(2)
+
+
+class LogNormal(Distribution):
+    """exp of a normal number."""
+
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None) -> None:
+        self.base_dist = Normal(loc, scale)
+        self.loc, self.scale = self.base_dist.loc, self.base_dist.scale
+        super().__init__(self.loc.shape)
+
+    @property
+    def mean(self) -> Any:
+        return (self.loc + self.scale.pow(2) / 2).exp()
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.pow(2).expm1() * (2 * self.loc + self.scale.pow(2)).exp()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.rsample(sample_shape).exp()
+
+    def log_prob(self, value: Any) -> Any:
+        return self.base_dist.log_prob(value.log()) - value.log()
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() + self.loc
+
+
+class HalfNormal(Distribution):
+    """The absolute value of a normal number."""
+
+    has_rsample = True
+
+    def __init__(self, scale: Any, validate_args: Any = None) -> None:
+        self._base = Normal(0.0 * scale, scale)
+        self.scale = self._base.scale
+        super().__init__(self.scale.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * math.sqrt(2 / math.pi)
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.pow(2) * (1 - 2 / math.pi)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self._base.rsample(sample_shape).abs()
+
+    def log_prob(self, value: Any) -> Any:
+        return T["where"](value >= 0, self._base.log_prob(value) + math.log(2), -math.inf)
+
+    def entropy(self) -> Any:
+        return self._base.entropy() - math.log(2)
+
+
+class Uniform(Distribution):
+    """The uniform distribution on [low, high)."""
+
+    has_rsample = True
+
+    def __init__(self, low: Any, high: Any, validate_args: Any = None) -> None:
+        self.low, self.high = _tensors(low, high)
+        if not bool((self.low < self.high).all()):
+            raise ValueError("Uniform is not defined when low>= high")
+        super().__init__(self.low.shape)
+
+    @property
+    def mean(self) -> Any:
+        return (self.high + self.low) / 2
+
+    @property
+    def variance(self) -> Any:
+        return (self.high - self.low).pow(2) / 12
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        drawn = creation.rand(self._extended(sample_shape), dtype=self.low.dtype)
+        return self.low + drawn * (self.high - self.low)
+
+    def log_prob(self, value: Any) -> Any:
+        inside = ((self.low <= value) & (self.high > value)).type_as(self.low)
+        return inside.log() - (self.high - self.low).log()
+
+    def entropy(self) -> Any:
+        return (self.high - self.low).log()
+
+    def cdf(self, value: Any) -> Any:
+        """The distribution function."""
+        return ((value - self.low) / (self.high - self.low)).clamp(0, 1)
+
+
+class _Logits(Distribution):
+    """What is given by probabilities or by logits."""
+
+    def _given(self, probs: Any, logits: Any) -> Any:
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        return _tensors(logits if probs is None else probs)[0]
+
+
+class Bernoulli(_Logits):
+    """1 with the probability p, else 0."""
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None) -> None:
+        given = self._given(probs, logits)
+        if probs is not None:
+            self.probs = given
+            eps = np.finfo(given.dtype.dtype).eps
+            clamped = given.clamp(eps, 1 - eps)
+            self.logits = clamped.log() - (-clamped).log1p()
+        else:
+            self.logits, self.probs = given, given.sigmoid()
+        super().__init__(given.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.probs
+
+    @property
+    def variance(self) -> Any:
+        return self.probs * (1 - self.probs)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            return creation.bernoulli(self.probs.expand(self._extended(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        logits, value = T["broadcast_tensors"](self.logits, value)
+        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")  # type: ignore[attr-defined]
+
+    def entropy(self) -> Any:
+        return F.binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")  # type: ignore[attr-defined]
+
+
+class Categorical(_Logits):
+    """One of several classes, with probabilities along the last axis."""
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None) -> None:
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        if probs is not None:
+            self.probs = probs / probs.sum(-1, keepdim=True)
+            eps = np.finfo(self.probs.dtype.dtype).eps
+            self.logits = self.probs.clamp(eps, 1 - eps).log()
+        else:
+            self.logits = logits - logits.logsumexp(-1, keepdim=True)
+            self.probs = F.softmax(self.logits, -1)
+        self._num_events = self.probs.shape[-1]
+        super().__init__(self.probs.shape[:-1])
+
+    @property
+    def mode(self) -> Any:
+        """The most likely class."""
+        return self.probs.argmax(-1)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape = _sizes(sample_shape)
+        rows = self.probs.detach().reshape(-1, self._num_events)
+        drawn = creation.multinomial(rows, math.prod(shape), True).t()
+        return drawn.reshape(*shape, *self.batch_shape)
+
+    def log_prob(self, value: Any) -> Any:
+        value = value.long().unsqueeze(-1)
+        shape = np.broadcast_shapes(value.shape[:-1], self.logits.shape[:-1])
+        logits = self.logits.expand(*shape, self._num_events)
+        return logits.gather(-1, value.expand(*shape, 1)).squeeze(-1)
+
+    def entropy(self) -> Any:
+        smallest = float(np.finfo(self.logits.dtype.dtype).min)
+        return -(self.logits.clamp(min=smallest) * self.probs).sum(-1)
+
+    def enumerate_support(self, expand: bool = True) -> Any:
+        """All classes."""
+        return creation.arange(self._num_events)
+
+
+class OneHotCategorical(Distribution):
+    """One of several classes, as a vector with a 1."""
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None) -> None:
+        self._categorical = Categorical(probs, logits)
+        self.probs, self.logits = self._categorical.probs, self._categorical.logits
+        super().__init__(self._categorical.batch_shape, self.probs.shape[-1:])
+
+    @property
+    def mean(self) -> Any:
+        return self.probs
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        return F.one_hot(self._categorical.sample(sample_shape), self.event_shape[0]).to(self.probs.dtype)  # type: ignore[attr-defined]
+
+    def log_prob(self, value: Any) -> Any:
+        return self._categorical.log_prob(value.argmax(-1))
+
+    def entropy(self) -> Any:
+        return self._categorical.entropy()
+
+
+class Geometric(_Logits):
+    """The number of failures before the first success."""
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None) -> None:
+        given = self._given(probs, logits)
+        self.probs = given if probs is not None else given.sigmoid()
+        super().__init__(self.probs.shape)
+
+    @property
+    def mean(self) -> Any:
+        return 1 / self.probs - 1
+
+    @property
+    def variance(self) -> Any:
+        return (1 / self.probs - 1) / self.probs
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            u = creation.rand(self._extended(sample_shape), dtype=self.probs.dtype).clamp(min=1e-38)
+            return (u.log() / (-self.probs).log1p()).floor()
+
+    def log_prob(self, value: Any) -> Any:
+        return value * (-self.probs).log1p() + self.probs.log()
+
+    def entropy(self) -> Any:
+        p = self.probs
+        return -(p * p.log() + (1 - p) * (-p).log1p()) / p
+
+
+class Exponential(ExponentialFamily):
+    """The exponential distribution."""
+
+    has_rsample = True
+
+    def __init__(self, rate: Any, validate_args: Any = None) -> None:
+        (self.rate,) = _tensors(rate)
+        super().__init__(self.rate.shape)
+
+    @property
+    def mean(self) -> Any:
+        return 1 / self.rate
+
+    @property
+    def variance(self) -> Any:
+        return self.rate.pow(-2)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        drawn = default_generator.exponentials(self._extended(sample_shape), 1.0, self.rate._data.dtype)
+        return made(drawn) / self.rate
+
+    def log_prob(self, value: Any) -> Any:
+        return self.rate.log() - self.rate * value
+
+    def entropy(self) -> Any:
+        return 1 - self.rate.log()
+
+    def cdf(self, value: Any) -> Any:
+        """The distribution function."""
+        return 1 - (-self.rate * value).exp()
+
+
+class Laplace(Distribution):
+    """The Laplace distribution."""
+
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None) -> None:
+        self.loc, self.scale = _tensors(loc, scale)
+        super().__init__(self.loc.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return 2 * self.scale.pow(2)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        eps = float(np.finfo(self.loc.dtype.dtype).eps)
+        u = creation.empty(self._extended(sample_shape), dtype=self.loc.dtype).uniform_(eps - 1, 1)
+        return self.loc - self.scale * u.sign() * (-u.abs()).log1p()
+
+    def log_prob(self, value: Any) -> Any:
+        return -(2 * self.scale).log() - (value - self.loc).abs() / self.scale
+
+    def entropy(self) -> Any:
+        return 1 + (2 * self.scale).log()
+
+
+class Gumbel(Distribution):
+    """The Gumbel distribution."""
+
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None) -> None:
+        self.loc, self.scale = _tensors(loc, scale)
+        super().__init__(self.loc.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc + self.scale * np.euler_gamma
+
+    @property
+    def variance(self) -> Any:
+        return (math.pi**2 / 6) * self.scale.pow(2)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        limits = np.finfo(self.loc.dtype.dtype)
+        u = creation.empty(self._extended(sample_shape), dtype=self.loc.dtype).uniform_(
+            float(limits.tiny), 1 - float(limits.eps)
+        )
+        return self.loc - self.scale * (-u.log()).log()
+
+    def log_prob(self, value: Any) -> Any:
+        y = (self.loc - value) / self.scale
+        return (y - y.exp()) - self.scale.log()
+
+    def entropy(self) -> Any:
+        return self.scale.log() + (1 + np.euler_gamma)
+
+
+class Cauchy(Distribution):
+    """The Cauchy distribution."""
+
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None) -> None:
+        self.loc, self.scale = _tensors(loc, scale)
+        super().__init__(self.loc.shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        noise = creation.empty(self._extended(sample_shape), dtype=self.loc.dtype).cauchy_()
+        return self.loc + noise * self.scale
+
+    def log_prob(self, value: Any) -> Any:
+        return -math.log(math.pi) - self.scale.log() - ((value - self.loc) / self.scale).pow(2).log1p()
+
+    def entropy(self) -> Any:
+        return math.log(4 * math.pi) + self.scale.log()
+
+
+def _from_numpy(draw: Callable[[np.random.Generator], Any], like: Any) -> Any:
+    """Draws of NumPy's generator, seeded by PyTorch's: the distributions agree, the numbers do not."""
+    drawn = draw(np.random.default_rng(int(default_generator.raw64(1)[0])))
+    return made(np.asarray(drawn, like._data.dtype))
+
+
+class Gamma(ExponentialFamily):
+    """The gamma distribution; its samples have no gradient here."""
+
+    def __init__(self, concentration: Any, rate: Any, validate_args: Any = None) -> None:
+        self.concentration, self.rate = _tensors(concentration, rate)
+        super().__init__(self.rate.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration / self.rate
+
+    @property
+    def variance(self) -> Any:
+        return self.concentration / self.rate.pow(2)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape, a, b = self._extended(sample_shape), self.concentration._data, self.rate._data
+        return _from_numpy(lambda rng: rng.gamma(a, 1 / b, shape), self.rate)
+
+    def log_prob(self, value: Any) -> Any:
+        a, b = self.concentration, self.rate
+        return T["xlogy"](a, b) + T["xlogy"](a - 1, value) - b * value - a.lgamma()
+
+    def entropy(self) -> Any:
+        a = self.concentration
+        return a - self.rate.log() + a.lgamma() + (1 - a) * a.digamma()
+
+
+class Chi2(Gamma):
+    """The chi-squared distribution."""
+
+    def __init__(self, df: Any, validate_args: Any = None) -> None:
+        self.df = _tensors(df)[0]
+        super().__init__(0.5 * self.df, 0.5)
+
+
+class Dirichlet(ExponentialFamily):
+    """Probabilities along the last axis; its samples have no gradient here."""
+
+    def __init__(self, concentration: Any, validate_args: Any = None) -> None:
+        self.concentration = concentration
+        super().__init__(concentration.shape[:-1], concentration.shape[-1:])
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration / self.concentration.sum(-1, keepdim=True)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape, a = self._extended(sample_shape), self.concentration._data
+        parts = _from_numpy(lambda rng: rng.gamma(a, 1.0, shape), self.concentration)
+        return parts / parts.sum(-1, keepdim=True)
+
+    def log_prob(self, value: Any) -> Any:
+        a = self.concentration
+        return T["xlogy"](a - 1, value).sum(-1) + a.sum(-1).lgamma() - a.lgamma().sum(-1)
+
+    def entropy(self) -> Any:
+        a = self.concentration
+        k, total = a.shape[-1], a.sum(-1)
+        return (
+            a.lgamma().sum(-1)
+            - total.lgamma()
+            - (k - total) * total.digamma()
+            - ((a - 1) * a.digamma()).sum(-1)
+        )
+
+
+class Beta(ExponentialFamily):
+    """The beta distribution; its samples have no gradient here."""
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None) -> None:
+        self.concentration1, self.concentration0 = _tensors(concentration1, concentration0)
+        super().__init__(self.concentration1.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration1 / (self.concentration1 + self.concentration0)
+
+    @property
+    def variance(self) -> Any:
+        total = self.concentration1 + self.concentration0
+        return self.concentration1 * self.concentration0 / (total.pow(2) * (total + 1))
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape, a, b = self._extended(sample_shape), self.concentration1._data, self.concentration0._data
+        return _from_numpy(lambda rng: rng.beta(a, b, shape), self.concentration1)
+
+    def log_prob(self, value: Any) -> Any:
+        a, b = self.concentration1, self.concentration0
+        constant = (a + b).lgamma() - a.lgamma() - b.lgamma()
+        return T["xlogy"](a - 1, value) + T["xlogy"](b - 1, 1 - value) + constant
+
+    def entropy(self) -> Any:
+        a, b = self.concentration1, self.concentration0
+        log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+        return log_beta - (a - 1) * a.digamma() - (b - 1) * b.digamma() + (a + b - 2) * (a + b).digamma()
+
+
+class Poisson(ExponentialFamily):
+    """The Poisson distribution."""
+
+    def __init__(self, rate: Any, validate_args: Any = None) -> None:
+        (self.rate,) = _tensors(rate)
+        super().__init__(self.rate.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.rate
+
+    variance = mean
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            return creation.poisson(self.rate.expand(self._extended(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        return T["xlogy"](value, self.rate) - self.rate - (value + 1).lgamma()
+
+
+class StudentT(Distribution):
+    """Student's t distribution; its samples have no gradient here."""
+
+    def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: Any = None) -> None:
+        self.df, self.loc, self.scale = _tensors(df, loc, scale)
+        super().__init__(self.df.shape)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            shape, df = self._extended(sample_shape), self.df._data
+            return self.loc + self.scale * _from_numpy(lambda rng: rng.standard_t(df, shape), self.df)
+
+    def log_prob(self, value: Any) -> Any:
+        y = (value - self.loc) / self.scale
+        z = self.scale.log() + 0.5 * self.df.log() + 0.5 * math.log(math.pi) + (0.5 * self.df).lgamma()
+        return -0.5 * (self.df + 1.0) * (y**2.0 / self.df).log1p() - z + (0.5 * (self.df + 1.0)).lgamma()
+
+
+class MultivariateNormal(Distribution):
+    """The normal distribution of vectors."""
+
+    has_rsample = True
+
+    def __init__(
+        self,
+        loc: Any,
+        covariance_matrix: Any = None,
+        precision_matrix: Any = None,
+        scale_tril: Any = None,
+        validate_args: Any = None,
+    ) -> None:
+        if precision_matrix is not None:
+            covariance_matrix = T["inverse"](precision_matrix)
+        self.scale_tril = T["cholesky"](covariance_matrix) if scale_tril is None else scale_tril
+        batch = np.broadcast_shapes(loc.shape[:-1], self.scale_tril.shape[:-2])
+        self.loc = loc.expand(*batch, loc.shape[-1])
+        super().__init__(batch, loc.shape[-1:])
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def covariance_matrix(self) -> Any:
+        """The covariance matrix."""
+        return self.scale_tril @ self.scale_tril.mT
+
+    @property
+    def variance(self) -> Any:
+        return self.scale_tril.pow(2).sum(-1)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        noise = creation.randn(self._extended(sample_shape), dtype=self.loc.dtype)
+        return self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+
+    def _half_log_det(self) -> Any:
+        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        from tinygrad_dl.torch import linalg
+
+        difference = (value - self.loc).unsqueeze(-1)
+        matrix = self.scale_tril.expand(*difference.shape[:-2], *self.scale_tril.shape[-2:])
+        solved = linalg.solve(matrix, difference).squeeze(-1)
+        return (
+            -0.5 * (self.event_shape[0] * math.log(2 * math.pi) + solved.pow(2).sum(-1))
+            - self._half_log_det()
+        )
+
+    def entropy(self) -> Any:
+        return 0.5 * self.event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
+
+
+class Multinomial(Distribution):
+    """How often each class comes in several draws."""
+
+    def __init__(
+        self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        self.total_count, self._categorical = total_count, Categorical(probs, logits)
+        self.probs, self.logits = self._categorical.probs, self._categorical.logits
+        super().__init__(self._categorical.batch_shape, self.probs.shape[-1:])
+
+    @property
+    def mean(self) -> Any:
+        return self.probs * self.total_count
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        drawn = self._categorical.sample((self.total_count, *_sizes(sample_shape)))
+        return F.one_hot(drawn, self.event_shape[0]).sum(0).to(self.probs.dtype)  # type: ignore[attr-defined]
+
+    def log_prob(self, value: Any) -> Any:
+        logits = T["where"]((value == 0) & (self.logits == -math.inf), 0.0, self.logits)
+        return (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1) + (logits * value).sum(-1)
+
+
+class Independent(Distribution):
+    """The last batch axes of a distribution as axes of the event."""
+
+    def __init__(
+        self, base_distribution: Any, reinterpreted_batch_ndims: int, validate_args: Any = None
+    ) -> None:
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, reinterpreted_batch_ndims
+        cut = len(base_distribution.batch_shape) - reinterpreted_batch_ndims
+        super().__init__(
+            base_distribution.batch_shape[:cut],
+            base_distribution.batch_shape[cut:] + base_distribution.event_shape,
+        )
+        self.has_rsample = base_distribution.has_rsample
+
+    @property
+    def mean(self) -> Any:
+        return self.base_dist.mean
+
+    @property
+    def variance(self) -> Any:
+        return self.base_dist.variance
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.sample(sample_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.rsample(sample_shape)
+
+    def _summed(self, x: Any) -> Any:
+        n = self.reinterpreted_batch_ndims
+        return x.sum(tuple(range(-n, 0))) if n else x
+
+    def log_prob(self, value: Any) -> Any:
+        return self._summed(self.base_dist.log_prob(value))
+
+    def entropy(self) -> Any:
+        return self._summed(self.base_dist.entropy())
+
+
+# Kullback-Leibler divergences
+
+_KL: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
+
+
+def register_kl(
+    type_p: type, type_q: type
+) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Enter a function for the divergence of two types."""
+
+    def enter(f: Callable[[Any, Any], Any]) -> Any:
+        _KL[type_p, type_q] = f
+        return f
+
+    return enter
+
+
+def kl_divergence(p: Any, q: Any) -> Any:
+    """The Kullback-Leibler divergence of p from q."""
+    for kind in type(p).__mro__:
+        for other in type(q).__mro__:
+            if (kind, other) in _KL:
+                return _KL[kind, other](p, q)
+    raise NotImplementedError(
+        f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}"
+    )
+
+
+@register_kl(Normal, Normal)
+def _(p: Any, q: Any) -> Any:
+    ratio = (p.scale / q.scale).pow(2)
+    return 0.5 * (ratio + ((p.loc - q.loc) / q.scale).pow(2) - 1 - ratio.log())
+
+
+@register_kl(Bernoulli, Bernoulli)
+def _bernoulli(p: Any, q: Any) -> Any:
+    first = p.probs * (F.softplus(-q.logits) - F.softplus(-p.logits))  # type: ignore[attr-defined]
+    return first + (1 - p.probs) * (F.softplus(q.logits) - F.softplus(p.logits))  # type: ignore[attr-defined]
+
+
+@register_kl(Categorical, Categorical)
+def _categorical(p: Any, q: Any) -> Any:
+    return (p.probs * (p.logits - q.logits)).sum(-1)
+
+
+@register_kl(Exponential, Exponential)
+def _exponential(p: Any, q: Any) -> Any:
+    ratio = q.rate / p.rate
+    return -ratio.log() + ratio - 1
+
+
+@register_kl(Uniform, Uniform)
+def _uniform(p: Any, q: Any) -> Any:
+    found = ((q.high - q.low) / (p.high - p.low)).log()
+    return T["where"]((q.low > p.low) | (q.high < p.high), math.inf, found)
+
+
+@register_kl(Laplace, Laplace)
+def _laplace(p: Any, q: Any) -> Any:
+    ratio, distance = p.scale / q.scale, (p.loc - q.loc).abs()
+    return -ratio.log() + distance / q.scale + ratio * (-distance / p.scale).exp() - 1
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p: Any, q: Any) -> Any:
+    return (
+        q.concentration * (p.rate / q.rate).log()
+        + q.concentration.lgamma()
+        - p.concentration.lgamma()
+        + (p.concentration - q.concentration) * p.concentration.digamma()
+        + (q.rate - p.rate) * (p.concentration / p.rate)
+    )
+
+
+@register_kl(Poisson, Poisson)
+def _poisson(p: Any, q: Any) -> Any:
+    return p.rate * (p.rate.log() - q.rate.log()) - (p.rate - q.rate)
+
+
+@register_kl(Independent, Independent)
+def _independent(p: Any, q: Any) -> Any:
+    return p._summed(kl_divergence(p.base_dist, q.base_dist))
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+def _multivariate(p: Any, q: Any) -> Any:
+    from tinygrad_dl.torch import linalg
+
+    turned = linalg.solve(q.scale_tril, p.scale_tril).pow(2).sum((-2, -1))
+    moved = linalg.solve(q.scale_tril, (q.loc - p.loc).unsqueeze(-1)).pow(2).sum((-2, -1))
+    return q._half_log_det() - p._half_log_det() + 0.5 * (turned + moved - p.event_shape[0])
+
+
+def __getattr__(name: str) -> Any:
+    from tinygrad_dl.torch.left_out import missing
+
+    raise missing("torch.distributions", name, globals())

@@ -1,0 +1,123 @@
+"""torch.func: transformations of functions, the core's, on this layer's Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_dl import func as core
+from tinygrad_dl.torch.boundary import lift, lower
+
+
+def _inner(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of this layer's Tensors as one of the core's."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return lower(f(*[lift(x) for x in args], **{key: lift(x) for key, x in kwargs.items()}))
+
+    call.__name__ = getattr(f, "__name__", "function")
+    return call
+
+
+def _outer(f: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return lift(f(*[lower(x) for x in args], **{key: lower(x) for key, x in kwargs.items()}))
+
+    return call
+
+
+def grad(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    """The function that gives the gradient of a function of one value."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found, value = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return call
+
+
+def grad_and_value(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    """The function that gives gradient and value."""
+    aux: list[Any] = []
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        out = func(*args, **kwargs)
+        if has_aux:
+            aux[:] = [out[1]]
+            return out[0]
+        return out
+
+    inner = core.value_and_grad(_inner(plain), argnums)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value, found = lift(inner(*[lower(x) for x in args], **{k: lower(x) for k, x in kwargs.items()}))
+        return (found, (value, aux[0])) if has_aux else (found, value)
+
+    return call
+
+
+def vmap(
+    func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: Any = "error", *, chunk_size: Any = None
+) -> Any:
+    """The function on batches: `func` sees one example at a time."""
+    return _outer(core.vmap(_inner(func), in_dims, out_dims, randomness=randomness))
+
+
+def vjp(func: Any, *primals: Any, has_aux: bool = False) -> Any:
+    """(value, the function from a gradient of the result to those of the arguments)."""
+    value, pull = core.vjp(_inner(func), *[lower(x) for x in primals])
+
+    def back(*cotangents: Any, **how: Any) -> Any:
+        found = lift(pull(*[lower(x) for x in cotangents]))
+        return found if isinstance(found, tuple) else (found,)
+
+    return lift(value), back
+
+
+def jvp(func: Any, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
+    """(value, its derivative along the tangents)."""
+    return lift(core.jvp(_inner(func), tuple(lower(x) for x in primals), tuple(lower(x) for x in tangents)))
+
+
+def _jacobian(name: str) -> Any:
+    def transform(func: Any, argnums: Any = 0, has_aux: bool = False, **how: Any) -> Any:
+        return _outer(getattr(core, name)(_inner(func), argnums))
+
+    transform.__name__, transform.__doc__ = name, getattr(core, name).__doc__
+    return transform
+
+
+jacrev, jacfwd, hessian = _jacobian("jacrev"), _jacobian("jacfwd"), _jacobian("hessian")
+
+
+def functional_call(
+    module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: Any = None, **how: Any
+) -> Any:
+    """The module called with other parameters and buffers."""
+    given = parameter_and_buffer_dicts
+    merged: dict[str, Any] = {}
+    for part in given if isinstance(given, (tuple, list)) else (given,):
+        merged.update(part)
+    arguments = args if isinstance(args, tuple) else () if args is None else (args,)
+    swapped = []
+    try:
+        for name, value in merged.items():
+            owner = module.get_submodule(name.rpartition(".")[0])
+            key = name.rpartition(".")[2]
+            swapped.append((vars(owner), key, vars(owner)[key]))
+            vars(owner)[key] = value
+        return module(*arguments, **(kwargs or {}))
+    finally:
+        for holder, key, before in reversed(swapped):
+            holder[key] = before
+
+
+def stack_module_state(models: Any) -> Any:
+    """The parameters, and the buffers, of several models stacked by name."""
+    from tinygrad_dl.torch.shaping import stack
+
+    parameters = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    stacked = {k: stack([p[k].detach() for p in parameters]).requires_grad_() for k in parameters[0]}
+    return stacked, {k: stack([b[k] for b in buffers]) for k in buffers[0]}

@@ -1,0 +1,3 @@
+"""Averages of weights: the core's."""
+
+from tinygrad_dl.optim.swa_utils import *  # noqa: F403

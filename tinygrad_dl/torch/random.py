@@ -1,0 +1,335 @@
+"""PyTorch's CPU generator: the Mersenne Twister mt19937, and what PyTorch makes of its 32-bit numbers.
+
+`Generator` is a np.random.Generator too, so that the core's layers and initializers draw from it by `rng=`. Facts of
+the stream (which bits, how many draws, in what order) follow ATen's CPU kernels; the tests compare them with PyTorch's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinygrad_dl.errors import DTypeError, ValueRangeError
+
+# rand of float32 takes 24 bits of one number, float64 takes 53 bits of two.
+_BITS32, _SCALE32 = np.uint64((1 << 24) - 1), np.float32(2.0**-24)
+_BITS64, _SCALE64 = np.uint64((1 << 53) - 1), 2.0**-53
+_BITS16, _SCALE16 = np.uint64((1 << 11) - 1), 2.0**-11
+
+
+class Generator(np.random.Generator):
+    """A generator of random numbers with PyTorch's stream: the same seed gives PyTorch's numbers."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        super().__init__(np.random.MT19937())
+        self._next_normal: float | None = None
+        self.device = "cpu"
+        self.manual_seed(67280421310721)  # PyTorch's default
+
+    def __reduce__(self) -> Any:
+        return (_default, ()) if self is default_generator else (_restored, (self.get_state_dict(),))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
+        return self  # layers of a copied model draw from the same generator, as PyTorch's do
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begin the stream of a seed; returns the generator."""
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise DTypeError(f"manual_seed: expected an int, got {seed!r:.40}")
+        if not -(2**63) <= seed < 2**64:
+            raise ValueRangeError(f"manual_seed: expected an int of 64 bits, got {seed}")
+        self._seed = int(seed) & (2**64 - 1)
+        # The generator of NumPy is seeded by init_genrand of 32 bits, as ATen's is.
+        self.bit_generator._legacy_seeding(self._seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._next_normal = None
+        return self
+
+    def seed(self) -> int:
+        """Begin at a seed that differs from call to call, and return it."""
+        self.manual_seed(time.time_ns() & (2**52 - 1))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed that the stream began with."""
+        return self._seed
+
+    def get_state_dict(self) -> dict[str, Any]:
+        """Where the stream is, as NumPy's dict, with the normal number drawn ahead."""
+        return {"state": self.bit_generator.state, "next": self._next_normal, "seed": self._seed}
+
+    def set_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.bit_generator.state = state["state"]
+        self._next_normal, self._seed = state["next"], state["seed"]
+
+    # The 32-bit numbers and what they become
+
+    def raw(self, n: int) -> np.ndarray:
+        """The next n numbers of 32 bits."""
+        found: np.ndarray = self.bit_generator.random_raw(n)
+        return found
+
+    def raw64(self, n: int) -> np.ndarray:
+        """The next n numbers of 64 bits, each of two, the first one in front."""
+        pairs = self.raw(2 * n)
+        found: np.ndarray = (pairs[0::2] << np.uint64(32)) | pairs[1::2]
+        return found
+
+    def doubles(self, n: int) -> np.ndarray:
+        """n uniform numbers in [0, 1) of 53 bits."""
+        found: np.ndarray = (self.raw64(n) & _BITS64) * _SCALE64
+        return found
+
+    def floats(self, n: int) -> np.ndarray:
+        """n uniform numbers in [0, 1) of 24 bits, float32."""
+        found: np.ndarray = (self.raw(n) & _BITS32).astype(np.float32) * _SCALE32
+        return found
+
+    def uniforms(self, shape: Any, low: float, high: float, dtype: Any) -> np.ndarray:
+        """Uniform numbers in [low, high): x * (high - low) + low, in the dtype."""
+        sizes, kind = _sizes(shape), np.dtype(dtype)
+        n = math.prod(sizes)
+        if kind == np.float64:
+            return (self.doubles(n) * (high - low) + low).reshape(sizes)
+        if kind == np.float16:
+            x = ((self.raw(n) & _BITS16) * _SCALE16).astype(np.float32)
+            span, begin = (
+                np.float32(np.float16(high)) - np.float32(np.float16(low)),
+                np.float32(np.float16(low)),
+            )
+            return (x * span + begin).astype(np.float16).reshape(sizes)
+        begin, span = np.float32(low), np.float32(high) - np.float32(low)
+        return fused(self.floats(n), span, begin).reshape(sizes)
+
+    def normals(self, shape: Any, mean: float, std: float, dtype: Any) -> np.ndarray:
+        """Normal numbers: Box-Muller, in blocks of 16 from 16 numbers on, before that two at a time in float64."""
+        sizes, kind = _sizes(shape), np.dtype(dtype)
+        n = math.prod(sizes)
+        if n < 16:
+            drawn = np.array([self._one_normal(mean, std) for _ in range(n)], np.float64)
+            return drawn.astype(kind).reshape(sizes)
+        real = np.float64 if kind == np.float64 else np.float32
+        u = self.doubles(n) if real == np.float64 else self.floats(n)
+        out = np.empty(n, real)
+        whole = n - n % 16
+        out[:whole] = _boxes(u[:whole], mean, std)
+        if n % 16:  # the last 16 once more, from new numbers
+            last = self.doubles(16) if real == np.float64 else self.floats(16)
+            out[-16:] = _boxes(last, mean, std)
+        return out.astype(kind, copy=False).reshape(sizes)
+
+    def _one_normal(self, mean: float, std: float) -> float:
+        if self._next_normal is not None:
+            ahead, self._next_normal = self._next_normal, None
+            return ahead * std + mean
+        u1, u2 = self.doubles(2).tolist()
+        r, theta = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
+        self._next_normal = r * math.sin(theta)
+        return r * math.cos(theta) * std + mean
+
+    def exponentials(self, shape: Any, rate: float, dtype: Any) -> np.ndarray:
+        """Exponential numbers, -log(1 - u) / rate."""
+        sizes = _sizes(shape)
+        drawn = -np.log1p(-self.doubles(math.prod(sizes))) / rate
+        return drawn.astype(dtype).reshape(sizes)
+
+    def booleans(self, p: Any, shape: Any) -> np.ndarray:
+        """True with the probability p: a number, or one for each element."""
+        sizes = _sizes(shape)
+        n = math.prod(sizes)
+        if isinstance(p, np.ndarray):
+            u = self.doubles(n) if p.dtype == np.float64 else self.floats(n)
+            return np.asarray(u.reshape(sizes) < p)
+        return np.asarray(self.doubles(n) < p).reshape(sizes)
+
+    def randints(self, low: int, high: int, shape: Any) -> np.ndarray:
+        """Integers in [low, high), the remainder of 32 bits, of 64 for wide ranges."""
+        sizes = _sizes(shape)
+        n, span = math.prod(sizes), high - low
+        found = (self.raw64(n) if span >= 2**32 else self.raw(n)) % np.uint64(span)
+        return (found.astype(np.int64) + low).reshape(sizes)
+
+    def order(self, n: int) -> np.ndarray:
+        """The numbers 0 to n - 1 in random order: from the front, each exchanged with one that is not before it."""
+        found = list(range(n))
+        if n > 1:
+            ahead = self.raw(n - 1) % np.arange(n, 1, -1, dtype=np.uint64)
+            for i, z in enumerate(ahead.tolist()):
+                found[i], found[i + z] = found[i + z], found[i]
+        return np.array(found, np.int64)
+
+    # What the core's layers call
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        return self.uniforms(() if size is None else size, 0.0, 1.0, dtype)
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        return self.normals(() if size is None else size, 0.0, 1.0, dtype)
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        return self.normals(() if size is None else size, loc, scale, np.float64)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        return self.uniforms(() if size is None else size, low, high, np.float64)
+
+    def permutation(self, x: Any, axis: int = 0) -> Any:
+        return (
+            self.order(int(x))
+            if isinstance(x, (int, np.integer))
+            else np.take(x, self.order(np.shape(x)[axis]), axis)
+        )
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+
+
+def _boxes(u: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Blocks of 16 uniform numbers as normal ones: 8 radii from the first half, 8 angles from the second."""
+    kind = u.dtype.type
+    blocks = u.reshape(-1, 2, 8)
+    first, angle = kind(1) - blocks[:, 0], kind(2 * math.pi) * blocks[:, 1]
+    if kind is np.float64:
+        radius, sine, cosine = np.sqrt(-2 * np.log(first)), np.sin(angle), np.cos(angle)
+        return (np.stack([radius * cosine, radius * sine], 1) * std + mean).reshape(-1)
+    radius, (sine, cosine) = np.sqrt(kind(-2) * _log(first)), _sine_and_cosine(angle)
+    pairs = np.stack([radius * cosine, radius * sine], 1)
+    return fused(pairs, np.float32(std), np.float32(mean)).reshape(-1)
+
+
+# PyTorch's float32 kernels use the polynomials of the Cephes library, whose last bits differ from those of NumPy's
+# functions, and fused multiply-adds.
+
+
+def fused(a: Any, b: Any, c: Any) -> np.ndarray:
+    """a * b + c of float32, rounded once: the product of two is exact in float64."""
+    exact = np.asarray(a, np.float64) * np.asarray(b, np.float64) + np.asarray(c, np.float64)
+    found: np.ndarray = exact.astype(np.float32)
+    return found
+
+
+_LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+_COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+_SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+# pi / 4 in three parts, so that the remainder of an angle keeps its bits
+_EIGHTH = (0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+    y = np.full_like(x, np.float32(coefficients[0]))
+    for c in coefficients[1:]:
+        y = fused(y, x, np.float32(c))
+    return y
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """The logarithm of float32 numbers above 0 by Cephes' polynomial."""
+    f = np.float32
+    x = np.maximum(x, f(1.17549435e-38))
+    mantissa, exponent = np.frexp(x)
+    low = mantissa < f(math.sqrt(0.5))
+    e = exponent.astype(f) - low
+    x = np.where(low, mantissa + mantissa, mantissa).astype(f) - f(1)
+    z = x * x
+    y = fused(_polynomial(_LOG, x) * x, z, e * f(-2.12194440e-4))
+    return fused(e, f(0.693359375), x + fused(z, f(-0.5), y))
+
+
+def _sine_and_cosine(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sine and cosine of float32 angles of at least 0 by Cephes' polynomials, for the nearest multiple of pi / 4."""
+    f = np.float32
+    octant = ((x * f(4 / math.pi)).astype(np.int32) + 1) & ~1
+    for part in _EIGHTH:
+        x = fused(octant.astype(f), f(-part), x)
+    z = x * x
+    c = fused(_polynomial(_COSINE, z) * z, z, z * f(-0.5)) + f(1)
+    s = fused(_polynomial(_SINE, z) * z, x, x)
+    even = (octant & 2) == 0
+    sine, cosine = np.where(even, s, c), np.where(even, c, s)
+    return np.where(octant & 4, -sine, sine), np.where((octant - 2) & 4, cosine, -cosine)
+
+
+default_generator: Any = Generator()
+
+
+def _default() -> Any:
+    return default_generator
+
+
+def _restored(state: dict[str, Any]) -> Generator:
+    made = Generator()
+    made.set_state_dict(state)
+    return made
+
+
+class DropoutDraws(np.random.Generator):
+    """What the core's dropout draws, where it keeps an element if the draw is at least p: PyTorch keeps it if its
+    number of 53 bits is below 1 - p."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def __reduce__(self) -> Any:
+        return _dropout_draws, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DropoutDraws:
+        return self
+
+    def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        sizes = _sizes(() if size is None else size)
+        return 1.0 - default_generator.doubles(math.prod(sizes)).reshape(sizes)
+
+
+dropout_draws = DropoutDraws()
+
+
+def _dropout_draws() -> DropoutDraws:
+    return dropout_draws
+
+
+def generator_of(given: Any) -> Generator:
+    """The generator given, or the default one."""
+    found: Generator = default_generator if given is None else given
+    if not isinstance(found, Generator):
+        raise DTypeError(f"generator: expected a torch.Generator, got {type(given).__name__}")
+    return found
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator: what is drawn next are PyTorch's numbers for this seed."""
+    return generator_of(None).manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that differs from call to call; returns it."""
+    return generator_of(None).seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return generator_of(None).initial_seed()
+
+
+@contextmanager
+def fork_rng(devices: Any = (), enabled: bool = True, **kwargs: Any) -> Any:
+    """Set the default generator back at the end of the block."""
+    state = default_generator.get_state_dict()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state_dict(state)

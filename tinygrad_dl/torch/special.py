@@ -1,0 +1,28 @@
+"""torch.special."""
+
+from __future__ import annotations
+
+from tinygrad_dl.torch import methods as _methods  # noqa: F401  it enters all functions
+from tinygrad_dl.torch.registry import TORCH as _TORCH
+
+globals().update(
+    {name.removeprefix("special_"): f for name, f in _TORCH.items() if name.startswith("special_")}
+)
+for _name in (
+    "exp2",
+    "expm1",
+    "log1p",
+    "erf",
+    "round",
+    "sinc",
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "digamma",
+    "polygamma",
+    "i0",
+    "xlogy",
+    "logit",
+):
+    globals()[_name] = _TORCH[_name]
+gammaln = _TORCH["lgamma"]

@@ -1,0 +1,4 @@
+"""torch.utils: data, checkpoint."""
+
+from tinygrad_dl.torch.utils import checkpoint as checkpoint
+from tinygrad_dl.torch.utils import data as data
