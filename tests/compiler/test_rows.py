@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -258,3 +259,31 @@ def test_nothing_is_told_of_sizes_that_come_once() -> None:
         f = tg.compile(lambda x: x.sum())
         for n in range(1, 12):
             assert f(tg.asarray(np.ones((n, 2), np.float32))).item() == 2 * n
+
+
+def test_one_output_for_any_number_of_rows() -> None:
+    """Products of a matrix and a vector, whose sizes follow from the number of rows."""
+    tg.manual_seed(0)
+    model = nn.Linear(300, 1)
+    eager = copy.deepcopy(model)
+    steps = []
+    for m in (eager, model):
+        optimizer = optim.SGD(m.parameters(), lr=1e-3)
+
+        def step(x: Any, y: Any, m: Any = m, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = ((m(x) - y) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        steps.append(step)
+    run = tg.compile(steps[1], fullgraph=True)
+    draw = np.random.default_rng(0)
+    for rows in (5, 9, 6, 33, 2, 64, 7):
+        x = tg.asarray(draw.normal(size=(rows, 300)).astype("float32"))
+        y = tg.asarray(draw.normal(size=(rows, 1)).astype("float32"))
+        np.testing.assert_allclose(run(x, y).item(), steps[0](x, y).item(), rtol=1e-4)
+        for p, q in zip(model.parameters(), eager.parameters()):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-4, atol=1e-6)
+    assert COMMON in run.explain()

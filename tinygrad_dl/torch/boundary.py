@@ -226,7 +226,13 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False) -> A
         return result
 
     call.core = inner  # type: ignore[attr-defined]
+    call.__doc__ = without_example(inner.__doc__)
     return call
+
+
+def without_example(text: str | None) -> str:
+    """A docstring of the core without its example, which speaks of the core's Tensors."""
+    return (text or "").partition(">>>")[0].rstrip()
 
 
 def into(out: Any, result: Any) -> Any:

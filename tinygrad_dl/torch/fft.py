@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl import fft as core
-from tinygrad_dl.torch.boundary import function, made
+from tinygrad_dl.torch.boundary import function, made, without_example
 from tinygrad_dl.torch.dtypes import numpy_of
 from tinygrad_dl.torch.registry import floating
 
@@ -19,7 +19,7 @@ def _one(name: str) -> Any:
     def call(input: Any, n: Any = None, dim: int = -1, norm: Any = None) -> Any:
         return f(floating(input), n=n, axis=dim, norm=norm or "backward")
 
-    call.__name__, call.__doc__ = name, f.__doc__
+    call.__name__, call.__doc__ = name, without_example(f.__doc__)
     return function(call)
 
 
@@ -34,7 +34,7 @@ def _several(name: str, default: Any) -> Any:
         axis = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
         return f(floating(input), s=None if s is None else tuple(s), axes=axis, norm=norm or "backward")
 
-    call.__name__, call.__doc__ = name, f.__doc__
+    call.__name__, call.__doc__ = name, without_example(f.__doc__)
     return function(call)
 
 

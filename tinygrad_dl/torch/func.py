@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_dl import func as core
-from tinygrad_dl.torch.boundary import lift, lower
+from tinygrad_dl.torch.boundary import lift, lower, without_example
 
 
 def _inner(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,7 +84,7 @@ def _jacobian(name: str) -> Any:
     def transform(func: Any, argnums: Any = 0, has_aux: bool = False, **how: Any) -> Any:
         return _outer(getattr(core, name)(_inner(func), argnums))
 
-    transform.__name__, transform.__doc__ = name, getattr(core, name).__doc__
+    transform.__name__, transform.__doc__ = name, without_example(getattr(core, name).__doc__)
     return transform
 
 

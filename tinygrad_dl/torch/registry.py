@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import Call, function, wrapped
+from tinygrad_dl.torch.boundary import Call, function, without_example, wrapped
 from tinygrad_dl.torch.dtypes import result_type_of
 
 #: name -> function of torch; name -> method of Tensor; the names whose `name_` works in place.
@@ -65,7 +65,7 @@ def enter(name: str, f: Callable[..., Any], **how: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         return f(*args, **kwargs)
 
-    call.__name__, call.__doc__ = name, f.__doc__
+    call.__name__, call.__doc__ = name, without_example(f.__doc__)
     entered: Any = public(**how)
     return entered(call)
 

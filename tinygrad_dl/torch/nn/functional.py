@@ -14,7 +14,7 @@ from tinygrad_dl import config
 from tinygrad_dl.nn import functional as core
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import function, is_ours, wrapped
+from tinygrad_dl.torch.boundary import function, is_ours, without_example, wrapped
 from tinygrad_dl.torch.random import default_generator, dropout_draws, generator_of
 from tinygrad_dl.torch.registry import TORCH
 from tinygrad_dl.torch.tensor import assign
@@ -31,7 +31,7 @@ def _adapted(name: str) -> Any:
             kwargs.setdefault("rng", default_generator if "fractional" in name else dropout_draws)
         return _of_integers(inner(*args, **kwargs), args)
 
-    call.__name__, call.__doc__ = name, inner.__doc__
+    call.__name__, call.__doc__ = name, without_example(inner.__doc__)
     adapted = function(call, view=True)
     if "inplace" not in parameters:
         return adapted
@@ -92,7 +92,7 @@ def _along(name: str) -> Any:
         x = input if dtype is None else tg.astype(input, dtype)
         return inner(x, _implicit_dim(name, x.ndim) if dim is None else dim)
 
-    call.__name__, call.__doc__ = name, inner.__doc__
+    call.__name__, call.__doc__ = name, without_example(inner.__doc__)
     return function(call)
 
 
@@ -116,7 +116,7 @@ def _dropout(name: str, shape_of: Any) -> Any:
             return input
         return _masked(input, p, shape_of(input))
 
-    call.__name__, call.__doc__ = name, getattr(core, name).__doc__
+    call.__name__, call.__doc__ = name, without_example(getattr(core, name).__doc__)
     return _overwriting(function(call), 3)
 
 
@@ -144,7 +144,7 @@ def _by_channel(n: int) -> Any:
             return assign(input, out, f"dropout{n}d(inplace=True)") if inplace and is_ours(input) else out
         return _feature[n](input, p, training, inplace)
 
-    call.__name__, call.__doc__ = f"dropout{n}d", getattr(core, f"dropout{n}d").__doc__
+    call.__name__, call.__doc__ = f"dropout{n}d", without_example(getattr(core, f"dropout{n}d").__doc__)
     return call
 
 
@@ -167,7 +167,7 @@ def _alpha(name: str, shape_of: Any) -> Any:
     def call(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
         return _alpha_dropout(input, p, shape_of(input)) if training and p and input.size else input
 
-    call.__name__, call.__doc__ = name, getattr(core, name).__doc__
+    call.__name__, call.__doc__ = name, without_example(getattr(core, name).__doc__)
     return _overwriting(function(call), 3)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.nn import init as core
-from tinygrad_dl.torch.boundary import lower
+from tinygrad_dl.torch.boundary import lower, without_example
 from tinygrad_dl.torch.creation import normals_of
 from tinygrad_dl.torch.random import generator_of
 
@@ -87,7 +87,7 @@ def _plain(name: str) -> Any:
         function(lower(tensor), *args, **kwargs)
         return tensor
 
-    fill.__name__, fill.__doc__ = name, function.__doc__
+    fill.__name__, fill.__doc__ = name, without_example(function.__doc__)
     return fill
 
 

@@ -16,7 +16,7 @@ from tinygrad_dl.nn.layers.recurrent_cells import _Cell
 from tinygrad_dl.nn.module import Module as CoreModule
 from tinygrad_dl.nn.parameter import Uninitialized
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import connect, is_ours, lift, lower, made
+from tinygrad_dl.torch.boundary import connect, is_ours, lift, lower, made, without_example
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
 from tinygrad_dl.torch.nn import functional as F
 from tinygrad_dl.torch.nn import init
@@ -349,7 +349,7 @@ def _forward(core_forward: Any) -> Any:
             return assign(seen[0], result, f"{type(self).__name__}(inplace=True)")
         return result
 
-    forward.__doc__ = core_forward.__doc__
+    forward.__doc__ = without_example(core_forward.__doc__)
     return forward
 
 
@@ -384,7 +384,7 @@ def _layer(core: type) -> Any:
 
     body: dict[str, Any] = {
         "__init__": __init__,
-        "__doc__": core.__doc__,
+        "__doc__": without_example(core.__doc__),
         "__module__": "tinygrad_dl.torch.nn",
         "_library": True,
         "forward": _forward(core.forward),  # type: ignore[attr-defined]

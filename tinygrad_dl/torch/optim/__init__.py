@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl import optim as core
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import made
+from tinygrad_dl.torch.boundary import made, without_example
 from tinygrad_dl.torch.optim import lr_scheduler as lr_scheduler
 from tinygrad_dl.torch.optim import swa_utils as swa_utils
 
@@ -57,7 +57,7 @@ def _optimizer(kind: type) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         kind.__init__(self, *args, **kwargs)  # type: ignore[misc]
 
-    body = {"__init__": __init__, "__doc__": kind.__doc__, "__module__": __name__}
+    body = {"__init__": __init__, "__doc__": without_example(kind.__doc__), "__module__": __name__}
     return type(kind.__name__, (Optimizer, kind), body)
 
 

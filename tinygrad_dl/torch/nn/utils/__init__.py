@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.nn import utils as core
-from tinygrad_dl.torch.boundary import function, made
+from tinygrad_dl.torch.boundary import function, made, without_example
 from tinygrad_dl.torch.nn.utils import parametrizations as parametrizations
 from tinygrad_dl.torch.nn.utils import parametrize as parametrize
 from tinygrad_dl.torch.nn.utils import rnn as rnn
@@ -90,7 +90,7 @@ def _on_module(f: Any) -> Any:
 
         return adopt(f(module, *args, **kwargs))
 
-    call.__name__, call.__doc__ = f.__name__, f.__doc__
+    call.__name__, call.__doc__ = f.__name__, without_example(f.__doc__)
     return call
 
 

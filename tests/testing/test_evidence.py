@@ -1,0 +1,108 @@
+"""The interval that differences give for a derivative contains it, and is narrow where it can be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinygrad_dl.testing.evidence import examine, nearby
+
+
+def look(f, x):
+    return examine(lambda h: np.array([f(x + h)], np.float64), x)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "derivative", "width"),
+    [
+        (np.sin, 0.3, np.cos(0.3), 1e-11),
+        (np.exp, 5.0, np.exp(5.0), 1e-8),
+        (np.log, 1e-6, 1e6, 1e-3),
+        (np.log, 1e-12, 1e12, 1e6),
+        (np.sin, 1e8, np.cos(1e8), 1e-4),
+        (lambda x: np.sin(1e6 * x), 0.3, 1e6 * np.cos(3e5), 1e-4),
+        (lambda x: 0.5 + 1e-12 * np.tanh(x), 0.3, 1e-12 * (1 - np.tanh(0.3) ** 2), 1e-13),
+        (lambda x: (1e8 + x) - 1e8, 0.3, 1.0, 1e-5),
+        (lambda x: 1e6 + np.sin(x), 0.3, np.cos(0.3), 1e-6),
+        (lambda x: np.float32(np.sin(x)), 0.3, np.cos(0.3), 1e-3),
+        (lambda x: np.float16(x), 0.3, 1.0, 0.1),
+        (lambda x: max(x, 0.0), 1e-7, 1.0, 1e-10),
+        (lambda x: 1 + max(x, 0.0), -0.1, 0.0, 1e-10),
+        (lambda x: max(x, 0.0) ** 2, 1e-3, 2e-3, 1e-12),
+        (lambda x: x * abs(x), 0.0, 0.0, 1e-8),
+        (lambda x: float(x >= 0.1), 0.3, 0.0, 1e-10),
+        (lambda x: 3.0, 0.3, 0.0, 1e-10),
+    ],
+)
+def test_the_interval_contains_the_derivative_and_is_narrow(f, x, derivative, width):
+    evidence = look(f, x)
+    low, high, error = evidence.interval(0)
+    assert evidence.reason == [""] and not evidence.is_kink(0)
+    assert low - error <= derivative <= high + error
+    assert error < width
+
+
+def test_at_a_kink_the_interval_is_that_of_both_sides():
+    for f, sides in (
+        (lambda x: max(x, 0.0), (0.0, 1.0)),
+        (abs, (-1.0, 1.0)),
+        (lambda x: abs(x) + x * x + np.exp(x), (0.0, 2.0)),
+    ):
+        evidence = look(f, 0.0)
+        assert evidence.is_kink(0)
+        assert evidence.interval(0)[:2] == pytest.approx(sides, abs=1e-9)
+
+
+def test_a_function_without_a_derivative_is_told_so_with_the_side():
+    assert look(lambda x: float(x >= 0), 0.0).reason == ["the function jumps below"]
+    assert look(lambda x: float(x > 0), 0.0).reason == ["the function jumps above"]
+    assert look(np.sqrt, 0.0).reason == ["the function is not finite below"]
+    assert look(lambda x: np.nan, 0.0).reason == ["the function is not finite here"]
+    assert "grow without bound" in look(np.cbrt, 0.0).reason[0]
+    assert "grow without bound" in look(lambda x: np.sqrt(abs(x)), 0.0).reason[0]
+
+
+def test_points_nearby_differ_around_kinks_only():
+    def two_kinks(arrays):
+        a, b = arrays
+        return np.where(b > a, 2 * a, 3 * a)
+
+    low, high = nearby(two_kinks, [np.zeros(1), np.zeros(1)], 0, 0)
+    assert low[0] <= 2 and high[0] >= 3 and low[0] > 1.9 and high[0] < 3.1
+    for smooth in (
+        lambda arrays: arrays[0] ** 2,
+        lambda arrays: np.log(arrays[0]),
+        lambda arrays: (1e8 + arrays[0]) - 1e8,
+    ):
+        low, high = nearby(smooth, [np.full(1, 1e-5)], 0, 0)
+        assert low[0] == np.inf and high[0] == -np.inf
+
+
+def test_each_output_is_judged_by_itself():
+    evidence = examine(lambda h: np.array([np.sin(0.3 + h), abs(h), float(h >= 0), 1e-9 * h]), 0.0)
+    assert [evidence.is_kink(o) for o in (0, 1, 3)] == [False, True, False]
+    assert [bool(reason) for reason in evidence.reason] == [False, False, True, False]
+    assert evidence.central[[0, 3]] == pytest.approx([np.cos(0.3), 1e-9], rel=1e-9)
+
+
+def test_the_element_of_the_array_that_is_asked_for_is_moved():
+    def f(arrays):
+        a, b = arrays
+        return np.array([np.abs(b[2]) + 5 * b[1] + 7 * b[0] + 11 * a.sum(), np.maximum(a[1], 0) + b.sum()])
+
+    arrays = [np.zeros(2), np.zeros(3)]
+    low, high = nearby(f, arrays, 1, 2)
+    assert low[0] == pytest.approx(-1, abs=0.05) and high[0] == pytest.approx(1, abs=0.05)
+    assert low[1] == np.inf and high[1] == -np.inf
+    low, high = nearby(f, arrays, 0, 1)
+    assert low[1] == pytest.approx(0, abs=0.05) and high[1] == pytest.approx(1, abs=0.05) and low[0] == np.inf
+    assert not arrays[0].any() and not arrays[1].any()
+
+
+def test_the_noise_is_of_the_size_of_the_rounding():
+    assert 1e-17 < look(np.sin, 0.3).noise[0] < 1e-15
+    assert 1e-9 < look(lambda x: np.float32(np.sin(x)), 0.3).noise[0] < 1e-6
+    assert 1e-5 < look(lambda x: np.float16(np.sin(x)), 0.3).noise[0] < 1e-2
+    assert 1e-10 < look(lambda x: (1e8 + x) - 1e8, 0.3).noise[0] < 1e-7
+    stairs = look(lambda x: np.sin(x) + 0.01 * (x > 0.302), 0.3)  # a jump beside the point
+    assert stairs.noise[0] >= 0.009
