@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl import no_grad, pytree
+from tinygrad_dl.arguments import refuse_unfit
 from tinygrad_dl.compiler.capture import Capture, fixed
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Var
 from tinygrad_dl.compiler.recording import record
@@ -25,7 +26,6 @@ from tinygrad_dl.onnx.graph import Graph, Refused, Value, library
 from tinygrad_dl.onnx.operators import translate
 from tinygrad_dl.onnx.preparation import answered, check_preparation, prepared
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import PathLike
 
 #: The batch sizes of the runs that show what follows from the batch size.
 BATCHES = (2, 3, 5)
@@ -38,10 +38,16 @@ class ExportError(CompileError):
     """A model with a part that ONNX cannot express, or that is no program; the message names the part."""
 
 
+def _options(
+    path: str | os.PathLike[str], input_names: Sequence[str] | None, output_names: Sequence[str] | None
+) -> None:
+    """The options of export, for refuse_unfit."""
+
+
 def export(
     model: Callable[..., Any],
     example: Any,
-    path: PathLike,
+    path: str | os.PathLike[str],
     preprocess: Any = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
@@ -67,6 +73,8 @@ def export(
     library()
     if not callable(model):
         raise DTypeError(f"onnx.export: model: expected a Module or a function, got {describe(model)}")
+    options = {"path": path, "input_names": input_names, "output_names": output_names}
+    refuse_unfit(_options, (), options, "onnx.export")
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"onnx.export: path: expected the path of a file, got the folder {os.fspath(path)}"
@@ -116,10 +124,10 @@ def _as_input(x: Any) -> Any:
 
 
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example, Mapping):
+    if isinstance(example, Mapping) and example:
         return (), {str(k): _as_input(v) for k, v in example.items()}
     parts = example if isinstance(example, tuple) else (example,)
-    if not parts:
+    if not parts or isinstance(example, Mapping):
         raise ValueRangeError("onnx.export: example: expected at least one input, got none")
     return tuple(_as_input(x) for x in parts), {}
 

@@ -10,6 +10,11 @@ import tinygrad_dl as tg
 from tests.fuzz.harness import Call, calls_of, with_arguments
 
 
+def saved_model() -> str:
+    tg.save(tg.nn.Linear(3, 2), "model.safetensors")
+    return "model.safetensors"
+
+
 def saved() -> str:
     tg.save({"a": np.ones((2, 3))}, "weights.safetensors")
     return "weights.safetensors"
@@ -21,5 +26,6 @@ def calls() -> Iterator[Call]:
         {
             "save": lambda: with_arguments({"a": np.ones((2, 3))}, "weights.safetensors"),
             "load": lambda: with_arguments(saved()),
+            "load_model": lambda: with_arguments(saved_model()),
         },
     )
