@@ -49,6 +49,8 @@ def date_parts(value: Any, form: str = "") -> list[float]:
     if isinstance(value, str):
         text = value.strip()
         value = datetime.strptime(text, form) if form else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if not hasattr(value, "weekday"):
+        raise ValueError(f"expected a date, got {value!r}")
     hour = getattr(value, "hour", 0) + getattr(value, "minute", 0) / 60
     return [value.year, value.month, value.day, value.weekday(), hour]
 

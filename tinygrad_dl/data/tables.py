@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pprint
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,16 +158,17 @@ class Table(Dataset):
     ((2, 1), ['no', 'yes'])
     """
 
+    @checked
     def __init__(
         self,
         frame: Any,
         target: str | int = -1,
         *,
-        categories: Iterable[str] = (),
-        numbers: Iterable[str] = (),
-        dates: Iterable[str] = (),
-        embed: Iterable[str] = (),
-        drop: Iterable[str] = (),
+        categories: str | Sequence[str] = (),
+        numbers: str | Sequence[str] = (),
+        dates: str | Sequence[str] = (),
+        embed: str | Sequence[str] = (),
+        drop: str | Sequence[str] = (),
         classes: bool | None = None,
         quiet: bool = False,
         name: str = "",
@@ -220,7 +221,7 @@ class Table(Dataset):
             raise ValueRangeError("Table: expected columns with different names")
         return str(target)
 
-    def _known(self, what: str, names: Iterable[str]) -> list[str]:
+    def _known(self, what: str, names: str | Sequence[str]) -> list[str]:
         found = [names] if isinstance(names, str) else list(names)
         for name in found:
             if name not in self.frame.columns or name == self.target:

@@ -54,6 +54,7 @@ TABLE = {
     "Shift": lambda: with_arguments(),
     "Zoom": lambda: with_arguments(),
 }
+TABLE["Table"] = lambda: with_arguments({"a": [1.0, 2.0, 3.0], "y": [1.5, 2.5, 3.5]}, "y", quiet=True)
 TABLE["Crop"] = lambda: with_arguments((4, 4))
 DATASETS = {
     "planar_flower": lambda: with_arguments(20),
