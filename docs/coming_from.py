@@ -36,6 +36,9 @@ AttributeError: nn.Conv2D: use nn.Conv2d(3, 16, 3); images are (N, C, H, W)
 ```
 
 What has the same name and behaves differently is explained in [Sharp bits](sharp-bits.md).
+
+A PyTorch program runs as it is with `import tinygrad_dl.torch as torch`: see
+[Run PyTorch programs](howto/pytorch-programs.md).
 """
 
 
