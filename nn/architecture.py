@@ -21,8 +21,10 @@ from tinygrad_dl.arguments import checked, refuse_unfit
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, FileFormatError, TinygradError, ValueRangeError
 from tinygrad_dl.files import EXTRA, MODEL
+from tinygrad_dl.nn.functional import activation
 from tinygrad_dl.nn.module import PACKAGE, Module
 from tinygrad_dl.nn.parameter import Buffer, Parameter
+from tinygrad_dl.nn.state import saved_tensors
 from tinygrad_dl.op import OPS
 from tinygrad_dl.tensor import Tensor
 
@@ -48,7 +50,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
 class _Writer:
     def __init__(self, model: Module) -> None:
-        self.names = {id(tensor): name for name, tensor in nn.state.saved_tensors(model)}
+        self.names = {id(tensor): name for name, tensor in saved_tensors(model)}
         self.arrays: dict[str, np.ndarray] = {}
         self.modules: dict[int, int] = {}  # id of a module -> its number
         self._functions: dict[int, str] = {}
@@ -69,7 +71,7 @@ class _Writer:
             return self.module(x, path, depth)
         if isinstance(x, (Tensor, np.ndarray)):
             return self.tensor(x, path)
-        if type(x) in (list, tuple, set):
+        if isinstance(x, (list, tuple, set)) and type(x) in (list, tuple, set):
             parts = [self.value(part, f"{path}.{i}", depth + 1) for i, part in enumerate(x)]
             return {type(x).__name__: parts}
         if type(x) is dict:
@@ -85,9 +87,7 @@ class _Writer:
         if callable(x):
             if not self._functions:
                 # Layers hold some of them as their own module has them, without what nn.functional adds.
-                plain = (
-                    (name, getattr(nn.functional.activation, name, None)) for name in nn.functional.__all__
-                )
+                plain = ((name, getattr(activation, name, None)) for name in nn.functional.__all__)
                 self._functions = {
                     id(f): name for name, f in (*_functions().items(), *plain) if f is not None
                 }
@@ -115,7 +115,7 @@ class _Writer:
             named[kind] = self.names[id(x)] = self.array(x._data)
         if x.requires_grad != (kind == "parameter"):
             named["requires_grad"] = x.requires_grad
-        if kind == "buffer" and not x.persistent:
+        if isinstance(x, Buffer) and not x.persistent:
             named["persistent"] = False
         if x.name is not None:
             named["name"] = x.name
@@ -340,7 +340,8 @@ def load_model(
       (1): ReLU()
     )
     """
-    named = classes if isinstance(classes, Mapping) else {c.__name__: c for c in classes or ()}
+    given: Any = classes or ()
+    named: Mapping[str, Any] = given if isinstance(given, Mapping) else {c.__name__: c for c in given}
     for name, kind in named.items():
         if not isinstance(kind, type) or not issubclass(kind, Module):
             raise DTypeError(

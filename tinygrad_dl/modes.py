@@ -167,7 +167,7 @@ class Mode:
 
             @wraps(function)
             def stepping(*args: object, **kwargs: object) -> Any:
-                inner = function(*args, **kwargs)
+                inner: Any = function(*args, **kwargs)
                 step, value = inner.send, None
                 while True:
                     try:

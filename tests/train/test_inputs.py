@@ -32,7 +32,16 @@ def houses() -> Any:
     return frame.assign(price=frame["area"] * 1000 + (frame["city"] == "Kobe") * 20000.0)
 
 
-@pytest.mark.parametrize("form", [np.asarray, list, lambda a: a.tolist(), Tensor, pd.DataFrame], ids=str)
+FORMS = {
+    "array": np.asarray,
+    "list": list,
+    "nested list": lambda a: a.tolist(),
+    "Tensor": Tensor,
+    "frame": pd.DataFrame,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_arrays_lists_tensors_and_frames_of_numbers_are_taken(form: Any) -> None:
     expected, ours = trainer(), trainer()
     ours.model.load_state_dict(expected.model.state_dict())

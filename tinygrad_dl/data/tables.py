@@ -473,8 +473,8 @@ class Table(Dataset):
                 matrix = cells.column_values(raw, values)
             except ValueError as error:
                 raise ValueRangeError(f"Table: {error}") from None
-            imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(matrix)
-            scaler = StandardScaler().fit(imputer.transform(matrix))
+            imputer: Any = SimpleImputer(strategy="median", keep_empty_features=True).fit(matrix)
+            scaler: Any = StandardScaler().fit(imputer.transform(matrix))
             column["fill"], column["mean"] = imputer.statistics_.tolist(), scaler.mean_.tolist()
             column["scale"] = scaler.scale_.tolist()
         if self._answer["levels"] is None:

@@ -177,7 +177,8 @@ class Graph:
         if self._rows is None:
             assert self.source_of_rows is not None
             x, axis = self.source_of_rows
-            self._rows = self.node("Shape", x, dtype=np.int64, start=axis, end=axis + 1)
+            rows = self._rows = self.node("Shape", x, dtype=np.int64, start=axis, end=axis + 1)
+            return rows
         return self._rows
 
     def sizes(self, shape: Sequence[int]) -> Value:

@@ -102,7 +102,8 @@ def formula(*names: str) -> Callable[[Any], Any]:
     """Enter a function in the table."""
 
     def entered(function: Any) -> Any:
-        FORMULAS.update(dict.fromkeys(names, function))
+        for name in names:
+            FORMULAS[name] = function
         return function
 
     return entered

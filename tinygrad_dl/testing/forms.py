@@ -603,13 +603,15 @@ def read(forward: Any, backward: Any, inputs: Any, missing: object) -> Pair:
                 "check_backward: inputs: expected what the first layer takes, as check_backward(layer, x)"
             )
         return Objects(forward, inputs)
-    for name, value in (("forward", forward), ("backward", backward)):
+    given: tuple[tuple[str, Any], ...] = (("forward", forward), ("backward", backward))
+    for name, value in given:
         if not callable(value):
             got = "nothing" if value is missing else describe(value)
             raise DTypeError(f"check_backward: {name}: expected a function, got {got}")
     if inputs is missing:
         raise DTypeError(f"check_backward: inputs: expected the arrays that forward takes. It takes: {FORMS}")
-    return Functions(forward, backward, inputs)
+    of: Any = forward
+    return Functions(of, backward, inputs)
 
 
 def gradient_names(name: str) -> tuple[str, ...]:

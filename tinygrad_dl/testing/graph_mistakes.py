@@ -169,7 +169,8 @@ class Trace:
                     for p, c in zip(node.parents, contributions)
                     if type(p) is Node and c is not None and (node.serial, p.serial) not in self.ignored
                 ]
-            for parent, c in pairs:
+            for parent, contribution in pairs:
+                c: Any = contribution
                 c = c if np.shape(c) == parent.shape else unbroadcast(c, parent.shape)
                 pending[parent.serial] = pending[parent.serial] + c if parent.serial in pending else c
         return {

@@ -113,7 +113,7 @@ class NumericGradient:
                 size = max(abs(low), abs(high), abs(flat[i]))
                 if error > 0.1 * size and error > 1e-3 * np.max(np.abs(self.central), initial=0.0):
                     self.unclear[i] = f"the output is rounded to about {float(evidence.noise[0]):.2g} around"
-            elif self._is_nearby(i, flat[i]):
+            elif self._is_nearby(i, float(flat[i])):
                 self.kinks.add(i)
                 correct[i] = flat[i]
             elif not evidence.is_kink(0) and self.around[i][0] < self.around[i][1]:

@@ -91,7 +91,7 @@ def examine(
     x = frame.loc[frame[table.target].notna(), names].reset_index(drop=True)
     errors = model.errors(x, y)
     outputs = model.outputs(x)
-    found = permutation_importance(
+    found: Any = permutation_importance(
         model, x, y, n_repeats=repeats, random_state=int(np.random.default_rng(rng).integers(2**31))
     )
     importance = pandas.DataFrame(
@@ -99,7 +99,7 @@ def examine(
     ).sort_values("importance", ascending=False)
     parts = []
     for column in table.columns:
-        values = x[column["name"]]
+        values: Any = x[column["name"]]
         if column["kind"] == "number" and values.nunique() > BINS:
             values = pandas.qcut(values.astype(float), BINS, duplicates="drop")
         elif column["kind"] == "date":
@@ -107,9 +107,8 @@ def examine(
         shown = values.astype(object).where(values.notna(), "missing").map(str)
         of = pandas.DataFrame({"value": shown, "error": errors}).groupby("value")["error"]
         parts.append(of.agg(rows="size", error="mean").reset_index().assign(column=column["name"]))
-    by_value = pandas.concat(parts)[["column", "value", "rows", "error"]].sort_values(
-        "error", ascending=False
-    )
+    together: Any = pandas.concat(parts)
+    by_value = together[["column", "value", "rows", "error"]].sort_values("error", ascending=False)
     actual = np.array(table.classes)[y] if table.classes is not None else y
     predictions = pandas.DataFrame(
         {table.target: actual, "predicted": table.predictions(outputs), "error": errors}

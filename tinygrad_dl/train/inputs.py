@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any
 
@@ -16,7 +16,7 @@ from tinygrad_dl.errors import DTypeError, ValueRangeError
 class Batches:
     """The batches of a generator function, made again for each epoch, or those that a generator gave, kept."""
 
-    def __init__(self, source: Callable[[], Iterable[Any]] | Iterator[Any]) -> None:
+    def __init__(self, source: Callable[..., Any] | Iterator[Any]) -> None:
         self._again = source if callable(source) else None
         self._kept = [] if callable(source) else list(source)
         self._count = len(self._kept) if self._again is None else sum(1 for _ in self)

@@ -46,7 +46,7 @@ class MyGradFunction(Adapter):
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         tensors, results = self._call(arrays, False)
         # backward of a sum of products: one pass for several results.
-        total = sum((r * np.reshape(s, np.shape(r))).sum() for r, s in zip(results, seeds_of(g)))
+        total: Any = sum((r * np.reshape(s, np.shape(r))).sum() for r, s in zip(results, seeds_of(g)))
         total.backward()
         return tuple(None if t.grad is None else np.array(t.grad) for t in tensors)
 
