@@ -58,9 +58,10 @@ class Tensor(CoreTensor):
         else:
             self._data = np.zeros(tuple(int(n) for n in args) if args else (0,), kind)
         self.node, self._name = None, None
-        if len(args) == 1 and is_ours(args[0]) and args[0].level is None:
-            self.node = shaping.reshape(lower(args[0]), self._data.shape).node
-            as_view(self, args[0])
+        alias: Any = args[0] if len(args) == 1 and is_ours(args[0]) else None
+        if alias is not None and alias.level is None:
+            self.node = shaping.reshape(lower(alias), self._data.shape).node
+            as_view(self, alias)
         elif requires_grad:
             self.requires_grad_()
 
