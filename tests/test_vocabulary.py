@@ -87,6 +87,28 @@ def test_a_method_of_another_library_is_an_attribute_error_with_advice(name: str
             "sum: dim: there is no such argument; use axis=1; in functions of Tensors; nn and nn.functional take dim, "
             "as in PyTorch",
         ),
+        (
+            "x.cumsum(dim=0)",
+            "cumsum: dim: there is no such argument; use axis=1; in functions of Tensors; nn and nn.functional take "
+            "dim, as in PyTorch",
+        ),
+        (
+            "x.cumprod(dim=0)",
+            "cumprod: dim: there is no such argument; use axis=1; in functions of Tensors; nn and nn.functional take "
+            "dim, as in PyTorch",
+        ),
+        (
+            "x.random_()",
+            "Tensor.random_: use x = tg.randint(0, 10, x.shape); Tensors are values: an assignment gives the name a "
+            "new one",
+        ),
+        ("x.ndimension()", "Tensor.ndimension: use x.ndim; an attribute, not a method"),
+        ("x.logical_not()", "Tensor.logical_not: use tg.logical_not(x); not every function is a method"),
+        (
+            "x.exp_()",
+            "Tensor.exp_: use x = tg.exp(x); likewise the other functions: no operation works in place",
+        ),
+        ("x.slogdet()", "Tensor.slogdet: use tg.linalg.slogdet(x)"),
         ("x.mean(0, keepdim=True)", "mean: keepdim: there is no such argument; use keepdims=True"),
         ("x.std(unbiased=True)", "std: unbiased: there is no such argument; use correction=1"),
         (

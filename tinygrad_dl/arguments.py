@@ -337,11 +337,10 @@ def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:
         return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
     advice = hint("=", found[3])
-    return (
-        DTypeError(f"{made or found[1] or found[2]}: {found[3]}: there is no such argument; {advice}")
-        if advice
-        else None
-    )
+    called = (
+        made or found[1] or found[2].removeprefix("Methods.")
+    )  # Tensor's, which are called as functions are
+    return DTypeError(f"{called}: {found[3]}: there is no such argument; {advice}") if advice else None
 
 
 def _from_users_code(trace: TracebackType | None) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinygrad_dl import convert
+from tinygrad_dl.arguments import hinted
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, modes, tell
@@ -151,11 +152,13 @@ class Methods(Value):
     squeeze = shaping.squeeze
     swapaxes = shaping.swapaxes
 
+    @hinted
     def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """The sums of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
         return scan.cumulative_sum(x, axis=0 if axis is None else axis, dtype=dtype)
 
+    @hinted
     def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """The products of the first elements along an axis, or of the flattened ones."""
         x = self if axis is not None else shaping.reshape(self, (-1,))
@@ -182,6 +185,7 @@ class Methods(Value):
     def __rdivmod__(self, other: Input) -> tuple[Tensor, Tensor]:
         return logic.floor_divide(other, self), logic.remainder(other, self)
 
+    @hinted
     def take(self, indices: Input, axis: int | None = None) -> Tensor:
         """The slices at given indices along an axis, or of the flattened elements."""
         return index.take(self, indices, axis=axis)

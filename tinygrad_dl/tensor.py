@@ -525,6 +525,15 @@ ELSEWHERE = frozenset(
     median flip roll tile split outer tril triu diag diagonal trace maximum minimum add sub mul div neg mm bmm
     mv matmul float double half long int bool to type type_as cuda cpu is_cuda clone zero_ fill_ copy_ add_ sub_
     mul_ div_ clamp_ uniform_ normal_ grad_fn retains_grad fill tofile strides flags base flat
+    nelement ndimension swapdims unflatten t_ squeeze_ unsqueeze_ transpose_ is_contiguous select narrow
+    masked_fill_ index_fill_ index_copy_ take_along_dim amax amin clamp_min clamp_max gt ge lt le allclose equal
+    unique nan_to_num rsqrt lerp acosh asinh atanh atan2 hypot angle copysign signbit cross kron diff quantile
+    isclose logical_and logical_or logical_xor logical_not logaddexp bitwise_and bitwise_or bitwise_xor
+    floor_divide remainder count_nonzero moveaxis broadcast_to addmm addmv baddbmm addcmul addcdiv det slogdet
+    svd qr cholesky matrix_power inverse pinverse short char byte is_floating_point is_complex element_size
+    new_zeros new_ones new_empty new_full new_tensor get_device is_cpu pin_memory share_memory_ exp_ log_ sqrt_
+    square_ abs_ neg_ pow_ sin_ cos_ tanh_ sigmoid_ relu_ floor_ ceil_ round_ sign_ reciprocal_ rsqrt_ tril_
+    triu_ clip_ lerp_ addcmul_ addcdiv_ addmm_ detach_ random_ bernoulli_ stride data_ptr
     """.split()
 )
 for _name in ELSEWHERE:

@@ -52,11 +52,17 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("x.view(2, 3)", "x.reshape(2, 3)"),
             Row("x.view_as(y), x.reshape_as(y)", "x.reshape(y.shape)"),
             Row("x.size(0)", "x.shape[0]", "`x.size` is the number of elements, as in NumPy"),
-            Row("x.numel()", "x.size"),
-            Row("x.dim()", "x.ndim"),
+            Row("x.numel(), x.nelement()", "x.size"),
+            Row("x.dim(), x.ndimension()", "x.ndim", "an attribute, not a method"),
             Row("x.unsqueeze(0)", "tg.expand_dims(x, axis=0)", "or x[None]"),
             Row("x.permute(2, 0, 1)", "x.transpose(2, 0, 1)", "or tg.permute_dims(x, (2, 0, 1))"),
-            Row("x.transpose(0, 1)", "x.swapaxes(0, 1)", "`x.transpose` permutes all axes, as in NumPy"),
+            Row(
+                "x.transpose(0, 1), x.swapdims(0, 1)",
+                "x.swapaxes(0, 1)",
+                "`x.transpose` permutes all axes, as in NumPy",
+            ),
+            Row("x.unflatten(1, (2, 3))", "x.reshape(len(x), 2, 3)"),
+            Row("x.t_(), x.squeeze_(), x.unsqueeze_(0), x.transpose_(0, 1)", "x = x.T", VALUES),
             Row("x.t()", "x.T"),
             Row("x.flatten(1)", "x.reshape(len(x), -1)", "`x.flatten()` takes no axis; nn.Flatten does"),
             Row("x.expand(4, -1), x.expand_as(y)", "tg.broadcast_to(x, y.shape)", "-1 is not taken"),
@@ -67,12 +73,19 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("x.chunk(3), torch.chunk(x, 3)", "tg.split(x, 3)", "equal parts, or the indices of the cuts"),
             Row("x.unbind(0), torch.unbind(x)", "tg.unstack(x)"),
             Row("x.movedim(0, 2), torch.movedim(x, 0, 2)", "tg.moveaxis(x, 0, 2)"),
-            Row("x.contiguous()", "", "not needed: operations take any memory layout"),
+            Row("x.contiguous(), x.is_contiguous()", "", "not needed: operations take any memory layout"),
         ],
         "Elements": [
+            Row("x.select(0, 1), x.narrow(0, 1, 2)", "x[1:3]"),
             Row("x.gather(1, index), torch.gather(x, 1, index)", "tg.take_along_axis(x, index, axis=1)"),
             Row("x.index_select(0, index), torch.index_select(x, 0, index)", "tg.take(x, index, axis=0)"),
             Row("x.masked_fill(mask, 0.0)", "tg.where(mask, 0.0, x)"),
+            Row(
+                "x.masked_fill_(mask, 0.0), x.index_fill_(0, i, 0.0), x.index_copy_(0, i, v)",
+                "x[i] = 0",
+                VALUES,
+            ),
+            Row("x.take_along_dim(index, 1)", "tg.take_along_axis(x, index, axis=1)"),
             Row("x.masked_select(mask)", "x[mask]"),
             Row("x.scatter_(1, index, v), x.index_put_(i, v)", "x[i] = v", VALUES),
             Row(
@@ -81,6 +94,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
                 "the indices; take_along_axis gives the values",
             ),
             Row("x.max(dim=1).values", "x.max(axis=1)", "values only; x.argmax(axis=1) has the indices"),
+            Row("x.amax(1), x.amin(1)", "x.max(axis=1)", "or x.min"),
             Row("x.sort().values", "x.sort()", "values only; tg.argsort(x) has the indices"),
             Row(
                 "x.nonzero()", "np.argwhere(x.data)", "`x.nonzero()` is a tuple of index arrays, as in NumPy"
@@ -90,12 +104,24 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("x.std()", "x.std(correction=1)", "the default divides by n, as in NumPy; so does x.var"),
             Row("x.norm(), torch.norm(x)", "tg.linalg.norm(x)"),
             Row("x.pow(2)", "x**2"),
+            Row("x.clamp_min(0), x.clamp_max(1)", "x.clip(min=0)"),
             Row("x.eq(y), x.ne(y)", "x == y, x != y"),
+            Row("x.gt(y), x.ge(y), x.lt(y), x.le(y)", "x > y, x >= y, x < y, x <= y"),
+            Row("x.allclose(y)", "np.allclose(x, y)"),
+            Row("x.equal(y)", "np.array_equal(x, y)"),
+            Row("x.unique()", "tg.unique_values(x)"),
+            Row("x.nan_to_num()", "np.nan_to_num(x)"),
+            Row("x.rsqrt()", "1 / tg.sqrt(x)"),
+            Row("x.lerp(y, w)", "x + w * (y - x)"),
             Row(
                 "x.floor(), x.ceil(), x.trunc(), x.sign(), x.tan(), x.sinh(), x.cosh(), x.asin(), x.acos(), x.atan(), "
                 "x.erf(), x.exp2(), x.log2(), x.log10(), x.reciprocal(), x.isnan(), x.isinf(), x.isfinite(), "
                 "x.flip(0), x.roll(1), x.tile(2), x.split(2), x.outer(y), x.tril(), x.triu(), x.diag(), x.diagonal(), "
-                "x.median(), x.trace(), x.maximum(y), x.minimum(y)",
+                "x.median(), x.trace(), x.maximum(y), x.minimum(y), x.acosh(), x.asinh(), x.atanh(), x.atan2(y), "
+                "x.hypot(y), x.angle(), x.copysign(y), x.signbit(), x.cross(y), x.kron(y), x.diff(), x.quantile(0.5), "
+                "x.isclose(y), x.logical_and(y), x.logical_or(y), x.logical_xor(y), x.logical_not(), x.logaddexp(y), "
+                "x.bitwise_and(y), x.bitwise_or(y), x.bitwise_xor(y), x.floor_divide(y), x.remainder(y), "
+                "x.count_nonzero(), x.moveaxis(0, 1), x.broadcast_to(shape)",
                 "tg.{name}(x)",
                 "not every function is a method",
             ),
@@ -105,6 +131,14 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("torch.mm(a, b), torch.bmm(a, b), a.mm(b)", "a @ b"),
             Row("x.mm(y), x.bmm(y), x.mv(y), x.matmul(y)", "x @ y"),
             Row("torch.addmm(c, a, b)", "c + a @ b"),
+            Row("x.addmm(a, b), x.addmv(a, b), x.baddbmm(a, b)", "x + a @ b"),
+            Row("x.addcmul(a, b), x.addcdiv(a, b)", "x + a * b", "or x + a / b"),
+            *[
+                Row(f"x.{name}()", f"tg.linalg.{name}(x)")
+                for name in ("det", "slogdet", "svd", "qr", "cholesky")
+            ],
+            Row("x.matrix_power(2)", "tg.linalg.matrix_power(x, 2)"),
+            Row("x.inverse(), x.pinverse()", "tg.linalg.inv(x)", "or tg.linalg.pinv"),
             Row("torch.einsum('ij,jk->ik', a, b)", "tg.einsum('ij,jk->ik', a, b)"),
         ],
         "Arguments of functions": [
@@ -127,7 +161,16 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             ),
             Row("x.long(), x.int(), x.bool()", 'x.astype("int64"), x.astype("int32"), x.astype("bool")'),
             Row("x.to(torch.float64), x.type(torch.float64), x.type_as(y)", "x.astype(tg.float64)"),
+            Row("x.short(), x.char(), x.byte()", 'x.astype("int16"), x.astype("int8"), x.astype("uint8")'),
+            Row("x.is_floating_point(), x.is_complex()", 'x.dtype.kind == "f"', 'or "c"'),
+            Row("x.element_size()", "x.itemsize"),
+            Row(
+                "x.new_zeros(2), x.new_ones(2), x.new_empty(2), x.new_full((2,), 1), x.new_tensor([1])",
+                "tg.zeros((2,), dtype=x.dtype)",
+                "the other creation functions take dtype=, too",
+            ),
             Row("x.cuda(), x.cpu(), x.is_cuda", "", ONE_DEVICE),
+            Row("x.get_device(), x.is_cpu, x.pin_memory(), x.share_memory_()", "", ONE_DEVICE),
             Row("torch.device('cuda'), torch.cuda.is_available()", "", ONE_DEVICE),
             Row(
                 "torch.long, torch.float, torch.double, torch.half",
@@ -141,7 +184,18 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("x.zero_(), x.fill_(0), x.copy_(y)", "x[...] = 0", UPDATE),
             Row("x.add_(y), x.sub_(y), x.mul_(y), x.div_(y)", "x += y, x -= y, x *= y, x /= y", UPDATE),
             Row("x.clamp_(0, 1)", "x = x.clip(0, 1)", VALUES),
+            Row(
+                "x.exp_(), x.log_(), x.sqrt_(), x.square_(), x.abs_(), x.neg_(), x.pow_(2), x.sin_(), x.cos_(), "
+                "x.tanh_(), x.sigmoid_(), x.relu_(), x.floor_(), x.ceil_(), x.round_(), x.sign_(), x.reciprocal_(), "
+                "x.rsqrt_(), x.tril_(), x.triu_(), x.clip_(0, 1)",
+                "x = tg.exp(x)",
+                "likewise the other functions: no operation works in place",
+            ),
+            Row("x.lerp_(y, w), x.addcmul_(a, b), x.addcdiv_(a, b), x.addmm_(a, b)", "x += y", UPDATE),
+            Row("x.detach_()", "x = x.detach()", VALUES),
             Row("x.uniform_(), x.normal_()", "nn.init.normal_(x)"),
+            Row("x.random_(0, 10)", "x = tg.randint(0, 10, x.shape)", VALUES),
+            Row("x.bernoulli_(0.5)", "x = tg.random.bernoulli(p)", VALUES),
             Row("x.grad_fn", "tg.draw(x)", "draws the graph; x.node is its last node"),
             Row("x.retains_grad", "x.retain_grad()"),
             Row("torch.inference_mode(), torch.set_grad_enabled(False)", "tg.no_grad()"),
@@ -273,7 +327,11 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("ddof=1", "correction=1"),
             Row("axis=1", "dim=1", "in nn and nn.functional, which have PyTorch's arguments"),
             Row("x.tofile('a')", 'tg.save({"a": x}, "a.safetensors")'),
-            Row("x.strides, x.flags, x.base, x.flat", "x.numpy()", "the array has these"),
+            Row(
+                "x.strides, x.flags, x.base, x.flat, x.stride(), x.data_ptr()",
+                "x.numpy()",
+                "the array has these",
+            ),
         ],
     },
     "scikit-learn": {

@@ -15,6 +15,11 @@ import tinygrad_dl as tg
 import tinygrad_dl.torch as torch
 
 
+@pytest.fixture
+def peer() -> Any:
+    return pytest.importorskip("torch", reason="PyTorch is one of the peers, installed by the extra `peer`")
+
+
 def same(x: Any, expected: Any) -> bool:
     return bool(np.array_equal(x.detach().numpy(), np.asarray(expected)))
 
@@ -47,6 +52,124 @@ def test_writing_through_a_view_reaches_the_tensor(view: Any, position: Any) -> 
         expected[position] = 7
     view(x).fill_(7)
     assert same(x, expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "view"),
+    [
+        ([[1 + 2j, 3 - 1j], [0.5j, 4.0]], lambda t, x: t.view_as_real(x)),
+        ([[1 + 2j, 3 - 1j], [0.5j, 4.0]], lambda t, x: t.view_as_real(x.T)[..., 1]),
+        ([[1 + 2j, 3 - 1j], [0.5j, 4.0]], lambda t, x: t.view_as_complex(t.view_as_real(x))),
+        ([[1 + 2j, 3 - 1j], [0.5j, 4.0]], lambda t, x: x[1].real),
+        ([[1 + 2j, 3 - 1j], [0.5j, 4.0]], lambda t, x: x.imag),
+        (1 + 2j, lambda t, x: t.view_as_real(x)),
+        ([[1.0, 2.0], [3.0, 4.0]], lambda t, x: t.view_as_complex(x)),
+        ([[1.0, 2.0, 5.0, 6.0], [3.0, 4.0, 7.0, 8.0]], lambda t, x: t.view_as_complex(x[:, 2:])),
+        ([[1.0, 2.0], [3.0, 4.0]], lambda t, x: t.linalg.diagonal(x)),
+        ([1.0, 2.0, 3.0], lambda t, x: x.unbind()[2]),
+        ([1.0, 2.0, 3.0], lambda t, x: x.select(0, -1)),
+        ([1.0, 2.0, 3.0], lambda t, x: t.cartesian_prod(x)),
+        (3.0, lambda t, x: x.transpose(0, 0)),
+        ([1.0, 2.0, 3.0, 4.0], lambda t, x: x[2:].as_strided((2,), (1,), 1)),
+        ([1.0, 2.0, 3.0, 4.0], lambda t, x: x[1:].as_strided((2,), (2,))),
+        ([[1.0, 2.0], [3.0, 4.0]], lambda t, x: x.T.as_strided((2,), (3,))),
+        ([1.0, 2.0], lambda t, x: t.Tensor(x)),
+        ([1.0, 2.0], lambda t, x: t.from_numpy(x.numpy(force=True))),
+    ],
+)
+def test_a_result_that_shares_memory_in_pytorch_does_so_here(peer: Any, start: Any, view: Any) -> None:
+    expected = peer.tensor(start)
+    theirs = view(peer, expected)
+    theirs += 2
+    x = torch.tensor(start)
+    ours = view(torch, x)
+    ours += 2
+    assert ours.tolist() == theirs.tolist() and x.tolist() == expected.tolist()
+
+
+def test_gradients_pass_views_of_complex_numbers_as_numbers_and_back(peer: Any) -> None:
+    gradients = []
+    for t in (torch, peer):
+        x = t.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        y = t.view_as_real(t.view_as_complex(x) ** 2)
+        (y * y[..., :1]).sum().backward()
+        gradients.append(x.grad.numpy())
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_recorded_write_through_numbers_of_complex_ones_raises() -> None:
+    w = torch.tensor([1 + 2j], requires_grad=True)
+    x = w * 1
+    for view in (x.real, torch.view_as_real(x)):
+        with pytest.raises(RuntimeError, match="view of another dtype"):
+            view.mul_(2)
+    assert x.tolist() == [1 + 2j]
+
+
+@pytest.mark.parametrize(
+    "conjugate",
+    [
+        lambda x: x.conj(),
+        lambda x: torch.conj(x)[0],
+        lambda x: x.adjoint(),
+        lambda x: x.H,
+        lambda x: x.mH[0],
+        lambda x: x.detach().conj(),
+    ],
+)
+def test_a_write_to_a_conjugate_which_would_not_reach_the_tensor_raises(conjugate: Any) -> None:
+    x = torch.tensor([[1 + 2j, 3.0]])
+    y = conjugate(x)
+    for write in (lambda: y.add_(1), lambda: y.__setitem__(0, 1)):
+        with pytest.raises(RuntimeError, match="has values of its own"):
+            write()
+    assert x.tolist() == [[1 + 2j, 3.0]]
+    assert y.clone().add_(1).tolist() == (y + 1).tolist()
+
+
+def test_a_conjugate_without_its_tensor_and_a_resolved_one_are_written_to() -> None:
+    y = torch.tensor([1 + 2j]).conj()
+    assert y.mul_(2).tolist() == [2 - 4j]
+    x = torch.tensor([1 + 2j])
+    assert x.conj().resolve_conj().mul_(2).tolist() == [2 - 4j] and x.tolist() == [1 + 2j]
+    assert x.conj_physical_().add_(1).tolist() == [2 - 2j]
+    real = torch.tensor([1.0])
+    real.conj().add_(1)  # PyTorch's is the Tensor itself
+    assert real.tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("view_as_real", [1.0, 2.0]),
+        ("view_as_complex", [1, 2]),
+        ("view_as_complex", [1.0, 2.0, 3.0]),
+        ("view_as_complex", 1.0),
+    ],
+)
+def test_views_of_complex_numbers_of_something_else_raise_as_in_pytorch(
+    peer: Any, name: str, start: Any
+) -> None:
+    with pytest.raises(RuntimeError) as theirs:
+        getattr(peer, name)(peer.tensor(start))
+    with pytest.raises(RuntimeError) as ours:
+        getattr(torch, name)(torch.tensor(start))
+    assert str(ours.value).split("scalar type")[0] == str(theirs.value).split("scalar type")[0]
+
+
+@pytest.mark.parametrize("view", [lambda x: x[:, :, 0].T, lambda x: x[:, 1:, 0], lambda x: x[0, 1:]])
+def test_view_as_complex_of_memory_in_another_order_raises_as_in_pytorch(peer: Any, view: Any) -> None:
+    for t in (torch, peer):
+        with pytest.raises(RuntimeError, match="stride (1|divisible by 2)"):
+            t.view_as_complex(view(t.zeros(2, 3, 3))[..., :2])
+
+
+def test_compile_gives_the_function_that_was_given() -> None:
+    model = torch.nn.Linear(2, 1)
+    assert torch.compile(model, mode="max-autotune") is model
+    assert torch.compile(dynamic=True)(abs) is abs
+    result = torch.compile(lambda x: x.view(2, 1).mul_(2))(torch.ones(2))
+    assert type(result) is torch.Tensor and result.size(0) == 2
 
 
 def test_every_view_shows_what_another_one_writes() -> None:

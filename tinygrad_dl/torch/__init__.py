@@ -213,7 +213,11 @@ def get_float32_matmul_precision() -> str:
 
 
 def compile(model: Any = None, **kwargs: Any) -> Any:
-    """The function or module, which runs eagerly: tg.compile compiles steps written in the core's words."""
+    """The function or module as it is, which runs eagerly.
+
+    What `tg.compile` makes of a step returns Tensors of the core, which have not PyTorch's methods and views: it
+    compiles steps written in the core's words.
+    """
     return (lambda f: f) if model is None else model
 
 

@@ -165,6 +165,15 @@ def connect(result: Any, given: Sequence[Any], view: bool) -> Any:
     return result
 
 
+def stand_in(result: Any, x: Any) -> Any:
+    """Note that PyTorch's result would be a view of x, and this one has values of its own: writing to it raises."""
+    from weakref import ref
+
+    if is_ours(result) and result.level is None and not np.may_share_memory(result._data, x._data):
+        result._stands_for = ref(root_of(x))
+    return result
+
+
 def as_view(result: Any, x: Any, detached: bool = False) -> Any:
     """Register a result as a view of what x shows."""
     from weakref import ref
@@ -194,16 +203,17 @@ class Call(Protocol):
 
 
 @overload
-def function(f: Callable[..., Any], /, *, view: bool = False) -> Call: ...
+def function(f: Callable[..., Any], /, *, view: bool = False, lazy: bool = False) -> Call: ...
 @overload
-def function(*, view: bool = False) -> Callable[[Callable[..., Any]], Call]: ...
-def function(f: Callable[..., Any] | None = None, /, *, view: bool = False) -> Any:
+def function(*, view: bool = False, lazy: bool = False) -> Callable[[Callable[..., Any]], Call]: ...
+def function(f: Callable[..., Any] | None = None, /, *, view: bool = False, lazy: bool = False) -> Any:
     """A function of the core's Tensors as one of this layer's; `view`: its result may share an argument's memory.
 
-    `out=`: a Tensor that receives the result, and is returned.
+    `lazy`: PyTorch's result is a view that computes its elements when they are read. `out=`: a Tensor that receives
+    the result, and is returned.
     """
     if f is None:
-        return lambda g: function(g, view=view)
+        return lambda g: function(g, view=view, lazy=lazy)
     inner: Callable[..., Any] = f
 
     @wraps(inner)
@@ -221,6 +231,8 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False) -> A
         if any(x is None for x in seen):  # called by code of the core
             return result
         result = connect(lift(result), seen, view)
+        if lazy and seen:
+            stand_in(result, seen[0])
         if out is not None:
             return into(out, result)
         return result

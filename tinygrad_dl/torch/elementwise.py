@@ -14,7 +14,7 @@ from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import special_functions as special
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.dtypes import numpy_of
-from tinygrad_dl.torch.registry import as_tensor, enter, floating, promoted, public
+from tinygrad_dl.torch.registry import METHODS, TORCH, as_tensor, enter, floating, promoted, public
 
 # torch's names -> the core's, of functions of one real or complex number
 FLOATING = {
@@ -489,14 +489,23 @@ def polar(abs: Any, angle: Any) -> Any:
     return abs * tg.cos(angle) + (abs * tg.sin(angle)) * 1j
 
 
-@public(in_place=True)
+@public(in_place=True, lazy=True)
 def conj(input: Any) -> Any:
     """The complex conjugate."""
     return tg.conj(input) if input.dtype.kind == "c" else input
 
 
-for _name in ("conj_physical", "resolve_conj", "resolve_neg"):  # conjugation is computed at once here
-    enter(_name, conj.core if _name == "conj_physical" else lambda input: input)
+# conjugation is computed at once here
+enter("conj_physical", conj.core)
+enter("resolve_neg", lambda input: input)
+
+
+def resolve_conj(input: Any) -> Any:
+    """The Tensor, of a conjugate a copy, which may be written to."""
+    return input if input._stands_for is None else input.clone()
+
+
+TORCH["resolve_conj"] = METHODS["resolve_conj"] = resolve_conj
 
 
 @public(view=True)
@@ -522,13 +531,36 @@ def angle(input: Any) -> Any:
 @public(view=True)
 def view_as_real(input: Any) -> Any:
     """Complex numbers as pairs along a last axis."""
-    return tg.stack([tg.real(input), tg.imag(input)], axis=-1)
+    if input.dtype.kind != "c":
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    out = tg.stack([tg.real(input), tg.imag(input)], axis=-1)
+    if input.level is None:  # a view, which writing to reaches
+        out._data = input._data[..., None].view(out._data.dtype)
+    return out
 
 
-@public(view=True)
+@public(view=True, lazy=True)  # of float16, for which NumPy has no complex dtype, computed
 def view_as_complex(input: Any) -> Any:
     """Pairs along the last axis as complex numbers."""
-    return input[..., 0] + input[..., 1] * 1j
+    if input.dtype.kind != "f":
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"{input.dtype}"
+        )
+    if not input.ndim:
+        raise RuntimeError("Input tensor must have one or more dimensions")
+    if input.shape[-1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    out = input[..., 0] + input[..., 1] * 1j
+    if input.level is None and out.dtype.itemsize == 2 * input.dtype.itemsize:
+        data = input._data  # a view, which writing to reaches
+        *steps, last = data.strides
+        if data.size and last != data.itemsize:
+            raise RuntimeError("Tensor must have a last dimension with stride 1")
+        if any(s % out.dtype.itemsize for s in steps) and data.size:
+            raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+        out._data = data.view(out.dtype)[..., 0]
+    return out
 
 
 @public(in_place=True)

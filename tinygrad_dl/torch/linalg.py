@@ -30,7 +30,7 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     return tg.cross(a, b, axis=dim % a.ndim - a.ndim)
 
 
-@function
+@function(view=True)
 def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """The diagonal of two axes."""
     return core.diagonal(tg.moveaxis(A, (dim1, dim2), (-2, -1)), offset=offset)

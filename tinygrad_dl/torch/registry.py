@@ -24,6 +24,7 @@ def public(f: Callable[..., Any], /) -> Call: ...
 def public(
     *,
     view: bool = False,
+    lazy: bool = False,
     method: bool = True,
     torch: bool = True,
     in_place: bool = False,
@@ -34,6 +35,7 @@ def public(
     /,
     *,
     view: bool = False,
+    lazy: bool = False,
     method: bool = True,
     torch: bool = True,
     in_place: bool = False,
@@ -41,14 +43,20 @@ def public(
 ) -> Any:
     """Enter a function of the core's Tensors: as torch.NAME, as a method, and as NAME_ that writes to its Tensor."""
     if f is None:
-        return lambda g: _entered(g, view, method, torch, in_place, aliases)
-    return _entered(f, view, method, torch, in_place, aliases)
+        return lambda g: _entered(g, view, lazy, method, torch, in_place, aliases)
+    return _entered(f, view, lazy, method, torch, in_place, aliases)
 
 
 def _entered(
-    f: Callable[..., Any], view: bool, method: bool, torch: bool, in_place: bool, aliases: tuple[str, ...]
+    f: Callable[..., Any],
+    view: bool,
+    lazy: bool,
+    method: bool,
+    torch: bool,
+    in_place: bool,
+    aliases: tuple[str, ...],
 ) -> Call:
-    call = function(f, view=view)
+    call = function(f, view=view, lazy=lazy)
     for name in (f.__name__.rstrip("_"), *aliases):
         if torch:
             TORCH[name] = call

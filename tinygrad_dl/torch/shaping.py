@@ -13,11 +13,11 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import linalg
 from tinygrad_dl.tensor import Tensor as Value
-from tinygrad_dl.torch.boundary import wrapped
+from tinygrad_dl.torch.boundary import function, is_ours, root_of, wrapped
 from tinygrad_dl.torch.dtypes import Size, numpy_of, result_type_of
 from tinygrad_dl.torch.elementwise import astype
 from tinygrad_dl.torch.reductions import checked_dim
-from tinygrad_dl.torch.registry import as_tensor, public
+from tinygrad_dl.torch.registry import METHODS, TORCH, as_tensor, public
 
 
 def sizes(given: Sequence[Any]) -> tuple[int, ...]:
@@ -140,7 +140,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two axes exchanged."""
     a, b = checked_dim(input, dim0), checked_dim(input, dim1)
-    return tg.swapaxes(input, a, b) if input.ndim else input * 1
+    return tg.swapaxes(input, a, b) if input.ndim else tg.reshape(input, ())
 
 
 @public(view=True)
@@ -169,7 +169,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     return tg.moveaxis(input, source, destination)
 
 
-@public(view=True)
+@public(view=True, lazy=True)
 def adjoint(input: Any) -> Any:
     """The last two axes exchanged, and conjugated."""
     out = tg.swapaxes(input, -1, -2)
@@ -389,7 +389,7 @@ def block_diag(*tensors: Any) -> Any:
 def cartesian_prod(*tensors: Any) -> Any:
     """All combinations of the elements of vectors."""
     if len(tensors) == 1:
-        return tensors[0] * 1
+        return tensors[0]
     return tg.stack([tg.reshape(g, (-1,)) for g in tg.meshgrid(*tensors, indexing="ij")], axis=-1)
 
 
@@ -497,7 +497,7 @@ def dsplit(input: Any, indices_or_sections: Any) -> Any:
 def unbind(input: Any, dim: int = 0) -> Any:
     """The slices along an axis, without it."""
     dim = checked_dim(input, dim)
-    return tuple(input[(slice(None),) * dim + (i,)] for i in range(input.shape[dim]))
+    return tuple(input[(slice(None),) * dim + (i, Ellipsis)] for i in range(input.shape[dim]))
 
 
 @public(view=True)
@@ -514,7 +514,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 @public(view=True)
 def select(input: Any, dim: int, index: Any) -> Any:
     """One slice along an axis, without it."""
-    return input[(slice(None),) * checked_dim(input, dim) + (int(index),)]
+    return input[(slice(None),) * checked_dim(input, dim) + (int(index), Ellipsis)]
 
 
 @public(view=True)
@@ -637,9 +637,8 @@ def _strided_positions(size: Any, stride: Any, offset: int) -> Any:
     return grid
 
 
-@public(view=True)
-def as_strided(input: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
-    """A view of the elements with sizes and steps of its own."""
+@function(view=True)
+def _as_strided(input: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
     if input.level is None and not input._data.flags.c_contiguous:
         raise RuntimeError("as_strided: expected a contiguous Tensor; call contiguous() or clone() first")
     where = _strided_positions(size, stride, storage_offset or 0)
@@ -654,6 +653,24 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: Any = None) -
             [s * step for s in stride],
         )
     return out
+
+
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: Any = None) -> Any:
+    """A view of the memory with sizes, steps and a first element of its own, also where the Tensor is a view."""
+    if not is_ours(input) or input.level is not None or input._base is None:
+        return _as_strided(input, size, stride, storage_offset)
+    root = root_of(input)
+    if root._data.dtype != input._data.dtype:
+        raise RuntimeError(
+            "as_strided: expected a Tensor of its own, got a view of another dtype; call clone() first"
+        )
+    begin = input.storage_offset() if storage_offset is None else storage_offset
+    return _as_strided(
+        root.detach() if input.node is None and root.node is not None else root, size, stride, begin
+    )
+
+
+TORCH["as_strided"] = METHODS["as_strided"] = as_strided
 
 
 @public

@@ -37,6 +37,7 @@ class Tensor(CoreTensor):
     _detached = False  # whether it shares memory with its base, and no gradient
     _saved = False  # whether a graph may have saved the array
     _exported = False  # whether NumPy shares the array
+    _stands_for: Any = None  # a reference to the Tensor that this would be a view of in PyTorch, as conj() is
 
     def __init__(
         self, *args: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
@@ -57,7 +58,11 @@ class Tensor(CoreTensor):
         else:
             self._data = np.zeros(tuple(int(n) for n in args) if args else (0,), kind)
         self.node, self._name = None, None
-        if requires_grad:
+        alias: Any = args[0] if len(args) == 1 and is_ours(args[0]) else None
+        if alias is not None and alias.level is None:
+            self.node = shaping.reshape(lower(alias), self._data.shape).node
+            as_view(self, alias)
+        elif requires_grad:
             self.requires_grad_()
 
     # What it is
@@ -234,9 +239,7 @@ class Tensor(CoreTensor):
 
     def numpy(self, *, force: bool = False) -> Any:
         """The array underneath, shared."""
-        if force:
-            return np.array(self._data)
-        if self.node is not None:
+        if self.node is not None and not force:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
@@ -470,6 +473,7 @@ def _fitting(value: Any, target: Any, place: Any) -> Any:
 def writable(x: Any, what: str) -> None:
     """Make sure that a Tensor's memory may be written: it is nobody's constant, and no graph has saved it."""
     root = root_of(x)
+    _own_values(root, what)
     if modes.recording and not x._detached:
         if x.node is not None and x.node.op is None:
             raise RuntimeError(
@@ -493,6 +497,16 @@ def writable(x: Any, what: str) -> None:
                 f"{what}: the memory is a NumPy array that is not writable. Use clone() first."
             )
         _relocate(root, None)
+
+
+def _own_values(root: Any, what: str) -> None:
+    """Raise where PyTorch's write would reach another Tensor, which still exists, and this one would not."""
+    if root._stands_for is not None and root._stands_for() is not None:
+        raise RuntimeError(
+            f"{what}: a complex conjugate (conj, adjoint, H, mH; view_as_complex of float16) has values of its own "
+            "here, and a write to it would not reach the Tensor that it was taken of, as it does in PyTorch. Write to "
+            "that Tensor, or to x.conj().clone()."
+        )
 
 
 def _views(root: Any) -> list[Any]:
@@ -617,6 +631,7 @@ def _leave(x: Any) -> None:
 
 def writable_node(x: Any, root: Any, what: str) -> None:
     """Raise where a recorded write is not possible: on leaves, and where elements share memory."""
+    _own_values(root, what)
     if x._detached:
         return
     if x.node is not None and x.node.op is None:
