@@ -571,8 +571,8 @@ class Network:
         return grads
 
 
-def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
-    """Layer classes, alone, in a list, or in a network."""
+def classes(rng: Rng, mistake: str = "", corrected: bool = False) -> tuple[Any, ...]:
+    """Layer classes, alone, in a list, or in a network; `corrected`: what the mistake is planted in, without it."""
     m, a, b, c = (int(v) for v in rng.integers(2, 6, size=4))
     m += 1
     name = pick(rng, *ACTIVATIONS)
@@ -592,6 +592,8 @@ def classes(rng: Rng, mistake: str = "") -> tuple[Any, ...]:
         and mistake not in ("label not subtracted", "missing 1/m")
     ):
         raise NotApplicable
+    if corrected:
+        mistake = ""
     x, t = rng.standard_normal((m, a)), rng.integers(c, size=m)
     scale = pick(rng, 0.01, 0.5, 1.0)
 
@@ -768,7 +770,9 @@ def draw(seed: int, planted: bool = False) -> Case:
 def _shows(family: Family, inner: int, mistake: str) -> bool:
     """Whether the mistake changes a gradient: a forgotten mask of ones does not."""
     try:
-        right, _ = family(np.random.default_rng(inner), "")
+        # Which form the layers have depends on the mistake.
+        as_planted = (mistake, True) if family is classes else ("",)
+        right, _ = family(np.random.default_rng(inner), *as_planted)
     except NotApplicable:
         return True
     wrong, _ = family(np.random.default_rng(inner), mistake)

@@ -190,8 +190,65 @@ def test_every_derivative_between_those_of_the_two_sides_is_correct_at_a_kink():
         assert not check_backward(lambda z: (np.maximum(0, z), z), lambda g, z, step=step: g * step(z), z)
     tied = np.array([1.0, 1.0, 0.0])
     for largest in (np.array([1.0, 0.0, 0.0]), np.array([0.5, 0.5, 0.0]), np.array([1.0, 1.0, 0.0])):
-        assert check_backward(lambda x: x.max(), lambda x, largest=largest: largest, tied)
+        # At other inputs it is the first of the largest ones: a backward is correct there, too.
+        def backward(x, *, largest=largest):
+            return largest if np.array_equal(x, tied) else np.eye(3)[np.argmax(x)]
+
+        assert check_backward(lambda x: x.max(), backward, tied)
+    assert not check_backward(lambda x: x.max(), lambda g, x: g * x, tied)
     assert not check_backward(lambda x: x.max(), lambda x: np.array([1.0, 0.0, 0.1]), tied)
+
+
+def test_a_wrong_gradient_between_the_derivatives_at_a_kink_is_found_at_other_inputs():
+    c, b = np.array([0.5, 1.0, 2.0]), np.zeros(3)
+
+    def cost(b):
+        return np.sum(c * np.maximum(0, b))
+
+    for right in (lambda b: c * (b > 0), lambda b: c * (b >= 0)):
+        assert check_backward(cost, right, b)
+    found = check_backward(cost, lambda b: 0.3 * c * (b >= 0), b)
+    assert found.wrong == ["b"] and "agree at the inputs" in found.note
+    # The first sums over everything; the second is beside a gradient of which nothing can be told at its inputs.
+    for seed, kind in ((741, "wrong axis"), (1818, "extra 1/m")):
+        found = check_backward(*generated.draw(seed, planted=True).arguments)
+        assert found.wrong == ["b2"] and found.mistake == kind, str(found)
+
+
+def test_a_mistake_that_a_gradient_of_zeros_hides_is_found_at_other_inputs():
+    x = np.array([[1.0, 2.0], [-1.0, 0.5]])
+
+    def network(sign):
+        def forward(W, b):
+            z = x @ W + b
+            return np.sum(np.maximum(0, z) ** 2), (z,)
+
+        def backward(cache):
+            d = 2 * np.maximum(0, cache[0])
+            return sign * x.T @ d, d.sum(axis=0)
+
+        return forward, backward, [np.full((2, 2), 0.01), np.full(2, -1.0)]
+
+    assert check_backward(*network(1))
+    found = check_backward(*network(-1))
+    assert found.wrong == ["W"] and found.mistake == "sign"
+
+
+def test_a_function_that_is_nearly_right_at_small_values_is_found_at_other_inputs():
+    z = np.array([0.01, -0.02, 0.015])
+    slopes = {"right": lambda z: 1 - np.tanh(z) ** 2, "derivative at z": lambda z: 1 - z**2}
+    slopes["float32"] = lambda z: 1 - np.tanh(z.astype(np.float32)) ** 2
+    found = {
+        name: check_backward(lambda z: (np.tanh(z), z), lambda g, z, slope=slope: g * slope(z), z)
+        for name, slope in slopes.items()
+    }
+    assert found["right"] and found["float32"]
+    assert found["derivative at z"].wrong == ["z"]
+
+
+def test_an_output_without_elements_has_correct_gradients():
+    assert check_backward(lambda x: x * 2, lambda g, x: g * 2, np.zeros((0, 3)))
+    assert check_backward(lambda x: x[:0] * 2, lambda g, x: np.zeros_like(x), np.ones((2, 3)))
 
 
 def test_a_kink_beside_the_point_does_not_spoil_the_differences():

@@ -47,6 +47,7 @@ class Diagnosis:
         self.form = ""
         self.traced = False
         self.note = ""
+        self.doubtful: list[str] = []  # inputs whose gradients agree here, as those of a wrong backward might
 
     def __bool__(self) -> bool:
         return not self.wrong and not self.guesses and not self.unclear
@@ -126,6 +127,8 @@ def check_backward(
     try:
         with np.errstate(all="ignore"):
             diagnosis = _diagnose(pair, seed)
+            if diagnosis and diagnosis.doubtful:
+                diagnosis = _diagnose_elsewhere(pair, seed, diagnosis)
     finally:
         pair.restore()
     if diagnosis.wrong:
@@ -151,8 +154,7 @@ def _diagnose(pair: Pair, seed: int) -> Diagnosis:
             "check_backward: expected forward to be deterministic, but two calls with the same inputs differ. "
             "Call np.random.seed(...) inside forward, or pass the mask as an argument."
         )
-    # A random gradient of the output distinguishes the elements of the output; a cost has the gradient 1.
-    g = np.ones(1) if output.size == 1 else np.random.default_rng(seed).standard_normal(output.size)
+    g = _output_gradient(output, seed)
     given = pair.gradients(g, pair.arrays)
     differences = _differences(pair, g)
     ignored = _is_constant(differences) and any(np.any(a != 0) for a in given.values())
@@ -181,6 +183,7 @@ def _diagnose(pair: Pair, seed: int) -> Diagnosis:
         diagnosis.wrong = [n for n in diagnosis.wrong if n not in doubted]
     if diagnosis.unclear and not diagnosis.wrong and not ignored:
         _judge_elsewhere(pair, g, diagnosis)
+    diagnosis.doubtful = _doubtful(given, differences, by_autograd if diagnosis.traced else {})
     # At a kink every derivative between the two sides is correct: mistakes are looked for beside autograd's, which has
     # no error of differences either.
     truth = {}
@@ -229,7 +232,16 @@ def _diagnose(pair: Pair, seed: int) -> Diagnosis:
     return diagnosis
 
 
+# Two derivations of a gradient in float64 differ by less.
+ROUNDED = 1e-9
+# An error above this is no rounding, in float32 either.
+CERTAIN = 1e-4
 HIDDEN = "the gradient is too small to be told beside the rounding of the output"
+
+
+def _output_gradient(output: NDArray, seed: int) -> NDArray:
+    # A random gradient of the output distinguishes the elements of the output; a cost has the gradient 1.
+    return np.ones(1) if output.size == 1 else np.random.default_rng(seed).standard_normal(output.size)
 
 
 def _differences(pair: Pair, g: NDArray) -> dict[str, NumericGradient]:
@@ -272,6 +284,67 @@ def _judge(
         ):
             unclear[name] = HIDDEN
     return wrong, unclear
+
+
+def _doubtful(
+    given: Mapping[str, Any], differences: Mapping[str, NumericGradient], by_autograd: Mapping[str, NDArray]
+) -> list[str]:
+    """The inputs whose gradients would agree here with those of many a wrong backward, too.
+
+    Units at a kink allow every derivative between the two sides, a gradient of zeros has the same sum, sign and factor
+    whatever backward does, and near 0 a wrong function may be close to the right one.
+    """
+    found = []
+    for name, numeric in differences.items():
+        a, exact = given.get(name), by_autograd.get(name)
+        off = a is not None and exact is not None and not close(a, exact, ROUNDED)
+        if numeric.kinks or off or not np.any(a):
+            found.append(name)
+    return found
+
+
+def _diagnose_elsewhere(pair: Pair, seed: int, here: Diagnosis) -> Diagnosis:
+    """The diagnosis at other inputs where a gradient that is doubtful here is wrong for certain; `here` if none is."""
+    rng, start = np.random.default_rng(4), pair.arrays
+    g = _output_gradient(pair.value(start), seed)
+    given, before = pair.gradients(g, start), set[str]()
+    for keep, scale in ((1.0, 0.1), (1.0, 0.5), (0.0, 0.5)):
+        moved = [keep * a + scale * rng.standard_normal(a.shape) for a in start]
+        try:
+            pair.arrays = moved
+            if not np.isfinite(pair.value(moved)).all():
+                continue
+            again = pair.gradients(g, moved)
+            # A gradient that does not depend on the inputs may have been computed for these alone.
+            moving = [
+                n for n in here.doubtful if not np.any(given[n]) or not np.array_equal(again[n], given[n])
+            ]
+            other = {n: NumericGradient(pair.value, moved, pair.names.index(n), g) for n in moving}
+            wrong, unclear = _judge(again, other)
+            if unclear:
+                continue
+            certain = {n for n in wrong if not other[n].kinks and other[n].error(again.get(n)) > CERTAIN}
+            trace = Trace.of(pair, g)
+            if trace is None:
+                # Two points have to show it.
+                certain, before = certain & before, certain
+            else:
+                # Where autograd contradicts the differences, these are off by the rounding of the output.
+                by_autograd = trace.gradients()
+                certain = {n for n in certain if other[n].agrees(by_autograd.get(n))}
+            if not certain:
+                continue
+            found = _diagnose(pair, seed)
+        except Exception:  # outside the domain of the forward
+            continue
+        finally:
+            pair.arrays = start
+        if certain & set(found.wrong):
+            words = f"{keep:g} times the inputs plus normal random numbers times {scale:g}"
+            note = f"the gradients agree at the inputs, where a wrong backward may, too; these are those at {words}"
+            found.note = "\n  ".join(part for part in (note, found.note) if part)
+            return found
+    return here
 
 
 def _judge_elsewhere(pair: Pair, g: NDArray, diagnosis: Diagnosis) -> None:

@@ -44,7 +44,7 @@ class NumericGradient:
             left.append(float(g @ (start - below)) / h)
             rows.append((above - below) / (2 * h))
         #: The Jacobian: a row for each element of the input, a column for each output.
-        self.jacobian = np.array(rows).reshape(-1, start.size)
+        self.jacobian = np.array(rows).reshape(len(steps), start.size)
         self.right, self.left = np.array(right).reshape(shape), np.array(left).reshape(shape)
         self.central = (self.right + self.left) / 2
         # The values are rounded, and the difference divides their rounding error by the step.
