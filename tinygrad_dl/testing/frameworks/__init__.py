@@ -34,15 +34,14 @@ def adapter_of(f: Callable[..., Any], inputs: Any, framework: str | None) -> Ada
 def _found(f: Any, inputs: Any) -> str | None:
     """The framework whose types the inputs, or the function, are of."""
     leaves: list[Any] = [f]
-    stack = [inputs]
+    stack, seen = [inputs], set()
     while stack:
         item = stack.pop()
-        if isinstance(item, (list, tuple)):
-            stack += item
-        elif isinstance(item, dict):
-            stack += item.values()
-        else:
+        if not isinstance(item, (list, tuple, dict)):
             leaves.append(item)
+        elif id(item) not in seen:  # a list may contain itself
+            seen.add(id(item))
+            stack += item.values() if isinstance(item, dict) else item
     for leaf in leaves:
         types = leaf.__mro__ if isinstance(leaf, type) else type(leaf).__mro__
         for kind in types:
