@@ -23,7 +23,14 @@ FOLDER = DOCS / "api" / "reference"  # written by each build
 # Page of the reference -> the modules whose classes and functions are on it.
 MODULES = {
     "operations": ["operations"],
+    "data": ["tinygrad_dl.data"],
     "nn": ["tinygrad_dl.nn"],
+    "nn-utils": [
+        "tinygrad_dl.nn.utils",
+        "tinygrad_dl.nn.utils.rnn",
+        "tinygrad_dl.nn.utils.parametrize",
+        "tinygrad_dl.nn.utils.parametrizations",
+    ],
     "optim": ["tinygrad_dl.optim", "tinygrad_dl.optim.lr_scheduler", "tinygrad_dl.optim.swa_utils"],
     "train": ["tinygrad_dl.train", "tinygrad_dl.train.search"],
 }

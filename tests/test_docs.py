@@ -42,8 +42,11 @@ def examples(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if ">>>" in examples(p)], ids=lambda p: p.stem)
-def test_the_examples_of_a_page_give_the_output_shown(page: Path) -> None:
+def test_the_examples_of_a_page_give_the_output_shown(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_safetensors(examples(page))
+    monkeypatch.chdir(tmp_path)  # some write files
     test = doctest.DocTestParser().get_doctest(
         examples(page), {"__name__": "__main__"}, page.stem, str(page), 0
     )

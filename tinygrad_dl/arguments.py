@@ -321,7 +321,7 @@ def hinted(function: F) -> F:
 def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
     """The error for keyword arguments that an operation does not have, with the names here of what others call them."""
     error = TypeError(f"{what}() got an unexpected keyword argument {next(iter(others))!r}")
-    return _unknown_argument(error) or error
+    return _unknown_argument(error) or DTypeError(str(error))
 
 
 def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:

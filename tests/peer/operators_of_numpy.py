@@ -98,6 +98,8 @@ def cumulative_trapezoid(y: Any, x: Any = None, dx: float = 1.0, dim: int = -1) 
 def cov(x: Any, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     if fweights is not None or aweights is not None:
         raise Unlike("no weights")
+    if x.ndim > 2:
+        raise Unlike("more than two axes")
     rows = x if x.ndim == 2 else td.reshape(x, (1, -1))
     d = rows - td.mean(rows, axis=1, keepdims=True)
     out = td.matmul(d, td.conj(d).mT) / max(rows.shape[1] - correction, 0)
@@ -155,6 +157,8 @@ def _block_diagonal(xs: Any) -> Any:
 def _summed(x: Any, shape: Any) -> Any:
     sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else tuple(shape)
     lead = x.ndim - len(sizes)
+    if lead < 0 or any(m not in (1, n) for n, m in zip(x.shape[lead:], sizes)):
+        raise Unlike("a size to which nothing is summed")
     x = td.sum(x, axis=tuple(range(lead))) if lead else x
     axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, sizes)) if n != m)
     return td.sum(x, axis=axes, keepdims=True) if axes else x * 1

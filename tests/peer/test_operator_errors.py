@@ -29,6 +29,7 @@ NUMPYS: dict[str, str] = {
     "masked_fill": "a number of another kind gives the common dtype",
     "mean": "integers have a mean, and no axes named are none reduced",
     "narrow": "is a slice here, and slices end where the array does",
+    "narrow_copy": "is a slice here, and slices end where the array does",
     "nn.functional.max_pool1d": "nothing, pooled, is nothing",
     "nn.functional.max_pool3d": "nothing, pooled, is nothing",
     "roll": "shifts and axes broadcast, and no shifts move nothing",

@@ -960,7 +960,12 @@ def _padded(b: Builder, x: Var, geometry: Geometry, value: float = 0.0) -> Var:
 def _widened(b: Builder, x: Var, pairs: Sequence[tuple[int, int]], value: float = 0.0) -> Var:
     """x with a constant before and behind each axis; negative numbers take elements away."""
     if any(n < 0 for pair in pairs for n in pair):
-        x = b.slice(x, tuple(slice(max(-lo, 0), n + min(hi, 0)) for n, (lo, hi) in zip(x.shape, pairs)))
+        # An axis that is kept is named whole: its size may be the number of rows.
+        kept = (
+            slice(max(-lo, 0), n + hi if hi < 0 else None) if lo < 0 or hi < 0 else slice(None)
+            for n, (lo, hi) in zip(x.shape, pairs)
+        )
+        x = b.slice(x, tuple(kept))
         pairs = [(max(lo, 0), max(hi, 0)) for lo, hi in pairs]
     if not any(map(any, pairs)):
         return x

@@ -6,9 +6,9 @@ that the forward pass saved, and one of operations, which computes the gates aga
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def _sequences(call: Call) -> Any:
 def _total(*parts: Any) -> Any:
     """The sum of the parts that are not None; None if all are."""
     present = [part for part in parts if part is not None]
-    return reduce(add, present) if present else None
+    return reduce(operator.add, present) if present else None
 
 
 def _product_moved(x: Any, w: Any, t_x: Any, t_w: Any, t_b: Any) -> Any:
