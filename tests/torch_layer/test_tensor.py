@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import pickle
 import warnings
 from typing import Any
@@ -491,3 +492,32 @@ def test_warnings_of_the_layer_are_few() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torch.nn.LSTM(3, 4, 2, dropout=0.5)(torch.randn(5, 2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize(
+    ("function", "value", "slope"),
+    [
+        (lambda x: torch.xlogy(x, 2.0), 0.0, math.log(2.0)),
+        (lambda x: torch.xlogy(x, 0.0), 0.0, 0.0),
+        (torch.logit, 0.0, math.inf),
+        (torch.logit, 0.3, 1 / 0.21),
+        (torch.logit, -0.5, math.nan),
+        (lambda x: torch.polygamma(1, x), 0.0, -math.inf),
+        (torch.i0, 0.0, 0.0),
+    ],
+    ids=["xlogy", "xlogy of 0", "logit at 0", "logit", "logit outside", "polygamma", "i0"],
+)
+def test_slopes_at_the_ends_of_domains_are_those_of_pytorch(
+    function: Any, value: float, slope: float
+) -> None:
+    x = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+    function(x).backward()
+    assert x.grad.item() == pytest.approx(slope, rel=1e-12, abs=1e-15, nan_ok=True)
+
+
+def test_the_second_derivative_of_a_bessel_function_at_0() -> None:
+    x = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(torch.i0(x), x, create_graph=True)
+    slope.backward()
+    assert x.grad.item() == pytest.approx(0.5, rel=1e-12)  # I0'' = I0 - I1(x) / x

@@ -325,7 +325,8 @@ def xlogy(input: Any, other: Any) -> Any:
     """input * log(other), 0 where input is 0."""
     a, b = promoted(input, other)
     a, b = floating(a), floating(b) if isinstance(b, Value) else b
-    zero = tg.logical_and(tg.equal(a, 0), tg.logical_not(tg.isnan(b if isinstance(b, Value) else wrapped(b))))
+    # Where the logarithm is finite it stays, as it is the slope in a at 0; nan stays nan.
+    zero = tg.logical_and(tg.equal(a, 0), tg.less_equal(b if isinstance(b, Value) else wrapped(b), 0))
     safe = tg.where(zero, 1.0, b)
     return a * tg.log(floating(safe))
 
@@ -335,7 +336,10 @@ def logit(input: Any, eps: float | None = None) -> Any:
     """log(x / (1 - x)), x held in [eps, 1 - eps]."""
     x = floating(input)
     x = x if eps is None else tg.clip(x, eps, 1 - eps)
-    return tg.log(x / (1 - x))
+    inside = tg.logical_and(tg.greater_equal(x, 0), tg.less_equal(x, 1))
+    kept = tg.where(inside, x, 0.5)
+    outside = tg.where(inside, 1.0, math.nan)  # not nan everywhere, as 0 * nan would reach every gradient
+    return tg.where(inside, tg.log(kept) - tg.log(1 - kept), x * outside)
 
 
 @public(in_place=True)

@@ -53,7 +53,7 @@ def polygamma_values(n: int, x: Any) -> Any:
         rising = math.prod(range(n + 1, n + 2 * k))
         tail = tail + b / math.factorial(2 * k) * rising * z ** -(n + 2.0 * k)
     with np.errstate(invalid="ignore"):
-        return np.where(negative & (x == np.floor(x)), np.inf, sign * math.factorial(n) * (total + tail))
+        return sign * np.where(negative & (x == np.floor(x)), np.inf, math.factorial(n) * (total + tail))
 
 
 def _lgamma(x: Any) -> Any:
@@ -153,7 +153,10 @@ class Bessel(Function):
         (x,) = ctx.saved_tensors
         if ctx.n == 0:
             return None, g * Bessel.apply(1, x)
-        return None, g * (Bessel.apply(0, x) - Bessel.apply(1, x) / x)
+        # I1(x) / x, which is 1/2 at 0
+        zero = x == 0
+        quotient = (Bessel.apply(1, x) / x.masked_fill(zero, 1.0)).masked_fill(zero, 0.5)
+        return None, g * (Bessel.apply(0, x) - quotient)
 
 
 def _on_core(apply: Any, *args: Any) -> Any:
