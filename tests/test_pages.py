@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from tests.colors import COLORS
 from tests.layout import ROOT
 
 BUILT = ROOT / "docs" / "_build" / "html"
@@ -40,17 +38,10 @@ LOOKED_AT = [
 WIDTHS = {"desktop": 1400, "phone": 400}
 
 # The texts whose contrast with the nearest background behind them is below 4.5, of what can be seen.
-FAINT = """() => {
-  const parse = (color) => {
-    const [r, g, b, a = 1] = (color.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
-    return color.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a];
-  };
-  const luminance = (color) => {
-    const [r, g, b] = color.slice(0, 3).map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+FAINT = (
+    "() => {"
+    + COLORS
+    + """
   const behind = (element) => {
     const layers = [];
     for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
@@ -65,24 +56,12 @@ FAINT = """() => {
     if (style.visibility !== "visible" || !element.getClientRects().length) continue;
     const back = behind(element), ink = parse(style.color);
     ink[3] *= Number(style.opacity);
-    const [low, high] = [luminance(over(ink, back)), luminance(back)].sort((a, b) => a - b);
-    const contrast = (high + 0.05) / (low + 0.05);
-    if (contrast < 4.5) found.push(`${text.slice(0, 40)}: ${contrast.toFixed(1)}`);
+    const ratio = contrast(ink, back);
+    if (ratio < 4.5) found.push(`${text.slice(0, 40)}: ${ratio.toFixed(1)}`);
   }
   return found;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on the PATH")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as library:
-        opened = library.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.colors import COLORS
 from tests.layout import ROOT
 from tinygrad_dl import Tensor, nn, viz
 from tinygrad_dl.viz.formats import colors, themes
@@ -21,18 +19,11 @@ PICTURES = sorted([*(ROOT / "docs" / "gallery").glob("*.svg"), *(ROOT / "docs" /
 PAGES = {"light": "#ffffff", "dark": "#0d1117"}  # GitHub's and the theme's backgrounds
 
 # The contrast of each text with what is behind it: filled shapes in the order in which they are painted.
-MEASURE = """(page) => {
-  const parse = (color) => {
-    const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number);
-    return [r, g, b, a];
-  };
+MEASURE = (
+    "(page) => {"
+    + COLORS
+    + """
   const hex = (color) => [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16)).concat(1);
-  const luminance = (color) => {
-    const [r, g, b] = color.slice(0, 3).map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
   const shapes = [...document.querySelectorAll("path,polygon,ellipse,rect,polyline")]
     .filter((shape) => !shape.closest("defs"));
   const found = [];
@@ -48,26 +39,13 @@ MEASURE = """(page) => {
       const point = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2);
       if (shape.isPointInFill(point.matrixTransform(shape.getScreenCTM().inverse()))) back = over(color, back);
     }
-    const ink = over(parse(getComputedStyle(text).fill), back);
-    const [low, high] = [luminance(ink), luminance(back)].sort((a, b) => a - b);
     const matrix = text.getScreenCTM();
-    found.push([text.textContent, (high + 0.05) / (low + 0.05),
+    found.push([text.textContent, contrast(parse(getComputedStyle(text).fill), back),
       parseFloat(getComputedStyle(text).fontSize) * Math.hypot(matrix.a, matrix.b)]);
   }
   return found;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on the PATH")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as library:
-        opened = library.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+)
 
 
 def texts(browser: Any, path: Path, scheme: str) -> list[tuple[str, float, float]]:
