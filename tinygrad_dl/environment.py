@@ -30,6 +30,17 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},
     ),
     "onnx": ("exports to ONNX", {"onnx": "onnx"}),
+    "web": (
+        "the playground in the browser",
+        {
+            "starlette": "starlette",
+            "uvicorn": "uvicorn",
+            "websockets": "websockets",
+            "click": "click",
+            "safetensors": "safetensors",
+            "scikit-learn": "sklearn",
+        },
+    ),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
     "test": (
         "testing gradients and this package",
