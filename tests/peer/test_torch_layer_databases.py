@@ -159,7 +159,7 @@ def train(t: Any, name: str, options: dict[str, Any], shapes: list[tuple[int, ..
     for step in range(6):
 
         def closure() -> Any:
-            current.zero_grad()
+            current.zero_grad()  # noqa: B023
             loss = sum(((p - c) ** 2).sum() + 0.1 * ((p - c) ** 4).sum() for p, c in zip(parameters, centers))
             loss.backward()
             return loss
@@ -178,7 +178,10 @@ def train(t: Any, name: str, options: dict[str, Any], shapes: list[tuple[int, ..
 @pytest.mark.parametrize(("name", "options"), list(configurations()))
 def test_an_optimizer_takes_pytorchs_steps(name: str, options: dict[str, Any]) -> None:
     shapes = MATRICES if name == "Muon" else SHAPES
-    own_options, options = translated(options), {k: leaves(v) for k, v in options.items()}  # steps write to lr
+    own_options, options = (
+        translated(options),
+        {k: leaves(v) for k, v in options.items()},
+    )  # steps write to lr
     theirs, own = train(torch, name, options, shapes), train(ours, name, own_options, shapes)
     # Given lr as a Tensor of float32, PyTorch computes 1 - lr * weight_decay in float32.
     coarse = name == "Muon" and isinstance(options.get("lr"), torch.Tensor)

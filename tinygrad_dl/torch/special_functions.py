@@ -154,7 +154,9 @@ def _scaled_bessel(n: int, x: Any) -> Any:
 
 
 def _bessel(n: int) -> Callable[[Any], Any]:
-    return lambda x: np.where(np.isinf(x), np.where(x < 0, (-1) ** n, 1) * np.inf, _scaled_bessel(n, x) * np.exp(abs(x)))
+    return lambda x: np.where(
+        np.isinf(x), np.where(x < 0, (-1) ** n, 1) * np.inf, _scaled_bessel(n, x) * np.exp(abs(x))
+    )
 
 
 def _series(start: Any, ratio: Callable[[int], Any], slope: Any, change: Callable[[int], Any]) -> Any:
@@ -235,7 +237,9 @@ def _incomplete(upper: bool) -> Callable[[Any, Any], Any]:
         )
         high = _gamma_tail(np.where(normal & tail, a, 1.0), np.where(normal & tail, x, 3.0))
         found = np.where(tail, high if upper else 1 - high, 1 - low if upper else low)
-        ends = np.where((x == np.inf) & np.isinf(a), np.nan, np.where((x == np.inf) | ((a == 0) & (x > 0)), 1.0, 0.0))
+        ends = np.where(
+            (x == np.inf) & np.isinf(a), np.nan, np.where((x == np.inf) | ((a == 0) & (x > 0)), 1.0, 0.0)
+        )
         ends = np.where((a < 0) | (x < 0) | ((a == 0) & (x == 0)) | np.isnan(a) | np.isnan(x), np.nan, ends)
         return np.where(normal, found, 1 - ends if upper else ends)
 
@@ -303,7 +307,9 @@ def _polynomial(name: str) -> Callable[[Any, Any], Any]:
 class Special:
     """A function of the table."""
 
-    def __init__(self, name: str, values: Callable[..., Any], *derivatives: Callable[..., Any] | None) -> None:
+    def __init__(
+        self, name: str, values: Callable[..., Any], *derivatives: Callable[..., Any] | None
+    ) -> None:
         self.name, self.values, self.derivatives = name, values, derivatives
 
     def __call__(self, *args: Any) -> Any:
@@ -336,7 +342,9 @@ class _Special(Function):
                 continue
             derivative = ctx.special.derivatives[i] if i < len(ctx.special.derivatives) else None
             if derivative is None:
-                raise NotImplementedError(f"the derivative for argument {i} of {ctx.special.name} is not implemented")
+                raise NotImplementedError(
+                    f"the derivative for argument {i} of {ctx.special.name} is not implemented"
+                )
             part = g * derivative(*args)
             found.append(part.sum_to_size(args[i].shape) if part.shape != args[i].shape else part)
         return tuple(found)

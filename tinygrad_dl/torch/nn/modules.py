@@ -358,7 +358,9 @@ def _layer(core: type) -> Any:
     reset = next((r for kind, r in RESETS if issubclass(core, kind)), None)
     if issubclass(core, nn.MultiheadAttention):
         reset = None
-    composed = draws and reset is None  # of other layers, whose draws come in the order of PyTorch's constructors
+    composed = (
+        draws and reset is None
+    )  # of other layers, whose draws come in the order of PyTorch's constructors
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         check_device(kwargs.pop("device", None))
