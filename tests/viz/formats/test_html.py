@@ -413,5 +413,5 @@ def test_vendored_files_are_those_that_third_party_md_names() -> None:
     assert [path for path, _ in rows] == ["tinygrad_dl/viz/formats/assets/viz-global.js"]
     for path, digest in rows:
         assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == digest
-    own = {"page.html", "page.css", "canvas.js", "panel.js", "player.js", "start.js"}
+    own = {"page.html", "page.css", "canvas.js", "fold.js", "panel.js", "player.js", "start.js"}
     assert {path.name for path in ASSETS.iterdir()} == own | {Path(path).name for path, _ in rows}
