@@ -300,7 +300,7 @@ function summarize(group, count) {
   const text = document.createElementNS(state.svg.namespaceURI, "text");
   text.setAttribute("class", "summary");
   const own = [...group.querySelectorAll("text")];
-  const lines = [own.map((label) => label.textContent).join(" "), `${count} boxes; click to expand`];
+  const lines = [own.map((label) => label.textContent).join(" "), `\u25b8 ${count} boxes`];
   lines.forEach((words, i) => {
     const line = document.createElementNS(state.svg.namespaceURI, "tspan");
     line.setAttribute("x", x);

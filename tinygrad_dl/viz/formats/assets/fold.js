@@ -59,6 +59,10 @@ function newPath(path, d) {
   path.setAttribute("d", d);
 }
 
+function between([x, y], [toX, toY], steps) {
+  return Array.from({ length: steps + 1 }, (_, i) => [x + ((toX - x) * i) / steps, y + ((toY - y) * i) / steps]);
+}
+
 // A box with round corners.
 function frame({ x, y, width, height }) {
   const r = Math.min(10, width / 2, height / 2);
@@ -102,7 +106,8 @@ function closeUp(folded) {
   for (const [group, box] of nodes) move(group, box);
   const frames = new Map();
   for (const [id, group, box] of clusters) {
-    const now = mapped(box);
+    const text = folded.get(id), edge = AROUND - 2;
+    const now = mapped(text ? { x: text.x - edge, y: text.y - edge, width: text.width + 2 * edge, height: text.height + 2 * edge } : box);
     frames.set(id, now);
     newPath(group.querySelector("path, polygon"), frame(now));
     for (const text of group.querySelectorAll("text")) move(text);
@@ -124,6 +129,9 @@ function closeUp(folded) {
 function shorten(path, head, first, last) {
   const length = path.getTotalLength(), steps = 64;
   let points = Array.from({ length: steps + 1 }, (_, i) => path.getPointAtLength((length * i) / steps)).map(({ x, y }) => [x, y]);
+  // Where it ended there may be nothing any more: it goes on towards the middle of the frame.
+  if (first) points.unshift(...between(middle(first), points[0], steps));
+  if (last) points.push(...between(points[points.length - 1], middle(last), steps));
   if (first) points = points.slice(Math.max(0, points.findLastIndex((point) => inside(first, point))));
   if (last) {
     const end = points.findIndex((point) => inside(last, point, ARROW));
