@@ -137,7 +137,7 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
             context[key] = None
     # The pages of single classes and functions are in no table of contents.
     for key, neighbor in zip(("prev", "next"), reference.neighbors().get(page, ("", ""))):
-        if neighbor:
+        if neighbor in app.env.titles:
             context[key] = {"link": context["pathto"](neighbor), "title": app.env.titles[neighbor].astext()}
     other = translations(app.env.all_docs).get(page, "ja/index")
     if context.get("body"):
