@@ -270,7 +270,9 @@ class Numbers(click.ParamType):
     help="Shape of one input: 3,4 or 3:int64, in float64.",
 )
 @click.option("--backward", metavar="NAME", help="The hand-written backward of a function in NumPy.")
-@click.option("--laws", is_flag=True, help="Try the laws of an operation on random inputs, too.")
+@click.option(
+    "--laws", is_flag=True, help="Try the laws of an operation, and shrink the inputs that break one."
+)
 @click.option("--domain", type=Numbers(), metavar="LOW,HIGH", help="Where the inputs are drawn.")
 @click.option(
     "--order", type=IntegerInRange(1, 4), default=1, show_default=True, help="2: second derivatives."

@@ -581,6 +581,12 @@ def _check_all(
                 low, high = (float(part[o]) for part in around[i])
                 if low <= analytic[o, i] <= high:
                     finding, kink, n = None, True, float(analytic[o, i])
+            if finding is not None and np.isnan(analytic[o, i]) and not np.isfinite(value).all():
+                # A gradient of 0 times an infinite derivative elsewhere.
+                finding.kind = "domain"
+                finding.message = (
+                    "another result of the function is not finite. Move the input into its domain."
+                )
             if finding is not None:
                 finding.input, finding.element = problem.element(k, i)
                 number, part = problem.output(o)

@@ -252,7 +252,10 @@ def write_junit(outcomes: Sequence[Outcome], path: Path) -> None:
     suite = ElementTree.SubElement(root, "testsuite", {"name": "tinygrad-dl check", "skipped": "0", **counts})
     for o in outcomes:
         file, _, name = o.target.rpartition(":")
-        attributes = {"classname": file.removesuffix(".py").replace("/", "."), "name": f"{name} ({o.check})"}
+        attributes = {
+            "classname": file.removesuffix(".py").replace("/", ".").lstrip("."),
+            "name": f"{name} ({o.check})",
+        }
         case = ElementTree.SubElement(
             suite, "testcase", {**attributes, "file": file, "time": f"{o.seconds:.3f}"}
         )

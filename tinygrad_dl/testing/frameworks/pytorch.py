@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -136,18 +137,18 @@ class TorchFunction(Adapter):
     def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
         if not self.leaves or self._uses_captured(arrays):
             return None
-        forward_ad = torch.autograd.forward_ad
         try:
-            with self._placed(arrays, False) as live, torch.enable_grad(), forward_ad.dual_level():
-                pairs = zip(live, tangents)
-                duals = [
-                    forward_ad.make_dual(x.detach().clone(), torch.from_numpy(np.array(t))) for x, t in pairs
-                ]
-                changes = []
-                for result in self._at(duals):
-                    primal, change = forward_ad.unpack_dual(result)
-                    changes.append(torch.zeros_like(primal) if change is None else change)
-                return tuple(c.detach().cpu().numpy().copy() for c in changes)
+            with self._placed(arrays, False) as live, _forward_mode(), torch.enable_grad():
+                forward_ad = torch.autograd.forward_ad
+                with forward_ad.dual_level():
+                    moved = [x.detach().clone() for x in live]
+                    along = [torch.from_numpy(np.array(t)) for t in tangents]
+                    pairs = [
+                        forward_ad.unpack_dual(result)
+                        for result in self._at([forward_ad.make_dual(x, t) for x, t in zip(moved, along)])
+                    ]
+                    changes = [torch.zeros_like(p) if c is None else c for p, c in pairs]
+                    return tuple(c.detach().cpu().numpy().copy() for c in changes)
         except (NotImplementedError, RuntimeError):
             if self.own_jvp:
                 raise
@@ -298,6 +299,14 @@ class TorchFunction(Adapter):
         for x, _, requires_grad in self.before:
             if x.is_leaf:
                 x.requires_grad_(requires_grad)
+
+
+@contextmanager
+def _forward_mode() -> Iterator[None]:
+    """PyTorch compiles rules of forward mode when it is first used, in a way that it warns of itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)
+        yield
 
 
 def _is_float(x: Any) -> bool:
