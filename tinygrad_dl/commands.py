@@ -261,6 +261,94 @@ def course(
     return runner.run(EXPERIMENTS if name is None else [name], data, out, as_json)
 
 
+class Numbers(click.ParamType):
+    """An interval, LOW,HIGH."""
+
+    name = "interval"
+
+    def convert(
+        self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        try:
+            low, high = (float(x) for x in value.split(",")) if isinstance(value, str) else value
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not -math.inf < low < high < math.inf:
+            self.fail(f"expected two numbers, the lower first, such as 0.1,5, got {value!r}", param, ctx)
+        return low, high
+
+
+@tinygrad_dl.command()
+@click.argument("targets", metavar="FILE.py:NAME...", nargs=-1, required=True)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="Shape of one input: 3,4 or 3:int64, in float64.",
+)
+@click.option("--backward", metavar="NAME", help="The hand-written backward of a function in NumPy.")
+@click.option(
+    "--laws", is_flag=True, help="Try the laws of an operation, and shrink the inputs that break one."
+)
+@click.option("--domain", type=Numbers(), metavar="LOW,HIGH", help="Where the inputs are drawn.")
+@click.option(
+    "--order", type=IntegerInRange(1, 4), default=1, show_default=True, help="2: second derivatives."
+)
+@click.option("--fast", is_flag=True, help="One random direction for each input.")
+@click.option(
+    "--framework",
+    type=click.Choice(["torch", "jax", "autograd", "mygrad", "tinygrad_dl"]),
+    help="Whose functions they are, where the file does not say.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the inputs.")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
+def check(
+    targets: tuple[str, ...],
+    inputs: tuple[str, ...],
+    backward: str | None,
+    laws: bool,
+    domain: tuple[float, float] | None,
+    order: int,
+    fast: bool,
+    framework: str | None,
+    seed: int,
+    junit: Path | None,
+    as_json: bool,
+) -> int:
+    """Check the gradient of what FILE.py defines as NAME, on random inputs.
+
+    NAME is a function of Tensors, of PyTorch, JAX, HIPS autograd or MyGrad, a model, whose parameters are checked, too,
+    an autograd.Function, a layer with forward and backward in NumPy, or a NumPy function with --backward. The exit
+    code is 1 if a gradient is wrong, or cannot be told.
+    """
+    from tinygrad_dl.op import Domain
+    from tinygrad_dl.testing import script_checks
+
+    within = Domain(*domain) if domain is not None else None
+    options = script_checks.Options(inputs, backward, laws, within, order, fast, framework, seed)
+    if junit is not None and not junit.resolve().parent.is_dir():
+        raise click.UsageError(
+            f"--junit: the folder {str(junit.parent)!r} does not exist", click.get_current_context()
+        )
+    try:
+        prepared = [script_checks.Prepared(target, options) for target in targets]
+    except ValueRangeError as error:
+        raise click.UsageError(str(error).removeprefix("check: "), click.get_current_context()) from None
+    outcomes = [one.check() for one in prepared]
+    if junit is not None:
+        script_checks.write_junit(outcomes, junit)
+    if as_json:
+        print(script_checks.as_json(outcomes))
+    else:
+        for outcome in outcomes:
+            print(f"{outcome.target}: {outcome.verdict}\n{outcome.report}")
+    return 0 if all(outcome.verdict == "correct" for outcome in outcomes) else 1
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command; a usage error is one line on stderr and exit code 2."""
     if not arguments:
