@@ -9,9 +9,46 @@ import tinygrad_dl.fft
 import tinygrad_dl.linalg
 from tinygrad_dl.op import OPS, Op
 
+# File of a family -> its title, where the name of the file is not one.
+TITLES = {
+    "accumulate": "Accumulation in float32",
+    "conv": "Convolution",
+    "diagonals": "Diagonals and traces",
+    "einsum": "Einstein summation",
+    "elementwise": "Elementwise arithmetic",
+    "fourier": "Fourier transforms",
+    "grid": "Sampling on grids",
+    "index": "Indexing",
+    "join": "Joining and splitting",
+    "linalg": "Linear systems",
+    "linear": "Affine and bilinear maps",
+    "logic": "Comparison, logic and bits",
+    "matmul": "Matrix products and contractions",
+    "norms": "Norms, rank and least squares",
+    "recurrent": "Recurrent layers",
+    "reduce": "Reductions",
+    "resize": "Resizing",
+    "rounding": "Rounding and bounds",
+    "scan": "Cumulative sums and recurrences",
+    "sets": "Distinct values",
+    "shape": "Shapes",
+    "sort": "Sorting and searching",
+    "special": "Exponentials and logarithms",
+    "spectral": "Eigenvalues and singular values",
+    "triangular": "Cholesky and QR",
+    "trigonometry": "Trigonometry",
+    "unfold": "Windows as columns",
+}
+
 
 def family(op: Op) -> str:
     return op.forward.__module__
+
+
+def title(module: str) -> str:
+    """The heading of a family of operations, from the name of its module."""
+    name = module.rpartition(".")[2]
+    return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 def facts(op: Op) -> str:
