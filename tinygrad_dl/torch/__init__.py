@@ -215,13 +215,27 @@ def get_float32_matmul_precision() -> str:
     return "highest"
 
 
-def compile(model: Any = None, **kwargs: Any) -> Any:
-    """The function or module as it is, which runs eagerly.
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: Any = None,
+    backend: Any = "inductor",
+    mode: Any = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """The function, model or training step as a program, made by `tg.compile`; `explain()` says what was done.
 
-    What `tg.compile` makes of a step returns Tensors of the core, which have not PyTorch's methods and views: it
-    compiles steps written in the core's words.
+    What draws random numbers, writes in place or computes by NumPy runs eagerly, and a warning says so.
     """
-    return (lambda f: f) if model is None else model
+    if model is None:
+        return _partial(compile, fullgraph=fullgraph, backend=backend, disable=disable)
+    if disable or backend == "eager":
+        return model
+    from tinygrad_dl.torch.compiled import Compiled
+
+    return Compiled(model, fullgraph, "auto")
 
 
 # Other devices, of which there are none
