@@ -33,6 +33,7 @@ from tinygrad_dl.torch import func as func
 from tinygrad_dl.torch import jit as jit
 from tinygrad_dl.torch import linalg as linalg
 from tinygrad_dl.torch import methods as _methods
+from tinygrad_dl.torch import multiprocessing as multiprocessing
 from tinygrad_dl.torch import nn as nn
 from tinygrad_dl.torch import onnx as onnx
 from tinygrad_dl.torch import optim as optim
@@ -137,6 +138,10 @@ def get_device(input: Any) -> int:
 
 
 cpu = accelerator
+GradScaler = amp.GradScaler
+legacy_contiguous_format = contiguous_format
+is_neg, resize_as_ = _methods.is_conj, Tensor.resize_as_  # type: ignore[attr-defined]
+Tensor.hardshrink, Tensor.prelu = nn.functional.hardshrink, nn.functional.prelu  # type: ignore[attr-defined]
 
 
 def typename(obj: Any) -> str:
