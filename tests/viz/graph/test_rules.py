@@ -63,4 +63,6 @@ def test_costs_of_layers_are_counted_by_hand() -> None:
 def test_an_option_that_is_an_object_of_its_own_is_not_shown() -> None:
     model = nn.BatchNorm1d(2)
     (node,) = [n for n in viz.draw(model(ones((3, 2)))).graph.nodes if n.op == "standardize"]
-    assert "moments" not in node.options and not any("RunningStatistics" in text for text in node.options.values())
+    assert "moments" not in node.options and not any(
+        "RunningStatistics" in text for text in node.options.values()
+    )
