@@ -36,6 +36,13 @@ MODULES = {
     "viz": ["tinygrad_dl.viz"],
     "testing": ["tinygrad_dl.testing", "tinygrad_dl.testing.strategies"],
 }
+# The subjects of nn in the order in which people look for them; others follow.
+LAYERS = [
+    *("module", "containers", "parameter"),
+    *(f"layers.{name}" for name in ("linear", "conv", "pooling", "activation", "normalization", "dropout")),
+    *(f"layers.{name}" for name in ("loss", "recurrent", "recurrent_cells", "attention", "transformer")),
+    *(f"layers.{name}" for name in ("embedding", "padding", "upsample", "flatten", "fold", "distance")),
+]
 # Modules with so many names that each subject has its table on a page of its own.
 IN_PARTS = {"operations", "tinygrad_dl.nn"}
 
@@ -79,22 +86,19 @@ def entries(module: str) -> tuple[Entry, ...]:
         if (inspect.isclass(made) or inspect.isroutine(made)) and (made.__doc__ or "").strip():
             found.append(Entry(name, f"{module}.{name}", made, str(made.__module__)))
     order = {entry.subject: i for i, entry in reversed(list(enumerate(found)))}
+    for place, subject in enumerate(reversed(LAYERS)):
+        order[f"tinygrad_dl.nn.{subject}"] = -1 - place
     return tuple(sorted(found, key=lambda entry: (order[entry.subject], entry.name.lower())))
-
-
-def titled(module: str) -> str:
-    """The heading of a module: the last part of its name, in words."""
-    return module.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 def subjects(module: str) -> Iterator[tuple[str, str, list[Entry]]]:
     """(title, what it is about, entries) of each subject of a module; one subject where most entries have their own."""
     if len({entry.subject for entry in entries(module)}) > len(entries(module)) / 2:
         listed = sorted(entries(module), key=lambda entry: entry.name.lower())
-        yield titled(module), "", listed
+        yield operations.title(module), "", listed
         return
     for subject, members in groupby(entries(module), key=lambda entry: entry.subject):
-        title = operations.title(subject) if module == "operations" else titled(subject)
+        title = operations.title(subject)
         about = ((sys.modules[subject].__doc__ or "").strip().splitlines() or [""])[0]
         yield title, about, list(members)
 
