@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import docstrings
 import operations
+import parameters
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -215,11 +216,32 @@ def part_page(hub: str, title: str, about: str, members: list[Entry]) -> str:
     return "\n".join(lines)
 
 
+def arguments(made: Any) -> list[str]:
+    """A table of the parameters, where the annotations say more than that they are arrays."""
+    rows = parameters.table(made)
+    if not any(takes not in ("", "an array") or what for _, takes, _, what in rows):
+        return []
+    lines = [
+        ".. rubric:: Parameters",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :class: parameters",
+        "",
+    ]
+    for name, takes, default, what in [("name", "expects", "default", ""), *rows]:
+        shown = [f"``{name}``" if name != "name" else name, docstrings.inline(takes)]
+        shown += [f"``{default}``" if default not in ("", "default") else default, docstrings.inline(what)]
+        lines += [f"   {'*' if not i else ' '} - {text}".rstrip() for i, text in enumerate(shown)]
+    return [*lines, ""]
+
+
 def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -> str:
     """The page of an entry, with its neighbors of the same subject."""
     kind = "autoclass" if isinstance(entry.made, type) else "autofunction"
     others = links([other for other in members if other is not entry])
     lines = [*headed(entry.name), place, "", f".. {kind}:: {entry.path}", ""]
+    lines += arguments(entry.made)
     op = getattr(entry.made, "op", None)
     if hub == "operations" and op is not None:
         if operations.facts(op):
