@@ -245,13 +245,12 @@ def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -
     if op is not None and operations.facts(op):
         lines += [f"   {operations.facts(op)}", ""]  # as a part of the docstring
     lines += arguments(entry.made)
-    if op is not None:
-        if op.math:
-            names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
-            rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
-            lines += ["The result, and what each input receives of the gradient g of the result:", ""]
-            for formula in (op.math[0], *rules):
-                lines += [".. math::", "", f"   {formula}", ""]
+    if op is not None and op.math:
+        names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
+        rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
+        lines += ["The result, and what each input receives of the gradient g of the result:", ""]
+        for formula in (op.math[0], *rules):
+            lines += [".. math::", "", f"   {formula}", ""]
     if others:
         lines += [f".. rubric:: {title}", "", others, ""]
     return "\n".join(lines)
