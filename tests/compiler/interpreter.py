@@ -70,7 +70,9 @@ def windows(x: np.ndarray, axes: Any, start: Any) -> np.ndarray:
     )
 
 
-def convolution(kind: str, x: np.ndarray, y: np.ndarray, p: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
+def convolution(
+    kind: str, x: np.ndarray, y: np.ndarray, p: dict[str, Any], shape: tuple[int, ...]
+) -> np.ndarray:
     """The sums that the primitives of convolution stand for, one element of the kernel and one group at a time."""
     total = np.zeros(shape)
     images, results = (total, x) if kind == "conv_input" else (x, total if kind == "conv" else y)
@@ -85,7 +87,9 @@ def convolution(kind: str, x: np.ndarray, y: np.ndarray, p: dict[str, Any], shap
             if kind == "conv":
                 results[:, outs] += np.einsum("nc...,oc->no...", under, w)
             elif kind == "conv_weight":
-                w += np.einsum("nox,ncx->oc", *(a.reshape(*a.shape[:2], -1) for a in (results[:, outs], under)))
+                w += np.einsum(
+                    "nox,ncx->oc", *(a.reshape(*a.shape[:2], -1) for a in (results[:, outs], under))
+                )
             else:
                 under += np.einsum("no...,oc->nc...", results[:, outs], w)
     return total

@@ -43,7 +43,13 @@ def convolutions(draw: Any) -> Case:
 
     x, g = images(c, sizes), images(o, f.counts)
     w = case.argument(case.array((o * groups, c, *kernel), dtype))
-    params = {"kernel": f.kernel, "stride": f.stride, "dilation": f.dilation, "sizes": tuple(sizes), "groups": groups}
+    params = {
+        "kernel": f.kernel,
+        "stride": f.stride,
+        "dilation": f.dilation,
+        "sizes": tuple(sizes),
+        "groups": groups,
+    }
     made = [
         b.emit("conv", [x, w], g.shape, dtype, **params),
         b.emit("conv_weight", [x, g], w.shape, dtype, **params),
@@ -66,7 +72,10 @@ def test_halves_of_a_batch_give_the_same_in_one_thread_and_in_two(two: bool, mon
     monkeypatch.setattr(native, "small", lambda: 1 << 62)
     case = Case()
     n, c, o, side = 7, 3, 5, 12
-    x, g = case.argument(case.array((n, c, side, side))), case.argument(case.array((n, o, side - 2, side - 2)))
+    x, g = (
+        case.argument(case.array((n, c, side, side))),
+        case.argument(case.array((n, o, side - 2, side - 2))),
+    )
     w = case.argument(case.array((o, c, 3, 3)))
     params = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "sizes": (side, side), "groups": 1}
     case.results = [
@@ -113,7 +122,10 @@ def test_a_step_of_convolutions_needs_no_more_memory_than_eager() -> None:
         return step
 
     rng = np.random.default_rng(0)
-    x, y = tg.asarray(rng.normal(size=(64, 1, 28, 28)).astype(np.float32)), tg.asarray(rng.integers(0, 10, 64))
+    x, y = (
+        tg.asarray(rng.normal(size=(64, 1, 28, 28)).astype(np.float32)),
+        tg.asarray(rng.integers(0, 10, 64)),
+    )
 
     def model() -> Any:
         return nn.Sequential(

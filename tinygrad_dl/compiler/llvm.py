@@ -23,7 +23,16 @@ import numpy as np
 from tinygrad_dl.compiler import functions, threads
 from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, ROWS, Code, Val, constant, constants, kind_of
 from tinygrad_dl.compiler.fusion import Group
-from tinygrad_dl.compiler.program import CONVOLUTIONS, ELEMENTWISE, REDUCE, NotLowered, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.program import (
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    REDUCE,
+    NotLowered,
+    Number,
+    Operand,
+    Prim,
+    Var,
+)
 from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.typing import DTypeLike
 
@@ -1430,9 +1439,7 @@ class Emitter:
                         )
             self._matrix_product(addresses, *matrices, add)
 
-    def _matrix_product(
-        self, addresses: list[Val], a: Place, c: Place, o: Place, add: bool
-    ) -> None:
+    def _matrix_product(self, addresses: list[Val], a: Place, c: Place, o: Place, add: bool) -> None:
         m, k, n = a.shape[0], a.shape[1], c.shape[1]
         kind = kind_of(o.dtype)
         sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))
@@ -1597,7 +1604,9 @@ class Product:
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
         self.add = add
-        self.dots = turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width and not add
+        self.dots = (
+            turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width and not add
+        )
         if self.dots:
             self.packed = False
         self.row = DOTS if self.dots else self.vectors * self.width  # of a packed panel

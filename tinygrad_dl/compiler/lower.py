@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_dl.compiler import windows
 from tinygrad_dl.compiler.program import (
     ELEMENTWISE,
     VIEW,
@@ -25,7 +26,6 @@ from tinygrad_dl.compiler.program import (
     Step,
     Var,
 )
-from tinygrad_dl.compiler import windows
 from tinygrad_dl.compiler.windows import Geometry, Padding, pair, per_axis
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.typing import Axis, BasicIndex, DTypeLike, NDArray, RandomLike, Shape, ShapeLike, Sizes
@@ -47,7 +47,9 @@ class Builder:
         self.module, self.phase, self.origin = "", "forward", -1
         self._known: dict[Any, Var] = {}
         self.values: Mapping[int, np.ndarray] = {}  # what captured variables were, by serial
-        self.readable = False  # whether people read the program: nothing is said in a primitive that NumPy has not
+        self.readable = (
+            False  # whether people read the program: nothing is said in a primitive that NumPy has not
+        )
 
     def emit(
         self,
@@ -982,9 +984,7 @@ def _conv(
     return out if bias is None else b.add(out, b.reshape(bias, (1, bias.size, *(1,) * len(f.counts))))
 
 
-def _by_windows(
-    b: Builder, kind: str, x: Var, y: Var, shape: Sequence[int], f: Geometry, groups: int
-) -> Var:
+def _by_windows(b: Builder, kind: str, x: Var, y: Var, shape: Sequence[int], f: Geometry, groups: int) -> Var:
     """A primitive of convolution, or, for people who read the program, what it stands for."""
     if not b.readable:
         params = {"kernel": f.kernel, "stride": f.stride, "dilation": f.dilation, "sizes": f.padded}

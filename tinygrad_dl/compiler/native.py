@@ -30,7 +30,18 @@ from tinygrad_dl.compiler.llvm import (
     viewed,
 )
 from tinygrad_dl.compiler.lower import Builder
-from tinygrad_dl.compiler.program import CONVOLUTIONS, VIEW, Call, Effect, NotLowered, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.program import (
+    CONVOLUTIONS,
+    VIEW,
+    Call,
+    Effect,
+    NotLowered,
+    Operand,
+    Prim,
+    Step,
+    Var,
+    Vjp,
+)
 from tinygrad_dl.compiler.replay import RUN_TIME, Writer, write_call, write_effect, write_vjp
 from tinygrad_dl.compiler.sizes import Filled, Size, at_rows, is_rows
 from tinygrad_dl.compiler.update import Changed
@@ -200,19 +211,19 @@ class Native:
             self._slot(var)
         self._in_place()
         # A view is read in the memory of what it shows, and of what that shows.
-        shown: dict[int, int] = {}
+        self._shown: dict[int, int] = {}
         self.last: dict[int, int] = {}
         for item in self.items:
             if isinstance(item, Prim) and item.kind in VIEW:
                 (x,), (out,) = item.inputs, item.outputs
                 assert isinstance(x, Var) and out is not None
-                shown[out.serial] = x.serial
+                self._shown[out.serial] = x.serial
         for i, item in enumerate(self.items):
             for var in (*_reads(item), *_writes(item)):
                 serial: int | None = var.serial
                 while serial is not None:
                     self.last[serial] = i
-                    serial = shown.get(serial)
+                    serial = self._shown.get(serial)
 
     def _in_place(self) -> None:
         """A state's new value is written where the old one lies, if nothing reads the old one afterwards."""
@@ -301,6 +312,7 @@ class Native:
         self.emitter = e = Emitter()
         open_ = False
         for i, item in enumerate(self.items):
+            self._at = i
             native = isinstance(item, (Group, Prim)) and not self._by_numpy(item)
             if native and not open_:
                 self.parts.append(e.begin())
@@ -374,7 +386,15 @@ class Native:
             raise NotLowered(item.kind)
 
     def _place_result(self, group: Group, prim: Prim, out: Var) -> None:
-        """A result of a group lies in memory as the largest input does, so that loops run along both."""
+        """A result of a group lies in memory as the largest input does, so that loops run along both.
+
+        It takes the place of an input that nothing reads afterwards: each turn reads what it needs before it writes.
+        """
+        given = self._done_with(group, out)
+        if given is not None:
+            self.places[out.serial] = replace(self.places[given.serial], dtype=out.dtype)
+            self._taken[out.serial] = self._taken.pop(given.serial)
+            return
         if out.shape == group.shape and len(out.shape) > 1:
             for x in group.reads():
                 if (
@@ -385,6 +405,29 @@ class Native:
                     self._placed_as(out, self.places[x.serial])
                     return
         self._placed(out)
+
+    def _done_with(self, group: Group, out: Var) -> Var | None:
+        """An input that a group reads element by element, and last, whose memory fits a result of the group."""
+        if out.serial in self.places or out.shape != group.shape or out.serial in group.reduced:
+            return None
+        reads = group.reads()
+        taken_from = {
+            x.serial for p in group.prims if p.kind in ("take", "rows") for x in p.reads()
+        }  # anywhere
+        for x in reads:
+            fits = x.shape == out.shape and x.dtype.itemsize == out.dtype.itemsize
+            if not fits or x.serial not in self._taken or self.last.get(x.serial) != self._at:
+                continue
+            if x.serial not in taken_from and sum(self._root(y) == x.serial for y in reads) == 1:
+                return x
+        return None
+
+    def _root(self, var: Var) -> int:
+        """The array in whose memory a view is read."""
+        serial = var.serial
+        while serial in self._shown:
+            serial = self._shown[serial]
+        return serial
 
     def _view(self, e: Emitter, item: Prim, x: Var, out: Var) -> None:
         place = viewed(item.kind, self._placed(x), item.params, out.shape)
@@ -543,7 +586,7 @@ class Native:
         """The formulas of `windows` for a few examples, repeated until all are done.
 
         Columns of windows are never there for more than these examples: they stay in the cache, and the memory that
-        they need does not grow with the batch. Gradients of the weight are summed in two parts if there are two threads.
+        they need does not grow with the batch. Two threads sum a weight's gradient in two parts.
         """
         x, y = item.inputs
         (out,) = item.outputs

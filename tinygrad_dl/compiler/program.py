@@ -200,7 +200,7 @@ REDUCE = frozenset("sum prod max min argmax argmin any all".split())
 #: "strided" has an axis for each (axis of the input, step, size) in `axes`, from the index `start`.
 VIEW = frozenset("reshape transpose broadcast slice strided".split())
 #: Convolution of padded images (N, C, *S) with weights (O, C / groups, *kernel): the result (N, O, *L), the gradient of
-#: the weight (from images and gradient), and that of the padded images (from gradient and weight). `params["sizes"]` is S.
+#: the weight (of images and gradient), and that of the padded images (of gradient and weight). `params["sizes"]` is S.
 CONVOLUTIONS = frozenset("conv conv_weight conv_input".split())
 
 
