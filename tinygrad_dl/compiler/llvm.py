@@ -1437,9 +1437,10 @@ class Emitter:
                         addresses[j] = b.at(
                             addresses[j], b.mul(i, constant("i64", own[j][k])), kind_of(p.dtype)
                         )
-            self._matrix_product(addresses, *matrices, add)
+            self._matrix_product(addresses, matrices, add)
 
-    def _matrix_product(self, addresses: list[Val], a: Place, c: Place, o: Place, add: bool) -> None:
+    def _matrix_product(self, addresses: list[Val], matrices: Sequence[Place], add: bool) -> None:
+        a, c, o = matrices
         m, k, n = a.shape[0], a.shape[1], c.shape[1]
         kind = kind_of(o.dtype)
         sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))

@@ -659,7 +659,7 @@ class Native:
         """The gradient of a weight from the sums of one or two halves, whose memory is so many bytes apart."""
         own = self.places[sums.serial]
         size = out.dtype.itemsize
-        parts = []
+        parts: list[Operand] = []
         for begin in (start, start + apart) if apart else (start,):
             half = Var(out.shape, out.dtype)
             self.places[half.serial] = Place(
