@@ -1815,11 +1815,17 @@ def packing(name: str, kind: str, declarations: set[str]) -> str:
         at = b.select(b.compare("slt", k, last), k, last)
         source = b.at(Val("%from", "ptr"), b.mul(at, Val("%step", "i64")), kind)
         rows.append(b.load(source, kind, w, mask))
-    half = w // 2
-    low = [k // 2 + (w if k % 2 else 0) for k in range(w)]
-    high = [half + k // 2 + (w if k % 2 else 0) for k in range(w)]
-    for _ in range(w.bit_length() - 1):  # interleave rows half of all apart, until each has gone all the way
-        rows = [b.shuffle(rows[i // 2], high if i % 2 else low, rows[i // 2 + half]) for i in range(w)]
+    # Quarters of the square change places, then quarters of these, and so on: LLVM finds the processor's instructions
+    # for such exchanges in a fifth of the time that it needs for those where all rows are interleaved.
+    apart = w // 2
+    while apart:
+        low = [k if not k & apart else w + k - apart for k in range(w)]
+        high = [k + apart if not k & apart else w + k for k in range(w)]
+        for i in range(w):
+            if not i & apart:
+                x, y = rows[i], rows[i + apart]
+                rows[i], rows[i + apart] = b.shuffle(x, low, y), b.shuffle(x, high, y)
+        apart //= 2
     for i, x in enumerate(rows):
         b.store(x, b.at(Val("%to", "ptr"), b.mul(constant("i64", i), Val("%row", "i64")), kind))
     b.do("ret void")
