@@ -19,6 +19,7 @@ from tinygrad_dl.compiler.program import CONVOLUTIONS, VIEW, Call, Effect, Prim,
 from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.compiler.source import Printer
 from tinygrad_dl.compiler.windows import multiply_adds
+from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import PathLike
@@ -156,6 +157,10 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
         raise CompileError(
             f"save: expected an optimizer whose step has a formula in NumPy, got {type(left[0]).__name__}. Save a "
             "compiled model, or use SGD, Adam, AdamW, Adamax, RMSprop or Adagrad."
+        )
+    if any(isinstance(s, Effect) and s.function is draw_now and not s.args[2] for s in lowered.steps):
+        raise CompileError(
+            "save: expected random numbers that one call of a NumPy Generator draws, as in rand, got others."
         )
     target = Path(path)
     if target.suffix != ".py":
