@@ -100,7 +100,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.optim.swa_utils"}],
     [{"tinygrad_dl"}],
     [{"tinygrad_dl.compiler"}],
-    [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}],
+    [{"tinygrad_dl.viz.graph"}, {"tinygrad_dl.viz.plots"}, {"tinygrad_dl.scripts"}],
     [{"tinygrad_dl.viz.formats"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}, {"tinygrad_dl.distributed"}],
     [{"tinygrad_dl.train"}, {"tinygrad_dl.onnx"}, {"tinygrad_dl.torch"}],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray
-from tinygrad_dl.arguments import brief, refuse_unfit
+from tinygrad_dl.arguments import brief, hinted, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.convert import describe
 from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
@@ -43,6 +43,7 @@ class DataLoader:
     [[0, 1], [2, 3], [4]]
     """
 
+    @hinted
     def __init__(
         self,
         dataset: Examples,

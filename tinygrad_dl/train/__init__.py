@@ -54,4 +54,6 @@ def __getattr__(name: str) -> Any:
         from tinygrad_dl.train import estimator
 
         return getattr(estimator, name)
-    raise AttributeError(f"module 'tinygrad_dl.train' has no attribute {name!r}")
+    from tinygrad_dl.vocabulary import unknown
+
+    raise unknown(__name__, name, globals())

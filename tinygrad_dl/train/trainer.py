@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -70,6 +70,11 @@ STATE = (
 )
 
 
+def _kind(made: object) -> str:
+    """What an object is: its class, or the class itself."""
+    return f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+
+
 class Trainer:
     """Train a model: loss, gradients and an optimizer step per batch, evaluation on the dev part per epoch.
 
@@ -100,14 +105,12 @@ class Trainer:
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
             raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
-        if not callable(loss):
-            raise DTypeError(
-                f"Trainer: loss: expected a callable such as nn.MSELoss(), got {type(loss).__name__}"
-            )
+        if not callable(loss) or isinstance(loss, type):
+            raise DTypeError(f"Trainer: loss: expected a callable such as nn.MSELoss(), got {_kind(loss)}")
         if not hasattr(optimizer, "param_groups"):
             raise DTypeError(
                 "Trainer: optimizer: expected an optimizer such as optim.Adam(model.parameters()), got "
-                f"{type(optimizer).__name__}"
+                f"{_kind(optimizer)}"
             )
         if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
             raise DTypeError(
@@ -162,6 +165,14 @@ class Trainer:
         self.compile = compile
         self._forget_programs()
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            # Reached only when the attribute does not exist.
+            from tinygrad_dl.vocabulary import unknown
+
+            raise unknown("Trainer", name, dir(type(self)), type(self).__name__)
+
     @hinted
     def fit(
         self,
@@ -195,7 +206,7 @@ class Trainer:
             epochs, dev = dev, None
         if y is not None and _is_target(train, y):
             train = (as_array(train), as_array(y))
-            refuse_text("Trainer.fit", train[0])
+            refuse_text("Trainer.fit", *train)
         elif y is not None:
             if dev is not None:
                 raise DTypeError(
