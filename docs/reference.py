@@ -33,6 +33,7 @@ MODULES = {
         "tinygrad_dl.nn.utils.parametrizations",
     ],
     "optim": ["tinygrad_dl.optim", "tinygrad_dl.optim.lr_scheduler", "tinygrad_dl.optim.swa_utils"],
+    "distributed": ["tinygrad_dl.distributed"],
     "train": ["tinygrad_dl.train", "tinygrad_dl.train.search"],
     "viz": ["tinygrad_dl.viz"],
     "testing": ["tinygrad_dl.testing", "tinygrad_dl.testing.strategies"],
