@@ -3,9 +3,9 @@
 HEAD = """\
 # PyTorch、Keras、NumPy、scikit-learn から来た人へ
 
-`nn` と `optim` のクラス名、引数、重みの形状、state dict のキーは PyTorch と同じです。
-テンソルは NumPy と Python の配列 API 標準に従い、`axis=`、`reshape`、`astype`、`concat` を使います。
-異なるものを次の表にまとめました。`x` はテンソル、`tg` は `tinygrad_dl`、`F` は `tinygrad_dl.nn.functional` です。
+`nn` と `optim` のクラス名、引数、重みの形状、state dict のキーは PyTorch と同じです。\
+テンソルは NumPy と Python の配列 API 標準に従い、`axis=`、`reshape`、`astype`、`concat` を使います。\
+異なるものを次の表にまとめました。`x` はテンソル、`tg` は `tinygrad_dl`、`F` は `tinygrad_dl.nn.functional` です。\
 表にないものは同じ名前です。
 
 表を覚える必要はありません。存在しない名前を使うと、エラーメッセージがこの表から正しい名前を教えます。
@@ -13,7 +13,7 @@ HEAD = """\
 {example}
 名前は同じでも動作が違うものは[つまずきやすい点](sharp-bits.md)で説明します。
 
-PyTorch のプログラムは `import tinygrad_dl.torch as torch` でそのまま動きます。詳しくは
+PyTorch のプログラムは `import tinygrad_dl.torch as torch` でそのまま動きます。詳しくは\
 [PyTorch のプログラムを動かす](../howto/pytorch-programs.md)(英語)を見てください。
 """
 

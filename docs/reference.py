@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import docstrings
 import operations
+import parameters
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -32,10 +33,18 @@ MODULES = {
         "tinygrad_dl.nn.utils.parametrizations",
     ],
     "optim": ["tinygrad_dl.optim", "tinygrad_dl.optim.lr_scheduler", "tinygrad_dl.optim.swa_utils"],
+    "distributed": ["tinygrad_dl.distributed"],
     "train": ["tinygrad_dl.train", "tinygrad_dl.train.search"],
     "viz": ["tinygrad_dl.viz"],
     "testing": ["tinygrad_dl.testing", "tinygrad_dl.testing.strategies"],
 }
+# The subjects of nn in the order in which people look for them; others follow.
+LAYERS = [
+    *("module", "containers", "parameter"),
+    *(f"layers.{name}" for name in ("linear", "conv", "pooling", "activation", "normalization", "dropout")),
+    *(f"layers.{name}" for name in ("loss", "recurrent", "recurrent_cells", "attention", "transformer")),
+    *(f"layers.{name}" for name in ("embedding", "padding", "upsample", "flatten", "fold", "distance")),
+]
 # Modules with so many names that each subject has its table on a page of its own.
 IN_PARTS = {"operations", "tinygrad_dl.nn"}
 
@@ -79,22 +88,19 @@ def entries(module: str) -> tuple[Entry, ...]:
         if (inspect.isclass(made) or inspect.isroutine(made)) and (made.__doc__ or "").strip():
             found.append(Entry(name, f"{module}.{name}", made, str(made.__module__)))
     order = {entry.subject: i for i, entry in reversed(list(enumerate(found)))}
+    for place, subject in enumerate(reversed(LAYERS)):
+        order[f"tinygrad_dl.nn.{subject}"] = -1 - place
     return tuple(sorted(found, key=lambda entry: (order[entry.subject], entry.name.lower())))
-
-
-def titled(module: str) -> str:
-    """The heading of a module: the last part of its name, in words."""
-    return module.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 def subjects(module: str) -> Iterator[tuple[str, str, list[Entry]]]:
     """(title, what it is about, entries) of each subject of a module; one subject where most entries have their own."""
     if len({entry.subject for entry in entries(module)}) > len(entries(module)) / 2:
         listed = sorted(entries(module), key=lambda entry: entry.name.lower())
-        yield titled(module), "", listed
+        yield operations.title(module), "", listed
         return
     for subject, members in groupby(entries(module), key=lambda entry: entry.subject):
-        title = operations.title(subject) if module == "operations" else titled(subject)
+        title = operations.title(subject)
         about = ((sys.modules[subject].__doc__ or "").strip().splitlines() or [""])[0]
         yield title, about, list(members)
 
@@ -211,21 +217,41 @@ def part_page(hub: str, title: str, about: str, members: list[Entry]) -> str:
     return "\n".join(lines)
 
 
+def arguments(made: Any) -> list[str]:
+    """A table of the parameters, where the annotations say more than that they are arrays."""
+    rows = parameters.table(made)
+    if not any(takes not in ("", "an array") or what for _, takes, _, what in rows):
+        return []
+    lines = [
+        ".. rubric:: Parameters",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :class: parameters",
+        "",
+    ]
+    for name, takes, default, what in [("name", "expects", "default", ""), *rows]:
+        shown = [f"``{name}``" if name != "name" else name, docstrings.inline(takes)]
+        shown += [f"``{default}``" if default not in ("", "default") else default, docstrings.inline(what)]
+        lines += [f"   {'*' if not i else ' '} - {text}".rstrip() for i, text in enumerate(shown)]
+    return [*lines, ""]
+
+
 def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -> str:
     """The page of an entry, with its neighbors of the same subject."""
     kind = "autoclass" if isinstance(entry.made, type) else "autofunction"
     others = links([other for other in members if other is not entry])
     lines = [*headed(entry.name), place, "", f".. {kind}:: {entry.path}", ""]
-    op = getattr(entry.made, "op", None)
-    if hub == "operations" and op is not None:
-        if operations.facts(op):
-            lines += [f"   {operations.facts(op)}", ""]
-        if op.math:
-            names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
-            rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
-            lines += ["The result, and what each input receives of the gradient g of the result:", ""]
-            for formula in (op.math[0], *rules):
-                lines += [".. math::", "", f"   {formula}", ""]
+    op = getattr(entry.made, "op", None) if hub == "operations" else None
+    if op is not None and operations.facts(op):
+        lines += [f"   {operations.facts(op)}", ""]  # as a part of the docstring
+    lines += arguments(entry.made)
+    if op is not None and op.math:
+        names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
+        rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
+        lines += ["The result, and what each input receives of the gradient g of the result:", ""]
+        for formula in (op.math[0], *rules):
+            lines += [".. math::", "", f"   {formula}", ""]
     if others:
         lines += [f".. rubric:: {title}", "", others, ""]
     return "\n".join(lines)

@@ -134,8 +134,12 @@ def test_the_doctor_says_what_is_here_and_what_to_install(
         "Graph layout engines: none", "install Graphviz",
     ):  # fmt: skip
         assert text in out
-    monkeypatch.setattr(environment, "version_of", lambda package, module: "1.0")
+    monkeypatch.setattr(
+        environment, "version_of", lambda package, module: None if package == "hypothesis" else "1.0"
+    )
     monkeypatch.setattr("tinygrad_dl.viz.formats.graphviz.available", lambda: ["dot"])
+    assert "Everything is installed but the extra test" in call(capsys, "doctor")[1]
+    monkeypatch.setattr(environment, "version_of", lambda package, module: "1.0")
     assert call(capsys, "doctor")[1].endswith("Graph layout engines: dot\n\nEverything is installed.\n")
 
 

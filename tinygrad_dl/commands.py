@@ -202,9 +202,9 @@ def draw(
 ) -> int:
     """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
 
-    It is run once, on random inputs of the given shapes. The ending of --out names the format: svg, png, pdf, dot, json,
-    txt, mmd, or html, a page that shows the backward pass step by step. A run that fails is drawn up to the failing operation, and the exit code
-    is 1.
+    It is run once, on random inputs of the given shapes. The ending of --out names the format: svg, png, pdf, dot,
+    json, txt, mmd, or html, a page that shows the backward pass step by step. A run that fails is drawn up to the
+    failing operation, and the exit code is 1.
     """
     if more:
         message = f"expected FILE.py:NAME, got {target} {' '.join(more)}. Write {target}:{more[0]}"

@@ -130,7 +130,11 @@ def as_text() -> str:
         "",
         f"Graph layout engines: {engines or 'none, so diagrams cannot be saved as SVG, PNG or PDF'}",
         "",
-        "Everything is installed." if not found["install"] else "To install what is missing:",
+        "To install what is missing:"
+        if found["install"]
+        else "Everything is installed."
+        if None not in found["extras"]["test"].values()
+        else "Everything is installed but the extra test, which only tests need.",
     ]
     lines = [line for long in lines for line in _wrapped(long, width)]
     # Commands are not broken, so that they can be copied.

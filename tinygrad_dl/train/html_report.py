@@ -294,7 +294,9 @@ def _details(metrics: dict[str, Any]) -> str:
             f"--seed {metrics['seed']} --epochs {metrics['epochs']} --lr {metrics['lr']:g} "
             f"--batch-size {metrics['batch_size']}"
         )
-        commands = f'make demo ARGS="{options}"   # in a clone\ntinygrad-dl demo {options}   # where it is installed'
+        commands = (
+            f'make demo ARGS="{options}"   # in a clone\ntinygrad-dl demo {options}   # where it is installed'
+        )
         parts.append(f"<p>To get the same figures again:</p>\n<pre>{_text(commands)}</pre>")
         parts.append(
             "<p>The model is in <code>model.safetensors</code>; <code>tinygrad_dl.load_model(path)</code> "

@@ -247,6 +247,18 @@ def test_the_player_shows_mathematics_and_writes_sums_out(open_page: Opener) -> 
     assert len(arrows) == 2 and all("turned" in start and head == "hidden" for start, head in arrows)
 
 
+def test_the_player_leaves_out_rules_that_call_helpers(open_page: Opener) -> None:
+    view = network()
+    page = open_page(view)
+    assert any("_rows" in (edge.rule or "") for edge in view.full.edges), (
+        "the weight's rule of a linear layer"
+    )
+    page.keyboard.press("End")
+    text = page.inner_text("#explanation")
+    assert "Backward: linear" in text and "to weight: " in text and "_rows" not in text
+    assert page.locator("#formula math").count() >= 2
+
+
 def test_the_player_shows_matrices_up_to_8_by_8_whole(open_page: Opener) -> None:
     w = leaf(np.arange(64.0).reshape(8, 8))
     page = open_page(viz.draw((w * w).sum()), hash="#step=4")
