@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ def test_the_page_needs_the_token_and_its_files_do_not(address: str) -> None:
         "/?token=",
         "/?token=wrong",
         "/start.json",
-        "/start.json?token=é".encode().decode("latin-1"),
+        "/start.json?token=%C3%A9",
     ):
         assert get(address, path)[0] == 403, path
     assert get(address, "/page/main.js")[0] == 200
@@ -153,28 +154,32 @@ def wait_until(is_so: Any, seconds: float = 60) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are counted in /proc")
 def test_closed_tabs_and_the_end_of_the_server_end_their_processes() -> None:
     pytest.importorskip("uvicorn")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_dl", "playground", "--no-open"], stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    address = server.stdout.readline().split()[-1]
-    tabs = [tab(address) for _ in range(10)]
-    for i, connection in enumerate(tabs):
-        send(connection, type="configure", runs=[{**SMALL, "seed": i}], step=2)
-    assert [frame_of(connection)["runs"][0]["step"] for connection in tabs] == [2] * 10
-    workers = children(server.pid)
-    assert len(workers) == 10
-    send(tabs[0], type="play", speed=200)  # closed while it trains
-    for connection in tabs[:6]:
-        connection.close()
-    wait_until(lambda: len(children(server.pid)) == 4)
-    os.kill(children(server.pid)[0], signal.SIGKILL)  # one worker dies: its tab is told
-    server.send_signal(signal.SIGINT)
-    assert server.wait(60) == 0
-    server.stdout.close()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    for connection in tabs[6:]:
-        connection.close()
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "tinygrad_dl", "playground", "--no-open"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as server,
+        ExitStack() as stack,
+    ):
+        stack.callback(server.kill)
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[-1]
+        tabs = [stack.enter_context(tab(address)) for _ in range(10)]
+        for i, connection in enumerate(tabs):
+            send(connection, type="configure", runs=[{**SMALL, "seed": i}], step=2)
+        assert [frame_of(connection)["runs"][0]["step"] for connection in tabs] == [2] * 10
+        workers = children(server.pid)
+        assert len(workers) == 10
+        send(tabs[0], type="play", speed=200)  # closed while it trains
+        for connection in tabs[:6]:
+            connection.close()
+        wait_until(lambda: len(children(server.pid)) == 4)
+        os.kill(children(server.pid)[0], signal.SIGKILL)  # one worker ends by itself: its tab is told
+        wait_until(lambda: len(children(server.pid)) == 3)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
 def test_a_port_in_use_is_an_error_in_one_line() -> None:

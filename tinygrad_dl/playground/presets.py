@@ -93,36 +93,36 @@ PRESETS: tuple[Preset, ...] = (
         (
             Config(
                 data="moons",
-                examples=60,
-                noise=0.3,
-                train=0.4,
+                examples=200,
+                noise=0.4,
+                train=0.15,
                 layers=_dense(32, 32, activation="relu"),
                 initialization="he",
                 rate=0.01,
-                batch_size=24,
+                batch_size=30,
             ),
             Config(
                 data="moons",
-                examples=60,
-                noise=0.3,
-                train=0.4,
+                examples=200,
+                noise=0.4,
+                train=0.15,
                 layers=_dense(32, 32, activation="relu", dropout=0.5),
                 initialization="he",
                 rate=0.01,
-                batch_size=24,
+                batch_size=30,
             ),
         ),
-        600,
+        300,
         {
             "en": (
                 "Dropout on few examples",
-                "A large network sees only 24 examples: A without dropout, B with half of the units dropped. "
+                "A large network sees only 30 examples: A without dropout, B with half of the units dropped. "
                 "Watch the gap between the training loss and the dev loss, and how smooth the boundary is.",
                 "Why is B's training loss higher although its dev loss is lower?",
             ),
             "ja": (
                 "少ない例とドロップアウト",
-                "大きな網が24個の例だけを見ます。Aはドロップアウトなし、Bはユニットの半分を落とします。"
+                "大きな網が30個の例だけを見ます。Aはドロップアウトなし、Bはユニットの半分を落とします。"
                 "訓練損失と開発損失の差と、境界の滑らかさを見てください。",
                 "Bの開発損失は低いのに、訓練損失が高いのはなぜでしょうか。",
             ),
