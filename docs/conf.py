@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Collection
@@ -146,6 +147,15 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
         context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
 
 
+def japanese_first(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The table of contents of a Japanese page begins with the Japanese pages."""
+    tree = context.get("furo_navigation_tree", "")
+    if page.startswith("ja/") and tree:
+        start, *parts = re.split(r'(?=<p class="caption")', tree)
+        parts.sort(key=lambda part: "日本語</span>" not in part)
+        context["furo_navigation_tree"] = "".join([start, *parts])
+
+
 def notebook_link(
     name: str, rawtext: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
 ) -> tuple[list[Any], list[Any]]:
@@ -172,6 +182,7 @@ def setup(app: Any) -> None:
     )
     app.connect("build-finished", write_beside)
     app.connect("html-page-context", language_of)
+    app.connect("html-page-context", japanese_first, priority=900)  # after the theme has made it
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
     app.add_directive("reference", reference.Reference)

@@ -212,6 +212,12 @@ def test_every_page_leads_to_the_other_language() -> None:
                 assert to.is_relative_to(BUILT / "ja") == path.is_relative_to(BUILT / "ja"), (path, found[1])
 
 
+def test_the_contents_of_a_japanese_page_begin_with_japanese_pages() -> None:
+    for name, first in (("ja/one-neuron", "日本語"), ("index", "Getting started")):
+        text = (BUILT / f"{name}.html").read_text(encoding="utf-8")
+        assert re.findall(r'class="caption-text">([^<]+)', text)[0] == first
+
+
 def test_the_gallery_begins_with_thumbnails_that_lead_to_the_pictures(browser: Any) -> None:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.goto((BUILT / "gallery.html").as_uri())
