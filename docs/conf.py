@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
@@ -32,7 +33,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
-    "sphinx_sitemap",
     "sphinxext.opengraph",
     "mathml",
 ]
@@ -76,9 +76,7 @@ html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 # Where the site is published, for the sitemap and the cards that other sites show of its pages.
 html_baseurl = os.environ.get("DOCS_URL", "")
-site_url = ogp_site_url = html_baseurl or "http://localhost:8000/"
-sitemap_url_scheme = "{link}"
-sitemap_excludes = ["search.html", "genindex.html", "_modules/*"]
+ogp_site_url = (html_baseurl or "http://localhost:8000").rstrip("/") + "/"
 ogp_image = "_static/card.png"
 ogp_image_alt = "A graph of a training step, and the name tinygrad_dl"
 ogp_custom_meta_tags = ['<meta name="twitter:card" content="summary_large_image" />']
@@ -170,8 +168,17 @@ def write_beside(app: Any, error: Exception | None) -> None:
     """Write the notebooks, and what search engines read first."""
     if error is None and app.builder.format == "html":
         as_notebooks.write(Path(app.outdir, "notebooks"), Path(app.outdir))
+        addresses = [
+            ogp_site_url + quote(app.builder.get_target_uri(page)) for page in sorted(app.env.all_docs)
+        ]
+        listed = "".join(f"<url><loc>{address}</loc></url>\n" for address in addresses)
+        Path(app.outdir, "sitemap.xml").write_text(
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{listed}</urlset>\n',
+            encoding="utf-8",
+        )
         Path(app.outdir, "robots.txt").write_text(
-            f"User-agent: *\nAllow: /\nSitemap: {site_url.rstrip('/')}/sitemap.xml\n", encoding="utf-8"
+            f"User-agent: *\nAllow: /\nSitemap: {ogp_site_url}sitemap.xml\n", encoding="utf-8"
         )
 
 
