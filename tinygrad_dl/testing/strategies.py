@@ -134,6 +134,7 @@ def arrays(
     >>> find(arrays(shape=(2,)), lambda a: True)
     array([0., 0.])
     """
+    refuse_unfit(arrays, (shape, dtype, domain, special, framework), {}, "arrays")
     drawn = _arrays_of("arrays", shape, dtype, domain, special)
     if framework is None or framework == "numpy":
         return drawn
