@@ -5,16 +5,25 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import inspect
 import re
+import subprocess
+import sys
+import threading
 from contextlib import redirect_stdout
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tinygrad_dl as tg
 from tests.layout import ROOT
 from tests.printed import Checker, with_expected_digits
 from tests.test_doctests import FLAGS
+from tinygrad_dl import data, nn
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
@@ -55,14 +64,44 @@ def test_the_examples_of_a_page_give_the_output_shown(
     assert not failed, "".join(said)
 
 
-@pytest.mark.parametrize("script", ["ops_table", "coming_from"])
-def test_a_generated_table_is_up_to_date(script: str) -> None:
-    spec = importlib.util.spec_from_file_location(script, ROOT / "docs" / f"{script}.py")
+def script(name: str) -> Any:
+    """A program of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    page = {"ops_table": "ops.md", "coming_from": "coming-from.md"}[script]
-    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == table.text(), "make ops-table names-table"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_operations_is_up_to_date() -> None:
+    page = ROOT / "docs" / "ops.md"
+    assert page.read_text(encoding="utf-8") == script("ops_table").text(), "make ops-table"
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_tables_of_names_are_up_to_date(language: str) -> None:
+    table = script("coming_from")
+    page = ROOT / "docs" / table.PAGES[language][0]
+    assert page.read_text(encoding="utf-8") == table.text(language), "make names-table"
+
+
+def test_each_translated_remark_is_one_of_the_table_of_names() -> None:
+    table = script("coming_from")
+    rows = [row for sections in table.TABLE.values() for rows in sections.values() for row in rows]
+    titles = {title for sections in table.TABLE.values() for title in sections}
+    known = {row.note for row in rows} | titles | {"here", "nothing", "the same"}
+    assert set(table.PAGES["ja"][2]) <= known
+
+
+def test_the_site_of_versions_lists_releases_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = script("versions")
+    tags = versions.releases(["v0.9", "v0.10.0", "v1.0rc1", "start", "v0.2.1"])
+    assert tags == ["v0.10.0", "v0.9", "v0.2.1"]
+    monkeypatch.setenv("DOCS_URL", "https://example.org/docs")
+    files = versions.index([*tags, "latest"])
+    assert files["versions.js"] == 'window.VERSIONS = ["v0.10.0", "v0.9", "v0.2.1", "latest"];\n'
+    assert "url=v0.10.0/index.html" in files["index.html"]
+    assert files["robots.txt"].endswith("Sitemap: https://example.org/docs/v0.10.0/sitemap.xml\n")
 
 
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
@@ -95,10 +134,7 @@ def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
 def test_each_tutorial_is_a_clean_notebook_in_each_language(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="notebooks are nbformat's (extra docs)")
     pytest.importorskip("myst_nb", reason="it reads the tutorials (extra docs)")
-    spec = importlib.util.spec_from_file_location("as_notebooks", ROOT / "docs" / "as_notebooks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("as_notebooks")
     written = module.write(tmp_path)
     assert len({path.name for path in written}) == len(TUTORIALS), "names of both languages differ"
     for path in written:
@@ -170,3 +206,60 @@ def test_every_page_is_in_the_contents() -> None:
         p.relative_to(docs).with_suffix("").as_posix() for p in [*PAGES, *HOW_TOS, *TUTORIALS, *JAPANESE]
     }
     assert pages - {"index"} <= listed
+
+
+def test_the_reference_lists_parameters_in_words() -> None:
+    pytest.importorskip("sphinx", reason="the pages are made with Sphinx (extra docs)")
+    table = script("parameters").table
+    rows = {name: rest for name, *rest in table(nn.Conv2d)}
+    assert list(rows) == list(inspect.signature(nn.Conv2d).parameters)
+    assert rows["groups"][:2] == ["an int of at least 1", "1"] and "divided" in rows["groups"][2]
+    assert rows["device"] == ["a string or None", "None", 'accepted as in PyTorch; "cpu" is the only device']
+    # The same name in another part of the package is another thing.
+    assert next(row for row in table(data.split) if row[0] == "groups")[3] == ""
+    assert table(tg.exp) == [("x", "an array", "", "")]
+
+
+def test_the_menu_of_versions_leads_to_the_same_page_of_another_version(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("furo", reason="the pages' theme is furo (extra docs)")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "conf.py").write_text(
+        f"html_theme = 'furo'\ntemplates_path = [{str(ROOT / 'docs' / '_templates')!r}]\n"
+        f"html_static_path = [{str(ROOT / 'docs' / '_static')!r}]\nhtml_js_files = ['pages.js']\n",
+        encoding="utf-8",
+    )
+    (source / "index.rst").write_text("Front\n=====\n\n.. toctree::\n\n   other\n", encoding="utf-8")
+    (source / "other.rst").write_text("Other\n=====\n", encoding="utf-8")
+    for version in ("latest", "v1.0"):
+        subprocess.run(
+            [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-A", f"docs_version={version}"]
+            + [str(source), str(tmp_path / "site" / version)],
+            check=True,
+        )
+    (tmp_path / "site" / "v1.0" / "other.html").unlink()
+    for name, text in script("versions").index(["v1.0", "latest"]).items():
+        (tmp_path / "site" / name).write_text(text, encoding="utf-8")
+    handler = partial(Quiet, directory=str(tmp_path / "site"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        page = browser.new_page()
+        page.goto(f"{root}/index.html")
+        page.wait_for_url(f"{root}/v1.0/index.html")
+        menu = page.locator(".versions select")
+        assert menu.locator("option").all_inner_texts() == ["v1.0", "latest"] and menu.input_value() == "v1.0"
+        menu.select_option("latest")
+        page.wait_for_url(f"{root}/latest/index.html")
+        page.goto(f"{root}/latest/other.html")
+        page.locator(".versions select").select_option("v1.0")  # which has no such page
+        page.wait_for_url(f"{root}/v1.0/index.html")
+        page.close()
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that writes no log."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

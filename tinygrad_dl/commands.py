@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,11 +68,6 @@ class DiagramPath(click.ParamType):
             self.fail(str(error).removeprefix("save: "), param, ctx)
         return Path(value)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        from tinygrad_dl.viz.formats import FORMATS
-
-        return f"FILE.[{'|'.join(FORMATS)}]"
-
 
 class Commands(click.Group):
     """A group whose list of commands has the whole first sentence of each; click's own cuts it off."""
@@ -97,26 +93,30 @@ def tinygrad_dl() -> None:
 
 
 @tinygrad_dl.command()
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed all randomness with this number.")
 @click.option(
     "--epochs",
     type=IntegerInRange(1, 10_000),
     default=60,
     show_default=True,
-    help="Passes over the training set.",
+    help="Go through the training set this many times.",
 )
 @click.option(
-    "--lr", type=PositiveFloat(), default=0.003, show_default=True, help="Initial learning rate of Adam."
+    "--lr", type=PositiveFloat(), default=0.003, show_default=True, help="Start Adam with this learning rate."
 )
 @click.option(
-    "--batch-size", type=IntegerInRange(2, 1024), default=64, show_default=True, help="Examples per step."
+    "--batch-size",
+    type=IntegerInRange(2, 1024),
+    default=64,
+    show_default=True,
+    help="Use this many examples in each step.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs/demo"),
     show_default=True,
-    help="Folder for the results.",
+    help="Write the results to this folder.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the metrics as JSON on stdout; everything else on stderr."
@@ -136,8 +136,15 @@ def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json:
 
 @tinygrad_dl.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> int:
+@click.option("--mpi", is_flag=True, help="Try MPI: start two processes and let them exchange arrays.")
+def doctor(as_json: bool, mpi: bool) -> int:
     """Show the installed versions, extras and graph layout engines, and how to install what is missing."""
+    if mpi:
+        from tinygrad_dl.distributed import trial
+
+        found = trial.trial()
+        print(json.dumps(found, indent=2) if as_json else trial.as_text(found))
+        return int("error" in found)
     print(environment.as_json() if as_json else environment.as_text())
     return 0
 
@@ -154,30 +161,45 @@ def report(run: Path) -> int:
 
 @tinygrad_dl.command()
 @click.argument("target", metavar="FILE.py:NAME")
+@click.argument("more", nargs=-1, metavar="")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="SHAPE", help="Shape of one input: 32,64 or 32,64:int64."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="Give an input this shape, such as 32,64 or 32,64:int64. Repeat it for each input.",
 )
 @click.option(
-    "--out", type=DiagramPath(), default=Path("graph.html"), show_default=True, help="File to write."
+    "--out",
+    type=DiagramPath(),
+    metavar="FILE",
+    default=Path("graph.html"),
+    show_default=True,
+    help="Write this file.",
 )
 @click.option("--depth", type=IntegerInRange(0, 1000), help="Collapse the modules below this depth.")
-@click.option("--color", type=click.Choice(["grad", "gain", "nan"]), help="What the colors show.")
+@click.option(
+    "--color",
+    type=click.Choice(["grad", "gain", "nan"]),
+    help="Color by the gradient, the gain, or where NaN comes from.",
+)
 @click.option(
     "--max-nodes",
     type=IntegerInRange(2, 1_000_000),
     default=400,
     show_default=True,
-    help="Maximum number of boxes.",
+    help="Draw at most this many boxes.",
 )
 @click.option(
     "--seed",
     type=SEED,
     default=0,
     show_default=True,
-    help="Seed of weights and inputs.",
+    help="Seed the weights and inputs with this number.",
 )
 def draw(
     target: str,
+    more: tuple[str, ...],
     inputs: tuple[str, ...],
     out: Path,
     depth: int | None,
@@ -187,10 +209,13 @@ def draw(
 ) -> int:
     """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
 
-    It is run once, on random inputs of the given shapes. The ending of --out names the format; .html is a page that
-    shows the backward pass step by step. A run that fails is drawn up to the failing operation, and the exit code
-    is 1.
+    It is run once, on random inputs of the given shapes. The ending of --out names the format: svg, png, pdf, dot,
+    json, txt, mmd, or html, a page that shows the backward pass step by step. A run that fails is drawn up to the
+    failing operation, and the exit code is 1.
     """
+    if more:
+        message = f"expected FILE.py:NAME, got {target} {' '.join(more)}. Write {target}:{more[0]}"
+        raise click.UsageError(message, click.get_current_context())
     from tinygrad_dl.config import manual_seed
     from tinygrad_dl.viz.scripts import draw_script
 
@@ -211,16 +236,16 @@ def draw(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="TINYGRAD_DL_COURSE_DATA",
     show_envvar=True,
-    help="Folder with the course's own files: train_catvnoncat.h5, test_catvnoncat.h5, data.mat; and with MNIST.",
+    help="Read the course's own files from this folder: train_catvnoncat.h5, test_catvnoncat.h5, data.mat, and MNIST.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs/course"),
     show_default=True,
-    help="Folder for plots.",
+    help="Write plots to this folder.",
 )
-@click.option("--list", "listed", is_flag=True, help="List the experiments; the default without NAME.")
+@click.option("--list", "listed", is_flag=True, help="List the experiments, as without NAME.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 def course(
     name: str | None, everything: bool, data: Path | None, out: Path, listed: bool, as_json: bool
@@ -336,7 +361,11 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     try:
-        code = tinygrad_dl.main(list(arguments), prog_name="tinygrad-dl", standalone_mode=False)
+        # click's own width is at least 50 columns, and a narrower terminal would break inside of words.
+        width = max(30, min(100, shutil.get_terminal_size().columns - 2))
+        code = tinygrad_dl.main(
+            list(arguments), prog_name="tinygrad-dl", standalone_mode=False, terminal_width=width
+        )
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:

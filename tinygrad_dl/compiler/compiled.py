@@ -47,6 +47,9 @@ FEW = 3  # sizes that are captured before a program for any number of rows is ma
 SERVED = 1024  # signatures that programs for any number of rows are known to serve, and more before it is forgotten
 FAMILIES = 64  # kinds of signatures whose sizes are remembered
 TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
+# Calls after which a program is made for a number of rows that is smaller than one in use, as that of a last batch: to
+# make it takes as long as a thousand such steps of a small network.
+AWAITED = 100
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
 
@@ -76,6 +79,7 @@ class Entry:
     common: Any = None  # the program for any number of rows, if this is the one of a `Family`
     roots: list[Any] = field(default_factory=list)  # the models that the function uses
     tries: int = 0
+    awaited: int = 0  # calls that were run eagerly, although it was captured
     mismatches: int = 0  # runs of the program, unverified so far, that differed from the eager ones
     problems: list[str] = field(default_factory=list)
 
@@ -166,7 +170,7 @@ class Compiled(Generic[P, R]):
             return self
         bound = self._bound.get(owner)
         if bound is None:
-            bound = Compiled(self._function.__get__(owner, kind), self._fullgraph, self._backend)
+            bound = type(self)(self._function.__get__(owner, kind), self._fullgraph, self._backend)
             self._bound[owner] = bound
         return bound
 
@@ -185,10 +189,10 @@ class Compiled(Generic[P, R]):
         object.__setattr__(self if own else self._function, name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
-        return Compiled(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
+        return type(self)(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
 
     def __reduce__(self) -> Any:
-        return Compiled, (self._function, self._fullgraph, self._backend)
+        return type(self), (self._function, self._fullgraph, self._backend)
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}>"
@@ -391,6 +395,14 @@ class Compiled(Generic[P, R]):
         made.run, made.text = self._replayed(made, made.common)
         return made
 
+    def _is_rest(self, key: Any) -> bool:
+        """Whether there is a program for more rows of what is otherwise the same."""
+        family, sizes = self._family(key)
+        return any(
+            entry.verified and own != sizes and all(n >= m for n, m in zip(own, sizes))
+            for own, entry in family.samples.items()
+        )
+
     # Captures
 
     def _make_room(self) -> bool:
@@ -413,6 +425,9 @@ class Compiled(Generic[P, R]):
     ) -> Any:
         """Run the function and record it; if that was the second time and both agree, the program is built."""
         first = entry.capture is None
+        if not first and entry.awaited < AWAITED and self._is_rest(key):
+            entry.awaited += 1
+            return self._eagerly(args, kwargs)
         result, captured = self._recorded(entry, leaves, args, kwargs)
         if captured and self._is_repeated(entry, captured, result):
             self._build(entry)

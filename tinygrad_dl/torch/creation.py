@@ -74,7 +74,9 @@ def full(
         kind = np.result_type(kind, np.complex64) if isinstance(value, complex) else kind
     else:
         kind = numpy_of(dtype)
-    return _finished(np.full(sizes((size,)), value, kind), requires_grad, device, out)
+    with np.errstate(all="ignore"):  # PyTorch does not warn of what overflows
+        array = np.full(sizes((size,)), value, kind)
+    return _finished(array, requires_grad, device, out)
 
 
 def _like(fill: Any) -> Any:
@@ -92,7 +94,9 @@ def _like(fill: Any) -> Any:
         value = fill if fill is not None else args[0] if args else named["fill_value"]
         value = value.item() if isinstance(value, Value) else value
         kind = input._data.dtype if dtype is None else numpy_of(dtype)
-        return _finished(np.full(input.shape, value, kind), requires_grad, device)
+        with np.errstate(all="ignore"):
+            array = np.full(input.shape, value, kind)
+        return _finished(array, requires_grad, device)
 
     return create
 
@@ -107,6 +111,7 @@ for _f, _name in (
     _f.__name__, _f.__doc__ = _name, "A Tensor of the shape and dtype of another."
 
 
+@np.errstate(all="ignore")  # PyTorch does not warn of what overflows
 def array_of(data: Any, dtype: Any) -> Any:
     """Data as an array: lists of Tensors as their numbers, Python floats in the default dtype."""
     if isinstance(data, Value):
@@ -129,8 +134,7 @@ def array_of(data: Any, dtype: Any) -> Any:
             "complex64, complex128, int64, int32, int16, int8, uint8, and bool."
         )
     if dtype is not None:
-        with np.errstate(invalid="ignore"):
-            array = array.astype(numpy_of(dtype), copy=False)
+        array = array.astype(numpy_of(dtype), copy=False)
     if not array.dtype.isnative:
         raise ValueError("given numpy array has byte order different from the native byte order.")
     return array
@@ -494,9 +498,9 @@ def multinomial(
 
 def poisson(input: Any, generator: Any = None) -> Any:
     """Numbers of the Poisson distributions with the rates given."""
-    g = generator_of(generator)
-    drawn = np.random.default_rng(int(g.raw(1)[0])).poisson(input._data)
-    return made(drawn.astype(input._data.dtype))
+    if (input._data < 0).any():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return made(generator_of(generator).poissons(input._data).astype(input._data.dtype))
 
 
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:

@@ -12,7 +12,7 @@ from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation, elementwise, shaping
 from tinygrad_dl.torch import indexing as indexing  # they enter their functions
 from tinygrad_dl.torch import products as products
-from tinygrad_dl.torch.boundary import function, is_ours, lift, lower, made
+from tinygrad_dl.torch.boundary import function, hold, is_ours, lift, lower, made
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
 from tinygrad_dl.torch.random import generator_of
 from tinygrad_dl.torch.registry import IN_PLACE, METHODS, TORCH
@@ -118,9 +118,11 @@ def _copied(x: Any) -> Any:
     if x.level is not None or x.node is not None:
         out = tg.positive(x)
         if x.level is None:
-            out._data = np.array(x._data, order="K")
+            hold(out, np.array(x._data, order="K"))
         return out
-    return made_core(np.array(x._data, order="K"))
+    out = made_core(x._data)
+    hold(out, np.array(x._data, order="K"))
+    return out
 
 
 def made_core(array: Any) -> Any:
@@ -135,7 +137,7 @@ def contiguous(self: Any, memory_format: Any = None) -> Any:
     if self.level is not None or self._data.flags.c_contiguous:
         return self
     out = clone(self)
-    out._data = np.ascontiguousarray(out._data)
+    hold(out, np.ascontiguousarray(out._data))
     return out
 
 
@@ -225,6 +227,7 @@ def map_(self: Any, tensor: Any, callable: Any) -> Any:
 # Written in place
 
 
+@np.errstate(all="ignore")
 def fill_(self: Any, value: Any) -> Any:
     """One value everywhere."""
     if isinstance(value, Value) and value.node is not None:
@@ -238,6 +241,7 @@ def zero_(self: Any) -> Any:
     return fill_(self, 0)
 
 
+@np.errstate(all="ignore")
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The values of another Tensor, converted and broadcast."""
     source = lower(src if isinstance(src, Value) else made(np.asarray(src)))
@@ -305,7 +309,7 @@ def _bernoulli(g: Any, shape: Any, kind: Any, p: Any = 0.5) -> Any:
 
 
 def _log_normal(g: Any, shape: Any, kind: Any, mean: float = 1.0, std: float = 2.0) -> Any:
-    return np.exp(g.normals(shape, mean, std, kind))
+    return g.log_normals(shape, mean, std, kind)
 
 
 def _cauchy(g: Any, shape: Any, kind: Any, median: float = 0.0, sigma: float = 1.0) -> Any:
@@ -313,7 +317,7 @@ def _cauchy(g: Any, shape: Any, kind: Any, median: float = 0.0, sigma: float = 1
 
 
 def _geometric(g: Any, shape: Any, kind: Any, p: float) -> Any:
-    return np.ceil(np.log1p(-g.doubles(int(np.prod(shape)))) / np.log1p(-p)).reshape(shape)
+    return np.ceil(np.log(g.doubles(int(np.prod(shape)))) / np.log1p(-p)).reshape(shape)
 
 
 def _exponential(g: Any, shape: Any, kind: Any, lambd: float = 1.0) -> Any:
