@@ -384,3 +384,25 @@ def test_a_gradient_of_a_custom_vjp_with_a_wrong_shape_is_a_finding():
     finally:
         jax.config.update("jax_enable_x64", before)
         np.random.set_state(state)  # noqa: NPY002
+
+
+def test_many_elements_are_moved_at_once_where_jax_can():
+    state = np.random.get_state()  # noqa: NPY002
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    try:
+        jax.config.update("jax_enable_x64", True)
+        x, calls = jax.numpy.linspace(-1, 1, 120).reshape(40, 3), []
+
+        def f(x):
+            calls.append(type(x))
+            return jax.numpy.tanh(x).sum(axis=0)
+
+        assert gradcheck(f, x).checked == 360
+        assert len(calls) < 120  # one by one it would be 240 for the differences alone
+        wrong = jax.custom_vjp(jax.numpy.tanh)
+        wrong.defvjp(lambda x: (jax.numpy.tanh(x), x), lambda x, g: (g * (1 - x**2),))
+        assert not gradcheck(lambda x: wrong(x).sum(axis=0), x, raise_exception=False)
+    finally:
+        jax.config.update("jax_enable_x64", before)
+        np.random.set_state(state)  # noqa: NPY002
