@@ -55,6 +55,10 @@ class AnomalyError(TinygradError, RuntimeError):
     """A NaN, an infinity or a changed array, found by detect_anomaly."""
 
 
+class ProcessError(TinygradError, RuntimeError):
+    """Processes that end before they have done anything."""
+
+
 class FileFormatError(TinygradError, ValueError):
     """A file that is damaged or of another kind."""
 
