@@ -34,7 +34,7 @@ endif
 # A developer's environment serves every target, so it is used where it exists.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs notebooks ops-table names-table onnx-table bench array-api mutation clean
+.PHONY: help demo test check dev lint types layout docs site notebooks ops-table names-table onnx-table bench array-api mutation clean
 .DELETE_ON_ERROR:
 
 help:
@@ -92,6 +92,10 @@ layout: $(call for,test)
 docs: $(VENV)/dev.stamp
 	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
+
+# The pages of each release and of the working tree, in docs/_build/site; DOCS_URL is where they are published.
+site: $(VENV)/dev.stamp
+	@$(RUN) docs/versions.py
 
 notebooks: $(VENV)/dev.stamp
 	@$(RUN) docs/as_notebooks.py

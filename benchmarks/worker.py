@@ -17,6 +17,7 @@ LIBRARIES = {
     "compiled": ("compiled", "llvmlite"),
     "compiled, NumPy": ("compiled_numpy", "tinygrad_dl"),
     "PyTorch": ("pytorch", "torch"),
+    "torch.compile": ("torch_compiled", "torch"),
     "JAX jit": ("jit", "jax"),
     "MyGrad": ("my_grad", "mygrad"),
     "HIPS autograd": ("hips", "autograd"),

@@ -27,10 +27,19 @@ author = "The tinygrad_dl authors"
 copyright = "2026, " + author
 version = release = tinygrad_dl.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "mathml"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "sphinx_sitemap",
+    "sphinxext.opengraph",
+    "mathml",
+]
+viewcode_follow_imported_members = True
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 root_doc = "index"
 
 # Tutorials are notebooks in Markdown: each build runs them, and an error in one ends it.
@@ -64,6 +73,15 @@ html_css_files = ["pages.css"]
 html_js_files = ["copy.js", "pages.js"]
 html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
+# Where the site is published, for the sitemap and the cards that other sites show of its pages.
+html_baseurl = os.environ.get("DOCS_URL", "")
+site_url = ogp_site_url = html_baseurl or "http://localhost:8000/"
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["search.html", "genindex.html", "_modules/*"]
+ogp_image = "_static/card.png"
+ogp_image_alt = "A graph of a training step, and the name tinygrad_dl"
+ogp_custom_meta_tags = ['<meta name="twitter:card" content="summary_large_image" />']
+
 
 def operations_once(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """Leave the operations out of Tensor's page: they have a page of their own."""
@@ -77,6 +95,7 @@ WORDS = {
     "On this page": "このページの内容",
     "Contents": "目次",
     "Search": "検索",
+    "Version": "バージョン",
     "Back to top": "ページの先頭へ",
     "Home": "ホーム",
     "Skip to content": "本文へ移動",
@@ -102,8 +121,8 @@ def translations(pages: Collection[str]) -> dict[str, str]:
 def language_of(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Japanese pages say so, have the theme's words in Japanese, and link to the page in English, and the reverse.
 
-    Browsers choose the Japanese forms of characters by the language. The previous and the next page are of the same
-    language.
+    A page that is there in English only links to the Japanese front page. Browsers choose the Japanese forms of
+    characters by the language. The previous and the next page are of the same language.
     """
     is_japanese = page.startswith("ja/")
     if is_japanese:
@@ -116,8 +135,12 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
     for key, neighbor in (("prev", before), ("next", after)):
         if neighbor is not None and neighbor.startswith("ja/") != is_japanese:
             context[key] = None
-    other = translations(app.env.all_docs).get(page)
-    if other is not None and "body" in context:
+    # The pages of single classes and functions are in no table of contents.
+    for key, neighbor in zip(("prev", "next"), reference.neighbors().get(page, ("", ""))):
+        if neighbor in app.env.titles:
+            context[key] = {"link": context["pathto"](neighbor), "title": app.env.titles[neighbor].astext()}
+    other = translations(app.env.all_docs).get(page, "ja/index")
+    if context.get("body"):
         code, text = ("en", "English") if is_japanese else ("ja", "日本語")
         link = f'<a href="{context["pathto"](other)}" hreflang="{code}" lang="{code}">{text}</a>'
         context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
@@ -133,9 +156,13 @@ def notebook_link(
     return [nodes.reference(rawtext, title, refuri=target, classes=["download"])], []
 
 
-def write_notebooks(app: Any, error: Exception | None) -> None:
+def write_beside(app: Any, error: Exception | None) -> None:
+    """Write the notebooks, and what search engines read first."""
     if error is None and app.builder.format == "html":
         as_notebooks.write(Path(app.outdir, "notebooks"), Path(app.outdir))
+        Path(app.outdir, "robots.txt").write_text(
+            f"User-agent: *\nAllow: /\nSitemap: {site_url.rstrip('/')}/sitemap.xml\n", encoding="utf-8"
+        )
 
 
 def setup(app: Any) -> None:
@@ -143,7 +170,7 @@ def setup(app: Any) -> None:
     app.connect(
         "config-inited", lambda app, config: app.add_role("nb-download", notebook_link, override=True)
     )
-    app.connect("build-finished", write_notebooks)
+    app.connect("build-finished", write_beside)
     app.connect("html-page-context", language_of)
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)

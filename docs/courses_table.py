@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "courses.md"
 HEAD = """\
 # The courses' results
 
-What the notebooks of the Deep Learning Specialization print, beside what the same experiments give here, in float64:
+This page compares the figures printed by the notebooks of the Deep Learning Specialization with those of the same
+experiments here, in float64:
 
 ```sh
 tinygrad-dl course                       # the experiments
@@ -34,8 +35,8 @@ in its first lines which seeds, orders of draws and formulas are the course's. T
 last digit. *Chaotic*: rounding decides, as the script shows by ranges over starts that differ by one part in
 1e9; copies of the notebook from different machines differ as much.
 
-The tables below were written by a run of the command. The tests hold that what stands under *published* is what the
-scripts compare with, and train each network far enough to meet the first figures under *measured* again.
+The tables below were written by a run of the command. The tests check that the column *published* is what the
+scripts compare with, and train each network far enough to reproduce the first figures under *measured*.
 """
 
 

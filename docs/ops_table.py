@@ -11,7 +11,9 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import operations  # noqa: E402
 
 import tinygrad_dl  # noqa: E402  found by the line above
 import tinygrad_dl.fft  # noqa: E402
@@ -97,7 +99,7 @@ def page() -> Iterator[str]:
     ours = [op for op in OPS.values() if family(op).split(".")[0] == "tinygrad_dl"]
     for module, members in groupby(sorted(ours, key=lambda op: (family(op), op.name)), key=family):
         ops = list(members)
-        yield f"## {module.rpartition('.')[2].replace('_', ' ').capitalize()}\n"
+        yield f"## {operations.title(module)}\n"
         differentiable = [op for op in ops if op.differentiable]
         if differentiable:
             yield "| operation | formula | derivative | rule | tested in | at kinks |\n|---|---|---|---|---|---|"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import docstrings
 import operations
+import parameters
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -32,8 +33,20 @@ MODULES = {
         "tinygrad_dl.nn.utils.parametrizations",
     ],
     "optim": ["tinygrad_dl.optim", "tinygrad_dl.optim.lr_scheduler", "tinygrad_dl.optim.swa_utils"],
+    "distributed": ["tinygrad_dl.distributed"],
     "train": ["tinygrad_dl.train", "tinygrad_dl.train.search"],
+    "viz": ["tinygrad_dl.viz"],
+    "testing": ["tinygrad_dl.testing", "tinygrad_dl.testing.strategies"],
 }
+# The subjects of nn in the order in which people look for them; others follow.
+LAYERS = [
+    *("module", "containers", "parameter"),
+    *(f"layers.{name}" for name in ("linear", "conv", "pooling", "activation", "normalization", "dropout")),
+    *(f"layers.{name}" for name in ("loss", "recurrent", "recurrent_cells", "attention", "transformer")),
+    *(f"layers.{name}" for name in ("embedding", "padding", "upsample", "flatten", "fold", "distance")),
+]
+# Modules with so many names that each subject has its table on a page of its own.
+IN_PARTS = {"operations", "tinygrad_dl.nn"}
 
 
 class Entry(NamedTuple):
@@ -75,6 +88,8 @@ def entries(module: str) -> tuple[Entry, ...]:
         if (inspect.isclass(made) or inspect.isroutine(made)) and (made.__doc__ or "").strip():
             found.append(Entry(name, f"{module}.{name}", made, str(made.__module__)))
     order = {entry.subject: i for i, entry in reversed(list(enumerate(found)))}
+    for place, subject in enumerate(reversed(LAYERS)):
+        order[f"tinygrad_dl.nn.{subject}"] = -1 - place
     return tuple(sorted(found, key=lambda entry: (order[entry.subject], entry.name.lower())))
 
 
@@ -82,10 +97,10 @@ def subjects(module: str) -> Iterator[tuple[str, str, list[Entry]]]:
     """(title, what it is about, entries) of each subject of a module; one subject where most entries have their own."""
     if len({entry.subject for entry in entries(module)}) > len(entries(module)) / 2:
         listed = sorted(entries(module), key=lambda entry: entry.name.lower())
-        yield module.rpartition(".")[2].capitalize(), "", listed
+        yield operations.title(module), "", listed
         return
     for subject, members in groupby(entries(module), key=lambda entry: entry.subject):
-        title = subject.rpartition(".")[2].replace("_", " ").capitalize()
+        title = operations.title(subject)
         about = ((sys.modules[subject].__doc__ or "").strip().splitlines() or [""])[0]
         yield title, about, list(members)
 
@@ -106,6 +121,25 @@ def table(members: list[Entry]) -> list[str]:
     return [*lines, ""]
 
 
+def links(members: list[Entry]) -> str:
+    """The names of entries, each a link to its page."""
+    return ", ".join(f":doc:`{entry.name} </api/reference/{entry.page}>`" for entry in members)
+
+
+def part(module: str, title: str) -> str:
+    """The name of the page of a subject, for a module in parts."""
+    return f"{module.rpartition('.')[2]}-{title}-names".lower().replace(" ", "-").replace(",", "")
+
+
+def contents(module: str) -> list[str]:
+    """A table with a line for each subject of a module in parts: its page, and its names."""
+    lines = [".. list-table::", "   :widths: 24 76", "   :class: summary parts", ""]
+    for title, _, members in subjects(module):
+        lines.append(f"   * - :doc:`{title} </api/reference/{part(module, title)}>`")
+        lines.append(f"     - {links(members)}")
+    return [*lines, ""]
+
+
 class Reference(SphinxDirective):
     """The tables of a module's classes and functions."""
 
@@ -114,6 +148,8 @@ class Reference(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         module = self.arguments[0]
         parts = list(subjects(module))
+        if module in IN_PARTS:
+            return self.parse_text_to_nodes("\n".join(contents(module)))
         if len(parts) == 1:
             return self.parse_text_to_nodes("\n".join(table(parts[0][2])))
         made: list[nodes.Node] = []
@@ -133,9 +169,14 @@ def write() -> None:
     wanted = {}
     for hub, modules in MODULES.items():
         for module in modules:
-            for title, _, members in subjects(module):
+            for title, about, members in subjects(module):
+                place = f":doc:`/api/{hub}` › {title}"
+                if module in IN_PARTS:
+                    name = part(module, title)
+                    wanted[FOLDER / f"{name}.rst"] = part_page(hub, title, about, members)
+                    place = f":doc:`/api/{hub}` › :doc:`{title} </api/reference/{name}>`"
                 for entry in members:
-                    wanted[FOLDER / f"{entry.page}.rst"] = page(hub, title, entry, members)
+                    wanted[FOLDER / f"{entry.page}.rst"] = page(hub, place, title, entry, members)
     for old in set(FOLDER.glob("*.rst")) - set(wanted):
         old.unlink()
     for path, text in wanted.items():
@@ -143,14 +184,65 @@ def write() -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def page(hub: str, title: str, entry: Entry, members: list[Entry]) -> str:
+@cache
+def neighbors() -> dict[str, tuple[str, str]]:
+    """Each page of the reference -> the pages before and after it, in the order of the tables, from the hub on."""
+    found: dict[str, tuple[str, str]] = {}
+    for hub, modules in MODULES.items():
+        pages = [f"api/{hub}"]
+        for module in modules:
+            for title, _, members in subjects(module):
+                pages += [f"api/reference/{part(module, title)}"] * (module in IN_PARTS)
+                pages += [f"api/reference/{entry.page}" for entry in members]
+        for before, page, after in zip(pages, pages[1:], [*pages[2:], ""]):
+            found[page] = (before, after)
+    return found
+
+
+def headed(title: str) -> list[str]:
+    """The first lines of a page that is in no table of contents."""
+    return [":orphan:", "", title, "=" * len(title), ""]
+
+
+def part_page(hub: str, title: str, about: str, members: list[Entry]) -> str:
+    """The page of a subject: its table."""
+    lines = [
+        *headed(title),
+        f":doc:`/api/{hub}` › {title}",
+        "",
+        docstrings.inline(about),
+        "",
+        *table(members),
+    ]
+    return "\n".join(lines)
+
+
+def arguments(made: Any) -> list[str]:
+    """A table of the parameters, where the annotations say more than that they are arrays."""
+    rows = parameters.table(made)
+    if not any(takes not in ("", "an array") or what for _, takes, _, what in rows):
+        return []
+    lines = [
+        ".. rubric:: Parameters",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :class: parameters",
+        "",
+    ]
+    for name, takes, default, what in [("name", "expects", "default", ""), *rows]:
+        shown = [f"``{name}``" if name != "name" else name, docstrings.inline(takes)]
+        shown += [f"``{default}``" if default not in ("", "default") else default, docstrings.inline(what)]
+        lines += [f"   {'*' if not i else ' '} - {text}".rstrip() for i, text in enumerate(shown)]
+    return [*lines, ""]
+
+
+def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -> str:
     """The page of an entry, with its neighbors of the same subject."""
     kind = "autoclass" if isinstance(entry.made, type) else "autofunction"
-    others = ", ".join(
-        f":doc:`{other.name} </api/reference/{other.page}>`" for other in members if other is not entry
-    )
-    lines = [":orphan:", "", entry.name, "=" * len(entry.name), "", f":doc:`/api/{hub}` › {title}", ""]
-    lines += [f".. {kind}:: {entry.path}", ""]
+    others = links([other for other in members if other is not entry])
+    lines = [*headed(entry.name), place, "", f".. {kind}:: {entry.path}", ""]
+    lines += arguments(entry.made)
     op = getattr(entry.made, "op", None)
     if hub == "operations" and op is not None:
         if operations.facts(op):

@@ -144,6 +144,8 @@ class Sequential(_Numbered):
                 advice = advice or (
                     f" Give an instance: {module.__name__}()." if isinstance(module, type) else ""
                 )
+                if callable(module) and not advice:
+                    advice = " Functions are called in forward; activations are modules, too: nn.ReLU()."
                 raise DTypeError(
                     f"Sequential: expected a Module as entry {name}, got {type(module).__name__}.{advice}"
                 )

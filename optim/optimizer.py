@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Set
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class Optimizer:
         if isinstance(params, (Tensor, np.ndarray, str, bytes, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
                 f"{self._name}: params: expected the parameters, such as model.parameters() or a list of Tensors, "
-                f"got {type(params).__name__}"
+                f"got {type(params).__name__}{_advice(params)}"
             )
         entries: list[Any] = list(params)
         if not entries:
@@ -113,6 +113,14 @@ class Optimizer:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = hinted(cls.__init__)  # type: ignore[method-assign]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            # Reached only when the attribute does not exist.
+            from tinygrad_dl.vocabulary import unknown
+
+            raise unknown("Optimizer", name, dir(type(self)), type(self).__name__)
 
     @property
     def _name(self) -> str:
@@ -595,6 +603,15 @@ def copy_state(value: Any) -> Any:
     if isinstance(value, list):
         return [copy_state(part) for part in value]
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _advice(params: object) -> str:
+    """What to write instead of an object that holds parameters in another way."""
+    if isinstance(params, Tensor):
+        return ". Pass a list: [w]"
+    if callable(params) and getattr(params, "__name__", "") in ("parameters", "named_parameters"):
+        return f". Call it: model.{params.__name__}()"  # type: ignore[attr-defined]
+    return ". Pass model.parameters(), whose values the state dict copies" if isinstance(params, dict) else ""
 
 
 def _match_indices(where: str, old: Mapping[str, Any], group: Mapping[str, Any]) -> list[int]:

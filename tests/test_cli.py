@@ -41,6 +41,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         ("demo --learning-rate 1", "tinygrad-dl demo: No such option '--learning-rate'"),
         ("demo here", "tinygrad-dl demo: Got unexpected extra argument (here)"),
         ("dmo", "tinygrad-dl: No such command 'dmo'"),
+        ("draw f.py net", "tinygrad-dl draw: expected FILE.py:NAME, got f.py net. Write f.py:net"),
         ("report", "tinygrad-dl report: RUN is missing"),
         ("report nowhere", "tinygrad-dl report: RUN: Directory 'nowhere' does not exist"),
     ],
@@ -74,7 +75,29 @@ def test_no_help_is_cut_or_broken_inside_a_word(
     ):
         assert sentence in words, out
     assert "..." not in words.replace("[ARGS]...", "")
-    assert all(len(line) <= max(int(columns), 80) for line in out.splitlines())
+    assert all(len(line) <= int(columns) for line in out.splitlines())
+
+
+@pytest.mark.parametrize("command", ["demo", "draw", "course", "doctor", "report"])
+def test_help_and_report_fit_a_narrow_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+    _, out, _ = call(capsys, command, "--help")
+    assert all(len(line) <= 44 for line in out.splitlines()), out
+    monkeypatch.setattr(environment, "version_of", lambda package, module: "1.0")
+    narrow = call(capsys, "doctor")[1]
+    # What has no blank, such as a path, cannot be broken.
+    assert all(len(line) <= 44 or " " not in line.strip() for line in narrow.splitlines()), narrow
+    monkeypatch.setenv("COLUMNS", "500")
+    assert narrow.split() == call(capsys, "doctor")[1].split()
+
+
+def test_the_help_of_draw_names_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+    from tinygrad_dl.viz.formats import FORMATS
+
+    named = set(call(capsys, "draw", "--help")[1].replace(",", " ").split())
+    assert {name.removeprefix(".") for name in FORMATS} <= named
 
 
 def test_the_help_of_the_demo_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,8 +134,12 @@ def test_the_doctor_says_what_is_here_and_what_to_install(
         "Graph layout engines: none", "install Graphviz",
     ):  # fmt: skip
         assert text in out
-    monkeypatch.setattr(environment, "version_of", lambda package, module: "1.0")
+    monkeypatch.setattr(
+        environment, "version_of", lambda package, module: None if package == "hypothesis" else "1.0"
+    )
     monkeypatch.setattr("tinygrad_dl.viz.formats.graphviz.available", lambda: ["dot"])
+    assert "Everything is installed but the extra test" in call(capsys, "doctor")[1]
+    monkeypatch.setattr(environment, "version_of", lambda package, module: "1.0")
     assert call(capsys, "doctor")[1].endswith("Graph layout engines: dot\n\nEverything is installed.\n")
 
 

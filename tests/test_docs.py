@@ -9,6 +9,7 @@ import re
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,14 +56,44 @@ def test_the_examples_of_a_page_give_the_output_shown(
     assert not failed, "".join(said)
 
 
-@pytest.mark.parametrize("script", ["ops_table", "coming_from"])
-def test_a_generated_table_is_up_to_date(script: str) -> None:
-    spec = importlib.util.spec_from_file_location(script, ROOT / "docs" / f"{script}.py")
+def script(name: str) -> Any:
+    """A program of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    page = {"ops_table": "ops.md", "coming_from": "coming-from.md"}[script]
-    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == table.text(), "make ops-table names-table"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_operations_is_up_to_date() -> None:
+    page = ROOT / "docs" / "ops.md"
+    assert page.read_text(encoding="utf-8") == script("ops_table").text(), "make ops-table"
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_tables_of_names_are_up_to_date(language: str) -> None:
+    table = script("coming_from")
+    page = ROOT / "docs" / table.PAGES[language][0]
+    assert page.read_text(encoding="utf-8") == table.text(language), "make names-table"
+
+
+def test_each_translated_remark_is_one_of_the_table_of_names() -> None:
+    table = script("coming_from")
+    rows = [row for sections in table.TABLE.values() for rows in sections.values() for row in rows]
+    titles = {title for sections in table.TABLE.values() for title in sections}
+    known = {row.note for row in rows} | titles | {"here", "nothing", "the same"}
+    assert set(table.PAGES["ja"][2]) <= known
+
+
+def test_the_site_of_versions_lists_releases_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = script("versions")
+    tags = versions.releases(["v0.9", "v0.10.0", "v1.0rc1", "start", "v0.2.1"])
+    assert tags == ["v0.10.0", "v0.9", "v0.2.1"]
+    monkeypatch.setenv("DOCS_URL", "https://example.org/docs")
+    files = versions.index([*tags, "latest"])
+    assert files["versions.js"] == 'window.VERSIONS = ["v0.10.0", "v0.9", "v0.2.1", "latest"];\n'
+    assert "url=v0.10.0/index.html" in files["index.html"]
+    assert files["robots.txt"].endswith("Sitemap: https://example.org/docs/v0.10.0/sitemap.xml\n")
 
 
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
@@ -95,10 +126,7 @@ def test_a_tutorial_is_short_and_a_notebook(page: Path) -> None:
 def test_each_tutorial_is_a_clean_notebook_in_each_language(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="notebooks are nbformat's (extra docs)")
     pytest.importorskip("myst_nb", reason="it reads the tutorials (extra docs)")
-    spec = importlib.util.spec_from_file_location("as_notebooks", ROOT / "docs" / "as_notebooks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("as_notebooks")
     written = module.write(tmp_path)
     assert len({path.name for path in written}) == len(TUTORIALS), "names of both languages differ"
     for path in written:

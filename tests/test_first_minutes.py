@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tinygrad_dl import nn, optim, train
+from tinygrad_dl import data, nn, optim, train
 from tinygrad_dl.errors import missing_extra
 
 X = np.linspace(-1, 1, 40, dtype=np.float32).reshape(10, 4)
@@ -192,3 +192,134 @@ def test_a_tensor_knows_the_arguments_of_pytorch() -> None:
     assert "use axis=1" in said(lambda: x.sum(dim=1))
     assert "x.shape[0]" in said(lambda: x.size(0))  # type: ignore[operator]
     assert ".requires_grad_()" in said(lambda: tg.ones((2, 3), requires_grad=True))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: trainer().fit(X, Y, num_epochs=2),  # type: ignore[call-arg]
+            "Trainer.fit: num_epochs: there is no such argument; did you mean epochs?",
+        ),
+        (
+            lambda: trainer().fit(X, Y, eval_set=[(X, Y)]),  # type: ignore[call-arg]
+            "Trainer.fit: eval_set: there is no such argument; use dev=(X, y)",
+        ),
+        (
+            lambda: trainer().fit(X, np.array(list("abc"))[Y]),
+            "Trainer.fit: y: expected numbers, got an array of <U1. Number the classes with "
+            "y = np.unique(labels, return_inverse=True)[1]; train.Classifier takes labels as they are",
+        ),
+        (
+            lambda: train.Trainer(model(), nn.MSELoss, optim.SGD([nn.Parameter([1.0])])),
+            "Trainer: loss: expected a callable such as nn.MSELoss(), got the class MSELoss",
+        ),
+        (
+            lambda: train.Trainer(model(), nn.MSELoss(), optim.Adam),  # type: ignore[arg-type]
+            "Trainer: optimizer: expected an optimizer such as optim.Adam(model.parameters()), got the class Adam",
+        ),
+        (
+            lambda: train.Trainer(model(), nn.MSELoss(), optim.SGD([nn.Parameter([1.0])]), lr=0.1),  # type: ignore[call-arg]
+            "Trainer: lr: there is no such argument; use optim.Adam(model.parameters(), lr=0.1); "
+            "an argument of the optimizer",
+        ),
+        (
+            lambda: optim.Adam(model().parameters),  # type: ignore[arg-type]
+            "Adam: params: expected the parameters, such as model.parameters() or a list of Tensors, got method. "
+            "Call it: model.parameters()",
+        ),
+        (
+            lambda: optim.Adam(nn.Parameter([1.0])),
+            "Adam: params: expected the parameters, such as model.parameters() or a list of Tensors, got Parameter. "
+            "Pass a list: [w]",
+        ),
+        (
+            lambda: nn.MSELoss(tg.ones(3), tg.zeros(3)),  # type: ignore[arg-type]
+            "MSELoss: size_average: expected True, False or None, got an array of shape (3,) and dtype float32. "
+            "MSELoss(...) makes the module: call what it returns, MSELoss(...)(x).",
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 8), nn.functional.relu),  # type: ignore[arg-type]
+            "Sequential: expected a Module as entry 1, got function. Functions are called in forward; activations are "
+            "modules, too: nn.ReLU().",
+        ),
+        (
+            lambda: data.split(X, Y),  # type: ignore[arg-type]
+            "split: sizes: expected fractions or counts, got an array of shape (10,) and dtype int64, as many as there "
+            "are examples. Pass arrays that belong together as one tuple: split((X, y), (0.8, 0.2)).",
+        ),
+        (
+            lambda: data.split((X, Y), test_size=0.2),  # type: ignore[call-overload]
+            "split: test_size: there is no such argument; use data.split((X, y), (0.8, 0.2)); the sizes of all parts",
+        ),
+        (
+            lambda: data.DataLoader((X, Y), num_workers=2),  # type: ignore[call-arg]
+            "DataLoader: num_workers: there is no such argument; leave it out: everything is in memory",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "call",
+)
+def test_a_slip_is_answered_with_what_to_write(call: Any, message: str) -> None:
+    assert said(call) == message
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (
+            "data.train_test_split",
+            "data.train_test_split: use data.split((X, y), (0.8, 0.2)); rows that are equal stay in one part",
+        ),
+        ("data.load_digits", "data.load_digits: use data.datasets.load_digits()"),
+        ("data.TensorDatset", "data.TensorDatset: there is no such name. Did you mean data.TensorDataset?"),
+        ("train.ModelCheckpoint", "train.ModelCheckpoint: use train.Checkpoint(folder)"),
+        ("optim.StepLR", "optim.StepLR: use optim.lr_scheduler.StepLR"),
+        ("optimizer.minimize", "SGD.minimize: use loss.backward(); optimizer.step()"),
+        ("optimizer.zero_gard", "SGD.zero_gard: there is no such name. Did you mean SGD.zero_grad?"),
+        ("trainer.score", "Trainer.score: use trainer.evaluate((X, y)); Classifier has score"),
+        ("history.history", "History.history: use history['loss']; dev_loss is what Keras calls val_loss"),
+        ("model.add", "Sequential has no attribute 'add': use model.append(layer); of nn.Sequential"),
+    ],
+)
+def test_a_name_of_another_library_is_answered_with_the_name_here(expression: str, message: str) -> None:
+    owner, name = expression.split(".")
+    owners: dict[str, Any] = {"data": data, "train": train, "optim": optim}
+    if owner not in owners:
+        made = trainer()
+        owners |= {"trainer": made, "optimizer": made.optimizer, "model": model(), "history": made.history}
+    with pytest.raises(AttributeError) as caught:
+        getattr(owners[owner], name)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        (
+            "val_loss",
+            ". Its name here is dev_loss. It is measured where fit gets a dev part: fit(X, y, dev=(X_dev, y_dev))",
+        ),
+        ("dev_accuracy", ". It is measured where fit gets a dev part: fit(X, y, dev=(X_dev, y_dev))"),
+        ("lss", ""),
+    ],
+)
+def test_a_quantity_that_was_not_measured(name: str, advice: str) -> None:
+    history = trainer().fit(X, Y, epochs=1)
+    assert (
+        said(lambda: history[name])
+        == f"History: expected one of epoch, loss, lr, seconds, got {name!r}{advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        (b"PK\x03\x04" + bytes(40), "is a ZIP file. One of PyTorch is read by tinygrad_dl.torch.load"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "is an HDF5 file, such as Keras writes: read it with h5py."),
+        (b"hello", "is damaged or not a safetensors file"),
+    ],
+)
+def test_a_file_of_another_format(tmp_path: Path, begin: bytes, message: str) -> None:
+    pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
+    (tmp_path / "weights").write_bytes(begin)
+    assert message in said(lambda: tg.load(tmp_path / "weights"))

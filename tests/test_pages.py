@@ -23,6 +23,7 @@ PAGES = sorted(
     if not path.is_relative_to(BUILT / "_static")
     and path.name not in ("genindex.html", "search.html", "player.html", "py-modindex.html")
     and not path.is_relative_to(BUILT / "api" / "reference")
+    and not path.is_relative_to(BUILT / "_modules")
 )
 ONES = sorted((BUILT / "api" / "reference").glob("*.html")) if BUILT.exists() else []
 LOOKED_AT = [
@@ -33,7 +34,11 @@ LOOKED_AT = [
     "gallery",
     "sharp-bits",
     "ja/index",
+    "ja/coming-from",
     "ops",
+    "api/reference/nn-convolution-names",
+    "api/reference/nn-Conv2d-class",
+    "api/reference/viz-draw-function",
 ]
 WIDTHS = {"desktop": 1400, "phone": 400}
 
@@ -93,8 +98,7 @@ def test_pages_of_the_reference_are_short(browser: Any) -> None:
         height = page.evaluate("document.querySelector('article').scrollHeight")
         if height > 5000:
             long[str(path.relative_to(BUILT))] = height
-    # Two tables with a line for each of some 200 names
-    assert set(long) <= {"api/operations.html", "api/nn.html"}, long
+    assert long == {}
 
 
 class Links(HTMLParser):
@@ -151,3 +155,84 @@ def test_the_search_finds_words_of_the_text_in_a_file(browser: Any, words: str, 
     assert any(page in href for href in found), found[:20]
     assert faults == []
     shown.close()
+
+
+def head(name: str) -> dict[str, str]:
+    """The properties of a page that other sites read: og:title and the like."""
+    text = (BUILT / f"{name}.html").read_text(encoding="utf-8")
+    return dict(re.findall(r'<meta (?:property|name)="([\w:]+)" content="([^"]*)"', text))
+
+
+@pytest.mark.parametrize("name", ["index", "tutorials/cnn", "ja/sharp-bits", "api/reference/nn-Conv2d-class"])
+def test_other_sites_can_show_a_card_of_a_page(name: str) -> None:
+    found = head(name)
+    assert found["og:title"] and found["og:description"] and found["twitter:card"] == "summary_large_image"
+    picture = found["og:image"].partition("/_static/")[2]
+    assert found["og:image"].startswith("http") and (BUILT / "_static" / picture).stat().st_size > 10_000
+
+
+def test_search_engines_find_every_page() -> None:
+    listed = re.findall(r"<loc>([^<]+)</loc>", (BUILT / "sitemap.xml").read_text(encoding="utf-8"))
+    robots = (BUILT / "robots.txt").read_text(encoding="utf-8")
+    (where,) = re.findall(r"^Sitemap: (.+)$", robots, re.MULTILINE)
+    root = where.removesuffix("sitemap.xml")
+    assert {path.relative_to(BUILT).as_posix() for path in [*PAGES, *ONES]} == {
+        unquote(address.removeprefix(root)) for address in listed
+    }
+
+
+def test_one_can_go_through_the_reference_page_by_page() -> None:
+    ends = []
+    for path in ONES:
+        text = path.read_text(encoding="utf-8")
+        found = [bool(re.search(f'class="{name}-page" href="[^#"]', text)) for name in ("prev", "next")]
+        if found != [True, True]:
+            ends.append((path.name, found))
+    # The last page of each hub leads nowhere.
+    assert all(found == [True, False] for _, found in ends) and len(ends) <= 8, ends
+
+
+def test_pages_of_the_reference_lead_to_the_source() -> None:
+    without = [
+        path.name
+        for path in ONES
+        if "-names" not in path.name and "_modules/" not in path.read_text(encoding="utf-8")
+    ]
+    assert len(without) < len(ONES) / 20, without
+
+
+def test_every_page_leads_to_the_other_language() -> None:
+    for path in PAGES:
+        code = "en" if path.is_relative_to(BUILT / "ja") else "ja"
+        assert f'hreflang="{code}"' in path.read_text(encoding="utf-8"), path
+        for name in ("prev", "next"):
+            found = re.search(f'class="{name}-page" href="([^"]+)"', path.read_text(encoding="utf-8"))
+            if found:
+                to = (path.parent / found[1].partition("#")[0]).resolve()
+                assert to.is_relative_to(BUILT / "ja") == path.is_relative_to(BUILT / "ja"), (path, found[1])
+
+
+def test_the_gallery_begins_with_thumbnails_that_lead_to_the_pictures(browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((BUILT / "gallery.html").as_uri())
+    sizes = page.locator(".thumbnails img").evaluate_all(
+        "all => all.map(i => [i.clientWidth, i.clientHeight])"
+    )
+    assert len(sizes) == 11 and all(60 < width < 300 and 60 < height < 200 for width, height in sizes)
+    assert page.locator(".thumbnails a").first.get_attribute("href") == "#the-chain-rule-edge-by-edge"
+    page.close()
+
+
+def test_programs_have_a_button_that_copies_them(browser: Any) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((BUILT / "install.html").as_uri())
+    block = page.locator("div.highlight-python").first
+    block.hover()
+    block.locator("button.copy").click()
+    page.wait_for_function(
+        "() => document.querySelector('div.highlight-python button.copy').textContent === 'Copied'"
+    )
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("import tinygrad_dl as tg\n") and ">>>" not in copied
+    context.close()

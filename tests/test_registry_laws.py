@@ -18,10 +18,13 @@ from tests.test_registry import (
     seed_of,
     weights,
     with_gradient,
+    without_phase,
 )
 from tinygrad_dl import Tensor
 from tinygrad_dl.graph import Node
 from tinygrad_dl.op import Case, Op
+from tinygrad_dl.testing import laws
+from tinygrad_dl.testing.frameworks.own_functions import TensorFunction
 
 
 class Prepared:
@@ -98,23 +101,20 @@ def test_backward_changes_no_input_and_no_saved_array_and_may_run_again(op: Op, 
         np.testing.assert_array_equal(tensors[i].grad.data, g)
 
 
-def turned(values: Any) -> Any:
-    """The same numbers in memory column by column."""
-    if isinstance(values, np.ndarray):
-        return np.array(values, order="F")
-    return type(values)(map(turned, values)) if isinstance(values, (tuple, list)) else values
-
-
+@pytest.mark.parametrize("law", ["linearity", "determinism", "memory", "layout"])
 @pytest.mark.parametrize(("op", "case"), list(with_gradient()))
-def test_values_and_gradients_are_the_same_however_inputs_and_gradient_lie(op: Op, case: Case) -> None:
-    prepared = Prepared(op, case)
-    out, _, gradients = prepared.backward()
-    tensors = as_tensors(turned(prepared.values), prepared.free)
-    again = prepared.result(tensors)
-    np.testing.assert_allclose(again.data, out.data, rtol=1e-12, atol=1e-13)
-    again.backward(turned(seed_for(op, out)))
-    for i, g in zip(prepared.free, gradients):
-        np.testing.assert_allclose(tensors[i].grad.data, g, rtol=1e-10, atol=1e-12)
+def test_the_laws_that_check_op_tries_hold_for_every_operation(op: Op, case: Case, law: str) -> None:
+    p = Prepared(op, case)
+
+    def function(*inputs: Any) -> Any:
+        return without_phase(op, p.result(list(inputs)))
+
+    subject = laws.Subject(
+        function,
+        [np.asarray(p.values[i]) for i in p.free],
+        prepared=lambda arrays: TensorFunction(function, p.values, p.free),
+    )
+    assert not laws.broken(laws.LAWS[law], subject)
 
 
 @pytest.mark.parametrize(("op", "case"), list(with_gradient()))

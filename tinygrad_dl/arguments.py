@@ -279,7 +279,8 @@ def explanation(
     trace = error.__traceback__
     inner = trace.tb_next if trace is not None else None
     if inner is None:
-        return _unknown_argument(error)  # otherwise Python's own: an argument is missing
+        # None: Python's own error, such as for an argument that is missing
+        return _unknown_argument(error, known=_declared(function))
     if isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None
     called = name or _name_of_call(function, args)
@@ -310,7 +311,7 @@ def hinted(function: F) -> F:
             inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
             # The class that the user made, which may have inherited the constructor.
             made = type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
-            problem = _unknown_argument(error, made) if inner is None else None
+            problem = _unknown_argument(error, made, _parameters(function)) if inner is None else None
             if problem is None:
                 raise
         raise problem
@@ -324,8 +325,13 @@ def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
     return _unknown_argument(error) or DTypeError(str(error))
 
 
-def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:
-    """Python's error about a keyword argument that other libraries have, with the name here; None for any other."""
+def _unknown_argument(error: Exception, made: str = "", known: Collection[str] = ()) -> TinygradError | None:
+    """Python's error about a keyword argument that there is not, with what to write instead; None for any other.
+
+    `known`: the arguments that there are. The name may be another library's, or a misspelled one.
+    """
+    from difflib import get_close_matches
+
     from tinygrad_dl.vocabulary import hint
 
     found = re.match(
@@ -336,7 +342,8 @@ def _unknown_argument(error: Exception, made: str = "") -> TinygradError | None:
         advice = hint("tinygrad_dl", many[1]) if many else ""
         return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
-    advice = hint("=", found[3])
+    near = get_close_matches(found[3], [name for name in known if name != "self"], 1, 0.7)
+    advice = f"did you mean {near[0]}?" if near else hint("=", found[3])
     called = (
         made or found[1] or found[2].removeprefix("Methods.")
     )  # Tensor's, which are called as functions are
@@ -462,6 +469,12 @@ def _unfit(
             continue
         if name is None:
             name = _name_of_call(function, args)
+        if function.__name__ == "__init__" and isinstance(value, Value):
+            # nn.MSELoss(prediction, target): the arguments of a call, given to the class.
+            return DTypeError(
+                f"{name}: {argument}: expected {expected(parameter.hint)}, got {describe(value)}. {name}(...) makes "
+                f"the module: call what it returns, {name}(...)(x)."
+            )
         return unfit(name, argument, value, parameter.hint)
     return None
 

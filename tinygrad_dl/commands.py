@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,11 +68,6 @@ class DiagramPath(click.ParamType):
             self.fail(str(error).removeprefix("save: "), param, ctx)
         return Path(value)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        from tinygrad_dl.viz.formats import FORMATS
-
-        return f"FILE.[{'|'.join(FORMATS)}]"
-
 
 class Commands(click.Group):
     """A group whose list of commands has the whole first sentence of each; click's own cuts it off."""
@@ -97,26 +93,30 @@ def tinygrad_dl() -> None:
 
 
 @tinygrad_dl.command()
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed all randomness with this number.")
 @click.option(
     "--epochs",
     type=IntegerInRange(1, 10_000),
     default=60,
     show_default=True,
-    help="Passes over the training set.",
+    help="Go through the training set this many times.",
 )
 @click.option(
-    "--lr", type=PositiveFloat(), default=0.003, show_default=True, help="Initial learning rate of Adam."
+    "--lr", type=PositiveFloat(), default=0.003, show_default=True, help="Start Adam with this learning rate."
 )
 @click.option(
-    "--batch-size", type=IntegerInRange(2, 1024), default=64, show_default=True, help="Examples per step."
+    "--batch-size",
+    type=IntegerInRange(2, 1024),
+    default=64,
+    show_default=True,
+    help="Use this many examples in each step.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs/demo"),
     show_default=True,
-    help="Folder for the results.",
+    help="Write the results to this folder.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the metrics as JSON on stdout; everything else on stderr."
@@ -154,30 +154,45 @@ def report(run: Path) -> int:
 
 @tinygrad_dl.command()
 @click.argument("target", metavar="FILE.py:NAME")
+@click.argument("more", nargs=-1, metavar="")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="SHAPE", help="Shape of one input: 32,64 or 32,64:int64."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="Give an input this shape, such as 32,64 or 32,64:int64. Repeat it for each input.",
 )
 @click.option(
-    "--out", type=DiagramPath(), default=Path("graph.html"), show_default=True, help="File to write."
+    "--out",
+    type=DiagramPath(),
+    metavar="FILE",
+    default=Path("graph.html"),
+    show_default=True,
+    help="Write this file.",
 )
 @click.option("--depth", type=IntegerInRange(0, 1000), help="Collapse the modules below this depth.")
-@click.option("--color", type=click.Choice(["grad", "gain", "nan"]), help="What the colors show.")
+@click.option(
+    "--color",
+    type=click.Choice(["grad", "gain", "nan"]),
+    help="Color by the gradient, the gain, or where NaN comes from.",
+)
 @click.option(
     "--max-nodes",
     type=IntegerInRange(2, 1_000_000),
     default=400,
     show_default=True,
-    help="Maximum number of boxes.",
+    help="Draw at most this many boxes.",
 )
 @click.option(
     "--seed",
     type=SEED,
     default=0,
     show_default=True,
-    help="Seed of weights and inputs.",
+    help="Seed the weights and inputs with this number.",
 )
 def draw(
     target: str,
+    more: tuple[str, ...],
     inputs: tuple[str, ...],
     out: Path,
     depth: int | None,
@@ -187,10 +202,13 @@ def draw(
 ) -> int:
     """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
 
-    It is run once, on random inputs of the given shapes. The ending of --out names the format; .html is a page that
-    shows the backward pass step by step. A run that fails is drawn up to the failing operation, and the exit code
-    is 1.
+    It is run once, on random inputs of the given shapes. The ending of --out names the format: svg, png, pdf, dot,
+    json, txt, mmd, or html, a page that shows the backward pass step by step. A run that fails is drawn up to the
+    failing operation, and the exit code is 1.
     """
+    if more:
+        message = f"expected FILE.py:NAME, got {target} {' '.join(more)}. Write {target}:{more[0]}"
+        raise click.UsageError(message, click.get_current_context())
     from tinygrad_dl.config import manual_seed
     from tinygrad_dl.viz.scripts import draw_script
 
@@ -211,16 +229,16 @@ def draw(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="TINYGRAD_DL_COURSE_DATA",
     show_envvar=True,
-    help="Folder with the course's own files: train_catvnoncat.h5, test_catvnoncat.h5, data.mat; and with MNIST.",
+    help="Read the course's own files from this folder: train_catvnoncat.h5, test_catvnoncat.h5, data.mat, and MNIST.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs/course"),
     show_default=True,
-    help="Folder for plots.",
+    help="Write plots to this folder.",
 )
-@click.option("--list", "listed", is_flag=True, help="List the experiments; the default without NAME.")
+@click.option("--list", "listed", is_flag=True, help="List the experiments, as without NAME.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 def course(
     name: str | None, everything: bool, data: Path | None, out: Path, listed: bool, as_json: bool
@@ -243,12 +261,104 @@ def course(
     return runner.run(EXPERIMENTS if name is None else [name], data, out, as_json)
 
 
+class Numbers(click.ParamType):
+    """An interval, LOW,HIGH."""
+
+    name = "interval"
+
+    def convert(
+        self, value: str | tuple[float, float], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        try:
+            low, high = (float(x) for x in value.split(",")) if isinstance(value, str) else value
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not -math.inf < low < high < math.inf:
+            self.fail(f"expected two numbers, the lower first, such as 0.1,5, got {value!r}", param, ctx)
+        return low, high
+
+
+@tinygrad_dl.command()
+@click.argument("targets", metavar="FILE.py:NAME...", nargs=-1, required=True)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="Shape of one input: 3,4 or 3:int64, in float64.",
+)
+@click.option("--backward", metavar="NAME", help="The hand-written backward of a function in NumPy.")
+@click.option(
+    "--laws", is_flag=True, help="Try the laws of an operation, and shrink the inputs that break one."
+)
+@click.option("--domain", type=Numbers(), metavar="LOW,HIGH", help="Where the inputs are drawn.")
+@click.option(
+    "--order", type=IntegerInRange(1, 4), default=1, show_default=True, help="2: second derivatives."
+)
+@click.option("--fast", is_flag=True, help="One random direction for each input.")
+@click.option(
+    "--framework",
+    type=click.Choice(["torch", "jax", "autograd", "mygrad", "tinygrad_dl"]),
+    help="Whose functions they are, where the file does not say.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the inputs.")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
+def check(
+    targets: tuple[str, ...],
+    inputs: tuple[str, ...],
+    backward: str | None,
+    laws: bool,
+    domain: tuple[float, float] | None,
+    order: int,
+    fast: bool,
+    framework: str | None,
+    seed: int,
+    junit: Path | None,
+    as_json: bool,
+) -> int:
+    """Check the gradient of what FILE.py defines as NAME, on random inputs.
+
+    NAME is a function of Tensors, of PyTorch, JAX, HIPS autograd or MyGrad, a model, whose parameters are checked, too,
+    an autograd.Function, a layer with forward and backward in NumPy, or a NumPy function with --backward. The exit
+    code is 1 if a gradient is wrong, or cannot be told.
+    """
+    from tinygrad_dl.op import Domain
+    from tinygrad_dl.testing import script_checks
+
+    within = Domain(*domain) if domain is not None else None
+    options = script_checks.Options(inputs, backward, laws, within, order, fast, framework, seed)
+    if junit is not None and not junit.resolve().parent.is_dir():
+        raise click.UsageError(
+            f"--junit: the folder {str(junit.parent)!r} does not exist", click.get_current_context()
+        )
+    try:
+        prepared = [script_checks.Prepared(target, options) for target in targets]
+    except ValueRangeError as error:
+        raise click.UsageError(str(error).removeprefix("check: "), click.get_current_context()) from None
+    outcomes = [one.check() for one in prepared]
+    if junit is not None:
+        script_checks.write_junit(outcomes, junit)
+    if as_json:
+        print(script_checks.as_json(outcomes))
+    else:
+        for outcome in outcomes:
+            print(f"{outcome.target}: {outcome.verdict}\n{outcome.report}")
+    return 0 if all(outcome.verdict == "correct" for outcome in outcomes) else 1
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command; a usage error is one line on stderr and exit code 2."""
     if not arguments:
         arguments = ["--help"]
     try:
-        code = tinygrad_dl.main(list(arguments), prog_name="tinygrad-dl", standalone_mode=False)
+        # click's own width is at least 50 columns, and a narrower terminal would break inside of words.
+        width = max(30, min(100, shutil.get_terminal_size().columns - 2))
+        code = tinygrad_dl.main(
+            list(arguments), prog_name="tinygrad-dl", standalone_mode=False, terminal_width=width
+        )
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:

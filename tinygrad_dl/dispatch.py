@@ -17,7 +17,7 @@ from tinygrad_dl.backend import is_array
 from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
-from tinygrad_dl.modes import active, modes
+from tinygrad_dl.modes import active, effect, modes
 from tinygrad_dl.pytree import leaves
 from tinygrad_dl.typing import Array, Input, NDArray, Shape
 
@@ -192,10 +192,21 @@ def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
 # Inside of func.vmap
 
 
-def drawn(what: str, draw: Callable[[Shape], Any], shape: Shape) -> Any:
-    """Random numbers of a shape, drawn by a function of it; in func.vmap as its `randomness` says."""
+def drawn(what: str, draw: Callable[[Shape], Any], shape: Shape, text: str = "") -> Any:
+    """Random numbers of a shape, drawn by a function of it; in func.vmap as its `randomness` says.
+
+    The function looks up its generator when it is called, as a compiled step calls it again. `text` is the draw in
+    NumPy for those who read the step, with `{shape}` in the place of the shape.
+    """
     mapped = [level for level in modes.levels if level.visible]
-    return mapped[-1].drawn(what, draw, shape, mapped[:-1]) if mapped else draw(shape)
+    if mapped:
+        return mapped[-1].drawn(what, draw, shape, mapped[:-1])
+    return effect(draw_now, draw, shape, text)
+
+
+def draw_now(draw: Callable[[Shape], Any], shape: Shape, text: str) -> Any:
+    """The draw itself, which a compiled step repeats at every run."""
+    return draw(shape)
 
 
 def each_example(function: F) -> F:

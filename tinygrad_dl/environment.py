@@ -7,7 +7,10 @@ import importlib.util
 import json
 import os
 import platform
+import re
+import shutil
 import sys
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         "plots and graph diagrams",
         {"matplotlib": "matplotlib", "graphviz": "graphviz", "pygraphviz": "pygraphviz"},
     ),
+    "fast": ("native code for compiled steps", {"llvmlite": "llvmlite"}),
     "onnx": ("exports to ONNX", {"onnx": "onnx"}),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
     "test": (
@@ -101,8 +105,8 @@ def as_json() -> str:
 
 
 def as_text() -> str:
-    """The result of examine() as text."""
-    found = examine()
+    """The result of examine() as text, as wide as the terminal."""
+    found, width = examine(), max(20, shutil.get_terminal_size((200, 24)).columns)
     lines = [
         f"tinygrad_dl  {found['tinygrad_dl']}  in {found['location']}",
         f"Python       {found['python']}  {found['executable']}",
@@ -120,13 +124,27 @@ def as_text() -> str:
             else "partial"
         )
         each = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
-        lines += [f"  {extra:<7} {mark:<7}  {EXTRAS[extra][0]}", f"                   {each}"]
+        lines += [f"  {extra:<7} {mark:<7}  {EXTRAS[extra][0]}", f"{'':19}{each}"]
     engines = ", ".join(found["layout_engines"])
     lines += [
         "",
         f"Graph layout engines: {engines or 'none, so diagrams cannot be saved as SVG, PNG or PDF'}",
         "",
-        "Everything is installed." if not found["install"] else "To install what is missing:",
-        *(f"  {command}" for command in found["install"]),
+        "To install what is missing:"
+        if found["install"]
+        else "Everything is installed."
+        if None not in found["extras"]["test"].values()
+        else "Everything is installed but the extra test, which only tests need.",
     ]
-    return "\n".join(lines)
+    lines = [line for long in lines for line in _wrapped(long, width)]
+    # Commands are not broken, so that they can be copied.
+    return "\n".join([*lines, *(f"  {command}" for command in found["install"])])
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line as several that fit, between words, below the column in which its text begins."""
+    start = re.match(r" +\w+ +\w+ {2,}|\w+ {2,}| *", line)
+    column = start.end() if start is not None and start.end() < width / 2 else 2
+    return textwrap.wrap(
+        line, width, subsequent_indent=" " * column, break_long_words=False, break_on_hyphens=False
+    ) or [""]

@@ -105,6 +105,20 @@ def save(
 
 
 @checked
+def _other_format(path: str | os.PathLike[str], error: Exception) -> str:
+    """What a file is that is not in the format safetensors, by how it begins."""
+    with open(path, "rb") as file:
+        begin = file.read(8)
+    if begin.startswith(b"PK\x03\x04"):
+        return (
+            "is a ZIP file. One of PyTorch is read by tinygrad_dl.torch.load, one of NumPy (.npz) by np.load, "
+            "and load reads safetensors files."
+        )
+    if begin.startswith(b"\x89HDF"):
+        return "is an HDF5 file, such as Keras writes: read it with h5py. load reads safetensors files."
+    return f"is damaged or not a safetensors file: {error}"
+
+
 def load(path: str | os.PathLike[str]) -> Any:
     """What `save` wrote to `path`, or the arrays of any safetensors file as a dict name -> array.
 
@@ -148,9 +162,7 @@ def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray]
     except FileFormatError:
         raise
     except (SafetensorError, TypeError, ValueError, KeyError, AttributeError, MemoryError) as error:
-        raise FileFormatError(
-            f"{what}: {os.fspath(path)} is damaged or no safetensors file: {error}"
-        ) from None
+        raise FileFormatError(f"{what}: {os.fspath(path)} {_other_format(path, error)}") from None
     digest = header.pop(DIGEST, None)
     # A model always has one; in files of other programs there is none.
     if (digest is not None or MODEL in header) and digest != _digest(arrays, header):

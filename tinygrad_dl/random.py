@@ -22,10 +22,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _draw(what: str, draw: Any, shape: Shape) -> Tensor:
+def _draw(what: str, draw: Any, shape: Shape, text: str = "") -> Tensor:
     """What `draw(shape)` gives as a Tensor; under func.vmap one draw for each example, as its `randomness` says."""
-    values = drawn(what, draw, shape)
-    return values if isinstance(values, Value) else constant(values)  # type: ignore[return-value]
+    return drawn(what, lambda size: constant(draw(size)), shape, text)  # type: ignore[no-any-return]
 
 
 def _dtype(what: str, dtype: DTypeLike | None, kinds: str) -> np.dtype:
@@ -38,10 +37,10 @@ def _dtype(what: str, dtype: DTypeLike | None, kinds: str) -> np.dtype:
 
 def _floats(what: str, method: str, shape: Shape, dtype: DTypeLike | None, rng: RandomLike) -> Tensor:
     """Draws of Generator.random or .standard_normal in a dtype; what these do not draw is rounded from float64."""
-    new, generator = _dtype(what, dtype, "f" if method == "random" else "fc"), default_rng(rng)
+    new = _dtype(what, dtype, "f" if method == "random" else "fc")
 
     def draw(size: Shape) -> NDArray:
-        function = getattr(generator, method)
+        function = getattr(default_rng(rng), method)
         if new.kind == "c":  # half the variance for each part
             pairs = function((*size, 2)) * np.sqrt(0.5)
             return convert.as_complex(pairs).astype(new)
@@ -51,7 +50,8 @@ def _floats(what: str, method: str, shape: Shape, dtype: DTypeLike | None, rng: 
         # rounding to float16 may give 1, which is outside of [0, 1)
         return np.minimum(values, np.nextafter(new.type(1), new.type(0))) if method == "random" else values
 
-    return _draw(what, draw, shape)
+    text = f"rng.{method}({{shape}}, dtype=np.{new})" if new in (np.float32, np.float64) else ""
+    return _draw(what, draw, shape, text)
 
 
 @checked
@@ -99,8 +99,10 @@ def randint(
         raise ValueRangeError(
             f"randint: expected numbers that {new} holds, got low={first} and high={last}. Give another dtype."
         )
-    generator = default_rng(rng)
-    return _draw("randint", lambda size: np.asarray(generator.integers(first, last, size, new)), sizes)
+    text = f"rng.integers({first}, {last}, {{shape}}, np.{new})"
+    return _draw(
+        "randint", lambda size: np.asarray(default_rng(rng).integers(first, last, size, new)), sizes, text
+    )
 
 
 @checked
@@ -111,8 +113,9 @@ def randperm(n: Size, *, dtype: DTypeLike = "int64", rng: RandomLike = None) -> 
     >>> sorted(randperm(4, rng=0).tolist())
     [0, 1, 2, 3]
     """
-    new, generator = _dtype("randperm", dtype, "iuf"), default_rng(rng)
-    return _draw("randperm", lambda size: generator.permutation(size[0]).astype(new), (n,))
+    new = _dtype("randperm", dtype, "iuf")
+    text = f"rng.permutation({n}).astype(np.{new})"
+    return _draw("randperm", lambda size: default_rng(rng).permutation(size[0]).astype(new), (n,), text)
 
 
 @checked
@@ -167,7 +170,7 @@ def _parameters(
     """Two parameters of a distribution as Tensors of the dtype of the draws, and the shape of these."""
     pair: list[Any] = []
     for name, x in (first, second):
-        value = x if isinstance(x, Value) else convert.wrap(convert.asarray_of(x, None, f"{what}: {name}"))
+        value = x if isinstance(x, Value) else constant(convert.asarray_of(x, None, f"{what}: {name}"))
         pair.append(value)
     kinds = [x.dtype for x in pair if x.dtype.kind == "f"]
     new = _dtype(what, dtype if dtype is not None or not kinds else np.result_type(*kinds), "f")
@@ -208,8 +211,9 @@ def bernoulli(
         fits = False
     if not fits:
         raise ShapeError(f"bernoulli: p of the shape {data.shape} does not broadcast to the shape {sizes}")
-    generator = default_rng(rng)
-    return _draw("bernoulli", lambda size: np.asarray(generator.random(size) < data).astype(new), sizes)
+    return _draw(
+        "bernoulli", lambda size: np.asarray(default_rng(rng).random(size) < data).astype(new), sizes
+    )
 
 
 def _weights(what: str, name: str, weights: Any) -> NDArray:

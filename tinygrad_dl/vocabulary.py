@@ -148,6 +148,9 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("generator=g", "rng=g", "a np.random.Generator or a seed"),
             Row("requires_grad=True", ".requires_grad_()", "of the result; tg.Tensor has the argument"),
             Row("collate_fn=f", "collate=f", "in DataLoader"),
+            Row("criterion=nn.MSELoss()", "loss=nn.MSELoss()", "in Trainer"),
+            Row("lr=0.1", "optim.Adam(model.parameters(), lr=0.1)", "an argument of the optimizer"),
+            Row("input_size=(1, 4)", "model.summary((1, 4))"),
             Row(
                 "non_blocking=True, pin_memory=True, num_workers=4",
                 "",
@@ -160,7 +163,11 @@ TABLE: dict[str, dict[str, list[Row]]] = {
                 'x.astype("float32"), x.astype("float64"), x.astype("float16")',
             ),
             Row("x.long(), x.int(), x.bool()", 'x.astype("int64"), x.astype("int32"), x.astype("bool")'),
-            Row("x.to(torch.float64), x.type(torch.float64), x.type_as(y)", "x.astype(tg.float64)"),
+            Row(
+                "x.to(torch.float64), x.type(torch.float64), x.type_as(y)",
+                "x.astype(tg.float64)",
+                "there is one device: a move to another is left out",
+            ),
             Row("x.short(), x.char(), x.byte()", 'x.astype("int16"), x.astype("int8"), x.astype("uint8")'),
             Row("x.is_floating_point(), x.is_complex()", 'x.dtype.kind == "f"', 'or "c"'),
             Row("x.element_size()", "x.itemsize"),
@@ -209,13 +216,15 @@ TABLE: dict[str, dict[str, list[Row]]] = {
         "Training": [
             Row("torch.utils.data.DataLoader(dataset, 32)", "data.DataLoader(dataset, 32)"),
             Row("torch.utils.data.TensorDataset(x, y)", "data.TensorDataset(x, y)"),
+            Row("random_split(dataset, [80, 20])", "data.split(dataset, [80, 20])"),
+            Row("model.load(path)", "model.load_state_dict(tg.load(path))", "or tg.load_model(path)"),
             Row("torch.save(model.state_dict(), 'model.pt')", 'tg.save(model, "model.safetensors")'),
             Row(
                 "torch.load('model.pt')",
                 'tg.load("model.safetensors")',
                 "files are safetensors, never pickle",
             ),
-            Row("torch.onnx.export(model, x, path)", "", "there is no export to ONNX"),
+            Row("torch.onnx.export(model, (x,), path)", "tg.onnx.export(model, x, path)"),
             Row("F.relu_(x)", "F.relu(x)", "no operation works in place"),
             Row("model.cuda(), model.cpu()", "", ONE_DEVICE),
             Row("nn.DataParallel(model)", "", ONE_DEVICE),
@@ -269,6 +278,16 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("model.get_weights(), model.trainable_variables", "model.parameters()"),
             Row("model.count_params()", "model.summary().parameters"),
             Row("model.layers", "model.children()"),
+            Row("model.add(layer)", "model.append(layer)", "of nn.Sequential"),
+            Row("history.history['loss']", "history['loss']", "dev_loss is what Keras calls val_loss"),
+            Row(
+                "optimizer.minimize(loss), optimizer.apply_gradients(pairs)",
+                "loss.backward(); optimizer.step()",
+            ),
+            Row("ModelCheckpoint('m.keras')", "train.Checkpoint(folder)"),
+            Row("CSVLogger('log.csv')", 'train.Log("log.csv")'),
+            Row("ReduceLROnPlateau()", "train.Schedule(optim.lr_scheduler.ReduceLROnPlateau(optimizer))"),
+            Row("LearningRateScheduler(f)", "train.Schedule(optim.lr_scheduler.LambdaLR(optimizer, f))"),
             Row("optimizers.AdamOptimizer(0.001)", "optim.Adam(model.parameters(), lr=0.001)"),
             Row(
                 "tf.GradientTape()", "loss.backward()", "operations on Tensors that require grad are recorded"
@@ -287,7 +306,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row(
                 "validation_split=0.2",
                 "dev=part",
-                "cut off by train_part, part = data.split((X, y), (0.8, 0.2))",
+                "split off by train_part, part = data.split((X, y), (0.8, 0.2))",
             ),
             Row("activation='relu'", "nn.ReLU()", "a layer of its own in nn.Sequential"),
             Row(
@@ -297,6 +316,29 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             ),
             Row("from_logits=True", "", "not needed: CrossEntropyLoss and BCEWithLogitsLoss take logits"),
             Row("verbose=0", 'progress="off"', "an argument of Trainer"),
+            Row("callbacks=[EarlyStopping()]", "callbacks=[train.EarlyStopping()]", "an argument of Trainer"),
+            Row(
+                "shuffle=False",
+                "fit(data.DataLoader((X, y), 32, shuffle=False))",
+                "examples are shuffled in each epoch",
+            ),
+            Row(
+                "class_weight={0: 1.0, 1: 5.0}",
+                "nn.CrossEntropyLoss(weight=[1.0, 5.0])",
+                "an argument of the loss",
+            ),
+            Row(
+                "sample_weight=w",
+                "",
+                'a loss with reduction="none" gives one number for each example to weigh',
+            ),
+            Row(
+                "units=10, filters=16",
+                "nn.Linear(8, 10)",
+                "layers take the sizes of input and output; see nn.Conv2d",
+            ),
+            Row("use_bias=False", "bias=False"),
+            Row("kernel_initializer='he_normal'", "nn.init.kaiming_normal_(layer.weight)"),
         ],
     },
     "NumPy": {
@@ -348,8 +390,10 @@ TABLE: dict[str, dict[str, list[Row]]] = {
                 "data.split((X, y), (0.8, 0.2))",
                 "rows that are equal stay in one part",
             ),
-            Row("trainer.fit(X, y)", "trainer.fit(X, y)", "or fit((X, y), dev=(X_dev, y_dev))"),
+            Row("load_digits(), load_iris()", "data.datasets.load_digits()"),
+            Row("estimator.fit(X, y)", "trainer.fit(X, y)", "or fit((X, y), dev=(X_dev, y_dev))"),
             Row("GridSearchCV(...)", "train.search", "and scikit-learn's own with Classifier"),
+            Row("trainer.score(X, y)", "trainer.evaluate((X, y))", "Classifier has score"),
             Row("estimator.predict_proba(X)", "F.softmax(model(X), dim=1)", "Classifier has predict_proba"),
             Row(
                 "joblib.dump(estimator, path)",
@@ -358,7 +402,10 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             ),
         ],
         "Arguments of functions": [
-            Row("max_iter=200, n_epochs=200", "epochs=200"),
+            Row("max_iter=200, n_epochs=200, max_epochs=200, num_epochs=200, nb_epoch=200", "epochs=200"),
+            Row("X_val=X, y_val=y, eval_set=[(X, y)], val=(X, y), valid=(X, y)", "dev=(X, y)"),
+            Row("test_size=0.2, train_size=0.8", "data.split((X, y), (0.8, 0.2))", "the sizes of all parts"),
+            Row("random_state=0", "rng=0"),
             Row("learning_rate_init=0.01", "lr=0.01"),
             Row("hidden_layer_sizes=(64,)", "hidden=(64,)"),
             Row("alpha=0.0001", "l2=0.0001"),
@@ -379,20 +426,32 @@ PLACES = {
     "F": "tinygrad_dl.nn.functional",
     **dict.fromkeys(("optim", "optimizers"), "tinygrad_dl.optim"),
     "model": "Module",
+    "trainer": "Trainer",
+    "optimizer": "Optimizer",
+    "history": "History",
 }
 SHORT = {
     "tinygrad_dl.nn": "nn",
     "tinygrad_dl.nn.functional": "F",
     "tinygrad_dl.optim": "optim",
+    "tinygrad_dl.optim.lr_scheduler": "optim.lr_scheduler",
+    "tinygrad_dl.data": "data",
+    "tinygrad_dl.data.datasets": "data.datasets",
+    "tinygrad_dl.train": "train",
     "tinygrad_dl": "tg",
 }
 
 
+ANYWHERE = "*"  # the place of a function without an owner, which may be looked for in any module
+
+
 def _names(there: str) -> list[tuple[str, str]]:
     """The (place, name) that an expression is about; for a keyword argument the place is "="."""
+    if re.match(r"\w+=", there):
+        return [("=", name) for name in re.findall(r"(?:^|, )(\w+)=", there)]
     found = re.findall(r"(?<![\w.)])([a-z]+|F)\.(\w+)", there)
     names = [(PLACES[owner], name) for owner, name in found if owner in PLACES]
-    return names or [("=", name) for name in re.findall(r"(?:^|, )(\w+)=", there)]
+    return names + [(ANYWHERE, name) for name in re.findall(r"(?:^|, )(\w+)\(", there)]
 
 
 @cache
@@ -411,6 +470,8 @@ def hint(place: str, name: str) -> str:
     # torch.unsqueeze(x, 0) and x.unsqueeze(0) are one thing.
     other = {"Tensor": "tinygrad_dl", "tinygrad_dl": "Tensor"}.get(place, "")
     row = rows.get((place, name)) or rows.get((other, name))
+    if row is None and place.startswith("tinygrad_dl"):
+        row = rows.get((ANYWHERE, name))
     if row is None:
         return ""
     return "; ".join(filter(None, [f"use {row.here}" if row.here else "", row.note.replace("`", "")]))

@@ -1,4 +1,4 @@
-// The search in files, and a field above the table of operations that leaves the rows in which all words occur.
+// The search in files, the menu of versions, and a field above the table of operations that leaves the rows in which all words occur.
 "use strict";
 
 // A page that is opened as a file may not read others, so the search shows titles without excerpts there.
@@ -33,5 +33,20 @@ document.addEventListener("DOMContentLoaded", () => {
       count += shown;
     }
     found.textContent = words.length ? `${count} found` : "";
+  });
+});
+
+// The versions of the site. The menu leads to the same page of another version, or to its front page if there is none.
+document.addEventListener("DOMContentLoaded", () => {
+  const menu = document.querySelector(".versions select");
+  if (!menu || !window.VERSIONS) return;
+  for (const version of window.VERSIONS) {
+    menu.append(new Option(version, version, false, version === menu.dataset.version));
+  }
+  menu.addEventListener("change", async () => {
+    const root = new URL(menu.dataset.root || "./", location.href);
+    const page = location.href.slice(root.href.length), other = new URL(`../${menu.value}/`, root);
+    const there = await fetch(new URL(page, other), { method: "HEAD" }).catch(() => ({ ok: false }));
+    location.href = new URL(there.ok ? page : "index.html", other);
   });
 });

@@ -245,9 +245,11 @@ def gumbel_softmax(
     >>> gumbel_softmax(np.zeros(3), hard=True, rng=0).sum().item()
     1.0
     """
-    noise = drawn("gumbel_softmax", lambda size: default_rng(rng).gumbel(size=size), logits.shape).astype(
-        logits.dtype
-    )
+    dtype = logits.dtype
+    noise = drawn(
+        "gumbel_softmax", lambda size: default_rng(rng).gumbel(size=size).astype(dtype), logits.shape,
+        f"rng.gumbel(size={{shape}}).astype(np.{dtype})",
+    )  # fmt: skip
     soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
@@ -289,7 +291,9 @@ def rrelu(
     # The expected slope, so that evaluation is deterministic.
     if not training:
         return activations.leaky_relu(input, (lower + upper) / 2)  # type: ignore[return-value]
-    weights = drawn("rrelu", lambda shape: default_rng(rng).uniform(lower, upper, shape), input.shape).astype(
-        input.dtype
-    )
+    dtype = input.dtype
+    weights = drawn(
+        "rrelu", lambda size: default_rng(rng).uniform(lower, upper, size).astype(dtype), input.shape,
+        f"rng.uniform({lower}, {upper}, {{shape}}).astype(np.{dtype})",
+    )  # fmt: skip
     return activations.prelu(input, weights)

@@ -12,6 +12,7 @@ from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import dropout as dropout_ops
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
+from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.typing import Array, ArrayT, RandomLike, Shape
 
 
@@ -92,10 +93,10 @@ def _alpha(name: str, input: Array, p: float, shape: Shape, rng: RandomLike) -> 
         return input * 0
     low = -SELU_ALPHA * SELU_SCALE
     scale = float(((1 - p) * (1 + p * low**2)) ** -0.5)
-    draw = drawn(name, lambda shape: default_rng(rng).random(shape, dtype=np.float32), shape)
-    mask = (draw >= p).astype(input.dtype)
+    text = f"rng.random({{shape}}, dtype=np.float32) >= {p}"
+    kept = drawn(name, lambda size: default_rng(rng).random(size, dtype=np.float32) >= p, shape, text)
     # kept: scale * x + shift; dropped: scale * low + shift; the shift makes the mean 0 again
-    return input * (mask * scale) + ((1 - mask) * (scale * low) - scale * low * p)
+    return where(kept, input, low) * scale + -scale * low * p
 
 
 def alpha_dropout(

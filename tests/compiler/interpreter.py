@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler.program import Call, Effect, Number, Prim, Var, Vjp
+from tinygrad_dl.compiler.program import CONVOLUTIONS, Call, Effect, Number, Prim, Var, Vjp
 
 FUNCTIONS = {
     "abs": np.abs, "positive": np.positive, "cast": lambda x: x, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -34,6 +34,8 @@ def evaluate(prim: Prim, xs: list[Any]) -> Any:
         return windows(xs[0], p["axes"], p["start"])
     if kind == "matmul":
         return np.matmul(*xs)
+    if kind in CONVOLUTIONS:
+        return convolution(kind, *xs, p, out.shape)
     if kind == "take":
         return xs[0][np.arange(len(xs[1])), xs[1]]
     if kind == "rows":
@@ -66,6 +68,31 @@ def windows(x: np.ndarray, axes: Any, start: Any) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(
         x, [n for *_, n in axes], [x.strides[a] * step for a, step, _ in axes]
     )
+
+
+def convolution(
+    kind: str, x: np.ndarray, y: np.ndarray, p: dict[str, Any], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The sums that the primitives of convolution stand for, one element of the kernel and one group at a time."""
+    total = np.zeros(shape)
+    images, results = (total, x) if kind == "conv_input" else (x, total if kind == "conv" else y)
+    weight = total if kind == "conv_weight" else y
+    c, o = images.shape[1] // p["groups"], results.shape[1] // p["groups"]
+    for g in range(p["groups"]):
+        ins, outs = slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)
+        for at in np.ndindex(*p["kernel"]):
+            ends = zip(at, p["dilation"], p["stride"], results.shape[2:])
+            index = tuple(slice(i * d, i * d + s * (n - 1) + 1, s) for i, d, s, n in ends)
+            under, w = images[(slice(None), ins, *index)], weight[(outs, slice(None), *at)]
+            if kind == "conv":
+                results[:, outs] += np.einsum("nc...,oc->no...", under, w)
+            elif kind == "conv_weight":
+                w += np.einsum(
+                    "nox,ncx->oc", *(a.reshape(*a.shape[:2], -1) for a in (results[:, outs], under))
+                )
+            else:
+                under += np.einsum("no...,oc->nc...", results[:, outs], w)
+    return total
 
 
 def interpret(lowered: Any, values: dict[int, Any], numbers: list[float]) -> dict[int, Any]:

@@ -641,3 +641,24 @@ def test_indices_out_of_range_read_nothing_else() -> None:
     x, columns = case.argument(case.array((40, 10))), case.argument(np.full(40, 1 << 40))
     case.results = [case.b.onehot_take(x, columns)]
     np.testing.assert_array_equal(case.run()[0][0], case.values[x.serial][:, -1])
+
+
+@pytest.mark.parametrize(("read_again", "buffers"), [(False, 1), (True, 2)])
+def test_a_result_takes_the_place_of_an_input_that_nothing_reads_afterwards(
+    read_again: bool, buffers: int
+) -> None:
+    case = Case()
+    x, w = case.argument(case.array((64, 64))), case.argument(case.array((64, 64)))
+    h = case.b.matmul(x, w)
+    case.results = [case.b.matmul(case.b.tanh(h), h if read_again else w)]
+    compiled = native.Native(case.lowered())
+    assert compiled.block.size == buffers * h.nbytes
+    case.check()
+
+
+def test_a_view_that_is_read_beside_an_array_keeps_its_memory() -> None:
+    case = Case()
+    x, w = case.argument(case.array((40, 40))), case.argument(case.array((40, 40)))
+    h = case.b.matmul(x, w)
+    case.results = [case.b.matmul(case.b.add(h, case.b.transpose(h, (1, 0))), w)]
+    case.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,6 +44,14 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "multinomial": lambda t: t.multinomial(t.tensor([0.1, 3.0, 0.0, 0.4]), 40, replacement=True),
     "multinomial once": lambda t: t.multinomial(t.arange(20.0).view(4, 5) + 1, 1),
     "multinomial without replacement": lambda t: t.multinomial(t.arange(1.0, 20.0), 10),
+    "cauchy_": lambda t: t.empty(20).cauchy_(1.0, 2.0),
+    "log_normal_": lambda t: t.empty(20).log_normal_(0.5, 0.7),
+    "geometric_": lambda t: t.empty(20).geometric_(0.3),
+    "poisson": lambda t: t.poisson(t.tensor([0.0, 0.5, 3.0, 9.9, 10.0, 33.0, 1000.0])),
+    "Gamma": lambda t: t.distributions.Gamma(t.tensor([0.01, 0.5, 1.0, 40.0]), 2.0).sample((9,)),
+    "Beta": lambda t: t.distributions.Beta(t.tensor([0.3, 2.0]), t.tensor([0.5, 30.0])).sample((9,)),
+    "Dirichlet": lambda t: t.distributions.Dirichlet(t.tensor([0.3, 2.0, 9.0])).sample((9,)),
+    "StudentT": lambda t: t.distributions.StudentT(t.tensor([1.5, 9.0])).sample((9,)),
     "dropout": lambda t: t.nn.functional.dropout(t.ones(200), 0.3),
     "dropout2d": lambda t: t.nn.functional.dropout2d(t.ones(4, 5, 2, 2), 0.3),
     "alpha_dropout": lambda t: t.nn.functional.alpha_dropout(t.ones(50), 0.3, training=True),
@@ -187,6 +196,73 @@ def test_files_go_both_ways(tmp_path: Any) -> None:
             np.testing.assert_array_equal(array(back["model"][key]), array(value))
 
 
+# Distributions whose samples have a gradient at a fixed quantile
+
+REPARAMETRIZED: dict[str, list[list[float]]] = {
+    "Gamma": [[0.01, 0.3, 0.9, 1.0, 2.5, 9.0, 50.0, 1e3, 2e5], [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0]],
+    "Beta": [[0.2, 0.5, 1.0, 3.0, 30.0, 500.0, 8.0], [0.3, 2.0, 1.0, 2.0, 40.0, 2.0, 9000.0]],
+    "Dirichlet": [[0.3, 1.0, 5.0, 20.0]],
+    "Chi2": [[1.0, 3.0, 30.0]],
+    "StudentT": [[1.5, 3.0, 30.0]],
+}
+
+
+@pytest.mark.parametrize("name", REPARAMETRIZED)
+def test_gradients_of_samples_are_pytorchs_which_are_approximate(name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(3)
+        given = [t.tensor(p, dtype=t.float64, requires_grad=True) for p in REPARAMETRIZED[name]]
+        x = getattr(t.distributions, name)(*given).rsample((3,))
+        (x * t.linspace(1, 2, x.numel(), dtype=t.float64).view(x.shape)).sum().backward()
+        found.append([array(p.grad) for p in given])
+    for a, b in zip(*found):  # PyTorch's rational approximations are good to about 1e-3
+        np.testing.assert_allclose(b, a, rtol=2e-3, atol=1e-9)
+
+
+# torch.special
+
+NUMBERS = [-30.0, -5.3, -2.0, -1.0, -0.99, -0.5, -1e-3, 0.0, 1e-3, 0.3, 0.5, 0.7, 0.999, 1.0, 1.5, 2.0, 3.3, 4.0,
+           5.5, 9.0, 20.0, 31.0, 60.0, 1e3, math.inf, -math.inf, math.nan]  # fmt: skip
+SPECIAL = (
+    "digamma entr erfc erfcx erfinv gammaln i0 i0e i1 i1e log_ndtr ndtr ndtri sinc logit "
+    "gammainc gammaincc xlog1py xlogy zeta chebyshev_polynomial_t hermite_polynomial_h laguerre_polynomial_l "
+    "legendre_polynomial_p shifted_chebyshev_polynomial_u modified_bessel_k0 bessel_j0 airy_ai"
+).split()
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_functions_have_pytorchs_values_and_gradients(name: str) -> None:
+    theirs, own = getattr(torch.special, name), getattr(ours.special, name)
+    binary = name in ("gammainc", "gammaincc", "xlog1py", "xlogy", "zeta") or "polynomial" in name
+    if name in SCIPYS:
+        pytest.importorskip("scipy")
+    for second in (3.0, 2.5, 1.0) if binary else (None,):
+        pairs = [torch.tensor(NUMBERS, dtype=torch.float64), ours.tensor(NUMBERS, dtype=ours.float64)]
+        more = [] if second is None else [second]
+        # of zeta and the incomplete gamma functions the second argument has a derivative
+        order = slice(None, None, -1 if name in ("zeta", "gammainc", "gammaincc") else 1)
+        results = []
+        for x, f, t in zip(pairs, (theirs, own), (torch, ours)):
+            x.requires_grad_()
+            y = f(*[x, *(t.tensor(v, dtype=t.float64) for v in more)][order])
+            results.append((y, x))
+        (a, x), (b, z) = results
+        # at the infinities and poles PyTorch's functions differ among themselves
+        regular = np.isfinite(array(a)) & np.isfinite(NUMBERS)
+        tolerance = 1e-6 if name in SCIPYS else 1e-12  # PyTorch's are approximations
+        np.testing.assert_allclose(array(b)[regular], array(a)[regular], rtol=1e-6, atol=tolerance)
+        assert (np.isnan(array(b)) <= (np.isnan(array(a)) | np.isnan(NUMBERS))).all()
+        if not a.requires_grad:
+            continue
+        (first,), (found,) = torch.autograd.grad(a.sum(), x), ours.autograd.grad(b.sum(), z)
+        regular &= np.isfinite(first.numpy()) & (abs(first.numpy()) < 1e20)
+        np.testing.assert_allclose(array(found)[regular], first.numpy()[regular], rtol=1e-6, atol=1e-11)
+
+
+SCIPYS = ("modified_bessel_k0", "bessel_j0", "airy_ai")
+
+
 # Operators
 
 # name -> why it is not compared
@@ -203,9 +279,6 @@ NOT_COMPARED = {
     "multinomial": "",
     "normal": "",
     "bernoulli": "",
-    "cauchy": "another stream",
-    "geometric": "another stream",
-    "log_normal": "another stream",
     "nn.functional.rrelu": "",
     "nn.functional.dropout2d": "the database seeds",
     "nn.functional.dropout3d": "",
@@ -386,6 +459,9 @@ def test_an_operator_has_pytorchs_values_and_gradients_as_function_method_and_in
         ("nn", lambda: [n for n in dir(torch.nn) if not n.startswith("_")]),
         ("nn.functional", lambda: [n for n in dir(torch.nn.functional) if not n.startswith("_")]),
         ("nn.init", lambda: [n for n in dir(torch.nn.init) if n.endswith("_") and n[0] != "_"]),
+        ("special", lambda: torch.special.__all__),
+        ("linalg", lambda: [n for n in dir(torch.linalg) if n[0] != "_" and n.islower()]),
+        ("fft", lambda: torch.fft.__all__),
         ("optim", lambda: [n for n in dir(torch.optim) if n[0].isupper()]),
         ("optim.lr_scheduler", lambda: torch.optim.lr_scheduler.__all__),
         ("utils.data", lambda: torch.utils.data.__all__),

@@ -10,7 +10,7 @@ import pytest
 from tests.train.test_trainer import points, trainer
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train import EarlyStopping, Progress
-from tinygrad_dl.train.progress import format_epoch
+from tinygrad_dl.train.progress import format_epoch, wrapped
 
 
 def shown(level: str = "auto", epochs: int = 3, terminal: bool = False, **options: object) -> str:
@@ -101,3 +101,13 @@ def test_values_of_any_size_are_legible() -> None:
         {"epoch": 7, "loss": 1.23456e-7, "dev_loss": 123456.7, "accuracy": 1.0, "lr": 1, "seconds": 0.5}, 10
     )
     assert text == "epoch  7/10   loss 1.235e-07 | dev 1.235e+05   accuracy 100.00 %   0.50 s"
+
+
+@pytest.mark.parametrize("width", [30, 44, 60, 200])
+def test_a_line_is_broken_between_its_quantities(width: int) -> None:
+    line = "epoch 10/100   loss 0.1234 | dev 0.2345   accuracy 97.50 % | dev 96.10 %   f1 0.97   1.20 s"
+    lines = wrapped(line, width).splitlines()
+    assert "   ".join(part.strip() for part in lines) == line
+    parts = [part.strip() for one in lines for part in one.strip().split("   ")]
+    assert parts == line.split("   ")
+    assert all(len(one) <= max(width, 2 + max(map(len, parts))) for one in lines)

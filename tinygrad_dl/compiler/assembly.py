@@ -78,6 +78,7 @@ class Code:
 
     def __init__(self, declarations: set[str]) -> None:
         self.lines: list[str] = ["entry:"]
+        self.heads: list[str] = []  # what comes before all lines, also if it is written later
         self.block = "entry"
         self.declarations = declarations
         self._count = 0
@@ -314,7 +315,7 @@ class Code:
 
     def text(self, name: str, arguments: Sequence[str], result: str = "void") -> str:
         """The function's definition. Loops stay functions of their own: LLVM's time grows with more than the length."""
-        lines = list(self.lines)
+        lines = [self.lines[0], *self.heads, *self.lines[1:]]
         for kind, slope, rest in sorted(set(SIZE.findall("\n".join(lines)))):
             size = f"%size.{kind}.{slope}.{rest}"
             last = f"trunc i64 {size}.b to {kind}" if kind != "i64" else f"add i64 {size}.b, 0"

@@ -15,7 +15,8 @@ def difference(a: Capture, b: Capture) -> str:
     """What two captures of one function do not agree on; "" if they are the same program."""
     numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
 
-    def same(x: object, y: object) -> bool:
+    def same(x: object, y: object, inside: bool = False) -> bool:
+        """`inside`: of what a function of the package encloses, whose arrays are as good as others that are equal."""
         if isinstance(x, Var) and isinstance(y, Var):
             if x.shape != y.shape or x.dtype != y.dtype or x.kind != y.kind:
                 return False
@@ -31,9 +32,12 @@ def difference(a: Capture, b: Capture) -> str:
         if type(x) is not type(y):
             return False
         if isinstance(x, (tuple, list)) and isinstance(y, (tuple, list)):
-            return len(x) == len(y) and all(map(same, x, y))
+            return len(x) == len(y) and all(same(a, b, inside) for a, b in zip(x, y))
         if isinstance(x, FunctionType) and isinstance(y, FunctionType):
-            return x.__code__ is y.__code__
+            own, others = (tuple(c.cell_contents for c in f.__closure__ or ()) for f in (x, y))
+            return x.__code__ is y.__code__ and same(own, others, True)
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and inside:
+            return x.dtype == y.dtype and np.array_equal(x, y)
         return x is y or (not isinstance(x, (Value, np.ndarray)) and bool(x == y))
 
     def same_source(x: object, y: object) -> bool:

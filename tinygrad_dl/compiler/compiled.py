@@ -47,6 +47,9 @@ FEW = 3  # sizes that are captured before a program for any number of rows is ma
 SERVED = 1024  # signatures that programs for any number of rows are known to serve, and more before it is forgotten
 FAMILIES = 64  # kinds of signatures whose sizes are remembered
 TRIES = 4  # captures of one signature that may differ before it is run eagerly for good
+# Calls after which a program is made for a number of rows that is smaller than one in use, as that of a last batch: to
+# make it takes as long as a thousand such steps of a small network.
+AWAITED = 100
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
 
@@ -76,6 +79,7 @@ class Entry:
     common: Any = None  # the program for any number of rows, if this is the one of a `Family`
     roots: list[Any] = field(default_factory=list)  # the models that the function uses
     tries: int = 0
+    awaited: int = 0  # calls that were run eagerly, although it was captured
     mismatches: int = 0  # runs of the program, unverified so far, that differed from the eager ones
     problems: list[str] = field(default_factory=list)
 
@@ -391,6 +395,14 @@ class Compiled(Generic[P, R]):
         made.run, made.text = self._replayed(made, made.common)
         return made
 
+    def _is_rest(self, key: Any) -> bool:
+        """Whether there is a program for more rows of what is otherwise the same."""
+        family, sizes = self._family(key)
+        return any(
+            entry.verified and own != sizes and all(n >= m for n, m in zip(own, sizes))
+            for own, entry in family.samples.items()
+        )
+
     # Captures
 
     def _make_room(self) -> bool:
@@ -413,6 +425,9 @@ class Compiled(Generic[P, R]):
     ) -> Any:
         """Run the function and record it; if that was the second time and both agree, the program is built."""
         first = entry.capture is None
+        if not first and entry.awaited < AWAITED and self._is_rest(key):
+            entry.awaited += 1
+            return self._eagerly(args, kwargs)
         result, captured = self._recorded(entry, leaves, args, kwargs)
         if captured and self._is_repeated(entry, captured, result):
             self._build(entry)

@@ -9,9 +9,9 @@ same everywhere.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from math import prod
@@ -23,7 +23,16 @@ import numpy as np
 from tinygrad_dl.compiler import functions, threads
 from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, ROWS, Code, Val, constant, constants, kind_of
 from tinygrad_dl.compiler.fusion import Group
-from tinygrad_dl.compiler.program import ELEMENTWISE, REDUCE, NotLowered, Number, Operand, Prim, Var
+from tinygrad_dl.compiler.program import (
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    REDUCE,
+    NotLowered,
+    Number,
+    Operand,
+    Prim,
+    Var,
+)
 from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.typing import DTypeLike
 
@@ -129,13 +138,17 @@ def small() -> int:
 
 @dataclass
 class Place:
-    """Where an array lies: the entry of the table, elements from its start, and elements from index to index."""
+    """Where an array lies: the entry of the table, elements from its start, and elements from index to index.
+
+    In a part of a program that is repeated, `step` is how many elements further it lies at every turn.
+    """
 
     slot: int
     offset: int
     strides: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: Any
+    step: int = 0
 
     @property
     def contiguous(self) -> bool:
@@ -159,19 +172,19 @@ def viewed(kind: str, place: Place, params: dict[str, Any], shape: tuple[int, ..
     """The place of a view of an array; None if the elements would have to move."""
     if kind == "transpose":
         strides = tuple(place.strides[a] for a in params["axes"])
-        return Place(place.slot, place.offset, strides, shape, place.dtype)
+        return replace(place, strides=strides, shape=shape)
     if kind == "broadcast":
         extra = len(shape) - len(place.shape)
         strides = (0,) * extra + tuple(0 if n == 1 else s for n, s in zip(place.shape, place.strides))
-        return Place(place.slot, place.offset, strides, shape, place.dtype)
+        return replace(place, strides=strides, shape=shape)
     if kind == "reshape":
         strides_ = reshaped(place.shape, place.strides, shape)
-        return None if strides_ is None else Place(place.slot, place.offset, strides_, shape, place.dtype)
+        return None if strides_ is None else replace(place, strides=strides_, shape=shape)
     if kind == "strided":
         start = (*params["start"], *(0 for _ in place.shape[len(params["start"]) :]))
         offset = place.offset + sum(i * s for i, s in zip(start, place.strides))
         strides = tuple(place.strides[a] * step for a, step, _ in params["axes"])
-        return Place(place.slot, offset, strides, shape, place.dtype)
+        return replace(place, offset=offset, strides=strides, shape=shape)
     offset, strides_list = place.offset, []
     axis = 0
     index = list(params["index"])
@@ -193,7 +206,7 @@ def viewed(kind: str, place: Place, params: dict[str, Any], shape: tuple[int, ..
             strides_list.append(step * s)
         else:
             offset += (p % n) * s
-    return Place(place.slot, offset, tuple(strides_list), shape, place.dtype)
+    return replace(place, offset=offset, strides=tuple(strides_list), shape=shape)
 
 
 def reshaped(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> tuple[int, ...] | None:
@@ -231,6 +244,7 @@ def reshaped(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -
     return tuple(found)
 
 
+SCRATCH = -1  # in place of an entry of the table: the memory of a part of a program that is repeated
 COMPARES = {
     "greater": "gt",
     "greater_equal": "ge",
@@ -274,7 +288,7 @@ def supported(prim: Prim) -> bool:
         return prim.kind in ("sum", "prod", "max", "min") and kinds <= {"f", "i"}
     if prim.kind == "scatter":
         return prim.outputs[0] is not None and prim.outputs[0].dtype.kind == "f"
-    return prim.kind != "matmul" or kinds <= {"f"}
+    return prim.kind not in ("matmul", *CONVOLUTIONS) or kinds <= {"f"}
 
 
 def combined(b: Code, kind: str, x: Val, y: Val) -> Val:
@@ -364,13 +378,14 @@ class Nest:
             **{p.outputs[0].serial: p.outputs[0] for p in group.prims if p.outputs[0] is not None},
         }
         self.entries: list[Place] = []
-        self._pointers: dict[tuple[int, int, str], int] = {}
+        self._pointers: dict[tuple[int, int, int, str], int] = {}
         self.numbers = sorted({x.index for p in group.prims for x in p.inputs if isinstance(x, Number)})
         self._plan(places)
         #: Whether two threads may share the outermost loop.
         total = prod(self.shape)
         large = total >= DIVIDED and not isinstance(total, Size)
-        self.divided = large and threads.wanted() and (self.plain or self._separable())
+        divisible = large and not emitter.alone and threads.wanted()
+        self.divided = divisible and (self.plain or self._separable())
 
     def _separable(self) -> bool:
         first = self.levels[0]
@@ -388,7 +403,7 @@ class Nest:
     # Plan: dimensions, arrays, tiles
 
     def _pointer(self, place: Place) -> int:
-        key = (place.slot, place.offset, kind_of(place.dtype))
+        key = (place.slot, place.offset, place.step, kind_of(place.dtype))
         if key not in self._pointers:
             self._pointers[key] = len(self.entries)
             self.entries.append(place)
@@ -1155,6 +1170,14 @@ def _common(xs: Sequence[Operand]) -> Any:
     return np.dtype(np.int64) if common.kind == "b" else common
 
 
+@dataclass
+class Repeated:
+    """A part of a program that is called for some turns: its function, and the bytes that it needs."""
+
+    name: str
+    nbytes: int = 0
+
+
 class Emitter:
     """Writes one module: functions for groups and small products, and the `run...` that call them in order."""
 
@@ -1168,32 +1191,97 @@ class Emitter:
         self.sized: set[str] = (
             set()
         )  # functions that are given the number of rows, which entry 2 of the table holds
+        self.alone = False  # whether what is written now has but one thread
+        self._turn: Val | None = None  # of a part that is repeated
 
     def begin(self) -> int:
         """Start a function of the program, to which the following groups and products belong; its number."""
         self.functions.append(f"run{len(self.functions)}")
+        self._start()
+        self.b.do("%place = getelementptr inbounds ptr, ptr %table, i64 1")
+        self.b.do("%workspace = load ptr, ptr %place")
+        return len(self.functions) - 1
+
+    def _start(self) -> None:
         self.b = Code(self.declarations)
         self._slots: dict[int, Val] = {}
         self._loaded: dict[int, Val] = {}
-        self.b.do("%place = getelementptr inbounds ptr, ptr %table, i64 1")
-        self.b.do("%workspace = load ptr, ptr %place")
         self.b.do("%count = getelementptr inbounds i64, ptr %table, i64 2")
         self.b.lines.append(ROWS)
-        return len(self.functions) - 1
 
     def end(self) -> None:
         """Finish the function that was begun last."""
         self.b.do("ret i32 0")
         self.texts.append(self.b.text(self.functions[-1], ["ptr %table", "ptr %numbers"], "i32"))
 
+    @contextmanager
+    def repeated(self, name: str, alone: bool, scratch: Callable[[], int]) -> Iterator[Repeated]:
+        """A function `name` of what is written inside, to be called for a number of turns: see `repeat`.
+
+        `scratch` tells, when all is written, how many bytes it needs in memory of its own.
+        """
+        outside = self.b, self._slots, self._loaded, self.workspace, self.alone
+        self._start()
+        self.workspace, self.alone = 0, self.alone or alone
+        part = Repeated(name)
+        yield part
+        self.b.do("ret void")
+        begin = -(-scratch() // 64) * 64
+        self.b.heads.append(f"  %workspace = getelementptr inbounds i8, ptr %scratch, i64 {begin}")
+        part.nbytes = -(-(begin + self.workspace) // 64) * 64
+        arguments = ["ptr %table", "ptr %numbers", "ptr %scratch", "i64 %first", "i64 %end"]
+        self.texts.append(self.b.text(name, arguments))
+        self.b, self._slots, self._loaded, self.workspace, self.alone = outside
+
+    @contextmanager
+    def turns(self) -> Iterator[None]:
+        """The loop of a part over its turns: what is written inside is done at each."""
+        with self.b.loop(Val("%first", "i64"), Val("%end", "i64"), 1, perhaps=True) as (i, _, _):
+            self._turn = i
+            yield
+            self._turn = None
+
+    def repeat(self, part: Repeated, turns: int, scratch: Place, divided: bool) -> None:
+        """Call a part for a number of turns, in two threads if it is divided; each half has a memory of its own."""
+        b = self.b
+        count, given = constant("i64", turns), self.address(scratch)
+        if not divided:
+            b.do(
+                f"call void @{part.name}(ptr %table, ptr %numbers, ptr {given.text}, i64 0, i64 {count.text})"
+            )
+            return
+        c = Code(self.declarations)
+        table, numbers, own = (
+            c.load(c.at(Val("%args", "ptr"), constant("i64", i), "ptr"), "ptr") for i in range(3)
+        )
+        c.do(f"%count = getelementptr inbounds i64, ptr {table.text}, i64 2")
+        c.lines.append(ROWS)
+        second = c.compare("ne", Val("%which", "i64"), constant("i64", 0))
+        middle = c.binary("udiv", count, constant("i64", 2))
+        first = c.select(second, middle, constant("i64", 0))
+        end = c.select(second, count, middle)
+        own = c.at(own, c.mul(Val("%which", "i64"), constant("i64", part.nbytes)), "i8")
+        words = f"ptr {table.text}, ptr {numbers.text}, ptr {own.text}, i64 {first.text}, i64 {end.text}"
+        c.do(f"call void @{part.name}({words})")
+        c.do("ret void")
+        self.texts.append(c.text(f"half.{part.name}", ["ptr %args", "i64 %which"]))
+        self._in_halves(f"half.{part.name}", [Val("%table", "ptr"), Val("%numbers", "ptr"), given])
+
     def address(self, place: Place) -> Val:
         """Where an array begins."""
-        b = self.b
-        if place.slot not in self._slots:
-            at = b.at(Val("%table", "ptr"), constant("i64", place.slot), "ptr")
-            self._slots[place.slot] = b.load(at, "ptr")
-        base = self._slots[place.slot]
-        return base if not place.offset else b.at(base, constant("i64", place.offset), kind_of(place.dtype))
+        b, kind = self.b, kind_of(place.dtype)
+        if place.slot == SCRATCH:
+            base = Val("%scratch", "ptr")
+        else:
+            if place.slot not in self._slots:
+                at = b.at(Val("%table", "ptr"), constant("i64", place.slot), "ptr")
+                self._slots[place.slot] = b.load(at, "ptr")
+            base = self._slots[place.slot]
+        if place.offset:
+            base = b.at(base, constant("i64", place.offset), kind)
+        if place.step and self._turn is not None:
+            base = b.at(base, b.mul(self._turn, constant("i64", place.step)), kind)
+        return base
 
     def number(self, index: int) -> Val:
         if index not in self._loaded:
@@ -1229,7 +1317,6 @@ class Emitter:
 
         With a workspace, which is the last argument before these, each half has its own.
         """
-        b, pool = self.b, threads.pool()
         key = "halves", name, tuple(map(tuple, halves)), workspace
         half = self._made.get(key)
         if half is None:
@@ -1246,7 +1333,13 @@ class Emitter:
             c.do(f"call void @{name}({', '.join(f'{x.type} {x.text}' for x in own)})")
             c.do("ret void")
             self.texts.append(c.text(half, ["ptr %args", "i64 %which"]))
-        record = b._new(f"alloca [{len(args)} x i64], align 8", "ptr", 1)
+        self._in_halves(half, args)
+
+    def _in_halves(self, half: str, args: Sequence[Val]) -> None:
+        """Call a function for both halves of some work, in two threads: its arguments are a record, and which half."""
+        b, pool = self.b, threads.pool()
+        record = Val(f"%record{len(b.lines)}", "ptr")
+        b.heads.append(f"  {record.text} = alloca [{len(args)} x i64], align 8")  # once, not at every turn
         for i, x in enumerate(args):
             b.do(f"store {x.type} {x.text}, ptr {b.at(record, constant('i64', i), 'i64').text}, align 8")
         b.do(
@@ -1317,8 +1410,11 @@ class Emitter:
 
     # Products
 
-    def product(self, x: Place, y: Place, out: Place) -> None:
-        """Matrix products over stacks, by BLAS or, where they are small, by loops of our own."""
+    def product(self, x: Place, y: Place, out: Place, add: bool = False) -> None:
+        """Matrix products over stacks, by BLAS or, where they are small, by loops of our own.
+
+        With `add` they are added to what lies there.
+        """
         batch = out.shape[:-2]
 
         def steps(p: Place) -> list[int]:
@@ -1326,7 +1422,7 @@ class Emitter:
             return [0] * extra + [0 if n == 1 else s for n, s in zip(p.shape[:-2], p.strides)]
 
         own = [steps(p) for p in (x, y, out)]
-        matrices = [Place(p.slot, p.offset, p.strides[-2:], p.shape[-2:], p.dtype) for p in (x, y, out)]
+        matrices = [replace(p, strides=p.strides[-2:], shape=p.shape[-2:]) for p in (x, y, out)]
         if not prod(out.shape):
             return
         addresses = [self.address(p) for p in matrices]
@@ -1341,9 +1437,10 @@ class Emitter:
                         addresses[j] = b.at(
                             addresses[j], b.mul(i, constant("i64", own[j][k])), kind_of(p.dtype)
                         )
-            self._matrix_product(addresses, *matrices)
+            self._matrix_product(addresses, matrices, add)
 
-    def _matrix_product(self, addresses: list[Val], a: Place, c: Place, o: Place) -> None:
+    def _matrix_product(self, addresses: list[Val], matrices: Sequence[Place], add: bool) -> None:
+        a, c, o = matrices
         m, k, n = a.shape[0], a.shape[1], c.shape[1]
         kind = kind_of(o.dtype)
         sized = any(isinstance(size, Size) for p in (a, c, o) for size in (*p.shape, *p.strides))
@@ -1355,7 +1452,7 @@ class Emitter:
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]
-            self._small_product(addresses, a, c, o, kind)
+            self._small_product(addresses, a, c, o, kind, add)
             return
         # Of a single row or column, gemm takes up to twice the time of gemv.
         vector = 1 in (m, n)
@@ -1365,22 +1462,24 @@ class Emitter:
             addresses = [addresses[1], addresses[0], addresses[2]]
             m, n = n, m
         if vector:
-            self._matrix_by_vector(addresses, a, c, o, kind)
+            self._matrix_by_vector(addresses, a, c, o, kind, add)
             return
         address, wide = blas()["dgemm" if kind == "double" else "sgemm"]
         integer = "i64" if wide else "i32"
-        one, zero = constant(kind, 1.0).text, constant(kind, 0.0).text
+        one, beta = constant(kind, 1.0).text, constant(kind, float(add)).text
         layouts = [blas_layout(p) for p in (a, c, o)]
         assert all(layouts)
         (ta, lda), (tb, ldb), (_, ldo) = layouts  # type: ignore[misc]
         sizes = [f"{integer} {constant(integer, size).text}" for size in (m, n, k, lda, ldb, ldo)]
         words = [
             "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
-            f"ptr {addresses[1].text}", sizes[4], f"{kind} {zero}", f"ptr {addresses[2].text}", sizes[5],
+            f"ptr {addresses[1].text}", sizes[4], f"{kind} {beta}", f"ptr {addresses[2].text}", sizes[5],
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 
-    def _matrix_by_vector(self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str) -> None:
+    def _matrix_by_vector(
+        self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str, add: bool
+    ) -> None:
         """The product of a matrix (m, k) and a single column (k, 1), by BLAS."""
         address, wide = blas()["dgemv" if kind == "double" else "sgemv"]
         integer = "i64" if wide else "i32"
@@ -1397,21 +1496,24 @@ class Emitter:
         words = [
             "i32 101", f"i32 {transposed}", *map(number, sizes), f"{kind} {constant(kind, 1.0).text}",
             f"ptr {addresses[0].text}", number(leading), f"ptr {addresses[1].text}", number(steps[0]),
-            f"{kind} {constant(kind, 0.0).text}", f"ptr {addresses[2].text}", number(steps[1]),
+            f"{kind} {constant(kind, float(add)).text}", f"ptr {addresses[2].text}", number(steps[1]),
         ]  # fmt: skip
         self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
 
-    def _small_product(self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str) -> None:
-        key = "product", kind, a.shape, c.shape, a.strides, c.strides, o.strides
+    def _small_product(
+        self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str, add: bool
+    ) -> None:
+        key = "product", kind, a.shape, c.shape, a.strides, c.strides, o.strides, add
         name = self._made.get(key)
         if name is None:
-            product = Product(self, a, c, o, kind)
+            product = Product(self, a, c, o, kind, add)
             name = self._made[key] = f"product{len(self._made)}"
             self.texts.append(product.write(name))
             self._workspaces[name] = product.workspace * BYTES[kind], product.panels
         need, (whole, rest, span) = self._workspaces[name]
         units = whole + bool(rest)
-        divided = a.shape[0] * a.shape[1] * c.shape[1] >= DIVIDED_PRODUCT and units > 1 and threads.wanted()
+        large = a.shape[0] * a.shape[1] * c.shape[1] >= DIVIDED_PRODUCT and units > 1
+        divided = large and not self.alone and threads.wanted()
         need = -(-need // 64) * 64
         # It lies behind the block, whose length is known when the whole program is.
         self.workspace = max(self.workspace, need * (1 + divided))
@@ -1477,10 +1579,11 @@ def blas_layout(p: Place) -> tuple[int, int] | None:
 class Product:
     """A matrix product as loops: tiles of the result are summed in registers, panel by panel of the right matrix.
 
-    A panel that does not lie in rows, or whose rows are far apart, is first packed, into `workspace` elements.
+    A panel that does not lie in rows, or whose rows are far apart, is first packed, into `workspace` elements. With
+    `add` the products are added to what lies there.
     """
 
-    def __init__(self, emitter: Emitter, a: Place, c: Place, o: Place, kind: str) -> None:
+    def __init__(self, emitter: Emitter, a: Place, c: Place, o: Place, kind: str, add: bool = False) -> None:
         self.emitter, self.b = emitter, Code(emitter.declarations)
         self.m, self.k, self.n = a.shape[0], a.shape[1], c.shape[1]
         self.kind, self.width = kind, WIDTH // BYTES[kind]
@@ -1501,7 +1604,10 @@ class Product:
         far = self.k * self.n * BYTES[kind] > PACKED and self.m > 2 * self.height
         turned = self.c.steps[0] == 1 and self.n > 1
         self.packed = self.k > 0 and (far or turned or (self.c.steps[1] != 1 and self.n > 1))
-        self.dots = turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width
+        self.add = add
+        self.dots = (
+            turned and self.m <= FEW_ROWS and self.a.steps[1] == 1 and self.k >= self.width and not add
+        )
         if self.dots:
             self.packed = False
         self.row = DOTS if self.dots else self.vectors * self.width  # of a packed panel
@@ -1553,11 +1659,11 @@ class Product:
             self._dot_products(j, columns)
             return
         if not self.packed or self.k <= 2 * self.block:
-            self._block(j, columns, zero, constant("i64", self.k), False)
+            self._block(j, columns, zero, constant("i64", self.k), self.add)
             return
         # The packed part of a panel stays in the cache; what comes after the first is added.
         first = constant("i64", self.block)
-        self._block(j, columns, zero, first, False)
+        self._block(j, columns, zero, first, self.add)
         with b.loop(first, constant("i64", self.k), self.block) as (q, _, _):
             left = b.sub(constant("i64", self.k), q)
             many = b.select(b.compare("slt", left, first), left, first)
@@ -1709,11 +1815,17 @@ def packing(name: str, kind: str, declarations: set[str]) -> str:
         at = b.select(b.compare("slt", k, last), k, last)
         source = b.at(Val("%from", "ptr"), b.mul(at, Val("%step", "i64")), kind)
         rows.append(b.load(source, kind, w, mask))
-    half = w // 2
-    low = [k // 2 + (w if k % 2 else 0) for k in range(w)]
-    high = [half + k // 2 + (w if k % 2 else 0) for k in range(w)]
-    for _ in range(w.bit_length() - 1):  # interleave rows half of all apart, until each has gone all the way
-        rows = [b.shuffle(rows[i // 2], high if i % 2 else low, rows[i // 2 + half]) for i in range(w)]
+    # Quarters of the square change places, then quarters of these, and so on: LLVM finds the processor's instructions
+    # for such exchanges in a fifth of the time that it needs for those where all rows are interleaved.
+    apart = w // 2
+    while apart:
+        low = [k if not k & apart else w + k - apart for k in range(w)]
+        high = [k + apart if not k & apart else w + k for k in range(w)]
+        for i in range(w):
+            if not i & apart:
+                x, y = rows[i], rows[i + apart]
+                rows[i], rows[i + apart] = b.shuffle(x, low, y), b.shuffle(x, high, y)
+        apart //= 2
     for i, x in enumerate(rows):
         b.store(x, b.at(Val("%to", "ptr"), b.mul(constant("i64", i), Val("%row", "i64")), kind))
     b.do("ret void")

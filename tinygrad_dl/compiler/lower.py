@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_dl.compiler import windows
 from tinygrad_dl.compiler.program import (
     ELEMENTWISE,
     VIEW,
@@ -25,6 +26,7 @@ from tinygrad_dl.compiler.program import (
     Step,
     Var,
 )
+from tinygrad_dl.compiler.windows import Geometry, Padding, pair, per_axis
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.typing import Axis, BasicIndex, DTypeLike, NDArray, RandomLike, Shape, ShapeLike, Sizes
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 Lowering = Callable[..., Any]
 FORWARD: dict[str, Lowering] = {}
 BACKWARD: dict[str, Lowering] = {}
-#: How a convolution is padded: "same", "valid", or for each axis a number or a pair.
-Padding: TypeAlias = Union[str, int, Sequence[Union[int, tuple[int, int]]]]
 
 
 class Builder:
@@ -47,6 +47,9 @@ class Builder:
         self.module, self.phase, self.origin = "", "forward", -1
         self._known: dict[Any, Var] = {}
         self.values: Mapping[int, np.ndarray] = {}  # what captured variables were, by serial
+        self.readable = (
+            False  # whether people read the program: nothing is said in a primitive that NumPy has not
+        )
 
     def emit(
         self,
@@ -911,48 +914,6 @@ def _dropout_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list
 # Windows: convolution and pooling over any number of spatial dimensions
 
 
-class Geometry:
-    """Where the windows of a convolution or pooling lie in x (N, C, *S), padded."""
-
-    def __init__(
-        self, x: Sequence[int], kernel: Sequence[int], stride: Sizes, padding: Padding, dilation: Sizes
-    ) -> None:
-        n = len(kernel)
-        self.kernel = tuple(int(k) for k in kernel)
-        self.stride, self.dilation = _per_axis(stride, n), _per_axis(dilation, n)
-        if padding == "same":
-            spans = [d * (k - 1) for k, d in zip(self.kernel, self.dilation)]
-            self.pads = tuple((s // 2, s - s // 2) for s in spans)
-        elif isinstance(padding, str):
-            self.pads = ((0, 0),) * n
-        else:
-            entries = (padding,) * n if isinstance(padding, (int, np.integer)) else padding
-            self.pads = tuple(_pair(entry) for entry in entries)
-        if len(self.pads) != n:
-            raise NotLowered("padding")
-        self.sizes = tuple(x[2:])
-        self.padded = tuple(s + lo + hi for s, (lo, hi) in zip(self.sizes, self.pads))
-        self.counts = tuple(
-            (p - d * (k - 1) - 1) // s + 1
-            for p, k, s, d in zip(self.padded, self.kernel, self.stride, self.dilation)
-        )
-        if any(c < 1 for c in self.counts):
-            raise NotLowered("windows that do not fit")
-
-    def offsets(self) -> list[tuple[int, ...]]:
-        """The positions of a window's elements, relative to its first, in the order of the kernel."""
-        return [tuple(int(i) * d for i, d in zip(at, self.dilation)) for at in np.ndindex(*self.kernel)]
-
-
-def _per_axis(x: Sizes, n: int) -> tuple[int, ...]:
-    return (int(x),) * n if isinstance(x, (int, np.integer)) else tuple(int(v) for v in x)
-
-
-def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
-    before, after = (x, x) if isinstance(x, (int, np.integer)) else x
-    return int(before), int(after)
-
-
 def _padded(b: Builder, x: Var, geometry: Geometry, value: float = 0.0) -> Var:
     return _widened(b, x, ((0, 0), (0, 0), *geometry.pads), value)
 
@@ -973,15 +934,6 @@ def _widened(b: Builder, x: Var, pairs: Sequence[tuple[int, int]], value: float 
     return b.emit("pad", [x], shape, x.dtype, pairs=tuple(pairs), value=value)
 
 
-def _columns(b: Builder, x: Var, f: Geometry) -> Var:
-    """The windows of padded x as rows: (N * L, C * K)."""
-    n, c = x.shape[:2]
-    axes = [(0, 1, n), *((i + 2, s, m) for i, (s, m) in enumerate(zip(f.stride, f.counts))), (1, 1, c)]
-    axes += [(i + 2, d, k) for i, (d, k) in enumerate(zip(f.dilation, f.kernel))]
-    windows = b.emit("strided", [x], [size for _, _, size in axes], x.dtype, axes=tuple(axes), start=())
-    return b.reshape(windows, (n * prod(f.counts), c * prod(f.kernel)))
-
-
 def _last(b: Builder, x: Var) -> Var:
     """(N, C, *S) as (N, *S, C)."""
     return b.transpose(x, (0, *range(2, len(x.shape)), 1))
@@ -991,32 +943,6 @@ def _first(b: Builder, x: Var) -> Var:
     """(N, *S, C) as (N, C, *S)."""
     n = len(x.shape)
     return b.transpose(x, (0, n - 1, *range(1, n - 1)))
-
-
-def _grouped(b: Builder, rows: Var, groups: int) -> Var:
-    """Rows (M, G * K) as a stack of G matrices (M, K)."""
-    if groups == 1:
-        return rows
-    return b.transpose(b.reshape(rows, (rows.shape[0], groups, rows.shape[1] // groups)), (1, 0, 2))
-
-
-def _ungrouped(b: Builder, stack: Var, groups: int) -> Var:
-    """The counterpart of `_grouped`."""
-    if groups == 1:
-        return stack
-    return b.reshape(b.transpose(stack, (1, 0, 2)), (stack.shape[1], groups * stack.shape[2]))
-
-
-def _filters(b: Builder, w: Var, groups: int) -> Var:
-    """Filters (O, C / G, *K) as a matrix (O, C * K), or a stack of one for each group."""
-    k = prod(w.shape[1:])
-    return b.reshape(w, (w.shape[0], k) if groups == 1 else (groups, w.shape[0] // groups, k))
-
-
-def _flipped(b: Builder, x: Var) -> Var:
-    """Matrices transposed, in a stack or alone."""
-    n = len(x.shape)
-    return b.transpose(x, (*range(n - 2), n - 1, n - 2))
 
 
 def _check_conv(x: Var, w: Var) -> None:
@@ -1053,11 +979,21 @@ def _conv(
     if _is_depthwise(x, w, groups):
         out = _added(b, [b.multiply(part, e) for part, e in zip(_slices(b, xp, f), _elements(b, w))])
         return _first(b, out if bias is None else b.add(out, bias))
-    rows = _grouped(b, _columns(b, xp, f), groups)
-    out = _ungrouped(b, b.matmul(rows, _flipped(b, _filters(b, w, groups))), groups)
-    if bias is not None:
-        out = b.add(out, bias)
-    return _first(b, b.reshape(out, (x.shape[0], *f.counts, w.shape[0])))
+    shape = (x.shape[0], w.shape[0], *f.counts)
+    out = _by_windows(b, "conv", xp, w, shape, f, groups)
+    return out if bias is None else b.add(out, b.reshape(bias, (1, bias.size, *(1,) * len(f.counts))))
+
+
+def _by_windows(b: Builder, kind: str, x: Var, y: Var, shape: Sequence[int], f: Geometry, groups: int) -> Var:
+    """A primitive of convolution, or, for people who read the program, what it stands for."""
+    if not b.readable:
+        params = {"kernel": f.kernel, "stride": f.stride, "dilation": f.dilation, "sizes": f.padded}
+        return b.emit(kind, [x, y], shape, x.dtype, groups=groups, **params)
+    if kind == "conv":
+        return windows.images(b, windows.conv(b, x, y, f, groups), x.shape[0], f.counts)
+    if kind == "conv_weight":
+        return b.reshape(b.matmul(*windows.conv_weight(b, x, y, f, groups)), shape)
+    return b.transpose(windows.conv_input(b, x, y, f, groups), (1, 0, *range(2, len(shape))))
 
 
 @backward("conv")
@@ -1069,7 +1005,7 @@ def _conv_vjp(b: Builder, g: Var, call: Call, needed: Sequence[bool]) -> list[Op
     f = Geometry(x.shape, w.shape[2:], options["stride"], options["padding"], options["dilation"])
     gx = _input_gradient(b, g, w, x.shape, f, options["groups"]) if needed[0] else None
     gw = _filter_gradient(b, x, g, w.shape, f, options["groups"]) if needed[1] else None
-    bias = b.sum(b.reshape(_last(b, g), (g.size // w.shape[0], w.shape[0])), 0) if needed[2] else None
+    bias = b.sum(g, (0, *range(2, len(g.shape)))) if needed[2] else None
     return [gx, gw, bias]
 
 
@@ -1079,15 +1015,9 @@ def _input_gradient(b: Builder, g: Var, w: Var, shape: Sequence[int], f: Geometr
     if groups == c == w.shape[0] and prod(w.shape[2:]) <= 25 and groups > 1:
         last = _last(b, g)
         return _folded(b, [b.multiply(last, e) for e in _elements(b, w)], f, n, c, g.dtype)
-    filters = w.shape[0]
-    rows = _grouped(b, b.reshape(_last(b, g), (n * prod(f.counts), filters)), groups)
-    spread = _ungrouped(b, b.matmul(rows, _filters(b, w, groups)), groups)
-    spread = b.reshape(spread, (n, *f.counts, c, *f.kernel))
-    parts = []
-    for at in np.ndindex(*f.kernel):
-        index = (slice(None),) * (len(f.counts) + 2) + tuple(int(i) for i in at)
-        parts.append(b.slice(spread, index))
-    return _folded(b, parts, f, n, c, g.dtype)
+    out = _by_windows(b, "conv_input", g, w, (n, c, *f.padded), f, groups)
+    around = [(-lo, -hi) for lo, hi in f.pads]
+    return _widened(b, out, [(0, 0), (0, 0), *around])
 
 
 def _filter_gradient(b: Builder, x: Var, g: Var, shape: Sequence[int], f: Geometry, groups: int) -> Var:
@@ -1097,8 +1027,7 @@ def _filter_gradient(b: Builder, x: Var, g: Var, shape: Sequence[int], f: Geomet
         last, axes = _last(b, g), tuple(range(len(x.shape) - 1))
         sums = [b.reshape(b.sum(b.multiply(last, part), axes), (shape[0], 1)) for part in _slices(b, xp, f)]
         return b.reshape(_joined(b, sums, 1), shape)
-    rows = _grouped(b, b.reshape(_last(b, g), (g.size // shape[0], shape[0])), groups)
-    return b.reshape(b.matmul(_flipped(b, rows), _grouped(b, _columns(b, xp, f), groups)), shape)
+    return _by_windows(b, "conv_weight", xp, g, shape, f, groups)
 
 
 @forward("conv_weight")
@@ -1123,14 +1052,14 @@ def _conv_transpose(
     if isinstance(padding, str):
         raise NotLowered("padding")
     if size is None:
-        pads = [_pair(p) for p in ((padding,) * axes if isinstance(padding, (int, np.integer)) else padding)]
-        strides, dilations = _per_axis(stride, axes), _per_axis(dilation, axes)
+        pads = [pair(p) for p in ((padding,) * axes if isinstance(padding, (int, np.integer)) else padding)]
+        strides, dilations = per_axis(stride, axes), per_axis(dilation, axes)
         sizes = tuple(
             (m - 1) * s + d * (k - 1) + 1 - lo - hi
             for m, s, d, k, (lo, hi) in zip(y.shape[2:], strides, dilations, w.shape[2:], pads)
         )
     else:
-        sizes = _per_axis(size, axes)
+        sizes = per_axis(size, axes)
     shape = (y.shape[0], w.shape[1] * groups, *sizes)
     f = Geometry(shape, w.shape[2:], stride, padding, dilation)
     if f.counts != y.shape[2:]:
@@ -1171,7 +1100,7 @@ def _pool_geometry(
 ) -> Geometry:
     if x.dtype.kind != "f" or not x.size:
         raise NotLowered
-    sizes = _per_axis(kernel, len(x.shape) - 2)
+    sizes = per_axis(kernel, len(x.shape) - 2)
     f = Geometry(x.shape, sizes, kernel if stride is None else stride, padding, dilation)
     if ceil_mode and any(
         (p - d * (k - 1) - 1) % s for p, k, s, d in zip(f.padded, f.kernel, f.stride, f.dilation)
@@ -1230,7 +1159,7 @@ def _mean_share(f: Geometry, count_include_pad: bool, divisor_override: int | No
 
 @forward("pad_constant")
 def _pad_constant(b: Builder, x: Var, widths: Any, value: float = 0) -> Var:
-    pairs = [_pair(w) for w in widths]
+    pairs = [pair(w) for w in widths]
     if x.dtype.kind != "f" or len(pairs) != len(x.shape) or not x.size:
         raise NotLowered
     if any(n + min(lo, 0) + min(hi, 0) < 1 for n, (lo, hi) in zip(x.shape, pairs)):

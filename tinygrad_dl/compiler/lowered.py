@@ -74,6 +74,7 @@ class Lowered:
         self._builder.values = self.capture.values
         self._builder.state_of = self._array_state  # type: ignore[method-assign]
         if self.forms is not None:
+            self._builder.readable = True
             self.forms.start(self._builder)
         self._same: dict[int, Operand] = {}
         self._states = {(id(s.source), ""): s for s in program.states if isinstance(s.source, Value)}

@@ -6,16 +6,42 @@ import ctypes
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.codegen import distinct
+from tinygrad_dl.compiler import threads, windows
 from tinygrad_dl.compiler.assembly import KINDS
 from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group, fuse, live, reads_of
-from tinygrad_dl.compiler.llvm import Emitter, Place, blas, blas_layout, contiguous_strides, small, viewed
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, NotLowered, Operand, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.llvm import (
+    DIVIDED_PRODUCT,
+    SCRATCH,
+    Emitter,
+    Place,
+    blas,
+    blas_layout,
+    contiguous_strides,
+    reshaped,
+    small,
+    viewed,
+)
+from tinygrad_dl.compiler.lower import Builder
+from tinygrad_dl.compiler.program import (
+    CONVOLUTIONS,
+    VIEW,
+    Call,
+    Effect,
+    NotLowered,
+    Operand,
+    Prim,
+    Step,
+    Var,
+    Vjp,
+)
 from tinygrad_dl.compiler.replay import RUN_TIME, Writer, write_call, write_effect, write_vjp
 from tinygrad_dl.compiler.sizes import Filled, Size, at_rows, is_rows
 from tinygrad_dl.compiler.update import Changed
@@ -24,6 +50,7 @@ from tinygrad_dl.graph import Value
 
 LINE = 64  # bytes of a line of the cache: arrays in the block begin with one
 ENTRIES = 3  # of the table before those of arrays: the block, where products pack, the number of rows
+TURNS = 16  # of a convolution for any number of rows, to decide whether two threads share it
 UNIT = 8  # bytes for each row in which memory for any number of rows is handed out
 
 
@@ -81,6 +108,7 @@ class Native:
         self._slot_of: dict[int, int] = {}
         self.places: dict[int, Place] = {}
         self.block, self.row_block = Block(), Block(UNIT)
+        self._home = 0  # the entry of the table that what needs memory is placed in
         self.row_slots: dict[
             int, int
         ] = {}  # bytes for each row from the start of the second block -> entry of the table
@@ -183,19 +211,19 @@ class Native:
             self._slot(var)
         self._in_place()
         # A view is read in the memory of what it shows, and of what that shows.
-        shown: dict[int, int] = {}
+        self._shown: dict[int, int] = {}
         self.last: dict[int, int] = {}
         for item in self.items:
             if isinstance(item, Prim) and item.kind in VIEW:
                 (x,), (out,) = item.inputs, item.outputs
                 assert isinstance(x, Var) and out is not None
-                shown[out.serial] = x.serial
+                self._shown[out.serial] = x.serial
         for i, item in enumerate(self.items):
             for var in (*_reads(item), *_writes(item)):
                 serial: int | None = var.serial
                 while serial is not None:
                     self.last[serial] = i
-                    serial = shown.get(serial)
+                    serial = self._shown.get(serial)
 
     def _in_place(self) -> None:
         """A state's new value is written where the old one lies, if nothing reads the old one afterwards."""
@@ -254,7 +282,9 @@ class Native:
                 self._taken[var.serial] = self.row_block, start, need
                 return self.places[var.serial]
             start = self.block.take(var.nbytes)
-            self.places[var.serial] = Place(0, start // var.dtype.itemsize, strides, var.shape, var.dtype)
+            self.places[var.serial] = Place(
+                self._home, start // var.dtype.itemsize, strides, var.shape, var.dtype
+            )
             self._taken[var.serial] = self.block, start, var.nbytes
         return self.places[var.serial]
 
@@ -270,7 +300,7 @@ class Native:
         for i in reversed(order):
             strides[i] = step
             step *= var.shape[i]
-        self.places[var.serial] = Place(place.slot, place.offset, tuple(strides), var.shape, var.dtype)
+        self.places[var.serial] = replace(place, strides=tuple(strides))
         return self.places[var.serial]
 
     # Code
@@ -282,6 +312,7 @@ class Native:
         self.emitter = e = Emitter()
         open_ = False
         for i, item in enumerate(self.items):
+            self._at = i
             native = isinstance(item, (Group, Prim)) and not self._by_numpy(item)
             if native and not open_:
                 self.parts.append(e.begin())
@@ -335,6 +366,8 @@ class Native:
             self._view(e, item, x, out)
         elif item.kind == "matmul":
             self._product(e, item)
+        elif item.kind in CONVOLUTIONS:
+            self._convolution(e, item)
         elif item.kind == "assign":
             target, value = item.inputs
             assert isinstance(target, Var)
@@ -353,7 +386,15 @@ class Native:
             raise NotLowered(item.kind)
 
     def _place_result(self, group: Group, prim: Prim, out: Var) -> None:
-        """A result of a group lies in memory as the largest input does, so that loops run along both."""
+        """A result of a group lies in memory as the largest input does, so that loops run along both.
+
+        It takes the place of an input that nothing reads afterwards: each turn reads what it needs before it writes.
+        """
+        given = self._done_with(group, out)
+        if given is not None:
+            self.places[out.serial] = replace(self.places[given.serial], dtype=out.dtype)
+            self._taken[out.serial] = self._taken.pop(given.serial)
+            return
         if out.shape == group.shape and len(out.shape) > 1:
             for x in group.reads():
                 if (
@@ -365,11 +406,35 @@ class Native:
                     return
         self._placed(out)
 
+    def _done_with(self, group: Group, out: Var) -> Var | None:
+        """An input that a group reads element by element, and last, whose memory fits a result of the group."""
+        if out.serial in self.places or out.shape != group.shape or out.serial in group.reduced:
+            return None
+        reads = group.reads()
+        taken_from = {
+            x.serial for p in group.prims if p.kind in ("take", "rows") for x in p.reads()
+        }  # anywhere
+        for x in reads:
+            fits = x.shape == out.shape and x.dtype.itemsize == out.dtype.itemsize
+            if not fits or x.serial not in self._taken or self.last.get(x.serial) != self._at:
+                continue
+            if x.serial not in taken_from and sum(self._root(y) == x.serial for y in reads) == 1:
+                return x
+        return None
+
+    def _root(self, var: Var) -> int:
+        """The array in whose memory a view is read."""
+        serial = var.serial
+        while serial in self._shown:
+            serial = self._shown[serial]
+        return serial
+
     def _view(self, e: Emitter, item: Prim, x: Var, out: Var) -> None:
         place = viewed(item.kind, self._placed(x), item.params, out.shape)
         if place is None:
             copy = Var(x.shape, x.dtype)
-            self.last[copy.serial] = self.last[out.serial]
+            if out.serial in self.last:
+                self.last[copy.serial] = self.last[out.serial]
             if item.kind == "reshape" and out.serial not in self.places:
                 self._placed_for_reshape(copy, self.places[x.serial], out.shape)
             self._copy(e, x, copy)
@@ -411,7 +476,7 @@ class Native:
             for i in reversed(group):
                 strides[i] = step
                 step *= copy.shape[i]
-        self.places[copy.serial] = Place(place.slot, place.offset, tuple(strides), copy.shape, copy.dtype)
+        self.places[copy.serial] = replace(place, strides=tuple(strides))
 
     def _fill(self, e: Emitter, out: Var, value: float) -> None:
         """Set all elements of an array to one value."""
@@ -501,23 +566,111 @@ class Native:
             and left.shape[0] >= 4 * out.shape[1]
         ):
             # Rows of the left matrix lie side by side, and so do those of a long result.
-            result = Place(0, result.offset, (1, out.shape[0]), out.shape, out.dtype)
+            result = replace(result, strides=(1, out.shape[0]))
             self.places[out.serial] = result
         if len(left.shape) == 1:  # a row
-            left = Place(left.slot, left.offset, (0, *left.strides), (1, *left.shape), left.dtype)
+            left = replace(left, strides=(0, *left.strides), shape=(1, *left.shape))
             strides, shape = list(result.strides), list(result.shape)
             at = len(shape) - (len(right.shape) > 1)
-            result = Place(
-                result.slot,
-                result.offset,
-                (*strides[:at], 0, *strides[at:]),
-                (*shape[:at], 1, *shape[at:]),
-                result.dtype,
+            result = replace(
+                result, strides=(*strides[:at], 0, *strides[at:]), shape=(*shape[:at], 1, *shape[at:])
             )
         if len(right.shape) == 1:  # a column
-            right = Place(right.slot, right.offset, (*right.strides, 0), (*right.shape, 1), right.dtype)
-            result = Place(result.slot, result.offset, (*result.strides, 0), (*result.shape, 1), result.dtype)
-        e.product(left, right, result)
+            right = replace(right, strides=(*right.strides, 0), shape=(*right.shape, 1))
+            result = replace(result, strides=(*result.strides, 0), shape=(*result.shape, 1))
+        e.product(left, right, result, item.params.get("add", False))
+
+    # Convolutions, some examples at a time
+
+    def _convolution(self, e: Emitter, item: Prim) -> None:
+        """The formulas of `windows` for a few examples, repeated until all are done.
+
+        Columns of windows are never there for more than these examples: they stay in the cache, and the memory that
+        they need does not grow with the batch. Two threads sum a weight's gradient in two parts.
+        """
+        x, y = item.inputs
+        (out,) = item.outputs
+        assert isinstance(x, Var) and isinstance(y, Var) and out is not None
+        n, length, weights = windows.products(item)
+        many = windows.at_a_time(n, length)
+        turns, work = n // many, many * length * weights
+        total = work * (TURNS if isinstance(turns, Size) else turns)
+        divided = total >= DIVIDED_PRODUCT and work <= small() and turns > 1 and threads.wanted()
+        f, groups = windows.geometry(item), item.params["groups"]
+        place = self._placed(x)
+        if item.kind != "conv_weight":
+            self._placed_images(out, place, many)
+        self._placed(y)
+        block, self.block, self._home = self.block, Block(), SCRATCH
+        b = Builder()
+        part = self._some_of(x, many)
+        with e.repeated(f"part{len(e.texts)}", divided, lambda: self.block.size) as repeated:
+            sums: Var | None = None
+            if item.kind == "conv_weight":
+                factors = windows.conv_weight(b, part, self._some_of(y, many), f, groups)
+                sums = b.matmul(*factors)
+                b.steps[-1].params["add"] = True  # type: ignore[attr-defined]
+                self._fill(e, sums, 0.0)
+            elif item.kind == "conv":
+                made, there = windows.conv(b, part, y, f, groups), self._some_of(out, many)
+                if not self._lies_in(made, there):
+                    made = windows.images(b, made, many, f.counts)
+                    b.steps.append(Prim([there, made], [], kind="assign"))
+            else:
+                made = windows.conv_input(b, part, y, f, groups)
+                self._lies_in(made, self._some_of(out, many))
+            with e.turns():
+                for step in fuse(b.steps, {made.serial if sums is None else sums.serial}):
+                    self._item(e, step)
+        self.block, self._home = block, 0
+        bytes_ = repeated.nbytes * (1 + divided)
+        start = self.block.take(bytes_)
+        e.repeat(repeated, turns, Place(0, start, (1,), (bytes_,), np.dtype(np.bool_)), divided)
+        if sums is not None:
+            self._add_halves(e, sums, out, start, repeated.nbytes if divided else 0)
+        self.block.give_back(start, bytes_)
+
+    def _some_of(self, var: Var, many: int) -> Var:
+        """The examples of a turn."""
+        part, place = Var((many, *var.shape[1:]), var.dtype), self.places[var.serial]
+        self.places[part.serial] = replace(place, shape=part.shape, step=many * place.strides[0])
+        return part
+
+    def _placed_images(self, out: Var, like: Place, many: int) -> None:
+        """A place for images: one after the other, or, where many are one product, channel after channel."""
+        place = self._placed(out)
+        if many > 1 and out.serial not in self._slot_of:
+            n, c, *rest = out.shape
+            own = contiguous_strides(rest)
+            length = prod(rest)
+            self.places[out.serial] = replace(place, strides=(length, n * length, *own))
+
+    def _lies_in(self, made: Var, images: Var) -> bool:
+        """Let what was made, channels first, be written where images (N, C, *S) lie, if their strides allow that."""
+        place = self.places[images.serial]
+        strides = (place.strides[1], place.strides[0], *place.strides[2:])
+        n, c, *sizes = images.shape
+        found = reshaped((c, n, *sizes), strides, made.shape)
+        if found is not None:
+            self.places[made.serial] = replace(place, strides=found, shape=made.shape)
+        return found is not None
+
+    def _add_halves(self, e: Emitter, sums: Var, out: Var, start: int, apart: int) -> None:
+        """The gradient of a weight from the sums of one or two halves, whose memory is so many bytes apart."""
+        own = self.places[sums.serial]
+        size = out.dtype.itemsize
+        parts: list[Operand] = []
+        for begin in (start, start + apart) if apart else (start,):
+            half = Var(out.shape, out.dtype)
+            self.places[half.serial] = Place(
+                0, begin // size + own.offset, contiguous_strides(out.shape), out.shape, out.dtype
+            )
+            parts.append(half)
+        self._placed(out)
+        group = Group(out.shape)
+        group.add(Prim(parts, [out], kind="add" if apart else "positive"))
+        group.stored = {out.serial}
+        e.group(group, self.places)
 
     def _copy(self, e: Emitter, x: Operand, out: Var) -> None:
         if isinstance(x, Var):

@@ -199,11 +199,14 @@ REDUCE = frozenset("sum prod max min argmax argmin any all".split())
 #: Views of one input, which move no data: reshape(shape), transpose(axes), broadcast(shape), slice(index), strided.
 #: "strided" has an axis for each (axis of the input, step, size) in `axes`, from the index `start`.
 VIEW = frozenset("reshape transpose broadcast slice strided".split())
+#: Convolution of padded images (N, C, *S) with weights (O, C / groups, *kernel): the result (N, O, *L), the gradient of
+#: the weight (of images and gradient), and that of the padded images (of gradient and weight). `params["sizes"]` is S.
+CONVOLUTIONS = frozenset("conv conv_weight conv_input".split())
 
 
 @dataclass(eq=False)
 class Prim(Step):
-    """A primitive: `kind` is in ELEMENTWISE, REDUCE or VIEW, or one of the following.
+    """A primitive: `kind` is in ELEMENTWISE, REDUCE, VIEW or CONVOLUTIONS, or one of the following.
 
     "matmul" (NumPy's, over stacks), "take" (inputs[0][i, inputs[1][i]]), "rows" (inputs[0][inputs[1][..., 0]]),
     "scatter" (zeros, to whose rows inputs[1][i] inputs[0][i] are added), "iota" (indices along params["axis"]), "pad"

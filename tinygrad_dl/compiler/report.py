@@ -15,9 +15,11 @@ import numpy as np
 from tinygrad_dl.compiler.capture import fixed
 from tinygrad_dl.compiler.fusion import Group, live
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.program import CONVOLUTIONS, VIEW, Call, Effect, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.sizes import Size
 from tinygrad_dl.compiler.source import Printer
+from tinygrad_dl.compiler.windows import multiply_adds
+from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.typing import PathLike
@@ -77,10 +79,10 @@ def _planned(native: Native) -> list[str]:
     lowered = native.lowered
     prims = [s for s in live(lowered.steps, set(native.outputs)) if isinstance(s, Prim)]
     views = sum(p.kind in VIEW for p in prims)
-    products = [p for p in prims if p.kind == "matmul"]
+    products = [p for p in prims if p.kind in ("matmul", *CONVOLUTIONS)]
     groups = [item for item in native.items if isinstance(item, Group)]
     inside = sum(len(g.prims) for g in groups)
-    work = sum(map(_multiply_adds, products))
+    work = sum(map(multiply_adds, products))
     lines = [f"after simplification: {len(prims)} primitives, {views} of them views, which move no data"]
     lines.append(f"fused: {inside} primitives into {len(groups)} loops")
     effort = (
@@ -110,12 +112,6 @@ def _planned(native: Native) -> list[str]:
     functions = sum(isinstance(p, int) for p in native.parts)
     lines.append(f"backend: llvm, {functions} native function{'s' if functions != 1 else ''} per run")
     return lines
-
-
-def _multiply_adds(product: Prim) -> int:
-    x, (out,) = product.inputs[0], product.outputs
-    assert isinstance(x, Var) and out is not None
-    return out.size * x.shape[-1]
 
 
 @dataclass
@@ -161,6 +157,10 @@ def write_program(text: str, lowered: Lowered | None, function: str, path: PathL
         raise CompileError(
             f"save: expected an optimizer whose step has a formula in NumPy, got {type(left[0]).__name__}. Save a "
             "compiled model, or use SGD, Adam, AdamW, Adamax, RMSprop or Adagrad."
+        )
+    if any(isinstance(s, Effect) and s.function is draw_now and not s.args[2] for s in lowered.steps):
+        raise CompileError(
+            "save: expected random numbers that one call of a NumPy Generator draws, as in rand, got others."
         )
     target = Path(path)
     if target.suffix != ".py":

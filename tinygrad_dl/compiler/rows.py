@@ -16,7 +16,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.compiler.capture import fixed
-from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Number, Prim, Program, Step, Var, Vjp
+from tinygrad_dl.compiler.program import (
+    CONVOLUTIONS,
+    Call,
+    Effect,
+    NotLowered,
+    Number,
+    Prim,
+    Program,
+    Step,
+    Var,
+    Vjp,
+)
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.sizes import Altered, Filled, Ratio, Size, depends, parts_of, same_size
 from tinygrad_dl.graph import Value
@@ -319,6 +330,10 @@ def check(prim: Prim) -> None:
                 last[axis] = last[axis] + step * (size - 1)
             if not all(_never_negative(n - 1 - end) for n, end in zip(shape, last)):
                 raise Unexplained("windows that do not fit for every number of rows")
+    elif prim.kind in CONVOLUTIONS:
+        shapes = [v.shape for v in (*prim.reads(), *prim.writes())]
+        if any(depends(shape[1:]) for shape in shapes) or depends(list(params.values())):
+            raise Unexplained("images whose size follows from the number of rows")
     elif prim.kind == "broadcast":
         assert isinstance(x, Var)
         extra = len(out.shape) - len(x.shape)

@@ -31,6 +31,7 @@ from tinygrad_dl.compiler.program import (
     Vjp,
 )
 from tinygrad_dl.compiler.replay import live_steps
+from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError
 from tinygrad_dl.graph import Value
 
@@ -532,6 +533,13 @@ class Printer:
             return [
                 f"{self._name(out, out.name or 'kept')} = rng.random({tuple(shape)}, dtype=np.float32) >= {p}"
             ]
+        if step.function is draw_now:
+            (out,) = step.outputs
+            assert out is not None
+            _, shape, text = step.args
+            self.draws = True
+            value = text.format(shape=tuple(shape)) if text else "..."  # what has no text cannot be saved
+            return [f"{self._name(out, 'kept' if out.dtype == bool else 'noise')} = {value}"]
         name = step.function.__name__
         if name == "_count_batch":  # a line, where the count is read
             counts = [v for v in self.lowered.computed_states if v.source is step.args[0]]

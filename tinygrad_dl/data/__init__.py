@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinygrad_dl.data import datasets
 from tinygrad_dl.data.augment import (
     Affine,
@@ -49,3 +51,11 @@ __all__ = [
     "load_images",
     "split",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown(__name__, name, globals())

@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.convert import describe
 from tinygrad_dl.data.dataset import Dataset, Examples, Subset, TensorDataset
 from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
@@ -63,6 +64,11 @@ def split(
     >>> len(train), sorted(test.y.tolist())
     (8, [0, 1])
     """
+    if isinstance(data, (np.ndarray, Tensor)) and np.size(sizes) == len(data) > 3:  # type: ignore[arg-type]
+        raise DTypeError(
+            f"split: sizes: expected fractions or counts, got {describe(sizes)}, as many as there are examples. Pass "
+            "arrays that belong together as one tuple: split((X, y), (0.8, 0.2))."
+        )
     if isinstance(data, tuple):
         data = TensorDataset(*data)
     elif isinstance(data, (np.ndarray, Tensor)):

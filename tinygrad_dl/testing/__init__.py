@@ -1,5 +1,6 @@
 """Testing of gradients: gradcheck, a doctor for hand-written backpropagation, and Hypothesis strategies."""
 
+from tinygrad_dl.testing.check_op import OpCheckError, OpReport, check_op
 from tinygrad_dl.testing.doctor import BackwardError, Diagnosis, check_backward
 from tinygrad_dl.testing.gradcheck import gradcheck, gradgradcheck
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
@@ -9,8 +10,11 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "GradcheckError",
+    "OpCheckError",
+    "OpReport",
     "Report",
     "check_backward",
+    "check_op",
     "gradcheck",
     "gradgradcheck",
 ]

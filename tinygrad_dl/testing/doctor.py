@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl.arguments import Size, checked
 from tinygrad_dl.errors import TinygradError, ValueRangeError
-from tinygrad_dl.testing import forms
+from tinygrad_dl.testing import forms, journal
 from tinygrad_dl.testing.forms import Objects, Pair
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close, gradient_guesses, ranked
 from tinygrad_dl.testing.graph_mistakes import Trace, penalties, variants
@@ -135,6 +135,8 @@ def check_backward(
         functions = _functions_of(pair, backward)
         found = {name: gradient_line(f, name) for name in diagnosis.wrong for f in functions}
         diagnosis.lines = {name: line for name, line in found.items() if line}
+    name = str(getattr(forward, "__name__", type(forward).__name__))
+    journal.note("check_backward", name, diagnosis.verdict, str(diagnosis))
     if not diagnosis and raise_exception:
         raise BackwardError(diagnosis)
     return diagnosis

@@ -14,7 +14,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.testing import finite_differences, rounding
+from tinygrad_dl.testing import finite_differences, journal, rounding
 from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.testing.disagreement import judge
 from tinygrad_dl.testing.evidence import Evidence, examine, nearby
@@ -229,12 +229,9 @@ def gradcheck(
         raise ValueRangeError(
             f"gradcheck: order: expected 1 with backward=, which has first derivatives only, got {order}"
         )
-    settings = Settings(order, fast, step, atol, rtol, seed)
+    settings, given = Settings(order, fast, step, atol, rtol, seed), f
     if (adapter := adapter_of(f, inputs, framework)) is not None:
-        report = _check_foreign(adapter, settings, float32)
-        if report.findings and raise_exception:
-            raise GradcheckError(report)
-        return report
+        return _noted(f, _check_foreign(adapter, settings, float32), raise_exception)
     sequence = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     first = Problem(f, sequence, backward)
     if not first.positions:
@@ -264,6 +261,15 @@ def gradcheck(
         if not report.findings and report.checked and not problem.depends and not _depends(first, seed):
             report.findings.append(Finding("no dependence", NO_DEPENDENCE))
             report.disagreeing = report.checked
+    return _noted(given, report, raise_exception)
+
+
+def _noted(f: Callable[..., Any], report: Report, raise_exception: bool) -> Report:
+    """The report, or the error that has it."""
+    what = (
+        "gradcheck" if report.order == 1 else "gradgradcheck" if report.order == 2 else "gradcheck of order 3"
+    )
+    journal.note(what, str(getattr(f, "__name__", type(f).__name__)), report.verdict, str(report))
     if report.findings and raise_exception:
         raise GradcheckError(report)
     return report
@@ -575,6 +581,12 @@ def _check_all(
                 low, high = (float(part[o]) for part in around[i])
                 if low <= analytic[o, i] <= high:
                     finding, kink, n = None, True, float(analytic[o, i])
+            if finding is not None and np.isnan(analytic[o, i]) and not np.isfinite(value).all():
+                # A gradient of 0 times an infinite derivative elsewhere.
+                finding.kind = "domain"
+                finding.message = (
+                    "another result of the function is not finite. Move the input into its domain."
+                )
             if finding is not None:
                 finding.input, finding.element = problem.element(k, i)
                 number, part = problem.output(o)

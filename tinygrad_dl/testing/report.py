@@ -10,6 +10,8 @@ from tinygrad_dl.errors import TinygradError
 
 # The thresholds of the courses for |a - n| / (|a| + |n|).
 CORRECT, SUSPICIOUS = 2e-7, 1e-5
+# The kinds of findings where there is no derivative to compare with.
+NO_VERDICT = ("domain", "cannot tell", "precision", "no dependence")
 
 
 class GradcheckError(TinygradError, AssertionError):
@@ -25,8 +27,8 @@ class Finding:
     """One disagreement: where, both values, and the diagnosis.
 
     `kind` is one of fault, kink, cannot tell, domain, precision, no dependence, nondeterministic, input modified,
-    shape, dtype; for other frameworks also needs_input_grad, non-contiguous, saved tensor modified, forward mode. At a
-    kink a gradient between the derivatives of both sides is correct, and no finding.
+    shape, dtype; for other frameworks also needs_input_grad, non-contiguous, saved tensor modified, forward mode,
+    second derivative. At a kink a gradient between the derivatives of both sides is correct, and no finding.
     """
 
     @checked
@@ -88,6 +90,13 @@ class Report:
 
     def __bool__(self) -> bool:
         return not self.findings
+
+    @property
+    def verdict(self) -> str:
+        """ "correct", "wrong" or "cannot tell"."""
+        if not self.findings:
+            return "correct"
+        return "cannot tell" if all(f.kind in NO_VERDICT for f in self.findings) else "wrong"
 
     def reading(self) -> str:
         """Classify the largest relative error as the courses do."""

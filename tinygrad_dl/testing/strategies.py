@@ -438,6 +438,13 @@ def operations(differentiable: bool = True) -> st.SearchStrategy[Any]:
     return st.sampled_from([op for op in OPS.values() if op.differentiable or not differentiable])
 
 
+def settings_of_profile() -> Any:
+    """The settings of the current profile of Hypothesis."""
+    import hypothesis
+
+    return hypothesis.settings.default
+
+
 def __getattr__(name: str) -> Any:
     # random_programs imports the strategies above, so it is imported on first use.
     if name == "programs":

@@ -38,6 +38,7 @@ from tinygrad_dl.torch import onnx as onnx
 from tinygrad_dl.torch import optim as optim
 from tinygrad_dl.torch import random as random
 from tinygrad_dl.torch import serialization as serialization
+from tinygrad_dl.torch import sparse as sparse
 from tinygrad_dl.torch import special as special
 from tinygrad_dl.torch import testing as testing
 from tinygrad_dl.torch import utils as utils
@@ -69,6 +70,8 @@ from tinygrad_dl.torch.registry import TORCH as _TORCH
 from tinygrad_dl.torch.serialization import load as load
 from tinygrad_dl.torch.serialization import save as save
 from tinygrad_dl.torch.shaping import broadcast_shapes as broadcast_shapes
+from tinygrad_dl.torch.sparse import sparse_coo_tensor as sparse_coo_tensor
+from tinygrad_dl.torch.sparse import sparse_csr_tensor as sparse_csr_tensor
 from tinygrad_dl.torch.tensor import Tensor as Tensor
 from tinygrad_dl.torch.tensor import strided as strided
 

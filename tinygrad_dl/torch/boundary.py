@@ -227,9 +227,10 @@ def function(f: Callable[..., Any] | None = None, /, *, view: bool = False, lazy
                     kwargs[ours] = kwargs.pop(theirs)
         lowered = [lower(x, seen) for x in args]
         named = {key: lower(x, seen) for key, x in kwargs.items()} if kwargs else kwargs
-        result = inner(*lowered, **named)
         if any(x is None for x in seen):  # called by code of the core
-            return result
+            return inner(*lowered, **named)
+        with np.errstate(all="ignore"):  # PyTorch does not warn of nan and infinities
+            result = inner(*lowered, **named)
         result = connect(lift(result), seen, view)
         if lazy and seen:
             stand_in(result, seen[0])

@@ -56,6 +56,7 @@ for _f, _name, _text in (
     _f.__name__, _f.__doc__ = _name, f"A Tensor of sizes, filled with {_text}."
 
 
+@np.errstate(all="ignore")  # PyTorch does not warn of what overflows
 def full(
     size: Any,
     fill_value: Any,
@@ -78,6 +79,7 @@ def full(
 
 
 def _like(fill: Any) -> Any:
+    @np.errstate(all="ignore")
     def create(
         input: Any,
         *args: Any,
@@ -107,6 +109,7 @@ for _f, _name in (
     _f.__name__, _f.__doc__ = _name, "A Tensor of the shape and dtype of another."
 
 
+@np.errstate(all="ignore")  # PyTorch does not warn of what overflows
 def array_of(data: Any, dtype: Any) -> Any:
     """Data as an array: lists of Tensors as their numbers, Python floats in the default dtype."""
     if isinstance(data, Value):
@@ -129,8 +132,7 @@ def array_of(data: Any, dtype: Any) -> Any:
             "complex64, complex128, int64, int32, int16, int8, uint8, and bool."
         )
     if dtype is not None:
-        with np.errstate(invalid="ignore"):
-            array = array.astype(numpy_of(dtype), copy=False)
+        array = array.astype(numpy_of(dtype), copy=False)
     if not array.dtype.isnative:
         raise ValueError("given numpy array has byte order different from the native byte order.")
     return array
@@ -494,9 +496,9 @@ def multinomial(
 
 def poisson(input: Any, generator: Any = None) -> Any:
     """Numbers of the Poisson distributions with the rates given."""
-    g = generator_of(generator)
-    drawn = np.random.default_rng(int(g.raw(1)[0])).poisson(input._data)
-    return made(drawn.astype(input._data.dtype))
+    if (input._data < 0).any():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return made(generator_of(generator).poissons(input._data).astype(input._data.dtype))
 
 
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:

@@ -34,7 +34,7 @@ class Context:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward was given."""
-        return tuple(lift(attach(x[0].view(), x[1])) if isinstance(x, tuple) else x for x in self._saved)
+        return tuple(_restored(*x) if isinstance(x, tuple) else x for x in self._saved)
 
     def save_for_forward(self, *tensors: Any) -> None:
         """Accepted; there is no forward mode through an autograd.Function."""
@@ -50,6 +50,11 @@ class Context:
     def set_materialize_grads(self, value: bool) -> None:
         """Whether backward gets zeros for an output without a gradient, or None."""
         self._materialize = value
+
+
+def _restored(data: Any, node: Any) -> Any:
+    found = attach(data.view(), node)
+    return lift(found if isinstance(found, Value) else convert.wrap(found))
 
 
 class Function:

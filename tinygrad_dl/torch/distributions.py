@@ -12,10 +12,12 @@ from tinygrad_dl.modes import no_grad
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation
 from tinygrad_dl.torch.boundary import made
+from tinygrad_dl.torch.custom import Function
 from tinygrad_dl.torch.dtypes import Size
 from tinygrad_dl.torch.nn import functional as F
 from tinygrad_dl.torch.random import default_generator
 from tinygrad_dl.torch.registry import TORCH as T
+from tinygrad_dl.torch.special_functions import beta_derivative, gamma_derivative
 
 
 def _tensors(*values: Any) -> list[Any]:
@@ -466,14 +468,47 @@ class Cauchy(Distribution):
         return math.log(4 * math.pi) + self.scale.log()
 
 
-def _from_numpy(draw: Callable[[np.random.Generator], Any], like: Any) -> Any:
-    """Draws of NumPy's generator, seeded by PyTorch's: the distributions agree, the numbers do not."""
-    drawn = draw(np.random.default_rng(int(default_generator.raw64(1)[0])))
-    return made(np.asarray(drawn, like._data.dtype))
+class _StandardGamma(Function):
+    """Numbers of the gamma distributions with these concentrations; the gradient is that at a fixed quantile."""
+
+    @staticmethod
+    def forward(ctx: Any, concentration: Any) -> Any:
+        drawn = default_generator.standard_gammas(concentration._data).astype(concentration._data.dtype)
+        x = made(np.maximum(drawn, np.finfo(drawn.dtype).tiny))
+        ctx.save_for_backward(x, concentration)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, a = (t._data.astype(np.float64) for t in ctx.saved_tensors)
+        return g * made(gamma_derivative(a, x)).to(g.dtype)
+
+
+class _Dirichlet(Function):
+    """Numbers of the Dirichlet distributions along the last axis; the gradient is that of their beta distributions."""
+
+    @staticmethod
+    def forward(ctx: Any, concentration: Any) -> Any:
+        kind = concentration._data.dtype
+        parts = default_generator.standard_gammas(concentration._data)
+        limits = np.finfo(kind)
+        x = np.clip(parts / parts.sum(-1, keepdims=True), limits.tiny, 1 - limits.epsneg).astype(kind)
+        ctx.save_for_backward(made(x), concentration)
+        return made(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, concentration = ctx.saved_tensors
+        a, y = concentration._data.astype(np.float64), x._data.astype(np.float64)
+        rest = a.sum(-1, keepdims=True) - a
+        slope = made(beta_derivative(a, rest, y) / (1 - y)).to(g.dtype)
+        return slope * (g - (x * g).sum(-1, True))
 
 
 class Gamma(ExponentialFamily):
-    """The gamma distribution; its samples have no gradient here."""
+    """The gamma distribution."""
+
+    has_rsample = True
 
     def __init__(self, concentration: Any, rate: Any, validate_args: Any = None) -> None:
         self.concentration, self.rate = _tensors(concentration, rate)
@@ -487,9 +522,9 @@ class Gamma(ExponentialFamily):
     def variance(self) -> Any:
         return self.concentration / self.rate.pow(2)
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        shape, a, b = self._extended(sample_shape), self.concentration._data, self.rate._data
-        return _from_numpy(lambda rng: rng.gamma(a, 1 / b, shape), self.rate)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended(sample_shape)
+        return _StandardGamma.apply(self.concentration.expand(shape)) / self.rate.expand(shape)
 
     def log_prob(self, value: Any) -> Any:
         a, b = self.concentration, self.rate
@@ -509,7 +544,9 @@ class Chi2(Gamma):
 
 
 class Dirichlet(ExponentialFamily):
-    """Probabilities along the last axis; its samples have no gradient here."""
+    """Probabilities along the last axis."""
+
+    has_rsample = True
 
     def __init__(self, concentration: Any, validate_args: Any = None) -> None:
         self.concentration = concentration
@@ -519,10 +556,8 @@ class Dirichlet(ExponentialFamily):
     def mean(self) -> Any:
         return self.concentration / self.concentration.sum(-1, keepdim=True)
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        shape, a = self._extended(sample_shape), self.concentration._data
-        parts = _from_numpy(lambda rng: rng.gamma(a, 1.0, shape), self.concentration)
-        return parts / parts.sum(-1, keepdim=True)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return _Dirichlet.apply(self.concentration.expand(self._extended(sample_shape)))
 
     def log_prob(self, value: Any) -> Any:
         a = self.concentration
@@ -540,7 +575,9 @@ class Dirichlet(ExponentialFamily):
 
 
 class Beta(ExponentialFamily):
-    """The beta distribution; its samples have no gradient here."""
+    """The beta distribution."""
+
+    has_rsample = True
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None) -> None:
         self.concentration1, self.concentration0 = _tensors(concentration1, concentration0)
@@ -555,9 +592,9 @@ class Beta(ExponentialFamily):
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total.pow(2) * (total + 1))
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        shape, a, b = self._extended(sample_shape), self.concentration1._data, self.concentration0._data
-        return _from_numpy(lambda rng: rng.beta(a, b, shape), self.concentration1)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        both = T["stack"]([self.concentration1, self.concentration0], -1)
+        return Dirichlet(both).rsample(sample_shape).select(-1, 0)
 
     def log_prob(self, value: Any) -> Any:
         a, b = self.concentration1, self.concentration0
@@ -592,16 +629,18 @@ class Poisson(ExponentialFamily):
 
 
 class StudentT(Distribution):
-    """Student's t distribution; its samples have no gradient here."""
+    """Student's t distribution."""
+
+    has_rsample = True
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: Any = None) -> None:
         self.df, self.loc, self.scale = _tensors(df, loc, scale)
         super().__init__(self.df.shape)
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        with no_grad():
-            shape, df = self._extended(sample_shape), self.df._data
-            return self.loc + self.scale * _from_numpy(lambda rng: rng.standard_t(df, shape), self.df)
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        noise = creation.randn(self._extended(sample_shape), dtype=self.df.dtype)
+        drawn = Chi2(self.df).rsample(sample_shape)
+        return self.loc + self.scale * (noise * (drawn / self.df).rsqrt())
 
     def log_prob(self, value: Any) -> Any:
         y = (value - self.loc) / self.scale

@@ -449,14 +449,47 @@ def sinc(input: Any) -> Any:
 
 # Functions that the core does not have: special_functions.py
 
-for _name, _function, _more in (
-    ("lgamma", special.lgamma, ("special_gammaln",)),
-    ("digamma", special.digamma, ("special_digamma", "special_psi")),
-    ("erfinv", special.erfinv, ("special_erfinv",)),
-    ("erfc", special.erfc, ("special_erfc",)),
-    ("i0", special.i0, ("special_i0",)),
+
+def _special(f: Any) -> Any:
+    return lambda input: f(floating(input))
+
+
+def _special_of_two(f: Any) -> Any:
+    def call(input: Any, other: Any) -> Any:
+        a, b = promoted(input, other)
+        return f(*(floating(x) if isinstance(x, Value) else x for x in (a, b)))
+
+    return call
+
+
+for _name, _aliases in (
+    ("lgamma", ("special_gammaln",)),
+    ("digamma", ("special_digamma", "special_psi")),
+    ("erfinv", ("special_erfinv",)),
+    ("erfc", ("special_erfc",)),
+    ("i0", ("special_i0",)),
 ):
-    enter(_name, lambda input, f=_function: f(floating(input)), in_place=True, aliases=_more)
+    enter(_name, _special(getattr(special, _name)), in_place=True, aliases=_aliases)
+for _name in ("entr", "erfcx", "i0e", "i1", "i1e", "log_ndtr", "ndtr", "ndtri"):
+    enter(f"special_{_name}", _special(getattr(special, _name)), method=False)
+for _name, _function in special.PLAIN.items():
+    enter(f"special_{_name}", _special(_function), method=False)
+for _name, _function in special.PLAIN_OF_TWO.items():
+    enter(f"special_{_name}", _special_of_two(_function), method=False)
+for _name, _function in (("modified_bessel_i0", special.i0), ("modified_bessel_i1", special.i1)):
+    enter(f"special_{_name}", _special(lambda x, f=_function: f(x.detach())), method=False)
+enter("special_zeta", _special_of_two(special.zeta), method=False)
+enter("igamma", _special_of_two(special.gammainc), in_place=True, aliases=("special_gammainc",))
+enter("igammac", _special_of_two(special.gammaincc), in_place=True, aliases=("special_gammaincc",))
+
+
+@public(method=False)
+def special_xlog1py(input: Any, other: Any) -> Any:
+    """input * log1p(other), 0 where input is 0."""
+    a, b = promoted(input, other)
+    a, b = floating(a), floating(b) if isinstance(b, Value) else b
+    zero = tg.logical_and(tg.equal(a, 0), tg.less_equal(b if isinstance(b, Value) else wrapped(b), -1))
+    return a * tg.log1p(floating(tg.where(zero, 0.0, b)))
 
 
 @public(method=False, aliases=("special_polygamma",))
@@ -473,7 +506,7 @@ def polygamma_method(self: Any, n: int) -> Any:
     return special.polygamma(n, floating(self))
 
 
-@public(in_place=True)
+@public(in_place=True, aliases=("special_multigammaln",))
 def mvlgamma(input: Any, p: int) -> Any:
     """The logarithm of the multivariate gamma function of dimension p."""
     x = floating(input)

@@ -10,9 +10,9 @@ REASONS: dict[str, str] = {
     r"(is_)?(q(uint|int)\w*|quantize\w*|quantized\w*|dequantize|fake_quantize\w*|fbgemm\w*|int_repr|q_\w+|qscheme"
     r"|per_(tensor|channel)\w*|fused_moving\w*|choose_qparams\w*|ao"
     r"|quantization|empty_quantized|intrinsic|qat|quantizable)": "quantization is left out",
-    r"\w*sparse\w*|hspmm|hsmm|sspaddmm|smm|saddmm|spmm|dsmm|coalesce|c?crow_indices|ccol_indices|col_indices|row_indices"
-    r"|is_coalesced|indices|values|hash_tensor|\w*mkldnn\w*|SparseAdam|dense_dim|to_padded_tensor|jagged|nested"
-    r"|segment_reduce": "sparse and ragged Tensors are left out",
+    r"\w*sparse\w*|c?crow_indices|ccol_indices|col_indices|row_indices|hash_tensor|\w*mkldnn\w*|SparseAdam"
+    r"|to_padded_tensor|jagged|nested"
+    r"|segment_reduce": "sparse Tensors are dense here, and ragged ones are left out",
     r"cudnn\w*|miopen\w*|\w*_cuda\w*|mtia|hip\w*|\w*_xpu|\w*_hpu|ipu|Stream|Event|\w*_gpu\w*|record_stream|nnpack\w*"
     r"|\w*vulkan\w*|xla|is_(ipu|maia|mtia|xla)": "there is one device, the CPU",
     r"script\w*|fx|export|package|compiler|_dynamo|_inductor|mobile\w*|\w*torch_?script\w*|aot\w*|dynamo\w*|classes|ops"

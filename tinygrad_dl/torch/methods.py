@@ -225,6 +225,7 @@ def map_(self: Any, tensor: Any, callable: Any) -> Any:
 # Written in place
 
 
+@np.errstate(all="ignore")
 def fill_(self: Any, value: Any) -> Any:
     """One value everywhere."""
     if isinstance(value, Value) and value.node is not None:
@@ -238,6 +239,7 @@ def zero_(self: Any) -> Any:
     return fill_(self, 0)
 
 
+@np.errstate(all="ignore")
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The values of another Tensor, converted and broadcast."""
     source = lower(src if isinstance(src, Value) else made(np.asarray(src)))
@@ -305,7 +307,7 @@ def _bernoulli(g: Any, shape: Any, kind: Any, p: Any = 0.5) -> Any:
 
 
 def _log_normal(g: Any, shape: Any, kind: Any, mean: float = 1.0, std: float = 2.0) -> Any:
-    return np.exp(g.normals(shape, mean, std, kind))
+    return g.log_normals(shape, mean, std, kind)
 
 
 def _cauchy(g: Any, shape: Any, kind: Any, median: float = 0.0, sigma: float = 1.0) -> Any:
@@ -313,7 +315,7 @@ def _cauchy(g: Any, shape: Any, kind: Any, median: float = 0.0, sigma: float = 1
 
 
 def _geometric(g: Any, shape: Any, kind: Any, p: float) -> Any:
-    return np.ceil(np.log1p(-g.doubles(int(np.prod(shape)))) / np.log1p(-p)).reshape(shape)
+    return np.ceil(np.log(g.doubles(int(np.prod(shape)))) / np.log1p(-p)).reshape(shape)
 
 
 def _exponential(g: Any, shape: Any, kind: Any, lambd: float = 1.0) -> Any:

@@ -18,6 +18,8 @@ from tinygrad_dl.errors import DTypeError, ValueRangeError
 # rand of float32 takes 24 bits of one number, float64 takes 53 bits of two.
 _BITS32, _SCALE32 = np.uint64((1 << 24) - 1), np.float32(2.0**-24)
 _BITS64, _SCALE64 = np.uint64((1 << 53) - 1), 2.0**-53
+# Constants of ATen's sampler of gamma numbers, which are float32 there
+_THIRD, _SQUEEZE = float(np.float32(1 / 3)), float(np.float32(0.0331))
 _BITS16, _SCALE16 = np.uint64((1 << 11) - 1), 2.0**-11
 
 
@@ -137,6 +139,65 @@ class Generator(np.random.Generator):
         drawn = -np.log1p(-self.doubles(math.prod(sizes))) / rate
         return drawn.astype(dtype).reshape(sizes)
 
+    # One number after the other, as each takes as many draws as it needs
+
+    def _one_double(self) -> float:
+        high, low = self.raw(2).tolist()
+        return float(((high << 32 | low) & (1 << 53) - 1) * _SCALE64)
+
+    def standard_gammas(self, concentration: np.ndarray) -> np.ndarray:
+        """Numbers of the gamma distributions with these concentrations: Marsaglia and Tsang's rejection."""
+        return _each(self._one_gamma, concentration)
+
+    def _one_gamma(self, alpha: float) -> float:
+        scale = 1.0
+        if alpha < 1:
+            if alpha == 0:
+                return 0.0
+            scale, alpha = (1 - self._one_double()) ** (1 / alpha), alpha + 1
+        d = alpha - _THIRD
+        c = 1 / math.sqrt(9 * d)
+        while True:
+            x = self._one_normal(0.0, 1.0)
+            y = 1 + c * x
+            if y <= 0:
+                continue
+            v, u = y**3, 1 - self._one_double()
+            if u < 1 - _SQUEEZE * x**4 or math.log(u) < 0.5 * x * x + d * (1 - v + math.log(v)):
+                return scale * d * v
+
+    def poissons(self, rate: np.ndarray) -> np.ndarray:
+        """Numbers of the Poisson distributions: products of uniform numbers below 10, Hoermann's rejection above."""
+        return _each(self._one_poisson, rate)
+
+    def _one_poisson(self, rate: float) -> float:
+        if rate < 10:
+            count, product, least = 0, 1.0, math.exp(-rate)
+            while rate:
+                product *= self._one_double()
+                if product <= least:
+                    break
+                count += 1
+            return count
+        b = 0.931 + 2.53 * math.sqrt(rate)
+        a = -0.059 + 0.02483 * b
+        inverse_alpha, v_r = 1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2)
+        while True:
+            u, v = self._one_double() - 0.5, self._one_double()
+            us = 0.5 - abs(u)
+            k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
+            if us >= 0.07 and v <= v_r:
+                return k
+            if k < 0 or (us < 0.013 and v > us):
+                continue
+            bound = -rate + k * math.log(rate) - math.lgamma(k + 1)
+            if not v or math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= bound:
+                return k
+
+    def log_normals(self, shape: Any, mean: float, std: float, dtype: Any) -> np.ndarray:
+        """exp of normal numbers that are drawn two at a time, in float64."""
+        return _each(lambda _: math.exp(self._one_normal(mean, std)), np.zeros(_sizes(shape))).astype(dtype)
+
     def booleans(self, p: Any, shape: Any) -> np.ndarray:
         """True with the probability p: a number, or one for each element."""
         sizes = _sizes(shape)
@@ -182,6 +243,12 @@ class Generator(np.random.Generator):
             if isinstance(x, (int, np.integer))
             else np.take(x, self.order(np.shape(x)[axis]), axis)
         )
+
+
+def _each(draw: Any, parameter: Any) -> np.ndarray:
+    """One draw for each element of an array, in order."""
+    flat = np.array([draw(x) for x in np.asarray(parameter, np.float64).reshape(-1).tolist()], np.float64)
+    return flat.reshape(np.shape(parameter))
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections import namedtuple
 from typing import Any
 
@@ -75,6 +76,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
             f"{x.dtype}"
         )
+    if not x.size:  # nan, of which NumPy would warn
+        return tg.sum(x, axes(dim), keepdims=keepdim) * math.nan
     return tg.mean(x, axes(dim), keepdims=keepdim)
 
 

@@ -216,6 +216,10 @@ def _own(module: str, name: str) -> Any:
         from tinygrad_dl.torch import nn
 
         return getattr(nn, name) if isinstance(getattr(nn, name, None), type) else None
+    if module == "tinygrad_dl.nn.functional.activation":  # that of a Transformer layer
+        from tinygrad_dl.nn import functional
+
+        return getattr(functional, name, None)
     if (module, name) in {
         ("tinygrad_dl.torch.tensor", "_rebuilt"),
         ("tinygrad_dl.torch.tensor", "Tensor"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinygrad_dl.torch import methods as _methods  # noqa: F401  it enters all functions
 from tinygrad_dl.torch.registry import TORCH as _TORCH
 
@@ -26,3 +28,9 @@ for _name in (
 ):
     globals()[_name] = _TORCH[_name]
 gammaln = _TORCH["lgamma"]
+
+
+def __getattr__(name: str) -> Any:
+    from tinygrad_dl.torch.left_out import missing
+
+    raise missing("torch.special", name, globals())

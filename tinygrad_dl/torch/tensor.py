@@ -344,6 +344,7 @@ class Tensor(CoreTensor):
             result._data = self._data[parts if Ellipsis in parts else (*parts, Ellipsis)]
         return connect(result, (self,), basic)
 
+    @np.errstate(all="ignore")
     def __setitem__(self, key: Any, value: Any) -> None:
         place = index.plain_key(_key(key))
         if self.level is not None:
@@ -563,6 +564,7 @@ def _steps(like: Any, numbers: Any) -> tuple[int, ...]:
     return tuple(s // like.itemsize * numbers.itemsize for s in like.strides)
 
 
+@np.errstate(all="ignore")
 def assign(x: Any, value: Any, what: str) -> Any:
     """Give x, its base and its views the values of a Tensor of x's shape, in place; returns x."""
     if x.level is not None:

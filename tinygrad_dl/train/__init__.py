@@ -14,6 +14,7 @@ from tinygrad_dl.train.logs import Log
 from tinygrad_dl.train.lr_finder import Rates, find_rate
 from tinygrad_dl.train.mlflow import MLflow
 from tinygrad_dl.train.monitor import Monitor
+from tinygrad_dl.train.parallel import DataParallel
 from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
 from tinygrad_dl.train.tensorboard import TensorBoard
@@ -28,6 +29,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipGradients",
+    "DataParallel",
     "EarlyStopping",
     "Examination",
     "Finding",
@@ -55,4 +57,6 @@ def __getattr__(name: str) -> Any:
         from tinygrad_dl.train import estimator
 
         return getattr(estimator, name)
-    raise AttributeError(f"module 'tinygrad_dl.train' has no attribute {name!r}")
+    from tinygrad_dl.vocabulary import unknown
+
+    raise unknown(__name__, name, globals())

@@ -7,7 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +47,14 @@ class History:
         self.modes: dict[str, Mode] = dict(modes or {})
         self.stopped = ""
         self.shown_in: int | None = None  # the cell of a notebook below which fit shows it already
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            # Reached only when the attribute does not exist.
+            from tinygrad_dl.vocabulary import unknown
+
+            raise unknown("History", name, dir(type(self)), type(self).__name__)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -95,8 +103,13 @@ class History:
 
     def _check(self, name: str) -> None:
         if not isinstance(name, str) or name not in self.names:
+            advice = ""
+            if isinstance(name, str) and name.startswith("val_"):
+                advice = f". Its name here is dev_{name.removeprefix('val_')}"
+            if isinstance(name, str) and name.startswith(("val_", "dev_")) and "dev_loss" not in self:
+                advice += ". It is measured where fit gets a dev part: fit(X, y, dev=(X_dev, y_dev))"
             raise ValueRangeError(
-                f"History: expected one of {', '.join(self.names) or 'no quantities'}, got {name!r}"
+                f"History: expected one of {', '.join(self.names) or 'no quantities'}, got {name!r}{advice}"
             )
 
     @checked

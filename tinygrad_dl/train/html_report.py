@@ -84,11 +84,24 @@ p { margin: .3rem 0 .8rem; max-width: 46rem; }
 figure { margin: 0; }
 figcaption { margin-top: .6rem; max-width: 46rem; }
 figure img { display: block; max-width: 100%; height: auto; }
+figure.pair { align-items: center; display: flex; flex-wrap: wrap; gap: .6rem 2rem; }
+figure.pair figcaption { flex: 1 1 16rem; }
 .square img { width: 32rem; }
 @media (max-width: 40rem) { .wide { overflow-x: auto; } .wide img { max-width: none; width: 38rem; } }
 .scroll { overflow: auto; max-height: 46rem; border: 1px solid var(--line); border-radius: .5rem; }
 .scroll:focus-visible { outline: 2px solid var(--accent); }
-.scroll img { max-width: none; }
+.scroll img { margin: 0 auto; max-width: none; }
+/* Shadows at the sides show where there is more. */
+.scroll:not(.table) { background:
+  linear-gradient(var(--page) 40%, transparent) top / 100% 3rem local,
+  linear-gradient(transparent, var(--page) 60%) bottom / 100% 3rem local,
+  linear-gradient(to right, var(--page) 40%, transparent) left / 3rem 100% local,
+  linear-gradient(to left, var(--page) 40%, transparent) right / 3rem 100% local,
+  radial-gradient(farthest-side at 50% 0, #8888, transparent) top / 100% .9rem scroll,
+  radial-gradient(farthest-side at 50% 100%, #8888, transparent) bottom / 100% .9rem scroll,
+  radial-gradient(farthest-side at 0 50%, #8888, transparent) left / .9rem 100% scroll,
+  radial-gradient(farthest-side at 100% 50%, #8888, transparent) right / .9rem 100% scroll;
+  background-repeat: no-repeat; }
 .scroll.table { max-height: 22rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -249,7 +262,8 @@ def _image(path: Path) -> str:
     scrolls = "" if box == "square" else label
     image = f'<div class="{box}"{scrolls}>{image}</div>'
     return (
-        f"<section><h2>{_text(heading)}</h2>\n<figure>{image}\n<figcaption>{_text(what)} "
+        f"<section><h2>{_text(heading)}</h2>\n<figure{' class=pair' if box == 'square' else ''}>{image}\n"
+        f"<figcaption>{_text(what)} "
         f"{_text(hint)}</figcaption>"
         "</figure></section>"
     )
@@ -276,14 +290,17 @@ def _details(metrics: dict[str, Any]) -> str:
     if "model" in metrics:
         parts.append(f"<p>The model:</p>\n<pre>{_text(metrics['model'])}</pre>")
     if metrics.get("data") == "digits":
-        command = (
-            f"tinygrad-dl demo --seed {metrics['seed']} --epochs {metrics['epochs']} --lr {metrics['lr']:g} "
+        options = (
+            f"--seed {metrics['seed']} --epochs {metrics['epochs']} --lr {metrics['lr']:g} "
             f"--batch-size {metrics['batch_size']}"
         )
-        parts.append(f"<p>The same figures again:</p>\n<pre>{_text(command)}</pre>")
+        commands = (
+            f'make demo ARGS="{options}"   # in a clone\ntinygrad-dl demo {options}   # where it is installed'
+        )
+        parts.append(f"<p>To get the same figures again:</p>\n<pre>{_text(commands)}</pre>")
         parts.append(
-            "<p>The weights are in <code>model.safetensors</code>; <code>tinygrad_dl.load(path)</code> "
-            "reads them. To try next: another seed, 5 epochs, a learning rate of 0.1.</p>"
+            "<p>The model is in <code>model.safetensors</code>; <code>tinygrad_dl.load_model(path)</code> "
+            "loads it. To try next: another seed, 5 epochs, a learning rate of 0.1.</p>"
         )
     parts.append(
         "<details><summary>All "

@@ -113,8 +113,13 @@ def prediction_inputs(data: Any, table: Table | None) -> Any:
     return data
 
 
-def refuse_text(called: str, x: Any) -> None:
+def refuse_text(called: str, x: Any, y: Any = None) -> None:
     """Raise DTypeError for an array of text, with the call that prepares it."""
+    if isinstance(y, np.ndarray) and y.dtype.kind in "OUS":
+        raise DTypeError(
+            f"{called}: y: expected numbers, got an array of {y.dtype}. Number the classes with "
+            "y = np.unique(labels, return_inverse=True)[1]; train.Classifier takes labels as they are"
+        )
     if isinstance(x, np.ndarray) and x.dtype.kind in "OUSM":
         raise DTypeError(
             f"{called}: x: expected numbers, got an array of {x.dtype}. Text and dates are prepared by a table: "

@@ -22,7 +22,7 @@ class Log(Callback):
     A resumed run rewrites the file with its full history. Raises ValueRangeError for other suffixes.
     """
 
-    last = True
+    last = rank_zero_only = True
 
     @checked
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -39,7 +39,7 @@ class MLflow(Callback):
     goes on with its run. `run_id` is the run. Raises MissingExtraError without the extra `mlflow`.
     """
 
-    last = True
+    last = rank_zero_only = True
 
     @checked
     def __init__(

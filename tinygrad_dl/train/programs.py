@@ -214,16 +214,15 @@ class Programs:
 
 def estimated(lowered: Lowered) -> tuple[float, float]:
     """About what a program of a captured function gains in a call, and what it takes to make it, in seconds."""
-    from tinygrad_dl.compiler.program import VIEW, Call, Prim, Var, Vjp
+    from tinygrad_dl.compiler.program import CONVOLUTIONS, VIEW, Call, Prim, Vjp
+    from tinygrad_dl.compiler.windows import multiply_adds
 
     calls = sum(isinstance(step, (Call, Vjp)) for step in lowered.program.steps) + 1
     prims = [step for step in lowered.steps if isinstance(step, Prim)]
     elements = products = 0
     for prim in prims:
-        x = prim.inputs[0] if prim.inputs else None
-        if prim.kind == "matmul" and isinstance(x, Var):
-            products += sum(out.size for out in prim.writes()) * x.shape[-1]
-        elif prim.kind not in VIEW:
+        products += multiply_adds(prim)
+        if prim.kind not in ("matmul", *VIEW) and prim.kind not in CONVOLUTIONS:
             elements += max((v.size for v in (*prim.reads(), *prim.writes())), default=0)
     eager = 2 * CALL * calls + EAGER_ELEMENT * elements + PRODUCT * products
     return CALL * calls + ELEMENT * elements, MAKING + PRIMITIVE * len(prims) + RUNS * eager

@@ -19,6 +19,17 @@ LEVELS = ("auto", "bar", "epoch", "off")
 INTERVAL = 0.1  # seconds between updates of the bar: the eye needs no more, and drawing costs time
 
 
+def wrapped(text: str, width: int) -> str:
+    """A line as several where it is too wide: broken between its quantities, never inside of one."""
+    lines: list[str] = []
+    for part in text.split("   "):
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += "   " + part
+        else:
+            lines.append("  " * bool(lines) + part)
+    return "\n".join(lines)
+
+
 class Progress(Callback):
     """Print a line per epoch to stdout, in a terminal with a progress bar below; show a notebook a live display.
 
@@ -27,6 +38,8 @@ class Progress(Callback):
     is honored. Only every `every`-th epoch and the last one are printed, by default about 100 lines. `stream`: a file
     to print to instead. Raises ValueRangeError, MissingExtraError.
     """
+
+    rank_zero_only = True
 
     def __init__(self, level: str = "auto", every: int | None = None, stream: IO[str] | None = None) -> None:
         if not isinstance(level, str) or level not in LEVELS:
@@ -139,6 +152,7 @@ class Progress(Callback):
 
     def _print(self, text: str, improved: bool) -> None:
         if self._bar is not None:
-            self._console.print(text, style="green" if improved else None, highlight=False, soft_wrap=True)
+            text = wrapped(text, self._console.width)
+            self._console.print(text, style="green" if improved else None, highlight=False)
         else:
             print(text, file=self._file, flush=True)

@@ -37,7 +37,7 @@ class TensorBoard(Callback):
     without the extra `tensorboard`.
     """
 
-    last = True
+    last = rank_zero_only = True
 
     @checked
     def __init__(

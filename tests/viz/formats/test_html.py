@@ -247,6 +247,18 @@ def test_the_player_shows_mathematics_and_writes_sums_out(open_page: Opener) -> 
     assert len(arrows) == 2 and all("turned" in start and head == "hidden" for start, head in arrows)
 
 
+def test_the_player_leaves_out_rules_that_call_helpers(open_page: Opener) -> None:
+    view = network()
+    page = open_page(view)
+    assert any("_rows" in (edge.rule or "") for edge in view.full.edges), (
+        "the weight's rule of a linear layer"
+    )
+    page.keyboard.press("End")
+    text = page.inner_text("#explanation")
+    assert "Backward: linear" in text and "to weight: " in text and "_rows" not in text
+    assert page.locator("#formula math").count() >= 2
+
+
 def test_the_player_shows_matrices_up_to_8_by_8_whole(open_page: Opener) -> None:
     w = leaf(np.arange(64.0).reshape(8, 8))
     page = open_page(viz.draw((w * w).sum()), hash="#step=4")
@@ -285,9 +297,79 @@ def test_the_page_plays_a_training_run(open_page: Opener) -> None:
     page.wait_for_function("() => document.getElementById('trained').textContent.startsWith('step 4 of 4')")
 
 
-def test_the_view_stays_where_it_is_while_everything_fits(open_page: Opener) -> None:
-    view = network()
+def test_a_folded_module_leaves_no_hole(open_page: Opener) -> None:
+    model = nn.Sequential(
+        nn.Linear(2, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 1)
+    )
+    with viz.record() as recording:
+        loss = model(Tensor(np.ones((3, 2), np.float32), name="x")).sum()
+        loss.backward()
+    view = viz.draw(loss, model=model, record=recording, repeats=False)
     page = open_page(view)
+    (box,) = [module.id for module in view.graph.modules if module.path == "1"]
+
+    def places() -> dict[str, list[float]]:
+        """Node or folded module -> left, top, right and bottom in the drawing's own units."""
+        return page.evaluate(
+            """() => {
+              const scale = document.querySelector("#canvas svg").getScreenCTM().inverse();
+              const shown = "#canvas .node:not(.inside), #canvas .cluster[aria-expanded='false']";
+              return Object.fromEntries([...document.querySelectorAll(shown)].map((e) => {
+                const box = (e.matches(".cluster") ? e.querySelector("path") : e).getBoundingClientRect();
+                const a = new DOMPoint(box.left, box.top).matrixTransform(scale);
+                const b = new DOMPoint(box.right, box.bottom).matrixTransform(scale);
+                return [e.id, [a.x, a.y, b.x, b.y]];
+              }));
+            }"""
+        )
+
+    def click() -> None:
+        page.evaluate(
+            "id => document.getElementById(id).dispatchEvent(new MouseEvent('click', {bubbles: true}))", box
+        )
+
+    before, whole = places(), page.get_attribute("#canvas svg", "viewBox")
+    click()
+    after = places()
+    assert box in after and len(after) < len(before)
+    heights = [
+        max(p[3] for p in found.values()) - min(p[1] for p in found.values()) for found in (before, after)
+    ]
+    assert heights[1] < 0.8 * heights[0]
+    # Nothing lies upon anything else.
+    listed = list(after.values())
+    for i, a in enumerate(listed):
+        for b in listed[:i]:
+            assert a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
+    # Edges into it and out of it end at its frame.
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll("#canvas .edge:not(.inside) path[data-d]")].map((path) =>
+             [0, path.getTotalLength()].map((at) => {
+               const point = path.getPointAtLength(at).matrixTransform(path.getScreenCTM());
+               return [point.x, point.y];
+             }))"""
+    )
+    frame = page.locator(f"#{box} path").bounding_box()
+    middles = [frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2]
+    assert ends and all(
+        abs(x - middles[0]) > frame["width"] / 2 - 4 or abs(y - middles[1]) > frame["height"] / 2 - 4
+        for pair in ends for x, y in pair
+    )  # fmt: skip
+    # The player marks it while it steps inside.
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert ids(page, "#canvas .active:not(.edge)") == {box}
+    click()
+    page.keyboard.press("Home")
+    assert page.get_attribute("#canvas svg", "viewBox") == whole
+    for id, place in places().items():
+        assert place == pytest.approx(before[id], abs=0.5)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_the_view_stays_where_it_is_while_everything_fits(open_page: Opener, size: str) -> None:
+    view = network()
+    page = open_page(view, size=size)
     before = page.get_attribute("#canvas svg", "viewBox")
     for _ in view.full.events:
         page.keyboard.press("ArrowRight")
@@ -413,5 +495,5 @@ def test_vendored_files_are_those_that_third_party_md_names() -> None:
     assert [path for path, _ in rows] == ["tinygrad_dl/viz/formats/assets/viz-global.js"]
     for path, digest in rows:
         assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == digest
-    own = {"page.html", "page.css", "canvas.js", "panel.js", "player.js", "start.js"}
+    own = {"page.html", "page.css", "canvas.js", "fold.js", "panel.js", "player.js", "start.js"}
     assert {path.name for path in ASSETS.iterdir()} == own | {Path(path).name for path, _ in rows}

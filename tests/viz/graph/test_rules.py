@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.leaves import leaf
-from tinygrad_dl import Tensor, nn, op, vecdot, viz
+from tinygrad_dl import Tensor, nn, ones, op, vecdot, viz
 from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.graph.rules import MULTIPLY_ADDS, rule_texts
 
@@ -58,3 +58,11 @@ def test_costs_of_layers_are_counted_by_hand() -> None:
     assert multiply_adds(nn.GRU(3, 8)(sequence)[0].sum()) == {"gru": 6 * 2 * 3 * 8 * (3 + 8)}
     assert multiply_adds(vecdot(leaf(np.ones((4, 3))), leaf(np.ones(3))).sum()) == {"vecdot": 12}
     assert set(MULTIPLY_ADDS) <= set(OPS)
+
+
+def test_an_option_that_is_an_object_of_its_own_is_not_shown() -> None:
+    model = nn.BatchNorm1d(2)
+    (node,) = [n for n in viz.draw(model(ones((3, 2)))).graph.nodes if n.op == "standardize"]
+    assert "moments" not in node.options and not any(
+        "RunningStatistics" in text for text in node.options.values()
+    )

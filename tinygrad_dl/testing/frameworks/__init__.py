@@ -18,20 +18,30 @@ FRAMEWORKS = {
 }
 
 
-def adapter_of(f: Callable[..., Any], inputs: Any, framework: str | None) -> Adapter | None:
-    """The adapter for a function and its inputs, None where they are Tensors or NumPy arrays."""
-    name = framework or _found(f, inputs)
-    if name in (None, "tinygrad_dl", "numpy"):
-        return None
+# What is no framework of its own: functions of Tensors, and NumPy functions with a backward.
+OWN = ("tinygrad_dl", "numpy")
+
+
+def module_of(name: str, what: str = "gradcheck") -> Any:
+    """The module here for a framework by its name: `adapter(f, inputs)` and `asarray(array)`."""
+    if name in OWN:
+        return import_module("tinygrad_dl.testing.frameworks.own_functions")
     if name not in FRAMEWORKS:
         known = ", ".join(repr(n) for n in (*FRAMEWORKS, "numpy"))
-        raise ValueRangeError(f"gradcheck: framework: expected one of {known}, got {name!r}")
-    module = import_module(f"tinygrad_dl.testing.frameworks.{FRAMEWORKS[name][0]}")
-    found: Adapter = module.adapter(f, inputs)
+        raise ValueRangeError(f"{what}: framework: expected one of {known}, got {name!r}")
+    return import_module(f"tinygrad_dl.testing.frameworks.{FRAMEWORKS[name][0]}")
+
+
+def adapter_of(f: Callable[..., Any], inputs: Any, framework: str | None) -> Adapter | None:
+    """The adapter for a function and its inputs, None where they are Tensors or NumPy arrays."""
+    name = framework or framework_of(f, inputs)
+    if name is None or name in OWN:
+        return None
+    found: Adapter = module_of(name).adapter(f, inputs)
     return found
 
 
-def _found(f: Any, inputs: Any) -> str | None:
+def framework_of(f: Any, inputs: Any) -> str | None:
     """The framework whose types the inputs, or the function, are of."""
     leaves: list[Any] = [f]
     stack, seen = [inputs], set()

@@ -27,6 +27,12 @@ class Adapter:
 
     arrays: list[NDArray]
     names: list[str]
+    #: Whether calls compare what they were given with what it is afterwards, and note differences in `written`.
+    watching = False
+
+    def __init__(self) -> None:
+        #: What the function, or its gradient, wrote into: the names of inputs, and "g".
+        self.written: set[str] = set()
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
         """The floating-point results at the arrays."""
@@ -35,6 +41,10 @@ class Adapter:
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         """The gradients of the inputs for the gradient of the result, a tuple of them if there are several."""
         raise NotImplementedError
+
+    def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
+        """The change of the results along tangents of the inputs, in forward mode; None where there is none."""
+        return None
 
     def gradient(self, seed: tuple[int, int]) -> Adapter:
         """The gradient of a random projection of the function, as a function of the same arrays."""
@@ -51,6 +61,32 @@ class Adapter:
     def close(self) -> None:
         """Leave everything as it was."""
 
+    def note_writes(self, names: Sequence[str], now: Sequence[Any], before: Sequence[NDArray]) -> None:
+        """Note in `written` which arrays are not what they were, if calls are watched."""
+        if self.watching:
+            for name, array, was in zip(names, now, before):
+                if not np.array_equal(np.asarray(array), was, equal_nan=True):
+                    self.written.add(name)
+
+
+def forward_finding(adapter: Adapter) -> list[Finding]:
+    """Forward and reverse mode of a function agree: u @ (J v) = (J.T u) @ v."""
+    arrays = adapter.arrays
+    v = [t.astype(a.dtype) for t, a in zip(normal((1, 0), [a.shape for a in arrays]), arrays)]
+    tangents = adapter.jvp(v, *arrays)
+    if tangents is None:
+        return []
+    u = [s.astype(t.dtype) for s, t in zip(normal((2, 0), [t.shape for t in tangents]), tangents)]
+    given = adapter.vjp(tuple(u) if len(u) > 1 else u[0], *arrays)
+    forward = sum(float(np.sum(a * t)) for a, t in zip(u, tangents))
+    reverse = sum(float(np.sum(d * t)) for d, t in zip(given, v) if d is not None)
+    scale = sum(float(np.sum(np.abs(a * t))) for a, t in zip(u, tangents))
+    eps = max((float(np.finfo(a.dtype).eps) for a in arrays), default=0.0)
+    if abs(forward - reverse) <= max(1e-6, 1e3 * eps) * max(scale, abs(forward), abs(reverse)):
+        return []
+    message = f"jvp and vjp disagree: u @ (J v) is {forward:.9g} by jvp and {reverse:.9g} by vjp"
+    return [Finding("forward mode", message)]
+
 
 class Gradient(Adapter):
     """The gradient of another adapter's function, given as a function of arrays and its vjp."""
@@ -62,6 +98,7 @@ class Gradient(Adapter):
         vjp: Callable[..., tuple[NDArray | None, ...]],
         again: Callable[[tuple[int, int]], Adapter],
     ) -> None:
+        super().__init__()
         self.base, self.arrays, self.names = base, base.arrays, base.names
         self._value, self._vjp, self._again = value, vjp, again
 

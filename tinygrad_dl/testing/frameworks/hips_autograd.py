@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.testing.frameworks.adapter import Adapter, load, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, forward_finding, load, normal, seeds_of
+from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
 core: Any = load("autograd")
@@ -32,18 +33,38 @@ class AutogradFunction(Adapter):
     """A function of a tuple of arrays that returns a tuple."""
 
     def __init__(self, f: Callable[[Any], Any], arrays: list[NDArray], names: list[str]) -> None:
+        super().__init__()
         self.f, self.arrays, self.names = f, arrays, names
 
     def _packed(self, values: Any) -> Any:
         return core.builtins.tuple(self.f(values))
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
-        return tuple(np.array(r) for r in self.f(tuple(arrays)))
+        given = tuple(a.copy() for a in arrays)
+        results = tuple(np.array(r) for r in self.f(given))
+        self.note_writes(self.names, given, arrays)
+        return results
 
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
-        pull, results = core.make_vjp(self._packed)(tuple(arrays))
-        seeds = tuple(np.reshape(s, np.shape(r)) for s, r in zip(seeds_of(g), results))
-        return tuple(np.array(d) for d in pull(seeds))
+        given = tuple(a.copy() for a in arrays)
+        pull, results = core.make_vjp(self._packed)(given)
+        seeds = tuple(np.array(s).reshape(np.shape(r)) for s, r in zip(seeds_of(g), results))
+        found = tuple(np.array(d) for d in pull(seeds))
+        self.note_writes(self.names, given, arrays)
+        self.note_writes(
+            ["g"] * len(seeds), seeds, [np.reshape(s, np.shape(r)) for s, r in zip(seeds_of(g), results)]
+        )
+        return found
+
+    def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
+        try:
+            _, changes = core.make_jvp(self._packed)(tuple(arrays))(tuple(tangents))
+        except NotImplementedError:  # some of its operations have no forward mode
+            return None
+        return tuple(np.array(c) for c in changes)
+
+    def findings(self) -> list[Finding]:
+        return forward_finding(self)
 
     def gradient(self, seed: tuple[int, int]) -> Adapter:
         def gradients(values: Any) -> tuple[Any, ...]:
@@ -53,3 +74,8 @@ class AutogradFunction(Adapter):
             return tuple(found[k] for k in range(len(self.arrays)))
 
         return AutogradFunction(gradients, self.arrays, self.names)
+
+
+def asarray(array: NDArray) -> Any:
+    """HIPS autograd takes NumPy's arrays as they are."""
+    return array

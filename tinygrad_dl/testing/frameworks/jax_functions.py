@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, load, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, forward_finding, load, normal, seeds_of
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
 jax, jnp = load("jax", "jax", "jax.numpy")
+
+COMPILED_AFTER = 16  # calls
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:
@@ -49,13 +51,21 @@ class JaxFunction(Adapter):
     """A function of arrays that returns a tuple of arrays; values are computed by the compiled function."""
 
     def __init__(self, f: Callable[..., Any], arrays: list[NDArray], names: list[str], jvp: bool) -> None:
+        super().__init__()
         self.f, self.arrays, self.names, self.forward_mode = f, arrays, names, jvp
-        self.compiled: Callable[..., Any] = jax.jit(f)
+        # Compiling takes as long as many calls of a small function.
+        self.compiled: Callable[..., Any] | None = None
+        self.calls = 0
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        self.calls += 1
+        if self.calls == COMPILED_AFTER:
+            self.compiled = jax.jit(self.f)
         try:
-            results = self.compiled(*arrays)
+            results = (self.compiled or self.f)(*(jnp.asarray(a) for a in arrays))
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+            if self.compiled is None:
+                raise
             self.compiled = self.f  # it looks at values, and cannot be compiled
             results = self.f(*(jnp.asarray(a) for a in arrays))
         return tuple(np.array(r) for r in results)
@@ -73,25 +83,31 @@ class JaxFunction(Adapter):
 
         return JaxFunction(gradients, self.arrays, self.names, jvp=False)
 
-    def findings(self) -> list[Finding]:
-        """Forward and reverse mode agree: u @ (J v) = (J.T u) @ v."""
+    def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
         if not self.forward_mode:
-            return []
-        values = [jnp.asarray(a) for a in self.arrays]
-        v = [jnp.asarray(t, a.dtype) for t, a in zip(normal((1, 0), [a.shape for a in values]), values)]
+            return None
+        values = [jnp.asarray(a) for a in arrays]
         try:
-            results, tangents = jax.jvp(self.f, values, v)
+            _, changes = jax.jvp(self.f, values, [jnp.asarray(t, v.dtype) for t, v in zip(tangents, values)])
         except TypeError:  # a function with custom_vjp has no forward mode
-            return []
-        u = normal((2, 0), [r.shape for r in results])
-        given = self.vjp(tuple(u), *self.arrays)
-        forward = sum(float(np.sum(a * np.asarray(t))) for a, t in zip(u, tangents))
-        reverse = sum(float(np.sum(np.asarray(d) * np.asarray(t))) for d, t in zip(given, v))
-        scale = sum(float(np.sum(np.abs(a * np.asarray(t)))) for a, t in zip(u, tangents))
-        if abs(forward - reverse) <= 1e-6 * max(scale, abs(forward), abs(reverse)):
-            return []
-        message = f"jvp and vjp disagree: u @ (J v) is {forward:.9g} by jvp and {reverse:.9g} by vjp"
-        return [Finding("forward mode", message)]
+            return None
+        return tuple(np.array(c) for c in changes)
+
+    def findings(self) -> list[Finding]:
+        return forward_finding(self)
+
+    def explain(self, error: Exception) -> Finding | None:
+        text = " ".join(str(error).split())
+        if (
+            "ustom VJP" not in text
+            and "custom_vjp" not in text
+            or not isinstance(error, (TypeError, ValueError))
+        ):
+            return None
+        if "shape" in text or "structure" in text or "length" in text or "aval" in text:
+            hint = "Sum over the axes along which the input was broadcast, and return one gradient for each input?"
+            return Finding("shape", f"{text[:300]} {hint}")
+        return Finding("fault", text[:300])
 
 
 def _kind(x: Any) -> str:
@@ -104,3 +120,13 @@ def _kind(x: Any) -> str:
 def _name(path: str) -> str:
     number, _, rest = path.lstrip("[").partition("]")
     return f"input {number}{rest}"
+
+
+def asarray(array: NDArray) -> Any:
+    """The array of JAX with the same values, bit by bit."""
+    if array.dtype.itemsize * (1 + (array.dtype.kind != "c")) > 8 and not jax.config.jax_enable_x64:
+        raise DTypeError(
+            f"arrays: dtype: expected one of at most 32 bits, got {array.dtype}. JAX makes arrays of it after "
+            'jax.config.update("jax_enable_x64", True), at the start of the program.'
+        )
+    return jnp.asarray(np.ascontiguousarray(array).reshape(array.shape))

@@ -22,6 +22,7 @@ class MyGradFunction(Adapter):
     """A function of MyGrad tensors."""
 
     def __init__(self, f: Any, given: list[Any]) -> None:
+        super().__init__()
         self.f, self.given = f, given
         kinds = [np.asarray(getattr(x, "data", x)).dtype.kind for x in given]
         self.live = [
@@ -38,6 +39,7 @@ class MyGradFunction(Adapter):
         for k, t in zip(self.live, tensors):
             every[k] = t
         result = self.f(*every)
+        self.note_writes(self.names, [t.data for t in tensors], arrays)
         return tensors, list(result) if isinstance(result, (list, tuple)) else [result]
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
@@ -52,3 +54,8 @@ class MyGradFunction(Adapter):
 
     def gradient(self, seed: tuple[int, int]) -> Adapter:
         raise ValueRangeError("gradcheck: order: expected 1 for MyGrad, which has first derivatives only")
+
+
+def asarray(array: NDArray) -> Any:
+    """The tensor of an array; of floating-point numbers, it is not constant."""
+    return mygrad.tensor(array, copy=False)

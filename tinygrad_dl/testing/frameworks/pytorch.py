@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, load, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, forward_finding, load, normal, seeds_of
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -30,8 +31,10 @@ class TorchFunction(Adapter):
     """
 
     def __init__(self, f: Any, inputs: Any) -> None:
+        super().__init__()
         self.module = f if isinstance(f, torch.nn.Module) else None
         self.custom = isinstance(f, type) and issubclass(f, torch.autograd.Function)
+        self.own_jvp = self.custom and f.jvp is not torch.autograd.Function.jvp
         self.f: Callable[..., Any] = f.apply if self.custom else f
         self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         tensors = [x for x in self.inputs if isinstance(x, torch.Tensor) and _is_float(x)]
@@ -101,9 +104,15 @@ class TorchFunction(Adapter):
         self._move(arrays)
         try:
             with torch.no_grad():
-                return tuple(t.detach().cpu().numpy().copy() for t in self._call())
+                results = tuple(t.detach().cpu().numpy().copy() for t in self._call())
+            self._note(arrays)
+            return results
         finally:
             self._after()
+
+    def _note(self, arrays: Sequence[NDArray]) -> None:
+        if self.watching:
+            self.note_writes(self.names, [x.detach().cpu().numpy() for x in self.live], arrays)
 
     def _grad(
         self, g: Any, arrays: Sequence[NDArray], arrange: Callable[[Any], Any] = lambda s: s
@@ -117,8 +126,54 @@ class TorchFunction(Adapter):
             ]
             if not pairs:
                 return [None] * len(live)
+            before = [s.numpy().copy() for _, s in pairs] if self.watching else []
             found = torch.autograd.grad([o for o, _ in pairs], live, [s for _, s in pairs], allow_unused=True)
+            if self.watching:
+                found = tuple(None if d is None else d.clone() for d in found)  # one may be g itself
+                self._note(arrays)
+                self.note_writes(["g"] * len(before), [s.numpy() for _, s in pairs], before)
             return list(found)
+
+    def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
+        if not self.leaves or self._uses_captured(arrays):
+            return None
+        try:
+            with self._placed(arrays, False) as live, _forward_mode(), torch.enable_grad():
+                forward_ad = torch.autograd.forward_ad
+                with forward_ad.dual_level():
+                    moved = [x.detach().clone() for x in live]
+                    along = [torch.from_numpy(np.array(t)) for t in tangents]
+                    pairs = [
+                        forward_ad.unpack_dual(result)
+                        for result in self._at([forward_ad.make_dual(x, t) for x, t in zip(moved, along)])
+                    ]
+                    changes = [torch.zeros_like(p) if c is None else c for p, c in pairs]
+                    return tuple(c.detach().cpu().numpy().copy() for c in changes)
+        except (NotImplementedError, RuntimeError):
+            if self.own_jvp:
+                raise
+            return None  # an operation of it has no forward mode
+
+    def _at(self, tensors: Sequence[Any]) -> list[Any]:
+        """The results with other tensors in the place of those to check."""
+        moved = {id(x): t for x, t in zip(self.live, tensors)}
+        inputs = [moved.get(id(x), x) for x in self.inputs]
+        if self.module is None:
+            return [t for t in _tensors(self.f(*inputs)) if _is_float(t)]
+        parameters = {n: moved[id(p)] for n, p in self.module.named_parameters() if id(p) in moved}
+        results = torch.func.functional_call(self.module, parameters, tuple(inputs))
+        return [t for t in _tensors(results) if _is_float(t)]
+
+    def _uses_captured(self, arrays: Sequence[NDArray]) -> bool:
+        """Whether the function uses the tensors themselves, from outside, in the place of its arguments."""
+        moved = [a + 0.01 * (1 + np.abs(a)) for a in arrays]
+        expected = self.value(*arrays)
+        with self._placed(moved, False), torch.no_grad():
+            tensors = [torch.from_numpy(np.array(a)) for a in arrays]
+            found = [t.detach().cpu().numpy().copy() for t in self._at(tensors)]
+        return not all(
+            np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in zip(expected, found)
+        )
 
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         return tuple(None if d is None else d.detach().cpu().numpy().copy() for d in self._grad(g, arrays))
@@ -180,6 +235,10 @@ class TorchFunction(Adapter):
         if message:
             words = f"the gradient {message}. Use .reshape for .view, and .contiguous() before code that reads memory."
             found.append(Finding("non-contiguous", words))
+        try:
+            found += forward_finding(self)
+        except (NotImplementedError, RuntimeError) as error:
+            found.append(Finding("forward mode", f"jvp fails: {_first_line(error)}"))
         if self.custom and len(self.live) > 1 and self.leaves:
             found += self._one_by_one(g, expected)
         return found
@@ -223,6 +282,9 @@ class TorchFunction(Adapter):
                 "a tensor that was saved for backward is changed in place before backward runs: save a clone"
             )
             return Finding("saved tensor modified", words)
+        if isinstance(error, RuntimeError) and "once_differentiable" in text:
+            words = "backward is marked with @once_differentiable: it has no second derivative"
+            return Finding("second derivative", words)
         if isinstance(error, RuntimeError) and ("incorrect number of gradients" in text):
             return Finding(
                 "fault", f"{_first_line(error)}: backward returns one gradient per input of forward"
@@ -237,6 +299,14 @@ class TorchFunction(Adapter):
         for x, _, requires_grad in self.before:
             if x.is_leaf:
                 x.requires_grad_(requires_grad)
+
+
+@contextmanager
+def _forward_mode() -> Iterator[None]:
+    """PyTorch compiles rules of forward mode when it is first used, in a way that it warns of itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)
+        yield
 
 
 def _is_float(x: Any) -> bool:
@@ -285,3 +355,8 @@ def _same(a: Any, b: Any) -> bool:
 
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split("\n")[0].split())[:200]
+
+
+def asarray(array: NDArray) -> Any:
+    """A tensor with the values of an array, bit by bit, laid out in memory alike; a copy, as tensors are moved."""
+    return torch.from_numpy(np.array(array))

@@ -41,10 +41,7 @@ class Module(CoreModule):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if getattr(type(self), "_library", True) and self._hooks is None:
-            out = super().__call__(*args, **kwargs)
-            if type(self) in CLASSES:  # a lazy layer has become one of the core's
-                self.__class__ = CLASSES[type(self)]
-            return out
+            return super().__call__(*args, **kwargs)
         if not _from_core(args) and not _from_core(kwargs.values()):
             return super().__call__(*args, **kwargs)
         # a layer of the core calls a user's: in PyTorch's words inside, in the core's outside
@@ -341,9 +338,10 @@ def _forward(core_forward: Any) -> Any:
         seen: list[Any] = []
         lowered = [lower(x, seen) for x in args]
         named = {key: lower(x, seen) for key, x in kwargs.items()}
-        out = core_forward(self, *lowered, **named)
         if any(x is None for x in seen):
-            return out
+            return core_forward(self, *lowered, **named)
+        with np.errstate(all="ignore"):
+            out = core_forward(self, *lowered, **named)
         result = connect(lift(out), seen, True)
         if self.__dict__.get("inplace") is True and seen and result is not seen[0]:
             return assign(seen[0], result, f"{type(self).__name__}(inplace=True)")
@@ -353,22 +351,16 @@ def _forward(core_forward: Any) -> Any:
     return forward
 
 
-# Layers that make other layers, whose draws come in the order of PyTorch's constructors.
-COMPOSED = (
-    nn.MultiheadAttention,
-    nn.TransformerEncoderLayer,
-    nn.TransformerDecoderLayer,
-    nn.Transformer,
-    nn.AdaptiveLogSoftmaxWithLoss,
-)
-
-
 def _layer(core: type) -> Any:
     """The class of this layer for a class of the core."""
     parameters = inspect.signature(core.__init__).parameters  # type: ignore[misc]
-    draws = "rng" in parameters
-    composed = issubclass(core, COMPOSED)
-    reset = None if composed else next((r for kind, r in RESETS if issubclass(core, kind)), None)
+    draws, lazy = "rng" in parameters, hasattr(core, "_become_plain")
+    reset = next((r for kind, r in RESETS if issubclass(core, kind)), None)
+    if issubclass(core, nn.MultiheadAttention):
+        reset = None
+    composed = (
+        draws and reset is None
+    )  # of other layers, whose draws come in the order of PyTorch's constructors
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         check_device(kwargs.pop("device", None))
@@ -393,11 +385,20 @@ def _layer(core: type) -> Any:
 
         def reset_parameters(self: Any, rng: Any = None) -> None:
             """Draw the parameters again."""
-            if not _has_no_values(self):
+            trial = lazy and "_lazy" not in vars(self)  # made for its shapes alone
+            if not trial and not _has_no_values(self):
                 reset(self)
 
         body["reset_parameters"] = reset_parameters
+    if lazy:
+        body["_become_plain"] = _become_plain
     return type(core.__name__, (Module, core), body)
+
+
+def _become_plain(self: Any) -> None:
+    """What a lazy layer does at its first input."""
+    del self._lazy
+    self.__class__ = CLASSES[self.becomes]
 
 
 def _argument(x: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,52 @@ class Optimizer(core.Optimizer):
         super().load_state_dict(_arrays(state_dict))
 
     def register_step_pre_hook(self, hook: Any) -> Any:
-        """Left out."""
-        raise NotImplementedError("register_step_pre_hook is left out: call the function before step()")
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return others. args[0] is the optimizer."""
+        return _entered(self._hooks("before"), hook)
 
     def register_step_post_hook(self, hook: Any) -> Any:
-        """Left out."""
-        raise NotImplementedError("register_step_post_hook is left out: call the function after step()")
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return _entered(self._hooks("after"), hook)
+
+    def _hooks(self, when: str) -> list[Any]:
+        found: list[Any] = vars(self).setdefault(f"_hooks_{when}", [])
+        return found
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        if "step" in vars(cls):
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
+
+
+def _entered(hooks: list[Any], hook: Any) -> Any:
+    """A hook added to a list, and the handle that removes it."""
+    hooks.append(hook)
+    return SimpleNamespace(remove=lambda: hooks.remove(hook) if hook in hooks else None)
+
+
+def _hooked(step: Any) -> Any:
+    """A step with the hooks around it."""
+
+    @wraps(step)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "_hooks_before" not in vars(self) and "_hooks_after" not in vars(self):
+            return step(self, *args, **kwargs)
+        args = (self, *args)
+        for hook in list(self._hooks("before")):
+            found = hook(self, args, kwargs)
+            if found is not None:
+                if not (isinstance(found, tuple) and len(found) == 2):
+                    raise RuntimeError(
+                        f"{type(self).__name__}.step: a hook must return None or a tuple of (new_args, new_kwargs), "
+                        f"got {found!r:.40}"
+                    )
+                args, kwargs = found
+        result = step(*args, **kwargs)
+        for hook in list(self._hooks("after")):
+            hook(self, args, kwargs)
+        return result
+
+    return call
 
 
 def _tensors(x: Any) -> Any:
@@ -57,7 +99,13 @@ def _optimizer(kind: type) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         kind.__init__(self, *args, **kwargs)  # type: ignore[misc]
 
-    body = {"__init__": __init__, "__doc__": without_example(kind.__doc__), "__module__": __name__}
+    step = kind.step  # type: ignore[attr-defined]
+    body = {
+        "__init__": __init__,
+        "step": step,
+        "__doc__": without_example(kind.__doc__),
+        "__module__": __name__,
+    }
     return type(kind.__name__, (Optimizer, kind), body)
 
 

@@ -28,7 +28,7 @@ from tinygrad_dl.viz.graph.labels import cut, node_lines
 from tinygrad_dl.viz.graph.model import GraphModel, GraphNode
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("canvas.js", "panel.js", "player.js", "start.js")
+SCRIPTS = ("canvas.js", "fold.js", "panel.js", "player.js", "start.js")
 MAX_LAYOUTS = 5  # that a page holds, one per collapse depth
 ALL_NODES = 2000  # up to so many nodes, collapsed ones can be searched and stepped through too
 

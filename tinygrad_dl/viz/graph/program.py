@@ -11,9 +11,10 @@ from tinygrad_dl.compiler.compiled import Compiled
 from tinygrad_dl.compiler.formulas import short
 from tinygrad_dl.compiler.fusion import Group, reads_of
 from tinygrad_dl.compiler.naming import Names
-from tinygrad_dl.compiler.program import VIEW, Call, Effect, Number, Prim, Step, Var, Vjp
+from tinygrad_dl.compiler.program import CONVOLUTIONS, VIEW, Call, Effect, Number, Prim, Step, Var, Vjp
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.report import buffers, stored_by
+from tinygrad_dl.compiler.windows import multiply_adds
 from tinygrad_dl.graph import Value
 from tinygrad_dl.op import OPS
 from tinygrad_dl.viz.graph.labels import byte_text, cut
@@ -222,7 +223,7 @@ class ProgramDrawing:
 
     def _primitive(self, prim: Prim, module: str, stored: Any, prefix: str = "") -> None:
         out = prim.outputs[0] if prim.outputs else None
-        kind = "product" if prim.kind == "matmul" else "op"
+        kind = "product" if prim.kind in ("matmul", *CONVOLUTIONS) else "op"
         sources = [x for x in prim.inputs if isinstance(x, Var)]
         for x in sources:
             self._need(x, prim.phase)
@@ -246,7 +247,7 @@ class ProgramDrawing:
             if out.serial in stored:
                 node.cost["bytes"] = out.nbytes
             if kind == "product":
-                node.cost["multiply_adds"] = out.size * sources[0].shape[-1]
+                node.cost["multiply_adds"] = multiply_adds(prim)
             self.made[out.serial] = node
         for position, x in enumerate(sources):
             self._edge(x, node, position, prim.phase)

@@ -92,7 +92,8 @@ def option_texts(op: Op, node: Node) -> dict[str, str]:
         if name in op.defaults and (value is op.defaults[name] or _same(value, op.defaults[name])):
             continue
         text = short(value)
-        if name != "dtype" or text != str(node.dtype):
+        # The name of a class says nothing to readers of a diagram.
+        if text != type(value).__name__ and (name != "dtype" or text != str(node.dtype)):
             texts[name] = text
     return texts
 

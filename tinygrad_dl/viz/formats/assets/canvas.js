@@ -26,9 +26,10 @@ function say(text) {
   byId("live").textContent = text;
 }
 
-// The node that is drawn for another one: itself, or the box it is collapsed into.
+// The node that is drawn for another one: itself, or the box it is collapsed into, or the folded module around it.
 function shownAs(id) {
-  return data.layouts[state.layout].hidden[id] || id;
+  const box = data.layouts[state.layout].hidden[id] || id;
+  return collapsedAround(box) || box;
 }
 
 async function svgOf(index) {
@@ -70,6 +71,7 @@ async function showLayout(index) {
   state.svg = svg;
   svg.prepend(arrow("turned"), arrow("turned-active"));
   state.whole = svg.viewBox.baseVal.width ? [...svg.getAttribute("viewBox").split(/[ ,]+/).map(Number)] : [0, 0, 100, 100];
+  state.drawn = state.whole;
   parts.clear();
   for (const group of svg.querySelectorAll("g[id]")) parts.set(group.id, group);
   // Graphviz puts ids into <title>; the browser would show them as tooltips.
@@ -101,12 +103,17 @@ function setView(x, y, width, height) {
   state.svg.setAttribute("viewBox", state.view.join(" "));
 }
 
-function fit() {
+// The view of the whole graph.
+function fitted() {
   const [x, y, width, height] = state.whole;
   const box = canvas.getBoundingClientRect();
   // A small graph is not enlarged to more than two pixels per point.
   const grow = Math.max(1, Math.min(box.width / (2 * width), box.height / (2 * height)));
-  setView(x - (width * (grow - 1)) / 2, y - (height * (grow - 1)) / 2, width * grow, height * grow);
+  return [x - (width * (grow - 1)) / 2, y - (height * (grow - 1)) / 2, width * grow, height * grow];
+}
+
+function fit() {
+  setView(...fitted());
 }
 
 // The initial view: the whole graph, or its start if the text would be too small to read.
@@ -121,7 +128,8 @@ function closer(id) {
   if (!group) return;
   const box = canvas.getBoundingClientRect(), at = group.getBBox();
   const shift = state.svg.querySelector("g").transform.baseVal.consolidate().matrix;
-  const x = at.x + at.width / 2 + shift.e, y = at.y + at.height / 2 + shift.f;
+  const own = group.transform.baseVal.consolidate(); // where folding has moved it
+  const x = at.x + at.width / 2 + shift.e + (own ? own.matrix.e : 0), y = at.y + at.height / 2 + shift.f + (own ? own.matrix.f : 0);
   const width = box.width * READABLE, height = box.height * READABLE;
   const [left, top, wide, high] = state.whole;
   // If the drawing is larger than the window, the window stays inside it.
@@ -216,11 +224,15 @@ function listenToPointers() {
   }, { passive: false });
 }
 
-// Collapse or expand a module in place: its inside is hidden, edges in and out stay.
+// Collapse or expand a module in place: its inside is hidden, and what is around it closes up.
 function toggleModule(id) {
+  const fits = String(state.view) === String(fitted());
   if (state.collapsed.has(id)) state.collapsed.delete(id);
   else state.collapsed.add(id);
   paint();
+  goTo(state.step, true);
+  if (fits) fit();
+  else reveal(id);
   say(`${data.modules[id].says} ${state.collapsed.has(id) ? "collapsed" : "expanded"}`);
 }
 
@@ -235,7 +247,8 @@ function collapsedAround(nodeId) {
 }
 
 function paint() {
-  const layout = data.layouts[state.layout];
+  unfold();
+  const layout = data.layouts[state.layout], folded = new Map();
   const counts = new Map();
   for (const id of layout.nodes) {
     const around = collapsedAround(id);
@@ -267,8 +280,9 @@ function paint() {
     group.setAttribute("role", "button");
     group.setAttribute("aria-expanded", String(!state.collapsed.has(id)));
     group.setAttribute("aria-label", data.modules[id] ? data.modules[id].says : id);
-    if (state.collapsed.has(id) && !around) summarize(group, counts.get(id) || 0);
+    if (state.collapsed.has(id) && !around) folded.set(id, summarize(group, counts.get(id) || 0));
   }
+  closeUp(folded);
 }
 
 function collapsedParent(id) {
@@ -280,12 +294,21 @@ function collapsedParent(id) {
   return "";
 }
 
+// Write into a folded module what it is. Returns the box of the text.
 function summarize(group, count) {
-  const box = group.querySelector("path, polygon").getBBox();
+  const [x, y] = middle(group.querySelector("path, polygon").getBBox());
   const text = document.createElementNS(state.svg.namespaceURI, "text");
   text.setAttribute("class", "summary");
-  text.setAttribute("x", box.x + box.width / 2);
-  text.setAttribute("y", box.y + box.height / 2);
-  text.textContent = `${count} boxes collapsed; click to expand`;
+  const own = [...group.querySelectorAll("text")];
+  const lines = [own.map((label) => label.textContent).join(" "), `\u25b8 ${count} boxes`];
+  lines.forEach((words, i) => {
+    const line = document.createElementNS(state.svg.namespaceURI, "tspan");
+    line.setAttribute("x", x);
+    line.setAttribute("y", y + 15 * i - 3);
+    line.textContent = words;
+    text.append(line);
+  });
+  for (const label of own) label.classList.add("inside");
   group.append(text);
+  return text.getBBox();
 }

@@ -26,7 +26,9 @@ function describeBackward(event, node) {
   for (const part of event.parts) {
     const edge = edgeOf.get(part.edge) || {};
     const to = (data.nodes[part.to] || { says: part.to }).says.split(",")[0];
-    const pieces = [`to ${to}: `, make("code", edge.rule || "its rule"), ` = ${brief(part.part)}`];
+    // A rule that calls helpers of the package says nothing here: its mathematics is above.
+    const rule = edge.rule && !(/(^|\W)_\w/.test(edge.rule) && mathOf(node.op, edge.position)) ? edge.rule : "";
+    const pieces = [`to ${to}: `, ...(rule ? [make("code", rule), " = "] : []), brief(part.part)];
     if (edge.local !== undefined) pieces.push(` (local derivative ${number(edge.local)} times g)`);
     if (edge.broadcast) pieces.push(`, ${edge.broadcast.split("; ")[1]}`);
     if (part.nth > 1) pieces.push(`; sum so far, ${part.nth} parts: ${brief(part.sum)}`);
