@@ -25,6 +25,8 @@ import joblib
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+from tests import how_to
+from tests.layout import ROOT
 from tests.train import searched
 from tinygrad_dl.files import alive
 from tinygrad_dl.train import Classifier, Regressor, search
@@ -128,6 +130,13 @@ def test_a_search_on_a_cluster_runs_each_trial_once_though_a_worker_is_killed(
     assert {t.user_attrs["process"][1] for t in found.ranked}.isdisjoint({os.getpid()})
     more = search.run(objective, space, 14, storage=storage, client=client, processes=1)
     searched.refuse_lost_or_doubled(more.study, 14)
+
+
+def test_the_programs_of_the_how_to_print_the_output_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    how_to.run(ROOT / "docs" / "howto" / "cross-validate-on-a-cluster.md")
 
 
 def test_an_error_of_the_objective_is_raised_here(client: Any, tmp_path: Path) -> None:

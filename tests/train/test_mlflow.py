@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import how_to
+from tests.layout import ROOT
 from tests.train.postgresql import free_port
 from tests.train.test_trainer import points, trainer
 from tinygrad_dl import nn
@@ -186,3 +188,17 @@ class TestServer:
         assert runs[0] == runs[1]
         found = mlflow.MlflowClient(address).get_metric_history(str(runs[0]), "loss")
         assert [m.step for m in found] == [1, 2, 3, 4]
+
+    def test_the_programs_of_the_how_to_print_the_output_shown(
+        self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import mlflow
+
+        pytest.importorskip("tensorboard", reason="events need tensorboard (extra tensorboard)")
+        monkeypatch.chdir(tmp_path)
+        before = mlflow.get_tracking_uri()
+        try:
+            page = ROOT / "docs" / "howto" / "watch-training.md"
+            how_to.run(page, {"http://127.0.0.1:5000": address})
+        finally:
+            mlflow.set_tracking_uri(before)

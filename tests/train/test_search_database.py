@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import how_to
 from tests.layout import ROOT
 from tests.train import searched
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
@@ -86,6 +87,11 @@ def test_a_search_goes_on_after_the_server_was_restarted(server: searched.Server
     resumed = search.run(searched.brief, searched.SPACE, 5, storage=url, rng=0)
     assert [t.params for t in resumed.study.trials[:3]] == [t.params for t in found.study.trials[:3]]
     assert len(resumed.ranked) == 5
+
+
+def test_the_programs_of_the_how_to_print_the_output_shown(server: searched.Server) -> None:
+    shown = {"postgresql://search:secret@127.0.0.1:5432/search": server.database()}
+    how_to.run(ROOT / "docs" / "howto" / "search-on-a-database.md", shown)
 
 
 def test_without_a_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
