@@ -242,17 +242,16 @@ def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -
     kind = "autoclass" if isinstance(entry.made, type) else "autofunction"
     others = links([other for other in members if other is not entry])
     lines = [*headed(entry.name), place, "", f".. {kind}:: {entry.path}", ""]
+    op = getattr(entry.made, "op", None) if hub == "operations" else None
+    if op is not None and operations.facts(op):
+        lines += [f"   {operations.facts(op)}", ""]  # as a part of the docstring
     lines += arguments(entry.made)
-    op = getattr(entry.made, "op", None)
-    if hub == "operations" and op is not None:
-        if operations.facts(op):
-            lines += [f"   {operations.facts(op)}", ""]
-        if op.math:
-            names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
-            rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
-            lines += ["The result, and what each input receives of the gradient g of the result:", ""]
-            for formula in (op.math[0], *rules):
-                lines += [".. math::", "", f"   {formula}", ""]
+    if op is not None and op.math:
+        names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
+        rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
+        lines += ["The result, and what each input receives of the gradient g of the result:", ""]
+        for formula in (op.math[0], *rules):
+            lines += [".. math::", "", f"   {formula}", ""]
     if others:
         lines += [f".. rubric:: {title}", "", others, ""]
     return "\n".join(lines)
