@@ -136,8 +136,15 @@ def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json:
 
 @tinygrad_dl.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> int:
+@click.option("--mpi", is_flag=True, help="Try MPI: start two processes and let them exchange arrays.")
+def doctor(as_json: bool, mpi: bool) -> int:
     """Show the installed versions, extras and graph layout engines, and how to install what is missing."""
+    if mpi:
+        from tinygrad_dl.distributed import trial
+
+        found = trial.trial()
+        print(json.dumps(found, indent=2) if as_json else trial.as_text(found))
+        return int("error" in found)
     print(environment.as_json() if as_json else environment.as_text())
     return 0
 
