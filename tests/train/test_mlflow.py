@@ -23,7 +23,12 @@ from tinygrad_dl import nn
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train import Callback, Checkpoint, EarlyStopping, MLflow
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 # The server needs versions of packages that this project's environment does not have: it has one of its own.
 SERVER = Path(os.environ.get("MLFLOW_SERVER_PYTHON", Path(sys.prefix, "mlflow", "bin", "python")))
 START = 240  # seconds
