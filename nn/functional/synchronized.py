@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from tinygrad_dl.distributed.world import World
 
 
-@op(lambda g, group: sum_over_ranks(g, group), listed=False)
+def _summed(g: Any, group: World) -> Any:
+    return sum_over_ranks(g, group)
+
+
+@op(_summed, listed=False)
 def sum_over_ranks(x: NDArray, /, group: World) -> Any:
     """The sum over the ranks of an array that has one shape on all of them; so is its gradient.
 

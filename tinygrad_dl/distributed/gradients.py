@@ -38,7 +38,7 @@ class _Bucket:
 
     def fill(self, i: int, weight: float) -> None:
         """Take in the gradient of parameter `i`, times the weight of this rank."""
-        grad = self.params[i][1]._grad
+        grad = getattr(self.params[i][1], "_grad", None)  # the slot may never have been written
         if grad is None or not weight:  # 0 times nan would be nan
             self.places[i][...] = 0
         elif weight == 1:
@@ -53,7 +53,7 @@ class _Bucket:
         for i, (_, tensor) in enumerate(self.params):
             if not self.flags[i].real:
                 continue
-            if tensor._grad is None:
+            if getattr(tensor, "_grad", None) is None:
                 tensor._grad = wrap(np.empty(tensor.shape, tensor.dtype))
             out = tensor._grad._data
             if factor == 1:

@@ -117,9 +117,7 @@ def average_gradients(params: Tensors, weight: float | None = None) -> None:
 
 def all_equal(tensors: Mapping[str, Tensor], group: World, when: str) -> None:
     """Raise CommunicationError on all ranks where the bits of a Tensor differ between them: its name, and `when`."""
-    sums = np.array(
-        [zlib.crc32(np.ascontiguousarray(t._data).view(np.uint8)) for t in tensors.values()], np.int64
-    )
+    sums = np.array([zlib.crc32(np.ascontiguousarray(t._data).data) for t in tensors.values()], np.int64)
     # One exchange: the largest sums, and the smallest as the largest of the negative ones.
     ends = group.reduce(np.concatenate([sums, -sums]), "max")
     differing = np.flatnonzero(ends[: sums.size] != -ends[sums.size :])

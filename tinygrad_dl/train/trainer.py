@@ -397,7 +397,8 @@ class Trainer:
         """The same on several ranks: the gradients, the loss and the number of examples are those of all ranks."""
         reducer, mean = parallel.reducer, not self._sums_the_loss()
         size = _rows(batch)
-        output = target = None
+        output: Any = None
+        target: Any = None
         if size or parallel.synchronizes:
             output, target = self.forward(batch)
         if self.batch <= 1:
