@@ -222,18 +222,15 @@ def arguments(made: Any) -> list[str]:
     rows = parameters.table(made)
     if not any(takes not in ("", "an array") or what for _, takes, _, what in rows):
         return []
-    lines = [
-        ".. rubric:: Parameters",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :class: parameters",
-        "",
-    ]
-    for name, takes, default, what in [("name", "expects", "default", ""), *rows]:
-        shown = [f"``{name}``" if name != "name" else name, docstrings.inline(takes)]
-        shown += [f"``{default}``" if default not in ("", "default") else default, docstrings.inline(what)]
-        lines += [f"   {'*' if not i else ' '} - {text}".rstrip() for i, text in enumerate(shown)]
+    shown = [["name", "expects", "default", "description"]]
+    for name, takes, default, what in rows:
+        value = f"``{default}``" if default else ""
+        shown.append([f"``{name}``", docstrings.inline(takes), value, docstrings.inline(what)])
+    columns = 4 if any(what for *_, what in rows) else 3
+    lines = [".. rubric:: Parameters", "", ".. list-table::", "   :header-rows: 1", "   :widths: auto"]
+    lines += ["   :class: parameters", ""]
+    for row in shown:
+        lines += [f"   {' ' if i else '*'} - {text}".rstrip() for i, text in enumerate(row[:columns])]
     return [*lines, ""]
 
 

@@ -25,6 +25,7 @@ PACKAGES = {
     "tinygrad_dl.distributed": "tinygrad_dl/distributed",
     "tinygrad_dl.train": "tinygrad_dl/train",
     "tinygrad_dl.onnx": "tinygrad_dl/onnx",
+    "tinygrad_dl.playground": "tinygrad_dl/playground",
     "tinygrad_dl.course": "examples/course",
     "tinygrad_dl.torch": "tinygrad_dl/torch",
     "tinygrad_dl.torch.amp": "tinygrad_dl/torch/amp",
@@ -104,7 +105,7 @@ FLOORS: list[list[set[str]]] = [
     [{"tinygrad_dl.viz.formats"}],
     [{"tinygrad_dl.testing"}, {"tinygrad_dl.viz"}, {"tinygrad_dl.data"}, {"tinygrad_dl.distributed"}],
     [{"tinygrad_dl.train"}, {"tinygrad_dl.onnx"}, {"tinygrad_dl.torch"}],
-    [{"tinygrad_dl.course"}],
+    [{"tinygrad_dl.course"}, {"tinygrad_dl.playground"}],
     [{"tinygrad_dl.demo", "tinygrad_dl.environment"}],
     [{"tinygrad_dl.cli", "tinygrad_dl.commands", "tinygrad_dl.__main__"}],
 ]

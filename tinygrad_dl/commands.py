@@ -268,6 +268,22 @@ def course(
     return runner.run(EXPERIMENTS if name is None else [name], data, out, as_json)
 
 
+@tinygrad_dl.command()
+@click.option(
+    "--port", type=IntegerInRange(0, 65535), default=0, help="Port on this machine; a free one by default."
+)
+@click.option("--no-open", is_flag=True, help="Print the address only, and open no browser.")
+def playground(port: int, no_open: bool) -> int:
+    """Train networks in the browser, look inside, and take the program home.
+
+    The page is served on this machine only, and works without a network. Ctrl-C ends it.
+    """
+    from tinygrad_dl.playground.server import serve
+
+    serve(port, not no_open, lambda text: print(text, flush=True))
+    return 0
+
+
 class Numbers(click.ParamType):
     """An interval, LOW,HIGH."""
 

@@ -34,6 +34,17 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "fast": ("native code for compiled steps", {"llvmlite": "llvmlite"}),
     "onnx": ("exports to ONNX", {"onnx": "onnx"}),
+    "web": (
+        "the playground in the browser",
+        {
+            "starlette": "starlette",
+            "uvicorn": "uvicorn",
+            "websockets": "websockets",
+            "click": "click",
+            "safetensors": "safetensors",
+            "scikit-learn": "sklearn",
+        },
+    ),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
     "mpi": ("training on several processes", {"mpi4py": "mpi4py"}),
     "test": (
