@@ -10,23 +10,25 @@ import re
 import subprocess
 import sys
 import threading
-from contextlib import redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tinygrad_dl as tg
+from tests import how_to
 from tests.layout import ROOT
-from tests.printed import Checker, with_expected_digits
+from tests.printed import Checker
 from tests.test_doctests import FLAGS
 from tinygrad_dl import data, nn
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
+# Their programs are run by the tests that have the servers: tests/train/test_search_database.py, test_dask.py and
+# test_mlflow.py.
+SERVED = ("search-on-a-database", "cross-validate-on-a-cluster", "watch-training")
 JAPANESE = sorted((ROOT / "docs" / "ja").rglob("*.md"))
 # Sphinx runs these when the documentation is built.
 TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + [
@@ -104,23 +106,15 @@ def test_the_site_of_versions_lists_releases_newest_first(monkeypatch: pytest.Mo
     assert files["robots.txt"].endswith("Sitemap: https://example.org/docs/v0.10.0/sitemap.xml\n")
 
 
-@pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [p for p in HOW_TOS if p.stem not in SERVED], ids=lambda p: p.stem)
 def test_the_programs_of_a_how_to_print_the_output_shown(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page.stem not in ("save-and-load", "compile"):
         pytest.importorskip("sklearn", reason="the data sets of the how-tos are scikit-learn's (extra data)")
     monkeypatch.chdir(tmp_path)  # they write files
-    names: dict[str, object] = {}
-    text = page.read_text(encoding="utf-8")
-    require_safetensors(text)
-    programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
-    assert programs
-    for program, shown in programs:
-        said = StringIO()
-        with redirect_stdout(said):
-            exec(compile(program, page.name, "exec"), names)
-        assert with_expected_digits(shown.rstrip(), said.getvalue().rstrip()) == shown.rstrip()
+    require_safetensors(page.read_text(encoding="utf-8"))
+    how_to.run(page)
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: f"{p.parent.name}/{p.stem}")
