@@ -84,7 +84,7 @@ class Session:
             if self._random:
                 default_rng().bit_generator.state = self._random
             yield
-            self._random = default_rng().bit_generator.state
+            self._random = dict(default_rng().bit_generator.state)
         finally:
             default_rng().bit_generator.state = outside
 

@@ -155,7 +155,7 @@ function makeViews() {
     net.setAttribute("aria-label", word("net", NAMES[i]));
     const right = document.createElement("div");
     const boundary = document.createElement("canvas");
-    boundary.className = "boundary";
+    boundary.className = run.data === "digits" ? "boundary digit" : "boundary";
     boundary.setAttribute("role", "img");
     boundary.setAttribute("aria-label", word(run.data === "regression" ? "fit" : run.data === "digits" ? "digit" : "boundary", NAMES[i]));
     if (run.data === "points") {
