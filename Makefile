@@ -34,7 +34,7 @@ endif
 # A developer's environment serves every target, so it is used where it exists.
 for = $(VENV)/$(if $(wildcard $(VENV)/dev.stamp),dev,$(1)).stamp
 
-.PHONY: help demo test check dev lint types layout docs site notebooks ops-table names-table onnx-table bench array-api mutation clean
+.PHONY: help demo test check dev lint types layout docs site notebooks ops-table names-table onnx-table torch-table bench array-api mutation clean
 .DELETE_ON_ERROR:
 
 help:
@@ -108,6 +108,9 @@ names-table: $(VENV)/dev.stamp
 
 onnx-table: $(VENV)/dev.stamp
 	@$(RUN) docs/onnx_table.py
+
+torch-table: $(VENV)/dev.stamp
+	@$(RUN) docs/torch_table.py
 
 bench: $(call for,demo)
 	@$(RUN) -m benchmarks $(ARGS)

@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import coming_from_ja  # noqa: E402
 
-from tinygrad_dl.vocabulary import TABLE  # noqa: E402
+from tinygrad_dl.vocabulary import TABLE, expressions  # noqa: E402
 
 EXAMPLE = """\
 ```python
@@ -54,14 +54,8 @@ PAGES: dict[str, tuple[str, str, dict[str, str]]] = {
 
 def code(text: str) -> str:
     """Each expression of a list as code, one per line."""
-    depth, expressions = 0, [""]
-    for part in re.split(r"([()\[\]]|, )", text):
-        depth += (part in ("(", "[")) - (part in (")", "]"))
-        if part == ", " and not depth:
-            expressions.append("")
-        elif part:
-            expressions[-1] += part
-    return ("<br>" if len(expressions) < 4 else ", ").join(f"`{e}`" for e in expressions)
+    parts = expressions(text)
+    return ("<br>" if len(parts) < 4 else ", ").join(f"`{part}`" for part in parts)
 
 
 def page(language: str) -> Iterator[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
@@ -31,7 +33,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
-    "sphinx_sitemap",
     "sphinxext.opengraph",
     "mathml",
 ]
@@ -75,9 +76,7 @@ html_extra_path = ["gallery/player.html"]  # the gallery shows it in a frame
 
 # Where the site is published, for the sitemap and the cards that other sites show of its pages.
 html_baseurl = os.environ.get("DOCS_URL", "")
-site_url = ogp_site_url = html_baseurl or "http://localhost:8000/"
-sitemap_url_scheme = "{link}"
-sitemap_excludes = ["search.html", "genindex.html", "_modules/*"]
+ogp_site_url = (html_baseurl or "http://localhost:8000").rstrip("/") + "/"
 ogp_image = "_static/card.png"
 ogp_image_alt = "A graph of a training step, and the name tinygrad_dl"
 ogp_custom_meta_tags = ['<meta name="twitter:card" content="summary_large_image" />']
@@ -146,6 +145,15 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
         context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
 
 
+def japanese_first(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The table of contents of a Japanese page begins with the Japanese pages."""
+    tree = context.get("furo_navigation_tree", "")
+    if page.startswith("ja/") and tree:
+        start, *parts = re.split(r'(?=<p class="caption")', tree)
+        parts.sort(key=lambda part: "日本語</span>" not in part)
+        context["furo_navigation_tree"] = "".join([start, *parts])
+
+
 def notebook_link(
     name: str, rawtext: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
 ) -> tuple[list[Any], list[Any]]:
@@ -160,8 +168,17 @@ def write_beside(app: Any, error: Exception | None) -> None:
     """Write the notebooks, and what search engines read first."""
     if error is None and app.builder.format == "html":
         as_notebooks.write(Path(app.outdir, "notebooks"), Path(app.outdir))
+        addresses = [
+            ogp_site_url + quote(app.builder.get_target_uri(page)) for page in sorted(app.env.all_docs)
+        ]
+        listed = "".join(f"<url><loc>{address}</loc></url>\n" for address in addresses)
+        Path(app.outdir, "sitemap.xml").write_text(
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{listed}</urlset>\n',
+            encoding="utf-8",
+        )
         Path(app.outdir, "robots.txt").write_text(
-            f"User-agent: *\nAllow: /\nSitemap: {site_url.rstrip('/')}/sitemap.xml\n", encoding="utf-8"
+            f"User-agent: *\nAllow: /\nSitemap: {ogp_site_url}sitemap.xml\n", encoding="utf-8"
         )
 
 
@@ -172,6 +189,7 @@ def setup(app: Any) -> None:
     )
     app.connect("build-finished", write_beside)
     app.connect("html-page-context", language_of)
+    app.connect("html-page-context", japanese_first, priority=900)  # after the theme has made it
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
     app.add_directive("reference", reference.Reference)

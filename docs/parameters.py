@@ -100,7 +100,9 @@ def words(hint: Any) -> str:
         return ""
     if hint is np.ndarray or typing.get_origin(hint) is np.ndarray:
         return "an array"
-    text = expected(hint)
+    text = expected(hint).replace(
+        "an array, True, False, an int, a number or a generic", "an array or a number"
+    )
     return "" if "Any" in text else text
 
 

@@ -33,6 +33,7 @@ MODULES = {
         "tinygrad_dl.nn.utils.parametrizations",
     ],
     "optim": ["tinygrad_dl.optim", "tinygrad_dl.optim.lr_scheduler", "tinygrad_dl.optim.swa_utils"],
+    "distributed": ["tinygrad_dl.distributed"],
     "train": ["tinygrad_dl.train", "tinygrad_dl.train.search"],
     "viz": ["tinygrad_dl.viz"],
     "testing": ["tinygrad_dl.testing", "tinygrad_dl.testing.strategies"],
@@ -221,18 +222,15 @@ def arguments(made: Any) -> list[str]:
     rows = parameters.table(made)
     if not any(takes not in ("", "an array") or what for _, takes, _, what in rows):
         return []
-    lines = [
-        ".. rubric:: Parameters",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :class: parameters",
-        "",
-    ]
-    for name, takes, default, what in [("name", "expects", "default", ""), *rows]:
-        shown = [f"``{name}``" if name != "name" else name, docstrings.inline(takes)]
-        shown += [f"``{default}``" if default not in ("", "default") else default, docstrings.inline(what)]
-        lines += [f"   {'*' if not i else ' '} - {text}".rstrip() for i, text in enumerate(shown)]
+    shown = [["name", "expects", "default", "description"]]
+    for name, takes, default, what in rows:
+        value = f"``{default}``" if default else ""
+        shown.append([f"``{name}``", docstrings.inline(takes), value, docstrings.inline(what)])
+    columns = 4 if any(what for *_, what in rows) else 3
+    lines = [".. rubric:: Parameters", "", ".. list-table::", "   :header-rows: 1", "   :widths: auto"]
+    lines += ["   :class: parameters", ""]
+    for row in shown:
+        lines += [f"   {' ' if i else '*'} - {text}".rstrip() for i, text in enumerate(row[:columns])]
     return [*lines, ""]
 
 
@@ -241,17 +239,16 @@ def page(hub: str, place: str, title: str, entry: Entry, members: list[Entry]) -
     kind = "autoclass" if isinstance(entry.made, type) else "autofunction"
     others = links([other for other in members if other is not entry])
     lines = [*headed(entry.name), place, "", f".. {kind}:: {entry.path}", ""]
+    op = getattr(entry.made, "op", None) if hub == "operations" else None
+    if op is not None and operations.facts(op):
+        lines += [f"   {operations.facts(op)}", ""]  # as a part of the docstring
     lines += arguments(entry.made)
-    op = getattr(entry.made, "op", None)
-    if hub == "operations" and op is not None:
-        if operations.facts(op):
-            lines += [f"   {operations.facts(op)}", ""]
-        if op.math:
-            names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
-            rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
-            lines += ["The result, and what each input receives of the gradient g of the result:", ""]
-            for formula in (op.math[0], *rules):
-                lines += [".. math::", "", f"   {formula}", ""]
+    if op is not None and op.math:
+        names = [rf"\mathrm{{d}}\mathrm{{{name.replace('_', '')}}}" for name in op.inputs]
+        rules = [f"{name} = {text}" for name, text in zip(names, op.math[1:]) if text]
+        lines += ["The result, and what each input receives of the gradient g of the result:", ""]
+        for formula in (op.math[0], *rules):
+            lines += [".. math::", "", f"   {formula}", ""]
     if others:
         lines += [f".. rubric:: {title}", "", others, ""]
     return "\n".join(lines)

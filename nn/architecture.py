@@ -138,6 +138,7 @@ class _Writer:
         attributes = {
             name: self.value(x, f"{path}.{name}" if path else name, depth + 1)
             for name, x in vars(module).items()
+            if name != "process_group"  # which belongs to a run
         }
         made: dict[str, Any] = {"module": kind.__name__, "attributes": attributes}
         if own:

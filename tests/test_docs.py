@@ -5,20 +5,30 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import inspect
 import re
-from contextlib import redirect_stdout
-from io import StringIO
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tinygrad_dl as tg
+from tests import how_to
 from tests.layout import ROOT
-from tests.printed import Checker, with_expected_digits
+from tests.printed import Checker
 from tests.test_doctests import FLAGS
+from tinygrad_dl import data, nn
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 HOW_TOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
+# Their programs are run by the tests that have the servers: tests/train/test_search_database.py, test_dask.py and
+# test_mlflow.py.
+SERVED = ("search-on-a-database", "cross-validate-on-a-cluster", "watch-training")
 JAPANESE = sorted((ROOT / "docs" / "ja").rglob("*.md"))
 # Sphinx runs these when the documentation is built.
 TUTORIALS = sorted((ROOT / "docs").glob("tutorials/*.md")) + [
@@ -96,23 +106,15 @@ def test_the_site_of_versions_lists_releases_newest_first(monkeypatch: pytest.Mo
     assert files["robots.txt"].endswith("Sitemap: https://example.org/docs/v0.10.0/sitemap.xml\n")
 
 
-@pytest.mark.parametrize("page", HOW_TOS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [p for p in HOW_TOS if p.stem not in SERVED], ids=lambda p: p.stem)
 def test_the_programs_of_a_how_to_print_the_output_shown(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page.stem not in ("save-and-load", "compile"):
         pytest.importorskip("sklearn", reason="the data sets of the how-tos are scikit-learn's (extra data)")
     monkeypatch.chdir(tmp_path)  # they write files
-    names: dict[str, object] = {}
-    text = page.read_text(encoding="utf-8")
-    require_safetensors(text)
-    programs = re.findall(r"```python\n(.*?)```(?:\s+```text\n(.*?)```)?", text, flags=re.DOTALL)
-    assert programs
-    for program, shown in programs:
-        said = StringIO()
-        with redirect_stdout(said):
-            exec(compile(program, page.name, "exec"), names)
-        assert with_expected_digits(shown.rstrip(), said.getvalue().rstrip()) == shown.rstrip()
+    require_safetensors(page.read_text(encoding="utf-8"))
+    how_to.run(page)
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -198,3 +200,60 @@ def test_every_page_is_in_the_contents() -> None:
         p.relative_to(docs).with_suffix("").as_posix() for p in [*PAGES, *HOW_TOS, *TUTORIALS, *JAPANESE]
     }
     assert pages - {"index"} <= listed
+
+
+def test_the_reference_lists_parameters_in_words() -> None:
+    pytest.importorskip("sphinx", reason="the pages are made with Sphinx (extra docs)")
+    table = script("parameters").table
+    rows = {name: rest for name, *rest in table(nn.Conv2d)}
+    assert list(rows) == list(inspect.signature(nn.Conv2d).parameters)
+    assert rows["groups"][:2] == ["an int of at least 1", "1"] and "divided" in rows["groups"][2]
+    assert rows["device"] == ["a string or None", "None", 'accepted as in PyTorch; "cpu" is the only device']
+    # The same name in another part of the package is another thing.
+    assert next(row for row in table(data.split) if row[0] == "groups")[3] == ""
+    assert table(tg.exp) == [("x", "an array", "", "")]
+
+
+def test_the_menu_of_versions_leads_to_the_same_page_of_another_version(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("furo", reason="the pages' theme is furo (extra docs)")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "conf.py").write_text(
+        f"html_theme = 'furo'\ntemplates_path = [{str(ROOT / 'docs' / '_templates')!r}]\n"
+        f"html_static_path = [{str(ROOT / 'docs' / '_static')!r}]\nhtml_js_files = ['pages.js']\n",
+        encoding="utf-8",
+    )
+    (source / "index.rst").write_text("Front\n=====\n\n.. toctree::\n\n   other\n", encoding="utf-8")
+    (source / "other.rst").write_text("Other\n=====\n", encoding="utf-8")
+    for version in ("latest", "v1.0"):
+        subprocess.run(
+            [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-A", f"docs_version={version}"]
+            + [str(source), str(tmp_path / "site" / version)],
+            check=True,
+        )
+    (tmp_path / "site" / "v1.0" / "other.html").unlink()
+    for name, text in script("versions").index(["v1.0", "latest"]).items():
+        (tmp_path / "site" / name).write_text(text, encoding="utf-8")
+    handler = partial(Quiet, directory=str(tmp_path / "site"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        page = browser.new_page()
+        page.goto(f"{root}/index.html")
+        page.wait_for_url(f"{root}/v1.0/index.html")
+        menu = page.locator(".versions select")
+        assert menu.locator("option").all_inner_texts() == ["v1.0", "latest"] and menu.input_value() == "v1.0"
+        menu.select_option("latest")
+        page.wait_for_url(f"{root}/latest/index.html")
+        page.goto(f"{root}/latest/other.html")
+        page.locator(".versions select").select_option("v1.0")  # which has no such page
+        page.wait_for_url(f"{root}/v1.0/index.html")
+        page.close()
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that writes no log."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

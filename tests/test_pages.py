@@ -189,7 +189,8 @@ def test_one_can_go_through_the_reference_page_by_page() -> None:
         if found != [True, True]:
             ends.append((path.name, found))
     # The last page of each hub leads nowhere.
-    assert all(found == [True, False] for _, found in ends) and len(ends) <= 8, ends
+    hubs = list((BUILT / "api").glob("*.html"))
+    assert all(found == [True, False] for _, found in ends) and len(ends) <= len(hubs), ends
 
 
 def test_pages_of_the_reference_lead_to_the_source() -> None:
@@ -210,6 +211,12 @@ def test_every_page_leads_to_the_other_language() -> None:
             if found:
                 to = (path.parent / found[1].partition("#")[0]).resolve()
                 assert to.is_relative_to(BUILT / "ja") == path.is_relative_to(BUILT / "ja"), (path, found[1])
+
+
+def test_the_contents_of_a_japanese_page_begin_with_japanese_pages() -> None:
+    for name, first in (("ja/one-neuron", "日本語"), ("index", "Getting started")):
+        text = (BUILT / f"{name}.html").read_text(encoding="utf-8")
+        assert re.findall(r'class="caption-text">([^<]+)', text)[0] == first
 
 
 def test_the_gallery_begins_with_thumbnails_that_lead_to_the_pictures(browser: Any) -> None:

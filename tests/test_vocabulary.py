@@ -198,3 +198,16 @@ def test_the_table_is_loaded_when_a_name_is_unknown() -> None:
         "assert 'tinygrad_dl.vocabulary' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("half", 'use x.astype("float16")'),
+        ("long", 'use x.astype("int64")'),
+        ("ge", "use x >= y"),
+        ("mul", "use x * y"),
+    ],
+)
+def test_names_of_one_row_have_their_own_answer(name: str, advice: str) -> None:
+    assert vocabulary.hint("Tensor", name) == advice

@@ -77,6 +77,7 @@ from tinygrad_dl.tensor import Tensor
 if TYPE_CHECKING:
     # At run time the registry and __getattr__ (below) provide these.
     from tinygrad_dl import data as data
+    from tinygrad_dl import distributed as distributed
     from tinygrad_dl import fft as fft
     from tinygrad_dl import func as func
     from tinygrad_dl import linalg as linalg
@@ -244,7 +245,19 @@ def __getattr__(name: str) -> object:
         return import_module("tinygrad_dl.viz").draw
     if name == "norm":
         return import_module("tinygrad_dl.linalg").norm
-    if name in ("func", "linalg", "fft", "testing", "viz", "data", "train", "onnx", "course", "torch"):
+    if name in (
+        "func",
+        "linalg",
+        "fft",
+        "testing",
+        "viz",
+        "data",
+        "distributed",
+        "train",
+        "onnx",
+        "course",
+        "torch",
+    ):
         return import_module(f"tinygrad_dl.{name}")
     unknown = import_module("tinygrad_dl.vocabulary").unknown
     raise unknown(__name__, name, globals())

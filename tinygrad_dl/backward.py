@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_dl.convert import asarray_of, conjugated, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
-from tinygrad_dl.graph import Joint, Node, Value
+from tinygrad_dl.graph import Joint, Node, Value, ancestors
 from tinygrad_dl.modes import active, enable_grad, lenient_broadcast, modes, no_grad, tell
 from tinygrad_dl.typing import ArrayLike, NDArray, Shape
 
@@ -101,6 +101,8 @@ def backward_pass(
     pending: dict[int, list[Any]] = {}
     watchers = modes.watchers if active else ()
     ran: dict[Any, Any] = {}  # hooks on several nodes that ran in this pass, and what they returned
+    early = any(getattr(watcher, "early", False) for watcher in watchers)
+    last = _last_uses([node for node, _ in roots]) if early else {}
     for node, g in roots:
         serial = node.serial
         if serial in pending:
@@ -180,9 +182,29 @@ def backward_pass(
         except (AttributeError, ShapeError):
             _raise_for_wrong_rule(node, contributions, recording)
             raise
+        if early:
+            for serial in last.get(node.serial, ()):
+                leaf, g, owned = pending.pop(serial, (None, None, False))
+                if g is not None:
+                    _complete(leaf, g, owned, wanted, needed, recording)
     for node, g, owned in pending.values():
         if g is not None:
             _complete(node, g, owned, wanted, needed, recording)
+
+
+def _last_uses(roots: Sequence[Node]) -> dict[int, list[int]]:
+    """Serial of an operation -> those of the leaves that no older one uses: after its rules they are complete."""
+    given = {node.serial for node in roots}
+    users = {
+        parent.serial: node.serial  # oldest first, so reversed: the last one stored is the oldest
+        for node in reversed(ancestors(roots))
+        for parent in node.parents
+        if type(parent) is Node and parent.op is None and parent.serial not in given
+    }
+    found: dict[int, list[int]] = {}
+    for leaf, user in users.items():
+        found.setdefault(user, []).append(leaf)
+    return found
 
 
 def _with_plain_options(node: Node) -> bool:

@@ -136,8 +136,15 @@ def demo(seed: int, epochs: int, lr: float, batch_size: int, out: Path, as_json:
 
 @tinygrad_dl.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> int:
+@click.option("--mpi", is_flag=True, help="Try MPI: start two processes and let them exchange arrays.")
+def doctor(as_json: bool, mpi: bool) -> int:
     """Show the installed versions, extras and graph layout engines, and how to install what is missing."""
+    if mpi:
+        from tinygrad_dl.distributed import trial
+
+        found = trial.trial()
+        print(json.dumps(found, indent=2) if as_json else trial.as_text(found))
+        return int("error" in found)
     print(environment.as_json() if as_json else environment.as_text())
     return 0
 
@@ -259,6 +266,22 @@ def course(
         print(json.dumps(list(EXPERIMENTS)) if as_json else runner.listing())
         return 0
     return runner.run(EXPERIMENTS if name is None else [name], data, out, as_json)
+
+
+@tinygrad_dl.command()
+@click.option(
+    "--port", type=IntegerInRange(0, 65535), default=0, help="Port on this machine; a free one by default."
+)
+@click.option("--no-open", is_flag=True, help="Print the address only, and open no browser.")
+def playground(port: int, no_open: bool) -> int:
+    """Train networks in the browser, look inside, and take the program home.
+
+    The page is served on this machine only, and works without a network. Ctrl-C ends it.
+    """
+    from tinygrad_dl.playground.server import serve
+
+    serve(port, not no_open, lambda text: print(text, flush=True))
+    return 0
 
 
 class Numbers(click.ParamType):

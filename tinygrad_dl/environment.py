@@ -34,12 +34,26 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "fast": ("native code for compiled steps", {"llvmlite": "llvmlite"}),
     "onnx": ("exports to ONNX", {"onnx": "onnx"}),
+    "web": (
+        "the playground in the browser",
+        {
+            "starlette": "starlette",
+            "uvicorn": "uvicorn",
+            "websockets": "websockets",
+            "click": "click",
+            "safetensors": "safetensors",
+            "scikit-learn": "sklearn",
+        },
+    ),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
+    "mpi": ("training on several processes", {"mpi4py": "mpi4py"}),
     "test": (
         "testing gradients and this package",
         {"pytest": "pytest", "hypothesis": "hypothesis", "playwright": "playwright"},
     ),
 }
+# Extras that most do not need: they are shown, and not recommended.
+UNASKED = ("test", "mpi")
 
 
 def version_of(package: str, module: str) -> str | None:
@@ -61,7 +75,9 @@ def examine() -> dict[str, Any]:
         for extra, (_, packages) in EXTRAS.items()
     }
     engines = available()
-    missing = [extra for extra, packages in extras.items() if extra != "test" and None in packages.values()]
+    missing = [
+        extra for extra, packages in extras.items() if extra not in UNASKED and None in packages.values()
+    ]
     advice = []
     if missing:
         root = os.path.dirname(os.path.dirname(os.path.abspath(location)))

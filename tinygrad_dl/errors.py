@@ -55,6 +55,14 @@ class AnomalyError(TinygradError, RuntimeError):
     """A NaN, an infinity or a changed array, found by detect_anomaly."""
 
 
+class ProcessError(TinygradError, RuntimeError):
+    """Processes that end before they have done anything."""
+
+
+class CommunicationError(TinygradError, RuntimeError):
+    """An exchange between the processes of a run that failed: one of them is missing, or has something else."""
+
+
 class FileFormatError(TinygradError, ValueError):
     """A file that is damaged or of another kind."""
 

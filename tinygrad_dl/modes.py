@@ -266,6 +266,9 @@ class StepWatcher(Watcher):
     """A watcher of whole training steps: it is told of backward passes, side effects and values read, too."""
 
     arrays = False  # whether calls of operations on plain arrays are reported too
+    early = (
+        False  # whether leaves receive their gradients as soon as these are complete, instead of at the end
+    )
 
     def seeded(self, seed: NDArray) -> None:
         """A backward pass will begin with this array of a single one."""

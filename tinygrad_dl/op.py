@@ -341,6 +341,7 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     jvp: Literal["linear", "symmetric", "transposed"] | tuple[Rule | None, ...] | Joint | None = None,
     real: bool = False,
     math: Sequence[str] = (),
+    listed: bool = True,
 ) -> Any:
     """Make a function on arrays a differentiable operation: given Tensors it records, given arrays it computes.
 
@@ -353,7 +354,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     `batch`: the rule under func.vmap (see batching.py). `jvp`: the rules of forward mode, one per input, which give the
     change of the result from `t`, that of the input, or a Joint one of all; "linear" where it is the operation itself,
     "symmetric" where it is the input's other rule; without it that rule is transposed. `math`: LaTeX for people, of the
-    forward and of what each input receives. See docs/custom-ops for a worked example.
+    forward and of what each input receives. `listed`: whether it is in the registry, by its name. See docs/custom-ops
+    for a worked example.
 
     >>> @op(lambda g, x: g * 3 * x ** 2)
     ... def cube_of(x):
@@ -373,13 +375,14 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
             fast=fast, domain=domain, cases=cases, kinks=kinks, label=label, hint=hint, ufunc=ufunc,
             accumulates=accumulates, real=real, elementwise=elementwise, batch=batch, jvp=jvp, math=math,
         )  # fmt: skip
-        existing = OPS.get(operation.name)
+        existing = OPS.get(operation.name) if listed else None
         if existing is not None and existing.forward.__module__ != forward.__module__:
             raise ValueRangeError(
                 f"@op: there is already an operation named `{operation.name}`. Choose another name."
             )
         function = operation.function = codegen.declare(operation, forward)
-        OPS[operation.name] = operation
+        if listed:
+            OPS[operation.name] = operation
         return function
 
     return define

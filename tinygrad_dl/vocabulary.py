@@ -454,13 +454,28 @@ def _names(there: str) -> list[tuple[str, str]]:
     return names + [(ANYWHERE, name) for name in re.findall(r"(?:^|, )(\w+)\(", there)]
 
 
+def expressions(text: str) -> list[str]:
+    """The expressions of a list of them, such as "x + y, f(x, y)"."""
+    depth, parts = 0, [""]
+    for part in re.split(r"([()\[\]]|, )", text):
+        depth += (part in ("(", "[")) - (part in (")", "]"))
+        if part == ", " and not depth:
+            parts.append("")
+        else:
+            parts[-1] += part
+    return parts
+
+
 @cache
 def index() -> dict[tuple[str, str], Row]:
     """The rows by (place, name). The first row of a name counts."""
     found: dict[tuple[str, str], Row] = {}
     for row in (row for sections in TABLE.values() for rows in sections.values() for row in rows):
-        for place, name in _names(row.there):
-            found.setdefault((place, name), row._replace(here=row.here.replace("{name}", name)))
+        names, here = _names(row.there), expressions(row.here)
+        for i, (place, name) in enumerate(names):
+            # As many expressions on both sides are pairs.
+            own = here[i] if len(here) == len(names) else row.here
+            found.setdefault((place, name), row._replace(here=own.replace("{name}", name)))
     return found
 
 

@@ -101,6 +101,12 @@ def _count_batch(batches: Tensor) -> None:
 
 
 class _BatchNorm(_ChannelNorm):
+    #: The processes over whose batches it normalizes while training, a distributed.World; None: this one's alone.
+    process_group: Any = None
+
+    def _group(self) -> Any:
+        return self.process_group
+
     def forward(self, input: Array) -> Tensor:
         """Normalize the input per channel."""
         self._check(input)
@@ -114,11 +120,19 @@ class _BatchNorm(_ChannelNorm):
             batches = self.num_batches_tracked._data
         by_batch = self.training or self.running_mean is None
         track = not self.training or self.track_running_stats
-        out = unchecked_batch_norm(
-            input, self.running_mean if track else None, self.running_var if track else None,
-            self.weight, self.bias, by_batch, self.momentum or 0.0, self.eps,
-            batches if self.momentum is None else None,  # the plain average of all batches
-        )  # fmt: skip
+        running = (self.running_mean, self.running_var) if track else (None, None)
+        counted = batches if self.momentum is None else None  # the plain average of all batches
+        group = self._group() if self.training else None
+        if group is not None and group.size > 1:
+            from tinygrad_dl.nn.functional.synchronized import synchronized_batch_norm
+
+            out: Any = synchronized_batch_norm(
+                input, *running, self.weight, self.bias, self.momentum or 0.0, self.eps, counted, group
+            )
+        else:
+            out = unchecked_batch_norm(
+                input, *running, self.weight, self.bias, by_batch, self.momentum or 0.0, self.eps, counted
+            )
         if batches is not None:  # a batch that was refused is not counted
             effect(_count_batch, self.num_batches_tracked, changes=(self.num_batches_tracked,))
         return out
@@ -150,13 +164,13 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalization of x (N, C, ...) over the batches of all processes: here of the one process, as BatchNorm1d.
+    """Batch normalization of x (N, C, ...) over the batches of all processes of a run; see BatchNorm1d for the formula.
 
+    The ranks may have different numbers of examples, also a single one. `process_group`: a distributed.World; by
+    default that of this run (see distributed.world), which without mpirun is this process alone.
     >>> SyncBatchNorm(1, eps=1e-12)(Tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
-
-    process_group: Any = None
 
     def __init__(
         self,
@@ -173,6 +187,13 @@ class SyncBatchNorm(_BatchNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
         self.process_group = process_group
+
+    def _group(self) -> Any:
+        if hasattr(self.process_group, "reduce"):
+            return self.process_group
+        from tinygrad_dl.distributed.world import world
+
+        return world()
 
     def _check(self, input: Array) -> None:
         if input.ndim < 2:

@@ -220,6 +220,90 @@ def test_gradients_of_samples_are_pytorchs_which_are_approximate(name: str) -> N
         np.testing.assert_allclose(b, a, rtol=2e-3, atol=1e-9)
 
 
+# name -> its parameters; samples, densities and their gradients, moments and entropies are compared
+DISTRIBUTIONS: dict[str, tuple[Any, ...]] = {
+    "Weibull": ((2.0, 0.5), (1.5, 3.0)),
+    "Pareto": ((1.0, 2.0), (3.0, 2.5)),
+    "Kumaraswamy": ((0.5, 2.0), (2.0, 3.0)),
+    "InverseGamma": ((3.0, 4.0), (1.0, 2.0)),
+    "HalfCauchy": ((1.0, 2.0),),
+    "HalfNormal": ((1.0, 2.0),),
+    "LogNormal": ((0.5, 2.0), (0.3, 1.0)),
+    "Normal": ((0.5, 2.0), (0.3, 1.0)),
+    "Laplace": ((0.5, 2.0), (0.3, 1.0)),
+    "Gumbel": ((0.5, 2.0), (0.3, 1.0)),
+    "Uniform": ((0.5, 2.0), (1.3, 4.0)),
+    "Exponential": ((0.5, 2.0),),
+    "Gamma": ((0.5, 2.0), (0.3, 1.0)),
+    "Beta": ((0.5, 2.0), (0.3, 1.0)),
+    "Dirichlet": ((0.5, 2.0),),
+    "Bernoulli": ((0.3, 0.7),),
+    "Geometric": ((0.3, 0.7),),
+    "Poisson": ((0.3, 7.0),),
+    "Categorical": ((0.3, 0.7),),
+    "RelaxedBernoulli": (0.5, (0.3, 0.7)),
+    "RelaxedOneHotCategorical": (0.5, (0.3, 0.7)),
+    "OneHotCategoricalStraightThrough": ((0.3, 0.7),),
+    "NegativeBinomial": ((3.0, 4.0), (0.3, 0.6)),
+    "FisherSnedecor": ((3.0, 4.0), (5.0, 6.0)),
+}
+FACTS = ("mean", "variance", "stddev", "entropy")
+
+
+def facts(t: Any, name: str) -> dict[str, Any]:
+    t.manual_seed(1)
+    given = [t.tensor(p, dtype=t.float64, requires_grad=True) for p in DISTRIBUTIONS[name]]
+    one = getattr(t.distributions, name)(*given)
+    x = one.rsample((4,)) if one.has_rsample else one.sample((4,))
+    density = one.log_prob(x.detach())
+    density.sum().backward()
+    found = {"sample": x, "log_prob": density}
+    for fact in FACTS:
+        try:
+            value = getattr(one, fact)
+            found[fact] = value() if callable(value) else value
+        except (NotImplementedError, AttributeError):
+            pass
+    return {k: array(v) for k, v in found.items()} | {
+        f"gradient {i}": array(p.grad) for i, p in enumerate(given)
+    }
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_distributions_are_pytorchs(name: str) -> None:
+    theirs, own = facts(torch, name), facts(ours, name)
+    for key in theirs.keys() & own.keys():
+        np.testing.assert_allclose(own[key], theirs[key], rtol=1e-7, atol=1e-9, err_msg=key)
+    assert {"sample", "log_prob", "gradient 0"} <= own.keys()
+
+
+def test_mixtures_transforms_and_divergences_are_pytorchs() -> None:
+    found = []
+    for t in (torch, ours):
+        d = t.distributions
+        t.manual_seed(2)
+        mixture = d.MixtureSameFamily(
+            d.Categorical(t.tensor([0.2, 0.8])), d.Normal(t.tensor([0.0, 3.0]), t.tensor([1.0, 2.0]))
+        )
+        x = mixture.sample((5,))
+        normal = d.Normal(t.zeros(2), t.ones(2))
+        squashed = d.TransformedDistribution(normal, [d.transforms.TanhTransform(cache_size=1)])
+        y = squashed.rsample()
+        pairs = [
+            [d.Beta(t.tensor(2.0), t.tensor(p)) for p in (1.0, 3.0)],
+            [d.Dirichlet(t.tensor([2.0, p])) for p in (1.0, 3.0)],
+            [d.LogNormal(t.tensor(p), t.tensor(p)) for p in (1.0, 3.0)],
+            [d.HalfNormal(t.tensor(p)) for p in (1.0, 3.0)],
+            [d.Geometric(t.tensor(p)) for p in (0.3, 0.6)],
+        ]
+        found.append(
+            [x, mixture.log_prob(x), mixture.mean, mixture.variance, y, squashed.log_prob(y)]
+            + [d.kl_divergence(*pair) for pair in pairs]
+        )
+    for a, b in zip(*found):
+        np.testing.assert_allclose(array(b), array(a), rtol=1e-5, atol=1e-6)
+
+
 # torch.special
 
 NUMBERS = [-30.0, -5.3, -2.0, -1.0, -0.99, -0.5, -1e-3, 0.0, 1e-3, 0.3, 0.5, 0.7, 0.999, 1.0, 1.5, 2.0, 3.3, 4.0,

@@ -170,7 +170,7 @@ class Compiled(Generic[P, R]):
             return self
         bound = self._bound.get(owner)
         if bound is None:
-            bound = Compiled(self._function.__get__(owner, kind), self._fullgraph, self._backend)
+            bound = type(self)(self._function.__get__(owner, kind), self._fullgraph, self._backend)
             self._bound[owner] = bound
         return bound
 
@@ -189,10 +189,10 @@ class Compiled(Generic[P, R]):
         object.__setattr__(self if own else self._function, name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
-        return Compiled(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
+        return type(self)(copy.deepcopy(self._function, memo), self._fullgraph, self._backend)
 
     def __reduce__(self) -> Any:
-        return Compiled, (self._function, self._fullgraph, self._backend)
+        return type(self), (self._function, self._fullgraph, self._backend)
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}>"

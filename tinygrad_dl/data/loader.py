@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from itertools import islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_dl import Tensor, asarray
 from tinygrad_dl.arguments import brief, hinted, refuse_unfit
 from tinygrad_dl.config import default_rng
+from tinygrad_dl.convert import describe
 from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import NDArray, RandomLike
+
+if TYPE_CHECKING:
+    from tinygrad_dl.distributed.world import World
 
 REPR_ELEMENTS = 1_000_000  # of arrays up to this size a notebook shows the range
 
@@ -29,7 +34,9 @@ class DataLoader:
     resumes any epoch. `transform(*arrays, rng=rng)` maps each batch to new arrays, for example to augment it; it
     may write into those it is given, which are copies.
     `collate` makes one batch of a list of examples. `prefetch`: a thread prepares that many batches in advance,
-    which pays where examples are read from disk. Raises ValueRangeError, DTypeError.
+    which pays where examples are read from disk. `shard`: the processes of a run, `distributed.world()`; each batch of
+    `batch_size` examples is then cut among them, a loader gives the part of its rank, and the order is rank 0's.
+    Raises ValueRangeError, DTypeError, CommunicationError where ranks are given different seeds.
 
     >>> data = TensorDataset(np.arange(5.0), np.arange(5))
     >>> [y.tolist() for x, y in DataLoader(data, batch_size=2)]
@@ -48,6 +55,7 @@ class DataLoader:
         transform: Callable[..., Any] | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 0,
+        shard: World | None = None,
     ) -> None:
         if isinstance(dataset, tuple):
             dataset = TensorDataset(*dataset)
@@ -71,6 +79,28 @@ class DataLoader:
         # A seed is drawn only where it is used, so that a loader without randomness leaves the generator alone.
         self.seed = int(default_rng(rng).integers(2**63)) if shuffle or transform is not None else 0
         self.epoch = 0
+        self.shard: World | None = None
+        if shard is not None:
+            self._cut_among(shard, rng is not None)
+
+    def _cut_among(self, shard: World, chosen: bool) -> None:
+        """Cut each batch among ranks, in the order of rank 0; `chosen`: the seed is the user's, one for all ranks."""
+        if not all(hasattr(shard, name) for name in ("rank", "size", "broadcast", "agree")):
+            raise DTypeError(
+                f"DataLoader: shard: expected a distributed.World such as distributed.world(), got {describe(shard)}"
+            )
+        if shard.size > 1:
+            shard.agree("DataLoader: the number of examples", len(self.dataset))
+            if chosen:
+                shard.agree("DataLoader: the seed", self.seed)
+            self.seed = shard.broadcast(self.seed)
+        self.shard = shard
+
+    def sharded(self, shard: World) -> DataLoader:
+        """This loader, with each batch cut among the ranks of a run; see `shard`."""
+        new = copy(self)
+        new._cut_among(shard, chosen=False)
+        return new
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -89,6 +119,8 @@ class DataLoader:
         options = ", shuffled" if self.shuffle else ""
         options += ", last batch dropped" if self.drop_last else ""
         options += f", transform={brief(self.transform)}" if self.transform is not None else ""
+        if self.shard is not None:
+            options += f", rank {self.shard.rank} of {self.shard.size}"
         number = len(self)
         of = f"{number} batch{'' if number == 1 else 'es'} of {self.batch_size}{options}"
         return f"DataLoader({of}; {brief(self.dataset)})"
@@ -119,8 +151,14 @@ class DataLoader:
         arrays = None
         if self.collate is None:
             arrays, order = _arrays_of(self.dataset, order)
+        rank, ranks = (0, 1) if self.shard is None else (self.shard.rank, self.shard.size)
+        if ranks > 1:  # the order is common to all ranks; what each draws for its own part is not
+            rng = rng.spawn(ranks)[rank]
         for begin in range(0, len(self) * size, size):
-            selected: Any = slice(begin, min(begin + size, n))
+            selected: Any = part_of(slice(begin, min(begin + size, n)), rank, ranks)
+            empty = selected.start == selected.stop
+            if empty:  # a batch that has no example for this rank: its structure is that of one example
+                selected = slice(0, 1)
             if order is not None:
                 selected = order[selected]
             if arrays is not None:
@@ -136,7 +174,7 @@ class DataLoader:
                 new = self.transform(*parts, rng=rng)
                 # A single array replaces the inputs; the targets stay.
                 batch = new if isinstance(new, tuple) else (new, *parts[1:])
-            yield _to_tensors(batch)
+            yield _to_tensors(_rows(batch, slice(0, 0)) if empty else batch)
 
 
 def _options(
@@ -167,6 +205,30 @@ def refuse_other_data(called: str, dataset: object) -> None:
             f"{called}: expected a data set with __len__ and __getitem__, or a tuple of arrays, got "
             f"{type(dataset).__name__}"
         )
+
+
+def part_of(batch: slice, rank: int, ranks: int) -> slice:
+    """The part of a batch that belongs to a rank; the first ranks have one example more where it does not divide."""
+    least, more = divmod(batch.stop - batch.start, ranks)
+    begin, end = (batch.start + r * least + min(r, more) for r in (rank, rank + 1))
+    return slice(begin, end)
+
+
+def _rows(batch: object, rows: slice) -> Any:
+    """Rows of all arrays of a batch."""
+    if isinstance(batch, (tuple, list)):
+        return tuple(_rows(part, rows) for part in batch)
+    if isinstance(batch, dict):
+        return {key: _rows(part, rows) for key, part in batch.items()}
+    return batch[rows] if isinstance(batch, (np.ndarray, Tensor)) else batch
+
+
+def part_of_batch(batch: Any, rank: int, ranks: int) -> Any:
+    """The part of a rank of a batch, whose arrays have one row for each example."""
+    first = batch
+    while isinstance(first, (tuple, list, dict)) and first:
+        first = next(iter(first.values() if isinstance(first, dict) else first))
+    return _rows(batch, part_of(slice(0, len(first)), rank, ranks))
 
 
 def _copied(batch: object) -> Any:

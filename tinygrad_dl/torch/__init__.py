@@ -33,6 +33,7 @@ from tinygrad_dl.torch import func as func
 from tinygrad_dl.torch import jit as jit
 from tinygrad_dl.torch import linalg as linalg
 from tinygrad_dl.torch import methods as _methods
+from tinygrad_dl.torch import multiprocessing as multiprocessing
 from tinygrad_dl.torch import nn as nn
 from tinygrad_dl.torch import onnx as onnx
 from tinygrad_dl.torch import optim as optim
@@ -137,6 +138,10 @@ def get_device(input: Any) -> int:
 
 
 cpu = accelerator
+GradScaler = amp.GradScaler
+legacy_contiguous_format = contiguous_format
+is_neg, resize_as_ = _methods.is_conj, Tensor.resize_as_  # type: ignore[attr-defined]
+Tensor.hardshrink, Tensor.prelu = nn.functional.hardshrink, nn.functional.prelu  # type: ignore[attr-defined]
 
 
 def typename(obj: Any) -> str:
@@ -215,13 +220,27 @@ def get_float32_matmul_precision() -> str:
     return "highest"
 
 
-def compile(model: Any = None, **kwargs: Any) -> Any:
-    """The function or module as it is, which runs eagerly.
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: Any = None,
+    backend: Any = "inductor",
+    mode: Any = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """The function, model or training step as a program, made by `tg.compile`; `explain()` says what was done.
 
-    What `tg.compile` makes of a step returns Tensors of the core, which have not PyTorch's methods and views: it
-    compiles steps written in the core's words.
+    What draws random numbers, writes in place or computes by NumPy runs eagerly, and a warning says so.
     """
-    return (lambda f: f) if model is None else model
+    if model is None:
+        return _partial(compile, fullgraph=fullgraph, backend=backend, disable=disable)
+    if disable or backend == "eager":
+        return model
+    from tinygrad_dl.torch.compiled import Compiled
+
+    return Compiled(model, fullgraph, "auto")
 
 
 # Other devices, of which there are none

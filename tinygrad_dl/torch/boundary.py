@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_dl import convert
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, tell
 from tinygrad_dl.tensor import Tensor as CoreTensor
 from tinygrad_dl.torch.dtypes import Size, device, dtype, numpy_of
 
@@ -150,19 +151,32 @@ def connect(result: Any, given: Sequence[Any], view: bool) -> Any:
                     return x
                 if view:
                     return as_view(result, x)
-                result._data = data.copy()
+                hold(result, data.copy())
                 break
         else:
             if view and not data.flags.c_contiguous:
-                result._data = np.ascontiguousarray(data)
+                hold(result, np.ascontiguousarray(data))
     elif view and not data.flags.c_contiguous:
         # the core lays results out as it likes; those of PyTorch's layers and products are in order
-        result._data = np.ascontiguousarray(data)
+        hold(result, np.ascontiguousarray(data))
     if node is not None:
         made_here._saved = True
         for x in given:
             root_of(x)._saved = True
     return result
+
+
+def hold(x: Any, copy: Any) -> None:
+    """Give a new Tensor a copy of its array; the compiler is told that it is one."""
+    before, x._data = x._data, copy
+    if active:
+        tell("created", x, before)
+
+
+def computed(what: str) -> None:
+    """Tell the compiler that values are read or written outside of the graph: what it captures then runs eagerly."""
+    if active:
+        tell("read", what)
 
 
 def stand_in(result: Any, x: Any) -> Any:
@@ -274,5 +288,6 @@ def into(out: Any, result: Any) -> Any:
 
 
 def wrapped(array: Any) -> Any:
-    """An array as a Tensor of the core."""
+    """An array that NumPy computed as a Tensor of the core."""
+    computed("a function that NumPy computes")
     return convert.wrap(array)

@@ -56,7 +56,6 @@ for _f, _name, _text in (
     _f.__name__, _f.__doc__ = _name, f"A Tensor of sizes, filled with {_text}."
 
 
-@np.errstate(all="ignore")  # PyTorch does not warn of what overflows
 def full(
     size: Any,
     fill_value: Any,
@@ -75,11 +74,12 @@ def full(
         kind = np.result_type(kind, np.complex64) if isinstance(value, complex) else kind
     else:
         kind = numpy_of(dtype)
-    return _finished(np.full(sizes((size,)), value, kind), requires_grad, device, out)
+    with np.errstate(all="ignore"):  # PyTorch does not warn of what overflows
+        array = np.full(sizes((size,)), value, kind)
+    return _finished(array, requires_grad, device, out)
 
 
 def _like(fill: Any) -> Any:
-    @np.errstate(all="ignore")
     def create(
         input: Any,
         *args: Any,
@@ -94,7 +94,9 @@ def _like(fill: Any) -> Any:
         value = fill if fill is not None else args[0] if args else named["fill_value"]
         value = value.item() if isinstance(value, Value) else value
         kind = input._data.dtype if dtype is None else numpy_of(dtype)
-        return _finished(np.full(input.shape, value, kind), requires_grad, device)
+        with np.errstate(all="ignore"):
+            array = np.full(input.shape, value, kind)
+        return _finished(array, requires_grad, device)
 
     return create
 

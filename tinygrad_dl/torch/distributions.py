@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,6 +19,17 @@ from tinygrad_dl.torch.nn import functional as F
 from tinygrad_dl.torch.random import default_generator
 from tinygrad_dl.torch.registry import TORCH as T
 from tinygrad_dl.torch.special_functions import beta_derivative, gamma_derivative
+from tinygrad_dl.torch.transforms import AbsTransform as AbsTransform
+from tinygrad_dl.torch.transforms import AffineTransform as AffineTransform
+from tinygrad_dl.torch.transforms import ComposeTransform as ComposeTransform
+from tinygrad_dl.torch.transforms import ExpTransform as ExpTransform
+from tinygrad_dl.torch.transforms import PowerTransform as PowerTransform
+from tinygrad_dl.torch.transforms import SigmoidTransform as SigmoidTransform
+from tinygrad_dl.torch.transforms import SoftplusTransform as SoftplusTransform
+from tinygrad_dl.torch.transforms import TanhTransform as TanhTransform
+from tinygrad_dl.torch.transforms import Transform as Transform
+from tinygrad_dl.torch.transforms import _inside
+from tinygrad_dl.torch.transforms import identity_transform as identity_transform
 
 
 def _tensors(*values: Any) -> list[Any]:
@@ -765,6 +777,340 @@ class Independent(Distribution):
         return self._summed(self.base_dist.entropy())
 
 
+class OneHotCategoricalStraightThrough(OneHotCategorical):
+    """One-hot draws with the gradient of the probabilities."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        drawn = OneHotCategorical.sample(self, sample_shape)
+        return drawn + (self.probs - self.probs.detach())
+
+
+class Binomial(_Logits):
+    """The number of successes of several trials."""
+
+    def __init__(
+        self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        base = Bernoulli(self._given(probs, logits)) if logits is None else Bernoulli(logits=logits)
+        self.total_count, self.probs, self.logits = _tensors(total_count, base.probs, base.logits)
+        super().__init__(self.probs.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.total_count * self.probs
+
+    @property
+    def variance(self) -> Any:
+        return self.total_count * self.probs * (1 - self.probs)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended(sample_shape)
+        with no_grad():
+            return creation.binomial(self.total_count.expand(shape), self.probs.expand(shape))
+
+    def log_prob(self, value: Any) -> Any:
+        n = self.total_count
+        normalizer = n * F.softplus(self.logits) - (n + 1).lgamma()  # type: ignore[attr-defined]
+        return value * self.logits - (value + 1).lgamma() - (n - value + 1).lgamma() - normalizer
+
+
+class NegativeBinomial(_Logits):
+    """The number of successes before a number of failures."""
+
+    def __init__(
+        self, total_count: Any, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        base = Bernoulli(self._given(probs, logits)) if logits is None else Bernoulli(logits=logits)
+        self.total_count, self.probs, self.logits = _tensors(total_count, base.probs, base.logits)
+        super().__init__(self.probs.shape)
+
+    @property
+    def mean(self) -> Any:
+        return self.total_count * self.logits.exp()
+
+    @property
+    def variance(self) -> Any:
+        return self.mean / (-self.logits).sigmoid()
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            return creation.poisson(Gamma(self.total_count, (-self.logits).exp()).sample(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        n = self.total_count
+        draws = n * F.logsigmoid(-self.logits) + value * F.logsigmoid(self.logits)  # type: ignore[attr-defined]
+        orders = (n + value).lgamma() - (1.0 + value).lgamma() - n.lgamma()
+        return draws + orders.masked_fill(n + value == 0.0, 0.0)
+
+
+class FisherSnedecor(Distribution):
+    """Fisher's F distribution."""
+
+    has_rsample = True
+
+    def __init__(self, df1: Any, df2: Any, validate_args: Any = None) -> None:
+        self.df1, self.df2 = _tensors(df1, df2)
+        super().__init__(self.df1.shape)
+
+    @property
+    def mean(self) -> Any:
+        return (self.df2 / (self.df2 - 2)).masked_fill(self.df2 <= 2, math.nan)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        over, under = (Gamma(df * 0.5, df).rsample(sample_shape) for df in (self.df1, self.df2))
+        return over / under
+
+    def log_prob(self, value: Any) -> Any:
+        a, b, ratio = self.df1 * 0.5, self.df2 * 0.5, self.df1 / self.df2
+        constant = (a + b).lgamma() - a.lgamma() - b.lgamma()
+        return constant + a * ratio.log() + (a - 1) * value.log() - (a + b) * (ratio * value).log1p()
+
+
+class MixtureSameFamily(Distribution):
+    """A mixture, along the last batch axis, of distributions of one kind."""
+
+    def __init__(
+        self, mixture_distribution: Any, component_distribution: Any, validate_args: Any = None
+    ) -> None:
+        self.mixture_distribution = mixture_distribution
+        self.component_distribution = component_distribution
+        super().__init__(component_distribution.batch_shape[:-1], component_distribution.event_shape)
+
+    def _pad(self, x: Any) -> Any:
+        return x.reshape(*x.shape, *(1,) * len(self.event_shape))
+
+    @property
+    def mean(self) -> Any:
+        dim = -1 - len(self.event_shape)
+        return (self._pad(self.mixture_distribution.probs) * self.component_distribution.mean).sum(dim)
+
+    @property
+    def variance(self) -> Any:
+        dim, parts = -1 - len(self.event_shape), self.component_distribution
+        weights = self._pad(self.mixture_distribution.probs)
+        spread = (parts.mean - self.mean.unsqueeze(dim)).pow(2)
+        return (weights * parts.variance).sum(dim) + (weights * spread).sum(dim)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            dim = -1 - len(self.event_shape)
+            which = self._pad(self.mixture_distribution.sample(sample_shape).unsqueeze(-1))
+            drawn = self.component_distribution.sample(sample_shape)
+            places = which.expand(*drawn.shape[:dim], 1, *self.event_shape)
+            return drawn.gather(dim, places).squeeze(dim)
+
+    def log_prob(self, value: Any) -> Any:
+        found = self.component_distribution.log_prob(value.unsqueeze(-1 - len(self.event_shape)))
+        return (found + F.log_softmax(self.mixture_distribution.logits, -1)).logsumexp(-1)
+
+
+class TransformedDistribution(Distribution):
+    """A distribution after transforms of its elements."""
+
+    def __init__(self, base_distribution: Any, transforms: Any, validate_args: Any = None) -> None:
+        self.base_dist = base_distribution
+        self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        self.has_rsample = base_distribution.has_rsample
+        super().__init__(base_distribution.batch_shape, base_distribution.event_shape)
+
+    def _after(self, x: Any) -> Any:
+        for transform in self.transforms:
+            x = transform(x)
+        return x
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            return self._after(self.base_dist.sample(sample_shape))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self._after(self.base_dist.rsample(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        total: Any = 0
+        for transform in reversed(self.transforms):
+            before = transform.inv(value)
+            part = transform.log_abs_det_jacobian(before, value)
+            axes = tuple(range(-len(self.event_shape), 0))
+            total, value = total - (part.sum(axes) if axes else part), before
+        return total + self.base_dist.log_prob(value)
+
+    def cdf(self, value: Any) -> Any:
+        """The distribution function, where all transforms increase."""
+        for transform in reversed(self.transforms):
+            value = transform.inv(value)
+        return self.base_dist.cdf(value)
+
+
+class Weibull(TransformedDistribution):
+    """The Weibull distribution."""
+
+    def __init__(self, scale: Any, concentration: Any, validate_args: Any = None) -> None:
+        self.scale, self.concentration = _tensors(scale, concentration)
+        base = Exponential(self.scale * 0 + 1)
+        super().__init__(
+            base, [PowerTransform(self.concentration.reciprocal()), AffineTransform(0, self.scale)]
+        )
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * (1 + self.concentration.reciprocal()).lgamma().exp()
+
+    @property
+    def variance(self) -> Any:
+        inverse = self.concentration.reciprocal()
+        return self.scale.pow(2) * ((1 + 2 * inverse).lgamma().exp() - (2 * (1 + inverse).lgamma()).exp())
+
+    def entropy(self) -> Any:
+        inverse = self.concentration.reciprocal()
+        return np.euler_gamma * (1 - inverse) + (self.scale * inverse).log() + 1
+
+
+class Pareto(TransformedDistribution):
+    """The Pareto distribution."""
+
+    def __init__(self, scale: Any, alpha: Any, validate_args: Any = None) -> None:
+        self.scale, self.alpha = _tensors(scale, alpha)
+        super().__init__(Exponential(self.alpha), [ExpTransform(), AffineTransform(0, self.scale)])
+
+    @property
+    def mean(self) -> Any:
+        a = self.alpha.clamp(min=1)
+        return a * self.scale / (a - 1)
+
+    @property
+    def variance(self) -> Any:
+        a = self.alpha.clamp(min=2)
+        return self.scale.pow(2) * a / ((a - 1).pow(2) * (a - 2))
+
+    def entropy(self) -> Any:
+        return (self.scale / self.alpha).log() + (1 + self.alpha.reciprocal())
+
+
+class Kumaraswamy(TransformedDistribution):
+    """The Kumaraswamy distribution."""
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None) -> None:
+        self.concentration1, self.concentration0 = _tensors(concentration1, concentration0)
+        base = Uniform(self.concentration0 * 0, self.concentration0 * 0 + 1)
+        powers = [PowerTransform(c.reciprocal()) for c in (self.concentration0, self.concentration1)]
+        super().__init__(base, [powers[0], AffineTransform(1.0, -1.0), powers[1]])
+
+    def _moment(self, n: int) -> Any:
+        a, b = 1 + n / self.concentration1, self.concentration0
+        return b * (a.lgamma() + b.lgamma() - (a + b).lgamma()).exp()
+
+    @property
+    def mean(self) -> Any:
+        return self._moment(1)
+
+    @property
+    def variance(self) -> Any:
+        return self._moment(2) - self.mean.pow(2)
+
+
+class InverseGamma(TransformedDistribution):
+    """1 / x of a gamma number x."""
+
+    def __init__(self, concentration: Any, rate: Any, validate_args: Any = None) -> None:
+        base = Gamma(concentration, rate)
+        self.concentration, self.rate = base.concentration, base.rate
+        super().__init__(base, PowerTransform(-1))
+
+    @property
+    def mean(self) -> Any:
+        return (self.rate / (self.concentration - 1)).masked_fill(self.concentration <= 1, math.inf)
+
+    def entropy(self) -> Any:
+        a = self.concentration
+        return a + self.rate.log() + a.lgamma() - (1 + a) * a.digamma()
+
+
+class HalfCauchy(TransformedDistribution):
+    """The absolute value of a Cauchy number."""
+
+    def __init__(self, scale: Any, validate_args: Any = None) -> None:
+        super().__init__(Cauchy(0.0 * scale, scale), AbsTransform())
+        self.scale = self.base_dist.scale
+
+    def log_prob(self, value: Any) -> Any:
+        return T["where"](value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() - math.log(2)
+
+
+class LogitRelaxedBernoulli(_Logits):
+    """The logits of relaxed draws of 0 and 1."""
+
+    has_rsample = True
+
+    def __init__(
+        self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        base = Bernoulli(self._given(probs, logits)) if logits is None else Bernoulli(logits=logits)
+        self.temperature, self.probs, self.logits = temperature, base.probs, base.logits
+        super().__init__(base.batch_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended(sample_shape)
+        p, u = _inside(self.probs.expand(shape)), _inside(creation.rand(shape, dtype=self.probs.dtype))
+        return (u.log() - (-u).log1p() + p.log() - (-p).log1p()) / self.temperature
+
+    def log_prob(self, value: Any) -> Any:
+        difference = self.logits - value * self.temperature
+        return _log(self.temperature) + difference - 2 * difference.exp().log1p()
+
+
+class RelaxedBernoulli(TransformedDistribution):
+    """Relaxed draws of 0 and 1, in between."""
+
+    def __init__(
+        self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform())
+        self.temperature, self.probs, self.logits = temperature, self.base_dist.probs, self.base_dist.logits
+
+
+class ExpRelaxedCategorical(Distribution):
+    """The logarithms of relaxed one-hot draws."""
+
+    has_rsample = True
+
+    def __init__(
+        self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        base = Categorical(probs, logits)
+        self.temperature, self.probs, self.logits = temperature, base.probs, base.logits
+        super().__init__(base.batch_shape, self.probs.shape[-1:])
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        u = _inside(creation.rand(self._extended(sample_shape), dtype=self.logits.dtype))
+        scores = (self.logits - (-u.log()).log()) / self.temperature
+        return scores - scores.logsumexp(-1, keepdim=True)
+
+    def log_prob(self, value: Any) -> Any:
+        k = self.event_shape[0]
+        score = self.logits - value * self.temperature
+        score = (score - score.logsumexp(-1, keepdim=True)).sum(-1)
+        return score + math.lgamma(k) + (k - 1) * _log(self.temperature)
+
+
+class RelaxedOneHotCategorical(TransformedDistribution):
+    """Relaxed one-hot draws: probabilities close to one of the classes."""
+
+    def __init__(
+        self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None
+    ) -> None:
+        super().__init__(ExpRelaxedCategorical(temperature, probs, logits), ExpTransform())
+        self.temperature, self.probs, self.logits = temperature, self.base_dist.probs, self.base_dist.logits
+
+
+def _log(x: Any) -> Any:
+    return x.log() if isinstance(x, Value) else math.log(x)
+
+
 # Kullback-Leibler divergences
 
 _KL: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
@@ -839,6 +1185,35 @@ def _gamma(p: Any, q: Any) -> Any:
     )
 
 
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p: Any, q: Any) -> Any:
+    a, b = p.concentration, q.concentration
+    total, rest = a.sum(-1), b.sum(-1)
+    constant = total.lgamma() - rest.lgamma() - (a.lgamma() - b.lgamma()).sum(-1)
+    return constant + ((a - b) * (a.digamma() - total.digamma().unsqueeze(-1))).sum(-1)
+
+
+@register_kl(Beta, Beta)
+def _beta(p: Any, q: Any) -> Any:
+    both = [T["stack"]([d.concentration1, d.concentration0], -1) for d in (p, q)]
+    return _dirichlet(*[Dirichlet(c) for c in both])
+
+
+@register_kl(LogNormal, LogNormal)
+def _log_normal(p: Any, q: Any) -> Any:
+    return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: Any, q: Any) -> Any:
+    return kl_divergence(p._base, q._base)
+
+
+@register_kl(Geometric, Geometric)
+def _geometric(p: Any, q: Any) -> Any:
+    return -p.entropy() - (-q.probs).log1p() / p.probs - q.probs.log() + (-q.probs).log1p()
+
+
 @register_kl(Poisson, Poisson)
 def _poisson(p: Any, q: Any) -> Any:
     return p.rate * (p.rate.log() - q.rate.log()) - (p.rate - q.rate)
@@ -862,3 +1237,14 @@ def __getattr__(name: str) -> Any:
     from tinygrad_dl.torch.left_out import missing
 
     raise missing("torch.distributions", name, globals())
+
+
+# PyTorch's files: torch.distributions.normal.Normal, torch.distributions.transforms.TanhTransform
+__path__: list[str] = []
+for _name in (
+    "beta bernoulli binomial categorical cauchy chi2 dirichlet distribution exponential gamma geometric gumbel "
+    "half_cauchy half_normal independent kl laplace log_normal mixture_same_family multinomial multivariate_normal "
+    "negative_binomial normal one_hot_categorical pareto poisson relaxed_bernoulli relaxed_categorical studentT "
+    "transformed_distribution transforms uniform weibull"
+).split():
+    globals()[_name] = sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]

@@ -12,7 +12,7 @@ from tinygrad_dl.nn import functional as F
 from tinygrad_dl.ops import elementwise as ops
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import special_functions as special
-from tinygrad_dl.torch.boundary import wrapped
+from tinygrad_dl.torch.boundary import computed, wrapped
 from tinygrad_dl.torch.dtypes import numpy_of
 from tinygrad_dl.torch.registry import METHODS, TORCH, as_tensor, enter, floating, promoted, public
 
@@ -388,12 +388,14 @@ def allclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """Whether all elements are close."""
+    computed("allclose")
     return bool(np.isclose(input._data, other._data, rtol, atol, equal_nan).all())
 
 
 @public
 def equal(input: Any, other: Any) -> bool:
     """Whether shapes and elements are equal."""
+    computed("equal")
     return bool(input.shape == other.shape and (input._data == other._data).all())
 
 

@@ -21,10 +21,12 @@ REASONS: dict[str, str] = {
     r"|unify_type\w*|init_num_threads|get_file_path|prepare_multi\w*|jiterator\w*|compiled_with\w*|has_(lapack|mkl"
     r"|openmp|spectral|torch_function\w*)|handle_torch_function|boolean_dispatch|assert_int_or_pair|\w*multithreading\w*"
     r"|classproperty|factory_kwargs|common_types|common_notes|functionalize|debug_unwrap|argument_validation"
-    r"|functional_datapipe|\w*determin\w*|runtime_validation\w*|as_subclass|dim_order|grad_dtype|is_set_to|volatile|types"
+    r"|functional_datapipe|\w*determin\w*|runtime_validation\w*|as_subclass|dim_order|\w+_notes|torch_version|windows|dataclasses|stateless|\w*grad_layout\w*|variable|grad_mode|grad_dtype|is_set_to|volatile|types"
     r"|get_device_module|is_(anomaly|autocast|warn_always|distributed|inference)\w*|(set|get|clear)_(autocast|anomaly)\w*"
     r"|autocast_\w+": "PyTorch's compilers, exporters and tools are left out; tg.compile compiles",
     r"float8\w*|float4\w*|complex32|chalf|uint[1-7]|int[1-7]|bits\w+|BFloat16Tensor|bit": "NumPy has no such dtype",
+    r"ContinuousBernoulli|GeneralizedPareto|LKJ\w*|LogisticNormal|LowRank\w*|VonMises|Wishart|\w+Transform|biject_to"
+    r"|transform_to": "this distribution or transform is rarely used, and left out",
     r"names|align_\w+|refine_names|unify_names|has_names": "named axes are left out",
     r"\w*storage\w*|Storage|\w+Storage|module_load|from_file|const_data_ptr"
     r"|to_dlpack|slice_inverse": "memory is NumPy's: use x.numpy()",
@@ -32,7 +34,7 @@ REASONS: dict[str, str] = {
     r"|solve_ex|lstsq|triangular_solve)": "this decomposition is left out; torch.linalg has the common ones",
     r"igamma_?|igammac_?|stft|istft|histogramdd|nonzero_static|map2_|reinforce|resize|norm_except_dim|conv_tbc"
     r"|embedding_renorm_|affine_grid_generator|grid_sampler\w*|scaled_\w+|grouped_mm|index|resize_as|convert_conv\w+"
-    r"|fuse_\w+|linearize|rearrange|replace_all_batch_norm\w*|grad": "it is left out",
+    r"|fuse_\w+|saddmm|swap_in_\w+|linearize|rearrange|replace_all_batch_norm\w*|grad": "it is left out",
     r"native_\w+|batch_norm_\w+|(lstm|gru|rnn_tanh|rnn_relu)(_cell)?|\w*_backward\w*|convolution|constant_pad_nd"
     r"|empty_permuted|frobenius_norm|unsafe_split_with_sizes|new_empty_strided|max_pool1d_with_indices|as_strided_"
     r"|[A-Z]\w*|__\w+__|_\w+|\w+_copy|sys|os|math|ctypes|glob|inspect|platform|textwrap|threading|warnings|importlib"

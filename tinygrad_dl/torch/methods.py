@@ -12,7 +12,7 @@ from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import creation, elementwise, shaping
 from tinygrad_dl.torch import indexing as indexing  # they enter their functions
 from tinygrad_dl.torch import products as products
-from tinygrad_dl.torch.boundary import function, is_ours, lift, lower, made
+from tinygrad_dl.torch.boundary import function, hold, is_ours, lift, lower, made
 from tinygrad_dl.torch.dtypes import check_device, device, dtype, numpy_of
 from tinygrad_dl.torch.random import generator_of
 from tinygrad_dl.torch.registry import IN_PLACE, METHODS, TORCH
@@ -118,9 +118,11 @@ def _copied(x: Any) -> Any:
     if x.level is not None or x.node is not None:
         out = tg.positive(x)
         if x.level is None:
-            out._data = np.array(x._data, order="K")
+            hold(out, np.array(x._data, order="K"))
         return out
-    return made_core(np.array(x._data, order="K"))
+    out = made_core(x._data)
+    hold(out, np.array(x._data, order="K"))
+    return out
 
 
 def made_core(array: Any) -> Any:
@@ -135,7 +137,7 @@ def contiguous(self: Any, memory_format: Any = None) -> Any:
     if self.level is not None or self._data.flags.c_contiguous:
         return self
     out = clone(self)
-    out._data = np.ascontiguousarray(out._data)
+    hold(out, np.ascontiguousarray(out._data))
     return out
 
 

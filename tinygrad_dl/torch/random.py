@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
+from tinygrad_dl.modes import active, tell
 
 # rand of float32 takes 24 bits of one number, float64 takes 53 bits of two.
 _BITS32, _SCALE32 = np.uint64((1 << 24) - 1), np.float32(2.0**-24)
@@ -72,6 +73,8 @@ class Generator(np.random.Generator):
 
     def raw(self, n: int) -> np.ndarray:
         """The next n numbers of 32 bits."""
+        if active:
+            tell("read", "drawing PyTorch's random numbers")
         found: np.ndarray = self.bit_generator.random_raw(n)
         return found
 

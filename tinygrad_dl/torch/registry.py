@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from tinygrad_dl.convert import wrap
 from tinygrad_dl.ops import elementwise
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import Call, function, without_example, wrapped
@@ -101,7 +102,7 @@ def promoted(*values: Any) -> Any:
         ):
             return values
     if not kinds:
-        return tuple(wrapped(np.asarray(x, result_type_of([x]))) for x in values)
+        return tuple(wrap(np.asarray(x, result_type_of([x]))) for x in values)
     target = result_type_of(values)
     return tuple(
         (x if x.dtype == target else elementwise.astype(x, target)) if isinstance(x, Value) else x
@@ -115,5 +116,5 @@ def floating(x: Any) -> Any:
 
     x = as_tensor(x)
     if not isinstance(x, Value):
-        return wrapped(np.asarray(x, result_type_of([x, 1.0])))
+        return wrap(np.asarray(x, result_type_of([x, 1.0])))
     return x if x.dtype.kind in "fc" else elementwise.astype(x, config.default_dtype)

@@ -20,7 +20,7 @@ from tinygrad_dl.ops import shape as shaping
 from tinygrad_dl.tensor import Tensor as CoreTensor
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import boundary
-from tinygrad_dl.torch.boundary import as_view, connect, is_ours, lift, lower, made, root_of
+from tinygrad_dl.torch.boundary import as_view, computed, connect, is_ours, lift, lower, made, root_of
 from tinygrad_dl.torch.dtypes import _CATEGORY, CPU, Count, Size, numpy_of, of
 
 _GRAD: Any = vars(CoreTensor)["grad"]
@@ -243,6 +243,7 @@ class Tensor(CoreTensor):
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
+        computed("Tensor.numpy()")
         root_of(self)._exported = True
         return self._data
 
@@ -257,6 +258,7 @@ class Tensor(CoreTensor):
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
+        computed("NumPy")
         root_of(self)._exported = True
         return np.array(self._data, dtype=numpy_of(dtype), copy=copy)
 
@@ -473,6 +475,7 @@ def _fitting(value: Any, target: Any, place: Any) -> Any:
 
 def writable(x: Any, what: str) -> None:
     """Make sure that a Tensor's memory may be written: it is nobody's constant, and no graph has saved it."""
+    computed(f"writing in place ({what})")
     root = root_of(x)
     _own_values(root, what)
     if modes.recording and not x._detached:
@@ -633,6 +636,7 @@ def _leave(x: Any) -> None:
 
 def writable_node(x: Any, root: Any, what: str) -> None:
     """Raise where a recorded write is not possible: on leaves, and where elements share memory."""
+    computed(f"writing in place ({what})")
     _own_values(root, what)
     if x._detached:
         return

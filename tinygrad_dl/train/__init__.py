@@ -10,11 +10,14 @@ from tinygrad_dl.train.checkpoint import Checkpoint
 from tinygrad_dl.train.diagnosis import Finding, diagnose
 from tinygrad_dl.train.examine import Examination, examine
 from tinygrad_dl.train.history import History
-from tinygrad_dl.train.logs import Log, TensorBoard
+from tinygrad_dl.train.logs import Log
 from tinygrad_dl.train.lr_finder import Rates, find_rate
+from tinygrad_dl.train.mlflow import MLflow
 from tinygrad_dl.train.monitor import Monitor
+from tinygrad_dl.train.parallel import DataParallel
 from tinygrad_dl.train.progress import Progress
 from tinygrad_dl.train.regularize import AveragedWeights, ClipGradients, Penalty
+from tinygrad_dl.train.tensorboard import TensorBoard
 from tinygrad_dl.train.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -26,11 +29,13 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipGradients",
+    "DataParallel",
     "EarlyStopping",
     "Examination",
     "Finding",
     "History",
     "Log",
+    "MLflow",
     "Monitor",
     "Penalty",
     "Progress",
@@ -54,4 +59,4 @@ def __getattr__(name: str) -> Any:
         return getattr(estimator, name)
     from tinygrad_dl.vocabulary import unknown
 
-    raise unknown(__name__, name, globals())
+    raise unknown(__name__, name, __all__)

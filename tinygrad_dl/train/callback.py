@@ -24,6 +24,8 @@ class Callback:
 
     #: Whether it is called after the others, and so sees their effects.
     last = False
+    #: Whether it writes files or prints: of several ranks, rank 0 alone calls it.
+    rank_zero_only = False
 
     def watches_step(self) -> bool:
         """Whether it looks into the next step, by hooks on modules: that step is then run eagerly."""

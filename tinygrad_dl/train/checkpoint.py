@@ -53,27 +53,36 @@ class Checkpoint(Callback):
                 "with a folder of its own for each run, or a new one with this folder to resume."
             )
         self._trainer = trainer
+        # Of several ranks rank 0 alone reads and writes: the others may not see its files.
+        found = self._begin(trainer) if not trainer.world.rank else None
+        found = trainer.world.broadcast(found)
+        if found is not None:
+            state, path = found
+            trainer._resume(state)
+            trainer.write(f"resumed after epoch {trainer.epoch}, from {path}")
+
+    def _begin(self, trainer: Trainer) -> tuple[Any, Path] | None:
+        """Make the folder ready; the newest checkpoint to resume from, and its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob(".epoch-*"):
             if path.is_file():
                 path.unlink()  # the temporary file of a run that was killed while writing
         if trainer.epoch:  # a second fit of the same Trainer continues its own run
-            return
+            return None
         if not self.resume:
             for path in self.files():
                 path.unlink()
-            return
+            return None
         for path in reversed(self.files()):
             try:
-                state = load(path)
+                return load(path), path
             except FileFormatError as error:
                 trainer.write(f"checkpoint skipped: {error}")
-                continue
-            trainer._resume(state)
-            trainer.write(f"resumed after epoch {trainer.epoch}, from {path}")
-            return
+        return None
 
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
+        if trainer.world.rank:
+            return
         final = trainer.stopping or trainer.epoch == trainer.first_epoch + trainer.epochs
         if trainer.epoch % self.every and not final:
             return

@@ -1,4 +1,4 @@
-"""Logs of a run: CSV and JSON Lines files, and TensorBoard events."""
+"""Logs of a run as CSV and JSON Lines files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_dl.arguments import checked
-from tinygrad_dl.errors import MissingExtraError, ValueRangeError
+from tinygrad_dl.errors import ValueRangeError
 from tinygrad_dl.train.callback import Callback
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Log(Callback):
     A resumed run rewrites the file with its full history. Raises ValueRangeError for other suffixes.
     """
 
-    last = True
+    last = rank_zero_only = True
 
     @checked
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -50,48 +50,3 @@ class Log(Callback):
                 }
                 file.write(json.dumps(finite) + "\n")
         self._first = False
-
-
-class TensorBoard(Callback):
-    """Log the values of each epoch as TensorBoard events, with the package tensorboardX or torch.
-
-    Raises MissingExtraError if neither is installed.
-    """
-
-    last = True
-
-    @checked
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = os.fspath(folder)
-        self._writer: Any = None
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        self._writer = _summary_writer()(self.folder)
-
-    def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
-        for name, value in epoch.items():
-            if name != "epoch" and isinstance(value, (int, float)):
-                group, plain = ("dev", name[4:]) if name.startswith("dev_") else ("train", name)
-                self._writer.add_scalar(f"{plain}/{group}", value, epoch["epoch"])
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-def _summary_writer() -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-
-        return SummaryWriter
-    except ImportError:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            return SummaryWriter
-        except ImportError:
-            raise MissingExtraError(
-                "TensorBoard needs the package tensorboardX, which is not installed. "
-                "Install it with: pip install tensorboardX"
-            ) from None

@@ -39,6 +39,8 @@ class Progress(Callback):
     to print to instead. Raises ValueRangeError, MissingExtraError.
     """
 
+    rank_zero_only = True
+
     def __init__(self, level: str = "auto", every: int | None = None, stream: IO[str] | None = None) -> None:
         if not isinstance(level, str) or level not in LEVELS:
             raise ValueRangeError(f"progress: expected one of {', '.join(LEVELS)}, got {level!r}")

@@ -7,24 +7,34 @@ Requires the extra `search`. The Optuna study itself is `found.study`.
 
 from __future__ import annotations
 
+import math
 import os
-import socket
+import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from tinygrad_dl.arguments import Bounds, refuse_unfit
+from tinygrad_dl.arguments import Bounds, Count, refuse_unfit
 from tinygrad_dl.directions import Mode
-from tinygrad_dl.errors import AnomalyError, DTypeError, ValueRangeError, missing_extra
+from tinygrad_dl.errors import AnomalyError, DTypeError, ProcessError, ValueRangeError, missing_extra
 from tinygrad_dl.train.callback import Callback
+from tinygrad_dl.train.engines import Dask, Engine, Processes
 from tinygrad_dl.train.history import format_value
 from tinygrad_dl.train.optuna_study import (
+    HEARTBEAT,
+    SURPLUS,
+    Tally,
+    Unsigned,
     finished_trials,
+    is_surplus,
+    not_needed,
     open_storage,
     optuna_module,
     quiet,
     retry_killed,
-    trial_count,
+    sign,
+    tally,
 )
 from tinygrad_dl.train.space import Choice, LogUniform, OneMinus, Range, Uniform, Whole, narrowed
 from tinygrad_dl.viz.plots.axes import plain_labels
@@ -32,6 +42,7 @@ from tinygrad_dl.viz.plots.axes import plain_labels
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from distributed import Client
     from matplotlib.figure import Figure
     from optuna import Study, Trial
     from optuna.pruners import BasePruner
@@ -54,6 +65,8 @@ PLOTS = {
 # A value axis becomes logarithmic where the largest value is so many times the smallest, as in learning curves.
 LARGE_RANGE = 30
 REPR_TRIALS = 10
+POLL = 0.2  # seconds between looks at trials that other machines run, where there is nothing else to do
+LOOK = 2.0  # seconds between looks for killed processes
 
 
 class Setting(dict[str, Any]):
@@ -142,7 +155,11 @@ class Found(NamedTuple):
 
     def table(self, limit: int | None = None) -> str:
         """Return the trials as a text table: the completed ones, best first, then the others."""
-        others = [t for t in self.study.get_trials(deepcopy=False) if t.state.name != "COMPLETE"]
+        others = [
+            t
+            for t in self.study.get_trials(deepcopy=False)
+            if t.state.name != "COMPLETE" and not is_surplus(t)
+        ]
         rows = [["trial", "value", *self.space, ""]]
         for trial in [*self.ranked, *others][:limit]:
             value = "" if trial.value is None or trial.state.name != "COMPLETE" else format_value(trial.value)
@@ -252,7 +269,9 @@ def run(
     pruner: Literal["median"] | BasePruner | None = "median",
     storage: str | os.PathLike[str] | None = None,
     name: str = "search",
-    processes: int = 1,
+    processes: int | None = None,
+    client: Client | None = None,
+    heartbeat: int = HEARTBEAT,
     rng: int | None = None,
 ) -> Found:
     """Search until the study `name` in `storage` has `trials` trials; earlier ones of a resumed search count.
@@ -261,7 +280,10 @@ def run(
     counts as pruned. `space`: a range for each name. `sampler`: "tpe", "random", "grid" or a sampler of Optuna;
     `pruner`: "median", None or a pruner of Optuna. `storage`: a journal file, a *.db or *.sqlite file, or a
     database URL, which several machines may share. Several `processes` require a storage and an objective that is
-    defined at the top level of a module. Raises ValueRangeError, DTypeError, MissingExtraError.
+    defined at the top level of a module; so do the workers of a Dask cluster, `client`, but for the objective, which
+    may be any function. A trial whose process is killed is run again, up to 4 times; in a database that of another
+    machine, too, once it has given no sign for twice `heartbeat` seconds. Raises ValueRangeError, DTypeError,
+    ProcessError, MissingExtraError.
     """
     if not isinstance(space, Mapping):
         raise DTypeError(
@@ -270,18 +292,25 @@ def run(
         )
     optuna = optuna_module()
     space = dict(space)
-    refuse_unfit(
-        _options, (), {"maximize": maximize, "storage": storage, "name": name, "rng": rng}, "search.run"
-    )
-    _validate(objective, space, trials, sampler, storage, processes)
+    options = {
+        "maximize": maximize,
+        "storage": storage,
+        "name": name,
+        "heartbeat": heartbeat,
+        "rng": rng,
+    }
+    refuse_unfit(_options, (), options, "search.run")
+    _validate(objective, space, trials, sampler, storage, processes, client)
     if not (pruner is None or (isinstance(pruner, str) and pruner == "median") or hasattr(pruner, "prune")):
         raise ValueRangeError(
             f'search.run: pruner: expected "median", None or a pruner of Optuna, got {pruner!r}'
         )
+    if storage is not None and "://" not in os.fspath(storage):
+        storage = os.path.abspath(storage)  # the other processes may be in other folders
     with quiet(optuna):
         study = optuna.create_study(
             study_name=name,
-            storage=open_storage(storage),
+            storage=open_storage(storage, heartbeat),
             load_if_exists=True,
             direction="maximize" if maximize else "minimize",
         )
@@ -292,23 +321,82 @@ def run(
             f"in {storage}, which {study.direction.name.lower()}s. Pass another name=."
         )
     _refuse_other_space(study, space, name)
-    retry_killed(study)
-    remaining = trials - trial_count(study)
+    retry_killed(study, own=True)
     if sampler == "grid":
-        remaining = min(remaining, _grid_size(space) - len(finished_trials(study)))
-    if remaining > 0:
-        worker = _Worker(objective, space, trials, sampler, pruner, storage, name, rng, os.getpid())
-        if processes == 1:
-            worker(0, study)
-        else:
-            _run_processes(worker, min(processes, remaining))
+        others = [t for t in finished_trials(study) if "grid_id" not in t.system_attrs]
+        trials = min(trials, len(others) + _grid_size(space))
+    worker = _Worker(objective, space, trials, sampler, pruner, storage, name, heartbeat, rng)
+    unsigned = Unsigned(2 * heartbeat)
+    if client is None and processes in (None, 1):
+        _run_here(worker, study, unsigned)
+        return Found(study, space)
+    missing = max(trials - tally(study).finished, 1)
+    if client is None:
+        _refuse_nameless(worker)
+        engine: Engine = Processes(min(processes or 1, missing))
+    else:
+        engine = Dask(client, processes)
+    try:
+        _run_elsewhere(worker, study, engine, unsigned)
+    finally:
+        engine.close()
     return Found(study, space)
+
+
+def _run_here(worker: _Worker, study: Study, unsigned: Unsigned) -> None:
+    """Run trials in this process until there are enough, those of other machines included."""
+    with quiet(optuna_module()):
+        worker.equip(study, 0)
+    while worker.lacks(tally(study)):
+        while worker.begin(study):
+            pass
+        if worker.lacks(tally(study)):
+            time.sleep(POLL)
+            unsigned.fail(study)
+            retry_killed(study)
+
+
+def _run_elsewhere(worker: _Worker, study: Study, engine: Engine, unsigned: Unsigned) -> None:
+    """Have trials run by an engine until there are enough; each is a call of its own, so that none is too many."""
+    error: BaseException | None = None
+    calls = barren = known = 0
+    look = -math.inf  # when to look for killed processes
+    while True:
+        if time.monotonic() >= look:
+            unsigned.fail(study)
+            retry_killed(study)
+            look = time.monotonic() + LOOK
+        missing = worker.trials - tally(study).finished if error is None else 0
+        if not engine.busy and missing <= 0:
+            break
+        while engine.busy < min(engine.slots, missing):
+            engine.start(worker, calls)
+            calls += 1
+        idle = False
+        for ended in engine.wait(LOOK):
+            error = error or ended.error
+            idle = idle or ended.result is False
+            if ended.died:
+                look = -math.inf
+                # One death after the other and no trial in between: none will ever begin.
+                count = len(study.get_trials(deepcopy=False))
+                barren, known = (barren + 1 if count == known else 0), count
+                if barren > max(engine.slots, 3):
+                    error = error or ProcessError(
+                        f"search.run: expected processes that run trials, got {barren} in a row that ended before "
+                        'their first one. Is the call of search.run below `if __name__ == "__main__":`?'
+                    )
+        if idle:
+            time.sleep(POLL)
+    if error is not None:
+        raise error
 
 
 def _options(
     maximize: bool = False,
     storage: str | os.PathLike[str] | None = None,
     name: str = "search",
+    heartbeat: Count = HEARTBEAT,
     rng: Annotated[int, Bounds(least=0)] | None = None,
 ) -> None:
     """The options of run, for refuse_unfit."""
@@ -332,10 +420,8 @@ def _refuse_other_space(study: Study, space: Mapping[str, Range], name: str) -> 
             )
 
 
-def _run_processes(worker: _Worker, count: int) -> None:
+def _refuse_nameless(worker: _Worker) -> None:
     import pickle
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from multiprocessing import get_context
 
     try:
         pickle.dumps(worker)
@@ -344,15 +430,14 @@ def _run_processes(worker: _Worker, count: int) -> None:
             "search.run: objective: expected a function at the top level of a module, which several processes "
             f"can import, got a lambda, a nested function or the like: {error}"
         ) from None
-    # Spawned, not forked: a forked process would inherit locks and threads of this one.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        futures: list[Future[None]] = [pool.submit(worker.__call__, number) for number in range(count)]
-        for future in futures:
-            future.result()
+
+
+class _Surplus(Exception):
+    """Ends a trial that is not needed."""
 
 
 class _Worker(NamedTuple):
-    """What each process runs: trials, until the study has enough of them."""
+    """What each process runs: a trial at a time, unless the study has enough of them."""
 
     objective: Callable[[Setting], float]
     space: dict[str, Range]
@@ -361,36 +446,62 @@ class _Worker(NamedTuple):
     pruner: Literal["median"] | BasePruner | None
     storage: str | os.PathLike[str] | None
     name: str
+    heartbeat: int
     rng: int | None
-    parent: int
 
-    def __call__(self, number: int, study: Study | None = None) -> None:
+    def __call__(self, number: int) -> bool:
+        """Run a trial in a process of its own. Returns False if none is left to begin."""
+        study = _opened(self.storage, self.name, self.heartbeat)
+        self.equip(study, number)
+        return self.begin(study)
+
+    def lacks(self, found: Tally) -> bool:
+        """Whether trials have no result yet."""
+        return found.finished < self.trials
+
+    def equip(self, study: Study, number: int) -> None:
+        """Give a study the sampler and the pruner."""
         optuna = optuna_module()
         with quiet(optuna):
-            if study is None:
-                study = optuna.load_study(study_name=self.name, storage=open_storage(self.storage))
-                assert study is not None
-            study.sampler, study.pruner = (
-                self._sampler(optuna, number, len(study.trials)),
-                self._pruner(optuna),
-            )
-            states = optuna.trial.TrialState
-            counted = (states.COMPLETE, states.PRUNED, states.RUNNING)
-            limit = optuna.study.MaxTrialsCallback(self.trials, states=counted)
-            study.optimize(self._evaluate, callbacks=[limit, self._exit_if_orphaned])
-            # The grid sampler stops once it has seen every point, although points of killed trials wait for a retry.
-            while trial_count(study) < self.trials and study.get_trials(
-                deepcopy=False, states=(states.WAITING,)
-            ):
-                study.optimize(self._evaluate, callbacks=[limit, self._exit_if_orphaned])
+            study.sampler = self._sampler(optuna, number, len(study.get_trials(deepcopy=False)))
+            study.pruner = self._pruner(optuna)
 
-    def _exit_if_orphaned(self, study: Study, trial: FrozenTrial) -> None:
-        if os.name == "posix" and self.parent not in (os.getpid(), os.getppid()):
-            # The parent was killed: this process must neither go on alone nor wait for work forever.
-            os._exit(1)
+    def begin(self, study: Study) -> bool:
+        """Run a trial, one that waits to be tried again before a new one. Returns False if none is left to begin."""
+        found = tally(study)
+        if not found.waiting and found.begun >= self.trials:
+            return False
+        number, error = -1, None
+
+        def evaluate(trial: Trial) -> float:
+            nonlocal number, error
+            number = trial.number
+            sign(study, trial)
+            if not_needed(study, number, self.trials):
+                trial.set_user_attr("reason", SURPLUS)
+                raise _Surplus
+            try:
+                return self._evaluate(trial)
+            except optuna_module().TrialPruned:
+                raise
+            except Exception as raised:
+                error = raised
+                trial.set_user_attr("reason", f"{type(raised).__name__}: {raised}".strip(": ")[:200])
+                raise
+
+        optuna = optuna_module()
+        try:
+            with quiet(optuna):
+                study.optimize(evaluate, n_trials=1, catch=(_Surplus,))
+        except Exception:
+            if error is not None:
+                raise error  # noqa: B904  Optuna's own one may hide it
+            # This process was silent for so long that others consider it dead, and try its trial again.
+            if number < 0 or study.get_trials(deepcopy=False)[number].state.name != "FAIL":
+                raise
+        return True
 
     def _evaluate(self, trial: Trial) -> float:
-        trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
         setting = Setting({name: part.suggest(trial, name) for name, part in self.space.items()}, trial)
         try:
             value = self.objective(setting)
@@ -432,13 +543,29 @@ class _Worker(NamedTuple):
         return optuna.pruners.MedianPruner() if self.pruner == "median" else self.pruner
 
 
+_thread = threading.local()
+
+
+def _opened(storage: str | os.PathLike[str] | None, name: str, heartbeat: int) -> Study:
+    """The study of a process of a search. It stays open for the next trial, which need not read all trials again."""
+    key = storage, name, heartbeat
+    if getattr(_thread, "key", None) != key:
+        optuna = optuna_module()
+        with quiet(optuna):
+            _thread.study = optuna.load_study(study_name=name, storage=open_storage(storage, heartbeat))
+        _thread.key = key
+    study: Study = _thread.study
+    return study
+
+
 def _validate(
     objective: object,
     space: Mapping[str, object],
     trials: int,
     sampler: object,
     storage: object,
-    processes: int,
+    processes: int | None,
+    client: object,
 ) -> None:
     if not callable(objective):
         raise DTypeError(
@@ -452,17 +579,23 @@ def _validate(
                 f"search.run: space[{name!r}]: expected a range such as LogUniform(1e-4, 1) or Choice('a', 'b'), "
                 f"got {part!r}"
             )
-    for option, value in (("trials", trials), ("processes", processes)):
+    for option, value in (("trials", trials), ("processes", 1 if processes is None else processes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueRangeError(f"search.run: {option}: expected an integer of at least 1, got {value!r}")
     if not hasattr(sampler, "sample_relative") and not (isinstance(sampler, str) and sampler in SAMPLERS):
         raise ValueRangeError(
             f"search.run: sampler: expected one of {', '.join(SAMPLERS)}, or a sampler of Optuna, got {sampler!r}"
         )
-    if processes > 1 and storage is None:
+    if client is not None and not (hasattr(client, "submit") and hasattr(client, "nthreads")):
+        raise DTypeError(
+            f"search.run: client: expected a dask.distributed.Client, got {type(client).__name__}"
+        )
+    if getattr(client, "asynchronous", False):
+        raise ValueRangeError("search.run: client: expected one that waits, got Client(asynchronous=True)")
+    if (processes not in (None, 1) or client is not None) and storage is None:
         raise ValueRangeError(
-            "search.run: storage: expected one that several processes can share, got None. "
-            "Pass storage='runs/search.journal'."
+            "search.run: storage: expected one that several processes can share, got None. Pass "
+            + ("storage='runs/search.journal'." if client is None else "the URL of a database.")
         )
 
 

@@ -30,6 +30,15 @@ from tinygrad_dl.train.inputs import (
     training_data,
 )
 from tinygrad_dl.train.metrics import Metric, Metrics
+from tinygrad_dl.train.parallel import (
+    DataParallel,
+    Parallel,
+    data_facts,
+    parts_of,
+    settings,
+    weight_of,
+    world_of,
+)
 from tinygrad_dl.train.programs import (
     NotFinite,
     Programs,
@@ -74,7 +83,9 @@ class Trainer:
     of nan or infinity raises AnomalyError unless `allow_nan`. `decide(output)`: the predictions for the metrics,
     with a loss of your own. `compile`: "auto" runs steps and evaluations as compiled programs where the planned epochs
     are worth making them, True always, with a warning where a program cannot repeat them, False never (see
-    tg.compile). The results are in `history`, even after an interruption. Raises DTypeError, ValueRangeError.
+    tg.compile). `distributed`: "mpi", or a DataParallel, trains on the processes that mpirun or srun started: each
+    batch is cut among them, and the results are those of one process (see docs/howto/several-machines). The results
+    are in `history`, even after an interruption. Raises DTypeError, ValueRangeError.
     """
 
     @hinted
@@ -90,6 +101,7 @@ class Trainer:
         allow_nan: bool = False,
         decide: Callable[[NDArray], Any] | None = None,
         compile: bool | Literal["auto"] = "auto",
+        distributed: Literal["mpi"] | DataParallel | None = None,
     ) -> None:
         if not callable(model) or not hasattr(model, "state_dict"):
             raise DTypeError(f"Trainer: model: expected an nn.Module, got {type(model).__name__}")
@@ -110,6 +122,9 @@ class Trainer:
                 f"Trainer: compile: expected False or 'auto', got True: {type(self).__name__} has a forward of its "
                 "own, and what is compiled is loss(model(x), y)"
             )
+        self._settings = settings(distributed)
+        self.world = world_of(self._settings)  # the processes that it works on
+        self._parallel: Parallel | None = None  # during a fit on several
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = Metrics(metrics, loss, decide)
         self.callbacks = list(callbacks)
@@ -211,12 +226,14 @@ class Trainer:
                 )
             loader_of("Trainer.fit: dev", dev, EVALUATION_BATCH_SIZE, sized=False)
         loader = loader_of("Trainer.fit: train", train, int(batch_size), shuffle=True, rng=rng)
+        if rng is not None:
+            self.world.agree("Trainer.fit: rng", getattr(loader, "seed", None))
         if not len(loader):
             raise ValueRangeError(
                 "Trainer.fit: expected at least one batch, got none: the training part is empty, or smaller than "
                 "one batch with drop_last=True"
             )
-        self.loader, self.batches = loader, len(loader)
+        self.loader, self.batches = parts_of(loader, self.world), len(loader)
         self.epochs, self.batch, self._size = int(epochs), 0, 0
         self._calls += 1
         if self._later is not None:
@@ -225,18 +242,46 @@ class Trainer:
             self.first_epoch, self.stopping, self.history.stopped = self.epoch, False, ""
             self.fits.append(self.epoch)
         self.interrupted = True
-        callbacks = [*self.callbacks, self.progress]
+        # What writes files and prints is called on one rank.
+        callbacks = [
+            c for c in (*self.callbacks, self.progress) if not (self.world.rank and c.rank_zero_only)
+        ]
         self._backward = [c for c in callbacks if type(c).on_backward is not Callback.on_backward]
         self._batch_end = [c for c in callbacks if type(c).on_batch_end is not Callback.on_batch_end]
         # on_fit_end is called for exactly those whose on_fit_begin was, whatever fails in between.
         started: list[Callback] = []
         try:
+            if self.world.size > 1:
+                self._begin_parallel(loader, dev)
             self._run(callbacks, started, dev)
         finally:
             # Nothing is left to end here, unless Ctrl-C came between the two.
             self._end(started)
             self.resuming = False
+            if self._parallel is not None:
+                self._end_parallel(loader)
         return self.history
+
+    def _begin_parallel(self, loader: Any, dev: Any) -> None:
+        assert self._settings is not None
+        self._parallel = Parallel(self, self.world, self._settings)
+        tested = (
+            None if dev is None else loader_of("Trainer.fit: dev", dev, EVALUATION_BATCH_SIZE, sized=False)
+        )
+        self._parallel.begin({**data_facts("train", loader), **data_facts("dev", tested)})
+        if self.compile is True and self._parallel.synchronizes:
+            warn_once(
+                "Trainer: distributed compile",
+                "Trainer: compile: the steps run eagerly, as batch normalization exchanges its statistics with the "
+                "other ranks within them",
+            )
+
+    def _end_parallel(self, loader: Any) -> None:
+        parallel, self._parallel = self._parallel, None
+        assert parallel is not None
+        parallel.close()
+        if hasattr(loader, "epoch"):
+            loader.epoch = self.loader.epoch  # the next fit goes on from there
 
     def _run(self, callbacks: list[Callback], started: list[Callback], dev: DataLike | None) -> None:
         """The epochs of a call of fit, and the calls of the callbacks."""
@@ -247,12 +292,21 @@ class Trainer:
             while self._later is None and self.epoch < self.first_epoch + self.epochs and not self.stopping:
                 for callback in callbacks:
                     callback.on_epoch_begin(self)
+                parallel = self._parallel
+                if parallel is not None:
+                    parallel.seed_streams(1 + self.world.rank)
                 values = self._epoch(dev)
+                if parallel is not None:
+                    parallel.check(now=True)
+                    values = self.world.broadcast(values)
+                    parallel.seed_streams(0)
                 self.history.epochs.append(values)
                 self.epoch += 1
                 self.batch = 0
                 for callback in callbacks:
                     callback.on_epoch_end(self, values)
+                if parallel is not None:
+                    parallel.agree_to_stop()
             self.interrupted = False
         except KeyboardInterrupt:
             self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
@@ -274,8 +328,9 @@ class Trainer:
         self.history.stopped = reason
 
     def write(self, text: str) -> None:
-        """Print a line of text without disturbing the progress bar."""
-        self.progress.write(text)
+        """Print a line of text without disturbing the progress bar; of several ranks, rank 0 does."""
+        if not self.world.rank:
+            self.progress.write(text)
 
     def _epoch(self, dev: DataLike | None) -> dict[str, Any]:
         begin = time.perf_counter()
@@ -293,8 +348,13 @@ class Trainer:
             if self.metrics:
                 outputs.append(output)
                 targets.append(target)
+            if self._parallel is not None:
+                self._parallel.steps += 1
+                self._parallel.check()
             for callback in self._batch_end:
                 callback.on_batch_end(self)
+        if self._parallel is not None and self.metrics:
+            outputs, targets = map(self._parallel.gathered, (outputs, targets))
         values: dict[str, Any] = {"epoch": self.epoch + 1, "loss": total / count}
         if self.metrics:
             values.update(self.metrics(outputs, targets))
@@ -308,11 +368,16 @@ class Trainer:
         return {**values, "lr": lr, "seconds": time.perf_counter() - begin}
 
     def _train_step(self, batch: object) -> tuple[NDArray, NDArray, float, int]:
-        """One optimizer step; returns outputs, targets, the loss, and the number of examples."""
+        """One optimizer step; returns outputs, targets, the loss, and the number of examples.
+
+        On several ranks the outputs and targets are those of this one, None without an example; the rest is of all.
+        """
         # The first step is eager, since some optimizers' first update is another than the following ones.
         if self._compiles() and self.optimizer.state and not any(c.watches_step() for c in self.callbacks):
             return self._programmed_step(batch)
         self.optimizer.zero_grad()
+        if self._parallel is not None:
+            return self._parallel_step(batch, self._parallel)
         output, target = self.forward(batch)
         if self.batch <= 1:
             self._size = len(_array(target))
@@ -327,6 +392,41 @@ class Trainer:
             callback.on_backward(self)
         self.optimizer.step()
         return _array(output), _array(target), value, len(_array(target))
+
+    def _parallel_step(self, batch: Any, parallel: Parallel) -> Any:
+        """The same on several ranks: the gradients, the loss and the number of examples are those of all ranks."""
+        reducer, mean = parallel.reducer, not self._sums_the_loss()
+        size = _rows(batch)
+        output: Any = None
+        target: Any = None
+        if size or parallel.synchronizes:
+            output, target = self.forward(batch)
+        if self.batch <= 1:
+            self._size = size
+        if not size:
+            if output is not None:
+                reducer.backward(parallel.empty_pass(output), 0.0, 0.0, 0.0, mean=mean)
+            else:
+                reducer.average(0.0, 0.0, 0.0, mean=mean)
+            return self._updated(parallel, None, None)
+        if self.metrics and self.batch == 1:
+            self.metrics.refuse_undecided(_array(output), _array(target))
+        loss = scalar(self.loss(output, target))
+        weight = weight_of(self.loss, _array(target)) if mean else 1.0
+        reducer.backward(loss, weight, float(loss.item()) * weight if weight else 0.0, size, mean=mean)
+        return self._updated(parallel, _array(output), _array(target))
+
+    def _updated(self, parallel: Parallel, output: Any, target: Any) -> Any:
+        """The end of a step on several ranks, when the gradients are averaged."""
+        total, size = parallel.reducer.sums
+        value = total if self._sums_the_loss() else total / parallel.reducer.weight
+        if not self.allow_nan and not -float("inf") < value < float("inf"):
+            self.optimizer.zero_grad()  # as where the loss is looked at before the backward pass
+            raise self._not_finite(value)
+        for callback in self._backward:
+            callback.on_backward(self)
+        self.optimizer.step()
+        return output, target, value, int(size)
 
     def _not_finite(self, value: float) -> AnomalyError:
         return AnomalyError(
@@ -382,6 +482,7 @@ class Trainer:
             self.compile is not False
             and type(self).forward is Trainer.forward
             and "forward" not in vars(self)
+            and not (self._parallel is not None and self._parallel.synchronizes and self.model.training)
         )
 
     def _forget_programs(self) -> None:
@@ -391,7 +492,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs belong to this process, and to the objects that they were made for.
-        return {**vars(self), "_programs": {}}
+        return {**vars(self), "_programs": {}, "_parallel": None}
 
     def _program(self, what: str, make: Callable[[], Callable[..., Any]], *parts: Any) -> Programs:
         """The program of a kind, made again where what it was made of has been replaced."""
@@ -405,17 +506,23 @@ class Trainer:
     def _programmed_step(self, batch: Any) -> tuple[NDArray, NDArray, float, int]:
         """A step as one program; as two, where callbacks look at the gradients between."""
         *_, target = _parts(batch)
-        size = len(_array(target))
+        size, parallel = len(_array(target)), self._parallel
         if self.batch <= 1:
             self._size = size
         epochs = self.first_epoch + self.epochs
         planned = (
             epochs * self.batches if size == self._size else epochs
         )  # a smaller batch at the end of each
-        parts = id(self.model), id(self.loss), id(self.optimizer), self.allow_nan
-        known = all(_is_change(c) for c in self._backward)
+        # On several ranks a loss that is not finite concerns all of them, and the update is eager: its bits have to be
+        # the same on all ranks, which have programs at different times where their parts of a batch differ in size.
+        allow_nan = self.allow_nan or parallel is not None
+        parts = id(self.model), id(self.loss), id(self.optimizer), allow_nan
+        known = parallel is None and all(_is_change(c) for c in self._backward)
         changes = tuple(c.change() for c in self._backward) if known else None  # type: ignore[attr-defined]
-        model, loss, optimizer, allow_nan = self.model, self.loss, self.optimizer, self.allow_nan
+        model, loss, optimizer = self.model, self.loss, self.optimizer
+        if parallel is not None and not size:
+            self.optimizer.zero_grad()
+            return self._averaged(parallel, None, target, 0.0)
         run = self._program(
             "step", lambda: step_of(model, loss, optimizer, _functions(changes), allow_nan), *parts, changes
         )
@@ -426,6 +533,8 @@ class Trainer:
             raise self._not_finite(error.value) from None
         if self.metrics and self.batch == 1:
             self.metrics.refuse_undecided(_array(output), _array(target))
+        if parallel is not None:
+            return self._averaged(parallel, output, target, float(value.item()))
         if changes is None:
             for callback in self._backward:
                 callback.on_backward(self)
@@ -433,6 +542,14 @@ class Trainer:
         for callback, result in zip(self._backward, found):
             callback.note(result)  # type: ignore[attr-defined]
         return _array(output), _array(target), float(value.item()), size
+
+    def _averaged(self, parallel: Parallel, output: Any, target: Any, value: float) -> Any:
+        """What follows a compiled backward pass on several ranks."""
+        mean, size = not self._sums_the_loss(), len(_array(target))
+        weight = weight_of(self.loss, _array(target)) if mean and size else float(size > 0)
+        parallel.reducer.average(weight, value * weight if weight else 0.0, size, mean=mean)
+        found = (None, None) if output is None else (_array(output), _array(target))
+        return self._updated(parallel, *found)
 
     def _sums_the_loss(self) -> bool:
         """Whether the loss is a sum over the examples of a batch; otherwise it is their mean."""
@@ -490,21 +607,43 @@ class Trainer:
             batch_size, y = int(y), None
         data = evaluation_data("Trainer.evaluate", data, y, target, self.table)
         total = count = 0.0
-        outputs: list[NDArray] = []
-        targets: list[NDArray] = []
+        outputs: list[Any] = []
+        targets: list[Any] = []
         batches = loader_of("Trainer.evaluate", data, int(batch_size), sized=False)
         planned = self.first_epoch + self.epochs if self._in_fit else _count(batches)
+        # Within fit all ranks are here; one that calls it by itself evaluates all of the data.
+        parallel = self._parallel if self._in_fit else None
+        figures: list[tuple[float, float, float]] = []  # of each batch: loss times weight, weight, examples
+        if parallel is not None:
+            batches = parts_of(batches, self.world)
 
-        def visit(batch: object) -> None:
+        def visit(batch: Any) -> None:
             nonlocal total, count
+            if parallel is not None and not _rows(batch):
+                outputs.append(None)
+                targets.append(None)
+                figures.append((0.0, 0.0, 0.0))
+                return
             output, target, value = self._evaluated_batch(batch, planned)
             size = len(_array(target))
             total += float(value.item()) * (1 if self._sums_the_loss() else size)
             count += size
             outputs.append(_array(output))
             targets.append(_array(target))
+            if parallel is not None:
+                weight = weight_of(self.loss, _array(target))
+                figures.append((float(value.item()) * weight if weight else 0.0, weight, size))
 
         self._evaluated(batches, visit)
+        if parallel is not None:
+            losses, weights, sizes = parallel.totals(figures)
+            count = float(sizes.sum())
+            if not self._sums_the_loss():
+                total = float((losses / weights * sizes).sum())
+            else:
+                total = float(self.world.reduce(np.array(total)))
+            if self.metrics:
+                outputs, targets = map(parallel.gathered, (outputs, targets))
         if not count:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
         return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
@@ -588,6 +727,7 @@ class Trainer:
                 "epoch": getattr(self.loader, "epoch", None),
             },
             "generators": [generator.bit_generator.state for generator in self._generators()],
+            "streams": None if self._parallel is None else self._parallel.seed,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -633,6 +773,8 @@ class Trainer:
         self.stopping = bool(state["stopped"])
         if self.loader is not None and state["loader"]["seed"] is not None and hasattr(self.loader, "seed"):
             self.loader.seed, self.loader.epoch = state["loader"]["seed"], state["loader"]["epoch"]
+        if self._parallel is not None and state.get("streams") is not None:
+            self._parallel.seed = state["streams"]
         for generator, saved in zip(generators, state["generators"]):
             generator.bit_generator.state = saved
 
@@ -676,6 +818,13 @@ def _parts(batch: object) -> Sequence[Any]:
             "override Trainer.forward(batch)."
         )
     return batch
+
+
+def _rows(batch: Any) -> int:
+    """How many examples a batch has."""
+    while isinstance(batch, (tuple, list, dict)) and batch:
+        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
+    return len(batch)
 
 
 def _count(batches: Any) -> int:

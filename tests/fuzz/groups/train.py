@@ -48,6 +48,7 @@ TABLE = {
     "Progress": lambda: with_arguments(),
     "Log": lambda: with_arguments("log.csv"),
     "TensorBoard": lambda: with_arguments("events"),
+    "MLflow": lambda: with_arguments("experiment"),
     "History": lambda: with_arguments(),
     "diagnose": lambda: with_arguments(history()),
     "find_rate": lambda: with_arguments(trainer(), data(), steps=10),

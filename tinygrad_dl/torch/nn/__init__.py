@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinygrad_dl.torch.nn import attention as attention
 from tinygrad_dl.torch.nn import functional as functional
 from tinygrad_dl.torch.nn import init as init
 from tinygrad_dl.torch.nn import modules as modules

@@ -1,0 +1,1 @@
+"""Training on several processes: under real mpirun, on loopback."""

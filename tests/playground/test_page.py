@@ -1,0 +1,296 @@
+"""The page in Chromium: experiments end to end, every part of it, languages, schemes, widths, a lost connection."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from tests.colors import COLORS
+from tests.playground.test_program import numbers, run
+from tinygrad_dl.playground.presets import PRESETS
+from tinygrad_dl.playground.state import Config, Layer, to_fragment
+
+SMALL = Config(data="xor", examples=40, layers=(Layer(units=3, activation="relu"),), batch_size=5)
+FAINT = (
+    "() => {"
+    + COLORS
+    + """
+  const behind = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("h1, h2, h3, p, span, button, legend, summary, th, td, b, output")) {
+    const text = element.textContent.trim();
+    if (!text || !element.getClientRects().length || element.disabled) continue;
+    const ratio = contrast(parse(getComputedStyle(element).color), behind(element));
+    if (ratio < 4.5) found.push(`${text.slice(0, 30)}: ${ratio.toFixed(1)}`);
+  }
+  return found;
+}"""
+)
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, canvas[role=img], iframe, section")]
+  .filter((e) => e.getClientRects().length && !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby")
+    || e.title || e.textContent.trim() || e.closest("label")?.textContent.trim()))
+  .map((e) => e.outerHTML.slice(0, 80))"""
+
+
+class Page:
+    """A tab of the browser on the playground, which notes errors and requests that leave the machine."""
+
+    def __init__(
+        self, browser: Any, address: str, configs: list[Config] | None = None, **options: Any
+    ) -> None:
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1400, "height": 1000}, "locale": "en-US", **options}
+        )
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on(
+            "console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        own = (address.partition("?")[0], "blob:", "data:")
+        self.page.on("request", lambda r: None if r.url.startswith(own) else self.faults.append(r.url))
+        self.page.goto(address + ("#" + to_fragment(configs) if configs else ""))
+        self.until("Number(document.body.dataset.frames) > 0")
+
+    def until(self, expression: str, seconds: float = 120) -> None:
+        """Wait for an expression; the page's policy forbids playwright's own way, which evaluates text in it."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, (expression, self.faults, self.page.inner_text("body")[:500])
+            time.sleep(0.05)
+
+    def step(self) -> int:
+        return int(self.page.evaluate("document.body.dataset.step"))
+
+    def until_step(self, step: int) -> None:
+        self.until(f"Number(document.body.dataset.step) === {step}")
+
+    def answer(self, selector: str) -> str:
+        self.page.click(selector)
+        self.until("!/^(Working …)?$/.test(document.getElementById('answer').textContent)")
+        text: str = self.page.inner_text("#answer")
+        return text
+
+    def losses(self, run: int = 0) -> list[float]:
+        text = self.page.locator(".numbers").nth(run).inner_text()
+        return [float(word) for word in re.findall(r"\d+\.?\d*(?:e-?\d+)?", text.replace("%", ""))]
+
+    def close(self) -> None:
+        assert self.faults == []
+        self.context.close()
+
+
+@pytest.fixture
+def small(browser: Any, address: str) -> Iterator[Page]:
+    page = Page(browser, address, [SMALL])
+    yield page
+    page.close()
+
+
+def test_training_plays_pauses_steps_and_goes_back(small: Page) -> None:
+    page = small.page
+    page.click("#step")
+    small.until_step(1)
+    page.click("#epoch")
+    small.until_step(4)
+    page.click("#play")
+    small.until("Number(document.body.dataset.step) > 30")
+    page.click("#play")
+    assert page.inner_text("#play") == "Play"
+    page.focus("#timeline")
+    page.keyboard.press("Home")
+    small.until_step(0)
+    page.keyboard.press("ArrowRight")
+    small.until_step(1)
+    page.click("#restart")
+    small.until("document.getElementById('timeline').max === '0'")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("s")
+    small.until_step(1)
+    page.keyboard.press(" ")
+    small.until("Number(document.body.dataset.step) > 10")
+    page.keyboard.press(" ")
+
+
+def test_what_is_inside_can_be_asked_for(small: Page) -> None:
+    page = small.page
+    page.click("#epoch")
+    small.until_step(4)
+    assert "sum z" in small.answer("button.unit[data-layer='0'] >> nth=1")
+    page.locator("#answer table button").first.click()
+    small.until("document.getElementById('answer').textContent.includes('∂L/∂w')")
+    # On the first edge, from x1 to the first unit
+    page.evaluate(
+        """() => { const edges = document.querySelector("canvas.edges"), box = edges.getBoundingClientRect();
+        const at = (name) => document.querySelector(name).getBoundingClientRect();
+        const a = at("button.unit:disabled"), b = at("button.unit[data-layer='0']");
+        edges.dispatchEvent(new MouseEvent("click", {clientX: (a.right + b.left) / 2,
+            clientY: (a.top + a.bottom + b.top + b.bottom) / 4})); }"""
+    )
+    small.until("document.getElementById('answer').textContent.includes('Weight from x1 to layer 1, unit 1')")
+    assert "The gradients are right" in small.answer("[data-ask=check]")
+    assert "No problem found so far" in small.answer("[data-ask=diagnosis]")
+    assert "falls fastest at a rate" in small.answer("[data-ask=rates]")
+    small.answer("[data-ask=graph]")
+    frame = page.frame_locator("#answer iframe")
+    frame.locator("svg").first.wait_for(timeout=120_000)
+
+
+def test_every_setting_gives_another_run(small: Page) -> None:
+    page = small.page
+    page.select_option("[name=data]", "moons")
+    page.fill("[name=examples]", "60")
+    page.fill("[name=noise]", "0.3")
+    page.fill("[name=seed]", "5")
+    page.uncheck("[name=normalize]")
+    page.select_option("[name=initialization]", "he")
+    page.select_option("[name=optimizer]", "momentum")
+    page.fill("[name=rate]", "0.1")
+    page.fill("[name=decay]", "0.01")
+    page.fill("[name=batch_size]", "8")
+    page.click("#add-layer")
+    page.click("details.layer >> nth=1")
+    page.fill("details.layer:nth-of-type(2) [name=units]", "5")
+    page.select_option("details.layer:nth-of-type(2) [name=activation]", "tanh")
+    page.fill("details.layer:nth-of-type(2) [name=dropout]", "0.1")
+    page.check("details.layer:nth-of-type(2) [name=batch_norm]")
+    page.fill("details.layer:nth-of-type(2) [name=l2]", "0.001")
+    page.keyboard.press("Tab")
+    small.until("document.querySelectorAll(\"button.unit[data-layer='1']\").length === 5")
+    small.until("location.hash.includes(encodeURIComponent('\"l2\":0.001'))")
+    state = json.loads(unquote(page.evaluate("location.hash.slice(1)")))
+    config = Config.from_json(state["runs"][0])
+    assert (config.data, config.examples, config.noise, config.seed, config.normalize) == (
+        "moons",
+        60,
+        0.3,
+        5,
+        False,
+    )
+    assert (config.optimizer, config.rate, config.decay, config.batch_size) == ("momentum", 0.1, 0.01, 8)
+    assert config.layers[1] == Layer(units=5, batch_norm=True, dropout=0.1, l2=0.001)
+    page.click("#epoch")
+    small.until_step(config.steps_per_epoch)
+    page.locator("details.layer button").nth(1).click()
+    small.until("document.querySelectorAll(\"button.unit[data-layer='1']\").length === 1")
+    page.fill("[name=rate]", "77")
+    page.keyboard.press("Tab")  # out of its limits: the field says so, and nothing is sent
+    assert page.evaluate("document.querySelector('[name=rate]').matches(':invalid')")
+
+
+def test_points_are_drawn_by_mouse_and_by_keys(small: Page) -> None:
+    page = small.page
+    page.select_option("[name=data]", "points")
+    small.until("JSON.parse(decodeURIComponent(location.hash.slice(1))).runs[0].points.length === 4")
+    page.check("input[name=class][value='1']")
+    page.locator(".boundary").click(position={"x": 40, "y": 60})
+    small.until("JSON.parse(decodeURIComponent(location.hash.slice(1))).runs[0].points.length === 5")
+    page.locator(".boundary").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    small.until("JSON.parse(decodeURIComponent(location.hash.slice(1))).runs[0].points.length === 6")
+    points = json.loads(unquote(page.evaluate("location.hash.slice(1)")))["runs"][0]["points"]
+    assert points[4][2] == points[5][2] == 1 and points[5][1] > points[4][1]
+    page.click("#step")
+    small.until_step(1)
+
+
+# The experiments that differ in what the page has to draw; tests/playground/test_presets.py trains them all.
+@pytest.mark.parametrize("name", ["zeros", "momentum", "digits"])
+def test_an_experiment_reaches_what_its_program_prints(
+    browser: Any, address: str, name: str, tmp_path: Path
+) -> None:
+    preset = next(preset for preset in PRESETS if preset.name == name)
+    shown = Page(browser, address)
+    page = shown.page
+    page.select_option("#preset", name)
+    shown.until(f"document.querySelectorAll('.net').length === {len(preset.runs)}")
+    assert page.inner_text("#lesson-question") == preset.texts["en"][2]
+    shown.until("document.body.dataset.step === '0'")
+    for i in range(3):
+        page.click("#epoch")
+        shown.until_step(preset.runs[0].steps_per_epoch * (i + 1))
+    with page.expect_download() as download:
+        page.click("[data-export=program]")
+    path = tmp_path / "playground.py"
+    download.value.save_as(path)
+    printed, seen = numbers(run(path)), shown.losses()
+    assert seen[:2] == pytest.approx(printed[:: 2 if preset.runs[0].classes else 1][:2], rel=0.01, abs=1e-3)
+    for kind in ("notebook", "numpy", "weights"):
+        with page.expect_download() as download:
+            page.click(f"[data-export={kind}]")
+        assert Path(download.value.path()).stat().st_size > 100
+    shown.close()
+
+
+def test_a_link_restores_the_run_at_its_step(browser: Any, address: str, small: Page) -> None:
+    small.page.click("#epoch")
+    small.until_step(4)
+    small.until("decodeURIComponent(location.hash).includes('\"step\":4')")
+    link = small.page.evaluate("location.href")
+    other = Page(browser, link)
+    other.until_step(4)
+    assert other.losses() == pytest.approx(small.losses(), rel=1e-2, abs=1e-3)
+    other.close()
+
+
+def test_a_lost_connection_is_made_again_at_the_same_step(browser: Any, address: str) -> None:
+    # The socket is closed as from outside, through a page that keeps hold of it.
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.add_init_script(
+        "window.sockets = []; window.WebSocket = class extends WebSocket {"
+        " constructor(...a) { super(...a); window.sockets.push(this); } };"
+    )
+    page.goto(address + "#" + to_fragment([SMALL]))
+
+    def until(expression: str) -> None:
+        end = time.monotonic() + 120
+        while not page.evaluate(expression):
+            assert time.monotonic() < end, expression
+            time.sleep(0.05)
+
+    until("document.body.dataset.step === '0'")
+    page.click("#epoch")
+    until("document.body.dataset.step === '4'")
+    page.evaluate("window.sockets[0].close()")
+    until("window.sockets.length === 2 && document.getElementById('notice').hidden")
+    page.click("#step")
+    until("document.body.dataset.step === '5'")
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en-US", "ja-JP"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_fits_can_be_read_and_has_names(
+    browser: Any, address: str, width: int, language: str, scheme: str
+) -> None:
+    runs = [SMALL, Config(data="digits", examples=40, layers=(Layer(kind="conv", units=2), Layer(units=12)))]
+    shown = Page(
+        browser, address, runs, viewport={"width": width, "height": 800}, locale=language, color_scheme=scheme
+    )
+    page = shown.page
+    assert page.inner_text("#play") == ("Play" if language == "en-US" else "再生")
+    assert page.evaluate("document.documentElement.lang") == language[:2]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("button.unit[data-layer='0'] >> nth=0")
+    shown.until("document.querySelector('#answer table') !== null")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(FAINT) == []
+    assert page.evaluate(NAMELESS) == []
+    if language == "ja-JP":
+        words = page.inner_text("main")
+        assert not re.search(r"\b(undefined|null|NaN|Layer|Run|train)\b", words)
+    shown.close()
