@@ -1,4 +1,6 @@
-"""gradcheck of a three-layer network with about 2,000 parameters: ours and PyTorch's, in turns.
+"""gradcheck of a three-layer network with about 2,000 parameters, in turns.
+
+Ours, of this package's functions, of PyTorch's and of JAX's, and PyTorch's own.
 
 python -m benchmarks.gradcheck
 """
@@ -47,11 +49,25 @@ def main() -> None:
     except ImportError:
         sys.exit("benchmarks.gradcheck compares with PyTorch, which is not installed: pip install torch")
 
+    jax: Any = None
+    try:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    except ImportError:
+        print("JAX is not installed, and left out")
     x = np.random.default_rng(1).standard_normal((BATCH, SIZES[0]))
     theirs = [torch.tensor(p, requires_grad=True) for p in parameters()]
     runs: dict[str, Callable[[], Any]] = {}
     for mode, fast in (("full", False), ("fast", True)):
         runs[f"ours, {mode}"] = lambda fast=fast: gradcheck(network(tg.tanh, x), parameters(), fast=fast)
+        runs[f"ours of PyTorch, {mode}"] = lambda fast=fast: gradcheck(
+            network(torch.tanh, torch.tensor(x)), theirs, fast=fast
+        )
+        if jax is not None:
+            runs[f"ours of JAX, {mode}"] = lambda fast=fast: gradcheck(
+                network(jax.numpy.tanh, x), [jax.numpy.asarray(p) for p in parameters()], fast=fast
+            )
         runs[f"PyTorch, {mode}"] = lambda fast=fast: torch.autograd.gradcheck(
             network(torch.tanh, torch.tensor(x)), theirs, fast_mode=fast
         )
@@ -63,9 +79,11 @@ def main() -> None:
             times[name].append(time.perf_counter() - begin)
     medians = {name: statistics.median(t) for name, t in times.items()}
     print(f"{sum(p.size for p in parameters())} parameters")
-    for mode in ("full", "fast"):
-        ours, peer = medians[f"ours, {mode}"], medians[f"PyTorch, {mode}"]
-        print(f"{mode}: ours {ours * 1e3:.1f} ms, PyTorch {peer * 1e3:.1f} ms, ratio {ours / peer:.2f}")
+    for name, median in medians.items():
+        ratios = [
+            f"{median / medians[f'PyTorch, {mode}']:.2f} of PyTorch's {mode}" for mode in ("full", "fast")
+        ]
+        print(f"{name}: {median * 1e3:.1f} ms, {', '.join(ratios)}")
 
 
 if __name__ == "__main__":

@@ -609,8 +609,9 @@ def _advice(params: object) -> str:
     """What to write instead of an object that holds parameters in another way."""
     if isinstance(params, Tensor):
         return ". Pass a list: [w]"
-    if callable(params) and getattr(params, "__name__", "") in ("parameters", "named_parameters"):
-        return f". Call it: model.{params.__name__}()"  # type: ignore[attr-defined]
+    name = getattr(params, "__name__", "")
+    if callable(params) and name in ("parameters", "named_parameters"):
+        return f". Call it: model.{name}()"
     return ". Pass model.parameters(), whose values the state dict copies" if isinstance(params, dict) else ""
 
 

@@ -239,7 +239,9 @@ def test_model_and_optimizer_are_copied_and_pickled_together() -> None:
 
 def test_an_entry_that_is_not_a_parameter_raises_with_the_reason() -> None:
     (p,) = parameters((2,))
-    with pytest.raises(DTypeError, match=r"^SGD: params: expected the parameters, .* got Tensor$"):
+    with pytest.raises(
+        DTypeError, match=r"^SGD: params: expected the parameters, .* got Tensor. Pass a list: \[w\]$"
+    ):
         SGD(p)
     with pytest.raises(DTypeError, match="got int"):
         SGD(3)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.layout import ROOT
-from tinygrad_dl.testing import gradcheck, gradgradcheck
+from tinygrad_dl.testing import check_backward, gradcheck, gradgradcheck
 
 
 def failure(f, inputs, **options):
@@ -233,3 +233,176 @@ def test_an_unknown_framework_is_refused():
     ):
         gradcheck(np.sin, np.ones(2), framework="tf")
     assert gradcheck(np.sin, np.ones(2), framework="numpy", backward=lambda g, x: g * np.cos(x))
+
+
+class TestBackwardByHand:
+    """check_backward of functions of PyTorch's tensors and JAX's arrays."""
+
+    def test_functions_of_tensors_and_their_mistakes(self):
+        torch = pytest.importorskip("torch")
+        x, w = (torch.tensor(a) for a in np.random.default_rng(0).standard_normal((2, 3, 3)))
+
+        def forward(x, w):
+            a = torch.tanh(x @ w)
+            return a, (x, w, a)
+
+        def backward(g, cache):
+            x, w, a = cache
+            dz = g * (1 - a**2)
+            return dz @ w.T, x.T @ dz
+
+        def transposed(g, cache):
+            dx, dw = backward(g, cache)
+            return dx, dw.T
+
+        assert check_backward(forward, backward, [x, w])
+        found = check_backward(forward, transposed, [x, w], raise_exception=False)
+        assert (found.wrong, found.mistake) == (["w"], "transpose")
+        named = check_backward(
+            lambda p: (torch.tanh(p["w"]), p["w"]), lambda g, w: {"dw": g * torch.tanh(w)}, {"w": w},
+            raise_exception=False,
+        )  # fmt: skip
+        assert named.wrong == ["w"]
+
+        def writes(g, cache):
+            return backward(g.mul_(2), cache)
+
+        assert (
+            "backward writes into dout" in check_backward(forward, writes, [x, w], raise_exception=False).note
+        )
+
+    @pytest.mark.parametrize("style", ["ctx", "setup_context"])
+    def test_an_autograd_function_is_read_without_autograd(self, style):
+        torch = pytest.importorskip("torch")
+
+        class Product(torch.autograd.Function):
+            @staticmethod
+            def backward(ctx, g):
+                a, b = ctx.saved_tensors
+                return g * b, -g * a
+
+            if style == "ctx":
+
+                @staticmethod
+                def forward(ctx, a, b):
+                    ctx.save_for_backward(a, b)
+                    return a * b
+
+            else:
+
+                @staticmethod
+                def forward(a, b):
+                    return a * b
+
+                @staticmethod
+                def setup_context(ctx, inputs, output):
+                    ctx.save_for_backward(*inputs)
+
+        a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
+        found = check_backward(Product, [a, b], raise_exception=False)
+        assert (found.wrong, found.mistake) == (["b"], "sign")
+        assert "forward(a, b) returns (output, cache), backward(g, cache)" in found.form
+
+    def test_a_custom_vjp_is_read_with_what_it_saves(self):
+        state = np.random.get_state()  # noqa: NPY002
+        jax = pytest.importorskip("jax")
+        before = jax.config.jax_enable_x64
+        try:
+            jax.config.update("jax_enable_x64", True)
+            mean = jax.custom_vjp(lambda x: (x**2).mean())
+            mean.defvjp(lambda x: ((x**2).mean(), x), lambda x, g: (2 * g * x,))
+            found = check_backward(mean, jax.numpy.arange(4.0) + 1, raise_exception=False)
+            assert (found.wrong, found.mistake) == (["x"], "missing 1/m")
+        finally:
+            jax.config.update("jax_enable_x64", before)
+            np.random.set_state(state)  # noqa: NPY002
+
+
+def test_forward_mode_of_a_custom_function_is_compared_with_backward():
+    torch = pytest.importorskip("torch")
+
+    class Sine(torch.autograd.Function):
+        factor = 1.0
+
+        @staticmethod
+        def forward(x):
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def jvp(ctx, t):
+            return Sine.factor * t * ctx.saved_tensors[0].cos()
+
+    x = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    assert gradcheck(Sine, x)
+    Sine.factor = 1.1
+    report = gradcheck(Sine, x, raise_exception=False)
+    assert [f.kind for f in report.findings] == ["forward mode"]
+    # A function that uses the tensor from outside has no forward mode that could be compared.
+    assert gradcheck(lambda t: torch.sin(x) * 1.0, x)
+
+
+def test_a_backward_that_is_once_differentiable_is_told_so():
+    torch = pytest.importorskip("torch")
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, g):
+            return 3 * g * ctx.saved_tensors[0] ** 2
+
+    x = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    assert gradcheck(Once, x)
+    report = gradgradcheck(Once, x, raise_exception=False)
+    assert report.findings[0].kind == "second derivative" and "once_differentiable" in str(report)
+
+
+def test_a_gradient_of_a_custom_vjp_with_a_wrong_shape_is_a_finding():
+    state = np.random.get_state()  # noqa: NPY002
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    try:
+        jax.config.update("jax_enable_x64", True)
+        scaled = jax.custom_vjp(lambda x, w: x * w)
+        scaled.defvjp(lambda x, w: (x * w, (x, w)), lambda saved, g: (g * saved[1], g * saved[0]))
+        inputs = [jax.numpy.ones(3), jax.numpy.float64(2.0)]
+        report = gradcheck(scaled, inputs, raise_exception=False)
+        assert report.findings[0].kind == "shape" and "Sum over the axes" in str(report)
+    finally:
+        jax.config.update("jax_enable_x64", before)
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def test_many_elements_are_moved_at_once_where_jax_can():
+    state = np.random.get_state()  # noqa: NPY002
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    try:
+        jax.config.update("jax_enable_x64", True)
+        x, calls = jax.numpy.linspace(-1, 1, 120).reshape(40, 3), []
+
+        def f(x):
+            calls.append(type(x))
+            return jax.numpy.tanh(x).sum(axis=0)
+
+        assert gradcheck(f, x).checked == 360
+        assert len(calls) < 120  # one by one it would be 240 for the differences alone
+        wrong = jax.custom_vjp(jax.numpy.tanh)
+        wrong.defvjp(lambda x: (jax.numpy.tanh(x), x), lambda x, g: (g * (1 - x**2),))
+        assert not gradcheck(lambda x: wrong(x).sum(axis=0), x, raise_exception=False)
+    finally:
+        jax.config.update("jax_enable_x64", before)
+        np.random.set_state(state)  # noqa: NPY002

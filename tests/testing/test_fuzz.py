@@ -45,7 +45,10 @@ CALLS = [
     (testing.BackwardError, {"diagnosis": testing.Diagnosis()}),
     (strategies.shapes, {"min_dims": 0, "max_dims": 3, "min_side": 0, "max_side": 4}),
     (strategies.broadcastable_shapes, {"count": 2, "max_dims": 3, "max_side": 4}),
-    (strategies.arrays, {"shape": (2,), "dtype": "float64", "domain": None, "special": False}),
+    (
+        strategies.arrays,
+        {"shape": (2,), "dtype": "float64", "domain": None, "special": False, "framework": None},
+    ),
     (strategies.tensors, {"requires_grad": True, "shape": (2,), "dtype": "float64", "domain": None}),
     (strategies.basic_indices, {"shape": (2, 3)}),
     (strategies.integer_indices, {"shape": (2, 3)}),
@@ -57,7 +60,10 @@ CALLS = [
     (strategies.modules, {"max_layers": 2}),
     (strategies.optimizers, {"closures": False, "matrices": False}),
     (strategies.operations, {"differentiable": True}),
-    (strategies.programs, {"max_inputs": 2, "max_lines": 3, "assignments": True}),
+    (
+        strategies.programs,
+        {"max_inputs": 2, "max_lines": 3, "assignments": True, "framework": "tinygrad_dl"},
+    ),
 ]
 
 

@@ -97,3 +97,95 @@ def test_a_seed_that_is_none_is_refused_once(tmp_path, seed):
     said = outcome(tmp_path, "def test_nothing():\n    pass\n", f"--gradcheck-seed={seed}")
     assert f"argument --gradcheck-seed: expected an integer of at least 0, got '{seed}'" in said
     assert "passed" not in said and "Traceback" not in said
+
+
+CHECKED = """
+import unittest
+import random
+from tinygrad_dl.testing import check_backward, gradcheck, GradcheckError
+
+def cube(x):
+    return x**3
+
+@pytest.mark.gradcheck
+def test_right():
+    gradcheck(tg.exp, np.random.standard_normal(3))
+    check_backward(cube, lambda g, x: 3 * g * x**2, np.ones(2))
+
+def test_expects_a_failure():
+    with pytest.raises(GradcheckError):
+        gradcheck(cube, np.ones(2), backward=lambda g, x: g)
+
+def test_wrong():
+    gradcheck(cube, np.ones(2), backward=lambda g, x: 2 * g * x**2)
+
+def test_without_checks():
+    pass
+
+@pytest.mark.gradcheck
+class TestCase(unittest.TestCase):
+    def test_unit(self):
+        gradcheck(tg.exp, self.gradcheck_rng.standard_normal(3))
+        with open(f"drew{random.random()}_{np.random.random()}_{tg.rand(1).item()}", "w"):
+            pass
+        assert False
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_a_summary_counts_the_checks_and_names_the_failures_of_failing_tests(tmp_path, workers):
+    if workers:
+        pytest.importorskip("xdist")
+    said = outcome(tmp_path, CHECKED, "--gradcheck-seed=5", *workers)
+    assert "3 passed, 2 failed" in said or "2 failed, 3 passed" in said
+    assert "gradient checks ====" in said
+    assert "5 checks in 4 tests: 3 correct, 2 wrong (check_backward 1, gradcheck 4)" in said
+    failures = [line for line in said.splitlines() if line.startswith("wrong: ")]
+    assert len(failures) == 1 and "test_it.py::test_wrong: gradcheck of cube: input 0" in failures[0]
+    assert "repeat with --gradcheck-seed=5" in said
+
+
+def test_a_marked_test_draws_the_same_for_the_same_seed_in_a_testcase_too(tmp_path):
+    def drawn(*options):
+        outcome(tmp_path, CHECKED, *options, "-k", "unit")
+        files = list(tmp_path.glob("drew*"))
+        for file in files:
+            file.unlink()
+        return [file.name for file in files]
+
+    assert drawn("--gradcheck-seed=5") == drawn("--gradcheck-seed=5") != drawn("--gradcheck-seed=6")
+
+
+def test_a_run_without_checks_has_no_summary(tmp_path):
+    assert "gradient checks ====" not in outcome(tmp_path, "def test_nothing():\n    pass\n")
+
+
+def test_the_seed_of_the_run_repeats_property_tests(tmp_path):
+    program = (
+        "from hypothesis import given, strategies as st\n"
+        "seen = []\n"
+        "@given(st.integers(0, 10**9))\n"
+        "def test_draws(n):\n    seen.append(n)\n"
+        "def test_shows():\n    print('drew', sum(seen), 'end')\n"
+    )
+
+    def drawn(*options):
+        return outcome(tmp_path, program, *options).split("drew ")[1].split(" end")[0]
+
+    assert drawn("--gradcheck-seed=5") == drawn("--gradcheck-seed=5") != drawn("--gradcheck-seed=6")
+
+
+def test_the_checks_are_assertions_of_unittest(tmp_path):
+    (tmp_path / "cases.py").write_text(
+        "import unittest\nimport numpy as np\nimport tinygrad_dl as tg\n"
+        "from tinygrad_dl.testing import check_op, gradcheck\n"
+        "class Cases(unittest.TestCase):\n"
+        "    def test_right(self):\n        check_op(tg.tanh, examples=5)\n"
+        "    def test_wrong(self):\n        gradcheck(np.sin, np.ones(2), backward=lambda g, x: g)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-m", "unittest", "cases"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        check=False, timeout=600,
+    )  # fmt: skip
+    assert "Ran 2 tests" in run.stderr and "FAILED (failures=1)" in run.stderr, run.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -152,3 +153,34 @@ def test_nothing_warns_of_nan_infinity_and_overflow() -> None:
         torch.full((2,), 1e300), torch.tensor(1e300), torch.tensor([1e5]).half(), torch.tensor([1, 2]) / 0
         torch.zeros(0).mean(), torch.tensor([3.0]).fmod(0.0), y.long(), torch.zeros(3).log_()
         nn.LayerNorm(2)(torch.full((1, 2), inf)), torch.ones(3).fill_(1e300).mul_(1e38)
+
+
+def test_parameters_of_lazy_and_recurrent_layers_as_programs_initialize_them() -> None:
+    lazy = nn.LazyLinear(2)
+    lazy.weight.data.normal_(0, 0.01)  # there are no values yet, and nothing happens
+    optimizer = torch.optim.SGD(lazy.parameters(), lr=0.1)
+    lazy(torch.ones(3, 4)).sum().backward()
+    optimizer.step()
+    assert type(lazy) is nn.Linear and tuple(lazy.weight.shape) == (2, 4)
+    layer = nn.LSTM(2, 3, 2, bidirectional=True)
+    assert [n for n, _ in layer.named_parameters()] == layer._flat_weights_names
+    assert [len(group) for group in layer.all_weights] == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "bool", "complex64", ">f4"])
+def test_arrays_and_numbers_of_numpy_are_read_from_files(dtype: str, tmp_path: Any) -> None:
+    array = np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype))
+    torch.save({"x": array, "both": [array, array.T[:1]], "loss": np.float32(0.5)}, tmp_path / "arrays.pt")
+    back = torch.load(tmp_path / "arrays.pt")
+    assert (
+        back["loss"] == 0.5
+        and np.array_equal(back["x"], array)
+        and np.array_equal(back["both"][1], array.T[:1])
+    )
+    assert type(back["x"]) is np.ndarray and back["x"].dtype == array.dtype.newbyteorder("=")
+
+
+def test_arrays_of_objects_are_refused(tmp_path: Any) -> None:
+    torch.save(np.array([None, len], dtype=object), tmp_path / "objects.pt")
+    with pytest.raises(pickle.UnpicklingError, match="array of numbers"):
+        torch.load(tmp_path / "objects.pt")

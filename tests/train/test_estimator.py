@@ -113,7 +113,9 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
     monkeypatch.delattr(tg.train, "estimator", raising=False)
     with pytest.raises(MissingExtraError, match=r"Classifier and Regressor needs .*\[data\]"):
         _ = tg.train.Classifier
-    with pytest.raises(AttributeError, match="has no attribute 'Clasifier'"):
+    with pytest.raises(
+        AttributeError, match=r"train.Clasifier: there is no such name. Did you mean train.Classifier\?"
+    ):
         _ = tg.train.Clasifier
 
 

@@ -58,4 +58,4 @@ if not TYPE_CHECKING:
     def __getattr__(name):
         from tinygrad_dl.vocabulary import unknown
 
-        raise unknown(__name__, name, globals())
+        raise unknown(__name__, name, __all__)

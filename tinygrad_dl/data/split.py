@@ -64,7 +64,9 @@ def split(
     >>> len(train), sorted(test.y.tolist())
     (8, [0, 1])
     """
-    if isinstance(data, (np.ndarray, Tensor)) and np.size(sizes) == len(data) > 3:  # type: ignore[arg-type]
+    given: object = sizes
+    arrays = isinstance(data, (np.ndarray, Tensor)) and isinstance(given, (np.ndarray, Tensor, list))
+    if arrays and len(sizes) == len(data) > 3:
         raise DTypeError(
             f"split: sizes: expected fractions or counts, got {describe(sizes)}, as many as there are examples. Pass "
             "arrays that belong together as one tuple: split((X, y), (0.8, 0.2))."

@@ -95,7 +95,7 @@ class Reducer:
         self, parameters: Mapping[str, Tensor], group: World, bucket: int = BUCKET, check: bool = False
     ) -> None:
         self.group = group
-        params = [(name, p) for name, p in reversed(parameters.items()) if p.requires_grad]
+        params = [(name, p) for name, p in reversed(list(parameters.items())) if p.requires_grad]
         if check and group.size > 1:
             group.agree("average_gradients", [(name, p.shape, str(p.dtype)) for name, p in params])
         self.buckets: list[_Bucket] = []

@@ -115,7 +115,7 @@ class MPIWorld(World):
             parts[self.rank][...] = data
             for rank, part in enumerate(parts):
                 self._broadcast_bytes(part, rank, "gather")
-        return [pickle.loads(part) for part in parts]
+        return [pickle.loads(part.data) for part in parts]
 
     def broadcast(self, value: Any) -> Any:
         data = np.frombuffer(pickle.dumps(value, pickle.HIGHEST_PROTOCOL) if not self.rank else b"", np.uint8)
@@ -124,7 +124,7 @@ class MPIWorld(World):
         self._wait(self._comm.Ibcast(size), "broadcast")
         data = data.copy() if not self.rank else np.empty(size[0], np.uint8)
         self._broadcast_bytes(data, 0, "broadcast")
-        return pickle.loads(data)
+        return pickle.loads(data.data)
 
     def broadcast_array(self, array: NDArray) -> None:
         self._count += 1

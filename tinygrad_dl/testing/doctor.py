@@ -12,6 +12,7 @@ from tinygrad_dl.arguments import Size, checked
 from tinygrad_dl.errors import TinygradError, ValueRangeError
 from tinygrad_dl.testing import forms, journal
 from tinygrad_dl.testing.forms import Objects, Pair
+from tinygrad_dl.testing.frameworks.handwritten import converted
 from tinygrad_dl.testing.gradient_mistakes import Context, Guess, close, gradient_guesses, ranked
 from tinygrad_dl.testing.graph_mistakes import Trace, penalties, variants
 from tinygrad_dl.testing.numeric_gradient import NumericGradient
@@ -116,13 +117,16 @@ def check_backward(
     `backward(cache)`, `backward(g, *inputs)`, `backward(*inputs)` or `backward(g)` returns the gradients in order,
     or by name: {"dW1": ...}; `g` is the gradient of the output. Or check_backward(layer, x) of an object with
     forward and backward, of a list of them, or of a network with loss and gradient: its parameters are checked,
-    too. Raises BackwardError with the diagnosis, unless `raise_exception=False`; DTypeError, ShapeError,
-    ValueRangeError.
+    too; or check_backward(f, x) of an autograd.Function class or a custom_vjp. Functions may take PyTorch's tensors
+    or JAX's arrays: pass these as inputs. Raises BackwardError with the diagnosis, unless `raise_exception=False`;
+    DTypeError, ShapeError, ValueRangeError.
 
     >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
     >>> check_backward(lambda x: (x**2).mean(), lambda x: 2 * x, x, raise_exception=False).mistake
     'missing 1/m'
     """
+    subject = forward
+    forward, backward, inputs = converted(forward, backward, inputs, MISSING)
     pair = forms.read(forward, backward, inputs, MISSING)
     try:
         with np.errstate(all="ignore"):
@@ -135,7 +139,7 @@ def check_backward(
         functions = _functions_of(pair, backward)
         found = {name: gradient_line(f, name) for name in diagnosis.wrong for f in functions}
         diagnosis.lines = {name: line for name, line in found.items() if line}
-    name = str(getattr(forward, "__name__", type(forward).__name__))
+    name = str(getattr(subject, "__name__", type(subject).__name__))
     journal.note("check_backward", name, diagnosis.verdict, str(diagnosis))
     if not diagnosis and raise_exception:
         raise BackwardError(diagnosis)

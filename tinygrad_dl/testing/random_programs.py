@@ -6,13 +6,14 @@ A program is a list of short lines, so that a failure shrinks to, and prints as,
 from __future__ import annotations
 
 import builtins
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 import tinygrad_dl
 from tinygrad_dl.arguments import Bounds, checked
-from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.errors import ValueRangeError, missing_extra
 from tinygrad_dl.op import Domain
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.strategies import Few, arrays, broadcastable_shapes
@@ -29,27 +30,103 @@ UNARY = ("tanh", "sigmoid", "sin", "cos", "negative", "square")
 BINARY = ("+", "-", "*")
 
 
-class Program:
-    """A function of some arrays, as source text; calling it runs the text on Tensors or on arrays."""
+class Dialect(NamedTuple):
+    """How a framework spells the lines of a program: what to import, the name of an array, and what to replace."""
 
-    def __init__(self, inputs: list[np.ndarray], lines: list[str]) -> None:
-        self.inputs, self.lines = inputs, lines
+    imports: str
+    array: str
+    replaced: tuple[tuple[str, str], ...] = ()
+
+
+_SIGMOID = (r"tg\.sigmoid\((\w+)\)", r"(1 / (1 + {}.exp(-\1)))")
+_PERMUTED = (r"tg\.permute_dims\((\w+), ", r"{}.transpose(\1, ")
+DIALECTS = {
+    "tinygrad_dl": Dialect("import numpy as np\nimport tinygrad_dl as tg\n", "np.array({})"),
+    "torch": Dialect(
+        "import numpy as np\nimport torch\n",
+        "torch.tensor({}, dtype=torch.float64, requires_grad=True)",
+        (
+            (r"tg\.permute_dims", "torch.permute"),
+            (r"tg\.expand_dims", "torch.unsqueeze"),
+            (r"(\w+)\[::-1\]", r"torch.flip(\1, (0,))"),
+            (r"tg\.(\w+)", r"torch.\1"),
+        ),
+    ),
+    "jax": Dialect(
+        'import numpy as np\nimport jax\nimport jax.numpy as jnp\n\njax.config.update("jax_enable_x64", True)\n',
+        "jnp.array({})",
+        (
+            (r"tg\.sigmoid", "jax.nn.sigmoid"),
+            (_PERMUTED[0], _PERMUTED[1].format("jnp")),
+            (r"^(\w+) = (.*); \1\[(.*?)\] = (.*)$", r"\1 = (\2).at[\3].set(\4)"),
+            (r"tg\.(\w+)", r"jnp.\1"),
+        ),
+    ),
+    "autograd": Dialect(
+        "import numpy as np\nimport autograd.numpy as anp\n",
+        "np.array({})",
+        (
+            (_SIGMOID[0], _SIGMOID[1].format("anp")),
+            (_PERMUTED[0], _PERMUTED[1].format("anp")),
+            (r"tg\.(\w+)", r"anp.\1"),
+        ),
+    ),
+    "mygrad": Dialect(
+        "import numpy as np\nimport mygrad as mg\n",
+        "mg.tensor({})",
+        (
+            (_SIGMOID[0], _SIGMOID[1].format("mg")),
+            (_PERMUTED[0], _PERMUTED[1].format("mg")),
+            (r"tg\.(\w+)", r"mg.\1"),
+        ),
+    ),
+}
+
+
+class Program:
+    """A function of some arrays, as source text; calling it runs the text on Tensors or on arrays.
+
+    `framework`: whose functions it calls. `to(framework)` is the same program for another one.
+    """
+
+    def __init__(
+        self, inputs: list[np.ndarray], lines: list[str], framework: str = "tinygrad_dl", spelled: Any = None
+    ) -> None:
+        self.inputs, self.framework = inputs, framework
+        self._lines = lines  # for this package
+        self.lines = lines if spelled is None else spelled
+
+    def to(self, framework: str) -> Program:
+        """The same program with the functions of "torch", "jax", "autograd", "mygrad" or "tinygrad_dl"."""
+        if framework not in DIALECTS:
+            raise ValueRangeError(
+                f"Program.to: expected one of {', '.join(map(repr, DIALECTS))}, got {framework!r}"
+            )
+        if framework == "autograd" and any("; " in line for line in self._lines):
+            raise ValueRangeError(
+                "Program.to: expected a program without assignments for HIPS autograd, which has none. Draw it with "
+                "programs(assignments=False)."
+            )
+        lines = list(self._lines)
+        for pattern, replacement in DIALECTS[framework].replaced:
+            lines = [re.sub(pattern, replacement, line) for line in lines]
+        return Program(self.inputs, self._lines, framework, lines)
 
     @property
     def source(self) -> str:
         """The code of the program with its inputs, ready to run."""
         names = [f"x{i}" for i in range(len(self.inputs))]
-        assignments = [f"{name} = np.array({value.tolist()!r})" for name, value in zip(names, self.inputs)]
+        dialect = DIALECTS[self.framework]
+        made = [dialect.array.format(repr(value.tolist())) for value in self.inputs]
+        assignments = [f"{name} = {array}" for name, array in zip(names, made)]
         body = "".join(f"    {line}\n" for line in self.lines)
-        return (
-            "import numpy as np\nimport tinygrad_dl as tg\n\n\n"
-            f"def program({', '.join(names)}):\n{body}\n\n" + "\n".join(assignments)
-        )
+        return f"{dialect.imports}\n\ndef program({', '.join(names)}):\n{body}\n\n" + "\n".join(assignments)
 
     def __call__(self, *inputs: Array) -> Any:
         body = "".join(f"    {line}\n" for line in self.lines)
-        namespace: dict[str, Any] = {"np": np, "tg": tinygrad_dl}
-        exec(f"def program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", namespace)
+        namespace: dict[str, Any] = {}
+        imports = DIALECTS[self.framework].imports.partition("\n\n")[0]  # without settings of the process
+        exec(f"{imports}\ndef program({', '.join(f'x{i}' for i in range(len(inputs)))}):\n{body}", namespace)
         return namespace["program"](*inputs)
 
     def __repr__(self) -> str:
@@ -58,15 +135,25 @@ class Program:
 
 @checked
 def programs(
-    max_inputs: Few = 3, max_lines: Annotated[int, Bounds(least=0, most=100)] = 8, assignments: bool = True
+    max_inputs: Few = 3,
+    max_lines: Annotated[int, Bounds(least=0, most=100)] = 8,
+    assignments: bool = True,
+    framework: str = "tinygrad_dl",
 ) -> st.SearchStrategy[Program]:
     """Random programs with up to `max_inputs` inputs and `max_lines` lines that return a scalar.
+
+    `framework`: whose functions they call; `program.to("jax")` is the same program for another one. HIPS autograd has
+    no assignments.
 
     >>> from hypothesis import find
     >>> find(programs(), lambda p: True).lines
     ['return (x0 * 1.0).sum()']
     """
-    return _programs(max_inputs, max_lines, assignments)
+    drawn = _programs(max_inputs, max_lines, assignments and framework != "autograd")
+    if framework not in DIALECTS:
+        known = ", ".join(map(repr, DIALECTS))
+        raise ValueRangeError(f"programs: framework: expected one of {known}, got {framework!r}")
+    return drawn.map(lambda program: program.to(framework)) if framework != "tinygrad_dl" else drawn
 
 
 @st.composite
@@ -100,8 +187,6 @@ def _programs(draw: st.DrawFn, max_inputs: int, max_lines: int, assignments: boo
 
 
 def _uses(line: str, name: str) -> bool:
-    import re
-
     return re.search(rf"\b{name}\b", line.split("=", 1)[1]) is not None
 
 

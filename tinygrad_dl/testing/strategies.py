@@ -6,6 +6,7 @@ Built on hypothesis.extra.numpy; `programs()` is defined in tinygrad_dl.testing.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError, missing_extra
 from tinygrad_dl.op import OPS, Domain
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.testing.frameworks import module_of
 
 try:
     from hypothesis import strategies as st
@@ -108,23 +110,38 @@ def _grid(low: float, high: float, whole: bool) -> st.SearchStrategy[float] | No
     return None if whole else st.just(low)
 
 
+def _rounded_up(x: float, dtype: np.dtype) -> float:
+    """The smallest number of a dtype that is at least x."""
+    near = dtype.type(x)
+    return float(near if float(near) >= x else np.nextafter(near, dtype.type(np.inf)))
+
+
 def arrays(
     shape: Any = None,
     dtype: Any = "float64",
     domain: Domain | None = None,
     special: bool = False,
-) -> st.SearchStrategy[np.ndarray]:
+    framework: str | None = None,
+) -> st.SearchStrategy[Any]:
     """Arrays of a shape (or a strategy for shapes) and dtype, within a Domain and away from its kinks.
 
     The real parts of complex ones are; their imaginary parts are any numbers.
-    `special` mixes in 0, -0, ones, tiny and huge values, and ties, as far as they are in the domain. Raises
+    `special` mixes in 0, -0, ones, subnormal, tiny and huge values, and ties, as far as they are in the domain.
+    `framework`: "torch", "jax", "mygrad" or "tinygrad_dl" for arrays of that framework, with the same bits. Raises
     DTypeError, ValueRangeError.
 
     >>> from hypothesis import find
     >>> find(arrays(shape=(2,)), lambda a: True)
     array([0., 0.])
     """
-    return _arrays_of("arrays", shape, dtype, domain, special)
+    refuse_unfit(arrays, (shape, dtype, domain, special, framework), {}, "arrays")
+    drawn = _arrays_of("arrays", shape, dtype, domain, special)
+    if framework is None or framework == "numpy":
+        return drawn
+    asarray = module_of(framework, "arrays").asarray
+    if framework == "jax":
+        asarray(np.empty(0, dtype))  # a dtype that JAX does not make is refused here, and not in the test
+    return drawn.map(asarray)
 
 
 def _arrays_of(
@@ -149,6 +166,8 @@ def _arrays_of(
         # Such domains know how to draw their arrays; Hypothesis shrinks only the seed.
         return _sampled(size, dtype, within)
     parts = _intervals(within if dtype.kind not in "bu" else Domain(0, 1 if dtype.kind == "b" else 2))
+    if dtype.kind == "f":
+        parts = [(a, b) for a, b in parts if _rounded_up(a, dtype) <= b]
     # The part nearest to 0 comes first: Hypothesis shrinks to it.
     grids = [
         _grid(*part, whole)
@@ -160,9 +179,10 @@ def _arrays_of(
             f"{what}: domain: expected one with values of {dtype} in it, got {within!r} with a gap of {within.gap:g}"
         )
     if special:
+        tiny = float(np.finfo(dtype).smallest_subnormal) if dtype.kind == "f" else 1.0
         fitting = [
             x
-            for x in SPECIAL
+            for x in (*SPECIAL, tiny, -tiny)
             if (domain is None or any(a <= x <= b for a, b in parts))
             and (
                 not whole
@@ -170,7 +190,7 @@ def _arrays_of(
             )
         ]
         choices += [st.sampled_from(fitting)] if fitting else []
-    return _filled(size, dtype, st.one_of(choices))
+    return _filled(size, dtype, st.one_of(choices), parts if domain is not None else [])
 
 
 @st.composite
@@ -196,11 +216,24 @@ def _complex(
 
 @st.composite
 def _filled(
-    draw: st.DrawFn, size: st.SearchStrategy[Any], dtype: np.dtype, elements: st.SearchStrategy[Any]
+    draw: st.DrawFn,
+    size: st.SearchStrategy[Any],
+    dtype: np.dtype,
+    elements: st.SearchStrategy[Any],
+    parts: Sequence[tuple[float, float]],
 ) -> np.ndarray:
     fill = st.nothing() if dtype.itemsize == 8 else None
     found: np.ndarray = draw(hnp.arrays(np.float64, draw(size), elements=elements, fill=fill))
-    return found.astype(dtype)
+    rounded = found.astype(dtype)
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        # Rounding may leave the domain: the neighbor is in it.
+        for low, high in parts:
+            inside = (found >= low) & (found <= high)
+            exact = rounded.astype(np.float64)
+            up, down = inside & (exact < low), inside & (exact > high)
+            rounded[up] = np.nextafter(rounded[up], dtype.type(np.inf))
+            rounded[down] = np.nextafter(rounded[down], dtype.type(-np.inf))
+    return rounded
 
 
 @checked

@@ -7,6 +7,7 @@ that `add_safe_globals` lists; anything else is refused. `weights_only=False` tr
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import tempfile
@@ -242,7 +243,74 @@ def _reconstructor(cls: type, base: type, state: Any) -> Any:
     return object.__new__(cls)
 
 
+# Arrays of NumPy and its numbers, which pickles name, made without running NumPy's own rebuilding
+
+
+class _Kind:
+    """A dtype of numbers."""
+
+    def __init__(self, name: str = "", align: Any = False, copy: Any = False) -> None:
+        kind = np.dtype(name) if isinstance(name, str) and name[:1] in "biufc?<>|=" else np.dtype(object)
+        if kind.kind not in "biufc":
+            raise pickle.UnpicklingError(
+                f"torch.load: expected an array of numbers, got the dtype {name!r:.40}"
+            )
+        self.dtype = kind
+
+    def __setstate__(self, state: Any) -> None:
+        self.dtype = self.dtype.newbyteorder(">" if state[1] == ">" else "<")
+
+    def array(self, content: Any, shape: Any, order: Any = "C") -> np.ndarray:
+        """Bytes as an array."""
+        if not isinstance(content, bytes) or len(content) != math.prod(shape) * self.dtype.itemsize:
+            raise pickle.UnpicklingError(
+                "torch.load: the file is damaged: an array has not the bytes of its shape"
+            )
+        found = np.frombuffer(content, self.dtype).reshape(shape, order=order)
+        return found.astype(self.dtype.newbyteorder("="))
+
+
+class _Array:
+    """An array whose content comes with its state."""
+
+    found: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, content = state
+        self.found = kind.array(content, tuple(shape), "F" if fortran else "C")
+
+
+def _with_arrays(x: Any) -> Any:
+    """What was read, with the arrays themselves."""
+    if isinstance(x, _Array):
+        return x.found
+    if type(x) is dict or type(x) is OrderedDict:
+        for key, value in x.items():
+            x[key] = _with_arrays(value)
+    elif type(x) is list:
+        x[:] = [_with_arrays(value) for value in x]
+    elif type(x) is tuple:
+        return tuple(_with_arrays(value) for value in x)
+    return x
+
+
+def _encoded(text: str, encoding: str = "latin1") -> bytes:
+    """Bytes, as the second protocol of pickles writes them."""
+    return text.encode("latin1")
+
+
 _KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): object,  # named alone, as what is rebuilt
+    ("numpy", "dtype"): _Kind,
+    ("_codecs", "encode"): _encoded,
+    **{
+        (f"numpy.{core}.multiarray", name): made_here
+        for core in ("core", "_core")
+        for name, made_here in (
+            ("_reconstruct", lambda kind, shape, code: _Array()),
+            ("scalar", lambda kind, content: kind.array(content, ())[()]),
+        )
+    },
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
@@ -285,7 +353,7 @@ def load(
             raise RuntimeError("torch.load: the file is no archive of PyTorch: data.pkl is missing")
         prefix = names[0].removesuffix("data.pkl")
         reader = _Reader(io.BytesIO(archive.read(names[0])), archive, prefix, weights_only is False)
-        return reader.load()
+        return _with_arrays(reader.load())
 
 
 def add_safe_globals(safe_globals: Any) -> None:

@@ -59,4 +59,4 @@ def __getattr__(name: str) -> Any:
         return getattr(estimator, name)
     from tinygrad_dl.vocabulary import unknown
 
-    raise unknown(__name__, name, globals())
+    raise unknown(__name__, name, __all__)

@@ -42,6 +42,13 @@ class Adapter:
         """The gradients of the inputs for the gradient of the result, a tuple of them if there are several."""
         raise NotImplementedError
 
+    def values(self, k: int, moved: NDArray, *arrays: NDArray) -> NDArray | None:
+        """The results, flat, for each array along the first axis of `moved` in the place of array `k`.
+
+        None where the framework does not compute many at once.
+        """
+        return None
+
     def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
         """The change of the results along tangents of the inputs, in forward mode; None where there is none."""
         return None

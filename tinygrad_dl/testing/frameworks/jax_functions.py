@@ -70,6 +70,15 @@ class JaxFunction(Adapter):
             results = self.f(*(jnp.asarray(a) for a in arrays))
         return tuple(np.array(r) for r in results)
 
+    def values(self, k: int, moved: NDArray, *arrays: NDArray) -> NDArray | None:
+        many = jax.vmap(self.f, in_axes=tuple(0 if j == k else None for j in range(len(arrays))))
+        given = [moved if j == k else a for j, a in enumerate(arrays)]
+        try:
+            results = jax.jit(many)(*given)
+        except Exception:  # it looks at values, or has an operation without a rule for batches
+            return None
+        return np.concatenate([np.array(r, np.float64).reshape(len(moved), -1) for r in results], axis=1)
+
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         results, pull = jax.vjp(self.f, *(jnp.asarray(a) for a in arrays))
         seeds = tuple(jnp.asarray(s, r.dtype).reshape(r.shape) for s, r in zip(seeds_of(g), results))

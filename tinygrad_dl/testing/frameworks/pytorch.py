@@ -34,6 +34,7 @@ class TorchFunction(Adapter):
         super().__init__()
         self.module = f if isinstance(f, torch.nn.Module) else None
         self.custom = isinstance(f, type) and issubclass(f, torch.autograd.Function)
+        self.once = self.custom and f.backward.__globals__ is vars(torch.autograd.function)
         self.own_jvp = self.custom and f.jvp is not torch.autograd.Function.jvp
         self.f: Callable[..., Any] = f.apply if self.custom else f
         self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
@@ -190,6 +191,8 @@ class TorchFunction(Adapter):
 
         def at_order(steps: list[tuple[int, int]]) -> Adapter:
             def graph(live: Sequence[Any]) -> list[Any]:
+                if self.once:  # PyTorch sees this only where the gradient of the result requires grad
+                    raise RuntimeError("backward is marked with @once_differentiable")
                 results = self._call()
                 for step in steps:
                     results = first(live, results, step)

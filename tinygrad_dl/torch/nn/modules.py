@@ -446,3 +446,20 @@ def _softmax_forward(name: str) -> Any:
 
 for _kind, _name in (("Softmax", "softmax"), ("LogSoftmax", "log_softmax"), ("Softmin", "softmin")):
     globals()[_kind].forward = _softmax_forward(_name)
+
+
+def _flat_weights_names(self: Any) -> list[str]:
+    return [name for name, _ in self.named_parameters()]
+
+
+def _all_weights(self: Any) -> list[list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for name, p in self.named_parameters():
+        groups.setdefault(name.partition("_l")[2], []).append(p)
+    return list(groups.values())
+
+
+for _name in ("RNN", "LSTM", "GRU"):  # what programs that initialize recurrent layers read
+    globals()[_name].all_weights = property(_all_weights)
+    globals()[_name]._flat_weights_names = property(_flat_weights_names)
+    globals()[_name]._flat_weights = property(lambda self: list(self.parameters()))

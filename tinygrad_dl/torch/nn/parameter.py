@@ -74,11 +74,16 @@ _WITHOUT_VALUES = {
 }
 
 
+def _nothing(self: Any) -> Any:
+    """No values, as PyTorch's `.data` of a parameter without values: writing to it changes nothing."""
+    return boundary.made(np.zeros(0, np.float32))
+
+
 class UninitializedParameter(Parameter, core.Uninitialized):
     """A parameter of a lazy layer before the first input."""
 
     becomes = Parameter
-    locals().update(_WITHOUT_VALUES)
+    locals().update(_WITHOUT_VALUES, data=property(_nothing, vars(Tensor)["data"].fset))
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
@@ -89,7 +94,7 @@ class UninitializedBuffer(Buffer, core.Uninitialized):
     """A buffer of a lazy layer before the first input."""
 
     becomes = Buffer
-    locals().update(_WITHOUT_VALUES)
+    locals().update(_WITHOUT_VALUES, data=property(_nothing, vars(Tensor)["data"].fset))
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
