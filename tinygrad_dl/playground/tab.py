@@ -13,7 +13,7 @@ from tinygrad_dl.errors import TinygradError, ValueRangeError
 from tinygrad_dl.playground import inside, takehome
 from tinygrad_dl.playground.messages import Message, read
 from tinygrad_dl.playground.session import Session
-from tinygrad_dl.playground.state import Config
+from tinygrad_dl.playground.state import MAX_STEPS, Config
 from tinygrad_dl.typing import NDArray
 
 REPLAY = 200  # steps between two frames while a link's step is approached
@@ -61,7 +61,7 @@ class Tab:
 
     @property
     def _behind(self) -> bool:
-        return any(s.step < self.until and not s.diverged for s in self.sessions)
+        return any(s.step < min(self.until, MAX_STEPS) and not s.diverged for s in self.sessions)
 
     def receive(self, text: str) -> Iterator[str]:
         """Answer a message; one that is wrong is answered by one error and changes nothing."""
@@ -115,6 +115,10 @@ class Tab:
                 raise ValueRangeError(f"seek.step: expected a step from 0 to {last}, got {numbers['step']}")
             for session in self.sessions:
                 session.seek(numbers["step"])
+        elif kind in ("advance", "epoch") and self._behind:  # on the way to a link's step: that far, and on
+            per = self.sessions[0].config.steps_per_epoch
+            until = self.until + numbers["steps"] if kind == "advance" else (self.until // per + 1) * per
+            self.until = min(until, MAX_STEPS)
         elif kind == "advance":
             for session in self.sessions:
                 session.advance(numbers["steps"])
@@ -126,7 +130,9 @@ class Tab:
             self.example = numbers["index"]
         self._stale = True
         if kind != "example":
-            self.speed, self.until = numbers.get("speed", 0) if kind == "play" else 0, 0
+            self.speed = numbers.get("speed", 0)
+        if kind in ("pause", "seek"):
+            self.until = 0
 
     def work(self) -> bytes | None:
         """Train as far as one frame goes, and return it; None if there is nothing to do before the next message."""

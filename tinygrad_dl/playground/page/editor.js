@@ -48,6 +48,27 @@ function field(name, value, kind, change) {
   return label;
 }
 
+/** What the fields change: they stay while they are used, so they do not hold a configuration of their own. */
+let now = { config: /** @type {any} */ (null), change: /** @type {(config: any) => void} */ (() => {}) };
+let structure = "";
+
+/** Show the values of the present configuration in the fields that are there; what is typed into is left alone. */
+function refresh() {
+  for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("#settings .fields [name]"))) {
+    const layer = /** @type {HTMLElement | null} */ (input.closest("details.layer"));
+    const value = (layer ? now.config.layers[Number(layer.dataset.layer)] : now.config)[input.name];
+    if (input.type === "checkbox") input.checked = value;
+    else if (input !== document.activeElement) input.value = String(value);
+  }
+  for (const details of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("details.layer"))) {
+    const i = Number(details.dataset.layer);
+    /** @type {HTMLElement} */ (details.querySelector("summary")).textContent = heading(now.config.layers[i], i);
+  }
+}
+
+/** @param {any} layer @param {number} i */
+const heading = (layer, i) => word(layer.kind === "conv" ? "conv" : "layer", i + 1, layer.units, word(layer.activation));
+
 /**
  * Fill the settings with the fields of a configuration.
  * @param {any} config
@@ -56,13 +77,20 @@ function field(name, value, kind, change) {
  * @param {Set<number>} opened the layers whose details are open
  */
 export function edit(config, limits, change, opened) {
-  const set = (/** @type {string} */ name) => (/** @type {any} */ value) => change({ ...config, [name]: value });
+  now = { config, change };
+  const shape = JSON.stringify([document.documentElement.lang, config.data, config.layers.map((/** @type {any} */ l) => l.kind)]);
+  if (shape === structure) {
+    refresh();
+    return;
+  }
+  structure = shape;
+  const set = (/** @type {string} */ name) => (/** @type {any} */ value) => now.change({ ...now.config, [name]: value });
   const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   const focused = document.activeElement instanceof HTMLElement ? document.activeElement.closest("[name]") : null;
   const path = focused && focused.closest("[data-layer]")?.getAttribute("data-layer");
   const drawn = config.data === "points";
   byId("data-fields").replaceChildren(
-    field("data", config.data, { options: DATA }, (value) => change(dataChanged(config, value))),
+    field("data", config.data, { options: DATA }, (value) => now.change(dataChanged(now.config, value))),
     ...(drawn ? [] : [field("examples", config.examples, { min: 12, max: 1000 }, set("examples")),
       field("noise", config.noise, { min: 0, max: 1, step: 0.05 }, set("noise"))]),
     field("train", config.train, { min: 0.1, max: 0.9, step: 0.1 }, set("train")),
@@ -82,20 +110,20 @@ export function edit(config, limits, change, opened) {
   );
   byId("layer-fields").replaceChildren(...config.layers.map((/** @type {any} */ layer, /** @type {number} */ i) => {
     const put = (/** @type {string} */ name) => (/** @type {any} */ value) =>
-      change({ ...config, layers: config.layers.map((/** @type {any} */ l, /** @type {number} */ k) => (k === i ? { ...l, [name]: value } : l)) });
+      now.change({ ...now.config, layers: now.config.layers.map((/** @type {any} */ l, /** @type {number} */ k) => (k === i ? { ...l, [name]: value } : l)) });
     const details = document.createElement("details");
     details.className = "layer";
     details.dataset.layer = String(i);
     details.open = opened.has(i);
     details.addEventListener("toggle", () => (details.open ? opened.add(i) : opened.delete(i)));
     const summary = document.createElement("summary");
-    summary.textContent = word(layer.kind === "conv" ? "conv" : "layer", i + 1, layer.units, word(layer.activation));
+    summary.textContent = heading(layer, i);
     const fields = document.createElement("div");
     fields.className = "fields";
     const remove = document.createElement("button");
     remove.textContent = word("remove", i + 1);
     remove.addEventListener("click", () =>
-      change({ ...config, layers: config.layers.filter((/** @type {any} */ _, /** @type {number} */ k) => k !== i) }));
+      now.change({ ...now.config, layers: now.config.layers.filter((/** @type {any} */ _, /** @type {number} */ k) => k !== i) }));
     fields.append(
       field("units", layer.units, { min: 1, max: limits.units, key: layer.kind === "conv" ? "filters" : "units" }, put("units")),
       field("activation", layer.activation, { options: ACTIVATIONS }, put("activation")),
