@@ -12,7 +12,7 @@ from tinygrad_dl import config
 from tinygrad_dl.backend import is_array
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node, Value
-from tinygrad_dl.modes import modes
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.typing import DTypeLike, NDArray
 
 if TYPE_CHECKING:
@@ -82,6 +82,19 @@ def dtype_of(dtype: Any, what: str) -> np.dtype:
         found = None
     if found is None or found.kind not in "biufc" or isinstance(dtype, float):
         raise DTypeError(f"{what}: dtype: expected a dtype of numbers or None, got {describe(dtype)}")
+    return found
+
+
+def beside(x: Any, array: NDArray) -> Any:
+    """An array that follows from shapes and options alone, for an operation with x: beside a Tensor a Tensor.
+
+    So a compiled step knows that it is the same at every call.
+    """
+    if not isinstance(x, Value):
+        return array
+    found = wrap(array)
+    if active:
+        tell("created", found, None)
     return found
 
 

@@ -181,9 +181,10 @@ class Op:
         found = []
         for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
             names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
-            at = 0 if self.joint or self.variadic else i
-            known = {"ts"} if isinstance(self.jvp, Joint) else {"t"}
-            known |= {"i", *self.options, *self.rule_arguments[at], *self.fast_arguments[at]}
+            of_all = isinstance(self.jvp, Joint)
+            at = slice(None) if of_all else slice(1) if self.joint or self.variadic else slice(i, i + 1)
+            known = {"ts" if of_all else "t", "i", *self.options}
+            known.update(*self.rule_arguments[at], *self.fast_arguments[at])
             known |= {f"{name}_{what}" for name in self.inputs for what in ("shape", "dtype")}
             for name in names:
                 if name not in known:

@@ -24,7 +24,7 @@ __all__ = [
 
 def _draw(what: str, draw: Any, shape: Shape, text: str = "") -> Tensor:
     """What `draw(shape)` gives as a Tensor; under func.vmap one draw for each example, as its `randomness` says."""
-    return drawn(what, lambda size: constant(draw(size)), shape, text)  # type: ignore[no-any-return]
+    return drawn(what, lambda size: constant(draw(size)), shape, text)
 
 
 def _dtype(what: str, dtype: DTypeLike | None, kinds: str) -> np.dtype:

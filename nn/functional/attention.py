@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Count, Probability, Real
+from tinygrad_dl.convert import beside
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
@@ -91,7 +92,7 @@ def scaled_dot_product_attention(
         key, value = (_grouped(x, query.shape[-3]) for x in (key, value))
     attn_mask = attention_mask("scaled_dot_product_attention", "attn_mask", attn_mask, "a query may attend")
     if is_causal:
-        attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
+        attn_mask = beside(query, np.tri(query.shape[-2], key.shape[-2], dtype=bool))
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     # The query is scaled rather than the scores, which usually have more elements.
     scores = matmul(query * factor, key.mT)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl import levels
 from tinygrad_dl.arguments import Count, Finite, NonNegative, Positive, Real, Widths
+from tinygrad_dl.convert import beside
 from tinygrad_dl.dispatch import maps_of
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -347,5 +348,5 @@ def local_response_norm(
     near = ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).astype(input.dtype)
     n, count, *positions = input.shape
     flat = reshape(input, (n, count, prod(positions)))
-    total = matmul(near, flat * flat)
+    total = matmul(beside(input, near), flat * flat)
     return reshape(flat / (total * (alpha / size) + k) ** beta, input.shape)

@@ -1,4 +1,4 @@
-"""Random numbers in compiled functions: eager's draws in eager's order, and NumPy's in the program that people read."""
+"""Arrays that operations make themselves: random ones, drawn as in eager, and those that follow from shapes."""
 
 from __future__ import annotations
 
@@ -82,3 +82,22 @@ def test_draws_that_numpy_has_no_call_for_are_not_saved(tmp_path: Any) -> None:
         compiled(X)
     with pytest.raises(CompileError, match="one call of a NumPy Generator"):
         compiled.save(tmp_path / "f.py")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("name", "f"),
+    [
+        ("adaptive pooling", lambda x: F.adaptive_avg_pool2d(x, (2, 3))),
+        ("interpolation", lambda x: F.interpolate(x, scale_factor=1.5, mode="bilinear")),
+        ("local response", lambda x: F.local_response_norm(x, 2)),
+        ("causal attention", lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)),
+    ],
+)
+def test_arrays_that_follow_from_shapes_are_part_of_the_program(name: str, f: Any, backend: str) -> None:
+    rng = np.random.default_rng(0)
+    x = tg.asarray(rng.normal(size=(2, 3, 5, 7)).astype(np.float32))
+    compiled = tg.compile(f, backend=backend, fullgraph=True)
+    for _ in range(5):
+        np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)
+    assert f(x.numpy()).dtype == np.float32

@@ -15,6 +15,7 @@ from tests.ops.slopes import drawn, second, slope
 from tinygrad_dl import Tensor, linalg
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import AxisError, DTypeError, MatrixError, ShapeError, ValueRangeError
+from tinygrad_dl.ops.linalg import _regular_cofactors, cofactors
 from tinygrad_dl.testing import gradcheck
 
 SEEDS = st.integers(0, 2**31)
@@ -365,3 +366,23 @@ def test_einsum_refuses_an_unknown_way_to_optimize() -> None:
     assert str(error.value) == (
         'einsum: optimize: expected True, False, "greedy", "optimal" or a path, got str \'x\''
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("lost", [0.0, 1e-13, 1.0])
+def test_cofactors_are_the_same_near_to_singular_matrices_and_far_from_them(dtype: str, lost: float) -> None:
+    rng = np.random.default_rng(0)
+    u, s, vh = np.linalg.svd(
+        rng.normal(size=(3, 9, 9)) + (1j * rng.normal(size=(3, 9, 9)) if dtype[0] == "c" else 0)
+    )
+    s[..., -1] *= lost
+    x = ((u * s[..., None, :]) @ vh).astype(dtype)
+    minors = [
+        [(-1) ** (i + j) * np.linalg.det(np.delete(np.delete(x, i, 1), j, 2)) for j in range(9)]
+        for i in range(9)
+    ]
+    expected = np.moveaxis(np.array(minors), 2, 0)
+    tolerance = 2e-4 if dtype == "float32" else 1e-10
+    np.testing.assert_allclose(cofactors(x), expected, atol=tolerance * np.abs(expected).max())
+    assert cofactors(x).dtype == dtype
+    assert (_regular_cofactors(x) is None) == (lost < 1)

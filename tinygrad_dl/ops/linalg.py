@@ -167,11 +167,31 @@ def _frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return u, s, vh, sign[..., None, None].astype(x.dtype)
 
 
+def _regular_cofactors(x: np.ndarray) -> np.ndarray | None:
+    """The cofactors of large matrices that are far from singular ones, by their inverses; None for others."""
+    if x.shape[-1] < 8:
+        return None
+    with np.errstate(all="ignore"):
+        determinants = np.linalg.det(x)
+        try:
+            inverses = np.linalg.inv(x)
+        except np.linalg.LinAlgError:
+            return None
+        condition = np.abs(x).sum(-1).max(-1) * np.abs(inverses).sum(-1).max(-1)
+        enough = condition < np.finfo(x.dtype).eps ** (-1 / 3)
+        if not (enough & np.isfinite(determinants) & (determinants != 0)).all():
+            return None
+    return np.asarray(determinants[..., None, None] * inverses.mT)
+
+
 def cofactors(x: Array) -> Any:
     """The matrix of cofactors, det(x) * inv(x).T: the derivative of det, also where x is singular."""
     data = x._data if isinstance(x, Value) else x
     if not data.size:
         return data
+    regular = None if isinstance(x, Value) else _regular_cofactors(data)
+    if regular is not None:
+        return regular
     u, s, vh, sign = _frames(data)
     if not isinstance(x, Value):
         return conjugated(u) @ (_products_of_others(s)[..., :, None] * conjugated(vh)) * sign

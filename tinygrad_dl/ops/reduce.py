@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod as product
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl import batching
 from tinygrad_dl.convert import conjugated
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.scan import cumulative_prod
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, flip, permute_dims, reshape
@@ -167,8 +168,16 @@ def _fast_product_rule(
     return expand_reduced(g * out, x_shape, axis, keepdims) / x
 
 
-def _of_product(t: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
-    return sum(t * _without_itself(x, axis), axis=axis, keepdims=keepdims) if x_shape else t
+def _product_moved(ts: Sequence[Any], x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    return sum(ts[0] * _without_itself(x, axis), axis=axis, keepdims=keepdims) if x_shape else ts[0]
+
+
+def _fast_product_moved(
+    ts: Sequence[Any], out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool
+) -> Any:
+    if not np.all(np.isfinite(out)) or not np.all(out):
+        return _product_moved(ts, x, x_shape, axis, keepdims)
+    return out * sum(ts[0] / x, axis=axis, keepdims=keepdims)
 
 
 @op(
@@ -181,7 +190,7 @@ def _of_product(t: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> A
     ),
     accumulates=True,
     batch=batching.along,
-    jvp=(_of_product,),
+    jvp=Joint(_product_moved, _fast_product_moved),
     math=(r"\prod_i x_i", r"g \prod_{j \ne i} x_j"),
 )
 def prod(x: NDArray, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_dl import batching
 from tinygrad_dl.arguments import Count, Counts, Positive
+from tinygrad_dl.convert import beside
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.op import Case, op
 from tinygrad_dl.ops.matmul import matmul
@@ -93,11 +94,12 @@ def along(x: Array, matrix: NDArray, axis: int) -> Any:
     if matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all():
         return x
     matrix = matrix.astype(x.dtype if x.dtype.kind == "f" else np.float64, copy=False)
-    if axis == x.ndim - 1:
-        return matmul(x, matrix.T)
     if axis == x.ndim - 2:
-        return matmul(matrix, x)
-    return moveaxis(matmul(moveaxis(x, axis, -1), matrix.T), -1, axis)
+        return matmul(beside(x, matrix), x)
+    turned = beside(x, matrix.T)
+    if axis == x.ndim - 1:
+        return matmul(x, turned)
+    return moveaxis(matmul(moveaxis(x, axis, -1), turned), -1, axis)
 
 
 def _target(x: Array, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tuple[float, ...] | None]:

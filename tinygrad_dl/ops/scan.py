@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from tinygrad_dl import batching
 from tinygrad_dl.arguments import Bounds, checked
 from tinygrad_dl.errors import AxisError
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.logic import not_equal
 from tinygrad_dl.ops.shape import axis_of, broadcast_to, flip, moveaxis, value_of
@@ -134,9 +135,31 @@ def _fast_product_rule(
     return _from_the_end(g * out, axis, include_initial) / x
 
 
+def _products_moved(
+    ts: Sequence[Any], x: NDArray, out: NDArray, axis: int | None, include_initial: bool
+) -> Any:
+    # d_k = x_k d_(k-1) + (product before k) * t_k: no division here either
+    axis, (t,) = 0 if axis is None else axis, ts
+    before = _leaving_last(cumulative_prod(x, axis=axis, include_initial=True), axis)
+    moved = moveaxis(linear_recurrence(moveaxis(t * before, axis, -1), moveaxis(x, axis, -1)), -1, axis)
+    if not include_initial:
+        return moved
+    first = out[(slice(None),) * (axis % out.ndim) + (slice(0, 1),)]
+    return concat([first * 0, moved], axis=axis)
+
+
+def _fast_products_moved(
+    ts: Sequence[Any], x: NDArray, out: NDArray, axis: int | None, include_initial: bool
+) -> Any:
+    if not np.all(np.isfinite(out)) or not np.all(out):
+        return _products_moved(ts, x, out, axis, include_initial)
+    return out * cumulative_sum(ts[0] / x, axis=axis, include_initial=include_initial)
+
+
 @op(
     _product_rule,
     fast=(_fast_product_rule,),
+    jvp=Joint(_products_moved, _fast_products_moved),
     domain=Domain(avoid=(0,), gap=0.3),
     cases=(*ALONG, Case(np.array([0.0, 2.0, 3.0])), Case(np.array([[2.0, 0.0, 3.0, 0.0, 1.0]]), axis=1)),
     accumulates=True,

@@ -50,8 +50,17 @@ def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     return conjugated(middle + adjoint(middle)) / 2
 
 
+def _moved_cholesky(t: NDArray, out: NDArray, upper: bool) -> NDArray:
+    """L times the lower half of inv(L) @ t @ adjoint(inv(L))."""
+    factor = adjoint(out) if upper else out
+    right = divided_from_right("cholesky", (t + adjoint(t)) / 2, adjoint(factor))
+    moved = factor @ _halved(adjoint(divided_from_right("cholesky", adjoint(right), adjoint(factor))))
+    return adjoint(moved) if upper else moved
+
+
 @op(
     _derivative_of_cholesky,
+    jvp=(_moved_cholesky,),
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
     batch=batching.leading,

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from importlib import import_module
 from random import Random
 from typing import Any, NamedTuple
 
@@ -161,9 +162,9 @@ class Search:
         examples: int | None,
         seed: int,
     ) -> None:
-        from tinygrad_dl.testing import strategies
+        from tinygrad_dl.testing import strategies  # first: its error names the extra
 
-        st = strategies.st
+        st = import_module("hypothesis.strategies")
         if not callable(f):
             raise DTypeError(f"check_op: f: expected a function, got {describe(f)}")
         self.f, self.backward, self.seed = f, backward, seed
@@ -222,7 +223,7 @@ class Search:
             raise ValueRangeError(
                 f"check_op: shapes: expected one shape for each of {len(self.domains)} inputs, got {shapes!r}"
             )
-        return strategies.st.tuples(
+        return import_module("hypothesis.strategies").tuples(
             *(strategies.arrays(shape=s, domain=d) for s, d in zip(sizes, self.domains))
         )
 

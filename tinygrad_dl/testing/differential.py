@@ -169,7 +169,7 @@ def function_of(framework: str, name: str) -> Callable[..., Any] | None:
             continue
         found = getattr(module, name, None)
         if callable(found) and not isinstance(found, type):
-            return found  # type: ignore[no-any-return]
+            return found
     return None
 
 

@@ -77,7 +77,7 @@ def _seed_hypothesis(seed: int) -> None:
         from hypothesis import core
     except ImportError:
         return
-    core.global_force_seed = seed
+    core.global_force_seed = seed  # type: ignore[assignment]
 
 
 SEED = pytest.StashKey[int]()

@@ -130,7 +130,8 @@ class Prepared:
             return check_backward(self.found, arrays, seed=o.seed, raise_exception=False)
         if self.backward is not None:
             return check_backward(self.found, self.backward, arrays, seed=o.seed, raise_exception=False)
-        f, inputs = self.found, arrays
+        f = self.found
+        inputs: list[Any] = list(arrays)
         if isinstance(f, Module):
             f = f.double()
             count, model = len(arrays), f

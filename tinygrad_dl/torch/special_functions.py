@@ -356,8 +356,8 @@ def _quotient(x: Any, y: Any, at_zero: float) -> Any:
     return (y / x.masked_fill(zero, 1.0)).masked_fill(zero, at_zero)
 
 
-lgamma = Special("lgamma", _log_gamma, lambda x: digamma.of(x))
-digamma = Special("digamma", lambda x: polygamma_values(0, x), lambda x: polygamma_of(1, x))
+lgamma: Special = Special("lgamma", _log_gamma, lambda x: digamma.of(x))
+digamma: Special = Special("digamma", lambda x: polygamma_values(0, x), lambda x: polygamma_of(1, x))
 _POLYGAMMA: dict[int, Special] = {}
 
 
@@ -377,22 +377,24 @@ def polygamma(n: int, x: Any) -> Any:
     return lower(polygamma_of(n, lift(x)))
 
 
-erfc = Special("erfc", _erfc, lambda x: (-x * x).exp() * (-2 / _ROOT_PI))
-erfinv = Special("erfinv", _erfinv, lambda y: (erfinv.of(y) ** 2).exp() * (_ROOT_PI / 2))
-erfcx = Special("erfcx", _erfcx, lambda x: 2 * x * erfcx.of(x) - 2 / _ROOT_PI)
-ndtr = Special("ndtr", _ndtr, lambda x: (-x * x / 2).exp() / math.sqrt(2 * math.pi))
-log_ndtr = Special("log_ndtr", _log_ndtr, lambda x: math.sqrt(2 / math.pi) / erfcx.of(x / -math.sqrt(2)))
-ndtri = Special("ndtri", _ndtri, lambda p: (ndtri.of(p) ** 2 / 2).exp() * math.sqrt(2 * math.pi))
-entr = Special("entr", _entr, lambda x: -x.log() - 1)
-i0 = Special("i0", _bessel(0), lambda x: i1.of(x))
-i1 = Special("i1", _bessel(1), lambda x: i0.of(x) - _quotient(x, i1.of(x), 0.5))
-i0e = Special("i0e", lambda x: _scaled_bessel(0, x), lambda x: i1e.of(x) - x.sign() * i0e.of(x))
-i1e = Special(
+erfc: Special = Special("erfc", _erfc, lambda x: (-x * x).exp() * (-2 / _ROOT_PI))
+erfinv: Special = Special("erfinv", _erfinv, lambda y: (erfinv.of(y) ** 2).exp() * (_ROOT_PI / 2))
+erfcx: Special = Special("erfcx", _erfcx, lambda x: 2 * x * erfcx.of(x) - 2 / _ROOT_PI)
+ndtr: Special = Special("ndtr", _ndtr, lambda x: (-x * x / 2).exp() / math.sqrt(2 * math.pi))
+log_ndtr: Special = Special(
+    "log_ndtr", _log_ndtr, lambda x: math.sqrt(2 / math.pi) / erfcx.of(x / -math.sqrt(2))
+)
+ndtri: Special = Special("ndtri", _ndtri, lambda p: (ndtri.of(p) ** 2 / 2).exp() * math.sqrt(2 * math.pi))
+entr: Special = Special("entr", _entr, lambda x: -x.log() - 1)
+i0: Special = Special("i0", _bessel(0), lambda x: i1.of(x))
+i1: Special = Special("i1", _bessel(1), lambda x: i0.of(x) - _quotient(x, i1.of(x), 0.5))
+i0e: Special = Special("i0e", lambda x: _scaled_bessel(0, x), lambda x: i1e.of(x) - x.sign() * i0e.of(x))
+i1e: Special = Special(
     "i1e",
     lambda x: _scaled_bessel(1, x),
     lambda x: i0e.of(x) - x.sign() * i1e.of(x) - _quotient(x, i1e.of(x), 0.5),
 )
-zeta = Special("zeta", _zeta, None, lambda s, q: -s * zeta.of(s + 1.0, q))
+zeta: Special = Special("zeta", _zeta, None, lambda s, q: -s * zeta.of(s + 1.0, q))
 
 
 def _density(a: Any, x: Any) -> Any:
@@ -403,8 +405,8 @@ def _density(a: Any, x: Any) -> Any:
     return (TORCH["xlogy"](a - 1.0, x) - x - log_gamma).exp()
 
 
-gammainc = Special("gammainc", _incomplete(False), None, _density)
-gammaincc = Special("gammaincc", _incomplete(True), None, lambda a, x: -_density(a, x))
+gammainc: Special = Special("gammainc", _incomplete(False), None, _density)
+gammaincc: Special = Special("gammaincc", _incomplete(True), None, lambda a, x: -_density(a, x))
 
 #: Functions of one number, and of two, without derivatives.
 PLAIN = {name: Special(name, _scipy(name)) for name in SCIPY}

@@ -370,7 +370,7 @@ def _run_elsewhere(worker: _Worker, study: Study, engine: Engine, unsigned: Unsi
         if not engine.busy and missing <= 0:
             break
         while engine.busy < min(engine.slots, missing):
-            engine.start(worker, calls)
+            engine.start(worker.__call__, calls)
             calls += 1
         idle = False
         for ended in engine.wait(LOOK):

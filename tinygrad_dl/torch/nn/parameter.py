@@ -83,7 +83,7 @@ class UninitializedParameter(Parameter, core.Uninitialized):
     """A parameter of a lazy layer before the first input."""
 
     becomes = Parameter
-    locals().update(_WITHOUT_VALUES, data=property(_nothing, Tensor.data.fset))
+    locals().update(_WITHOUT_VALUES, data=property(_nothing, vars(Tensor)["data"].fset))
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
@@ -94,7 +94,7 @@ class UninitializedBuffer(Buffer, core.Uninitialized):
     """A buffer of a lazy layer before the first input."""
 
     becomes = Buffer
-    locals().update(_WITHOUT_VALUES, data=property(_nothing, Tensor.data.fset))
+    locals().update(_WITHOUT_VALUES, data=property(_nothing, vars(Tensor)["data"].fset))
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
         core._start(self, boundary.lower(dtype))
