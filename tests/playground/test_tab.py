@@ -138,6 +138,13 @@ def test_two_runs_are_in_a_frame_and_a_links_step_is_reached() -> None:
     np.testing.assert_array_equal(arrays["0/weights0"], tab.sessions[0].model[0].weight.data)
 
 
+def test_a_step_asked_for_on_the_way_to_a_links_step_comes_after_it() -> None:
+    tab = Tab()
+    ask(tab, type="configure", runs=[SMALL], step=12)
+    ask(tab, type="advance", steps=1)
+    assert tab.work() is not None and tab.sessions[0].step == 13
+
+
 @given(st.lists(st.integers(0, 7), max_size=5))
 def test_arrays_of_a_frame_are_aligned(sizes: list[int]) -> None:
     given = {str(i): np.arange(n, dtype="u1" if i % 2 else "f4") for i, n in enumerate(sizes)}
