@@ -184,8 +184,9 @@ def backward_pass(
             raise
         if early:
             for serial in last.get(node.serial, ()):
-                leaf, g, owned = pending.pop(serial, (None, None, False))
-                if g is not None:
+                entry = pending.pop(serial, None)
+                if entry is not None and entry[1] is not None:
+                    leaf, g, owned = entry
                     _complete(leaf, g, owned, wanted, needed, recording)
     for node, g, owned in pending.values():
         if g is not None:

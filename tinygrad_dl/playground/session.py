@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Checkpoint(NamedTuple):
     step: int
     arrays: dict[str, NDArray]
     optimizer: dict[str, Any]
-    rng: dict[str, Any]
+    rng: Mapping[str, Any]
 
 
 class Session:
@@ -57,7 +57,7 @@ class Session:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._random: dict[str, Any] = {}  # where the generator of dropout's masks is
+        self._random: Mapping[str, Any] = {}  # where the generator of dropout's masks is
         # A name outside of the package: the compiler takes the package's functions for known ones.
         self.space: dict[str, Any] = {"__name__": "__playground__"}
         with self._own_random():

@@ -304,6 +304,7 @@ class Search:
     def _find(self, condition: Callable[[tuple[NDArray, ...]], bool]) -> tuple[NDArray, ...] | None:
         """The smallest inputs found that fulfill a condition."""
         import hypothesis
+        from hypothesis.errors import NoSuchExample
 
         phases = (hypothesis.Phase.generate, hypothesis.Phase.shrink)
         settings = hypothesis.settings(
@@ -316,7 +317,7 @@ class Search:
                 found: tuple[NDArray, ...] = hypothesis.find(
                     self.inputs, condition, settings=settings, random=Random(self.seed)
                 )
-        except hypothesis.errors.NoSuchExample:
+        except NoSuchExample:
             return None
         return found
 

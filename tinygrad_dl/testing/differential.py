@@ -275,6 +275,7 @@ def _expected(framework: str, op: Op, point: tuple[float, ...], number: int) -> 
 def _programs(first: str, second: str, count: int, seed: int) -> Iterator[Difference]:
     """The smallest random program in whose value or gradient two frameworks differ."""
     import hypothesis
+    from hypothesis.errors import NoSuchExample
 
     from tinygrad_dl.testing.random_programs import programs
 
@@ -308,7 +309,7 @@ def _programs(first: str, second: str, count: int, seed: int) -> Iterator[Differ
         found = hypothesis.find(
             drawn, lambda program: differs(program) is not None, settings=settings, random=Random(seed)
         )
-    except hypothesis.errors.NoSuchExample:
+    except NoSuchExample:
         return
     said = differs(found)
     if said is not None:

@@ -23,16 +23,19 @@ class Engine(Protocol):
     @property
     def slots(self) -> int:
         """How many calls it can run at a time."""
+        ...
 
     @property
     def busy(self) -> int:
         """How many calls have not ended."""
+        ...
 
     def start(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Begin a call."""
 
     def wait(self, seconds: float) -> Iterator[Outcome]:
         """The calls that have ended, after at most so many seconds."""
+        ...
 
     def close(self) -> None:
         """Wait for the calls that have begun, and release what is held."""
