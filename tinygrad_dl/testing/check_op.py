@@ -175,16 +175,14 @@ class Search:
         self.name = str(getattr(f, "__name__", type(f).__name__))
         self.examples = examples or max(10, strategies.settings_of_profile().max_examples // 4)
         fixed = shapes is not None and not isinstance(shapes, st.SearchStrategy)
+        known = _parameters(f)
         if fixed:
             shapes = _fixed_shapes(shapes)
-        known = _parameters(f)
-        count = (
-            len(shapes)
-            if fixed
-            else len(domain)
-            if domain is not None and not isinstance(domain, Domain)
-            else len(known)
-        )
+            count = len(shapes)
+        elif domain is not None and not isinstance(domain, Domain):
+            count = len(domain)
+        else:
+            count = len(known)
         if not count:
             raise ValueRangeError(
                 f"check_op: expected a function whose signature says how many inputs it has, got {self.name}. Pass "
@@ -309,7 +307,7 @@ class Search:
         phases = (hypothesis.Phase.generate, hypothesis.Phase.shrink)
         settings = hypothesis.settings(
             max_examples=self.examples, database=None, deadline=None, phases=phases,
-            suppress_health_check=list(hypothesis.HealthCheck), derandomize=False,
+            suppress_health_check=list[Any](hypothesis.HealthCheck), derandomize=False,
         )  # fmt: skip
         try:
             with warnings.catch_warnings():

@@ -302,7 +302,7 @@ def _programs(first: str, second: str, count: int, seed: int) -> Iterator[Differ
     settings = hypothesis.settings(
         max_examples=count, database=None, deadline=None,
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=list[Any](hypothesis.HealthCheck),
     )  # fmt: skip
     drawn = programs(assignments="autograd" not in (first, second))
     try:

@@ -123,10 +123,10 @@ class Dask:
         from distributed import KilledWorker, TimeoutError, wait
 
         try:
-            done = wait(self._running, timeout=seconds, return_when="FIRST_COMPLETED").done
+            ended: Any = wait(self._running, timeout=seconds, return_when="FIRST_COMPLETED")
         except TimeoutError:
             return
-        for future in done:
+        for future in ended.done:
             self._running.discard(future)
             error = None if future.cancelled() else future.exception()
             if future.cancelled() or isinstance(error, KilledWorker):

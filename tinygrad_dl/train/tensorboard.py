@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,33 +140,37 @@ class TensorBoard(Callback):
             writer.close()
 
 
+# TensorBoard's messages, by the module of its package that defines them.
+_MESSAGES = {
+    "compat.proto.attr_value_pb2": ("AttrValue",),
+    "compat.proto.event_pb2": ("Event",),
+    "compat.proto.graph_pb2": ("GraphDef",),
+    "compat.proto.node_def_pb2": ("NodeDef",),
+    "compat.proto.summary_pb2": ("HistogramProto", "Summary"),
+    "compat.proto.tensor_shape_pb2": ("TensorShapeProto",),
+    "compat.proto.versions_pb2": ("VersionDef",),
+    "plugins.hparams.plugin_data_pb2": ("HParamsPluginData", "SessionEndInfo"),
+    "plugins.hparams.api_pb2": ("Status",),
+    "summary.writer.event_file_writer": ("EventFileWriter",),
+}
+
+
 class _Protos:
-    """TensorBoard's own writer and messages."""
+    """TensorBoard's own writer and messages, which its modules make when they are imported."""
 
     def __init__(self) -> None:
-        from tensorboard.compat.proto.attr_value_pb2 import AttrValue
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.graph_pb2 import GraphDef
-        from tensorboard.compat.proto.node_def_pb2 import NodeDef
-        from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
-        from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-        from tensorboard.compat.proto.versions_pb2 import VersionDef
-        from tensorboard.plugins.hparams import api_pb2, metadata, summary_v2
-        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self.AttrValue, self.GraphDef, self.NodeDef, self.VersionDef = (
-            AttrValue,
-            GraphDef,
-            NodeDef,
-            VersionDef,
-        )
-        self.Event, self.Summary, self.HistogramProto = Event, Summary, HistogramProto
-        self.TensorShapeProto, self.EventFileWriter = TensorShapeProto, EventFileWriter
-        self.HParamsPluginData, self.SessionEndInfo = HParamsPluginData, SessionEndInfo
-        self.hparams, self.Status = summary_v2, api_pb2.Status
+        for module, names in _MESSAGES.items():
+            found = import_module(f"tensorboard.{module}")
+            for name in names:
+                setattr(self, name, getattr(found, name))
+        metadata = import_module("tensorboard.plugins.hparams.metadata")
+        self.hparams = import_module("tensorboard.plugins.hparams.summary_v2")
         self.session_end_tag = metadata.SESSION_END_INFO_TAG
         self.metadata_of = metadata.create_summary_metadata
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 def _library() -> _Protos:
