@@ -96,7 +96,7 @@ def test_help_and_report_fit_a_narrow_terminal(
 def test_the_help_of_draw_names_every_format(capsys: pytest.CaptureFixture[str]) -> None:
     from tinygrad_dl.viz.formats import FORMATS
 
-    named = set(call(capsys, "draw", "--help")[1].replace(",", " ").split())
+    named = set(call(capsys, "draw", "--help")[1].translate(str.maketrans(",.", "  ")).split())
     assert {name.removeprefix(".") for name in FORMATS} <= named
 
 
@@ -130,10 +130,10 @@ def test_the_doctor_says_what_is_here_and_what_to_install(
     code, out, _ = call(capsys, "doctor")
     assert code == 0
     for text in (
-        "NumPy", "train   ok", "data    partial", "scikit-learn 1.0, pooch missing, h5py 1.0", '[data]"',
+        "NumPy", "train ok", "data partial", "scikit-learn 1.0, pooch missing, h5py 1.0", '[data]"',
         "Graph layout engines: none", "install Graphviz",
     ):  # fmt: skip
-        assert text in out
+        assert text in " ".join(out.split())  # lines are broken where the terminal ends
     monkeypatch.setattr(
         environment, "version_of", lambda package, module: None if package == "hypothesis" else "1.0"
     )

@@ -69,6 +69,16 @@ class DiagramPath(click.ParamType):
         return Path(value)
 
 
+class DiagramOption(click.Option):
+    """The file of a diagram; its help names the formats, which are read when it is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from tinygrad_dl.viz.formats import FORMATS
+
+        self.help = f"Write this file, in the format that its ending names: {', '.join(FORMATS)}."
+        return super().get_help_record(ctx)
+
+
 class Commands(click.Group):
     """A group whose list of commands has the whole first sentence of each; click's own cuts it off."""
 
@@ -172,10 +182,10 @@ def report(run: Path) -> int:
 @click.option(
     "--out",
     type=DiagramPath(),
+    cls=DiagramOption,
     metavar="FILE",
     default=Path("graph.html"),
     show_default=True,
-    help="Write this file.",
 )
 @click.option("--depth", type=IntegerInRange(0, 1000), help="Collapse the modules below this depth.")
 @click.option(
@@ -209,9 +219,8 @@ def draw(
 ) -> int:
     """Draw the graph of what FILE.py defines as NAME: a model, or a function of Tensors.
 
-    It is run once, on random inputs of the given shapes. The ending of --out names the format: svg, png, pdf, dot,
-    json, txt, mmd, or html, a page that shows the backward pass step by step. A run that fails is drawn up to the
-    failing operation, and the exit code is 1.
+    It is run once, on random inputs of the given shapes. The format html is a page that shows the backward pass step
+    by step. A run that fails is drawn up to the failing operation, and the exit code is 1.
     """
     if more:
         message = f"expected FILE.py:NAME, got {target} {' '.join(more)}. Write {target}:{more[0]}"

@@ -104,7 +104,6 @@ def save(
     write_atomically(path, _ordered(library.save(arrays, metadata=header)))
 
 
-@checked
 def _other_format(path: str | os.PathLike[str], error: Exception) -> str:
     """What a file is that is not in the format safetensors, by how it begins."""
     with open(path, "rb") as file:
@@ -119,6 +118,7 @@ def _other_format(path: str | os.PathLike[str], error: Exception) -> str:
     return f"is damaged or not a safetensors file: {error}"
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> Any:
     """What `save` wrote to `path`, or the arrays of any safetensors file as a dict name -> array.
 

@@ -444,5 +444,8 @@ def test_a_group_without_parameters_and_a_wrong_closure() -> None:
         optimizer.step(3)  # type: ignore[arg-type]
     with pytest.raises(DTypeError, match="^SGD: params: expected a list of Tensors, got set$"):
         optimizer.add_param_group({"params": {1}})
-    with pytest.raises(DTypeError, match="^SGD: params: expected the parameters, .* got dict$"):
+    with pytest.raises(
+        DTypeError,
+        match=r"^SGD: params: expected the parameters, .* got dict. Pass model.parameters\(\), whose values",
+    ):
         optim.SGD({"params": [p]})  # type: ignore[arg-type]

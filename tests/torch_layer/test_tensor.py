@@ -165,11 +165,14 @@ def test_view_as_complex_of_memory_in_another_order_raises_as_in_pytorch(peer: A
             t.view_as_complex(view(t.zeros(2, 3, 3))[..., :2])
 
 
-def test_compile_gives_the_function_that_was_given() -> None:
-    model = torch.nn.Linear(2, 1)
-    assert torch.compile(model, mode="max-autotune") is model
-    assert torch.compile(dynamic=True)(abs) is abs
-    result = torch.compile(lambda x: x.view(2, 1).mul_(2))(torch.ones(2))
+def test_compile_computes_what_the_function_computes() -> None:
+    model, x = torch.nn.Linear(2, 1), torch.ones(3, 2)
+    compiled = torch.compile(model, mode="max-autotune")
+    for _ in range(4):
+        assert torch.allclose(compiled(x), model(x))
+    assert torch.equal(torch.compile(dynamic=True)(abs)(-x), x)
+    with pytest.warns(UserWarning, match=r"runs eagerly: writing in place \(mul_\)"):
+        result = torch.compile(lambda x: x.view(2, 1).mul_(2))(torch.ones(2))
     assert type(result) is torch.Tensor and result.size(0) == 2
 
 

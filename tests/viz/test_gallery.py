@@ -55,4 +55,5 @@ def test_each_image_takes_few_lines_and_is_small(gallery: ModuleType) -> None:
     page = gallery.PAGE.read_text(encoding="utf-8")
     for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         assert len(program.strip().splitlines()) <= 8
-    assert all(path.stat().st_size < 100_000 for path in gallery.PICTURES.iterdir())
+    for path in gallery.PICTURES.iterdir():  # the page of the player holds its scripts
+        assert path.stat().st_size < (120_000 if path.suffix == ".html" else 50_000), path.name

@@ -13,12 +13,13 @@ import numpy as np
 from tinygrad_dl import no_grad, pytree
 from tinygrad_dl.arguments import refuse_unfit
 from tinygrad_dl.compiler.capture import Capture, fixed
-from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Var
+from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, Var
 from tinygrad_dl.compiler.recording import record
 from tinygrad_dl.compiler.replay import live_steps
 from tinygrad_dl.compiler.rows import SAMPLES, merged_program
 from tinygrad_dl.compiler.sizes import Filled, Ratio, Size
 from tinygrad_dl.convert import describe
+from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError, DTypeError, ShapeError, TinygradError, ValueRangeError
 from tinygrad_dl.files import write_atomically
 from tinygrad_dl.graph import Value as Recorded
@@ -204,8 +205,9 @@ def _capture(
         )
     changed = next((s for s in program.steps if isinstance(s, Effect)), None)
     if changed is not None:
+        does = "draws random numbers" if changed.function is draw_now else f"calls {changed.what}"
         raise ExportError(
-            f"onnx.export: expected a model without side effects, got one that calls {changed.what}"
+            f"onnx.export: expected a model without side effects and random numbers, but {_where(changed)} {does}"
         )
     return program, result, capture
 
@@ -314,7 +316,7 @@ def _state_names(model: Any) -> dict[int, str]:
     return {id(tensor): name for name, tensor in named}
 
 
-def _where(call: Call) -> str:
+def _where(call: Step) -> str:
     path, _, kind = call.module.partition(": ")
     if not call.module:
         return "the function"

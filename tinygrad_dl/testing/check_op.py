@@ -127,6 +127,7 @@ def check_op(
     shapes, which broadcast. `examples`: by default a quarter of those of the Hypothesis profile. Raises OpCheckError
     with the report, unless `raise_exception=False`; DTypeError, ValueRangeError.
 
+    >>> import tinygrad_dl as tg
     >>> from tinygrad_dl.op import Domain
     >>> check_op(tg.log, Domain(0.1, 5.0), examples=5).broken
     []
