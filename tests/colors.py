@@ -11,6 +11,12 @@ COLORS = """
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+  // The color that is seen behind an element, over white paper.
+  const behind = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  };
   const contrast = (ink, back) => {
     const [low, high] = [luminance(over(ink, back)), luminance(back)].sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from tests.colors import COLORS
 from tests.playground.test_program import numbers, run
+from tests.waiting import wait_until
 from tinygrad_dl.playground.presets import PRESETS
 from tinygrad_dl.playground.state import Config, Layer, to_fragment
 
@@ -22,11 +22,6 @@ FAINT = (
     "() => {"
     + COLORS
     + """
-  const behind = (element) => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
-    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
-  };
   const found = [];
   for (const element of document.querySelectorAll("h1, h2, h3, p, span, button, legend, summary, th, td, b, output")) {
     const text = element.textContent.trim();
@@ -63,12 +58,12 @@ class Page:
         self.page.goto(address + ("#" + to_fragment(configs) if configs else ""))
         self.until("Number(document.body.dataset.frames) > 0")
 
-    def until(self, expression: str, seconds: float = 120) -> None:
+    def until(self, expression: str) -> None:
         """Wait for an expression; the page's policy forbids playwright's own way, which evaluates text in it."""
-        end = time.monotonic() + seconds
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < end, (expression, self.faults, self.page.inner_text("body")[:500])
-            time.sleep(0.05)
+        wait_until(
+            lambda: self.page.evaluate(expression),
+            lambda: (expression, self.faults, self.page.inner_text("body")[:500]),
+        )
 
     def step(self) -> int:
         return int(self.page.evaluate("document.body.dataset.step"))
@@ -256,10 +251,7 @@ def test_a_lost_connection_is_made_again_at_the_same_step(browser: Any, address:
     page.goto(address + "#" + to_fragment([SMALL]))
 
     def until(expression: str) -> None:
-        end = time.monotonic() + 120
-        while not page.evaluate(expression):
-            assert time.monotonic() < end, expression
-            time.sleep(0.05)
+        wait_until(lambda: page.evaluate(expression), lambda: expression)
 
     until("document.body.dataset.step === '0'")
     page.click("#epoch")
