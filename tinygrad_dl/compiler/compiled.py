@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from tinygrad_dl import config, pytree
-from tinygrad_dl.autograd import RECOMPUTE, inside
+from tinygrad_dl.autograd import RECOMPUTE, inside, random_states
 from tinygrad_dl.autograd import _packed as packed
 from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
@@ -72,7 +72,7 @@ class Entry:
     # The capture that the program was made of, without its arrays once it is in use.
     recorded: Capture | None = None
     lowered: Lowered | None = None  # the program that people read, made when they ask for it
-    draws: bool = False  # whether a result that requires grad depends on random numbers
+    draws: Sequence[np.random.Generator] = ()  # what is drawn from for a result that requires grad
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
     native: Native | None = None
     verified: bool = False
@@ -144,7 +144,7 @@ class Compiled(Generic[P, R]):
                 for entry in entries:
                     if entry.verified and entry.guard() and (not entry.bound or entry.fits(leaves)):  # type: ignore[misc]
                         # What is drawn is drawn again if backward runs the function again.
-                        state = config.default_rng().bit_generator.state if entry.draws else None
+                        states = random_states(entry.draws)
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
@@ -154,7 +154,7 @@ class Compiled(Generic[P, R]):
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:
-                            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
+                            entry.graph(results[0], leaves, self._again(entry), args, kwargs, states)
                         return self._nested(entry, results, leaves)
             return self._slowly(key, leaves, args, kwargs)
 
@@ -461,7 +461,7 @@ class Compiled(Generic[P, R]):
         problems = [*capture.guards.problems, *capture.problems]
         problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
         entry.graph, problem = recorded(capture, result, leaves)
-        entry.draws = entry.graph is not None and any(map(draws, capture.steps))
+        entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
@@ -625,7 +625,7 @@ class Compiled(Generic[P, R]):
         reach = Reach() if self._worth is None else self._reach
         reach.add(entry.capture, entry.program)
         snapshot = Snapshot(reach)
-        state = config.default_rng().bit_generator.state
+        states = random_states(entry.draws)
         expected = self._eagerly(args, kwargs)
         eager = snapshot.taken(expected)
         snapshot.restore()
@@ -644,7 +644,7 @@ class Compiled(Generic[P, R]):
         self._ran = True
         entry.capture.release()
         if entry.graph is not None:
-            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
+            entry.graph(results[0], leaves, self._again(entry), args, kwargs, states)
         return got, ""
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
@@ -822,7 +822,6 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
     if any(serial not in holders for serial in border):
         return None, "its result depends on a graph that was recorded before"
     sources = [holders[serial] for serial in border]
-    random = config.default_rng().bit_generator.state  # any state will do where nothing is drawn
 
     def attach(
         out: Value,
@@ -830,13 +829,13 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         function: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        state: Any,
+        states: Any,
     ) -> None:
         node = Node()
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
         node.shape, node.dtype = out._data.shape, out._data.dtype
-        node.saved = function, packed(args), packed(kwargs), state or random, modes.levels
+        node.saved = function, packed(args), packed(kwargs), states, modes.levels
         node.options = (((node.shape, node.dtype),),)
         node.serial, node.watch, node.scope = next_serial(), None, None
         out.node = node
@@ -851,9 +850,15 @@ def number_of_rows(pattern: Sequence[int | None], sizes: Sequence[int]) -> int:
     return rows.pop() if others and len(rows) == 1 else 0
 
 
-def draws(step: Any) -> bool:
-    """Whether a step draws random numbers."""
-    return isinstance(step, Call) and "rng" in step.op.options
+def drawn_from(steps: Sequence[Any]) -> list[np.random.Generator]:
+    """The generators that steps draw from; a seed makes a new one at every run."""
+    given = [
+        dict(zip(step.op.options, step.options))["rng"]
+        for step in steps
+        if isinstance(step, Call) and "rng" in step.op.options
+    ]
+    held = [config.default_rng(x) for x in given if x is None or isinstance(x, np.random.Generator)]
+    return list({id(generator): generator for generator in held}.values())
 
 
 def changes_averages(step: Any) -> bool:
