@@ -194,7 +194,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     # A value in forward mode has its tangent at hand, and needs what happens inside.
     if not modes.recording or any(level.size is None for level in modes.levels):
         return f(*args, **kwargs)
-    states = random_states([config.default_rng()])
+    states = states_of((None,))
     start = graph.next_serial()
     result = f(*args, **kwargs)
     made = _made_since(result, start)
@@ -217,14 +217,14 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
 
 
-def random_states(generators: Iterable[np.random.Generator]) -> list[tuple[np.random.Generator, Any]]:
-    """Where generators are, for a node that runs its function again with the same draws."""
-    return [(generator, generator.bit_generator.state) for generator in generators]
+def states_of(generators: Iterable[np.random.Generator | None]) -> list[tuple[Any, Any]]:
+    """Generators, of which None is the default one, with their states."""
+    return [(g, config.default_rng(g).bit_generator.state) for g in generators]
 
 
-def _set_back(states: Iterable[tuple[np.random.Generator, Any]]) -> None:
+def _restore(states: Iterable[tuple[Any, Any]]) -> None:
     for generator, state in states:
-        generator.bit_generator.state = state
+        config.default_rng(generator).bit_generator.state = state
 
 
 def _made_since(result: object, start: int) -> list[Tensor]:
@@ -304,8 +304,8 @@ class Recompute:
     ) -> tuple[Any, ...]:
         assert node.saved is not None
         f, args, kwargs, states, levels = node.saved
-        now = random_states(generator for generator, _ in states)
-        _set_back(states)
+        now = states_of([generator for generator, _ in states])
+        _restore(states)
         start = graph.next_serial()
         try:
             with ExitStack() as inside_of:
@@ -315,7 +315,7 @@ class Recompute:
                 found = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
             made = [_bare(t) for t in found]
         finally:
-            _set_back(now)
+            _restore(now)
         forms = tuple((t.shape, t.dtype) for t in made)
         within, outside = inside([t.node for t in made if t.node is not None], start)
         wanted: dict[int, Any] = {
