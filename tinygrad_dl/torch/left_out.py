@@ -25,8 +25,6 @@ REASONS: dict[str, str] = {
     r"|get_device_module|is_(anomaly|autocast|warn_always|distributed|inference)\w*|(set|get|clear)_(autocast|anomaly)\w*"
     r"|autocast_\w+": "PyTorch's compilers, exporters and tools are left out; tg.compile compiles",
     r"float8\w*|float4\w*|complex32|chalf|uint[1-7]|int[1-7]|bits\w+|BFloat16Tensor|bit": "NumPy has no such dtype",
-    r"ContinuousBernoulli|GeneralizedPareto|LKJ\w*|LogisticNormal|LowRank\w*|VonMises|Wishart|\w+Transform|biject_to"
-    r"|transform_to": "this distribution or transform is rarely used, and left out",
     r"names|align_\w+|refine_names|unify_names|has_names": "named axes are left out",
     r"\w*storage\w*|Storage|\w+Storage|module_load|from_file|const_data_ptr"
     r"|to_dlpack|slice_inverse": "memory is NumPy's: use x.numpy()",
