@@ -213,6 +213,11 @@ class Capture(StepWatcher):
         arrays = [t._data for t in held] + [a for a, *_ in self.guards.arrays]
         return list(dict.fromkeys(names[id(array)] for array in arrays if id(array) in names))
 
+    def too_early(self) -> list[str]:
+        """Names of Tensors that the function reads before the module to which they belong has computed them."""
+        computed = self.guards.computed
+        return [computed[id(var.source)][1] for var in self.states if id(var.source) in computed]
+
     def operands(self) -> set[int]:
         """The ids of the arrays and generators that operations were given."""
         found = {id(array) for array, _ in self.unknown}
@@ -472,8 +477,9 @@ class Capture(StepWatcher):
                 step.changes.append(operand)
             else:
                 step.objects.append(x)
-        if isinstance(result, (Value, np.ndarray)):
-            step.outputs.append(self._result(result))
+        for x in result if isinstance(result, tuple) else (result,):
+            if isinstance(x, (Value, np.ndarray)):
+                step.outputs.append(self._result(x))
         self._add(step)
 
     def _given(self, step: Effect, x: object) -> object:

@@ -228,8 +228,8 @@ def write_effect(w: Writer, step: Effect) -> None:
         else:
             args.append(w.object(x))
     call = f"{w.object(step.function, 'effect')}({', '.join(args)})"
-    out = step.outputs[0] if step.outputs else None
-    if out is not None:
-        w.lines.append(f"{w.var(out)} = plain({call})")
+    outputs = [w.var(v) for v in step.outputs if v is not None]
+    if len(outputs) > 1:
+        w.lines.append(f"{', '.join(outputs)} = map(plain, {call})")
     else:
-        w.lines.append(call)
+        w.lines.append(f"{outputs[0]} = plain({call})" if outputs else call)
