@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tinygrad_dl import markup
 from tinygrad_dl.arguments import Count, Size, checked
 from tinygrad_dl.errors import TinygradError
@@ -137,7 +139,7 @@ class Report:
         head, *more = str(self).splitlines()
         if self:
             return markup.block("".join(markup.paragraph(markup.text(line)) for line in [f"✓ {head}", *more]))
-        columns = {
+        columns: dict[str, Callable[[Finding], str]] = {
             "input": lambda f: f.input,
             "element": lambda f: "" if f.element is None else str(f.element),
             "output": lambda f: str(f.output or ""),
