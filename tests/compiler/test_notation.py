@@ -26,6 +26,7 @@ WRITTEN = [
     name
     for name, op in OPS.items()
     if op.elementwise
+    and not op.options
     and len(op.math) == 2
     and all(on_a_line(m, {"x": "x", "g": "g", "out": "out"}) for m in op.math)
 ]
