@@ -712,7 +712,7 @@ def expected(hint: object) -> str:
             return f"a tuple of {len(parts)} {_plural(expected(parts[0]))}"
         return f"a tuple of {len(parts)} ({', '.join(map(expected, parts))})"
     if origin in (collections.abc.Sequence, list):
-        return f"a sequence of {_plural(expected(parts[0]))}"
+        return f"a sequence of {_plural(expected(parts[0]))}" if parts[0] is not Any else "a sequence"
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return "a function"
     if isinstance(hint, ForwardRef):
