@@ -595,7 +595,7 @@ class Native:
         many = windows.at_a_time(n, length)
         turns, work = n // many, many * length * weights
         total = work * (TURNS if isinstance(turns, Size) else turns)
-        divided = total >= DIVIDED_PRODUCT and work <= small() and turns > 1 and threads.wanted()
+        divided = total >= DIVIDED_PRODUCT and work <= small(shared=True) and turns > 1 and threads.wanted()
         f, groups = windows.geometry(item), item.params["groups"]
         place = self._placed(x)
         if item.kind != "conv_weight":
