@@ -368,8 +368,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     def define(forward: Callable[..., Any]) -> Any:
         if not hasattr(forward, "__code__"):
             raise DTypeError(
-                f"@op: expected a function on arrays, got {describe(forward)}. The rules stand in parentheses "
-                "behind @op, one per input: @op(lambda g, x: ...)"
+                f"@op: expected a function on arrays, got {describe(forward)}. Write the rules in "
+                "parentheses after @op, one per input: @op(lambda g, x: ...)"
             )
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,
