@@ -14,7 +14,7 @@ HEAD = """\
 名前は同じでも動作が違うものは[つまずきやすい点](sharp-bits.md)で説明します。
 
 PyTorch のプログラムは `import tinygrad_dl.torch as torch` でそのまま動きます。詳しくは\
-[PyTorch のプログラムを動かす](../howto/pytorch-programs.md)(英語)を見てください。
+[PyTorch のプログラムを動かす](howto/pytorch-programs.md)を見てください。
 """
 
 # Headings and remarks of tinygrad_dl/vocabulary.py -> their translation.
@@ -103,6 +103,7 @@ TEXTS = {
         "不要。CrossEntropyLoss と BCEWithLogitsLoss はロジットを受け取る"
     ),
     "an argument of Trainer": "Trainer の引数",
+    "an argument of gradcheck": "gradcheck の引数",
     "Arrays": "配列",
     "floats are float32": "浮動小数点数は float32 になる",
     "NumPy's own function works on Tensors, too": "NumPy の関数もテンソルに使える",

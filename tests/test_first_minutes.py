@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pydoc
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +324,19 @@ def test_a_file_of_another_format(tmp_path: Path, begin: bytes, message: str) ->
     pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
     (tmp_path / "weights").write_bytes(begin)
     assert message in said(lambda: tg.load(tmp_path / "weights"))
+
+
+@pytest.mark.parametrize(
+    ("thing", "line"),
+    [
+        (nn.Linear, "in_features: Size, out_features: Size, bias: bool = True, device: str | None = None"),
+        (nn.functional.relu, "relu(input: ArrayT, inplace: bool = False) -> ArrayT"),
+        (optim.SGD, "momentum: NonNegative = 0"),
+        (tg.sum, "axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False"),
+        (train.Trainer, "metrics: str | Iterable[str]"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_help_shows_types_without_quotes_and_no_sentence_of_object(thing: Any, line: str) -> None:
+    text = pydoc.render_doc(thing, renderer=pydoc.plaintext)
+    assert line in text and "Initialize self" not in text

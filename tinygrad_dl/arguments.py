@@ -37,7 +37,7 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.graph import Value
-from tinygrad_dl.typing import Array
+from tinygrad_dl.typing import Array, readable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,6 +127,7 @@ def checked(function: F) -> F:
     Raises DTypeError for another type and ValueRangeError for a value out of range; nothing has been changed then.
     What fails later is explained, as by `explained`.
     """
+    readable(function)
 
     @wraps(function)
     def call(*args: object, **kwargs: object) -> Any:
@@ -147,6 +148,7 @@ def explained(function: F) -> F:
 
     Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
     """
+    readable(function)
 
     @wraps(function)
     def call(*args: object, **kwargs: object) -> Any:
@@ -302,6 +304,7 @@ def explanation(
 
 def hinted(function: F) -> F:
     """Where another library's name of an argument is given, raise the error that says this library's."""
+    readable(function)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -709,7 +712,7 @@ def expected(hint: object) -> str:
             return f"a tuple of {len(parts)} {_plural(expected(parts[0]))}"
         return f"a tuple of {len(parts)} ({', '.join(map(expected, parts))})"
     if origin in (collections.abc.Sequence, list):
-        return f"a sequence of {_plural(expected(parts[0]))}"
+        return f"a sequence of {_plural(expected(parts[0]))}" if parts[0] is not Any else "a sequence"
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return "a function"
     if isinstance(hint, ForwardRef):

@@ -207,6 +207,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("x.retains_grad", "x.retain_grad()"),
             Row("torch.inference_mode(), torch.set_grad_enabled(False)", "tg.no_grad()"),
             Row("torch.autograd.gradcheck(f, inputs)", "tg.testing.gradcheck(f, inputs)"),
+            Row("eps=1e-6, fast_mode=True", "step=1e-6, fast=True", "an argument of gradcheck"),
             Row("torch.autograd.Function", "@tg.op", "a forward and one rule per input"),
             Row("torch.vmap(f), torch.vjp(f, x)", "tg.func.vjp(f, x)", "the transformations are in tg.func"),
             Row("torch.jit.script(f)", "tg.compile(f)"),

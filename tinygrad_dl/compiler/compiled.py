@@ -32,7 +32,7 @@ from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active, modes
-from tinygrad_dl.typing import Array, PathLike
+from tinygrad_dl.typing import Array, PathLike, readable
 
 if TYPE_CHECKING:
     from tinygrad_dl.compiler.native import Native
@@ -772,6 +772,7 @@ def compile(
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 
 
+@readable
 def compile(
     f: Callable[..., Any] | None = None,
     *,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
@@ -501,10 +501,14 @@ def settings_of_profile() -> Any:
     return hypothesis.settings.default
 
 
-def __getattr__(name: str) -> Any:
-    # random_programs imports the strategies above, so it is imported on first use.
-    if name == "programs":
-        from tinygrad_dl.testing.random_programs import programs
+if TYPE_CHECKING:
+    from tinygrad_dl.testing.random_programs import programs as programs
+else:  # a type checker shall still report unknown names
 
-        return programs
-    raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")
+    def __getattr__(name):
+        # random_programs imports the strategies above, so it is imported on first use.
+        if name == "programs":
+            from tinygrad_dl.testing.random_programs import programs
+
+            return programs
+        raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")

@@ -17,6 +17,7 @@ from tinygrad_dl.data.tables import Table, is_frame
 from tinygrad_dl.directions import Mode
 from tinygrad_dl.errors import AnomalyError, DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.nn import Module
+from tinygrad_dl.nn.summary import parameter_count
 from tinygrad_dl.nn.warnings import warn_once
 from tinygrad_dl.optim import Optimizer
 from tinygrad_dl.train.callback import Callback, EarlyStopping, GradientCallback
@@ -462,7 +463,7 @@ class Trainer:
         from tinygrad_dl import markup
         from tinygrad_dl.train.notebook import history_html
 
-        count = sum(p.size for p in self.model.parameters() if type(p.size) is int)
+        count = parameter_count(self.model)
         rows = [
             ("model", f"{type(self.model).__name__}, {count:,} parameters"),
             ("loss", brief(self.loss)),
