@@ -673,8 +673,9 @@ class Compiled(Generic[P, R]):
         def again(*args: Any, **kwargs: Any) -> Any:
             if guard is not None and not guard():
                 raise GraphError(
-                    f"backward: expected what {self._name} reads to be as it was when it was called, got something else: "
-                    "backward of its result runs it again. Call backward before the change, or compile the whole step."
+                    f"backward: expected what {self._name} reads to be as it was when it was called, got something "
+                    "else: backward of its result runs it again. Call backward before the change, or compile the whole "
+                    "step."
                 )
             return function(*args, **kwargs)
 
