@@ -92,11 +92,13 @@ TRANSPOSED = "transposed"
 class Joint(NamedTuple):
     """A rule of forward mode for all inputs at once, as `jvp=`: it names `ts`, the changes of all, None for none.
 
-    `rule` is made of operations; `fast` is for arrays, and may name what the forward cached.
+    `rule` is made of operations; `fast` is for arrays, and may name what the forward cached. `with_result`: the result
+    and its change together from the arrays of the inputs, `ts` and the options, where that saves a decomposition.
     """
 
     rule: Rule
     fast: Rule
+    with_result: Rule | None = None
 
 
 # The operation
@@ -178,10 +180,9 @@ class Op:
     @cached_property
     def jvp_arguments(self) -> list[tuple[str, ...]]:
         """What each rule of forward mode names; ValueRangeError for what the input's other rule does not save."""
-        found = []
-        for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
+        found, of_all = [], isinstance(self.jvp, Joint)
+        for i, rule in enumerate(self.jvp[:2] if of_all else self.jvp if isinstance(self.jvp, tuple) else ()):
             names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
-            of_all = isinstance(self.jvp, Joint)
             at = slice(None) if of_all else slice(1) if self.joint or self.variadic else slice(i, i + 1)
             known = {"ts" if of_all else "t", "i", *self.options}
             known.update(*self.rule_arguments[at], *self.fast_arguments[at])
