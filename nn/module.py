@@ -117,6 +117,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
+        if name.startswith("__"):  # Python and its libraries ask for many of these
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         from tinygrad_dl.vocabulary import hint as elsewhere
 
         near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]
