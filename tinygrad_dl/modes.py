@@ -113,8 +113,9 @@ class Mode:
                 yield
             finally:
                 self._restore(before, close, block)
-        finally:  # once more, as the first may have been interrupted
-            self._restore(before, close, block)
+        finally:  # once more, if the first was interrupted before its last line
+            if block in active:
+                self._restore(before, close, block)
 
     def _state(self) -> Any:
         """What `_switch_on` changes and `_restore_state` is given."""

@@ -49,6 +49,10 @@ SHARED = 256  # elements from which on plain loops take their length as an argum
 # takes 1.1 to 2 times as long for nearly all shapes up to there) and with shorter ones. To measure again, compile
 # `a @ b` of several shapes with `small` replaced.
 SMALL, SMALL_SHORT = 3_000_000, 200_000
+# The same in a program whose convolutions two threads share. BLAS would let one of them wait while the other writes
+# columns, and its own thread waits for work busily, on a core that ours need. A step of the benchmark's wide CNN takes
+# 0.6 of the time with it; with shorter registers, as long: there BLAS stays.
+SMALL_SHARED = 1 << 25
 # Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
 # lies, and up to how many multiplications, where the memory is what limits.
 FEW_ROWS, MANY_DOTS = 2, 1 << 20
@@ -129,11 +133,13 @@ def wide_blas() -> bool:
 
 
 @cache
-def small() -> int:
-    """Up to how many multiplications a product is made here and not by BLAS."""
+def small(shared: bool = False) -> int:
+    """Up to how many multiplications a product is made here and not by BLAS; `shared`: by two threads."""
     if not wide_blas():
         return 1 << 62
-    return SMALL if registers() == 32 else SMALL_SHORT
+    if registers() != 32:
+        return SMALL_SHORT
+    return SMALL_SHARED if shared else SMALL
 
 
 @dataclass
@@ -1193,6 +1199,7 @@ class Emitter:
             set()
         )  # functions that are given the number of rows, which entry 2 of the table holds
         self.alone = False  # whether what is written now has but one thread
+        self.shared = False  # whether two threads share the program's convolutions: see SMALL_SHARED
         self._turn: Val | None = None  # of a part that is repeated
 
     def begin(self) -> int:
@@ -1453,7 +1460,7 @@ class Emitter:
             raise NotLowered("a product of any number of rows")
         neighbors = a.strides[1] == 1 and c.strides[0] == 1
         few = not sized and neighbors and (m <= FEW_ROWS or n == 1) and m * n * k <= MANY_DOTS
-        if not sized and (m * n * k <= small() or few or not k or not blas()):
+        if not sized and (m * n * k <= small(self.shared) or few or not k or not blas()):
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]

@@ -80,14 +80,11 @@ class Generator(np.random.Generator):
 
     def raw64(self, n: int) -> np.ndarray:
         """The next n numbers of 64 bits, each of two, the first one in front."""
-        pairs = self.raw(2 * n)
-        found: np.ndarray = (pairs[0::2] << np.uint64(32)) | pairs[1::2]
-        return found
+        return _joined(self.raw(2 * n))
 
     def doubles(self, n: int) -> np.ndarray:
         """n uniform numbers in [0, 1) of 53 bits."""
-        found: np.ndarray = (self.raw64(n) & _BITS64) * _SCALE64
-        return found
+        return _doubles(self.raw64(n))
 
     def floats(self, n: int) -> np.ndarray:
         """n uniform numbers in [0, 1) of 24 bits, float32."""
@@ -254,6 +251,18 @@ def _each(draw: Any, parameter: Any) -> np.ndarray:
     return flat.reshape(np.shape(parameter))
 
 
+def _joined(numbers: np.ndarray) -> np.ndarray:
+    """Pairs of 32 bits as numbers of 64, the first of a pair in front."""
+    found: np.ndarray = (numbers[0::2] << np.uint64(32)) | numbers[1::2]
+    return found
+
+
+def _doubles(numbers: np.ndarray) -> np.ndarray:
+    """Numbers of 64 bits as uniform ones in [0, 1), of which each takes 53 bits."""
+    found: np.ndarray = (numbers & _BITS64) * _SCALE64
+    return found
+
+
 def _sizes(shape: Any) -> tuple[int, ...]:
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
 
@@ -348,10 +357,13 @@ def _restored(state: dict[str, Any]) -> Generator:
 
 class DropoutDraws(np.random.Generator):
     """What the core's dropout draws, where it keeps an element if the draw is at least p: PyTorch keeps it if its
-    number of 53 bits is below 1 - p."""
+    number of 53 bits is below 1 - p.
+
+    It draws from the default generator's bits, so that a compiled step, which repeats the draw, can set them back.
+    """
 
     def __init__(self) -> None:
-        super().__init__(np.random.PCG64(0))
+        super().__init__(default_generator.bit_generator)
 
     def __reduce__(self) -> Any:
         return _dropout_draws, ()
@@ -361,7 +373,7 @@ class DropoutDraws(np.random.Generator):
 
     def random(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
         sizes = _sizes(() if size is None else size)
-        return 1.0 - default_generator.doubles(math.prod(sizes)).reshape(sizes)
+        return 1.0 - _doubles(_joined(self.bit_generator.random_raw(2 * math.prod(sizes)))).reshape(sizes)
 
 
 dropout_draws = DropoutDraws()
