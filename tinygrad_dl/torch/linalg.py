@@ -12,8 +12,13 @@ from tinygrad_dl.linalg import LinAlgError as LinAlgError
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import products as _products  # noqa: F401  it enters its functions
 from tinygrad_dl.torch import shaping as _shaping  # noqa: F401
-from tinygrad_dl.torch.boundary import function, wrapped
+from tinygrad_dl.torch.boundary import function, lift, wrapped
 from tinygrad_dl.torch.elementwise import astype
+from tinygrad_dl.torch.factorizations import householder_product as householder_product
+from tinygrad_dl.torch.factorizations import lu as lu
+from tinygrad_dl.torch.factorizations import lu_factor as lu_factor
+from tinygrad_dl.torch.factorizations import lu_factor_ex as lu_factor_ex
+from tinygrad_dl.torch.factorizations import lu_solve as lu_solve
 from tinygrad_dl.torch.reductions import axes
 from tinygrad_dl.torch.registry import TORCH
 
@@ -112,6 +117,12 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     if B.ndim == A.ndim - 1 and B.ndim > 1 and B.shape == A.shape[:-1]:
         return tg.squeeze(core.solve(A, tg.expand_dims(B, axis=-1)), axis=-1)
     return core.solve(A, B)
+
+
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """(X, 0)."""
+    found = solve(A, B, left=left, out=out)
+    return found, lift(wrapped(np.zeros(A.shape[:-2], np.int32)))
 
 
 @function
