@@ -210,18 +210,19 @@ def test_numbers_at_equal_distances_are_pytorchs(dtype: str) -> None:
         np.testing.assert_allclose(b, a, rtol=1e-15, atol=1e-15 if dtype == "float64" else 1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own
 def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> None:
+    x, v = ours.linspace(0.1, 1, 4).double(), ours.linspace(1, 2, 4).double()
+    value, along = ours.func.linearize(lambda x: (x.sin() * x).cumsum(0), x)
+    slope = (np.sin(array(x)) + np.cos(array(x)) * array(x)) * array(v)
+    for factor in (1, 2):
+        np.testing.assert_allclose(array(along(factor * v)), factor * np.cumsum(slope), rtol=1e-12)
+    np.testing.assert_allclose(array(value), np.cumsum(np.sin(array(x)) * array(x)), rtol=1e-12)
     found = []
     for t in (torch, ours):
-        x, v = t.linspace(0.1, 1, 4).double(), t.linspace(1, 2, 4).double()
-        value, along = t.func.linearize(lambda x: (x.sin() * x).cumsum(0), x)
         model = t.nn.Sequential(t.nn.BatchNorm1d(2), t.nn.Sequential(t.nn.BatchNorm1d(2)))
         t.func.replace_all_batch_norm_modules_(model)
-        out = model.eval()(t.arange(6.0).view(3, 2) ** 2)
-        found.append([array(r) for r in (value, along(v), along(2 * v), out)])
-    for a, b in zip(*found):
-        np.testing.assert_allclose(b, a, rtol=1e-6)
+        found.append(array(model.eval()(t.arange(6.0).view(3, 2) ** 2)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
 
 
 # Factorizations of matrices: name -> a function of the module torch and a matrix
@@ -233,11 +234,15 @@ FACTORIZATIONS: dict[str, Any] = {
     "lu_factor_ex": lambda t, a: t.linalg.lu_factor_ex(a),
     "lu_unpack": lambda t, a: t.lu_unpack(*t.linalg.lu_factor(a)),
     "lu_solve": lambda t, a: [
-        t.linalg.lu_solve(*t.linalg.lu_factor(a @ a.mH + t.eye(a.shape[-2])), a if left else a.mH, left=left, adjoint=adjoint)
+        t.linalg.lu_solve(
+            *t.linalg.lu_factor(a @ a.mH + t.eye(a.shape[-2])), a if left else a.mH, left=left, adjoint=adjoint
+        )
         for left in (True, False)
         for adjoint in (True, False)
     ],
     "solve_ex": lambda t, a: t.linalg.solve_ex(a @ a.mH + t.eye(a.shape[-2]), a),
+    "lstsq": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)).solution,
+    "lstsq of vectors": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)[..., 0])[0],
     "householder_product": lambda t, a: (
         t.linalg.householder_product(a, a[..., 0, :] / 3) if a.shape[-2] >= a.shape[-1] else a
     ),
