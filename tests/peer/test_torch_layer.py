@@ -225,6 +225,32 @@ def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> 
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
 
 
+def test_einops_takes_the_tensors_and_has_its_layers() -> None:
+    pytest.importorskip("einops")
+    import pickle
+
+    import einops.layers.torch as of_pytorch
+    from einops import einsum, pack, rearrange, reduce, repeat
+
+    import tinygrad_dl.torch.einops as own
+
+    found = []
+    for t, layers in ((torch, of_pytorch), (ours, own)):
+        t.manual_seed(0)
+        x = t.randn(2, 3, 4, 6, requires_grad=True)
+        y = rearrange(x, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=3)
+        z = repeat(reduce(y, "b n d -> b d", "max"), "b d -> b k d", k=2)
+        mixed = layers.EinMix("b n d -> b n (k e)", weight_shape="d k e", bias_shape="k e", d=18, k=2, e=3)
+        net = t.nn.Sequential(layers.Rearrange("b n d -> b d n"), layers.Reduce("b d n -> b n", "mean"))
+        packed, _ = pack([y, y.sum(1)], "b * d")
+        parts = [z, mixed(y), pickle.loads(pickle.dumps(net))(y), packed, reduce(x, "b c h w -> b", "prod")]
+        parts.append(einsum(y, y, "b i d, b j d -> b i j"))
+        sum((p**2).sum() for p in parts).backward()
+        found.append([array(p) for p in (*parts, x.grad)])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
 # Factorizations of matrices: name -> a function of the module torch and a matrix
 
 FACTORIZATIONS: dict[str, Any] = {
