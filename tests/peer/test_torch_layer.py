@@ -225,6 +225,25 @@ def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> 
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Conv2d", "ConvTranspose2d", "Linear"])
+def test_fused_layers_are_pytorchs_and_compute_the_same(name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        linear, turned = name == "Linear", name == "ConvTranspose2d"
+        layer = getattr(t.nn, name)(*((3, 4) if linear else (3, 4, 2)))
+        norm = (t.nn.BatchNorm1d if linear else t.nn.BatchNorm2d)(4)
+        x = t.randn(6, 3) if linear else t.randn(6, 3, 5, 5)
+        norm(layer(x * 2 + 1))
+        layer, norm = layer.eval(), norm.eval()
+        fuse = t.nn.utils.fusion.fuse_linear_bn_eval if linear else t.nn.utils.fusion.fuse_conv_bn_eval
+        fused = fuse(layer, norm, *([True] if turned else []))
+        found.append([array(fused.weight), array(fused.bias), array(fused(x)), array(norm(layer(x)))])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1][2], found[1][3], rtol=1e-4, atol=1e-5)
+
+
 def test_einops_takes_the_tensors_and_has_its_layers() -> None:
     pytest.importorskip("einops")
     import pickle
