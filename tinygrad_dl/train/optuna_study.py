@@ -93,7 +93,11 @@ def _refuse_other_file(path: str) -> None:
         return
     with open(path, "rb") as file:
         first = file.readline(FIRST_LINE)
-    record = json.loads(first) if first else {"op_code": None}
+    if not first or (
+        first.startswith(b"{") and not first.endswith(b"\n")
+    ):  # another process is about to write it
+        return
+    record = json.loads(first)
     if not isinstance(record, dict) or "op_code" not in record:
         raise ValueError("its first line is not an operation")
 
