@@ -297,8 +297,8 @@ class Trainer:
         if self.compile is True and self._parallel.synchronizes:
             warn_once(
                 "Trainer: distributed compile",
-                "Trainer: compile: the steps run eagerly, as batch normalization exchanges its statistics with the "
-                "other ranks within them",
+                "Trainer: compile: forward and backward passes run eagerly, as batch normalization exchanges its "
+                "statistics with the other ranks within them",
             )
 
     def _end_parallel(self, loader: Any) -> None:
@@ -457,7 +457,14 @@ class Trainer:
             raise self._not_finite(value)
         for callback in self._backward:
             callback.on_backward(self)
-        self.optimizer.step()
+        optimizer = self.optimizer
+        if self.compile is False or not optimizer.state:
+            optimizer.step()
+        else:
+            # A program of its own, which does not depend on the batch: all ranks make it at the same step, and so
+            # compute the same bits, whenever each makes those of its parts of the batches.
+            steps = (self.first_epoch + self.epochs) * self.batches
+            self._program("update", lambda: update_of(optimizer), id(optimizer))(steps)
         return output, target, value, int(size)
 
     def _not_finite(self, value: float) -> AnomalyError:
@@ -545,8 +552,8 @@ class Trainer:
         planned = (
             epochs * self.batches if size == self._size else epochs
         )  # a smaller batch at the end of each
-        # On several ranks a loss that is not finite concerns all of them, and the update is eager: its bits have to be
-        # the same on all ranks, which have programs at different times where their parts of a batch differ in size.
+        # On several ranks a loss that is not finite concerns all of them. The gradients are averaged between this
+        # program and that of the update.
         allow_nan = self.allow_nan or parallel is not None
         parts = id(self.model), id(self.loss), id(self.optimizer), allow_nan
         known = parallel is None and all(_is_change(c) for c in self._backward)
