@@ -44,6 +44,8 @@ class Module:
     # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
     _optional: Mapping[str, bool | None] = {}
     _absent: Mapping[str, bool | None] | None = None
+    # The names of Tensors that a hook computes before each forward.
+    _computed: tuple[str, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation of the module, which every subclass defines."""

@@ -466,6 +466,7 @@ class Compiled(Generic[P, R]):
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
         problems = [*capture.guards.problems, *capture.problems]
         problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
+        problems += [f"it reads {name} before its module has computed it" for name in capture.too_early()]
         entry.graph, problem = recorded(capture, result, leaves)
         entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []

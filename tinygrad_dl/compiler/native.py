@@ -961,13 +961,17 @@ class Table:
                         raise Changed
                 elif own is not None and own.kind == "argument":
                     self.kept[other] = None  # looked at again: it may be this array's memory
-        elif var.kind == "argument" and array is given:
-            if any(
-                self.kept[i] is not None and np.may_share_memory(self.kept[i], array) for i in self.written
-            ):
-                array = array.copy()
+        elif var.kind == "argument" and array is given and self._shares(array):
+            array = array.copy()
         self.kept[slot] = array
         self.table[slot] = array.__array_interface__["data"][0]
+
+    def _shares(self, array: np.ndarray) -> bool:
+        """Whether an argument may lie in the memory of a state that is written."""
+        written = [x for x in map(self.kept.__getitem__, self.written) if x is not None]
+        if array.flags.owndata:  # then it shares its memory with views only, and with itself
+            written = [x for x in written if x is array or not x.flags.owndata]
+        return any(np.may_share_memory(x, array) for x in written)
 
     def _inside(self, array: np.ndarray) -> bool:
         at = array.__array_interface__["data"][0]
