@@ -210,6 +210,72 @@ def test_numbers_at_equal_distances_are_pytorchs(dtype: str) -> None:
         np.testing.assert_allclose(b, a, rtol=1e-15, atol=1e-15 if dtype == "float64" else 1e-12)
 
 
+def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> None:
+    x, v = ours.linspace(0.1, 1, 4).double(), ours.linspace(1, 2, 4).double()
+    value, along = ours.func.linearize(lambda x: (x.sin() * x).cumsum(0), x)
+    slope = (np.sin(array(x)) + np.cos(array(x)) * array(x)) * array(v)
+    for factor in (1, 2):
+        np.testing.assert_allclose(array(along(factor * v)), factor * np.cumsum(slope), rtol=1e-12)
+    np.testing.assert_allclose(array(value), np.cumsum(np.sin(array(x)) * array(x)), rtol=1e-12)
+    found = []
+    for t in (torch, ours):
+        model = t.nn.Sequential(t.nn.BatchNorm1d(2), t.nn.Sequential(t.nn.BatchNorm1d(2)))
+        t.func.replace_all_batch_norm_modules_(model)
+        found.append(array(model.eval()(t.arange(6.0).view(3, 2) ** 2)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+# Factorizations of matrices: name -> a function of the module torch and a matrix
+
+FACTORIZATIONS: dict[str, Any] = {
+    "lu": lambda t, a: t.linalg.lu(a),
+    "lu without exchanges": lambda t, a: t.linalg.lu(a.mH @ a, pivot=True),
+    "lu_factor": lambda t, a: t.linalg.lu_factor(a),
+    "lu_factor_ex": lambda t, a: t.linalg.lu_factor_ex(a),
+    "lu_unpack": lambda t, a: t.lu_unpack(*t.linalg.lu_factor(a)),
+    "lu_solve": lambda t, a: [
+        t.linalg.lu_solve(
+            *t.linalg.lu_factor(a @ a.mH + t.eye(a.shape[-2])), a if left else a.mH, left=left, adjoint=adjoint
+        )
+        for left in (True, False)
+        for adjoint in (True, False)
+    ],
+    "solve_ex": lambda t, a: t.linalg.solve_ex(a @ a.mH + t.eye(a.shape[-2]), a),
+    "lstsq": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)).solution,
+    "lstsq of vectors": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)[..., 0])[0],
+    "householder_product": lambda t, a: (
+        t.linalg.householder_product(a, a[..., 0, :] / 3) if a.shape[-2] >= a.shape[-1] else a
+    ),
+    "ormqr": lambda t, a: [t.ormqr(a, a[..., 0, : min(a.shape[-2:])] / 3, a, True, turned) for turned in (True, False)],
+    "geqrf": lambda t, a: t.geqrf(a.detach()),
+}  # fmt: skip
+
+
+def flattened(results: Any) -> list[Any]:
+    return [x for r in results for x in flattened(r)] if isinstance(results, (list, tuple)) else [results]
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4, 3), (2, 3, 4), (1, 1)], ids=str)
+@pytest.mark.parametrize("name", FACTORIZATIONS)
+def test_factorizations_are_pytorchs(name: str, shape: tuple[int, ...]) -> None:
+    for dtype in ("float64", "complex128"):
+        if name == "ormqr" and dtype == "complex128":
+            continue  # LAPACK's own function and PyTorch's formula differ there
+        numbers = np.random.default_rng(0).standard_normal((2, *shape))
+        found = []
+        for t in (torch, ours):
+            parts = t.tensor(numbers, dtype=t.float64)
+            a = (t.complex(*parts) if dtype == "complex128" else parts[0]).detach().requires_grad_()
+            results = flattened(FACTORIZATIONS[name](t, a))
+            smooth = [r for r in results if r.requires_grad]
+            loss = sum(((r.abs() + r.real) ** 2).sum() for r in smooth)
+            grads = [] if not smooth else t.autograd.grad(loss, a)
+            found.append([array(r) for r in (*results, *grads)])
+        assert len(found[0]) == len(found[1])
+        for a, b in zip(*found):
+            np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-8)
+
+
 # Distributions whose samples have a gradient at a fixed quantile
 
 REPARAMETRIZED: dict[str, list[list[float]]] = {
