@@ -23,7 +23,7 @@ DETAILS = 8  # frames between two tables of the layers while playing
 def frame(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
     """A binary frame: the length of the header (uint32, little-endian), the header as JSON, then the arrays.
 
-    The header has under "arrays" each array's dtype (u1 or f4), shape and offset after the header, a multiple of 4.
+    The header has under "arrays" each array's dtype (u1, i1 or f4), shape and offset after the header, a multiple of 4.
     """
     places, parts, offset = {}, [], 0
     for name, array in arrays.items():
@@ -150,7 +150,11 @@ class Tab:
         return self.frame()
 
     def frame(self) -> bytes:
-        """What the page shows now."""
+        """What the page shows now, as bytes."""
+        return frame(*self.view())
+
+    def view(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """What the page shows now: the header, and the arrays by run and name."""
         details = self._frames % DETAILS == 0 or not self.speed
         self._frames += 1
         runs: list[dict[str, Any]] = []
@@ -168,4 +172,4 @@ class Tab:
             arrays |= {f"{i}/{name}": array for name, array in made.items()}
         header = {"runs": runs, "playing": bool(self.speed), "replaying": self._behind, "fresh": self._new}
         self._new = False
-        return frame(header, arrays)
+        return header, arrays

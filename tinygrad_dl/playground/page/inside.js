@@ -89,6 +89,7 @@ export function show(place, answer, config, act) {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", word("suggestion", short(answer.suggestion)));
     const use = make("button", word("use"));
+    use.className = "live";
     use.addEventListener("click", () => act.rate(Number(answer.suggestion.toPrecision(2))));
     place.replaceChildren(make("h3", word("rates")), canvas, make("p", word("suggestion", short(answer.suggestion))), use);
     const points = answer.rates.flatMap((/** @type {number} */ rate, /** @type {number} */ i) => [rate, answer.losses[i] ?? NaN]);

@@ -5,6 +5,7 @@ import { color, drawDigit, drawFit, drawHistogram, drawLines, drawPlane, readCol
 import { edit, START } from "./editor.js";
 import { show } from "./inside.js";
 import { NetworkView } from "./network.js";
+import { readRecording, Recording } from "./recorded.js";
 import { currentLanguage, setLanguage, translate, word } from "./words.js";
 
 const byId = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
@@ -33,8 +34,9 @@ let example = 0;
 let cross = { x: 0, y: 0 };
 /** @type {Set<number>} */
 const opened = new Set();
-/** @type {Connection} */
+/** @type {Connection | Recording} */
 let connection;
+const recorded = document.getElementById("recorded"); // a recording inside the page, in the place of the server
 /** @type {number | undefined} */
 let timer;
 
@@ -55,6 +57,7 @@ function readLink() {
 
 /** @param {number} step */
 function writeLink(step) {
+  if (recorded) return;
   history.replaceState(null, "", `${location.pathname}${location.search}#${encodeURIComponent(JSON.stringify({ runs, step }))}`);
 }
 
@@ -111,13 +114,16 @@ function render() {
   );
   byId("which").replaceChildren(
     ...runs.map((_, i) => button(word("run", NAMES[i]), () => { active = i; render(); }, i === active)),
-    runs.length === 1
+    ...(recorded ? [] : [runs.length === 1
       ? button(word("compare"), () => { runs = [runs[0], structuredClone(runs[0])]; active = 1; configure(); })
-      : button(word("alone"), () => { runs = [runs[0]]; active = 0; configure(); }),
+      : button(word("alone"), () => { runs = [runs[0]]; active = 0; configure(); })]),
   );
   edit(runs[active], start.limits, change, opened);
-  byId("play").textContent = word(wantsPlay ? "pause" : "play");
-  byId("play").setAttribute("aria-pressed", String(wantsPlay));
+  if (recorded) {
+    for (const fields of document.querySelectorAll("fieldset")) fields.disabled = true;
+    byId("step").textContent = word("next");
+  }
+  showPlaying(wantsPlay);
   makeViews();
   redraw();
 }
@@ -166,7 +172,7 @@ function makeViews() {
     const numbers = document.createElement("div");
     numbers.className = "numbers";
     right.append(boundary, numbers);
-    if (run.data === "digits") {
+    if (run.data === "digits" && !recorded) {
       const label = document.createElement("label");
       label.className = "field";
       const input = document.createElement("input");
@@ -260,7 +266,7 @@ function redraw() {
   const first = header.runs[0];
   const timeline = byId("timeline");
   timeline.max = String(Math.min(...header.runs.map((/** @type {any} */ r) => r.last)));
-  if (document.activeElement !== timeline || header.playing) timeline.value = String(first.step);
+  if (document.activeElement !== timeline || header.playing || recorded) timeline.value = String(first.step);
   timeline.setAttribute("aria-valuetext", word("position", first.step, first.epoch));
   byId("position").textContent = word("position", first.step, first.epoch);
   document.body.dataset.step = String(first.step);
@@ -366,6 +372,7 @@ function receive(frame) {
   latest = frame;
   header.runs.forEach((/** @type {any} */ run, /** @type {number} */ i) => { if (run.layers) layers[i] = run.layers; });
   layers.length = header.runs.length;
+  if (header.ended) showPlaying(false);
   if (!drawn) return;
   drawn = false;
   // One frame at a time: the next one is asked for when this one is on the screen.
@@ -381,7 +388,7 @@ function receive(frame) {
 /** @param {any} answer */
 function answered(answer) {
   if (answer.type === "error") {
-    notice(answer.message);
+    notice(answer.code ? word(answer.code) : answer.message);
     if (byId("answer").textContent === word("working")) byId("answer").replaceChildren();
   } else if (answer.type === "export") {
     save(answer);
@@ -415,17 +422,20 @@ function notice(text) {
 // ------------------------------------------------------------------ controls
 
 function play() {
-  wantsPlay = true;
   connection.send({ type: "play", speed: Number(byId("speed").value) });
-  byId("play").textContent = word("pause");
-  byId("play").setAttribute("aria-pressed", "true");
+  showPlaying(true);
 }
 
 function pause() {
-  wantsPlay = false;
   connection.send({ type: "pause" });
-  byId("play").textContent = word("play");
-  byId("play").setAttribute("aria-pressed", "false");
+  showPlaying(false);
+}
+
+/** @param {boolean} playing */
+function showPlaying(playing) {
+  wantsPlay = playing;
+  byId("play").textContent = word(playing ? "pause" : "play");
+  byId("play").setAttribute("aria-pressed", String(playing));
 }
 
 function listen() {
@@ -484,6 +494,7 @@ function remember(language) {
 }
 
 function chosenLanguage() {
+  if (recorded && location.hash.length > 1) return location.hash.slice(1); // the language of the page around it
   try {
     const kept = localStorage.getItem("tinygrad_dl.language");
     if (kept) return kept;
@@ -495,6 +506,10 @@ async function main() {
   setLanguage(chosenLanguage());
   byId("language").value = currentLanguage();
   readColors();
+  if (recorded) {
+    await replay(recorded.textContent ?? "");
+    return;
+  }
   start = await (await fetch(`/start.json?token=${encodeURIComponent(token)}`)).json();
   if (!readLink()) runs = [start.default];
   listen();
@@ -505,6 +520,20 @@ async function main() {
     answer: answered,
     lost: () => notice(word("lost")),
   });
+}
+
+/**
+ * Show a recording, which has one experiment.
+ * @param {string} text
+ */
+async function replay(text) {
+  const recording = await readRecording(text);
+  start = recording.start;
+  presetName = start.presets[0].name;
+  runs = start.presets[0].runs;
+  connection = new Recording(recording, { frame: receive, answer: answered });
+  listen();
+  configure();
 }
 
 main();

@@ -32,6 +32,8 @@ export const WORDS = {
     passed: "The gradients are right.", failed: "The gradients disagree.", healthy: "No problem found.", tooEarly: "No problem found so far. Train for at least five epochs to hear more.",
     suggestion: "The loss falls fastest at a rate of {0}.", use: "Use this rate", open: "Open in a new tab", working: "Working …",
     lost: "The connection is lost. Connecting again …", diverged: "The loss is no longer a finite number: training has stopped. Restart with a lower learning rate.",
+    recorded: "This is a recording: it can be played and scrubbed. To change it and to train, start the playground: tinygrad-dl playground",
+    insideRecorded: "The answers are those after the last step.", notRecorded: "This is not in the recording. In the playground it can be asked for.", next: "Next picture",
     digit: "Digit shown", chart: "Loss after step {0}: {1}", download: "Download {0}",
   },
   ja: {
@@ -63,6 +65,8 @@ export const WORDS = {
     passed: "勾配は正しいです。", failed: "勾配が一致しません。", healthy: "問題は見つかりません。", tooEarly: "今のところ問題は見つかりません。5エポック以上学習すると詳しく分かります。",
     suggestion: "損失が最も速く下がる学習率は{0}です。", use: "この学習率を使う", open: "新しいタブで開く", working: "計算中 …",
     lost: "接続が切れました。つなぎ直しています …", diverged: "損失が有限の数でなくなり、学習は止まりました。学習率を下げて最初から始めてください。",
+    recorded: "これは記録です。再生したり、時間軸をたどったりできます。設定を変えて学習するには、tinygrad-dl playground を起動してください。",
+    insideRecorded: "答えは最後のステップのものです。", notRecorded: "この記録には入っていません。プレイグラウンドでは調べられます。", next: "次のコマ",
     digit: "表示する数字", chart: "ステップ{0}後の損失：{1}", download: "{0}をダウンロード",
   },
 };
