@@ -7,19 +7,22 @@ variance for each.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from math import prod
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from numpy.random import Generator
 
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Advice, Count, Finite, NonNegative, Positive, Probability, Real, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.convert import as_complex
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import DTypeLike, RandomLike
+from tinygrad_dl.typing import DTypeLike, NDArray, RandomLike, Shape
 
 # What the initializers fill.
 Filled: TypeAlias = Annotated[Tensor, Advice("Pass one parameter, such as layer.weight.")]
@@ -40,31 +43,44 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | 
     return Parameter(np.zeros(shape, chosen))
 
 
-def _write(tensor: Tensor, values: Any) -> Tensor:
-    tensor._data[...] = values
+def _write(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike = None) -> Tensor:
+    """Fill with what a function of the generator gives; a compiled step that initializes fills again at every run."""
+    effect(_write_now, tensor, values, rng, changes=(tensor,))
     return tensor
+
+
+def _write_now(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike) -> None:
+    tensor._data[...] = values(default_rng(rng))
 
 
 def _uniform(tensor: Tensor, low: float, high: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
-    if dtype.kind == "c":
-        return _write(tensor, as_complex(default_rng(rng).uniform(low, high, (*shape, 2))))
-    if dtype in (np.float32, np.float64):
-        values = default_rng(rng).random(shape, dtype=dtype)
-        values *= high - low
-        values += low
-        return _write(tensor, values)
-    return _write(tensor, default_rng(rng).uniform(low, high, shape))
+
+    def draw(generator: Generator) -> Any:
+        if dtype.kind == "c":
+            return as_complex(generator.uniform(low, high, (*shape, 2)))
+        if dtype in (np.float32, np.float64):
+            values = generator.random(shape, dtype=dtype)
+            values *= high - low
+            values += low
+            return values
+        return generator.uniform(low, high, shape)
+
+    return _write(tensor, draw, rng)
 
 
 def _normal(tensor: Tensor, mean: float, std: float, rng: RandomLike) -> Tensor:
     shape, dtype = tensor.shape, tensor.dtype
+    return _write(tensor, lambda generator: _normal_draws(generator, shape, dtype, mean, std), rng)
+
+
+def _normal_draws(generator: Generator, shape: Shape, dtype: np.dtype, mean: float, std: float) -> Any:
     if dtype.kind == "c":
-        return _write(tensor, as_complex(default_rng(rng).normal(mean, std / math.sqrt(2), (*shape, 2))))
-    values = default_rng(rng).standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
+        return as_complex(generator.normal(mean, std / math.sqrt(2), (*shape, 2)))
+    values = generator.standard_normal(shape, dtype=dtype if dtype == np.float32 else np.float64)
     values *= std
     values += mean
-    return _write(tensor, values)
+    return values
 
 
 @checked
@@ -107,24 +123,27 @@ def trunc_normal_(
         raise DTypeError(
             f"trunc_normal_: expected a real dtype, got {tensor.dtype}: complex numbers have no order"
         )
-    generator = default_rng(rng)
-    low, high = (a - mean) / std, (b - mean) / std
-    values = generator.standard_normal(tensor.shape)
-    if low > 2 or high < -2 or high - low < 0.5:
-        # Almost every normal draw would be rejected: sample uniformly and reject by the density instead.
-        peak = min(max(0.0, low), high)
-        undrawn = np.ones(tensor.shape, bool)
-        while undrawn.any():
-            proposed = generator.uniform(low, high, tensor.shape)
-            taken = undrawn & (np.log(generator.random(tensor.shape)) <= (peak**2 - proposed**2) / 2)
-            values[taken] = proposed[taken]
-            undrawn &= ~taken
-    else:
-        outside = (values < low) | (values > high)
-        while outside.any():
-            values[outside] = generator.standard_normal(int(outside.sum()))
+    shape, low, high = tensor.shape, (a - mean) / std, (b - mean) / std
+
+    def draw(generator: Generator) -> NDArray:
+        values = generator.standard_normal(shape)
+        if low > 2 or high < -2 or high - low < 0.5:
+            # Almost every normal draw would be rejected: sample uniformly and reject by the density instead.
+            peak = min(max(0.0, low), high)
+            undrawn = np.ones(shape, bool)
+            while undrawn.any():
+                proposed = generator.uniform(low, high, shape)
+                taken = undrawn & (np.log(generator.random(shape)) <= (peak**2 - proposed**2) / 2)
+                values[taken] = proposed[taken]
+                undrawn &= ~taken
+        else:
             outside = (values < low) | (values > high)
-    return _write(tensor, np.clip(values * std + mean, a, b))
+            while outside.any():
+                values[outside] = generator.standard_normal(int(outside.sum()))
+                outside = (values < low) | (values > high)
+        return np.clip(values * std + mean, a, b)
+
+    return _write(tensor, draw, rng)
 
 
 @checked
@@ -134,19 +153,19 @@ def constant_(tensor: Filled, val: float) -> Tensor:
     >>> constant_(Parameter([0.0, 0.0]), 0.5)
     Parameter([0.5, 0.5], requires_grad=True)
     """
-    return _write(tensor, val)
+    return _write(tensor, lambda _: val)
 
 
 @checked
 def ones_(tensor: Filled) -> Tensor:
     """Fill with ones."""
-    return _write(tensor, 1)
+    return _write(tensor, lambda _: 1)
 
 
 @checked
 def zeros_(tensor: Filled) -> Tensor:
     """Fill with zeros."""
-    return _write(tensor, 0)
+    return _write(tensor, lambda _: 0)
 
 
 @checked
@@ -158,7 +177,8 @@ def eye_(tensor: Filled) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got the shape {tensor.shape}")
-    return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+    shape = tensor.shape
+    return _write(tensor, lambda _: np.eye(*shape))
 
 
 @checked
@@ -181,7 +201,7 @@ def dirac_(tensor: Filled, groups: Count = 1) -> Tensor:
     for group in range(groups):
         for i in range(min(each, channels)):
             values[(group * each + i, i, *(k // 2 for k in kernel))] = 1
-    return _write(tensor, values)
+    return _write(tensor, lambda _: values)
 
 
 # By the number of inputs and outputs
@@ -306,16 +326,19 @@ def orthogonal_(tensor: Filled, gain: Finite = 1.0, rng: RandomLike = None) -> T
     """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: expected at least two axes, got the shape {tensor.shape}")
-    rows, columns = tensor.shape[0], prod(tensor.shape[1:])
+    shape, dtype, rows, columns = tensor.shape, tensor.dtype, tensor.shape[0], prod(tensor.shape[1:])
     size = (max(rows, columns), min(rows, columns))
-    generator = default_rng(rng)
-    drawn: Any = generator.standard_normal(size)
-    if tensor.dtype.kind == "c":
-        drawn = drawn + 1j * generator.standard_normal(size)
-    q, r = np.linalg.qr(drawn)
-    turned = np.sign(np.diag(r))  # without the signs of R's diagonal, Q would not be uniform
-    q *= np.where(turned == 0, 1, turned)
-    return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+    def draw(generator: Generator) -> Any:
+        drawn: Any = generator.standard_normal(size)
+        if dtype.kind == "c":
+            drawn = drawn + 1j * generator.standard_normal(size)
+        q, r = np.linalg.qr(drawn)
+        turned = np.sign(np.diag(r))  # without the signs of R's diagonal, Q would not be uniform
+        q *= np.where(turned == 0, 1, turned)
+        return gain * (q if rows >= columns else q.T).reshape(shape)
+
+    return _write(tensor, draw, rng)
 
 
 @checked
@@ -325,9 +348,12 @@ def sparse_(tensor: Filled, sparsity: Probability, std: NonNegative = 0.01, rng:
         raise ShapeError(f"sparse_: expected a matrix, got the shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
         raise ValueRangeError(f"sparse_: expected sparsity from 0 to 1, got {sparsity!r}")
-    zeros = math.ceil(float(sparsity) * tensor.shape[0])
-    generator = default_rng(rng)
-    values = _normal(tensor, 0.0, std, generator)._data
-    for column in range(tensor.shape[1]):
-        values[generator.permutation(tensor.shape[0])[:zeros], column] = 0
-    return tensor
+    shape, dtype, zeros = tensor.shape, tensor.dtype, math.ceil(float(sparsity) * tensor.shape[0])
+
+    def draw(generator: Generator) -> Any:
+        values = _normal_draws(generator, shape, dtype, 0.0, std)
+        for column in range(shape[1]):
+            values[generator.permutation(shape[0])[:zeros], column] = 0
+        return values
+
+    return _write(tensor, draw, rng)

@@ -194,7 +194,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     # A value in forward mode has its tangent at hand, and needs what happens inside.
     if not modes.recording or any(level.size is None for level in modes.levels):
         return f(*args, **kwargs)
-    state = config.default_rng().bit_generator.state
+    states = states_of((None,))
     start = graph.next_serial()
     result = f(*args, **kwargs)
     made = _made_since(result, start)
@@ -203,7 +203,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     _, outside = inside([t.node for t in made if t.node is not None], start)
     node = Node()
     node.op, node.parents = RECOMPUTE, tuple(outside.values())
-    node.saved = (f, _packed(args), _packed(kwargs), state, modes.levels)
+    node.saved = (f, _packed(args), _packed(kwargs), states, modes.levels)
     bare = [_bare(t) for t in made]
     node.options = (tuple((t.shape, t.dtype) for t in bare),)
     node.serial, node.watch, node.scope = graph.next_serial(), None, None
@@ -215,6 +215,16 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     pieces = iter([_in_levels(piece, _levels_of(t)) for t, piece in zip(made, parts)])
     new = {id(t) for t in made}
     return refill(result, iter([next(pieces) if id(leaf) in new else leaf for _, leaf in leaves(result)]))
+
+
+def states_of(generators: Iterable[np.random.Generator | None]) -> list[tuple[Any, Any]]:
+    """Generators, of which None is the default one, with their states."""
+    return [(g, config.default_rng(g).bit_generator.state) for g in generators]
+
+
+def _restore(states: Iterable[tuple[Any, Any]]) -> None:
+    for generator, state in states:
+        config.default_rng(generator).bit_generator.state = state
 
 
 def _made_since(result: object, start: int) -> list[Tensor]:
@@ -293,9 +303,9 @@ class Recompute:
         self, node: Node, g: Array, needed: Mapping[int, Any] | None, recording: bool
     ) -> tuple[Any, ...]:
         assert node.saved is not None
-        f, args, kwargs, state, levels = node.saved
-        generator = config.default_rng().bit_generator
-        now, generator.state = generator.state, state
+        f, args, kwargs, states, levels = node.saved
+        now = states_of([generator for generator, _ in states])
+        _restore(states)
         start = graph.next_serial()
         try:
             with ExitStack() as inside_of:
@@ -305,7 +315,7 @@ class Recompute:
                 found = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
             made = [_bare(t) for t in found]
         finally:
-            generator.state = now
+            _restore(now)
         forms = tuple((t.shape, t.dtype) for t in made)
         within, outside = inside([t.node for t in made if t.node is not None], start)
         wanted: dict[int, Any] = {

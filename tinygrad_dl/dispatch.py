@@ -14,12 +14,13 @@ import numpy as np
 
 from tinygrad_dl import arguments
 from tinygrad_dl.backend import is_array
+from tinygrad_dl.config import default_rng
 from tinygrad_dl.convert import coerce, describe, shape_text, short, tensor_type, wrap
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, TinygradError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value, constant_entry, next_serial
 from tinygrad_dl.modes import active, effect, modes
 from tinygrad_dl.pytree import leaves
-from tinygrad_dl.typing import Array, Input, NDArray, Shape
+from tinygrad_dl.typing import Array, Input, NDArray, RandomLike, Shape
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
@@ -192,21 +193,28 @@ def refuse_complex(op: Op, inputs: Sequence[Any]) -> None:
 # Inside of func.vmap
 
 
-def drawn(what: str, draw: Callable[[Shape], Any], shape: Shape, text: str = "") -> Any:
-    """Random numbers of a shape, drawn by a function of it; in func.vmap as its `randomness` says.
+def drawn(
+    what: str,
+    draw: Callable[..., Any],
+    shape: Shape,
+    text: str = "",
+    rng: RandomLike = None,
+    given: Sequence[Any] = (),
+) -> Any:
+    """Random numbers of a shape: `draw(generator, shape, *given)`; in func.vmap as its `randomness` says.
 
-    The function looks up its generator when it is called, as a compiled step calls it again. `text` is the draw in
-    NumPy for those who read the step, with `{shape}` in the place of the shape.
+    A compiled step draws again at every run, from the generator that `rng` stands for. `given`: the arrays that the
+    draw reads. `text` is the draw in NumPy for those who read the step, with `{shape}` in the place of the shape.
     """
     mapped = [level for level in modes.levels if level.visible]
     if mapped:
-        return mapped[-1].drawn(what, draw, shape, mapped[:-1])
-    return effect(draw_now, draw, shape, text)
+        return mapped[-1].drawn(what, lambda size: draw(default_rng(rng), size, *given), shape, mapped[:-1])
+    return effect(draw_now, draw, shape, text, rng, *given)
 
 
-def draw_now(draw: Callable[[Shape], Any], shape: Shape, text: str) -> Any:
+def draw_now(draw: Callable[..., Any], shape: Shape, text: str, rng: RandomLike, *given: Any) -> Any:
     """The draw itself, which a compiled step repeats at every run."""
-    return draw(shape)
+    return draw(default_rng(rng), shape, *given)
 
 
 def each_example(function: F) -> F:

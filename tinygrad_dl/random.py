@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 
 from tinygrad_dl import config, convert
 from tinygrad_dl.arguments import Size, checked
-from tinygrad_dl.config import default_rng
 from tinygrad_dl.creation import constant, sizes_of
-from tinygrad_dl.dispatch import drawn
+from tinygrad_dl.dispatch import draw_now, drawn
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, effect, tell
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, RandomLike, Shape, ShapeLike
 
@@ -22,9 +23,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _draw(what: str, draw: Any, shape: Shape, text: str = "") -> Tensor:
-    """What `draw(shape)` gives as a Tensor; under func.vmap one draw for each example, as its `randomness` says."""
-    return drawn(what, lambda size: constant(draw(size)), shape, text)
+def _draw(
+    what: str, draw: Any, shape: Shape, rng: RandomLike, text: str = "", given: Sequence[NDArray] = ()
+) -> Tensor:
+    """What `draw(generator, shape, *given)` gives as a Tensor: see dispatch.drawn."""
+    return drawn(
+        what, lambda generator, size, *given: constant(draw(generator, size, *given)), shape, text, rng, given
+    )
+
+
+def _given(x: Any, what: str) -> NDArray:
+    """The array of an argument, which a compiled step reads at every run."""
+    array = convert.asarray_of(x, None, what)
+    if active and not isinstance(x, (Value, np.ndarray)):
+        tell("created", convert.wrap(array), x)
+    return array
 
 
 def _dtype(what: str, dtype: DTypeLike | None, kinds: str) -> np.dtype:
@@ -39,8 +52,8 @@ def _floats(what: str, method: str, shape: Shape, dtype: DTypeLike | None, rng: 
     """Draws of Generator.random or .standard_normal in a dtype; what these do not draw is rounded from float64."""
     new = _dtype(what, dtype, "f" if method == "random" else "fc")
 
-    def draw(size: Shape) -> NDArray:
-        function = getattr(default_rng(rng), method)
+    def draw(generator: np.random.Generator, size: Shape) -> NDArray:
+        function = getattr(generator, method)
         if new.kind == "c":  # half the variance for each part
             pairs = function((*size, 2)) * np.sqrt(0.5)
             return convert.as_complex(pairs).astype(new)
@@ -51,7 +64,7 @@ def _floats(what: str, method: str, shape: Shape, dtype: DTypeLike | None, rng: 
         return np.minimum(values, np.nextafter(new.type(1), new.type(0))) if method == "random" else values
 
     text = f"rng.{method}({{shape}}, dtype=np.{new})" if new in (np.float32, np.float64) else ""
-    return _draw(what, draw, shape, text)
+    return _draw(what, draw, shape, rng, text)
 
 
 @checked
@@ -100,9 +113,7 @@ def randint(
             f"randint: expected numbers that {new} holds, got low={first} and high={last}. Give another dtype."
         )
     text = f"rng.integers({first}, {last}, {{shape}}, np.{new})"
-    return _draw(
-        "randint", lambda size: np.asarray(default_rng(rng).integers(first, last, size, new)), sizes, text
-    )
+    return _draw("randint", lambda g, size: np.asarray(g.integers(first, last, size, new)), sizes, rng, text)
 
 
 @checked
@@ -115,7 +126,7 @@ def randperm(n: Size, *, dtype: DTypeLike = "int64", rng: RandomLike = None) -> 
     """
     new = _dtype("randperm", dtype, "iuf")
     text = f"rng.permutation({n}).astype(np.{new})"
-    return _draw("randperm", lambda size: default_rng(rng).permutation(size[0]).astype(new), (n,), text)
+    return _draw("randperm", lambda g, size: g.permutation(size[0]).astype(new), (n,), rng, text)
 
 
 @checked
@@ -199,9 +210,8 @@ def bernoulli(
     >>> bernoulli(1.0, (3,)).tolist()
     [1.0, 1.0, 1.0]
     """
-    data = convert.values_of(p) if isinstance(p, Value) else convert.asarray_of(p, None, "bernoulli: p")
-    if data.dtype.kind not in "biuf" or not bool(((data >= 0) & (data <= 1)).all()):
-        raise ValueRangeError("bernoulli: p: expected probabilities from 0 to 1")
+    data = convert.values_of(p) if isinstance(p, Value) else _given(p, "bernoulli: p")
+    _check_probabilities(data)
     sizes = data.shape if shape is None else sizes_of(shape, "bernoulli")
     new: Any = dtype if dtype is not None or data.dtype.kind != "f" else data.dtype
     new = config.default_dtype if new is None else convert.dtype_of(new, "bernoulli")
@@ -211,9 +221,17 @@ def bernoulli(
         fits = False
     if not fits:
         raise ShapeError(f"bernoulli: p of the shape {data.shape} does not broadcast to the shape {sizes}")
-    return _draw(
-        "bernoulli", lambda size: np.asarray(default_rng(rng).random(size) < data).astype(new), sizes
-    )
+
+    def draw(generator: np.random.Generator, size: Shape, p: NDArray) -> NDArray:
+        _check_probabilities(p)  # at every run of a compiled step
+        return np.asarray(generator.random(size) < p).astype(new)
+
+    return _draw("bernoulli", draw, sizes, rng, given=(data,))
+
+
+def _check_probabilities(p: NDArray) -> None:
+    if p.dtype.kind not in "biuf" or not bool(((p >= 0) & (p <= 1)).all()):
+        raise ValueRangeError("bernoulli: p: expected probabilities from 0 to 1")
 
 
 def _weights(what: str, name: str, weights: Any) -> NDArray:
@@ -243,13 +261,20 @@ def multinomial(
     >>> multinomial(Tensor([0.0, 1.0, 0.0]), 4, replacement=True).tolist()
     [1, 1, 1, 1]
     """
-    p = _weights("multinomial", "weights", weights)
+    given = _given(weights, "multinomial: weights")
+    return effect(draw_now, _draw_indices, (num_samples,), "", rng, given, replacement)
+
+
+def _draw_indices(
+    generator: np.random.Generator, shape: Shape, weights: NDArray, replacement: bool
+) -> Tensor:
+    """The indices of multinomial."""
+    p, (num_samples,) = _weights("multinomial", "weights", weights), shape
     if not replacement and p.size and num_samples > int((p > 0).sum(-1).min()):
         raise ValueRangeError(
             f"multinomial: expected at most as many samples as weights above 0, got num_samples={num_samples}. "
             "Give replacement=True to draw an index more than once."
         )
-    generator = default_rng(rng)
     if replacement:
         ends = np.cumsum(p, -1)
         ends[..., -1:] = 1
@@ -291,22 +316,30 @@ def choice(
     if isinstance(a, Value):
         x: Any = a
     elif isinstance(a, (int, np.integer)) and not isinstance(a, bool):
-        x = convert.wrap(np.arange(a))
+        x = constant(np.arange(a))
     else:
-        x = convert.wrap(convert.asarray_of(a))
+        x = convert.wrap(_given(a, "choice"))
     if not x.ndim or not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"choice: expected an axis of a, got axis={axis} and the shape {x.shape}")
     k, n = x.shape[axis], prod(sizes)
     if not k and n:
         raise ValueRangeError("choice: expected at least one entry to draw from, got none")
-    weights = None if p is None else _weights("choice", "p", p)
+    given = () if p is None else (_given(p, "choice: p"),)
+    indices = effect(draw_now, _choose, (n,), "", rng, k, replace, *given)
+    axis %= x.ndim
+    taken = take(x, indices, axis=axis)
+    return reshape(taken, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+
+
+def _choose(
+    generator: np.random.Generator, shape: Shape, k: int, replace: bool, p: NDArray | None = None
+) -> NDArray:
+    """The indices of choice."""
+    weights, (n,) = None if p is None else _weights("choice", "p", p), shape
     if weights is not None and weights.shape != (k,):
         raise ShapeError(f"choice: p: expected one probability for each of {k} entries, got {weights.shape}")
     if not replace and n > (k if weights is None else int((weights > 0).sum())):
         raise ValueRangeError(
             f"choice: expected at most {k} draws without replacement, of entries with a probability above 0, got {n}"
         )
-    drawn_indices = default_rng(rng).choice(k, n, replace, weights) if n else np.zeros(0, np.int64)
-    axis %= x.ndim
-    taken = take(x, np.asarray(drawn_indices, np.int64), axis=axis)
-    return reshape(taken, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+    return np.asarray(generator.choice(k, n, replace, weights) if n else np.zeros(0), np.int64)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_dl.arguments import NonNegative, Positive, Real, refuse_unfit
-from tinygrad_dl.config import default_rng
+from tinygrad_dl.convert import beside
 from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import activations, elementwise
@@ -247,15 +247,17 @@ def gumbel_softmax(
     """
     dtype = logits.dtype
     noise = drawn(
-        "gumbel_softmax", lambda size: default_rng(rng).gumbel(size=size).astype(dtype), logits.shape,
-        f"rng.gumbel(size={{shape}}).astype(np.{dtype})",
+        "gumbel_softmax", lambda g, size: g.gumbel(size=size).astype(dtype), logits.shape,
+        f"rng.gumbel(size={{shape}}).astype(np.{dtype})", rng,
     )  # fmt: skip
     soft = activations.softmax((logits + noise) / tau, axis=dim)
     if not hard:
         return soft
     values: Any = soft.detach() if isinstance(soft, Tensor) else soft
     places = argmax(values, axis=dim, keepdims=True)
-    along = np.arange(values.shape[dim]).reshape(-1, *[1] * (values.ndim - 1 - dim % values.ndim))
+    along = beside(
+        values, np.arange(values.shape[dim]).reshape(-1, *[1] * (values.ndim - 1 - dim % values.ndim))
+    )
     chosen = (places == along).astype(values.dtype)
     # The value of the hard choice with the gradient of the soft one (straight-through estimator).
     return soft + (chosen - values)
@@ -293,7 +295,7 @@ def rrelu(
         return activations.leaky_relu(input, (lower + upper) / 2)  # type: ignore[return-value]
     dtype = input.dtype
     weights = drawn(
-        "rrelu", lambda size: default_rng(rng).uniform(lower, upper, size).astype(dtype), input.shape,
-        f"rng.uniform({lower}, {upper}, {{shape}}).astype(np.{dtype})",
+        "rrelu", lambda g, size: g.uniform(lower, upper, size).astype(dtype), input.shape,
+        f"rng.uniform({lower}, {upper}, {{shape}}).astype(np.{dtype})", rng,
     )  # fmt: skip
     return activations.prelu(input, weights)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.arguments import Probability
-from tinygrad_dl.config import default_rng
 from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.ops import dropout as dropout_ops
@@ -94,7 +93,7 @@ def _alpha(name: str, input: Array, p: float, shape: Shape, rng: RandomLike) -> 
     low = -SELU_ALPHA * SELU_SCALE
     scale = float(((1 - p) * (1 + p * low**2)) ** -0.5)
     text = f"rng.random({{shape}}, dtype=np.float32) >= {p}"
-    kept = drawn(name, lambda size: default_rng(rng).random(size, dtype=np.float32) >= p, shape, text)
+    kept = drawn(name, lambda g, size: g.random(size, dtype=np.float32) >= p, shape, text, rng)
     # kept: scale * x + shift; dropped: scale * low + shift; the shift makes the mean 0 again
     return where(kept, input, low) * scale + -scale * low * p
 

@@ -7,7 +7,6 @@ from math import prod
 from typing import Any, cast
 
 from tinygrad_dl.arguments import Counts, Positive, Size, Widths
-from tinygrad_dl.config import default_rng
 from tinygrad_dl.dispatch import drawn
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
@@ -363,7 +362,7 @@ def fractional_max_pool(
         output_size = tuple(int(s * r) for s, r in zip(x.shape[2:], ratios))
     samples: Any = _random_samples
     if samples is None:
-        samples = drawn(name, lambda shape: default_rng(rng).random(shape), (*x.shape[:2], n))
+        samples = drawn(name, lambda g, shape: g.random(shape), (*x.shape[:2], n), rng=rng)
     if isinstance(samples, Value) and samples.level is None:
         samples = samples._data
     samples = cast(Any, samples)

@@ -18,7 +18,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from typing import Any
 
 import numpy as np
@@ -1002,3 +1002,68 @@ def test_names_whose_elements_code_reads() -> None:
         return (a[0] if c else float(d)) + z[1:] + f.shape[0]
 
     assert set("abcde") <= elements_read(reads.__code__) and "f" not in elements_read(reads.__code__)
+
+
+MODULE = """
+from tinygrad_dl import Tensor, nn, optim
+
+SCALE = 1.0
+
+def prepare(model_of):
+    global model, optimizer
+    model = model_of(nn)
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    return model
+
+def forward(x):
+    return model(x) * SCALE
+
+def step(x):
+    optimizer.zero_grad()
+    loss = (forward(x) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+"""
+
+
+@pytest.mark.parametrize("name", ["mine", "tinygrad_dl.mine", "tinygrad_dl.optimal", "numpy.mine", "queue"])
+def test_a_users_module_may_have_any_name(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tells is where its file is, so what its functions read counts, whatever it is called."""
+    path = tmp_path / "module.py"
+    path.write_text(MODULE)
+    spec = spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module: Any = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    found = []
+    for compiled in (False, True):
+        tg.manual_seed(0)
+        rng, module.SCALE = np.random.default_rng(1), 1.0
+        model = module.prepare(
+            lambda nn, rng=rng: nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5, rng=rng))
+        )
+        step = tg.compile(module.step, fullgraph=True) if compiled else module.step
+        x = tg.asarray(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32))
+        losses = [step(x * k).item() for k in range(1, 7)]
+        module.SCALE = 3.0
+        losses += [step(x * k).item() for k in range(1, 7)]
+        found.append([*losses, rng.random(), *model[1].running_mean.tolist(), *model[1].running_var.tolist()])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+
+
+def test_code_belongs_to_whom_its_file_belongs() -> None:
+    import queue
+
+    from tinygrad_dl.compiler.origins import is_own, is_users
+
+    assert not any(
+        map(is_users, ("tinygrad_dl", "tinygrad_dl.nn.module", "tinygrad_dl.optim.sgd", "queue", "numpy"))
+    )
+    assert not is_users("numpy.linalg", vars(np.linalg))
+    assert all(map(is_users, ("__main__", __name__, "pytest", "tinygrad_dl.mine", "queue.mine")))
+    assert is_users("queue", {"__name__": "queue"}) and not is_users("queue", vars(queue))
+    assert is_own(tg.optim.SGD, "tinygrad_dl.optim") and not is_own(tg.optim.SGD, "tinygrad_dl.opt")
+    assert not is_own(type("Mine", (), {"__module__": "tinygrad_dl.optim.mine"}), "tinygrad_dl.optim")
+    assert is_users("tinygrad_dl.course.anything")

@@ -147,3 +147,13 @@ def test_the_source_of_an_operation_computes_the_same(name: str, number: int, tm
             np.testing.assert_allclose(g, w, rtol=1e-6, atol=1e-9)
         got = got[0]
     np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["x * 1.0", "x ** 0.5", "x ** 2.0", "1.0 * x", "x + 0.0", "x / 1"])
+def test_integers_and_a_float_give_floats(name: str) -> None:
+    f = tg.compile(eval(f"lambda x: {name}"), fullgraph=True)
+    x = tg.asarray(np.arange(5))
+    for _ in range(4):
+        got, want = f(x), eval(name)
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)

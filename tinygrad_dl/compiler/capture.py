@@ -25,8 +25,9 @@ from tinygrad_dl import pytree
 from tinygrad_dl.compiler.arithmetic import only_computes
 from tinygrad_dl.compiler.bytecode import elements_read
 from tinygrad_dl.compiler.data import Data, is_whole
-from tinygrad_dl.compiler.guards import Guards, is_users
-from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp
+from tinygrad_dl.compiler.guards import Guards
+from tinygrad_dl.compiler.origins import frame_is_users, is_users
+from tinygrad_dl.compiler.program import Call, Effect, Operand, Program, Step, Var, Vjp, generators_in
 from tinygrad_dl.convert import coerce, wrap
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import StepWatcher, _Exit, modes
@@ -215,6 +216,7 @@ class Capture(StepWatcher):
     def operands(self) -> set[int]:
         """The ids of the arrays and generators that operations were given."""
         found = {id(array) for array, _ in self.unknown}
+        found |= {id(x) for s in self.steps for x in generators_in(s)}
         return found | {id(x) for s in self.steps if isinstance(s, Call) for x in s.options}
 
     def _add(self, step: Step) -> None:
@@ -492,7 +494,7 @@ class Capture(StepWatcher):
         """What the user's code gets of `.data` and `.numpy()`, whose use is recorded where that is possible."""
         frame: FrameType | None = sys._getframe(3)  # beyond `modes` and the property
         assert frame is not None
-        users = _is_users(frame) or frame.f_code is self._function_code
+        users = frame_is_users(frame) or frame.f_code is self._function_code
         if not (users and only_computes(frame.f_code, frame.f_globals)):
             self.read(what)
             return owner._data
@@ -635,7 +637,7 @@ class Capture(StepWatcher):
     def problem(self, what: str) -> None:
         """Something that a program cannot repeat, with the user's line."""
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and not _is_users(frame):
+        while frame is not None and not frame_is_users(frame):
             frame = frame.f_back
         where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame is not None else ""
         self.problems.append(what + where)
@@ -673,16 +675,16 @@ class Capture(StepWatcher):
         if event == "call":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.append(frame.f_locals.get("self"))
-            elif _is_users(frame) or code is self._function_code:
+            elif frame_is_users(frame) or code is self._function_code:
                 self._enter(frame, code)
-            elif frame.f_back is not None and _is_users(frame.f_back):
+            elif frame.f_back is not None and frame_is_users(frame.f_back):
                 self._foreign(frame)
         elif event == "return":
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.pop()
-            elif _is_users(frame) or code is self._function_code:
+            elif frame_is_users(frame) or code is self._function_code:
                 self._name_results(frame)
-        elif event == "c_call" and _is_users(frame):
+        elif event == "c_call" and frame_is_users(frame):
             self._builtin(frame, arg)
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
@@ -800,14 +802,6 @@ def _cells_of(frame: FrameType) -> tuple[Any, ...]:
             except ValueError:
                 continue
     return ()
-
-
-def _is_users(frame: FrameType) -> bool:
-    """Whether a frame runs the user's own code: not this package's, not a library's, not the standard library's."""
-    name = str(frame.f_globals.get("__name__", ""))
-    if not name:  # what the package generates has no module, and neither has what a user gives to exec
-        return not frame.f_code.co_filename.startswith("<tinygrad_dl")
-    return is_users(name)
 
 
 def fixed(var: Var) -> np.ndarray:

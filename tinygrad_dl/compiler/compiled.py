@@ -16,17 +16,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from tinygrad_dl import config, pytree
-from tinygrad_dl.autograd import RECOMPUTE, inside
+from tinygrad_dl.autograd import RECOMPUTE, inside, states_of
 from tinygrad_dl.autograd import _packed as packed
 from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, replace
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
-from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program
+from tinygrad_dl.compiler.origins import is_own
+from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, generators_in
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
+from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
 from tinygrad_dl.graph import Node, Value, next_serial
 from tinygrad_dl.modes import active, modes
@@ -72,7 +74,8 @@ class Entry:
     # The capture that the program was made of, without its arrays once it is in use.
     recorded: Capture | None = None
     lowered: Lowered | None = None  # the program that people read, made when they ask for it
-    draws: bool = False  # whether a result that requires grad depends on random numbers
+    # The generators (None: the default one) of the random numbers that a result that requires grad depends on.
+    draws: tuple[np.random.Generator | None, ...] = ()
     graph: Any = None  # how a result that requires grad gets its node: see `recorded`
     native: Native | None = None
     verified: bool = False
@@ -144,7 +147,7 @@ class Compiled(Generic[P, R]):
                 for entry in entries:
                     if entry.verified and entry.guard() and (not entry.bound or entry.fits(leaves)):  # type: ignore[misc]
                         # What is drawn is drawn again if backward runs the function again.
-                        state = config.default_rng().bit_generator.state if entry.draws else None
+                        drawn = states_of(entry.draws)
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
@@ -154,7 +157,7 @@ class Compiled(Generic[P, R]):
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:
-                            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
+                            entry.graph(results[0], leaves, self._again(entry), args, kwargs, drawn)
                         return self._nested(entry, results, leaves)
             return self._slowly(key, leaves, args, kwargs)
 
@@ -461,7 +464,7 @@ class Compiled(Generic[P, R]):
         problems = [*capture.guards.problems, *capture.problems]
         problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
         entry.graph, problem = recorded(capture, result, leaves)
-        entry.draws = entry.graph is not None and any(map(draws, capture.steps))
+        entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
@@ -625,7 +628,7 @@ class Compiled(Generic[P, R]):
         reach = Reach() if self._worth is None else self._reach
         reach.add(entry.capture, entry.program)
         snapshot = Snapshot(reach)
-        state = config.default_rng().bit_generator.state
+        drawn = states_of(entry.draws)
         expected = self._eagerly(args, kwargs)
         eager = snapshot.taken(expected)
         snapshot.restore()
@@ -644,7 +647,7 @@ class Compiled(Generic[P, R]):
         self._ran = True
         entry.capture.release()
         if entry.graph is not None:
-            entry.graph(results[0], leaves, self._again(entry), args, kwargs, state)
+            entry.graph(results[0], leaves, self._again(entry), args, kwargs, drawn)
         return got, ""
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
@@ -804,7 +807,8 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
     open_ = [t for t in tensors if t.node is not None and t.node.op is not None and t.node.saved is not None]
     if not open_:
         return None, ""
-    if len(tensors) != 1 or any(isinstance(step, Effect) or changes_averages(step) for step in capture.steps):
+    changes = (isinstance(s, Effect) and s.function is not draw_now for s in capture.steps)
+    if len(tensors) != 1 or any(changes) or any(map(changes_averages, capture.steps)):
         return (
             None,
             "it returns Tensors that require grad: call it under no_grad(), or compile the whole step",
@@ -822,7 +826,6 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
     if any(serial not in holders for serial in border):
         return None, "its result depends on a graph that was recorded before"
     sources = [holders[serial] for serial in border]
-    random = config.default_rng().bit_generator.state  # any state will do where nothing is drawn
 
     def attach(
         out: Value,
@@ -830,13 +833,13 @@ def recorded(capture: Capture, result: object, leaves: Sequence[Any]) -> tuple[A
         function: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        state: Any,
+        drawn: Any,
     ) -> None:
         node = Node()
         node.op = RECOMPUTE
         node.parents = tuple((leaves[s] if type(s) is int else s).node for s in sources)
         node.shape, node.dtype = out._data.shape, out._data.dtype
-        node.saved = function, packed(args), packed(kwargs), state or random, modes.levels
+        node.saved = function, packed(args), packed(kwargs), drawn, modes.levels
         node.options = (((node.shape, node.dtype),),)
         node.serial, node.watch, node.scope = next_serial(), None, None
         out.node = node
@@ -851,9 +854,12 @@ def number_of_rows(pattern: Sequence[int | None], sizes: Sequence[int]) -> int:
     return rows.pop() if others and len(rows) == 1 else 0
 
 
-def draws(step: Any) -> bool:
-    """Whether a step draws random numbers."""
-    return isinstance(step, Call) and "rng" in step.op.options
+def drawn_from(steps: Sequence[Step]) -> tuple[np.random.Generator | None, ...]:
+    """The generators from which steps draw; None is the default one, whichever it is."""
+    own = [g for step in steps for g in generators_in(step)]
+    draws = [s for s in steps if isinstance(s, Call) and "rng" in s.op.options]
+    drawn = [s for s in steps if isinstance(s, Effect) and s.function is draw_now]
+    return (None, *{id(g): g for g in own}.values()) if draws or drawn else ()
 
 
 def changes_averages(step: Any) -> bool:
@@ -902,7 +908,7 @@ def _state(source: Value | tuple[Any, ...]) -> np.ndarray:
 
 def is_input(x: object) -> bool:
     """Whether an object's parts are inputs of a program and not facts: an optimizer's, a schedule's."""
-    return any(kind.__module__.startswith("tinygrad_dl.optim") for kind in type(x).__mro__)
+    return any(is_own(kind, "tinygrad_dl.optim") for kind in type(x).__mro__)
 
 
 def _argument_names(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.compiler.bytecode import draws_with_numpy, elements_read, globals_loaded, imported
+from tinygrad_dl.compiler.origins import is_own, is_users
 from tinygrad_dl.graph import Value
 
 # Objects of these types cannot change.
@@ -48,16 +49,6 @@ SIZES = frozenset(("shape", "size", "len", "__len__", "nbytes", "numel"))
 DRAWS = "it draws random numbers with NumPy"
 # Attributes that every class or function has.
 COMMON = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__"])
-
-
-def is_users(name: str) -> bool:
-    """Whether a module of this name is the user's: not this package's, not a library's, not the standard library's."""
-    root = name.partition(".")[0]
-    if name.startswith("tinygrad_dl.course."):  # scripts, which learners change
-        return True
-    if root in ("tinygrad_dl", "numpy", "llvmlite", "typing_extensions"):
-        return False
-    return root not in sys.stdlib_module_names or root in ("__main__", "test")
 
 
 def same(x: Any, y: Any) -> bool:
@@ -226,7 +217,7 @@ class Guards:
         elif isinstance(value, WHOLE):
             if isinstance(getattr(value, "__self__", None), np.random.RandomState):
                 self._suspect(name, path, DRAWS)
-        elif type(value).__module__.startswith("tinygrad_dl.compiler"):
+        elif is_own(type(value), "tinygrad_dl.compiler"):
             pass
         elif isinstance(value, FunctionType):
             self._function(value, path, name)
@@ -263,7 +254,7 @@ class Guards:
 
     def _function(self, value: FunctionType, path: str, name: str) -> None:
         """A function of the user's: its code and default arguments may be replaced; it may have attributes."""
-        if not is_users(str(value.__globals__.get("__name__") or "__main__")):
+        if not is_users(str(value.__globals__.get("__name__") or "__main__"), value.__globals__):
             return
         known = self._name(value)
         code, defaults, named = map(self._name, (value.__code__, value.__defaults__, value.__kwdefaults__))

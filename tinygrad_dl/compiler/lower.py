@@ -258,6 +258,10 @@ def _key(x: Operand) -> Any:
     )
 
 
+def _is_one(x: Operand) -> bool:
+    return type(x) in (int, float) and x == 1
+
+
 def _common(xs: Iterable[Operand]) -> np.dtype[Any]:
     arrays = [np.empty(x.shape and (0,), x.dtype) for x in xs if isinstance(x, Var)]
     numbers = [x.value if isinstance(x, Number) else x for x in xs if not isinstance(x, Var)]
@@ -307,6 +311,7 @@ def _elementwise(b: Builder, kind: str, xs: Sequence[Operand], options: dict[str
     if kind in ("floor_divide", "remainder") and any(isinstance(x, Var) and x.dtype.kind != "i" for x in xs):
         raise NotLowered
     if kind == "power" and not isinstance(xs[1], Var):
+        xs = (b.cast(xs[0], _common(xs)), xs[1])
         if xs[1] == 2:
             return b.multiply(xs[0], xs[0])
         if xs[1] == 0.5:
@@ -317,7 +322,7 @@ def _elementwise(b: Builder, kind: str, xs: Sequence[Operand], options: dict[str
             return b.divide(1.0, xs[0])
     if kind == "square":
         return b.multiply(xs[0], xs[0])
-    if kind == "multiply" and isinstance(xs[0], Var) and type(xs[1]) in (int, float) and xs[1] == 1:
+    if kind == "multiply" and isinstance(xs[0], Var) and _is_one(xs[1]) and _common(xs) == xs[0].dtype:
         return xs[0]
     return b.elementwise(kind, *xs)
 

@@ -161,6 +161,12 @@ def _vars_in(options: Sequence[Any]) -> list[Var]:
     return found
 
 
+def generators_in(step: Step) -> list[np.random.Generator]:
+    """The generators of the user's from which a captured step draws."""
+    given = step.options if isinstance(step, Call) else step.args if isinstance(step, Effect) else ()
+    return [x for x in given if isinstance(x, np.random.Generator)]
+
+
 def vjp_reads(step: Vjp) -> list[Var]:
     """What the rules of a vjp read beside the gradient."""
     op = step.call.op

@@ -234,13 +234,13 @@ class Merger:
         if not all(x.function == last.function for x in xs):
             self.value([x.function for x in xs])
         made = Effect(
-            [],
+            self.value([x.inputs for x in xs]),
             self._outputs(xs),
             function=last.function,
             args=self.value([x.args for x in xs]),
             what=last.what,
         )
-        made.changes = self.value([x.changes for x in xs])
+        made.wrapped, made.changes = last.wrapped, self.value([x.changes for x in xs])
         for parts in _rows_of([x.gradients for x in xs]):
             if any(leaf is not parts[-1][0] for leaf, _ in parts):
                 raise Unexplained("gradients of different parameters")

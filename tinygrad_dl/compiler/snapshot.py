@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_dl import config, pytree
 from tinygrad_dl.compiler.capture import Capture
-from tinygrad_dl.compiler.program import Effect, Program
+from tinygrad_dl.compiler.program import Call, Effect, Program, generators_in, named_values
 from tinygrad_dl.graph import Value
 
 # How far a program may be from eager, relative to the largest element: sums in another order, other polynomials.
@@ -27,6 +27,7 @@ class Reach:
         self.optimizers: dict[int, Any] = {}
         self.generators: dict[int, Any] = {}
         self.objects: dict[int, Any] = {}
+        self.arrays: dict[int, np.ndarray] = {}
 
     def add_reachable(self, roots: Sequence[Any]) -> None:
         """What belongs to these models, losses and optimizers."""
@@ -49,6 +50,11 @@ class Reach:
                     if isinstance(owner, Value):
                         self.tensors[id(owner)] = owner
                 self.objects |= {id(x): x for x in step.objects}
+            self.generators |= {id(g): g for g in generators_in(step)}
+            # Running statistics, which an operation updates.
+            moments = named_values(step).get("moments") if isinstance(step, Call) else None
+            held = [getattr(moments, part, None) for part in ("mean", "var", "batches")]
+            self.arrays |= {id(x): x for x in held if isinstance(x, np.ndarray)}
         self.tensors |= {id(leaf): leaf for leaf, _ in program.gradients}
         self.optimizers |= capture.optimizers
         self._complete()
@@ -75,6 +81,7 @@ class Snapshot:
         self.optimizers = list(reach.optimizers.values())
         self.generators = [config.default_rng(), *reach.generators.values()]
         self.objects = list(reach.objects.values())
+        self.arrays = list(reach.arrays.values())
         self._take()
 
     def _take(self) -> None:
@@ -93,6 +100,7 @@ class Snapshot:
             [{k: v for k, v in group.items() if k != "params"} for group in o.param_groups]
             for o in self.optimizers
         ]
+        self.array_data = [x.copy() for x in self.arrays]
         self.random = [g.bit_generator.state for g in self.generators]
         self.result: list[Any] = []
 
@@ -100,7 +108,7 @@ class Snapshot:
         """What things are like now, with the result of the step."""
         twin = object.__new__(Snapshot)
         twin.tensors, twin.optimizers, twin.generators = self.tensors, self.optimizers, self.generators
-        twin.objects = self.objects
+        twin.objects, twin.arrays = self.objects, self.arrays
         twin._take()
         twin.result = [
             (x._data if isinstance(x, Value) else x).copy() if isinstance(x, (Value, np.ndarray)) else x
@@ -132,6 +140,8 @@ class Snapshot:
             forget: Callable[[], None] | None = getattr(optimizer, "forget_plans", None)
             if forget is not None:
                 forget()
+        for array, data in zip(self.arrays, self.array_data):
+            array[...] = data
         for generator, state in zip(self.generators, self.random):
             generator.bit_generator.state = state
         for x, attributes in zip(self.objects, self.attributes):
@@ -183,6 +193,8 @@ class Snapshot:
                         value, expected = value[clear], expected[clear]
                     if not _close(value, expected):
                         return f"state {key} of the optimizer"
+        if not all(map(_close, self.array_data, other.array_data)):
+            return "running average"
         if str(self.attributes) != str(other.attributes):
             return "state of a schedule"
         if str(self.options) != str(other.options):

@@ -528,16 +528,14 @@ class Printer:
         if step.function is keep_mask:
             (out,) = step.outputs
             assert out is not None
-            p, shape, _ = step.args
-            self.draws = True
-            return [
-                f"{self._name(out, out.name or 'kept')} = rng.random({tuple(shape)}, dtype=np.float32) >= {p}"
-            ]
+            p, shape, seed = step.args
+            value = f"{self._generator(seed)}.random({tuple(shape)}, dtype=np.float32) >= {p}"
+            return [f"{self._name(out, out.name or 'kept')} = {value}"]
         if step.function is draw_now:
             (out,) = step.outputs
             assert out is not None
-            _, shape, text = step.args
-            self.draws = True
+            _, shape, text, seed, *_ = step.args
+            text = text.replace("rng.", f"{self._generator(seed)}.")
             value = text.format(shape=tuple(shape)) if text else "..."  # what has no text cannot be saved
             return [f"{self._name(out, 'kept' if out.dtype == bool else 'noise')} = {value}"]
         name = step.function.__name__
@@ -549,6 +547,13 @@ class Printer:
         step.phase = "update" if name == "_update_all" else step.phase
         what = f"the step of {type(step.args[0]).__name__}" if name == "_update_all" else name.strip("_")
         return [f"# Not written out: {what}"]
+
+    def _generator(self, seed: object) -> str:
+        """What draws: the generator that the program is given, or for a seed a new one at every run."""
+        if isinstance(seed, (int, np.integer)):
+            return f"np.random.default_rng({int(seed)})"
+        self.draws = True
+        return "rng"
 
     def _assignment(self, step: Prim) -> str:
         """A new value of a state: `w -= ...` where it is the old one and something more."""
