@@ -97,7 +97,7 @@ def test_a_recording_is_played_scrubbed_and_asked(browser: Any, address: str, la
     shown.until("document.querySelector('#answer table') !== null")
     page.locator("#answer table button").first.click()
     shown.until("document.getElementById('answer').textContent.includes('∂L/∂w')")
-    for question in ("check", "diagnosis", "rates"):
+    for question in ("check", "diagnosis", "rates", "surface"):
         shown.answer(f"[data-ask={question}]")
     with page.expect_download() as download:
         page.click("[data-export=program]")

@@ -24,6 +24,8 @@ from tinygrad_dl.typing import NDArray
 PAGE = Path(__file__).with_name("page")
 MODULES = (
     "words",
+    "config",
+    "japanese",
     "draw",
     "network",
     "editor",
@@ -77,7 +79,7 @@ def _ask(tab: Tab, **message: Any) -> list[Any]:
 def _answers(tab: Tab) -> Iterator[Any]:
     """What can be asked for after the last step."""
     for run, session in enumerate(tab.sessions):
-        for kind in ("check", "diagnosis", "rates"):
+        for kind in ("check", "diagnosis", "rates", "surface"):
             yield from _ask(tab, type=kind, run=run)
         for kind in ("program", "notebook", "numpy"):
             yield from _ask(tab, type="export", run=run, format=kind)

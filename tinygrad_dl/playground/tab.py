@@ -14,6 +14,7 @@ from tinygrad_dl.playground import inside, takehome
 from tinygrad_dl.playground.messages import Message, read
 from tinygrad_dl.playground.session import Session
 from tinygrad_dl.playground.state import MAX_STEPS, Config
+from tinygrad_dl.playground.table import read_csv
 from tinygrad_dl.typing import NDArray
 
 REPLAY = 200  # steps between two frames while a link's step is approached
@@ -82,6 +83,8 @@ class Tab:
         if kind == "configure":
             self._configure(message.runs, numbers["step"])
             return None
+        if kind == "csv":
+            return read_csv(message.content, message.target)
         if not self.sessions:
             raise ValueRangeError(f"{kind}: expected a configuration first, got none yet")
         if kind in ("pause", "play", "advance", "epoch", "seek", "example"):
@@ -100,6 +103,8 @@ class Tab:
             return {"findings": inside.diagnosis(session)}
         if kind == "rates":
             return inside.rates(session)
+        if kind == "surface":
+            return inside.surface(self.sessions, numbers["run"])
         if kind == "graph":
             return {"html": inside.graph(session)}
         return {"format": message.format, **takehome.export(session, message.format)}

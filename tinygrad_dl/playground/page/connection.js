@@ -20,7 +20,7 @@ export function decode(buffer) {
   const arrays = {};
   for (const [name, { dtype, shape, offset }] of Object.entries(header.arrays)) {
     const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-    arrays[name] = { data: new KINDS[/** @type {keyof KINDS} */ (dtype)](buffer, 4 + length + offset, count), shape };
+    arrays[name] = { data: new KINDS[/** @type {keyof typeof KINDS} */ (dtype)](buffer, 4 + length + offset, count), shape };
   }
   return { header, arrays };
 }

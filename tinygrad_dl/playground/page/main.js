@@ -1,9 +1,11 @@
 // The page: its state, what is sent to the server, and what is drawn of the answers.
 // @ts-check
+import { inputNames, kindOf, legend } from "./config.js";
 import { Connection } from "./connection.js";
 import { color, drawDigit, drawFit, drawHistogram, drawLines, drawPlane, readColors, short } from "./draw.js";
-import { edit, START } from "./editor.js";
+import { dataChanged, edit, START } from "./editor.js";
 import { show } from "./inside.js";
+import { translated } from "./japanese.js";
 import { NetworkView } from "./network.js";
 import { readRecording, Recording } from "./recorded.js";
 import { currentLanguage, setLanguage, translate, word } from "./words.js";
@@ -77,6 +79,7 @@ function configure(step = 0) {
 /** @param {any} config */
 function change(config) {
   runs = runs.map((run, i) => (i === active ? config : run));
+  configured = false; // the frames that still come are of another configuration
   presetName = "";
   byId("preset").value = "";
   render();
@@ -142,7 +145,7 @@ function button(text, act, pressed) {
 }
 
 function makeViews() {
-  const shape = JSON.stringify([runs.length, currentLanguage(), runs.map((r) => r.data)]);
+  const shape = JSON.stringify([runs.length, currentLanguage(), runs.map((r) => [r.data, inputNames(r), kindOf(r)])]);
   if (byId("run-views").dataset.shape === shape) return;
   byId("run-views").dataset.shape = shape;
   byId("run-views").className = runs.length > 1 ? "two" : "";
@@ -161,9 +164,9 @@ function makeViews() {
     net.setAttribute("aria-label", word("net", NAMES[i]));
     const right = document.createElement("div");
     const boundary = document.createElement("canvas");
-    boundary.className = run.data === "digits" ? "boundary digit" : "boundary";
+    boundary.className = kindOf(run) === "digit" ? "boundary digit" : "boundary";
     boundary.setAttribute("role", "img");
-    boundary.setAttribute("aria-label", word(run.data === "regression" ? "fit" : run.data === "digits" ? "digit" : "boundary", NAMES[i]));
+    boundary.setAttribute("aria-label", word({ curve: "fit", digit: "digit", plane: "boundary" }[kindOf(run)], NAMES[i]));
     if (run.data === "points") {
       boundary.tabIndex = 0;
       boundary.addEventListener("click", (event) => addPoint(boundary, event, i));
@@ -171,7 +174,10 @@ function makeViews() {
     }
     const numbers = document.createElement("div");
     numbers.className = "numbers";
-    right.append(boundary, numbers);
+    const axes = document.createElement("p");
+    axes.className = "hint";
+    axes.textContent = legend(run, word("othersAtMean"));
+    right.append(boundary, axes, numbers);
     if (run.data === "digits" && !recorded) {
       const label = document.createElement("label");
       label.className = "field";
@@ -246,6 +252,35 @@ function moveCross(event, i) {
   event.preventDefault();
 }
 
+// ------------------------------------------------------------------ a file
+
+let content = ""; // of the file that was read last, in base64
+
+/**
+ * Have a file read on this machine's server; its columns come back as numbers.
+ * @param {Uint8Array} bytes
+ */
+function readFile(bytes) {
+  if (bytes.length > 140_000) {
+    notice(word("csvLarge", Math.round(bytes.length / 1000)));
+    return;
+  }
+  content = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  connection.send({ type: "csv", content, target: "" });
+}
+
+/** @param {any} answer */
+function useTable(answer) {
+  byId("csv-target").replaceChildren(...answer.names.map((/** @type {string} */ name) => new Option(name, name, false, name === answer.target)));
+  byId("csv-target").disabled = false;
+  byId("csv-columns").replaceChildren(...Object.entries(answer.decisions).map(([name, text]) => {
+    const item = document.createElement("li");
+    item.textContent = `${name}: ${translated(String(text))}`;
+    return item;
+  }));
+  change({ ...dataChanged(runs[active], "csv"), table: answer.table });
+}
+
 // ------------------------------------------------------------------ frames
 
 function redraw() {
@@ -255,8 +290,9 @@ function redraw() {
     const get = (/** @type {string} */ name) => arrays[`${i}/${name}`];
     const view = views[i], seen = examples[i];
     view.network.draw(runs[i], get);
-    if (runs[i].data === "digits") drawDigit(view.boundary, seen.data.x.subarray(64 * (example % seen.data.y.length), 64 * (example % seen.data.y.length) + 64));
-    else if (runs[i].data === "regression") drawFit(view.boundary, /** @type {Float32Array} */ (get("curve").data), /** @type {any} */ (seen.data), extentOf(i));
+    const kind = kindOf(runs[i]);
+    if (kind === "digit") drawDigit(view.boundary, seen.data.x.subarray(64 * (example % seen.data.y.length), 64 * (example % seen.data.y.length) + 64));
+    else if (kind === "curve") drawFit(view.boundary, /** @type {Float32Array} */ (get("curve").data), /** @type {any} */ (seen.data), extentOf(i));
     else drawPlane(view.boundary, /** @type {any} */ (get("boundary")), /** @type {any} */ (seen.data), extentOf(i),
       runs[i].data === "points" && document.activeElement === view.boundary ? cross : null);
     writeNumbers(view.numbers, run);
@@ -388,10 +424,12 @@ function receive(frame) {
 /** @param {any} answer */
 function answered(answer) {
   if (answer.type === "error") {
-    notice(answer.code ? word(answer.code) : answer.message);
+    notice(answer.code ? word(answer.code) : translated(answer.message));
     if (byId("answer").textContent === word("working")) byId("answer").replaceChildren();
   } else if (answer.type === "export") {
     save(answer);
+  } else if (answer.type === "csv") {
+    useTable(answer);
   } else {
     const epochs = latest?.header.runs[answer.run]?.epoch ?? 0;
     show(byId("answer"), { ...answer, epochs }, runs[answer.run], {
@@ -459,6 +497,12 @@ function listen() {
   const plain = { kind: "dense", units: 4, activation: "tanh", batch_norm: false, dropout: 0, l1: 0, l2: 0 };
   byId("add-layer").addEventListener("click", () => add({ ...plain, activation: runs[active].layers.at(-1)?.activation ?? "tanh" }, false));
   byId("add-conv").addEventListener("click", () => add({ ...plain, kind: "conv", activation: "relu" }, true));
+  byId("csv-file").addEventListener("change", async () => {
+    const file = byId("csv-file").files[0];
+    if (file) readFile(new Uint8Array(await file.slice(0, 200_000).arrayBuffer()));
+  });
+  byId("csv-use").addEventListener("click", () => readFile(new TextEncoder().encode(byId("csv-text").value)));
+  byId("csv-target").addEventListener("change", () => connection.send({ type: "csv", content, target: byId("csv-target").value }));
   byId("clear").addEventListener("click", () => change({ ...runs[active], points: START }));
   for (const element of document.querySelectorAll("[data-ask]"))
     element.addEventListener("click", () => ask({ type: /** @type {HTMLElement} */ (element).dataset.ask, run: active }));
