@@ -138,6 +138,8 @@ def test_what_is_inside_can_be_asked_for(small: Page) -> None:
     assert "The gradients are right" in small.answer("[data-ask=check]")
     assert "No problem found so far" in small.answer("[data-ask=diagnosis]")
     assert "falls fastest at a rate" in small.answer("[data-ask=rates]")
+    page.click("#epoch")
+    small.until_step(8)
     assert "in which the weights moved most" in small.answer("[data-ask=surface]")
     small.answer("[data-ask=graph]")
     frame = page.frame_locator("#answer iframe")

@@ -287,7 +287,7 @@ PRESETS: tuple[Preset, ...] = (
             "en": (
                 "Digits with a small CNN",
                 "A convolution with six windows reads 8×8 scans of digits. "
-                "The small pictures are its feature maps for one digit: edges and strokes. The picture of an output shows "
+                "The small pictures are its feature maps for one digit: edges and strokes. An output's picture shows "
                 "which pixels speak for its digit, orange, and which against it, blue.",
                 "Replace the convolution by a dense layer of 6 units. What is lost?",
             ),

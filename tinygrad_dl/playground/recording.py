@@ -35,7 +35,7 @@ MODULES = (
     "main",
 )  # imported ones first
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-FRAMES = 25
+FRAMES = 22
 WEIGHTS = 100  # of a run whose single weights can be asked for
 
 

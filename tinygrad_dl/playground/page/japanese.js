@@ -68,5 +68,7 @@ const SENTENCES = [
 export function translated(text) {
   if (currentLanguage() !== "ja") return text;
   const found = SENTENCES.find(([pattern]) => pattern.test(text));
-  return found ? text.replace(found[0], found[1].replace(/（\$1）/, text.match(found[0])?.[1] === undefined ? "" : "（$1）")) : text;
+  if (!found) return text;
+  const [pattern, sentence] = found, without = text.match(pattern)?.[1] === undefined;
+  return text.replace(pattern, without ? sentence.replace("（$1）", "") : sentence).replace(/layer (\d+) weight/g, "層$1の重み");
 }
