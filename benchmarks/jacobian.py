@@ -1,4 +1,4 @@
-"""Jacobians, Hessians, forward mode and per-example gradients: ours and torch.func's, in turns.
+"""Jacobians, Hessians and per-example gradients: ours and torch.func's, in turns. benchmarks.forward has forward mode.
 
 OPENBLAS_NUM_THREADS=1 python -m benchmarks.jacobian [--rounds N]
 """
@@ -17,15 +17,13 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import func
 
-# Ours divided by torch.func's: the limit of each case. "forward pass" is a ratio to the plain call.
+# Ours divided by torch.func's: the limit of each case.
 LIMITS = {
     "Jacobian 100 x 100": 1.0, "Jacobian 100 x 100, jacfwd": 1.0, "Hessian of 200 parameters": 1.0,
     "hvp of 200 parameters": 1.0, "gradients of 64 examples": 1.0,
 }  # fmt: skip
-# The derivatives of qr and cholesky take more arithmetic than they do: products and triangular systems of n^3 each.
 # A network 8-10-10: 80 + 10 + 100 + 10 parameters
 SIZES = ((8, 10), (10,), (10, 10), (10,))
-FORWARD_LIMIT = 2.5
 
 
 def map_of(lib: Any, w: Any) -> Callable[[Any], Any]:
@@ -95,73 +93,6 @@ def cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     }
 
 
-def forward_cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
-    """A jvp and the plain call, of networks large enough that arithmetic counts."""
-    rng = np.random.default_rng(0)
-    ws = [rng.standard_normal((512, 512)).astype(np.float32) / 23 for _ in range(8)]
-    x, t = (rng.standard_normal((256, 512)).astype(np.float32) for _ in range(2))
-    kernel = rng.standard_normal((16, 8, 3, 3)).astype(np.float32) / 9
-    image, ti = (rng.standard_normal((32, 8, 32, 32)).astype(np.float32) for _ in range(2))
-
-    def mlp(x: Any) -> Any:
-        for w in ws:
-            x = tg.relu(tg.linear(x, w))
-        return x
-
-    def cnn(x: Any) -> Any:
-        return tg.max_pool(tg.relu(tg.conv(x, kernel, padding=1)), 2)
-
-    def elementwise(x: Any) -> Any:
-        for _ in range(10):
-            x = tg.sin(x) * x
-        return x
-
-    tg.manual_seed(0)
-    recurrent = {
-        kind.__name__: kind(64, 128, batch_first=True) for kind in (tg.nn.RNN, tg.nn.GRU, tg.nn.LSTM)
-    }
-    images = tg.nn.Sequential(
-        tg.nn.Conv2d(8, 16, 3, padding=1), tg.nn.BatchNorm2d(16), tg.nn.ReLU(), tg.nn.MaxPool2d(2),
-        tg.nn.Conv2d(16, 16, 3, padding=1), tg.nn.ReLU(), tg.nn.AvgPool2d(2),
-    )  # fmt: skip
-    encoder = tg.nn.TransformerEncoderLayer(128, 4, 256, dropout=0.0, batch_first=True)
-    sequence, ts = (rng.standard_normal((32, 50, 64)).astype(np.float32) for _ in range(2))
-    words, tw = (rng.standard_normal((16, 64, 128)).astype(np.float32) for _ in range(2))
-    square, tq = (rng.standard_normal((20, 60, 60)) for _ in range(2))
-    definite, td = square @ square.swapaxes(1, 2) + 60 * np.eye(60), tq + tq.swapaxes(1, 2)
-
-    def plain(f: Callable[[Any], Any], a: np.ndarray) -> Callable[[], Any]:
-        def run() -> Any:
-            with tg.no_grad():
-                return f(tg.Tensor(a))
-
-        return run
-
-    def pushed(f: Callable[[Any], Any], a: np.ndarray, d: np.ndarray) -> Callable[[], Any]:
-        def run() -> Any:
-            with tg.no_grad():
-                return func.jvp(f, (a,), (d,))
-
-        return run
-
-    return {
-        f"forward pass, {name}": (pushed(f, a, d), plain(f, a))
-        for name, f, a, d in (
-            ("dense layers", mlp, x, t),
-            ("convolution", cnn, image, ti),
-            ("convolutional network", images, image, ti),
-            ("elementwise", elementwise, x, t),
-            *((name, lambda x, f=f: f(x)[0], sequence, ts) for name, f in recurrent.items()),
-            ("transformer layer", encoder, words, tw),
-            ("svd", lambda x: tg.linalg.svd(x, full_matrices=False), square, tq),
-            ("eigh", tg.linalg.eigh, definite, td),
-            ("inv", tg.linalg.inv, definite, td),
-            ("qr", tg.linalg.qr, square, tq),
-            ("cholesky", tg.linalg.cholesky, definite, td),
-        )
-    }
-
-
 def measure(pair: tuple[Callable[[], Any], Callable[[], Any]], rounds: int) -> tuple[float, float]:
     """The median times of both, in turns, in seconds."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -195,12 +126,6 @@ def main() -> None:
         print(
             f"{name}: ours {ours * 1e3:.2f} ms, torch.func {peer * 1e3:.2f} ms, ratio {ratio:.2f} "
             f"(limit {LIMITS[name]})"
-        )
-    for name, pair in forward_cases().items():
-        pushed, plain = measure(pair, rounds)
-        print(
-            f"{name}: jvp {pushed * 1e3:.2f} ms, plain {plain * 1e3:.2f} ms, ratio {pushed / plain:.2f} "
-            f"(limit {FORWARD_LIMIT})"
         )
 
 

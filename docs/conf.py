@@ -21,6 +21,7 @@ import recorded  # noqa: E402
 import reference  # noqa: E402
 import words  # noqa: E402
 from docutils import nodes  # noqa: E402
+from docutils.parsers.rst import Directive  # noqa: E402
 from sphinx.search import languages  # noqa: E402
 
 import tinygrad_dl  # noqa: E402
@@ -146,6 +147,31 @@ def language_of(app: Any, page: str, template: str, context: dict[str, Any], doc
         context["body"] = f'<p class="language">{link}</p>\n{context["body"]}'
 
 
+class Thumbnails(Directive):
+    """The place of small copies of a page's plots, which lead to their sections."""
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", '<div class="thumbnails plots"></div>', format="html")]
+
+
+def plots_of(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Say in words what the plots of notebooks are, and fill the place of their thumbnails."""
+    body = context.get("body") or ""
+    words = "上のコードで描いた図" if page.startswith("ja/") else "Plot made by the code above"
+    context["body"] = re.sub(r'(<img alt=")[^"]*_images/[^"]*"', rf'\1{words}"', body)
+    place = '<div class="thumbnails plots"></div>'
+    if place not in body:
+        return
+    links = ""
+    for name, title, section in re.findall(
+        r'<section id="([\w-]+)">\s*<h2>(.*?)<a class="headerlink.*?</h2>(.*?)</section>', body, re.DOTALL
+    ):
+        if found := re.search(r'<img [^>]*src="([^"]*)"', section):
+            links += f'<a href="#{name}"><img alt="" src="{found[1]}" />{title}</a>\n'
+    filled = f'<div class="thumbnails plots"><p>{links}</p></div>'
+    context["body"] = context["body"].replace(place, filled)
+
+
 def japanese_first(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """The table of contents of a Japanese page begins with the Japanese pages."""
     tree = context.get("furo_navigation_tree", "")
@@ -190,7 +216,9 @@ def setup(app: Any) -> None:
         "config-inited", lambda app, config: app.add_role("nb-download", notebook_link, override=True)
     )
     app.connect("build-finished", write_beside)
+    app.connect("html-page-context", plots_of)
     app.connect("html-page-context", language_of)
+    app.add_directive("thumbnails", Thumbnails)
     app.connect("html-page-context", japanese_first, priority=900)  # after the theme has made it
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)

@@ -49,7 +49,10 @@ def table() -> str:
     import tinygrad_dl.torch as ours
     from tinygrad_dl.torch.left_out import reason
 
-    lines = ["| PyTorch's | names | here | of those with a meaning | left out |", "|---|---|---|---|---|"]
+    lines = [
+        "| PyTorch | names | implemented | of those that apply to a CPU | left out |",
+        "|---|---|---|---|---|",
+    ]
     for place in PLACES:
         _, names = names_of(torch, place)
         own, _ = names_of(ours, place)

@@ -93,7 +93,7 @@ class _Writer:
                 }
             if id(x) in self._functions:
                 return {"function": self._functions[id(x)]}
-        raise NotDescribed(f"{path} is {describe(x)}, which is no part of a description")
+        raise NotDescribed(f"{path} is {describe(x)}, which a description cannot contain")
 
     def array(self, x: np.ndarray) -> str:
         if x.dtype.kind not in "fiubc" or x.dtype.itemsize > 8:
@@ -220,7 +220,7 @@ class _Reader:
     def _function(self, x: Any, content: Any, path: str, depth: int) -> Any:
         found = _functions().get(content)
         if found is None:
-            raise ValueError(f"{path}: there is no function {content!r}")
+            raise ValueError(f"{path}: expected the name of a function of nn.functional, got {content!r}")
         return found
 
     def _same(self, x: Any, content: Any, path: str, depth: int) -> Any:
@@ -230,7 +230,7 @@ class _Reader:
 
     def _array(self, x: Any, content: Any, path: str, depth: int) -> Any:
         if not isinstance(content, str) or content not in self.arrays:
-            raise ValueError(f"{path}: there is no array {content!r}")
+            raise ValueError(f"{path}: expected the name of an array in the file, got {content!r}")
         return self.arrays[content]
 
     def _tensor(self, x: Any, content: Any, path: str, depth: int) -> Any:
@@ -264,7 +264,7 @@ class _Reader:
         self.modules.append(made)
         for name, part in attributes.items():
             if name.startswith("__") or name == "_hooks" or callable(getattr(kind, name, None)):
-                raise ValueError(f"{path}: {name!r} is no attribute of a {kind.__name__}")
+                raise ValueError(f"{path}: {name!r} cannot be an attribute of a {kind.__name__}")
             value = self.value(part, f"{path}.{name}" if path else name, depth + 1)
             object.__setattr__(made, name, value)
         if not x.get("own", False):

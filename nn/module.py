@@ -17,12 +17,13 @@ from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
 from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import ArrayLike, DTypeLike
+from tinygrad_dl.typing import ArrayLike, DTypeLike, readable
 
 M = TypeVar("M", bound="Module")
 PACKAGE = f"{__name__.rpartition('.')[0]}."
 
 
+@readable
 class Module:
     """Base class of layers and models: a subclass sets parameters and modules as attributes and defines `forward`.
 
@@ -43,12 +44,15 @@ class Module:
     # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
     _optional: Mapping[str, bool | None] = {}
     _absent: Mapping[str, bool | None] | None = None
+    # The names of Tensors that a hook computes before each forward.
+    _computed: tuple[str, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation of the module, which every subclass defines."""
         raise DTypeError(f"{type(self).__name__} has no forward method: define `def forward(self, x): ...`")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute `forward` of the arguments, with the hooks around it."""
         start = next_serial()
         try:
             if self._hooks is None:
@@ -76,6 +80,7 @@ class Module:
         # The package's own layers declare their arguments; a user's class may annotate as it likes.
         if cls.__module__.startswith(PACKAGE) and "__init__" in vars(cls):
             cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+        readable(cls)
 
     def _record(self, out: Any, start: int) -> None:
         stop = next_serial()
@@ -114,6 +119,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
+        if name.startswith("__"):  # Python and its libraries ask for many of these
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         from tinygrad_dl.vocabulary import hint as elsewhere
 
         near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]

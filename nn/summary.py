@@ -207,6 +207,11 @@ def _known(module: Module) -> list[Parameter]:
     return [p for p in module.parameters() if not isinstance(p, Uninitialized)]
 
 
+def parameter_count(module: Module) -> int:
+    """The number of elements of all parameters; those of a lazy layer count once they have a shape."""
+    return sum(int(p.size) for p in _known(module))
+
+
 def _tree(module: Module) -> list[Layer]:
     layers: list[Layer] = []
     _add(layers, set(), module, "", 0, (id(module),))
@@ -246,7 +251,7 @@ def counted(model: Module) -> Summary:
     """The table without shapes and costs, for which the model would have to run."""
     layers = _tree(model)
     for layer in layers:
-        layer.parameters = sum(p.size for p in _known(layer.module))
+        layer.parameters = parameter_count(layer.module)
     return Summary(layers, None)
 
 
@@ -315,7 +320,7 @@ def summary(model: Module, *inputs: Any, **options: Any) -> Summary:
             for generator, saved in zip(generators, states):
                 generator.bit_generator.state = saved
     for layer in layers:
-        layer.parameters = sum(p.size for p in _known(layer.module))
+        layer.parameters = parameter_count(layer.module)
         if layer.is_repeat:
             source = first[id(layer.module)]
             layer.given, layer.result, layer.calls = source.given, source.result, 1 if source.calls else 0

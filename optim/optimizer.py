@@ -34,7 +34,7 @@ from tinygrad_dl.optim.fused import (
 )
 from tinygrad_dl.optim.typing import Closure, Group, Params, State, Workspace
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import NDArray
+from tinygrad_dl.typing import NDArray, readable
 
 # PyTorch's options that say how a step is computed, not what: accepted, so that its calls and saved states work.
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
@@ -50,6 +50,7 @@ def options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in ("self", "params", "__class__")}
 
 
+@readable
 class Optimizer:
     """Base class of the optimizers. A subclass names its default options and defines `update`.
 
@@ -113,6 +114,7 @@ class Optimizer:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = hinted(cls.__init__)  # type: ignore[method-assign]
+        readable(cls)
 
     if not TYPE_CHECKING:
 

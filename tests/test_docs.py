@@ -154,6 +154,20 @@ def test_links_lead_to_pages(page: Path) -> None:
     assert [t for t in targets if not (page.parent / t).exists()] == []
 
 
+@pytest.mark.parametrize("page", JAPANESE, ids=lambda p: p.stem)
+def test_a_japanese_page_links_to_japanese_pages_where_there_are_any(page: Path) -> None:
+    translated = {original(p): p for p in JAPANESE if p.stem != "index"}
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\[([^\]]*)\]\((?!https?:)([^)#]+\.md)[^)]*\)(\(英語\))?", text)
+    for name, target, said in links:
+        found = (page.parent / target).resolve()
+        if found.is_relative_to(ROOT / "docs" / "ja"):
+            assert not said, name
+        else:
+            assert said, f"{name}: say that the page is in English"
+            assert found not in translated or translated[found] == page, name
+
+
 def normal(program: str) -> str:
     """A program without its comments and texts, which a translation may change."""
     tree = ast.parse(re.sub(r"^%.*|;$", "", program, flags=re.MULTILINE))

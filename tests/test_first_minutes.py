@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pydoc
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,18 @@ def test_a_tensor_knows_the_arguments_of_pytorch() -> None:
             "split: test_size: there is no such argument; use data.split((X, y), (0.8, 0.2)); the sizes of all parts",
         ),
         (
+            lambda: data.DataLoader((X, Y), batch=2),  # type: ignore[call-arg]
+            "DataLoader: batch: there is no such argument; did you mean batch_size?",
+        ),
+        (
+            lambda: nn.Dropout(rate=0.5),  # type: ignore[call-arg]
+            "Dropout: rate: there is no such argument; use nn.Dropout(0.5); the probability is p",
+        ),
+        (
+            lambda: nn.Dropout(zxqwv=0.5),  # type: ignore[call-arg]
+            "Dropout.__init__() got an unexpected keyword argument 'zxqwv'",
+        ),
+        (
             lambda: data.DataLoader((X, Y), num_workers=2),  # type: ignore[call-arg]
             "DataLoader: num_workers: there is no such argument; leave it out: everything is in memory",
         ),
@@ -270,7 +283,7 @@ def test_a_slip_is_answered_with_what_to_write(call: Any, message: str) -> None:
             "data.train_test_split",
             "data.train_test_split: use data.split((X, y), (0.8, 0.2)); rows that are equal stay in one part",
         ),
-        ("data.load_digits", "data.load_digits: use data.datasets.load_digits()"),
+        ("data.load_iris", "data.load_iris: use data.datasets.load_iris()"),
         ("data.TensorDatset", "data.TensorDatset: there is no such name. Did you mean data.TensorDataset?"),
         ("train.ModelCheckpoint", "train.ModelCheckpoint: use train.Checkpoint(folder)"),
         ("optim.StepLR", "optim.StepLR: use optim.lr_scheduler.StepLR"),
@@ -323,3 +336,19 @@ def test_a_file_of_another_format(tmp_path: Path, begin: bytes, message: str) ->
     pytest.importorskip("safetensors", reason="weights are safetensors files (extra train)")
     (tmp_path / "weights").write_bytes(begin)
     assert message in said(lambda: tg.load(tmp_path / "weights"))
+
+
+@pytest.mark.parametrize(
+    ("thing", "line"),
+    [
+        (nn.Linear, "in_features: Size, out_features: Size, bias: bool = True, device: str | None = None"),
+        (nn.functional.relu, "relu(input: ArrayT, inplace: bool = False) -> ArrayT"),
+        (optim.SGD, "momentum: NonNegative = 0"),
+        (tg.sum, "axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False"),
+        (train.Trainer, "metrics: str | Iterable[str]"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_help_shows_types_without_quotes_and_no_sentence_of_object(thing: Any, line: str) -> None:
+    text = pydoc.render_doc(thing, renderer=pydoc.plaintext)
+    assert line in text and "Initialize self" not in text

@@ -20,6 +20,7 @@ from tests.test_registry import (
 )
 from tests.test_vmap_registry import SIZE, close
 from tinygrad_dl import Tensor, func, nn
+from tinygrad_dl.kernels import pool
 from tinygrad_dl.op import Case, Joint, Op
 
 
@@ -157,3 +158,88 @@ def test_max_pooling_moves_with_its_first_maximum_beside_infinities() -> None:
         x[0, 0, 2] = first
         _, change = func.jvp(lambda x: tg.max_pool(x, 2), (x,), (t,))
         np.testing.assert_array_equal(change[0, 0], expected)
+
+
+def test_max_pooling_moves_the_same_a_few_examples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, t = projection((3, 2, 6, 5), 1), projection((3, 2, 6, 5), 2)
+    _, whole = func.jvp(lambda x: tg.max_pool(x, 3, 2, 1), (x,), (t,))
+    monkeypatch.setattr(pool, "PART", 1)
+    _, parts = func.jvp(lambda x: tg.max_pool(x, 3, 2, 1), (x,), (t,))
+    np.testing.assert_array_equal(parts, whole)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)])
+def test_extremes_move_with_their_ties_and_with_nan(axis: Any) -> None:
+    x = np.array([[1.0, 3.0, 3.0], [3.0, -1.0, 2.0]])
+    t = np.arange(6.0).reshape(2, 3)
+    _, change = func.jvp(lambda x: tg.max(x, axis=axis), (x,), (t,))
+    hit = x == x.max(axis=axis, keepdims=True)
+    np.testing.assert_allclose(change, (t * hit).sum(axis=axis) / hit.sum(axis=axis))
+    x[0, 0] = np.nan
+    _, change = func.jvp(lambda x: tg.min(x, axis=axis), (x,), (t,))
+    _, pullback = func.vjp(lambda x: tg.min(x, axis=axis), x)
+    np.testing.assert_allclose(np.sum(change), np.sum(t * pullback(np.ones_like(change))[0]))
+
+
+@pytest.mark.parametrize("classes", [3, 70])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_cross_entropy_moves_with_softmax_less_the_target(classes: int, reduction: Any) -> None:
+    x, t, target = projection((5, classes), 1), projection((5, classes), 2), np.array([0, 2, 1, 2, 0])
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    expected = ((p - np.eye(classes)[target]) * t).sum(axis=1)
+
+    def loss(x: Any) -> Any:
+        return nn.functional.cross_entropy(x, target, reduction=reduction)
+
+    _, change = func.jvp(loss, (x,), (t,))
+    np.testing.assert_allclose(change, expected if reduction == "none" else expected.mean(), rtol=1e-12)
+
+
+DECOMPOSITIONS: dict[str, Callable[[Any], Any]] = {
+    "cholesky": lambda x: tg.linalg.cholesky(x @ tg.conj(x).mT + 5 * np.eye(75)),
+    "upper": lambda x: tg.linalg.cholesky(x @ tg.conj(x).mT + 5 * np.eye(75), upper=True),
+    "qr": lambda x: tg.concat([part.mT for part in tg.linalg.qr(x)]),
+    "tall": lambda x: tg.concat(tg.linalg.qr(x[:, :70]), axis=0),
+    "wide": lambda x: tg.linalg.qr(x[:70]).R,
+    "solve": lambda x: tg.linalg.solve(x, x[:, 0] ** 2),
+    "det": lambda x: tg.linalg.det(x / 10) * 1e9,
+    "slogdet": lambda x: tg.linalg.slogdet(x).logabsdet,
+    "sign": lambda x: tg.linalg.slogdet(x).sign,
+    "pinv": lambda x: tg.linalg.pinv(x[:, :70]),
+    "eigvalsh": lambda x: tg.linalg.eigvalsh(x),
+    "svdvals": lambda x: tg.linalg.svdvals(x[:60]),
+    "eigvals": lambda x: (tg.linalg.eigvals(x) ** 2).sum(),
+}
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("name", list(DECOMPOSITIONS))
+def test_large_matrices_move_by_their_differences_by_every_rule(name: str, kind: str) -> None:
+    f = DECOMPOSITIONS[name]
+    x, t = np.random.default_rng(0).standard_normal((2, 75, 75))
+    if kind == "complex":
+        x, t = x + 0.5j * x.T, t - 0.3j * t.T
+    value, change = func.jvp(f, (x,), (t,))
+    step = 1e-6
+    differences = (f(x + step * t) - f(x - step * t)) / (2 * step)
+    np.testing.assert_allclose(value, f(x), rtol=1e-9, atol=1e-9 * np.abs(value).max())
+    np.testing.assert_allclose(change, differences, rtol=1e-4, atol=1e-5 * np.abs(change).max() + 1e-9)
+    _, recorded = func.jvp(f, (x,), (Tensor(t, requires_grad=True),))
+    np.testing.assert_allclose(recorded.detach(), change, rtol=1e-6, atol=1e-9 * np.abs(change).max())
+
+
+def test_values_computed_with_their_change_are_checked_and_watched_as_alone() -> None:
+    for name in ("eigvals", "eigvalsh", "svdvals"):
+        f = getattr(tg.linalg, name)
+        wrong = np.ones(3) if name == "svdvals" else np.ones((2, 3))
+        with pytest.raises(tg.errors.MatrixError) as alone:
+            f(wrong)
+        with pytest.raises(tg.errors.MatrixError) as moved:
+            func.jvp(f, (wrong,), (wrong,))
+        assert str(moved.value) == str(alone.value)
+        x = np.diag([3.0, 2.0, 1.0])
+        with tg.detect_anomaly():
+            _, change = func.jvp(f, (x,), (np.eye(3) * 2,))
+        np.testing.assert_allclose(change, [2.0, 2.0, 2.0])
+        empty = np.zeros((2, 0, 0))
+        assert [part.shape for part in func.jvp(f, (empty,), (empty,))] == [(2, 0), (2, 0)]

@@ -76,6 +76,7 @@ from tinygrad_dl.tensor import Tensor
 
 if TYPE_CHECKING:
     # At run time the registry and __getattr__ (below) provide these.
+    from tinygrad_dl import course as course
     from tinygrad_dl import data as data
     from tinygrad_dl import distributed as distributed
     from tinygrad_dl import fft as fft
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from tinygrad_dl import linalg as linalg
     from tinygrad_dl import onnx as onnx
     from tinygrad_dl import testing as testing
+    from tinygrad_dl import torch as torch
     from tinygrad_dl import train as train
     from tinygrad_dl import viz as viz
     from tinygrad_dl.compiler import compile as compile
@@ -235,29 +237,31 @@ __all__ += OPS  # pyright: ignore[reportUnsupportedDunderAll]
 pow, absolute, concatenate = OPS["power"].function, OPS["abs"].function, OPS["concat"].function
 
 
-def __getattr__(name: str) -> object:
-    # What stands above the engine is imported when it is first asked for: the engine's import stays fast.
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
 
-    if name == "compile":
-        return import_module("tinygrad_dl.compiler").compile
-    if name == "draw":
-        return import_module("tinygrad_dl.viz").draw
-    if name == "norm":
-        return import_module("tinygrad_dl.linalg").norm
-    if name in (
-        "func",
-        "linalg",
-        "fft",
-        "testing",
-        "viz",
-        "data",
-        "distributed",
-        "train",
-        "onnx",
-        "course",
-        "torch",
-    ):
-        return import_module(f"tinygrad_dl.{name}")
-    unknown = import_module("tinygrad_dl.vocabulary").unknown
-    raise unknown(__name__, name, globals())
+    def __getattr__(name):
+        # What stands above the engine is imported when it is first asked for: the engine's import stays fast.
+        from importlib import import_module
+
+        if name == "compile":
+            return import_module("tinygrad_dl.compiler").compile
+        if name == "draw":
+            return import_module("tinygrad_dl.viz").draw
+        if name == "norm":
+            return import_module("tinygrad_dl.linalg").norm
+        if name in (
+            "func",
+            "linalg",
+            "fft",
+            "testing",
+            "viz",
+            "data",
+            "distributed",
+            "train",
+            "onnx",
+            "course",
+            "torch",
+        ):
+            return import_module(f"tinygrad_dl.{name}")
+        unknown = import_module("tinygrad_dl.vocabulary").unknown
+        raise unknown(__name__, name, globals())

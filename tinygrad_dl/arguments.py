@@ -37,7 +37,7 @@ from tinygrad_dl.errors import (
     ValueRangeError,
 )
 from tinygrad_dl.graph import Value
-from tinygrad_dl.typing import Array
+from tinygrad_dl.typing import Array, readable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,6 +127,7 @@ def checked(function: F) -> F:
     Raises DTypeError for another type and ValueRangeError for a value out of range; nothing has been changed then.
     What fails later is explained, as by `explained`.
     """
+    readable(function)
 
     @wraps(function)
     def call(*args: object, **kwargs: object) -> Any:
@@ -147,6 +148,7 @@ def explained(function: F) -> F:
 
     Nested lists of numbers are taken where an array is meant: they are converted once the call has failed.
     """
+    readable(function)
 
     @wraps(function)
     def call(*args: object, **kwargs: object) -> Any:
@@ -280,7 +282,7 @@ def explanation(
     inner = trace.tb_next if trace is not None else None
     if inner is None:
         # None: Python's own error, such as for an argument that is missing
-        return _unknown_argument(error, known=_declared(function))
+        return _unknown_argument(error, _made(function, args), _declared(function))
     if isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None
     called = name or _name_of_call(function, args)
@@ -302,6 +304,7 @@ def explanation(
 
 def hinted(function: F) -> F:
     """Where another library's name of an argument is given, raise the error that says this library's."""
+    readable(function)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -309,14 +312,18 @@ def hinted(function: F) -> F:
             return function(*args, **kwargs)
         except TypeError as error:
             inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
-            # The class that the user made, which may have inherited the constructor.
-            made = type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
+            made = _made(function, args)
             problem = _unknown_argument(error, made, _parameters(function)) if inner is None else None
             if problem is None:
                 raise
         raise problem
 
     return call  # type: ignore[return-value]
+
+
+def _made(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    """The class that the user made, which may have inherited the constructor; "" for other functions."""
+    return type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
 
 
 def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
@@ -342,12 +349,18 @@ def _unknown_argument(error: Exception, made: str = "", known: Collection[str] =
         advice = hint("tinygrad_dl", many[1]) if many else ""
         return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
-    near = get_close_matches(found[3], [name for name in known if name != "self"], 1, 0.7)
-    advice = f"did you mean {near[0]}?" if near else hint("=", found[3])
+    given, own = found[3], [name for name in known if name != "self"]
+    begun = [name for name in own if len(given) > 3 and name.startswith(given)]  # batch of batch_size
+    near = get_close_matches(given, own, 1, 0.7) or begun
+    advice = f"did you mean {near[0]}?" if near else hint("=", given)
+    if (
+        not advice and made and str(found[1]).startswith("_")
+    ):  # Python's words, with the class that the user knows
+        return DTypeError(f"{made}.__init__() got an unexpected keyword argument {given!r}")
     called = (
         made or found[1] or found[2].removeprefix("Methods.")
     )  # Tensor's, which are called as functions are
-    return DTypeError(f"{called}: {found[3]}: there is no such argument; {advice}") if advice else None
+    return DTypeError(f"{called}: {given}: there is no such argument; {advice}") if advice else None
 
 
 def _from_users_code(trace: TracebackType | None) -> bool:
@@ -709,7 +722,7 @@ def expected(hint: object) -> str:
             return f"a tuple of {len(parts)} {_plural(expected(parts[0]))}"
         return f"a tuple of {len(parts)} ({', '.join(map(expected, parts))})"
     if origin in (collections.abc.Sequence, list):
-        return f"a sequence of {_plural(expected(parts[0]))}"
+        return f"a sequence of {_plural(expected(parts[0]))}" if parts[0] is not Any else "a sequence"
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return "a function"
     if isinstance(hint, ForwardRef):

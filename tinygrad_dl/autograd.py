@@ -19,11 +19,12 @@ from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, ArrayLike
+from tinygrad_dl.typing import Array, ArrayLike, readable
 
 __all__ = ["checkpoint", "grad"]
 
 
+@readable
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],

@@ -21,6 +21,7 @@ import numpy as np
 from tinygrad_dl import arguments, convert, dispatch
 from tinygrad_dl.graph import Node, Value, constant_entry, dtype_of, next_serial, shape_of
 from tinygrad_dl.modes import active
+from tinygrad_dl.typing import readable
 
 if TYPE_CHECKING:
     from tinygrad_dl.op import Op
@@ -48,6 +49,7 @@ CALL_NAMES: dict[str, Any] = {
 def declare(op: Op, forward: Callable[..., Any]) -> Any:
     """The public function of an operation. Its code is generated at the first call, which keeps the import fast."""
     namespace = dict(CALL_NAMES, op=op, forward=op.run, build_call=build_call)
+    readable(forward)
     function: Any = FunctionType(_first_call.__code__, namespace, forward.__name__)
     function.__doc__, function.__qualname__ = forward.__doc__, forward.__qualname__
     function.__module__, function.__annotations__ = forward.__module__, forward.__annotations__

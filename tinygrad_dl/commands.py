@@ -279,9 +279,12 @@ def course(
 
 @tinygrad_dl.command()
 @click.option(
-    "--port", type=IntegerInRange(0, 65535), default=0, help="Port on this machine; a free one by default."
+    "--port",
+    type=IntegerInRange(0, 65535),
+    default=0,
+    help="Serve the page at this port instead of a free one.",
 )
-@click.option("--no-open", is_flag=True, help="Print the address only, and open no browser.")
+@click.option("--no-open", is_flag=True, help="Print the address, and do not open a browser.")
 def playground(port: int, no_open: bool) -> int:
     """Train networks in the browser, look inside, and take the program home.
 
@@ -317,23 +320,29 @@ class Numbers(click.ParamType):
     "inputs",
     multiple=True,
     metavar="SHAPE",
-    help="Shape of one input: 3,4 or 3:int64, in float64.",
+    help="Give an input this shape, such as 3,4 or 3:int64; float64 by default. Repeat it for each input.",
 )
-@click.option("--backward", metavar="NAME", help="The hand-written backward of a function in NumPy.")
 @click.option(
-    "--laws", is_flag=True, help="Try the laws of an operation, and shrink the inputs that break one."
+    "--backward", metavar="NAME", help="Check this function, the handwritten backward of a NumPy function."
 )
-@click.option("--domain", type=Numbers(), metavar="LOW,HIGH", help="Where the inputs are drawn.")
 @click.option(
-    "--order", type=IntegerInRange(1, 4), default=1, show_default=True, help="2: second derivatives."
+    "--laws", is_flag=True, help="Test the properties of an operation, and shrink inputs that violate one."
 )
-@click.option("--fast", is_flag=True, help="One random direction for each input.")
+@click.option("--domain", type=Numbers(), metavar="LOW,HIGH", help="Draw the inputs between these bounds.")
+@click.option(
+    "--order",
+    type=IntegerInRange(1, 4),
+    default=1,
+    show_default=True,
+    help="Check the derivatives of this order.",
+)
+@click.option("--fast", is_flag=True, help="Check one random direction per input instead of each element.")
 @click.option(
     "--framework",
     type=click.Choice(["torch", "jax", "autograd", "mygrad", "tinygrad_dl"]),
-    help="Whose functions they are, where the file does not say.",
+    help="Name the framework of the functions, if the file does not show it.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the inputs.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed the inputs with this number.")
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file."
 )
@@ -353,9 +362,9 @@ def check(
 ) -> int:
     """Check the gradient of what FILE.py defines as NAME, on random inputs.
 
-    NAME is a function of Tensors, of PyTorch, JAX, HIPS autograd or MyGrad, a model, whose parameters are checked, too,
-    an autograd.Function, a layer with forward and backward in NumPy, or a NumPy function with --backward. The exit
-    code is 1 if a gradient is wrong, or cannot be told.
+    NAME is a function of Tensors of this library, PyTorch, JAX, HIPS autograd or MyGrad; a model, whose parameters are
+    checked as well; an autograd.Function; a NumPy layer with forward and backward; or a NumPy function with --backward.
+    The exit code is 1 if a gradient is wrong or there is no verdict.
     """
     from tinygrad_dl.op import Domain
     from tinygrad_dl.testing import script_checks

@@ -26,6 +26,7 @@ from tinygrad_dl.ops.shape import moveaxis, reshape
 from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.stateless import functional_call, stack_module_state
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import readable
 from tinygrad_dl.vmap import vmap
 
 __all__ = [
@@ -191,6 +192,7 @@ def zeros_like(t: Tensor) -> Tensor:
     return convert.wrap(np.zeros(t.shape, t.dtype))
 
 
+@readable
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The function that gives the gradient of f, which returns one number, in the arguments `argnums`.
 
@@ -209,6 +211,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
     return gradient
 
 
+@readable
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The function that gives (f, gradient of f); with `has_aux`, ((result, aux), gradient). See `grad`.
 
@@ -237,6 +240,7 @@ def _of_one_number(what: str, f: Callable[..., Any], argnums: Argnums, has_aux: 
     return value_and_gradient
 
 
+@readable
 def vjp(f: Callable[..., Any], *primals: object, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its pullback: the function from cotangents, nested as the result, to gradients.
 
@@ -265,6 +269,7 @@ def vjp(f: Callable[..., Any], *primals: object, has_aux: bool = False) -> tuple
     return (result, pullback, run.give(run.aux)) if has_aux else (result, pullback)
 
 
+@readable
 def jvp(
     f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
 ) -> tuple[Any, ...]:
@@ -379,6 +384,7 @@ def _given(tree: Any, plain: bool) -> Any:
     )
 
 
+@readable
 def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """f(*primals) and its derivative there, the function from tangents to the change of the result.
 
@@ -405,6 +411,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tu
     return (result, change_of, run.give(run.aux)) if has_aux else (result, change_of)
 
 
+@readable
 def jacobian(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
@@ -420,6 +427,7 @@ def jacobian(
     return _jacobian("jacobian", f, argnums, has_aux, chunk_size)
 
 
+@readable
 def jacrev(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
@@ -432,6 +440,7 @@ def jacrev(
     return _jacobian("jacrev", f, argnums, has_aux, chunk_size)
 
 
+@readable
 def jacfwd(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
@@ -594,6 +603,7 @@ def _block_of_columns(parts: list[Any], shape: tuple[int, ...], values: Sequence
     return block
 
 
+@readable
 def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The function that gives the second derivatives of f: the Jacobian of its Jacobian.
 
@@ -607,6 +617,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return jacobian(jacobian(f, argnums, has_aux), argnums, has_aux)
 
 
+@readable
 def hvp(f: Callable[..., Any], x: object, v: object) -> Any:
     """The product H v of the Hessian of f, which returns one number, with a vector; H is never built.
 

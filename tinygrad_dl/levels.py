@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_dl import autograd, convert, graph
 from tinygrad_dl.batching import Call, OfAll, looped
-from tinygrad_dl.dispatch import check_strict_broadcast, maps_of
+from tinygrad_dl.dispatch import check_strict_broadcast, explain, maps_of
 from tinygrad_dl.errors import GraphError, UnreadError, ValueRangeError
 from tinygrad_dl.graph import Node, Value
 from tinygrad_dl.modes import Mode, lenient_broadcast, modes
@@ -425,6 +425,10 @@ class ForwardLevel(Level):
         if not op.differentiable:
             return call_op(op, primals, options)
         recording = modes.recording and any(isinstance(x, Value) and x.node is not None for x in primals)
+        if isinstance(op.jvp, Joint) and op.jvp.with_result and not recording:
+            both = _with_result(op, primals, tangents, options)
+            if both is not None:
+                return dual(*both, self)
         older = [x for x in modes.levels if isinstance(x, ForwardLevel) and x.number < self.number]
         notes = [len(level.tangents) for level in older]
         for i, t in enumerate(tangents):
@@ -510,6 +514,22 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
     else:
         return _transposed(op, node, moved)
     return as_tangent(_added(parts, moved), node)
+
+
+def _with_result(
+    op: Any, primals: Sequence[Any], tangents: Sequence[Any], options: Sequence[Any]
+) -> tuple[Any, Any] | None:
+    """The result and its tangent computed together; None where levels, records or watchers have to see each."""
+    values = [x for x in (*primals, *tangents) if isinstance(x, Value)]
+    if modes.watchers or any(isinstance(x, Held) or (modes.recording and x.node is not None) for x in values):
+        return None
+    data = [x._data if isinstance(x, Value) else x for x in primals]
+    ts = [None if t is None else t._data for t in tangents]
+    try:
+        result, change = op.jvp.with_result(*data, ts, *options)
+    except Exception as error:
+        explain(op, data, options, error)
+    return convert.wrap(result), convert.wrap(change)
 
 
 def push_along(

@@ -92,11 +92,13 @@ TRANSPOSED = "transposed"
 class Joint(NamedTuple):
     """A rule of forward mode for all inputs at once, as `jvp=`: it names `ts`, the changes of all, None for none.
 
-    `rule` is made of operations; `fast` is for arrays, and may name what the forward cached.
+    `rule` is made of operations; `fast` is for arrays, and may name what the forward cached. `with_result`: the result
+    and its change together from the arrays of the inputs, `ts` and the options, where that saves a decomposition.
     """
 
     rule: Rule
     fast: Rule
+    with_result: Rule | None = None
 
 
 # The operation
@@ -178,10 +180,9 @@ class Op:
     @cached_property
     def jvp_arguments(self) -> list[tuple[str, ...]]:
         """What each rule of forward mode names; ValueRangeError for what the input's other rule does not save."""
-        found = []
-        for i, rule in enumerate(self.jvp if isinstance(self.jvp, tuple) else ()):
+        found, of_all = [], isinstance(self.jvp, Joint)
+        for i, rule in enumerate(self.jvp[:2] if of_all else self.jvp if isinstance(self.jvp, tuple) else ()):
             names = () if rule is None else rule.__code__.co_varnames[: rule.__code__.co_argcount]
-            of_all = isinstance(self.jvp, Joint)
             at = slice(None) if of_all else slice(1) if self.joint or self.variadic else slice(i, i + 1)
             known = {"ts" if of_all else "t", "i", *self.options}
             known.update(*self.rule_arguments[at], *self.fast_arguments[at])
@@ -367,8 +368,8 @@ def op(  # type: ignore[misc]  # the overloads look at what decides the type and
     def define(forward: Callable[..., Any]) -> Any:
         if not hasattr(forward, "__code__"):
             raise DTypeError(
-                f"@op: expected a function on arrays, got {describe(forward)}. The rules stand in parentheses "
-                "behind @op, one per input: @op(lambda g, x: ...)"
+                f"@op: expected a function on arrays, got {describe(forward)}. Write the rules in "
+                "parentheses after @op, one per input: @op(lambda g, x: ...)"
             )
         operation = Op(
             forward, rules, name=name, inputs=inputs, joint=joint, variadic=variadic, cached=cached, kernel=kernel,

@@ -19,12 +19,13 @@ from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeErr
 from tinygrad_dl.methods import Methods
 from tinygrad_dl.modes import active, handed_out, modes, tell
 from tinygrad_dl.ops import index
-from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape
+from tinygrad_dl.typing import ArrayLike, DTypeLike, Index, NDArray, Shape, readable
 
 if TYPE_CHECKING:
     from tinygrad_dl.signatures import Input
 
 
+@readable
 class Tensor(Methods):
     """An n-dimensional array that can record what is computed from it, and receive its gradient.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from types import EllipsisType
+from inspect import unwrap
+from types import EllipsisType, FunctionType
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, Union
 
 import numpy as np
@@ -54,3 +55,28 @@ else:
 
 #: A Tensor in is a Tensor out, an array in is an array out.
 ArrayT = TypeVar("ArrayT", bound=Array)
+
+T = TypeVar("T")
+PACKAGE = __name__.partition(".")[0]
+
+
+class Annotation(str):
+    """An annotation that help() shows as the source has it; Python 3.14 leaves out the quotes by itself."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def readable(thing: T) -> T:
+    """Let help() show a function or the methods of a class without quotes around the types, and return it.
+
+    An `__init__` without a docstring gets an empty one: help() would show the sentence of `object`'s.
+    """
+    for function in vars(thing).values() if isinstance(thing, type) else (thing,):
+        function = unwrap(function) if isinstance(function, FunctionType) else None
+        if function is not None and str(function.__module__).startswith(PACKAGE):
+            types = function.__annotations__.items()
+            function.__annotations__ = {name: Annotation(text) for name, text in types}
+            if function.__doc__ is None and function.__name__ == "__init__":
+                function.__doc__ = ""
+    return thing

@@ -18,6 +18,7 @@ from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import moveaxis
 from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import readable
 
 Randomness = Literal["error", "different", "same"]
 
@@ -45,6 +46,7 @@ class Report:
     __repr__ = __str__
 
 
+@readable
 def vmap(
     f: Callable[..., Any],
     in_axes: Any = 0,

@@ -15,7 +15,7 @@ from tinygrad_dl.ops import activations, elementwise
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.ops.sort import argmax
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, ArrayT, DTypeLike, RandomLike
+from tinygrad_dl.typing import Array, ArrayT, DTypeLike, RandomLike, readable
 
 
 class Unary(Protocol):
@@ -37,7 +37,7 @@ def _documented_as(op: Callable[..., Any], function: Any) -> Any:
     if hasattr(op, "op"):  # it explains its own errors
         function.op = op.op
     function.__doc__ = (op.__doc__ or "").replace(f"{op.__name__}(", f"{name}(")
-    return function
+    return readable(function)
 
 
 def _unary(op: Callable[..., Any]) -> Unary:

@@ -43,11 +43,13 @@ if TYPE_CHECKING:
 Parameters = Union[Module, Tensor, Iterable[Tensor], Iterable[tuple[str, Tensor]]]
 
 
-def __getattr__(name: str) -> Any:
-    """The modules of this package, imported when first named."""
-    if name in ("parametrizations", "parametrize", "rnn"):
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
+
+    def __getattr__(name):
+        """The modules of this package, imported when first named."""
+        if name in ("parametrizations", "parametrize", "rnn"):
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _named(parameters: Parameters) -> Iterator[tuple[str, Tensor]]:

@@ -784,6 +784,19 @@ def test_a_generator_of_its_own_is_drawn_from_in_order(be: str) -> None:
 
 
 @both
+def test_backward_of_a_compiled_function_repeats_what_a_generator_of_its_own_drew(be: str) -> None:
+    g = np.random.default_rng(0)
+    w = tg.Tensor(np.ones(64), requires_grad=True)
+    c = tg.compile(lambda x: nn.functional.dropout(x * w, 0.5, rng=g), backend=be)
+    for _ in range(6):
+        w.grad = None
+        out = c(A(*np.arange(1.0, 65.0)))
+        g.random()  # moves the generator on
+        out.sum().backward()
+        assert np.allclose(out, w.grad)
+
+
+@both
 def test_every_dtype_and_layout_of_an_argument(be: str) -> None:
     def f(x):
         return (x * 2 + 1, x.sum(), x.T if x.ndim == 2 else x)

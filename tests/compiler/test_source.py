@@ -127,7 +127,7 @@ def deeper() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
 
 
-#: Name -> model, optimizer, loss, input, target, clipping. The sources of the first twelve are stored.
+#: Name -> model, optimizer, loss, input, target, clipping. The sources of CASES are stored.
 Case = tuple[Callable[[], Any], Callable[[Any], Any], Any, Any, Any, Any]
 
 
@@ -155,6 +155,7 @@ CASES: dict[str, Case] = {
     "clipping": case(TANH, clip=nn.utils.clip_grad_norm_),
     "lstm": case(lambda: Recurrent(nn.LSTM(2, 4, batch_first=True)), loss=MSE, x=SEQUENCES),
     "lstm_cell": case(Cell, loss=MSE),
+    "gelu_silu": case(network(nn.GELU(), nn.Linear(4, 4), nn.SiLU()), loss=MSE),
 }
 MORE: dict[str, Case] = {
     "one layer": case(lambda: nn.Linear(2, 1)),

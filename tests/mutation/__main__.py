@@ -1,6 +1,7 @@
-"""Mutation testing: derivative rules and lines of the engine are changed one at a time; do the tests notice?
+"""Mutation testing: derivative rules, lines of the engine and lines of the numerical checks are changed one at a
+time; do the tests notice?
 
-python -m tests.mutation [--engine] [--rules] [--only NAME,NAME] [--sample N] [--again FILE] [--json FILE]
+python -m tests.mutation [--engine] [--checks] [--rules] [--only NAME,NAME] [--sample N] [--again FILE] [--json FILE]
 (Python 3.11 or newer). Equivalent mutants, which change no result, are listed with their reasons in equivalent.py.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.mutation import engine, rules
+from tests.mutation import modules, rules
 from tests.mutation.equivalent import reason_for
 from tests.mutation.mutants import Mutant
 from tests.mutation.processes import each
@@ -81,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Mutation testing.")
     parser.add_argument("--rules", action="store_true", help="only the derivative rules")
     parser.add_argument("--engine", action="store_true", help="only the files of the engine")
+    parser.add_argument("--checks", action="store_true", help="only the files of the numerical checks")
     parser.add_argument("--only", help="files whose name contains one of these, separated by commas")
     parser.add_argument("--sample", type=int, metavar="N", help="N of the mutants, the same ones each time")
     parser.add_argument("--again", type=Path, help="only the mutants that survived in this file of --json")
@@ -90,13 +92,17 @@ def main() -> None:
     os.environ.setdefault("HYPOTHESIS_PROFILE", "dev")
     for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # a forked child has no thread pool
         os.environ.setdefault(threads, "1")
-    both = not (options.rules or options.engine)
+    everything = not (options.rules or options.engine or options.checks)
     results: dict[str, Any] = {}
-    if options.engine or both:  # first: it requires a process that has not imported the package
-        engine.prepare()
-        mutants = select(list(engine.mutants(options.only)), lambda m: m, options)
-        results["engine"] = run("Engine", mutants, mutants, engine.is_killed, options.workers)
-    if options.rules or both:
+    # First what requires a process that has not imported the package.
+    groups = (("engine", options.engine, modules.ENGINE), ("checks", options.checks, modules.CHECKS))
+    for name, asked, group in groups:
+        if asked or everything:
+            modules.prepare(group)
+            tested = select([(group, m) for m in group.mutants(options.only)], lambda t: t[1], options)
+            mutants = [mutant for _, mutant in tested]
+            results[name] = run(name.capitalize(), tested, mutants, modules.is_killed, options.workers)
+    if options.rules or everything:
         rules.record()
         found = select(list(rules.mutants(options.only)), lambda m: m.mutant, options)
         results["rules"] = run("Rules", found, [m.mutant for m in found], rules.is_killed, options.workers)

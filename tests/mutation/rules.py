@@ -15,7 +15,10 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.processes import failing
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("kernels", "ops", "nn", "test_registry.py", "test_traps.py", "test_vmap.py", "test_complex.py")
+TESTS = (
+    "kernels", "ops", "nn", "test_registry.py", "test_traps.py", "test_vmap.py", "test_complex.py",
+    "test_jvp_registry.py",
+)  # fmt: skip
 
 
 class RuleMutant(NamedTuple):

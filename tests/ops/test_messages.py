@@ -209,6 +209,6 @@ def test_op_without_its_rules_says_where_they_stand() -> None:
     with pytest.raises(TypeError) as error:
         doubled(Tensor([1.0]))
     assert str(error.value) == (
-        "@op: expected a function on arrays, got an array of shape (1,) and dtype float32. The rules stand in "
-        "parentheses behind @op, one per input: @op(lambda g, x: ...)"
+        "@op: expected a function on arrays, got an array of shape (1,) and dtype float32. Write the rules in "
+        "parentheses after @op, one per input: @op(lambda g, x: ...)"
     )

@@ -112,6 +112,9 @@ class TestPyTorch:
 
         found = failure(self.function(forward, needs_all), inputs).findings
         assert [(f.kind, f.input) for f in found] == [("needs_input_grad", "input 0")]
+        assert [str(f) for f in failure(self.function(forward, needs_all).apply, inputs).findings] == [
+            str(f) for f in found
+        ]
 
         def wrong_shape(ctx, g):
             a, b = ctx.saved_tensors
@@ -124,6 +127,21 @@ class TestPyTorch:
         views = self.function(lambda ctx, a: a * 2, lambda ctx, g: (g.view(-1) * 2).view(3, 4))
         found = failure(views, self.x).findings
         assert found[0].kind == "non-contiguous" and "Use .reshape for .view" in found[0].message
+        found = failure(lambda x: views.apply(x).T.exp(), self.x).findings  # PyTorch's own gradient is so
+        assert [f.kind for f in found] == ["non-contiguous"]
+        assert found[0].message.startswith(
+            "backward fails for a gradient of the result that is not contiguous. Use "
+        )
+
+    def test_a_backward_that_writes_into_what_forward_saved_is_named(self):
+        def forward(ctx, a):
+            ctx.y = a.exp()
+            return ctx.y.clone()
+
+        assert gradcheck(self.function(forward, lambda ctx, g: ctx.y * g), self.x)
+        found = failure(self.function(forward, lambda ctx, g: ctx.y.mul_(g)), self.x).findings
+        assert [f.kind for f in found] == ["saved tensor modified"]
+        assert "another in a second backward pass through the same graph" in found[0].message
 
     def test_a_saved_tensor_that_changes_is_named(self):
         def f(x):

@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_dl as tg
 from tinygrad_dl import Tensor, func, nn
+from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.testing import GradcheckError, gradcheck, gradgradcheck
 
 
@@ -187,6 +188,31 @@ def test_the_report_is_bounded_and_safe_in_html():
     named = Tensor([1.0], dtype="float64", requires_grad=True, name="<script>")
     html = failure(lambda x: x.detach() * x, named)._repr_html_()
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_a_check_that_compared_nothing_does_not_count_numbers():
+    rng = np.random.default_rng(0)
+    report = failure(lambda x: x * float(rng.random()), np.array([1.0, 2.0]))
+    assert str(report).startswith(
+        "gradcheck failed before it could compare the gradient\n  nondeterministic: "
+    )
+    html = report._repr_html_()
+    assert html.count("<th ") == 2 and "None" not in html and "nan" not in html
+
+
+def test_what_cannot_be_judged_is_not_called_a_failure():
+    steep = gradcheck(lambda x: x**0.5, np.array([0.0]), raise_exception=False)
+    assert steep.verdict == "cannot tell" and str(steep).startswith(
+        "gradcheck cannot tell: the gradient could not"
+    )
+    assert "? gradcheck cannot tell" in steep._repr_html_()
+
+
+def test_the_names_of_pytorchs_arguments_are_answered():
+    with pytest.raises(
+        DTypeError, match=r"gradcheck: eps: there is no such argument; use step=1e-6; an argument of"
+    ):
+        gradcheck(tg.exp, [np.ones(2)], eps=1e-6)
 
 
 def test_the_fast_mode_finds_the_element_when_the_projection_disagrees():

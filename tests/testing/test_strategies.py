@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import find, given, settings
@@ -190,6 +192,46 @@ def test_optimizer_options_make_optimizers_that_step(drawn):
 
     optimizer.step(closure)
     assert np.all(np.isfinite(p.data))
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+def test_modules_of_pytorch_pass_gradcheck_and_equal_ours_of_the_same_draw():
+    @given(strategies.modules(framework="torch"))
+    @settings(max_examples=15)
+    def passes(drawn):
+        model, x = drawn
+        gradcheck(model.eval(), x.requires_grad_(), fast=True, atol=1e-5)
+
+    passes()
+    ours, x = find(strategies.modules(), lambda drawn: len(drawn[0]) == 3)
+    theirs, same = find(strategies.modules(framework="torch"), lambda drawn: len(drawn[0]) == 3)
+    assert np.array_equal(x.numpy(), same.numpy())
+    np.testing.assert_allclose(ours(x).numpy(), theirs(same).detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+@given(strategies.optimizers(matrices=True, framework="torch"))
+@settings(max_examples=30)
+def test_optimizers_of_pytorch_update_as_ours_with_the_same_options(drawn):
+    import torch
+
+    name, options = drawn
+    start = np.array([[1.0, 2.0], [-0.5, 3.0]])
+    p, q = nn.Parameter(start), torch.nn.Parameter(torch.tensor(start))
+    ours, theirs = getattr(optim, name)([p], **options), getattr(torch.optim, name)([q], **options)
+    for _ in range(2):
+        for parameter, optimizer in ((p, ours), (q, theirs)):
+            optimizer.zero_grad()
+            (parameter * parameter).sum().backward()
+            optimizer.step()
+    # PyTorch counts the steps of ASGD in float32, and computes Muon in bfloat16.
+    np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-7, atol=0.02 if name == "Muon" else 1e-12)
+
+
+def test_models_and_optimizers_are_drawn_for_two_frameworks():
+    for draw in (strategies.modules, strategies.optimizers):
+        with pytest.raises(ValueError, match="framework: expected 'tinygrad_dl' or 'torch', got 'jax'"):
+            draw(framework="jax")
 
 
 @given(strategies.programs())

@@ -57,6 +57,45 @@ def test_a_compiled_model_is_a_model_whose_results_have_pytorchs_methods_and_gra
         assert torch.allclose(p.grad, q.grad)
 
 
+def dropping(compiled: bool) -> list[float]:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv1d(2, 4, 1), nn.Dropout1d(0.3), nn.Flatten(), nn.Dropout(0.5), nn.Linear(12, 1)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    run = torch.compile(step) if compiled else step
+    losses = [run(torch.linspace(-1, 1 + i, 48).view(8, 2, 3)).item() for i in range(8)]
+    if compiled:
+        assert "1 side effect" in run.explain()
+    return [*losses, *torch.rand(3).tolist()]  # what is drawn afterwards
+
+
+def test_a_compiled_step_with_dropout_has_the_eager_draws() -> None:
+    np.testing.assert_allclose(dropping(True), dropping(False), rtol=1e-5)
+
+
+def test_backward_of_a_compiled_model_has_the_mask_of_its_forward() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5))
+    compiled = torch.compile(model)
+    for _ in range(5):
+        compiled.zero_grad()
+        out = compiled(torch.ones(1, 4))
+        torch.rand(1)  # moves the generator on
+        out.sum().backward()
+        kept = (out[0] != 0) * 2.0
+        assert torch.allclose(model[0].bias.grad, kept)
+    assert "captured: 2 operations" in compiled.explain()
+
+
 def doubled(x: Any) -> Any:
     return x.mul_(2) + 1
 

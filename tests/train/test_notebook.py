@@ -15,8 +15,8 @@ import pytest
 import tinygrad_dl as tg
 from tests.layout import ROOT
 from tests.train.test_trainer import points, trainer
-from tinygrad_dl import data, markup, nn, train
-from tinygrad_dl.train import EarlyStopping, History, Progress
+from tinygrad_dl import data, markup, nn, optim, train
+from tinygrad_dl.train import EarlyStopping, History, Progress, runs
 
 IPython = pytest.importorskip("IPython", reason="a notebook's shell is IPython's")
 
@@ -202,6 +202,13 @@ def objects() -> dict[str, object]:
         "DataLoader of a list": data.DataLoader([(1.0, 2.0)] * 5, 2),
         "find_rate": train.find_rate(t, points(), batch_size=2),
     }
+
+
+def test_a_trainer_shows_how_many_parameters_its_model_has() -> None:
+    for model, count in ((nn.Linear(4, 8), 40), (nn.LazyLinear(8), 0)):
+        shown = train.Trainer(model, nn.MSELoss(), optim.SGD([nn.Parameter([0.0])], lr=0.1))
+        assert f"{count} parameters" in shown._repr_html_()
+        assert runs.hyperparameters_of(shown)["parameters"] == count
 
 
 @pytest.mark.parametrize("name", list(objects()))

@@ -8,3 +8,4 @@ array = np.ones(2)
 tg.exp(array).backward()  # wrong: an array in is an array out
 tg.sum(tg.ones(2), axs=0)  # wrong: no such option
 tg.exp()  # wrong: the input is missing
+tg.Tensro([1.0])  # wrong: no such name

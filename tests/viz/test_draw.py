@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tests.leaves import leaf
 from tests.viz.examples import Tower
-from tinygrad_dl import Tensor, matmul, no_grad, viz
+from tinygrad_dl import Tensor, matmul, nn, no_grad, viz
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.viz.graph.labels import SHOWABLE
 
@@ -70,3 +73,16 @@ def test_a_list_that_holds_itself_is_drawn_once() -> None:
     several: list[object] = [leaf(1.0) * 2]
     several.append(several)
     assert len(viz.draw(several).full.nodes) == 3
+
+
+def test_a_function_on_numpy_arrays_is_recorded_with_its_own_numpy_methods() -> None:
+    x, w = np.ones((2, 3), np.float32), np.ones((3, 2), np.float32)
+
+    def f(a: Any, b: Any) -> Any:
+        return (a @ b).sum()
+
+    assert viz.draw(f, inputs=[x, w], show=("grad",)).text().splitlines()[::3] == [
+        "n0 a; leaf; grad [[2, 2, 2], [2, 2, 2]]",
+        "n3 sum(n2); grad 1; output",
+    ]
+    assert viz.draw(nn.Linear(3, 2), inputs=x).text().startswith("n0 x; constant")

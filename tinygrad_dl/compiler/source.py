@@ -17,6 +17,7 @@ from tinygrad_dl.compiler.fusion import live, reads_of
 from tinygrad_dl.compiler.lower import keep_mask
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.naming import Names
+from tinygrad_dl.compiler.notation import on_a_line
 from tinygrad_dl.compiler.program import (
     ELEMENTWISE,
     VIEW,
@@ -415,7 +416,7 @@ class Printer:
                 layer = step.module if named else ""
             notes = [step.module] if step.module and step.module != layer else []
             layer = step.module or layer
-            notes += [note for v in step.writes() if (note := self.notes.get(v.serial))][:1]
+            notes += [note for v in step.writes() if (note := self._note(v, made[-1]))][:1]
             note = f"# {': '.join(notes)}" if notes else ""
             if note and len(made[0]) + len(note) + 6 > WIDTH:  # the function's lines are indented by four
                 lines += [note, *made]
@@ -474,14 +475,26 @@ class Printer:
             return out.name
         return ""
 
+    def _note(self, made: Var, line: str) -> str:
+        """What the chain rule does, and the mathematics of the operation where the line does not say it itself."""
+        note, formula = self.notes.get(made.serial, ""), self.formulas.get(made.serial, "")
+        if not formula or _letters(formula) == _letters(line.partition(" = ")[2]):
+            return note
+        return f"{note} = {formula}" if note else formula
+
     def _find_notes(self) -> None:
-        """What the chain rule does, for gradients of what layers compute: dL/dZ1 = dL/dA1 * dA1/dZ1."""
+        """What the chain rule does, for gradients of what layers compute: dL/dZ1 = dL/dA1 * dA1/dZ1.
+
+        And the formulas of elementwise operations, such as Z1 * Phi(Z1), from the registry.
+        """
         self.notes: dict[int, str] = {}
+        self.formulas: dict[int, str] = {}
         names: Names = self.forms.names
         for step in live_steps(self.lowered.program):
             if isinstance(step, Call) and step.op.name == "bce_with_logits":
                 loss = self.lowered.at(step.outputs[0])
                 self.notes[loss.serial] = "the mean of -(y log A + (1 - y) log(1 - A)), A = sigmoid(Z)"
+            self._find_formula(step)
             if not isinstance(step, Vjp):
                 continue
             out = step.call.outputs[0]
@@ -501,6 +514,24 @@ class Printer:
                     self.notes[found.serial] = f"dL/d{name}"
                 else:
                     self.notes[found.serial] = f"dL/d{name} = dL/d{after} * d{after}/d{name}"
+
+    def _find_formula(self, step: Step) -> None:
+        call = step.call if isinstance(step, Vjp) else step
+        if not isinstance(call, Call) or len(call.op.math) != 2 or not call.op.elementwise:
+            return
+        x, out, of = call.inputs[0], call.outputs[0], self.forms.names.of
+        if not isinstance(x, Var) or out is None or x.serial not in of or out.serial not in of:
+            return
+        names = {"x": of[x.serial], "out": of[out.serial], "g": f"d{of[out.serial]}"}
+        forward, equals, _ = on_a_line(call.op.math[0], names).partition(" = ")
+        if isinstance(step, Call):
+            self.formulas[self.lowered.at(out).serial] = forward
+        elif (gradient := step.outputs[0]) is not None:
+            rule = on_a_line(call.op.math[1], names)
+            # Sigmoid's is written with its result, as sigma is defined by it.
+            self.formulas[self.lowered.at(gradient).serial] = (
+                rule.replace(forward, names["out"]) if equals else rule
+            )
 
     def _returned(self) -> list[str]:
         """The return statement: what the function returned, and the gradients unless an update has used them."""
@@ -542,7 +573,7 @@ class Printer:
         if name == "_count_batch":  # a line, where the count is read
             counts = [v for v in self.lowered.computed_states if v.source is step.args[0]]
             return [f"{self.names[v.serial]} += 1" for v in counts if v.serial in self.names]
-        if name == "_discard_gradients":
+        if name in ("_discard_gradients", "_store_weight"):
             return []
         step.phase = "update" if name == "_update_all" else step.phase
         what = f"the step of {type(step.args[0]).__name__}" if name == "_update_all" else name.strip("_")
@@ -569,6 +600,19 @@ class Printer:
         ):
             return f"{name} {BINARY[prim.kind][0]}= {self.text(prim.inputs[1])}"
         return f"{name}[...] = {self.text(value)}"
+
+
+def _letters(formula: str) -> str:
+    """A formula without what NumPy writes differently: `max(Z, 0)` is np.maximum(Z, 0)."""
+    for ours, numpy in (
+        ("sigma", "sigmoid"),
+        ("max", "np.maximum"),
+        ("^", "**"),
+        ("ln", "np.log"),
+        ("abs", "np.abs"),
+    ):
+        formula = formula.replace(numpy, ours)
+    return re.sub(r"np\.|[ *()]", "", formula)
 
 
 def _plain(x: tuple[int, ...], one: bool = False) -> str:

@@ -27,6 +27,7 @@ from tinygrad_dl.onnx.graph import Graph, Refused, Value, library
 from tinygrad_dl.onnx.operators import translate
 from tinygrad_dl.onnx.preparation import answered, check_preparation, prepared
 from tinygrad_dl.tensor import Tensor
+from tinygrad_dl.typing import readable
 
 #: The batch sizes of the runs that show what follows from the batch size.
 BATCHES = (2, 3, 5)
@@ -45,6 +46,7 @@ def _options(
     """The options of export, for refuse_unfit."""
 
 
+@readable
 def export(
     model: Callable[..., Any],
     example: Any,

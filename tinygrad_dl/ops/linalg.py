@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +12,10 @@ from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import is_complex, where
+from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.matmul import matmul, operand
 from tinygrad_dl.ops.shape import expand_dims
 from tinygrad_dl.signatures import composed
@@ -91,15 +93,14 @@ def _to_matrix(g: NDArray, out: NDArray, a: NDArray, b_shape: Shape) -> NDArray:
     return -(solve(a.mT, g) @ out.mT)
 
 
-def _solved(a: Any, b: Any, b_shape: Any) -> Any:
-    """The solutions for right-hand sides that are vectors where one of the shape `b_shape` is, also if stacked."""
-    return solve(a, expand_dims(b, -1))[..., 0] if len(b_shape) == 1 else solve(a, b)
-
-
-def _moved_by_matrix(t: Any, out: Any, a: Any, b_shape: Any) -> Any:
-    vectors = len(b_shape) == 1
-    change = (t @ expand_dims(out, -1))[..., 0] if vectors else t @ out
-    return -(solve(a, expand_dims(change, -1))[..., 0] if vectors else solve(a, change))
+def _solution_moved(ts: Sequence[Any], out: Any, a: Any, b_shape: Any) -> Any:
+    # a @ out = b: a @ (change of out) is what b changes by, less what the change of a does to out
+    (of_a, of_b), vectors = ts, len(b_shape) == 1
+    change = expand_dims(of_b, -1) if vectors and of_b is not None else of_b
+    if of_a is not None:
+        moved = of_a @ (expand_dims(out, -1) if vectors else out)
+        change = -moved if change is None else change - moved
+    return solve(a, change)[..., 0] if vectors else solve(a, change)
 
 
 def _solve_all(call: batching.Call) -> Any:
@@ -130,7 +131,7 @@ def _solve_hint(a: NDArray, b: NDArray) -> str | None:
         Case((2, 2), (3, 2, 2)), Case((0, 2, 2), (2,)),
     ),
     hint=_solve_hint,
-    batch=_solve_all, jvp=(_moved_by_matrix, lambda t, a, b_shape: _solved(a, t, b_shape)),
+    batch=_solve_all, jvp=Joint(_solution_moved, _solution_moved),
     math=("a^{-1} b", r"-a^{-\top} g \, \mathrm{out}^\top", r"a^{-\top} g"),
 )  # fmt: skip
 def solve(a: NDArray, b: NDArray, /) -> Any:
@@ -167,12 +168,11 @@ def _frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return u, s, vh, sign[..., None, None].astype(x.dtype)
 
 
-def _regular_cofactors(x: np.ndarray) -> np.ndarray | None:
+def _regular_cofactors(x: np.ndarray, determinants: np.ndarray) -> np.ndarray | None:
     """The cofactors of large matrices that are far from singular ones, by their inverses; None for others."""
     if x.shape[-1] < 8:
         return None
     with np.errstate(all="ignore"):
-        determinants = np.linalg.det(x)
         try:
             inverses = np.linalg.inv(x)
         except np.linalg.LinAlgError:
@@ -184,12 +184,12 @@ def _regular_cofactors(x: np.ndarray) -> np.ndarray | None:
     return np.asarray(determinants[..., None, None] * inverses.mT)
 
 
-def cofactors(x: Array) -> Any:
+def cofactors(x: Array, determinants: Array) -> Any:
     """The matrix of cofactors, det(x) * inv(x).T: the derivative of det, also where x is singular."""
     data = x._data if isinstance(x, Value) else x
     if not data.size:
         return data
-    regular = None if isinstance(x, Value) else _regular_cofactors(data)
+    regular = None if isinstance(x, Value) else _regular_cofactors(data, determinants)
     if regular is not None:
         return regular
     u, s, vh, sign = _frames(data)
@@ -197,7 +197,7 @@ def cofactors(x: Array) -> Any:
         return conjugated(u) @ (_products_of_others(s)[..., :, None] * conjugated(vh)) * sign
     n = s.shape[-1]
     if (s[..., -1] > n * np.finfo(s.dtype).eps * s[..., 0]).all():
-        return det(x)[..., None, None] * inv(x).mT
+        return determinants[..., None, None] * inv(x).mT
     # Singular, and to be differentiated again: the adjugate as a polynomial (Faddeev and LeVerrier), of the
     # matrix rotated by constants until it is diagonal, where the recursion is exact to rounding.
     u, vh = conjugated(u), conjugated(vh)
@@ -212,7 +212,7 @@ def cofactors(x: Array) -> Any:
 
 
 @op(
-    lambda g, x: g[..., None, None] * cofactors(x),
+    lambda g, out, x: g[..., None, None] * cofactors(x, out),
     cases=(
         *SQUARE,
         Case(np.array([[1.0, 2.0], [2.0, 4.0]])),
@@ -220,7 +220,7 @@ def cofactors(x: Array) -> Any:
         Case(np.diag([1.0, 0.0, 2.0])),
     ),
     batch=batching.leading,
-    jvp=(lambda t, x: (t * cofactors(x)).sum(axis=(-2, -1)),),
+    jvp=(lambda t, out, x: (t * cofactors(x, out)).sum(axis=(-2, -1)),),
     math=(r"\det x", r"g \det(x) \, x^{-\top}"),
 )
 def det(x: NDArray, /) -> Any:
@@ -235,14 +235,24 @@ def det(x: NDArray, /) -> Any:
     return np.linalg.det(x)
 
 
-def _derivative_of_slogdet(g: Any, out: NDArray, x: NDArray) -> NDArray:
+def _usable_inverse(out: NDArray, x: NDArray) -> Any:
     # At a singular matrix there is no derivative: nan, not an error about an inverse that was not asked for
-    usable = where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x)
+    return inv(where(expand_dims(out[..., 0] == 0, (-2, -1)), np.nan, x))
+
+
+def _derivative_of_slogdet(g: Any, out: NDArray, x: NDArray) -> NDArray:
     if not is_complex(x):
-        return g[..., 1, None, None] * inv(usable).mT
+        return g[..., 1, None, None] * _usable_inverse(out, x).mT
     # d log|det| and d(sign) / (i sign) are the real and the imaginary part of tr(inv(x) dx)
     turning = (g[..., 0] * out[..., 0]).imag
-    return (g[..., 1].real + 1j * turning)[..., None, None] * inv(usable).mT
+    return (g[..., 1].real + 1j * turning)[..., None, None] * _usable_inverse(out, x).mT
+
+
+def _moved_slogdet(t: Any, out: Any, x: Any) -> Any:
+    rate = (t * _usable_inverse(out, x).mT).sum(axis=(-2, -1))
+    if not is_complex(x):
+        return stack([rate * 0, rate], axis=-1)
+    return stack([1j * rate.imag * out[..., 0], rate.real + 0j], axis=-1)
 
 
 @op(
@@ -250,6 +260,7 @@ def _derivative_of_slogdet(g: Any, out: NDArray, x: NDArray) -> NDArray:
     domain=Domain(make=regular),
     cases=SQUARE,
     kinks="singular matrices: nan",
+    jvp=(_moved_slogdet,),
     name="slogdet",
     batch=batching.leading,
     math=(r"\operatorname{sign}(\det x), \ \ln \lvert \det x \rvert", r"g_2 \, x^{-\top}"),

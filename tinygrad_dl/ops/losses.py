@@ -12,7 +12,7 @@ from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.kernels import losses as kernels
 from tinygrad_dl.kernels.losses import check_classes as check_classes
 from tinygrad_dl.kernels.losses import check_range, coefficients
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.activations import sigmoid
 from tinygrad_dl.ops.elementwise import exp, log, where
 from tinygrad_dl.ops.index import take
@@ -117,11 +117,11 @@ def _cross_entropy_rule(
 
 
 def _of_cross_entropy(
-    t: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: str, ignore_index: int,
+    ts: Any, x: Any, x_shape: Shape, x_dtype: DTypeLike, target: Any, weight: Any, reduction: str, ignore_index: int,
     label_smoothing: float,
 ) -> Any:  # fmt: skip
     a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
-    changes = t * (_softmax(x) * share - a)
+    changes = ts[0] * (_softmax(x) * share - a)
     return sum(changes, axis=1) if reduction == "none" else sum(changes)
 
 
@@ -147,7 +147,7 @@ def _cross_entropy_all(call: Call) -> Any:
         Case((2, 3, 2), np.array([[0, 2], [1, -100]]), reduction="none"),
         Case((2, 3, 2), np.array([[0, 2], [1, 0]]), label_smoothing=0.2, reduction="sum"),
     ), accumulates=True,
-    batch=_cross_entropy_all, jvp=(_of_cross_entropy, None),
+    batch=_cross_entropy_all, jvp=Joint(_of_cross_entropy, kernels.softmax_cross_entropy_change),
     real=True,
     math=(r"-\frac{1}{N} \sum_n \ln p_{n, t_n}, \quad p = \operatorname{softmax}(x)", r"\frac{g}{N} (p - t)", ""),
 )  # fmt: skip

@@ -52,6 +52,8 @@ def _derivative_of_norm(
 
 
 def _derivative_along(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool, ord: Any) -> Any:
+    if ord == 1:
+        return sum(t * conjugated(sign(x)), axis=axis, keepdims=keepdims)
     rates = _derivative_of_norm(out * 0 + 1, out, x, x_shape, axis, keepdims, ord)
     return sum(t * rates, axis=axis, keepdims=keepdims)
 
@@ -208,8 +210,17 @@ def _derivative_of_pinv(g: NDArray, out: NDArray, x: NDArray) -> NDArray:
     return conjugated(gx + inner - (inner @ p) @ x)
 
 
+def _moved_pinv(t: Any, out: Any, x: Any) -> Any:
+    if x.shape[-2] < x.shape[-1]:  # so that all products but the last are of the smaller size
+        return adjoint(_moved_pinv(adjoint(t), adjoint(out), adjoint(x)))
+    p, ph, th = out, adjoint(out), adjoint(t)
+    rows, columns = (p @ ph) @ th, (th @ ph) @ p
+    return rows + columns - (rows @ x + p @ t) @ p - (p @ x) @ columns
+
+
 @op(
     _derivative_of_pinv,
+    jvp=(_moved_pinv,),
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 4, 2)), Case((2, 4)), Case((0, 3, 2)), Case((3, 2), rtol=1e-6)),
     batch=batching.leading,

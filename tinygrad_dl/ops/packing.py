@@ -14,15 +14,15 @@ import numpy as np
 
 from tinygrad_dl.convert import conjugated, values_of
 from tinygrad_dl.errors import GraphError
+from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.shape import reshape
 from tinygrad_dl.typing import Array, NDArray
 
 
-def pack(*parts: tuple[NDArray, int]) -> NDArray:
+def pack(*parts: tuple[Any, int]) -> Any:
     """Several parts of one decomposition, (part, number of its own axes), in one array (..., P)."""
-    return np.concatenate(
-        [p.reshape(*p.shape[: p.ndim - own], product(p.shape[p.ndim - own :])) for p, own in parts], axis=-1
-    )
+    flat = [p.reshape((*p.shape[: p.ndim - own], product(p.shape[p.ndim - own :]))) for p, own in parts]
+    return np.concatenate(flat, axis=-1) if isinstance(flat[0], np.ndarray) else concat(flat, axis=-1)
 
 
 def unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Any]:

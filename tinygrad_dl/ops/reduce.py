@@ -94,10 +94,21 @@ def _to_extremes(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, axis: Axi
     return expand_reduced(g, x_shape, axis, keepdims) * hit / sum(hit, axis=axis, keepdims=True)
 
 
-def _of_extremes(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _of_extremes(ts: Sequence[Any], out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims: bool) -> Any:
     best = expand_reduced(out, x_shape, axis, keepdims)
     hit = (x == best) | ((x != x) & (best != best))
-    return sum(t * hit, axis=axis, keepdims=keepdims) / sum(hit, axis=axis, keepdims=keepdims)
+    return sum(ts[0] * hit, axis=axis, keepdims=keepdims) / sum(hit, axis=axis, keepdims=keepdims)
+
+
+def _fast_of_extremes(
+    ts: Sequence[Any], out: NDArray, x: NDArray, x_shape: Shape, axis: Axis, keepdims: bool
+) -> Any:
+    hit = np.equal(x, expand_reduced(out, x_shape, axis, keepdims))
+    if np.count_nonzero(hit) != np.size(out) or np.any(out != out):  # ties or nan
+        return _of_extremes(ts, out, x, x_shape, axis, keepdims)
+    axes = _normalized(axis, np.ndim(x))
+    last = tuple(range(-len(axes), 0))  # so that what is picked comes in the order of the result
+    return np.moveaxis(ts[0], axes, last)[np.moveaxis(hit, axes, last)].reshape(np.shape(out))
 
 
 @op(
@@ -107,7 +118,7 @@ def _of_extremes(t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, keepdims:
     cases=AXES,
     kinks="ties share the gradient evenly",
     batch=batching.along,
-    jvp=(_of_extremes,),
+    jvp=Joint(_of_extremes, _fast_of_extremes),
     math=(r"\max_i x_i", r"g \cdot \frac{[x_i = \mathrm{out}]}{\sum_j [x_j = \mathrm{out}]}"),
 )
 def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -127,7 +138,7 @@ def max(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     cases=AXES,
     kinks="ties share the gradient evenly",
     batch=batching.along,
-    jvp=(_of_extremes,),
+    jvp=Joint(_of_extremes, _fast_of_extremes),
     math=(r"\min_i x_i", r"g \cdot \frac{[x_i = \mathrm{out}]}{\sum_j [x_j = \mathrm{out}]}"),
 )
 def min(x: NDArray, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -211,8 +222,9 @@ def _of_variance(t: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, ke
 def _of_deviation(
     t: Any, out: Any, x: Any, x_shape: Shape, axis: Axis, correction: Any, keepdims: bool
 ) -> Any:
-    rates = _deviation_rule(out * 0 + 1, out, x, x_shape, axis, correction, keepdims)
-    return sum(t * rates, axis=axis, keepdims=keepdims)
+    freedom, still = count(x_shape, axis) - float(correction), out == 0
+    change = sum(t * conjugated(_centered(x, axis)), axis=axis, keepdims=keepdims)
+    return where(still, 0, change / where(still, 1, out)) * _divided(1, freedom)
 
 
 def _centered(x: NDArray, axis: Axis) -> NDArray:

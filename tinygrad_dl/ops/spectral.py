@@ -11,10 +11,10 @@ from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated, describe
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.diagonals import diagonal, from_diagonal
 from tinygrad_dl.ops.elementwise import abs, conj, is_complex
-from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
+from tinygrad_dl.ops.linalg import check_matrix, check_square, inv, solve
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import (
     adjoint,
@@ -166,8 +166,25 @@ def _derivative_of_eigvalsh(g: NDArray, x: NDArray) -> NDArray:
     return (conjugated(v) * g[..., None, :]) @ v.mT
 
 
+def _along(left: Any, t: Any, right: Any) -> Any:
+    """The diagonal of left @ t @ right."""
+    return sum(left.mT * (t @ right), axis=-2)
+
+
+def _moved_eigvalsh(ts: Sequence[Any], x: Any) -> Any:
+    v = eigh(x).eigenvectors
+    return _real(_along(adjoint(v), ts[0], v))
+
+
+def _eigvalsh_and_change(x: NDArray, ts: Sequence[NDArray]) -> tuple[Any, Any]:
+    check_square("eigvalsh", x)
+    w, v = np.linalg.eigh(hermitian(x))
+    return w, _real(_along(adjoint(v), ts[0], v))
+
+
 @op(
     _derivative_of_eigvalsh,
+    jvp=Joint(_moved_eigvalsh, _moved_eigvalsh, _eigvalsh_and_change),
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues: the derivative that functions symmetric in them have",
@@ -249,8 +266,20 @@ def _derivative_of_eigvals(g: NDArray, x: NDArray) -> NDArray:
     return solve(v.mT, g[..., :, None] * v.mT)
 
 
+def _moved_eigvals(ts: Sequence[Any], x: Any) -> Any:
+    v = eig(x).eigenvectors
+    return _along(inv(v), ts[0], v)
+
+
+def _eigvals_and_change(x: NDArray, ts: Sequence[NDArray]) -> tuple[Any, Any]:
+    check_square("eigvals", x)
+    w, v = map(_complex, np.linalg.eig(x))
+    return w, _along(inv(v), ts[0], v)
+
+
 @op(
     _derivative_of_eigvals,
+    jvp=Joint(_moved_eigvals, _moved_eigvals, _eigvals_and_change),
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((2, 2, 2)), Case((0, 2, 2)), Case((1, 1))),
     kinks="equal eigenvalues with independent vectors: the derivative that functions symmetric in them have",
@@ -368,8 +397,20 @@ def _derivative_of_svdvals(g: NDArray, x: NDArray) -> NDArray:
     return (conjugated(u) * g[..., None, :]) @ conjugated(vh)
 
 
+def _moved_svdvals(ts: Sequence[Any], x: Any) -> Any:
+    u, _, vh = svd(x, full_matrices=False)
+    return _real(_along(adjoint(u), ts[0], adjoint(vh)))
+
+
+def _svdvals_and_change(x: NDArray, ts: Sequence[NDArray]) -> tuple[Any, Any]:
+    check_matrix("svdvals", x)
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return s, _real(_along(adjoint(u), ts[0], adjoint(vh)))
+
+
 @op(
     _derivative_of_svdvals,
+    jvp=Joint(_moved_svdvals, _moved_svdvals, _svdvals_and_change),
     domain=Domain(make=well_shaped),
     cases=(Case((3, 3)), Case((3, 1, 4, 2)), Case((3, 1, 2, 4)), Case((0, 3, 2))),
     kinks="equal singular values: the derivative that functions symmetric in them have; at 0 a subgradient",

@@ -11,7 +11,8 @@ from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import MatrixError, ValueRangeError
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.kernels.triangular import cholesky_change, solve_triangular
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
 from tinygrad_dl.ops.matmul import operand
@@ -32,11 +33,13 @@ def _halved(x: NDArray) -> NDArray:
     return x * (np.tri(n, dtype=x.dtype) - np.eye(n, dtype=x.dtype) / 2)
 
 
-def divided_from_right(what: str, x: NDArray, triangle: NDArray) -> NDArray:
+def divided_from_right(what: str, x: NDArray, triangle: NDArray, lower: bool) -> NDArray:
     """x @ inverse(triangle), in a derivative rule."""
     try:
+        if isinstance(x, np.ndarray):
+            return solve_triangular(triangle.mT, x.mT, not lower).mT
         return solve(triangle.mT, x.mT).mT
-    except MatrixError:
+    except (MatrixError, np.linalg.LinAlgError):
         raise MatrixError(f"{what}: no derivative, for the matrix does not have full rank") from None
 
 
@@ -46,21 +49,29 @@ def divided_from_right(what: str, x: NDArray, triangle: NDArray) -> NDArray:
 def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     factor, g = (adjoint(out), g.mT) if upper else (out, conjugated(g))
     inner = _halved(adjoint(factor) @ g)
-    middle = divided_from_right("cholesky", adjoint(divided_from_right("cholesky", inner, factor)), factor)
+    half = divided_from_right("cholesky", inner, factor, lower=True)
+    middle = divided_from_right("cholesky", adjoint(half), factor, lower=True)
     return conjugated(middle + adjoint(middle)) / 2
 
 
-def _moved_cholesky(t: NDArray, out: NDArray, upper: bool) -> NDArray:
+def _moved_cholesky(ts: Sequence[Any], out: NDArray, upper: bool) -> NDArray:
     """L times the lower half of inv(L) @ t @ adjoint(inv(L))."""
-    factor = adjoint(out) if upper else out
-    right = divided_from_right("cholesky", (t + adjoint(t)) / 2, adjoint(factor))
-    moved = factor @ _halved(adjoint(divided_from_right("cholesky", adjoint(right), adjoint(factor))))
+    (t,), factor = ts, adjoint(out) if upper else out
+    left = divided_from_right("cholesky", (t + adjoint(t)) / 2, adjoint(factor), lower=False)
+    moved = factor @ _halved(
+        adjoint(divided_from_right("cholesky", adjoint(left), adjoint(factor), lower=False))
+    )
+    return adjoint(moved) if upper else moved
+
+
+def _fast_moved_cholesky(ts: Sequence[Any], out: NDArray, upper: bool) -> NDArray:
+    moved = cholesky_change((ts[0] + adjoint(ts[0])) / 2, adjoint(out) if upper else out)
     return adjoint(moved) if upper else moved
 
 
 @op(
     _derivative_of_cholesky,
-    jvp=(_moved_cholesky,),
+    jvp=Joint(_moved_cholesky, _fast_moved_cholesky),
     domain=Domain(make=symmetric),
     cases=(Case((3, 3)), Case((3, 1, 2, 2), upper=True), Case((0, 2, 2)), Case((1, 1))),
     batch=batching.leading,
@@ -112,11 +123,28 @@ def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: 
     whole = gq + q @ (lower + adjoint(lower))
     check_free_basis("qr", adjoint(rest) @ grest)
     whole = whole - rest @ (adjoint(grest) @ q)
-    return divided_from_right("qr", whole, adjoint(r))
+    return divided_from_right("qr", whole, adjoint(r), lower=True)
+
+
+def _moved_qr(t: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
+    # inv(r) turns the change of x = q r into c = (change of q) + q (change of r) inv(r); with q^H q = 1 the part of
+    # q^H c that is skew belongs to q, and the upper triangle left of it to r
+    q, r = unpack(out, _qr_shapes(x_shape, mode))
+    k = min(x_shape[-2:])
+    q, rest, r, below = q[..., :k], q[..., k:], r[..., :k, :], r[..., k:, :]
+    c = divided_from_right("qr", t[..., :k], r[..., :k], lower=False)
+    inner = adjoint(q) @ c
+    lower = _halved(inner)
+    upper = inner - lower + adjoint(lower)
+    of_q = c - q @ upper
+    of_r = concat((upper @ r[..., :k], adjoint(of_q) @ x[..., k:] + adjoint(q) @ t[..., k:]), axis=-1)
+    of_rest = -q @ (adjoint(of_q) @ rest)
+    return pack((concat((of_q, of_rest), axis=-1), 2), (concat((of_r, below * 0), axis=-2), 2))
 
 
 @op(
     _derivative_of_qr,
+    jvp=(_moved_qr,),
     domain=Domain(make=well_shaped),
     cases=(
         Case((3, 3), "reduced"), Case((3, 1, 4, 2), "reduced"), Case((3, 1, 2, 4), "reduced"),

@@ -70,7 +70,8 @@ class Diagnosis:
         if self:
             worst = max(self.errors.values(), default=0.0)
             count = len(self.errors)
-            verdict = f"backward is correct: all {count} gradients agree with finite differences"
+            agree = "the gradient agrees" if count == 1 else f"all {count} gradients agree"
+            verdict = f"backward is correct: {agree} with finite differences"
             return f"{verdict} (error {worst:.2g}){notes}"
         if not self.wrong and not self.guesses:
             lines = [f"cannot tell whether backward is correct for {', '.join(self.unclear)}"]

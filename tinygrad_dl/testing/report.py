@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
+from collections.abc import Callable
 
+from tinygrad_dl import markup
 from tinygrad_dl.arguments import Count, Size, checked
 from tinygrad_dl.errors import TinygradError
 
@@ -116,7 +116,9 @@ class Report:
             if self.kinks:
                 passed += f"\n  {self.kinks} of them at a kink, between the derivatives of both sides"
             return passed + (f"\n  {self.note}" if self.note else "")
-        lines = [f"gradcheck failed: the {what} disagrees in {self.disagreeing} of {self.checked} numbers"]
+        lines = [f"{self._headline(what)} of {self.checked} numbers"]
+        if not self.checked:
+            lines = [f"gradcheck failed before it could compare the {what}"]
         lines += [
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
             for name, error in list(self.errors.items())[: self.limit]
@@ -128,18 +130,31 @@ class Report:
 
     __repr__ = __str__
 
+    def _headline(self, what: str) -> str:
+        if self.verdict == "wrong":
+            return f"gradcheck failed: the {what} disagrees in {self.disagreeing}"
+        return f"gradcheck cannot tell: the {what} could not be judged in {self.disagreeing}"
+
     def _repr_html_(self) -> str:
+        head, *more = str(self).splitlines()
         if self:
-            return f"<p>✓ {escape(str(self))}</p>"
-        head, *_ = str(self).splitlines()
-        rows: list[list[Any]] = [
-            [f.input, f.element, f.output, f"{f.analytic:.6g}", f"{f.numeric:.6g}", f.kind, f.message]
-            for f in self.findings[: self.limit]
-        ]
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{escape(str(c))[:400]}</td>" for c in row) + "</tr>" for row in rows
+            return markup.block("".join(markup.paragraph(markup.text(line)) for line in [f"✓ {head}", *more]))
+        columns: dict[str, Callable[[Finding], str]] = {
+            "input": lambda f: f.input,
+            "element": lambda f: "" if f.element is None else str(f.element),
+            "output": lambda f: str(f.output or ""),
+            "analytic": lambda f: f"{f.analytic:.6g}" if f.element is not None else "",
+            "numeric": lambda f: f"{f.numeric:.6g}" if f.element is not None else "",
+            "kind": lambda f: f.kind,
+            "why": lambda f: f.message[:400],
+        }
+        cells = {
+            name: [markup.text(of(f)) for f in self.findings[: self.limit]] for name, of in columns.items()
+        }
+        shown = {name: column for name, column in cells.items() if any(column)}
+        sign = "✗" if self.verdict == "wrong" else "?"
+        left = [i for i, name in enumerate(shown) if name in ("input", "kind", "why")]
+        rows = list(zip(*shown.values()))
+        return markup.paragraph(markup.text(f"{sign} {head}")) + markup.block(
+            markup.table(list(shown), rows, left)
         )
-        names = "".join(
-            f"<th>{n}</th>" for n in ("input", "element", "output", "analytic", "numeric", "kind", "why")
-        )
-        return f"<p>✗ {escape(head)}</p><table><tr>{names}</tr>{cells}</table>"

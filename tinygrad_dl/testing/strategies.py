@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
@@ -381,65 +382,87 @@ def _convolutions(draw: st.DrawFn, dims: int = 2, max_side: int = 6) -> dict[str
 
 
 @checked
-def modules(max_layers: Few = 3) -> st.SearchStrategy[tuple[Any, Tensor]]:
-    """A small Sequential model in float64 and an input Tensor for it.
+def modules(max_layers: Few = 3, framework: str = "tinygrad_dl") -> st.SearchStrategy[tuple[Any, Any]]:
+    """A small Sequential model in float64 and an input for it.
+
+    `framework`: whose model it is, "tinygrad_dl" or "torch"; the same draw has the same layers and weights in both.
+    Raises ValueRangeError for another name.
 
     >>> from hypothesis import find
     >>> model, x = find(modules(max_layers=1), lambda found: True)
     >>> model(x).shape[0] == x.shape[0]
     True
     """
-    return _modules(max_layers)
+    _refuse_without_modules("modules", framework)
+    return _modules(max_layers, framework)
+
+
+def _refuse_without_modules(what: str, framework: str) -> None:
+    if framework not in ("tinygrad_dl", "torch"):
+        raise ValueRangeError(f"{what}: framework: expected 'tinygrad_dl' or 'torch', got {framework!r}")
 
 
 @st.composite
-def _modules(draw: st.DrawFn, max_layers: int = 3) -> tuple[Any, Tensor]:
+def _modules(draw: st.DrawFn, max_layers: int, framework: str) -> tuple[Any, Any]:
     from tinygrad_dl import nn
 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rows, width = draw(st.integers(2, 4)), draw(st.integers(1, 4))
-    x = Tensor(rng.uniform(-2, 2, (rows, width)))
-    layers: list[Any] = []
+    x = rng.uniform(-2, 2, (rows, width))
+    layers: list[tuple[str, tuple[int, ...]]] = []
     for _ in range(draw(st.integers(1, max_layers))):
-        kind = draw(st.sampled_from(("linear", "tanh", "sigmoid", "softplus", "layer norm", "batch norm")))
-        if kind == "linear":
+        kind = draw(st.sampled_from(("Linear", "Tanh", "Sigmoid", "Softplus", "LayerNorm", "BatchNorm1d")))
+        if kind == "Linear":
             units = draw(st.integers(1, 4))
-            layers.append(nn.Linear(width, units, rng=rng))
+            layers.append((kind, (width, units)))
             width = units
         else:
-            activations = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}
-            norms = {"layer norm": nn.LayerNorm, "batch norm": nn.BatchNorm1d}
-            layers.append(activations[kind]() if kind in activations else norms[kind](width))
-    return nn.Sequential(*layers).double(), x
+            layers.append((kind, (width,) if kind.endswith(("Norm", "Norm1d")) else ()))
+    made = [getattr(nn, kind)(*sizes, **({"rng": rng} if kind == "Linear" else {})) for kind, sizes in layers]
+    model = nn.Sequential(*made).double()
+    if framework == "tinygrad_dl":
+        return model, Tensor(x)
+    torch: Any = import_module("torch")
+    theirs = torch.nn.Sequential(*(getattr(torch.nn, kind)(*sizes) for kind, sizes in layers)).double()
+    theirs.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()})
+    return theirs, torch.tensor(x)
 
 
 @checked
 def optimizers(
-    closures: bool = False, matrices: bool = False
+    closures: bool = False, matrices: bool = False, framework: str = "tinygrad_dl"
 ) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """The name of an optimizer in tinygrad_dl.optim and options for it with which the loss decreases.
 
     `closures` includes LBFGS, whose step requires a closure; `matrices` includes Muon, for matrices only.
+    `framework="torch"`: only names and options that torch.optim has, too, where they mean the same. Raises
+    ValueRangeError for another name.
 
     >>> from hypothesis import find
     >>> find(optimizers(), lambda found: found[0] == "SGD")[0]
     'SGD'
     """
-    return _optimizers(closures, matrices)
+    _refuse_without_modules("optimizers", framework)
+    return _optimizers(closures, matrices, framework)
 
 
 @st.composite
 def _optimizers(
-    draw: st.DrawFn, closures: bool = False, matrices: bool = False
+    draw: st.DrawFn, closures: bool, matrices: bool, framework: str
 ) -> tuple[str, dict[str, Any]]:
     from inspect import isclass, signature
 
     from tinygrad_dl import optim
 
-    names = [name for name, value in vars(optim).items() if isclass(value) and name != "Optimizer"]
+    module: Any = optim if framework == "tinygrad_dl" else import_module("torch.optim")
+    names = [
+        name
+        for name, value in vars(optim).items()
+        if isclass(value) and name != "Optimizer" and hasattr(module, name)
+    ]
     excluded = {name for name, included in (("LBFGS", closures), ("Muon", matrices)) if not included}
     name = draw(st.sampled_from(sorted(set(names) - excluded)))
-    known = signature(getattr(optim, name)).parameters
+    known = signature(getattr(module, name)).parameters
     settings = {key: draw(value) for key, value in OPTIMIZER_SETTINGS.items() if key in known}
     # SGD requires momentum for Nesterov.
     if settings.get("nesterov") and "dampening" in known:
@@ -478,10 +501,14 @@ def settings_of_profile() -> Any:
     return hypothesis.settings.default
 
 
-def __getattr__(name: str) -> Any:
-    # random_programs imports the strategies above, so it is imported on first use.
-    if name == "programs":
-        from tinygrad_dl.testing.random_programs import programs
+if TYPE_CHECKING:
+    from tinygrad_dl.testing.random_programs import programs as programs
+else:  # a type checker shall still report unknown names
 
-        return programs
-    raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")
+    def __getattr__(name):
+        # random_programs imports the strategies above, so it is imported on first use.
+        if name == "programs":
+            from tinygrad_dl.testing.random_programs import programs
+
+            return programs
+        raise AttributeError(f"tinygrad_dl.testing.strategies has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinygrad_dl.train import search
 from tinygrad_dl.train.callback import Callback, EarlyStopping, Schedule
@@ -51,12 +51,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The estimators derive from scikit-learn's classes: it is imported on first use.
-    if name in ("Classifier", "Regressor"):
-        from tinygrad_dl.train import estimator
+if not TYPE_CHECKING:  # a type checker shall still report unknown names
 
-        return getattr(estimator, name)
-    from tinygrad_dl.vocabulary import unknown
+    def __getattr__(name):
+        # The estimators derive from scikit-learn's classes: it is imported on first use.
+        if name in ("Classifier", "Regressor"):
+            from tinygrad_dl.train import estimator
 
-    raise unknown(__name__, name, __all__)
+            return getattr(estimator, name)
+        from tinygrad_dl.vocabulary import unknown
+
+        raise unknown(__name__, name, __all__)

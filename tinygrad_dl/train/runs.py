@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_dl.nn.summary import parameter_count
+
 if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer
 
@@ -12,7 +14,7 @@ def hyperparameters_of(trainer: Trainer) -> dict[str, Any]:
     """The settings of a run that are known: of the optimizer, the loss, the batches and the model."""
     found: dict[str, Any] = {
         "model": type(trainer.model).__name__,
-        "parameters": sum(p.size for p in trainer.model.parameters() if type(p.size) is int),
+        "parameters": parameter_count(trainer.model),
         "loss": getattr(trainer.loss, "__name__", type(trainer.loss).__name__),
         "optimizer": type(trainer.optimizer).__name__,
         "epochs": trainer.first_epoch + trainer.epochs,

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
+
 from tinygrad_dl.arguments import Advice, Count, NonNegative, Size, checked
 from tinygrad_dl.compiler.compiled import Compiled
 from tinygrad_dl.convert import describe
+from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.viz.formats.graphviz import ENGINE_IN_PAGE, require_engine
@@ -40,7 +43,7 @@ def draw(
     direction: Direction = "TB",
     max_nodes: Count = 400,
     repeats: bool = True,
-    inputs: Sequence[Any] = (),
+    inputs: Any = (),
     names: Mapping[str, Any] | None = None,
     record: Recording | None = None,
     forward: Any = None,
@@ -62,13 +65,16 @@ def draw(
     n1 *(n0, n0); (); grad 1; output
     """
     _validate("draw", show, model, engine)
-    if isinstance(tensor, Compiled) and not inputs:
+    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    if isinstance(tensor, Compiled) and not given:
         return draw_program(tensor, show, depth, direction, max_nodes, engine)
     if callable(tensor) and not isinstance(tensor, (Value, type)):
         if model is None and hasattr(tensor, "named_modules"):
             model = tensor
-        variables = Variables(names or {}, *of_caller(), of_arguments(tensor, inputs))
-        tensor, record = _run(tensor, inputs, record, variables)
+        else:  # a function of arrays is recorded, its own NumPy calls too, if they are Tensors that require grad
+            given = [_recorded(x) for x in given]
+        variables = Variables(names or {}, *of_caller(), of_arguments(tensor, given))
+        tensor, record = _run(tensor, given, record, variables)
     else:
         variables = Variables(names or {}, *of_caller())
     if isinstance(tensor, BaseException):
@@ -103,6 +109,11 @@ def draw_program(
     return view_of(full, show, depth, None, direction, max_nodes, False, engine)
 
 
+def _recorded(x: Any) -> Any:
+    """A floating-point array as a Tensor whose use is recorded; anything else as it is."""
+    return asarray(x).requires_grad_() if isinstance(x, np.ndarray) and x.dtype.kind in "fc" else x
+
+
 def _run(
     function: Callable[..., Any], inputs: Sequence[Any], record: Recording | None, variables: Variables
 ) -> tuple[Any, Recording]:
@@ -111,7 +122,7 @@ def _run(
     record.variables = variables
     with record:
         try:
-            return function(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))), record
+            return function(*inputs), record
         except Exception as error:
             return error, record
         finally:

@@ -17,6 +17,8 @@ from tinygrad_dl.typing import NDArray
 
 torch: Any = load("torch")
 
+CONTIGUOUS = "Use .reshape for .view, and .contiguous() before code that reads memory."
+
 
 def adapter(f: Any, inputs: Any) -> Adapter:
     """The adapter of a function, an autograd.Function class, or a Module."""
@@ -33,10 +35,11 @@ class TorchFunction(Adapter):
     def __init__(self, f: Any, inputs: Any) -> None:
         super().__init__()
         self.module = f if isinstance(f, torch.nn.Module) else None
-        self.custom = isinstance(f, type) and issubclass(f, torch.autograd.Function)
-        self.once = self.custom and f.backward.__globals__ is vars(torch.autograd.function)
-        self.own_jvp = self.custom and f.jvp is not torch.autograd.Function.jvp
-        self.f: Callable[..., Any] = f.apply if self.custom else f
+        custom = getattr(f, "__self__", f)  # a class, or its apply
+        self.custom = isinstance(custom, type) and issubclass(custom, torch.autograd.Function)
+        self.once = self.custom and custom.backward.__globals__ is vars(torch.autograd.function)
+        self.own_jvp = self.custom and custom.jvp is not torch.autograd.Function.jvp
+        self.f: Callable[..., Any] = custom.apply if self.custom else f
         self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         tensors = [x for x in self.inputs if isinstance(x, torch.Tensor) and _is_float(x)]
         selected = [x for x in tensors if x.requires_grad] or tensors
@@ -116,7 +119,11 @@ class TorchFunction(Adapter):
             self.note_writes(self.names, [x.detach().cpu().numpy() for x in self.live], arrays)
 
     def _grad(
-        self, g: Any, arrays: Sequence[NDArray], arrange: Callable[[Any], Any] = lambda s: s
+        self,
+        g: Any,
+        arrays: Sequence[NDArray],
+        arrange: Callable[[Any], Any] = lambda s: s,
+        repeat: bool = False,
     ) -> list[Any]:
         with self._placed(arrays, True) as live, torch.enable_grad():
             outputs = self._call()
@@ -128,7 +135,10 @@ class TorchFunction(Adapter):
             if not pairs:
                 return [None] * len(live)
             before = [s.numpy().copy() for _, s in pairs] if self.watching else []
-            found = torch.autograd.grad([o for o, _ in pairs], live, [s for _, s in pairs], allow_unused=True)
+            results, seeds = [o for o, _ in pairs], [s for _, s in pairs]
+            if repeat:
+                torch.autograd.grad(results, live, seeds, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(results, live, seeds, allow_unused=True)
             if self.watching:
                 found = tuple(None if d is None else d.clone() for d in found)  # one may be g itself
                 self._note(arrays)
@@ -222,11 +232,11 @@ class TorchFunction(Adapter):
         return at_order([seed])
 
     def findings(self) -> list[Finding]:
-        """Gradients in another memory layout, and for one input alone, are the same."""
+        """Gradients once more from one graph, in another memory layout, and for one input alone, are the same."""
         outputs = self.value(*self.arrays)
         g = tuple(normal((0, 0), [o.shape for o in outputs]))
         expected = self._grad(g, self.arrays)
-        found = []
+        found = self._again(g, expected)
         try:
             strided = self._grad(g, self.arrays, _strided)
             same = all(_same(a, b) for a, b in zip(expected, strided))
@@ -236,8 +246,7 @@ class TorchFunction(Adapter):
         except Exception as error:
             message = f"fails for a gradient of the result that is not contiguous: {_first_line(error)}"
         if message:
-            words = f"the gradient {message}. Use .reshape for .view, and .contiguous() before code that reads memory."
-            found.append(Finding("non-contiguous", words))
+            found.append(Finding("non-contiguous", f"the gradient {message}. {CONTIGUOUS}"))
         try:
             found += forward_finding(self)
         except (NotImplementedError, RuntimeError) as error:
@@ -245,6 +254,20 @@ class TorchFunction(Adapter):
         if self.custom and len(self.live) > 1 and self.leaves:
             found += self._one_by_one(g, expected)
         return found
+
+    def _again(self, g: tuple[NDArray, ...], expected: Sequence[Any]) -> list[Finding]:
+        """Check that a second backward pass through a graph gives what the first did."""
+        try:
+            repeated = self._grad(g, self.arrays, repeat=True)
+        except RuntimeError:  # a function of the user's may free what it saved
+            return []
+        if all(_same(a, b) for a, b in zip(expected, repeated)):
+            return []
+        words = (
+            "the gradient is another in a second backward pass through the same graph: backward changes what forward "
+            "saved, in place. Compute a new tensor, g * y for y.mul_(g)."
+        )
+        return [Finding("saved tensor modified", words)]
 
     def _one_by_one(self, g: tuple[NDArray, ...], expected: Sequence[Any]) -> list[Finding]:
         """Check each input with the others as constants: ctx.needs_input_grad."""
@@ -274,6 +297,9 @@ class TorchFunction(Adapter):
 
     def explain(self, error: Exception) -> Finding | None:
         text = str(error)
+        if isinstance(error, RuntimeError) and "view size is not compatible" in text:
+            words = f"backward fails for a gradient of the result that is not contiguous. {CONTIGUOUS}"
+            return Finding("non-contiguous", words)
         if isinstance(error, RuntimeError) and "returned an invalid gradient at index" in text:
             index = re.search(r"index (\d+)", text)
             k = int(index[1]) if index else -1

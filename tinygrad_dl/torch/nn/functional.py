@@ -13,6 +13,7 @@ import tinygrad_dl as tg
 from tinygrad_dl import config
 from tinygrad_dl.nn import functional as core
 from tinygrad_dl.ops.activations import SELU_ALPHA, SELU_SCALE
+from tinygrad_dl.ops.dropout import dropout as draw_mask
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch.boundary import function, is_ours, without_example, wrapped
 from tinygrad_dl.torch.random import default_generator, dropout_draws, generator_of
@@ -103,11 +104,7 @@ def _masked(input: Any, p: float, shape: Any) -> Any:
     """The input times a mask of PyTorch's draws, scaled up by 1 / (1 - p)."""
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    kind = input.dtype
-    if p == 1:
-        return input * 0
-    noise = generator_of(None).booleans(1 - p, shape).astype(kind) / kind.type(1 - p)
-    return input * wrapped(noise.astype(kind))
+    return input * 0 if p == 1 else draw_mask(input, p, shape=shape, rng=dropout_draws)
 
 
 def _dropout(name: str, shape_of: Any) -> Any:
