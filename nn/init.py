@@ -177,8 +177,8 @@ def eye_(tensor: Filled) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got the shape {tensor.shape}")
-    shape = tensor.shape
-    return _write(tensor, lambda _: np.eye(*shape))
+    rows, columns = tensor.shape
+    return _write(tensor, lambda _: np.eye(rows, columns))
 
 
 @checked

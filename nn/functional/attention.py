@@ -23,7 +23,7 @@ from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, DTypeLike, RandomLike
+from tinygrad_dl.typing import Array, RandomLike
 
 
 def attention_mask(name: str, argument: str, mask: Any, where_true: str = "attention is masked") -> Any:
@@ -126,7 +126,7 @@ def _grouped(x: Array, heads: int) -> Any:
     return reshape(expanded, (*lead, heads, length, size))
 
 
-def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
+def _additive(mask: Array | None, dtype: Any) -> Any:
     """The mask in additive form: True becomes -inf, in the dtype of the scores."""
     if mask is None or mask.dtype != bool:
         return mask
