@@ -106,8 +106,8 @@ def scaled_dot_product_attention(
         fully_masked = logical_not(reduce.any(attn_mask, axis=-1, keepdims=True))
         scores = where(logical_or(attn_mask, fully_masked), scores, -np.inf)
     elif attn_mask is not None:
-        attn_mask, fully_masked = _without_fully_masked(attn_mask)
-        scores = scores + attn_mask
+        added, fully_masked = _without_fully_masked(attn_mask)
+        scores = scores + added
     weights = softmax(scores, axis=-1)
     if dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
