@@ -60,6 +60,8 @@ def train_once(how: str, folder: str, world: distributed.World) -> None:
 
 def main(hows: list[str], folder: str) -> None:
     """One way to go wrong, or several that all ranks notice together."""
+    former = sys.excepthook
+    sys.excepthook = lambda *error: (print("a hook of the program's own", file=sys.stderr), former(*error))[1]
     world = distributed.world(timeout=5 if "hangs" in hows else 60)
     if len(hows) == 1:
         train_once(hows[0], folder, world)

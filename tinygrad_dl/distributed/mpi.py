@@ -42,7 +42,8 @@ def communicator(count: int) -> Any:
         raise CommunicationError(
             f"world: expected the {count} processes that the launcher started, got {found}: mpi4py uses {library}, and "
             "the launcher belongs to another MPI. Start the program with the launcher of that library, or install "
-            "mpi4py for the launcher's."
+            "mpi4py for the launcher's. Slurm has to speak that library's language: srun --mpi=pmix for Open MPI, "
+            "pmi2 for MPICH (srun --mpi=list shows what it has)."
         )
     return mpi.COMM_WORLD
 
@@ -288,3 +289,5 @@ class MPIWorld(World):
         while not request.Test():
             self._reply("ended")
             time.sleep(NAP)
+        if sys.excepthook == self._fail:
+            sys.excepthook = self._hook
