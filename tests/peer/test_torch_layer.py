@@ -225,6 +225,51 @@ def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> 
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Conv2d", "ConvTranspose2d", "Linear"])
+def test_fused_layers_are_pytorchs_and_compute_the_same(name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        linear, turned = name == "Linear", name == "ConvTranspose2d"
+        layer = getattr(t.nn, name)(*((3, 4) if linear else (3, 4, 2)))
+        norm = (t.nn.BatchNorm1d if linear else t.nn.BatchNorm2d)(4)
+        x = t.randn(6, 3) if linear else t.randn(6, 3, 5, 5)
+        norm(layer(x * 2 + 1))
+        layer, norm = layer.eval(), norm.eval()
+        fuse = t.nn.utils.fusion.fuse_linear_bn_eval if linear else t.nn.utils.fusion.fuse_conv_bn_eval
+        fused = fuse(layer, norm, *([True] if turned else []))
+        found.append([array(fused.weight), array(fused.bias), array(fused(x)), array(norm(layer(x)))])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1][2], found[1][3], rtol=1e-4, atol=1e-5)
+
+
+def test_einops_takes_the_tensors_and_has_its_layers() -> None:
+    pytest.importorskip("einops")
+    import pickle
+
+    import einops.layers.torch as of_pytorch
+    from einops import einsum, pack, rearrange, reduce, repeat
+
+    import tinygrad_dl.torch.einops as own
+
+    found = []
+    for t, layers in ((torch, of_pytorch), (ours, own)):
+        t.manual_seed(0)
+        x = t.randn(2, 3, 4, 6, requires_grad=True)
+        y = rearrange(x, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=3)
+        z = repeat(reduce(y, "b n d -> b d", "max"), "b d -> b k d", k=2)
+        mixed = layers.EinMix("b n d -> b n (k e)", weight_shape="d k e", bias_shape="k e", d=18, k=2, e=3)
+        net = t.nn.Sequential(layers.Rearrange("b n d -> b d n"), layers.Reduce("b d n -> b n", "mean"))
+        packed, _ = pack([y, y.sum(1)], "b * d")
+        parts = [z, mixed(y), pickle.loads(pickle.dumps(net))(y), packed, reduce(x, "b c h w -> b", "prod")]
+        parts.append(einsum(y, y, "b i d, b j d -> b i j"))
+        sum((p**2).sum() for p in parts).backward()
+        found.append([array(p) for p in (*parts, x.grad)])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
 # Factorizations of matrices: name -> a function of the module torch and a matrix
 
 FACTORIZATIONS: dict[str, Any] = {

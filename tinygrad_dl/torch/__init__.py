@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import math as _math
 import sys as _sys
+from contextlib import suppress as _suppress
 from functools import partial as _partial
+from importlib.util import find_spec as _find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -252,6 +254,12 @@ autocast = amp.autocast
 get_autocast_dtype = get_autocast_gpu_dtype = get_autocast_cpu_dtype = lambda *args: globals()["float32"]
 is_autocast_enabled = lambda *args: False  # noqa: E731
 _sys.modules.setdefault(f"{__name__}.cuda.amp", cuda.amp)
+
+if _find_spec("einops") is not None:  # so that its functions take these Tensors
+    from tinygrad_dl.torch.einops import register as _register
+
+    with _suppress(ImportError):  # a version that is made differently
+        _register()
 
 
 def __getattr__(name: str) -> Any:

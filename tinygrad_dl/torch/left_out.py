@@ -31,8 +31,8 @@ REASONS: dict[str, str] = {
     r"(linalg_)?(ldl\w*|lobpcg|svd_lowrank|pca_lowrank|symeig|eig|solve"
     r"|lstsq|triangular_solve)": "this decomposition is left out; torch.linalg has the common ones",
     r"igamma_?|igammac_?|stft|istft|histogramdd|nonzero_static|map2_|reinforce|resize|norm_except_dim|conv_tbc"
-    r"|embedding_renorm_|affine_grid_generator|grid_sampler\w*|scaled_\w+|grouped_mm|index|resize_as|convert_conv\w+"
-    r"|fuse_\w+|saddmm|swap_in_\w+|rearrange|grad": "it is left out",
+    r"|embedding_renorm_|affine_grid_generator|grid_sampler\w*|scaled_\w+|grouped_mm|index|resize_as"
+    r"|saddmm|swap_in_\w+|rearrange|grad": "it is left out",
     r"native_\w+|batch_norm_\w+|(lstm|gru|rnn_tanh|rnn_relu)(_cell)?|\w*_backward\w*|convolution|constant_pad_nd"
     r"|empty_permuted|frobenius_norm|unsafe_split_with_sizes|new_empty_strided|max_pool1d_with_indices|as_strided_"
     r"|[A-Z]\w*|__\w+__|_\w+|\w+_copy|sys|os|math|ctypes|glob|inspect|platform|textwrap|threading|warnings|importlib"
