@@ -129,6 +129,8 @@ def _standardize_fast(
         Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
         Case((2, 6, 3), (6,), (6,), axis=(2, 3), view=(2, 2, 3, 3), fit=(2, 3, 1)),
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
+        Case((2, 12), (12,), (12,), axis=(1, 2), view=(2, 3, 4), fit=(3, 4)),
+        Case((2, 3, 4), (3,), (3,), axis=(0, 2), fit=(3, 1)),
     ), accumulates=True,
     batch=_standardize_all, jvp=(_of_standardized, _of_weight, _of_bias),
     math=(
