@@ -36,9 +36,9 @@ def _standardize_rule(
     inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
     gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
     gw, gb = g * hat if needs_input_grad[1] else None, g * 1 if needs_input_grad[2] else None
-    if view is None:
+    if view is None and fit is None:
         return gx, gw, gb
-    rest = tuple(a for a in range(len(view)) if a not in varying_axes(len(view), fit))
+    rest = tuple(a for a in range(x.ndim) if a not in varying_axes(x.ndim, fit))
     return (
         reshape(gx, x_shape),
         None if gw is None else reshape(sum(gw, axis=rest), w_shape),
