@@ -45,11 +45,11 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | 
 
 def _write(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike = None) -> Tensor:
     """Fill with what a function of the generator gives; a compiled step that initializes fills again at every run."""
-    effect(_write_now, tensor, values, rng, changes=(tensor,))
+    effect(_initialize, tensor, values, rng, changes=(tensor,))
     return tensor
 
 
-def _write_now(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike) -> None:
+def _initialize(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike) -> None:
     tensor._data[...] = values(default_rng(rng))
 
 

@@ -23,7 +23,7 @@ from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, DTypeLike, RandomLike
+from tinygrad_dl.typing import Array, RandomLike
 
 
 def attention_mask(name: str, argument: str, mask: Any, where_true: str = "attention is masked") -> Any:
@@ -106,8 +106,8 @@ def scaled_dot_product_attention(
         fully_masked = logical_not(reduce.any(attn_mask, axis=-1, keepdims=True))
         scores = where(logical_or(attn_mask, fully_masked), scores, -np.inf)
     elif attn_mask is not None:
-        attn_mask, fully_masked = _without_fully_masked(attn_mask)
-        scores = scores + attn_mask
+        added, fully_masked = _without_fully_masked(attn_mask)
+        scores = scores + added
     weights = softmax(scores, axis=-1)
     if dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
@@ -126,7 +126,7 @@ def _grouped(x: Array, heads: int) -> Any:
     return reshape(expanded, (*lead, heads, length, size))
 
 
-def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
+def _additive(mask: Array | None, dtype: Any) -> Any:
     """The mask in additive form: True becomes -inf, in the dtype of the scores."""
     if mask is None or mask.dtype != bool:
         return mask
