@@ -69,11 +69,12 @@ test: $(call for,test)
 dev: $(VENV)/dev.stamp
 	@echo "Ready: . $(VENV)/$(BIN)/activate"
 
-# Every part runs even if one before it failed. The tests come last, so that the output ends with their summary.
+# Every part runs even if one before it failed, two at a time as none but the tests uses two cores. The tests come last,
+# so that the output ends with their summary.
 check: $(VENV)/dev.stamp
-	@failed=""; for part in lint types docs test; do \
-	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
-	done; \
+	@failed=""; \
+	$(MAKE) --no-print-directory --keep-going --jobs=2 docs lint types || failed=" lint, types or docs: see above"; \
+	$(MAKE) --no-print-directory test || failed="$$failed test"; \
 	test -z "$$failed" || { echo "make check: failed:$$failed" >&2; exit 1; }
 
 lint: $(VENV)/dev.stamp

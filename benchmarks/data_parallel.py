@@ -4,7 +4,9 @@ python -m benchmarks.data_parallel [--quick] [--out DIR]
 
 Ranks are started by mpirun with one BLAS thread each. The prediction runs the Trainer's own Reducer in one process: its
 exchanges take the time that the link would, on a clock that goes on while gradients are computed. That clock counts the
-time that the process computes, so that other programs on the machine do not change the prediction.
+time that the process computes, so that other programs on the machine do not change the prediction. Where there are more
+ranks than cores, they share them: what is computed takes ranks / cores times as long. The tables are those of
+docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -92,9 +94,9 @@ class Simulated(World):
         return [value] * self.size
 
 
-def seconds_per_step(training: Training, steps: int, group: World) -> tuple[float, float]:
-    """The median times of a step: on the wall's clock, and of computing, with simulated waiting."""
-    times, busy = [], []
+def seconds_per_step(training: Training, steps: int, group: World) -> tuple[float, float, float]:
+    """The median times of a step: on the wall's clock, of computing, and of simulated waiting."""
+    times, busy, waited = [], [], []
     for i in range(steps + 2):
         group.barrier()
         late = getattr(group, "late", 0.0)
@@ -102,14 +104,15 @@ def seconds_per_step(training: Training, steps: int, group: World) -> tuple[floa
         training.step()
         if i > 1:
             times.append(time.perf_counter() - begin)
-            busy.append(time.process_time() - cpu + getattr(group, "late", 0.0) - late)
-    return statistics.median(times), statistics.median(busy)
+            busy.append(time.process_time() - cpu)
+            waited.append(getattr(group, "late", 0.0) - late)
+    return statistics.median(times), statistics.median(busy), statistics.median(waited)
 
 
 def worker(rows: int, steps: int) -> None:
     """On each rank: measure steps and exchanges; rank 0 prints them."""
     group = distributed.world(120)
-    found = seconds_per_step(Training(group, rows), steps, group)
+    found = seconds_per_step(Training(group, rows), steps, group)[:2]
     wall, busy = (float(x) for x in group.reduce(np.array(found), "max"))
     times = measure() if group.size > 1 else {}
     if not group.rank:
@@ -134,11 +137,18 @@ def measured(ranks: int, rows: int, steps: int) -> dict[str, Any]:
     return {**found, "times": {int(n): t for n, t in found["times"].items()}}
 
 
-def predicted(size: int, rows: int, link: tuple[float, float], steps: int) -> float:
-    """The time of a step on so many nodes over a link, by simulation."""
+def predicted(size: int, rows: int, link: tuple[float, float], steps: int, cores: int = 0) -> float:
+    """The time of a step on so many ranks over a link, by simulation; `cores`: what they share, one each if 0."""
     group = Simulated(size, *link) if size > 1 else World()
     with one_blas_thread():
-        return seconds_per_step(Training(group, rows), steps, group)[1]
+        _, busy, waited = seconds_per_step(Training(group, rows), steps, group)
+    return busy * max(1.0, size / (cores or size)) + waited
+
+
+def table(*rows: tuple[object, ...]) -> str:
+    """A table in Markdown: the first row has the titles."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---:|" * len(rows[0]), *lines[1:]])
 
 
 def main() -> None:
@@ -156,30 +166,42 @@ def main() -> None:
     results: dict[str, Any] = {"rows": rows, "cores": os.cpu_count(), "measured": {}, "predicted": {}}
     one = min((measured(1, rows, steps) for _ in range(2)), key=lambda found: found["step"])
     results["measured"]["1"] = one
-    print(
-        f"{rows} examples for each rank; one rank: {one['step'] * 1e3:.0f} ms a step, {one['busy'] * 1e3:.0f} computing"
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    print(f"{rows} examples for each rank, one BLAS thread for each, {cores} cores\n")
+    lines: list[tuple[object, ...]] = [
+        ("ranks", "measured, ms", "predicted, ms", "computing, ms", "speed-up", "latency, us", "GB/s"),
+        (1, f"{one['step'] * 1e3:.0f}", "", f"{one['busy'] * 1e3:.0f}", "1.00", "", ""),
+    ]
     for ranks in (2, 3, 4):
         found = measured(ranks, rows, steps)
         latency, beta = fit(found["times"], ranks)
         link = latency, 1 / max(beta, 1e-15)
-        simulated = predicted(ranks, rows, link, steps)
+        simulated = predicted(ranks, rows, link, steps, cores)
         results["measured"][str(ranks)] = {**found, "link": link, "simulated": simulated}
-        print(
-            f"{ranks} ranks: {found['step'] * 1e3:.0f} ms a step, {found['busy'] * 1e3:.0f} computing: "
-            f"{ranks * one['step'] / found['step']:.2f} times the examples per second; simulated "
-            f"{simulated * 1e3:.0f} ms; latency {latency * 1e6:.0f} us, {link[1] / 1e9:.2f} GB/s"
+        lines.append(
+            (
+                ranks,
+                f"{found['step'] * 1e3:.0f}",
+                f"{simulated * 1e3:.0f} ({simulated / found['step'] - 1:+.0%})",
+                f"{found['busy'] * 1e3:.0f}",
+                f"{ranks * one['step'] / found['step']:.2f}",
+                f"{latency * 1e6:.0f}",
+                f"{link[1] / 1e9:.2f}",
+            )
         )
+    print(table(*lines), "\n")
     nodes = NODES[:3] if chosen.quick else NODES
+    whole = rows * 64
+    columns: dict[str, dict[int, str]] = {}
     for name, link in NETWORKS.items():
-        weak = {n: predicted(n, rows, link, 3) for n in nodes}
-        whole = rows * 64
-        strong = {n: predicted(n, max(1, whole // n), link, 3) for n in nodes if n >= 8}
+        weak = {n: predicted(n, rows, link, steps // 2) for n in nodes}
+        strong = {n: predicted(n, max(1, whole // n), link, steps // 2) for n in nodes if n >= 8}
         results["predicted"][name] = {"weak": weak, "strong": strong}
-        print(f"\n{name}: nodes, weak scaling efficiency, speed-up of {whole} examples a step")
-        for n in nodes:
-            faster = f"{whole / rows * weak[1] / strong[n]:9.1f}" if n in strong else ""
-            print(f"{n:6} {weak[1] / weak[n]:8.2f} {faster}")
+        columns[f"weak, {name}"] = {n: f"{weak[1] / weak[n]:.2f}" for n in strong}
+        columns[f"strong, {name}"] = {n: f"{whole / rows * weak[1] / strong[n]:.0f}" for n in strong}
+    print(f"weak: {rows} examples for each node; strong: {whole} examples in each step\n")
+    of_nodes = [(f"{n:,}", *(column[n] for column in columns.values())) for n in nodes if n >= 8]
+    print(table(("nodes", *columns), *of_nodes))
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "data_parallel.json").write_text(json.dumps(results, indent=1) + "\n")
 

@@ -104,6 +104,7 @@ TEXTS = {
     ),
     "an argument of Trainer": "Trainer の引数",
     "an argument of gradcheck": "gradcheck の引数",
+    "the probability is p": "確率の名前は p",
     "Arrays": "配列",
     "floats are float32": "浮動小数点数は float32 になる",
     "NumPy's own function works on Tensors, too": "NumPy の関数もテンソルに使える",
@@ -122,7 +123,7 @@ TEXTS = {
         'reduction="none" の損失関数はデータごとの値を返すので、それに重みを掛ける'
     ),
     "layers take the sizes of input and output; see nn.Conv2d": "層には入力と出力の数を渡す。nn.Conv2d も同様",
-    "there is one device: a move to another is left out": "デバイスは一つだけなので、デバイスへの移動は省く",
+    "there is one device, the CPU: leave out moves to others": "デバイスは CPU だけなので、移動は省く",
     "of nn.Sequential": "nn.Sequential のメソッド",
     "dev_loss is what Keras calls val_loss": "Keras の val_loss は dev_loss",
     "or tg.load_model(path)": "または tg.load_model(path)",

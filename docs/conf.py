@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import as_notebooks  # noqa: E402
 import docstrings  # noqa: E402  docs/docstrings.py, found by the line above
+import recorded  # noqa: E402
 import reference  # noqa: E402
 import words  # noqa: E402
 from docutils import nodes  # noqa: E402
@@ -191,9 +192,10 @@ def notebook_link(
 
 
 def write_beside(app: Any, error: Exception | None) -> None:
-    """Write the notebooks, and what search engines read first."""
+    """Write the notebooks, the recorded experiments, and what search engines read first."""
     if error is None and app.builder.format == "html":
         as_notebooks.write(Path(app.outdir, "notebooks"), Path(app.outdir))
+        recorded.write(Path(app.outdir, "recorded"))
         addresses = [
             ogp_site_url + quote(app.builder.get_target_uri(page)) for page in sorted(app.env.all_docs)
         ]
@@ -221,4 +223,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-skip-member", operations_once)
     app.connect("autodoc-process-docstring", docstrings.as_rst)
     app.add_directive("reference", reference.Reference)
+    app.add_directive("recordings", recorded.Recordings)
     app.connect("builder-inited", lambda app: reference.write())

@@ -23,11 +23,11 @@ from tinygrad_dl.op import OPS, Missing, Op  # noqa: E402
 HEAD = """\
 # All operations
 
-Made from the registry by `make ops-table`; a test keeps it up to date. *Derivative* is what each input receives of
-`g`, the gradient of the result $\\mathrm{out}$; $[\\ldots]$ is 1 where a condition holds and 0 elsewhere. *Rule* is the
-source of the rules, one per input in order, which runs as it is; names with an underscore in front are functions
-beside the operation. *Tested in* is where the tests draw the inputs; *at kinks* is the value used where there is no
-derivative, or no single one.
+This table is generated from the registry by `make ops-table`, and a test keeps it up to date. *Derivative* is the
+gradient of each input, given `g`, the gradient of the result $\\mathrm{out}$; $[\\ldots]$ is 1 where a condition holds
+and 0 elsewhere. *Rule* is the source of the gradient rules, one per input in order; functions whose names begin with an
+underscore are defined next to the operation. *Tested in* is the range from which the tests draw the inputs. *At kinks*
+is the value that is used where the derivative does not exist or is not unique.
 """
 
 

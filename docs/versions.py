@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "docs" / "_build" / "site"
+BUILT = ROOT / "docs" / "_build" / "versions"
 LATEST = "latest"
 
 INDEX = """\
@@ -54,13 +56,18 @@ def build(tree: Path, version: str) -> None:
         if folder and not os.path.lexists(path):
             path.symlink_to(tree / folder, target_is_directory=True)
     address = os.environ.get("DOCS_URL", "http://localhost:8000/").rstrip("/")
+    made = (
+        BUILT / version
+    )  # Sphinx and the notebooks leave files beside the pages, which are not part of the site
     subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-A", f"docs_version={version}"]
-        + [str(tree / "docs"), str(SITE / version)],
+        + ["-d", str(made / "doctrees"), str(tree / "docs"), str(made / "html")],
         check=True,
         cwd=tree,
         env={**os.environ, "DOCS_URL": f"{address}/{version}/", "PYTHONPATH": str(tree)},
     )
+    shutil.rmtree(SITE / version, ignore_errors=True)
+    shutil.copytree(made / "html", SITE / version)
 
 
 def main() -> None:

@@ -45,11 +45,11 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike | None = None, device: str | 
 
 def _write(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike = None) -> Tensor:
     """Fill with what a function of the generator gives; a compiled step that initializes fills again at every run."""
-    effect(_write_now, tensor, values, rng, changes=(tensor,))
+    effect(_initialize, tensor, values, rng, changes=(tensor,))
     return tensor
 
 
-def _write_now(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike) -> None:
+def _initialize(tensor: Tensor, values: Callable[[Generator], Any], rng: RandomLike) -> None:
     tensor._data[...] = values(default_rng(rng))
 
 
@@ -177,8 +177,8 @@ def eye_(tensor: Filled) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got the shape {tensor.shape}")
-    shape = tensor.shape
-    return _write(tensor, lambda _: np.eye(*shape))
+    rows, columns = tensor.shape
+    return _write(tensor, lambda _: np.eye(rows, columns))
 
 
 @checked

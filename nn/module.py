@@ -44,6 +44,8 @@ class Module:
     # The names of parameters (None) and buffers (persistent or not) whose value is None: of a class, and of a module.
     _optional: Mapping[str, bool | None] = {}
     _absent: Mapping[str, bool | None] | None = None
+    # The names of Tensors that a hook computes before each forward.
+    _computed: tuple[str, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation of the module, which every subclass defines."""
@@ -117,6 +119,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the attribute does not exist.
+        if name.startswith("__"):  # Python and its libraries ask for many of these
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         from tinygrad_dl.vocabulary import hint as elsewhere
 
         near = [n for n in dir(type(self)) + list(vars(self)) if n.lower() == name.lower()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from math import sqrt
 
 import numpy as np
 
@@ -71,7 +70,7 @@ class Adam(Optimizer):
             v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
         # p -= lr * m / (1 - b1**t) / (sqrt(v / (1 - b2**t)) + eps). Multiplied through by sqrt(1 - b2**t), both
         # corrections are numbers: two passes over the array fewer.
-        root = sqrt(1.0 - b2**t)
+        root = (1.0 - b2**t) ** 0.5
         np.sqrt(v, out=w)
         w += float(group["eps"]) * root
         np.divide(m, w, out=w)

@@ -24,6 +24,7 @@ PATIENT: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthChe
 hypothesis.settings.register_profile("dev", max_examples=15, **PATIENT)
 hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **PATIENT)
 hypothesis.settings.register_profile("thorough", max_examples=1000, **PATIENT)
+os.environ["TINYGRAD_DL_CACHE"] = "off"  # tests leave nothing in the user's cache directory
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -33,6 +33,7 @@ PACKAGES = {
     "tinygrad_dl.torch.backends": "tinygrad_dl/torch/backends",
     "tinygrad_dl.torch.cuda": "tinygrad_dl/torch/cuda",
     "tinygrad_dl.torch.distributed": "tinygrad_dl/torch/distributed",
+    "tinygrad_dl.torch.distributions": "tinygrad_dl/torch/distributions",
     "tinygrad_dl.torch.nn": "tinygrad_dl/torch/nn",
     "tinygrad_dl.torch.nn.utils": "tinygrad_dl/torch/nn/utils",
     "tinygrad_dl.torch.optim": "tinygrad_dl/torch/optim",

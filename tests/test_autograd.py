@@ -213,6 +213,25 @@ def test_checkpoint_gives_the_same_values_and_gradients(create_graph: bool) -> N
     assert found[0][0] == found[1][0]
 
 
+def test_checkpoint_and_chunks_of_vmap_draw_the_same_from_a_generator_of_the_users() -> None:
+    from tinygrad_dl.nn.functional import dropout
+
+    rng = np.random.default_rng(0)
+    x = Tensor(np.ones(100), requires_grad=True)
+    out = checkpoint(
+        lambda x: checkpoint(lambda x: dropout(x, 0.5, rng=rng), x) + dropout(x, 0.5, rng=rng), x
+    )
+    after = rng.bit_generator.state
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == out.tolist()
+    assert rng.bit_generator.state == after
+    drawn = tg.func.vmap(lambda x: dropout(x, 0.5, rng=rng), randomness="same", chunk_size=2)(
+        np.ones((6, 50))
+    )
+    assert (drawn == drawn[0]).all()
+
+
 def test_checkpoint_is_differentiated_twice_and_three_times() -> None:
     orders = []
     for wrap in (checkpoint, lambda f, *args: f(*args)):
@@ -339,7 +358,7 @@ def test_a_checkpointed_function_that_changes_raises() -> None:
     assert str(caught.value) == (
         "checkpoint: the function computed something else when it was run again: other results, or from "
         "other "
-        "Tensors. It must depend on its arguments and the default generator only."
+        "Tensors. It must depend on its arguments and the random numbers that it draws only."
     )
     seen: list[int] = []
 

@@ -254,6 +254,18 @@ def test_a_tensor_knows_the_arguments_of_pytorch() -> None:
             "split: test_size: there is no such argument; use data.split((X, y), (0.8, 0.2)); the sizes of all parts",
         ),
         (
+            lambda: data.DataLoader((X, Y), batch=2),  # type: ignore[call-arg]
+            "DataLoader: batch: there is no such argument; did you mean batch_size?",
+        ),
+        (
+            lambda: nn.Dropout(rate=0.5),  # type: ignore[call-arg]
+            "Dropout: rate: there is no such argument; use nn.Dropout(0.5); the probability is p",
+        ),
+        (
+            lambda: nn.Dropout(zxqwv=0.5),  # type: ignore[call-arg]
+            "Dropout.__init__() got an unexpected keyword argument 'zxqwv'",
+        ),
+        (
             lambda: data.DataLoader((X, Y), num_workers=2),  # type: ignore[call-arg]
             "DataLoader: num_workers: there is no such argument; leave it out: everything is in memory",
         ),
@@ -271,7 +283,7 @@ def test_a_slip_is_answered_with_what_to_write(call: Any, message: str) -> None:
             "data.train_test_split",
             "data.train_test_split: use data.split((X, y), (0.8, 0.2)); rows that are equal stay in one part",
         ),
-        ("data.load_digits", "data.load_digits: use data.datasets.load_digits()"),
+        ("data.load_iris", "data.load_iris: use data.datasets.load_iris()"),
         ("data.TensorDatset", "data.TensorDatset: there is no such name. Did you mean data.TensorDataset?"),
         ("train.ModelCheckpoint", "train.ModelCheckpoint: use train.Checkpoint(folder)"),
         ("optim.StepLR", "optim.StepLR: use optim.lr_scheduler.StepLR"),

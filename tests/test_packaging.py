@@ -179,7 +179,14 @@ def test_every_extra_of_all_is_in_all_and_torch_only_in_peer(wheel: Path) -> Non
         )
     extras = {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Provides-Extra")}
     own = {"fast", "viz", "train", "data", "search", "onnx", "web"}
-    beyond = {"mpi", "postgresql", "dask", "tensorboard", "mlflow"}  # clusters and servers
+    beyond = {
+        "parquet",
+        "mpi",
+        "postgresql",
+        "dask",
+        "tensorboard",
+        "mlflow",
+    }  # clusters, servers, large data
     assert extras == own | beyond | {"all", "test", "docs", "peer", "dev"}
     torch = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: torch")]
     assert len(torch) == 1 and 'extra == "peer"' in torch[0]

@@ -282,7 +282,7 @@ def explanation(
     inner = trace.tb_next if trace is not None else None
     if inner is None:
         # None: Python's own error, such as for an argument that is missing
-        return _unknown_argument(error, known=_declared(function))
+        return _unknown_argument(error, _made(function, args), _declared(function))
     if isinstance(error, Warning) or _from_users_code(inner.tb_next):
         return None
     called = name or _name_of_call(function, args)
@@ -312,14 +312,18 @@ def hinted(function: F) -> F:
             return function(*args, **kwargs)
         except TypeError as error:
             inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
-            # The class that the user made, which may have inherited the constructor.
-            made = type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
+            made = _made(function, args)
             problem = _unknown_argument(error, made, _parameters(function)) if inner is None else None
             if problem is None:
                 raise
         raise problem
 
     return call  # type: ignore[return-value]
+
+
+def _made(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    """The class that the user made, which may have inherited the constructor; "" for other functions."""
+    return type(args[0]).__name__ if function.__name__ == "__init__" and args else ""
 
 
 def unknown_option(what: str, others: Mapping[str, object]) -> Exception:
@@ -345,12 +349,18 @@ def _unknown_argument(error: Exception, made: str = "", known: Collection[str] =
         advice = hint("tinygrad_dl", many[1]) if many else ""
         return DTypeError(f"{many[1]}: too many arguments; {advice}") if many and advice else None
 
-    near = get_close_matches(found[3], [name for name in known if name != "self"], 1, 0.7)
-    advice = f"did you mean {near[0]}?" if near else hint("=", found[3])
+    given, own = found[3], [name for name in known if name != "self"]
+    begun = [name for name in own if len(given) > 3 and name.startswith(given)]  # batch of batch_size
+    near = get_close_matches(given, own, 1, 0.7) or begun
+    advice = f"did you mean {near[0]}?" if near else hint("=", given)
+    if (
+        not advice and made and str(found[1]).startswith("_")
+    ):  # Python's words, with the class that the user knows
+        return DTypeError(f"{made}.__init__() got an unexpected keyword argument {given!r}")
     called = (
         made or found[1] or found[2].removeprefix("Methods.")
     )  # Tensor's, which are called as functions are
-    return DTypeError(f"{called}: {found[3]}: there is no such argument; {advice}") if advice else None
+    return DTypeError(f"{called}: {given}: there is no such argument; {advice}") if advice else None
 
 
 def _from_users_code(trace: TracebackType | None) -> bool:

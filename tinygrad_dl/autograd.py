@@ -182,7 +182,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """f(*args, **kwargs) without saving what happens inside: backward computes it again.
 
     Costs a second forward, saves the memory between. Arguments and results may be nested lists, tuples and
-    dicts; the default generator is set back, so dropout repeats its choices. f must compute the same again
+    dicts; the generators that it draws from are set back, so dropout repeats its choices. f must compute the same again
     (GraphError else); what it changes elsewhere, such as running averages, it changes twice. Every order of
     derivative works.
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -195,9 +195,9 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     # A value in forward mode has its tangent at hand, and needs what happens inside.
     if not modes.recording or any(level.size is None for level in modes.levels):
         return f(*args, **kwargs)
-    states = states_of((None,))
     start = graph.next_serial()
-    result = f(*args, **kwargs)
+    with config.noted_generators() as states:
+        result = f(*args, **kwargs)
     made = _made_since(result, start)
     if not made:
         return result
@@ -221,11 +221,6 @@ def checkpoint(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def states_of(generators: Iterable[np.random.Generator | None]) -> list[tuple[Any, Any]]:
     """Generators, of which None is the default one, with their states."""
     return [(g, config.default_rng(g).bit_generator.state) for g in generators]
-
-
-def _restore(states: Iterable[tuple[Any, Any]]) -> None:
-    for generator, state in states:
-        config.default_rng(generator).bit_generator.state = state
 
 
 def _made_since(result: object, start: int) -> list[Tensor]:
@@ -306,7 +301,7 @@ class Recompute:
         assert node.saved is not None
         f, args, kwargs, states, levels = node.saved
         now = states_of([generator for generator, _ in states])
-        _restore(states)
+        config.restore_generators(states)
         start = graph.next_serial()
         try:
             with ExitStack() as inside_of:
@@ -316,7 +311,7 @@ class Recompute:
                 found = _made_since(call_recording(f, *_unpacked(args), **_unpacked(kwargs)), start)
             made = [_bare(t) for t in found]
         finally:
-            _restore(now)
+            config.restore_generators(now)
         forms = tuple((t.shape, t.dtype) for t in made)
         within, outside = inside([t.node for t in made if t.node is not None], start)
         wanted: dict[int, Any] = {
@@ -325,7 +320,7 @@ class Recompute:
         if forms != node.options[0] or set(outside) != {p.serial for p in node.parents}:
             raise GraphError(
                 "checkpoint: the function computed something else when it was run again: other results, or "
-                "from other Tensors. It must depend on its arguments and the default generator only."
+                "from other Tensors. It must depend on its arguments and the random numbers that it draws only."
             )
         # Hooks on what f used from outside run when its gradient is complete, not on this part of it: None.
         path: dict[int, bool | None] = dict.fromkeys(wanted)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -70,12 +74,43 @@ def default_rng(rng: np.random.Generator | int | None = None) -> np.random.Gener
     if rng is None:
         return _rng
     if isinstance(rng, np.random.Generator):
+        if _noted.states is not None:
+            _noted.states.setdefault(id(rng), (rng, rng.bit_generator.state))
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
             raise ValueRangeError(f"rng: expected a seed of at least 0, got {rng}")
         return np.random.default_rng(int(rng))
     raise DTypeError(f"rng: expected a np.random.Generator, an int seed or None, got {type(rng).__name__}")
+
+
+class _Noted(threading.local):
+    """The generators that were given to draw from, with their states before; None where nobody wants to know."""
+
+    states: dict[int, tuple[np.random.Generator, Any]] | None = None
+
+
+_noted = _Noted()
+
+
+@contextmanager
+def noted_generators() -> Iterator[list[tuple[np.random.Generator | None, Any]]]:
+    """What is drawn from inside, with the states before, to draw the same again; None is the default generator."""
+    found: list[tuple[np.random.Generator | None, Any]] = [(None, _rng.bit_generator.state)]
+    outer, _noted.states = _noted.states, {}
+    try:
+        yield found
+    finally:
+        found += _noted.states.values()
+        if outer is not None:
+            outer.update({key: value for key, value in _noted.states.items() if key not in outer})
+        _noted.states = outer
+
+
+def restore_generators(states: Iterable[tuple[np.random.Generator | None, Any]]) -> None:
+    """Set generators back to states that were noted."""
+    for generator, state in states:
+        default_rng(generator).bit_generator.state = state
 
 
 def reuse_memory(limit: int = 1 << 25) -> bool:

@@ -46,14 +46,19 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "search": ("hyperparameter search", {"optuna": "optuna"}),
+    "parquet": ("data sets in Parquet files", {"pyarrow": "pyarrow"}),
     "mpi": ("training on several processes", {"mpi4py": "mpi4py"}),
+    "postgresql": ("searches on a database", {"psycopg": "psycopg"}),
+    "dask": ("searches on a cluster", {"distributed": "distributed"}),
+    "tensorboard": ("training in TensorBoard", {"tensorboard": "tensorboard"}),
+    "mlflow": ("training in MLflow", {"mlflow-skinny": "mlflow", "pandas": "pandas"}),
     "test": (
         "testing gradients and this package",
         {"pytest": "pytest", "hypothesis": "hypothesis", "playwright": "playwright"},
     ),
 }
 # Extras that most do not need: they are shown, and not recommended.
-UNASKED = ("test", "mpi")
+UNASKED = ("test", "parquet", "mpi", "postgresql", "dask", "tensorboard", "mlflow")
 
 
 def version_of(package: str, module: str) -> str | None:
@@ -140,7 +145,7 @@ def as_text() -> str:
             else "partial"
         )
         each = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
-        lines += [f"  {extra:<7} {mark:<7}  {EXTRAS[extra][0]}", f"{'':19}{each}"]
+        lines += [f"  {extra:<11} {mark:<7}  {EXTRAS[extra][0]}", f"{'':23}{each}"]
     engines = ", ".join(found["layout_engines"])
     lines += [
         "",

@@ -113,8 +113,9 @@ class Mode:
                 yield
             finally:
                 self._restore(before, close, block)
-        finally:  # once more, as the first may have been interrupted
-            self._restore(before, close, block)
+        finally:  # once more, if the first was interrupted before its last line
+            if block in active:
+                self._restore(before, close, block)
 
     def _state(self) -> Any:
         """What `_switch_on` changes and `_restore_state` is given."""
@@ -341,7 +342,9 @@ def effect(
 
     `args`: Tensors and arrays among them are those of the step; what is inside of lists and other objects is the same
     object at every run. `changes`: the Tensors, arrays and other objects, such as a schedule, that it changes.
-    `gradients`: whether it reads or changes `.grad`. What happens inside is not reported to watchers.
+    `gradients`: whether it reads or changes `.grad`. What happens inside is not reported to watchers. A function that
+    changes nothing, such as one of NumPy's that makes a table of integers, may return arrays, of the same shapes at
+    every run.
     """
     if not active or not any(isinstance(watcher, StepWatcher) for watcher in modes.watchers):
         return function(*args)

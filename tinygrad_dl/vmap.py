@@ -101,12 +101,12 @@ def vmap(
         values = [_tensor(leaf) if is_array(leaf) else leaf for leaf in values]
         fronts = [leaf if axis is None else moveaxis(leaf, axis, 0) for leaf, axis in zip(values, axes)]
         step = size if chunk_size is None else chunk_size
-        state = config.default_rng().bit_generator.state
+        states: Any = None
         parts: list[Any] = []
         level: BatchLevel | None = None
         for start in range(0, max(size, 1), max(step, 1)):
             if randomness == "same" and start:
-                config.default_rng().bit_generator.state = state
+                config.restore_generators(states)
             whole = step >= size
             chunk = [
                 x if axis is None or whole else getitem(x, slice(start, start + step))
@@ -115,7 +115,9 @@ def vmap(
             calls: Counter[tuple[str, str]] | None = None if level is None else level.calls
             level = BatchLevel(size if whole else min(step, size - start), randomness)
             level.calls = level.calls if calls is None else calls
-            parts.append(_one_run(name, f, level, args, kwargs, chunk, axes, out_axes))
+            with config.noted_generators() as noted:
+                parts.append(_one_run(name, f, level, args, kwargs, chunk, axes, out_axes))
+            states = states or noted
         assert level is not None
         result, ends = parts[0]
         if len(parts) > 1:

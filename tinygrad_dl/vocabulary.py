@@ -166,7 +166,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row(
                 "x.to(torch.float64), x.type(torch.float64), x.type_as(y)",
                 "x.astype(tg.float64)",
-                "there is one device: a move to another is left out",
+                "there is one device, the CPU: leave out moves to others",
             ),
             Row("x.short(), x.char(), x.byte()", 'x.astype("int16"), x.astype("int8"), x.astype("uint8")'),
             Row("x.is_floating_point(), x.is_complex()", 'x.dtype.kind == "f"', 'or "c"'),
@@ -304,6 +304,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
         "Arguments of functions": [
             Row("learning_rate=0.01", "lr=0.01"),
             Row("validation_data=(X, y)", "dev=(X, y)"),
+            Row("rate=0.5", "nn.Dropout(0.5)", "the probability is p"),
             Row(
                 "validation_split=0.2",
                 "dev=part",
@@ -391,7 +392,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
                 "data.split((X, y), (0.8, 0.2))",
                 "rows that are equal stay in one part",
             ),
-            Row("load_digits(), load_iris()", "data.datasets.load_digits()"),
+            Row("load_digits(), load_iris()", "data.datasets.{name}()"),
             Row("estimator.fit(X, y)", "trainer.fit(X, y)", "or fit((X, y), dev=(X_dev, y_dev))"),
             Row("GridSearchCV(...)", "train.search", "and scikit-learn's own with Classifier"),
             Row("trainer.score(X, y)", "trainer.evaluate((X, y))", "Classifier has score"),

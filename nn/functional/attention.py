@@ -11,21 +11,19 @@ from tinygrad_dl.convert import beside
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.nn.functional.dropouts import dropout
+from tinygrad_dl.ops import reduce
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import softmax
-from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.elementwise import add, astype, where
 from tinygrad_dl.ops.join import concat
 from tinygrad_dl.ops.linear import linear
+from tinygrad_dl.ops.logic import equal, logical_not, logical_or
 from tinygrad_dl.ops.matmul import matmul
 from tinygrad_dl.ops.padding import pad
 from tinygrad_dl.ops.reduce import mean
 from tinygrad_dl.ops.shape import broadcast_to, expand_dims, permute_dims, reshape, squeeze
 from tinygrad_dl.tensor import Tensor
-from tinygrad_dl.typing import Array, DTypeLike, RandomLike
-
-
-def _array(x: Array | None) -> Any:
-    return x._data if isinstance(x, Value) else np.asarray(x)
+from tinygrad_dl.typing import Array, RandomLike
 
 
 def attention_mask(name: str, argument: str, mask: Any, where_true: str = "attention is masked") -> Any:
@@ -44,12 +42,18 @@ def attention_mask(name: str, argument: str, mask: Any, where_true: str = "atten
     return mask
 
 
-def _weights(scores: Any, fully_masked: Any) -> Any:
-    """The softmax of the scores; 0 in the rows that are fully masked, whose scores are all -inf."""
-    if fully_masked is None or not fully_masked.any():
-        return softmax(scores, axis=-1)
-    # The softmax of a row of -inf is nan, and so are its derivatives: such rows are computed from zeros instead.
-    return where(fully_masked, 0.0, softmax(where(fully_masked, 0.0, scores), axis=-1))
+def _without_fully_masked(mask: Any) -> tuple[Any, Any]:
+    """A mask to add, with zeros in the rows that allow no key, and whether each row is such a one.
+
+    The softmax of a row of -inf is nan, and so are its derivatives; computed from zeros, its result is replaced by 0.
+    """
+    fully_masked = reduce.all(equal(mask, -np.inf), axis=-1, keepdims=True)
+    return where(fully_masked, 0.0, mask), fully_masked
+
+
+def _zero(fully_masked: Any, x: Any) -> Any:
+    """x with zeros for the queries that may attend to no key."""
+    return x if fully_masked is None else where(fully_masked, 0.0, x)
 
 
 @accumulating
@@ -91,23 +95,23 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key, value = (_grouped(x, query.shape[-3]) for x in (key, value))
     attn_mask = attention_mask("scaled_dot_product_attention", "attn_mask", attn_mask, "a query may attend")
-    if is_causal:
-        attn_mask = beside(query, np.tri(query.shape[-2], key.shape[-2], dtype=bool))
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     # The query is scaled rather than the scores, which usually have more elements.
     scores = matmul(query * factor, key.mT)
     fully_masked = None
-    if attn_mask is not None:
-        mask = _array(attn_mask)
-        if mask.dtype == bool:
-            scores, fully_masked = where(mask, scores, -np.inf), ~mask.any(axis=-1, keepdims=True)
-        else:
-            scores = scores + attn_mask
-            fully_masked = np.isneginf(mask).all(axis=-1, keepdims=True)
-    weights = _weights(scores, fully_masked)
+    if is_causal:  # each query may attend to a key, the first one
+        mask = beside(query, np.tri(query.shape[-2], key.shape[-2], dtype=bool))
+        scores = where(mask, scores, -np.inf)
+    elif attn_mask is not None and attn_mask.dtype == bool:
+        fully_masked = logical_not(reduce.any(attn_mask, axis=-1, keepdims=True))
+        scores = where(logical_or(attn_mask, fully_masked), scores, -np.inf)
+    elif attn_mask is not None:
+        added, fully_masked = _without_fully_masked(attn_mask)
+        scores = scores + added
+    weights = softmax(scores, axis=-1)
     if dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
-    return matmul(weights, value)
+    return _zero(fully_masked, matmul(weights, value))
 
 
 def _grouped(x: Array, heads: int) -> Any:
@@ -122,12 +126,11 @@ def _grouped(x: Array, heads: int) -> Any:
     return reshape(expanded, (*lead, heads, length, size))
 
 
-def _additive(mask: Array | None, dtype: DTypeLike | None) -> Any:
-    """The mask in additive form: True becomes -inf."""
-    if mask is None or _array(mask).dtype != bool:
+def _additive(mask: Array | None, dtype: Any) -> Any:
+    """The mask in additive form: True becomes -inf, in the dtype of the scores."""
+    if mask is None or mask.dtype != bool:
         return mask
-    # Both constants in the dtype of the scores, so that float32 stays float32.
-    return np.where(_array(mask), np.array(-np.inf, dtype), np.array(0, dtype))
+    return astype(where(mask, -np.inf, 0.0), dtype)
 
 
 def _padded(mask: Array | None) -> Any:
@@ -240,33 +243,36 @@ def multi_head_attention_forward(
     # As above: scaling q is cheaper than scaling the scores.
     scores = matmul(q * size**-0.5, k.mT)
     scores_shape = scores.shape
-    masked: Any = None  # the sum of both masks, which tells the queries that may attend to no key
-    if mask is not None:
+    if attn_mask is not None and mask is not None:
         if mask.shape == (batch * num_heads, *scores_shape[2:]):
             mask = reshape(mask, scores_shape)
         elif mask.shape != scores_shape[2:]:
             raise ShapeError(
                 f"{name}: expected attn_mask of shape (L, S) = {(length, key.shape[0])} or (N * num_heads, L, S), "
-                f"got {_array(attn_mask).shape}"
+                f"got {attn_mask.shape}"
             )
-        scores, masked = scores + mask, _array(mask)
-    if padding is not None:
+    if key_padding_mask is not None and padding is not None:
         if padding.shape != (batch, scores_shape[3]):
             raise ShapeError(
                 f"{name}: expected key_padding_mask of shape (N, S) = {(batch, key.shape[0])}, "
-                f"got {_array(key_padding_mask).shape}"
+                f"got {key_padding_mask.shape}"
             )
         padding = reshape(padding, (batch, 1, 1, scores_shape[3]))
-        scores = scores + padding
-        masked = _array(padding) if masked is None else masked + _array(padding)
-    weights = _weights(scores, None if masked is None else np.isneginf(masked).all(axis=-1, keepdims=True))
+        mask = padding if mask is None else add(mask, padding)
+    fully_masked = None
+    if mask is not None:
+        mask, fully_masked = _without_fully_masked(mask)
+        scores = scores + mask
+    weights = softmax(scores, axis=-1)
     if training and dropout_p:
         weights = dropout(weights, dropout_p, True, rng=rng)
-    merged = reshape(permute_dims(matmul(weights, v), (2, 0, 1, 3)), (length, batch, embed))
+    attended = _zero(fully_masked, matmul(weights, v))
+    merged = reshape(permute_dims(attended, (2, 0, 1, 3)), (length, batch, embed))
     out = linear(merged, out_proj_weight, out_proj_bias)
     if unbatched:
         out = squeeze(out, 1)
     if not need_weights:
         return out, None
+    weights = _zero(fully_masked, weights)
     returned = mean(weights, axis=1) if average_attn_weights else weights
     return out, squeeze(returned, 0) if unbatched else returned

@@ -15,7 +15,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, effect, tell
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
-from tinygrad_dl.ops.elementwise import astype, maximum, where
+from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
 from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.shape import expand_dims
@@ -59,11 +59,17 @@ def _shorten(table: Array, indices: np.ndarray, max_norm: float, norm_type: floa
     rows[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(rows.dtype)
 
 
-def _scaled(out: Tensor, indices: np.ndarray, counted: np.ndarray) -> Tensor:
-    """The looked-up rows, with gradients divided by how often each index is among those that are counted."""
-    counts = np.bincount(counted.reshape(-1), minlength=int(indices.max(initial=0)) + 1)
-    share = (1 / np.maximum(counts[indices], 1))[..., None].astype(out.dtype)
-    return out * share + out.detach() * (1 - share)
+def _scaled(out: Tensor, indices: np.ndarray) -> Tensor:
+    """The looked-up rows, with gradients divided by how often each index is looked up."""
+    share, rest = effect(_shares, indices, out.dtype)
+    return out * share + out.detach() * rest
+
+
+def _shares(indices: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """One divided by how often each index is there, and the rest to 1."""
+    counts = np.bincount(indices.reshape(-1), minlength=1)
+    share = (1 / np.maximum(counts[indices], 1))[..., None].astype(dtype)
+    return share, 1 - share
 
 
 def embedding(
@@ -98,7 +104,7 @@ def embedding(
         return out  # type: ignore[return-value]
     # The values stay; only the gradient is scaled or zeroed.
     if scale_grad_by_freq:
-        out = _scaled(out, indices, indices)
+        out = _scaled(out, indices)
     if padding is None:
         return out
     return where(expand_dims(equal(indices, padding), axis=-1), out.detach(), out)
@@ -136,53 +142,69 @@ def embedding_bag(
         )
     padding = check_padding(name, padding_idx, weight.shape[0])
     if indices.ndim == 2 and offsets is None:
-        picked, valid, longest = indices, None, indices.shape[1]
-        counted = None if padding is None else not_equal(picked, padding)
+        bags, count = None, indices.shape[0]
     elif indices.ndim == 1 and offsets is not None:
         starts = np.asarray(offsets._data if isinstance(offsets, Value) else offsets)
-        starts = starts[:-1] if include_last_offset else starts
-        if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > len(indices)):
-            raise ValueRangeError(
-                f"{name}: expected offsets that start at 0, never decrease and end within input, got {starts.tolist()}"
-            )
-        sizes = np.diff(np.append(starts, len(indices)))
-        longest = int(sizes.max(initial=0))
-        # Bags as the rows of a rectangle, positions after a bag's end masked out.
-        place = starts[:, None] + np.arange(longest)
-        valid = np.arange(longest) < sizes[:, None]
-        place = np.where(valid, place, 0)
-        picked = indices[place] if len(indices) else np.zeros(place.shape, np.int64)
-        counted = valid if padding is None else np.logical_and(valid, picked != padding)
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[place]
+        count = max(len(starts) - include_last_offset, 0)
+        bags = effect(_bags, starts, len(indices), count)
     else:
         raise ShapeError(
             f"{name}: expected input (B, N) without offsets, or (N,) with offsets, got {indices.shape}"
         )
-    rows = embedding(picked, weight, padding, max_norm, norm_type)
-    if scale_grad_by_freq and isinstance(rows, Tensor):
-        # The places after a bag's end are no look-ups.
-        rows = _scaled(rows, picked, picked if valid is None else picked[valid])
+    rows: Any = embedding(indices, weight, padding, max_norm, norm_type, scale_grad_by_freq)
+    counted = None if padding is None else not_equal(indices, padding)
     if mode == "max":
-        if not longest:
-            return reduce.sum(rows, axis=1)
-        if counted is None:
-            return reduce.max(rows, axis=1)
-        # -inf never wins, and a bag without counted rows gives 0.
-        best = reduce.max(where(expand_dims(counted, -1), rows, -np.inf), axis=1)
-        return where(reduce.any(counted, axis=1, keepdims=True), best, 0)
+        return _largest(rows, counted, bags, count)
     if counted is not None:
         rows = where(expand_dims(counted, -1), rows, 0)
     if per_sample_weights is not None:
         rows = rows * expand_dims(per_sample_weights, -1)
-    total = reduce.sum(rows, axis=1)
+    total = reduce.sum(rows, axis=1) if bags is None else embedding_ops.scatter_rows(rows, bags, count)
     if mode == "sum":
         return total
     # An empty bag has mean 0, not nan, as in PyTorch.
+    return total / effect(_sizes, indices, bags, padding, count, weight.dtype)
+
+
+def _bags(starts: np.ndarray, length: int, count: int) -> np.ndarray:
+    """The number of the bag of each index, from where the bags start."""
+    starts = starts[:count]
+    if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > length):
+        raise ValueRangeError(
+            "embedding_bag: expected offsets that start at 0, never decrease and end within input, "
+            f"got {starts.tolist()}"
+        )
+    return np.repeat(np.arange(count), np.diff(np.append(starts, length if count else 0)))
+
+
+def _sizes(
+    indices: np.ndarray, bags: np.ndarray | None, padding: int | None, count: int, dtype: np.dtype
+) -> np.ndarray:
+    """How many indices of each bag count, at least 1: (B, 1)."""
+    counted = np.ones(indices.shape, bool) if padding is None else indices != padding
+    sizes = counted.sum(axis=1) if bags is None else np.bincount(bags[counted], minlength=count)
+    return np.asarray(np.maximum(sizes, 1)[:, None].astype(dtype))
+
+
+def _largest(rows: Any, counted: Any, bags: np.ndarray | None, count: int) -> Any:
+    """The largest element of each bag, 0 in a bag without counted rows."""
+    if bags is not None:
+        if active:
+            tell("read", "embedding_bag of the largest elements of bags with offsets")
+        # Bags as the rows of a rectangle, places after a bag's end not counted.
+        sizes = np.bincount(bags, minlength=count)
+        across = np.arange(int(sizes.max(initial=0)))
+        inside = across < sizes[:, None]
+        place = np.where(inside, (np.cumsum(sizes) - sizes)[:, None] + across, 0)
+        counted = inside if counted is None else np.logical_and(inside, counted[place])
+        rows = take(rows, place, axis=0)
+    if not rows.shape[1]:
+        return reduce.sum(rows, axis=1)
     if counted is None:
-        return total / max(longest, 1)
-    count = maximum(reduce.sum(counted, axis=1, keepdims=True), 1)
-    return total / astype(count, weight.dtype)
+        return reduce.max(rows, axis=1)
+    # -inf never wins.
+    best = reduce.max(where(expand_dims(counted, -1), rows, -np.inf), axis=1)
+    return where(reduce.any(counted, axis=1, keepdims=True), best, 0)
 
 
 def one_hot(tensor: ArrayLike, num_classes: Annotated[int, Bounds(least=-1, most=LARGEST)] = -1) -> Tensor:

@@ -16,6 +16,7 @@ from tinygrad_dl.ops import pooling, resize
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.activations import relu
 from tinygrad_dl.ops.elementwise import abs, power, sign
+from tinygrad_dl.ops.index import getitem
 from tinygrad_dl.ops.shape import squeeze
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import Array, RandomLike
@@ -367,7 +368,8 @@ def fractional_max_pool(
         samples = samples._data
     samples = cast(Any, samples)
     # A buffer of samples may be made for a larger batch than this one.
-    samples = samples[: x.shape[0]]
+    if samples.shape[0] > x.shape[0]:
+        samples = getitem(samples, slice(0, x.shape[0]))
     positions = resize.fractional_max_indices(
         x, samples, per_axis(kernel_size, n, "kernel_size"), per_axis(output_size, n, "output_size")
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_dl import config
 from tinygrad_dl.arguments import Count, NonNegative, Probability, Size
+from tinygrad_dl.creation import constant
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.nn import init
 from tinygrad_dl.nn.containers import ModuleList
@@ -355,4 +356,4 @@ class Transformer(Module):
                 [  0.,   0.]])
         """
         kind = config.default_dtype if dtype is None else np.dtype(dtype)
-        return Tensor(np.where(np.tri(sz, dtype=bool), 0.0, -np.inf).astype(kind))
+        return constant(np.where(np.tri(sz, dtype=bool), 0.0, -np.inf).astype(kind))

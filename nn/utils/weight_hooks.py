@@ -7,6 +7,7 @@ from typing import Any
 from tinygrad_dl.arguments import Count, NonNegative, checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.errors import GraphError, ShapeError, ValueRangeError
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.module import M, Module
 from tinygrad_dl.nn.parameter import Parameter
 from tinygrad_dl.nn.utils.weight_norms import (
@@ -20,6 +21,11 @@ from tinygrad_dl.nn.utils.weight_norms import (
 from tinygrad_dl.typing import RandomLike
 
 
+def _store_weight(module: Module, name: str, weight: Any) -> None:
+    # What a compiled step computes lies in memory that it uses again.
+    setattr(module, name, weight if weight._data.base is None else weight.copy())
+
+
 class Reparametrization:
     """A forward pre-hook that computes the attribute `name` of a module from other parameters."""
 
@@ -31,7 +37,7 @@ class Reparametrization:
         raise GraphError(f"{type(self).__name__} does not define compute")
 
     def __call__(self, module: Module, args: Any) -> None:
-        setattr(module, self.name, self.compute(module))
+        effect(_store_weight, module, self.name, self.compute(module))
 
     @classmethod
     def of(cls, module: Module, name: str) -> Reparametrization | None:
@@ -43,6 +49,7 @@ class Reparametrization:
         """Register the hook and compute the weight for the first time."""
         delattr(module, self.name)
         setattr(module, self.name, self.compute(module))
+        module._computed = (*module._computed, self.name)
         module.register_forward_pre_hook(self)
 
     def detach(self, module: Module, names: tuple[str, ...]) -> None:
@@ -52,6 +59,7 @@ class Reparametrization:
             delattr(module, f"{self.name}_{suffix}")
         delattr(module, self.name)
         setattr(module, self.name, Parameter(value.detach()))
+        module._computed = tuple(name for name in module._computed if name != self.name)
         hooks = module._hooks.of["before"]
         for key in [key for key, (hook, _) in hooks.items() if hook is self]:
             del hooks[key]

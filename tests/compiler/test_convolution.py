@@ -69,7 +69,7 @@ def test_convolutions_are_the_sums_that_they_stand_for(case: Case) -> None:
 def test_halves_of_a_batch_give_the_same_in_one_thread_and_in_two(two: bool, monkeypatch: Any) -> None:
     monkeypatch.setattr(threads, "wanted", lambda: two)
     monkeypatch.setattr(native, "DIVIDED_PRODUCT", 1)
-    monkeypatch.setattr(native, "small", lambda: 1 << 62)
+    monkeypatch.setattr(native, "small", lambda shared=False: 1 << 62)
     case = Case()
     n, c, o, side = 7, 3, 5, 12
     x, g = (
@@ -85,6 +85,26 @@ def test_halves_of_a_batch_give_the_same_in_one_thread_and_in_two(two: bool, mon
     ]
     case.check()
     assert ("half.part" in llvm_text(case)) == two
+
+
+@pytest.mark.parametrize(("side", "width", "shared"), [(18, 8, True), (34, 8, False), (18, 256, False)])
+def test_products_beside_shared_convolutions_are_made_here_or_all_by_blas(
+    side: int, width: int, shared: bool, monkeypatch: Any
+) -> None:
+    """Limits of 36,864 multiplications for two threads: a convolution, or the product, may be larger."""
+    for module in (llvm, native):
+        monkeypatch.setattr(module, "small", lambda shared=False: 36_864 if shared else 0)
+    monkeypatch.setattr(threads, "wanted", lambda: True)
+    monkeypatch.setattr(native, "DIVIDED_PRODUCT", 1)
+    case = Case()
+    x, w = case.argument(case.array((4, 4, side, side))), case.argument(case.array((4, 4, 3, 3)))
+    a, b = case.argument(case.array((16, 16))), case.argument(case.array((16, width)))
+    params = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "sizes": (side, side), "groups": 1}
+    images = (4, 4, side - 2, side - 2)
+    case.results = [case.b.emit("conv", [x, w], images, np.float32, **params), case.b.matmul(a, b)]
+    case.check()
+    text = llvm_text(case)
+    assert ("half.part" in text) == shared and ("(i32 101, " in text) != shared  # CblasRowMajor
 
 
 def llvm_text(case: Case) -> str:

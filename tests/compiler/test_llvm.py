@@ -414,7 +414,7 @@ def test_stacked_products_and_vectors(
     for module in (llvm, native):
         if not available:
             monkeypatch.setattr(module, "blas", dict)
-        monkeypatch.setattr(module, "small", lambda: 100)
+        monkeypatch.setattr(module, "small", lambda shared=False: 100)
     case = Case()
     out = case.b.matmul(case.argument(case.array(x)), case.argument(case.array(y)))
     case.results = [case.b.add(out, 1.0), case.b.sum(out)]
@@ -425,7 +425,7 @@ def test_large_products_without_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy computes them between native parts, on views of the block and of arguments."""
     for module in (llvm, native):
         monkeypatch.setattr(module, "blas", dict)
-        monkeypatch.setattr(module, "small", lambda: 100)
+        monkeypatch.setattr(module, "small", lambda shared=False: 100)
     case = Case()
     x, y = case.argument(case.array((30, 20))), case.argument(case.array((25, 20)))
     out = case.b.matmul(case.b.multiply(x, 2.0), case.b.transpose(y, (1, 0)))

@@ -13,8 +13,11 @@ import numpy as np
 
 import tinygrad_dl as tg
 from tinygrad_dl import distributed, nn, optim, train
+from tinygrad_dl.data import ShardedDataset
 from tinygrad_dl.errors import CommunicationError
 from tinygrad_dl.train import DataParallel
+
+PROGRAM = __file__
 
 
 class Goes(train.Callback):
@@ -41,10 +44,18 @@ class Goes(train.Callback):
 
 def train_once(how: str, folder: str, world: distributed.World) -> None:
     last = world.rank == world.size - 1
-    rng = np.random.default_rng(how == "data" and last)
-    x, y = rng.normal(size=(40, 4)).astype(np.float32), rng.integers(0, 2, 40)
+    drawn = np.random.default_rng(how == "data" and last)
+    x, y = drawn.normal(size=(40, 4)).astype(np.float32), drawn.integers(0, 2, 40)
     if how == "examples" and last:
         x, y = x[:30], y[:30]
+    data: Any = (x, y)
+    if how == "files":  # of one name and size, in a folder of each rank
+        own = Path(folder, f"rank-{world.rank}")
+        own.mkdir(parents=True)
+        x[7, 0] += world.rank
+        np.savez(own / "part.npz", x=x, y=y)
+        data = ShardedDataset(own)
+    sys.modules["__main__"].__file__ = distributed.__file__ if how == "code" and last else PROGRAM
     tg.manual_seed(0)
     width = 5 if how == "shapes" and last else 6
     model = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2))
@@ -54,12 +65,15 @@ def train_once(how: str, folder: str, world: distributed.World) -> None:
         model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks,
         distributed=DataParallel(check_every=3), progress="off", compile=False,
     )  # fmt: skip
-    trainer.fit(x, y, epochs=4, batch_size=10, rng=world.rank if how == "seeds" else 0)
+    rng = world.rank if how == "seeds" else 0
+    trainer.fit(data, epochs=4, batch_size=5 if how == "batches" and last else 10, rng=rng)
     print(f"rank {world.rank} is done", flush=True)
 
 
 def main(hows: list[str], folder: str) -> None:
     """One way to go wrong, or several that all ranks notice together."""
+    former = sys.excepthook
+    sys.excepthook = lambda *error: (print("a hook of the program's own", file=sys.stderr), former(*error))[1]
     world = distributed.world(timeout=5 if "hangs" in hows else 60)
     if len(hows) == 1:
         train_once(hows[0], folder, world)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from tests.distributed.launch import needs_mpi
 from tinygrad_dl import distributed, nn, optim, train
 from tinygrad_dl.data import DataLoader
 from tinygrad_dl.distributed.gradients import Reducer
-from tinygrad_dl.distributed.trial import fit
+from tinygrad_dl.distributed.trial import ONE_MACHINE, fit, launcher
 from tinygrad_dl.distributed.world import Pending, World
 from tinygrad_dl.errors import CommunicationError
 
@@ -162,6 +165,21 @@ def test_a_link_is_fitted_to_the_times_of_a_ring() -> None:
     sizes, ranks = (8, 1000, 10**6), 3
     times = {n: 4 * 2e-6 + 4 / 3 * n * 1e-9 for n in sizes}
     np.testing.assert_allclose(fit(times, ranks), (2e-6, 1e-9), rtol=1e-9)
+
+
+@needs_mpi
+def test_a_launcher_of_another_mpi_is_an_error_that_says_what_to_do() -> None:
+    # One process of MPI, where Slurm says that there are four: srun without the plugin for this MPI.
+    code = (
+        "import os; os.environ.pop('OMPI_COMM_WORLD_SIZE', None); os.environ['SLURM_STEP_NUM_TASKS'] = '4'\n"
+        "from tinygrad_dl import distributed; distributed.world()"
+    )
+    done = subprocess.run(
+        [str(launcher()), "-n", "1", sys.executable, "-c", code],
+        env={**os.environ, **ONE_MACHINE}, capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    assert "world: expected the 4 processes that the launcher started, got 1" in done.stderr
+    assert done.returncode and "srun --mpi=pmix" in done.stderr
 
 
 @needs_mpi

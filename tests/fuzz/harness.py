@@ -33,7 +33,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 GROUPS = (
     "ops", "tg", "tensor", "linalg", "fft", "func", "files", "functional", "nn", "init", "nn_utils", "optim", "data",
-    "train", "viz", "testing",
+    "distributed", "train", "viz", "testing",
 )  # fmt: skip
 CPU_SECONDS = 5  # of one call; what takes longer counts as a call that does not end
 MEMORY = 6 * 2**30

@@ -22,6 +22,16 @@ class Equivalent(NamedTuple):
 
 
 EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent("evidence.py", "def nearby", "Gt becomes GtE in `narrow > rounding",
+               "a width that equals the estimate of the rounding"),
+    Equivalent("evidence.py", "def _extrapolated", "LtE becomes Lt in `value - error <= high",
+               "intervals that touch in one point, of estimates; where all errors are 0 all values are one"),
+    Equivalent("evidence.py", "def _noise", (
+        "above becomes x in `above` of `np.isfinite(above)", "above becomes start in `above` of",
+        "sign dropped in `-1` of `spacings[-1]", "12 becomes 13 in `12` of `2.0 ** (-12)",
+    ), "an estimate that may be twice as large"),
+    Equivalent("evidence.py", "def _quantum", "operands swapped in `float(values[j, o] - start[o]) - line_slope * high",
+               "its absolute value is taken"),
     Equivalent("activations.py", "lambda g, x: g * where(x > 0, 0, x)", "Gt becomes GtE",
                "at 0 both branches are 0"),
     Equivalent("elementwise.py", "_share(", (

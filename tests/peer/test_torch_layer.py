@@ -196,6 +196,131 @@ def test_files_go_both_ways(tmp_path: Any) -> None:
             np.testing.assert_array_equal(array(back["model"][key]), array(value))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_at_equal_distances_are_pytorchs(dtype: str) -> None:
+    for start, end, steps in [
+        (-1, 1, 18),
+        (0, 10, 1000),
+        (-3.3, 2.7, 37),
+        (5, -5, 100),
+        (2, 3, 1),
+        (0, 1, 0),
+    ]:
+        a, b = (array(t.linspace(start, end, steps, dtype=getattr(t, dtype))) for t in (torch, ours))
+        np.testing.assert_allclose(b, a, rtol=1e-15, atol=1e-15 if dtype == "float64" else 1e-12)
+
+
+def test_linearized_functions_and_batch_norm_without_averages_are_pytorchs() -> None:
+    x, v = ours.linspace(0.1, 1, 4).double(), ours.linspace(1, 2, 4).double()
+    value, along = ours.func.linearize(lambda x: (x.sin() * x).cumsum(0), x)
+    slope = (np.sin(array(x)) + np.cos(array(x)) * array(x)) * array(v)
+    for factor in (1, 2):
+        np.testing.assert_allclose(array(along(factor * v)), factor * np.cumsum(slope), rtol=1e-12)
+    np.testing.assert_allclose(array(value), np.cumsum(np.sin(array(x)) * array(x)), rtol=1e-12)
+    found = []
+    for t in (torch, ours):
+        model = t.nn.Sequential(t.nn.BatchNorm1d(2), t.nn.Sequential(t.nn.BatchNorm1d(2)))
+        t.func.replace_all_batch_norm_modules_(model)
+        found.append(array(model.eval()(t.arange(6.0).view(3, 2) ** 2)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Conv2d", "ConvTranspose2d", "Linear"])
+def test_fused_layers_are_pytorchs_and_compute_the_same(name: str) -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(0)
+        linear, turned = name == "Linear", name == "ConvTranspose2d"
+        layer = getattr(t.nn, name)(*((3, 4) if linear else (3, 4, 2)))
+        norm = (t.nn.BatchNorm1d if linear else t.nn.BatchNorm2d)(4)
+        x = t.randn(6, 3) if linear else t.randn(6, 3, 5, 5)
+        norm(layer(x * 2 + 1))
+        layer, norm = layer.eval(), norm.eval()
+        fuse = t.nn.utils.fusion.fuse_linear_bn_eval if linear else t.nn.utils.fusion.fuse_conv_bn_eval
+        fused = fuse(layer, norm, *([True] if turned else []))
+        found.append([array(fused.weight), array(fused.bias), array(fused(x)), array(norm(layer(x)))])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1][2], found[1][3], rtol=1e-4, atol=1e-5)
+
+
+def test_einops_takes_the_tensors_and_has_its_layers() -> None:
+    pytest.importorskip("einops")
+    import pickle
+
+    import einops.layers.torch as of_pytorch
+    from einops import einsum, pack, rearrange, reduce, repeat
+
+    import tinygrad_dl.torch.einops as own
+
+    found = []
+    for t, layers in ((torch, of_pytorch), (ours, own)):
+        t.manual_seed(0)
+        x = t.randn(2, 3, 4, 6, requires_grad=True)
+        y = rearrange(x, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=3)
+        z = repeat(reduce(y, "b n d -> b d", "max"), "b d -> b k d", k=2)
+        mixed = layers.EinMix("b n d -> b n (k e)", weight_shape="d k e", bias_shape="k e", d=18, k=2, e=3)
+        net = t.nn.Sequential(layers.Rearrange("b n d -> b d n"), layers.Reduce("b d n -> b n", "mean"))
+        packed, _ = pack([y, y.sum(1)], "b * d")
+        parts = [z, mixed(y), pickle.loads(pickle.dumps(net))(y), packed, reduce(x, "b c h w -> b", "prod")]
+        parts.append(einsum(y, y, "b i d, b j d -> b i j"))
+        sum((p**2).sum() for p in parts).backward()
+        found.append([array(p) for p in (*parts, x.grad)])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
+# Factorizations of matrices: name -> a function of the module torch and a matrix
+
+FACTORIZATIONS: dict[str, Any] = {
+    "lu": lambda t, a: t.linalg.lu(a),
+    "lu without exchanges": lambda t, a: t.linalg.lu(a.mH @ a, pivot=True),
+    "lu_factor": lambda t, a: t.linalg.lu_factor(a),
+    "lu_factor_ex": lambda t, a: t.linalg.lu_factor_ex(a),
+    "lu_unpack": lambda t, a: t.lu_unpack(*t.linalg.lu_factor(a)),
+    "lu_solve": lambda t, a: [
+        t.linalg.lu_solve(
+            *t.linalg.lu_factor(a @ a.mH + t.eye(a.shape[-2])), a if left else a.mH, left=left, adjoint=adjoint
+        )
+        for left in (True, False)
+        for adjoint in (True, False)
+    ],
+    "solve_ex": lambda t, a: t.linalg.solve_ex(a @ a.mH + t.eye(a.shape[-2]), a),
+    "lstsq": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)).solution,
+    "lstsq of vectors": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)[..., 0])[0],
+    "householder_product": lambda t, a: (
+        t.linalg.householder_product(a, a[..., 0, :] / 3) if a.shape[-2] >= a.shape[-1] else a
+    ),
+    "ormqr": lambda t, a: [t.ormqr(a, a[..., 0, : min(a.shape[-2:])] / 3, a, True, turned) for turned in (True, False)],
+    "geqrf": lambda t, a: t.geqrf(a.detach()),
+}  # fmt: skip
+
+
+def flattened(results: Any) -> list[Any]:
+    return [x for r in results for x in flattened(r)] if isinstance(results, (list, tuple)) else [results]
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4, 3), (2, 3, 4), (1, 1)], ids=str)
+@pytest.mark.parametrize("name", FACTORIZATIONS)
+def test_factorizations_are_pytorchs(name: str, shape: tuple[int, ...]) -> None:
+    for dtype in ("float64", "complex128"):
+        if name == "ormqr" and dtype == "complex128":
+            continue  # LAPACK's own function and PyTorch's formula differ there
+        numbers = np.random.default_rng(0).standard_normal((2, *shape))
+        found = []
+        for t in (torch, ours):
+            parts = t.tensor(numbers, dtype=t.float64)
+            a = (t.complex(*parts) if dtype == "complex128" else parts[0]).detach().requires_grad_()
+            results = flattened(FACTORIZATIONS[name](t, a))
+            smooth = [r for r in results if r.requires_grad]
+            loss = sum(((r.abs() + r.real) ** 2).sum() for r in smooth)
+            grads = [] if not smooth else t.autograd.grad(loss, a)
+            found.append([array(r) for r in (*results, *grads)])
+        assert len(found[0]) == len(found[1])
+        for a, b in zip(*found):
+            np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-8)
+
+
 # Distributions whose samples have a gradient at a fixed quantile
 
 REPARAMETRIZED: dict[str, list[list[float]]] = {
@@ -220,7 +345,7 @@ def test_gradients_of_samples_are_pytorchs_which_are_approximate(name: str) -> N
         np.testing.assert_allclose(b, a, rtol=2e-3, atol=1e-9)
 
 
-# name -> its parameters; samples, densities and their gradients, moments and entropies are compared
+# name -> its parameters; samples, densities and their gradients, moments, quantiles and entropies are compared
 DISTRIBUTIONS: dict[str, tuple[Any, ...]] = {
     "Weibull": ((2.0, 0.5), (1.5, 3.0)),
     "Pareto": ((1.0, 2.0), (3.0, 2.5)),
@@ -231,23 +356,34 @@ DISTRIBUTIONS: dict[str, tuple[Any, ...]] = {
     "LogNormal": ((0.5, 2.0), (0.3, 1.0)),
     "Normal": ((0.5, 2.0), (0.3, 1.0)),
     "Laplace": ((0.5, 2.0), (0.3, 1.0)),
+    "Cauchy": ((0.5, 2.0), (0.3, 1.0)),
     "Gumbel": ((0.5, 2.0), (0.3, 1.0)),
+    "VonMises": ((0.5, 2.0), (0.3, 9.0)),
+    "GeneralizedPareto": ((0.5, 2.0, 1.0), (0.3, 1.0, 2.0), (0.2, -0.4, 0.0)),
     "Uniform": ((0.5, 2.0), (1.3, 4.0)),
     "Exponential": ((0.5, 2.0),),
     "Gamma": ((0.5, 2.0), (0.3, 1.0)),
+    "Chi2": ((0.5, 3.0),),
     "Beta": ((0.5, 2.0), (0.3, 1.0)),
     "Dirichlet": ((0.5, 2.0),),
+    "StudentT": ((0.5, 5.0), (0.3, 1.0), (2.0, 1.0)),
     "Bernoulli": ((0.3, 0.7),),
+    "ContinuousBernoulli": ((0.3, 0.7, 0.4995, 0.5),),
     "Geometric": ((0.3, 0.7),),
     "Poisson": ((0.3, 7.0),),
+    "Binomial": ((4.0, 30.0, 900.0), (0.3, 0.6, 0.5)),
     "Categorical": ((0.3, 0.7),),
+    "OneHotCategorical": ((0.3, 0.7),),
     "RelaxedBernoulli": (0.5, (0.3, 0.7)),
     "RelaxedOneHotCategorical": (0.5, (0.3, 0.7)),
     "OneHotCategoricalStraightThrough": ((0.3, 0.7),),
     "NegativeBinomial": ((3.0, 4.0), (0.3, 0.6)),
     "FisherSnedecor": ((3.0, 4.0), (5.0, 6.0)),
+    "LogisticNormal": ((0.5, 2.0), (0.3, 1.0)),
+    "MultivariateNormal": ((0.5, 2.0), ((2.0, 0.5), (0.5, 1.0))),
+    "LowRankMultivariateNormal": ((0.5, 2.0), ((2.0,), (0.5,)), (1.0, 0.3)),
 }
-FACTS = ("mean", "variance", "stddev", "entropy")
+FACTS = ("mean", "mode", "variance", "stddev", "entropy", "perplexity", "enumerate_support")
 
 
 def facts(t: Any, name: str) -> dict[str, Any]:
@@ -257,24 +393,176 @@ def facts(t: Any, name: str) -> dict[str, Any]:
     x = one.rsample((4,)) if one.has_rsample else one.sample((4,))
     density = one.log_prob(x.detach())
     density.sum().backward()
-    found = {"sample": x, "log_prob": density}
-    for fact in FACTS:
+    found = {
+        "sample": x,
+        "log_prob": density,
+        "of batch": one.expand((3, *one.batch_shape)).log_prob(x[:1].detach()),
+    }
+    asked = {fact: lambda fact=fact: getattr(one, fact) for fact in FACTS}
+    asked |= {
+        "cdf": lambda: one.cdf(x.detach()),
+        "icdf": lambda: one.icdf(t.full(one.batch_shape, 0.3).double()),
+    }
+    for fact, ask in asked.items():
         try:
-            value = getattr(one, fact)
+            value = ask()
             found[fact] = value() if callable(value) else value
         except (NotImplementedError, AttributeError):
             pass
     return {k: array(v) for k, v in found.items()} | {
-        f"gradient {i}": array(p.grad) for i, p in enumerate(given)
+        f"gradient {i}": array(p.grad) for i, p in enumerate(given) if p.grad is not None
     }
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_distributions_are_pytorchs(name: str) -> None:
-    theirs, own = facts(torch, name), facts(ours, name)
-    for key in theirs.keys() & own.keys():
-        np.testing.assert_allclose(own[key], theirs[key], rtol=1e-7, atol=1e-9, err_msg=key)
-    assert {"sample", "log_prob", "gradient 0"} <= own.keys()
+    for t in (torch, ours):
+        t.set_default_dtype(t.float64)  # PyTorch's generalized Pareto compares with a number of this dtype
+    try:
+        theirs, own = facts(torch, name), facts(ours, name)
+    finally:
+        for t in (torch, ours):
+            t.set_default_dtype(t.float32)
+    assert theirs.keys() <= own.keys()
+    for key in theirs:
+        rtol = 1e-5 if name == "VonMises" else 1e-7  # PyTorch's Bessel functions are approximations
+        np.testing.assert_allclose(own[key], theirs[key], rtol=rtol, atol=1e-9, err_msg=key)
+
+
+def test_random_matrices_are_pytorchs() -> None:
+    found = []
+    for t in (torch, ours):
+        t.manual_seed(4)
+        one = t.distributions.LKJCholesky(3, t.tensor([0.5, 2.0]).double())
+        x = one.sample((4,))
+        wishart = t.distributions.Wishart(t.tensor(4.0).double(), t.tensor([[2.0, 0.5], [0.5, 1.0]]).double())
+        y = t.tensor([[3.0, -1.0], [-1.0, 2.0]]).double()
+        parts = [wishart.log_prob(y), wishart.entropy(), wishart.mean, wishart.mode, wishart.variance]
+        found.append([array(v) for v in (x, one.log_prob(x), *parts)])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12)
+    draws = wishart.sample((2000,))
+    np.testing.assert_allclose(array(draws.mean(0)), array(wishart.mean), rtol=0.1, atol=0.1)
+
+
+# The parameters of a pair for KL divergences between every two of PyTorch's table
+
+MEMBERS: dict[str, tuple[Any, ...]] = {
+    "Bernoulli": ((0.3, 0.0),), "Beta": ((1.5, 0.7), (2.0, 3.0)), "Binomial": ((3.0, 4.0), (0.2, 0.6)),
+    "Categorical": ((0.3, 0.7),), "ContinuousBernoulli": ((0.3, 0.8),), "Dirichlet": ((1.5, 0.7),),
+    "Exponential": ((0.5, 2.0),), "Gamma": ((1.5, 0.7), (2.0, 3.0)), "Gumbel": ((0.5, -1.0), (2.0, 1.0)),
+    "Geometric": ((0.3, 0.6),), "HalfNormal": ((0.3, 0.6),), "Laplace": ((0.5, -1.0), (2.0, 1.0)),
+    "LowRankMultivariateNormal": ((0.5, 2.0), ((2.0,), (0.5,)), (1.0, 0.3)),
+    "MultivariateNormal": ((0.5, 1.0), ((2.0, 0.5), (0.5, 1.0))), "Normal": ((0.5, -1.0), (2.0, 1.0)),
+    "OneHotCategorical": ((0.3, 0.7),), "Pareto": ((1.0, 0.5), (3.0, 1.5)), "Poisson": ((0.3, 7.0),),
+    "Uniform": ((0.1, -0.2), (0.7, 3.0)), "Cauchy": ((0.5, -1.0), (2.0, 1.0)),
+}  # fmt: skip
+
+
+def test_divergences_are_pytorchs_for_all_pairs_of_its_table() -> None:
+    pairs = [
+        (p.__name__, q.__name__)
+        for p, q in torch.distributions.kl._KL_REGISTRY
+        if {p.__name__, q.__name__} <= MEMBERS.keys()
+    ]
+    assert len(pairs) > 80
+    for first, second in pairs:
+        found = []
+        for t in (torch, ours):
+            p, q = (
+                getattr(t.distributions, n)(*[t.tensor(v).double() * s for v in MEMBERS[n]])
+                for n, s in ((first, 1.0), (second, 1.0 if second in ("Binomial", "Bernoulli") else 1.25))
+            )
+            found.append(array(t.distributions.kl_divergence(p, q)))
+        np.testing.assert_allclose(
+            found[1], found[0], rtol=1e-9, atol=1e-12, err_msg=f"{first} from {second}"
+        )
+
+
+# Transforms, with the shape of their arguments
+
+TRANSFORMS: dict[str, Any] = {
+    "ExpTransform": (2, 3), "SigmoidTransform": (2, 3), "SoftplusTransform": (2, 3), "TanhTransform": (2, 3),
+    "StickBreakingTransform": (2, 3), "SoftmaxTransform": (2, 3), "CorrCholeskyTransform": (2, 3),
+    "LowerCholeskyTransform": (2, 3, 3), "PositiveDefiniteTransform": (2, 3, 3),
+}  # fmt: skip
+
+
+def of_transform(one: Any, x: Any) -> list[Any]:
+    y = one(x)
+    found = [y, one.inv(y)]
+    try:
+        found.append(one.log_abs_det_jacobian(x, y))
+    except NotImplementedError:
+        pass
+    return [*found, t_shape(one.forward_shape(x.shape)), t_shape(one.inverse_shape(y.shape))]
+
+
+def t_shape(shape: Any) -> Any:
+    return np.array(tuple(shape))
+
+
+def test_transforms_are_pytorchs() -> None:
+    found = []
+    for t in (torch, ours):
+        tr = t.distributions.transforms
+        x = t.linspace(-1, 1, 18).double().view(2, 3, 3)
+        results = [
+            of_transform(getattr(tr, n)(), x if len(s) == 3 else x[:, 0]) for n, s in TRANSFORMS.items()
+        ]
+        affine = tr.AffineTransform(
+            t.tensor([1.0, 2.0, 3.0]).double(), t.tensor([2.0, -1.0, 0.5]).double(), 1
+        )
+        pieces = [tr.ExpTransform(), affine, tr.TanhTransform()]
+        results += [
+            of_transform(one, x)
+            for one in (
+                tr.ComposeTransform([tr.TanhTransform(), affine]),
+                tr.IndependentTransform(tr.ExpTransform(), 2),
+                tr.ReshapeTransform((3, 3), (9,)),
+                tr.StackTransform([tr.ExpTransform(), tr.TanhTransform(), tr.ExpTransform()], 1),
+                tr.CatTransform([tr.ExpTransform(), tr.TanhTransform()], 1, [1, 2]),
+            )
+        ]
+        flow = t.distributions.TransformedDistribution(
+            t.distributions.Normal(t.zeros(2, 3).double(), 1.0), [pieces[1], pieces[2]]
+        )
+        results.append(
+            [flow.log_prob(x[0, :2].abs() / 2), t_shape(flow.batch_shape), t_shape(flow.event_shape)]
+        )
+        for name in "positive unit_interval simplex lower_cholesky corr_cholesky positive_definite".split():
+            constraint = getattr(t.distributions.constraints, name)
+            y = (
+                t.distributions.transform_to(constraint)(x if "chol" in name or "def" in name else x[:, 0])
+                if name != "corr_cholesky"
+                else t.distributions.biject_to(constraint)(x[:, 0])
+            )
+            results.append([y, constraint.check(y)])
+        found.append([r if isinstance(r, np.ndarray) else array(r) for rs in results for r in rs])
+    assert len(found[0]) == len(found[1])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda t: t.distributions.Normal(t.zeros(2), t.tensor([1.0, -1.0])),
+        lambda t: t.distributions.Categorical(logits=t.tensor([0.0, math.nan])),
+        lambda t: t.distributions.Bernoulli(0.5).log_prob(t.tensor(2.0)),
+        lambda t: t.distributions.Normal(t.zeros(3), t.ones(3)).log_prob(t.zeros(2)),
+        lambda t: t.distributions.Categorical(t.ones(3)).log_prob(t.tensor(5)),
+        lambda t: t.distributions.Normal(0.0, 1.0).log_prob(2.0),
+        lambda t: t.distributions.Exponential(1.0).expand((2,)).log_prob(-t.ones(2)),
+    ],
+)
+def test_wrong_parameters_and_samples_of_distributions_have_pytorchs_errors(wrong: Any) -> None:
+    messages = []
+    for t in (torch, ours):
+        with pytest.raises(ValueError) as caught:
+            wrong(t)
+        messages.append(str(caught.value).splitlines()[0])
+    assert messages[0] == messages[1]
 
 
 def test_mixtures_transforms_and_divergences_are_pytorchs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,7 @@ def test_looking_inside_changes_nothing() -> None:
     inside.weight(session, 1, 0, 2)
     inside.check(session)
     inside.rates(session)
+    inside.surface([session], 0)
     inside.diagnosis(session)
     assert "<svg" in inside.graph(session) or "<html" in inside.graph(session)
     assert same(before, arrays(session)) and session._random == state
@@ -207,3 +209,49 @@ def test_a_histogram_counts_what_is_finite() -> None:
     assert sum(made["counts"]) == 3 and made["lost"] == 2 and (made["low"], made["high"]) == (0, 1)
     assert sum(histogram(np.zeros(5))["counts"]) == 5
     assert sum(histogram(np.full(3, np.nan))["counts"]) == 0
+
+
+def test_the_loss_surface_of_a_line_is_its_parabola_through_the_measured_losses() -> None:
+    config = Config(data="regression", layers=(), optimizer="sgd", rate=0.05, batch_size=1000)
+    sessions = [Session(config), Session(replace(config, optimizer="momentum"))]
+    for session in sessions:
+        session.advance(30)
+    found = inside.surface(sessions, 1)
+    assert found["names"] == [0, 1] and found["explained"] == 1  # a weight and a bias span the plane
+    left, right, bottom, top = found["extent"]
+    u, v = np.meshgrid(np.linspace(left, right, found["size"]), np.linspace(bottom, top, found["size"]))
+
+    def terms(u: NDArray, v: NDArray) -> NDArray:
+        return np.stack([u * u, u * v, v * v, u, v, np.ones_like(u)], axis=-1)
+
+    losses = np.array(found["losses"])
+    coefficients, *_ = np.linalg.lstsq(terms(u.ravel(), v.ravel()), losses, rcond=None)
+    for session, flat in zip(sessions, found["paths"]):
+        path = np.array(flat).reshape(-1, 2)
+        assert len(path) == 31
+        along = terms(*path.T) @ coefficients
+        np.testing.assert_allclose(along, [m.train_loss for m in session.measured], rtol=5e-3, atol=2e-3)
+    assert found["paths"][1][-2:] == [0, 0]
+    with pytest.raises(ValueRangeError, match="surface: expected a run of two epochs or more"):
+        inside.surface([Session(config)], 0)
+
+
+def test_what_speaks_for_a_digit_is_the_weights_of_a_network_without_hidden_layers() -> None:
+    session = Session(Config(data="digits", examples=60, layers=()))
+    session.advance(20)
+    gradients = [p.grad.data.copy() for p in session.model.parameters()]
+    shown = session.pictures()["units0"].astype(float) - 128
+    weights = session.model[0].weight.data.reshape(10, 8, 8)
+    expected = 127 * weights / np.abs(weights).max((1, 2), keepdims=True)
+    np.testing.assert_allclose(shown, expected, atol=0.51)
+    for p, before in zip(session.model.parameters(), gradients):
+        np.testing.assert_array_equal(p.grad.data, before)
+
+
+def test_the_learning_rate_test_counts_penalties() -> None:
+    plain = Session(Config(data="xor", examples=40, layers=(Layer(units=3),), batch_size=20))
+    penalized = Session(replace(plain.config, layers=(Layer(units=3, l1=0.5, l2=1.0),), output_l2=0.3))
+    hidden, output = (np.asarray(plain.model[i].weight.data, float) for i in (0, 2))
+    extra = 0.5 * np.abs(hidden).sum() + (hidden**2).sum() + 0.3 * (output**2).sum()
+    first, second = inside.rates(plain)["losses"][0], inside.rates(penalized)["losses"][0]
+    assert second - first == pytest.approx(extra, rel=1e-3)

@@ -58,7 +58,19 @@ hostile = (
         st.sampled_from([*NUMBERS, "eval", "", None]),
         st.dictionaries(
             st.sampled_from(
-                ["step", "steps", "speed", "run", "layer", "unit", "input", "index", "runs", "format"]
+                [
+                    "step",
+                    "steps",
+                    "speed",
+                    "run",
+                    "layer",
+                    "unit",
+                    "input",
+                    "index",
+                    "runs",
+                    "format",
+                    "content",
+                ]
             ),
             st.just(10**9) | st.just(-1) | st.floats(allow_nan=True) | st.text(max_size=9) | st.none(),
             min_size=1,

@@ -78,6 +78,15 @@ def test_points_nearby_differ_around_kinks_only():
         assert low[0] == np.inf and high[0] == -np.inf
 
 
+def test_points_nearby_without_a_value_do_not_count():
+    def partly(arrays):
+        a, b = arrays
+        return np.where(b > 0, np.nan, np.abs(a))
+
+    low, high = nearby(partly, [np.zeros(1), np.zeros(1)], 0, 0)
+    assert low[0] == pytest.approx(-1, abs=0.05) and high[0] == pytest.approx(1, abs=0.05)
+
+
 def test_each_output_is_judged_by_itself():
     evidence = examine(lambda h: np.array([np.sin(0.3 + h), abs(h), float(h >= 0), 1e-9 * h]), 0.0)
     assert [evidence.is_kink(o) for o in (0, 1, 3)] == [False, True, False]

@@ -38,7 +38,7 @@ def train(folder: Path) -> str:
         optim.Adam(model.parameters(), lr=0.01),
         metrics=["accuracy"],
         callbacks=[
-            Checkpoint(folder),
+            Checkpoint(folder, every_batches=2),
             EarlyStopping("dev_loss", patience=1000),
             Schedule(lambda epoch: 0.98**epoch, per="batch"),
             AveragedWeights(0.9, apply=False),

@@ -10,10 +10,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.waiting import wait_until
 
 START = 120  # seconds
 
@@ -83,10 +84,12 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START
-        while self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-q", check=False):
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
+        ready = "-h", "127.0.0.1", "-p", str(self.port), "-q"
+        wait_until(
+            lambda: self.process.poll() is not None or not self._run("pg_isready", *ready, check=False),
+            self.log,
+        )
+        assert self.process.poll() is None, self.log()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT closes its connections, SIGQUIT is as good as a crash."""

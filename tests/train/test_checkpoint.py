@@ -15,8 +15,9 @@ import pytest
 from tests.layout import ROOT
 from tests.train.test_trainer import points, trainer, weights
 from tinygrad_dl import optim
+from tinygrad_dl.data import DataLoader
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.train import Callback, Checkpoint, EarlyStopping, Progress, Trainer
+from tinygrad_dl.train import Callback, Checkpoint, EarlyStopping, Progress, Schedule, Trainer
 
 pytest.importorskip("safetensors", reason="checkpoints are safetensors files")
 
@@ -172,3 +173,50 @@ def test_one_checkpoint_does_not_carry_weights_into_another_trainer(tmp_path: Pa
     ):
         second.fit(points(), epochs=1)
     np.testing.assert_array_equal(weights(second), before)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "generator"])
+def test_an_epoch_is_resumed_in_its_middle(kind: str, tmp_path: Path) -> None:
+    class Stop(Callback):
+        last = True
+
+        def __init__(self, at: tuple[int, int]) -> None:
+            self.at = at
+
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if (trainer.epoch, trainer.batch) == self.at:
+                raise KeyboardInterrupt
+
+    data: Any = points()
+    if kind == "generator":
+        batches = list(DataLoader(data, 12))
+
+        def data() -> Any:
+            yield from batches
+
+    def script(name: str, at: tuple[int, int] = (-1, 0), said: Any = None) -> Trainer:
+        schedule = Schedule(lambda epoch: 0.7**epoch, per="batch")
+        t = trainer(
+            metrics=["accuracy"],
+            callbacks=[schedule, Checkpoint(tmp_path / name, every_batches=2), Stop(at)],
+        )
+        t.progress = Progress("epoch", stream=said or io.StringIO())
+        t.fit(data, points(seed=1), 3, batch_size=12, rng=0)
+        return t
+
+    whole = script("whole")
+    assert whole.batches > 2
+    with pytest.raises(KeyboardInterrupt):
+        script("parts", (1, 3))
+    assert names(tmp_path / "parts") == ["epoch-000001-batch-000002.safetensors", "epoch-000001.safetensors"]
+    resumed = script("parts", said=(said := io.StringIO()))
+    assert "resumed after epoch 1, batch 2 of the next one, from" in said.getvalue()
+    np.testing.assert_array_equal(weights(whole), weights(resumed))
+    for name in ("loss", "accuracy", "dev_loss", "lr"):
+        assert whole.history[name] == resumed.history[name]
+    if kind == "arrays":
+        with pytest.raises(
+            ValueRangeError, match="batch_size: expected 16, to go on in the middle of an epoch, got 8"
+        ):
+            loader = DataLoader(points(), 8)
+            loader.load_state_dict({"seed": 0, "epoch": 1, "batch": 2, "batch_size": 16})

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.waiting import wait_until
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 
 pytest.importorskip("distributed", reason="clusters need distributed (extra dask)")
@@ -52,11 +53,7 @@ def kill_one(client: Any, begun: Path) -> threading.Thread:
     """Kill the worker that first leaves its process number in a file."""
 
     def kill() -> None:
-        deadline = time.monotonic() + 300
-        while not begun.exists() or not begun.read_text().endswith("\n"):
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.01)
+        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"))
         os.kill(int(begun.read_text().split()[-1]), signal.SIGKILL)
 
     thread = threading.Thread(target=kill, daemon=True)

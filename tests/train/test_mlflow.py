@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tests import how_to
 from tests.layout import ROOT
 from tests.train.postgresql import free_port
 from tests.train.test_trainer import points, trainer
+from tests.waiting import wait_until
 from tinygrad_dl import nn
 from tinygrad_dl.errors import MissingExtraError
 from tinygrad_dl.train import Callback, Checkpoint, EarlyStopping, MLflow
@@ -31,7 +31,6 @@ QUIET = {
 }
 # The server needs versions of packages that this project's environment does not have: it has one of its own.
 SERVER = Path(os.environ.get("MLFLOW_SERVER_PYTHON", Path(sys.prefix, "mlflow", "bin", "python")))
-START = 240  # seconds
 
 
 class Doubled(nn.Module):
@@ -72,15 +71,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             command, cwd=folder, env={**clean, **QUIET}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=10):
+                return True
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return server.poll() is not None
+
     try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/health", timeout=10):
-                    break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.2)
+        wait_until(answers, (folder / "log").read_text)
+        assert server.poll() is None, (folder / "log").read_text()
         yield url
     finally:
         end(server)

@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.layout import ROOT
-from tinygrad_dl.errors import AnomalyError, DTypeError, MissingExtraError, ValueRangeError
+from tests.waiting import wait_until
+from tinygrad_dl.errors import AnomalyError, DTypeError, FileFormatError, MissingExtraError, ValueRangeError
 from tinygrad_dl.train import search
 from tinygrad_dl.train.optuna_study import alive
 from tinygrad_dl.train.space import Range
@@ -212,7 +212,6 @@ def test_a_killed_search_resumes_and_tries_the_interrupted_trial_again(tmp_path:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen([*call, "wait"], stdout=subprocess.PIPE, text=True, env=env)
     assert killed.stdout is not None and killed.stdout.readline() == "in the third\n"
-    time.sleep(0.05)
     killed.kill()
     killed.wait()
     killed.stdout.close()
@@ -245,15 +244,15 @@ def test_the_processes_of_a_killed_search_end(tmp_path: Path) -> None:
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=env)
-    deadline = time.monotonic() + 300
-    while len(workers := [int(p.stem) for p in tmp_path.glob("*.pid")]) < 2:
-        assert time.monotonic() < deadline and killed.poll() is None
-        time.sleep(0.05)
+
+    def workers() -> list[int]:
+        return [int(p.stem) for p in tmp_path.glob("*.pid")]
+
+    wait_until(lambda: len(workers()) >= 2 or killed.poll() is not None)
+    assert killed.poll() is None
     killed.kill()
     killed.wait()
-    while any(alive(worker) for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not any(map(alive, workers())))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="zombies are POSIX's")
@@ -261,10 +260,7 @@ def test_a_process_that_ended_and_was_not_reaped_is_not_alive() -> None:
     assert alive(os.getpid()) and not alive(2**22 + 1)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     if Path("/proc/self/stat").exists():
-        deadline = time.monotonic() + 300
-        while alive(ended.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: not alive(ended.pid))
     ended.wait()
     assert not alive(ended.pid)
 
@@ -379,3 +375,25 @@ def test_pruning_knows_built_in_metrics_and_asks_for_others() -> None:
 def test_other_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueRangeError, DTypeError), match=message):
         search.run(valley, options.pop("space", SPACE), 1, **options)
+
+
+@requires_optuna
+@pytest.mark.parametrize("content", [b"hello\n", b"1\n2\n", b'{"a": 1}\n', b"\xff\x00\n", b"[]\n", None])
+def test_a_file_that_is_no_journal_is_refused_and_stays_as_it_was(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(
+        FileFormatError, match=r"^search.run: storage: expected a new file, or a journal .* got .*notes"
+    ):
+        search.run(valley, SPACE, 1, storage=path)
+    assert content is None or path.read_bytes() == content
+    database = tmp_path / "notes.db"
+    database.write_bytes(b"something else than a database, and long enough to be looked at" * 20)
+    with pytest.raises(ValueRangeError, match=r"can be opened, got sqlite:.*notes.db"):
+        search.run(valley, SPACE, 1, storage=database)
+    with pytest.raises(
+        ValueRangeError, match=r"expected the URL of a database that SQLAlchemy knows.*got nosuch://"
+    ):
+        search.run(valley, SPACE, 1, storage="nosuch://host/name")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from tests import how_to
 from tests.layout import ROOT
 from tests.train import searched
+from tests.waiting import wait_until
 from tinygrad_dl.errors import MissingExtraError, ValueRangeError
 from tinygrad_dl.train import search
 
@@ -62,13 +62,14 @@ def test_machines_that_begin_at_once_share_a_search_and_take_over_from_one_that_
         subprocess.Popen([*command, host], cwd=ROOT, env={**env, searched.WAIT: wait})
         for host, wait in (("a", ""), ("b", ""), ("c", "forever"))
     ]
-    deadline = time.monotonic() + 300
-    while not calls.exists() or str(machines[2].pid) not in calls.read_text().split():
-        assert time.monotonic() < deadline and machines[2].poll() is None
-        time.sleep(0.05)
+    third = machines[2]
+    wait_until(
+        lambda: third.poll() is not None or calls.exists() and str(third.pid) in calls.read_text().split()
+    )
+    assert third.poll() is None
     machines[2].kill()
     assert machines[2].wait() == -signal.SIGKILL
-    assert [machine.wait(300) for machine in machines[:2]] == [0, 0]
+    assert [machine.wait() for machine in machines[:2]] == [0, 0]
     found = search.run(searched.brief, searched.SPACE, 20, storage=url)
     assert searched.refuse_lost_or_doubled(found.study, 20, calls)["tried again"] == 1
 

@@ -79,6 +79,11 @@ class Capture(StepWatcher):
         super().__init__()
         # The function's own code is the user's, wherever it is from: what it reads is guarded.
         self._function_code = function.__code__ if isinstance(function, FunctionType) else None
+        # The closure with which code ran last: to find another takes as long as a small step.
+        own = getattr(function, "__func__", function)
+        self._closures: dict[CodeType, tuple[Any, ...]] = (
+            {own.__code__: own.__closure__ or ()} if isinstance(own, FunctionType) else {}
+        )
         self.guards = Guards(skip)
         self.steps: list[Step] = []
         self.calls: dict[int, Call] = {}  # serial of the node -> the call that recorded it
@@ -212,6 +217,11 @@ class Capture(StepWatcher):
         names = {id(self.values[var.serial]): var.name for var in self.arguments}
         arrays = [t._data for t in held] + [a for a, *_ in self.guards.arrays]
         return list(dict.fromkeys(names[id(array)] for array in arrays if id(array) in names))
+
+    def too_early(self) -> list[str]:
+        """Names of Tensors that the function reads before the module to which they belong has computed them."""
+        computed = self.guards.computed
+        return [computed[id(var.source)][1] for var in self.states if id(var.source) in computed]
 
     def operands(self) -> set[int]:
         """The ids of the arrays and generators that operations were given."""
@@ -472,8 +482,9 @@ class Capture(StepWatcher):
                 step.changes.append(operand)
             else:
                 step.objects.append(x)
-        if isinstance(result, (Value, np.ndarray)):
-            step.outputs.append(self._result(result))
+        for x in result if isinstance(result, tuple) else (result,):
+            if isinstance(x, (Value, np.ndarray)):
+                step.outputs.append(self._result(x))
         self._add(step)
 
     def _given(self, step: Effect, x: object) -> object:
@@ -691,7 +702,9 @@ class Capture(StepWatcher):
         """The user's code begins to run: what it can read outside of its arguments becomes guards."""
         if code.co_flags & (0x80 | 0x200):
             self.problems.append(f"{code.co_name} is asynchronous ({code.co_filename}:{code.co_firstlineno})")
-        self.guards.add_frame(code, frame.f_globals, _cells_of(frame))
+        if code.co_freevars and not _holds(self._closures.get(code, ()), frame):
+            self._closures[code] = _cells_of(frame)
+        self.guards.add_frame(code, frame.f_globals, self._closures.get(code, ()) if code.co_freevars else ())
         if self.raw:
             for name, value in frame.f_locals.items():
                 if id(value) in self.raw and name in elements_read(code):
@@ -787,21 +800,22 @@ def _given_to(frame: FrameType) -> list[Any]:
 def _cells_of(frame: FrameType) -> tuple[Any, ...]:
     """The closure cells of a running function, found through the function object where that is possible."""
     code = frame.f_code
-    if not code.co_freevars:
-        return ()
     for holder in gc.get_referrers(code):
         closure = getattr(holder, "__closure__", None)
-        if closure is not None and getattr(holder, "__code__", None) is code:
-            values = frame.f_locals
-            try:
-                if all(
-                    name not in values or cell.cell_contents is values[name]
-                    for name, cell in zip(code.co_freevars, closure)
-                ):
-                    return tuple(closure)
-            except ValueError:
-                continue
+        if getattr(holder, "__code__", None) is code and closure and _holds(closure, frame):
+            return tuple(closure)
     return ()
+
+
+def _holds(closure: Sequence[Any], frame: FrameType) -> bool:
+    """Whether these closure cells hold what the running function has."""
+    names, values = frame.f_code.co_freevars, frame.f_locals
+    try:
+        return len(closure) == len(names) and all(
+            name not in values or cell.cell_contents is values[name] for name, cell in zip(names, closure)
+        )
+    except ValueError:  # not yet assigned
+        return False
 
 
 def fixed(var: Var) -> np.ndarray:

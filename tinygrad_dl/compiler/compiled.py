@@ -218,7 +218,10 @@ class Compiled(Generic[P, R]):
         parts: list[Any] = [modes.recording, config.default_dtype]
         arrays: list[int] = []
         leaves: Sequence[Any] = args
-        if kwargs or any(isinstance(x, (list, tuple, dict)) for x in args):
+        nested = bool(kwargs)
+        for x in args:  # a loop: any() of a generator takes a tenth of a small call
+            nested = nested or isinstance(x, (list, tuple, dict))
+        if nested:
             leaves = [leaf for _, leaf in pytree.leaves((args, kwargs))]
             parts.append(pytree.refill((args, kwargs), iter("." * len(leaves))).__repr__())
         for x in leaves:
@@ -234,7 +237,7 @@ class Compiled(Generic[P, R]):
                 parts.append((type(x), x if x and x == x else repr(x)))
             else:
                 parts.append(id(x))
-        if len(set(arrays)) < len(arrays):  # one array several times
+        if len(arrays) > 1 and len(set(arrays)) < len(arrays):  # one array several times
             parts.append(tuple(map(arrays.index, arrays)))
         return leaves, tuple(parts)
 
@@ -463,6 +466,7 @@ class Compiled(Generic[P, R]):
         capture.guards.finish(capture.operands(), scalars, list(capture.raw.values()))
         problems = [*capture.guards.problems, *capture.problems]
         problems += [f"the argument {name} is read from elsewhere, too" for name in capture.shared()]
+        problems += [f"it reads {name} before its module has computed it" for name in capture.too_early()]
         entry.graph, problem = recorded(capture, result, leaves)
         entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []
@@ -665,13 +669,14 @@ class Compiled(Generic[P, R]):
 
     def _again(self, entry: Entry) -> Callable[..., Any]:
         """The function for backward to run again, if what it reads in Python is still what it was."""
-        function, guard, name = self._function, entry.guard, self._name
+        function, guard = self._function, entry.guard
 
         def again(*args: Any, **kwargs: Any) -> Any:
             if guard is not None and not guard():
                 raise GraphError(
-                    f"backward: expected what {name} reads to be as it was when it was called, got something else: "
-                    "backward of its result runs it again. Call backward before the change, or compile the whole step."
+                    f"backward: expected what {self._name} reads to be as it was when it was called, got something "
+                    "else: backward of its result runs it again. Call backward before the change, or compile the whole "
+                    "step."
                 )
             return function(*args, **kwargs)
 

@@ -104,6 +104,7 @@ class Guards:
         self.arrays: list[tuple[np.ndarray, str, str, bytes]] = []
         self.tensors: dict[int, tuple[Any, str]] = {}
         self.modules: dict[int, tuple[Any, str]] = {}
+        self.computed: dict[int, tuple[Any, str]] = {}  # Tensors that modules compute before each forward
         self.generators: list[np.random.Generator] = []
         self.sized = False  # whether code of the user's looks at the sizes of something
         self._draws: list[tuple[Any, Any, str, str]] = []  # generators and their states when they were found
@@ -320,7 +321,11 @@ class Guards:
                 self._check(f"[*{names}] == {self._name([*attributes])}", path)
             else:
                 self._check(f"len({names}) == {len(attributes)}", path)
+            computed = getattr(value, "_computed", ()) if hasattr(kind, "named_parameters") else ()
+            self.computed |= {id(attributes[key]): (attributes[key], f"{path}.{key}") for key in computed}
             for key, part in attributes.items():
+                if key in computed:
+                    continue
                 self._entry(f"{names}.get({key!r}, ABSENT)", part, f"{path}.{key}", str(key))
         if kind.__module__ == "builtins":
             return

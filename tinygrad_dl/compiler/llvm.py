@@ -9,7 +9,7 @@ same everywhere.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.compiler import functions, threads
+from tinygrad_dl.compiler import functions, stored, threads
 from tinygrad_dl.compiler.assembly import BYTES, FLOATS, KINDS, ROWS, Code, Val, constant, constants, kind_of
 from tinygrad_dl.compiler.fusion import Group
 from tinygrad_dl.compiler.program import (
@@ -49,6 +49,10 @@ SHARED = 256  # elements from which on plain loops take their length as an argum
 # takes 1.1 to 2 times as long for nearly all shapes up to there) and with shorter ones. To measure again, compile
 # `a @ b` of several shapes with `small` replaced.
 SMALL, SMALL_SHORT = 3_000_000, 200_000
+# The same in a program whose convolutions two threads share. BLAS would let one of them wait while the other writes
+# columns, and its own thread waits for work busily, on a core that ours need. A step of the benchmark's wide CNN takes
+# 0.6 of the time with it; with shorter registers, as long: there BLAS stays.
+SMALL_SHARED = 1 << 25
 # Up to how many rows a product with a matrix that lies transposed is made of dot products, which read it once and as it
 # lies, and up to how many multiplications, where the memory is what limits.
 FEW_ROWS, MANY_DOTS = 2, 1 << 20
@@ -129,11 +133,13 @@ def wide_blas() -> bool:
 
 
 @cache
-def small() -> int:
-    """Up to how many multiplications a product is made here and not by BLAS."""
+def small(shared: bool = False) -> int:
+    """Up to how many multiplications a product is made here and not by BLAS; `shared`: by two threads."""
     if not wide_blas():
         return 1 << 62
-    return SMALL if registers() == 32 else SMALL_SHORT
+    if registers() != 32:
+        return SMALL_SHORT
+    return SMALL_SHARED if shared else SMALL
 
 
 @dataclass
@@ -1185,6 +1191,7 @@ class Emitter:
         self.declarations: set[str] = set()
         self.texts: list[str] = []
         self.functions: list[str] = []
+        self.addresses: dict[str, int] = {}  # of this process, by name
         self._made: dict[Any, str] = {}
         self._workspaces: dict[str, tuple[int, tuple[int, int, int]]] = {}
         self.workspace = 0  # bytes that products need to pack panels, at the address in entry 1 of the table
@@ -1192,6 +1199,7 @@ class Emitter:
             set()
         )  # functions that are given the number of rows, which entry 2 of the table holds
         self.alone = False  # whether what is written now has but one thread
+        self.shared = False  # whether two threads share the program's convolutions: see SMALL_SHARED
         self._turn: Val | None = None  # of a part that is repeated
 
     def begin(self) -> int:
@@ -1342,10 +1350,14 @@ class Emitter:
         b.heads.append(f"  {record.text} = alloca [{len(args)} x i64], align 8")  # once, not at every turn
         for i, x in enumerate(args):
             b.do(f"store {x.type} {x.text}, ptr {b.at(record, constant('i64', i), 'i64').text}, align 8")
-        b.do(
-            f"call void inttoptr (i64 {pool.parallel} to ptr)(ptr inttoptr (i64 {pool.address} to ptr), ptr @{half},"
-            f" ptr {record.text})"
-        )
+        parallel, own = self._outside("parallel", pool.parallel), self._outside("pool", pool.address)
+        b.do(f"call void {parallel.text}(ptr {own.text}, ptr @{half}, ptr {record.text})")
+
+    def _outside(self, name: str, address: int) -> Val:
+        """An address of this process, which is put into the module once it is loaded: code is kept without it."""
+        self.addresses[name] = address
+        self.declarations.add(f"@outside.{name} = global i64 0")
+        return self.b._new(f"load ptr, ptr @outside.{name}", "ptr", 1)
 
     def _fill_empty(self, prim: Prim, places: dict[int, Place]) -> None:
         """What reductions of nothing give."""
@@ -1448,7 +1460,7 @@ class Emitter:
             raise NotLowered("a product of any number of rows")
         neighbors = a.strides[1] == 1 and c.strides[0] == 1
         few = not sized and neighbors and (m <= FEW_ROWS or n == 1) and m * n * k <= MANY_DOTS
-        if not sized and (m * n * k <= small() or few or not k or not blas()):
+        if not sized and (m * n * k <= small(self.shared) or few or not k or not blas()):
             if o.strides[1] != 1 and o.strides[0] == 1 or (n == 1 and m > 1):  # the same transposed
                 a, c, o = (Place(p.slot, 0, p.strides[::-1], p.shape[::-1], p.dtype) for p in (c, a, o))
                 addresses = [addresses[1], addresses[0], addresses[2]]
@@ -1464,7 +1476,8 @@ class Emitter:
         if vector:
             self._matrix_by_vector(addresses, a, c, o, kind, add)
             return
-        address, wide = blas()["dgemm" if kind == "double" else "sgemm"]
+        name = "dgemm" if kind == "double" else "sgemm"
+        address, wide = blas()[name]
         integer = "i64" if wide else "i32"
         one, beta = constant(kind, 1.0).text, constant(kind, float(add)).text
         layouts = [blas_layout(p) for p in (a, c, o)]
@@ -1475,13 +1488,14 @@ class Emitter:
             "i32 101", f"i32 {ta}", f"i32 {tb}", *sizes[:3], f"{kind} {one}", f"ptr {addresses[0].text}", sizes[3],
             f"ptr {addresses[1].text}", sizes[4], f"{kind} {beta}", f"ptr {addresses[2].text}", sizes[5],
         ]  # fmt: skip
-        self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
+        self.b.do(f"call void {self._outside(name, address).text}({', '.join(words)})")
 
     def _matrix_by_vector(
         self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str, add: bool
     ) -> None:
         """The product of a matrix (m, k) and a single column (k, 1), by BLAS."""
-        address, wide = blas()["dgemv" if kind == "double" else "sgemv"]
+        name = "dgemv" if kind == "double" else "sgemv"
+        address, wide = blas()[name]
         integer = "i64" if wide else "i32"
         layout = blas_layout(a)
         assert layout is not None
@@ -1498,7 +1512,7 @@ class Emitter:
             f"ptr {addresses[0].text}", number(leading), f"ptr {addresses[1].text}", number(steps[0]),
             f"{kind} {constant(kind, float(add)).text}", f"ptr {addresses[2].text}", number(steps[1]),
         ]  # fmt: skip
-        self.b.do(f"call void inttoptr (i64 {address} to ptr)({', '.join(words)})")
+        self.b.do(f"call void {self._outside(name, address).text}({', '.join(words)})")
 
     def _small_product(
         self, addresses: list[Val], a: Place, c: Place, o: Place, kind: str, add: bool
@@ -1540,15 +1554,19 @@ class Emitter:
 
     def finish(self) -> tuple[Any, list[int]]:
         """Optimized machine code: the engine that owns it, and the addresses of the functions."""
-        return compiled(self.assembly(), self.functions)
+        return compiled(self.assembly(), self.functions, self.addresses)
 
 
 SHARED = 32  # machine codes that are kept for further programs of the same text, such as those of a search's trials
 _engines: dict[bytes, Any] = {}
 
 
-def compiled(text: str, names: Sequence[str]) -> tuple[Any, list[int]]:
+def compiled(
+    text: str, names: Sequence[str], outside: Mapping[str, int] | None = None
+) -> tuple[Any, list[int]]:
     """The engine that owns a module's machine code, and the addresses of functions.
+
+    `outside`: addresses that the module reads at `@outside.name`.
 
     LLVM's passes over the whole module are left out: the text is in registers and vectors already. With them code ran
     no faster (within 3 % on nine networks), and took twice as long to make, that of an LSTM eight times as long.
@@ -1556,10 +1574,23 @@ def compiled(text: str, names: Sequence[str]) -> tuple[Any, list[int]]:
     key = sha256(text.encode()).digest()
     engine = _engines.get(key)
     if engine is None:
+        target = machine()
         parsed = binding.parse_assembly(text)
         parsed.verify()
-        engine = binding.create_mcjit_compiler(parsed, machine())
+        engine = binding.create_mcjit_compiler(parsed, target)
+        made = (
+            key,
+            target.triple,
+            binding.get_host_cpu_name(),
+            features().flatten(),
+            binding.llvm_version_info,
+        )
+        name = sha256(repr(made).encode()).hexdigest()
+        engine.set_object_cache(lambda _, code: stored.store(name, code), lambda _: stored.load(name))
         engine.finalize_object()
+        for place, address in (outside or {}).items():
+            at = engine.get_global_value_address(f"outside.{place}")
+            ctypes.c_uint64.from_address(at).value = address
         _engines[key] = engine
         for old in list(_engines)[:-SHARED]:
             _engines.pop(old, None)

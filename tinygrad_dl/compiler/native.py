@@ -310,6 +310,7 @@ class Native:
         self._taken: dict[int, tuple[Block, int, int]] = {}
         self.parts: list[Any] = []  # numbers of native functions, and steps for Python
         self.emitter = e = Emitter()
+        e.shared = self._leaves_nothing_to_blas()
         open_ = False
         for i, item in enumerate(self.items):
             self._at = i
@@ -346,7 +347,24 @@ class Native:
             return False
         x, (out,) = item.inputs[0], item.outputs
         assert isinstance(x, Var) and out is not None
-        return out.size * x.shape[-1] > small()
+        return out.size * x.shape[-1] > small(self.emitter.shared)
+
+    def _leaves_nothing_to_blas(self) -> bool:
+        """Whether two threads share a convolution, and with their higher limit every product is made here."""
+        if not threads.wanted():
+            return False
+        convolutions, largest = False, 0
+        for item in self.items:
+            if isinstance(item, Prim) and item.kind in CONVOLUTIONS:
+                convolutions = convolutions or _is_large(item)
+                largest = max(largest, _turns(item)[2])
+            elif isinstance(item, Prim) and item.kind == "matmul":
+                x, y = (v.shape[-2:] for v in item.inputs if isinstance(v, Var))
+                sizes = (*x, *y[1:])
+                if any(isinstance(n, Size) for n in sizes):  # these are BLAS's
+                    return False
+                largest = max(largest, prod(sizes))
+        return convolutions and largest <= small(shared=True)
 
     def _for_python(self, e: Emitter, item: Step) -> None:
         """What Python reads has to lie in one piece: views are given to it as views of the block."""
@@ -591,11 +609,8 @@ class Native:
         x, y = item.inputs
         (out,) = item.outputs
         assert isinstance(x, Var) and isinstance(y, Var) and out is not None
-        n, length, weights = windows.products(item)
-        many = windows.at_a_time(n, length)
-        turns, work = n // many, many * length * weights
-        total = work * (TURNS if isinstance(turns, Size) else turns)
-        divided = total >= DIVIDED_PRODUCT and work <= small() and turns > 1 and threads.wanted()
+        many, turns, work = _turns(item)
+        divided = _is_large(item) and work <= small(e.shared) and threads.wanted()
         f, groups = windows.geometry(item), item.params["groups"]
         place = self._placed(x)
         if item.kind != "conv_weight":
@@ -946,13 +961,17 @@ class Table:
                         raise Changed
                 elif own is not None and own.kind == "argument":
                     self.kept[other] = None  # looked at again: it may be this array's memory
-        elif var.kind == "argument" and array is given:
-            if any(
-                self.kept[i] is not None and np.may_share_memory(self.kept[i], array) for i in self.written
-            ):
-                array = array.copy()
+        elif var.kind == "argument" and array is given and self._shares(array):
+            array = array.copy()
         self.kept[slot] = array
         self.table[slot] = array.__array_interface__["data"][0]
+
+    def _shares(self, array: np.ndarray) -> bool:
+        """Whether an argument may lie in the memory of a state that is written."""
+        written = [x for x in map(self.kept.__getitem__, self.written) if x is not None]
+        if array.flags.owndata:  # then it shares its memory with views only, and with itself
+            written = [x for x in written if x is array or not x.flags.owndata]
+        return any(np.may_share_memory(x, array) for x in written)
 
     def _inside(self, array: np.ndarray) -> bool:
         at = array.__array_interface__["data"][0]
@@ -996,6 +1015,19 @@ def _seen(array: np.ndarray, offset: int, strides: tuple[int, ...], shape: tuple
     size = array.itemsize
     start = array.reshape(-1)[offset:]
     return np.lib.stride_tricks.as_strided(start, shape, tuple(s * size for s in strides))
+
+
+def _turns(convolution: Prim) -> tuple[int, int, int]:
+    """How many examples of a convolution are taken at a time, how often, and the multiplications of each time."""
+    n, positions, weights = windows.products(convolution)
+    many = windows.at_a_time(n, positions)
+    return many, n // many, many * positions * weights
+
+
+def _is_large(convolution: Prim) -> bool:
+    """Whether a convolution is worth two threads."""
+    _, turns, work = _turns(convolution)
+    return turns > 1 and work * (TURNS if isinstance(turns, Size) else turns) >= DIVIDED_PRODUCT
 
 
 def _is_local(item: Step) -> bool:

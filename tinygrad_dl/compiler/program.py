@@ -117,7 +117,7 @@ class Effect(Step):
 
     Variables among `args`, which are the inputs, are handed on as Tensors or arrays, as in eager. `gradients` are the
     leaves and their gradients at that moment, if it reads or changes them; `changes` are the other variables that it
-    writes to, `objects` what it changes beside arrays. What it returns, if that is an array, is the output.
+    writes to, `objects` what it changes beside arrays. What it returns, an array or a tuple of them, is the output.
     """
 
     function: Callable[..., Any]

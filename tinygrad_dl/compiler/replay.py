@@ -6,6 +6,7 @@ This is the ground that every backend stands on: what a backend has no lowering 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -207,10 +208,27 @@ def replay(program: Program) -> tuple[Callable[..., Any], str]:
     w.lines.append(
         f"return ({results}{',' if program.results else ''}), ({gradients}{',' if gradients else ''})"
     )
-    text = "def run(arguments, states, numbers):\n" + "\n".join(f"    {line}" for line in w.lines) + "\n"
+    lines = released(w.lines)
+    text = "def run(arguments, states, numbers):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
     space = w.space
     exec(compile(text, "<tinygrad_dl program>", "exec"), space)
     return space["run"], text
+
+
+def released(lines: list[str]) -> list[str]:
+    """The lines, with each array let go of after its last use: its memory, still in the cache, is used again."""
+    last: dict[str, int] = {}
+    for i, line in enumerate(lines):
+        last.update(dict.fromkeys(re.findall(r"\b(?:v\d+|c\d+_\w+)\b", line), i))
+    ending: dict[int, list[str]] = {}
+    for name, i in last.items():
+        ending.setdefault(i, []).append(name)
+    found = []
+    for i, line in enumerate(lines):
+        found.append(line)
+        if i in ending and i < len(lines) - 1:
+            found.append(f"del {', '.join(ending[i])}")
+    return found
 
 
 def write_effect(w: Writer, step: Effect) -> None:
@@ -228,8 +246,8 @@ def write_effect(w: Writer, step: Effect) -> None:
         else:
             args.append(w.object(x))
     call = f"{w.object(step.function, 'effect')}({', '.join(args)})"
-    out = step.outputs[0] if step.outputs else None
-    if out is not None:
-        w.lines.append(f"{w.var(out)} = plain({call})")
+    outputs = [w.var(v) for v in step.outputs if v is not None]
+    if len(outputs) > 1:
+        w.lines.append(f"{', '.join(outputs)} = map(plain, {call})")
     else:
-        w.lines.append(call)
+        w.lines.append(f"{outputs[0]} = plain({call})" if outputs else call)

@@ -573,7 +573,7 @@ class Printer:
         if name == "_count_batch":  # a line, where the count is read
             counts = [v for v in self.lowered.computed_states if v.source is step.args[0]]
             return [f"{self.names[v.serial]} += 1" for v in counts if v.serial in self.names]
-        if name == "_discard_gradients":
+        if name in ("_discard_gradients", "_store_weight"):
             return []
         step.phase = "update" if name == "_update_all" else step.phase
         what = f"the step of {type(step.args[0]).__name__}" if name == "_update_all" else name.strip("_")

@@ -8,6 +8,7 @@ does to an option, count at the next step without a new program.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeGuard, Union
 
@@ -188,6 +189,72 @@ def _is_number(x: object) -> TypeGuard[SupportsFloat]:
     )
 
 
+class Symbol:
+    """A number that is not known yet, such as the count of steps: arithmetic with it gives the text of a formula."""
+
+    __slots__ = ("text",)
+    __array_ufunc__ = None
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @staticmethod
+    def text_of(x: Any) -> str:
+        """A symbol, or a number, in a formula."""
+        if isinstance(x, Symbol):
+            return x.text
+        if not _is_number(x) or not isfinite(x):
+            raise NotLowered("a number without a text")
+        return repr(x if isinstance(x, int) else float(x))
+
+    def _with(self, sign: str, x: Any, turned: bool = False) -> Any:
+        if isinstance(x, Traced):
+            return NotImplemented
+        left, right = (x, self) if turned else (self, x)
+        return Symbol(f"({self.text_of(left)} {sign} {self.text_of(right)})")
+
+    def __add__(self, x: Any) -> Any:
+        return self._with("+", x)
+
+    def __radd__(self, x: Any) -> Any:
+        return self._with("+", x, True)
+
+    def __sub__(self, x: Any) -> Any:
+        return self._with("-", x)
+
+    def __rsub__(self, x: Any) -> Any:
+        return self._with("-", x, True)
+
+    def __mul__(self, x: Any) -> Any:
+        return self._with("*", x)
+
+    def __rmul__(self, x: Any) -> Any:
+        return self._with("*", x, True)
+
+    def __truediv__(self, x: Any) -> Any:
+        return self._with("/", x)
+
+    def __rtruediv__(self, x: Any) -> Any:
+        return self._with("/", x, True)
+
+    def __pow__(self, x: Any) -> Any:
+        return self._with("**", x)
+
+    def __rpow__(self, x: Any) -> Any:
+        return self._with("**", x, True)
+
+    def __neg__(self) -> Any:
+        return Symbol(f"(-{self.text})")
+
+    def __bool__(self) -> bool:
+        raise NotLowered("a decision that depends on the count of steps")
+
+    def __eq__(self, x: object) -> bool:
+        raise NotLowered("a decision that depends on the count of steps")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Update:
     """The step of one optimizer: `record` makes its primitives, `numbers` yields the numbers of the next run."""
 
@@ -203,6 +270,9 @@ class Update:
         self._states: list[dict[str, Any]] = []
         self._found: list[float] = []
         self._valid: list[Any] = []  # options that were found valid
+        # The numbers as a function of the count of steps, if they are; for the options in `_known`.
+        self._formula: Callable[[Any], list[float]] | None = None
+        self._options: list[list[Any]] = []  # of the run before
         self._numbers: list[float] = []
         self._trail: list[str] = []
         self._trails: list[list[str]] = []
@@ -303,8 +373,14 @@ class Update:
         if known is not None and [[*group.values()] for group, _ in known] == [values for _, values in known]:
             states = self.optimizer.state
             if all(states.get(p) is state for (p, *_), state in zip(self.parameters, self._states)):
-                return self._found
-        self._known = None
+                if self._formula is None:
+                    return self._found
+                count = self._states[0]["step"]
+                if all(
+                    state["step"] == count and len(state) == n for state, n in zip(self._states, self._sizes)
+                ):
+                    return self._formula(count + 1)
+        self._known = self._formula = None
         self._validate()
         return self._harvested()
 
@@ -351,24 +427,68 @@ class Update:
             found += have[0]
             counted.append((state, have[1]))
         groups = list(self.optimizer.param_groups)
-        if fixed and all(isinstance(v, OPTIONS) for g in groups for k, v in g.items() if k != "params"):
-            self._known = [(group, [*group.values()]) for group in groups]
+        if not all(isinstance(v, OPTIONS) for g in groups for k, v in g.items() if k != "params"):
+            return found
+        options = [[*group.values()] for group in groups]
+        if (
+            not fixed and options == self._options
+        ):  # not a schedule, for whose numbers a formula is made too often
+            self._formula = self._make_formula()
+        self._options = options
+        if fixed or self._formula is not None:
+            self._known = list(zip(groups, options))
             self._states = [state for state, _ in counted]
+            self._sizes = list(map(len, self._states))
             self._found = found
         return found
 
+    def _make_formula(self) -> Callable[[Any], list[float]] | None:
+        """The numbers of all parameters as a function of their count of steps, where that is their only number."""
+        lines: dict[Any, str] = {}
+        names = []
+        if len({self.optimizer.state[p]["step"] for p, *_ in self.parameters}) != 1:
+            return None
+        for (p, group, first, last), trail in zip(self.parameters, self._trails):
+            state = self.optimizer.state[p]
+            if [k for k, v in state.items() if not isinstance(v, np.ndarray)] != ["step"]:
+                return None
+            key = (id(group), last - first)
+            if key not in lines:
+                try:
+                    numbers, after = self._harvest(
+                        p, group, state, {"step": Symbol("t")}, trail, Symbol.text_of
+                    )
+                except (Changed, NotLowered):
+                    return None
+                if after.keys() != {"step"} or getattr(after["step"], "text", "") != "t":
+                    return None
+                lines[key] = f"n{len(lines)} = ({''.join(f'float({text}), ' for text in numbers)})"
+            names.append(f"*n{list(lines).index(key)}")
+        space: dict[str, Any] = {}
+        body = "".join(f"    {line}\n" for line in lines.values())
+        source = f"def formula(t):\n{body}    return [{', '.join(names)}]\n"
+        exec(compile(source, "<tinygrad_dl numbers>", "exec"), space)
+        formula: Callable[[Any], list[float]] = space["formula"]
+        return formula
+
     def _harvest(
-        self, p: Tensor, group: Group, state: dict[str, Any], plain: dict[str, Any], trail: list[str]
-    ) -> tuple[list[float], dict[str, Any]]:
+        self,
+        p: Tensor,
+        group: Group,
+        state: dict[str, Any],
+        plain: dict[str, Any],
+        trail: list[str],
+        kind_of: Callable[[Any], Any] = float,
+    ) -> tuple[list[Any], dict[str, Any]]:
         """The numbers of one parameter's update, and what it makes of the numbers in its state."""
-        numbers: list[float] = []
+        numbers: list[Any] = []
         kinds: list[str] = []
 
         def note(kind: str, inputs: Sequence[Term], out: Traced | None) -> Traced:
             kinds.append(kind)
             for x in inputs:
                 if not isinstance(x, Traced):
-                    numbers.append(float(x))
+                    numbers.append(kind_of(x))
             return idle if out is None else out
 
         idle = Traced(note, None, p._data.shape, p._data.dtype)

@@ -18,10 +18,12 @@ from tinygrad_dl.data.augment import (
     Shift,
     Zoom,
 )
+from tinygrad_dl.data.blocks import MemmapDataset
 from tinygrad_dl.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_dl.data.images import Images, load_images
 from tinygrad_dl.data.loader import DataLoader
 from tinygrad_dl.data.prepare import Standardize
+from tinygrad_dl.data.shards import ShardedDataset
 from tinygrad_dl.data.split import split
 from tinygrad_dl.data.tables import Table, load_csv
 
@@ -37,8 +39,10 @@ __all__ = [
     "Dataset",
     "Flip",
     "Images",
+    "MemmapDataset",
     "Noise",
     "Rotate",
+    "ShardedDataset",
     "Shear",
     "Shift",
     "Standardize",

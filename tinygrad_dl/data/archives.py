@@ -19,6 +19,12 @@ from tinygrad_dl.typing import DTypeLike
 # A file may unpack to so many times its size; what its header says beyond that is not true.
 DEFLATE_RATIO = 1032
 
+# What reading a damaged archive raises.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, TypeError, AttributeError, KeyError,
+    MemoryError, NotImplementedError, RuntimeError, SyntaxError,
+)  # fmt: skip
+
 
 @checked
 def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> TensorDataset:
@@ -40,22 +46,19 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> Tensor
                             f"load_npz: {where}: expected an array {name!r}, got {', '.join(file.files)}. "
                             "Name the arrays with x= and y=."
                         )
-                    _refuse_lying_size(file.zip, name, os.path.getsize(path))
+                    header_of(file.zip, name, os.path.getsize(path))
                 arrays = file[x], file[y]
     except FileNotFoundError:
         raise
-    except (
-        zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, TypeError, AttributeError, KeyError,
-        MemoryError, NotImplementedError, RuntimeError, SyntaxError,
-    ) as error:  # fmt: skip
+    except DAMAGED as error:
         if isinstance(error, (ValueRangeError, FileFormatError)):
             raise
         raise FileFormatError(f"load_npz: {where} is damaged or not an NPZ file: {error}") from None
     return TensorDataset(*arrays, name=os.path.basename(where))
 
 
-def _refuse_lying_size(archive: zipfile.ZipFile, name: str, stored: int) -> None:
-    """Raise ValueError if an array's header tells of more bytes than the file can hold, before they are allocated."""
+def header_of(archive: zipfile.ZipFile, name: str, stored: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an archive's array. Raises ValueError if the file of `stored` bytes cannot hold so many."""
     member = next(m for m in archive.namelist() if m in (name, f"{name}.npy"))
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
@@ -65,6 +68,7 @@ def _refuse_lying_size(archive: zipfile.ZipFile, name: str, stored: int) -> None
         shape, _, dtype = read(file)
     if math.prod(shape) * dtype.itemsize > DEFLATE_RATIO * stored:
         raise ValueError(f"its header tells of an array {shape} of {dtype}, more than the file can hold")
+    return shape, dtype
 
 
 @checked

@@ -17,6 +17,7 @@ from tinygrad_dl import Tensor, asarray
 from tinygrad_dl.arguments import brief, hinted, refuse_unfit
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.convert import describe
+from tinygrad_dl.data.blocks import BlockDataset, batches_of, windows
 from tinygrad_dl.data.dataset import Examples, Subset, TensorDataset
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.typing import NDArray, RandomLike
@@ -31,8 +32,8 @@ class DataLoader:
     """Iterate over a data set in batches of Tensors; one iteration is one epoch.
 
     `rng` seeds the shuffling: the order of epoch e depends on (seed, e) alone, so setting `epoch` repeats or
-    resumes any epoch. `transform(*arrays, rng=rng)` maps each batch to new arrays, for example to augment it; it
-    may write into those it is given, which are copies.
+    resumes any epoch; `state_dict` and `load_state_dict` resume one in its middle. `transform(*arrays, rng=rng)` maps
+    each batch to new arrays, for example to augment it; it may write into those it is given, which are copies.
     `collate` makes one batch of a list of examples. `prefetch`: a thread prepares that many batches in advance,
     which pays where examples are read from disk. `shard`: the processes of a run, `distributed.world()`; each batch of
     `batch_size` examples is then cut among them, a loader gives the part of its rank, and the order is rank 0's.
@@ -79,6 +80,8 @@ class DataLoader:
         # A seed is drawn only where it is used, so that a loader without randomness leaves the generator alone.
         self.seed = int(default_rng(rng).integers(2**63)) if shuffle or transform is not None else 0
         self.epoch = 0
+        self._current = [-1, 0]  # the epoch that is iterated over, and how many of its batches were given
+        self._resumed = (0, 0)  # the epoch that begins with another batch than its first, and that batch
         self.shard: World | None = None
         if shard is not None:
             self._cut_among(shard, rng is not None)
@@ -99,6 +102,7 @@ class DataLoader:
     def sharded(self, shard: World) -> DataLoader:
         """This loader, with each batch cut among the ranks of a run; see `shard`."""
         new = copy(self)
+        new._current = list(self._current)
         new._cut_among(shard, chosen=False)
         return new
 
@@ -108,12 +112,58 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch
+        first = self._resumed[1] if self._resumed[0] == epoch else 0
+        self._resumed = (0, 0)
         self.epoch += 1
+        self._current = current = [epoch, first]
 
         def batches() -> Iterator[Any]:
-            return self._batches(np.random.default_rng((self.seed, epoch)))
+            return self._batches(epoch, first)
 
-        return _prefetch(batches, self.prefetch) if self.prefetch else batches()
+        return self._counted(_prefetch(batches, self.prefetch) if self.prefetch else batches(), current)
+
+    @staticmethod
+    def _counted(batches: Iterator[Any], current: list[int]) -> Iterator[Any]:
+        """The same batches, which are counted as they are given."""
+        for batch in batches:
+            current[1] += 1
+            yield batch
+        current[1] = 0  # the epoch is over
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the iteration is: the seed, the epoch, and how many of its batches were given.
+
+        It is the same on every rank, and for any number of them.
+        """
+        epoch, batch = self._current
+        if not batch or epoch + 1 != self.epoch:
+            epoch, batch = self._resumed if self._resumed[0] == self.epoch else (self.epoch, 0)
+        return {
+            "seed": self.seed,
+            "epoch": epoch,
+            "batch": batch,
+            "batch_size": self.batch_size,
+            "examples": len(self.dataset),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was called: the next iteration gives the batches that followed.
+
+        Raises ValueRangeError in the middle of an epoch for other data or another batch size.
+        """
+        if not isinstance(state, Mapping) or not {"seed", "epoch"} <= set(state):
+            raise ValueRangeError(
+                f"DataLoader.load_state_dict: state: expected what state_dict returns, got {describe(state)}"
+            )
+        batch = int(state.get("batch", 0))
+        for name, here in (("batch_size", self.batch_size), ("examples", len(self.dataset))):
+            if batch and state.get(name, here) != here:
+                raise ValueRangeError(
+                    f"DataLoader.load_state_dict: {name}: expected {state[name]}, to go on in the middle of an epoch, "
+                    f"got {here}"
+                )
+        self.seed, self.epoch = int(state["seed"]), int(state["epoch"])
+        self._current, self._resumed = [-1, 0], (self.epoch, batch)
 
     def __repr__(self) -> str:
         options = ", shuffled" if self.shuffle else ""
@@ -129,8 +179,8 @@ class DataLoader:
         from tinygrad_dl import markup
 
         rows = []
-        parts, order = _arrays_of(self.dataset, None)
-        for i, array in enumerate(parts or ()):
+        base, _ = _base_of(self.dataset)
+        for i, array in enumerate(base.arrays if type(base) is TensorDataset else ()):
             numbers = array if array.dtype.kind in "fiub" and array.size <= REPR_ELEMENTS else array[:0]
             extremes = (
                 [f"{value:.4g}" for value in (numbers.min(), numbers.max())] if numbers.size else ["", ""]
@@ -145,36 +195,54 @@ class DataLoader:
             + table
         )
 
-    def _batches(self, rng: np.random.Generator) -> Iterator[Any]:
-        n, size = len(self.dataset), self.batch_size
-        order = rng.permutation(n) if self.shuffle else None
-        arrays = None
-        if self.collate is None:
-            arrays, order = _arrays_of(self.dataset, order)
+    def _random(self, epoch: int, *key: int) -> np.random.Generator:
+        """The random numbers of an epoch: those of its order, and other ones for each key."""
+        seed = np.random.SeedSequence((self.seed, epoch), spawn_key=key)
+        return np.random.default_rng(seed)
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Any]:
+        """The batches of an epoch, from the `first` one on."""
+        base, indices = _base_of(self.dataset)
+        rows_of = _rows_of(base) if self.collate is None else None
         rank, ranks = (0, 1) if self.shard is None else (self.shard.rank, self.shard.size)
-        if ranks > 1:  # the order is common to all ranks; what each draws for its own part is not
-            rng = rng.spawn(ranks)[rank]
-        for begin in range(0, len(self) * size, size):
-            selected: Any = part_of(slice(begin, min(begin + size, n)), rank, ranks)
-            empty = selected.start == selected.stop
+        for number, whole in enumerate(self._selections(base, indices, epoch, first), first):
+            begin, end = (whole.start, whole.stop) if isinstance(whole, slice) else (0, len(whole))
+            part = part_of(slice(begin, end), rank, ranks)
+            empty = part.start == part.stop
             if empty:  # a batch that has no example for this rank: its structure is that of one example
-                selected = slice(0, 1)
-            if order is not None:
-                selected = order[selected]
-            if arrays is not None:
-                batch: Any = tuple(a[selected] for a in arrays)
+                part = slice(begin, begin + 1)
+            selected: Any = part if isinstance(whole, slice) else whole[part]
+            if rows_of is not None:
+                batch: Any = rows_of(selected)
             else:
-                in_order = isinstance(selected, slice)
-                indices = range(selected.start, selected.stop) if in_order else selected.tolist()
-                batch = (self.collate or _stack)([self.dataset[i] for i in indices])
+                at = range(part.start, part.stop) if isinstance(whole, slice) else selected.tolist()
+                batch = (self.collate or _stack)([base[i] for i in at])
             if self.transform is not None:
                 # Copies: slices and examples are the data set's own memory.
                 batch = _copied(batch)
                 parts = batch if isinstance(batch, tuple) else (batch,)
-                new = self.transform(*parts, rng=rng)
+                # The order is common to all ranks; what each draws for its own part is not.
+                new = self.transform(*parts, rng=self._random(epoch, 1, number, rank))
                 # A single array replaces the inputs; the targets stay.
                 batch = new if isinstance(new, tuple) else (new, *parts[1:])
             yield _to_tensors(_rows(batch, slice(0, 0)) if empty else batch)
+
+    def _selections(
+        self, base: Examples, indices: NDArray | None, epoch: int, first: int
+    ) -> Iterator[slice | NDArray]:
+        """What is in each batch of an epoch, from the `first` one on: positions in `base`."""
+        n, size, count = len(self.dataset), self.batch_size, len(self)
+        if self.shuffle and isinstance(base, BlockDataset):
+            by_block = windows(base, indices, lambda *key: self._random(epoch, *key), first * size)
+            yield from islice(batches_of(by_block, size), count - first)
+            return
+        order = indices
+        if self.shuffle:
+            permuted = self._random(epoch).permutation(n)
+            order = permuted if indices is None else indices[permuted]
+        for begin in range(first * size, count * size, size):
+            batch = slice(begin, min(begin + size, n))
+            yield batch if order is None else order[batch]
 
 
 def _options(
@@ -241,17 +309,23 @@ def _copied(batch: object) -> Any:
     return batch.copy() if isinstance(batch, np.ndarray) else batch
 
 
-def _arrays_of(dataset: Examples, order: NDArray | None) -> tuple[tuple[NDArray, ...] | None, NDArray | None]:
-    """Return the arrays of a data set and the order of its examples in them; (None, order) if it has none.
-
-    Slicing arrays once per batch is much faster than stacking single examples.
-    """
-    base, indices = dataset, order
+def _base_of(dataset: Examples) -> tuple[Examples, NDArray | None]:
+    """The data set that a subset is of, and the positions of its examples in it; None for all of them, in order."""
+    base, indices = dataset, None
     while isinstance(base, Subset):
         indices = base.indices if indices is None else base.indices[indices]
         base = base.dataset
+    return base, indices
+
+
+def _rows_of(dataset: Examples) -> Callable[[Any], tuple[NDArray, ...]] | None:
+    """What gives the arrays of several examples at once, which is much faster than stacking single ones."""
+    if isinstance(dataset, BlockDataset):
+        return lambda at: dataset.rows(np.arange(at.start, at.stop) if isinstance(at, slice) else at)
     # Not isinstance: a subclass may override __getitem__.
-    return (base.arrays, indices) if type(base) is TensorDataset else (None, order)
+    if type(dataset) is TensorDataset:
+        return lambda at: tuple(array[at] for array in dataset.arrays)
+    return None
 
 
 def _stack(examples: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from tinygrad_dl import Tensor
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.config import default_rng
 from tinygrad_dl.convert import describe
+from tinygrad_dl.data.blocks import BlockDataset
 from tinygrad_dl.data.dataset import Dataset, Examples, Subset, TensorDataset
 from tinygrad_dl.data.loader import refuse_other_data
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
@@ -104,7 +105,8 @@ def split(
                 f"split: expected {counts[i]} examples for {name}, got none: too many rows are duplicates or "
                 "belong to one group"
             )
-        members = rng.permutation(members)
+        # Blocks are read one after the other, so their examples stay in order; a loader shuffles them.
+        members = np.sort(members) if isinstance(data, BlockDataset) else rng.permutation(members)
         if isinstance(data, TensorDataset):
             subset = data.take(members)
             subset.part = name

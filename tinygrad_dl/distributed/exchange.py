@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.distributed.world import Reduction, world
-from tinygrad_dl.errors import DTypeError, GraphError, ValueRangeError
+from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.nn.functional.synchronized import sum_over_ranks
 from tinygrad_dl.tensor import Tensor
 
@@ -24,10 +24,15 @@ def all_reduce(x: X, op: Reduction = "sum") -> X:
     >>> all_reduce(2.0)
     2.0
     """
-    if op not in get_args(Reduction):
-        raise ValueRangeError(f"all_reduce: op: expected one of {', '.join(get_args(Reduction))}, got {op!r}")
+    if not isinstance(op, str) or op not in get_args(Reduction):
+        raise ValueRangeError(
+            f"all_reduce: op: expected one of {', '.join(get_args(Reduction))}, got {op!r:.200}"
+        )
     given: Any = x
-    array = given._data if isinstance(x, Tensor) else np.asarray(x)
+    try:
+        array = given._data if isinstance(x, Tensor) else np.asarray(x)
+    except (ValueError, RecursionError):
+        raise ShapeError("all_reduce: x: expected numbers, got rows of different lengths") from None
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
         raise DTypeError(f"all_reduce: x: expected numbers, got {describe(x)}")
     records = isinstance(x, Tensor) and x.requires_grad

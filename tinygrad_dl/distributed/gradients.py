@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tinygrad_dl.arguments import Count, checked
 from tinygrad_dl.convert import wrap
-from tinygrad_dl.distributed.world import DONE, Pending, World
+from tinygrad_dl.distributed.world import DONE, Pending, World, is_number
 from tinygrad_dl.errors import CommunicationError, ValueRangeError
 from tinygrad_dl.modes import StepWatcher
 from tinygrad_dl.tensor import Tensor
@@ -91,8 +92,9 @@ class Reducer:
     Tensor([1., 2.])
     """
 
+    @checked
     def __init__(
-        self, parameters: Mapping[str, Tensor], group: World, bucket: int = BUCKET, check: bool = False
+        self, parameters: Mapping[str, Tensor], group: World, bucket: Count = BUCKET, check: bool = False
     ) -> None:
         self.group = group
         params = [(name, p) for name, p in reversed(list(parameters.items())) if p.requires_grad]
@@ -137,9 +139,9 @@ class Reducer:
 
     def begin(self, weight: float, *figures: float) -> None:
         """Begin the exchange of a step: first the weights, which are known before backward."""
-        if not 0 <= weight < float("inf"):
+        if not is_number(weight) or not 0 <= weight < float("inf"):
             raise ValueRangeError(
-                f"average_gradients: weight: expected a number of at least 0, got {weight!r}"
+                f"average_gradients: weight: expected a number of at least 0, got {weight!r:.200}"
             )
         self._weight, self._begun = float(weight), 0
         for bucket in self.buckets:

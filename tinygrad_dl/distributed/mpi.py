@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygrad_dl.distributed.world import Pending, Reduction, World, import_mpi, ranks_text, world
 from tinygrad_dl.errors import CommunicationError
+from tinygrad_dl.modes import tell
 from tinygrad_dl.typing import NDArray
 
 # Seconds. While the others are expected at once a rank looks without pause; then it leaves the processor to them, for
@@ -41,7 +42,8 @@ def communicator(count: int) -> Any:
         raise CommunicationError(
             f"world: expected the {count} processes that the launcher started, got {found}: mpi4py uses {library}, and "
             "the launcher belongs to another MPI. Start the program with the launcher of that library, or install "
-            "mpi4py for the launcher's."
+            "mpi4py for the launcher's. Slurm has to speak that library's language: srun --mpi=pmix for Open MPI, "
+            "pmi2 for MPICH (srun --mpi=list shows what it has)."
         )
     return mpi.COMM_WORLD
 
@@ -83,14 +85,19 @@ class MPIWorld(World):
 
     # Exchanges
 
-    def start_sum(self, array: NDArray) -> Pending:
+    def _begin(self) -> None:
+        """Count an exchange; a compiled function has to leave it to Python, since its program is run and compared."""
         self._count += 1
+        tell("read", "an exchange with other ranks")
+
+    def start_sum(self, array: NDArray) -> Pending:
+        self._begin()
         request = self._sums.Iallreduce(self._mpi.IN_PLACE, array, self._mpi.SUM)
         return _Request(self, request, "the sum of gradients", array)
 
     def reduce(self, array: NDArray, op: Reduction = "sum") -> NDArray:
         result = np.array(array, order="C")
-        self._count += 1
+        self._begin()
         kind = result.dtype
         if kind.kind == "b" or kind == np.float16:  # which MPI does not add
             result = result.astype(np.float32 if kind == np.float16 else np.int64)
@@ -103,7 +110,7 @@ class MPIWorld(World):
     def gather(self, value: Any) -> list[Any]:
         data = np.frombuffer(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), np.uint8)
         sizes = np.empty(self.size, np.int64)
-        self._count += 1
+        self._begin()
         self._wait(self._comm.Iallgather(np.array([data.size]), sizes), "gather")
         ends = np.cumsum(sizes)
         whole = np.empty(ends[-1], np.uint8)
@@ -120,14 +127,14 @@ class MPIWorld(World):
     def broadcast(self, value: Any) -> Any:
         data = np.frombuffer(pickle.dumps(value, pickle.HIGHEST_PROTOCOL) if not self.rank else b"", np.uint8)
         size = np.array([data.size])
-        self._count += 1
+        self._begin()
         self._wait(self._comm.Ibcast(size), "broadcast")
         data = data.copy() if not self.rank else np.empty(size[0], np.uint8)
         self._broadcast_bytes(data, 0, "broadcast")
         return pickle.loads(data.data)
 
     def broadcast_array(self, array: NDArray) -> None:
-        self._count += 1
+        self._begin()
         self._broadcast_bytes(array.reshape(-1).view(np.uint8), 0, "broadcast")
 
     def _broadcast_bytes(self, data: NDArray, root: int, what: str) -> None:
@@ -135,7 +142,7 @@ class MPIWorld(World):
             self._wait(self._comm.Ibcast(data[begin : begin + MOST], root), what)
 
     def barrier(self) -> None:
-        self._count += 1
+        self._begin()
         self._wait(self._comm.Ibarrier(), "barrier")
 
     # Waiting
@@ -282,3 +289,5 @@ class MPIWorld(World):
         while not request.Test():
             self._reply("ended")
             time.sleep(NAP)
+        if sys.excepthook == self._fail:
+            sys.excepthook = self._hook

@@ -112,6 +112,11 @@ def ranks_text(ranks: list[int], most: int = 8) -> str:
 _world: World | None = None
 
 
+def is_number(x: object) -> bool:
+    """Whether an argument is a real number of Python or NumPy."""
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+
+
 def launched() -> int:
     """How many processes a launcher such as mpirun says that it started; 0 without a launcher."""
     for name in SIZES:
@@ -132,8 +137,8 @@ def world(timeout: float | None = None) -> World:
     1
     """
     global _world
-    if timeout is not None and (isinstance(timeout, bool) or not 0 < timeout < float("inf")):
-        raise ValueRangeError(f"world: timeout: expected a number of seconds above 0, got {timeout!r}")
+    if timeout is not None and (not is_number(timeout) or not 0 < timeout < float("inf")):
+        raise ValueRangeError(f"world: timeout: expected a number of seconds above 0, got {timeout!r:.200}")
     if _world is None:
         count = launched()
         if count > 1:

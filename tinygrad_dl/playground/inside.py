@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tinygrad_dl.typing import NDArray
 from tinygrad_dl.viz import draw
 
 TERMS = 8  # of a sum, the largest ones
+SURFACE = 25  # points of the loss surface in each direction
 
 
 def _check(name: str, index: int, count: int) -> None:
@@ -108,6 +110,14 @@ def _copy(session: Session) -> Any:
     return model
 
 
+def _penalized(loss: Any, session: Session, weight_at: Callable[[int], Any]) -> Any:
+    """The loss with L1 and L2 of each layer that has them."""
+    for place, l1, l2 in penalties(session.config):
+        w = weight_at(place)
+        loss = loss + l1 * abs(w).sum() + l2 * (w * w).sum()
+    return loss
+
+
 def check(session: Session) -> dict[str, Any]:
     """Gradient checking of the present state on the next batch: every parameter against central differences."""
     model = _copy(session)
@@ -120,16 +130,18 @@ def check(session: Session) -> dict[str, Any]:
     def cost(*values: Any) -> Any:
         out = func.functional_call(model, dict(zip(named, values)), x)
         loss = session.space["loss_of"](out, y)
-        for place, l1, l2 in penalties(session.config):
-            w = values[list(named).index(f"{place}.weight")]
-            loss = loss + l1 * abs(w).sum() + l2 * (w * w).sum()
-        return loss
+        return _penalized(loss, session, lambda place: values[list(named).index(f"{place}.weight")])
 
     values = [tg.Tensor(p.data, requires_grad=True, name=name) for name, p in named.items()]
     fast = sum(p.data.size for p in values) > 400
     with np.errstate(all="ignore"):
         report = gradcheck(cost, values, fast=fast, raise_exception=False)
-    return {"passed": bool(report), "text": str(report)}
+    return {
+        "passed": bool(report),
+        "text": str(report),
+        "count": report.checked,
+        "error": number(max(report.errors.values(), default=0.0)),
+    }
 
 
 def diagnosis(session: Session) -> list[dict[str, str]]:
@@ -163,9 +175,14 @@ def rates(session: Session) -> dict[str, Any]:
     kind = type(session.optimizer)
     momentum = {"momentum": 0.9} if session.config.optimizer == "momentum" else {}
     make: Any = optim.SGD if kind is optim.SGD else kind
+
+    def cost(out: Any, y: Any) -> Any:
+        loss = session.space["loss_of"](out, y)
+        return _penalized(loss, session, lambda place: model[place].weight)
+
     trainer = Trainer(
         model,
-        session.space["loss_of"],
+        cost,
         make(model.parameters(), lr=session.config.rate, **momentum),
         progress="off",
         allow_nan=True,
@@ -179,6 +196,63 @@ def rates(session: Session) -> dict[str, Any]:
         "losses": [number(loss) for loss in found.smooth],
         "suggestion": found.suggestion,
     }
+
+
+def surface(sessions: Sequence[Session], run: int) -> dict[str, Any]:
+    """A run's training loss over the plane in which the weights moved most, and the runs' paths in this plane.
+
+    The axes are the first two principal components of the weights along the paths, from where the run is now. Runs
+    of networks with other shapes are left out. Raises ValueRangeError before the first steps.
+    """
+    session = sessions[run]
+    now = _vector(session.model.state_dict(), session)
+    shapes = [p.shape for p in session.model.parameters()]
+    same = [s for s in sessions if [p.shape for p in s.model.parameters()] == shapes]
+    paths = [s.path(lambda arrays, of=s: _vector(arrays, of)) for s in same]
+    moved = np.concatenate(paths) - now
+    moved = np.where(np.isfinite(moved), moved, 0.0)
+    if len(moved) < 3 or not moved.any():
+        raise ValueRangeError("surface: expected a run of two epochs or more, got one that has hardly begun")
+    _, sizes, axes = np.linalg.svd(moved, full_matrices=False)
+    flat = [(path - now) @ axes[:2].T for path in paths]
+    every = moved @ axes[:2].T
+    low, high = every.min(0), every.max(0)
+    margin = 0.2 * (high - low) + 0.05 * (high - low).max()
+    low, high = low - margin, high + margin
+    points = np.stack(np.meshgrid(*np.linspace(low, high, SURFACE).T), axis=-1).reshape(-1, 2)
+    model = copy.deepcopy(session.model).eval()
+    rows = session.train_rows[:200]
+    x, y = tg.asarray(session.x[rows]), tg.asarray(session.y[rows])
+    losses = []
+    with tg.no_grad(), np.errstate(all="ignore"):
+        for point in points:
+            _put(model, now + point @ axes[:2])
+            losses.append(_short(session.space["loss_of"](model(x), y).item()))
+    return {
+        "size": SURFACE,
+        "losses": losses,
+        "extent": [_short(value) for value in (low[0], high[0], low[1], high[1])],
+        "paths": [[_short(value) for value in path.ravel()] for path in flat],
+        "names": [sessions.index(s) for s in same],
+        "explained": _short((sizes[:2] ** 2).sum() / (sizes**2).sum()),
+    }
+
+
+def _vector(arrays: Mapping[str, Any], session: Session) -> NDArray:
+    """The parameters among these arrays, one after the other."""
+    names = [name for name, _ in session.model.named_parameters()]
+    return np.concatenate([np.asarray(arrays[name], np.float64).ravel() for name in names])
+
+
+def _put(model: Any, values: NDArray) -> None:
+    at = 0
+    for p in model.parameters():
+        p.data[...] = values[at : at + p.data.size].reshape(p.shape)
+        at += p.data.size
+
+
+def _short(value: float) -> float | None:
+    return number(float(f"{value:.4g}"))
 
 
 def graph(session: Session) -> str:

@@ -15,6 +15,7 @@ from tinygrad_dl.playground.state import (
     one_of,
     parsed,
     whole,
+    words,
 )
 from tinygrad_dl.playground.takehome import FORMATS
 
@@ -34,9 +35,11 @@ NUMBERS: dict[str, dict[str, tuple[int, int]]] = {
     "check": {"run": (0, MAX_RUNS - 1)},
     "diagnosis": {"run": (0, MAX_RUNS - 1)},
     "rates": {"run": (0, MAX_RUNS - 1)},
+    "surface": {"run": (0, MAX_RUNS - 1)},
     "graph": {"run": (0, MAX_RUNS - 1)},
     "export": {"run": (0, MAX_RUNS - 1)},
     "example": {"index": (0, 10_000)},
+    "csv": {},
     "configure": {"step": (0, MAX_STEPS)},
 }
 
@@ -49,6 +52,8 @@ class Message:
     numbers: dict[str, int]
     runs: tuple[Config, ...] = ()
     format: str = ""
+    content: str = ""
+    target: str = ""
 
 
 def read(text: str) -> Message:
@@ -63,7 +68,7 @@ def read(text: str) -> Message:
     if not isinstance(given, dict):
         raise DTypeError(f"message: expected an object, got {type(given).__name__}")
     kind = one_of("message.type", given.get("type"), tuple(NUMBERS))
-    extra = {"configure": ["runs"], "export": ["format"]}.get(kind, [])
+    extra = {"configure": ["runs"], "export": ["format"], "csv": ["content", "target"]}.get(kind, [])
     wanted = {"type", *NUMBERS[kind], *extra}
     if set(given) != wanted:
         fields: Any = ", ".join(sorted(wanted))
@@ -73,4 +78,6 @@ def read(text: str) -> Message:
         return Message(kind, numbers, runs=configs_of(given["runs"]))
     if kind == "export":
         return Message(kind, numbers, format=one_of("export.format", given["format"], FORMATS))
+    if kind == "csv":
+        return Message(kind, numbers, **{name: words(f"csv.{name}", given[name]) for name in extra})
     return Message(kind, numbers)

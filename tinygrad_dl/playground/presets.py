@@ -175,13 +175,15 @@ PRESETS: tuple[Preset, ...] = (
             "en": (
                 "Momentum in a ravine",
                 "The loss is a ravine, steep in some directions and nearly flat in others. A takes plain gradient "
-                "steps, B adds momentum 0.9 at the same rate, so that steps along the flat direction add up.",
+                "steps, B adds momentum 0.9 at the same rate, so that steps along the flat direction add up. "
+                "“Loss surface” under “Inside” draws both paths.",
                 "By which factor are B's steps longer where the gradient hardly changes?",
             ),
             "ja": (
                 "谷の中のモーメンタム",
                 "損失は、ある方向には急で別の方向にはほとんど平らな谷です。Aはただの勾配降下、"
-                "Bは同じ学習率にモーメンタム0.9を加えるので、平らな方向の歩みが積み重なります。",
+                "Bは同じ学習率にモーメンタム0.9を加えるので、平らな方向の歩みが積み重なります。"
+                "「内部」の「損失曲面」で二つの道筋が見えます。",
                 "勾配がほとんど変わらない所では、Bの一歩は何倍になりますか。",
             ),
         },
@@ -227,7 +229,7 @@ PRESETS: tuple[Preset, ...] = (
         {
             "en": (
                 "Gradient checking",
-                "Press *Check gradients* under *Inside*: each parameter is moved by a little in both directions, and "
+                "Press “Check gradients” under “Inside”: each parameter is moved by a little in both directions, and "
                 "the change of the loss is compared with its gradient. Click a weight to see the sum that made it.",
                 "Why are two evaluations, one on each side, so much more exact than one?",
             ),
@@ -285,13 +287,15 @@ PRESETS: tuple[Preset, ...] = (
             "en": (
                 "Digits with a small CNN",
                 "A convolution with six windows reads 8×8 scans of digits. "
-                "The small pictures are its feature maps for one digit: edges and strokes.",
+                "The small pictures are its feature maps for one digit: edges and strokes. An output's picture shows "
+                "which pixels speak for its digit, orange, and which against it, blue.",
                 "Replace the convolution by a dense layer of 6 units. What is lost?",
             ),
             "ja": (
                 "小さなCNNで数字を読む",
                 "六つの窓を持つ畳み込み層が8×8の数字を読みます。"
-                "小さな絵は一つの数字に対する特徴マップで、縁や線に反応しています。",
+                "小さな絵は一つの数字に対する特徴マップで、縁や線に反応しています。"
+                "出力の絵は、どの画素がその数字らしさを増やし（橙）、減らすか（青）を示します。",
                 "畳み込みを6ユニットの全結合層に替えると、何が失われるでしょうか。",
             ),
         },

@@ -97,6 +97,10 @@ def _data(config: Config) -> list[str]:
     if config.data == "points":
         rows = [f"    ({x!r}, {y!r}, {label})," for x, y, label in config.points]
         lines = ["points = np.array([", *rows, "])", "x, y = points[:, :2], points[:, 2].astype(int)"]
+    elif config.data == "csv":
+        rows = [f"    ({', '.join(map(repr, row))})," for row in config.table.rows]
+        lines = ["table = np.array([", *rows, "])", "x, y = table[:, :-1], table[:, -1]"]
+        lines += ["y = y.astype(int)"] if config.classes else []
     elif config.data == "xor":
         lines = [
             f"x = rng.uniform(-1, 1, ({n}, 2))",
@@ -126,6 +130,8 @@ def _data(config: Config) -> list[str]:
             "scale = x[train].std(0)",
             "x = (x - x[train].mean(0)) / np.maximum(scale, 0.1 * scale.max() + 1e-8)",
         ]
+    if config.data == "csv" and not config.classes:
+        lines.append("y = (y - y[train].mean()) / (y[train].std() + 1e-8)")
     lines.append("x = x.astype(np.float32)")
     if config.outputs == 1:
         lines.append("y = y.astype(np.float32).reshape(-1, 1)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -156,6 +156,11 @@ class Session:
             self._random,
         )
 
+    def path(self, chosen: Callable[[Mapping[str, Any]], NDArray]) -> NDArray:
+        """What is chosen of the arrays at each checkpoint up to this step, and now: (checkpoints + 1, ...)."""
+        before = [c.arrays for c in self._checkpoints if c.step < self.step]
+        return np.stack([chosen(arrays) for arrays in [*before, self.model.state_dict()]])
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.model.load_state_dict(checkpoint.arrays)
         self.optimizer.load_state_dict(copy.deepcopy(checkpoint.optimizer))
@@ -192,7 +197,7 @@ class Session:
 
     def extent(self) -> tuple[float, float, float, float]:
         """The part of the plane that is drawn: (left, right, bottom, top), all examples with a margin."""
-        values = self.x if self.config.inputs == 2 else np.hstack([self.x[:, :1], self.y])
+        values = self.x[:, :2] if self.config.classes else np.hstack([self.x[:, :1], self.y])
         low, high = values.min(0), values.max(0)
         margin = 0.1 * (high - low) + 1e-3
         left, bottom = (low - margin).tolist()
@@ -203,14 +208,19 @@ class Session:
         left, right, bottom, top = self.extent()
         columns = np.linspace(left, right, size, dtype=np.float32)
         rows = np.linspace(top, bottom, size, dtype=np.float32)
-        return np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        return self._with_means(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2))
+
+    def _with_means(self, shown: NDArray) -> NDArray:
+        """Examples with these values in the columns that are shown, and the mean of the training part in the others."""
+        others = self.x[self.train_rows, shown.shape[1] :].mean(0, dtype=np.float32)
+        return np.hstack([shown, np.tile(others, (len(shown), 1))])
 
     def examples(self) -> dict[str, NDArray]:
         """The examples as the page draws them: values, targets, and whether they are trained on."""
         trained = np.zeros(len(self.x), np.uint8)
         trained[self.train_rows] = 1
         return {
-            "x": self.x.astype(np.float32),
+            "x": self.x[:, : self.config.shown].astype(np.float32),
             "y": self.y.astype(np.float32).reshape(-1),
             "trained": trained,
         }
@@ -219,18 +229,20 @@ class Session:
         """The decision boundary (uint8) or the curve (float32), and a picture of what each unit computes (uint8).
 
         For points in the plane a unit's picture is its output over the plane, with 128 for 0. For digits it is its
-        weights, of the layers that see pixels, and otherwise its output for one example as a single pixel.
+        weights, of the layers that see pixels, and otherwise its output for one example as a single pixel; of an
+        output, how its logit changes with each pixel.
         """
         made: dict[str, NDArray] = {}
         if self.config.data == "digits":
             for i, out in enumerate(self.outputs(self.x[[example % len(self.x)]])[:-1]):
                 made[f"units{i}"] = _signed(self._filters(i, out[0]))
+            made[f"units{len(self.positions) - 1}"] = _signed(self._evidence())
             made["boundary"] = np.empty(0, np.uint8)
             return made
-        if self.config.data == "regression":
+        if not self.config.classes:
             left, right, _, _ = self.extent()
             line = np.linspace(left, right, SMALL * 4, dtype=np.float32)[:, None]
-            *hidden, last = self.outputs(line)
+            *hidden, last = self.outputs(self._with_means(line))
             made["curve"] = np.hstack([line, last]).astype(np.float32)
             for i, out in enumerate(hidden):
                 made[f"units{i}"] = _signed(
@@ -248,6 +260,19 @@ class Session:
                 shares /= shares.sum(1, keepdims=True)
         made["boundary"] = _bytes(255 * shares).reshape(GRID, GRID, -1)
         return made
+
+    def _evidence(self) -> NDArray:
+        """For each digit, how its logit changes with each pixel: the mean gradient over some examples (10, 8, 8)."""
+        rows = self.dev_rows[:10]
+        x = tg.Tensor(np.tile(self.x[rows], (10, 1)), requires_grad=True)
+        chosen = np.repeat(np.eye(10, dtype=x.dtype), len(rows), axis=0)
+        self.model.eval()
+        try:
+            with np.errstate(all="ignore"):
+                (found,) = tg.autograd.grad(self.model(x), x, grad_outputs=tg.asarray(chosen))
+        finally:
+            self.model.train()
+        return found.data.reshape(10, len(rows), 8, 8).mean(1)
 
     def _filters(self, i: int, out: NDArray) -> NDArray:
         weight: NDArray = self.model[self.positions[i].weight].weight.data

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from tinygrad_dl.errors import DTypeError, ValueRangeError
 
-KINDS = ("circles", "moons", "spirals", "flower", "blobs", "xor", "regression", "digits", "points")
+KINDS = ("circles", "moons", "spirals", "flower", "blobs", "xor", "regression", "digits", "points", "csv")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "linear")
 INITIALIZATIONS = ("zeros", "large", "xavier", "he")
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
@@ -19,6 +19,9 @@ OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 MAX_LAYERS = 8
 MAX_UNITS = 32
 MAX_EXAMPLES = 1000
+MAX_COLUMNS = 16
+MAX_CELLS = 8000
+MAX_LABELS = 6
 MAX_STEPS = 100_000
 MAX_RUNS = 2
 MAX_SEED = 2**31 - 1
@@ -57,6 +60,13 @@ def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
     """The value, if it is one of the allowed words; raises ValueRangeError."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueRangeError(f"{name}: expected one of {', '.join(allowed)}, got {shortened(value)}")
+    return value
+
+
+def words(name: str, value: Any) -> str:
+    """The value, if it is a text; raises DTypeError."""
+    if not isinstance(value, str):
+        raise DTypeError(f"{name}: expected a text, got {shortened(value)}")
     return value
 
 
@@ -106,6 +116,68 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows of numbers from a learner's file, the target last: a class's index, or a number where there are no labels.
+
+    >>> Table(rows=[[1.5, 0], [2.5, 1], [3.5, 0], [4.5, 1]], columns=["x"]).rows[1]
+    (2.5, 1.0)
+    """
+
+    rows: tuple[tuple[float, ...], ...] = ()
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        columns, labels = (
+            _names("columns", self.columns, MAX_COLUMNS),
+            _names("labels", self.labels, MAX_LABELS),
+        )
+        if not isinstance(self.rows, (list, tuple)):
+            raise DTypeError(f"table.rows: expected a list of rows, got {shortened(self.rows)}")
+        if len(self.rows) > MAX_EXAMPLES or len(self.rows) * len(columns) > MAX_CELLS:
+            raise ValueRangeError(
+                f"table.rows: expected at most {MAX_EXAMPLES} rows and {MAX_CELLS} numbers, got {len(self.rows)} "
+                f"rows of {len(columns)}"
+            )
+        made = []
+        for row in self.rows:
+            if not isinstance(row, (list, tuple)) or len(row) != len(columns) + 1:
+                raise ValueRangeError(
+                    f"table.rows: expected {len(columns) + 1} numbers in a row, got {shortened(row)}"
+                )
+            *values, answer = row
+            last = (
+                float(whole("table.rows: class", answer, 0, len(labels) - 1))
+                if labels
+                else real("table.rows: target", answer, -1e9, 1e9)
+            )
+            made.append((*(real("table.rows", value, -1e9, 1e9) for value in values), last))
+        for name, value in {"rows": tuple(made), "columns": columns, "labels": labels}.items():
+            object.__setattr__(self, name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """The table as what JSON can hold."""
+        return {
+            "rows": [list(row) for row in self.rows],
+            "columns": list(self.columns),
+            "labels": list(self.labels),
+        }
+
+
+def _names(name: str, given: Any, most: int) -> tuple[str, ...]:
+    if not isinstance(given, (list, tuple)) or len(given) > most:
+        raise ValueRangeError(
+            f"table.{name}: expected a list of at most {most} names, got {shortened(given)}"
+        )
+    for one in given:
+        if not isinstance(one, str) or len(one) > 40:
+            raise ValueRangeError(
+                f"table.{name}: expected names of at most 40 characters, got {shortened(one)}"
+            )
+    return tuple(given)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that determines a run: the same configuration gives the same numbers.
 
@@ -117,6 +189,7 @@ class Config:
 
     data: str = "circles"
     points: tuple[tuple[float, float, int], ...] = ()  # drawn by hand: x, y, class; for data="points"
+    table: Table = field(default_factory=Table)  # from a file, for data="csv"
     examples: int = 200
     noise: float = 0.1
     train: float = 0.5  # the part of the examples that is trained on
@@ -135,6 +208,7 @@ class Config:
         checked = {
             "data": one_of("data", self.data, KINDS),
             "points": _points(self.points),
+            "table": self.table if isinstance(self.table, Table) else build("table", Table, self.table),
             "examples": whole("examples", self.examples, 12, MAX_EXAMPLES),
             "noise": real("noise", self.noise, 0, 1),
             "train": real("train", self.train, 0.1, 0.9),
@@ -164,14 +238,22 @@ class Config:
             raise ValueRangeError("layers: expected at most two convolutions, before all dense layers")
         if self.data == "points" and len(self.points) < 4:
             raise ValueRangeError(f"points: expected at least 4 points, got {len(self.points)}")
+        if self.data == "csv":
+            if len(self.table.rows) < 4:
+                raise ValueRangeError(f"table: expected at least 4 rows, got {len(self.table.rows)}")
+            if len(self.table.columns) < 1 + bool(self.table.labels) or len(self.table.labels) == 1:
+                raise ValueRangeError(
+                    "table: expected two columns or more and two classes or more, or one column and a number, got "
+                    f"{len(self.table.columns)} columns and {len(self.table.labels)} classes"
+                )
         if any(layer.batch_norm for layer in self.layers) and self.batch < 2:
             raise ValueRangeError("batch_size: expected at least 2 with batch normalization, got 1")
 
     @property
     def count(self) -> int:
         """The number of examples, of which there are as many in each class where the data set asks for it."""
-        if self.data == "points":
-            return len(self.points)
+        if self.data in ("points", "csv"):
+            return len(self.points if self.data == "points" else self.table.rows)
         if self.data == "spirals":
             return self.examples // 3 * 3
         return self.examples // 2 * 2 if self.data == "flower" else self.examples
@@ -194,12 +276,19 @@ class Config:
     @property
     def inputs(self) -> int:
         """The number of features of an example."""
-        return {"digits": 64, "regression": 1}.get(self.data, 2)
+        return {"digits": 64, "regression": 1, "csv": len(self.table.columns)}.get(self.data, 2)
+
+    @property
+    def shown(self) -> int:
+        """The number of features that are drawn: the pixels, or those that are the axes of the picture."""
+        return self.inputs if self.data == "digits" else 2 if self.classes else 1
 
     @property
     def classes(self) -> int:
         """The number of classes; 0 for regression."""
-        return 0 if self.data == "regression" else CLASSES.get(self.data, 2)
+        if self.data in ("regression", "csv"):
+            return len(self.table.labels) if self.data == "csv" else 0
+        return CLASSES.get(self.data, 2)
 
     @property
     def outputs(self) -> int:
@@ -209,7 +298,8 @@ class Config:
     def as_json(self) -> dict[str, Any]:
         """The configuration as what JSON can hold; `Config.from_json` reads it."""
         made = asdict(self)
-        return {**made, "points": [list(p) for p in self.points], "layers": list(made["layers"])}
+        points = [list(p) for p in self.points]
+        return {**made, "points": points, "table": self.table.as_json(), "layers": list(made["layers"])}
 
     @classmethod
     def from_json(cls, given: Any) -> Config:

@@ -14,6 +14,7 @@ from tinygrad_dl.playground import inside, takehome
 from tinygrad_dl.playground.messages import Message, read
 from tinygrad_dl.playground.session import Session
 from tinygrad_dl.playground.state import MAX_STEPS, Config
+from tinygrad_dl.playground.table import read_csv
 from tinygrad_dl.typing import NDArray
 
 REPLAY = 200  # steps between two frames while a link's step is approached
@@ -23,7 +24,7 @@ DETAILS = 8  # frames between two tables of the layers while playing
 def frame(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
     """A binary frame: the length of the header (uint32, little-endian), the header as JSON, then the arrays.
 
-    The header has under "arrays" each array's dtype (u1 or f4), shape and offset after the header, a multiple of 4.
+    The header has under "arrays" each array's dtype (u1, i1 or f4), shape and offset after the header, a multiple of 4.
     """
     places, parts, offset = {}, [], 0
     for name, array in arrays.items():
@@ -82,6 +83,8 @@ class Tab:
         if kind == "configure":
             self._configure(message.runs, numbers["step"])
             return None
+        if kind == "csv":
+            return read_csv(message.content, message.target)
         if not self.sessions:
             raise ValueRangeError(f"{kind}: expected a configuration first, got none yet")
         if kind in ("pause", "play", "advance", "epoch", "seek", "example"):
@@ -100,6 +103,8 @@ class Tab:
             return {"findings": inside.diagnosis(session)}
         if kind == "rates":
             return inside.rates(session)
+        if kind == "surface":
+            return inside.surface(self.sessions, numbers["run"])
         if kind == "graph":
             return {"html": inside.graph(session)}
         return {"format": message.format, **takehome.export(session, message.format)}
@@ -150,7 +155,11 @@ class Tab:
         return self.frame()
 
     def frame(self) -> bytes:
-        """What the page shows now."""
+        """What the page shows now, as bytes."""
+        return frame(*self.view())
+
+    def view(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """What the page shows now: the header, and the arrays by run and name."""
         details = self._frames % DETAILS == 0 or not self.speed
         self._frames += 1
         runs: list[dict[str, Any]] = []
@@ -168,4 +177,4 @@ class Tab:
             arrays |= {f"{i}/{name}": array for name, array in made.items()}
         header = {"runs": runs, "playing": bool(self.speed), "replaying": self._behind, "fresh": self._new}
         self._new = False
-        return frame(header, arrays)
+        return header, arrays

@@ -207,7 +207,7 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
                 if not sudden.any():
                     continue
                 j, line_slope = int(np.flatnonzero(sudden)[-1]), float(slope[o])
-            low, high = float(h[j + 1]) if j + 1 < len(h) else 0.0, float(h[j])
+            low, high = float(h[j + 1]), float(h[j])  # the smallest step of all is none of them
             change = abs(float(values[j, o] - start[o]) - line_slope * high)
             at_low, at_high = float(line(sign * low)[o]), float(values[j, o])
             for _ in range(24):

@@ -254,7 +254,20 @@ def linspace(
     """Numbers at equal distances, both ends included."""
     first, last = (x._data if isinstance(x, Value) else x for x in (start, end))
     kind = config.default_dtype if dtype is None else numpy_of(dtype)
-    return _finished(np.linspace(first, last, steps).astype(kind), requires_grad, device, out)
+    if np.dtype(kind).kind == "f" and steps > 1 and not np.ndim(first) and not np.ndim(last):
+        numbers = _equal_steps(first, last, steps, np.dtype(kind).type)
+    else:
+        numbers = np.linspace(first, last, steps).astype(kind)
+    return _finished(numbers, requires_grad, device, out)
+
+
+def _equal_steps(first: Any, last: Any, steps: int, kind: Any) -> Any:
+    """As PyTorch counts them: from both ends, with products and sums that are rounded once."""
+    begin, end = kind(first), kind(last)
+    by, i = (end - begin) / kind(steps - 1), np.arange(steps)
+    wide = np.longdouble if kind is np.float64 else np.float64
+    up, down = wide(begin) + wide(by) * i, wide(end) - wide(by) * (steps - 1 - i)
+    return np.where(i < steps // 2, up, down).astype(kind)
 
 
 def logspace(
@@ -505,8 +518,9 @@ def poisson(input: Any, generator: Any = None) -> Any:
 
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     """Numbers of successes of `count` trials."""
-    g = generator_of(generator)
-    drawn = np.random.default_rng(int(g.raw(1)[0])).binomial(count._data.astype(np.int64), prob._data)
+    if (count._data < 0).any() or (count._data != np.floor(count._data)).any():
+        raise RuntimeError("binomial: expected counts that are whole numbers of at least 0")
+    drawn = generator_of(generator).binomials(count._data, prob._data)
     return made(drawn.astype(prob._data.dtype))
 
 

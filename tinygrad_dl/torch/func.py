@@ -80,6 +80,23 @@ def jvp(func: Any, primals: Any, tangents: Any, *, strict: bool = False, has_aux
     return lift(core.jvp(_inner(func), tuple(lower(x) for x in primals), tuple(lower(x) for x in tangents)))
 
 
+def linearize(func: Any, *primals: Any) -> Any:
+    """(value, the function from tangents to the derivative along them), computed at the primals once."""
+    value, along = core.linearize(_inner(func), *[lower(x) for x in primals])
+    return lift(value), _outer(along)
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Take the running averages away from all batch normalizations of a module, which then use each batch's own."""
+    from tinygrad_dl.torch import nn
+
+    for module in root.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
 def _jacobian(name: str) -> Any:
     def transform(func: Any, argnums: Any = 0, has_aux: bool = False, **how: Any) -> Any:
         return _outer(getattr(core, name)(_inner(func), argnums))

@@ -9,11 +9,17 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import linalg as core
 from tinygrad_dl.linalg import LinAlgError as LinAlgError
+from tinygrad_dl.ops.norms import LstsqResult
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import products as _products  # noqa: F401  it enters its functions
 from tinygrad_dl.torch import shaping as _shaping  # noqa: F401
-from tinygrad_dl.torch.boundary import function, wrapped
+from tinygrad_dl.torch.boundary import function, lift, wrapped
 from tinygrad_dl.torch.elementwise import astype
+from tinygrad_dl.torch.factorizations import householder_product as householder_product
+from tinygrad_dl.torch.factorizations import lu as lu
+from tinygrad_dl.torch.factorizations import lu_factor as lu_factor
+from tinygrad_dl.torch.factorizations import lu_factor_ex as lu_factor_ex
+from tinygrad_dl.torch.factorizations import lu_solve as lu_solve
 from tinygrad_dl.torch.reductions import axes
 from tinygrad_dl.torch.registry import TORCH
 
@@ -114,6 +120,12 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     return core.solve(A, B)
 
 
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """(X, 0)."""
+    found = solve(A, B, left=left, out=out)
+    return found, lift(wrapped(np.zeros(A.shape[:-2], np.int32)))
+
+
 @function
 def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
     """X with A @ X = B for a triangular A."""
@@ -173,7 +185,15 @@ def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None
 @function
 def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
     """(solution, residuals, rank, singular values) of the least squares problem."""
-    return core.lstsq(A, B)
+    if A.ndim == 2:
+        return core.lstsq(A, B)
+    vectors = B.ndim == A.ndim - 1  # a batch of vectors
+    B = tg.expand_dims(B, axis=-1) if vectors else B
+    solution = (core.pinv(A) if rcond is None else core.pinv(A, rtol=rcond)) @ B
+    rank = wrapped(np.asarray(np.linalg.matrix_rank(A._data), np.int64))
+    empty = wrapped(np.zeros(0, A.dtype))
+    found = tg.squeeze(solution, axis=-1) if vectors else solution
+    return LstsqResult(found, empty, rank, empty)
 
 
 @function

@@ -194,6 +194,54 @@ class Generator(np.random.Generator):
             if not v or math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= bound:
                 return k
 
+    def binomials(self, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
+        """Numbers of the binomial distributions: sums of geometric numbers where few are expected, else rejection."""
+        pairs = np.broadcast(count, prob)
+        kind = np.result_type(prob).type
+        drawn = [self._one_binomial(float(n), kind(p), kind) for n, p in pairs]
+        return np.array(drawn, np.float64).reshape(pairs.shape)
+
+    def _one_binomial(self, count: float, prob: Any, kind: Any) -> float:
+        if count <= 0 or prob <= 0:
+            return 0.0
+        if prob >= 1:
+            return count
+        if prob > 0.5:
+            return count - self._one_binomial(count, kind(1) - prob, kind)
+        if kind(count) * prob >= 10:
+            return self._rejected_binomial(
+                count, float(prob), float(np.sqrt(kind(count) * prob * (kind(1) - prob)))
+            )
+        found, total, scale = 0.0, 0.0, math.log1p(-float(prob))
+        while True:
+            u = self._one_double()
+            total += math.ceil(math.log(u) / scale) if u else math.inf
+            if total > count:
+                return found
+            found += 1
+
+    def _rejected_binomial(self, n: float, p: float, spread: float) -> float:
+        """Hoermann's transformed rejection, for n * p of at least 10 and p of at most 1/2."""
+        b = 1.15 + 2.53 * spread
+        a, c, v_r = -0.0873 + 0.0248 * b + 0.01 * p, n * p + 0.5, 0.92 - 4.2 / b
+        r, alpha, m = p / (1 - p), (2.83 + 5.1 / b) * spread, math.floor((n + 1) * p)
+        while True:
+            u, v = self._one_double() - 0.5, self._one_double()
+            us = 0.5 - abs(u)
+            k = math.floor((2 * a / us + b) * u + c) if us else -1
+            if k < 0 or k > n:
+                continue
+            if us >= 0.07 and v <= v_r:
+                return k
+            bound = (
+                (m + 0.5) * math.log((m + 1) / (r * (n - m + 1)))
+                + (n + 1) * math.log((n - m + 1) / (n - k + 1))
+                + (k + 0.5) * math.log(r * (n - k + 1) / (k + 1))
+                + (_stirling_tail(m) + _stirling_tail(n - m) - _stirling_tail(k) - _stirling_tail(n - k))
+            )
+            if not v or math.log(v * alpha / (a / (us * us) + b)) <= bound:
+                return k
+
     def log_normals(self, shape: Any, mean: float, std: float, dtype: Any) -> np.ndarray:
         """exp of normal numbers that are drawn two at a time, in float64."""
         return _each(lambda _: math.exp(self._one_normal(mean, std)), np.zeros(_sizes(shape))).astype(dtype)
@@ -249,6 +297,14 @@ def _each(draw: Any, parameter: Any) -> np.ndarray:
     """One draw for each element of an array, in order."""
     flat = np.array([draw(x) for x in np.asarray(parameter, np.float64).reshape(-1).tolist()], np.float64)
     return flat.reshape(np.shape(parameter))
+
+
+def _stirling_tail(k: float) -> float:
+    """log k! without Stirling's formula of k + 1."""
+    if k < 10:
+        return math.lgamma(k + 1) - (k + 0.5) * math.log(k + 1) + (k + 1) - 0.5 * math.log(2 * math.pi)
+    square = (k + 1) ** 2
+    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
 
 
 def _joined(numbers: np.ndarray) -> np.ndarray:

@@ -94,6 +94,18 @@ METHODS_OF_SPARSE: dict[str, Any] = {
 }
 for _name, _function in METHODS_OF_SPARSE.items():
     setattr(Tensor, _name, _function)
+
+
+def _typed(dtype: str) -> Any:
+    def create(indices: Any, values: Any, size: Any = None) -> Any:
+        return sparse_coo_tensor(indices, values, size, dtype=dtype)
+
+    return create
+
+
+# Typed constructors of old programs
+FloatTensor, DoubleTensor, HalfTensor = _typed("float32"), _typed("float64"), _typed("float16")
+LongTensor, IntTensor = _typed("int64"), _typed("int32")
 mm = smm = spmm = hspmm = TORCH["matmul"]
 addmm = sspaddmm = TORCH["addmm"]
 sum = TORCH["sum"]

@@ -206,7 +206,9 @@ class Schedule(Callback):
     def _set(self, trainer: Trainer) -> None:
         if self._steps:
             return
-        epoch = trainer.epoch + trainer.batch / max(trainer.batches, 1)
+        # An epoch that is resumed in its middle begins with a batch after the first.
+        within = trainer.batch / max(trainer.batches, 1) if self.per == "batch" else 0
+        epoch = trainer.epoch + within
         factor = self.schedule(epoch)
         try:
             rates = [initial * float(factor) for initial in self.initial]

@@ -1,4 +1,4 @@
-"""Checkpoints: a run killed at any moment resumes from its last complete epoch, bit for bit."""
+"""Checkpoints: a run killed at any moment resumes from the last one, after an epoch or within it, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from tinygrad_dl.train.callback import Callback
 if TYPE_CHECKING:
     from tinygrad_dl.train.trainer import Trainer
 
-NAME = re.compile(r"epoch-(\d{6,})\.safetensors")
+NAME = re.compile(r"epoch-(\d{6,})(?:-batch-(\d{6,}))?\.safetensors")
 
 
 class Checkpoint(Callback):
     """Save the run to `folder` every `every` epochs and at the end; a new Trainer resumes from there.
 
-    A checkpoint holds weights, optimizer, callbacks, random generators, order of batches and history. Writes are
+    `every_batches`: save also after so many batches of each epoch, which is then resumed in its middle. A checkpoint
+    holds weights, optimizer, callbacks, random generators, order of batches and history. Writes are
     atomic; the newest `keep` files are kept. A damaged file is skipped in favor of the one before it, with a
     message. A script that calls fit several times resumes in the call that was interrupted; the finished ones before
     it are passed over. Each Trainer has a Checkpoint of its own. With resume=False the checkpoints in the folder are
@@ -32,9 +33,16 @@ class Checkpoint(Callback):
 
     @checked
     def __init__(
-        self, folder: str | os.PathLike[str], every: Count = 1, keep: Count = 2, resume: bool = True
+        self,
+        folder: str | os.PathLike[str],
+        every: Count = 1,
+        keep: Count = 2,
+        resume: bool = True,
+        *,
+        every_batches: Count | None = None,
     ) -> None:
         self.folder, self.every, self.keep, self.resume = Path(folder), int(every), int(keep), resume
+        self.every_batches = every_batches
         self._trainer: Trainer | None = None
 
     def files(self) -> list[Path]:
@@ -42,8 +50,8 @@ class Checkpoint(Callback):
         if not self.folder.is_dir():
             return []
         found = [(NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
-        numbered = sorted((int(match[1]), path) for match, path in found if match)
-        return [path for _, path in numbered if path.is_file()]
+        numbered = sorted((int(match[1]), int(match[2] or 0), path) for match, path in found if match)
+        return [path for *_, path in numbered if path.is_file()]
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         if self._trainer not in (None, trainer) and self.resume:
@@ -59,7 +67,8 @@ class Checkpoint(Callback):
         if found is not None:
             state, path = found
             trainer._resume(state)
-            trainer.write(f"resumed after epoch {trainer.epoch}, from {path}")
+            batch = f", batch {trainer.batch} of the next one" if trainer.batch else ""
+            trainer.write(f"resumed after epoch {trainer.epoch}{batch}, from {path}")
 
     def _begin(self, trainer: Trainer) -> tuple[Any, Path] | None:
         """Make the folder ready; the newest checkpoint to resume from, and its path."""
@@ -80,12 +89,23 @@ class Checkpoint(Callback):
                 trainer.write(f"checkpoint skipped: {error}")
         return None
 
+    def on_batch_end(self, trainer: Trainer) -> None:
+        last = trainer.batch == trainer.batches  # the epoch is saved soon
+        if self.every_batches is None or trainer.batch % self.every_batches or last:
+            return
+        state = trainer.state_dict()  # which all ranks have a part in
+        if not trainer.world.rank:
+            self._save(state, f"epoch-{trainer.epoch:06d}-batch-{trainer.batch:06d}.safetensors")
+
     def on_epoch_end(self, trainer: Trainer, epoch: dict[str, Any]) -> None:
         if trainer.world.rank:
             return
         final = trainer.stopping or trainer.epoch == trainer.first_epoch + trainer.epochs
         if trainer.epoch % self.every and not final:
             return
-        save(trainer.state_dict(), self.folder / f"epoch-{trainer.epoch:06d}.safetensors")
+        self._save(trainer.state_dict(), f"epoch-{trainer.epoch:06d}.safetensors")
+
+    def _save(self, state: dict[str, Any], name: str) -> None:
+        save(state, self.folder / name)
         for path in self.files()[: -self.keep]:
             path.unlink()

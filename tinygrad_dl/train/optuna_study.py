@@ -7,6 +7,7 @@ are not trials but attempts: a trial, and those that try it again because the pr
 from __future__ import annotations
 
 import copy
+import json
 import os
 import socket
 import time
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from tinygrad_dl.errors import ValueRangeError, missing_extra
+from tinygrad_dl.errors import FileFormatError, ValueRangeError, missing_extra
 from tinygrad_dl.files import alive
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 HEARTBEAT = 60  # seconds; a trial without a heartbeat for twice as long is considered dead
+FIRST_LINE = 1 << 20  # bytes, at most, of the operation that makes a study
 TRIES = 4  # of a trial whose process is killed each time, such as for want of memory
 SURPLUS = "not needed: other processes had begun enough trials, or this one"
 
@@ -71,17 +73,45 @@ def open_storage(where: str | os.PathLike[str] | None, heartbeat: int = HEARTBEA
         return _open_database(where, heartbeat)
     os.makedirs(os.path.dirname(os.path.abspath(where)), exist_ok=True)
     if not where.endswith((".db", ".sqlite", ".sqlite3")):
-        return JournalStorage(JournalFileBackend(where))
+        try:
+            _refuse_other_file(where)
+            return JournalStorage(JournalFileBackend(where))
+        except (ValueError, IsADirectoryError) as error:
+            raise FileFormatError(
+                f"search.run: storage: expected a new file, or a journal of a search, got {where}, which is something "
+                f"else: {error}"
+            ) from None
     if any(character in where for character in "?%#"):
         # These characters mean something in a URL. SQLAlchemy decodes the path once, and SQLite its URI again.
         where = f"file:{quote(quote(os.path.abspath(where)))}?uri=true"
     return _open_database(f"sqlite:///{where}", heartbeat)
 
 
+def _refuse_other_file(path: str) -> None:
+    """Raise ValueError for a file that is not a journal, to whose end a search would write."""
+    if not os.path.lexists(path):
+        return
+    with open(path, "rb") as file:
+        first = file.readline(FIRST_LINE)
+    if not first or (
+        first.startswith(b"{") and not first.endswith(b"\n")
+    ):  # another process is about to write it
+        return
+    record = json.loads(first)
+    if not isinstance(record, dict) or "op_code" not in record:
+        raise ValueError("its first line is not an operation")
+
+
 def _open_database(url: str, heartbeat: int) -> Any:
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
+    from sqlalchemy.exc import (
+        ArgumentError,
+        DatabaseError,
+        IntegrityError,
+        NoSuchModuleError,
+        ProgrammingError,
+    )
 
     try:
         parsed = make_url(url)
@@ -118,7 +148,12 @@ def _open_database(url: str, heartbeat: int) -> Any:
             if attempt == 4:
                 raise
             time.sleep(0.2 * (attempt + 1))
-        except OperationalError as error:
+        except NoSuchModuleError:
+            raise ValueRangeError(
+                "search.run: storage: expected the URL of a database that SQLAlchemy knows, such as "
+                f"postgresql://user@host/name, got {parsed.drivername}://..."
+            ) from None
+        except DatabaseError as error:  # it is away, or the file is something else
             reason = str(error.orig).strip().splitlines()[0]
             raise ValueRangeError(
                 f"search.run: storage: expected a database that can be opened, got {parsed}: {reason}"

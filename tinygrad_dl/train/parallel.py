@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_dl import __version__, config
 from tinygrad_dl.data import DataLoader, TensorDataset
+from tinygrad_dl.data.blocks import BlockDataset
 from tinygrad_dl.data.loader import part_of_batch
 from tinygrad_dl.distributed import Reducer, World, broadcast, world
 from tinygrad_dl.distributed.gradients import BUCKET
@@ -196,6 +197,12 @@ class Parallel:
             kind: Any = type(generator.bit_generator)
             generator.bit_generator.state = kind(seeds).state
 
+    def restore_streams(self, saved: Sequence[Any]) -> None:
+        """Go on with the streams of a saved run, where it had as many ranks."""
+        if len(saved) == self.group.size:
+            for generator, state in zip(self.trainer._generators(), saved[self.group.rank]):
+                generator.bit_generator.state = state
+
     # Figures of all ranks
 
     def totals(self, figures: Sequence[tuple[float, float, float]]) -> NDArray:
@@ -245,6 +252,9 @@ def data_facts(name: str, loader: Any) -> dict[str, Any]:
         if isinstance(data, TensorDataset):
             facts[f"{name}: shapes and dtypes"] = [(a.shape, str(a.dtype)) for a in data.arrays]
             facts[f"{name}: the values (checksums)"] = [_sampled(a) for a in data.arrays]
+        elif isinstance(data, BlockDataset):
+            facts[f"{name}: shapes and dtypes"] = [(shape, str(dtype)) for shape, dtype in data.kinds]
+            facts[f"{name}: the files (checksums)"] = data.checksums()
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import numpy as np
@@ -69,6 +70,23 @@ STATE = (
     "loader",
     "generators",
 )
+
+
+class _SoFar:
+    """What an epoch has while it is trained: the loss times the weights, these, and what the metrics need."""
+
+    def __init__(self, lr: float) -> None:
+        self.lr, self.seconds = lr, 0.0
+        self.batch = 0  # batches that are complete
+        self.total = self.count = 0.0
+        self.outputs: list[Any] = []
+        self.targets: list[Any] = []
+        self.streams: list[Any] | None = None  # of a run on several ranks that is resumed: generators of each
+
+    def add(self, loss: float, size: float) -> None:
+        self.total += loss
+        self.count += size
+        self.batch += 1
 
 
 def _kind(made: object) -> str:
@@ -164,6 +182,9 @@ class Trainer:
         self._later: Mapping[str, Any] | None = None  # a saved run that is beyond the current call of fit
         self.table: Table | None = None  # the preparation of the frame that was fitted
         self.compile = compile
+        self._size: int = 0  # of the first batch of an epoch
+        self._so_far: _SoFar | None = None  # of the epoch that has begun
+        self._saved_loader: Mapping[str, Any] | None = None  # of a saved run, until there is a loader
         self._forget_programs()
 
     if not TYPE_CHECKING:
@@ -235,7 +256,10 @@ class Trainer:
                 "one batch with drop_last=True"
             )
         self.loader, self.batches = parts_of(loader, self.world), len(loader)
-        self.epochs, self.batch, self._size = int(epochs), 0, 0
+        self.epochs = int(epochs)
+        if not self.resuming:
+            self._begin_epoch_at(None)
+        self._load_loader()
         self._calls += 1
         if self._later is not None:
             self._resume(self._later)  # the call of fit before this one found a checkpoint of a later one
@@ -273,8 +297,8 @@ class Trainer:
         if self.compile is True and self._parallel.synchronizes:
             warn_once(
                 "Trainer: distributed compile",
-                "Trainer: compile: the steps run eagerly, as batch normalization exchanges its statistics with the "
-                "other ranks within them",
+                "Trainer: compile: forward and backward passes run eagerly, as batch normalization exchanges its "
+                "statistics with the other ranks within them",
             )
 
     def _end_parallel(self, loader: Any) -> None:
@@ -335,28 +359,34 @@ class Trainer:
 
     def _epoch(self, dev: DataLike | None) -> dict[str, Any]:
         begin = time.perf_counter()
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        outputs, targets = [], []
-        total = count = 0.0
-        sums = self._sums_the_loss()
+        done = self._so_far
+        if done is None:
+            done = self._so_far = _SoFar(float(self.optimizer.param_groups[0]["lr"]))
+        elif done.streams is not None and self._parallel is not None:
+            self._parallel.restore_streams(done.streams)
+        earlier, sums = done.seconds, self._sums_the_loss()
         self.model.train()
-        for number, batch in enumerate(self.loader, 1):
+        batches: Iterable[Any] = self.loader
+        if done.batch and not hasattr(batches, "load_state_dict"):
+            batches = islice(batches, done.batch, None)
+        for number, batch in enumerate(batches, done.batch + 1):
             self.batch = number
             output, target, loss, size = self._train_step(batch)
-            total += loss * (1 if sums else size)
-            count += size
-            self.running_loss = total / count
             if self.metrics:
-                outputs.append(output)
-                targets.append(target)
+                done.outputs.append(output)
+                done.targets.append(target)
+            done.add(loss * (1 if sums else size), size)
+            done.seconds = earlier + time.perf_counter() - begin
+            self.running_loss = done.total / done.count
             if self._parallel is not None:
                 self._parallel.steps += 1
                 self._parallel.check()
             for callback in self._batch_end:
                 callback.on_batch_end(self)
+        outputs, targets = done.outputs, done.targets
         if self._parallel is not None and self.metrics:
             outputs, targets = map(self._parallel.gathered, (outputs, targets))
-        values: dict[str, Any] = {"epoch": self.epoch + 1, "loss": total / count}
+        values: dict[str, Any] = {"epoch": self.epoch + 1, "loss": done.total / done.count}
         if self.metrics:
             values.update(self.metrics(outputs, targets))
         if dev is not None:
@@ -366,7 +396,8 @@ class Trainer:
             finally:
                 self._in_fit = False
             values.update({f"dev_{name}": value for name, value in found.items()})
-        return {**values, "lr": lr, "seconds": time.perf_counter() - begin}
+        self._so_far = None
+        return {**values, "lr": done.lr, "seconds": earlier + time.perf_counter() - begin}
 
     def _train_step(self, batch: object) -> tuple[NDArray, NDArray, float, int]:
         """One optimizer step; returns outputs, targets, the loss, and the number of examples.
@@ -380,7 +411,7 @@ class Trainer:
         if self._parallel is not None:
             return self._parallel_step(batch, self._parallel)
         output, target = self.forward(batch)
-        if self.batch <= 1:
+        if self.batch <= 1 or not self._size:
             self._size = len(_array(target))
         if self.metrics and self.batch == 1:
             self.metrics.refuse_undecided(_array(output), _array(target))
@@ -402,7 +433,7 @@ class Trainer:
         target: Any = None
         if size or parallel.synchronizes:
             output, target = self.forward(batch)
-        if self.batch <= 1:
+        if self.batch <= 1 or not self._size:
             self._size = size
         if not size:
             if output is not None:
@@ -426,7 +457,14 @@ class Trainer:
             raise self._not_finite(value)
         for callback in self._backward:
             callback.on_backward(self)
-        self.optimizer.step()
+        optimizer = self.optimizer
+        if self.compile is False or not optimizer.state:
+            optimizer.step()
+        else:
+            # A program of its own, which does not depend on the batch: all ranks make it at the same step, and so
+            # compute the same bits, whenever each makes those of its parts of the batches.
+            steps = (self.first_epoch + self.epochs) * self.batches
+            self._program("update", lambda: update_of(optimizer), id(optimizer))(steps)
         return output, target, value, int(size)
 
     def _not_finite(self, value: float) -> AnomalyError:
@@ -488,7 +526,7 @@ class Trainer:
 
     def _forget_programs(self) -> None:
         self._programs: dict[str, tuple[tuple[Any, ...], Programs]] = {}
-        self._size = 0  # of the first batch of an epoch
+        self._size = 0
         self._in_fit = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -508,14 +546,14 @@ class Trainer:
         """A step as one program; as two, where callbacks look at the gradients between."""
         *_, target = _parts(batch)
         size, parallel = len(_array(target)), self._parallel
-        if self.batch <= 1:
+        if self.batch <= 1 or not self._size:
             self._size = size
         epochs = self.first_epoch + self.epochs
         planned = (
             epochs * self.batches if size == self._size else epochs
         )  # a smaller batch at the end of each
-        # On several ranks a loss that is not finite concerns all of them, and the update is eager: its bits have to be
-        # the same on all ranks, which have programs at different times where their parts of a batch differ in size.
+        # On several ranks a loss that is not finite concerns all of them. The gradients are averaged between this
+        # program and that of the update.
         allow_nan = self.allow_nan or parallel is not None
         parts = id(self.model), id(self.loss), id(self.optimizer), allow_nan
         known = parallel is None and all(_is_change(c) for c in self._backward)
@@ -723,11 +761,9 @@ class Trainer:
             "first_epoch": self.first_epoch,
             "fits": list(self.fits),
             "kind": type(self.optimizer).__name__,
-            "loader": {
-                "seed": getattr(self.loader, "seed", None),
-                "epoch": getattr(self.loader, "epoch", None),
-            },
-            "generators": [generator.bit_generator.state for generator in self._generators()],
+            "loader": self._loader_state(),
+            "within": self._within(),
+            "generators": self._streams(),
             "streams": None if self._parallel is None else self._parallel.seed,
         }
 
@@ -772,12 +808,69 @@ class Trainer:
         self._calls, self.resuming, self._later = len(self.fits), True, None
         self.history.stopped = state["stopped"]
         self.stopping = bool(state["stopped"])
-        if self.loader is not None and state["loader"]["seed"] is not None and hasattr(self.loader, "seed"):
-            self.loader.seed, self.loader.epoch = state["loader"]["seed"], state["loader"]["epoch"]
+        self._begin_epoch_at(state.get("within"))
+        self._saved_loader = state["loader"]
+        self._load_loader()
         if self._parallel is not None and state.get("streams") is not None:
             self._parallel.seed = state["streams"]
         for generator, saved in zip(generators, state["generators"]):
             generator.bit_generator.state = saved
+
+    def _loader_state(self) -> dict[str, Any]:
+        """Where the loader is: after the batches that are trained."""
+        if not hasattr(self.loader, "state_dict"):
+            return {name: getattr(self.loader, name, None) for name in ("seed", "epoch")}
+        state: dict[str, Any] = self.loader.state_dict()
+        return {**state, "batch": self._so_far.batch} if self._so_far is not None else state
+
+    def _load_loader(self) -> None:
+        """Bring the loader to where that of a saved run was."""
+        state = self._saved_loader
+        if self.loader is None or state is None:
+            return
+        self._saved_loader = None
+        if state["seed"] is None or not hasattr(self.loader, "seed"):
+            return
+        if hasattr(self.loader, "load_state_dict"):
+            self.loader.load_state_dict(state)
+        else:
+            self.loader.seed, self.loader.epoch = state["seed"], state["epoch"]
+
+    def _within(self) -> dict[str, Any] | None:
+        """What an epoch has so far, to go on with it; on several ranks of all of them, which come here together."""
+        done, parallel = self._so_far, self._parallel
+        if done is None or not done.batch or (parallel is None and self.world.size > 1):
+            return None
+        outputs, targets, streams = done.outputs, done.targets, None
+        if parallel is not None:
+            outputs, targets = map(parallel.gathered, (outputs, targets))
+            streams = self.world.gather(self._streams())
+        return {
+            **{name: getattr(done, name) for name in ("lr", "seconds", "batch", "total", "count")},
+            "outputs": np.concatenate(outputs) if outputs else None,
+            "targets": np.concatenate(targets) if targets else None,
+            "streams": streams,
+            "size": self._size,
+        }
+
+    def _begin_epoch_at(self, within: Mapping[str, Any] | None) -> None:
+        """Begin the next epoch at its first batch, or go on with one that was saved."""
+        self.batch, self._size = 0, 0
+        self._so_far = None
+        if within is None:
+            return
+        done = self._so_far = _SoFar(within["lr"])
+        for name in ("seconds", "batch", "total", "count", "streams"):
+            setattr(done, name, within[name])
+        if within["outputs"] is not None:  # rank 0 has those of all ranks
+            first = not self.world.rank
+            done.outputs = [within["outputs"] if first else None]
+            done.targets = [within["targets"] if first else None]
+        self.batch = done.batch
+        self._size = within["size"] if self.world.size == 1 else 0
+
+    def _streams(self) -> list[Any]:
+        return [generator.bit_generator.state for generator in self._generators()]
 
     def _resume(self, state: Mapping[str, Any]) -> None:
         """Load the state of a run into this call of fit.
@@ -786,9 +879,10 @@ class Trainer:
         finished: it trains nothing, and the later one loads the state again.
         """
         call = self._calls
-        self.load_state_dict(state)
+        later = call < len(state.get("fits", ()))
+        self.load_state_dict({**state, "loader": {"seed": None}} if later else state)
         self._calls = call
-        self._later = state if call < len(self.fits) else None
+        self._later = state if later else None
         self.first_epoch = self.fits[min(call, len(self.fits)) - 1]
 
     def _generators(self) -> list[np.random.Generator]:

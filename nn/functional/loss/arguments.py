@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, IndexRangeError, ShapeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.ops import reduce
+from tinygrad_dl.ops.elementwise import astype
 from tinygrad_dl.ops.losses import check_reduction, check_same_shape
 from tinygrad_dl.typing import Array, ArrayLike, DTypeLike
 
@@ -67,7 +68,7 @@ def integers(name: str, what: str, x: ArrayLike) -> np.ndarray:
         raise DTypeError(
             f"{name}: expected integers in {what}, got {array.dtype}. Convert them with .astype('int64')."
         )
-    return array.astype(np.int64, copy=False)
+    return array if array.dtype == np.int64 else cast("Any", astype(array, np.int64))
 
 
 def class_indices(name: str, target: ArrayLike, classes: int, ignored: int | None = None) -> np.ndarray:
@@ -119,4 +120,4 @@ def constant(x: ArrayLike | None, dtype: DTypeLike | None) -> Any:
         array: Any = x.detach()
     else:
         array = np.asarray(x._data if isinstance(x, Value) else x)
-    return array if dtype is None else array.astype(dtype, copy=False)
+    return array if dtype is None or array.dtype == dtype else astype(array, dtype)

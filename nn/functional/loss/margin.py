@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_dl.arguments import Positive, Real
+from tinygrad_dl.convert import beside
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import IndexRangeError, ShapeError, ValueRangeError
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn.functional.distance import pairwise_distance
 from tinygrad_dl.nn.functional.loss.arguments import (
     as_value,
@@ -146,7 +148,7 @@ def multi_margin_loss(
     own = expand_dims(index, -1)
     target_score = take_along_axis(x, own, axis=-1)
     # The target's own score does not count against itself.
-    other = not_equal(np.arange(classes), own)
+    other = not_equal(beside(x, np.arange(classes)), own)
     loss = relu(margin - target_score + x)
     loss = where(other, loss if p == 1 else loss * loss, 0)
     if weights is not None:
@@ -179,21 +181,27 @@ def multilabel_margin_loss(
     if not classes:
         raise ShapeError(f"multilabel_margin_loss: expected at least one class, got the shape {x.shape}")
     if not x.ndim:
-        x, index = x.reshape((1,)), index.reshape(1)
+        x = x.reshape((1,))
+    labels, counted = effect(_listed_labels, index, classes)
+    scores = take_along_axis(x, labels, axis=-1)
+    pairs = relu(1 - scores[..., :, None] + x[..., None, :])
+    return reduced(sum(where(counted, pairs, 0), axis=(-2, -1)) / classes, reduction)
+
+
+def _listed_labels(index: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The listed labels, with class 0 in place of what follows the first -1, and which pairs (label, other) count."""
+    index = np.atleast_1d(index)
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
     if (index >= classes).any():
         raise IndexRangeError(
-            f"{name}: expected target classes from 0 to {classes - 1}, got a class outside of that range"
+            f"multilabel_margin_loss: expected target classes from 0 to {classes - 1}, got a class outside of that "
+            "range"
         )
-    # What follows the first -1 is replaced by class 0 and not counted below.
     safe = np.where(listed, index, 0)
-    is_label = np.zeros(x.shape, bool)
+    is_label = np.zeros(index.shape, bool)
     # .at accumulates: a label may be listed twice.
     np.logical_or.at(is_label, (*np.indices(safe.shape)[:-1], safe), listed)
-    scores = take_along_axis(x, safe, axis=-1)
-    pairs = relu(1 - scores[..., :, None] + x[..., None, :])
-    counted = listed[..., :, None] & ~is_label[..., None, :]
-    return reduced(sum(where(counted, pairs, 0), axis=(-2, -1)) / classes, reduction)
+    return safe, listed[..., :, None] & ~is_label[..., None, :]
 
 
 def triplet_margin_loss(

@@ -31,6 +31,7 @@ def folder() -> str:
     with open(os.path.join(path, "t.csv"), "w") as file:
         file.write("a,b,y\n1,2,0.5\n3,4,1.5\n")
     np.savez(os.path.join(path, "d.npz"), x=np.ones((3, 2)), y=np.arange(3))
+    np.save(os.path.join(path, "x.npy"), np.ones((3, 2)))
     with open(os.path.join(path, "a.idx"), "wb") as binary:
         binary.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3]))
     return path
@@ -55,6 +56,8 @@ TABLE = {
     "Zoom": lambda: with_arguments(),
 }
 TABLE["Table"] = lambda: with_arguments({"a": [1.0, 2.0, 3.0], "y": [1.5, 2.5, 3.5]}, "y", quiet=True)
+TABLE["MemmapDataset"] = lambda: with_arguments(os.path.join(folder(), "x.npy"), buffer_size=2)
+TABLE["ShardedDataset"] = lambda: with_arguments(folder(), "x", "y")
 TABLE["Crop"] = lambda: with_arguments((4, 4))
 DATASETS = {
     "planar_flower": lambda: with_arguments(20),
@@ -85,6 +88,14 @@ def calls() -> Iterator[Call]:
     yield method("Standardize.inverse", lambda: data.Standardize().fit(np.eye(3)).inverse, np.ones((3, 3)))
     yield method(
         "Standardize.load_state_dict", lambda: data.Standardize().load_state_dict, {"mean": 0.0, "std": 1.0}
+    )
+    yield method(
+        "MemmapDataset[]", lambda: data.MemmapDataset(os.path.join(folder(), "x.npy")).__getitem__, 1
+    )
+    yield method(
+        "DataLoader.load_state_dict",
+        lambda: data.DataLoader(dataset()).load_state_dict,
+        {"seed": 0, "epoch": 1, "batch": 2},
     )
     for make in (data.Flip, data.Noise, data.Color, lambda: data.Crop((4, 4))):
         name = type(make()).__name__

@@ -3,8 +3,10 @@
 
 /**
  * The arrays of a frame by name, and what its header says.
- * @typedef {{header: any, arrays: Record<string, {data: Uint8Array | Float32Array, shape: number[]}>}} Frame
+ * @typedef {{header: any, arrays: Record<string, {data: Uint8Array | Int8Array | Float32Array, shape: number[]}>}} Frame
  */
+
+const KINDS = { u1: Uint8Array, i1: Int8Array, f4: Float32Array };
 
 /**
  * Read a frame: the header's length, the header, the arrays.
@@ -18,8 +20,7 @@ export function decode(buffer) {
   const arrays = {};
   for (const [name, { dtype, shape, offset }] of Object.entries(header.arrays)) {
     const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-    const Kind = dtype === "f4" ? Float32Array : Uint8Array;
-    arrays[name] = { data: new Kind(buffer, 4 + length + offset, count), shape };
+    arrays[name] = { data: new KINDS[/** @type {keyof typeof KINDS} */ (dtype)](buffer, 4 + length + offset, count), shape };
   }
   return { header, arrays };
 }

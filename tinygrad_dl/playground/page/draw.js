@@ -10,15 +10,15 @@ export function readColors() {
   const style = getComputedStyle(document.documentElement);
   palette = {};
   named = {};
-  for (const name of ["low", "high", "third", "zero", "text", "faint", "line", "panel", "run0", "run1"]) {
+  for (const name of [...CLASSES, "zero", "text", "faint", "line", "panel", "run0", "run1"]) {
     named[name] = style.getPropertyValue(`--${name}`).trim();
     const value = parseInt(named[name].slice(1), 16);
     palette[name] = [value >> 16, (value >> 8) & 255, value & 255];
   }
 }
 
-/** Ten hues of equal weight for the classes above three, which are digits. */
-const classColor = (/** @type {number} */ i) => [palette.low, palette.high, palette.third][i % 3];
+const CLASSES = ["low", "high", "third", "fourth", "fifth", "sixth"];
+const classColor = (/** @type {number} */ i) => palette[CLASSES[i % CLASSES.length]];
 export const color = (/** @type {string} */ name) => named[name];
 
 /**
@@ -121,7 +121,7 @@ export function drawPlane(canvas, boundary, examples, extent, cross) {
 }
 
 /**
- * A circle, square or triangle by class, so that color is not all that tells.
+ * A circle, square, triangle or diamond by class, so that color is not all that tells.
  * @param {CanvasRenderingContext2D} context
  * @param {number} x
  * @param {number} y
@@ -131,8 +131,11 @@ export function drawPlane(canvas, boundary, examples, extent, cross) {
  */
 function mark(context, x, y, r, label, filled) {
   context.beginPath();
-  if (label === 0) context.arc(x, y, r, 0, 7);
-  else if (label === 1) context.rect(x - r * 0.9, y - r * 0.9, 1.8 * r, 1.8 * r);
+  const shape = label % 4;
+  if (shape === 0) context.arc(x, y, r, 0, 7);
+  else if (shape === 3) {
+    context.moveTo(x, y - r * 1.3); context.lineTo(x + r * 1.3, y); context.lineTo(x, y + r * 1.3); context.lineTo(x - r * 1.3, y); context.closePath();
+  } else if (shape === 1) context.rect(x - r * 0.9, y - r * 0.9, 1.8 * r, 1.8 * r);
   else { context.moveTo(x, y - r * 1.2); context.lineTo(x + r * 1.1, y + r * 0.8); context.lineTo(x - r * 1.1, y + r * 0.8); context.closePath(); }
   const ink = `rgb(${classColor(label).join(",")})`;
   context.fillStyle = filled ? ink : named.panel;
@@ -237,6 +240,55 @@ export function drawLines(canvas, lines, logarithmic = false) {
   }
   context.restore();
   context.setLineDash([]);
+}
+
+const BANDS = 14;
+
+/**
+ * The loss over a plane of weights in bands of its logarithm, and the paths of runs in it.
+ * @param {HTMLCanvasElement} canvas
+ * @param {{size: number, losses: (number | null)[], extent: number[], paths: number[][]}} surface
+ * @param {string[]} inks of the paths
+ */
+export function drawSurface(canvas, { size, losses, extent, paths }, inks) {
+  const { context, width, height } = prepare(canvas);
+  const logs = losses.map((loss) => (loss === null ? Infinity : Math.log(Math.max(loss, 1e-12))));
+  const finite = logs.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+  const at = (/** @type {number} */ row, /** @type {number} */ column) => logs[Math.min(size - 1, row) * size + Math.min(size - 1, column)];
+  const fine = 160;
+  plane.width = plane.height = fine;
+  const painter = /** @type {CanvasRenderingContext2D} */ (plane.getContext("2d"));
+  const image = painter.createImageData(fine, fine);
+  for (let i = 0; i < fine * fine; i++) {
+    // The grid's rows go up; between its points the loss is interpolated.
+    const u = ((i % fine) / (fine - 1)) * (size - 1), v = (1 - Math.floor(i / fine) / (fine - 1)) * (size - 1);
+    const c = Math.floor(u), r = Math.floor(v), s = u - c, t = v - r;
+    const value = (at(r, c) * (1 - s) + at(r, c + 1) * s) * (1 - t) + (at(r + 1, c) * (1 - s) + at(r + 1, c + 1) * s) * t;
+    const band = Number.isFinite(value) ? Math.floor((BANDS * (value - low)) / (high - low || 1)) / BANDS : 1;
+    mix(image.data, 4 * i, palette.low, palette.zero, Math.min(1, band));
+  }
+  painter.putImageData(image, 0, 0);
+  context.drawImage(plane, 0, 0, width, height);
+  const [left, right, bottom, top] = extent;
+  const place = (/** @type {number[]} */ path, /** @type {number} */ i) => /** @type {[number, number]} */ ([
+    ((path[i] - left) / (right - left)) * width, ((top - path[i + 1]) / (top - bottom)) * height]);
+  paths.forEach((path, k) => {
+    for (const [ink, line] of /** @type {[string, number][]} */ ([[named.panel, 4], [inks[k], 2]])) {
+      context.strokeStyle = ink;
+      context.lineWidth = line;
+      context.beginPath();
+      for (let i = 0; i < path.length; i += 2) context.lineTo(...place(path, i));
+      context.stroke();
+    }
+    for (const [i, fill] of /** @type {[number, string][]} */ ([[0, named.panel], [path.length - 2, inks[k]]])) {
+      context.fillStyle = fill;
+      context.strokeStyle = inks[k];
+      context.beginPath();
+      context.arc(...place(path, i), 5, 0, 7);
+      context.fill();
+      context.stroke();
+    }
+  });
 }
 
 /**

@@ -2,7 +2,7 @@
 // @ts-check
 import { word } from "./words.js";
 
-const DATA = ["circles", "moons", "spirals", "flower", "blobs", "xor", "regression", "digits", "points"];
+const DATA = ["circles", "moons", "spirals", "flower", "blobs", "xor", "regression", "digits", "points", "csv"];
 const ACTIVATIONS = ["relu", "tanh", "sigmoid", "leaky_relu", "linear"];
 const INITIALIZATIONS = ["zeros", "large", "xavier", "he"];
 const OPTIMIZERS = ["sgd", "momentum", "adagrad", "rmsprop", "adam"];
@@ -90,8 +90,11 @@ export function edit(config, limits, change, opened) {
   const path = focused && focused.closest("[data-layer]")?.getAttribute("data-layer");
   const drawn = config.data === "points";
   byId("data-fields").replaceChildren(
-    field("data", config.data, { options: DATA }, (value) => now.change(dataChanged(now.config, value))),
-    ...(drawn ? [] : [field("examples", config.examples, { min: 12, max: 1000 }, set("examples")),
+    field("data", config.data, { options: DATA }, (value) => {
+      byId("csv").hidden = value !== "csv";
+      if (value !== "csv" || now.config.table.rows.length) now.change(dataChanged(now.config, value));
+    }),
+    ...(drawn || config.data === "csv" ? [] : [field("examples", config.examples, { min: 12, max: 1000 }, set("examples")),
       field("noise", config.noise, { min: 0, max: 1, step: 0.05 }, set("noise"))]),
     field("train", config.train, { min: 0.1, max: 0.9, step: 0.1 }, set("train")),
     field("seed", config.seed, { min: 0, max: 2 ** 31 - 1 }, set("seed")),
@@ -136,6 +139,7 @@ export function edit(config, limits, change, opened) {
     details.append(summary, fields);
     return details;
   }));
+  byId("csv").hidden = config.data !== "csv";
   byId("drawing").hidden = byId("drawing-hint").hidden = !drawn;
   const convolutions = config.layers.filter((/** @type {any} */ l) => l.kind === "conv").length;
   byId("add-conv").hidden = config.data !== "digits" || convolutions > 1;
@@ -154,10 +158,10 @@ export function edit(config, limits, change, opened) {
  * @param {any} config
  * @param {string} data
  */
-function dataChanged(config, data) {
+export function dataChanged(config, data) {
   const layers = data === "digits" ? config.layers : config.layers.filter((/** @type {any} */ l) => l.kind !== "conv");
   const points = data === "points" && config.points.length < 4 ? START : config.points;
-  return { ...config, data, layers, points, normalize: data === "points" ? false : config.normalize };
+  return { ...config, data, layers, points, normalize: data === "points" ? false : data === "csv" ? true : config.normalize };
 }
 
 export const START = [[-0.6, 0.6, 0], [0.6, -0.6, 0], [0.6, 0.6, 1], [-0.6, -0.6, 1]];

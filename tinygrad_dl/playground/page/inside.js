@@ -1,6 +1,8 @@
 // The answers about what is inside: a unit, a weight, the gradient check, the diagnosis, the rates, the graph.
 // @ts-check
-import { color, drawLines, short } from "./draw.js";
+import { inputNames } from "./config.js";
+import { color, drawLines, drawSurface, short } from "./draw.js";
+import { translated } from "./japanese.js";
 import { word } from "./words.js";
 
 /**
@@ -45,7 +47,7 @@ function table(head, rows) {
 /** @param {any} config @param {number} layer @param {number} index */
 export function sourceName(config, layer, index) {
   if (layer > 0) return word("unitName", layer, index + 1);
-  return config.data === "digits" ? `x${index + 1}` : config.data === "regression" ? "x" : `x${index + 1}`;
+  return config.data === "digits" ? `x${index + 1}` : inputNames(config)[index];
 }
 
 /**
@@ -80,19 +82,29 @@ export function show(place, answer, config, act) {
         [String(term.example), exact(term.delta), exact(term.value), exact(term.delta === null || term.value === null ? null : term.delta * term.value)])),
     );
   } else if (answer.type === "check") {
-    place.replaceChildren(make("h3", word(answer.passed ? "passed" : "failed")), make("pre", answer.text));
+    place.replaceChildren(make("h3", word(answer.passed ? "passed" : "failed")),
+      make("p", word("checked", answer.count, answer.error === null ? "–" : answer.error.toExponential(1))), ...(answer.passed ? [] : [make("pre", answer.text)]));
   } else if (answer.type === "diagnosis") {
-    const found = answer.findings.map((/** @type {any} */ f) => make("li", undefined, [make("b", f.name), `: ${f.evidence}. ${f.advice}`]));
+    const found = answer.findings.map((/** @type {any} */ f) => make("li", undefined, [make("b", translated(f.name)), `: ${translated(f.evidence)}${word("stop")}${translated(f.advice)}`]));
     place.replaceChildren(make("h3", word("diagnosis")), found.length ? make("ul", undefined, found) : make("p", word(answer.epochs < 5 ? "tooEarly" : "healthy")));
   } else if (answer.type === "rates") {
     const canvas = /** @type {HTMLCanvasElement} */ (make("canvas"));
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", word("suggestion", short(answer.suggestion)));
     const use = make("button", word("use"));
+    use.className = "live";
     use.addEventListener("click", () => act.rate(Number(answer.suggestion.toPrecision(2))));
     place.replaceChildren(make("h3", word("rates")), canvas, make("p", word("suggestion", short(answer.suggestion))), use);
     const points = answer.rates.flatMap((/** @type {number} */ rate, /** @type {number} */ i) => [rate, answer.losses[i] ?? NaN]);
     drawLines(canvas, [{ points, color: color("run0") }], true);
+  } else if (answer.type === "surface") {
+    const canvas = /** @type {HTMLCanvasElement} */ (make("canvas")), names = answer.names.map((/** @type {number} */ i) => word("run", "AB"[i])).join(", ");
+    const text = word("surfaceText", Math.round(100 * answer.explained), names);
+    canvas.className = "surface";
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", word("surface"));
+    place.replaceChildren(make("h3", word("surface")), canvas, make("p", text));
+    drawSurface(canvas, answer, answer.names.map((/** @type {number} */ i) => color(`run${i}`)));
   } else if (answer.type === "graph") {
     const frame = document.createElement("iframe");
     frame.src = answer.url;

@@ -1,10 +1,13 @@
 // The page: its state, what is sent to the server, and what is drawn of the answers.
 // @ts-check
+import { inputNames, kindOf, legend } from "./config.js";
 import { Connection } from "./connection.js";
 import { color, drawDigit, drawFit, drawHistogram, drawLines, drawPlane, readColors, short } from "./draw.js";
-import { edit, START } from "./editor.js";
+import { dataChanged, edit, START } from "./editor.js";
 import { show } from "./inside.js";
+import { translated } from "./japanese.js";
 import { NetworkView } from "./network.js";
+import { readRecording, Recording } from "./recorded.js";
 import { currentLanguage, setLanguage, translate, word } from "./words.js";
 
 const byId = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
@@ -33,8 +36,9 @@ let example = 0;
 let cross = { x: 0, y: 0 };
 /** @type {Set<number>} */
 const opened = new Set();
-/** @type {Connection} */
+/** @type {Connection | Recording} */
 let connection;
+const recorded = document.getElementById("recorded"); // a recording inside the page, in the place of the server
 /** @type {number | undefined} */
 let timer;
 
@@ -55,6 +59,7 @@ function readLink() {
 
 /** @param {number} step */
 function writeLink(step) {
+  if (recorded) return;
   history.replaceState(null, "", `${location.pathname}${location.search}#${encodeURIComponent(JSON.stringify({ runs, step }))}`);
 }
 
@@ -74,6 +79,7 @@ function configure(step = 0) {
 /** @param {any} config */
 function change(config) {
   runs = runs.map((run, i) => (i === active ? config : run));
+  configured = false; // the frames that still come are of another configuration
   presetName = "";
   byId("preset").value = "";
   render();
@@ -111,13 +117,16 @@ function render() {
   );
   byId("which").replaceChildren(
     ...runs.map((_, i) => button(word("run", NAMES[i]), () => { active = i; render(); }, i === active)),
-    runs.length === 1
+    ...(recorded ? [] : [runs.length === 1
       ? button(word("compare"), () => { runs = [runs[0], structuredClone(runs[0])]; active = 1; configure(); })
-      : button(word("alone"), () => { runs = [runs[0]]; active = 0; configure(); }),
+      : button(word("alone"), () => { runs = [runs[0]]; active = 0; configure(); })]),
   );
   edit(runs[active], start.limits, change, opened);
-  byId("play").textContent = word(wantsPlay ? "pause" : "play");
-  byId("play").setAttribute("aria-pressed", String(wantsPlay));
+  if (recorded) {
+    for (const fields of document.querySelectorAll("fieldset")) fields.disabled = true;
+    byId("step").textContent = word("next");
+  }
+  showPlaying(wantsPlay);
   makeViews();
   redraw();
 }
@@ -136,7 +145,7 @@ function button(text, act, pressed) {
 }
 
 function makeViews() {
-  const shape = JSON.stringify([runs.length, currentLanguage(), runs.map((r) => r.data)]);
+  const shape = JSON.stringify([runs.length, currentLanguage(), runs.map((r) => [r.data, inputNames(r), kindOf(r)])]);
   if (byId("run-views").dataset.shape === shape) return;
   byId("run-views").dataset.shape = shape;
   byId("run-views").className = runs.length > 1 ? "two" : "";
@@ -155,9 +164,9 @@ function makeViews() {
     net.setAttribute("aria-label", word("net", NAMES[i]));
     const right = document.createElement("div");
     const boundary = document.createElement("canvas");
-    boundary.className = run.data === "digits" ? "boundary digit" : "boundary";
+    boundary.className = kindOf(run) === "digit" ? "boundary digit" : "boundary";
     boundary.setAttribute("role", "img");
-    boundary.setAttribute("aria-label", word(run.data === "regression" ? "fit" : run.data === "digits" ? "digit" : "boundary", NAMES[i]));
+    boundary.setAttribute("aria-label", word({ curve: "fit", digit: "digit", plane: "boundary" }[kindOf(run)], NAMES[i]));
     if (run.data === "points") {
       boundary.tabIndex = 0;
       boundary.addEventListener("click", (event) => addPoint(boundary, event, i));
@@ -165,8 +174,11 @@ function makeViews() {
     }
     const numbers = document.createElement("div");
     numbers.className = "numbers";
-    right.append(boundary, numbers);
-    if (run.data === "digits") {
+    const axes = document.createElement("p");
+    axes.className = "hint";
+    axes.textContent = legend(run, word("othersAtMean"));
+    right.append(boundary, axes, numbers);
+    if (run.data === "digits" && !recorded) {
       const label = document.createElement("label");
       label.className = "field";
       const input = document.createElement("input");
@@ -240,6 +252,35 @@ function moveCross(event, i) {
   event.preventDefault();
 }
 
+// ------------------------------------------------------------------ a file
+
+let content = ""; // of the file that was read last, in base64
+
+/**
+ * Have a file read on this machine's server; its columns come back as numbers.
+ * @param {Uint8Array} bytes
+ */
+function readFile(bytes) {
+  if (bytes.length > 140_000) {
+    notice(word("csvLarge", Math.round(bytes.length / 1000)));
+    return;
+  }
+  content = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  connection.send({ type: "csv", content, target: "" });
+}
+
+/** @param {any} answer */
+function useTable(answer) {
+  byId("csv-target").replaceChildren(...answer.names.map((/** @type {string} */ name) => new Option(name, name, false, name === answer.target)));
+  byId("csv-target").disabled = false;
+  byId("csv-columns").replaceChildren(...Object.entries(answer.decisions).map(([name, text]) => {
+    const item = document.createElement("li");
+    item.textContent = `${name}: ${translated(String(text))}`;
+    return item;
+  }));
+  change({ ...dataChanged(runs[active], "csv"), table: answer.table });
+}
+
 // ------------------------------------------------------------------ frames
 
 function redraw() {
@@ -249,8 +290,9 @@ function redraw() {
     const get = (/** @type {string} */ name) => arrays[`${i}/${name}`];
     const view = views[i], seen = examples[i];
     view.network.draw(runs[i], get);
-    if (runs[i].data === "digits") drawDigit(view.boundary, seen.data.x.subarray(64 * (example % seen.data.y.length), 64 * (example % seen.data.y.length) + 64));
-    else if (runs[i].data === "regression") drawFit(view.boundary, /** @type {Float32Array} */ (get("curve").data), /** @type {any} */ (seen.data), extentOf(i));
+    const kind = kindOf(runs[i]);
+    if (kind === "digit") drawDigit(view.boundary, seen.data.x.subarray(64 * (example % seen.data.y.length), 64 * (example % seen.data.y.length) + 64));
+    else if (kind === "curve") drawFit(view.boundary, /** @type {Float32Array} */ (get("curve").data), /** @type {any} */ (seen.data), extentOf(i));
     else drawPlane(view.boundary, /** @type {any} */ (get("boundary")), /** @type {any} */ (seen.data), extentOf(i),
       runs[i].data === "points" && document.activeElement === view.boundary ? cross : null);
     writeNumbers(view.numbers, run);
@@ -260,7 +302,7 @@ function redraw() {
   const first = header.runs[0];
   const timeline = byId("timeline");
   timeline.max = String(Math.min(...header.runs.map((/** @type {any} */ r) => r.last)));
-  if (document.activeElement !== timeline || header.playing) timeline.value = String(first.step);
+  if (document.activeElement !== timeline || header.playing || recorded) timeline.value = String(first.step);
   timeline.setAttribute("aria-valuetext", word("position", first.step, first.epoch));
   byId("position").textContent = word("position", first.step, first.epoch);
   document.body.dataset.step = String(first.step);
@@ -366,6 +408,7 @@ function receive(frame) {
   latest = frame;
   header.runs.forEach((/** @type {any} */ run, /** @type {number} */ i) => { if (run.layers) layers[i] = run.layers; });
   layers.length = header.runs.length;
+  if (header.ended) showPlaying(false);
   if (!drawn) return;
   drawn = false;
   // One frame at a time: the next one is asked for when this one is on the screen.
@@ -381,10 +424,12 @@ function receive(frame) {
 /** @param {any} answer */
 function answered(answer) {
   if (answer.type === "error") {
-    notice(answer.message);
+    notice(answer.code ? word(answer.code) : translated(answer.message));
     if (byId("answer").textContent === word("working")) byId("answer").replaceChildren();
   } else if (answer.type === "export") {
     save(answer);
+  } else if (answer.type === "csv") {
+    useTable(answer);
   } else {
     const epochs = latest?.header.runs[answer.run]?.epoch ?? 0;
     show(byId("answer"), { ...answer, epochs }, runs[answer.run], {
@@ -415,17 +460,20 @@ function notice(text) {
 // ------------------------------------------------------------------ controls
 
 function play() {
-  wantsPlay = true;
   connection.send({ type: "play", speed: Number(byId("speed").value) });
-  byId("play").textContent = word("pause");
-  byId("play").setAttribute("aria-pressed", "true");
+  showPlaying(true);
 }
 
 function pause() {
-  wantsPlay = false;
   connection.send({ type: "pause" });
-  byId("play").textContent = word("play");
-  byId("play").setAttribute("aria-pressed", "false");
+  showPlaying(false);
+}
+
+/** @param {boolean} playing */
+function showPlaying(playing) {
+  wantsPlay = playing;
+  byId("play").textContent = word(playing ? "pause" : "play");
+  byId("play").setAttribute("aria-pressed", String(playing));
 }
 
 function listen() {
@@ -449,6 +497,12 @@ function listen() {
   const plain = { kind: "dense", units: 4, activation: "tanh", batch_norm: false, dropout: 0, l1: 0, l2: 0 };
   byId("add-layer").addEventListener("click", () => add({ ...plain, activation: runs[active].layers.at(-1)?.activation ?? "tanh" }, false));
   byId("add-conv").addEventListener("click", () => add({ ...plain, kind: "conv", activation: "relu" }, true));
+  byId("csv-file").addEventListener("change", async () => {
+    const file = byId("csv-file").files[0];
+    if (file) readFile(new Uint8Array(await file.slice(0, 200_000).arrayBuffer()));
+  });
+  byId("csv-use").addEventListener("click", () => readFile(new TextEncoder().encode(byId("csv-text").value)));
+  byId("csv-target").addEventListener("change", () => connection.send({ type: "csv", content, target: byId("csv-target").value }));
   byId("clear").addEventListener("click", () => change({ ...runs[active], points: START }));
   for (const element of document.querySelectorAll("[data-ask]"))
     element.addEventListener("click", () => ask({ type: /** @type {HTMLElement} */ (element).dataset.ask, run: active }));
@@ -484,6 +538,7 @@ function remember(language) {
 }
 
 function chosenLanguage() {
+  if (recorded && location.hash.length > 1) return location.hash.slice(1); // the language of the page around it
   try {
     const kept = localStorage.getItem("tinygrad_dl.language");
     if (kept) return kept;
@@ -495,6 +550,10 @@ async function main() {
   setLanguage(chosenLanguage());
   byId("language").value = currentLanguage();
   readColors();
+  if (recorded) {
+    await replay(recorded.textContent ?? "");
+    return;
+  }
   start = await (await fetch(`/start.json?token=${encodeURIComponent(token)}`)).json();
   if (!readLink()) runs = [start.default];
   listen();
@@ -505,6 +564,20 @@ async function main() {
     answer: answered,
     lost: () => notice(word("lost")),
   });
+}
+
+/**
+ * Show a recording, which has one experiment.
+ * @param {string} text
+ */
+async function replay(text) {
+  const recording = await readRecording(text);
+  start = recording.start;
+  presetName = start.presets[0].name;
+  runs = start.presets[0].runs;
+  connection = new Recording(recording, { frame: receive, answer: answered });
+  listen();
+  configure();
 }
 
 main();

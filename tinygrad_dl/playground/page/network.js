@@ -1,5 +1,6 @@
 // The network of a run: a button with a small picture for each unit, and the weights as edges between them.
 // @ts-check
+import { inputNames } from "./config.js";
 import { color, paintUnit, prepare } from "./draw.js";
 import { word } from "./words.js";
 
@@ -33,22 +34,22 @@ export class NetworkView {
    * @param {number[]} counts units of each layer, the output layer last
    */
   layout(config, counts) {
-    const image = config.data === "digits";
-    const inputs = image || config.data === "regression" ? 1 : 2;
-    const shape = JSON.stringify([inputs, image, counts, document.documentElement.lang, this.element.clientWidth]);
+    const names = inputNames(config), inputs = names.length;
+    const shape = JSON.stringify([names, counts, document.documentElement.lang, this.element.clientWidth]);
     if (shape === this.shape) return;
     this.shape = shape;
-    const all = [inputs, ...counts], most = Math.max(...all);
-    const size = most <= 6 ? 40 : most <= 10 ? 30 : most <= 16 ? 22 : 15;
-    const height = Math.max(150, most * (size + 6) + 30);
-    const width = Math.max(this.element.clientWidth - 4, all.length * (size + 34));
+    const all = [inputs, ...counts], widest = all.length > 6 ? 26 : 40;
+    const sizeOf = (/** @type {number} */ n) => Math.min(n <= 6 ? 40 : n <= 10 ? 30 : n <= 16 ? 22 : 13, widest);
+    const margin = Math.max(...all.map(sizeOf));
+    const height = Math.max(150, ...all.map((n) => n * (sizeOf(n) + (n > 16 ? 2 : 6)) + 30));
+    const width = Math.max(this.element.clientWidth - 4, all.length * (margin + 20));
     this.inner.style.width = `${width}px`;
     this.inner.style.height = `${height}px`;
     this.edges.style.width = `${width}px`;
     this.edges.style.height = `${height}px`;
     this.inner.replaceChildren(this.edges);
     this.columns = all.map((count, c) => {
-      const x = (size + 14) / 2 + ((width - size - 14) * c) / (all.length - 1);
+      const size = sizeOf(count), x = (margin + 14) / 2 + ((width - margin - 14) * c) / (all.length - 1);
       const gap = (height - 22) / count;
       const ys = Array.from({ length: count }, (_, i) => 20 + gap * (i + 0.5));
       const label = document.createElement("span");
@@ -61,17 +62,21 @@ export class NetworkView {
         button.className = "unit";
         button.style.cssText = `left:${x - size / 2}px;top:${y - size / 2}px;width:${size}px;height:${size}px`;
         button.append(document.createElement("canvas"));
-        const name = c === 0 ? `x${inputs > 1 ? i + 1 : ""}` : c === all.length - 1 ? word("outputName", i + 1) : word("unitName", c, i + 1);
+        const name = c === 0 ? names[i] : c === all.length - 1 ? word("outputName", i + 1) : word("unitName", c, i + 1);
         button.setAttribute("aria-label", name);
         button.title = name;
         if (c === 0) {
           button.disabled = true;
-          button.textContent = image ? "8×8" : name;
+          button.textContent = name;
         } else {
           button.dataset.layer = String(c - 1);
           button.dataset.unit = String(i);
           button.addEventListener("click", () => this.onUnit(c - 1, i));
-          if (c === all.length - 1) button.textContent = all[c] > 2 ? String(i) : "ŷ";
+          if (c === all.length - 1) {
+            const tag = document.createElement("span");
+            tag.textContent = all[c] > 2 ? String(i) : "ŷ";
+            button.append(tag);
+          }
         }
         this.inner.append(button);
         return button;
@@ -92,13 +97,15 @@ export class NetworkView {
       counts.push(weights.shape[0]);
     }
     this.layout(config, counts);
-    for (let i = 0; i + 1 < counts.length; i++) {
+    for (let i = 0; i < counts.length; i++) {
       const units = get(`units${i}`);
       if (!units) continue;
       const [count, height, width] = units.shape;
       for (let u = 0; u < count; u++) {
         const canvas = this.columns[i + 1].units[u].querySelector("canvas");
-        if (canvas) paintUnit(canvas, units.data.subarray(u * height * width, (u + 1) * height * width), width, height);
+        if (!canvas) continue;
+        canvas.classList.add("seen");
+        paintUnit(canvas, units.data.subarray(u * height * width, (u + 1) * height * width), width, height);
       }
     }
     this.drawEdges(counts, get);

@@ -171,5 +171,5 @@ class set_detect_anomaly(detect_anomaly):
         return _detect_anomaly() if mode else nullcontext()
 
 
-for _name in ("variable", "function"):  # PyTorch's files
-    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
+for _name in ("anomaly_mode", "function", "grad_mode", "variable"):  # PyTorch's files
+    globals()[_name] = sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.nn import utils as core
 from tinygrad_dl.torch.boundary import function, made, without_example
+from tinygrad_dl.torch.func import functional_call as functional_call
+from tinygrad_dl.torch.nn.utils import fusion as fusion
 from tinygrad_dl.torch.nn.utils import parametrizations as parametrizations
 from tinygrad_dl.torch.nn.utils import parametrize as parametrize
 from tinygrad_dl.torch.nn.utils import rnn as rnn
+from tinygrad_dl.torch.nn.utils.fusion import (
+    convert_conv2d_weight_memory_format as convert_conv2d_weight_memory_format,
+)
+from tinygrad_dl.torch.nn.utils.fusion import (
+    convert_conv3d_weight_memory_format as convert_conv3d_weight_memory_format,
+)
+from tinygrad_dl.torch.nn.utils.fusion import fuse_conv_bn_eval as fuse_conv_bn_eval
+from tinygrad_dl.torch.nn.utils.fusion import fuse_conv_bn_weights as fuse_conv_bn_weights
+from tinygrad_dl.torch.nn.utils.fusion import fuse_linear_bn_eval as fuse_linear_bn_eval
+from tinygrad_dl.torch.nn.utils.fusion import fuse_linear_bn_weights as fuse_linear_bn_weights
 
 
 def _given(parameters: Any) -> list[Any]:
@@ -100,3 +113,16 @@ remove_weight_norm, remove_spectral_norm = (
     _on_module(core.remove_spectral_norm),
 )
 skip_init = lambda module_cls, *args, **kwargs: module_cls(*args, **kwargs)  # noqa: E731
+
+
+# PyTorch's files: torch.nn.utils.clip_grad.clip_grad_norm_
+for _name in (
+    "clip_grad",
+    "convert_parameters",
+    "memory_format",
+    "spectral_norm",
+    "stateless",
+    "weight_norm",
+):
+    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
+    globals().setdefault(_name, sys.modules[__name__])  # where a function has the name, it stays
