@@ -89,7 +89,7 @@ def test_the_files_that_were_used_the_longest_ago_go_first(
 
 
 def test_kept_code_has_no_address_of_this_process(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llvm, "small", lambda: 0)  # products by BLAS
+    monkeypatch.setattr(llvm, "small", lambda *_: 0)  # products by BLAS
     texts: list[str] = []
     original = llvm.compiled
     monkeypatch.setattr(llvm, "compiled", lambda text, *others: texts.append(text) or original(text, *others))

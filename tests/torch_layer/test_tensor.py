@@ -524,3 +524,18 @@ def test_the_second_derivative_of_a_bessel_function_at_0() -> None:
     (slope,) = torch.autograd.grad(torch.i0(x), x, create_graph=True)
     slope.backward()
     assert x.grad.item() == pytest.approx(0.5, rel=1e-12)  # I0'' = I0 - I1(x) / x
+
+
+def test_names_are_found_under_the_paths_of_pytorchs_files() -> None:
+    from tinygrad_dl.torch.autograd.function import Function
+    from tinygrad_dl.torch.nn.common_types import _size_2_t
+    from tinygrad_dl.torch.nn.modules.utils import _pair
+    from tinygrad_dl.torch.nn.utils.clip_grad import clip_grad_norm_
+    from tinygrad_dl.torch.nn.utils.stateless import functional_call
+    from tinygrad_dl.torch.nn.utils.weight_norm import weight_norm
+    from tinygrad_dl.torch.utils.data._utils.collate import default_collate
+
+    assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _size_2_t is not None
+    assert Function is torch.autograd.Function and functional_call is torch.func.functional_call
+    assert clip_grad_norm_ is torch.nn.utils.clip_grad_norm_ and weight_norm is torch.nn.utils.weight_norm
+    assert default_collate([torch.ones(2), torch.zeros(2)]).shape == (2, 2)

@@ -44,6 +44,7 @@ from tinygrad_dl.torch import serialization as serialization
 from tinygrad_dl.torch import sparse as sparse
 from tinygrad_dl.torch import special as special
 from tinygrad_dl.torch import testing as testing
+from tinygrad_dl.torch import types as types
 from tinygrad_dl.torch import utils as utils
 from tinygrad_dl.torch.boundary import made as _made
 from tinygrad_dl.torch.dtypes import Size as Size
@@ -250,6 +251,8 @@ mps = xpu = mtia = accelerator
 version = SimpleNamespace(__version__=__version__, cuda=None, hip=None, git_version=None, debug=False)
 for _name in ("mps", "xpu"):
     _sys.modules[f"{__name__}.{_name}"] = accelerator
+_sys.modules[f"{__name__}.version"] = version  # type: ignore[assignment]
+_sys.modules[f"{__name__}._tensor"] = _sys.modules[Tensor.__module__]
 autocast = amp.autocast
 get_autocast_dtype = get_autocast_gpu_dtype = get_autocast_cpu_dtype = lambda *args: globals()["float32"]
 is_autocast_enabled = lambda *args: False  # noqa: E731

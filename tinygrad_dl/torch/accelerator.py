@@ -20,5 +20,13 @@ def current_accelerator(check_available: bool = False) -> Any:
     return None
 
 
+def empty_cache() -> None:
+    """Nothing."""
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing: the default generator is the CPU's."""
+
+
 def synchronize(device: Any = None) -> None:
     """Nothing."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+from tinygrad_dl.torch import types
 from tinygrad_dl.torch.nn import attention as attention
 from tinygrad_dl.torch.nn import functional as functional
 from tinygrad_dl.torch.nn import init as init
@@ -90,6 +92,19 @@ modules.batchnorm._NormBase = modules.batchnorm._BatchNorm  # type: ignore[attr-
 modules.conv._ConvNd = globals()["Conv2d"].__mro__[3]  # type: ignore[attr-defined]
 modules.linear.NonDynamicallyQuantizableLinear = globals()["Linear"]  # type: ignore[attr-defined]
 modules.loss._Loss = Module  # type: ignore[attr-defined]
+
+
+def _ntuple(n: int) -> Any:
+    """A function that repeats a number n times, and leaves what has elements as it is."""
+    return lambda x: tuple(x) if isinstance(x, Iterable) else (x,) * n
+
+
+_helpers = ModuleType("tinygrad_dl.torch.nn.modules.utils", "What layers of programs use for their sizes.")
+vars(_helpers).update(
+    _ntuple=_ntuple, _single=_ntuple(1), _pair=_ntuple(2), _triple=_ntuple(3), _quadruple=_ntuple(4)
+)
+modules.utils = sys.modules[_helpers.__name__] = _helpers  # type: ignore[attr-defined]
+sys.modules[f"{__name__}.common_types"] = types
 
 from tinygrad_dl.torch.nn import utils as utils  # noqa: E402
 

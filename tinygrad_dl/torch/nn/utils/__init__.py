@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_dl.nn import utils as core
 from tinygrad_dl.torch.boundary import function, made, without_example
+from tinygrad_dl.torch.func import functional_call as functional_call
 from tinygrad_dl.torch.nn.utils import fusion as fusion
 from tinygrad_dl.torch.nn.utils import parametrizations as parametrizations
 from tinygrad_dl.torch.nn.utils import parametrize as parametrize
@@ -115,5 +116,13 @@ skip_init = lambda module_cls, *args, **kwargs: module_cls(*args, **kwargs)  # n
 
 
 # PyTorch's files: torch.nn.utils.clip_grad.clip_grad_norm_
-for _name in ("clip_grad", "convert_parameters", "memory_format"):
-    globals()[_name] = sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
+for _name in (
+    "clip_grad",
+    "convert_parameters",
+    "memory_format",
+    "spectral_norm",
+    "stateless",
+    "weight_norm",
+):
+    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
+    globals().setdefault(_name, sys.modules[__name__])  # where a function has the name, it stays

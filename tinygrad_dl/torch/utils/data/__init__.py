@@ -436,5 +436,12 @@ def __getattr__(name: str) -> Any:
     raise missing("torch.utils.data", name, globals())
 
 
-for _name in ("dataloader", "dataset", "sampler", "distributed", "_utils"):  # PyTorch's files
+for _name in (
+    "dataloader",
+    "dataset",
+    "sampler",
+    "distributed",
+    "_utils",
+    "_utils.collate",
+):  # PyTorch's files
     sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
