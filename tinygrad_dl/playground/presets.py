@@ -176,7 +176,7 @@ PRESETS: tuple[Preset, ...] = (
                 "Momentum in a ravine",
                 "The loss is a ravine, steep in some directions and nearly flat in others. A takes plain gradient "
                 "steps, B adds momentum 0.9 at the same rate, so that steps along the flat direction add up. "
-                "*Loss surface* under *Inside* draws both paths.",
+                "“Loss surface” under “Inside” draws both paths.",
                 "By which factor are B's steps longer where the gradient hardly changes?",
             ),
             "ja": (
@@ -229,7 +229,7 @@ PRESETS: tuple[Preset, ...] = (
         {
             "en": (
                 "Gradient checking",
-                "Press *Check gradients* under *Inside*: each parameter is moved by a little in both directions, and "
+                "Press “Check gradients” under “Inside”: each parameter is moved by a little in both directions, and "
                 "the change of the loss is compared with its gradient. Click a weight to see the sum that made it.",
                 "Why are two evaluations, one on each side, so much more exact than one?",
             ),

@@ -38,17 +38,18 @@ export class NetworkView {
     const shape = JSON.stringify([names, counts, document.documentElement.lang, this.element.clientWidth]);
     if (shape === this.shape) return;
     this.shape = shape;
-    const all = [inputs, ...counts], most = Math.max(...all);
-    const size = most <= 6 ? 40 : most <= 10 ? 30 : most <= 16 ? 22 : 15;
-    const height = Math.max(150, most * (size + 6) + 30);
-    const width = Math.max(this.element.clientWidth - 4, all.length * (size + 34));
+    const all = [inputs, ...counts], widest = all.length > 6 ? 26 : 40;
+    const sizeOf = (/** @type {number} */ n) => Math.min(n <= 6 ? 40 : n <= 10 ? 30 : n <= 16 ? 22 : 13, widest);
+    const margin = Math.max(...all.map(sizeOf));
+    const height = Math.max(150, ...all.map((n) => n * (sizeOf(n) + (n > 16 ? 2 : 6)) + 30));
+    const width = Math.max(this.element.clientWidth - 4, all.length * (margin + 20));
     this.inner.style.width = `${width}px`;
     this.inner.style.height = `${height}px`;
     this.edges.style.width = `${width}px`;
     this.edges.style.height = `${height}px`;
     this.inner.replaceChildren(this.edges);
     this.columns = all.map((count, c) => {
-      const x = (size + 14) / 2 + ((width - size - 14) * c) / (all.length - 1);
+      const size = sizeOf(count), x = (margin + 14) / 2 + ((width - margin - 14) * c) / (all.length - 1);
       const gap = (height - 22) / count;
       const ys = Array.from({ length: count }, (_, i) => 20 + gap * (i + 0.5));
       const label = document.createElement("span");
