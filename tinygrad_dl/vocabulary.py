@@ -392,7 +392,7 @@ TABLE: dict[str, dict[str, list[Row]]] = {
                 "data.split((X, y), (0.8, 0.2))",
                 "rows that are equal stay in one part",
             ),
-            Row("load_digits(), load_iris()", "data.datasets.{name}()"),
+            Row("load_digits(), load_iris()", "data.datasets.load_digits(), data.datasets.load_iris()"),
             Row("estimator.fit(X, y)", "trainer.fit(X, y)", "or fit((X, y), dev=(X_dev, y_dev))"),
             Row("GridSearchCV(...)", "train.search", "and scikit-learn's own with Classifier"),
             Row("trainer.score(X, y)", "trainer.evaluate((X, y))", "Classifier has score"),
