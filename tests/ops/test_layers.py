@@ -10,7 +10,7 @@ import pytest
 
 from tests.leaves import gradient
 from tests.ops.slopes import drawn
-from tinygrad_dl import Tensor
+from tinygrad_dl import Tensor, func
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.op import OPS
 from tinygrad_dl.ops.linear import linear
@@ -139,12 +139,18 @@ def test_affine_has_one_gradient_for_all_shapes_of_its_parameters(needed: tuple[
 
 
 @pytest.mark.parametrize(
-    "shape", [(4, 3, 8, 8), (3, 5, 7), (2, 600, 3), (1, 1, 2, 2), (0, 2, 3), (2, 3, 2, 3, 2)]
+    ("shape", "axis"),
+    [
+        *(
+            (s, (0, *range(2, len(s))))
+            for s in [(4, 3, 8, 8), (3, 5, 7), (2, 600, 3), (1, 1, 2, 2), (0, 2, 3), (2, 3, 2, 3, 2)]
+        ),
+        ((1, 3, 1, 4), (1, 2, 3)),
+    ],
 )
-def test_what_lies_channels_last_is_standardized_as_what_lies_channels_first(shape: tuple[int, ...]) -> None:
+def test_what_lies_channels_last_is_standardized_as_what_lies_channels_first(shape: Any, axis: Any) -> None:
     w, b = (drawn(i, shape[1], *[1] * (len(shape) - 2)) for i in (1, 2))
     first, seed = drawn(3, *shape), drawn(4, *shape)
-    axis = (0, *range(2, len(shape)))
     found = []
     for order in (range(len(shape)), (0, *range(2, len(shape)), 1)):
         x, g = (a.transpose(order).copy().transpose(np.argsort(order)) for a in (first, seed))
@@ -156,6 +162,34 @@ def test_what_lies_channels_last_is_standardized_as_what_lies_channels_first(sha
         assert np.array_equal(x, before)
     for one, other in zip(*found):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_gradient_of_one_image_channels_last_writes_to_none_of_its_inputs() -> None:
+    x, g = (drawn(i, 1, 4, 4, 3).transpose(0, 3, 1, 2) for i in (1, 2))
+    found = []
+    for a, b in ((x, g), (x.copy(), g.copy())):
+        tensor = Tensor(np.empty(0), requires_grad=True)
+        tensor.data = a
+        before = a.copy(), b.copy()
+        out = OPS["standardize"].function(tensor, None, None, axis=(2, 3, 4), view=(1, 3, 1, 4, 4))
+        found += [g.data for g in grad(out, [tensor], b)]
+        assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [(0, 1), (1, 0)])
+@pytest.mark.parametrize("axis", [(0,), (1,)])
+def test_standardize_of_two_precisions_computes_in_the_wider(narrow: int, wide: int, axis: Any) -> None:
+    x, w, b = drawn(1, 4, 6), drawn(2, 6), drawn(3, 6)
+    dtypes = ["float32", "float64"]
+    given = x.astype(dtypes[narrow]), w.astype(dtypes[wide]), b.astype(dtypes[wide])
+    out, pullback = func.vjp(lambda *a: OPS["standardize"].function(*a, axis=axis), *given)
+    expected, exact = func.vjp(lambda *a: OPS["standardize"].function(*a, axis=axis), x, w, b)
+    _, change = func.jvp(lambda *a: OPS["standardize"].function(*a, axis=axis), given, given)
+    _, moved = func.jvp(lambda *a: OPS["standardize"].function(*a, axis=axis), (x, w, b), (x, w, b))
+    assert out.dtype == change.dtype == np.float64
+    for one, other in ((out, expected), (change, moved), *zip(pullback(x), exact(x))):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_long_runs_and_memory_in_another_order_give_the_same_sums() -> None:

@@ -17,7 +17,7 @@ from tests.layout import ROOT
 from tests.waiting import wait_until
 from tinygrad_dl.errors import AnomalyError, DTypeError, FileFormatError, MissingExtraError, ValueRangeError
 from tinygrad_dl.train import search
-from tinygrad_dl.train.optuna_study import alive
+from tinygrad_dl.train.optuna_study import alive, open_storage
 from tinygrad_dl.train.space import Range
 
 SPACE: dict[str, Range] = {"lr": search.LogUniform(1e-4, 1.0), "units": search.Whole(1, 9)}
@@ -397,3 +397,30 @@ def test_a_file_that_is_no_journal_is_refused_and_stays_as_it_was(
         ValueRangeError, match=r"expected the URL of a database that SQLAlchemy knows.*got nosuch://"
     ):
         search.run(valley, SPACE, 1, storage="nosuch://host/name")
+
+
+@requires_optuna
+def test_an_attempt_to_open_a_database_that_fails_closes_its_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import optuna
+    from sqlalchemy.exc import IntegrityError
+
+    disposed: list[Any] = []
+
+    class Engine:
+        def dispose(self) -> None:
+            disposed.append(self)
+
+    class Storage:
+        made = 0
+
+        def __init__(self, url: str, **options: Any) -> None:
+            self.engine = Engine()
+            Storage.made += 1
+            if Storage.made == 1:  # as where another process makes the tables at the same moment
+                raise IntegrityError("CREATE TABLE", None, Exception("it exists"))
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Storage)
+    opened = open_storage("sqlite:///unused.db")
+    assert Storage.made == 2 and len(disposed) == 1 and opened.engine not in disposed

@@ -189,7 +189,7 @@ def cofactors(x: Array, determinants: Array) -> Any:
     data = x._data if isinstance(x, Value) else x
     if not data.size:
         return data
-    regular = None if isinstance(x, Value) else _regular_cofactors(data, determinants)
+    regular = None if isinstance(x, Value) else _regular_cofactors(data, np.asarray(determinants))
     if regular is not None:
         return regular
     u, s, vh, sign = _frames(data)

@@ -36,9 +36,9 @@ def _standardize_rule(
     inner = h - hat * mean(h * hat, axis=axis, keepdims=True)
     gx = scale * (inner - mean(h, axis=axis, keepdims=True) if center else inner)
     gw, gb = g * hat if needs_input_grad[1] else None, g * 1 if needs_input_grad[2] else None
-    if view is None:
+    if view is None and fit is None:
         return gx, gw, gb
-    rest = tuple(a for a in range(len(view)) if a not in varying_axes(len(view), fit))
+    rest = tuple(a for a in range(x.ndim) if a not in varying_axes(x.ndim, fit))
     return (
         reshape(gx, x_shape),
         None if gw is None else reshape(sum(gw, axis=rest), w_shape),
@@ -129,6 +129,8 @@ def _standardize_fast(
         Case((2, 3, 4), (4,), (4,), axis=(0, 2)), Case((0, 3), (3,), (3,), axis=(1,)),
         Case((2, 6, 3), (6,), (6,), axis=(2, 3), view=(2, 2, 3, 3), fit=(2, 3, 1)),
         Case((2, 3, 2, 2), (3,), None, axis=(0, 2), view=(2, 3, 4), fit=(3, 1)),
+        Case((2, 12), (12,), (12,), axis=(1, 2), view=(2, 3, 4), fit=(3, 4)),
+        Case((2, 3, 4), (3,), (3,), axis=(0, 2), fit=(3, 1)),
     ), accumulates=True,
     batch=_standardize_all, jvp=(_of_standardized, _of_weight, _of_bias),
     math=(

@@ -17,11 +17,13 @@ FUNCTIONS = ("asnumpy", "einsum", "pack", "parse_shape", "rearrange", "reduce", 
 @cache
 def register() -> Any:
     """Tell einops of this layer's Tensors; its functions and layers."""
-    import tinygrad_dl.torch as torch
-
+    torch: Any = import_module("tinygrad_dl.torch")
+    module: Any = torch.nn.Module
     try:
         functions, layers = import_module("einops"), import_module("einops.layers")
         base: Any = import_module("einops._backends").AbstractBackend
+        rearranging: Any = layers.RearrangeMixin
+        reducing: Any = layers.ReduceMixin
         mixed: Any = import_module("einops.layers._einmix")._EinmixMixin
     except ImportError as error:
         raise ImportError("tinygrad_dl.torch.einops needs einops: pip install einops") from error
@@ -78,19 +80,19 @@ def register() -> Any:
         def einsum(self, pattern: str, *x: Any) -> Any:
             return torch.einsum(pattern, *x)
 
-    class Rearrange(layers.RearrangeMixin, torch.nn.Module):
+    class Rearrange(rearranging, module):
         """einops.rearrange as a layer."""
 
         def forward(self, input: Any) -> Any:
             return self._apply_recipe(input)
 
-    class Reduce(layers.ReduceMixin, torch.nn.Module):
+    class Reduce(reducing, module):
         """einops.reduce as a layer."""
 
         def forward(self, input: Any) -> Any:
             return self._apply_recipe(input)
 
-    class EinMix(mixed, torch.nn.Module):
+    class EinMix(mixed, module):
         """einops's linear layer with the axes of a pattern."""
 
         def _create_parameters(

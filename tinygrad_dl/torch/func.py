@@ -91,7 +91,7 @@ def replace_all_batch_norm_modules_(root: Any) -> Any:
     from tinygrad_dl.torch import nn
 
     for module in root.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # type: ignore[attr-defined]
             module.running_mean = module.running_var = module.num_batches_tracked = None
             module.track_running_stats = False
     return root

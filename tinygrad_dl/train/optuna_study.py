@@ -129,12 +129,19 @@ def _open_database(url: str, heartbeat: int) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # heartbeats are experimental in Optuna
-                storage = RDBStorage(
-                    parsed.render_as_string(hide_password=False),
-                    engine_kwargs=options,
-                    heartbeat_interval=heartbeat,
-                    grace_period=2 * heartbeat,
-                )
+                # Made before it is opened, so that the connections of an attempt that fails can be closed.
+                storage: Any = RDBStorage.__new__(RDBStorage)
+                try:
+                    storage.__init__(
+                        parsed.render_as_string(hide_password=False),
+                        engine_kwargs=options,
+                        heartbeat_interval=heartbeat,
+                        grace_period=2 * heartbeat,
+                    )
+                except BaseException:
+                    if hasattr(storage, "engine"):
+                        storage.engine.dispose()
+                    raise
             weakref.finalize(storage, storage.engine.dispose)  # closes its connections
             return storage
         except ImportError as error:
