@@ -114,7 +114,7 @@ def windows(
     examples are permuted, by `rng_of(number)`. `rng_of()` permutes the blocks. Windows before `first` cost nothing.
     """
     members = None if indices is None else np.sort(indices)
-    ends = data.starts if members is None else np.searchsorted(members, data.starts)
+    ends: Any = data.starts if members is None else np.searchsorted(members, data.starts)
     blocks = rng_of().permutation(len(ends) - 1)
     counts = np.cumsum(np.diff(ends)[blocks])
     begin = number = 0

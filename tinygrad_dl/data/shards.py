@@ -219,9 +219,11 @@ def _parquet_file(path: Path, parts: Sequence[Part]) -> tuple[list[int], list[st
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     for group in groups:
         for column in map(group.column, range(about.num_columns)):
-            known = column.statistics is not None and column.statistics.has_null_count
-            if known and column.path_in_schema in names:  # of lists they count other things
-                _refuse_nulls(path, column.path_in_schema, column.statistics.null_count)
+            known: Any = column.statistics
+            if known is None or not known.has_null_count:
+                continue
+            if column.path_in_schema in names:  # of lists they count other things
+                _refuse_nulls(path, column.path_in_schema, known.null_count)
     types = [", ".join(str(kinds[name]) for name in _names([part])) for part in parts]
     return [group.num_rows for group in groups], types
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -208,7 +209,7 @@ def surface(sessions: Sequence[Session], run: int) -> dict[str, Any]:
     now = _vector(session.model.state_dict(), session)
     shapes = [p.shape for p in session.model.parameters()]
     same = [s for s in sessions if [p.shape for p in s.model.parameters()] == shapes]
-    paths = [s.path(lambda arrays, of=s: _vector(arrays, of)) for s in same]
+    paths = [s.path(partial(_vector, session=s)) for s in same]
     moved = np.concatenate(paths) - now
     moved = np.where(np.isfinite(moved), moved, 0.0)
     if len(moved) < 3 or not moved.any():

@@ -79,5 +79,6 @@ def read(text: str) -> Message:
     if kind == "export":
         return Message(kind, numbers, format=one_of("export.format", given["format"], FORMATS))
     if kind == "csv":
-        return Message(kind, numbers, **{name: words(f"csv.{name}", given[name]) for name in extra})
+        content, target = (words(f"csv.{name}", given[name]) for name in extra)
+        return Message(kind, numbers, content=content, target=target)
     return Message(kind, numbers)

@@ -272,6 +272,7 @@ class Session:
                 (found,) = tg.autograd.grad(self.model(x), x, grad_outputs=tg.asarray(chosen))
         finally:
             self.model.train()
+        assert found is not None
         return found.data.reshape(10, len(rows), 8, 8).mean(1)
 
     def _filters(self, i: int, out: NDArray) -> NDArray:

@@ -53,11 +53,11 @@ def read_csv(content: str, target: str = "") -> dict[str, Any]:
     answers = [
         float(labels.index(cells.as_level(v))) if labels else _rounded(cells.as_number(v)) for v in values
     ]
-    rows = [[*map(_rounded, row), answer] for *row, answer in zip(*(c for _, c in columns), answers)]
+    rows = ((*map(_rounded, row), answer) for *row, answer in zip(*(c for _, c in columns), answers))
     made = Table(
-        rows=rows,
-        columns=[name[:40] for name, _ in columns],
-        labels=[str(label)[:40] for label in labels],
+        rows=tuple(rows),
+        columns=tuple(name[:40] for name, _ in columns),
+        labels=tuple(str(label)[:40] for label in labels),
     )
     return {
         "table": made.as_json(),
