@@ -288,8 +288,8 @@ def test_a_lost_connection_is_made_again_at_the_same_step(browser: Any, address:
     until("document.body.dataset.step === '0'")
     page.click("#epoch")
     until("document.body.dataset.step === '4'")
+    frames = page.evaluate("Number(document.body.dataset.frames)")  # before: the next frame may come at once
     page.evaluate("window.sockets[0].close()")
-    frames = page.evaluate("Number(document.body.dataset.frames)")
     until(f"window.sockets.length > 1 && Number(document.body.dataset.frames) > {frames}")
     page.click("#step")
     until("document.body.dataset.step === '5'")
