@@ -96,7 +96,7 @@ def _to_matrix(g: NDArray, out: NDArray, a: NDArray, b_shape: Shape) -> NDArray:
 def _solution_moved(ts: Sequence[Any], out: Any, a: Any, b_shape: Any) -> Any:
     # a @ out = b: a @ (change of out) is what b changes by, less what the change of a does to out
     (of_a, of_b), vectors = ts, len(b_shape) == 1
-    change = expand_dims(of_b, -1) if vectors and of_b is not None else of_b
+    change: Any = expand_dims(of_b, -1) if vectors and of_b is not None else of_b
     if of_a is not None:
         moved = of_a @ (expand_dims(out, -1) if vectors else out)
         change = -moved if change is None else change - moved

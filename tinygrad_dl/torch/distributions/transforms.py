@@ -347,7 +347,11 @@ def _replaced(shape: Any, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[i
 class _OfElements(Transform):
     """A function of each element, which increases."""
 
-    bijective, sign = True, 1
+    bijective = True
+
+    @property
+    def sign(self) -> Any:
+        return 1
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and not self._parameters() and not other._parameters()
@@ -383,7 +387,7 @@ class PowerTransform(_OfElements):
         self.exponent = exponent if is_ours(exponent) else creation.tensor(exponent)
 
     @property
-    def sign(self) -> Any:  # type: ignore[override]
+    def sign(self) -> Any:
         return self.exponent.sign()
 
     def __eq__(self, other: object) -> bool:
