@@ -24,6 +24,9 @@ PAGES = sorted(
     and path.name not in ("genindex.html", "search.html", "player.html", "py-modindex.html")
     and not path.is_relative_to(BUILT / "api" / "reference")
     and not path.is_relative_to(BUILT / "_modules")
+    and not path.is_relative_to(
+        BUILT / "recorded"
+    )  # shown in a frame, in the language that its address ends with
 )
 ONES = sorted((BUILT / "api" / "reference").glob("*.html")) if BUILT.exists() else []
 LOOKED_AT = [

@@ -43,6 +43,7 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
             "click": "click",
             "safetensors": "safetensors",
             "scikit-learn": "sklearn",
+            "pandas": "pandas",
         },
     ),
     "search": ("hyperparameter search", {"optuna": "optuna"}),

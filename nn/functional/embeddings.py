@@ -15,7 +15,7 @@ from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, effect, tell
 from tinygrad_dl.ops import embedding as embedding_ops
 from tinygrad_dl.ops import reduce
-from tinygrad_dl.ops.elementwise import where
+from tinygrad_dl.ops.elementwise import astype, maximum, where
 from tinygrad_dl.ops.index import take
 from tinygrad_dl.ops.logic import equal, not_equal
 from tinygrad_dl.ops.shape import expand_dims
@@ -163,7 +163,11 @@ def embedding_bag(
     if mode == "sum":
         return total
     # An empty bag has mean 0, not nan, as in PyTorch.
-    return total / effect(_sizes, indices, bags, padding, count, weight.dtype)
+    if bags is not None:
+        return total / effect(_sizes, indices, bags, padding, count, weight.dtype)
+    if counted is None:
+        return total / max(indices.shape[1], 1)
+    return total / maximum(astype(reduce.sum(counted, axis=1, keepdims=True), weight.dtype), 1)
 
 
 def _bags(starts: np.ndarray, length: int, count: int) -> np.ndarray:
@@ -178,11 +182,11 @@ def _bags(starts: np.ndarray, length: int, count: int) -> np.ndarray:
 
 
 def _sizes(
-    indices: np.ndarray, bags: np.ndarray | None, padding: int | None, count: int, dtype: np.dtype
+    indices: np.ndarray, bags: np.ndarray, padding: int | None, count: int, dtype: np.dtype
 ) -> np.ndarray:
     """How many indices of each bag count, at least 1: (B, 1)."""
     counted = np.ones(indices.shape, bool) if padding is None else indices != padding
-    sizes = counted.sum(axis=1) if bags is None else np.bincount(bags[counted], minlength=count)
+    sizes = np.bincount(bags[counted], minlength=count)
     return np.asarray(np.maximum(sizes, 1)[:, None].astype(dtype))
 
 

@@ -82,7 +82,7 @@ def test_a_function_on_numpy_arrays_is_recorded_with_its_own_numpy_methods() -> 
         return (a @ b).sum()
 
     assert viz.draw(f, inputs=[x, w], show=("grad",)).text().splitlines()[::3] == [
-        "n0 a; leaf; grad [[2, 2, 2], [2, 2, 2]]",
+        "n0 x; leaf; grad [[2, 2, 2], [2, 2, 2]]",
         "n3 sum(n2); grad 1; output",
     ]
     assert viz.draw(nn.Linear(3, 2), inputs=x).text().startswith("n0 x; constant")

@@ -69,11 +69,17 @@ def draw(
     if isinstance(tensor, Compiled) and not given:
         return draw_program(tensor, show, depth, direction, max_nodes, engine)
     if callable(tensor) and not isinstance(tensor, (Value, type)):
-        if model is None and hasattr(tensor, "named_modules"):
+        is_model = hasattr(tensor, "named_modules")
+        if model is None and is_model:
             model = tensor
-        else:  # a function of arrays is recorded, its own NumPy calls too, if they are Tensors that require grad
+        spaces = [names or {}, *of_caller()]
+        if (
+            not is_model
+        ):  # a function of arrays is recorded, its own NumPy calls too, if they are Tensors with grad
+            called, arrays = Variables(*spaces), given
             given = [_recorded(x) for x in given]
-        variables = Variables(names or {}, *of_caller(), of_arguments(tensor, given))
+            spaces.append({called.name_of(x): t for x, t in zip(arrays, given) if called.name_of(x)})
+        variables = Variables(*spaces, of_arguments(tensor, given))
         tensor, record = _run(tensor, given, record, variables)
     else:
         variables = Variables(names or {}, *of_caller())
