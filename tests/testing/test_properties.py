@@ -124,7 +124,6 @@ def test_inputs_are_not_written_to(program):
 
 @given(programs(max_lines=4))
 def test_a_program_is_freed_with_its_last_reference(program):
-    gc.collect()
     gc.disable()
     try:
         inputs = leaves(program)
