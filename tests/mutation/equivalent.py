@@ -32,6 +32,15 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "an estimate that may be twice as large"),
     Equivalent("evidence.py", "def _quantum", "operands swapped in `float(values[j, o] - start[o]) - line_slope * high",
                "its absolute value is taken"),
+    Equivalent("pooling.py", "def _of_maxima", (
+        *(f"t becomes {other} in `t` of `isinstance(t, np.ndarray)" for other in (
+            "x", "out", "kernel", "stride", "padding", "dilation", "ceil_mode",
+        )),
+        "x becomes t in `x` of `pool_windows('max_pool', x.shape[2:]",
+    ), "the general way gives the same, and t has the shape of x"),
+    Equivalent("spectral.py", "def _complex", "False becomes True", "whether astype copies"),
+    Equivalent("spectral.py", "def _derivative_of_svd", "Sub becomes Add in `1 - np.eye(k, dtype=s.dtype)`",
+               "the diagonals of both summands are imaginary and cancel each other, as check_free_phase has seen"),
     Equivalent("activations.py", "lambda g, x: g * where(x > 0, 0, x)", "Gt becomes GtE",
                "at 0 both branches are 0"),
     Equivalent("elementwise.py", "_share(", (

@@ -143,6 +143,12 @@ def test_equal_and_vanishing_singular_values_harm_only_what_uses_their_vectors(
         assert (slope(f, x) * step).sum() == pytest.approx(numeric, rel=1e-6)
 
 
+def test_a_vanishing_singular_value_of_a_complex_matrix_has_a_finite_gradient() -> None:
+    x = Tensor(np.diag([2.0, 0.0]).astype(complex), requires_grad=True)
+    linalg.svd(x).S.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.eye(2), rtol=1e-12, atol=1e-12)  # U @ Vh
+
+
 @pytest.mark.parametrize("part", [0, 2])
 def test_vectors_of_equal_singular_values_have_no_finite_gradient(part: int) -> None:
     x = np.diag([4.0, 1.0, 1.0])
