@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.leaves import leaf
 from tests.ops.slopes import drawn, second, slope
-from tinygrad_dl import Tensor, linalg
+from tinygrad_dl import Tensor, linalg, real
 from tinygrad_dl.autograd import grad
 from tinygrad_dl.errors import GraphError, MatrixError
 
@@ -141,6 +141,12 @@ def test_equal_and_vanishing_singular_values_harm_only_what_uses_their_vectors(
     for f in (largest, left_only):
         numeric = (f(x + 1e-6 * step).sum() - f(x - 1e-6 * step).sum()) / 2e-6
         assert (slope(f, x) * step).sum() == pytest.approx(numeric, rel=1e-6)
+
+
+def test_equal_eigenvalues_of_a_general_matrix_harm_only_what_uses_their_vectors() -> None:
+    x = Tensor(np.diag([1.0, 1.0, 2.0]), requires_grad=True)
+    real(linalg.eig(x).eigenvalues.sum()).backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.eye(3), rtol=1e-12, atol=1e-12)
 
 
 def test_a_vanishing_singular_value_of_a_complex_matrix_has_a_finite_gradient() -> None:
