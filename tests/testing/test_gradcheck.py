@@ -375,8 +375,8 @@ def test_lists_and_numbers_are_inputs():
         ({"backward": 3}, "gradcheck: backward: expected a function or None, got int 3"),
         (
             {"f": lambda x: {"a": 3}, "inputs": 1.0},
-            "gradcheck: expected the function to return a floating-point result, got dict {'a': Tensor(1., "
-            "dtype=float64)}: there is nothing to differentiate",
+            "gradcheck: expected the function to return a floating-point result, got dict {'a': 3}: there is "
+            "nothing to differentiate",
         ),
         (
             {"inputs": np.ones(2, np.complex64)},

@@ -632,7 +632,9 @@ def _check_all(
         report.disagreeing = report.checked = len(report.findings)
         return
     eps = problem.eps
-    overall = max((float(np.max(np.abs(d[np.isfinite(d)]), initial=0.0)) for row in rows for d in row), default=0.0)
+    overall = max(
+        (float(np.max(np.abs(d[np.isfinite(d)]), initial=0.0)) for row in rows for d in row), default=0.0
+    )
     # The values are rounded, and the difference divides their rounding error by the step: allow for that.
     noise = 8 * eps * np.max(np.abs(value), initial=0.0) / step
     for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
