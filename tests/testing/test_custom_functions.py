@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tinygrad_dl.testing import gradcheck, gradgradcheck
+from tinygrad_dl.testing import check_backward, gradcheck, gradgradcheck
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -202,6 +202,73 @@ class TestJAX:
         square.defvjp(lambda x: (x**2, x), lambda x, g: 2 * x * g)
         report = gradcheck(square, jax.numpy.ones(2), raise_exception=False)
         assert report.findings[0].kind == "shape" and "Return a tuple" in str(report)
+
+
+class TestByHand:
+    """check_backward, which reads the two functions of a custom function without the framework's own autograd."""
+
+    def test_settings_several_results_and_what_requires_grad_are_those_of_pytorch(self, torch):
+        def power(ctx, x, n, scale):
+            ctx.save_for_backward(x)
+            ctx.n, ctx.scale = n, scale
+            return scale * x**n
+
+        def slope(ctx, g):
+            return g * ctx.scale * ctx.n * ctx.saved_tensors[0] ** (ctx.n - 1), None, None
+
+        def ordered(ctx, x):
+            values, places = x.sort()
+            ctx.mark_non_differentiable(places)
+            ctx.save_for_backward(places)
+            return values, places, values.exp()
+
+        def back(ctx, g, none, h):
+            (places,) = ctx.saved_tensors
+            return torch.zeros_like(g).index_add(0, places, g + h)
+
+        x = torch.tensor(normal(3))
+        assert list(check_backward(function(torch, power, slope), [x, 3, 0.5]).errors) == ["x"]
+        wrong = check_backward(function(torch, ordered, back), x, raise_exception=False)
+        assert wrong.wrong == ["x"]
+        product = function(torch, lambda ctx, x, w: x * w, lambda ctx, g: (g, None))
+        ones = torch.ones(3, dtype=torch.float64)
+        assert check_backward(product, [x.clone().requires_grad_(), ones])
+        assert check_backward(product, [x, ones], raise_exception=False).mistake == "missing gradient"
+        few = function(torch, lambda ctx, x, w: x * w, lambda ctx, g: g)
+        with pytest.raises(
+            ValueError, match="backward: expected a tuple with one gradient for each of 2 inputs"
+        ):
+            check_backward(few, [x, ones])
+
+    def test_arguments_of_a_custom_vjp_may_be_constants_and_nested(self, jax):
+        jnp = jax.numpy
+        x = jnp.array(normal(3))
+        power = jax.custom_vjp(lambda n, x: x**n, nondiff_argnums=(0,))
+        power.defvjp(lambda n, x: (x**n, x), lambda n, x, g: (n * g * x ** (n - 1),))
+        assert list(check_backward(power, [3, x]).errors) == ["x"]
+        layer = jax.custom_vjp(lambda p, x: (p["w"] @ x, p["b"][0] * 2))
+        layer.defvjp(
+            lambda p, x: ((p["w"] @ x, p["b"][0] * 2), (p, x)),
+            lambda saved, g: ({"w": jnp.outer(g[0], saved[1]), "b": (g[1],)}, saved[0]["w"].T @ g[0]),
+        )
+        found = check_backward(layer, [{"w": jnp.array(normal(2, 3)), "b": (x,)}, x], raise_exception=False)
+        assert set(found.errors) == {"w", "p_0", "x"} and found.wrong == ["p_0"]
+        square = jax.custom_vjp(lambda x: x**2)
+        square.defvjp(lambda x: (x**2, x), lambda x, g: 2 * x * g)
+        with pytest.raises(ValueError, match="bwd: expected a tuple with one gradient for each of 1 inputs"):
+            check_backward(square, x)
+
+    def test_the_line_is_that_of_the_custom_function(self, torch):
+        def backward(ctx, g):
+            dx = -g
+            return dx
+
+        found = check_backward(
+            function(torch, lambda ctx, x: 2 * x, backward),
+            torch.ones(3, dtype=torch.float64),
+            raise_exception=False,
+        )
+        assert "test_custom_functions.py: dx = -g" in found.lines["x"]
 
 
 class TestOwn:

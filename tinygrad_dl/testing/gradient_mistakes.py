@@ -78,7 +78,7 @@ def gradient_guesses(context: Context) -> list[Guess]:
             unlikely = kind in ("missing 1/m", "extra 1/m") and _unknown(context, words)
             likely = Guess(kind, words, [], 8 if generic else rank * 0.1 + 1.3 * unlikely)
             guess = found.setdefault((kind, words), likely)
-            guess.inputs.append(name)
+            guess.inputs += [] if name in guess.inputs else [name]
     return list(found.values())
 
 
@@ -117,10 +117,12 @@ def _parts_of(a: NDArray, n: NDArray, context: Context, name: str) -> list[tuple
         out += _factor_before_penalty(a, n, context, name)
         out += _overwritten(a, context, name)
         out += _mask(a, n)
-    out += _other_inputs(a, n, context, name)
+    # The gradient of a sum is that of both terms, and that of one is the sum of it.
+    unsummed = _sums(a, n) if a.size > n.size else []
+    out += unsummed + _other_inputs(a, n, context, name)
     if a.shape == n.shape[::-1] and n.ndim == 2 and close(a.T, n):
         out.append(("transpose", "the gradient is transposed"))
-    out += _sums(a, n)
+    out += [] if unsummed else _sums(a, n)
     if a.shape == n.shape:
         out += _penalty(a, n, context.values[name])
     return out + _padding(a, n)

@@ -103,7 +103,7 @@ class NumericGradient:
             low, high, error = evidence.interval(0)
             if evidence.reason[0]:
                 self.unclear[i] = evidence.reason[0]
-                correct[i] = flat[i] if np.isfinite(flat[i]) else correct[i]
+                correct[i] = flat[i]
                 continue
             slack = error + CLOSE * max(abs(low), abs(high))
             if evidence.is_kink(0):
@@ -138,11 +138,18 @@ class NumericGradient:
             self.noise.reshape(-1)[i]
         )
 
+    def _told(self, a: NDArray) -> NDArray:
+        """The elements of a gradient whose derivatives can be told: at the edge of a domain it may be infinite."""
+        told = np.ones(self.central.size, bool)
+        told[list(self.unclear)] = False
+        return np.asarray(a, np.float64).reshape(-1)[told]
+
     def error(self, a: NDArray | None) -> float:
         """The courses' relative error, against the nearest correct gradient; infinite where there is none."""
         if a is None or np.shape(a) != self.central.shape:
             return float("inf")
         correct = self.nearest(a)
+        a, correct = self._told(a), self._told(correct)
         if np.linalg.norm(correct) <= np.linalg.norm(self.noise) and np.linalg.norm(a) < 1e-14:
             # Both are 0 up to the error of the differences, whose relative error says nothing.
             return 0.0
@@ -152,7 +159,7 @@ class NumericGradient:
     def agrees(self, a: NDArray | None) -> bool | None:
         """Whether `a` is a correct gradient; None where the function's rounding hides that."""
         for other, verdict in self.judged:  # autograd's is usually the same
-            if np.shape(a) == other.shape and np.allclose(a, other, rtol=1e-9, atol=0.0):  # type: ignore[arg-type]
+            if a is not None and np.shape(a) == other.shape and np.allclose(a, other, rtol=1e-9, atol=0.0):
                 return verdict
         verdict = self._agrees(a)
         if a is not None:
@@ -163,16 +170,16 @@ class NumericGradient:
         error = self.error(a)
         if a is None or error == float("inf"):
             return False
-        correct = self.nearest(a)
-        off, noise = float(np.linalg.norm(np.asarray(a) - correct)), float(np.linalg.norm(self.noise))
-        size = max(float(np.linalg.norm(a)), float(np.linalg.norm(correct)))
+        told, correct = self._told(a), self._told(self.nearest(a))
+        off, noise = float(np.linalg.norm(told - correct)), float(np.linalg.norm(self.noise))
+        size = max(float(np.linalg.norm(told)), float(np.linalg.norm(correct)))
         if error < CLOSE and noise < 1e-3 * size:
             return True
         if off > noise and not error < CLOSE:
             return False
         if noise < 1e-4 * size or not size:
             return True
-        return self._along_directions(np.asarray(a, np.float64))
+        return self._along_directions(np.asarray(a, np.float64)) if np.isfinite(a).all() else None
 
     def _along_directions(self, a: NDArray) -> bool | None:
         """Judge a gradient that is lost in the noise of its elements by sums of many of them."""
