@@ -207,7 +207,13 @@ def _details(result: Report | Diagnosis | OpReport) -> dict[str, Any]:
             for f in result.findings
         ]
         errors = {name: _number(e) for name, e in result.errors.items()}
-        return {"checked": result.checked, "errors": errors, "findings": findings}
+        return {
+            "checked": result.checked,
+            "errors": errors,
+            "findings": findings,
+            "guesses": result.guesses,
+            "places": result.places,
+        }
     if isinstance(result, Diagnosis):
         guesses = [{"kind": g.kind, "message": g.words, "inputs": g.inputs} for g in result.guesses]
         errors = {name: _number(e) for name, e in result.errors.items()}

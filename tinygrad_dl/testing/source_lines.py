@@ -38,6 +38,17 @@ def gradient_line(function: Callable[..., Any], name: str) -> str:
     return f"line {number} of {Path(path or '?').name}: {text[:100]}"
 
 
+def definition(function: Callable[..., Any]) -> str:
+    """Where a function is written, as `line 12 of net.py`; "" if that is not known."""
+    function = inspect.unwrap(function)
+    try:
+        _, first = inspect.getsourcelines(function)
+        path = inspect.getsourcefile(function)
+    except (OSError, TypeError):
+        return ""
+    return f"line {first} of {Path(path or '?').name}"
+
+
 def _is_start(node: ast.AST) -> bool:
     """Whether an assignment gives zeros, to which a loop adds."""
     value = getattr(node, "value", None)

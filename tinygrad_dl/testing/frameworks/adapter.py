@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, missing_extra
 from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.testing.source_lines import definition, gradient_line
 from tinygrad_dl.typing import NDArray
 
 
@@ -21,6 +22,18 @@ def load(package: str, *modules: str) -> Any:
     except ModuleNotFoundError:
         raise missing_extra(package, "peer", "gradcheck of its functions") from None
     return found if len(found) > 1 else found[0]
+
+
+#: The inputs for which a function of a framework is wrong: is_wrong(f, inputs, framework).
+IsWrong = Callable[[Any, Any, str], list[str]]
+
+
+def backward_places(backward: Callable[..., Any], names: Sequence[str], what: str) -> list[str]:
+    """The lines in which a custom backward computes the gradients of its inputs, or where it is written."""
+    lines = {name: gradient_line(backward, name) for name in names}
+    found = [f"the gradient of {name} is computed in {line}" for name, line in lines.items() if line]
+    where = definition(backward)
+    return found or ([f"{what} is in {where}"] if where else [])
 
 
 class Adapter:
@@ -65,6 +78,10 @@ class Adapter:
     def note(self) -> str:
         """What the comparison depended on, "" if there is nothing to say."""
         return ""
+
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        """The parts of the function that are wrong for themselves, and the lines of their backward passes."""
+        return []
 
     def explain(self, error: Exception) -> Finding | None:
         """What an error of the framework in a backward pass says; None if it is to be raised as it is."""
