@@ -357,14 +357,14 @@ def _noted(f: Callable[..., Any], report: Report, raise_exception: bool) -> Repo
     return report
 
 
-def _refuse_coarse(problem: Problem, float32: bool) -> None:
+def _refuse_coarse(problem: Problem, float32: bool, hint: str = "") -> None:
     for name, dtype in zip(problem.names, problem.dtypes):
         if dtype not in (np.float64, np.complex128) and not float32:
             expected = "complex128" if dtype.kind == "c" else "float64"
             raise DTypeError(
                 f"gradcheck: {name}: expected {expected}, got {dtype}, whose differences are too coarse to tell a "
                 f"correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such "
-                "as atol=1e-2, step=1e-2."
+                f"as atol=1e-2, step=1e-2.{hint}"
             )
 
 
@@ -381,7 +381,7 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
         problem = Problem(adapter.value, adapter.arrays, adapter.vjp)
         problem.values = adapter.values
         problem.names, problem.copied = list(adapter.names), False  # an adapter does not write into arrays
-        _refuse_coarse(problem, float32)
+        _refuse_coarse(problem, float32, first.in_float64)
         with random_states_kept(), np.errstate(all="ignore"):
             try:
                 report = _compare(problem, settings)

@@ -69,7 +69,9 @@ class Prepared:
                 raise ValueRangeError(
                     f"check: --backward: expected a function, got {type(self.backward).__name__}"
                 )
-        if isinstance(found, type) and (issubclass(found, Module) or _is_layer(found)):
+        if isinstance(found, type) and (
+            issubclass(found, Module) or _is_layer(found) or _is_torch_module(found)
+        ):
             if required(found):
                 raise ValueRangeError(
                     f"check: {name}: expected a class that can be made without arguments. Make one in the file, such "
@@ -94,7 +96,7 @@ class Prepared:
         if count > len(self.shapes):
             raise ValueRangeError(
                 f"check: {name}: expected {count} inputs, got {len(self.shapes)}. Give the shape of each: "
-                "--input 3,4"
+                "--input 3,4. If one is a setting, such as a slope, check a function of the rest: lambda x: g(x, 0.1)"
             )
 
     def check(self) -> Outcome:
@@ -168,6 +170,12 @@ def _is_layer(found: Any) -> bool:
     return callable(getattr(found, "forward", None)) and callable(getattr(found, "backward", None)) and (
         not isinstance(found, type) or framework_of(found, ()) is None
     )  # fmt: skip
+
+
+def _is_torch_module(found: type) -> bool:
+    return any(
+        kind.__module__.startswith("torch.nn.") and kind.__name__ == "Module" for kind in found.__mro__
+    )
 
 
 def _inputs_of(found: Any) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, missing_extra
 from tinygrad_dl.testing.report import Finding
-from tinygrad_dl.testing.source_lines import definition, gradient_line
+from tinygrad_dl.testing.source_lines import gradient_line, return_line
 from tinygrad_dl.typing import NDArray
 
 
@@ -32,8 +32,9 @@ def backward_places(backward: Callable[..., Any], names: Sequence[str], what: st
     """The lines in which a custom backward computes the gradients of its inputs, or where it is written."""
     lines = {name: gradient_line(backward, name) for name in names}
     found = [f"the gradient of {name} is computed in {line}" for name, line in lines.items() if line]
-    where = definition(backward)
-    return found or ([f"{what} is in {where}"] if where else [])
+    if not found and (line := return_line(backward)):
+        return [f"{what} returns its gradients in {line}"]
+    return found
 
 
 class Adapter:
@@ -43,6 +44,8 @@ class Adapter:
     names: list[str]
     #: Whether calls compare what they were given with what it is afterwards, and note differences in `written`.
     watching = False
+    #: How to compute in float64 in the framework, for an error message.
+    in_float64 = ""
 
     def __init__(self) -> None:
         #: What the function, or its gradient, wrote into: the names of inputs, and "g".

@@ -45,6 +45,8 @@ class TorchFunction(Adapter):
     buffers of a Module and the state of the random generator, which is the same in each call.
     """
 
+    in_float64 = " In PyTorch: x.double(), and model.double() for the parameters of a Module."
+
     def __init__(self, f: Any, inputs: Any) -> None:
         super().__init__()
         self.of, self.modules = f, modules_of(f)
