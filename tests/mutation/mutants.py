@@ -66,6 +66,11 @@ def functions_of(tree: ast.AST) -> list[Any]:
     return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 
+def first_line_of(function: Any) -> int:
+    """The line on which a function starts for the compiler: that of its first decorator, if it has any."""
+    return min(node.lineno for node in (function, *getattr(function, "decorator_list", ())))
+
+
 def parameters_of(function: Any) -> list[str]:
     arguments = function.args
     return [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
@@ -75,7 +80,7 @@ def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
     """Yield all mutants of a file, or of the functions that start on the given lines and of those inside them."""
     tree = ast.parse(path.read_text())
     functions = functions_of(tree)
-    selected = [f for f in functions if lines is None or f.lineno in lines]
+    selected = [f for f in functions if lines is None or first_line_of(f) in lines]
     included = {id(inner) for f in selected for inner in functions_of(f)}
     for number, function in enumerate(functions):
         if id(function) not in included:
