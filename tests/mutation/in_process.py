@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from inspect import unwrap
@@ -128,6 +129,8 @@ class Recorded:
         """Whether a test fails; the others are not run then."""
         items = sorted(items, key=lambda item: self.seconds[item.nodeid])
         for item, following in zip(items, [*items[1:], None]):
+            # What takes so much longer than without a mutant hangs: the signal ends this process.
+            signal.setitimer(signal.ITIMER_PROF, 20 * self.seconds[item.nodeid] + 5)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.failed:
                 return True
@@ -138,10 +141,11 @@ class Recorded:
         items = self.users.get(mutant.function.__code__, [])
 
         def fails() -> bool:
+            signal.setitimer(signal.ITIMER_PROF, 60)
             mutant.function.__code__ = mutant.code()  # type: ignore[misc]
             return self.group.fails_first(mutant) or self._fails(items)
 
-        return failing(fails, 120)
+        return failing(fails, 600)
 
 
 def with_recorded_tests(group: Group, work: Callable[[Recorded], None]) -> None:

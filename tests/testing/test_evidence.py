@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_dl.testing.evidence import examine, nearby
+from tinygrad_dl.testing.evidence import Evidence, examine, nearby, steps
 
 
 def look(f, x):
     return examine(lambda h: np.array([f(x + h)], np.float64), x)
+
+
+STAIR = 0.25 * 4.0**-4 / 1.75
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,7 @@ def look(f, x):
         (np.log, 1e-6, 1e6, 1e-3),
         (np.log, 1e-12, 1e12, 1e6),
         (np.sin, 1e8, np.cos(1e8), 1e-4),
+        (np.square, 1e8, 2e8, 1e-4),
         (lambda x: np.sin(1e6 * x), 0.3, 1e6 * np.cos(3e5), 1e-4),
         (lambda x: 0.5 + 1e-12 * np.tanh(x), 0.3, 1e-12 * (1 - np.tanh(0.3) ** 2), 1e-13),
         (lambda x: (1e8 + x) - 1e8, 0.3, 1.0, 1e-5),
@@ -32,6 +36,9 @@ def look(f, x):
         (lambda x: x * abs(x), 0.0, 0.0, 1e-8),
         (lambda x: float(x >= 0.1), 0.3, 0.0, 1e-10),
         (lambda x: 3.0, 0.3, 0.0, 1e-10),
+        # A point in the middle of a stair, where two begin between two steps; and one that is near an end.
+        (lambda x: 5 + np.round((x - 0.3) / STAIR) * STAIR, 0.3, 1.0, 0.02),
+        (lambda x: 5 + np.round(x / STAIR + 0.2) * STAIR, 0.3, 1.0, 0.02),
     ],
 )
 def test_the_interval_contains_the_derivative_and_is_narrow(f, x, derivative, width):
@@ -115,3 +122,41 @@ def test_the_noise_is_of_the_size_of_the_rounding():
     assert 1e-10 < look(lambda x: (1e8 + x) - 1e8, 0.3).noise[0] < 1e-7
     stairs = look(lambda x: np.sin(x) + 0.01 * (x > 0.302), 0.3)  # a jump beside the point
     assert stairs.noise[0] >= 0.009
+    for beside in (lambda x: x < 0.3, lambda x: x > 0.3):
+        noise = look(lambda x: np.sin(x) + 1e-9 * np.sin(1e15 * x) * beside(x), 0.3).noise[0]  # noqa: B023
+        assert 1e-9 < noise < 1e-8
+
+
+@pytest.mark.parametrize("x", [0.0, 0.3, -3.7, 1e8, -1e-9, 1.0005 * 2.0**-28, 1e-200, 5e-324])
+def test_steps_go_from_a_quarter_of_the_scale_to_the_rounding_and_to_the_distance_from_0(x):
+    h, scale = steps(x), max(abs(x), 1.0)
+    smallest = min(1e-11 * scale, max(abs(x) / 1024, 1e-300) if x else np.inf)
+    assert h[0] == pytest.approx(0.25 * scale) and np.array_equal((x + h) - x, h)
+    assert smallest * (1 - 1e-4) <= h[-1] < 4 * smallest * (1 + 1e-4)
+    assert h[:-1] / h[1:] == pytest.approx(4, rel=1e-3)
+
+
+def test_a_closer_look_takes_few_evaluations():
+    def evaluations(f, x):
+        calls = []
+        examine(lambda h: calls.append(h) or np.array([f(x + h)]), x)
+        return len(calls)
+
+    # One here, two for each step, and nine for each spacing on both sides.
+    assert evaluations(np.sin, 0.3) == evaluations(np.square, 1e8) == evaluations(np.exp, 0.0) == 1 + 2 * 18 + 2 * 3 * 9
+    assert evaluations(np.exp, 1e-7) == 1 + 2 * len(steps(1e-7)) + 2 * 3 * 9
+    assert evaluations(np.exp, 9e-8) == 1 + 2 * len(steps(9e-8)) + 2 * 4 * 9
+    assert evaluations(lambda x: max(x, 0.1), 0.3) == 1 + 2 * 18 + 2 * 3 * 9 + 24  # where the slope changes
+
+
+def evidence_of(**given):
+    zero = np.zeros(1)
+    return Evidence(**{**dict.fromkeys(Evidence._fields, zero), "reason": [""], **given})
+
+
+def test_both_sides_differ_where_the_gap_is_above_twice_the_errors():
+    errors = {"right_error": np.array([0.2]), "left_error": np.array([0.1]), "central_error": np.array([0.01])}
+    apart = evidence_of(right=np.array([1.0]), left=np.array([1.61]), central=np.array([1.3]), **errors)
+    assert apart.is_kink(0) and apart.interval(0) == (1.0, 1.61, 0.2)
+    close = evidence_of(right=np.array([1.0]), left=np.array([1.59]), central=np.array([1.3]), **errors)
+    assert not close.is_kink(0) and close.interval(0) == (1.3, 1.3, 0.01)
