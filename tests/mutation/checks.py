@@ -9,7 +9,14 @@ from types import ModuleType
 from tests.mutation.in_process import Group, functions_and_methods
 
 FILES = ("evidence", "numeric_gradient", "finite_differences", "rounding", "disagreement", "laws")
-TESTS = ("test_evidence", "test_gradcheck", "test_check_op", "test_doctor", "test_generated")
+TESTS = (
+    "test_evidence",
+    "test_numeric_gradient",
+    "test_gradcheck",
+    "test_check_op",
+    "test_doctor",
+    "test_generated",
+)
 
 
 def modules() -> Iterator[ModuleType]:

@@ -143,7 +143,12 @@ def test_a_closer_look_takes_few_evaluations():
         return len(calls)
 
     # One here, two for each step, and nine for each spacing on both sides.
-    assert evaluations(np.sin, 0.3) == evaluations(np.square, 1e8) == evaluations(np.exp, 0.0) == 1 + 2 * 18 + 2 * 3 * 9
+    assert (
+        evaluations(np.sin, 0.3)
+        == evaluations(np.square, 1e8)
+        == evaluations(np.exp, 0.0)
+        == 1 + 2 * 18 + 2 * 3 * 9
+    )
     assert evaluations(np.exp, 1e-7) == 1 + 2 * len(steps(1e-7)) + 2 * 3 * 9
     assert evaluations(np.exp, 9e-8) == 1 + 2 * len(steps(9e-8)) + 2 * 4 * 9
     assert evaluations(lambda x: max(x, 0.1), 0.3) == 1 + 2 * 18 + 2 * 3 * 9 + 24  # where the slope changes
@@ -155,7 +160,11 @@ def evidence_of(**given):
 
 
 def test_both_sides_differ_where_the_gap_is_above_twice_the_errors():
-    errors = {"right_error": np.array([0.2]), "left_error": np.array([0.1]), "central_error": np.array([0.01])}
+    errors = {
+        "right_error": np.array([0.2]),
+        "left_error": np.array([0.1]),
+        "central_error": np.array([0.01]),
+    }
     apart = evidence_of(right=np.array([1.0]), left=np.array([1.61]), central=np.array([1.3]), **errors)
     assert apart.is_kink(0) and apart.interval(0) == (1.0, 1.61, 0.2)
     close = evidence_of(right=np.array([1.0]), left=np.array([1.59]), central=np.array([1.3]), **errors)

@@ -81,7 +81,9 @@ def steps(x: float) -> NDArray:
     """The distances from `x` at which a function is sampled, the largest first: x + h - x is h."""
     scale = max(abs(x), 1.0)
     smallest = SMALLEST_STEP * scale
-    if x:  # an input close to 0 may be close to the edge of a domain, too: there the steps are small beside it
+    if (
+        x
+    ):  # an input close to 0 may be close to the edge of a domain, too: there the steps are small beside it
         smallest = min(smallest, max(abs(x) / 1024, TINY))
     number = int(np.log2(LARGEST_STEP * scale / smallest) / np.log2(RATIO))
     return (x + LARGEST_STEP * scale / RATIO ** np.arange(number + 1)) - x

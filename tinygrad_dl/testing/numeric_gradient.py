@@ -26,7 +26,6 @@ class NumericGradient:
     ) -> None:
         self.f, self.arrays, self.k, self.g = f, arrays, k, g
         start, shape = f(arrays), arrays[k].shape
-        self.value = float(g @ start)
         steps = [finite_differences.step_for(float(x)) for x in arrays[k].reshape(-1)]
         self.steps = np.array(steps).reshape(shape)
         moved = list(arrays)
