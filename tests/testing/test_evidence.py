@@ -122,9 +122,10 @@ def test_the_noise_is_of_the_size_of_the_rounding():
     assert 1e-10 < look(lambda x: (1e8 + x) - 1e8, 0.3).noise[0] < 1e-7
     stairs = look(lambda x: np.sin(x) + 0.01 * (x > 0.302), 0.3)  # a jump beside the point
     assert stairs.noise[0] >= 0.009
+    drawn = lambda x: 2e-15 * np.random.default_rng(abs(int(x * 2**53))).standard_normal()  # noqa: E731
     for beside in (lambda x: x < 0.3, lambda x: x > 0.3):
-        noise = look(lambda x: np.sin(x) + 1e-9 * np.sin(1e15 * x) * beside(x), 0.3).noise[0]  # noqa: B023
-        assert 1e-9 < noise < 1e-8
+        noise = look(lambda x: np.sin(x) + drawn(x) * beside(x), 0.3).noise[0]  # noqa: B023
+        assert 2e-15 < noise < 2e-14
 
 
 @pytest.mark.parametrize("x", [0.0, 0.3, -3.7, 1e8, -1e-9, 1.0005 * 2.0**-28, 1e-200, 5e-324])

@@ -33,8 +33,8 @@ SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
 SAMPLES, ORDER = 9, 4
 # For inputs so close to 0 a spacing beside them is tried, too.
 NEAR_ZERO, SPACING_NEAR_ZERO = 1e-7, 2.0**-12
-# Jumps between these parts of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7. One is located
-# in so many halvings, and the slope beside it is that of the step 4**-10 of the largest, about a millionth.
+# Jumps between these parts of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7. A jump is
+# located in so many halvings, and the slope beside it is that of the step 4**-10 of the largest, about a millionth.
 FINEST, COARSEST = 64 * EPS, 0.05
 HALVINGS, LOCAL = 24, 10
 # Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
