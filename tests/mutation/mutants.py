@@ -158,7 +158,9 @@ def _changes_of_operator(node: ast.BinOp) -> Iterator[Change]:
     if type(node.op) in BINARY and not by_one:
         new = BINARY[type(node.op)]
         yield f"{type(node.op).__name__} becomes {new.__name__}", lambda n: setattr(n, "op", new())
-    if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)):
+    if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)) and not getattr(
+        node, "is_measured", False
+    ):
 
         def swap(n: Any) -> None:
             n.left, n.right = n.right, n.left
@@ -182,6 +184,13 @@ def _allocates(node: ast.AST) -> bool:
     )
 
 
+def _measured(node: ast.AST) -> list[ast.AST]:
+    """Return the difference a - b of abs(a - b), which is that of b - a."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("abs", "np.abs", "np.linalg.norm"):
+        return [a for a in node.args if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Sub)]
+    return []
+
+
 def _inferred_sizes(node: ast.AST) -> set[ast.AST]:
     """Return the -1 of x.reshape(-1, n): any negative number means the inferred size, so its 1 does not matter."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
@@ -202,6 +211,8 @@ def _nodes(function: Any) -> list[ast.AST]:
             continue
         found.append(node)
         inferred |= _inferred_sizes(node)
+        for difference in _measured(node):
+            difference.is_measured = True  # type: ignore[attr-defined]
         if _allocates(node) or node in inferred:
             continue
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "0":

@@ -38,6 +38,11 @@ STAIR = 0.25 * 4.0**-4 / 1.75
         (lambda x: 3.0, 0.3, 0.0, 1e-10),
         # A point in the middle of a stair, where two begin between two steps; and one that is near an end.
         (lambda x: 5 + np.round((x - 0.3) / STAIR) * STAIR, 0.3, 1.0, 0.02),
+        (lambda x: 500 + 100 * np.round((x - 0.3) / STAIR) * STAIR, 0.3, 100.0, 2.0),
+        (np.log, 1e-25, 1e25, 1e20),
+        (lambda x: 0.0, 0.3, 0.0, 1e-300),
+        # Differences that grow as the step shrinks, until they are constant or lost in the rounding.
+        (lambda x: 1 + np.round(min(x, 6e-4) / 2e-7) * 2e-7, 0.0, 1.0, 0.1),
         (lambda x: 5 + np.round(x / STAIR + 0.2) * STAIR, 0.3, 1.0, 0.02),
     ],
 )
@@ -47,6 +52,14 @@ def test_the_interval_contains_the_derivative_and_is_narrow(f, x, derivative, wi
     assert evidence.reason == [""] and not evidence.is_kink(0)
     assert low - error <= derivative <= high + error
     assert error < width
+
+
+def test_extrapolation_is_exact_for_polynomials():
+    evidence = look(lambda x: 1 + 3 * x - x**2 + 2 * x**3, 0.0)
+    for side, error in ((evidence.right, evidence.right_error), (evidence.left, evidence.left_error)):
+        assert abs(side[0] - 3) <= error[0] < 2e-12
+    central = look(lambda x: 1 + 3 * x - x**2 + 2 * x**3 + x**5, 0.0)
+    assert abs(central.central[0] - 3) <= central.central_error[0] < 1e-12
 
 
 def test_at_a_kink_the_interval_is_that_of_both_sides():
@@ -66,7 +79,16 @@ def test_a_function_without_a_derivative_is_told_so_with_the_side():
     assert look(np.sqrt, 0.0).reason == ["the function is not finite below"]
     assert look(lambda x: np.nan, 0.0).reason == ["the function is not finite here"]
     assert "grow without bound" in look(np.cbrt, 0.0).reason[0]
-    assert "grow without bound" in look(lambda x: np.sqrt(abs(x)), 0.0).reason[0]
+    for f, x in (
+        (lambda x: np.sqrt(abs(x)), 0.0),
+        (lambda x: 1 + np.cbrt(x), 0.0),
+        (lambda x: np.cbrt(x - 1e8), 1e8),
+        (lambda x: 0.1 + np.round(np.cbrt(x) / 1e-6) * 1e-6, 0.0),
+    ):
+        assert "grow without bound" in look(f, x).reason[0]
+    assert look(np.sqrt, 0.0).noise[0] < 1e-3
+    # What is seen of a function that rounds coarsely may be smooth at steps that its rounding hides.
+    assert look(lambda x: 0.05 + np.round(np.cbrt(x + 1e-4) / 1e-3) * 1e-3, 0.0).reason == [""]
 
 
 def test_points_nearby_differ_around_kinks_only():
@@ -83,6 +105,21 @@ def test_points_nearby_differ_around_kinks_only():
     ):
         low, high = nearby(smooth, [np.full(1, 1e-5)], 0, 0)
         assert low[0] == np.inf and high[0] == -np.inf
+
+
+def test_points_nearby_move_with_the_scale_of_the_inputs():
+    beside = lambda arrays: 100 + np.abs(arrays[0] - 1e4)  # noqa: E731
+    low, high = nearby(beside, [np.full(1, 1e4)], 0, 0)
+    assert -1.1 < low[0] <= -1 and 1 <= high[0] < 1.1
+    switch = lambda arrays: np.where(arrays[1] > 1e8, arrays[0], 2 * arrays[0])  # noqa: E731
+    low, high = nearby(switch, [np.zeros(1), np.full(1, 1e8)], 0, 0)
+    assert 0.9 < low[0] <= 1 and 2 <= high[0] < 2.1
+    # Closer, as much is due to rounding as farther to curvature.
+    for seed in range(20):
+        x = np.random.default_rng(seed).uniform(-1, 1, 1)
+        for scale in (1.0, 1e4):
+            f = lambda arrays: 1 + 0.1 * (arrays[0] / scale) ** 2  # noqa: E731, B023
+            assert nearby(f, [x * scale], 0, 0)[0][0] == np.inf
 
 
 def test_points_nearby_without_a_value_do_not_count():
@@ -122,10 +159,20 @@ def test_the_noise_is_of_the_size_of_the_rounding():
     assert 1e-10 < look(lambda x: (1e8 + x) - 1e8, 0.3).noise[0] < 1e-7
     stairs = look(lambda x: np.sin(x) + 0.01 * (x > 0.302), 0.3)  # a jump beside the point
     assert stairs.noise[0] >= 0.009
-    drawn = lambda x: 2e-15 * np.random.default_rng(abs(int(x * 2**53))).standard_normal()  # noqa: E731
-    for beside in (lambda x: x < 0.3, lambda x: x > 0.3):
-        noise = look(lambda x: np.sin(x) + drawn(x) * beside(x), 0.3).noise[0]  # noqa: B023
-        assert 2e-15 < noise < 2e-14
+    assert look(lambda x: 1 + 1e-3 * (x > 0.3 + 3e-11), 0.3).noise[0] >= 9e-4
+    drawn = lambda x: 2e-15 * np.random.default_rng(np.float64(x).view(np.uint64)).standard_normal()  # noqa: E731
+
+    def mean(f, scale=1.0):
+        return np.mean([look(f, x).noise[0] for x in scale * np.linspace(0, 1, 20)])
+
+    # A few values are a sample: the mean is that of the distribution, times the factor of safety.
+    assert mean(lambda x: np.sin(x) + drawn(x)) == pytest.approx(4 * 2e-15, rel=0.4)
+    assert mean(lambda x: np.sin(x / 1e8) + drawn(x), 1e8) == pytest.approx(4 * 2e-15, rel=0.4)
+    assert mean(lambda x: np.sin(x) + drawn(x), 1e-8) == pytest.approx(4 * 2e-15, rel=0.4)
+    points = np.linspace(0.1, 0.9, 20)
+    for side in (-1.0, 1.0):
+        one_sided = [look(lambda x: drawn(x) * (side * (x - p) > 0) + np.sin(x), p).noise[0] for p in points]  # noqa: B023
+        assert np.mean(one_sided) > 2e-15
 
 
 @pytest.mark.parametrize("x", [0.0, 0.3, -3.7, 1e8, -1e-9, 1.0005 * 2.0**-28, 1e-200, 5e-324])
@@ -152,7 +199,7 @@ def test_a_closer_look_takes_few_evaluations():
     )
     assert evaluations(np.exp, 1e-7) == 1 + 2 * len(steps(1e-7)) + 2 * 3 * 9
     assert evaluations(np.exp, 9e-8) == 1 + 2 * len(steps(9e-8)) + 2 * 4 * 9
-    assert evaluations(lambda x: max(x, 0.1), 0.3) == 1 + 2 * 18 + 2 * 3 * 9 + 24  # where the slope changes
+    assert evaluations(lambda x: max(x, 0.1), 0.3) == 1 + 2 * 18 + 2 * 3 * 9 + 26  # where the slope changes
 
 
 def evidence_of(**given):

@@ -33,12 +33,12 @@ SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
 SAMPLES, ORDER = 9, 4
 # For inputs so close to 0 a spacing beside them is tried, too.
 NEAR_ZERO, SPACING_NEAR_ZERO = 1e-7, 2.0**-12
-# Jumps between these parts of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7. A jump is
+# Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7. A jump is
 # located in so many halvings, and the slope beside it is that of the step 4**-10 of the largest, about a millionth.
-FINEST, COARSEST = 64 * EPS, 0.05
+COARSEST = 0.05
 HALVINGS, LOCAL = 24, 10
 # Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
-RADIUS, NEARBY = 1e-6, 16
+RADIUS, CLOSER, NEARBY = 1e-6, 1e-6 / 16, 16
 # Errors are estimates: they count this many times.
 SAFETY = 4.0
 
@@ -109,23 +109,25 @@ def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDAr
     Where a kink follows on another, as in layers of units that are all 0, the derivatives on both sides along one input
     are not all that there are: F. Clarke's generalized gradient has those at all points around.
     """
-    low, high = _around(f, arrays, k, i, RADIUS)
-    closer, farther = _around(f, arrays, k, i, RADIUS / 16)
+    scale = max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
+    low, high = _around(f, arrays, k, i, RADIUS, RADIUS * scale)
+    closer, farther = _around(f, arrays, k, i, CLOSER, CLOSER * scale)
     # Around a kink they differ as much at any distance; by curvature they differ less when closer, by rounding more.
     width, narrow = high - low, farther - closer
-    step = RADIUS / 16 * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
     # The function may be 0 here, and its differences are rounded all the same.
     size = np.maximum(np.abs(low), np.abs(high))
-    rounding = 16 * EPS * np.abs(f(arrays)) / step + 1e-6 * np.where(np.isfinite(size), size, 0.0)
+    rounding = 16 * EPS * np.abs(f(arrays)) / (CLOSER * scale) + 1e-6 * np.where(np.isfinite(size), size, 0.0)
     kink = (width > 0.3 * narrow) & (narrow > 0.3 * width) & (narrow > rounding)
     low, high = np.minimum(low, closer), np.maximum(high, farther)
     slack = 0.02 * (high - low)  # a few points do not show the extremes
     return np.where(kink, low - slack, np.inf), np.where(kink, high + slack, -np.inf)
 
 
-def _around(f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float) -> tuple[NDArray, NDArray]:
+def _around(
+    f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float, h: float
+) -> tuple[NDArray, NDArray]:
+    """The lowest and the highest central difference of step `h` at points within a radius."""
     rng, found = np.random.default_rng(0), []
-    h = radius * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
     for _ in range(NEARBY):
         moved = [a + radius * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
         flat = moved[k].reshape(-1)
@@ -145,7 +147,7 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
     """The limit of differences as the step goes to 0, and its error: the entry of Richardson's table that differs
     least from its neighbors. The error of a difference is a series in h**power.
     """
-    rounding = 2 * noise / h[:, None]
+    rounding = 4 * noise / h[:, None]  # the extrapolation at most doubles that of two values
     table, values, errors = d, d.copy(), np.full(d.shape, np.inf)
     for k in range(4):
         change = np.zeros_like(table)
@@ -153,26 +155,22 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
             weight = RATIO ** (power * k)
             finer = (weight * table[1:] - table[:-1]) / (weight - 1)
             change, table = np.abs(finer - table[1:]), finer
-            rounding = rounding[1:] * (weight + 1) / (weight - 1)
-        if len(table) < 2:
-            break
         # Beside the column before, an entry is compared with the next coarser step.
-        error = SAFETY * np.maximum(change[1:], np.abs(table[1:] - table[:-1])) + rounding[1:]
+        error = SAFETY * np.maximum(change[1:], np.abs(table[1:] - table[:-1])) + rounding[k + 1 :]
         error = np.where(np.isfinite(table[1:]) & np.isfinite(error), error, np.inf)
         better = error < errors[k + 1 :]
         values[k + 1 :] = np.where(better, table[1:], values[k + 1 :])
         errors[k + 1 :] = np.where(better, error, errors[k + 1 :])
     # Large steps may agree with each other on what is not the derivative: the other side of a kink, or the mean of many
-    # periods. A smaller step contradicts them.
-    best, best_error = values[-1].copy(), errors[-1].copy()
-    low, high = values[-1] - errors[-1], values[-1] + errors[-1]
-    for value, error in zip(values[-2::-1], errors[-2::-1]):
-        consistent = (value + error >= low) & (value - error <= high) & np.isfinite(error)
-        better = consistent & (error < best_error)
+    # periods. A smaller step contradicts them: their intervals have no point in common.
+    best, best_error = values[-1].copy(), np.full(noise.shape, np.inf)
+    low, high = np.full(noise.shape, -np.inf), np.full(noise.shape, np.inf)
+    for value, error in zip(values[::-1], errors[::-1]):
+        lower, upper = np.maximum(low, value - error), np.minimum(high, value + error)
+        usable = np.isfinite(error) & (lower <= upper)
+        low, high = np.where(usable, lower, low), np.where(usable, upper, high)
+        better = usable & (error < best_error)
         best, best_error = np.where(better, value, best), np.where(better, error, best_error)
-        usable = np.isfinite(error) & consistent
-        low = np.where(usable, np.maximum(low, value - error), low)
-        high = np.where(usable, np.minimum(high, value + error), high)
     return best, best_error
 
 
@@ -210,19 +208,18 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
             if not sudden.size:
                 continue
             j = int(sudden[-1])
-            low, high, at_low, at_high = h[j + 1], h[j], values[j + 1, o], values[j, o]
+            low, high = h[j + 1], h[j]
             before = 0.0 if flat else away[j] / 4
             for _ in range(HALVINGS):
                 middle = (low + high) / 2
-                value = line(sign * middle)[o]
-                if abs(value - start[o] - slope * middle) <= before:
-                    low, at_low = middle, value
+                if abs(line(sign * middle)[o] - (start[o] + slope * middle)) <= before:
+                    low = middle
                 else:
-                    high, at_high = middle, value
-            jump = abs(at_high - at_low)
-            size = max(abs(start[o]), abs(at_high))
+                    high = middle
+            inner, outer = line(sign * low)[o], line(sign * high)[o]
+            jump = abs(outer - inner)
             # Up to four stairs are between two steps.
-            if jump > away[j] / 5 and FINEST * size < jump < COARSEST * size:
+            if away[j] / 5 < jump < COARSEST * abs(outer):
                 found[o] = max(found[o], jump)
     return found
 
