@@ -10,8 +10,8 @@ from tests.mutation.in_process import Group, functions_and_methods
 
 FILES = ("evidence", "numeric_gradient", "finite_differences", "rounding", "disagreement", "laws")
 TESTS = (
-    "test_evidence", "test_numeric_gradient", "test_finite_differences", "test_disagreement", "test_laws",
-    "test_gradcheck", "test_check_op", "test_doctor", "test_generated",
+    "test_evidence", "test_numeric_gradient", "test_finite_differences", "test_rounding", "test_disagreement",
+    "test_laws", "test_gradcheck", "test_check_op", "test_doctor", "test_generated",
 )  # fmt: skip
 
 

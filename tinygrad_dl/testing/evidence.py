@@ -115,8 +115,7 @@ def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDAr
     # Around a kink they differ as much at any distance; by curvature they differ less when closer, by rounding more.
     width, narrow = high - low, farther - closer
     # The function may be 0 here, and its differences are rounded all the same.
-    size = np.maximum(np.abs(low), np.abs(high))
-    rounding = 16 * EPS * np.abs(f(arrays)) / (CLOSER * scale) + 1e-6 * np.where(np.isfinite(size), size, 0.0)
+    rounding = 16 * EPS * np.abs(f(arrays)) / (CLOSER * scale) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
     kink = (width > 0.3 * narrow) & (narrow > 0.3 * width) & (narrow > rounding)
     low, high = np.minimum(low, closer), np.maximum(high, farther)
     slack = 0.02 * (high - low)  # a few points do not show the extremes
