@@ -200,10 +200,11 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
         for o in range(start.size):
             # What the function would be without a jump: constant on a stair, a line where there is one jump.
             flat = values[-1, o] == start[o]
-            slope, last = (0.0, len(h) - 1) if flat else ((values[LOCAL, o] - start[o]) / h[LOCAL], LOCAL)
+            slope = 0.0 if flat else (values[LOCAL, o] - start[o]) / h[LOCAL]
             away = np.abs(values[:, o] - start[o] - slope * h)
             least = 0.0 if flat else 1e4 * EPS * abs(start[o])
-            sudden = np.flatnonzero(away[:last] > np.maximum(100 * away[1 : last + 1], least))
+            sudden = np.flatnonzero(away[:-1] > np.maximum(100 * away[1:], least))
+            sudden = sudden if flat else sudden[sudden < LOCAL]
             if not sudden.size:
                 continue
             j = int(sudden[-1])
