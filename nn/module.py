@@ -13,6 +13,7 @@ from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import zeros
 from tinygrad_dl.errors import DTypeError, TinygradError, ValueRangeError
 from tinygrad_dl.graph import Value, next_serial
+from tinygrad_dl.modes import effect
 from tinygrad_dl.nn import state
 from tinygrad_dl.nn.hooks import Removable, call_with_hooks
 from tinygrad_dl.nn.parameter import Buffer, Parameter, Uninitialized
@@ -260,7 +261,8 @@ class Module:
         if not isinstance(mode, bool):
             raise DTypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
-            module.training = mode
+            if vars(module).get("training") is not mode:  # an entry of its own, also for the default
+                effect(_switch, module, mode, changes=(module,))
         return self
 
     def eval(self: M) -> M:
@@ -420,6 +422,10 @@ def _reference_to(cls: type[Module]) -> type[Reference]:
 
 
 Module._reference = _reference_to(Module)
+
+
+def _switch(module: Module, mode: bool) -> None:
+    module.training = mode
 
 
 def _kept(tensor: Parameter | Buffer) -> bool | None:

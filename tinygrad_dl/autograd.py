@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_dl import config, convert, graph
 from tinygrad_dl.arguments import require
-from tinygrad_dl.backward import backward_pass, own, run, seed_for
+from tinygrad_dl.backward import backward_pass, copied, own, run, seed_for
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError
 from tinygrad_dl.graph import Node
 from tinygrad_dl.modes import call_recording, modes
@@ -102,7 +102,11 @@ def gradients(
         g = wanted[node.serial]
         if g is not None:
             # An array of its own for each: the same gradient may reach several inputs.
-            g = own(g) if recording or tensors else convert.wrap(g.copy() if node in starts[:i] else g)
+            if recording or tensors:
+                g = own(g)
+            else:
+                first = convert.wrap(g)
+                g = copied(first) if node in starts[:i] else first
         results.append(g)
     return results
 

@@ -69,7 +69,7 @@ def run(
     `tensors`: on Tensors that do not record, for gradients that belong to func.vmap or func.jvp.
     """
     if active:
-        tell("before_backward_pass", roots, recording)
+        tell("before_backward_pass", roots, recording or tensors)
     if recording:
         _recording_pass(roots, retain=retain, recording=True, **how)
     elif tensors:
@@ -355,8 +355,16 @@ def own(g: Tensor) -> Value:
     """A recorded gradient with an array of its own: a rule may hand on one Tensor to several inputs."""
     if g.level is not None:
         return g
-    result = wrap(g._data.copy())
+    result = copied(g)
     result.node = g.node
+    return result
+
+
+def copied(g: Tensor) -> Tensor:
+    """The same gradient in an array of its own, without a graph."""
+    result = wrap(g._data.copy())
+    if active:
+        tell("copied", g, result)
     return result
 
 

@@ -41,9 +41,13 @@ def wrap(out: npt.ArrayLike) -> Tensor:
 
 
 def attach(data: Any, entry: object) -> Any:
-    """A saved value as a Tensor connected to its node, for rules that record; what has no node as it is."""
+    """A saved value as a Tensor connected to its node, for rules that record; what has no node as it is.
+
+    While operations are watched that is a Tensor, too, as nobody sees what is done with arrays, such as `x.mT`.
+    """
     if type(entry) is not Node or data is None:
-        return data
+        watched = active and modes.watchers and type(data) is np.ndarray and data.dtype.kind in "fc"
+        return wrap(data) if watched else data
     result = wrap(data)
     result.node = entry
     for level in modes.levels:
@@ -90,8 +94,11 @@ def beside(x: Any, array: NDArray) -> Any:
 
     So a compiled step knows that it is the same at every call.
     """
-    if not isinstance(x, Value):
-        return array
+    return constant(array) if isinstance(x, Value) else array
+
+
+def constant(array: NDArray) -> Tensor:
+    """A Tensor of an array that follows from shapes, dtypes and numbers alone: see `beside`."""
     found = wrap(array)
     if active:
         tell("created", found, None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_dl import config, convert
 from tinygrad_dl.arguments import LARGEST, Size, checked, explained
+from tinygrad_dl.convert import constant
 from tinygrad_dl.errors import DTypeError, GraphError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.modes import active, modes, tell
@@ -35,14 +36,6 @@ def _dtype_for(*numbers: object) -> Any:
     if any(isinstance(n, float) for n in numbers):
         return config.default_dtype
     return None
-
-
-def constant(array: np.ndarray) -> Tensor:
-    """A Tensor of an array that depends on nothing but the call's arguments."""
-    result = convert.wrap(array)
-    if active:
-        tell("created", result, None)
-    return result
 
 
 @explained

@@ -189,7 +189,7 @@ def _check_real(what: str, out: Tensor) -> None:
 
 
 def zeros_like(t: Tensor) -> Tensor:
-    return convert.wrap(np.zeros(t.shape, t.dtype))
+    return convert.constant(np.zeros(t.shape, t.dtype))
 
 
 @readable
@@ -543,7 +543,7 @@ def _by_rows(run: Run, chunk_size: int | None) -> list[list[Any]]:
                 continue
             level = levels.BatchLevel(count, visible=False)
             ones = np.eye(count, out.size, start, out.dtype).reshape(count, *out.shape)
-            seeds[place] = levels.batched(convert.wrap(ones), level)
+            seeds[place] = levels.batched(convert.constant(ones), level)
             with level:
                 found = run.vjp(seeds)
                 parts.append([None if g is None else levels.exposed(g, level) for g in found])
@@ -557,7 +557,7 @@ def _joined(parts: list[Any], shape: tuple[int, ...], v: Tensor) -> Tensor:
     """The derivatives in one variable, from those of chunks of rows."""
     whole = (*shape, *v.shape)
     if not parts or parts[0] is None:
-        return convert.wrap(np.zeros(whole, v.dtype))
+        return convert.constant(np.zeros(whole, v.dtype))
     return reshape(parts[0] if len(parts) == 1 else concat(parts), whole)
 
 
@@ -585,7 +585,7 @@ def _columns(values: Sequence[Tensor], start: int, count: int) -> tuple[Any, lis
     directions, begin = [], 0
     for v in values:
         ones = np.eye(count, v.size, start - begin, v.dtype).reshape(count, *v.shape)
-        directions.append(levels.batched(convert.wrap(ones), level))
+        directions.append(levels.batched(convert.constant(ones), level))
         begin += v.size
     return level, directions
 
@@ -593,7 +593,7 @@ def _columns(values: Sequence[Tensor], start: int, count: int) -> tuple[Any, lis
 def _block_of_columns(parts: list[Any], shape: tuple[int, ...], values: Sequence[Tensor]) -> list[Any]:
     """The derivatives of one result in each value, from chunks of columns (count, *shape)."""
     if not parts:
-        return [convert.wrap(np.zeros((*shape, *v.shape), v.dtype)) for v in values]
+        return [convert.constant(np.zeros((*shape, *v.shape), v.dtype)) for v in values]
     whole = moveaxis(parts[0] if len(parts) == 1 else concat(parts), 0, -1)
     block, begin = [], 0
     for v in values:

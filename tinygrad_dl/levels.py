@@ -496,7 +496,8 @@ def pushforward(node: Node, tangents: Sequence[Any], result: Any) -> Any:
     ]
     if not moved:
         return None
-    tensors = modes.recording or isinstance(result, Held) or any(isinstance(t, Held) for _, t in moved)
+    held = isinstance(result, Held) or any(isinstance(t, Held) for _, t in moved)
+    tensors = modes.recording or held or bool(modes.watchers)  # who watches is told of operations
     if how == LINEAR:
         by_parent = dict(moved)
         inputs = [
@@ -604,7 +605,7 @@ def _known(op: Any, node: Node, tensors: bool) -> dict[str, Any]:
 def _transposed(op: Any, node: Node, moved: Sequence[tuple[int, Any]]) -> Any:
     """J t from the rule g -> g J: recorded with a g that requires grad, and differentiated in it."""
     recording = modes.recording
-    g = convert.wrap(np.zeros(node.shape, node.dtype))
+    g = convert.constant(np.zeros(node.shape, node.dtype))
     g.node = graph.leaf(g)
     needed: dict[int, Any] = {node.parents[i].serial: True for i, _ in moved}
     modes.recording = True
@@ -648,7 +649,7 @@ def _added(parts: Iterable[Any], moved: Sequence[tuple[int, Any]]) -> Any:
 
 
 def _zeros(shape: tuple[int, ...], dtype: Any) -> Tensor:
-    return convert.wrap(np.zeros(shape, dtype))
+    return convert.constant(np.zeros(shape, dtype))
 
 
 def as_tangent(t: Any, node: Node) -> Any:
@@ -772,7 +773,9 @@ def grad(
     seeds = [
         seed
         if isinstance(seed, Value)
-        else convert.wrap(np.ones(out.shape, out.dtype) if seed is None else convert.asarray_of(seed))
+        else convert.constant(np.ones(out.shape, out.dtype))
+        if seed is None
+        else convert.wrap(convert.asarray_of(seed))
         for out, seed in zip(outs, seeds)
     ]
     opened: list[BatchLevel] = []

@@ -209,6 +209,8 @@ class Methods(Value):
                 f'copy: order: expected "C", "F", "A" or "K", got {convert.describe(order)}'
             )
         out = convert.wrap(self._data.copy(order))
+        if active:
+            tell("created", out, self)
         out.node = None if self.node is None else elementwise.positive(self).node
         return out
 

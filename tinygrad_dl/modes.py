@@ -274,8 +274,8 @@ class StepWatcher(Watcher):
     def seeded(self, seed: NDArray) -> None:
         """A backward pass will begin with this array of a single one."""
 
-    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], recording: bool) -> None:
-        """A backward pass begins at these nodes, with these gradients."""
+    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], tensors: bool) -> None:
+        """A backward pass begins at these nodes, with these gradients; `tensors`: its rules are operations."""
 
     def after_backward_pass(self) -> None:
         """The backward pass ended."""
@@ -285,6 +285,9 @@ class StepWatcher(Watcher):
 
     def delivered(self, node: Node, g: Array) -> None:
         """A complete gradient goes to the caller of the backward pass."""
+
+    def copied(self, given: Tensor, copy: Tensor) -> None:
+        """A gradient was given an array of its own."""
 
     def assigned(self, owner: Tensor) -> None:
         """A Tensor's `.grad` was set."""

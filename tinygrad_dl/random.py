@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_dl import config, convert
 from tinygrad_dl.arguments import Size, checked
-from tinygrad_dl.creation import constant, sizes_of
+from tinygrad_dl.convert import constant
+from tinygrad_dl.creation import sizes_of
 from tinygrad_dl.dispatch import draw_now, drawn
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value

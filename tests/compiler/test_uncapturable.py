@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import time
@@ -35,6 +36,14 @@ def hooked(x: Any) -> Any:
     return y.detach()
 
 
+def hooked_leaf(x: Any) -> Any:
+    W.grad = None
+    handle = W.register_hook(lambda g: g * 2)
+    (x * W).sum().backward()
+    handle.remove()
+    return x * 2
+
+
 def asking(x: Any) -> Any:
     if x.sum() > 0:
         return x * 2
@@ -43,6 +52,36 @@ def asking(x: Any) -> Any:
 
 def data_dependent(x: Any) -> Any:
     return x[: int(x[0])]
+
+
+def writing(x: Any) -> Any:
+    x += 1
+    return tg.asarray(x) * 2
+
+
+MODEL = nn.Linear(2, 2)
+WEIGHTS = MODEL.state_dict()
+
+
+def loading(x: Any) -> Any:
+    MODEL.load_state_dict(WEIGHTS)
+    return x * 2
+
+
+def saving(x: Any) -> Any:
+    with contextlib.suppress(OSError):
+        tg.save({"x": x}, "no such folder/x.safetensors")
+    return x * 2
+
+
+def dtyped(x: Any) -> Any:
+    tg.set_default_dtype("float32")
+    return x * 2
+
+
+def seeding(x: Any) -> Any:
+    tg.manual_seed(0)
+    return x * tg.rand((2,))
 
 
 # Each with the text after "runs eagerly: ", as a pattern: to the letter, then the line.
@@ -68,6 +107,11 @@ KINDS: dict[str, tuple[Callable[[Any], Any], str]] = {
         "it draws random numbers with NumPy",
     ),
     "hook": (hooked, "a hook of a Tensor ran" + LINE),
+    "hook of a leaf": (hooked_leaf, "a hook of a Tensor ran" + LINE),
+    "seed": (seeding, "it calls manual_seed" + LINE),
+    "default dtype": (dtyped, "it calls set_default_dtype" + LINE),
+    "save": (saving, "it calls save" + LINE),
+    "load": (loading, "it calls load_state_dict" + LINE),
     "iterator": (lambda x: x * next(iter([1.0])), "it calls next" + LINE),
 }
 
@@ -106,6 +150,18 @@ def test_a_compile_error_names_the_line_that_cannot_be_captured() -> None:
     with pytest.raises(CompileError) as error:
         tg.compile(function, fullgraph=True)(tg.Tensor([1.0, 2.0]))
     assert f":{function.__code__.co_firstlineno})" in str(error.value)
+
+
+def test_an_array_that_a_step_writes_to_is_written_every_time() -> None:
+    compiled = tg.compile(writing)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(5):
+            x = np.float32([1, 2])
+            assert compiled(x).tolist() == [4, 6] and x.tolist() == [2, 3]
+    assert re.fullmatch(
+        "compile: writing runs eagerly: it writes to the array x in Python" + LINE, str(caught[0].message)
+    )
 
 
 def test_anomaly_detection_runs_eagerly_and_finds_what_it_looks_for() -> None:

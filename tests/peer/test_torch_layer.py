@@ -285,6 +285,22 @@ FACTORIZATIONS: dict[str, Any] = {
         for left in (True, False)
         for adjoint in (True, False)
     ],
+    "solve_triangular": lambda t, a: [
+        t.linalg.solve_triangular(
+            a @ a.mH + t.eye(a.shape[-2]), a if left else a.mH, upper=upper, left=left, unitriangular=unit
+        )
+        for upper in (True, False)
+        for left in (True, False)
+        for unit in (True, False)
+    ],
+    "cholesky_solve": lambda t, a: [
+        t.cholesky_solve(a, t.linalg.cholesky(a @ a.mH + t.eye(a.shape[-2]), upper=upper), upper)
+        for upper in (True, False)
+    ],
+    "cholesky_inverse": lambda t, a: [
+        t.cholesky_inverse(t.linalg.cholesky(a @ a.mH + t.eye(a.shape[-2]), upper=upper), upper)
+        for upper in (True, False)
+    ],
     "solve_ex": lambda t, a: t.linalg.solve_ex(a @ a.mH + t.eye(a.shape[-2]), a),
     "lstsq": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)).solution,
     "lstsq of vectors": lambda t, a: t.linalg.lstsq(a.expand(2, *a.shape), a.cos().expand(2, *a.shape)[..., 0])[0],

@@ -29,6 +29,19 @@ READERS = frozenset("float int bool complex min max sum any all list tuple sorte
 
 
 @lru_cache(maxsize=1024)
+def written_in_place(code: CodeType) -> frozenset[str]:
+    """The names of local variables whose arrays the code writes to: `x += 1`."""
+    instructions = list(dis.get_instructions(code))
+    found = set()
+    for operator, store in zip(instructions, instructions[1:]):
+        name = operator.opname
+        in_place = name.startswith("INPLACE_") or (name == "BINARY_OP" and operator.argrepr.endswith("="))
+        if in_place and store.opname.startswith("STORE_FAST"):
+            found.add(store.argval[0] if isinstance(store.argval, tuple) else store.argval)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
 def elements_read(code: CodeType) -> frozenset[str]:
     """The names of variables and attributes whose elements the code reads: `x[0]`, `for v in x`, `float(x)`."""
     instructions = list(dis.get_instructions(code))

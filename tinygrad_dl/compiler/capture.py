@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygrad_dl import pytree
 from tinygrad_dl.compiler.arithmetic import only_computes
-from tinygrad_dl.compiler.bytecode import elements_read
+from tinygrad_dl.compiler.bytecode import elements_read, written_in_place
 from tinygrad_dl.compiler.data import Data, is_whole
 from tinygrad_dl.compiler.guards import Guards
 from tinygrad_dl.compiler.origins import frame_is_users, is_users
@@ -56,6 +56,15 @@ SILENT: tuple[Any, ...] = (
     *(type(None), np.generic, np.dtype, MappingProxyType, deque, array, property, GeneratorType, re.Pattern, re.Match),
     *(type({}.keys()), type({}.values()), type({}.items()), weakref.ref, BaseException, FunctionType),
 )  # fmt: skip
+
+
+# Functions that run where they are written.
+COMPREHENSIONS = frozenset(["<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"])
+
+
+# Functions of the package that change what a program does not know, and where files are written.
+OUTSIDE = frozenset("manual_seed set_default_dtype load_state_dict vector_to_parameters".split())
+FILES = "tinygrad_dl.files"
 
 
 class Fixed:
@@ -113,11 +122,13 @@ class Capture(StepWatcher):
         self.raw: dict[
             int, str
         ] = {}  # ids of the arguments that are arrays and no Tensors, which Python can read
+        self._contents: list[tuple[np.ndarray, np.ndarray, str]] = []  # these, as they were, and their names
         self.held: set[int] = set()  # ids of arrays of Tensors that the program has as objects
         self.scalars: list[np.generic] = []  # that operations were given
         self.phase = "forward"
         self._owners: dict[int, Value] = {}  # id of an argument's array that was handed out -> the Tensor
         self._passed = False  # whether a backward pass has ended
+        self._made: dict[int, tuple[object, bool]] = {}  # id -> an object, and whether the step made it
         self._importing = 0  # imports that are running
 
     # What the program's variables are
@@ -135,7 +146,12 @@ class Capture(StepWatcher):
         self._alive.append(array)
         if not tensor:
             self.raw[id(array)] = name
+            self._contents.append((array, array.copy(), name))
         return var
+
+    def written(self) -> list[str]:
+        """The names of arguments that are arrays and no Tensors, and that the function has written to."""
+        return [name for array, before, name in self._contents if not _equal(array, before)]
 
     def bind(self, tensor: Value) -> None:
         """The program is for this very Tensor, if it is an argument: it is written to, or given a gradient."""
@@ -152,6 +168,11 @@ class Capture(StepWatcher):
         array = tensor._data
         var = self._vars.get(id(array))
         if var is None:
+            if (
+                id(tensor) not in self.guards.tensors
+            ):  # such as what detach() gives, a new Tensor at every call
+                owners = (t for t, _ in self.guards.tensors.values() if t._data is array)
+                tensor = next(owners, tensor)
             var = Var(array.shape, array.dtype, "state", tensor, name or getattr(tensor, "_name", None) or "")
             self.states.append(var)
             self._vars[id(array)] = var
@@ -310,19 +331,17 @@ class Capture(StepWatcher):
         """A backward pass will begin with a single one: a constant, although its array is a new one at every run."""
         self._constant(seed)
 
-    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], recording: bool) -> None:
-        """A backward pass begins."""
-        self._recording = recording
-        self.arrays = recording  # rules on arrays are seen as a whole, not by what they call
+    def before_backward_pass(self, roots: Sequence[tuple[Node, Array]], tensors: bool) -> None:
+        """A backward pass begins. With `tensors` all of it is operations, which are seen one by one."""
+        self._tensors = tensors
+        self.arrays = tensors  # rules on arrays are seen as a whole, not by what they call
         self._pending = {}
         self._outer, self.phase = self.phase, "backward"
-        for node, g in roots:
-            seed = self._operand(g)
-            assert isinstance(seed, Var)
-            if recording and node.dtype.kind == "c":
-                self.problems.append("it records a complex gradient")
-            self._accumulate(node, self._conjugated(seed))
-        self._ready = set(self._pending)
+        if not tensors:
+            for node, g in roots:
+                seed = self._operand(g)
+                assert isinstance(seed, Var)
+                self._accumulate(node, self._conjugated(seed))
 
     def _accumulate(self, node: Node, var: Var) -> None:
         have = self._pending.get(node.serial)
@@ -338,24 +357,21 @@ class Capture(StepWatcher):
     def after_backward(self, node: Node, g: Array, contributions: Sequence[Input]) -> None:
         """The rules of a node ran: on arrays they are one step; on Tensors they were recorded as operations."""
         given = self._pending.pop(node.serial, None)
-        if given is None or node.watch is not None and node.watch.hooks:
-            self.problem("a hook of a Tensor ran")
+        watch = node.watch
+        if (given is None and not self._tensors) or (watch is not None and (watch.hooks or watch.joint)):
+            self.problem(f"a hook of a {'module' if watch is not None and watch.joint else 'Tensor'} ran")
             return
-        parents = node.parents
-        if self._recording:
-            outputs = [None if c is None else self._operand(c) for c in contributions]
-        else:
-            call = self.calls.get(node.serial)
-            if call is None:
-                self.problem("backward went through a graph that was recorded before")
-                return
-            outputs = [None if c is None else self._own(c) for c in contributions]
-            self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
-        for parent, out in zip(parents, outputs):
-            if out is None or type(parent) is not Node:
-                continue
-            assert isinstance(out, Var)
-            self._accumulate(parent, self._fitted(out, parent))
+        if self._tensors:
+            return
+        call = self.calls.get(node.serial)
+        if call is None:
+            self.problem("backward went through a graph that was recorded before")
+            return
+        outputs = [None if c is None else self._own(c) for c in contributions]
+        self._add(Vjp([given], outputs, call=call))  # type: ignore[arg-type]
+        for parent, out in zip(node.parents, outputs):
+            if out is not None and type(parent) is Node:
+                self._accumulate(parent, self._fitted(out, parent))
 
     def _own(self, c: Input) -> Var:
         """A variable for a contribution; a rule may hand on one array to several inputs, or an input itself."""
@@ -404,10 +420,33 @@ class Capture(StepWatcher):
         self.values[out.serial] = np.zeros(out.shape, out.dtype)
         self._add(Call(inputs, [out], op=op, options=chosen))
 
+    def _lasts(self, owner: Tensor) -> bool:
+        """Whether a Tensor was there before the step; `.grad` of one that the step makes ends with it."""
+        self.bind(owner)
+        var, node = self._vars.get(id(owner._data)), owner.node
+        made = var is not None and var.source is not owner and node is not None and node.serial < self.start
+        return not made
+
+    def with_gradients(self) -> list[Any]:
+        """The leaves whose `.grad` the step computes, sets or uses."""
+        known = {**self._leaves, **self.cleared, **{i: leaf for i, (leaf, _) in self.given.items()}}
+        return [leaf for leaf in known.values() if getattr(leaf, "_grad", None) is not None]
+
+    def lost(self, result: object, given: Set[int]) -> list[str]:
+        """What a result has beside its values, which a program does not return."""
+        found = []
+        for i, x in enumerate(leaves_of(result)):
+            if i in given or not isinstance(x, Value):
+                continue
+            if x.node is not None and x.node.op is None:
+                found.append("it returns a Tensor that it has made and that requires grad")
+            elif x.node is not None and getattr(x, "_grad", None) is not None:
+                found.append("it returns a Tensor that retains its gradient")
+        return found
+
     def assigned(self, owner: Tensor) -> None:
         """A `.grad` was set: the program sets it, too."""
-        self.bind(owner)
-        if id(owner) not in self._leaves:
+        if id(owner) not in self._leaves and self._lasts(owner):
             self.cleared[id(owner)] = owner
 
     def looked_at(self, owner: Tensor) -> None:
@@ -418,18 +457,22 @@ class Capture(StepWatcher):
     def received(self, owner: Tensor, before: Tensor | None) -> None:
         """A leaf's gradient is complete and goes to `.grad`, where `before` was."""
         node = owner.node
-        assert node is not None
-        var = self._pending.get(node.serial)
+        assert node is not None and node.watch is not None
+        if node.watch.hooks:
+            self.problem("a hook of a Tensor ran")
+        pending = self._pending.get(node.serial)
+        var = self._vars.get(id(owner._grad._data)) if self._tensors else pending
         if var is None:
             self.problem("a gradient was computed outside of the step")
             return
-        var = self._conjugated(var)
-        self.bind(owner)
-        self._state_var(owner)
-        if id(owner) not in self._leaves:
-            self._leaves[id(owner)] = owner
-            self.resets[id(owner)] = before is None
-        if before is not None:
+        if not self._tensors:
+            var = self._conjugated(var)
+        if self._lasts(owner):
+            self._state_var(owner)
+            if id(owner) not in self._leaves:
+                self._leaves[id(owner)] = owner
+                self.resets[id(owner)] = before is None
+        if before is not None and not self._tensors:
             have = self._vars.get(id(before._data))
             if have is None:  # the gradient that the step before left there
                 have = self._incoming(owner, before)
@@ -449,6 +492,13 @@ class Capture(StepWatcher):
             array = g._data if isinstance(g, Value) else g
             self._vars[id(array)] = var
             self._alive.append(array)
+
+    def copied(self, given: Tensor, copy: Tensor) -> None:
+        """A gradient was given an array of its own, which holds the same variable."""
+        var = self._vars.get(id(given._data))
+        if var is not None:
+            self._vars[id(copy._data)] = var
+            self._alive.append(copy)
 
     def after_backward_pass(self) -> None:
         """The backward pass ended."""
@@ -482,6 +532,7 @@ class Capture(StepWatcher):
                 step.changes.append(operand)
             else:
                 step.objects.append(x)
+                self.guards.allow_switch(x)
         for x in result if isinstance(result, tuple) else (result,):
             if isinstance(x, (Value, np.ndarray)):
                 step.outputs.append(self._result(x))
@@ -608,10 +659,10 @@ class Capture(StepWatcher):
 
     def _gradient(self, leaf: Tensor) -> Var | None:
         """The variable of a leaf's `.grad`, which may come from outside of the step."""
-        self.bind(leaf)
         g = getattr(leaf, "_grad", None)
         var = None if g is None else self._vars.get(id(g._data))
-        if not any(id(leaf) in known for known in (self._leaves, self.cleared, self.given)):
+        known = any(id(leaf) in known for known in (self._leaves, self.cleared, self.given))
+        if not known and self._lasts(leaf):
             self.given[id(leaf)] = leaf, g is None
         return self._incoming(leaf, g) if g is not None and var is None else var
 
@@ -631,15 +682,17 @@ class Capture(StepWatcher):
         elif not isinstance(source, (np.ndarray, Value)):  # numbers and lists, which guards know
             self._of_numbers(source, "a Tensor")
             self._constant(result._data)
-        elif isinstance(source, np.ndarray):
-            array = result._data
-            self._array(source)  # one that no argument is: read at every run, as it may be written to
-            if array is source:
+        else:
+            array, given = result._data, source._data if isinstance(source, Value) else source
+            var = self._operand(
+                source
+            )  # an array that no argument is: read at every run, as it may be written to
+            if array is given or not isinstance(var, Var):
                 return
             out = Var(array.shape, array.dtype)
             self._vars[id(array)] = out
             self._alive.append((array, source))
-            self._add_call("astype", [self._vars[id(source)]], out, dtype=array.dtype)
+            self._add_call("astype", [var], out, dtype=array.dtype)
 
     def read(self, what: str) -> None:
         """The user's code read the values of a Tensor."""
@@ -661,6 +714,7 @@ class Capture(StepWatcher):
         profile: Any = sys.getprofile()
         collecting = gc.isenabled()
         gc.disable()  # finalizers of other objects are no part of the step
+        gc.collect(0)  # so that the youngest objects are those that the step makes: see `_young`
         sys.setprofile(self._profile)
         try:
             with self:
@@ -684,6 +738,10 @@ class Capture(StepWatcher):
         if self._importing:
             return
         if event == "call":
+            module = str(frame.f_globals.get("__name__"))
+            outside = code.co_name in OUTSIDE and module.startswith("tinygrad_dl.")
+            if outside or (code.co_name == "save" and module == FILES):
+                self.problem(f"it calls {code.co_name}")
             if code.co_name == "__call__" and frame.f_globals.get("__name__") == "tinygrad_dl.nn.module":
                 self._stack.append(frame.f_locals.get("self"))
             elif frame_is_users(frame) or code is self._function_code:
@@ -702,19 +760,45 @@ class Capture(StepWatcher):
         """The user's code begins to run: what it can read outside of its arguments becomes guards."""
         if code.co_flags & (0x80 | 0x200):
             self.problems.append(f"{code.co_name} is asynchronous ({code.co_filename}:{code.co_firstlineno})")
-        if code.co_freevars and not _holds(self._closures.get(code, ()), frame):
-            self._closures[code] = _cells_of(frame)
-        self.guards.add_frame(code, frame.f_globals, self._closures.get(code, ()) if code.co_freevars else ())
+        self.guards.add_frame(code, frame.f_globals, self._closure(frame, code))
         if self.raw:
             for name, value in frame.f_locals.items():
-                if id(value) in self.raw and name in elements_read(code):
-                    where = f" ({code.co_filename}:{code.co_firstlineno})"
+                if id(value) not in self.raw:
+                    continue
+                where = f" ({code.co_filename}:{code.co_firstlineno})"
+                if name in elements_read(code):
                     self.problems.append(f"it reads elements of {name} in Python{where}")
+                if name in written_in_place(code):
+                    self.problems.append(f"it writes to the array {name} in Python{where}")
         for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             value = frame.f_locals.get(name)
             # Objects that last from call to call; others are made again from what is known.
-            if name == "self" and "self" in frame.f_locals or hasattr(type(value), "named_parameters"):
+            lasting = name == "self" and "self" in frame.f_locals or hasattr(type(value), "named_parameters")
+            if lasting and not self.guards.knows(value) and not self._is_made(value):
                 self.guards.add_argument(value, name)
+
+    def _closure(self, frame: FrameType, code: CodeType) -> tuple[Any, ...]:
+        """The closure cells of a running function; none of one that the step made, and makes again at every run."""
+        if not code.co_freevars:
+            return ()
+        known = self._closures.get(code, ())
+        if _holds(known, frame):
+            return known
+        outer = frame.f_back
+        if code.co_name in COMPREHENSIONS and outer is not None and code in outer.f_code.co_consts:
+            return ()
+        if any(
+            type(x) is FunctionType and x.__code__ is code and _holds(x.__closure__, frame) for x in _young()
+        ):
+            return ()
+        self._closures[code] = known = _cells_of(frame)
+        return known
+
+    def _is_made(self, value: object) -> bool:
+        """Whether an object was made in the step."""
+        if id(value) not in self._made:
+            self._made[id(value)] = value, any(x is value for x in _young())
+        return self._made[id(value)][1]
 
     def _name_results(self, frame: FrameType) -> None:
         """What the user's code called its results, for readers of the program."""
@@ -766,6 +850,15 @@ class Capture(StepWatcher):
             self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
 
 
+def _equal(x: np.ndarray, y: np.ndarray) -> bool:
+    return x.shape == y.shape and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+
+
+def _young() -> list[Any]:
+    """The objects made since a capture began, those that may refer to others."""
+    return gc.get_objects(generation=0)
+
+
 def overwrite(owner: Value, value: Value) -> None:
     """`owner -= ...` of a leaf, and `owner.data[...] = value`."""
     owner._data[...] = value._data
@@ -807,8 +900,10 @@ def _cells_of(frame: FrameType) -> tuple[Any, ...]:
     return ()
 
 
-def _holds(closure: Sequence[Any], frame: FrameType) -> bool:
+def _holds(closure: Sequence[Any] | None, frame: FrameType) -> bool:
     """Whether these closure cells hold what the running function has."""
+    if closure is None:
+        return False
     names, values = frame.f_code.co_freevars, frame.f_locals
     try:
         return len(closure) == len(names) and all(

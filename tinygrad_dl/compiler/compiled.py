@@ -22,7 +22,7 @@ from tinygrad_dl.compiler.capture import Capture, finish, fixed, overwrite, repl
 from tinygrad_dl.compiler.compare import difference
 from tinygrad_dl.compiler.lowered import Lowered
 from tinygrad_dl.compiler.origins import is_own
-from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, generators_in
+from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, Var, generators_in
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot
@@ -57,6 +57,23 @@ BACKENDS = ("auto", "numpy", "llvm")
 
 
 @dataclass(eq=False)
+class Given:
+    """A result that is there anyway: an argument, by number, a Tensor or array, or its `.grad`.
+
+    `shared`: another Tensor of the same array, such as what `detach` gives.
+    """
+
+    owner: Any
+    gradient: bool = False
+    shared: bool = False
+
+    def found(self, leaves: Sequence[Any]) -> Any:
+        owner = leaves[self.owner] if type(self.owner) is int else self.owner
+        x = owner._grad if self.gradient else owner
+        return wrap(_data(x)) if self.shared else x
+
+
+@dataclass(eq=False)
 class Entry:
     """What is known of one signature: its captures so far, and its program once two of them agreed."""
 
@@ -64,9 +81,9 @@ class Entry:
     program: Program | None = None
     template: Any = None  # the nesting of what the function returned
     wraps: tuple[bool, ...] = ()  # which of its leaves are Tensors
-    given: list[tuple[int, Any]] = field(
-        default_factory=list
-    )  # leaves that were there: arguments by number, objects
+    given: list[tuple[int, Given]] = field(default_factory=list)  # leaves that are there anyway
+    #: Leaves that are an earlier one: by their numbers, and whether in an array of their own.
+    repeated: list[tuple[int, int, bool]] = field(default_factory=list)
     run: Callable[[Sequence[Any]], list[Any] | None] | None = None
     guard: Callable[[], bool] | None = None
     bound: list[tuple[int, Any]] = field(default_factory=list)  # arguments, by number, that it was made for
@@ -138,7 +155,7 @@ class Compiled(Generic[P, R]):
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if active and (modes.watchers or modes.strict):
+        if active and (modes.watchers or modes.strict or modes.levels):
             return self._eagerly(args, kwargs)
         leaves, key = self._signature(args, kwargs)
         with self._lock:
@@ -147,13 +164,14 @@ class Compiled(Generic[P, R]):
                 for entry in entries:
                     if entry.verified and entry.guard() and (not entry.bound or entry.fits(leaves)):  # type: ignore[misc]
                         # What is drawn is drawn again if backward runs the function again.
-                        drawn = states_of(entry.draws)
+                        drawn = states_of(entry.draws) if entry.draws else []
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
                             self._drop(entry)
                             break
-                        self._ran = True
+                        if not self._ran:  # to set an attribute takes longer than to read it: see __setattr__
+                            self._ran = True
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:
@@ -245,7 +263,9 @@ class Compiled(Generic[P, R]):
         if entry.template is None:
             return None
         for i, source in entry.given:
-            results[i] = leaves[source] if type(source) is int else source
+            results[i] = source.found(leaves)
+        for i, first, own in entry.repeated:
+            results[i] = results[first].copy() if own else results[first]
         if isinstance(entry.template, Value):
             return results[0]
         return pytree.refill(entry.template, iter(results))
@@ -378,7 +398,8 @@ class Compiled(Generic[P, R]):
         assert latest.capture is not None
         made = Entry(
             capture=latest.capture, recorded=latest.capture, program=latest.program, template=latest.template,
-            wraps=latest.wraps, given=latest.given, draws=latest.draws, graph=latest.graph, roots=latest.roots,
+            wraps=latest.wraps, given=latest.given,
+            repeated=latest.repeated, draws=latest.draws, graph=latest.graph, roots=latest.roots,
             guard=latest.guard, bound=latest.bound, tries=latest.tries,
         )  # fmt: skip
         if latest.graph is not None and any(e.graph is None for e in entries):
@@ -470,10 +491,14 @@ class Compiled(Generic[P, R]):
         entry.graph, problem = recorded(capture, result, leaves)
         entry.draws = () if entry.graph is None else drawn_from(capture.steps)
         problems += [problem] if problem else []
+        problems += [f"it writes to the array {name} in Python" for name in capture.written()]
+        problems += capture.lost(result, {i for i, _ in given_before(capture, result, leaves)})
         problems += [f"it changes {path}, which a program cannot repeat" for path in capture.guards.changed()]
         if not problems:
             entry.given = given_before(capture, result, leaves)
-            return result, (capture, finish(capture, result, {i for i, _ in entry.given}))
+            program = finish(capture, result, {i for i, _ in entry.given})
+            entry.repeated = repeated(result, program)
+            return result, (capture, program)
         self._give_up(entry, problems)
         return result, None
 
@@ -879,11 +904,37 @@ def is_step(program: Program) -> bool:
     return bool(program.gradients) or any(step.function in (overwrite, replace) for step in effects)
 
 
-def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Any]]:
-    """Which parts of a result were there before the call: arguments, parameters, arrays of closures."""
-    sources: dict[int, Any] = {id(t): t for t, _ in capture.guards.tensors.values()}
-    sources |= {id(x): i for i, x in enumerate(leaves) if isinstance(x, (Value, np.ndarray))}
-    return [(i, sources[id(x)]) for i, (_, x) in enumerate(pytree.leaves(result)) if id(x) in sources]
+def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[tuple[int, Given]]:
+    """Which parts of a result are there anyway: arguments, parameters, arrays of closures, gradients of leaves."""
+    sources: dict[int, Given] = {}
+    for leaf in capture.with_gradients():
+        sources[id(leaf._grad)] = Given(leaf, gradient=True)
+    for t, _ in capture.guards.tensors.values():
+        sources[id(t)] = Given(t)
+    for i, x in enumerate(leaves):
+        if isinstance(x, (Value, np.ndarray)):
+            sources[id(x)] = Given(i)
+    arrays = {id(_data(g.found(leaves))): Given(g.owner, g.gradient, shared=True) for g in sources.values()}
+    found = []
+    for i, (_, x) in enumerate(pytree.leaves(result)):
+        given = sources.get(id(x))
+        if given is None and isinstance(x, Value) and x.node is None:
+            given = arrays.get(id(x._data))
+        if given is not None:
+            found.append((i, given))
+    return found
+
+
+def repeated(result: Any, program: Program) -> list[tuple[int, int, bool]]:
+    """The leaves of a result that are an earlier one: the same object, or another array with the same values."""
+    found, objects, variables = [], {}, {}
+    for i, ((_, x), var) in enumerate(zip(pytree.leaves(result), program.results)):
+        if isinstance(var, Var):
+            first = objects.setdefault(id(x), i)
+            known = variables.setdefault(var.serial, i)
+            if known != i:
+                found.append((i, first if first != i else known, first == i))
+    return found
 
 
 def separated(arrays: Sequence[np.ndarray], others: Sequence[Any]) -> list[np.ndarray]:

@@ -94,6 +94,7 @@ class Guards:
         self._frames: set[tuple[int, int]] = set()
         self._grouped: set[int] = set()
         self._after: set[int] = set()  # checks of what a run itself changes
+        self._modes: dict[int, set[int]] = {}  # id of an object -> the checks of whether it is in training
         self._queue: list[tuple[Any, str, str]] = []  # what is still to be looked into: value, path, name
         self._names: set[str] = set()  # names and strings in the code that ran
         self._holders: list[tuple[str, Any, str, bool]] = []  # modules, classes and functions, asked by name
@@ -145,6 +146,10 @@ class Guards:
             self._entry(f"{self._name(cell)}.cell_contents", value, name, name)
         self._look()
 
+    def knows(self, value: Any) -> bool:
+        """Whether an object has been looked into."""
+        return id(value) in self._seen
+
     def add_argument(self, value: Any, path: str) -> None:
         """An argument that is no array: an object whose parts the function can read."""
         self._queue.append((value, path, path))
@@ -165,6 +170,10 @@ class Guards:
         """Whether the `.grad` of a leaf is None when the function is called."""
         self._check(f"(getattr({self._name(leaf)}, '_grad', None) is None) is {none}", "a gradient")
         self._after.add(len(self._lines) - 1)
+
+    def allow_switch(self, module: Any) -> None:
+        """A run switches a module to training or to evaluation: how it is afterwards does not count."""
+        self._after |= self._modes.get(id(module), set())
 
     def _name(self, value: Any) -> str:
         name = f"k{len(self._space)}"
@@ -315,6 +324,7 @@ class Guards:
             if hasattr(kind, "named_parameters"):
                 self.modules[id(value)] = value, path
             names = self._name(attributes)
+            first = len(self._lines)
             # The order of the parts is that of a model's layers; otherwise only code that asks for all sees it.
             ordered = sum(hasattr(type(part), "named_parameters") for part in attributes.values()) > 1
             if ordered or self._names & DYNAMIC:
@@ -326,7 +336,10 @@ class Guards:
             for key, part in attributes.items():
                 if key in computed:
                     continue
+                if key == "training":
+                    self._modes[id(value)] = {first, len(self._lines)}
                 self._entry(f"{names}.get({key!r}, ABSENT)", part, f"{path}.{key}", str(key))
+            self._modes.setdefault(id(value), {first})
         if kind.__module__ == "builtins":
             return
         if isinstance(attributes, dict) or is_users(str(kind.__module__)):

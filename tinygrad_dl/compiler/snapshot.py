@@ -85,7 +85,7 @@ class Snapshot:
         self._take()
 
     def _take(self) -> None:
-        self.attributes = [{k: _copied(v) for k, v in vars(x).items()} for x in self.objects]
+        self.attributes = [_attributes(x) for x in self.objects]
         self.data = {i: t._data.copy() for i, t in self.tensors.items()}
         self.grads = {i: getattr(t, "_grad", None) for i, t in self.tensors.items()}
         self.grad_data = {i: None if g is None else g._data.copy() for i, g in self.grads.items()}
@@ -196,7 +196,7 @@ class Snapshot:
         if not all(map(_close, self.array_data, other.array_data)):
             return "running average"
         if str(self.attributes) != str(other.attributes):
-            return "state of a schedule"
+            return "state of a schedule or a module"
         if str(self.options) != str(other.options):
             return "option of the optimizer (a schedule is stepped outside of a compiled step)"
         for a, b in zip(self.random, other.random):
@@ -207,6 +207,13 @@ class Snapshot:
 
 def _is_float(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def _attributes(x: Any) -> dict[str, Any]:
+    """What a step may change of an object: of a module, whether it is in training."""
+    if hasattr(type(x), "named_parameters"):
+        return {"training": x.training}
+    return {k: _copied(v) for k, v in vars(x).items()}
 
 
 def _copied(value: Any) -> Any:

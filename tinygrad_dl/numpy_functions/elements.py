@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.creation import check_device, constant, spaced
+from tinygrad_dl.convert import constant
+from tinygrad_dl.creation import check_device, spaced
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
 from tinygrad_dl.numpy_functions.table import Data, cast, choice, described, permission, raw, stands_for

@@ -12,12 +12,13 @@ from tinygrad_dl.arguments import checked, explained
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import DTypeError, MatrixError, ShapeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.kernels import triangular
 from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.diagonals import trace
 from tinygrad_dl.ops.elementwise import is_complex, where
 from tinygrad_dl.ops.join import stack
 from tinygrad_dl.ops.matmul import matmul, operand
-from tinygrad_dl.ops.shape import expand_dims
+from tinygrad_dl.ops.shape import expand_dims, tril, triu
 from tinygrad_dl.signatures import composed
 from tinygrad_dl.typing import Array, ArrayLike, NDArray, Shape
 
@@ -149,6 +150,39 @@ def solve(a: NDArray, b: NDArray, /) -> Any:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
         raise _singular("solve", a) from None
+
+
+def _triangle(x: Array, lower: bool) -> Any:
+    return tril(x) if lower else triu(x)
+
+
+@op(
+    lambda g, out, a, lower: -_triangle(solve_triangular(a.mT, g, not lower) @ out.mT, lower),
+    lambda g, a, lower: solve_triangular(a.mT, g, not lower),
+    kernel=triangular.solve_triangular,
+    domain=(Domain(make=regular), Domain()),
+    cases=(
+        Case((3, 3), (3, 2), lower=True), Case((3, 3), (3, 2), lower=False), Case((2, 1, 2, 2), (3, 2, 1), lower=True),
+        Case((2, 2), (3, 2, 2), lower=False), Case((0, 2, 2), (2, 1), lower=True),
+    ),
+    batch=batching.matrices,
+    jvp=(
+        lambda t, out, a, lower: -solve_triangular(a, _triangle(t, lower) @ out, lower),
+        lambda t, a, lower: solve_triangular(a, t, lower),
+    ),
+    math=("a^{-1} b", r"-\operatorname{tril}(a^{-\top} g \, \mathrm{out}^\top)", r"a^{-\top} g"),
+)  # fmt: skip
+def solve_triangular(a: NDArray, b: NDArray, /, lower: bool) -> Any:
+    """The solution of linear equations with a triangular matrix; the elements beside its triangle are not read.
+
+    a @ out = b.   a (..., N, N), b (..., N, K) -> (..., N, K), leading axes broadcasting. Raises MatrixError if `a`
+    is not square or has a 0 on its diagonal, ShapeError if the sizes differ.
+    >>> solve_triangular(np.array([[2.0, 7.0], [2.0, 4.0]]), np.array([[2.0], [2.0]]), lower=True)
+    array([[1.],
+           [0.]])
+    """
+    triangular.check_triangle(a, b)
+    return np.linalg.solve(np.tril(a) if lower else np.triu(a), b)
 
 
 # Determinants

@@ -11,10 +11,10 @@ from tinygrad_dl import batching
 from tinygrad_dl.arguments import checked
 from tinygrad_dl.convert import conjugated
 from tinygrad_dl.errors import MatrixError, ValueRangeError
-from tinygrad_dl.kernels.triangular import cholesky_change, solve_triangular
+from tinygrad_dl.kernels.triangular import cholesky_change
 from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.join import concat
-from tinygrad_dl.ops.linalg import check_matrix, check_square, solve
+from tinygrad_dl.ops.linalg import check_matrix, check_square, solve_triangular
 from tinygrad_dl.ops.matmul import operand
 from tinygrad_dl.ops.packing import adjoint, check_free_basis, hermitian, pack, symmetric, unpack, well_shaped
 from tinygrad_dl.typing import ArrayLike, NDArray, Shape
@@ -33,34 +33,22 @@ def _halved(x: NDArray) -> NDArray:
     return x * (np.tri(n, dtype=x.dtype) - np.eye(n, dtype=x.dtype) / 2)
 
 
-def divided_from_right(what: str, x: NDArray, triangle: NDArray, lower: bool) -> NDArray:
-    """x @ inverse(triangle), in a derivative rule."""
-    try:
-        if isinstance(x, np.ndarray):
-            return solve_triangular(triangle.mT, x.mT, not lower).mT
-        return solve(triangle.mT, x.mT).mT
-    except (MatrixError, np.linalg.LinAlgError):
-        raise MatrixError(f"{what}: no derivative, for the matrix does not have full rank") from None
-
-
 # Cholesky
 
 
 def _derivative_of_cholesky(g: NDArray, out: NDArray, upper: bool) -> NDArray:
     factor, g = (adjoint(out), g.mT) if upper else (out, conjugated(g))
     inner = _halved(adjoint(factor) @ g)
-    half = divided_from_right("cholesky", inner, factor, lower=True)
-    middle = divided_from_right("cholesky", adjoint(half), factor, lower=True)
+    half = solve_triangular(adjoint(factor), inner, lower=False)
+    middle = solve_triangular(adjoint(factor), adjoint(half), lower=False)
     return conjugated(middle + adjoint(middle)) / 2
 
 
 def _moved_cholesky(ts: Sequence[Any], out: NDArray, upper: bool) -> NDArray:
     """L times the lower half of inv(L) @ t @ adjoint(inv(L))."""
     (t,), factor = ts, adjoint(out) if upper else out
-    left = divided_from_right("cholesky", (t + adjoint(t)) / 2, adjoint(factor), lower=False)
-    moved = factor @ _halved(
-        adjoint(divided_from_right("cholesky", adjoint(left), adjoint(factor), lower=False))
-    )
+    half = solve_triangular(factor, (t + adjoint(t)) / 2, lower=True)
+    moved = factor @ _halved(solve_triangular(factor, adjoint(half), lower=True))
     return adjoint(moved) if upper else moved
 
 
@@ -105,6 +93,14 @@ def _qr_shapes(shape: Sequence[int], mode: str) -> tuple[tuple[int, int], tuple[
     return (m, k), (k, n)
 
 
+def _over(x: Any, triangle: Any, lower: bool) -> Any:
+    """x @ inverse(triangle)."""
+    try:
+        return solve_triangular(triangle.mT, x.mT, not lower).mT
+    except MatrixError:
+        raise MatrixError("qr: no derivative, for the matrix does not have full rank") from None
+
+
 def _derivative_of_qr(g: NDArray, out: NDArray, x: NDArray, x_shape: Shape, mode: str) -> NDArray:
     shapes = _qr_shapes(x_shape, mode)
     (q, r), (gq, gr) = unpack(out, shapes), unpack(conjugated(g), shapes)
@@ -123,7 +119,7 @@ def _derivative_of_tall_qr(q: NDArray, r: NDArray, gq: NDArray, gr: NDArray, n: 
     whole = gq + q @ (lower + adjoint(lower))
     check_free_basis("qr", adjoint(rest) @ grest)
     whole = whole - rest @ (adjoint(grest) @ q)
-    return divided_from_right("qr", whole, adjoint(r), lower=True)
+    return _over(whole, adjoint(r), lower=True)
 
 
 def _moved_qr(t: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
@@ -132,7 +128,7 @@ def _moved_qr(t: Any, out: Any, x: Any, x_shape: Shape, mode: str) -> Any:
     q, r = unpack(out, _qr_shapes(x_shape, mode))
     k = min(x_shape[-2:])
     q, rest, r, below = q[..., :k], q[..., k:], r[..., :k, :], r[..., k:, :]
-    c = divided_from_right("qr", t[..., :k], r[..., :k], lower=False)
+    c = _over(t[..., :k], r[..., :k], lower=False)
     inner = adjoint(q) @ c
     lower = _halved(inner)
     upper = inner - lower + adjoint(lower)

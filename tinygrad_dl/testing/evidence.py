@@ -227,7 +227,7 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
 def _reason(o: int, start: NDArray, above: NDArray, below: NDArray, h: NDArray, noise: NDArray) -> str:
     """Why differences of output `o` tell nothing, or ""."""
     if not np.isfinite(start[o]):
-        return "the function is not finite here"
+        return "the function is not finite at"
     for values, side in ((below, "below"), (above, "above")):
         near = values[-4:, o]
         if not np.isfinite(near).all():

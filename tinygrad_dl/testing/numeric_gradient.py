@@ -102,7 +102,7 @@ class NumericGradient:
             low, high, error = evidence.interval(0)
             if evidence.reason[0]:
                 self.unclear[i] = evidence.reason[0]
-                correct[i] = flat[i] if np.isfinite(flat[i]) else correct[i]
+                correct[i] = flat[i]
                 continue
             slack = error + CLOSE * max(abs(low), abs(high))
             if evidence.is_kink(0):
@@ -131,11 +131,18 @@ class NumericGradient:
         lowest, highest = self.around[i]
         return lowest <= a <= highest
 
+    def _told(self, a: NDArray) -> NDArray:
+        """The elements of a gradient whose derivatives can be told: at the edge of a domain it may be infinite."""
+        told = np.ones(self.central.size, bool)
+        told[list(self.unclear)] = False
+        return np.asarray(a, np.float64).reshape(-1)[told]
+
     def error(self, a: NDArray | None) -> float:
         """The courses' relative error, against the nearest correct gradient; infinite where there is none."""
         if a is None or np.shape(a) != self.central.shape:
             return float("inf")
         correct = self.nearest(a)
+        a, correct = self._told(a), self._told(correct)
         if np.linalg.norm(correct) <= np.linalg.norm(self.noise) and np.linalg.norm(a) < 1e-14:
             # Both are 0 up to the error of the differences, whose relative error says nothing.
             return 0.0
@@ -154,18 +161,19 @@ class NumericGradient:
         return self.judged[-1][1]
 
     def _agrees(self, a: NDArray) -> bool | None:
-        error, correct = self.error(a), self.nearest(a)
-        off, noise = float(np.linalg.norm(a - correct)), float(np.linalg.norm(self.noise))
-        size = max(float(np.linalg.norm(a)), float(np.linalg.norm(correct)))
+        error = self.error(a)
         if error == float("inf"):
             return False
+        told, correct = self._told(a), self._told(self.nearest(a))
+        off, noise = float(np.linalg.norm(told - correct)), float(np.linalg.norm(self.noise))
+        size = max(float(np.linalg.norm(told)), float(np.linalg.norm(correct)))
         if error < CLOSE and noise < 1e-3 * size:
             return True
         if off > noise and not error < CLOSE:
             return False
         if noise < 1e-4 * size or not size:
             return True
-        return self._along_directions(a)
+        return self._along_directions(a) if np.isfinite(a).all() else None
 
     def _along_directions(self, a: NDArray) -> bool | None:
         """Judge a gradient that is lost in the noise of its elements by sums of many of them."""

@@ -11,7 +11,7 @@ from tinygrad_dl.errors import TinygradError
 # The thresholds of the courses for |a - n| / (|a| + |n|).
 CORRECT, SUSPICIOUS = 2e-7, 1e-5
 # The kinds of findings where there is no derivative to compare with.
-NO_VERDICT = ("domain", "cannot tell", "precision", "no dependence")
+NO_VERDICT = ("domain", "cannot tell", "precision", "no dependence", "nondeterministic")
 
 
 class GradcheckError(TinygradError, AssertionError):
@@ -118,7 +118,8 @@ class Report:
             return passed + (f"\n  {self.note}" if self.note else "")
         lines = [f"{self._headline(what)} of {self.checked} numbers"]
         if not self.checked:
-            lines = [f"gradcheck failed before it could compare the {what}"]
+            failed = "failed" if self.verdict == "wrong" else "cannot tell: it stopped"
+            lines = [f"gradcheck {failed} before it could compare the {what}"]
         lines += [
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
             for name, error in list(self.errors.items())[: self.limit]

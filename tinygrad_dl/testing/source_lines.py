@@ -15,8 +15,9 @@ from tinygrad_dl.testing.forms import gradient_names
 
 def gradient_line(function: Callable[..., Any], name: str) -> str:
     """Where a function assigns the gradient of an input, as `line 12 of net.py: dW = ...`; "" if it is not found."""
+    function = inspect.unwrap(function)
     try:
-        lines, first = inspect.getsourcelines(inspect.unwrap(function))
+        lines, first = inspect.getsourcelines(function)
         path = inspect.getsourcefile(function)
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -27,12 +28,26 @@ def gradient_line(function: Callable[..., Any], name: str) -> str:
     telling = [
         node for node in found if not isinstance(node, (ast.Name, ast.Tuple)) and not _only_names(node)
     ]
+    # `dW = np.zeros(W.shape)` before a loop says less than `dW += ...` in it.
+    telling = [node for node in telling if not _is_start(node)] or telling
     if not telling:
         return ""
     node = telling[0]
     number = first + node.lineno - 1
     text = " ".join(lines[node.lineno - 1].split())
     return f"line {number} of {Path(path or '?').name}: {text[:100]}"
+
+
+def _is_start(node: ast.AST) -> bool:
+    """Whether an assignment gives zeros, to which a loop adds."""
+    value = getattr(node, "value", None)
+    parts = value.elts if isinstance(value, ast.Tuple) else [value]
+    return isinstance(node, ast.Assign) and all(
+        isinstance(part, ast.Constant)
+        or isinstance(part, ast.Call)
+        and ast.unparse(part.func).rpartition(".")[2] in ("zeros", "zeros_like", "empty", "empty_like")
+        for part in parts
+    )
 
 
 def _only_names(node: ast.AST) -> bool:

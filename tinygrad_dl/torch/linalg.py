@@ -9,6 +9,7 @@ import numpy as np
 import tinygrad_dl as tg
 from tinygrad_dl import linalg as core
 from tinygrad_dl.linalg import LinAlgError as LinAlgError
+from tinygrad_dl.ops.linalg import solve_triangular as triangular
 from tinygrad_dl.ops.norms import LstsqResult
 from tinygrad_dl.tensor import Tensor as Value
 from tinygrad_dl.torch import products as _products  # noqa: F401  it enters its functions
@@ -128,11 +129,12 @@ def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, o
 
 @function
 def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
-    """X with A @ X = B for a triangular A."""
-    part = tg.triu(A) if upper else tg.tril(A)
+    """X with A @ X = B, or X @ A = B, for a triangular A."""
     if unitriangular:
-        part = (tg.triu(A, k=1) if upper else tg.tril(A, k=-1)) + tg.eye(A.shape[-1], dtype=A.dtype)
-    return solve.core(part, B, left=left)
+        A = (tg.triu(A, k=1) if upper else tg.tril(A, k=-1)) + tg.eye(A.shape[-1], dtype=A.dtype)
+    if left:
+        return triangular(A, B, lower=not upper)
+    return triangular(A.mT, B.mT, lower=upper).mT
 
 
 def _hermitian(A: Any, UPLO: str = "L") -> Any:

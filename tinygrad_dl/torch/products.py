@@ -8,6 +8,8 @@ import numpy as np
 
 import tinygrad_dl as tg
 from tinygrad_dl import linalg
+from tinygrad_dl.ops.linalg import solve_triangular
+from tinygrad_dl.ops.packing import adjoint
 from tinygrad_dl.torch.boundary import wrapped
 from tinygrad_dl.torch.registry import promoted, public
 
@@ -252,15 +254,14 @@ def cholesky(input: Any, upper: bool = False) -> Any:
 @public(view=True)
 def cholesky_inverse(input: Any, upper: bool = False) -> Any:
     """The inverse of a matrix of which the Cholesky factor is given."""
-    t = tg.swapaxes(input, -1, -2)
-    return linalg.inv(t @ input if upper else input @ t)
+    return cholesky_solve.core(tg.eye(input.shape[-1], dtype=input.dtype), input, upper)
 
 
 @public(view=True)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Any:
     """The solution with a matrix of which the Cholesky factor is given."""
-    t = tg.swapaxes(input2, -1, -2)
-    return linalg.solve(t @ input2 if upper else input2 @ t, input)
+    factor = adjoint(input2) if upper else input2
+    return solve_triangular(adjoint(factor), solve_triangular(factor, input, lower=True), lower=False)
 
 
 @public(view=True)

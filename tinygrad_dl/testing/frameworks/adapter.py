@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.errors import missing_extra
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError, missing_extra
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -61,6 +62,10 @@ class Adapter:
         """What else is wrong with the function, beside its numbers."""
         return []
 
+    def note(self) -> str:
+        """What the comparison depended on, "" if there is nothing to say."""
+        return ""
+
     def explain(self, error: Exception) -> Finding | None:
         """What an error of the framework in a backward pass says; None if it is to be raised as it is."""
         return None
@@ -76,6 +81,23 @@ class Adapter:
                     self.written.add(name)
 
 
+def cut_note(cut: Sequence[int]) -> str:
+    """What is said of results that are constants to backward, where others are not."""
+    which = ", ".join(map(str, cut))
+    what = f"result {which} is" if len(cut) == 1 else f"results {which} are"
+    return f"{what} cut from the graph, unlike the others, and not compared: is that on purpose?"
+
+
+def no_result(result: Any) -> DTypeError:
+    """The error for a function that has no floating-point result."""
+    dtype = getattr(result, "dtype", None)
+    got = f"{type(result).__name__} of {dtype}" if dtype is not None else describe(result)
+    return DTypeError(
+        f"gradcheck: expected the function to return a floating-point result, got {got}: there is nothing to "
+        "differentiate"
+    )
+
+
 def forward_finding(adapter: Adapter) -> list[Finding]:
     """Forward and reverse mode of a function agree: u @ (J v) = (J.T u) @ v."""
     arrays = adapter.arrays
@@ -85,7 +107,7 @@ def forward_finding(adapter: Adapter) -> list[Finding]:
         return []
     u = [s.astype(t.dtype) for s, t in zip(normal((2, 0), [t.shape for t in tangents]), tangents)]
     given = adapter.vjp(tuple(u) if len(u) > 1 else u[0], *arrays)
-    forward = sum(float(np.sum(a * t)) for a, t in zip(u, tangents))
+    forward = sum(float(np.sum(np.real(np.conj(a) * t))) for a, t in zip(u, tangents))
     reverse = sum(float(np.sum(d * t)) for d, t in zip(given, v) if d is not None)
     scale = sum(float(np.sum(np.abs(a * t))) for a, t in zip(u, tangents))
     eps = max((float(np.finfo(a.dtype).eps) for a in arrays), default=0.0)
@@ -132,5 +154,5 @@ def seeds_of(g: Any) -> tuple[Any, ...]:
 
 def normal(seed: tuple[int, int], shapes: Sequence[tuple[int, ...]]) -> list[NDArray]:
     """Random gradients of results with these shapes."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([*seed, 1])  # zeros at the end would count for nothing
     return [np.asarray(rng.standard_normal(shape)) for shape in shapes]
