@@ -775,3 +775,54 @@ def test_a_sum_over_a_broadcast_axis_is_named_before_the_gradient_of_another_inp
         lambda x, b: np.tanh(x + b), lambda g, x, b: (g * (1 - np.tanh(x + b) ** 2),) * 2, [x, b]
     )
     assert found.mistake == "missing sum" and found.guesses[0].inputs == ["b"]
+
+
+@pytest.mark.parametrize("forgotten", ["stride", "padding", ""])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_windows_at_wrong_positions_are_named(forgotten, pooled):
+    rng = np.random.default_rng(5)
+    x, w = (
+        rng.standard_normal((2, 5, 6)),
+        rng.standard_normal((3, 3)) if not pooled else np.full((3, 3), 1 / 9),
+    )
+    stride, pad = 2, 1
+
+    def windows(step=stride, offset=0):
+        return [
+            (
+                h,
+                v,
+                slice(h * step + offset, h * step + offset + 3),
+                slice(v * step + offset, v * step + offset + 3),
+            )
+            for h in range(3)
+            for v in range(3)
+        ]
+
+    def forward(x, w):
+        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        out = np.zeros((2, 3, 3))
+        for h, v, rows, columns in windows():
+            out[:, h, v] = [float(np.sum(one[rows, columns] * w)) for one in padded]
+        return out
+
+    def backward(g, x, w):
+        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        dx, dw = np.zeros_like(padded), np.zeros_like(w)
+        places = windows(1 if forgotten == "stride" else stride)
+        for h, v, rows, columns in places:
+            for one, into, d in zip(padded, dx, g[:, h, v]):
+                into[rows, columns] += d * w
+                dw += d * one[rows, columns]
+        dx = dx[:, :-2, :-2] if forgotten == "padding" else dx[:, pad:-pad, pad:-pad]
+        return (dx,) if pooled else (dx, dw)
+
+    inputs = [x] if pooled else [x, w]
+    found = check_backward(
+        (lambda x: forward(x, w)) if pooled else forward,
+        (lambda g, x: backward(g, x, w)) if pooled else backward,
+        inputs,
+    )
+    assert found.mistake == ("wrong positions" if forgotten else None), str(found)
+    if forgotten:
+        assert ("stride missing" if forgotten == "stride" else "count the padding") in str(found)

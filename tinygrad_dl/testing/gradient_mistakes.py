@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.testing.window_mistakes import wrong_positions
 from tinygrad_dl.typing import NDArray
 
 
@@ -73,6 +74,7 @@ def gradient_guesses(context: Context) -> list[Guess]:
                 "wrong shape",
                 "scale",
                 "missing mask",
+                "wrong positions",
             )  # true of many mistakes: only if nothing else matches
             # A number that the forward does not divide by is a coincidence more often.
             unlikely = kind in ("missing 1/m", "extra 1/m") and _unknown(context, words)
@@ -104,6 +106,10 @@ def _explanations(context: Context, name: str) -> list[tuple[str, str]]:
         # The mistake may be in what the L2 term was added to.
         more = _parts_of(a - penalty, n - penalty, context, name)
         out += [guess for guess in more if guess not in out]
+    jacobian = context.jacobians.get(name)
+    if not out and a.shape == n.shape and jacobian is not None:
+        words = wrong_positions(a, jacobian, context.g, context.output)
+        out += [("wrong positions", words)] if words else []
     if not out and a.shape != n.shape:
         out.append(("wrong shape", f"the gradient has shape {a.shape}, the input {n.shape}"))
     return out
