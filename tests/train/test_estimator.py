@@ -24,7 +24,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tinygrad_dl.train import Classifier, Regressor
 
-
 CHECKS = parametrize_with_checks(
     [Classifier(epochs=60, lr=0.01, random_state=0), Regressor(epochs=60, lr=0.01, random_state=0)]
 )
