@@ -204,6 +204,74 @@ class TestJAX:
         assert report.findings[0].kind == "shape" and "Return a tuple" in str(report)
 
 
+class TestPlaces:
+    """What is wrong in a function of many parts, and in which line."""
+
+    def linear(self, torch):
+        def forward(ctx, x, w, b):
+            ctx.save_for_backward(x, w)
+            return x @ w + b
+
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            dx = g @ w.T
+            dw = x.T @ g / len(x)
+            return dx, dw, g.sum(0)
+
+        return function(torch, forward, backward)
+
+    def test_the_line_of_a_custom_function_and_the_mistake(self, torch):
+        x, w, b = (torch.tensor(normal(*shape)) for shape in ((4, 3), (3, 2), (2,)))
+        bad = self.linear(torch)
+        sine = function(
+            torch,
+            lambda ctx, x: (ctx.save_for_backward(x), x.sin())[1],
+            lambda ctx, g: g * ctx.saved_tensors[0].cos(),
+        )
+        for f in (bad, bad.apply, lambda x, w, b: sine.apply(bad.apply(sine.apply(x), w, b))):
+            report = gradcheck(f, [x, w, b], raise_exception=False)
+            assert report.guesses[0].startswith("extra 1/m (input 1): the gradient is 4 times too small"), (
+                str(report)
+            )
+            assert "test_custom_functions.py: dw = x.T @ g / len(x)" in report.places[-1]
+        assert "Custom.backward is wrong for input 1 of its own" in report.places
+        assert "apply" not in vars(bad)
+
+    def test_the_innermost_module_that_is_wrong(self, torch):
+        nn = torch.nn
+
+        class Cut(nn.Module):
+            def forward(self, x):
+                return x + x.detach() ** 2
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.cut = nn.Linear(3, 3), Cut()
+
+            def forward(self, x):
+                return self.cut(torch.tanh(self.first(x)))
+
+        model, x = nn.Sequential(nn.Linear(3, 3), Block()).double(), torch.tensor(normal(4, 3))
+        for f in (model, lambda x: model(x)):
+            report = gradcheck(f, x, raise_exception=False)
+            assert report.places == ["module 1.cut (Cut) is wrong for input 0 of its own"]
+
+    def test_the_line_of_a_custom_vjp(self, jax):
+        jnp = jax.numpy
+        scale = jax.custom_vjp(lambda x, w: (x * w).sum(0))
+
+        def backward(saved, g):
+            x, w = saved
+            dx = jnp.broadcast_to(g * w, x.shape)
+            dw = g * x[-1]  # the sum over the rows is missing: one term alone counts
+            return dx, dw
+
+        scale.defvjp(lambda x, w: ((x * w).sum(0), (x, w)), backward)
+        report = gradcheck(scale, [jnp.array(normal(4, 3)), jnp.array(normal(3))], raise_exception=False)
+        assert "test_custom_functions.py: dw = g * x[-1]" in report.places[0]
+
+
 class TestByHand:
     """check_backward, which reads the two functions of a custom function without the framework's own autograd."""
 
@@ -278,6 +346,13 @@ class TestOwn:
         assert list(report.errors) == ["input 0['w']", "input 0['b']"] and report.checked == 24
         assert gradcheck(tg.concatenate, [[w, b]], order=2)
         assert gradcheck(lambda x: (x**2, x.detach()), w).checked == 9
+
+    def test_the_likely_mistake_is_named(self):
+        x, square, f = normal(4, 3), normal(3, 3), lambda x, w: x @ w
+        wrong = lambda g, x, w: (g @ w.T, (x.T @ g).T)  # noqa: E731
+        report = gradcheck(f, [x, square], backward=wrong, raise_exception=False)
+        assert report.guesses == ["transpose (input 1): the gradient is transposed"]
+        assert "  likely mistake: transpose (input 1)" in str(report)
 
     def test_random_states_are_left_as_they_were_after_an_error_too(self):
         def fails(x):

@@ -826,3 +826,8 @@ def test_windows_at_wrong_positions_are_named(forgotten, pooled):
     assert found.mistake == ("wrong positions" if forgotten else None), str(found)
     if forgotten:
         assert ("stride missing" if forgotten == "stride" else "count the padding") in str(found)
+
+
+def test_a_jacobian_whose_windows_move_along_one_axis_at_a_time_is_no_error():
+    found = check_backward(*generated.draw(920303, planted=True).arguments)
+    assert found.mistake == "wrong axis"

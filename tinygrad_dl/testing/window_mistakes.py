@@ -36,11 +36,15 @@ def wrong_positions(a: NDArray, jacobian: NDArray, g: NDArray, output: Sequence[
     whole = jacobian.reshape(shape)
     size = float(np.linalg.norm(a))
     for moves, step, shift in _hypotheses(whole, a.ndim):
-        moved = whole
+        moved: NDArray | None = whole
         for move in moves:
-            found = _replaced(moved, move, int(np.copysign(step, move.step)), shift)
-            assert found is not None
-            moved = found
+            moved = (
+                _replaced(moved, move, int(np.copysign(step, move.step)), shift)
+                if moved is not None
+                else None
+            )
+        if moved is None:  # along the second axis nothing moves any more
+            continue
         if np.linalg.norm(moved.reshape(jacobian.shape) @ g - a.reshape(-1)) < 1e-6 * size:
             if not shift:
                 before = abs(moves[0].step)

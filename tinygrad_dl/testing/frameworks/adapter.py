@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, missing_extra
 from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.testing.source_lines import gradient_line, return_line
 from tinygrad_dl.typing import NDArray
 
 
@@ -23,6 +24,19 @@ def load(package: str, *modules: str) -> Any:
     return found if len(found) > 1 else found[0]
 
 
+#: The inputs for which a function of a framework is wrong: is_wrong(f, inputs, framework).
+IsWrong = Callable[[Any, Any, str], list[str]]
+
+
+def backward_places(backward: Callable[..., Any], names: Sequence[str], what: str) -> list[str]:
+    """The lines in which a custom backward computes the gradients of its inputs, or where it is written."""
+    lines = {name: gradient_line(backward, name) for name in names}
+    found = [f"the gradient of {name} is computed in {line}" for name, line in lines.items() if line]
+    if not found and (line := return_line(backward)):
+        return [f"{what} returns its gradients in {line}"]
+    return found
+
+
 class Adapter:
     """A function of another framework; `arrays` are the inputs to check, in the dtypes given, `names` what they are."""
 
@@ -30,6 +44,8 @@ class Adapter:
     names: list[str]
     #: Whether calls compare what they were given with what it is afterwards, and note differences in `written`.
     watching = False
+    #: How to compute in float64 in the framework, for an error message.
+    in_float64 = ""
 
     def __init__(self) -> None:
         #: What the function, or its gradient, wrote into: the names of inputs, and "g".
@@ -65,6 +81,10 @@ class Adapter:
     def note(self) -> str:
         """What the comparison depended on, "" if there is nothing to say."""
         return ""
+
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        """The parts of the function that are wrong for themselves, and the lines of their backward passes."""
+        return []
 
     def explain(self, error: Exception) -> Finding | None:
         """What an error of the framework in a backward pass says; None if it is to be raised as it is."""

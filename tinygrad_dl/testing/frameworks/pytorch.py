@@ -16,6 +16,7 @@ from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.testing.frameworks.adapter import (
     Adapter,
     Gradient,
+    IsWrong,
     cut_note,
     forward_finding,
     load,
@@ -23,6 +24,7 @@ from tinygrad_dl.testing.frameworks.adapter import (
     normal,
     seeds_of,
 )
+from tinygrad_dl.testing.frameworks.pytorch_places import function_places, places
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -43,8 +45,11 @@ class TorchFunction(Adapter):
     buffers of a Module and the state of the random generator, which is the same in each call.
     """
 
+    in_float64 = " In PyTorch: x.double(), and model.double() for the parameters of a Module."
+
     def __init__(self, f: Any, inputs: Any) -> None:
         super().__init__()
+        self.of, self.modules = f, modules_of(f)
         self.module = f if isinstance(f, torch.nn.Module) else None
         custom = getattr(f, "__self__", f)  # a class, or its apply
         self.custom = isinstance(custom, type) and issubclass(custom, torch.autograd.Function)
@@ -84,7 +89,7 @@ class TorchFunction(Adapter):
         self.views = [_view(x) for x in self.live]
         self.buffers = [
             (owner, name, b, b.clone())
-            for module in modules_of(f)
+            for module in self.modules
             for owner in module.modules()
             for name, b in owner._buffers.items()
             if b is not None
@@ -391,6 +396,19 @@ class TorchFunction(Adapter):
                 )
                 found.append(Finding("needs_input_grad", words, input=name))
         return found
+
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        if self.custom:
+            return function_places(self.of.__self__ if hasattr(self.of, "__self__") else self.of, wrong)
+
+        def run() -> list[Any]:
+            with self._placed(self.arrays, True), torch.enable_grad():
+                return self._call()
+
+        try:
+            return places(run, self.modules, is_wrong)
+        except Exception:  # this is a help, and no check of its own
+            return []
 
     def explain(self, error: Exception) -> Finding | None:
         text = str(error)
