@@ -206,7 +206,7 @@ def _free_place(
         if start < left or start + length > right or not top + 4 <= middle <= bottom - 6:
             return -1.0
         under = np.linspace(start, start + length, 16)
-        heights = [np.interp(under, *c.T, left=np.nan, right=np.nan) for c in curves if len(c)]
+        heights = [np.interp(under, c[:, 0], c[:, 1], left=np.nan, right=np.nan) for c in curves if len(c)]
         away = np.abs(np.array(heights) - middle)
         return float(np.nanmin(away, initial=FREE))
 
