@@ -326,6 +326,46 @@ class TestByHand:
         with pytest.raises(ValueError, match="bwd: expected a tuple with one gradient for each of 1 inputs"):
             check_backward(square, x)
 
+    def test_mistakes_inside_a_forward_of_pytorch_are_named_with_the_line(self, torch):
+        def forward(ctx, x, w):
+            a = torch.sigmoid(x @ w)
+            ctx.save_for_backward(x, w, a)
+            return a
+
+        def backward(ctx, g):
+            x, w, a = ctx.saved_tensors
+            dz = g * (1 - a)
+            return dz @ w.T, x.T @ dz
+
+        x, w = torch.tensor(normal(2, 3)), torch.tensor(normal(3, 4))
+        found = check_backward(function(torch, forward, backward), [x, w], raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "wrong activation")
+        assert found.guesses[0].place.endswith("a = torch.sigmoid(x @ w)")
+        relu = torch.nn.functional
+
+        def cost(x, w):
+            h = relu.relu(x @ w)
+            return torch.sum(h**2) / len(x), (x, w, h)
+
+        def unmasked(cache, masked=False):
+            x, w, h = cache
+            dz = 2 * h / len(x) * ((h > 0) if masked else 1)
+            return dz @ w.T + (0 if masked else 1e-3), x.T @ dz
+
+        assert check_backward(cost, lambda cache: unmasked(cache, True), [x, w]).traced
+        # What cannot be traced is judged all the same.
+        assert not check_backward(
+            lambda x: torch.linalg.det(x[:, :2].clone()), lambda g: g, x, raise_exception=False
+        )
+
+    def test_mistakes_inside_a_forward_of_jax_are_named(self, jax):
+        jnp = jax.numpy
+        layer = jax.custom_vjp(lambda x, w: jnp.tanh(x @ w))
+        layer.defvjp(lambda x, w: (layer(x, w), (x, w)), lambda saved, g: (g @ saved[1].T, saved[0].T @ g))
+        inputs = [jnp.array(normal(2, 3)), jnp.array(normal(3, 4))]
+        found = check_backward(layer, inputs, raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "activation derivative")
+
     def test_the_line_is_that_of_the_custom_function(self, torch):
         def backward(ctx, g):
             dx = -g

@@ -280,8 +280,9 @@ class Search:
             with np.errstate(all="ignore"):
                 self.subject(arrays)
         except Exception as error:
-            if isinstance(error, DTypeError) and str(error).startswith("gradcheck"):
-                raise DTypeError(str(error).replace("gradcheck", "check_op", 1)) from None
+            said = str(error)
+            if isinstance(error, DTypeError) and said.startswith(("gradcheck: ", "arrays: dtype: ")):
+                raise DTypeError(f"check_op: {said.partition(': ')[2]}") from None
             where = ", ".join(str(a.shape) for a in arrays)
             said = " ".join(str(error).split())[:300]
             return f"it raises {type(error).__name__} for inputs of shape {where}: {said}"
