@@ -50,8 +50,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("evidence.py", "def _quantum", "1 becomes 2 in `1` of `values[-1",
                "the smallest step but one: a jump between these two is found by either way"),
     Equivalent("evidence.py", "def _quantum", (
-        "10000.0 becomes 10001.0", "100 becomes 101", "4 becomes 5 in `4` of `0.0 if flat", "5 becomes 6 in `5` of `away",
-        "Lt becomes LtE in `away[j] / 5 < jump",
+        "10000.0 becomes 10001.0", "100 becomes 101", "4 becomes 5 in `4` of `0.0 if flat",
+        "5 becomes 6 in `5` of `away", "Lt becomes LtE in `away[j] / 5 < jump",
     ), "bounds between smooth functions, whose ratio is 16, and jumps, whose ratio is thousands; a jump is at least a "
        "quarter of the change"),
     Equivalent("evidence.py", "def _quantum", "Gt becomes GtE in `away[:-1] > ",
@@ -95,10 +95,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "numbers that are equal to an estimated bound to the last bit"),
     Equivalent("numeric_gradient.py", "def _along_directions", (
         "0 becomes 1 in `0` of `np.random.default_rng(0)", "sign dropped in `-1.0` of `rng.choice(",
-        "1.0 becomes 2.0 in `1.0` of `rng.choice(", "1.0 becomes 2.0 in `1.0` of `rng.choice([-1.0, 1.0], a.shape)` (2)",
+        "1.0 becomes 2.0 in `1.0` of `rng.choice(",
+        "1.0 becomes 2.0 in `1.0` of `rng.choice([-1.0, 1.0], a.shape)` (2)",
     ), "any directions will do"),
     Equivalent("numeric_gradient.py", "def _along_directions", (
-        "2 becomes 3 in `2` of `2 * error", "LtE becomes Lt in `low - slack <= given", "Lt becomes LtE in `error < 0.05",
+        "2 becomes 3 in `2` of `2 * error", "LtE becomes Lt in `low - slack <= given",
+        "Lt becomes LtE in `error < 0.05",
     ), "an error is an estimate, and counts more than once"),
     Equivalent("disagreement.py", "def judge", "LtE becomes Lt in `low - error - allowed",
                "a number that is equal to an estimated bound to the last bit"),
