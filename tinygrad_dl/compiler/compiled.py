@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -52,6 +53,7 @@ TRIES = 4  # captures of one signature that may differ before it is run eagerly 
 # Calls after which a program is made for a number of rows that is smaller than one in use, as that of a last batch: to
 # make it takes as long as a thousand such steps of a small network.
 AWAITED = 100
+CHANGING = "shapes that follow from values, or what its programs write to, change too often"
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
 
@@ -148,6 +150,7 @@ class Compiled(Generic[P, R]):
         self._ran = False  # whether a program ran since the last eager call
         self._entries: dict[Any, list[Entry]] = {}
         self._families: dict[Any, Family] = {}
+        self._changes: dict[Any, int] = {}  # how often programs of a signature could not run any more
         self._lock = RLock()
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
@@ -169,6 +172,7 @@ class Compiled(Generic[P, R]):
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
                             self._drop(entry)
+                            self._changes[key] = self._changes.get(key, 0) + 1
                             break
                         self._ran = True
                         if results is None:  # an argument that the eager function refuses
@@ -280,7 +284,7 @@ class Compiled(Generic[P, R]):
         if entry is not None and entry.given_up:
             return self._eagerly(args, kwargs)
         if entry is not None and entry.run is not None:
-            return self._verify(entry, leaves, args, kwargs)
+            return self._verify(key, entry, leaves, args, kwargs)
         family, sizes = self._family(key)
         for common, pattern in family.programs:
             rows = number_of_rows(pattern, sizes)
@@ -298,6 +302,9 @@ class Compiled(Generic[P, R]):
             entries = self._entries.setdefault(key, [])
             entries.append(entry)
             del entries[:-KEPT]
+            if self._changes.get(key, 0) >= KEPT:
+                self._give_up(entry, [CHANGING])
+                return self._eagerly(args, kwargs)
         if self._worth is not None:
             return self._at_once(entry, leaves, args, kwargs)
         return self._capture(key, entry, leaves, args, kwargs)
@@ -634,13 +641,20 @@ class Compiled(Generic[P, R]):
 
         return replayed, text
 
+    def _count_change(self, key: Any, entry: Entry) -> None:
+        """A program cannot run any more; a signature for which that happens again and again is run eagerly."""
+        self._changes[key] = self._changes.get(key, 0) + 1
+        if self._changes[key] >= KEPT:
+            self._give_up(entry, [CHANGING])
+
     def _verify(
-        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, key: Any, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Use a new program from now on if it agrees with the eager function."""
         result, differs = self._compared(entry, leaves, args, kwargs)
         if differs is None:
             entry.run, entry.tries = None, 0
+            self._count_change(key, entry)
         elif not self._differs(entry, differs):
             entry.verified, entry.capture = True, None
         return result
@@ -689,7 +703,10 @@ class Compiled(Generic[P, R]):
             raise CompileError(text)
         if text not in self._reported and not self._quiet:
             self._reported.add(text)
-            warnings.warn(text, stacklevel=6)
+            level, frame = 2, sys._getframe(1)
+            while frame.f_back is not None and frame.f_code.co_filename == __file__:
+                level, frame = level + 1, frame.f_back
+            warnings.warn(text, stacklevel=level)  # at the user's call
 
     def _again(self, entry: Entry) -> Callable[..., Any]:
         """The function for backward to run again, if what it reads in Python is still what it was."""
