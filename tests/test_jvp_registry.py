@@ -20,7 +20,6 @@ from tests.test_registry import (
 )
 from tests.test_vmap_registry import SIZE, close
 from tinygrad_dl import Tensor, func, nn
-from tinygrad_dl.kernels import pool
 from tinygrad_dl.op import Case, Joint, Op
 
 
@@ -158,14 +157,6 @@ def test_max_pooling_moves_with_its_first_maximum_beside_infinities() -> None:
         x[0, 0, 2] = first
         _, change = func.jvp(lambda x: tg.max_pool(x, 2), (x,), (t,))
         np.testing.assert_array_equal(change[0, 0], expected)
-
-
-def test_max_pooling_moves_the_same_a_few_examples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, t = projection((3, 2, 6, 5), 1), projection((3, 2, 6, 5), 2)
-    _, whole = func.jvp(lambda x: tg.max_pool(x, 3, 2, 1), (x,), (t,))
-    monkeypatch.setattr(pool, "PART", 1)
-    _, parts = func.jvp(lambda x: tg.max_pool(x, 3, 2, 1), (x,), (t,))
-    np.testing.assert_array_equal(parts, whole)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)])

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import tinygrad_dl as tg
 import tinygrad_dl.fft
-import tinygrad_dl.linalg  # noqa: F401  operations of these two are registered when they are imported
+import tinygrad_dl.linalg  # operations of these two are registered when they are imported
 from tests.test_registry import cases_of, drawn, seed_of
+from tinygrad_dl import func
 from tinygrad_dl.errors import TinygradError
 from tinygrad_dl.op import OPS, Case, Op
+from tinygrad_dl.ops.pooling import max_pool_indices, pick_in_space, put_in_space
 
 WITH_KERNEL = {
     name: op for name, op in OPS.items() if op.kernel and op.forward.__module__.startswith("tinygrad_dl.")
@@ -161,7 +164,28 @@ def test_poolings_agree_for_all_sizes_and_options(
     check(OPS["avg_pool"], [x], named={**options, "count_include_pad": count})
     if special:
         x[0, 0] = special
-    check(OPS["max_pool"], [x], named={**options, "dilation": dilation})
+    x[1] = np.round(x[1])  # ties
+    options["dilation"] = dilation
+    check(OPS["max_pool"], [x], named=options)
+    try:
+        out = tg.max_pool(x, **options)
+    except TinygradError:
+        return
+    # The first maximum of each window moves it, and gets its gradient.
+    indices = max_pool_indices(x, **options)
+    t, g = (
+        array(source, *x.shape),
+        in_layout(np.cos(np.arange(out.size)).reshape(out.shape).astype(x.dtype), source[2]),
+    )
+    value, change = func.jvp(lambda x: tg.max_pool(x, **options), (x,), (t,))
+    np.testing.assert_array_equal(value, out)
+    np.testing.assert_array_equal(change, pick_in_space(t, indices))
+    leaf = tg.Tensor(x, requires_grad=True)
+    (gradient,) = tg.autograd.grad(tg.max_pool(leaf, **options), leaf, g)
+    tolerance = TOLERANCE[x.dtype]
+    np.testing.assert_allclose(
+        gradient, put_in_space(g, indices, tuple(sizes)), rtol=tolerance, atol=tolerance
+    )
 
 
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4), source=arrays, data=st.data())

@@ -32,12 +32,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "an estimate that may be twice as large"),
     Equivalent("evidence.py", "def _quantum", "operands swapped in `float(values[j, o] - start[o]) - line_slope * high",
                "its absolute value is taken"),
-    Equivalent("pooling.py", "def _of_maxima", (
-        *(f"t becomes {other} in `t` of `isinstance(t, np.ndarray)" for other in (
-            "x", "out", "kernel", "stride", "padding", "dilation", "ceil_mode",
-        )),
-        "x becomes t in `x` of `pool_windows('max_pool', x.shape[2:]",
-    ), "the general way gives the same, and t has the shape of x"),
     Equivalent("spectral.py", "def _complex", "False becomes True", "whether astype copies"),
     Equivalent("spectral.py", "def _derivative_of_eigh", "Sub becomes Add in `1 - np.eye(n, dtype=w.dtype)`",
                "the diagonal is 0, or imaginary rounding, as check_free_phase has seen"),

@@ -194,7 +194,7 @@ def test_a_check_that_compared_nothing_does_not_count_numbers():
     rng = np.random.default_rng(0)
     report = failure(lambda x: x * float(rng.random()), np.array([1.0, 2.0]))
     assert str(report).startswith(
-        "gradcheck failed before it could compare the gradient\n  nondeterministic: "
+        "gradcheck cannot tell: it stopped before it could compare the gradient\n  nondeterministic: "
     )
     html = report._repr_html_()
     assert html.count("<th ") == 2 and "None" not in html and "nan" not in html
@@ -349,7 +349,7 @@ def test_a_report_that_passed_does_not_say_probably_wrong():
 def test_lists_and_numbers_are_inputs():
     assert gradcheck(lambda x: x * x, 2.0).checked == 1
     assert gradcheck(lambda x, y: x * y, [[1.0, 2.0], [3.0, 4.0]]).checked == 8
-    assert gradcheck(lambda x: [1.0, x * x], np.ones(2)).checked == 6
+    assert gradcheck(lambda x: [1.0, x * x], np.ones(2)).checked == 4
 
 
 @pytest.mark.parametrize(
@@ -374,9 +374,9 @@ def test_lists_and_numbers_are_inputs():
         ({"seed": -1}, "gradcheck: seed: expected an int of at least 0, got int -1"),
         ({"backward": 3}, "gradcheck: backward: expected a function or None, got int 3"),
         (
-            {"f": lambda x: {"a": x}, "inputs": 1.0},
-            "gradcheck: expected the function to return a floating-point result, got dict {'a': Tensor(1., "
-            "dtype=float64)}: there is nothing to differentiate",
+            {"f": lambda x: {"a": 3}, "inputs": 1.0},
+            "gradcheck: expected the function to return a floating-point result, got dict {'a': 3}: there is "
+            "nothing to differentiate",
         ),
         (
             {"inputs": np.ones(2, np.complex64)},

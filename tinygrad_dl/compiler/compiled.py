@@ -168,14 +168,15 @@ class Compiled(Generic[P, R]):
                 for entry in entries:
                     if entry.verified and entry.guard() and (not entry.bound or entry.fits(leaves)):  # type: ignore[misc]
                         # What is drawn is drawn again if backward runs the function again.
-                        drawn = states_of(entry.draws)
+                        drawn = states_of(entry.draws) if entry.draws else []
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
                             self._drop(entry)
                             self._changes[key] = self._changes.get(key, 0) + 1
                             break
-                        self._ran = True
+                        if not self._ran:  # to set an attribute takes longer than to read it: see __setattr__
+                            self._ran = True
                         if results is None:  # an argument that the eager function refuses
                             return self._eagerly(args, kwargs)
                         if entry.graph is not None:

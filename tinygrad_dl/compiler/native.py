@@ -715,11 +715,11 @@ class Native:
             if isinstance(s, Prim) and s.kind == "assign"
             for x in s.reads()
         }
-        t.written = [
+        t.written = frozenset(
             i
             for i, v in enumerate(self._slots)
             if v is not None and v.kind == "state" and v.serial in written
-        ]
+        )
         del self._engine
         w = Writer()
         w.space |= {
@@ -908,7 +908,8 @@ class Table:
         self.kept: list[Any] = [None] * len(slots)  # the arrays whose addresses are in the table
         self.outs: list[Any] = [None] * len(slots)  # the Tensors that go out
         self.numbers = np.zeros(max(1, numbers))
-        self.written: list[int] = []  # entries of states that are written
+        self.written: frozenset[int] = frozenset()  # entries of states that are written
+        self.ranges: dict[int, tuple[int, int]] = {}  # entries of states -> where they begin and end
         for slot, var in enumerate(slots):
             if var is not None and var.kind == "constant" and not isinstance(var.source, Filled):
                 self.set(slot, fixed(var))
@@ -948,30 +949,48 @@ class Table:
         assert var is not None
         if array.shape != self.shapes[slot] or array.dtype != var.dtype:
             raise Changed
-        flags, given = array.flags, array
-        if not (flags.c_contiguous and flags.aligned):
-            if var.kind == "state":
-                raise Changed
-            array = np.array(array, order="C")
+        flags = array.flags
+        lies = flags.c_contiguous and flags.aligned
         if var.kind == "state":
-            for other, x in enumerate(self.kept):
-                own = self.slots[other]
-                if own is not None and own.kind == "state" and other != slot and x is not None:
-                    if (slot in self.written or other in self.written) and np.may_share_memory(x, array):
-                        raise Changed
-                elif own is not None and own.kind == "argument":
-                    self.kept[other] = None  # looked at again: it may be this array's memory
-        elif var.kind == "argument" and array is given and self._shares(array):
+            if not lies:
+                raise Changed
+            self._place(slot, array)
+            return
+        if not lies:
+            array = np.array(array, order="C")
+        address = array.__array_interface__["data"][0]
+        if var.kind == "argument" and self._is_written(address, array.nbytes):
             array = array.copy()
+            address = array.__array_interface__["data"][0]
         self.kept[slot] = array
-        self.table[slot] = array.__array_interface__["data"][0]
+        self.table[slot] = address
 
-    def _shares(self, array: np.ndarray) -> bool:
-        """Whether an argument may lie in the memory of a state that is written."""
-        written = [x for x in map(self.kept.__getitem__, self.written) if x is not None]
-        if array.flags.owndata:  # then it shares its memory with views only, and with itself
-            written = [x for x in written if x is array or not x.flags.owndata]
-        return any(np.may_share_memory(x, array) for x in written)
+    def _place(self, slot: int, array: np.ndarray) -> None:
+        """Put the address of a state into the table."""
+        start = array.__array_interface__["data"][0]
+        stop = start + array.nbytes
+        for other, (begin, end) in self.ranges.items():
+            if (
+                other != slot
+                and start < end
+                and begin < stop
+                and (slot in self.written or other in self.written)
+            ):
+                raise Changed
+        for other, var in enumerate(self.slots):
+            if var is not None and var.kind == "argument":
+                self.kept[other] = None  # looked at again: it may be this array's memory
+        self.ranges[slot] = start, stop
+        self.kept[slot] = array
+        self.table[slot] = start
+
+    def _is_written(self, start: int, nbytes: int) -> bool:
+        """Whether memory may be that of a state that is written: for each new argument, so nothing slower."""
+        stop = start + nbytes
+        for slot, (begin, end) in self.ranges.items():
+            if start < end and begin < stop and slot in self.written:
+                return True
+        return False
 
     def _inside(self, array: np.ndarray) -> bool:
         at = array.__array_interface__["data"][0]

@@ -111,13 +111,19 @@ def avg_pool(
 
 def reduced(x: NDArray, f: Windows, ufunc: np.ufunc) -> NDArray:
     """Windows of a padded array reduced by a ufunc, dimension by dimension; a view of x if the kernel is 1."""
-    for i, (k, s, d, count) in enumerate(zip(f.kernel, f.stride, f.dilation, f.counts)):
-        front = (slice(None),) * (i + 2)
-        parts = [x[(*front, slice(o * d, o * d + (count - 1) * s + 1, s))] for o in range(k)]
-        x = ufunc(parts[0], parts[1]) if k > 1 else parts[0]
+    for i in range(len(f.kernel)):
+        parts = [x[under] for under in _along(i, f)]
+        x = ufunc(parts[0], parts[1]) if len(parts) > 1 else parts[0]
         for part in parts[2:]:
             ufunc(x, part, out=x)
     return x
+
+
+def _along(i: int, f: Windows) -> list[tuple[slice, ...]]:
+    """For each position of the kernel in spatial dimension i, the elements under it, of all windows."""
+    s, d, last = f.stride[i], f.dilation[i], (f.counts[i] - 1) * f.stride[i]
+    front = (slice(None),) * (i + 2)
+    return [(*front, slice(o * d, o * d + last + 1, s)) for o in range(f.kernel[i])]
 
 
 def avg_pool_spread(
@@ -172,43 +178,28 @@ def max_pool_gradient(g: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArr
     return cropped(dx, f.pads)
 
 
-PART = 1 << 20  # bytes of the input of max_pool_change at once: what is computed from it stays in the cache
+def max_pool_and_change(x: NDArray, t: NDArray, f: Windows) -> tuple[NDArray, NDArray] | None:
+    """max_pool and its change for a change t of x, that of each first maximum; None beside infinities and nan.
 
-
-def max_pool_change(t: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArray | None:
-    """The change of max_pool's result for a change t of its input, that of the first maximum; None if one is infinite.
-
-    Masks position by position are x3 faster than picking by index; products with them are x4 faster than copying
-    where they hold, as branches are mispredicted. A few examples at a time are up to x2 faster than all
-    (`python -m benchmarks.forward --only pool`).
+    The last dimension is reduced first, so that of equal elements the first in row-major order stays. Bits are chosen
+    by masks, as branches are mispredicted: np.where takes x2 as long. Strided operands are copied first, as everywhere
+    here (`python -m benchmarks.forward --only pool`).
     """
-    if not np.isfinite(out).all():
-        return None
-    change = np.empty_like(out, t.dtype)
-    count = max(1, PART * len(x) // max(1, x.nbytes))
-    for start in range(0, len(x), count):
-        few = slice(start, start + count)
-        change[few] = _change_of_few(t[few], x[few], out[few], f)
-    return change if np.isfinite(change).all() else None
-
-
-def _change_of_few(t: NDArray, x: NDArray, out: NDArray, f: Windows) -> NDArray:
-    xp, tp = padded(x, f.pads, lowest(x.dtype)), padded(t, f.pads)
-    change = np.zeros_like(out, t.dtype)
-    part, mask, free = np.empty_like(out), np.empty_like(change), np.ones_like(out, bool)
-    positions = f.positions()
-    for number, (_, under) in enumerate(positions):
-        hit = free  # at the last position, the windows whose maximum was not found yet
-        if number + 1 < len(positions):
-            part[...] = xp[(..., *under)]
-            hit = part == out
-            hit &= free
-            free ^= hit
-        np.copyto(mask, hit)
-        with np.errstate(invalid="ignore"):  # an infinite change times 0: found by the caller
-            mask *= tp[(..., *under)]
-        change += mask
-    return change
+    bits = np.dtype(f"i{t.dtype.itemsize}")
+    out, change = padded(x, f.pads, lowest(x.dtype)), padded(t, f.pads).view(bits)
+    for i in reversed(range(len(f.kernel))):
+        (first, *others), values, changes = _along(i, f), out, change
+        out, change = values[first].copy(order="K"), changes[first].copy(order="K")
+        value, moved, larger = np.empty_like(out), np.empty_like(change), np.empty_like(change)
+        for under in others:
+            value[...], moved[...] = values[under], changes[under]
+            np.copyto(larger, np.less(out, value))
+            np.negative(larger, out=larger)  # all bits 1 where the element is larger, or all 0
+            moved ^= change
+            moved &= larger
+            change ^= moved
+            np.maximum(out, value, out=out)
+    return (out, change.view(t.dtype)) if np.isfinite(out).all() else None
 
 
 def _empty_space(g: NDArray, f: Windows) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +15,7 @@ from tinygrad_dl.kernels.layout import cropped, padded
 from tinygrad_dl.kernels.pool import check_spatial, divided, lowest, pool_windows, transpose_windows
 from tinygrad_dl.kernels.scatter import put_at_positions
 from tinygrad_dl.kernels.windows import Padding, padded_sizes
-from tinygrad_dl.op import Case, Domain, op
+from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.typing import NDArray, Shape, Sizes
 
 # Maxima
@@ -36,22 +37,22 @@ def _to_max(
     return put_in_space(g, indices, x_shape[2:])
 
 
-def _of_maxima(
-    t: Any,
-    x: Any,
-    out: Any,
-    kernel: Sizes,
-    stride: Sizes | None,
-    padding: Padding,
-    dilation: Sizes,
-    ceil_mode: bool,
-) -> Any:
-    if isinstance(t, np.ndarray):
-        f = pool_windows("max_pool", x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-        change = pool.max_pool_change(t, x, out, f)
-        if change is not None:
-            return change
-    return pick_in_space(t, max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode))
+def _moved_maxima(
+    ts: Sequence[Any], x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool,
+) -> Any:  # fmt: skip
+    return pick_in_space(ts[0], max_pool_indices(x, kernel, stride, padding, dilation, ceil_mode))
+
+
+def _fast_moved_maxima(
+    ts: Sequence[Any], x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes, ceil_mode: bool,
+) -> Any:  # fmt: skip
+    return _maxima_and_change(x, ts, kernel, stride, padding, dilation, ceil_mode)[1]
+
+
+def _maxima_and_change(x: NDArray, ts: Sequence[Any], kernel: Sizes, *how: Any) -> tuple[Any, Any]:
+    check_spatial("max_pool", x)
+    both = pool.max_pool_and_change(x, ts[0], pool_windows("max_pool", x.shape[2:], kernel, *how))
+    return both or (pool.max_pool(x, kernel, *how), _moved_maxima(ts, x, kernel, *how))
 
 
 MAXIMA = (
@@ -70,7 +71,7 @@ MAXIMA = (
     cases=MAXIMA,
     kinks="the first maximum of a window gets the whole gradient",
     batch=batching.folded,
-    jvp=(_of_maxima,),
+    jvp=Joint(_moved_maxima, _fast_moved_maxima, _maxima_and_change),
     real=True,
     math=(r"\max_k x_{p s + k}", r"\sum_{p \, : \, i = \arg\max_p} g_p"),
 )

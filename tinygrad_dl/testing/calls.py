@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from tinygrad_dl import config
 from tinygrad_dl.errors import DTypeError
 
 
@@ -23,3 +28,16 @@ def refuse_call(what: str, function: Callable[..., Any], arguments: Sequence[Any
             f"{what}: expected a function of {count} argument{'' if count == 1 else 's'}, {expected}, got one of "
             f"{signature}. A list of inputs is several inputs; one input is an array."
         ) from None
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Leave the generators of NumPy, Python and this library as they were, whatever the functions of a check draw."""
+    own = config.default_rng()
+    before, state, python = np.random.get_state(), own.bit_generator.state, random.getstate()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+        config._rng, own.bit_generator.state = own, state
+        random.setstate(python)

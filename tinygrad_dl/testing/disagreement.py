@@ -68,7 +68,10 @@ def judge(
 def describe_ratio(a: float, analytic: NDArray, numeric: NDArray) -> str:
     """Describe a wrong gradient by its ratio to the numeric one, where that is constant."""
     if np.isnan(a):
-        return "the analytic gradient is nan where the function is smooth"
+        return (
+            "the analytic gradient is nan where the function is smooth: is 0 multiplied by an infinite derivative, as "
+            "in a branch of where that is not taken? Keep the argument of that branch inside its domain, too."
+        )
     if a == 0:
         return "the analytic gradient is 0: is a term missing, or the graph cut by detach, no_grad or NumPy?"
     product = float(np.sum(numeric * numeric))

@@ -13,16 +13,20 @@ from tinygrad_dl.arguments import Count, NonNegative, Positive, Size, checked, r
 from tinygrad_dl.convert import describe
 from tinygrad_dl.creation import asarray
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing import finite_differences, journal, rounding
-from tinygrad_dl.testing.calls import refuse_call
+from tinygrad_dl.testing.calls import random_states_kept, refuse_call
 from tinygrad_dl.testing.disagreement import judge
 from tinygrad_dl.testing.evidence import Evidence, examine, nearby
 from tinygrad_dl.testing.frameworks import adapter_of
-from tinygrad_dl.testing.frameworks.adapter import Adapter
+from tinygrad_dl.testing.frameworks.adapter import Adapter, cut_note, named_leaves, no_result
+from tinygrad_dl.testing.gradient_mistakes import Context, gradient_guesses, ranked
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
 
+# A derivative of at most this part of the largest one is 0 up to rounding.
+NEGLIGIBLE = 1e-13
 # So many calls are watched for writes into their inputs.
 WATCHED = 12
 # Values of an input that are moved at once hold up to so many numbers; a few elements are moved one by one.
@@ -48,7 +52,11 @@ class Problem:
     """
 
     def __init__(
-        self, f: Callable[..., Any], inputs: Sequence[Any], backward: Callable[..., Any] | None
+        self,
+        f: Callable[..., Any],
+        inputs: Sequence[Any],
+        backward: Callable[..., Any] | None,
+        names: Sequence[str] = (),
     ) -> None:
         self.f, self.backward = f, backward
         self.given = [_as_array(x) for x in inputs]
@@ -67,15 +75,23 @@ class Problem:
         self.results: list[
             tuple[int, bool]
         ] = []  # the number of elements of each result, and whether it is complex
-        self.names = [getattr(self.given[k], "name", None) or f"input {k}" for k in self.positions]
+        self.every_name = list(names) or [f"input {k}" for k in range(len(self.given))]
+        self.names = [getattr(self.given[k], "name", None) or self.every_name[k] for k in self.positions]
+        self.cut: list[int] = []  # the numbers of results that are not compared, as they require no grad
         # The coarsest spacing of the checked inputs.
         self.eps = max((float(np.finfo(d).eps) for d in self.dtypes), default=finite_differences.EPS)
         self.modified: set[str] = set()  # the names of inputs that the function wrote into
         self.calls = 0
+        self.shape: Shape = ()  # that of the result, if there is one
         #: The results for many values of one input at once, where a framework computes these: an adapter's `values`.
         self.values: Callable[..., NDArray | None] | None = None
         self.copied = True  # whether the function is given copies, into which it may write
         self.depends = False  # whether a derivative other than 0 was seen
+        #: The Jacobians by input, (output, input), as they were compared.
+        self.compared: dict[str, tuple[NDArray, NDArray]] = {}
+        self.none: set[str] = (
+            set()
+        )  # the names of inputs for which there is no gradient, and not one of zeros
 
     @contextmanager
     def requiring_grad(self) -> Iterator[None]:
@@ -129,7 +145,7 @@ class Problem:
     def outputs(self, values: Sequence[Any]) -> list[Any]:
         """Return the floating-point and complex results of a call as a list."""
         result = self.f(*values)
-        results = list(result) if isinstance(result, (tuple, list)) else [result]
+        results = [r for _, r in leaves(result)]
         kinds = [np.asarray(_to_array(r)).dtype for r in results]
         floating = [
             r if isinstance(r, Tensor) else np.asarray(r)
@@ -137,17 +153,22 @@ class Problem:
             if kind.kind in "fc"
         ]
         if not floating:
-            raise DTypeError(
-                f"gradcheck: expected the function to return a floating-point result, got {describe(result)}: there "
-                "is nothing to differentiate"
-            )
-        return floating
+            raise no_result(result)
+        return [r for o, r in enumerate(floating) if o not in self.cut]
+
+    def leave_out_constants(self) -> None:
+        """Compare no results that require no grad where others do: `return loss, accuracy.detach()`."""
+        if self.backward is None:
+            with self.arguments(self.arrays, requires_grad=True) as (values, _):
+                cut = [not (isinstance(r, Tensor) and r.requires_grad) for r in self.outputs(values)]
+            self.cut = [o for o, is_cut in enumerate(cut) if is_cut and not all(cut)]
 
     def value(self, arrays: Sequence[NDArray]) -> NDArray:
         """Return all results at the given inputs, concatenated to one flat array."""
         with self.arguments(arrays, requires_grad=False) as (values, _):
             found = [np.asarray(_to_array(r)) for r in self.outputs(values)]
             self.results = [(r.size, r.dtype.kind == "c") for r in found]
+            self.shape = found[0].shape if len(found) == 1 else ()
             return np.concatenate([_pairs(r).astype(np.float64).reshape(-1) for r in found])
 
     def columns(self, k: int, step: float) -> NDArray:
@@ -217,11 +238,14 @@ def _as_array(x: object) -> Any:
         array = np.array(x)
     except (ValueError, TypeError, RecursionError):  # ragged: it is no array
         return x
-    return array if array.dtype.kind in "fc" and not _holds_tensors(x) else x
+    return array if array.dtype.kind in "fc" and not _holds_arrays(x) else x
 
 
-def _holds_tensors(x: object) -> bool:
-    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(map(_holds_tensors, x)))
+def _holds_arrays(x: object) -> bool:
+    """Whether a list holds arrays, and is none itself."""
+    return isinstance(x, (Tensor, np.ndarray)) or (
+        isinstance(x, (list, tuple)) and any(map(_holds_arrays, x))
+    )
 
 
 def _to_array(x: object) -> Any:
@@ -266,11 +290,10 @@ def gradcheck(
     if (adapter := adapter_of(f, inputs, framework)) is not None:
         return _noted(f, _check_foreign(adapter, settings, float32), raise_exception)
     sequence = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    first = Problem(f, sequence, backward)
+    f, sequence, names = _unnested(f, sequence) if backward is None else (f, sequence, [])
+    first = Problem(f, sequence, backward, names)
     if not first.positions:
-        raise DTypeError(
-            "gradcheck: expected at least one floating-point input, got none: there is no gradient to check"
-        )
+        raise _no_input(first.data)
     _refuse_coarse(first, float32)
     refuse_call("gradcheck: f", f, first.given, "one per input")
     if backward is not None:
@@ -278,8 +301,11 @@ def gradcheck(
         refuse_call("gradcheck: backward", backward, [None, *first.given], expected)
     for level in range(1, order):
         f = _gradient_of(f, first.positions, (seed, level))
-    with first.requiring_grad(), np.errstate(all="ignore"):  # what is not finite is a finding
-        problem = Problem(f, first.given, backward) if order > 1 else first
+    # What is not finite is a finding.
+    with random_states_kept(), first.requiring_grad(), np.errstate(all="ignore"):
+        problem = Problem(f, first.given, backward, names) if order > 1 else first
+        if order == 1:
+            first.leave_out_constants()
         report = _compare(problem, settings)
         closer = report.findings or report.examined
         if closer and not float32 and (places := rounding.places(problem)):
@@ -291,10 +317,31 @@ def gradcheck(
             for finding in report.findings or [Finding("fault", "", input=problem.names[0])]:
                 finding.message = f"{message} whatever g is"
                 report.findings = report.findings or [finding]
+        if problem.cut:
+            report.note = "\n  ".join(part for part in (report.note, cut_note(problem.cut)) if part)
+        _guess(problem, report)
         if not report.findings and report.checked and not problem.depends and not _depends(first, seed):
             report.findings.append(Finding("no dependence", NO_DEPENDENCE))
             report.disagreeing = report.checked
     return _noted(given, report, raise_exception)
+
+
+def _unnested(
+    f: Callable[..., Any], inputs: Sequence[Any]
+) -> tuple[Callable[..., Any], list[Any], list[str]]:
+    """A function of nested lists, tuples and dicts of Tensors as one of the Tensors, and what these are called."""
+    given = tuple(_as_array(x) for x in inputs)
+    if not any(isinstance(x, dict) or isinstance(x, (list, tuple)) and _holds_arrays(x) for x in given):
+        return f, list(inputs), []
+    found = named_leaves(given)
+    return lambda *values: f(*refill(given, iter(values))), [leaf for _, leaf in found], [n for n, _ in found]
+
+
+def _no_input(given: Sequence[Any]) -> DTypeError:
+    what = ", ".join(describe(x) for x in given[:4]) or "no input"
+    return DTypeError(
+        f"gradcheck: expected at least one floating-point input, got {what}: there is no gradient to check"
+    )
 
 
 def _noted(f: Callable[..., Any], report: Report, raise_exception: bool) -> Report:
@@ -308,14 +355,14 @@ def _noted(f: Callable[..., Any], report: Report, raise_exception: bool) -> Repo
     return report
 
 
-def _refuse_coarse(problem: Problem, float32: bool) -> None:
+def _refuse_coarse(problem: Problem, float32: bool, hint: str = "") -> None:
     for name, dtype in zip(problem.names, problem.dtypes):
         if dtype not in (np.float64, np.complex128) and not float32:
             expected = "complex128" if dtype.kind == "c" else "float64"
             raise DTypeError(
                 f"gradcheck: {name}: expected {expected}, got {dtype}, whose differences are too coarse to tell a "
                 f"correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such "
-                "as atol=1e-2, step=1e-2."
+                f"as atol=1e-2, step=1e-2.{hint}"
             )
 
 
@@ -332,8 +379,8 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
         problem = Problem(adapter.value, adapter.arrays, adapter.vjp)
         problem.values = adapter.values
         problem.names, problem.copied = list(adapter.names), False  # an adapter does not write into arrays
-        _refuse_coarse(problem, float32)
-        with np.errstate(all="ignore"):
+        _refuse_coarse(problem, float32, first.in_float64)
+        with random_states_kept(), np.errstate(all="ignore"):
             try:
                 report = _compare(problem, settings)
             except Exception as error:
@@ -344,8 +391,11 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
                 report.findings.append(finding)
                 report.checked = report.disagreeing = 1
                 return report
+            report.note = first.note()
             if report.findings and all(f.kind == "fault" for f in report.findings):
                 _name_swapped(problem, report)
+                report.places = first.places(_wrong_inputs(report), _is_wrong) if settings.order == 1 else []
+            _guess(problem, report)
             if not report.findings and settings.order == 1:
                 report.findings += adapter.findings()
                 report.disagreeing = len(report.findings)
@@ -362,24 +412,38 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
     return report
 
 
+def _wrong_inputs(report: Report) -> list[str]:
+    return list(dict.fromkeys(f.input for f in report.findings if f.kind == "fault" and f.input))
+
+
+def _is_wrong(f: Any, inputs: Any, framework: str) -> list[str]:
+    """The inputs for which a part of a function is wrong when it is checked alone."""
+    with journal.paused():
+        report = gradcheck(f, inputs, fast=True, framework=framework, raise_exception=False)
+    return _wrong_inputs(report) if report.verdict == "wrong" else []
+
+
+def _in_one_direction(problem: Problem) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray]]:
+    """A random gradient of the results, and the analytic and the numeric gradients of the inputs that it gives."""
+    size = next(iter(problem.compared.values()))[0].shape[0]
+    g: NDArray = np.random.default_rng([26, 2]).standard_normal(size) if size > 1 else np.ones(1)
+    shapes = dict(zip(problem.names, (a.shape for a in problem.arrays)))
+    given = {name: (g @ a).reshape(shapes[name]) for name, (a, _) in problem.compared.items()}
+    return g, given, {name: (g @ n).reshape(shapes[name]) for name, (_, n) in problem.compared.items()}
+
+
 def _name_swapped(problem: Problem, report: Report) -> None:
     """Say so where a gradient is that of another input."""
-    value = problem.value(problem.arrays)
-    g = np.random.default_rng(0).standard_normal(value.size)
-    given = _analytic(problem, [g], Report())[0]
-    correct = [
-        (
-            g
-            @ np.array(list(finite_differences.columns(problem.value, problem.arrays, k)))
-            .reshape(a.size, -1)
-            .T
-        )
-        for k, a in enumerate(problem.arrays)
-    ]
-    for k, name in enumerate(problem.names):
-        for j, other in enumerate(problem.names):
-            a, n = given[k].reshape(-1), correct[j]
-            if j != k and a.size == n.size and np.linalg.norm(a - n) < 1e-5 * np.linalg.norm(n):
+    if not problem.compared:
+        return
+    _, given, correct = _in_one_direction(problem)
+    for name, a in given.items():
+        for other, n in correct.items():
+            if (
+                other != name
+                and a.size == n.size
+                and np.linalg.norm(a.ravel() - n.ravel()) < 1e-5 * np.linalg.norm(n)
+            ):
                 for finding in report.findings:
                     if finding.input == name:
                         finding.message = (
@@ -387,9 +451,36 @@ def _name_swapped(problem: Problem, report: Report) -> None:
                         )
 
 
+# What the message of a finding says already.
+SAID = ("scale", "sign", "zero gradient", "missing gradient", "wrong layer", "not finite", "wrong shape")
+
+
+def _guess(problem: Problem, report: Report) -> None:
+    """Name the mistakes that explain the gradients, as check_backward does from the numbers alone."""
+    wrong = [name for name in _wrong_inputs(report) if name in problem.compared]
+    if report.verdict != "wrong" or not wrong or any(d.kind == "c" for d in problem.dtypes):
+        return
+    g, given, correct = _in_one_direction(problem)
+    values = dict(zip(problem.names, problem.arrays))
+    if not all(np.isfinite(d).all() for d in (*given.values(), *correct.values())):
+        return
+    result = problem.value(problem.arrays)
+    context = Context(given, correct, values, [*problem.arrays, result], wrong)
+    context.jacobians = {name: n.T for name, (_, n) in problem.compared.items()}
+    context.g, context.output = g, problem.shape if len(problem.results) == 1 else result.shape
+    guesses = [guess for guess in ranked(gradient_guesses(context), wrong) if guess.kind not in SAID]
+    report.guesses = [f"{guess.kind} ({', '.join(guess.inputs)}): {guess.words}" for guess in guesses]
+
+
 NO_DEPENDENCE = (
     "no result depends on an input, and 0 was compared with 0. Does the function use its argument, "
     "or something it captured, an array or a detached copy, in its place?"
+)
+
+
+NO_GRADIENT = (
+    "there is no gradient: is the graph cut by detach, no_grad or NumPy, or does backward return None for this input? "
+    "If the input is data, let only the others require grad"
 )
 
 
@@ -423,7 +514,7 @@ def _compare(problem: Problem, settings: Settings) -> Report:
         message = "two calls with the same inputs differ (dropout, or other random numbers?): fix the seed"
         report.findings.append(Finding("nondeterministic", message))
     if not report.findings:
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng([settings.seed, 1])  # others than the inputs are often drawn from
         compare = _check_projections if settings.fast else _check_all
         compare(problem, report, value, rng, settings.step, settings.atol, settings.rtol)
     return report
@@ -515,6 +606,8 @@ def _analytic(problem: Problem, seeds: Sequence[NDArray], report: Report) -> lis
             for name, given, k in zip(problem.names, gradients, problem.positions):
                 x = np.asarray(problem.data[k])
                 g = np.zeros_like(x) if given is None else np.asarray(_to_array(given))
+                if given is None:
+                    problem.none.add(name)
                 if g.shape != x.shape or g.dtype != x.dtype:
                     kind = "shape" if g.shape != x.shape else "dtype"
                     message = f"expected the {kind} of the input, {getattr(x, kind)}, got {getattr(g, kind)}"
@@ -580,6 +673,9 @@ def _check_all(
         report.disagreeing = report.checked = len(report.findings)
         return
     eps = problem.eps
+    overall = max(
+        (float(np.max(np.abs(d[np.isfinite(d)]), initial=0.0)) for row in rows for d in row), default=0.0
+    )
     # The values are rounded, and the difference divides their rounding error by the step: allow for that.
     noise = 8 * eps * np.max(np.abs(value), initial=0.0) / step
     for k, (name, array) in enumerate(zip(problem.names, problem.arrays)):
@@ -614,12 +710,20 @@ def _check_all(
                 low, high = (float(part[o]) for part in around[i])
                 if low <= analytic[o, i] <= high:
                     finding, kink, n = None, True, float(analytic[o, i])
-            if finding is not None and np.isnan(analytic[o, i]) and not np.isfinite(value).all():
+            if finding is not None and finding.kind == "cannot tell" and not looked_at[i].reason[o]:
+                # It is 0 up to rounding, beside the other derivatives: that of a bias before batch normalization.
+                finding = None if abs(analytic[o, i]) <= NEGLIGIBLE * overall else finding
+            if finding is not None and np.isnan(analytic[o, i]) and finding.kind != "domain":
                 # A gradient of 0 times an infinite derivative elsewhere.
-                finding.kind = "domain"
-                finding.message = (
-                    "another result of the function is not finite. Move the input into its domain."
-                )
+                infinite = not np.isfinite(value).all()
+                if infinite or any(looked_at[i].reason) or np.isinf(analytic[:, i]).any():
+                    finding.kind = "domain"
+                    what = "is not finite" if infinite else "has an infinite derivative"
+                    finding.message = (
+                        f"another result of the function {what}. Move the input into its domain."
+                    )
+            if finding is not None and finding.kind == "fault" and name in problem.none:
+                finding.message = NO_GRADIENT
             if finding is not None:
                 finding.input, finding.element = problem.element(k, i)
                 number, part = problem.output(o)
@@ -631,6 +735,7 @@ def _check_all(
                 report.disagreeing -= 1
                 report.kinks += kink
                 numeric[o, i] = n
+        problem.compared[name] = analytic, numeric
         # What is 0 up to the noise has no relative error.
         lost = (np.abs(analytic - numeric) <= noise) & (np.abs(numeric) <= 100 * noise)
         report.errors[name] = finite_differences.relative_error(analytic, np.where(lost, analytic, numeric))

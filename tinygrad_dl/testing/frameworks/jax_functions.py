@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, forward_finding, load, normal, seeds_of
+from tinygrad_dl.testing.frameworks.adapter import (
+    Adapter,
+    IsWrong,
+    backward_places,
+    cut_note,
+    forward_finding,
+    load,
+    no_result,
+    normal,
+    seeds_of,
+)
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -37,14 +48,41 @@ def adapter(f: Any, inputs: Any) -> Adapter:
                 'jax.config.update("jax_enable_x64", True), at the start of the program.'
             )
 
+    arrays, cut = [np.array(leaves[k]) for k in live], list[int]()
+
     def flat(*values: Any) -> tuple[Any, ...]:
         every = list(leaves)
         for k, v in zip(live, values):
             every[k] = v
-        results = jax.tree_util.tree_leaves(f(*jax.tree_util.tree_unflatten(tree, every)))
-        return tuple(r for r in results if _kind(r) in "fc")
+        result = f(*jax.tree_util.tree_unflatten(tree, every))
+        results = [r for r in jax.tree_util.tree_leaves(result) if _kind(r) in "fc"]
+        if not results:
+            raise no_result(result)
+        return tuple(r for o, r in enumerate(results) if o not in cut)
 
-    return JaxFunction(flat, [np.array(leaves[k]) for k in live], names, jvp=True)
+    cut += _constants(flat, arrays)
+    found = JaxFunction(flat, arrays, names, jvp=True)
+    found.of = f
+    found.cut = cut
+    return found
+
+
+def _constants(f: Callable[..., tuple[Any, ...]], arrays: Sequence[NDArray]) -> list[int]:
+    """The numbers of results that depend on the inputs through stop_gradient only, where others do not."""
+    try:
+        jaxpr = jax.make_jaxpr(f)(*arrays).jaxpr
+    except Exception:  # it looks at values
+        return []
+    reached, seen = set(jaxpr.invars), set(jaxpr.invars)
+    for equation in jaxpr.eqns:
+        inputs = [v for v in equation.invars if not hasattr(v, "val")]
+        if not seen.isdisjoint(inputs):
+            seen.update(equation.outvars)
+        if not reached.isdisjoint(inputs) and equation.primitive.name != "stop_gradient":
+            reached.update(equation.outvars)
+    outputs = [(v in seen, v in reached) for v in jaxpr.outvars if not hasattr(v, "val")]
+    cut = [o for o, (depends, differentiable) in enumerate(outputs) if depends and not differentiable]
+    return cut if len(cut) < len(jaxpr.outvars) else []
 
 
 class JaxFunction(Adapter):
@@ -56,6 +94,11 @@ class JaxFunction(Adapter):
         # Compiling takes as long as many calls of a small function.
         self.compiled: Callable[..., Any] | None = None
         self.calls = 0
+        self.of: Any = None  # the function as it was given
+        self.cut: list[int] = []  # the numbers of results that are not compared
+
+    def note(self) -> str:
+        return cut_note(self.cut) if self.cut else ""
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
         self.calls += 1
@@ -81,7 +124,10 @@ class JaxFunction(Adapter):
 
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         results, pull = jax.vjp(self.f, *(jnp.asarray(a) for a in arrays))
-        seeds = tuple(jnp.asarray(s, r.dtype).reshape(r.shape) for s, r in zip(seeds_of(g), results))
+        # JAX multiplies by the gradient of a complex result, others by its conjugate.
+        seeds = tuple(
+            jnp.conj(jnp.asarray(s, r.dtype)).reshape(r.shape) for s, r in zip(seeds_of(g), results)
+        )
         return tuple(np.array(d) for d in pull(seeds))
 
     def gradient(self, seed: tuple[int, int]) -> Adapter:
@@ -102,8 +148,36 @@ class JaxFunction(Adapter):
             return None
         return tuple(np.array(c) for c in changes)
 
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        function = (
+            self.of if hasattr(self.of, "bwd") else getattr(self.of, "__wrapped__", None)
+        )  # that of jit
+        if not hasattr(function, "bwd"):
+            return []
+        parameters = list(inspect.signature(function.fwd).parameters)
+        numbers = [int(name.split()[1].partition("[")[0].partition(".")[0]) for name in wrong]
+        called = [parameters[k] for k in dict.fromkeys(numbers) if k < len(parameters)]
+        return backward_places(function.bwd, called, "the backward rule")
+
     def findings(self) -> list[Finding]:
-        return forward_finding(self)
+        return self._other_value() + forward_finding(self)
+
+    def _other_value(self) -> list[Finding]:
+        """Check that the function is the same where it is differentiated: a custom rule computes it again."""
+        expected = self.value(*self.arrays)
+        found, _ = jax.vjp(self.f, *(jnp.asarray(a) for a in self.arrays))
+        # What is compiled in another way is rounded in another way, as it is at inputs next to these.
+        near = self.value(*(a * (1 + 4 * np.finfo(a.dtype).eps) for a in self.arrays))
+        for o, (a, b, c) in enumerate(zip(expected, found, near)):
+            rounding = 1e3 * (np.abs(c - a) + np.finfo(a.dtype).eps * np.max(np.abs(a), initial=0.0))
+            away = np.abs(a - np.asarray(b))
+            if np.any(away > np.maximum(1e-6 * np.abs(a), rounding)):
+                words = (
+                    f"result {o} is off by {np.max(away):.3g} where the function is differentiated: the rule given to "
+                    "defvjp or defjvp computes another value than the function"
+                )
+                return [Finding("forward rule", words)]
+        return []
 
     def explain(self, error: Exception) -> Finding | None:
         text = " ".join(str(error).split())
@@ -113,9 +187,12 @@ class JaxFunction(Adapter):
             or not isinstance(error, (TypeError, ValueError))
         ):
             return None
-        if "shape" in text or "structure" in text or "length" in text or "aval" in text:
-            hint = "Sum over the axes along which the input was broadcast, and return one gradient for each input?"
-            return Finding("shape", f"{text[:300]} {hint}")
+        if "structure" in text or "length" in text:
+            return Finding(
+                "shape", f"{text[:300]}. Return a tuple with one gradient for each input, (dx,) for one."
+            )
+        if "shape" in text or "aval" in text:
+            return Finding("shape", f"{text[:300]}. Sum over the axes along which the input was broadcast?")
         return Finding("fault", text[:300])
 
 
@@ -123,6 +200,8 @@ def _kind(x: Any) -> str:
     dtype = getattr(x, "dtype", None)
     if dtype is None:
         return "f" if isinstance(x, float) else "c" if isinstance(x, complex) else "O"
+    if jnp.issubdtype(dtype, jax.dtypes.extended):  # the keys of random numbers
+        return "O"
     return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
 from tinygrad_dl.errors import DTypeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, Gradient, forward_finding, load, normal, seeds_of
+from tinygrad_dl.pytree import leaves, refill
+from tinygrad_dl.testing.frameworks.adapter import (
+    Adapter,
+    Gradient,
+    IsWrong,
+    cut_note,
+    forward_finding,
+    load,
+    named_leaves,
+    no_result,
+    normal,
+    seeds_of,
+)
+from tinygrad_dl.testing.frameworks.pytorch_places import function_places, places
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -32,22 +46,27 @@ class TorchFunction(Adapter):
     buffers of a Module and the state of the random generator, which is the same in each call.
     """
 
+    in_float64 = " In PyTorch: x.double(), and model.double() for the parameters of a Module."
+
     def __init__(self, f: Any, inputs: Any) -> None:
         super().__init__()
+        self.of, self.modules = f, modules_of(f)
         self.module = f if isinstance(f, torch.nn.Module) else None
         custom = getattr(f, "__self__", f)  # a class, or its apply
         self.custom = isinstance(custom, type) and issubclass(custom, torch.autograd.Function)
         self.once = self.custom and custom.backward.__globals__ is vars(torch.autograd.function)
         self.own_jvp = self.custom and custom.jvp is not torch.autograd.Function.jvp
+        self.batched = self.custom and (
+            custom.generate_vmap_rule or custom.vmap is not torch.autograd.Function.vmap
+        )
         self.f: Callable[..., Any] = custom.apply if self.custom else f
-        self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        tensors = [x for x in self.inputs if isinstance(x, torch.Tensor) and _is_float(x)]
-        selected = [x for x in tensors if x.requires_grad] or tensors
-        named = {
-            id(x): f"input {k}" for k, x in enumerate(self.inputs) if any(x is chosen for chosen in selected)
-        }
-        self.live: list[Any] = selected
-        self.names = [named[id(x)] for x in selected]
+        self.inputs, given = _with_memory_of_their_own(
+            list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        )
+        tensors = {name: x for name, x in given.items() if _is_float(x)}
+        selected = {name: x for name, x in tensors.items() if x.requires_grad} or tensors
+        self.live: list[Any] = list(selected.values())
+        self.names = list(selected)
         if self.module is not None:
             for name, p in self.module.named_parameters():
                 if p.requires_grad and not any(p is x for x in self.live):
@@ -61,12 +80,21 @@ class TorchFunction(Adapter):
                 )
         self.arrays = [x.detach().cpu().numpy().copy() for x in self.live]
         self.leaves = all(x.is_leaf for x in self.live)
-        self.before = [(x, x.detach().clone(), x.requires_grad) for x in self.live]
+        kept = [*self.live, *(x for x in given.values() if not any(x is y for y in self.live))]
+        self.before = [(x, x.detach().clone(), x.requires_grad) for x in kept]
+        #: The numbers of results that require no grad where others do: these are not compared.
+        self.cut: list[int] | None = None
         self.random = torch.random.get_rng_state()
         self.draws: bool | None = None  # whether the function draws random numbers
         # Where they share memory with NumPy, tensors are moved fast.
         self.views = [_view(x) for x in self.live]
-        self.buffers = [(b, b.clone()) for b in (self.module.buffers() if self.module is not None else ())]
+        self.buffers = [
+            (owner, name, b, b.clone())
+            for module in self.modules
+            for owner in module.modules()
+            for name, b in owner._buffers.items()
+            if b is not None
+        ]
         self.many = False
 
     @contextmanager
@@ -98,13 +126,33 @@ class TorchFunction(Adapter):
             self.draws = not torch.equal(torch.random.get_rng_state(), self.random)
         if self.buffers:
             with torch.no_grad():
-                for b, copy in self.buffers:
+                for owner, name, b, copy in self.buffers:
+                    owner._buffers[name] = b
                     b.copy_(copy)
 
     def _call(self) -> list[Any]:
-        return [t for t in _tensors(self.f(*self.inputs)) if _is_float(t)]
+        return self._compared(self.f(*self.inputs))
+
+    def _compared(self, result: Any) -> list[Any]:
+        """The results whose gradients are compared."""
+        results = [t for t in _tensors(result) if _is_float(t)]
+        if not results:
+            raise no_result(result)
+        if self.cut is None:
+            return results
+        return [t for o, t in enumerate(results) if o not in self.cut]
+
+    def _leave_out_constants(self, arrays: Sequence[NDArray]) -> None:
+        if self.cut is None:
+            with self._placed(arrays, True), torch.enable_grad():
+                cut = [not t.requires_grad for t in self._call()]
+            self.cut = [o for o, is_cut in enumerate(cut) if is_cut and not all(cut)]
+
+    def note(self) -> str:
+        return cut_note(self.cut) if self.cut else ""
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        self._leave_out_constants(arrays)
         self._move(arrays)
         try:
             with torch.no_grad():
@@ -146,9 +194,11 @@ class TorchFunction(Adapter):
             return list(found)
 
     def jvp(self, tangents: Sequence[NDArray], *arrays: NDArray) -> tuple[NDArray, ...] | None:
-        if not self.leaves or self._uses_captured(arrays):
+        if not self.leaves:
             return None
         try:
+            if self._uses_captured(arrays):
+                return None
             with self._placed(arrays, False) as live, _forward_mode(), torch.enable_grad():
                 forward_ad = torch.autograd.forward_ad
                 with forward_ad.dual_level():
@@ -168,12 +218,11 @@ class TorchFunction(Adapter):
     def _at(self, tensors: Sequence[Any]) -> list[Any]:
         """The results with other tensors in the place of those to check."""
         moved = {id(x): t for x, t in zip(self.live, tensors)}
-        inputs = [moved.get(id(x), x) for x in self.inputs]
+        inputs = [_replaced(x, moved) for x in self.inputs]
         if self.module is None:
-            return [t for t in _tensors(self.f(*inputs)) if _is_float(t)]
+            return self._compared(self.f(*inputs))
         parameters = {n: moved[id(p)] for n, p in self.module.named_parameters() if id(p) in moved}
-        results = torch.func.functional_call(self.module, parameters, tuple(inputs))
-        return [t for t in _tensors(results) if _is_float(t)]
+        return self._compared(torch.func.functional_call(self.module, parameters, tuple(inputs)))
 
     def _uses_captured(self, arrays: Sequence[NDArray]) -> bool:
         """Whether the function uses the tensors themselves, from outside, in the place of its arguments."""
@@ -253,7 +302,61 @@ class TorchFunction(Adapter):
             found.append(Finding("forward mode", f"jvp fails: {_first_line(error)}"))
         if self.custom and len(self.live) > 1 and self.leaves:
             found += self._one_by_one(g, expected)
+        if self.custom and len(outputs) > 1:
+            found += self._results_one_by_one(g, expected)
+        if self.batched:
+            found += self._in_batches()
         return found
+
+    def _results_one_by_one(self, g: tuple[NDArray, ...], expected: Sequence[Any]) -> list[Finding]:
+        """Check backward where one result alone is used: the gradients of the others are zeros, or None."""
+        parts = []
+        for o in range(len(g)):
+            try:
+                with self._placed(self.arrays, True) as live, torch.enable_grad():
+                    result = self._call()[o]
+                    seed = torch.as_tensor(g[o], dtype=result.dtype)
+                    parts.append(torch.autograd.grad(result, live, seed, allow_unused=True))
+            except Exception as error:
+                words = (
+                    f"backward fails where only result {o} is used ({_first_line(error)}): after "
+                    "ctx.set_materialize_grads(False) the gradients of the other results are None"
+                )
+                return [Finding("unused result", words)]
+        total = [_sum([part[k] for part in parts]) for k in range(len(self.live))]
+        if all(_same(a, b) for a, b in zip(expected, total)):
+            return []
+        words = (
+            "the gradients where each result is used alone do not add up to the gradient where all are used: look at "
+            "the gradients of results that are not used, zeros, or None after ctx.set_materialize_grads(False)"
+        )
+        return [Finding("unused result", words)]
+
+    def _in_batches(self) -> list[Finding]:
+        """Check that torch.vmap over two sets of inputs gives what two calls do."""
+        if self.draws or any(_tensors(x) for x in self.inputs if not isinstance(x, torch.Tensor)):
+            return []
+        dims = tuple(0 if isinstance(x, torch.Tensor) else None for x in self.inputs)
+        factors = (1.0, 0.9)
+        with self._placed(self.arrays, False), torch.no_grad():
+            sets = [
+                [x.clone() * c if isinstance(x, torch.Tensor) and _is_float(x) else x for x in self.inputs]
+                for c in factors
+            ]
+            together = [
+                torch.stack(pair) if isinstance(pair[0], torch.Tensor) else pair[0] for pair in zip(*sets)
+            ]
+            expected = [self._compared(self.f(*one)) for one in sets]
+            try:
+                found = self._compared(torch.vmap(self.f, in_dims=dims)(*together))
+            except Exception as error:
+                return [Finding("vmap", f"torch.vmap of the function fails: {_first_line(error)}")]
+        if all(_same(torch.stack(pair), t) for *pair, t in zip(*expected, found)):
+            return []
+        words = (
+            "torch.vmap over two sets of inputs gives another result than two calls: look at the rule `vmap`"
+        )
+        return [Finding("vmap", words)]
 
     def _again(self, g: tuple[NDArray, ...], expected: Sequence[Any]) -> list[Finding]:
         """Check that a second backward pass through a graph gives what the first did."""
@@ -295,6 +398,19 @@ class TorchFunction(Adapter):
                 found.append(Finding("needs_input_grad", words, input=name))
         return found
 
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        if self.custom:
+            return function_places(self.of.__self__ if hasattr(self.of, "__self__") else self.of, wrong)
+
+        def run() -> list[Any]:
+            with self._placed(self.arrays, True), torch.enable_grad():
+                return self._call()
+
+        try:
+            return places(run, self.modules, is_wrong)
+        except Exception:  # this is a help, and no check of its own
+            return []
+
     def explain(self, error: Exception) -> Finding | None:
         text = str(error)
         if isinstance(error, RuntimeError) and "view size is not compatible" in text:
@@ -306,6 +422,12 @@ class TorchFunction(Adapter):
             name = f"input {k}" if k >= 0 else ""
             words = f"{_first_line(error)}. Sum over the axes along which the input was broadcast?"
             return Finding("shape", words, input=name)
+        if isinstance(error, RuntimeError) and "leaf Variable that requires grad" in text:
+            words = (
+                "the function writes into an input, which PyTorch refuses where that requires grad. To check a "
+                "function that works in place, give it a copy: gradcheck(lambda x: f(x.clone()), x)"
+            )
+            return Finding("input modified", words)
         if isinstance(error, RuntimeError) and "modified by an inplace operation" in text:
             words = (
                 "a tensor that was saved for backward is changed in place before backward runs: save a clone"
@@ -338,6 +460,74 @@ def _forward_mode() -> Iterator[None]:
         yield
 
 
+def _with_memory_of_their_own(inputs: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The inputs, where tensors that share memory are copies, and all tensors in them by name, each once.
+
+    A tensor is moved element by element, and so each element has to have memory of its own.
+    """
+    given: dict[str, Any] = {}
+    copies: dict[int, Any] = {}
+    for name, x in named_leaves(inputs):
+        if not isinstance(x, torch.Tensor) or id(x) in copies or any(x is y for y in given.values()):
+            continue
+        copy = x
+        if _overlaps(x) or any(_may_share(x, y) for y in given.values()):
+            copy = copies[id(x)] = x.detach().clone(memory_format=torch.contiguous_format)
+            copy.requires_grad_(x.requires_grad)
+        given[name] = copy
+    return [_replaced(x, copies) for x in inputs] if copies else inputs, given
+
+
+def _overlaps(x: Any) -> bool:
+    """Whether several elements of a tensor are one in memory, as after expand."""
+    return x.layout == torch.strided and any(n > 1 and s == 0 for n, s in zip(x.shape, x.stride()))
+
+
+def _may_share(x: Any, y: Any) -> bool:
+    """Whether two tensors may have elements in the same memory."""
+    if torch.strided not in (x.layout, y.layout) or x.layout != y.layout or not x.numel() or not y.numel():
+        return False
+    (a, b), (c, d) = _bounds(x), _bounds(y)
+    return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() and a <= d and c <= b)
+
+
+def _bounds(x: Any) -> tuple[int, int]:
+    """The first and the last byte of a tensor in its storage."""
+    start = x.storage_offset()
+    last = start + sum((n - 1) * s for n, s in zip(x.shape, x.stride()))
+    return start * x.element_size(), (last + 1) * x.element_size() - 1
+
+
+def _replaced(x: Any, others: dict[int, Any]) -> Any:
+    """Nested lists, tuples and dicts with other tensors in the place of some."""
+    if isinstance(x, (list, tuple, dict)):
+        return refill(x, iter([others.get(id(leaf), leaf) for _, leaf in leaves(x)]))
+    return others.get(id(x), x)
+
+
+def modules_of(f: Any) -> list[Any]:
+    """The Module that a function is, or those that it uses from outside."""
+    if isinstance(f, torch.nn.Module):
+        return [f]
+    found, todo = [], [getattr(f, "__self__", None), *getattr(f, "args", ()), getattr(f, "func", None)]
+    function = inspect.unwrap(getattr(f, "__func__", f)) if callable(f) else f
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # a name that has no value yet
+            todo.append(cell.cell_contents)
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    todo += [function.__globals__[name] for name in names if name in getattr(function, "__globals__", {})]
+    for x in todo:
+        parts = x if isinstance(x, (list, tuple)) else x.values() if isinstance(x, dict) else [x]
+        found += [part for part in parts if isinstance(part, torch.nn.Module)]
+    return found
+
+
+def _sum(gradients: Sequence[Any]) -> Any:
+    """The sum of gradients, None if there is none."""
+    present = [d for d in gradients if d is not None]
+    return sum(present[1:], present[0]) if present else None
+
+
 def _is_float(x: Any) -> bool:
     return bool(x.is_floating_point() or x.is_complex())
 
@@ -356,13 +546,7 @@ def _view(x: Any) -> NDArray | None:
 
 
 def _tensors(x: Any) -> list[Any]:
-    if isinstance(x, torch.Tensor):
-        return [x]
-    if isinstance(x, (list, tuple)):
-        return [t for part in x for t in _tensors(part)]
-    if isinstance(x, dict):
-        return [t for part in x.values() for t in _tensors(part)]
-    return []
+    return [t for _, t in leaves(x) if isinstance(t, torch.Tensor)]
 
 
 def _strided(x: Any) -> Any:
