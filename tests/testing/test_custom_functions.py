@@ -339,6 +339,35 @@ class TestByHand:
         assert "test_custom_functions.py: dx = -g" in found.lines["x"]
 
 
+class TestAutogradAndMyGrad:
+    def test_nested_inputs_and_results_of_hips_autograd(self):
+        anp, autograd = pytest.importorskip("autograd.numpy"), pytest.importorskip("autograd")
+        x, w = normal(3), normal(2, 3)
+
+        def f(p, n):
+            return {"y": anp.dot(p["w"], p["x"][0]) ** n, "z": (anp.sum(p["w"]), 3)}
+
+        report = gradcheck(f, [{"w": w, "x": [x]}, 2], framework="autograd")
+        assert list(report.errors) == ["input 0['w']", "input 0['x'][0]"] and report.checked == 27
+        assert gradgradcheck(f, [{"w": w, "x": [x]}, 2], framework="autograd")
+        assert gradcheck(autograd.grad(lambda x: anp.sum(x**3)), x, framework="autograd")
+        assert gradcheck(anp.fft.fft, normal(4), framework="autograd")  # a complex result
+        with pytest.raises(TypeError, match="input 0: expected real numbers, got an array of shape"):
+            gradcheck(anp.abs, x + 1j, framework="autograd")
+        with pytest.raises(
+            TypeError, match="expected the function to return a floating-point result, got int64"
+        ):
+            gradcheck(anp.argmax, x, framework="autograd")
+
+    def test_nested_inputs_of_mygrad(self):
+        mg = pytest.importorskip("mygrad")
+        x, y = mg.tensor(normal(3)), mg.tensor(normal(3, seed=1))
+        report = gradcheck(lambda p: {"a": p["x"] * p["y"][0]}, [{"x": x, "y": [y]}])
+        assert list(report.errors) == ["input 0['x']", "input 0['y'][0]"]
+        with pytest.raises(TypeError, match="got Tensor of int64"):
+            gradcheck(lambda x: mg.tensor([1]), x)
+
+
 class TestOwn:
     def test_nested_inputs_and_results(self):
         w, b = tg.Tensor(normal(3)), tg.Tensor(normal(3, seed=1))

@@ -266,9 +266,9 @@ class Functions(Pair):
         if isinstance(result, Mapping):
             found = named(result, live)
             if nested:
-                inside, names = set[str](), iter(self.every)
+                inside, rest = set[str](), iter(self.every)
                 for v in self.tree:
-                    one = [next(names) for _ in (_leaves_of(v) if _is_nested(v) else [v])]
+                    one = [next(rest) for _ in (_leaves_of(v) if _is_nested(v) else [v])]
                     if isinstance(v, Mapping):
                         inside |= set(one)
                         found |= _matched(v, result, iter(one))

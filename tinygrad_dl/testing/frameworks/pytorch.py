@@ -20,6 +20,7 @@ from tinygrad_dl.testing.frameworks.adapter import (
     cut_note,
     forward_finding,
     load,
+    named_leaves,
     no_result,
     normal,
     seeds_of,
@@ -466,14 +467,14 @@ def _with_memory_of_their_own(inputs: list[Any]) -> tuple[list[Any], dict[str, A
     """
     given: dict[str, Any] = {}
     copies: dict[int, Any] = {}
-    for path, x in leaves(inputs):
+    for name, x in named_leaves(inputs):
         if not isinstance(x, torch.Tensor) or id(x) in copies or any(x is y for y in given.values()):
             continue
         copy = x
         if _overlaps(x) or any(_may_share(x, y) for y in given.values()):
             copy = copies[id(x)] = x.detach().clone(memory_format=torch.contiguous_format)
             copy.requires_grad_(x.requires_grad)
-        given[re.sub(r"^\[(\d+)\]", r"input \1", path)] = copy
+        given[name] = copy
     return [_replaced(x, copies) for x in inputs] if copies else inputs, given
 
 
