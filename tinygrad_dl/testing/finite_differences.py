@@ -52,7 +52,7 @@ def columns(f: Function, arrays: Sequence[NDArray], k: int, step: float = STEP) 
 def along(f: Function, arrays: Sequence[NDArray], k: int, direction: NDArray, step: float = STEP) -> NDArray:
     """Return the directional derivative of all outputs in array `k`."""
     # One step for the whole array, scaled to its largest element.
-    scale = step * max(1.0, float(np.max(np.abs(arrays[k]), initial=0.0)))
+    scale = step * float(np.max(np.abs(arrays[k]), initial=1.0))
     above, below = [a.copy() for a in arrays], [a.copy() for a in arrays]
     above[k] = arrays[k] + scale * direction
     below[k] = arrays[k] - scale * direction
