@@ -124,6 +124,8 @@ class TorchFunction(Adapter):
     def _after(self) -> None:
         if self.draws is None:
             self.draws = not torch.equal(torch.random.get_rng_state(), self.random)
+        if self.draws:
+            torch.random.set_rng_state(self.random)
         if self.buffers:
             with torch.no_grad():
                 for owner, name, b, copy in self.buffers:
