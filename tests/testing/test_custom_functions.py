@@ -160,6 +160,16 @@ class TestPyTorch:
         assert "does backward return None for this input" in str(report)
         assert gradcheck(none, [x.clone().requires_grad_(), x])
 
+    def test_tensors_of_other_kinds(self, torch):
+        with torch.inference_mode():
+            inferred = torch.ones(2, dtype=torch.float64)
+        assert gradcheck(torch.sin, inferred) and gradcheck(torch.sin, np.ones(2), framework="torch")
+        for given in (torch.ones(2, dtype=torch.bfloat16), torch.eye(2, dtype=torch.float64).to_sparse()):
+            with pytest.raises(TypeError, match="input 0: expected a dense tensor of float64, got"):
+                gradcheck(torch.sin, given)
+        large = gradcheck(torch.exp, torch.tensor([709.0, 1.0], dtype=torch.float64))
+        assert "nan" not in str(large) and "probably wrong" not in str(large)
+
     def test_a_scripted_module_has_no_forward_mode_to_compare(self, torch):
         with pytest.warns(DeprecationWarning):
             scripted = torch.jit.script(torch.nn.Linear(3, 2).double())

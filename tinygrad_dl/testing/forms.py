@@ -815,5 +815,5 @@ def _matching_arguments(
     raise DTypeError(
         f"check_backward: expected backward to take (g, cache) or (cache) when forward returns (output, cache), "
         f"otherwise (g, *inputs), (*inputs) or (g), got {signature}. Where yours takes more, such as the labels, wrap "
-        "it: lambda cache: backward(parameters, cache, X, Y), with a forward that returns the cost and the cache"
+        "it: lambda saved: backward(*saved, X, Y), with a forward that returns the cost and (parameters, cache)"
     )
