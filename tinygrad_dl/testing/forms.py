@@ -266,9 +266,9 @@ class Functions(Pair):
         if isinstance(result, Mapping):
             found = named(result, live)
             if nested:
-                inside, names = set[str](), iter(self.every)
+                inside, rest = set[str](), iter(self.every)
                 for v in self.tree:
-                    one = [next(names) for _ in (_leaves_of(v) if _is_nested(v) else [v])]
+                    one = [next(rest) for _ in (_leaves_of(v) if _is_nested(v) else [v])]
                     if isinstance(v, Mapping):
                         inside |= set(one)
                         found |= _matched(v, result, iter(one))
@@ -815,5 +815,5 @@ def _matching_arguments(
     raise DTypeError(
         f"check_backward: expected backward to take (g, cache) or (cache) when forward returns (output, cache), "
         f"otherwise (g, *inputs), (*inputs) or (g), got {signature}. Where yours takes more, such as the labels, wrap "
-        "it: lambda cache: backward(parameters, cache, X, Y), with a forward that returns the cost and the cache"
+        "it: lambda saved: backward(*saved, X, Y), with a forward that returns the cost and (parameters, cache)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from tinygrad_dl.testing.calls import random_states_kept, refuse_call
 from tinygrad_dl.testing.disagreement import judge
 from tinygrad_dl.testing.evidence import Evidence, examine, nearby
 from tinygrad_dl.testing.frameworks import adapter_of
-from tinygrad_dl.testing.frameworks.adapter import Adapter, cut_note, no_result
+from tinygrad_dl.testing.frameworks.adapter import Adapter, cut_note, named_leaves, no_result
 from tinygrad_dl.testing.gradient_mistakes import Context, gradient_guesses, ranked
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
@@ -334,9 +333,8 @@ def _unnested(
     given = tuple(_as_array(x) for x in inputs)
     if not any(isinstance(x, dict) or isinstance(x, (list, tuple)) and _holds_arrays(x) for x in given):
         return f, list(inputs), []
-    found = list(leaves(given))
-    names = [re.sub(r"^\[(\d+)\]", r"input \1", path) for path, _ in found]
-    return lambda *values: f(*refill(given, iter(values))), [leaf for _, leaf in found], names
+    found = named_leaves(given)
+    return lambda *values: f(*refill(given, iter(values))), [leaf for _, leaf in found], [n for n, _ in found]
 
 
 def _no_input(given: Sequence[Any]) -> DTypeError:
@@ -428,7 +426,7 @@ def _is_wrong(f: Any, inputs: Any, framework: str) -> list[str]:
 def _in_one_direction(problem: Problem) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray]]:
     """A random gradient of the results, and the analytic and the numeric gradients of the inputs that it gives."""
     size = next(iter(problem.compared.values()))[0].shape[0]
-    g = np.random.default_rng([26, 2]).standard_normal(size) if size > 1 else np.ones(1)
+    g: NDArray = np.random.default_rng([26, 2]).standard_normal(size) if size > 1 else np.ones(1)
     shapes = dict(zip(problem.names, (a.shape for a in problem.arrays)))
     given = {name: (g @ a).reshape(shapes[name]) for name, (a, _) in problem.compared.items()}
     return g, given, {name: (g @ n).reshape(shapes[name]) for name, (_, n) in problem.compared.items()}

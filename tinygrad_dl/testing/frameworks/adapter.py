@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, missing_extra
+from tinygrad_dl.pytree import leaves
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.testing.source_lines import gradient_line, return_line
 from tinygrad_dl.typing import NDArray
@@ -101,6 +103,11 @@ class Adapter:
                     self.written.add(name)
 
 
+def named_leaves(inputs: Sequence[Any]) -> list[tuple[str, Any]]:
+    """What nested inputs hold, and what it is called, `input 0['w']`."""
+    return [(re.sub(r"^\[(\d+)\]", r"input \1", path), leaf) for path, leaf in leaves(tuple(inputs))]
+
+
 def cut_note(cut: Sequence[int]) -> str:
     """What is said of results that are constants to backward, where others are not."""
     which = ", ".join(map(str, cut))
@@ -111,7 +118,8 @@ def cut_note(cut: Sequence[int]) -> str:
 def no_result(result: Any) -> DTypeError:
     """The error for a function that has no floating-point result."""
     dtype = getattr(result, "dtype", None)
-    got = f"{type(result).__name__} of {dtype}" if dtype is not None else describe(result)
+    known = dtype is None or isinstance(result, (np.ndarray, np.generic))
+    got = describe(result) if known else f"{type(result).__name__} of {dtype}"
     return DTypeError(
         f"gradcheck: expected the function to return a floating-point result, got {got}: there is nothing to "
         "differentiate"
