@@ -113,6 +113,7 @@ class Capture(StepWatcher):
         self.states: list[Var] = []
         self.optimizers: dict[int, Any] = {}
         self.results: list[Operand] = []
+        self.shown: list[Operand] = []  # the same for readers of the program, with those that were there before
         self.resets: dict[
             int, bool
         ] = {}  # id of a leaf -> whether its .grad was None when its first gradient came
@@ -958,9 +959,14 @@ def finish(capture: Capture, result: object, given: Set[int]) -> Program:
         )
         step.module = f"{path}: {kind}" if path else kind
         step.owner = None
+    leaves = leaves_of(result)
     results = [
         None if i in given else capture._operand(leaf) if isinstance(leaf, (Value, np.ndarray)) else leaf
-        for i, leaf in enumerate(leaves_of(result))
+        for i, leaf in enumerate(leaves)
+    ]
+    capture.shown = [
+        capture.var_of(leaves[i]) or Var(leaves[i].shape, leaves[i].dtype) if i in given else x
+        for i, x in enumerate(results)
     ]
     gradients = []
     for leaf in (capture._leaves | capture.cleared).values():
