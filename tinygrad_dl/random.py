@@ -15,7 +15,7 @@ from tinygrad_dl.creation import sizes_of
 from tinygrad_dl.dispatch import draw_now, drawn
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
-from tinygrad_dl.modes import active, effect, tell
+from tinygrad_dl.modes import active, check_values, effect, tell
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.typing import ArrayLike, DTypeLike, NDArray, RandomLike, Shape, ShapeLike
 
@@ -167,9 +167,13 @@ def normal(
     (2, 2)
     """
     center, scale, sizes, new = _parameters("normal", ("mean", mean), ("std", std), shape, dtype)
-    if bool((convert.values_of(scale) < 0).any()):
-        raise ValueRangeError("normal: expected a standard deviation of at least 0, got a negative one")
+    check_values(_check_deviation, convert.values_of(scale))
     return center + scale * _floats("normal", "standard_normal", sizes, new, rng)
+
+
+def _check_deviation(values: Any) -> None:
+    if bool((values < 0).any()):
+        raise ValueRangeError("normal: expected a standard deviation of at least 0, got a negative one")
 
 
 def _parameters(
