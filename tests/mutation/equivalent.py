@@ -32,6 +32,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ), "an estimate that may be twice as large"),
     Equivalent("evidence.py", "def _quantum", "operands swapped in `float(values[j, o] - start[o]) - line_slope * high",
                "its absolute value is taken"),
+    Equivalent("normalize.py", "def _into", "a becomes b in `a` of `a.ndim and",
+               "an array is allocated where the memory of `a` could be written"),
     Equivalent("spectral.py", "def _complex", "False becomes True", "whether astype copies"),
     Equivalent("spectral.py", "def _derivative_of_eigh", "Sub becomes Add in `1 - np.eye(n, dtype=w.dtype)`",
                "the diagonal is 0, or imaginary rounding, as check_free_phase has seen"),
