@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -237,7 +237,7 @@ def bernoulli(
     return _draw("bernoulli", draw, sizes, rng, given=(convert.values_of(own),))
 
 
-def _is_held(x: Any) -> bool:
+def _is_held(x: Any) -> TypeGuard[Tensor]:
     """Whether a parameter is a value under func.vmap or func.jvp: a draw compares with it, and does not read it."""
     return isinstance(x, Value) and x.level is not None
 
@@ -393,7 +393,7 @@ def _choose(
         raise ValueRangeError(
             f"choice: expected at most {k} draws without replacement, of entries with a probability above 0, got {n}"
         )
-    found = [generator.choice(k, n, replace, weights) if n else [] for _ in range(prod(examples))]
+    found: Any = [generator.choice(k, n, replace, weights) if n else [] for _ in range(prod(examples))]
     return np.array(found, np.int64).reshape(shape)
 
 
