@@ -139,4 +139,7 @@ TEXTS = {
     "in Classifier and Regressor; the optimizers have weight_decay": (
         "Classifier と Regressor の場合。最適化アルゴリズムには weight_decay がある"
     ),
+    "in Classifier and Regressor; Trainer has callbacks=[train.EarlyStopping(patience=5)]": (
+        "Classifier と Regressor の場合。Trainer には callbacks=[train.EarlyStopping(patience=5)] を渡す"
+    ),
 }

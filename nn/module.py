@@ -261,7 +261,7 @@ class Module:
         if not isinstance(mode, bool):
             raise DTypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
-            if module.training is not mode:
+            if vars(module).get("training") is not mode:  # an entry of its own, also for the default
                 effect(_switch, module, mode, changes=(module,))
         return self
 

@@ -258,6 +258,23 @@ def test_a_tensor_knows_the_arguments_of_pytorch() -> None:
             "DataLoader: batch: there is no such argument; did you mean batch_size?",
         ),
         (
+            lambda: data.DataLoader((X, Y), seed=2),  # type: ignore[call-arg]
+            "DataLoader: seed: there is no such argument; did you mean rng?",
+        ),
+        (
+            lambda: train.Classifier(rng=0),  # type: ignore[call-arg]
+            "Classifier: rng: there is no such argument; did you mean random_state?",
+        ),
+        (
+            lambda: data.datasets.load_digits(seed=0),  # type: ignore[call-arg]
+            "load_digits() got an unexpected keyword argument 'seed'",
+        ),
+        (
+            lambda: train.Classifier(patience=3),  # type: ignore[call-arg]
+            "Classifier: patience: there is no such argument; use early_stopping=5; in Classifier and Regressor; "
+            "Trainer has callbacks=[train.EarlyStopping(patience=5)]",
+        ),
+        (
             lambda: nn.Dropout(rate=0.5),  # type: ignore[call-arg]
             "Dropout: rate: there is no such argument; use nn.Dropout(0.5); the probability is p",
         ),

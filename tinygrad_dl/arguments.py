@@ -351,8 +351,10 @@ def _unknown_argument(error: Exception, made: str = "", known: Collection[str] =
 
     given, own = found[3], [name for name in known if name != "self"]
     begun = [name for name in own if len(given) > 3 and name.startswith(given)]  # batch of batch_size
-    near = get_close_matches(given, own, 1, 0.7) or begun
-    advice = f"did you mean {near[0]}?" if near else hint("=", given)
+    same = [name for name in own if given in RANDOM and name in RANDOM]
+    near = get_close_matches(given, own, 1, 0.7) or begun or same
+    none = given in RANDOM and own  # it draws nothing: another library's name of `rng` is of no use
+    advice = f"did you mean {near[0]}?" if near else "" if none else hint("=", given)
     if (
         not advice and made and str(found[1]).startswith("_")
     ):  # Python's words, with the class that the user knows
@@ -375,6 +377,9 @@ def _from_users_code(trace: TracebackType | None) -> bool:
 
 
 OURS = (__name__.partition(".")[0], "numpy")
+
+# What libraries call the argument that random numbers follow from.
+RANDOM = frozenset(["rng", "seed", "random_state", "generator"])
 
 
 # Arguments of operations that layers and functions have under another name, PyTorch's.

@@ -115,9 +115,12 @@ def full(
     """
     check_device(device, "full")
     sizes = sizes_of(shape, "full")
-    if isinstance(fill_value, Value) and fill_value.node is not None:
+    if active and modes.watchers and isinstance(fill_value, np.ndarray):
+        fill_value = asarray(fill_value)  # which a compiled step reads at every run
+    if isinstance(fill_value, Value) and (fill_value.node is not None or (active and modes.watchers)):
         made = fill_value if dtype is None else elementwise.astype(fill_value, dtype)
-        return broadcast_to(made, sizes)
+        filled = broadcast_to(made, sizes)
+        return filled if filled.node is not None else elementwise.positive(filled)
     value = fill_value._data if isinstance(fill_value, Value) else fill_value
     value = convert.asarray_of(value, _dtype_for(value) if dtype is None else dtype)
     if value.ndim > len(sizes) or any(m not in (1, n) for n, m in zip(sizes[::-1], value.shape[::-1])):

@@ -278,7 +278,7 @@ def in_float32(op: Op, inputs: Sequence[Any], options: Sequence[Any]) -> Any:
     if "dtype" in op.options and options[i := op.options.index("dtype")] is not None:
         kept = np.dtype(options[i]) == np.float16
         options[i] = None if kept else options[i]
-    args, kwargs = op.arguments([_wide(x) for x in inputs], options)
+    args, kwargs = op.arguments([wide(x) for x in inputs], options)
     out = op.run(*args, **kwargs)
     if op.cached:
         return (_narrow(out[0]), *out[1:]) if kept else out
@@ -295,13 +295,14 @@ def widened(node: Node, g: Array) -> tuple[Node, Any]:
         node.watch,
         node.scope,
     )
-    twin.saved = None if node.saved is None else tuple(map(_wide, node.saved))
-    return twin, _wide(g)
+    twin.saved = None if node.saved is None else tuple(map(wide, node.saved))
+    return twin, wide(g)
 
 
-def _wide(x: Any) -> Any:
+def wide(x: Any) -> Any:
+    """An array of float16, or each of several, in float32."""
     if isinstance(x, tuple):
-        return tuple(map(_wide, x))
+        return tuple(map(wide, x))
     return x.astype(np.float32) if isinstance(x, (np.ndarray, np.generic)) and x.dtype == np.float16 else x
 
 

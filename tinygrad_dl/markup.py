@@ -23,6 +23,7 @@ LARGE_RANGE = 30  # a value axis is logarithmic where the largest value is so ma
 MOST_CELLS = 100  # of an array: one with more elements is summed up
 MOST_SAMPLES = 1_000_000  # elements of which statistics are computed
 LETTERS = 12  # pixels: the size of text in charts
+FREE = 14.0  # pixels from the middle of letters within which there is no curve
 
 
 def in_notebook() -> bool:
@@ -172,9 +173,12 @@ def chart(
     if x_label:
         parts.append(_letters((left + right) / 2, height - 5, x_label, "middle"))
     legend = float(left)
+    curves = []
     for line in lines:
         color = mixed(line.hue)
-        path = _path([place(x, y) if _shown(x, y, log_x) else None for x, y in _thinned(line)])
+        placed = [place(x, y) if _shown(x, y, log_x) else None for x, y in _thinned(line)]
+        path = _path(placed)
+        curves.append(np.array([point for point in placed if point is not None]).reshape(-1, 2))
         parts.append(f'<path d="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
         if line.name:
             parts.append(f'<path d="M{legend:.0f} 11h14" stroke="{color}" stroke-width="2.5"/>')
@@ -185,9 +189,30 @@ def chart(
             x, y = place(mark.x, mark.y)
             color = mixed(mark.hue)
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/>')
-            end = x > (left + right) / 2
-            parts.append(_letters(x + (-7 if end else 7), y - 6, mark.name, "end" if end else "start", color))
+            x, y, anchor = _free_place(x, y, 7 * len(mark.name), (left, right, top, bottom), curves)
+            parts.append(_letters(x, y, mark.name, anchor, color))
     return _svg(parts, what, width, height)
+
+
+def _free_place(
+    x: float, y: float, length: float, area: tuple[float, float, float, float], curves: Sequence[np.ndarray]
+) -> tuple[float, float, str]:
+    """Where letters about a point are farthest from all curves: beside it, or above or below, near it or further."""
+    left, right, top, bottom = area
+    starts = {"start": x + 7, "end": x - 7 - length, "middle": x - length / 2}
+
+    def clearance(anchor: str, middle: float) -> float:
+        start = starts[anchor]
+        if start < left or start + length > right or not top + 4 <= middle <= bottom - 6:
+            return -1.0
+        under = np.linspace(start, start + length, 16)
+        heights = [np.interp(under, c[:, 0], c[:, 1], left=np.nan, right=np.nan) for c in curves if len(c)]
+        away = np.abs(np.array(heights) - middle)
+        return float(np.nanmin(away, initial=FREE))
+
+    places = [(anchor, y + down) for down in (-10, 12, -24, 26, -40, 42, -56, 58) for anchor in starts]
+    anchor, middle = max(places, key=lambda place: clearance(*place))  # the first of several that are free
+    return {"start": x + 7, "end": x - 7, "middle": x}[anchor], middle + 4, anchor
 
 
 def histogram(

@@ -408,6 +408,11 @@ TABLE: dict[str, dict[str, list[Row]]] = {
             Row("X_val=X, y_val=y, eval_set=[(X, y)], val=(X, y), valid=(X, y)", "dev=(X, y)"),
             Row("test_size=0.2, train_size=0.8", "data.split((X, y), (0.8, 0.2))", "the sizes of all parts"),
             Row("random_state=0", "rng=0"),
+            Row(
+                "patience=5, n_iter_no_change=5",
+                "early_stopping=5",
+                "in Classifier and Regressor; Trainer has callbacks=[train.EarlyStopping(patience=5)]",
+            ),
             Row("learning_rate_init=0.01", "lr=0.01"),
             Row("hidden_layer_sizes=(64,)", "hidden=(64,)"),
             Row("alpha=0.0001", "l2=0.0001"),

@@ -196,3 +196,38 @@ def test_a_weight_that_a_hook_computes_is_there_after_a_run_and_not_read_before(
                 ).sum()  # fmt: skip
                 np.testing.assert_allclose(early(tg.asarray(x)).item(), want, rtol=1e-4)
     assert caught
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_single_index_that_is_a_tensor_is_read_at_every_run(backend: str) -> None:
+    place = tg.asarray(np.array(1))
+    functions = (
+        lambda x, i: x[i] * 2,
+        lambda x, i: x[:, i, None] + x[i, 0],
+        lambda x, i: x[tg.argmax(x[:, 0])],
+        lambda x, i: x[place],
+    )
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    for f in functions:
+        compiled = tg.compile(f, backend=backend, fullgraph=True)
+        for k in (1, 1, 1, 1, 2, 0, 2):
+            place.data[...] = k
+            arguments = tg.asarray(x * (k - 0.5)), tg.asarray(np.array(k))
+            np.testing.assert_array_equal(compiled(*arguments).numpy(), f(*arguments).numpy())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lists_as_indices_are_part_of_the_program(backend: str) -> None:
+    rows = [0, 2, 0]
+
+    def f(x: Any) -> Any:
+        y = x[:, [0, 2]] * 2
+        y[[0, 1]] = 5
+        return x[rows], x[[[0, 1], [2, 3]]], x[[True, False] * 2], x[[k + 0 for k in range(3)]], y
+
+    compiled = tg.compile(f, backend=backend, fullgraph=True)
+    for k in range(8):
+        rows[0] = k // 4
+        x = tg.asarray(np.random.default_rng(k).normal(size=(4, 3)))
+        for got, expected in zip(compiled(x), f(x), strict=True):
+            np.testing.assert_array_equal(got.numpy(), expected.numpy())

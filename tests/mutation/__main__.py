@@ -17,10 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.mutation import modules, rules
+from tests.mutation import engine
+from tests.mutation.checks import CHECKS
 from tests.mutation.equivalent import reason_for
+from tests.mutation.in_process import FunctionMutant, Group, Recorded, with_recorded_tests
 from tests.mutation.mutants import Mutant
 from tests.mutation.processes import each
+from tests.mutation.rules import RULES
 
 COLUMNS = ("mutants", "equivalent", "killed", "survived")
 
@@ -48,6 +51,18 @@ def run(
             print(f"  {done} of {len(tested)}, {time.monotonic() - start:.0f} s", flush=True)
     print(f"\n{title}: {time.monotonic() - start:.0f} s\n\n{markdown(table)}\n", flush=True)
     return table, sorted(survivors)
+
+
+def run_in_process(group: Group, options: argparse.Namespace) -> Any:
+    """Test the selected mutants of a group; return what `run` does."""
+    results: list[Any] = []
+
+    def work(tests: Recorded) -> None:
+        found: list[FunctionMutant] = select(list(group.mutants(options.only)), lambda m: m.mutant, options)
+        results.append(run(group.title, found, [m.mutant for m in found], tests.is_killed, options.workers))
+
+    with_recorded_tests(group, work)
+    return results[0]
 
 
 def select(items: list[T], mutant_of: Callable[[T], Mutant], options: argparse.Namespace) -> list[T]:
@@ -94,18 +109,13 @@ def main() -> None:
         os.environ.setdefault(threads, "1")
     everything = not (options.rules or options.engine or options.checks)
     results: dict[str, Any] = {}
-    # First what requires a process that has not imported the package.
-    groups = (("engine", options.engine, modules.ENGINE), ("checks", options.checks, modules.CHECKS))
-    for name, asked, group in groups:
+    if options.engine or everything:  # first, as it requires a process that has not imported the package
+        engine.prepare()
+        found = select(list(engine.mutants(options.only)), lambda mutant: mutant, options)
+        results["engine"] = run("Engine", found, found, engine.is_killed, options.workers)
+    for name, asked, group in (("checks", options.checks, CHECKS), ("rules", options.rules, RULES)):
         if asked or everything:
-            modules.prepare(group)
-            tested = select([(group, m) for m in group.mutants(options.only)], lambda t: t[1], options)
-            mutants = [mutant for _, mutant in tested]
-            results[name] = run(name.capitalize(), tested, mutants, modules.is_killed, options.workers)
-    if options.rules or everything:
-        rules.record()
-        found = select(list(rules.mutants(options.only)), lambda m: m.mutant, options)
-        results["rules"] = run("Rules", found, [m.mutant for m in found], rules.is_killed, options.workers)
+            results[name] = run_in_process(group, options)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

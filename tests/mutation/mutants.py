@@ -66,6 +66,11 @@ def functions_of(tree: ast.AST) -> list[Any]:
     return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 
+def first_line_of(function: Any) -> int:
+    """The line on which a function starts for the compiler: that of its first decorator, if it has any."""
+    return min(node.lineno for node in (function, *getattr(function, "decorator_list", ())))
+
+
 def parameters_of(function: Any) -> list[str]:
     arguments = function.args
     return [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
@@ -75,7 +80,7 @@ def mutants_of(path: Path, lines: set[int] | None = None) -> Iterator[Mutant]:
     """Yield all mutants of a file, or of the functions that start on the given lines and of those inside them."""
     tree = ast.parse(path.read_text())
     functions = functions_of(tree)
-    selected = [f for f in functions if lines is None or f.lineno in lines]
+    selected = [f for f in functions if lines is None or first_line_of(f) in lines]
     included = {id(inner) for f in selected for inner in functions_of(f)}
     for number, function in enumerate(functions):
         if id(function) not in included:
@@ -153,7 +158,9 @@ def _changes_of_operator(node: ast.BinOp) -> Iterator[Change]:
     if type(node.op) in BINARY and not by_one:
         new = BINARY[type(node.op)]
         yield f"{type(node.op).__name__} becomes {new.__name__}", lambda n: setattr(n, "op", new())
-    if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)):
+    if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)) and not getattr(
+        node, "is_measured", False
+    ):
 
         def swap(n: Any) -> None:
             n.left, n.right = n.right, n.left
@@ -177,6 +184,13 @@ def _allocates(node: ast.AST) -> bool:
     )
 
 
+def _measured(node: ast.AST) -> list[ast.AST]:
+    """Return the difference a - b of abs(a - b), which is that of b - a."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("abs", "np.abs", "np.linalg.norm"):
+        return [a for a in node.args if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Sub)]
+    return []
+
+
 def _inferred_sizes(node: ast.AST) -> set[ast.AST]:
     """Return the -1 of x.reshape(-1, n): any negative number means the inferred size, so its 1 does not matter."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
@@ -197,6 +211,8 @@ def _nodes(function: Any) -> list[ast.AST]:
             continue
         found.append(node)
         inferred |= _inferred_sizes(node)
+        for difference in _measured(node):
+            difference.is_measured = True  # type: ignore[attr-defined]
         if _allocates(node) or node in inferred:
             continue
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ast.unparse(node.right) == "0":

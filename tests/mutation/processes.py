@@ -1,4 +1,5 @@
-"""Processes for mutation testing: each mutant in a child process of its own, several workers in parallel."""
+"""Processes for mutation testing: each mutant in a child process of its own, several workers in parallel; and how
+pytest runs in one."""
 
 from __future__ import annotations
 
@@ -9,9 +10,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tests.layout import ROOT
+
 POLL_INTERVAL = 0.002  # seconds
 
 _work: tuple[Sequence[Any], Callable[[Any], bool]] | None = None
+
+
+def run_pytest(files: Sequence[str], without: str, *options: str, plugins: Sequence[object] = ()) -> bool:
+    """Run the tests of some files, except for those whose name fits an expression; whether they fail."""
+    import pytest
+
+    quiet = [
+        "-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-header", "--tb=native", "--rootdir",
+        str(ROOT), "-k", f"not ({without})",
+    ]  # fmt: skip
+    paths = [str(ROOT / "tests" / name) for name in files]
+    return pytest.main([*quiet, *options, *paths], plugins=list(plugins)) != 0
 
 
 def failing(run: Callable[[], bool], seconds: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_dl as tg
-from tinygrad_dl.testing import gradcheck, gradgradcheck
+from tinygrad_dl.testing import check_backward, gradcheck, gradgradcheck
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -160,6 +160,16 @@ class TestPyTorch:
         assert "does backward return None for this input" in str(report)
         assert gradcheck(none, [x.clone().requires_grad_(), x])
 
+    def test_tensors_of_other_kinds(self, torch):
+        with torch.inference_mode():
+            inferred = torch.ones(2, dtype=torch.float64)
+        assert gradcheck(torch.sin, inferred) and gradcheck(torch.sin, np.ones(2), framework="torch")
+        for given in (torch.ones(2, dtype=torch.bfloat16), torch.eye(2, dtype=torch.float64).to_sparse()):
+            with pytest.raises(TypeError, match="input 0: expected a dense tensor of float64, got"):
+                gradcheck(torch.sin, given)
+        large = gradcheck(torch.exp, torch.tensor([709.0, 1.0], dtype=torch.float64))
+        assert "nan" not in str(large) and "probably wrong" not in str(large)
+
     def test_a_scripted_module_has_no_forward_mode_to_compare(self, torch):
         with pytest.warns(DeprecationWarning):
             scripted = torch.jit.script(torch.nn.Linear(3, 2).double())
@@ -204,6 +214,210 @@ class TestJAX:
         assert report.findings[0].kind == "shape" and "Return a tuple" in str(report)
 
 
+class TestPlaces:
+    """What is wrong in a function of many parts, and in which line."""
+
+    def linear(self, torch):
+        def forward(ctx, x, w, b):
+            ctx.save_for_backward(x, w)
+            return x @ w + b
+
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            dx = g @ w.T
+            dw = x.T @ g / len(x)
+            return dx, dw, g.sum(0)
+
+        return function(torch, forward, backward)
+
+    def test_the_line_of_a_custom_function_and_the_mistake(self, torch):
+        x, w, b = (torch.tensor(normal(*shape)) for shape in ((4, 3), (3, 2), (2,)))
+        bad = self.linear(torch)
+        sine = function(
+            torch,
+            lambda ctx, x: (ctx.save_for_backward(x), x.sin())[1],
+            lambda ctx, g: g * ctx.saved_tensors[0].cos(),
+        )
+        for f in (bad, bad.apply, lambda x, w, b: sine.apply(bad.apply(sine.apply(x), w, b))):
+            report = gradcheck(f, [x, w, b], raise_exception=False)
+            assert report.guesses[0].startswith("extra 1/m (input 1): the gradient is 4 times too small"), (
+                str(report)
+            )
+            assert "test_custom_functions.py: dw = x.T @ g / len(x)" in report.places[-1]
+        assert "Custom.backward is wrong for input 1 of its own" in report.places
+        assert "apply" not in vars(bad)
+
+    def test_the_innermost_module_that_is_wrong(self, torch):
+        nn = torch.nn
+
+        class Cut(nn.Module):
+            def forward(self, x):
+                return x + x.detach() ** 2
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.cut = nn.Linear(3, 3), Cut()
+
+            def forward(self, x):
+                return self.cut(torch.tanh(self.first(x)))
+
+        model, x = nn.Sequential(nn.Linear(3, 3), Block()).double(), torch.tensor(normal(4, 3))
+        for f in (model, lambda x: model(x)):
+            report = gradcheck(f, x, raise_exception=False)
+            assert report.places == ["module 1.cut (Cut) is wrong for input 0 of its own"]
+
+    def test_the_line_of_a_custom_vjp(self, jax):
+        jnp = jax.numpy
+        scale = jax.custom_vjp(lambda x, w: (x * w).sum(0))
+
+        def backward(saved, g):
+            x, w = saved
+            dx = jnp.broadcast_to(g * w, x.shape)
+            dw = g * x[-1]  # the sum over the rows is missing: one term alone counts
+            return dx, dw
+
+        scale.defvjp(lambda x, w: ((x * w).sum(0), (x, w)), backward)
+        report = gradcheck(scale, [jnp.array(normal(4, 3)), jnp.array(normal(3))], raise_exception=False)
+        assert "test_custom_functions.py: dw = g * x[-1]" in report.places[0]
+
+
+class TestByHand:
+    """check_backward, which reads the two functions of a custom function without the framework's own autograd."""
+
+    def test_settings_several_results_and_what_requires_grad_are_those_of_pytorch(self, torch):
+        def power(ctx, x, n, scale):
+            ctx.save_for_backward(x)
+            ctx.n, ctx.scale = n, scale
+            return scale * x**n
+
+        def slope(ctx, g):
+            return g * ctx.scale * ctx.n * ctx.saved_tensors[0] ** (ctx.n - 1), None, None
+
+        def ordered(ctx, x):
+            values, places = x.sort()
+            ctx.mark_non_differentiable(places)
+            ctx.save_for_backward(places)
+            return values, places, values.exp()
+
+        def back(ctx, g, none, h):
+            (places,) = ctx.saved_tensors
+            return torch.zeros_like(g).index_add(0, places, g + h)
+
+        x = torch.tensor(normal(3))
+        assert list(check_backward(function(torch, power, slope), [x, 3, 0.5]).errors) == ["x"]
+        wrong = check_backward(function(torch, ordered, back), x, raise_exception=False)
+        assert wrong.wrong == ["x"]
+        product = function(torch, lambda ctx, x, w: x * w, lambda ctx, g: (g, None))
+        ones = torch.ones(3, dtype=torch.float64)
+        assert check_backward(product, [x.clone().requires_grad_(), ones])
+        assert check_backward(product, [x, ones], raise_exception=False).mistake == "missing gradient"
+        few = function(torch, lambda ctx, x, w: x * w, lambda ctx, g: g)
+        with pytest.raises(
+            ValueError, match="backward: expected a tuple with one gradient for each of 2 inputs"
+        ):
+            check_backward(few, [x, ones])
+
+    def test_arguments_of_a_custom_vjp_may_be_constants_and_nested(self, jax):
+        jnp = jax.numpy
+        x = jnp.array(normal(3))
+        power = jax.custom_vjp(lambda n, x: x**n, nondiff_argnums=(0,))
+        power.defvjp(lambda n, x: (x**n, x), lambda n, x, g: (n * g * x ** (n - 1),))
+        assert list(check_backward(power, [3, x]).errors) == ["x"]
+        layer = jax.custom_vjp(lambda p, x: (p["w"] @ x, p["b"][0] * 2))
+        layer.defvjp(
+            lambda p, x: ((p["w"] @ x, p["b"][0] * 2), (p, x)),
+            lambda saved, g: ({"w": jnp.outer(g[0], saved[1]), "b": (g[1],)}, saved[0]["w"].T @ g[0]),
+        )
+        found = check_backward(layer, [{"w": jnp.array(normal(2, 3)), "b": (x,)}, x], raise_exception=False)
+        assert set(found.errors) == {"w", "p_0", "x"} and found.wrong == ["p_0"]
+        square = jax.custom_vjp(lambda x: x**2)
+        square.defvjp(lambda x: (x**2, x), lambda x, g: 2 * x * g)
+        with pytest.raises(ValueError, match="bwd: expected a tuple with one gradient for each of 1 inputs"):
+            check_backward(square, x)
+
+    def test_mistakes_inside_a_forward_of_pytorch_are_named_with_the_line(self, torch):
+        def forward(ctx, x, w):
+            a = torch.sigmoid(x @ w)
+            ctx.save_for_backward(x, w, a)
+            return a
+
+        def backward(ctx, g):
+            x, w, a = ctx.saved_tensors
+            dz = g * (1 - a)
+            return dz @ w.T, x.T @ dz
+
+        x, w = torch.tensor(normal(2, 3)), torch.tensor(normal(3, 4))
+        found = check_backward(function(torch, forward, backward), [x, w], raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "wrong activation")
+        assert found.guesses[0].place.endswith("a = torch.sigmoid(x @ w)")
+        relu = torch.nn.functional
+
+        def cost(x, w):
+            h = relu.relu(x @ w)
+            return torch.sum(h**2) / len(x), (x, w, h)
+
+        def unmasked(cache, masked=False):
+            x, w, h = cache
+            dz = 2 * h / len(x) * ((h > 0) if masked else 1)
+            return dz @ w.T + (0 if masked else 1e-3), x.T @ dz
+
+        assert check_backward(cost, lambda cache: unmasked(cache, True), [x, w]).traced
+        # What cannot be traced is judged all the same.
+        assert not check_backward(
+            lambda x: torch.linalg.det(x[:, :2].clone()), lambda g: g, x, raise_exception=False
+        )
+
+    def test_mistakes_inside_a_forward_of_jax_are_named(self, jax):
+        jnp = jax.numpy
+        layer = jax.custom_vjp(lambda x, w: jnp.tanh(x @ w))
+        layer.defvjp(lambda x, w: (layer(x, w), (x, w)), lambda saved, g: (g @ saved[1].T, saved[0].T @ g))
+        inputs = [jnp.array(normal(2, 3)), jnp.array(normal(3, 4))]
+        found = check_backward(layer, inputs, raise_exception=False)
+        assert (found.wrong, found.mistake) == (["x", "w"], "activation derivative")
+
+    def test_the_line_is_that_of_the_custom_function(self, torch):
+        def backward(ctx, g):
+            dx = -g
+            return dx
+
+        found = check_backward(
+            function(torch, lambda ctx, x: 2 * x, backward),
+            torch.ones(3, dtype=torch.float64),
+            raise_exception=False,
+        )
+        assert "test_custom_functions.py: dx = -g" in found.lines["x"]
+
+
+class TestAutogradAndMyGrad:
+    def test_nested_inputs_and_results_of_hips_autograd(self):
+        anp, autograd = pytest.importorskip("autograd.numpy"), pytest.importorskip("autograd")
+        x, w = normal(3), normal(2, 3)
+
+        def f(p, n):
+            return {"y": anp.dot(p["w"], p["x"][0]) ** n, "z": (anp.sum(p["w"]), 3)}
+
+        report = gradcheck(f, [{"w": w, "x": [x]}, 2], framework="autograd")
+        assert list(report.errors) == ["input 0['w']", "input 0['x'][0]"] and report.checked == 27
+        assert gradgradcheck(f, [{"w": w, "x": [x]}, 2], framework="autograd")
+        assert gradcheck(autograd.grad(lambda x: anp.sum(x**3)), x, framework="autograd")
+        assert gradcheck(anp.fft.fft, normal(4), framework="autograd")  # a complex result
+        with pytest.raises(TypeError, match="input 0: expected real numbers, got an array of shape"):
+            gradcheck(anp.abs, x + 1j, framework="autograd")
+        with pytest.raises(
+            TypeError, match="expected the function to return a floating-point result, got int64"
+        ):
+            gradcheck(anp.argmax, x, framework="autograd")
+
+    def test_nested_inputs_of_mygrad(self):
+        mg = pytest.importorskip("mygrad")
+        x, y = mg.tensor(normal(3)), mg.tensor(normal(3, seed=1))
+        report = gradcheck(lambda p: {"a": p["x"] * p["y"][0]}, [{"x": x, "y": [y]}])
+        assert list(report.errors) == ["input 0['x']", "input 0['y'][0]"]
+        with pytest.raises(TypeError, match="got Tensor of int64"):
+            gradcheck(lambda x: mg.tensor([1]), x)
+
+
 class TestOwn:
     def test_nested_inputs_and_results(self):
         w, b = tg.Tensor(normal(3)), tg.Tensor(normal(3, seed=1))
@@ -211,6 +425,13 @@ class TestOwn:
         assert list(report.errors) == ["input 0['w']", "input 0['b']"] and report.checked == 24
         assert gradcheck(tg.concatenate, [[w, b]], order=2)
         assert gradcheck(lambda x: (x**2, x.detach()), w).checked == 9
+
+    def test_the_likely_mistake_is_named(self):
+        x, square, f = normal(4, 3), normal(3, 3), lambda x, w: x @ w
+        wrong = lambda g, x, w: (g @ w.T, (x.T @ g).T)  # noqa: E731
+        report = gradcheck(f, [x, square], backward=wrong, raise_exception=False)
+        assert report.guesses == ["transpose (input 1): the gradient is transposed"]
+        assert "  likely mistake: transpose (input 1)" in str(report)
 
     def test_random_states_are_left_as_they_were_after_an_error_too(self):
         def fails(x):

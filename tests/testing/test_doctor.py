@@ -692,3 +692,142 @@ def test_a_saturated_cost_is_no_false_alarm():
     """1 - a has a few digits only where a is close to 1, and differences of its logarithm are those of stairs."""
     for seed in (10259, 10857):
         assert check_backward(*generated.draw(seed).arguments)
+
+
+def test_inputs_and_gradients_may_be_nested_alike():
+    arrays = np.random.default_rng(7)
+    x, w, b = arrays.standard_normal((2, 4)), arrays.standard_normal((4, 3)), arrays.standard_normal(3)
+    ones = np.ones((2, 3))
+
+    def forward(x, layer):
+        return np.sum(x @ layer[0] + layer[1])
+
+    def backward(g, x, layer, factor=2):
+        return ones @ layer[0].T, [x.T @ ones, factor * np.ones(3)]
+
+    assert list(check_backward(forward, backward, [x, [w, b]]).errors) == ["x", "layer[0]", "layer[1]"]
+    found = check_backward(forward, lambda g, x, layer: backward(g, x, layer, 3), [x, (w, b)])
+    assert found.wrong == ["layer[1]"]
+
+    def cost(p):
+        return np.sum(p["one"]["W"] @ p["two"]["W"])
+
+    def gradients(p, factor=1.0):
+        g = np.ones((4, 2))
+        return {"one": {"dW": g @ p["two"]["W"].T}, "two": {"W": factor * p["one"]["W"].T @ g}}
+
+    parameters = {"one": {"W": arrays.standard_normal((4, 3))}, "two": {"W": arrays.standard_normal((3, 2))}}
+    assert check_backward(cost, gradients, parameters)
+    found = check_backward(cost, lambda p: gradients(p, -1.0), parameters)
+    assert (found.wrong, found.mistake) == (["two.W"], "sign")
+    missing = check_backward(cost, lambda p: {"one": gradients(p)["one"]}, parameters)
+    assert (missing.wrong, missing.mistake) == (["two.W"], "missing gradient")
+
+
+def test_a_python_number_without_a_gradient_is_a_setting():
+    def leaky(x, slope):
+        return np.where(x > 0, x, slope * x)
+
+    def backward(g, x, slope):
+        return g * np.where(x > 0, 1.0, slope)
+
+    x = np.random.default_rng(7).standard_normal(6)
+    for returned in (backward, lambda g, x, slope: (backward(g, x, slope), None)):
+        assert list(check_backward(leaky, returned, [x, 0.1]).errors) == ["x"]
+    # A parameter of the courses: b = 0.0 has a gradient, and a dictionary without it lacks one.
+    found = check_backward(
+        lambda p: np.sum(p["w"] * 2 + p["b"]), lambda p: {"dw": 2 * np.ones(3)}, {"w": x[:3], "b": 0.0},
+    )  # fmt: skip
+    assert (found.wrong, found.mistake) == (["b"], "missing gradient")
+    with pytest.raises(tg.errors.DTypeError, match="expected a floating-point output, got int64"):
+        check_backward(lambda x: x.argmax(), lambda x: x, x)
+
+
+def test_at_the_edge_of_a_domain_the_code_is_judged_elsewhere():
+    x = np.array([0.0, 1.0])
+    for forward, derivative in ((np.sqrt, lambda x: 0.5 / np.sqrt(x)), (np.log, lambda x: 1 / x)):
+        found = check_backward(lambda x, f=forward: np.sum(f(x)), derivative, x)
+        assert found and "dx cannot be told here (the function is not finite" in found.note
+        wrong = check_backward(lambda x, f=forward: np.sum(f(x)), lambda x, d=derivative: 1.1 * d(x), x)
+        assert wrong.verdict == "wrong" and wrong.wrong == ["x"]
+
+
+def test_parameters_of_backward_with_a_default_are_left_alone():
+    x = np.random.default_rng(3).standard_normal(4)
+    assert check_backward(lambda x: np.sum(x**3), lambda x, factor=3: factor * x**2, x)
+    found = check_backward(lambda x: (np.sum(x**2), x), lambda cache, factor=2: factor * cache, x)
+    assert found and "backward(cache)" in found.form
+
+
+def test_inputs_drawn_as_the_checks_own_numbers_are_no_coincidence():
+    x = np.random.default_rng(0).standard_normal(5)
+    found = check_backward(lambda x: np.round(x), lambda g: g, x)
+    assert found.mistake == "missing factor"
+    report = testing.gradcheck(
+        lambda x: x * 1.0, x, backward=lambda g, x: x, fast=True, raise_exception=False
+    )
+    assert not report
+
+
+def test_a_sum_over_a_broadcast_axis_is_named_before_the_gradient_of_another_input():
+    x, b = np.ones((2, 3)), np.ones(3)
+    found = check_backward(
+        lambda x, b: np.tanh(x + b), lambda g, x, b: (g * (1 - np.tanh(x + b) ** 2),) * 2, [x, b]
+    )
+    assert found.mistake == "missing sum" and found.guesses[0].inputs == ["b"]
+
+
+@pytest.mark.parametrize("forgotten", ["stride", "padding", ""])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_windows_at_wrong_positions_are_named(forgotten, pooled):
+    rng = np.random.default_rng(5)
+    x, w = (
+        rng.standard_normal((2, 5, 6)),
+        rng.standard_normal((3, 3)) if not pooled else np.full((3, 3), 1 / 9),
+    )
+    stride, pad = 2, 1
+
+    def windows(step=stride, offset=0):
+        return [
+            (
+                h,
+                v,
+                slice(h * step + offset, h * step + offset + 3),
+                slice(v * step + offset, v * step + offset + 3),
+            )
+            for h in range(3)
+            for v in range(3)
+        ]
+
+    def forward(x, w):
+        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        out = np.zeros((2, 3, 3))
+        for h, v, rows, columns in windows():
+            out[:, h, v] = [float(np.sum(one[rows, columns] * w)) for one in padded]
+        return out
+
+    def backward(g, x, w):
+        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        dx, dw = np.zeros_like(padded), np.zeros_like(w)
+        places = windows(1 if forgotten == "stride" else stride)
+        for h, v, rows, columns in places:
+            for one, into, d in zip(padded, dx, g[:, h, v]):
+                into[rows, columns] += d * w
+                dw += d * one[rows, columns]
+        dx = dx[:, :-2, :-2] if forgotten == "padding" else dx[:, pad:-pad, pad:-pad]
+        return (dx,) if pooled else (dx, dw)
+
+    inputs = [x] if pooled else [x, w]
+    found = check_backward(
+        (lambda x: forward(x, w)) if pooled else forward,
+        (lambda g, x: backward(g, x, w)) if pooled else backward,
+        inputs,
+    )
+    assert found.mistake == ("wrong positions" if forgotten else None), str(found)
+    if forgotten:
+        assert ("stride missing" if forgotten == "stride" else "count the padding") in str(found)
+
+
+def test_a_jacobian_whose_windows_move_along_one_axis_at_a_time_is_no_error():
+    found = check_backward(*generated.draw(920303, planted=True).arguments)
+    assert found.mistake == "wrong axis"

@@ -183,7 +183,12 @@ def test_functions_and_modules_of_pytorch_are_known_by_their_file(
         "    @staticmethod\n    def backward(ctx, g):\n        return g * ctx.saved_tensors[0]\n"
         "linear = torch.nn.Linear(3, 2)\n"
         "def f(x, y):\n    return torch.tanh(x) * y\n"
+        "class Net(torch.nn.Linear):\n    def __init__(self):\n        super().__init__(3, 2)\n"
+        "class Sized(torch.nn.Linear):\n    pass\n"
     )
+    assert call(capsys, f"{path}:Net", "--input", "2,3")[0] == 0
+    code, _, err = call(capsys, f"{path}:Sized", "--input", "2,3")
+    assert code == 2 and "expected a class that can be made without arguments" in err
     code, out, _ = call(capsys, f"{path}:Half", "--input", "3")
     assert code == 1 and "half of what it should be" in out
     assert call(capsys, f"{path}:linear", "--input", "2,3")[0] == 0

@@ -197,7 +197,7 @@ def test_an_epoch_is_resumed_in_its_middle(kind: str, tmp_path: Path) -> None:
     def script(name: str, at: tuple[int, int] = (-1, 0), said: Any = None) -> Trainer:
         schedule = Schedule(lambda epoch: 0.7**epoch, per="batch")
         t = trainer(
-            metrics=["accuracy"],
+            metrics=["accuracy", "top5"],
             callbacks=[schedule, Checkpoint(tmp_path / name, every_batches=2), Stop(at)],
         )
         t.progress = Progress("epoch", stream=said or io.StringIO())

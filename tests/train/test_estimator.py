@@ -24,10 +24,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tinygrad_dl.train import Classifier, Regressor
 
-
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [Classifier(epochs=60, lr=0.01, random_state=0), Regressor(epochs=60, lr=0.01, random_state=0)]
 )
+NAMES, CASES = CHECKS.args  # of scikit-learn before 1.8 an iterator, which pytest 9 refuses
+
+
+@pytest.mark.parametrize(NAMES, list(CASES), **CHECKS.kwargs)
 def test_it_passes_scikit_learns_own_checks(
     estimator: Any, check: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

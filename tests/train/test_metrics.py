@@ -11,8 +11,8 @@ import pytest
 import tinygrad_dl as tg
 from tests.train.test_trainer import points, trainer
 from tinygrad_dl import nn, optim
-from tinygrad_dl.errors import DTypeError, MissingExtraError, ValueRangeError
-from tinygrad_dl.train import Trainer
+from tinygrad_dl.errors import DTypeError, MissingExtraError, ShapeError, ValueRangeError
+from tinygrad_dl.train import Trainer, metrics
 
 
 def test_binary_and_regression_outputs_are_decided_by_their_loss() -> None:
@@ -139,3 +139,57 @@ def test_a_direction_is_max_or_min_and_a_value_is_a_number() -> None:
         trainer(metrics={"mine": (lambda target, prediction: 0.0, "up")})
     with pytest.raises(DTypeError, match="metrics: mine: expected a function that returns a number, got 'x'"):
         trainer(metrics={"mine": lambda target, prediction: "x"}).evaluate(points())
+
+
+def scored(batches: int, size: int, classes: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    outputs = [rng.normal(size=(size + i, classes)) for i in range(batches)]
+    return outputs, [rng.integers(0, classes, len(o)) for o in outputs]
+
+
+@pytest.mark.parametrize("many", [0, 50, 10**9])
+def test_when_outputs_are_reduced_does_not_show(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, targets = scored(5, 3, 7)
+    monkeypatch.setattr(metrics, "MANY", many)
+    names: Any = {
+        "accuracy": None,
+        "top5": None,
+        "mine": lambda target, prediction: (target * prediction).sum(),
+    }
+    found = metrics.Metrics(names, nn.CrossEntropyLoss())(outputs, targets)
+    whole, target = np.concatenate(outputs), np.concatenate(targets)
+    order = np.argsort(-whole, axis=1)
+    assert found == {
+        "accuracy": np.mean(order[:, 0] == target),
+        "top5": np.mean((order[:, :5] == target[:, None]).any(axis=1)),
+        "mine": (order[:, 0] * target).sum(),
+    }
+
+
+def test_an_epoch_keeps_predictions_and_not_outputs() -> None:
+    results = metrics.Results(metrics.Metrics("accuracy", nn.CrossEntropyLoss()))
+    output, target = np.zeros((64, 10_000), np.float32), np.zeros(64, np.int64)
+    kept = 0
+    for _ in range(20):
+        results.add(output, target)
+        kept = max(kept, sum(x.size for x in results._outputs))
+    assert kept <= metrics.MANY
+    predictions, _, targets = results.columns()
+    assert [x.shape for x in predictions if x is not None] == [x.shape for x in targets if x is not None]
+    assert results.values() == {"accuracy": 1.0}
+    with pytest.raises(ValueRangeError, match="expected at least one batch, got none"):
+        metrics.Results(results.metrics).values()
+
+
+def test_an_evaluation_without_metrics_keeps_no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics.Results, "add", lambda *args: pytest.fail("a batch was kept"))
+    assert trainer(metrics=()).evaluate(points())["loss"] > 0
+
+
+def test_batches_of_other_shapes_are_refused() -> None:
+    with pytest.raises(ShapeError, match="expected batches whose shapes differ in the first axis only"):
+        metrics.Metrics("r2", nn.MSELoss())([np.zeros((2, 3)), np.zeros((2, 4))], [np.zeros(2)] * 2)
+    with pytest.raises(
+        ShapeError, match=r"accuracy: expected targets of the predictions' shape \(2,\), got \(3,\)"
+    ):
+        metrics.Metrics("accuracy", nn.CrossEntropyLoss())([np.zeros((2, 3))], [np.zeros(3, np.int64)])

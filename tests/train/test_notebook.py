@@ -294,3 +294,26 @@ def test_charts_leave_out_what_cannot_be_drawn() -> None:
     assert len(long) < 20_000
     for values in ([5.0, 5.0], [-1.7e308, 1.7e308], [1e-320, 1.0], [0.0, 1e-9]):
         assert "nan" not in markup.chart([markup.Line("", [0.0, 1.0], values)], "extreme")
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [1.0, 0.9, 0.2, 0.9, 1.0],  # the letters' usual place, above on the right, is on the rising line
+        [1.0, 0.5, 0.2, 0.19, 0.18],
+        [0.2, 0.2, 0.2, 0.2, 0.2],
+        [0.1, 0.5, 1.0, 0.5, 0.1],
+    ],
+)
+@pytest.mark.parametrize("at", range(5))
+def test_the_letters_of_a_mark_are_beside_the_curve(y: list[float], at: int) -> None:
+    x = [0.0, 1.0, 2.0, 3.0, 4.0]
+    chart = markup.chart([markup.Line("", x, y)], "c", [markup.Mark("best", x[at], y[at])])
+    (path,) = re.findall(r'<path d="(M[^"]*)" fill="none"', chart)
+    curve = np.array([[float(v) for v in part.split()] for part in re.split("[ML]", path)[1:]])
+    found = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*text-anchor="(\w+)"[^>]*>best<', chart)
+    assert found is not None
+    start = float(found[1]) - {"start": 0, "end": 28, "middle": 14}[found[3]]
+    base, under = float(found[2]), np.linspace(start, start + 28, 9)
+    assert np.abs(np.interp(under, *curve.T) - (base - 4)).min() > 7
+    assert 0 < min(under) and max(under) < 340

@@ -13,7 +13,7 @@ import numpy as np
 
 # How many values the instructions that read an array's elements take from the stack; others by their effect.
 READING = {"BINARY_SUBSCR": 2, "BINARY_SLICE": 3, "COMPARE_OP": 2, "CONTAINS_OP": 2, "GET_ITER": 1, "UNARY_NOT": 1,
-           "TO_BOOL": 1, "UNPACK_SEQUENCE": 1, "POP_JUMP_IF_FALSE": 1, "POP_JUMP_IF_TRUE": 1,
+           "TO_BOOL": 1, "UNPACK_SEQUENCE": 1, "BUILD_SLICE": 2, "POP_JUMP_IF_FALSE": 1, "POP_JUMP_IF_TRUE": 1,
            "POP_JUMP_FORWARD_IF_FALSE": 1, "POP_JUMP_FORWARD_IF_TRUE": 1}  # fmt: skip
 TAKING = {
     "BINARY_OP": 2,

@@ -277,6 +277,12 @@ class Capture(StepWatcher):
         if node is not None and op.cached:
             saved = dict(zip(op.saves, node.saved or ()))
             kept = [saved.get(name) for name in op.cached]
+        for name, x in zip(op.options, options):
+            self.scalars += [part for part in _parts(x) if isinstance(part, np.generic)]
+            if name != "key" and any(
+                part.ndim == 0 and not isinstance(part, np.generic) for part in _parts(x)
+            ):
+                self.problem(f"{op.name} reads {name}, a number that is an array,")
         options = tuple(self._option(x) for x in options)
         for x in options:
             if hasattr(x, "momentum"):  # running statistics, which the operation updates
@@ -679,6 +685,7 @@ class Capture(StepWatcher):
         """`Tensor(source)` or `asarray(source)` made a Tensor of an array of the user's."""
         if source is None:  # zeros and the like: the same at every run
             self._constant(result._data)
+            self._check_numbers()
         elif not isinstance(source, (np.ndarray, Value)):  # numbers and lists, which guards know
             self._of_numbers(source, "a Tensor")
             self._constant(result._data)
@@ -693,6 +700,19 @@ class Capture(StepWatcher):
             self._vars[id(array)] = out
             self._alive.append((array, source))
             self._add_call("astype", [var], out, dtype=array.dtype)
+
+    def _check_numbers(self) -> None:
+        """Sizes, ends and the like of what `arange` and others make may be arguments that are arrays."""
+        frame: FrameType | None = sys._getframe(2) if self.raw else None
+        while frame is not None and not frame_is_users(frame):
+            name = frame.f_code.co_name
+            if frame.f_globals.get("__name__") == "tinygrad_dl.creation" and not name.endswith("_like"):
+                given = leaves_of(list(frame.f_locals.values()))
+                self.scalars += [x for x in given if isinstance(x, np.generic)]
+                found = {id(x) for x in given} & self.raw.keys()
+                if found:
+                    self.problem(f"{name} reads {self.raw[found.pop()]} in Python")
+            frame = frame.f_back
 
     def read(self, what: str) -> None:
         """The user's code read the values of a Tensor."""
@@ -848,6 +868,12 @@ class Capture(StepWatcher):
             name[:2] == "__" and is_users(type(owner).__module__)
         ):
             self.problems.append(f"it calls {type(owner).__name__}.{name}{where}")
+
+
+def _parts(x: object) -> tuple[Any, ...]:
+    """The arrays, Tensors and NumPy scalars that an option of an operation is, or is made of."""
+    parts = x if isinstance(x, tuple) else (x.start, x.stop, x.step) if isinstance(x, slice) else (x,)
+    return tuple(part for part in parts if isinstance(part, (np.ndarray, np.generic, Value)))
 
 
 def _equal(x: np.ndarray, y: np.ndarray) -> bool:

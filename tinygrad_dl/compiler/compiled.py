@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from tinygrad_dl.compiler.origins import is_own
 from tinygrad_dl.compiler.program import Call, Effect, NotLowered, Program, Step, Var, generators_in
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.sizes import Filled
-from tinygrad_dl.compiler.snapshot import Reach, Snapshot
+from tinygrad_dl.compiler.snapshot import Reach, Snapshot, disturbed
 from tinygrad_dl.compiler.update import Changed
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.dispatch import draw_now
@@ -52,6 +53,8 @@ TRIES = 4  # captures of one signature that may differ before it is run eagerly 
 # Calls after which a program is made for a number of rows that is smaller than one in use, as that of a last batch: to
 # make it takes as long as a thousand such steps of a small network.
 AWAITED = 100
+DISTURBED = 3  # eager calls that tell what is rounding, where a program differs
+CHANGING = "shapes that follow from values, or what its programs write to, change too often"
 NUMBERS = (int, float, complex, str, bytes, np.generic)
 BACKENDS = ("auto", "numpy", "llvm")
 
@@ -148,6 +151,7 @@ class Compiled(Generic[P, R]):
         self._ran = False  # whether a program ran since the last eager call
         self._entries: dict[Any, list[Entry]] = {}
         self._families: dict[Any, Family] = {}
+        self._changes: dict[Any, int] = {}  # how often programs of a signature could not run any more
         self._lock = RLock()
         self._reported: set[str] = set()
         self._optimizers: dict[int, Any] = {}
@@ -169,6 +173,7 @@ class Compiled(Generic[P, R]):
                             results = entry.run(leaves)  # type: ignore[misc]
                         except Changed:
                             self._drop(entry)
+                            self._changes[key] = self._changes.get(key, 0) + 1
                             break
                         if not self._ran:  # to set an attribute takes longer than to read it: see __setattr__
                             self._ran = True
@@ -281,7 +286,7 @@ class Compiled(Generic[P, R]):
         if entry is not None and entry.given_up:
             return self._eagerly(args, kwargs)
         if entry is not None and entry.run is not None:
-            return self._verify(entry, leaves, args, kwargs)
+            return self._verify(key, entry, leaves, args, kwargs)
         family, sizes = self._family(key)
         for common, pattern in family.programs:
             rows = number_of_rows(pattern, sizes)
@@ -299,6 +304,9 @@ class Compiled(Generic[P, R]):
             entries = self._entries.setdefault(key, [])
             entries.append(entry)
             del entries[:-KEPT]
+            if self._changes.get(key, 0) >= KEPT:
+                self._give_up(entry, [CHANGING])
+                return self._eagerly(args, kwargs)
         if self._worth is not None:
             return self._at_once(entry, leaves, args, kwargs)
         return self._capture(key, entry, leaves, args, kwargs)
@@ -416,7 +424,7 @@ class Compiled(Generic[P, R]):
                 other = Native(merged_lowered(lowered, rows, SAMPLES[1]))
                 made.common = merged_lowered(lowered, rows, SAMPLES[0])
                 made.native = Native(made.common, other.code)
-                made.run, made.text = made.native.run, made.native.text
+                made.run, made.text = with_arrays(made.native.run, made), made.native.text
                 return made
         made.common = merged_program([e.program for e in entries], rows, SAMPLES[0])  # type: ignore[misc]
         made.run, made.text = self._replayed(made, made.common)
@@ -611,7 +619,7 @@ class Compiled(Generic[P, R]):
             with suppress(NotLowered):
                 entry.native = Native(Lowered(program, capture, supported))
         if entry.native is not None:
-            entry.run, entry.text = entry.native.run, entry.native.text
+            entry.run, entry.text = with_arrays(entry.native.run, entry), entry.native.text
             return
         entry.run, entry.text = self._replayed(entry, program)
 
@@ -635,13 +643,20 @@ class Compiled(Generic[P, R]):
 
         return replayed, text
 
+    def _count_change(self, key: Any, entry: Entry) -> None:
+        """A program cannot run any more; a signature for which that happens again and again is run eagerly."""
+        self._changes[key] = self._changes.get(key, 0) + 1
+        if self._changes[key] >= KEPT:
+            self._give_up(entry, [CHANGING])
+
     def _verify(
-        self, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, key: Any, entry: Entry, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Use a new program from now on if it agrees with the eager function."""
         result, differs = self._compared(entry, leaves, args, kwargs)
         if differs is None:
             entry.run, entry.tries = None, 0
+            self._count_change(key, entry)
         elif not self._differs(entry, differs):
             entry.verified, entry.capture = True, None
         return result
@@ -669,7 +684,12 @@ class Compiled(Generic[P, R]):
             eager.restore()
             return expected, None
         got = self._nested(entry, results, leaves)
-        differs = eager.compared_with(snapshot.taken(got))
+        program = snapshot.taken(got)
+        differs = eager.compared_with(program)
+        if differs:
+            moved = [self._disturbed(snapshot, args, kwargs, seed) for seed in range(DISTURBED)]
+            differs = eager.compared_with(program, [s for s in moved if s is not None])
+            program.restore()
         if differs:
             eager.restore()
             return expected, differs
@@ -678,6 +698,19 @@ class Compiled(Generic[P, R]):
         if entry.graph is not None:
             entry.graph(results[0], leaves, self._again(entry), args, kwargs, drawn)
         return got, ""
+
+    def _disturbed(
+        self, snapshot: Snapshot, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int
+    ) -> Snapshot | None:
+        """What eager computes from numbers that are off by rounding: no program is closer where terms cancel."""
+        snapshot.restore()
+        snapshot.disturb(seed)
+        arguments = [x for _, x in pytree.leaves((args, kwargs))]
+        given = [x if id(x) in snapshot.tensors else disturbed(x, seed) for x in arguments]
+        try:
+            return snapshot.taken(self._eagerly(*pytree.refill((args, kwargs), iter(given))))
+        except Exception:  # such as that of a number outside of a function's domain
+            return None
 
     def _give_up(self, entry: Entry, problems: list[str]) -> None:
         entry.problems, entry.capture, entry.run = problems, None, None
@@ -690,7 +723,10 @@ class Compiled(Generic[P, R]):
             raise CompileError(text)
         if text not in self._reported and not self._quiet:
             self._reported.add(text)
-            warnings.warn(text, stacklevel=6)
+            level, frame = 2, sys._getframe(1)
+            while frame.f_back is not None and frame.f_code.co_filename == __file__:
+                level, frame = level + 1, frame.f_back
+            warnings.warn(text, stacklevel=level)  # at the user's call
 
     def _again(self, entry: Entry) -> Callable[..., Any]:
         """The function for backward to run again, if what it reads in Python is still what it was."""
@@ -923,6 +959,23 @@ def given_before(capture: Capture, result: Any, leaves: Sequence[Any]) -> list[t
         if given is not None:
             found.append((i, given))
     return found
+
+
+def with_arrays(run: Callable[..., Any], entry: Entry) -> Callable[..., Any]:
+    """Native code as a function that returns arrays where the captured one did, as operations on arrays do."""
+    assert entry.program is not None
+    plain = [i for i, var in enumerate(entry.program.results) if isinstance(var, Var) and not entry.wraps[i]]
+    if not plain:
+        return run
+
+    def unwrapped(leaves: Sequence[Any]) -> list[Any] | None:
+        results = run(leaves)
+        if results is not None:
+            for i in plain:
+                results[i] = _data(results[i])
+        return results
+
+    return unwrapped
 
 
 def repeated(result: Any, program: Program) -> list[tuple[int, int, bool]]:

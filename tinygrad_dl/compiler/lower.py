@@ -1259,5 +1259,10 @@ def lower_call(b: Builder, call: Call) -> list[Operand]:
             raise NotLowered("a list as an operand")
         if isinstance(x, Var) and x.dtype.str[1:] not in DTYPES:
             raise NotLowered(f"{x.dtype}")
-    out = f(b, *call.inputs, **options_of(call))
+    try:
+        out = f(b, *call.inputs, **options_of(call))
+    except TypeError:
+        if any(isinstance(x, Var) for x in call.options):
+            raise NotLowered("an option that is an array") from None
+        raise
     return list(out) if isinstance(out, tuple) else [out]

@@ -28,6 +28,7 @@ from tinygrad_dl.compiler.program import (
 )
 from tinygrad_dl.compiler.sizes import Altered, Filled, depends, is_rows
 from tinygrad_dl.convert import wrap
+from tinygrad_dl.dispatch import in_float32, wide
 from tinygrad_dl.op import Missing
 
 
@@ -40,7 +41,7 @@ def altered(template: Any, **attributes: Any) -> Any:
 
 
 #: What the text of a program for any number of rows calls.
-RUN_TIME = {"altered": altered}
+RUN_TIME = {"altered": altered, "in_float32": in_float32, "wide": wide}
 
 
 def plain(x: object) -> Any:
@@ -118,18 +119,21 @@ def write_call(w: Writer, step: Call, cached: bool) -> None:
     args = values[: op.positional] + [
         f"{n}={v}" for n, v in zip(names[op.positional :], values[op.positional :])
     ]
-    run = w.object(op.run, f"{op.name}_")
+    text = f"{w.object(op.run, f'{op.name}_')}({', '.join(args)})"
+    if op.accumulates and isinstance(step.inputs[0], Var) and step.inputs[0].dtype == np.float16:
+        options = "".join(f"{w.operand(x)}, " for x in step.options)
+        text = f"in_float32({w.object(op, 'op')}, ({', '.join(inputs)},), ({options}))"
     out = step.outputs[0]
     assert out is not None
     if not op.cached:
-        w.lines.append(f"{w.var(out)} = {run}({', '.join(args)})")
+        w.lines.append(f"{w.var(out)} = {text}")
     else:
         kept = [w.var(v) if v is not None else "_" for v in step.outputs[1:]]
         for v, name in zip(step.outputs[1:], op.cached):
             if v is None:
                 kept[op.cached.index(name)] = f"c{out.serial}_{name}"
         kept += [f"c{out.serial}_{name}" for name in op.cached[len(kept) :]]
-        w.lines.append(f"{w.var(out)}, {', '.join(kept)} = {run}({', '.join(args)})")
+        w.lines.append(f"{w.var(out)}, {', '.join(kept)} = {text}")
     if not out.shape:
         w.lines.append(f"if type({w.var(out)}) is not ndarray: {w.var(out)} = asarray({w.var(out)})")
 
@@ -141,11 +145,15 @@ def write_vjp(w: Writer, step: Vjp) -> None:
     values = named_values(call)
     out = call.outputs[0]
     assert out is not None
-    g = w.operand(step.inputs[0])
+    half = op.accumulates and out.dtype == np.float16  # whose rules are given float32
 
     def value(name: str, i: int) -> str:
+        text = plain_value(name, i)
+        return f"wide({text})" if half and (name == "g" or name in op.saves) else text
+
+    def plain_value(name: str, i: int) -> str:
         if name == "g":
-            return g
+            return w.operand(step.inputs[0])
         if name == "i":
             return str(i)
         if name == "shapes":

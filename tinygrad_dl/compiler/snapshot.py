@@ -10,12 +10,15 @@ import numpy as np
 from tinygrad_dl import config, pytree
 from tinygrad_dl.compiler.capture import Capture
 from tinygrad_dl.compiler.program import Call, Effect, Program, generators_in, named_values
+from tinygrad_dl.convert import wrap
 from tinygrad_dl.graph import Value
+from tinygrad_dl.tensor import Tensor
 
 # How far a program may be from eager, relative to the largest element: sums in another order, other polynomials.
 TOLERANCE = {"f2": 1e-2, "f4": 2e-3, "f8": 1e-7, "c8": 2e-3, "c16": 1e-7}
 
 ROUNDING = 4  # units in the last place of a result that a gradient may be off
+MARGIN = 8  # times what rounding was seen to change a number by
 NOISE = 1e-4  # of the largest gradient of a step: gradients below are rounding, such as a bias's before batch norm
 
 
@@ -120,19 +123,19 @@ class Snapshot:
         """Put everything back as it was, in the arrays that there are."""
         for i, tensor in self.tensors.items():
             if tensor._data.shape == self.data[i].shape:
-                tensor._data[...] = self.data[i]
+                _write(tensor._data, self.data[i])
             else:
                 tensor._data = self.data[i].copy()
             grad = self.grads[i]
             tensor._grad = grad
             if grad is not None:
-                grad._data[...] = self.grad_data[i]
+                _write(grad._data, self.grad_data[i])
         for optimizer, saved in zip(self.optimizers, self.states):
             for p, values in saved.items():
                 now = optimizer.state[p]
                 for key, value in values.items():
                     if isinstance(value, np.ndarray) and isinstance(now.get(key), np.ndarray):
-                        now[key][...] = value
+                        _write(now[key], value)
                     else:
                         now[key] = value
             for group, options in zip(optimizer.param_groups, self.options[self.optimizers.index(optimizer)]):
@@ -141,7 +144,7 @@ class Snapshot:
             if forget is not None:
                 forget()
         for array, data in zip(self.arrays, self.array_data):
-            array[...] = data
+            _write(array, data)
         for generator, state in zip(self.generators, self.random):
             generator.bit_generator.state = state
         for x, attributes in zip(self.objects, self.attributes):
@@ -163,10 +166,18 @@ class Snapshot:
                     return False
         return True
 
-    def compared_with(self, other: Snapshot) -> str:
-        """What differs by more than rounding; "" if nothing does."""
-        for x, y in zip(self.result, other.result):
-            if not _close(x, y):
+    def disturb(self, seed: int) -> None:
+        """Change the last digits of all Tensors."""
+        for tensor in self.tensors.values():
+            _write(tensor._data, disturbed(tensor._data, seed))
+
+    def compared_with(self, other: Snapshot, moved: Sequence[Snapshot] = ()) -> str:
+        """What differs by more than rounding; "" if nothing does.
+
+        `moved`: the same after steps from numbers that were off by rounding; differences of that size do not count.
+        """
+        for n, (x, y) in enumerate(zip(self.result, other.result)):
+            if not _close(x, y, _apart(x, [s.result[n] for s in moved])):
                 return "result"
         largest = max(
             (float(np.abs(g).max(initial=0)) for g in self.grad_data.values() if g is not None), default=0.0
@@ -177,24 +188,27 @@ class Snapshot:
         for i, tensor in self.tensors.items():
             name = getattr(tensor, "_name", None) or f"Tensor of shape {tensor.shape}"
             a, b = self.grad_data[i], other.grad_data[i]
-            noise = NOISE * largest
+            noise = max(NOISE * largest, _apart(a, [s.grad_data[i] for s in moved]))
             if tensor.dtype.kind == "f":
                 noise = max(noise, ROUNDING * float(np.finfo(tensor.dtype).eps) * scale)
             if (a is None) != (b is None) or (a is not None and not _close(a, b, noise)):
                 return f"gradient of the {name}"
             # Where a gradient is nothing but rounding, an optimizer may divide it by itself.
             clear = np.ones(tensor.shape, bool) if a is None else np.abs(a) > noise
-            if not _close(self.data[i][clear], other.data[i][clear]):
+            x, y, *near = (s.data[i][clear] for s in (self, other, *moved))
+            if not _close(x, y, _apart(x, near)):
                 return f"value of the {name}"
-            for mine, theirs in zip(self.states, other.states):
+            for mine, *theirs in zip(self.states, other.states, *(s.states for s in moved)):
                 for key, value in mine.get(tensor, {}).items():
-                    expected: Any = theirs[tensor].get(key)
+                    values = [value, *(state[tensor].get(key) for state in theirs)]
                     if isinstance(value, np.ndarray) and value.shape == tensor.shape:
-                        value, expected = value[clear], expected[clear]
-                    if not _close(value, expected):
+                        values = [v[clear] for v in values]
+                    value, expected, *near = values
+                    if not _close(value, expected, _apart(value, near)):
                         return f"state {key} of the optimizer"
-        if not all(map(_close, self.array_data, other.array_data)):
-            return "running average"
+        for x, y, *near in zip(self.array_data, other.array_data, *(s.array_data for s in moved)):
+            if not _close(x, y, _apart(x, near)):
+                return "running average"
         if str(self.attributes) != str(other.attributes):
             return "state of a schedule or a module"
         if str(self.options) != str(other.options):
@@ -203,6 +217,36 @@ class Snapshot:
             if str(a) != str(b):
                 return "number of random draws"
         return ""
+
+
+def _write(array: np.ndarray, values: Any) -> None:
+    """Write to an array; one that is read-only, such as a mapped file, no step has changed."""
+    if array.flags.writeable:
+        array[...] = values
+
+
+def disturbed(x: Any, seed: int) -> Any:
+    """An array, or a Tensor without a graph, with other last digits; anything else as it is."""
+    if isinstance(x, Value):
+        return wrap(disturbed(x._data, seed)) if type(x) is Tensor and x.node is None else x
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        return x
+    # All up, all down, or each its way: what cancels among elements, and what does not.
+    signs: Any = (1, -1)[seed] if seed < 2 else np.random.default_rng((seed, x.size)).choice([-1, 1], x.shape)
+    with np.errstate(all="ignore"):
+        return (x * (1 + ROUNDING * np.finfo(x.dtype).eps * signs)).astype(x.dtype)
+
+
+def _apart(x: Any, near: Sequence[Any]) -> float:
+    """How far an array is from others, with a margin; at least a number that does not count."""
+    apart = [1e-30]
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        for z in near:
+            if isinstance(z, np.ndarray) and z.shape == x.shape:
+                with np.errstate(all="ignore"):
+                    distance = np.abs(x.astype(float) - z)
+                apart.append(MARGIN * float(distance.max(initial=0, where=np.isfinite(distance))))
+    return max(apart)
 
 
 def _is_float(x: Any) -> bool:

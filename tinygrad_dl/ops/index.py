@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.batching import Call, OfAll, axes_of
-from tinygrad_dl.convert import describe
+from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.errors import IndexRangeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, modes, tell
 from tinygrad_dl.op import OPS, Case, op
 from tinygrad_dl.typing import ArrayLike, Index, NDArray, Shape, ShapeLike
 
@@ -27,11 +28,16 @@ def plain_key(key: Index | Value) -> Any:
             raise IndexRangeError(
                 f"indexing: expected integers, slices or booleans, got an array of {data.dtype}"
             )
-        return int(data) if data.ndim == 0 and data.dtype.kind in "iu" else data
+        if data.ndim == 0 and data.dtype.kind in "iu" and not (active and modes.watchers):
+            return int(data)
+        return data  # a compiled step reads even a single index at every run
     if type(key) is not list:
         return key
     try:
-        return np.asarray(key, dtype=None if len(key) else int)
+        array = np.asarray(key, dtype=None if len(key) else int)
+        if active:
+            tell("created", wrap(array), key)
+        return array
     except (ValueError, RecursionError):
         raise IndexRangeError(
             f"indexing: expected integers or booleans in rows of equal length, got {describe(key)}"

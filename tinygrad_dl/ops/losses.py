@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from tinygrad_dl.batching import Call, merged
 from tinygrad_dl.errors import ShapeError, ValueRangeError
+from tinygrad_dl.graph import Value
 from tinygrad_dl.kernels import losses as kernels
 from tinygrad_dl.kernels.losses import check_classes as check_classes
 from tinygrad_dl.kernels.losses import check_range, coefficients
+from tinygrad_dl.modes import effect
 from tinygrad_dl.op import Case, Domain, Joint, op
 from tinygrad_dl.ops.activations import sigmoid
 from tinygrad_dl.ops.elementwise import exp, log, where
@@ -110,7 +113,9 @@ def _cross_entropy_rule(
     g: NDArray, x: NDArray, x_shape: Shape, x_dtype: DTypeLike, target: NDArray, weight: NDArray | None,
     reduction: str, ignore_index: int, label_smoothing: float,
 ) -> NDArray:  # fmt: skip
-    a, share = coefficients(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
+    # Recorded, a compiled step makes them again from the targets of each run.
+    make = partial(effect, coefficients) if isinstance(g, Value) else coefficients
+    a, share = make(target, x_shape, x_dtype, weight, reduction, ignore_index, label_smoothing)
     if reduction == "none":
         g = reshape(g, (x_shape[0], 1, *x_shape[2:]))
     return g * (_softmax(x) * share - a)

@@ -14,6 +14,7 @@ from tinygrad_dl.convert import values_of
 from tinygrad_dl.dispatch import each_example
 from tinygrad_dl.errors import ShapeError, ValueRangeError
 from tinygrad_dl.graph import Value
+from tinygrad_dl.modes import active, tell
 from tinygrad_dl.ops.accumulate import accumulating
 from tinygrad_dl.ops.elementwise import where
 from tinygrad_dl.ops.index import take
@@ -62,6 +63,8 @@ def quantile(
 
 def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, name: str) -> Any:
     x = value_of(x)
+    if active and isinstance(q, (Value, np.ndarray, np.generic)):
+        tell("read", f"the q of {name}")
     fractions = np.asarray(values_of(q), np.float64)
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise ValueRangeError(f"{name}: expected q in [0, 1], got {q!r}")

@@ -24,16 +24,21 @@ Line = Callable[[float], NDArray]
 RATIO = 4.0  # between two steps
 LARGEST_STEP = 0.25  # times the scale of the input
 SMALLEST_STEP = 1e-11
+TINY = 1e-300  # the smallest step beside a subnormal number
 EPS = float(np.finfo(np.float64).eps)
 # The function is sampled at these distances, times the scale, where its noise is measured: above the spacing of float64
 # numbers, and so near that a smooth function is a polynomial. The smaller ones are for functions that vary quickly, or
 # have many kinks.
 SPACINGS = (2.0**-22, 2.0**-32, 2.0**-37)
 SAMPLES, ORDER = 9, 4
-# Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7.
+# For inputs so close to 0 a spacing beside them is tried, too.
+NEAR_ZERO, SPACING_NEAR_ZERO = 1e-7, 2.0**-12
+# Jumps of at most this part of the values may be those of a coarse dtype; bfloat16 has a spacing of 2**-7. A jump is
+# located in so many halvings, and the slope beside it is that of the step 4**-10 of the largest, about a millionth.
 COARSEST = 0.05
+HALVINGS, LOCAL = 24, 10
 # Where several units are at a kink, derivatives are taken at points so near, times the scale of the input.
-RADIUS, NEARBY = 1e-6, 16
+RADIUS, CLOSER, NEARBY = 1e-6, 1e-6 / 16, 16
 # Errors are estimates: they count this many times.
 SAFETY = 4.0
 
@@ -54,7 +59,7 @@ class Evidence(NamedTuple):
     reason: list[str]
 
     def is_kink(self, o: int) -> bool:
-        """Whether the derivatives of output `o` on both sides differ by more than their errors."""
+        """Whether the derivatives of output `o` on both sides differ by more than twice their errors."""
         gap = abs(self.right[o] - self.left[o])
         return bool(gap > 2 * (self.right_error[o] + self.left_error[o]))
 
@@ -72,17 +77,23 @@ def examine(line: Line, x: float = 0.0, eps: float = EPS) -> Evidence:
         return _examined(line, x, eps)
 
 
-def _examined(line: Line, x: float, eps: float) -> Evidence:
+def steps(x: float) -> NDArray:
+    """The distances from `x` at which a function is sampled, the largest first: x + h - x is h."""
     scale = max(abs(x), 1.0)
-    steps = [LARGEST_STEP * scale]
-    # An input close to 0 may be close to the edge of a domain, too: there the steps are small beside it.
-    smallest = max(min(SMALLEST_STEP * scale, abs(x) / 1024 if x else 1.0), 1e3 * EPS * abs(x), 1e-300)
-    while steps[-1] / RATIO >= smallest:
-        steps.append(steps[-1] / RATIO)
-    h = np.array([(x + s) - x for s in steps])
+    smallest = SMALLEST_STEP * scale
+    if (
+        x
+    ):  # an input close to 0 may be close to the edge of a domain, too: there the steps are small beside it
+        smallest = min(smallest, max(abs(x) / 1024, TINY))
+    number = int(np.log2(LARGEST_STEP * scale / smallest) / np.log2(RATIO))
+    return (x + LARGEST_STEP * scale / RATIO ** np.arange(number + 1)) - x
+
+
+def _examined(line: Line, x: float, eps: float) -> Evidence:
+    h = steps(x)
     start = line(0.0)
     above, below = np.array([line(s) for s in h]), np.array([line(-s) for s in h])
-    noise = _noise(line, start, above, below, h, x, eps)
+    noise = np.maximum(_noise(line, start, x, eps), _quantum(line, start, above, below, h))
     column = h[:, None]
     right, right_error = _extrapolated((above - start) / column, h, noise, 1)
     left, left_error = _extrapolated((start - below) / column, h, noise, 1)
@@ -98,23 +109,24 @@ def nearby(f: Function, arrays: Sequence[NDArray], k: int, i: int) -> tuple[NDAr
     Where a kink follows on another, as in layers of units that are all 0, the derivatives on both sides along one input
     are not all that there are: F. Clarke's generalized gradient has those at all points around.
     """
-    low, high = _around(f, arrays, k, i, RADIUS)
-    closer, farther = _around(f, arrays, k, i, RADIUS / 16)
+    scale = max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
+    low, high = _around(f, arrays, k, i, RADIUS, RADIUS * scale)
+    closer, farther = _around(f, arrays, k, i, CLOSER, CLOSER * scale)
     # Around a kink they differ as much at any distance; by curvature they differ less when closer, by rounding more.
     width, narrow = high - low, farther - closer
-    step = RADIUS / 16 * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
     # The function may be 0 here, and its differences are rounded all the same.
-    size = np.maximum(np.abs(low), np.abs(high))
-    rounding = 16 * EPS * np.abs(f(arrays)) / step + 1e-6 * np.where(np.isfinite(size), size, 0.0)
+    rounding = 16 * EPS * np.abs(f(arrays)) / (CLOSER * scale) + 1e-6 * np.maximum(np.abs(low), np.abs(high))
     kink = (width > 0.3 * narrow) & (narrow > 0.3 * width) & (narrow > rounding)
     low, high = np.minimum(low, closer), np.maximum(high, farther)
     slack = 0.02 * (high - low)  # a few points do not show the extremes
     return np.where(kink, low - slack, np.inf), np.where(kink, high + slack, -np.inf)
 
 
-def _around(f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float) -> tuple[NDArray, NDArray]:
+def _around(
+    f: Function, arrays: Sequence[NDArray], k: int, i: int, radius: float, h: float
+) -> tuple[NDArray, NDArray]:
+    """The lowest and the highest central difference of step `h` at points within a radius."""
     rng, found = np.random.default_rng(0), []
-    h = radius * max(abs(float(arrays[k].reshape(-1)[i])), 1.0) / 50
     for _ in range(NEARBY):
         moved = [a + radius * np.maximum(np.abs(a), 1.0) * rng.uniform(-1, 1, a.shape) for a in arrays]
         flat = moved[k].reshape(-1)
@@ -134,7 +146,7 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
     """The limit of differences as the step goes to 0, and its error: the entry of Richardson's table that differs
     least from its neighbors. The error of a difference is a series in h**power.
     """
-    rounding = 2 * noise / h[:, None]
+    rounding = 4 * noise / h[:, None]  # the extrapolation at most doubles that of two values
     table, values, errors = d, d.copy(), np.full(d.shape, np.inf)
     for k in range(4):
         change = np.zeros_like(table)
@@ -142,41 +154,32 @@ def _extrapolated(d: NDArray, h: NDArray, noise: NDArray, power: int) -> tuple[N
             weight = RATIO ** (power * k)
             finer = (weight * table[1:] - table[:-1]) / (weight - 1)
             change, table = np.abs(finer - table[1:]), finer
-            rounding = rounding[1:] * (weight + 1) / (weight - 1)
-        if len(table) < 2:
-            break
         # Beside the column before, an entry is compared with the next coarser step.
-        error = SAFETY * np.maximum(change[1:], np.abs(table[1:] - table[:-1])) + rounding[1:]
+        error = SAFETY * np.maximum(change[1:], np.abs(table[1:] - table[:-1])) + rounding[k + 1 :]
         error = np.where(np.isfinite(table[1:]) & np.isfinite(error), error, np.inf)
         better = error < errors[k + 1 :]
         values[k + 1 :] = np.where(better, table[1:], values[k + 1 :])
         errors[k + 1 :] = np.where(better, error, errors[k + 1 :])
     # Large steps may agree with each other on what is not the derivative: the other side of a kink, or the mean of many
-    # periods. A smaller step contradicts them.
-    best, best_error = values[-1].copy(), errors[-1].copy()
-    low, high = values[-1] - errors[-1], values[-1] + errors[-1]
-    for value, error in zip(values[-2::-1], errors[-2::-1]):
-        consistent = (value + error >= low) & (value - error <= high) & np.isfinite(error)
-        better = consistent & (error < best_error)
+    # periods. A smaller step contradicts them: their intervals have no point in common.
+    best, best_error = values[-1].copy(), np.full(noise.shape, np.inf)
+    low, high = np.full(noise.shape, -np.inf), np.full(noise.shape, np.inf)
+    for value, error in zip(values[::-1], errors[::-1]):
+        lower, upper = np.maximum(low, value - error), np.minimum(high, value + error)
+        usable = np.isfinite(error) & (lower <= upper)
+        low, high = np.where(usable, lower, low), np.where(usable, upper, high)
+        better = usable & (error < best_error)
         best, best_error = np.where(better, value, best), np.where(better, error, best_error)
-        usable = np.isfinite(error) & consistent
-        low = np.where(usable, np.maximum(low, value - error), low)
-        high = np.where(usable, np.minimum(high, value + error), high)
     return best, best_error
 
 
-def _noise(
-    line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDArray, x: float, eps: float
-) -> NDArray:
+def _noise(line: Line, start: NDArray, x: float, eps: float) -> NDArray:
     """How far values of the function are from a smooth one: differences of fourth order, which a polynomial lacks."""
-    magnitude = np.max(np.abs(np.where(np.isfinite(above), above, 0.0)), axis=0, initial=0.0)
-    near = np.minimum(magnitude, 2 * np.abs(start))  # a value far away may be large
-    floor = eps * np.maximum(np.abs(start), near)
     gamma = factorial(ORDER) ** 2 / factorial(2 * ORDER)
     spacings = [spacing * max(abs(x), 1.0) for spacing in SPACINGS]
-    if 0 < abs(x) < spacings[-1] * 1e4:
-        spacings.append(abs(x) * 2.0**-12)
-    found = np.zeros(start.size)
+    if 0 < abs(x) < NEAR_ZERO:
+        spacings.append(abs(x) * SPACING_NEAR_ZERO)
+    found = eps * np.abs(start)
     for sign in (1.0, -1.0):  # not across 0, where there may be a kink
         sigmas = []
         for spacing in spacings:
@@ -184,7 +187,7 @@ def _noise(
             sigmas.append(np.sqrt(gamma * np.mean(np.diff(values, n=ORDER, axis=0) ** 2, axis=0)))
         sigma = np.min(np.nan_to_num(np.array(sigmas), nan=np.inf), axis=0)
         found = np.maximum(found, np.where(np.isfinite(sigma), SAFETY * sigma, 0.0))
-    return np.asarray(np.maximum(np.maximum(found, floor), _quantum(line, start, above, below, h)))
+    return found
 
 
 def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDArray) -> NDArray:
@@ -193,36 +196,30 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
     Stairs change by a jump, however near one looks at it; a unit that becomes active changes steadily.
     """
     found = np.zeros(start.size)
-    near = int(np.argmin(np.abs(np.log(h / h[0]) - np.log(1e-6))))
     for values, sign in ((above, 1.0), (below, -1.0)):
-        slope = (values[near] - start) / h[near]
-        changed = (values != start) & np.isfinite(values)
         for o in range(start.size):
-            if changed[:, o].any() and not changed[-1, o]:
-                j = int(np.flatnonzero(changed[:, o])[-1])  # the smallest step with a change
-                line_slope = 0.0
-            else:
-                away = np.abs(values[:, o] - start[o] - slope[o] * h)
-                sudden = away[:near] > np.maximum(100 * away[1 : near + 1], 1e4 * EPS * abs(start[o]))
-                if not sudden.any():
-                    continue
-                j, line_slope = int(np.flatnonzero(sudden)[-1]), float(slope[o])
-            low, high = float(h[j + 1]), float(h[j])  # the smallest step of all is none of them
-            change = abs(float(values[j, o] - start[o]) - line_slope * high)
-            at_low, at_high = float(line(sign * low)[o]), float(values[j, o])
-            for _ in range(24):
+            # What the function would be without a jump: constant on a stair, a line where there is one jump.
+            flat = values[-1, o] == start[o]
+            slope = 0.0 if flat else (values[LOCAL, o] - start[o]) / h[LOCAL]
+            away = np.abs(values[:, o] - start[o] - slope * h)
+            least = 0.0 if flat else 1e4 * EPS * abs(start[o])
+            sudden = np.flatnonzero(away[:-1] > np.maximum(100 * away[1:], least))
+            sudden = sudden if flat else sudden[sudden < LOCAL]
+            if not sudden.size:
+                continue
+            j = int(sudden[-1])
+            low, high = h[j + 1], h[j]
+            before = 0.0 if flat else away[j] / 4
+            for _ in range(HALVINGS):
                 middle = (low + high) / 2
-                value = float(line(sign * middle)[o])
-                if abs(value - start[o] - line_slope * middle) < 0.25 * change and not (
-                    line_slope == 0 and value != start[o]
-                ):
-                    low, at_low = middle, value
+                if abs(line(sign * middle)[o] - (start[o] + slope * middle)) <= before:
+                    low = middle
                 else:
-                    high, at_high = middle, value
-            jump = abs(at_high - at_low)
-            size = max(abs(float(start[o])), abs(at_high))
-            steep = jump > 0.5 * change or line_slope != 0 and jump > 0.2 * change
-            if steep and 64 * EPS * size < jump < COARSEST * size:
+                    high = middle
+            inner, outer = line(sign * low)[o], line(sign * high)[o]
+            jump = abs(outer - inner)
+            # Up to four stairs are between two steps.
+            if away[j] / 5 < jump < COARSEST * abs(outer):
                 found[o] = max(found[o], jump)
     return found
 
@@ -230,7 +227,7 @@ def _quantum(line: Line, start: NDArray, above: NDArray, below: NDArray, h: NDAr
 def _reason(o: int, start: NDArray, above: NDArray, below: NDArray, h: NDArray, noise: NDArray) -> str:
     """Why differences of output `o` tell nothing, or ""."""
     if not np.isfinite(start[o]):
-        return "the function is not finite here"
+        return "the function is not finite at"
     for values, side in ((below, "below"), (above, "above")):
         near = values[-4:, o]
         if not np.isfinite(near).all():

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, ShapeError, ValueRangeError
+from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.tensor import Tensor
 from tinygrad_dl.testing.calls import refuse_call
 from tinygrad_dl.typing import NDArray
@@ -114,28 +115,12 @@ class Functions(Pair):
         super().__init__()
         self.forward, self.backward = forward, backward
         self.by_name = isinstance(inputs, Mapping)  # forward takes one dictionary of parameters
-        if isinstance(inputs, Mapping):
-            self.every, given = [str(n) for n in inputs], list(inputs.values())
-        else:
-            given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-            self.every = _names(forward, len(given))
-        # Dictionaries among the inputs: forward(X, parameters). Their entries are inputs of their own.
-        self.outline: list[list[str] | None] = [None] * len(given)
-        if not self.by_name and any(isinstance(v, Mapping) for v in given):
-            names, values = [], []
-            for k, (name, v) in enumerate(zip(self.every, given)):
-                if isinstance(v, Mapping):
-                    self.outline[k] = [str(key) for key in v]
-                    names += self.outline[k] or []
-                    values += list(v.values())
-                else:
-                    names.append(name)
-                    values.append(v)
-            if len(set(names)) != len(names):
-                raise ValueRangeError(
-                    f"check_backward: inputs: expected different names in all of them, got {', '.join(names)}"
-                )
-            self.every, given = names, values
+        given = [inputs] if self.by_name else list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+        #: The arguments of forward: arrays, and lists, tuples and dictionaries of them, whose entries are inputs too.
+        self.tree = tuple(_plain_tree(v) for v in given)
+        self.top = _names(forward, len(given))
+        self.every = _leaf_names(self.tree, ["" if self.by_name else name for name in self.top])
+        given = [leaf for v in given for leaf in (_leaves_of(v) if _is_nested(v) else [v])]
         # Methods of one object, which caches what backward needs: backward takes the gradient of the output.
         owner = getattr(forward, "__self__", None)
         self.layer = owner is not None and owner is getattr(backward, "__self__", None)
@@ -160,17 +145,15 @@ class Functions(Pair):
         self.arrays = [self.values[k] for k in self.live]
 
     def keep(self, names: Sequence[str]) -> None:
-        self.live = [k for k in self.live if self.every[k] in names]
-        self._follow()
+        kept = [k for k in self.live if self.every[k] in names]
+        if kept != self.live:  # the arrays may be others than those given, at which the pair is judged
+            self.live = kept
+            self._follow()
 
     def pack(self, values: Sequence[Any]) -> list[Any]:
         """The arguments of forward: one dictionary of parameters, or the inputs one by one."""
-        if self.by_name:
-            return [dict(zip(self.every, values))]
-        packed, rest = [], iter(values)
-        for keys in self.outline:
-            packed.append(next(rest) if keys is None else {key: next(rest) for key in keys})
-        return packed
+        rest = iter(values)
+        return [refill(v, rest) if _is_nested(v) else next(rest) for v in self.tree]
 
     def run(self, values: Sequence[Any]) -> tuple[Any, Any, bool]:
         """The output, the cache, and whether there is one; NumPy's global generator draws the same each time."""
@@ -178,6 +161,11 @@ class Functions(Pair):
             result = self.forward(*self.pack(values))
         cached = isinstance(result, tuple) and len(result) == 2
         output, cache = result if cached else (result, None)
+        if isinstance(output, (np.ndarray, np.generic)) and output.dtype.kind in "biu":
+            raise DTypeError(
+                f"check_backward: forward: expected a floating-point output, got {describe(output)}: there is nothing "
+                "to differentiate"
+            )
         if not isinstance(output, Tensor) and not is_numeric(output):
             raise DTypeError(
                 "check_backward: forward: expected it to return the output as an array or a number, or "
@@ -233,14 +221,10 @@ class Functions(Pair):
         return self._by_name(result)
 
     def _arguments(self) -> list[str]:
-        if all(keys is None for keys in self.outline):
-            return self.every
-        names, rest = [], iter(self.every)
-        for k, keys in enumerate(self.outline):
-            names.append(next(rest) if keys is None else f"parameters {k}")
-            for _ in keys or []:
-                next(rest)
-        return names
+        return [
+            f"parameters {k}" if isinstance(v, Mapping) else name
+            for k, (name, v) in enumerate(zip(self.top, self.tree))
+        ]
 
     def traced(self, tensors: Sequence[Any]) -> Any:
         return self.run(self._at(tensors))[0]
@@ -278,26 +262,115 @@ class Functions(Pair):
         return len(names) == 1 and names[0] not in self.every and GRADIENT.fullmatch(names[0]) is not None
 
     def _by_name(self, result: object) -> dict[str, Any]:
-        live = list(self.names)
+        live, nested = list(self.names), any(_is_nested(v) for v in self.tree)
         if isinstance(result, Mapping):
             found = named(result, live)
-            if any(keys is not None for keys in self.outline):
+            if nested:
+                inside, rest = set[str](), iter(self.every)
+                for v in self.tree:
+                    one = [next(rest) for _ in (_leaves_of(v) if _is_nested(v) else [v])]
+                    if isinstance(v, Mapping):
+                        inside |= set(one)
+                        found |= _matched(v, result, iter(one))
                 # Of forward(X, parameters), X is data where backward gives no gradient of it.
-                inside = {key for keys in self.outline for key in keys or ()}
                 self.keep([n for n in live if n in inside or n in found])
-            return found
+            return {n: d for n, d in found.items() if n in live}
         results = list(result) if isinstance(result, (tuple, list)) else [result]
         if self.layer and len(results) == 1:
             live = live[:1]  # a loss layer gives the gradient of its scores, and none of the labels
             self.keep(live)
-        # One result per input, None for the integers, or one per input to differentiate.
+        if nested and len(results) == len(self.tree):
+            found = _matched(self.tree, tuple(results), iter(self.every))
+            return {n: d for n, d in found.items() if n in live}
+        # One result per input, None for the integers, or one per input to differentiate; a Python number among arrays
+        # is a setting, unless it has a gradient.
+        numbers = [n for k, n in zip(self.live, self.names) if type(self.given[k]) is float]
         names = self.every if len(results) == len(self.every) else live
+        without = [n for n in live if n not in numbers]
+        if without and numbers:
+            none = (
+                {n for n, r in zip(names, results) if r is None}
+                if len(results) == len(names)
+                else set(numbers)
+            )
+            live = [n for n in live if n not in numbers or n not in none]
+            self.keep(live)
+            names = names if len(results) == len(names) else live
         if len(results) != len(names):
             raise ShapeError(
                 f"check_backward: expected backward to return the gradients of {', '.join(live)}, got {len(results)} "
                 "results"
             )
         return {n: _gradient(r) for n, r in zip(names, results) if r is not None and n in live}
+
+
+def _is_nested(x: Any) -> bool:
+    """Whether an argument is a dictionary, or a list that holds arrays and is none itself."""
+    if isinstance(x, Mapping):
+        return True
+    return isinstance(x, (list, tuple)) and any(
+        isinstance(v, (np.ndarray, Tensor)) or _is_nested(v) for v in x
+    )
+
+
+def _leaves_of(x: Any) -> list[Any]:
+    return [leaf for _, leaf in leaves(_plain_tree(x))]
+
+
+def _plain_tree(x: Any) -> Any:
+    """Nested dictionaries and lists with lists of numbers as arrays."""
+    if isinstance(x, Mapping):
+        return {str(key): _plain_tree(v) for key, v in x.items()}
+    if _is_nested(x):
+        parts = [_plain_tree(v) for v in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return np.array(x) if isinstance(x, list) and _as_array(x) is not x else x
+
+
+def _leaf_names(tree: Sequence[Any], names: Sequence[str]) -> list[str]:
+    """What the inputs are called: `x`, `W1` in a dictionary, `layers[0]` in a list; in full if that is not unique."""
+    short, full = [], []
+
+    def walk(x: Any, last: str, path: str) -> None:
+        if isinstance(x, Mapping):
+            for key, v in x.items():
+                walk(v, key, f"{path}.{key}" if path else key)
+        elif _is_nested(x):
+            for k, v in enumerate(x):
+                walk(v, f"{last}[{k}]", f"{path}[{k}]")
+        else:
+            short.append(last)
+            full.append(path)
+
+    for x, name in zip(tree, names):
+        walk(x, name, name)
+    unique = [f if short.count(s) > 1 else s for s, f in zip(short, full)]
+    if len(set(unique)) != len(unique):
+        raise ValueRangeError(
+            f"check_backward: inputs: expected different names in all of them, got {', '.join(unique)}"
+        )
+    return unique
+
+
+def _matched(inputs: Any, result: Any, names: Iterator[str]) -> dict[str, Any]:
+    """The gradients in a result that is nested as the inputs are, by the names of these; None is no gradient."""
+    found: dict[str, Any] = {}
+    if isinstance(inputs, Mapping):
+        for key, v in inputs.items():
+            keys = [
+                k
+                for k in (f"d{key}", key, *gradient_names(key))
+                if isinstance(result, Mapping) and k in result
+            ]
+            found |= _matched(v, result[keys[0]] if keys else None, names)
+    elif _is_nested(inputs):
+        fits = isinstance(result, (list, tuple)) and len(result) == len(inputs)
+        for k, v in enumerate(inputs):
+            found |= _matched(v, result[k] if fits else None, names)
+    else:
+        name = next(names)
+        found = {} if result is None else {name: _gradient(result)}
+    return found
 
 
 class Parameter:
@@ -721,12 +794,19 @@ def parameters_of(function: Callable[..., Any]) -> list[str]:
 def _matching_arguments(
     function: Callable[..., Any], choices: Sequence[tuple[list[Any], str]]
 ) -> tuple[list[Any], str]:
-    """The first list of arguments that the signature of the function accepts, and what it is called."""
+    """The first list of arguments that the signature of the function accepts, and what it is called.
+
+    One that leaves parameters with a default alone is preferred: backward(cache, lambd=0.7).
+    """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return choices[0]
-    for arguments, words in choices:
+    required = sum(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        for p in signature.parameters.values()
+    )
+    for arguments, words in sorted(choices, key=lambda choice: not len(choice[0]) == required > 0):
         try:
             signature.bind(*arguments)
         except TypeError:
@@ -734,5 +814,6 @@ def _matching_arguments(
         return arguments, words
     raise DTypeError(
         f"check_backward: expected backward to take (g, cache) or (cache) when forward returns (output, cache), "
-        f"otherwise (g, *inputs), (*inputs) or (g), got {signature}"
+        f"otherwise (g, *inputs), (*inputs) or (g), got {signature}. Where yours takes more, such as the labels, wrap "
+        "it: lambda saved: backward(*saved, X, Y), with a forward that returns the cost and (parameters, cache)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -21,7 +20,8 @@ from tinygrad_dl.testing.calls import random_states_kept, refuse_call
 from tinygrad_dl.testing.disagreement import judge
 from tinygrad_dl.testing.evidence import Evidence, examine, nearby
 from tinygrad_dl.testing.frameworks import adapter_of
-from tinygrad_dl.testing.frameworks.adapter import Adapter, cut_note, no_result
+from tinygrad_dl.testing.frameworks.adapter import Adapter, cut_note, named_leaves, no_result
+from tinygrad_dl.testing.gradient_mistakes import Context, gradient_guesses, ranked
 from tinygrad_dl.testing.report import Finding, GradcheckError, Report
 from tinygrad_dl.typing import NDArray, Shape
 
@@ -82,10 +82,13 @@ class Problem:
         self.eps = max((float(np.finfo(d).eps) for d in self.dtypes), default=finite_differences.EPS)
         self.modified: set[str] = set()  # the names of inputs that the function wrote into
         self.calls = 0
+        self.shape: Shape = ()  # that of the result, if there is one
         #: The results for many values of one input at once, where a framework computes these: an adapter's `values`.
         self.values: Callable[..., NDArray | None] | None = None
         self.copied = True  # whether the function is given copies, into which it may write
         self.depends = False  # whether a derivative other than 0 was seen
+        #: The Jacobians by input, (output, input), as they were compared.
+        self.compared: dict[str, tuple[NDArray, NDArray]] = {}
         self.none: set[str] = (
             set()
         )  # the names of inputs for which there is no gradient, and not one of zeros
@@ -165,6 +168,7 @@ class Problem:
         with self.arguments(arrays, requires_grad=False) as (values, _):
             found = [np.asarray(_to_array(r)) for r in self.outputs(values)]
             self.results = [(r.size, r.dtype.kind == "c") for r in found]
+            self.shape = found[0].shape if len(found) == 1 else ()
             return np.concatenate([_pairs(r).astype(np.float64).reshape(-1) for r in found])
 
     def columns(self, k: int, step: float) -> NDArray:
@@ -315,6 +319,7 @@ def gradcheck(
                 report.findings = report.findings or [finding]
         if problem.cut:
             report.note = "\n  ".join(part for part in (report.note, cut_note(problem.cut)) if part)
+        _guess(problem, report)
         if not report.findings and report.checked and not problem.depends and not _depends(first, seed):
             report.findings.append(Finding("no dependence", NO_DEPENDENCE))
             report.disagreeing = report.checked
@@ -328,9 +333,8 @@ def _unnested(
     given = tuple(_as_array(x) for x in inputs)
     if not any(isinstance(x, dict) or isinstance(x, (list, tuple)) and _holds_arrays(x) for x in given):
         return f, list(inputs), []
-    found = list(leaves(given))
-    names = [re.sub(r"^\[(\d+)\]", r"input \1", path) for path, _ in found]
-    return lambda *values: f(*refill(given, iter(values))), [leaf for _, leaf in found], names
+    found = named_leaves(given)
+    return lambda *values: f(*refill(given, iter(values))), [leaf for _, leaf in found], [n for n, _ in found]
 
 
 def _no_input(given: Sequence[Any]) -> DTypeError:
@@ -351,14 +355,14 @@ def _noted(f: Callable[..., Any], report: Report, raise_exception: bool) -> Repo
     return report
 
 
-def _refuse_coarse(problem: Problem, float32: bool) -> None:
+def _refuse_coarse(problem: Problem, float32: bool, hint: str = "") -> None:
     for name, dtype in zip(problem.names, problem.dtypes):
         if dtype not in (np.float64, np.complex128) and not float32:
             expected = "complex128" if dtype.kind == "c" else "float64"
             raise DTypeError(
                 f"gradcheck: {name}: expected {expected}, got {dtype}, whose differences are too coarse to tell a "
                 f"correct gradient from a wrong one. Pass {expected}, or float32=True with suitable tolerances, such "
-                "as atol=1e-2, step=1e-2."
+                f"as atol=1e-2, step=1e-2.{hint}"
             )
 
 
@@ -375,7 +379,7 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
         problem = Problem(adapter.value, adapter.arrays, adapter.vjp)
         problem.values = adapter.values
         problem.names, problem.copied = list(adapter.names), False  # an adapter does not write into arrays
-        _refuse_coarse(problem, float32)
+        _refuse_coarse(problem, float32, first.in_float64)
         with random_states_kept(), np.errstate(all="ignore"):
             try:
                 report = _compare(problem, settings)
@@ -390,6 +394,8 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
             report.note = first.note()
             if report.findings and all(f.kind == "fault" for f in report.findings):
                 _name_swapped(problem, report)
+                report.places = first.places(_wrong_inputs(report), _is_wrong) if settings.order == 1 else []
+            _guess(problem, report)
             if not report.findings and settings.order == 1:
                 report.findings += adapter.findings()
                 report.disagreeing = len(report.findings)
@@ -406,29 +412,64 @@ def _check_foreign(adapter: Adapter, settings: Settings, float32: bool) -> Repor
     return report
 
 
+def _wrong_inputs(report: Report) -> list[str]:
+    return list(dict.fromkeys(f.input for f in report.findings if f.kind == "fault" and f.input))
+
+
+def _is_wrong(f: Any, inputs: Any, framework: str) -> list[str]:
+    """The inputs for which a part of a function is wrong when it is checked alone."""
+    with journal.paused():
+        report = gradcheck(f, inputs, fast=True, framework=framework, raise_exception=False)
+    return _wrong_inputs(report) if report.verdict == "wrong" else []
+
+
+def _in_one_direction(problem: Problem) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray]]:
+    """A random gradient of the results, and the analytic and the numeric gradients of the inputs that it gives."""
+    size = next(iter(problem.compared.values()))[0].shape[0]
+    g: NDArray = np.random.default_rng([26, 2]).standard_normal(size) if size > 1 else np.ones(1)
+    shapes = dict(zip(problem.names, (a.shape for a in problem.arrays)))
+    given = {name: (g @ a).reshape(shapes[name]) for name, (a, _) in problem.compared.items()}
+    return g, given, {name: (g @ n).reshape(shapes[name]) for name, (_, n) in problem.compared.items()}
+
+
 def _name_swapped(problem: Problem, report: Report) -> None:
     """Say so where a gradient is that of another input."""
-    value = problem.value(problem.arrays)
-    g = np.random.default_rng(0).standard_normal(value.size)
-    given = _analytic(problem, [g], Report())[0]
-    correct = [
-        (
-            g
-            @ np.array(list(finite_differences.columns(problem.value, problem.arrays, k)))
-            .reshape(a.size, -1)
-            .T
-        )
-        for k, a in enumerate(problem.arrays)
-    ]
-    for k, name in enumerate(problem.names):
-        for j, other in enumerate(problem.names):
-            a, n = given[k].reshape(-1), correct[j]
-            if j != k and a.size == n.size and np.linalg.norm(a - n) < 1e-5 * np.linalg.norm(n):
+    if not problem.compared:
+        return
+    _, given, correct = _in_one_direction(problem)
+    for name, a in given.items():
+        for other, n in correct.items():
+            if (
+                other != name
+                and a.size == n.size
+                and np.linalg.norm(a.ravel() - n.ravel()) < 1e-5 * np.linalg.norm(n)
+            ):
                 for finding in report.findings:
                     if finding.input == name:
                         finding.message = (
                             f"this is the gradient of {other}: are the results of backward in order?"
                         )
+
+
+# What the message of a finding says already.
+SAID = ("scale", "sign", "zero gradient", "missing gradient", "wrong layer", "not finite", "wrong shape")
+
+
+def _guess(problem: Problem, report: Report) -> None:
+    """Name the mistakes that explain the gradients, as check_backward does from the numbers alone."""
+    wrong = [name for name in _wrong_inputs(report) if name in problem.compared]
+    if report.verdict != "wrong" or not wrong or any(d.kind == "c" for d in problem.dtypes):
+        return
+    g, given, correct = _in_one_direction(problem)
+    values = dict(zip(problem.names, problem.arrays))
+    if not all(np.isfinite(d).all() for d in (*given.values(), *correct.values())):
+        return
+    result = problem.value(problem.arrays)
+    context = Context(given, correct, values, [*problem.arrays, result], wrong)
+    context.jacobians = {name: n.T for name, (_, n) in problem.compared.items()}
+    context.g, context.output = g, problem.shape if len(problem.results) == 1 else result.shape
+    guesses = [guess for guess in ranked(gradient_guesses(context), wrong) if guess.kind not in SAID]
+    report.guesses = [f"{guess.kind} ({', '.join(guess.inputs)}): {guess.words}" for guess in guesses]
 
 
 NO_DEPENDENCE = (
@@ -473,7 +514,7 @@ def _compare(problem: Problem, settings: Settings) -> Report:
         message = "two calls with the same inputs differ (dropout, or other random numbers?): fix the seed"
         report.findings.append(Finding("nondeterministic", message))
     if not report.findings:
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng([settings.seed, 1])  # others than the inputs are often drawn from
         compare = _check_projections if settings.fast else _check_all
         compare(problem, report, value, rng, settings.step, settings.atol, settings.rtol)
     return report
@@ -694,6 +735,7 @@ def _check_all(
                 report.disagreeing -= 1
                 report.kinks += kink
                 numeric[o, i] = n
+        problem.compared[name] = analytic, numeric
         # What is 0 up to the noise has no relative error.
         lost = (np.abs(analytic - numeric) <= noise) & (np.abs(numeric) <= 100 * noise)
         report.errors[name] = finite_differences.relative_error(analytic, np.where(lost, analytic, numeric))

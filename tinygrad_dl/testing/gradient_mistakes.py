@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_dl.testing.window_mistakes import wrong_positions
 from tinygrad_dl.typing import NDArray
 
 
@@ -73,12 +74,13 @@ def gradient_guesses(context: Context) -> list[Guess]:
                 "wrong shape",
                 "scale",
                 "missing mask",
+                "wrong positions",
             )  # true of many mistakes: only if nothing else matches
             # A number that the forward does not divide by is a coincidence more often.
             unlikely = kind in ("missing 1/m", "extra 1/m") and _unknown(context, words)
             likely = Guess(kind, words, [], 8 if generic else rank * 0.1 + 1.3 * unlikely)
             guess = found.setdefault((kind, words), likely)
-            guess.inputs.append(name)
+            guess.inputs += [] if name in guess.inputs else [name]
     return list(found.values())
 
 
@@ -104,6 +106,10 @@ def _explanations(context: Context, name: str) -> list[tuple[str, str]]:
         # The mistake may be in what the L2 term was added to.
         more = _parts_of(a - penalty, n - penalty, context, name)
         out += [guess for guess in more if guess not in out]
+    jacobian = context.jacobians.get(name)
+    if not out and a.shape == n.shape and jacobian is not None:
+        words = wrong_positions(a, jacobian, context.g, context.output)
+        out += [("wrong positions", words)] if words else []
     if not out and a.shape != n.shape:
         out.append(("wrong shape", f"the gradient has shape {a.shape}, the input {n.shape}"))
     return out
@@ -117,10 +123,12 @@ def _parts_of(a: NDArray, n: NDArray, context: Context, name: str) -> list[tuple
         out += _factor_before_penalty(a, n, context, name)
         out += _overwritten(a, context, name)
         out += _mask(a, n)
-    out += _other_inputs(a, n, context, name)
+    # The gradient of a sum is that of both terms, and that of one is the sum of it.
+    unsummed = _sums(a, n) if a.size > n.size else []
+    out += unsummed + _other_inputs(a, n, context, name)
     if a.shape == n.shape[::-1] and n.ndim == 2 and close(a.T, n):
         out.append(("transpose", "the gradient is transposed"))
-    out += _sums(a, n)
+    out += [] if unsummed else _sums(a, n)
     if a.shape == n.shape:
         out += _penalty(a, n, context.values[name])
     return out + _padding(a, n)

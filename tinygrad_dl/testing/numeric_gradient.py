@@ -26,7 +26,6 @@ class NumericGradient:
     ) -> None:
         self.f, self.arrays, self.k, self.g = f, arrays, k, g
         start, shape = f(arrays), arrays[k].shape
-        self.value = float(g @ start)
         steps = [finite_differences.step_for(float(x)) for x in arrays[k].reshape(-1)]
         self.steps = np.array(steps).reshape(shape)
         moved = list(arrays)
@@ -50,6 +49,9 @@ class NumericGradient:
         # The values are rounded, and the difference divides their rounding error by the step.
         self.scale = 8 * EPS * max(float(np.abs(g) @ np.abs(start)), 1e-12)
         self.noise = self.scale / self.steps
+        gap, size = np.abs(self.right - self.left), np.maximum(np.abs(self.right), np.abs(self.left))
+        #: Where both sides agree to the noise and the curvature, as those of a smooth function do.
+        self.smooth = (gap <= 1e-3 * size + 4 * self.noise).reshape(-1)
         self.examined: dict[int, Evidence] = {}
         self.unclear: dict[int, str] = {}  # elements whose derivative cannot be told, and why
         self.kinks: set[int] = set()
@@ -61,8 +63,7 @@ class NumericGradient:
         """Where another gradient, autograd's, agrees and both sides do, no closer look is needed."""
         central, noise = self.central.reshape(-1), self.noise.reshape(-1)
         agree = np.abs(np.asarray(a).reshape(-1) - central) <= CLOSE * np.abs(central) + noise
-        gap = np.abs(self.right - self.left).reshape(-1)
-        self.settled = agree & (gap <= 1e-3 * np.abs(central) + 4 * noise) & (np.abs(central) > 1e3 * noise)
+        self.settled = agree & self.smooth & (np.abs(central) > 1e3 * noise)
 
     def line(self, direction: NDArray) -> Callable[[float], NDArray]:
         """The function g @ f along a direction."""
@@ -95,15 +96,13 @@ class NumericGradient:
             if self.settled[i]:
                 wrong += 1
                 continue
-            # Beside a smooth function's, both sides agree to the noise and the curvature.
-            smooth = not self._looks_like_a_kink(i)
-            if wrong >= ENOUGH and smooth:
+            if wrong >= ENOUGH and self.smooth[i]:
                 continue
             evidence = self._examine(i)
             low, high, error = evidence.interval(0)
             if evidence.reason[0]:
                 self.unclear[i] = evidence.reason[0]
-                correct[i] = flat[i] if np.isfinite(flat[i]) else correct[i]
+                correct[i] = flat[i]
                 continue
             slack = error + CLOSE * max(abs(low), abs(high))
             if evidence.is_kink(0):
@@ -132,17 +131,18 @@ class NumericGradient:
         lowest, highest = self.around[i]
         return lowest <= a <= highest
 
-    def _looks_like_a_kink(self, i: int) -> bool:
-        right, left = float(self.right.reshape(-1)[i]), float(self.left.reshape(-1)[i])
-        return not abs(right - left) <= 1e-3 * max(abs(right), abs(left)) + 4 * float(
-            self.noise.reshape(-1)[i]
-        )
+    def _told(self, a: NDArray) -> NDArray:
+        """The elements of a gradient whose derivatives can be told: at the edge of a domain it may be infinite."""
+        told = np.ones(self.central.size, bool)
+        told[list(self.unclear)] = False
+        return np.asarray(a, np.float64).reshape(-1)[told]
 
     def error(self, a: NDArray | None) -> float:
         """The courses' relative error, against the nearest correct gradient; infinite where there is none."""
         if a is None or np.shape(a) != self.central.shape:
             return float("inf")
         correct = self.nearest(a)
+        a, correct = self._told(a), self._told(correct)
         if np.linalg.norm(correct) <= np.linalg.norm(self.noise) and np.linalg.norm(a) < 1e-14:
             # Both are 0 up to the error of the differences, whose relative error says nothing.
             return 0.0
@@ -151,28 +151,29 @@ class NumericGradient:
 
     def agrees(self, a: NDArray | None) -> bool | None:
         """Whether `a` is a correct gradient; None where the function's rounding hides that."""
-        for other, verdict in self.judged:  # autograd's is usually the same
-            if np.shape(a) == other.shape and np.allclose(a, other, rtol=1e-9, atol=0.0):  # type: ignore[arg-type]
-                return verdict
-        verdict = self._agrees(a)
-        if a is not None:
-            self.judged.append((np.array(a, np.float64), verdict))
-        return verdict
-
-    def _agrees(self, a: NDArray | None) -> bool | None:
-        error = self.error(a)
-        if a is None or error == float("inf"):
+        if a is None or np.shape(a) != self.central.shape:
             return False
-        correct = self.nearest(a)
-        off, noise = float(np.linalg.norm(np.asarray(a) - correct)), float(np.linalg.norm(self.noise))
-        size = max(float(np.linalg.norm(a)), float(np.linalg.norm(correct)))
+        a = np.array(a, np.float64)
+        for other, verdict in self.judged:  # autograd's is usually the same
+            if np.allclose(a, other, rtol=1e-9, atol=0.0):
+                return verdict
+        self.judged.append((a, self._agrees(a)))
+        return self.judged[-1][1]
+
+    def _agrees(self, a: NDArray) -> bool | None:
+        error = self.error(a)
+        if error == float("inf"):
+            return False
+        told, correct = self._told(a), self._told(self.nearest(a))
+        off, noise = float(np.linalg.norm(told - correct)), float(np.linalg.norm(self.noise))
+        size = max(float(np.linalg.norm(told)), float(np.linalg.norm(correct)))
         if error < CLOSE and noise < 1e-3 * size:
             return True
         if off > noise and not error < CLOSE:
             return False
         if noise < 1e-4 * size or not size:
             return True
-        return self._along_directions(np.asarray(a, np.float64))
+        return self._along_directions(a) if np.isfinite(a).all() else None
 
     def _along_directions(self, a: NDArray) -> bool | None:
         """Judge a gradient that is lost in the noise of its elements by sums of many of them."""

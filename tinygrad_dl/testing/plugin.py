@@ -178,7 +178,8 @@ class Summary:
             # What a passing test checks to be wrong is none of the reader's concern.
             if verdict != "correct" and report.failed:
                 lines = [line.strip() for line in text.splitlines()]
-                why = next((line for line in lines[1:] if line), lines[0] if lines else "")
+                telling = [line for line in lines[1:] if line and "|a-n| / (|a|+|n|) =" not in line]
+                why = next(iter(telling or lines), "")
                 self.failures.append(f"{verdict}: {report.nodeid}: {check} of {subject}: {why}"[:300])
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

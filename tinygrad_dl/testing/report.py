@@ -28,7 +28,8 @@ class Finding:
 
     `kind` is one of fault, kink, cannot tell, domain, precision, no dependence, nondeterministic, input modified,
     shape, dtype; for other frameworks also needs_input_grad, non-contiguous, saved tensor modified, forward mode,
-    second derivative. At a kink a gradient between the derivatives of both sides is correct, and no finding.
+    second derivative, unused result, vmap, forward rule. At a kink a gradient between the derivatives of both sides is
+    correct, and no finding.
     """
 
     @checked
@@ -74,7 +75,8 @@ class Finding:
 class Report:
     """The result of a gradient check; true if it passed.
 
-    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared), `note`.
+    `findings` (worst first), `errors` (input name -> |a - n| / (|a| + |n|)), `checked` (numbers compared), `note`,
+    `guesses` (likely mistakes, in words), `places` (the parts of the function, and the lines, that are wrong).
     """
 
     @checked
@@ -87,6 +89,8 @@ class Report:
         self.examined = 0  # those at which a closer look was taken
         self.kinks = 0  # correct ones at a kink
         self.note = ""  # what the comparison depended on
+        self.guesses: list[str] = []
+        self.places: list[str] = []
 
     def __bool__(self) -> bool:
         return not self.findings
@@ -124,6 +128,8 @@ class Report:
             f"  {name}: |a-n| / (|a|+|n|) = {error:.3g}"
             for name, error in list(self.errors.items())[: self.limit]
         ]
+        lines += [f"  likely mistake: {guess}" for guess in self.guesses[:2]]
+        lines += [f"  {place}" for place in self.places[:4]]
         lines += [f"  {finding}" for finding in self.findings[: self.limit]]
         if len(self.findings) > self.limit:
             lines.append(f"  and {len(self.findings) - self.limit} more")

@@ -69,7 +69,9 @@ class Prepared:
                 raise ValueRangeError(
                     f"check: --backward: expected a function, got {type(self.backward).__name__}"
                 )
-        if isinstance(found, type) and (issubclass(found, Module) or _is_layer(found)):
+        if isinstance(found, type) and (
+            issubclass(found, Module) or _is_layer(found) or _is_torch_module(found)
+        ):
             if required(found):
                 raise ValueRangeError(
                     f"check: {name}: expected a class that can be made without arguments. Make one in the file, such "
@@ -94,7 +96,7 @@ class Prepared:
         if count > len(self.shapes):
             raise ValueRangeError(
                 f"check: {name}: expected {count} inputs, got {len(self.shapes)}. Give the shape of each: "
-                "--input 3,4"
+                "--input 3,4. If one is a setting, such as a slope, check a function of the rest: lambda x: g(x, 0.1)"
             )
 
     def check(self) -> Outcome:
@@ -170,6 +172,12 @@ def _is_layer(found: Any) -> bool:
     )  # fmt: skip
 
 
+def _is_torch_module(found: type) -> bool:
+    return any(
+        kind.__module__.startswith("torch.nn.") and kind.__name__ == "Module" for kind in found.__mro__
+    )
+
+
 def _inputs_of(found: Any) -> int:
     """The number of inputs that a target requires."""
     function: Callable[..., Any] = found
@@ -207,7 +215,13 @@ def _details(result: Report | Diagnosis | OpReport) -> dict[str, Any]:
             for f in result.findings
         ]
         errors = {name: _number(e) for name, e in result.errors.items()}
-        return {"checked": result.checked, "errors": errors, "findings": findings}
+        return {
+            "checked": result.checked,
+            "errors": errors,
+            "findings": findings,
+            "guesses": result.guesses,
+            "places": result.places,
+        }
     if isinstance(result, Diagnosis):
         guesses = [{"kind": g.kind, "message": g.words, "inputs": g.inputs} for g in result.guesses]
         errors = {name: _number(e) for name, e in result.errors.items()}

@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,59 @@ from tinygrad_dl.testing.forms import gradient_names
 
 def gradient_line(function: Callable[..., Any], name: str) -> str:
     """Where a function assigns the gradient of an input, as `line 12 of net.py: dW = ...`; "" if it is not found."""
-    try:
-        lines, first = inspect.getsourcelines(inspect.unwrap(function))
-        path = inspect.getsourcefile(function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError, ValueError):
+    parsed = _parsed(function)
+    if parsed is None:
         return ""
+    tree, lines, first, file = parsed
     base = name.rpartition(".")[2]
     found = [node for target, node in _assignments(tree) if _is_gradient(target, base)]
     # `grads["dW1"] = dW1` says less than the line that computes it.
     telling = [
         node for node in found if not isinstance(node, (ast.Name, ast.Tuple)) and not _only_names(node)
     ]
+    # `dW = np.zeros(W.shape)` before a loop says less than `dW += ...` in it.
+    telling = [node for node in telling if not _is_start(node)] or telling
     if not telling:
         return ""
-    node = telling[0]
-    number = first + node.lineno - 1
+    return _shown(telling[0], lines, first, file)
+
+
+def return_line(function: Callable[..., Any]) -> str:
+    """Where a function returns, as `line 12 of net.py: return g * x`; "" if that is not known, or in several lines."""
+    found = _parsed(function)
+    if found is None:
+        return ""
+    tree, lines, first, name = found
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
+    return _shown(returns[0], lines, first, name) if len(returns) == 1 else ""
+
+
+def _parsed(function: Callable[..., Any]) -> tuple[ast.AST, list[str], int, str] | None:
+    """The syntax tree of a function, its lines, the number of the first, and the name of the file."""
+    function = inspect.unwrap(function)
+    try:
+        lines, first = inspect.getsourcelines(function)
+        path = inspect.getsourcefile(function)
+        return ast.parse(textwrap.dedent("".join(lines))), lines, first, Path(path or "?").name
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+
+
+def _shown(node: Any, lines: Sequence[str], first: int, name: str) -> str:
     text = " ".join(lines[node.lineno - 1].split())
-    return f"line {number} of {Path(path or '?').name}: {text[:100]}"
+    return f"line {first + node.lineno - 1} of {name}: {text[:100]}"
+
+
+def _is_start(node: ast.AST) -> bool:
+    """Whether an assignment gives zeros, to which a loop adds."""
+    value = getattr(node, "value", None)
+    parts = value.elts if isinstance(value, ast.Tuple) else [value]
+    return isinstance(node, ast.Assign) and all(
+        isinstance(part, ast.Constant)
+        or isinstance(part, ast.Call)
+        and ast.unparse(part.func).rpartition(".")[2] in ("zeros", "zeros_like", "empty", "empty_like")
+        for part in parts
+    )
 
 
 def _only_names(node: ast.AST) -> bool:

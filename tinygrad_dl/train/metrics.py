@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ OWN = ("accuracy", "top5")
 NEED_CLASSES = ("accuracy", "precision", "recall", "f1", "balanced_accuracy")
 # What the history holds besides the metrics.
 RESERVED = ("epoch", "loss", "lr", "seconds")
+MANY = 1 << 20  # numbers of outputs that are kept until they are reduced to predictions
 
 # What the outputs of a loss are, by the name of its class or function: probabilities and logits of yes, scores of
 # classes, or numbers. A loss with another name is not guessed at.
@@ -136,33 +137,37 @@ class Metrics:
             )
 
     def __call__(self, outputs: list[NDArray], targets: list[NDArray]) -> dict[str, float]:
-        try:
-            output, target = np.concatenate(outputs), np.concatenate(targets)
-        except ValueError as error:
-            raise ShapeError(
-                f"metrics: expected batches whose shapes differ in the first axis only: {error}"
-            ) from None
+        results = Results(self)
+        for output, target in zip(outputs, targets, strict=True):
+            results.add(output, target)
+        return results.values()
+
+    def reduced(self, output: NDArray, target: NDArray) -> tuple[NDArray, NDArray | None]:
+        """What the metrics need of outputs: the predictions, and of which examples the target is among the top five."""
         self.refuse_undecided(output, target)
         prediction = predictions(output, self.loss, target, self.decide)
+        return prediction, _in_top5(output, target) if "top5" in self.named else None
+
+    def values(self, prediction: NDArray, top5: NDArray | None, target: NDArray) -> dict[str, float]:
+        """The metrics of all predictions."""
         if target.size == prediction.size:  # (N, 1) and (N,) are the same targets
             target = target.reshape(prediction.shape)
-        return {name: self._value(name, output, target, prediction) for name in self.functions}
+        found = {}
+        for name in self.functions:
+            if name == "top5" and top5 is not None:
+                found[name] = float(np.mean(top5))
+            else:
+                found[name] = self._value(name, target, prediction)
+        return found
 
-    def _value(self, name: str, output: NDArray, target: NDArray, prediction: NDArray) -> float:
+    def _value(self, name: str, target: NDArray, prediction: NDArray) -> float:
         function = self.functions[name]
-        if function is None and name == "accuracy":
+        if function is None:
             if target.shape != prediction.shape:
                 raise ShapeError(
-                    f"accuracy: expected targets {prediction.shape} for outputs {output.shape}, got {target.shape}"
+                    f"accuracy: expected targets of the predictions' shape {prediction.shape}, got {target.shape}"
                 )
             return float(np.mean(target == prediction))
-        if function is None:
-            if output.ndim < 2 or target.shape != (len(output), *output.shape[2:]):
-                raise ShapeError(
-                    f"{name}: expected outputs (N, classes) and targets (N,), got {output.shape} and {target.shape}"
-                )
-            top = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
-            return float(np.mean((top == target[:, None]).any(axis=1)))
         if name not in self.named:
             value = function(target, prediction)
             try:
@@ -175,6 +180,86 @@ class Metrics:
             return float(function(target, prediction))
         except (TypeError, ValueError) as error:
             raise ValueRangeError(f"metrics: {name}: scikit-learn: {error}") from None
+
+
+class Results:
+    """What metrics need of the batches of an epoch.
+
+    Outputs are kept up to MANY numbers, and then reduced to predictions: a language model has one output for each word
+    of its vocabulary, and one prediction.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._outputs: list[NDArray] = []  # of the last batches
+        self._count = 0  # numbers in them
+        # One entry for each batch; None for one of which another rank has all examples.
+        self._predictions: list[NDArray | None] = []
+        self._top5: list[NDArray | None] = []
+        self._targets: list[NDArray | None] = []
+
+    def add(self, output: NDArray | None, target: NDArray | None) -> None:
+        """Note a batch."""
+        if output is None:
+            self._reduce()
+            self._predictions.append(None)
+            self._top5.append(None)
+        else:
+            self._outputs.append(output)
+            self._count += output.size
+        self._targets.append(target)
+        if self._count > MANY:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        outputs, self._outputs, self._count = self._outputs, [], 0
+        if not outputs:
+            return
+        targets = self._targets[len(self._predictions) :]
+        prediction, top5 = self.metrics.reduced(_joined(outputs), _joined(targets))
+        ends = np.cumsum([len(output) for output in outputs[:-1]], dtype=int)
+        self._predictions += np.split(prediction, ends)
+        self._top5 += [None] * len(outputs) if top5 is None else np.split(top5, ends)
+
+    def columns(self) -> list[list[NDArray | None]]:
+        """For each batch its predictions, its hits of the top five, and its targets."""
+        self._reduce()
+        return [self._predictions, self._top5, self._targets]
+
+    def load(self, columns: Iterable[Sequence[NDArray | None]]) -> None:
+        """Go on from what `columns` returned."""
+        self._predictions, self._top5, self._targets = map(list, columns)
+
+    def joined(self) -> list[NDArray | None]:
+        """The same of all batches together; None where there is nothing."""
+        return [_joined([x for x in column if x is not None]) for column in self.columns()]
+
+    def values(self) -> dict[str, float]:
+        """The metrics of all batches."""
+        prediction, top5, target = self.joined()
+        if prediction is None or target is None:
+            raise ValueRangeError("metrics: expected at least one batch, got none")
+        return self.metrics.values(prediction, top5, target)
+
+
+def _joined(parts: Sequence[NDArray | None]) -> Any:
+    try:
+        return np.concatenate(parts) if parts else None  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ShapeError(
+            f"metrics: expected batches whose shapes differ in the first axis only: {error}"
+        ) from None
+
+
+def _in_top5(output: NDArray, target: NDArray) -> NDArray:
+    """Whether each target is one of the five classes of the highest scores."""
+    if output.ndim < 2 or target.shape != (len(output), *output.shape[2:]):
+        raise ShapeError(
+            f"top5: expected outputs (N, classes) and targets (N,), got {output.shape} and {target.shape}"
+        )
+    top = np.argpartition(-output, min(5, output.shape[1]) - 1, axis=1)[:, :5]
+    hits: NDArray = (top == target[:, None]).any(axis=1)
+    return hits
 
 
 def _strings(metrics: Iterable[Any]) -> list[str]:

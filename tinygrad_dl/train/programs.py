@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CALL = 9e-6  # that a program gains for each operation, and for its rules
 ELEMENT = 2.5e-10  # that it gains for each element of a primitive; products are BLAS in both
 EAGER_ELEMENT, PRODUCT = 5e-10, 2e-11  # of eager, for each element, and each multiplication of a product
-MAKING, PRIMITIVE = 0.15, 0.0007  # of a program, and for each of its primitives
+MAKING, PRIMITIVE = 0.07, 0.0007  # of a program without stored code, and for each of its primitives
 RUNS = 6  # eager steps while a program is made and compared
 
 # What is gained in the calls that are planned has to be so many times what making the program takes.

@@ -31,7 +31,7 @@ from tinygrad_dl.train.inputs import (
     refuse_text,
     training_data,
 )
-from tinygrad_dl.train.metrics import Metric, Metrics
+from tinygrad_dl.train.metrics import Metric, Metrics, Results
 from tinygrad_dl.train.parallel import (
     DataParallel,
     Parallel,
@@ -75,12 +75,11 @@ STATE = (
 class _SoFar:
     """What an epoch has while it is trained: the loss times the weights, these, and what the metrics need."""
 
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: float, metrics: Metrics) -> None:
         self.lr, self.seconds = lr, 0.0
         self.batch = 0  # batches that are complete
         self.total = self.count = 0.0
-        self.outputs: list[Any] = []
-        self.targets: list[Any] = []
+        self.results = Results(metrics)
         self.streams: list[Any] | None = None  # of a run on several ranks that is resumed: generators of each
 
     def add(self, loss: float, size: float) -> None:
@@ -361,7 +360,7 @@ class Trainer:
         begin = time.perf_counter()
         done = self._so_far
         if done is None:
-            done = self._so_far = _SoFar(float(self.optimizer.param_groups[0]["lr"]))
+            done = self._so_far = _SoFar(float(self.optimizer.param_groups[0]["lr"]), self.metrics)
         elif done.streams is not None and self._parallel is not None:
             self._parallel.restore_streams(done.streams)
         earlier, sums = done.seconds, self._sums_the_loss()
@@ -373,8 +372,7 @@ class Trainer:
             self.batch = number
             output, target, loss, size = self._train_step(batch)
             if self.metrics:
-                done.outputs.append(output)
-                done.targets.append(target)
+                done.results.add(output, target)
             done.add(loss * (1 if sums else size), size)
             done.seconds = earlier + time.perf_counter() - begin
             self.running_loss = done.total / done.count
@@ -383,12 +381,9 @@ class Trainer:
                 self._parallel.check()
             for callback in self._batch_end:
                 callback.on_batch_end(self)
-        outputs, targets = done.outputs, done.targets
-        if self._parallel is not None and self.metrics:
-            outputs, targets = map(self._parallel.gathered, (outputs, targets))
         values: dict[str, Any] = {"epoch": self.epoch + 1, "loss": done.total / done.count}
         if self.metrics:
-            values.update(self.metrics(outputs, targets))
+            values.update(self._all_of(done.results, self._parallel).values())
         if dev is not None:
             self._in_fit = True
             try:
@@ -646,8 +641,7 @@ class Trainer:
             batch_size, y = int(y), None
         data = evaluation_data("Trainer.evaluate", data, y, target, self.table)
         total = count = 0.0
-        outputs: list[Any] = []
-        targets: list[Any] = []
+        results = Results(self.metrics)
         batches = loader_of("Trainer.evaluate", data, int(batch_size), sized=False)
         planned = self.first_epoch + self.epochs if self._in_fit else _count(batches)
         # Within fit all ranks are here; one that calls it by itself evaluates all of the data.
@@ -659,16 +653,15 @@ class Trainer:
         def visit(batch: Any) -> None:
             nonlocal total, count
             if parallel is not None and not _rows(batch):
-                outputs.append(None)
-                targets.append(None)
+                results.add(None, None)
                 figures.append((0.0, 0.0, 0.0))
                 return
             output, target, value = self._evaluated_batch(batch, planned)
             size = len(_array(target))
             total += float(value.item()) * (1 if self._sums_the_loss() else size)
             count += size
-            outputs.append(_array(output))
-            targets.append(_array(target))
+            if self.metrics:
+                results.add(_array(output), _array(target))
             if parallel is not None:
                 weight = weight_of(self.loss, _array(target))
                 figures.append((float(value.item()) * weight if weight else 0.0, weight, size))
@@ -681,11 +674,18 @@ class Trainer:
                 total = float((losses / weights * sizes).sum())
             else:
                 total = float(self.world.reduce(np.array(total)))
-            if self.metrics:
-                outputs, targets = map(parallel.gathered, (outputs, targets))
         if not count:
             raise ValueRangeError("Trainer.evaluate: expected at least one example, got none")
-        return {"loss": total / count, **(self.metrics(outputs, targets) if self.metrics else {})}
+        found = self._all_of(results, parallel).values() if self.metrics else {}
+        return {"loss": total / count, **found}
+
+    def _all_of(self, results: Results, parallel: Parallel | None) -> Results:
+        """The results of all ranks."""
+        if parallel is None:
+            return results
+        every = Results(self.metrics)
+        every.load([parallel.gathered(column) for column in results.columns()])
+        return every
 
     @hinted
     @checked
@@ -841,14 +841,11 @@ class Trainer:
         done, parallel = self._so_far, self._parallel
         if done is None or not done.batch or (parallel is None and self.world.size > 1):
             return None
-        outputs, targets, streams = done.outputs, done.targets, None
-        if parallel is not None:
-            outputs, targets = map(parallel.gathered, (outputs, targets))
-            streams = self.world.gather(self._streams())
+        streams = None if parallel is None else self.world.gather(self._streams())
+        results = self._all_of(done.results, parallel).joined()
         return {
             **{name: getattr(done, name) for name in ("lr", "seconds", "batch", "total", "count")},
-            "outputs": np.concatenate(outputs) if outputs else None,
-            "targets": np.concatenate(targets) if targets else None,
+            "results": results,
             "streams": streams,
             "size": self._size,
         }
@@ -859,13 +856,11 @@ class Trainer:
         self._so_far = None
         if within is None:
             return
-        done = self._so_far = _SoFar(within["lr"])
+        done = self._so_far = _SoFar(within["lr"], self.metrics)
         for name in ("seconds", "batch", "total", "count", "streams"):
             setattr(done, name, within[name])
-        if within["outputs"] is not None:  # rank 0 has those of all ranks
-            first = not self.world.rank
-            done.outputs = [within["outputs"] if first else None]
-            done.targets = [within["targets"] if first else None]
+        if within["results"][0] is not None:  # rank 0 has those of all ranks
+            done.results.load([[column if not self.world.rank else None] for column in within["results"]])
         self.batch = done.batch
         self._size = within["size"] if self.world.size == 1 else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from tinygrad_dl.convert import describe
 from tinygrad_dl.errors import DTypeError, missing_extra
+from tinygrad_dl.pytree import leaves
 from tinygrad_dl.testing.report import Finding
+from tinygrad_dl.testing.source_lines import gradient_line, return_line
 from tinygrad_dl.typing import NDArray
 
 
@@ -23,6 +26,19 @@ def load(package: str, *modules: str) -> Any:
     return found if len(found) > 1 else found[0]
 
 
+#: The inputs for which a function of a framework is wrong: is_wrong(f, inputs, framework).
+IsWrong = Callable[[Any, Any, str], list[str]]
+
+
+def backward_places(backward: Callable[..., Any], names: Sequence[str], what: str) -> list[str]:
+    """The lines in which a custom backward computes the gradients of its inputs, or where it is written."""
+    lines = {name: gradient_line(backward, name) for name in names}
+    found = [f"the gradient of {name} is computed in {line}" for name, line in lines.items() if line]
+    if not found and (line := return_line(backward)):
+        return [f"{what} returns its gradients in {line}"]
+    return found
+
+
 class Adapter:
     """A function of another framework; `arrays` are the inputs to check, in the dtypes given, `names` what they are."""
 
@@ -30,6 +46,8 @@ class Adapter:
     names: list[str]
     #: Whether calls compare what they were given with what it is afterwards, and note differences in `written`.
     watching = False
+    #: How to compute in float64 in the framework, for an error message.
+    in_float64 = ""
 
     def __init__(self) -> None:
         #: What the function, or its gradient, wrote into: the names of inputs, and "g".
@@ -66,6 +84,10 @@ class Adapter:
         """What the comparison depended on, "" if there is nothing to say."""
         return ""
 
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        """The parts of the function that are wrong for themselves, and the lines of their backward passes."""
+        return []
+
     def explain(self, error: Exception) -> Finding | None:
         """What an error of the framework in a backward pass says; None if it is to be raised as it is."""
         return None
@@ -81,6 +103,11 @@ class Adapter:
                     self.written.add(name)
 
 
+def named_leaves(inputs: Sequence[Any]) -> list[tuple[str, Any]]:
+    """What nested inputs hold, and what it is called, `input 0['w']`."""
+    return [(re.sub(r"^\[(\d+)\]", r"input \1", path), leaf) for path, leaf in leaves(tuple(inputs))]
+
+
 def cut_note(cut: Sequence[int]) -> str:
     """What is said of results that are constants to backward, where others are not."""
     which = ", ".join(map(str, cut))
@@ -91,7 +118,8 @@ def cut_note(cut: Sequence[int]) -> str:
 def no_result(result: Any) -> DTypeError:
     """The error for a function that has no floating-point result."""
     dtype = getattr(result, "dtype", None)
-    got = f"{type(result).__name__} of {dtype}" if dtype is not None else describe(result)
+    known = dtype is None or isinstance(result, (np.ndarray, np.generic))
+    got = describe(result) if known else f"{type(result).__name__} of {dtype}"
     return DTypeError(
         f"gradcheck: expected the function to return a floating-point result, got {got}: there is nothing to "
         "differentiate"
@@ -154,5 +182,5 @@ def seeds_of(g: Any) -> tuple[Any, ...]:
 
 def normal(seed: tuple[int, int], shapes: Sequence[tuple[int, ...]]) -> list[NDArray]:
     """Random gradients of results with these shapes."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([*seed, 1])  # zeros at the end would count for nothing
     return [np.asarray(rng.standard_normal(shape)) for shape in shapes]

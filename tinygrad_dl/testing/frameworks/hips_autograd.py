@@ -7,26 +7,69 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_dl.testing.frameworks.adapter import Adapter, forward_finding, load, normal, seeds_of
+from tinygrad_dl.convert import describe
+from tinygrad_dl.errors import DTypeError
+from tinygrad_dl.pytree import leaves, refill
+from tinygrad_dl.testing.frameworks.adapter import (
+    Adapter,
+    forward_finding,
+    load,
+    named_leaves,
+    no_result,
+    normal,
+    seeds_of,
+)
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
 core: Any = load("autograd")
+load("autograd.builtins")
 
 
 def adapter(f: Any, inputs: Any) -> Adapter:
     """The adapter of a function of arrays; floating-point ones are checked."""
-    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    live = [k for k, x in enumerate(given) if np.asarray(x).dtype.kind == "f"]
+    given = tuple(_array_of_numbers(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
+    found = named_leaves(given)
+    for name, x in found:
+        if np.asarray(x).dtype.kind == "c":
+            raise DTypeError(
+                f"gradcheck: {name}: expected real numbers, got {describe(x)}. Check a function of the real and the "
+                "imaginary part."
+            )
+    live = [k for k, (_, x) in enumerate(found) if np.asarray(x).dtype.kind == "f"]
 
     def flat(values: tuple[Any, ...]) -> Any:
-        every = list(given)
+        every = [x for _, x in found]
         for k, v in zip(live, values):
             every[k] = v
-        result = f(*every)
-        return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+        result = f(*refill(given, iter(every)))
+        results = [r for _, r in leaves(_plain(result)) if _kind(r) in "fc"]
+        if not results:
+            raise no_result(result)
+        return tuple(results)
 
-    return AutogradFunction(flat, [np.array(given[k]) for k in live], [f"input {k}" for k in live])
+    return AutogradFunction(flat, [np.array(found[k][1]) for k in live], [found[k][0] for k in live])
+
+
+def _array_of_numbers(x: Any) -> Any:
+    """A list of numbers as an array; anything else as it is."""
+    nested = isinstance(x, (list, tuple)) and not any(isinstance(v, np.ndarray) for _, v in leaves(x))
+    return np.array(x) if nested else x
+
+
+def _kind(x: Any) -> str:
+    while hasattr(x, "_value"):  # a box in a box, where gradients are differentiated
+        x = x._value
+    return str(np.asarray(x).dtype.kind)
+
+
+def _plain(x: Any) -> Any:
+    """A result whose lists, tuples and dictionaries are Python's: autograd records what is taken from its own."""
+    if isinstance(x, (list, tuple, core.builtins.SequenceBox)):
+        return [_plain(v) for v in x]
+    if isinstance(x, (dict, core.builtins.DictBox)):
+        return {k: _plain(x[k]) for k in x}
+    return x
 
 
 class AutogradFunction(Adapter):
@@ -48,11 +91,12 @@ class AutogradFunction(Adapter):
     def vjp(self, g: Any, *arrays: NDArray) -> tuple[NDArray | None, ...]:
         given = tuple(a.copy() for a in arrays)
         pull, results = core.make_vjp(self._packed)(given)
-        seeds = tuple(np.array(s).reshape(np.shape(r)) for s, r in zip(seeds_of(g), results))
+        # autograd multiplies by the gradient of a complex result, others by its conjugate.
+        seeds = tuple(np.conj(s).reshape(np.shape(r)) for s, r in zip(seeds_of(g), results))
         found = tuple(np.array(d) for d in pull(seeds))
         self.note_writes(self.names, given, arrays)
         self.note_writes(
-            ["g"] * len(seeds), seeds, [np.reshape(s, np.shape(r)) for s, r in zip(seeds_of(g), results)]
+            ["g"] * len(seeds), seeds, [np.conj(s).reshape(np.shape(r)) for s, r in zip(seeds_of(g), results)]
         )
         return found
 

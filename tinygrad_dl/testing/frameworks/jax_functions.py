@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from tinygrad_dl.errors import DTypeError
 from tinygrad_dl.testing.frameworks.adapter import (
     Adapter,
+    IsWrong,
+    backward_places,
     cut_note,
     forward_finding,
     load,
@@ -59,6 +62,7 @@ def adapter(f: Any, inputs: Any) -> Adapter:
 
     cut += _constants(flat, arrays)
     found = JaxFunction(flat, arrays, names, jvp=True)
+    found.of = f
     found.cut = cut
     return found
 
@@ -90,6 +94,7 @@ class JaxFunction(Adapter):
         # Compiling takes as long as many calls of a small function.
         self.compiled: Callable[..., Any] | None = None
         self.calls = 0
+        self.of: Any = None  # the function as it was given
         self.cut: list[int] = []  # the numbers of results that are not compared
 
     def note(self) -> str:
@@ -142,6 +147,17 @@ class JaxFunction(Adapter):
         except TypeError:  # a function with custom_vjp has no forward mode
             return None
         return tuple(np.array(c) for c in changes)
+
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        function: Any = self.of
+        if not hasattr(function, "bwd"):
+            function = getattr(function, "__wrapped__", None)  # that of jit
+        if not hasattr(function, "bwd"):
+            return []
+        parameters = list(inspect.signature(function.fwd).parameters)
+        numbers = [int(name.split()[1].partition("[")[0].partition(".")[0]) for name in wrong]
+        called = [parameters[k] for k in dict.fromkeys(numbers) if k < len(parameters)]
+        return backward_places(function.bwd, called, "the backward rule")
 
     def findings(self) -> list[Finding]:
         return self._other_value() + forward_finding(self)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_dl.errors import ValueRangeError
-from tinygrad_dl.testing.frameworks.adapter import Adapter, load, seeds_of
+from tinygrad_dl.pytree import leaves, refill
+from tinygrad_dl.testing.frameworks.adapter import Adapter, load, named_leaves, no_result, seeds_of
 from tinygrad_dl.typing import NDArray
 
 mygrad: Any = load("mygrad")
@@ -23,7 +24,9 @@ class MyGradFunction(Adapter):
 
     def __init__(self, f: Any, given: list[Any]) -> None:
         super().__init__()
-        self.f, self.given = f, given
+        self.f, self.tree = f, tuple(given)
+        found = named_leaves(given)
+        self.given = given = [x for _, x in found]
         kinds = [np.asarray(getattr(x, "data", x)).dtype.kind for x in given]
         self.live = [
             k
@@ -31,16 +34,19 @@ class MyGradFunction(Adapter):
             if kind == "f" and not getattr(x, "constant", False)
         ]
         self.arrays = [np.array(getattr(given[k], "data", given[k])) for k in self.live]
-        self.names = [f"input {k}" for k in self.live]
+        self.names = [found[k][0] for k in self.live]
 
     def _call(self, arrays: Any, constant: bool) -> tuple[list[Any], list[Any]]:
         every = list(self.given)
         tensors = [mygrad.tensor(a.copy(), constant=constant) for a in arrays]
         for k, t in zip(self.live, tensors):
             every[k] = t
-        result = self.f(*every)
+        result = self.f(*refill(self.tree, iter(every)))
         self.note_writes(self.names, [t.data for t in tensors], arrays)
-        return tensors, list(result) if isinstance(result, (list, tuple)) else [result]
+        results = [r for _, r in leaves(result) if np.asarray(getattr(r, "data", r)).dtype.kind == "f"]
+        if not results:
+            raise no_result(result)
+        return tensors, results
 
     def value(self, *arrays: NDArray) -> tuple[NDArray, ...]:
         return tuple(np.array(getattr(r, "data", r)) for r in self._call(arrays, True)[1])

@@ -16,13 +16,16 @@ from tinygrad_dl.pytree import leaves, refill
 from tinygrad_dl.testing.frameworks.adapter import (
     Adapter,
     Gradient,
+    IsWrong,
     cut_note,
     forward_finding,
     load,
+    named_leaves,
     no_result,
     normal,
     seeds_of,
 )
+from tinygrad_dl.testing.frameworks.pytorch_places import function_places, places
 from tinygrad_dl.testing.report import Finding
 from tinygrad_dl.typing import NDArray
 
@@ -43,8 +46,11 @@ class TorchFunction(Adapter):
     buffers of a Module and the state of the random generator, which is the same in each call.
     """
 
+    in_float64 = " In PyTorch: x.double(), and model.double() for the parameters of a Module."
+
     def __init__(self, f: Any, inputs: Any) -> None:
         super().__init__()
+        self.of, self.modules = f, modules_of(f)
         self.module = f if isinstance(f, torch.nn.Module) else None
         custom = getattr(f, "__self__", f)  # a class, or its apply
         self.custom = isinstance(custom, type) and issubclass(custom, torch.autograd.Function)
@@ -54,9 +60,10 @@ class TorchFunction(Adapter):
             custom.generate_vmap_rule or custom.vmap is not torch.autograd.Function.vmap
         )
         self.f: Callable[..., Any] = custom.apply if self.custom else f
-        self.inputs, given = _with_memory_of_their_own(
-            list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        )
+        every = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if not _tensors(every):  # framework="torch" with NumPy's arrays
+            every = [torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x for x in every]
+        self.inputs, given = _with_memory_of_their_own(every)
         tensors = {name: x for name, x in given.items() if _is_float(x)}
         selected = {name: x for name, x in tensors.items() if x.requires_grad} or tensors
         self.live: list[Any] = list(selected.values())
@@ -72,6 +79,11 @@ class TorchFunction(Adapter):
                     f"gradcheck: {name}: expected real numbers, got {x.dtype}. Check a function of the real and the "
                     "imaginary part, torch.view_as_real(x)."
                 )
+            if x.layout != torch.strided or x.dtype not in (torch.float64, torch.float32, torch.float16):
+                raise DTypeError(
+                    f"gradcheck: {name}: expected a dense tensor of float64, got {x.dtype}, {x.layout}."
+                    f"{self.in_float64}"
+                )
         self.arrays = [x.detach().cpu().numpy().copy() for x in self.live]
         self.leaves = all(x.is_leaf for x in self.live)
         kept = [*self.live, *(x for x in given.values() if not any(x is y for y in self.live))]
@@ -84,7 +96,7 @@ class TorchFunction(Adapter):
         self.views = [_view(x) for x in self.live]
         self.buffers = [
             (owner, name, b, b.clone())
-            for module in modules_of(f)
+            for module in self.modules
             for owner in module.modules()
             for name, b in owner._buffers.items()
             if b is not None
@@ -118,6 +130,8 @@ class TorchFunction(Adapter):
     def _after(self) -> None:
         if self.draws is None:
             self.draws = not torch.equal(torch.random.get_rng_state(), self.random)
+        if self.draws:
+            torch.random.set_rng_state(self.random)
         if self.buffers:
             with torch.no_grad():
                 for owner, name, b, copy in self.buffers:
@@ -392,6 +406,19 @@ class TorchFunction(Adapter):
                 found.append(Finding("needs_input_grad", words, input=name))
         return found
 
+    def places(self, wrong: Sequence[str], is_wrong: IsWrong) -> list[str]:
+        if self.custom:
+            return function_places(self.of.__self__ if hasattr(self.of, "__self__") else self.of, wrong)
+
+        def run() -> list[Any]:
+            with self._placed(self.arrays, True), torch.enable_grad():
+                return self._call()
+
+        try:
+            return places(run, self.modules, is_wrong)
+        except Exception:  # this is a help, and no check of its own
+            return []
+
     def explain(self, error: Exception) -> Finding | None:
         text = str(error)
         if isinstance(error, RuntimeError) and "view size is not compatible" in text:
@@ -448,14 +475,14 @@ def _with_memory_of_their_own(inputs: list[Any]) -> tuple[list[Any], dict[str, A
     """
     given: dict[str, Any] = {}
     copies: dict[int, Any] = {}
-    for path, x in leaves(inputs):
+    for name, x in named_leaves(inputs):
         if not isinstance(x, torch.Tensor) or id(x) in copies or any(x is y for y in given.values()):
             continue
         copy = x
-        if _overlaps(x) or any(_may_share(x, y) for y in given.values()):
+        if _overlaps(x) or x.is_inference() or any(_may_share(x, y) for y in given.values()):
             copy = copies[id(x)] = x.detach().clone(memory_format=torch.contiguous_format)
             copy.requires_grad_(x.requires_grad)
-        given[re.sub(r"^\[(\d+)\]", r"input \1", path)] = copy
+        given[name] = copy
     return [_replaced(x, copies) for x in inputs] if copies else inputs, given
 
 
