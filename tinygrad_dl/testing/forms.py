@@ -40,6 +40,7 @@ class Pair:
     arrays: list[NDArray]  # their values, in float64
     form: str  # how forward and backward were read
     captured = False  # whether forward uses the arrays themselves, and not its arguments
+    placing = False  # whether the arrays are moved, too, as backward may use them from outside
 
     def __init__(self) -> None:
         self.state = np.random.get_state()  # noqa: NPY002
@@ -239,8 +240,9 @@ class Functions(Pair):
 
     @contextmanager
     def _placed(self, arrays: Sequence[NDArray]) -> Iterator[None]:
-        """Write values into the arrays that were given, if forward uses these, and restore them."""
-        given = [cast(NDArray, self.given[k]) for k in self.live] if self.captured else []
+        """Write values into the arrays that were given, if these are used, and restore them."""
+        placing = self.captured or self.placing and self.may_be_captured()
+        given = [cast(NDArray, self.given[k]) for k in self.live] if placing else []
         before = [x.copy() for x in given]
         try:
             for x, array in zip(given, arrays):
