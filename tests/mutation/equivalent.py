@@ -22,16 +22,105 @@ class Equivalent(NamedTuple):
 
 
 EQUIVALENT: tuple[Equivalent, ...] = (
-    Equivalent("evidence.py", "def nearby", "Gt becomes GtE in `narrow > rounding",
-               "a width that equals the estimate of the rounding"),
-    Equivalent("evidence.py", "def _extrapolated", "LtE becomes Lt in `value - error <= high",
-               "intervals that touch in one point, of estimates; where all errors are 0 all values are one"),
+    Equivalent("evidence.py", "def _examined", "2 becomes 3 in `2` of `_extrapolated((above - below)",
+               "an estimate of the rounding of a mean, which counts four times"),
+    Equivalent("evidence.py", "def nearby", (
+        "50 becomes 51 in `50` of `max(abs(float", "16 becomes 17 in `16` of `16 * EPS",
+    ), "a step, and an estimate of the rounding that it brings: a few percent more are as good"),
+    Equivalent("evidence.py", "def nearby", (
+        "Gt becomes GtE in `width > 0.3 * narrow", "Gt becomes GtE in `narrow > 0.3 * width",
+        "Gt becomes GtE in `narrow > rounding",
+    ), "sampled widths that are a part of each other to the last bit; where all are 0, low and high are equal"),
+    Equivalent("evidence.py", "def _around", (
+        "0 becomes 1 in `0` of `np.random.default_rng(0)", "1.0 becomes 2.0 in `1.0` of `np.maximum(np.abs(a)",
+        "1 becomes 2 in `1` of `rng.uniform(-1, 1", "1 becomes 2 in `1` of `rng.uniform(-1, 1, a.shape)` (2)",
+    ), "any points next to this one will do"),
+    Equivalent("evidence.py", "def _extrapolated", "4 becomes 5 in `4` of `range(4)",
+               "another column of the table, which is used where its errors are smaller"),
+    Equivalent("evidence.py", "def _extrapolated", (
+        "Lt becomes LtE in `error < errors", "Lt becomes LtE in `error < best_error",
+    ), "of two values with the same error either will do"),
+    Equivalent("evidence.py", "def _extrapolated", (
+        "sign dropped in `-1` of `values[-1]", "1 becomes 2 in `1` of `values[-1]",
+    ), "the value for an output without a usable difference, whose error is infinite"),
     Equivalent("evidence.py", "def _noise", (
-        "above becomes x in `above` of `np.isfinite(above)", "above becomes start in `above` of",
-        "sign dropped in `-1` of `spacings[-1]", "12 becomes 13 in `12` of `2.0 ** (-12)",
-    ), "an estimate that may be twice as large"),
-    Equivalent("evidence.py", "def _quantum", "operands swapped in `float(values[j, o] - start[o]) - line_slope * high",
-               "its absolute value is taken"),
+        "1.0 becomes 2.0 in `1.0` of `max(abs(x), 1.0)", "1.0 becomes 2.0 in `1.0` of `(1.0, -1.0)",
+        "1.0 becomes 2.0 in `1.0` of `(1.0, -1.0)` (2)",
+    ), "samples with twice the spacing, which is as small"),
+    Equivalent("evidence.py", "def _quantum", "1 becomes 2 in `1` of `values[-1",
+               "the smallest step but one: a jump between these two is found by either way"),
+    Equivalent("evidence.py", "def _quantum", (
+        "10000.0 becomes 10001.0", "100 becomes 101", "4 becomes 5 in `4` of `0.0 if flat",
+        "5 becomes 6 in `5` of `away", "Lt becomes LtE in `away[j] / 5 < jump",
+    ), "bounds between smooth functions, whose ratio is 16, and jumps, whose ratio is thousands; a jump is at least a "
+       "quarter of the change"),
+    Equivalent("evidence.py", "def _quantum", "Gt becomes GtE in `away[:-1] > ",
+               "where both are 0 there is no jump to be found"),
+    Equivalent("evidence.py", "def _reason", "start becomes noise in `start` of `np.isfinite(start",
+               "the noise is a part of the value, and finite where that is"),
+    Equivalent("evidence.py", "def _reason", (
+        "4 becomes 5 in `4` of `values", "0 becomes 1 in `0` of `near", "1 becomes 2 in `1` of `near",
+    ), "another pair of the smallest steps: a jump is as high at both, and a root at least halves"),
+    Equivalent("evidence.py", "def _reason", (
+        "Gt becomes GtE in `last > 64", "64 becomes 65 in `64` of `64 * noise", "Gt becomes GtE in `last > 0.5",
+        "Gt becomes GtE in `change > 64", "64 becomes 65 in `64` of `64 * noise[o]` (2)", "Lt becomes LtE in `h[",
+        "Gt becomes GtE in `differences[1:]",
+    ), "thresholds that measured values do not meet to the last bit; 64 stands for far above the noise"),
+    Equivalent("numeric_gradient.py", "def ", (
+        "operands swapped in `g @ (above - start)", "operands swapped in `g @ (start - below)",
+        "operands swapped in `np.abs(g) @ np.abs(start)", "operands swapped in `self.g @ self.f(moved)",
+    ), "the product of two vectors"),
+    Equivalent("numeric_gradient.py", "lambda arrays: np.array([self.g @ self.f(arrays)])",
+               "operands swapped in `self.g @ self.f", "the product of two vectors"),
+    Equivalent("numeric_gradient.py", "def __init__", (
+        "LtE becomes Lt in `gap <= 0.001", "4 becomes 5 in `4` of `4 * self.noise",
+    ), "a gap that meets an estimate of the rounding to the last bit, or is a fifth larger, may be looked at or not"),
+    Equivalent("numeric_gradient.py", "def trust", (
+        "LtE becomes Lt in `np.abs(np.asarray(a)", "Gt becomes GtE in `np.abs(central) > 1000.0",
+        "1000.0 becomes 1001.0",
+    ), "an element at the very threshold may be looked at more closely or not: it is clear either way"),
+    Equivalent("numeric_gradient.py", "def nearest", (
+        "LtE becomes Lt in `gap <= CLOSE", "LtE becomes Lt in `low - slack <= flat",
+        "Gt becomes GtE in `error > 0.1 * size", "Gt becomes GtE in `error > 0.001 * np.max",
+        "Lt becomes LtE in `self.around[i]", "Lt becomes LtE in `flat[i] < low",
+    ), "numbers that are equal to an estimated bound to the last bit; a gradient that equals `low` is accepted before"),
+    Equivalent("numeric_gradient.py", "def _is_nearby", "LtE becomes Lt in `lowest <= a",
+               "the bounds are those of a sample, with two percent of slack"),
+    Equivalent("numeric_gradient.py", "def error", (
+        "LtE becomes Lt in `np.linalg.norm(correct)", "Lt becomes LtE in `np.linalg.norm(a) < 1e-14",
+    ), "norms that are equal to a bound to the last bit; of empty arrays the relative error is 0 too"),
+    Equivalent("numeric_gradient.py", "def _agrees", (
+        "Lt becomes LtE in `error < CLOSE", "Lt becomes LtE in `error < CLOSE` (2)", "Lt becomes LtE in `noise < 0.001",
+        "Gt becomes GtE in `off > noise", "Lt becomes LtE in `noise < 0.0001",
+    ), "numbers that are equal to an estimated bound to the last bit"),
+    Equivalent("numeric_gradient.py", "def _along_directions", (
+        "0 becomes 1 in `0` of `np.random.default_rng(0)", "sign dropped in `-1.0` of `rng.choice(",
+        "1.0 becomes 2.0 in `1.0` of `rng.choice(",
+        "1.0 becomes 2.0 in `1.0` of `rng.choice([-1.0, 1.0], a.shape)` (2)",
+    ), "any directions will do"),
+    Equivalent("numeric_gradient.py", "def _along_directions", (
+        "2 becomes 3 in `2` of `2 * error", "LtE becomes Lt in `low - slack <= given",
+        "Lt becomes LtE in `error < 0.05",
+    ), "an error is an estimate, and counts more than once"),
+    Equivalent("disagreement.py", "def judge", "LtE becomes Lt in `low - error - allowed",
+               "a number that is equal to an estimated bound to the last bit"),
+    Equivalent("disagreement.py", "def describe_ratio",
+               "0.0 becomes 1.0 in `0.0` of `float(np.sum(analytic * numeric)) / product",
+               "a gradient that is not 0 is no multiple of 0, by 1 neither"),
+    Equivalent("disagreement.py", "def describe_ratio", (
+        "Lt becomes LtE in `np.linalg.norm(analytic - ratio", "Lt becomes LtE in `abs(ratio - known)",
+        "Gt becomes GtE in `abs(ratio - 1)",
+    ), "a number that is equal to a threshold to the last bit"),
+    Equivalent("laws.py", "def difference", "a becomes b in `a` of `f",
+               "both have one shape there"),
+    Equivalent("laws.py", "def linearity", "3 becomes 4 in `3` of `3 * _size", "a tolerance a third larger"),
+    Equivalent("laws.py", "def adjointness", "Add becomes Sub in `forward + reverse", "finite where both are"),
+    Equivalent("laws.py", "(subject: Subject)", (
+        "0 becomes 1 in `0` of `subject.seeds(0", "0 becomes 1 in `0` of `subject.seeds(0)` (2)",
+        "1 becomes 2 in `1` of `subject.seeds(1)",
+    ), "any random gradient will do"),
+    Equivalent("normalize.py", "def _into", "a becomes b in `a` of `a.ndim and",
+               "an array is allocated where the memory of `a` could be written"),
     Equivalent("spectral.py", "def _complex", "False becomes True", "whether astype copies"),
     Equivalent("spectral.py", "def _derivative_of_eigh", "Sub becomes Add in `1 - np.eye(n, dtype=w.dtype)`",
                "the diagonal is 0, or imaginary rounding, as check_free_phase has seen"),

@@ -218,6 +218,7 @@ def test_two_calls_give_the_same_bits():
     calls, law = count(), laws.determinism
     value, back = Planted().value, Planted().vjp
     assert said(law, vjp=lambda g, x, y: (None, g * [np.nan, 1])) == []
+    assert said(law, value=lambda x, y: (np.array([np.nan, 1.0]),)) == []
     assert said(law, value=lambda x, y: (value(x, y)[0] + 1e-13 * next(calls),)) == [
         "two calls with the same inputs give different values"
     ]
@@ -256,6 +257,11 @@ def test_the_order_in_memory_does_not_matter():
         )
 
 
+def named(name, f):
+    f.__name__ = f.__qualname__ = name
+    return f
+
+
 def test_gradients_of_both_orders_are_compared_with_differences():
     def sine(wrong):
         @tg.op(lambda g, x: g * (tg.cos(x) if isinstance(x, tg.Tensor) else np.cos(x) * wrong))
@@ -268,5 +274,11 @@ def test_gradients_of_both_orders_are_compared_with_differences():
     assert list(laws.gradient(Subject(sine(1 + 1e-7), [X]))) == []
     with pytest.raises(NotApplicable, match="backward= has first derivatives only"):
         list(laws.second_order(of_pair(np.sin, lambda g, x: g * np.cos(x), X)))
+    # Only the third derivative of the fourth power is wrong.
+    second = tg.op(lambda g, x: 0 * g * x)(named("planted_second", lambda x: 12 * x**2))
+    first = tg.op(lambda g, x: g * second(x))(named("planted_first", lambda x: 4 * x**3))
+    power = tg.op(lambda g, x: g * first(x))(named("planted_power", lambda x: x**4))
+    assert list(laws.second_order(Subject(power, [X]))) == []
+    assert "fault" in next(laws.second_order(Subject(first, [X])))
     # Where there is no derivative, nothing is said.
     assert list(laws.gradient(Subject(tg.sqrt, [np.zeros(1)]))) == []

@@ -36,6 +36,12 @@ def test_a_function_in_float64_rounds_nowhere(f):
     assert places(f) == ([], [])
 
 
+def test_inputs_without_use_and_graphs_from_outside_stay_as_they_are():
+    outside = 2 * tg.asarray(X).requires_grad_()
+    assert places(lambda x, y: x * outside, X, X) == ([], [])
+    outside.sum().backward()
+
+
 def test_the_operation_the_gradient_and_the_result_that_round_are_named():
     cast = "float64 is rounded to float32 by astype"
     assert places(lambda x: x.astype("float32")) == (

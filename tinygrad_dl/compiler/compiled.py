@@ -36,7 +36,7 @@ from tinygrad_dl.compiler.program import (
 from tinygrad_dl.compiler.replay import replay
 from tinygrad_dl.compiler.sizes import Filled
 from tinygrad_dl.compiler.snapshot import Reach, Snapshot, disturbed
-from tinygrad_dl.compiler.update import Changed
+from tinygrad_dl.compiler.update import Changed, Shared
 from tinygrad_dl.convert import describe, wrap
 from tinygrad_dl.dispatch import draw_now
 from tinygrad_dl.errors import CompileError, DTypeError, GraphError, ValueRangeError, missing_extra
@@ -181,6 +181,8 @@ class Compiled(Generic[P, R]):
                         drawn = states_of(entry.draws) if entry.draws else []
                         try:
                             results = entry.run(leaves)  # type: ignore[misc]
+                        except Shared:  # the order of reads and writes is eager's alone
+                            return self._eagerly(args, kwargs)
                         except Changed:
                             self._drop(entry)
                             self._changes[key] = self._changes.get(key, 0) + 1
