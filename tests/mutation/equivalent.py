@@ -54,6 +54,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "5 becomes 6 in `5` of `away", "Lt becomes LtE in `away[j] / 5 < jump",
     ), "bounds between smooth functions, whose ratio is 16, and jumps, whose ratio is thousands; a jump is at least a "
        "quarter of the change"),
+    Equivalent("evidence.py", "def _quantum", "Lt becomes LtE in `sudden < LOCAL",
+               "nothing is away from the line there, as its slope is that of this step"),
     Equivalent("evidence.py", "def _quantum", "Gt becomes GtE in `away[:-1] > ",
                "where both are 0 there is no jump to be found"),
     Equivalent("evidence.py", "def _reason", "start becomes noise in `start` of `np.isfinite(start",
@@ -89,6 +91,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("numeric_gradient.py", "def error", (
         "LtE becomes Lt in `np.linalg.norm(correct)", "Lt becomes LtE in `np.linalg.norm(a) < 1e-14",
     ), "norms that are equal to a bound to the last bit; of empty arrays the relative error is 0 too"),
+    Equivalent("numeric_gradient.py", "def error", "a becomes self in `a` of `a is None or np.shape(a)",
+               "None has no axes and is nan as an array, whose error is infinite"),
+    Equivalent("numeric_gradient.py", "def agrees", "a becomes self in `a` of `a is None or np.shape(a)",
+               "None has no axes and is nan as an array, which does not agree"),
     Equivalent("numeric_gradient.py", "def _agrees", (
         "Lt becomes LtE in `error < CLOSE", "Lt becomes LtE in `error < CLOSE` (2)", "Lt becomes LtE in `noise < 0.001",
         "Gt becomes GtE in `off > noise", "Lt becomes LtE in `noise < 0.0001",
