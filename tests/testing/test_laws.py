@@ -289,5 +289,8 @@ def test_gradients_of_both_orders_are_compared_with_differences():
     power = tg.op(lambda g, x: g * first(x))(named("planted_power", lambda x: x**4))
     assert list(laws.second_order(Subject(power, [X]))) == []
     assert "fault" in next(laws.second_order(Subject(first, [X])))
+    cosine = tg.op(lambda g, x: -1.0005 * g * tg.sin(x))(named("planted_cosine", lambda x: np.cos(x)))
+    of_sine = tg.op(lambda g, x: g * cosine(x))(named("planted_sine_of_cosine", lambda x: np.sin(x)))
+    assert "1.0005 times" in next(laws.second_order(Subject(of_sine, [X])))
     # Where there is no derivative, nothing is said.
     assert list(laws.gradient(Subject(tg.sqrt, [np.zeros(1)]))) == []
